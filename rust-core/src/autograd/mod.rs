@@ -1,0 +1,663 @@
+//! L4: automatic differentiation. Ops record nodes; [`backward`] walks them. The rules come from the table.
+
+mod modes;
+mod walk;
+
+pub use modes::{grad_enabled, inference_enabled, set_grad_enabled, set_inference, GradMode, InferenceMode};
+pub use walk::{backward, grad};
+
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::ops::lang::Ex;
+use crate::ops::{Attr, Grads, OpDef, Outs};
+use crate::shape::{Dims, Layout};
+use crate::tensor::{Tensor, TensorImpl};
+use crate::{bail, err};
+use smallvec::SmallVec;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// A function that sees a gradient and may replace it.
+pub type Hook = Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>;
+
+/// Autograd state of a tensor. It is shared by the handles of one tensor (see `Tensor::replaced_by`).
+#[derive(Default)]
+pub struct Meta {
+    /// True if gradients flow to or through the tensor.
+    needs: AtomicBool,
+    /// Goes up when an in-place op changes the history of this tensor or of a view of it.
+    generation: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    grad: Option<Tensor>,
+    /// The edge to the node that made this tensor; None for a leaf.
+    history: Option<(Arc<Node>, usize)>,
+    /// Hooks of a leaf. Those of other tensors are at the node.
+    hooks: Vec<(u64, Hook)>,
+    /// For a view: the generation of its base that `history` belongs to.
+    base_generation: u64,
+}
+
+impl Meta {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+/// Where a gradient goes.
+#[derive(Clone)]
+pub(crate) enum Edge {
+    /// To output `usize` of a node.
+    Node(Arc<Node>, usize),
+    /// To a leaf.
+    Leaf(Arc<Meta>),
+}
+
+/// What a custom function (or a C callback) computes in backward.
+pub trait Custom: Send + Sync {
+    /// Name, for messages and `grad_fn`.
+    fn name(&self) -> &str;
+    /// Gradients for the inputs, given those of the outputs.
+    fn backward(&self, grads: &[Option<Tensor>], saved: &dyn Fn() -> Result<Vec<Option<Tensor>>>) -> Result<Grads>;
+}
+
+enum Rule {
+    Op(&'static OpDef, Vec<OwnedAttr>),
+    Custom(Arc<dyn Custom>),
+    /// An in-place change of a view, seen from its base: the inner node, and the view's layout in the base.
+    Slices(Arc<Node>, Layout, Layout),
+    /// A view whose base got a new history.
+    AsStrided(Layout, Layout),
+}
+
+/// A recorded op.
+pub struct Node {
+    rule: Rule,
+    edges: SmallVec<[Option<Edge>; 3]>,
+    inputs: SmallVec<[(Dims, DType); 3]>,
+    outputs: SmallVec<[(Dims, DType); 1]>,
+    saved: Mutex<Option<SavedSet>>,
+    hooks: Mutex<Vec<NodeHook>>,
+    /// True if `hooks` holds any.
+    hooked: AtomicBool,
+    sequence: u64,
+}
+
+/// A hook on one output of a node, or a leaf-like place that keeps the gradient (`retain_grad`).
+pub(crate) enum NodeHook {
+    Call(u64, usize, Hook),
+    Retain(usize, std::sync::Weak<Meta>),
+}
+
+#[derive(Default)]
+struct SavedSet {
+    inputs: SmallVec<[Option<Saved>; 3]>,
+    outputs: SmallVec<[Option<Saved>; 1]>,
+}
+
+/// A tensor that backward will read: its elements, where its gradient goes, and the version it had.
+struct Saved {
+    data: Arc<TensorImpl>,
+    edge: Option<Edge>,
+    /// For an output of the node itself, its index (an edge would be a cycle).
+    output: Option<usize>,
+    version: u64,
+}
+
+/// An attribute that a node keeps.
+#[derive(Clone, Debug)]
+pub(crate) enum OwnedAttr {
+    Plain(Attr<'static>),
+    Ints(SmallVec<[i64; 4]>),
+    Str(Box<str>),
+}
+
+impl OwnedAttr {
+    fn new(a: &Attr) -> OwnedAttr {
+        OwnedAttr::Plain(match *a {
+            Attr::Ints(v) => return OwnedAttr::Ints(SmallVec::from_slice(v)),
+            Attr::Str(s) => return OwnedAttr::Str(s.into()),
+            // A generator has done its work in the forward pass.
+            Attr::Generator(_) | Attr::None => Attr::None,
+            Attr::Bool(v) => Attr::Bool(v),
+            Attr::Int(v) => Attr::Int(v),
+            Attr::Float(v) => Attr::Float(v),
+            Attr::Scalar(v) => Attr::Scalar(v),
+            Attr::DType(v) => Attr::DType(v),
+        })
+    }
+    fn get(&self) -> Attr<'_> {
+        match self {
+            OwnedAttr::Plain(a) => *a,
+            OwnedAttr::Ints(v) => Attr::Ints(v),
+            OwnedAttr::Str(s) => Attr::Str(s),
+        }
+    }
+}
+
+static SEQUENCE: AtomicU64 = AtomicU64::new(1);
+static HOOK_ID: AtomicU64 = AtomicU64::new(1);
+
+// ---- the autograd side of Tensor ----
+
+impl Tensor {
+    pub(crate) fn meta(&self) -> &Arc<Meta> {
+        self.0.meta.get_or_init(Default::default)
+    }
+
+    /// True if gradients flow to or through this tensor.
+    #[inline]
+    pub fn requires_grad(&self) -> bool {
+        if self.0.base.is_some() {
+            self.refresh_view();
+        }
+        self.0.meta.get().is_some_and(|m| m.needs.load(Ordering::Acquire))
+    }
+
+    /// True if no op with a history made this tensor.
+    pub fn is_leaf(&self) -> bool {
+        !self.requires_grad() || self.history().is_none()
+    }
+
+    /// Makes a leaf ask for gradients, or stop asking.
+    pub fn set_requires_grad(&self, on: bool) -> Result<()> {
+        if on && !self.dtype().is_float() {
+            bail!(Autograd, "only floating point tensors can require gradients, got {}", self.dtype());
+        }
+        if !on && self.history().is_some() {
+            bail!(Autograd, "you can only change requires_grad flags of leaf tensors; use detach()");
+        }
+        if on || self.0.meta.get().is_some() {
+            self.meta().needs.store(on || self.history().is_some(), Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// The gradient that backward has collected.
+    pub fn grad(&self) -> Option<Tensor> {
+        self.0.meta.get().and_then(|m| m.lock().grad.clone())
+    }
+
+    /// Sets or removes the collected gradient; it must have this tensor's shape and dtype.
+    pub fn set_grad(&self, g: Option<Tensor>) -> Result<()> {
+        if let Some(g) = &g {
+            if g.shape() != self.shape() {
+                return Err(crate::error::Error::shapes(
+                    "grad",
+                    format!("wanted a gradient of shape {:?}, got {:?}", self.shape(), g.shape()),
+                    self.shape(),
+                    g.shape(),
+                ));
+            }
+            if g.dtype() != self.dtype() {
+                bail!(DType, "grad: wanted dtype {}, got {}", self.dtype(), g.dtype());
+            }
+        }
+        if g.is_some() || self.0.meta.get().is_some() {
+            // The old gradient is dropped after the lock is released: it may run a foreign release callback.
+            let _old = std::mem::replace(&mut self.meta().lock().grad, g);
+        }
+        Ok(())
+    }
+
+    fn history(&self) -> Option<(Arc<Node>, usize)> {
+        if self.0.base.is_some() {
+            self.refresh_view();
+        }
+        self.0.meta.get().and_then(|m| m.lock().history.clone())
+    }
+
+    /// The node that made this tensor.
+    pub fn grad_fn(&self) -> Option<Arc<Node>> {
+        self.history().map(|h| h.0)
+    }
+
+    pub(crate) fn edge(&self) -> Option<Edge> {
+        if !self.requires_grad() {
+            return None;
+        }
+        Some(match self.history() {
+            Some((node, k)) => Edge::Node(node, k),
+            None => Edge::Leaf(self.meta().clone()),
+        })
+    }
+
+    fn set_history(&self, node: Arc<Node>, k: usize) {
+        let meta = self.meta();
+        let mut s = meta.lock();
+        if let Some(bm) = self.0.base.as_ref().and_then(|b| b.0.meta.get()) {
+            s.base_generation = bm.generation.load(Ordering::Acquire);
+        }
+        let _old = s.history.replace((node, k));
+        meta.needs.store(true, Ordering::Release);
+    }
+
+    /// A view's history is made anew when an in-place op has changed that of its base.
+    fn refresh_view(&self) {
+        let Some(base) = &self.0.base else { return };
+        let Some(bm) = base.0.meta.get() else { return };
+        let generation = bm.generation.load(Ordering::Acquire);
+        if generation == 0 || self.meta().lock().base_generation == generation {
+            return;
+        }
+        let Some(edge) = base.edge() else { return };
+        let node = Node {
+            rule: Rule::AsStrided(base.layout().clone(), self.layout().clone()),
+            edges: SmallVec::from_iter([Some(edge)]),
+            inputs: SmallVec::from_iter([(base.dims(), base.dtype())]),
+            outputs: SmallVec::from_iter([(self.dims(), self.dtype())]),
+            saved: Mutex::new(None),
+            hooks: Mutex::default(),
+            hooked: AtomicBool::new(false),
+            sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
+        };
+        self.set_history(Arc::new(node), 0);
+    }
+
+    /// Keeps the gradient of a tensor that is no leaf.
+    pub fn retain_grad(&self) -> Result<()> {
+        if !self.requires_grad() {
+            bail!(Autograd, "retain_grad: can't retain_grad on a tensor that does not require gradients");
+        }
+        if let Some((node, k)) = self.history() {
+            node.add_hook(NodeHook::Retain(k, Arc::downgrade(self.meta())));
+        }
+        Ok(())
+    }
+
+    /// Calls `hook` with each gradient of this tensor during backward; its result, if any, takes the gradient's place.
+    pub fn register_hook(&self, hook: Hook) -> Result<u64> {
+        if !self.requires_grad() {
+            bail!(Autograd, "register_hook: cannot register a hook on a tensor that doesn't require gradient");
+        }
+        let id = HOOK_ID.fetch_add(1, Ordering::Relaxed);
+        match self.history() {
+            Some((node, k)) => node.add_hook(NodeHook::Call(id, k, hook)),
+            None => self.meta().lock().hooks.push((id, hook)),
+        }
+        Ok(id)
+    }
+
+    /// Removes a hook; unknown ids are ignored.
+    pub fn remove_hook(&self, id: u64) {
+        if let Some(m) = self.0.meta.get() {
+            let _gone: Vec<_> = {
+                let mut s = m.lock();
+                let (gone, kept) = std::mem::take(&mut s.hooks).into_iter().partition(|h| h.0 == id);
+                s.hooks = kept;
+                gone
+            };
+        }
+        if let Some((node, _)) = self.history() {
+            let mut hooks = node.hooks.lock().unwrap_or_else(|e| e.into_inner());
+            hooks.retain(|h| !matches!(h, NodeHook::Call(i, ..) if *i == id));
+        }
+    }
+
+    /// Cuts this tensor from its history in place.
+    pub fn detach_in_place(&self) -> Result<()> {
+        if self.is_view() {
+            bail!(Autograd, "detach_: can't detach views in-place; use detach()");
+        }
+        if let Some(m) = self.0.meta.get() {
+            let _old = m.lock().history.take();
+            m.needs.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// PyTorch's style of name, such as "AddBackward0".
+    pub fn name(&self) -> String {
+        match &self.rule {
+            Rule::Op(op, _) => {
+                let words = op.name.split('_').map(|w| {
+                    let mut c = w.chars();
+                    c.next().map(|f| f.to_uppercase().collect::<String>() + c.as_str()).unwrap_or_default()
+                });
+                words.collect::<String>() + "Backward0"
+            }
+            Rule::Custom(c) => c.name().to_string(),
+            Rule::Slices(..) => "CopySlices".into(),
+            Rule::AsStrided(..) => "AsStridedBackward0".into(),
+        }
+    }
+
+    /// The nodes that gradients flow to, one per input; None inside for a leaf.
+    pub fn next(&self) -> Vec<Option<Option<Arc<Node>>>> {
+        let target = |e: &Edge| match e {
+            Edge::Node(n, _) => Some(n.clone()),
+            Edge::Leaf(_) => None,
+        };
+        self.edges.iter().map(|e| e.as_ref().map(target)).collect()
+    }
+
+    fn add_hook(&self, h: NodeHook) {
+        self.hooks.lock().unwrap_or_else(|e| e.into_inner()).push(h);
+        self.hooked.store(true, Ordering::Release);
+    }
+
+    fn lock_saved(&self) -> MutexGuard<'_, Option<SavedSet>> {
+        self.saved.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Drop for Node {
+    /// Takes long chains apart step by step, where nested drops would overflow the stack.
+    fn drop(&mut self) {
+        fn take(node: &mut Node, work: &mut Vec<Arc<Node>>) {
+            let mut edge = |e: Option<Edge>| {
+                if let Some(Edge::Node(n, _)) = e {
+                    work.push(n);
+                }
+            };
+            node.edges.drain(..).for_each(&mut edge);
+            let saved = node.saved.get_mut().unwrap_or_else(|e| e.into_inner()).take();
+            for s in saved.into_iter().flat_map(|s| s.inputs.into_iter().chain(s.outputs)).flatten() {
+                edge(s.edge);
+            }
+            if let Rule::Slices(inner, ..) = &node.rule {
+                work.push(inner.clone());
+            }
+        }
+        let mut work = Vec::new();
+        take(self, &mut work);
+        while let Some(n) = work.pop() {
+            if let Some(mut n) = Arc::into_inner(n) {
+                take(&mut n, &mut work);
+            }
+        }
+    }
+}
+
+impl Saved {
+    fn new(t: &Tensor, output: Option<usize>) -> Saved {
+        let (data, edge) = match output {
+            None if !t.requires_grad() && !t.is_view() => (t.0.clone(), None),
+            None => (t.alias_keeping_number().0, t.edge()),
+            Some(_) => (t.alias().0, None),
+        };
+        Saved { data, edge, output, version: t.version() }
+    }
+
+    fn unpack(&self, node: &Arc<Node>) -> Result<Tensor> {
+        let data = Tensor(self.data.clone());
+        if data.version() != self.version {
+            bail!(
+                Autograd,
+                "one of the variables needed for gradient computation has been modified by an inplace operation: \
+                 a {} tensor of shape {:?} that {} saved is at version {}; expected version {} instead",
+                data.dtype(),
+                data.shape(),
+                node.name(),
+                data.version(),
+                self.version
+            );
+        }
+        if !grad_enabled() {
+            return Ok(data);
+        }
+        let edge = match self.output {
+            Some(k) => Some(Edge::Node(node.clone(), k)),
+            None => self.edge.clone(),
+        };
+        Ok(match edge {
+            None => data,
+            Some(Edge::Leaf(meta)) => {
+                let t = data.alias();
+                // `t` is new: the cell is empty.
+                let _ = t.0.meta.set(meta);
+                t
+            }
+            Some(Edge::Node(n, k)) => {
+                let t = data.alias();
+                t.set_history(n, k);
+                t
+            }
+        })
+    }
+}
+
+impl Tensor {
+    fn alias_keeping_number(&self) -> Tensor {
+        let mut t = self.alias();
+        if self.0.wrapped {
+            if let Some(i) = Arc::get_mut(&mut t.0) {
+                i.wrapped = true;
+            }
+        }
+        t
+    }
+}
+
+// ---- recording ----
+
+/// True if a call with these inputs has to be recorded.
+#[inline]
+pub(crate) fn wanted(inputs: &[Option<&Tensor>]) -> bool {
+    inputs.iter().flatten().any(|t| t.requires_grad()) && grad_enabled()
+}
+
+/// The node of a call, without its outputs.
+fn prepare(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Node {
+    let mut saved = SavedSet::default();
+    let mut edges: SmallVec<[Option<Edge>; 3]> = SmallVec::new();
+    for t in inputs {
+        edges.push(t.and_then(|t| if t.dtype().is_float() { t.edge() } else { None }));
+    }
+    for (i, t) in inputs.iter().enumerate() {
+        let needed = op.saves.input(i) && (!op.saves.cross() || edges.get(1 - i.min(1)).is_some_and(|e| e.is_some()));
+        saved.inputs.push(t.filter(|_| needed).map(|t| Saved::new(t, None)));
+    }
+    Node {
+        rule: Rule::Op(op, attrs.iter().map(OwnedAttr::new).collect()),
+        edges,
+        inputs: inputs.iter().map(|t| t.map_or((Dims::new(), DType::F32), |t| (t.dims(), t.dtype()))).collect(),
+        outputs: SmallVec::new(),
+        saved: Mutex::new(Some(saved)),
+        hooks: Mutex::default(),
+        hooked: AtomicBool::new(false),
+        sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
+    }
+}
+
+fn finish(mut node: Node, outs: &[Tensor], save_outputs: bool) -> Arc<Node> {
+    node.outputs = outs.iter().map(|t| (t.dims(), t.dtype())).collect();
+    if save_outputs {
+        if let Some(s) = node.saved.get_mut().unwrap_or_else(|e| e.into_inner()) {
+            s.outputs = outs.iter().enumerate().map(|(k, t)| Some(Saved::new(t, Some(k)))).collect();
+        }
+    }
+    Arc::new(node)
+}
+
+/// Attaches the history of a call to its results.
+pub(crate) fn record(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &Outs) -> Result<()> {
+    let node = finish(prepare(op, inputs, attrs), outs, op.saves.output());
+    for (k, out) in outs.iter().enumerate() {
+        if out.dtype().is_float() {
+            out.set_history(node.clone(), k);
+        }
+    }
+    Ok(())
+}
+
+/// Attaches a custom function's history to `outs`; `saved` is handed to its backward.
+pub fn record_custom(rule: Arc<dyn Custom>, inputs: &[Option<&Tensor>], outs: &[Tensor], saved: &[Option<&Tensor>]) {
+    let own = |t: &Tensor| outs.iter().position(|o| o.shares_storage(t) && o.layout() == t.layout());
+    let node = Node {
+        rule: Rule::Custom(rule),
+        edges: inputs.iter().map(|t| t.and_then(|t| t.edge())).collect(),
+        inputs: inputs.iter().map(|t| t.map_or((Dims::new(), DType::F32), |t| (t.dims(), t.dtype()))).collect(),
+        outputs: outs.iter().map(|t| (t.dims(), t.dtype())).collect(),
+        saved: Mutex::new(Some(SavedSet {
+            inputs: saved
+                .iter()
+                .map(|t| {
+                    t.map(|t| {
+                        let input = inputs.iter().flatten().any(|i| i.is_same(t));
+                        Saved::new(t, if input { None } else { own(t) })
+                    })
+                })
+                .collect(),
+            outputs: SmallVec::new(),
+        })),
+        hooks: Mutex::default(),
+        hooked: AtomicBool::new(false),
+        sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
+    };
+    let node = Arc::new(node);
+    for (k, out) in outs.iter().enumerate() {
+        if out.dtype().is_float() {
+            out.set_history(node.clone(), k);
+        }
+    }
+}
+
+/// Refuses in-place changes that autograd cannot follow; gives the node of a call that must be recorded.
+pub(crate) fn before_inplace(
+    op: &'static OpDef,
+    target: &Tensor,
+    inputs: &[Option<&Tensor>],
+    attrs: &[Attr],
+) -> Result<Option<Node>> {
+    if !grad_enabled() {
+        return Ok(None);
+    }
+    let needs = target.requires_grad();
+    if needs && target.is_leaf() {
+        bail!(Autograd, "a leaf Variable that requires grad is being used in an in-place operation");
+    }
+    if let (true, Some(base)) = (needs, target.base()) {
+        if base.requires_grad() && base.is_leaf() {
+            bail!(Autograd, "a view of a leaf Variable that requires grad is being used in an in-place operation");
+        }
+    }
+    if !target.dtype().is_float() || !inputs.iter().flatten().any(|t| t.requires_grad()) {
+        return Ok(None);
+    }
+    // An op without a derivative (a fill, random numbers) cuts the history: its rule sends no gradient back.
+    Ok(Some(prepare(op, inputs, attrs)))
+}
+
+/// Refuses a changing op without a derivative on a tensor that autograd watches.
+pub(crate) fn check_mutates(op: &OpDef, inputs: &[Option<&Tensor>]) -> Result<()> {
+    if grad_enabled() && op.vjp.is_none() && inputs.iter().flatten().any(|t| t.requires_grad()) {
+        bail!(Autograd, "it changes tensors that require gradients; call it under no_grad");
+    }
+    Ok(())
+}
+
+/// Gives `target` the history of the in-place call that has just changed it, and its base with it.
+pub(crate) fn rebase(target: &Tensor, node: Node, outs: &Outs) -> Result<()> {
+    let save_outputs = matches!(node.rule, Rule::Op(op, _) if op.saves.output());
+    let inner = finish(node, &[target.clone()], save_outputs);
+    let _ = outs;
+    let Some(base) = target.base() else {
+        target.set_history(inner, 0);
+        target.meta().generation.fetch_add(1, Ordering::AcqRel);
+        return Ok(());
+    };
+    let mut edges = inner.edges.clone();
+    edges[0] = base.edge();
+    let mut inputs = inner.inputs.clone();
+    inputs[0] = (base.dims(), base.dtype());
+    let node = Arc::new(Node {
+        rule: Rule::Slices(inner, base.layout().clone(), target.layout().clone()),
+        edges,
+        inputs,
+        outputs: SmallVec::from_iter([(base.dims(), base.dtype())]),
+        saved: Mutex::new(None),
+        hooks: Mutex::default(),
+        hooked: AtomicBool::new(false),
+        sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
+    });
+    base.set_history(node, 0);
+    base.meta().generation.fetch_add(1, Ordering::AcqRel);
+    Ok(())
+}
+
+// ---- what a rule sees ----
+
+/// The context of one gradient rule.
+pub struct Vjp<'a> {
+    grads: &'a [Option<Tensor>],
+    node: &'a Arc<Node>,
+    saved: &'a SavedSet,
+    pub(crate) attrs: SmallVec<[Attr<'a>; 6]>,
+}
+
+impl Vjp<'_> {
+    /// Gradient of the first output.
+    pub fn g(&self) -> Ex {
+        self.gk(0)
+    }
+    /// Gradient of output `k`; zeros if nothing flows there.
+    pub fn gk(&self, k: usize) -> Ex {
+        match &self.grads[k] {
+            Some(g) => Ex::T(g.clone()),
+            None => {
+                let (shape, dtype) = &self.node.outputs[k];
+                Ex::from(Tensor::filled(shape, crate::dtype::Scalar::Int(0), *dtype))
+            }
+        }
+    }
+    /// True if a gradient reaches output `k`.
+    pub fn has(&self, k: usize) -> bool {
+        self.grads[k].is_some()
+    }
+    /// Saved input `i`; nothing if it was not given.
+    pub fn x(&self, i: usize) -> Ex {
+        match self.saved.inputs.get(i) {
+            Some(Some(s)) => Ex::from(s.unpack(self.node)),
+            _ => Ex::None,
+        }
+    }
+    /// Saved output.
+    pub fn y(&self) -> Ex {
+        self.yk(0)
+    }
+    /// Saved output `k`.
+    pub fn yk(&self, k: usize) -> Ex {
+        match self.saved.outputs.get(k) {
+            Some(Some(s)) => Ex::from(s.unpack(self.node)),
+            _ => Ex::Err(err!(Panic, "output {k} was not saved")),
+        }
+    }
+    /// True if input `i` wants a gradient.
+    pub fn need(&self, i: usize) -> bool {
+        self.node.edges.get(i).is_some_and(|e| e.is_some())
+    }
+    /// The expression if input `i` wants a gradient.
+    pub fn want(&self, i: usize, f: impl FnOnce() -> Ex) -> Ex {
+        if self.need(i) {
+            f()
+        } else {
+            Ex::None
+        }
+    }
+    /// Shape of input `i`.
+    pub fn shape(&self, i: usize) -> &[usize] {
+        &self.node.inputs[i].0
+    }
+    /// Shape of input `i` as signed sizes.
+    pub fn sizes(&self, i: usize) -> SmallVec<[i64; 8]> {
+        self.shape(i).iter().map(|&d| d as i64).collect()
+    }
+    /// Dtype of input `i`.
+    pub fn dtype(&self, i: usize) -> DType {
+        self.node.inputs[i].1
+    }
+    /// Number of inputs.
+    pub fn len(&self) -> usize {
+        self.node.inputs.len()
+    }
+    /// True if the op has no inputs.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

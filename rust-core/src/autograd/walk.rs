@@ -1,0 +1,447 @@
+//! The backward walk: iterative, newest node first. A node is always newer than those it sends gradients to, so the order
+//! of creation is a topological order and nothing has to be counted beforehand.
+
+use super::*;
+use crate::shape::contiguous_strides;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+
+#[derive(Clone)]
+struct ByAge(Arc<Node>);
+impl PartialEq for ByAge {
+    fn eq(&self, o: &Self) -> bool {
+        self.0.sequence == o.0.sequence
+    }
+}
+impl Eq for ByAge {}
+impl PartialOrd for ByAge {
+    fn partial_cmp(&self, o: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(o))
+    }
+}
+impl Ord for ByAge {
+    fn cmp(&self, o: &Self) -> std::cmp::Ordering {
+        self.0.sequence.cmp(&o.0.sequence)
+    }
+}
+
+type Pending = HashMap<u64, SmallVec<[Option<Tensor>; 1]>>;
+
+/// Where a requested gradient is found: output `k` of a node (by sequence number), or a leaf.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Place {
+    Node(u64, usize),
+    Leaf(*const Meta),
+}
+
+fn place(e: &Edge) -> Place {
+    match e {
+        Edge::Node(n, k) => Place::Node(n.sequence, *k),
+        Edge::Leaf(m) => Place::Leaf(Arc::as_ptr(m)),
+    }
+}
+
+struct Walk<'a> {
+    pending: Pending,
+    heap: BinaryHeap<ByAge>,
+    create_graph: bool,
+    /// For `grad`: the requested places and what was found there. None means: collect in the leaves.
+    wanted: Option<&'a [Place]>,
+    found: HashMap<Place, Tensor>,
+    /// For `grad`: the nodes on a path to a requested place.
+    useful: Option<HashSet<u64>>,
+}
+
+impl Walk<'_> {
+    fn send(&mut self, edge: &Edge, g: Tensor) -> Result<()> {
+        match edge {
+            Edge::Leaf(meta) => self.arrive(meta, g),
+            Edge::Node(n, k) => {
+                if let Some(useful) = &self.useful {
+                    if !useful.contains(&n.sequence) && !self.is_wanted(&Place::Node(n.sequence, *k)) {
+                        return Ok(());
+                    }
+                }
+                match self.pending.get_mut(&n.sequence) {
+                    Some(slots) => {
+                        slots[*k] = Some(match slots[*k].take() {
+                            None => g,
+                            Some(old) => add(&old, &g)?,
+                        });
+                    }
+                    None => {
+                        let mut slots = SmallVec::from_elem(None, n.outputs.len());
+                        slots[*k] = Some(g);
+                        self.pending.insert(n.sequence, slots);
+                        self.heap.push(ByAge(n.clone()));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn is_wanted(&self, p: &Place) -> bool {
+        self.wanted.is_some_and(|w| w.contains(p))
+    }
+
+    /// A gradient reaches a leaf.
+    fn arrive(&mut self, meta: &Arc<Meta>, mut g: Tensor) -> Result<()> {
+        let place = Place::Leaf(Arc::as_ptr(meta));
+        if self.wanted.is_some() && !self.is_wanted(&place) {
+            return Ok(());
+        }
+        let hooks: Vec<Hook> = meta.lock().hooks.iter().map(|h| h.1.clone()).collect();
+        for h in hooks {
+            if let Some(new) = h(&g)? {
+                g = new;
+            }
+        }
+        if self.wanted.is_some() {
+            let sum = match self.found.remove(&place) {
+                Some(old) => add(&old, &g)?,
+                None => g,
+            };
+            self.found.insert(place, sum);
+            return Ok(());
+        }
+        let old = meta.lock().grad.clone();
+        let new = match old {
+            Some(old) if !self.create_graph && !old.requires_grad() => {
+                crate::ops::call_inplace(&crate::ops::pointwise::defs::add, &[Some(&old), Some(&g)], &[one()])?;
+                return Ok(());
+            }
+            Some(old) => add(&old, &g)?,
+            None if self.create_graph => g,
+            // Nobody else has the buffer: keep it. Else take a copy, so that leaves never share one.
+            None if g.is_contiguous() && Arc::strong_count(&g.0) == 1 && Arc::strong_count(&g.0.storage) == 1 => {
+                if g.requires_grad() { g.alias() } else { g }
+            }
+            None => g.duplicate()?,
+        };
+        let _old = std::mem::replace(&mut meta.lock().grad, Some(new));
+        Ok(())
+    }
+
+    fn run(&mut self, keep: bool) -> Result<()> {
+        while let Some(ByAge(node)) = self.heap.pop() {
+            let Some(mut grads) = self.pending.remove(&node.sequence) else { continue };
+            if node.hooked.load(Ordering::Acquire) {
+                self.hooks(&node, &mut grads)?;
+            }
+            if self.wanted.is_some() {
+                for (k, g) in grads.iter().enumerate() {
+                    let p = Place::Node(node.sequence, k);
+                    if let (true, Some(g)) = (self.is_wanted(&p), g) {
+                        self.found.insert(p, g.clone());
+                    }
+                }
+                if self.useful.as_ref().is_some_and(|u| !u.contains(&node.sequence)) {
+                    continue;
+                }
+            }
+            let out = apply(&node, &grads).map_err(|e| e.in_op(&node.name()))?;
+            drop(grads);
+            if !keep {
+                release(&node);
+            }
+            for (i, g) in out.into_iter().enumerate() {
+                if let (Some(g), Some(Some(edge))) = (g, node.edges.get(i)) {
+                    let (shape, dtype) = &node.inputs[i];
+                    self.send(edge, fit(g, shape, *dtype)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn hooks(&self, node: &Node, grads: &mut [Option<Tensor>]) -> Result<()> {
+        enum Act {
+            Call(usize, Hook),
+            Retain(usize, Arc<Meta>),
+        }
+        let acts: Vec<Act> = {
+            let hooks = node.hooks.lock().unwrap_or_else(|e| e.into_inner());
+            let act = |h: &NodeHook| match h {
+                NodeHook::Call(_, k, f) => Some(Act::Call(*k, f.clone())),
+                NodeHook::Retain(k, m) => m.upgrade().map(|m| Act::Retain(*k, m)),
+            };
+            hooks.iter().filter_map(act).collect()
+        };
+        for act in acts {
+            match act {
+                Act::Call(k, f) => {
+                    if let Some(g) = &grads[k] {
+                        if let Some(new) = f(g)? {
+                            grads[k] = Some(new);
+                        }
+                    }
+                }
+                Act::Retain(k, meta) => {
+                    if let Some(g) = &grads[k] {
+                        let kept = if self.create_graph { g.clone() } else { g.duplicate()? };
+                        let _old = std::mem::replace(&mut meta.lock().grad, Some(kept));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn one() -> Attr<'static> {
+    Attr::Scalar(crate::dtype::Scalar::Int(1))
+}
+
+fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    a.add(b, 1)
+}
+
+/// Frees what a node has saved, and the node inside an in-place change of a view.
+fn release(node: &Node) {
+    if matches!(node.rule, Rule::AsStrided(..)) {
+        return;
+    }
+    if let Rule::Slices(inner, ..) = &node.rule {
+        let _saved = inner.lock_saved().take();
+        return;
+    }
+    let _saved = node.lock_saved().take();
+}
+
+/// Undoes broadcasting and promotion: a gradient gets the shape and dtype of the input it belongs to. Rules need not care.
+fn fit(g: Tensor, shape: &[usize], dtype: DType) -> Result<Tensor> {
+    let g = if g.shape() == shape { g } else { crate::ops::lang::sum_to(&g, shape)? };
+    if g.dtype() == dtype {
+        Ok(g)
+    } else {
+        g.to_dtype(dtype)
+    }
+}
+
+/// Layout of the part `view` of `base`, seen in a row-major copy of `base`'s elements.
+fn inside(base: &Layout, view: &Layout) -> Result<Layout> {
+    if base.is_contiguous() {
+        return Ok(Layout { offset: view.offset - base.offset, ..view.clone() });
+    }
+    if !base.is_dense() {
+        bail!(Unsupported, "in-place changes of a view of a non-dense tensor cannot be differentiated");
+    }
+    // The position of an element in storage is written in the digits of the base's strides, then in row-major strides.
+    let row = contiguous_strides(&base.shape);
+    let mut order: SmallVec<[usize; 8]> = (0..base.ndim()).filter(|&d| base.shape[d] > 1).collect();
+    order.sort_by_key(|&d| std::cmp::Reverse(base.strides[d]));
+    let convert = |mut step: isize| {
+        let mut out = 0;
+        for &d in &order {
+            out += step / base.strides[d] * row[d];
+            step %= base.strides[d];
+        }
+        out
+    };
+    Ok(Layout {
+        shape: view.shape.clone(),
+        strides: view.strides.iter().map(|&s| convert(s)).collect(),
+        offset: convert((view.offset - base.offset) as isize) as usize,
+    })
+}
+
+fn signed<T: Copy + TryInto<i64>>(v: &[T]) -> SmallVec<[i64; 8]> {
+    v.iter().map(|&x| x.try_into().unwrap_or(0)).collect()
+}
+
+fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
+    match &node.rule {
+        Rule::Op(op, attrs) => {
+            let Some(rule) = op.vjp else {
+                return Ok(Grads::new());
+            };
+            let held = node.lock_saved();
+            let Some(saved) = held.as_ref() else {
+                bail!(
+                    Autograd,
+                    "trying to backward through the graph a second time: the saved tensors were freed when backward or \
+                     grad first ran; pass retain_graph=True there if you need to go through it again"
+                );
+            };
+            let v = Vjp { grads, node, saved, attrs: attrs.iter().map(OwnedAttr::get).collect() };
+            let out = rule(&v);
+            drop(v);
+            out
+        }
+        Rule::Custom(c) => {
+            let saved = || {
+                let saved = node.lock_saved();
+                let Some(saved) = saved.as_ref() else {
+                    bail!(
+                        Autograd,
+                        "trying to backward through the graph a second time: the saved tensors of {} were freed; pass \
+                         retain_graph=True the first time",
+                        c.name()
+                    );
+                };
+                saved.inputs.iter().map(|s| s.as_ref().map(|s| s.unpack(node)).transpose()).collect()
+            };
+            c.backward(grads, &saved)
+        }
+        Rule::AsStrided(base, view) => {
+            let Some(g) = &grads[0] else { return Ok(Grads::new()) };
+            let at = inside(base, view)?;
+            let zeros = Tensor::filled(&base.shape, crate::dtype::Scalar::Int(0), g.dtype())?;
+            let (s, t) = (signed(&at.shape), signed(&at.strides));
+            Ok(Grads::from_iter([Some(zeros.as_strided_scatter(g, &s, &t, at.offset as i64)?)]))
+        }
+        Rule::Slices(inner, base, view) => {
+            let Some(g) = &grads[0] else { return Ok(Grads::new()) };
+            let at = inside(base, view)?;
+            let (s, t, o) = (signed(&at.shape), signed(&at.strides), at.offset as i64);
+            let g = g.contiguous()?;
+            let part = g.as_strided(&s, &t, Some(o))?;
+            let mut out = apply(inner, &[Some(part)])?;
+            if out.is_empty() {
+                out.push(None);
+            }
+            if node.edges[0].is_some() {
+                let (shape, dtype) = &inner.inputs[0];
+                let back = match out[0].take() {
+                    Some(x) => fit(x, shape, *dtype)?,
+                    None => Tensor::filled(shape, crate::dtype::Scalar::Int(0), g.dtype())?,
+                };
+                out[0] = Some(g.as_strided_scatter(&back, &s, &t, o)?);
+            }
+            Ok(out)
+        }
+    }
+}
+
+fn seed(root: &Tensor, g: Option<&Tensor>) -> Result<Tensor> {
+    if !root.requires_grad() {
+        bail!(Autograd, "element 0 of tensors does not require grad and does not have a grad_fn");
+    }
+    match g {
+        Some(g) if g.shape() == root.shape() => {
+            if g.dtype() == root.dtype() {
+                Ok(g.clone())
+            } else {
+                g.to_dtype(root.dtype())
+            }
+        }
+        Some(g) => Err(crate::error::Error::shapes(
+            "",
+            format!("the gradient has shape {:?}, the output {:?}", g.shape(), root.shape()),
+            g.shape(),
+            root.shape(),
+        )),
+        None if root.numel() == 1 => Tensor::filled(root.shape(), crate::dtype::Scalar::Int(1), root.dtype()),
+        None => bail!(
+            Autograd,
+            "grad can be implicitly created only for scalar outputs, this one has shape {:?}",
+            root.shape()
+        ),
+    }
+}
+
+/// The nodes from which a requested place can be reached.
+fn useful(roots: &[Edge], wanted: &[Place]) -> HashSet<u64> {
+    let mut seen: HashMap<u64, Arc<Node>> = HashMap::new();
+    let mut work: Vec<Arc<Node>> = Vec::new();
+    let visit = |e: &Edge, seen: &mut HashMap<u64, Arc<Node>>, work: &mut Vec<Arc<Node>>| {
+        if let Edge::Node(n, _) = e {
+            if seen.insert(n.sequence, n.clone()).is_none() {
+                work.push(n.clone());
+            }
+        }
+    };
+    roots.iter().for_each(|e| visit(e, &mut seen, &mut work));
+    while let Some(n) = work.pop() {
+        n.edges.iter().flatten().for_each(|e| visit(e, &mut seen, &mut work));
+    }
+    let mut nodes: Vec<_> = seen.into_values().collect();
+    nodes.sort_by_key(|n| n.sequence);
+    let mut useful = HashSet::new();
+    for n in nodes {
+        let leads = |e: &Edge| {
+            wanted.contains(&place(e)) || matches!(e, Edge::Node(m, _) if useful.contains(&m.sequence))
+        };
+        if n.edges.iter().flatten().any(leads) {
+            useful.insert(n.sequence);
+        }
+    }
+    useful
+}
+
+/// Adds the gradients of `roots` to the leaves (or to the given `inputs` only). A missing gradient means 1 for a root
+/// with one element.
+pub fn backward(
+    roots: &[&Tensor],
+    grads: &[Option<&Tensor>],
+    inputs: Option<&[&Tensor]>,
+    retain_graph: bool,
+    create_graph: bool,
+) -> Result<()> {
+    if let Some(inputs) = inputs {
+        let found = grad(roots, grads, inputs, retain_graph, create_graph)?;
+        for (t, g) in inputs.iter().zip(found) {
+            if let Some(g) = g {
+                let sum = match t.grad() {
+                    Some(old) => add(&old, &g)?,
+                    None => g,
+                };
+                t.set_grad(Some(sum))?;
+            }
+        }
+        return Ok(());
+    }
+    let _mode = GradMode::set(create_graph);
+    let mut walk = Walk {
+        pending: HashMap::new(),
+        heap: BinaryHeap::new(),
+        create_graph,
+        wanted: None,
+        found: HashMap::new(),
+        useful: None,
+    };
+    for (i, root) in roots.iter().enumerate() {
+        let g = seed(root, grads.get(i).copied().flatten())?;
+        if let Some(edge) = root.edge() {
+            walk.send(&edge, g)?;
+        }
+    }
+    walk.run(retain_graph)
+}
+
+/// Gradients of `roots` with respect to `inputs`, without touching `.grad`; None where `roots` do not depend on an input.
+pub fn grad(
+    roots: &[&Tensor],
+    grads: &[Option<&Tensor>],
+    inputs: &[&Tensor],
+    retain_graph: bool,
+    create_graph: bool,
+) -> Result<Vec<Option<Tensor>>> {
+    let places: Vec<Place> = inputs
+        .iter()
+        .map(|t| match t.edge() {
+            Some(e) => Ok(place(&e)),
+            None => Err(err!(Autograd, "one of the differentiated tensors does not require grad")),
+        })
+        .collect::<Result<_>>()?;
+    let mut edges = Vec::new();
+    let mut seeds = Vec::new();
+    let _mode = GradMode::set(create_graph);
+    for (i, root) in roots.iter().enumerate() {
+        seeds.push(seed(root, grads.get(i).copied().flatten())?);
+        edges.extend(root.edge());
+    }
+    let mut walk = Walk {
+        pending: HashMap::new(),
+        heap: BinaryHeap::new(),
+        create_graph,
+        wanted: Some(&places),
+        found: HashMap::new(),
+        useful: Some(useful(&edges, &places)),
+    };
+    for (edge, g) in edges.iter().zip(seeds) {
+        walk.send(edge, g)?;
+    }
+    walk.run(retain_graph)?;
+    Ok(places.iter().map(|p| walk.found.get(p).cloned()).collect())
+}

@@ -1,0 +1,469 @@
+//! L0: data types, one row each, and PyTorch's type promotion.
+
+use crate::error::Result;
+use half::{bf16, f16};
+use std::fmt;
+
+/// How a dtype behaves in promotion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Category {
+    /// True or false.
+    Bool,
+    /// Whole numbers.
+    Int,
+    /// Floating point.
+    Float,
+}
+
+/// The type that arithmetic runs in: half floats in f32, whole numbers in i64 with wrap-around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compute {
+    /// f32
+    F32,
+    /// f64
+    F64,
+    /// i64
+    I64,
+}
+
+/// A Rust type that a tensor can hold.
+pub trait Elem: Copy + Send + Sync + PartialEq + 'static {
+    /// Its dtype.
+    const DTYPE: DType;
+    /// The type arithmetic runs in.
+    type Acc: Acc;
+    /// To the compute type.
+    fn up(self) -> Self::Acc;
+    /// From the compute type (rounds, or wraps around).
+    fn down(v: Self::Acc) -> Self;
+    /// As f64.
+    fn to_f64(self) -> f64;
+    /// As i64; floats are truncated.
+    fn to_i64(self) -> i64;
+    /// From f64; whole-number types truncate.
+    fn from_f64(v: f64) -> Self;
+    /// From i64; wraps around.
+    fn from_i64(v: i64) -> Self;
+    /// True if it is not zero (NaN is true).
+    fn truth(self) -> bool;
+    /// The total order used by sorting: NaN is greatest.
+    fn less(self, other: Self) -> bool;
+    /// True for NaN.
+    fn nan(self) -> bool;
+}
+
+/// A type arithmetic runs in: f32, f64 or i64.
+pub trait Acc: Elem<Acc = Self> + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> {}
+impl Acc for f32 {}
+impl Acc for f64 {}
+impl Acc for i64 {}
+
+macro_rules! elem {
+    (float $t:ty, $v:ident, $acc:ty, $up:expr, $down:expr, $tof:expr, $fromf:expr) => {
+        impl Elem for $t {
+            const DTYPE: DType = DType::$v;
+            type Acc = $acc;
+            #[inline(always)]
+            fn up(self) -> $acc { $up(self) }
+            #[inline(always)]
+            fn down(v: $acc) -> Self { $down(v) }
+            #[inline(always)]
+            fn to_f64(self) -> f64 { $tof(self) }
+            #[inline(always)]
+            fn to_i64(self) -> i64 { ($tof(self)) as i64 }
+            #[inline(always)]
+            fn from_f64(v: f64) -> Self { $fromf(v) }
+            #[inline(always)]
+            fn from_i64(v: i64) -> Self { $fromf(v as f64) }
+            #[inline(always)]
+            fn truth(self) -> bool { $tof(self) != 0.0 }
+            #[inline(always)]
+            fn less(self, other: Self) -> bool {
+                let (a, b) = ($tof(self), $tof(other));
+                a < b || (b.is_nan() && !a.is_nan())
+            }
+            #[inline(always)]
+            fn nan(self) -> bool { $tof(self).is_nan() }
+        }
+    };
+    (int $t:ty, $v:ident) => {
+        impl Elem for $t {
+            const DTYPE: DType = DType::$v;
+            type Acc = i64;
+            #[inline(always)]
+            fn up(self) -> i64 { self as i64 }
+            #[inline(always)]
+            fn down(v: i64) -> Self { v as $t }
+            #[inline(always)]
+            fn to_f64(self) -> f64 { self as f64 }
+            #[inline(always)]
+            fn to_i64(self) -> i64 { self as i64 }
+            #[inline(always)]
+            fn from_f64(v: f64) -> Self { v as i64 as $t }
+            #[inline(always)]
+            fn from_i64(v: i64) -> Self { v as $t }
+            #[inline(always)]
+            fn truth(self) -> bool { self != 0 }
+            #[inline(always)]
+            fn less(self, other: Self) -> bool { self < other }
+            #[inline(always)]
+            fn nan(self) -> bool { false }
+        }
+    };
+}
+
+impl Elem for bool {
+    const DTYPE: DType = DType::Bool;
+    type Acc = i64;
+    #[inline(always)]
+    fn up(self) -> i64 {
+        self as i64
+    }
+    #[inline(always)]
+    fn down(v: i64) -> Self {
+        v != 0
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self as u8 as f64
+    }
+    #[inline(always)]
+    fn to_i64(self) -> i64 {
+        self as i64
+    }
+    #[inline(always)]
+    fn from_f64(v: f64) -> Self {
+        v != 0.0
+    }
+    #[inline(always)]
+    fn from_i64(v: i64) -> Self {
+        v != 0
+    }
+    #[inline(always)]
+    fn truth(self) -> bool {
+        self
+    }
+    #[inline(always)]
+    fn less(self, other: Self) -> bool {
+        !self & other
+    }
+    #[inline(always)]
+    fn nan(self) -> bool {
+        false
+    }
+}
+
+// One row per dtype: variant, code in the ABI, name, Rust type, category, compute type, NumPy type string, DLPack
+// (code, bits), smallest and largest finite value, machine epsilon.
+macro_rules! dtypes {
+    ($($v:ident = $code:literal, $name:literal, $t:ty, $cat:ident, $acc:ident, $np:literal, ($dl:literal, $bits:literal),
+       $min:expr, $max:expr, $eps:expr, $elem:tt;)+) => {
+        /// A data type of tensor elements.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum DType { $(#[doc = $name] $v = $code),+ }
+
+        /// Every dtype.
+        pub const ALL: &[DType] = &[$(DType::$v),+];
+
+        static ROWS: &[Row] = &[$(Row {
+            name: $name, size: std::mem::size_of::<$t>(), category: Category::$cat, compute: Compute::$acc,
+            typestr: $np, dlpack: ($dl, $bits), min: $min, max: $max, eps: $eps,
+        }),+];
+
+        $(dtypes!(@elem $elem $t, $v);)+
+
+        /// Runs `$body` with the type `$T` bound to the Rust type of a dtype.
+        macro_rules! dispatch {
+            ($d:expr, $T:ident => $body:expr) => {
+                match $d { $($crate::dtype::DType::$v => { type $T = $t; $body })+ }
+            };
+        }
+        pub(crate) use dispatch;
+    };
+    (@elem (float $($rest:tt)*) $t:ty, $v:ident) => { elem!(float $t, $v, $($rest)*); };
+    (@elem (int) $t:ty, $v:ident) => { elem!(int $t, $v); };
+    (@elem (own) $t:ty, $v:ident) => {};
+}
+
+struct Row {
+    name: &'static str,
+    size: usize,
+    category: Category,
+    compute: Compute,
+    typestr: &'static str,
+    dlpack: (u8, u8),
+    min: f64,
+    max: f64,
+    eps: f64,
+}
+
+// `half` is re-exported so that `dispatch!` resolves the types wherever it is used.
+pub use half;
+
+dtypes! {
+    Bool = 0, "bool", bool, Bool, I64, "|b1", (6, 8), 0.0, 1.0, 0.0, (own);
+    U8 = 1, "uint8", u8, Int, I64, "|u1", (1, 8), 0.0, 255.0, 0.0, (int);
+    I8 = 2, "int8", i8, Int, I64, "|i1", (0, 8), -128.0, 127.0, 0.0, (int);
+    I16 = 3, "int16", i16, Int, I64, "<i2", (0, 16), -32768.0, 32767.0, 0.0, (int);
+    I32 = 4, "int32", i32, Int, I64, "<i4", (0, 32), -2147483648.0, 2147483647.0, 0.0, (int);
+    I64 = 5, "int64", i64, Int, I64, "<i8", (0, 64), -9223372036854775808.0, 9223372036854775807.0, 0.0, (int);
+    F16 = 6, "float16", crate::dtype::half::f16, Float, F32, "<f2", (2, 16), -65504.0, 65504.0, 0.0009765625,
+        (float f32, f16::to_f32, f16::from_f32, f16::to_f64, f16::from_f64);
+    BF16 = 7, "bfloat16", crate::dtype::half::bf16, Float, F32, "<V2", (4, 16),
+        -3.3895313892515355e38, 3.3895313892515355e38, 0.0078125,
+        (float f32, bf16::to_f32, bf16::from_f32, bf16::to_f64, bf16::from_f64);
+    F32 = 8, "float32", f32, Float, F32, "<f4", (2, 32),
+        -3.4028234663852886e38, 3.4028234663852886e38, 1.1920928955078125e-7,
+        (float f32, |x: f32| x, |x: f32| x, |x: f32| x as f64, |x: f64| x as f32);
+    F64 = 9, "float64", f64, Float, F64, "<f8", (2, 64), f64::MIN, f64::MAX, f64::EPSILON,
+        (float f64, |x: f64| x, |x: f64| x, |x: f64| x, |x: f64| x);
+}
+
+impl DType {
+    #[inline(always)]
+    fn row(self) -> &'static Row {
+        &ROWS[self as usize]
+    }
+    /// PyTorch's name.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+    /// Bytes per element.
+    #[inline(always)]
+    pub fn size(self) -> usize {
+        self.row().size
+    }
+    /// Promotion category.
+    #[inline(always)]
+    pub fn category(self) -> Category {
+        self.row().category
+    }
+    /// The type arithmetic runs in.
+    #[inline(always)]
+    pub fn compute(self) -> Compute {
+        self.row().compute
+    }
+    /// The dtype whose storage type is the compute type.
+    pub fn compute_dtype(self) -> DType {
+        match self.compute() {
+            Compute::F32 => DType::F32,
+            Compute::F64 => DType::F64,
+            Compute::I64 => DType::I64,
+        }
+    }
+    /// NumPy's type string ("<V2" for bfloat16, which NumPy lacks).
+    pub fn typestr(self) -> &'static str {
+        self.row().typestr
+    }
+    /// DLPack type code and bits.
+    pub fn dlpack(self) -> (u8, u8) {
+        self.row().dlpack
+    }
+    /// Smallest finite value.
+    pub fn min(self) -> f64 {
+        self.row().min
+    }
+    /// Largest finite value.
+    pub fn max(self) -> f64 {
+        self.row().max
+    }
+    /// Distance from 1 to the next larger value; 0 for whole numbers.
+    pub fn eps(self) -> f64 {
+        self.row().eps
+    }
+    /// True for floating-point types.
+    #[inline(always)]
+    pub fn is_float(self) -> bool {
+        self.category() == Category::Float
+    }
+    /// From its code in the ABI.
+    pub fn from_code(code: i32) -> Result<DType> {
+        match ALL.get(code as usize) {
+            Some(d) if code >= 0 => Ok(*d),
+            _ => Err(crate::err!(DType, "unknown dtype code {code}, wanted 0 to {}", ALL.len() - 1)),
+        }
+    }
+    /// From its name.
+    pub fn from_name(name: &str) -> Option<DType> {
+        ALL.iter().copied().find(|d| d.name() == name)
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A number outside a tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scalar {
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A float.
+    Float(f64),
+}
+
+impl Scalar {
+    /// As f64.
+    #[inline]
+    pub fn f64(self) -> f64 {
+        match self {
+            Scalar::Bool(b) => b as u8 as f64,
+            Scalar::Int(i) => i as f64,
+            Scalar::Float(f) => f,
+        }
+    }
+    /// As i64; floats are truncated.
+    #[inline]
+    pub fn i64(self) -> i64 {
+        match self {
+            Scalar::Bool(b) => b as i64,
+            Scalar::Int(i) => i,
+            Scalar::Float(f) => f as i64,
+        }
+    }
+    /// The dtype it has as a wrapped number.
+    pub fn dtype(self) -> DType {
+        match self {
+            Scalar::Bool(_) => DType::Bool,
+            Scalar::Int(_) => DType::I64,
+            Scalar::Float(_) => default_dtype(),
+        }
+    }
+    /// Promotion category.
+    pub fn category(self) -> Category {
+        match self {
+            Scalar::Bool(_) => Category::Bool,
+            Scalar::Int(_) => Category::Int,
+            Scalar::Float(_) => Category::Float,
+        }
+    }
+    /// As an element of type `T`.
+    #[inline]
+    pub fn to<T: Elem>(self) -> T {
+        match self {
+            Scalar::Float(f) => T::from_f64(f),
+            s => T::from_i64(s.i64()),
+        }
+    }
+}
+
+impl From<f64> for Scalar {
+    fn from(v: f64) -> Self {
+        Scalar::Float(v)
+    }
+}
+impl From<i64> for Scalar {
+    fn from(v: i64) -> Self {
+        Scalar::Int(v)
+    }
+}
+impl From<bool> for Scalar {
+    fn from(v: bool) -> Self {
+        Scalar::Bool(v)
+    }
+}
+
+static DEFAULT: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(DType::F32 as u8);
+
+/// The dtype of floating-point tensors made without one; float32 at first.
+pub fn default_dtype() -> DType {
+    ALL[DEFAULT.load(std::sync::atomic::Ordering::Relaxed) as usize]
+}
+
+/// Sets [`default_dtype`]; it must be a floating-point type.
+pub fn set_default_dtype(d: DType) -> Result<()> {
+    if !d.is_float() {
+        crate::bail!(DType, "set_default_dtype: wanted a floating-point dtype, got {d}");
+    }
+    DEFAULT.store(d as u8, std::sync::atomic::Ordering::Relaxed);
+    Ok(())
+}
+
+/// The smallest dtype that holds both, by PyTorch's `promote_types`.
+pub fn promote(a: DType, b: DType) -> DType {
+    if a == b {
+        return a;
+    }
+    let (lo, hi) = if a.category() <= b.category() { (a, b) } else { (b, a) };
+    if lo.category() != hi.category() {
+        return hi;
+    }
+    match (lo, hi) {
+        (DType::F16, DType::BF16) | (DType::BF16, DType::F16) => DType::F32,
+        (DType::U8, DType::I8) | (DType::I8, DType::U8) => DType::I16,
+        _ if lo.size() > hi.size() => lo,
+        _ => hi,
+    }
+}
+
+/// Collects operands and says in which dtype an operation on them runs (PyTorch's `result_type`): dimensioned tensors
+/// outrank 0-d tensors, which outrank plain numbers, within one category.
+#[derive(Clone, Copy, Default)]
+pub struct ResultType {
+    dim: Option<DType>,
+    zero: Option<DType>,
+    wrapped: Option<DType>,
+}
+
+impl ResultType {
+    /// Adds one operand.
+    #[inline]
+    pub fn add(&mut self, dtype: DType, ndim: usize, wrapped: bool) {
+        let slot = if wrapped {
+            &mut self.wrapped
+        } else if ndim == 0 {
+            &mut self.zero
+        } else {
+            &mut self.dim
+        };
+        let d = if wrapped && dtype.is_float() { default_dtype() } else { dtype };
+        *slot = Some(match *slot {
+            Some(s) => promote(s, d),
+            None => d,
+        });
+    }
+
+    /// The common dtype; the default dtype if there was no operand.
+    #[inline]
+    pub fn get(self) -> DType {
+        fn combine(higher: Option<DType>, lower: Option<DType>) -> Option<DType> {
+            match (higher, lower) {
+                (Some(h), Some(l)) if h.category() >= l.category() => {
+                    Some(if h == DType::Bool { promote(h, l) } else { h })
+                }
+                (Some(h), Some(l)) => Some(promote(h, l)),
+                (h, l) => h.or(l),
+            }
+        }
+        combine(self.dim, combine(self.zero, self.wrapped)).unwrap_or_else(default_dtype)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn promotion_follows_pytorch() {
+        assert_eq!(promote(DType::U8, DType::I8), DType::I16);
+        assert_eq!(promote(DType::F16, DType::BF16), DType::F32);
+        assert_eq!(promote(DType::I64, DType::F16), DType::F16);
+        let mut r = ResultType::default();
+        r.add(DType::I32, 2, false);
+        r.add(DType::F32, 0, true);
+        assert_eq!(r.get(), DType::F32);
+        let mut r = ResultType::default();
+        r.add(DType::F16, 1, false);
+        r.add(DType::F64, 0, false);
+        assert_eq!(r.get(), DType::F16);
+        let mut r = ResultType::default();
+        r.add(DType::Bool, 1, false);
+        r.add(DType::I64, 0, true);
+        assert_eq!(r.get(), DType::I64);
+    }
+}

@@ -1,0 +1,1587 @@
+//! L1: matrix multiplication on raw strided pointers.
+//!
+//! [`sgemm`] and [`dgemm`] compute `C = alpha * A @ B + beta * C` for an `m x k` A, a `k x n` B and an `m x n` C, each
+//! given by a pointer to its first element, a row stride and a column stride in elements (any sign, 0 included for A
+//! and B). As in BLAS, `beta == 0` never reads C, and `alpha == 0` or `k == 0` never reads A and B.
+//! [`igemm`] is the same for integers, with wrapping arithmetic.
+//!
+//! The shape decides the way, and every way gives an element of C the same operations in the same order wherever the
+//! element lies in a tile or a task, so the bits do not depend on the number of threads (they do depend on the
+//! [`Level`]):
+//!
+//! * one row (or column): a streaming vector-matrix product, by dot products or by row updates, as B lies in memory;
+//! * few rows against a B that is contiguous along `k`: tiles of dot products;
+//! * the rest: outer-product tiles held in registers, `MR` rows by a few vectors of columns. Small problems read A and
+//!   B where they are; larger ones go through the five loops of Goto and van de Geijn (2008, "Anatomy of
+//!   high-performance matrix multiplication") and Van Zee and van de Geijn (2015, "BLIS") over packed panels.
+//!
+//! # Safety
+//! For all functions here: the pointers must be valid for every element that the sizes and strides reach, elements of
+//! C must be distinct and must not overlap A or B, and nobody else may access C during the call. A [`Level`] must be
+//! one that the CPU supports.
+#![allow(clippy::missing_safety_doc)]
+// Counted loops over arrays of registers unroll reliably; iterator chains do not.
+#![allow(clippy::needless_range_loop)]
+
+use crate::parallel::{parallel_for, usable_threads};
+use crate::simd::{level, Level};
+use std::alloc::{alloc, dealloc, Layout};
+use std::cell::Cell;
+use std::ops::Range;
+use std::ptr::null_mut;
+
+/// `C = alpha * A @ B + beta * C` in f32. Sizes in elements, strides in elements; see the module for the contract.
+pub unsafe fn sgemm(
+    m: usize,
+    n: usize,
+    k: usize,
+    alpha: f32,
+    a: *const f32,
+    rsa: isize,
+    csa: isize,
+    b: *const f32,
+    rsb: isize,
+    csb: isize,
+    beta: f32,
+    c: *mut f32,
+    rsc: isize,
+    csc: isize,
+) {
+    gemm_at(level(), Gemm { m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc })
+}
+
+/// `C = alpha * A @ B + beta * C` in f64; like [`sgemm`].
+pub unsafe fn dgemm(
+    m: usize,
+    n: usize,
+    k: usize,
+    alpha: f64,
+    a: *const f64,
+    rsa: isize,
+    csa: isize,
+    b: *const f64,
+    rsb: isize,
+    csb: isize,
+    beta: f64,
+    c: *mut f64,
+    rsc: isize,
+    csc: isize,
+) {
+    gemm_at(level(), Gemm { m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc })
+}
+
+/// One problem: the arguments of [`sgemm`].
+#[derive(Clone, Copy)]
+pub(crate) struct Gemm<T> {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub alpha: T,
+    pub a: *const T,
+    pub rsa: isize,
+    pub csa: isize,
+    pub b: *const T,
+    pub rsb: isize,
+    pub csb: isize,
+    pub beta: T,
+    pub c: *mut T,
+    pub rsc: isize,
+    pub csc: isize,
+}
+
+// SAFETY: the tasks of one problem write disjoint parts of C and only read A and B.
+unsafe impl<T> Sync for Gemm<T> {}
+
+/// [`sgemm`] or [`dgemm`] with the kernels of a given level.
+pub(crate) unsafe fn gemm_at<T: Real>(level: Level, g: Gemm<T>) {
+    match level {
+        Level::Base => gemm::<T::V1>(g),
+        Level::Avx2 => gemm::<T::V2>(g),
+        Level::Avx512 => gemm::<T::V3>(g),
+    }
+}
+
+impl<T: Copy> Gemm<T> {
+    /// The same problem read as `C^T = B^T @ A^T`.
+    fn transposed(self) -> Self {
+        Gemm {
+            m: self.n,
+            n: self.m,
+            a: self.b,
+            rsa: self.csb,
+            csa: self.rsb,
+            b: self.a,
+            rsb: self.csa,
+            csb: self.rsa,
+            rsc: self.csc,
+            csc: self.rsc,
+            ..self
+        }
+    }
+
+    /// The part of the problem that makes rows `i` and columns `j` of C.
+    unsafe fn part(&self, i: Range<usize>, j: Range<usize>) -> Self {
+        Gemm {
+            m: i.len(),
+            n: j.len(),
+            a: self.a.offset(i.start as isize * self.rsa),
+            b: self.b.offset(j.start as isize * self.csb),
+            c: self.at(i.start, j.start),
+            ..*self
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn at(&self, i: usize, j: usize) -> *mut T {
+        self.c.offset(i as isize * self.rsc + j as isize * self.csc)
+    }
+}
+
+impl<T: Real> Gemm<T> {
+    /// `C = alpha * value + beta * C` at one element.
+    #[inline(always)]
+    unsafe fn put(&self, i: usize, j: usize, value: T) {
+        let c = self.at(i, j);
+        let value = self.alpha * value;
+        *c = if self.beta == T::ZERO { value } else { value + self.beta * *c };
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ vectors
+
+/// f32 or f64, with its vector type at each [`Level`].
+pub(crate) trait Real:
+    Copy + PartialEq + std::ops::Mul<Output = Self> + std::ops::Add<Output = Self> + std::ops::AddAssign + 'static
+{
+    type V1: Vector<T = Self>;
+    type V2: Vector<T = Self>;
+    type V3: Vector<T = Self>;
+    const ZERO: Self;
+    const ONE: Self;
+}
+
+/// A register of `LANES` numbers. All methods are inlined into a function that has the features, see [`Op`].
+pub(crate) trait Vector: Copy {
+    type T: Real;
+    const LANES: usize;
+    /// 32 registers rather than 16.
+    const WIDE: bool;
+    /// Rows and vectors of a tile with packed A.
+    const MR: usize = if Self::WIDE { 12 } else { 6 };
+    const NV: usize = 2;
+    /// Vectors of a tile with A in place (its rows are always [`DIRECT_ROWS`]).
+    const DIRECT_NV: usize = if Self::WIDE { 4 } else { 2 };
+
+    unsafe fn splat(x: Self::T) -> Self;
+    unsafe fn load(p: *const Self::T) -> Self;
+    /// The first `n <= LANES` lanes from memory, the others 0.
+    unsafe fn load_n(p: *const Self::T, n: usize) -> Self;
+    unsafe fn store(self, p: *mut Self::T);
+    /// Writes the first `n <= LANES` lanes.
+    unsafe fn store_n(self, p: *mut Self::T, n: usize);
+    /// `self * x + y`.
+    unsafe fn fma(self, x: Self, y: Self) -> Self;
+    unsafe fn mul(self, x: Self) -> Self;
+    /// The sum of the lanes.
+    unsafe fn sum(self) -> Self::T;
+    unsafe fn prefetch(p: *const Self::T);
+    /// Interleaves `R` (2 or 4) rows: `dst[p * ld + r] = src[r * rs + p]` for `p` in `0..n`.
+    unsafe fn interleave<const R: usize>(src: *const Self::T, rs: isize, n: usize, dst: *mut Self::T, ld: usize);
+    /// Runs `op` in a function with the features of this vector.
+    unsafe fn call<O: Op<Self::T>>(op: O);
+}
+
+/// Code to be compiled for a vector type's features; `run` must be `#[inline(always)]`.
+pub(crate) trait Op<T: Real>: Copy {
+    unsafe fn run<V: Vector<T = T>>(self);
+}
+
+#[inline(always)]
+unsafe fn interleave_scalar<T: Copy, const R: usize>(src: *const T, rs: isize, n: usize, dst: *mut T, ld: usize) {
+    for p in 0..n {
+        for r in 0..R {
+            *dst.add(p * ld + r) = *src.offset(r as isize * rs).add(p);
+        }
+    }
+}
+
+/// The portable vector: 16 bytes, which the compiler maps to whatever the target has.
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+pub(crate) struct Plain<T, const N: usize>([T; N]);
+
+macro_rules! plain {
+    ($t:ty, $n:literal) => {
+        impl Vector for Plain<$t, $n> {
+            type T = $t;
+            const LANES: usize = $n;
+            const WIDE: bool = false;
+            #[inline(always)]
+            unsafe fn splat(x: $t) -> Self {
+                Plain([x; $n])
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const $t) -> Self {
+                Plain(*p.cast())
+            }
+            #[inline(always)]
+            unsafe fn load_n(p: *const $t, n: usize) -> Self {
+                if n == $n {
+                    return Self::load(p);
+                }
+                let mut v = [0.0; $n];
+                for i in 0..n {
+                    v[i] = *p.add(i);
+                }
+                Plain(v)
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t) {
+                *p.cast() = self.0;
+            }
+            #[inline(always)]
+            unsafe fn store_n(self, p: *mut $t, n: usize) {
+                if n == $n {
+                    return self.store(p);
+                }
+                for i in 0..n {
+                    *p.add(i) = self.0[i];
+                }
+            }
+            #[inline(always)]
+            unsafe fn fma(self, x: Self, y: Self) -> Self {
+                // Not mul_add: without the instruction that is a slow library call.
+                let mut v = y.0;
+                for i in 0..$n {
+                    v[i] += self.0[i] * x.0[i];
+                }
+                Plain(v)
+            }
+            #[inline(always)]
+            unsafe fn mul(self, x: Self) -> Self {
+                let mut v = self.0;
+                for i in 0..$n {
+                    v[i] *= x.0[i];
+                }
+                Plain(v)
+            }
+            #[inline(always)]
+            unsafe fn sum(self) -> $t {
+                self.0.iter().sum()
+            }
+            #[inline(always)]
+            unsafe fn prefetch(_: *const $t) {}
+            #[inline(always)]
+            unsafe fn interleave<const R: usize>(src: *const $t, rs: isize, n: usize, dst: *mut $t, ld: usize) {
+                interleave_scalar::<$t, R>(src, rs, n, dst, ld)
+            }
+            unsafe fn call<O: Op<$t>>(op: O) {
+                op.run::<Self>()
+            }
+        }
+    };
+}
+plain!(f32, 4);
+plain!(f64, 2);
+
+impl Real for f32 {
+    type V1 = Plain<f32, 4>;
+    #[cfg(target_arch = "x86_64")]
+    type V2 = std::arch::x86_64::__m256;
+    #[cfg(target_arch = "x86_64")]
+    type V3 = std::arch::x86_64::__m512;
+    #[cfg(not(target_arch = "x86_64"))]
+    type V2 = Self::V1;
+    #[cfg(not(target_arch = "x86_64"))]
+    type V3 = Self::V1;
+    const ZERO: f32 = 0.0;
+    const ONE: f32 = 1.0;
+}
+
+impl Real for f64 {
+    type V1 = Plain<f64, 2>;
+    #[cfg(target_arch = "x86_64")]
+    type V2 = std::arch::x86_64::__m256d;
+    #[cfg(target_arch = "x86_64")]
+    type V3 = std::arch::x86_64::__m512d;
+    #[cfg(not(target_arch = "x86_64"))]
+    type V2 = Self::V1;
+    #[cfg(not(target_arch = "x86_64"))]
+    type V3 = Self::V1;
+    const ZERO: f64 = 0.0;
+    const ONE: f64 = 1.0;
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{interleave_scalar, Op, Vector};
+    use std::arch::x86_64::*;
+
+    /// `MASK[8 - n..]` has all bits set in its first `n` lanes.
+    static MASK32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    static MASK64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
+
+    #[inline(always)]
+    unsafe fn mask32(n: usize) -> __m256i {
+        _mm256_loadu_si256(MASK32.as_ptr().add(8 - n).cast())
+    }
+
+    #[inline(always)]
+    unsafe fn mask64(n: usize) -> __m256i {
+        _mm256_loadu_si256(MASK64.as_ptr().add(4 - n).cast())
+    }
+
+    #[inline(always)]
+    unsafe fn low_bits(n: usize) -> u32 {
+        (1 << n) - 1
+    }
+
+    #[inline(always)]
+    unsafe fn sum256(v: __m256) -> f32 {
+        let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+        let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
+        _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
+    }
+
+    #[inline(always)]
+    unsafe fn sum256d(v: __m256d) -> f64 {
+        let v = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
+        _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)))
+    }
+
+    #[inline(always)]
+    unsafe fn interleave_f32<const R: usize>(src: *const f32, rs: isize, n: usize, dst: *mut f32, ld: usize) {
+        let row = |r: isize| src.offset((r % R as isize) * rs);
+        let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
+        let mut p = 0;
+        while p + 8 <= n {
+            let (a, b) = (_mm256_loadu_ps(r0.add(p)), _mm256_loadu_ps(r1.add(p)));
+            let (c, d) = (_mm256_loadu_ps(r2.add(p)), _mm256_loadu_ps(r3.add(p)));
+            let (ab_lo, ab_hi) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            let (cd_lo, cd_hi) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+            let (ab_lo, ab_hi) = (_mm256_castps_pd(ab_lo), _mm256_castps_pd(ab_hi));
+            let (cd_lo, cd_hi) = (_mm256_castps_pd(cd_lo), _mm256_castps_pd(cd_hi));
+            // Each holds two columns, four apart.
+            let out = [
+                _mm256_unpacklo_pd(ab_lo, cd_lo),
+                _mm256_unpackhi_pd(ab_lo, cd_lo),
+                _mm256_unpacklo_pd(ab_hi, cd_hi),
+                _mm256_unpackhi_pd(ab_hi, cd_hi),
+            ];
+            for (i, v) in out.into_iter().enumerate() {
+                let (lo, hi) = (_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
+                let (at_lo, at_hi) = (dst.add((p + i) * ld).cast(), dst.add((p + i + 4) * ld).cast());
+                if R == 4 {
+                    _mm_storeu_pd(at_lo, lo);
+                    _mm_storeu_pd(at_hi, hi);
+                } else {
+                    _mm_storel_pd(at_lo, lo);
+                    _mm_storel_pd(at_hi, hi);
+                }
+            }
+            p += 8;
+        }
+        interleave_scalar::<f32, R>(src.add(p), rs, n - p, dst.add(p * ld), ld);
+    }
+
+    #[inline(always)]
+    unsafe fn interleave_f64<const R: usize>(src: *const f64, rs: isize, n: usize, dst: *mut f64, ld: usize) {
+        let mut p = 0;
+        while p + 4 <= n {
+            let mut r = 0;
+            while r < R {
+                let from = src.offset(r as isize * rs).add(p);
+                let (a, b) = (_mm256_loadu_pd(from), _mm256_loadu_pd(from.offset(rs)));
+                let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+                let to = dst.add(p * ld + r);
+                _mm_storeu_pd(to, _mm256_castpd256_pd128(even));
+                _mm_storeu_pd(to.add(ld), _mm256_castpd256_pd128(odd));
+                _mm_storeu_pd(to.add(2 * ld), _mm256_extractf128_pd::<1>(even));
+                _mm_storeu_pd(to.add(3 * ld), _mm256_extractf128_pd::<1>(odd));
+                r += 2;
+            }
+            p += 4;
+        }
+        interleave_scalar::<f64, R>(src.add(p), rs, n - p, dst.add(p * ld), ld);
+    }
+
+    macro_rules! vector {
+        (
+            $v:ty, $t:ty, $lanes:literal, $wide:literal, $features:literal, $interleave:ident,
+            $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident,
+            |$p:ident, $n:ident| $load_n:expr, |$q:ident, $o:ident, $x:ident| $store_n:expr, |$s:ident| $sum:expr
+        ) => {
+            impl Vector for $v {
+                type T = $t;
+                const LANES: usize = $lanes;
+                const WIDE: bool = $wide;
+                #[inline(always)]
+                unsafe fn splat(x: $t) -> Self {
+                    $splat(x)
+                }
+                #[inline(always)]
+                unsafe fn load(p: *const $t) -> Self {
+                    $load(p)
+                }
+                #[inline(always)]
+                unsafe fn load_n($p: *const $t, $n: usize) -> Self {
+                    $load_n
+                }
+                #[inline(always)]
+                unsafe fn store(self, p: *mut $t) {
+                    $store(p, self)
+                }
+                #[inline(always)]
+                unsafe fn store_n(self, $q: *mut $t, $o: usize) {
+                    let $x = self;
+                    $store_n
+                }
+                #[inline(always)]
+                unsafe fn fma(self, x: Self, y: Self) -> Self {
+                    $fma(self, x, y)
+                }
+                #[inline(always)]
+                unsafe fn mul(self, x: Self) -> Self {
+                    $mul(self, x)
+                }
+                #[inline(always)]
+                unsafe fn sum(self) -> $t {
+                    let $s = self;
+                    $sum
+                }
+                #[inline(always)]
+                unsafe fn prefetch(p: *const $t) {
+                    _mm_prefetch::<_MM_HINT_T0>(p.cast())
+                }
+                #[inline(always)]
+                unsafe fn interleave<const R: usize>(src: *const $t, rs: isize, n: usize, dst: *mut $t, ld: usize) {
+                    $interleave::<R>(src, rs, n, dst, ld)
+                }
+                unsafe fn call<O: Op<$t>>(op: O) {
+                    #[target_feature(enable = $features)]
+                    unsafe fn go<O: Op<$t>>(op: O) {
+                        op.run::<$v>()
+                    }
+                    go(op)
+                }
+            }
+        };
+    }
+    vector! {
+        __m256, f32, 8, false, "avx2,fma,bmi1,bmi2", interleave_f32,
+        _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_mul_ps,
+        |p, n| if n == 8 { _mm256_loadu_ps(p) } else { _mm256_maskload_ps(p, mask32(n)) },
+        |p, n, v| if n == 8 { _mm256_storeu_ps(p, v) } else { _mm256_maskstore_ps(p, mask32(n), v) },
+        |v| sum256(v)
+    }
+    vector! {
+        __m256d, f64, 4, false, "avx2,fma,bmi1,bmi2", interleave_f64,
+        _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd, _mm256_mul_pd,
+        |p, n| if n == 4 { _mm256_loadu_pd(p) } else { _mm256_maskload_pd(p, mask64(n)) },
+        |p, n, v| if n == 4 { _mm256_storeu_pd(p, v) } else { _mm256_maskstore_pd(p, mask64(n), v) },
+        |v| sum256d(v)
+    }
+    vector! {
+        __m512, f32, 16, true, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2", interleave_f32,
+        _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_mul_ps,
+        |p, n| _mm512_maskz_loadu_ps(low_bits(n) as u16, p),
+        |p, n, v| _mm512_mask_storeu_ps(p, low_bits(n) as u16, v),
+        |v| sum256(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)))
+    }
+    vector! {
+        __m512d, f64, 8, true, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2", interleave_f64,
+        _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_mul_pd,
+        |p, n| _mm512_maskz_loadu_pd(low_bits(n) as u8, p),
+        |p, n, v| _mm512_mask_storeu_pd(p, low_bits(n) as u8, v),
+        |v| sum256d(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd::<1>(v)))
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ choosing the way
+
+/// Rows of a tile that reads A in place.
+const DIRECT_ROWS: usize = 6;
+/// Depth of a packed panel, so that the panel of B stays in the first-level cache.
+const KC: usize = 384;
+/// Bytes of the packed block of A (second-level cache) and of B (third-level cache).
+const A_BYTES: usize = 384 << 10;
+const B_BYTES: usize = 3 << 20;
+/// Multiply-adds, and bytes of B in a product with few rows, that are worth a task of their own.
+const TASK_WORK: usize = 1 << 20;
+const TASK_BYTES: usize = 128 << 10;
+/// A B of up to this many bytes, or one that meets up to this many rows, is read in place.
+const DIRECT_BYTES: usize = 512 << 10;
+const DIRECT_M: usize = 96;
+/// Up to this depth the traffic of C decides, so it is written row by row.
+const SHALLOW: usize = 32;
+
+unsafe fn gemm<V: Vector>(g: Gemm<V::T>) {
+    if g.m == 0 || g.n == 0 {
+        return;
+    }
+    if g.k == 0 || g.alpha == V::T::ZERO {
+        return scale(&g);
+    }
+    // Vectors run along the columns of C: turn a column vector, or a C stored by columns.
+    let g = if g.m != 1 && (g.n == 1 || (g.csc != 1 && g.rsc == 1)) { g.transposed() } else { g };
+    let columns_per_task = TASK_BYTES / (g.k * size_of::<V::T>()) + 1;
+    if g.m == 1 && g.n == 1 && g.csa == 1 && g.rsb == 1 {
+        V::call(Dot(&g));
+    } else if g.rsb == 1 && g.csb != 1 && (g.m == 1 || g.csa == 1 && dots_pay(&g)) {
+        dots::<V>(g, columns_per_task);
+    } else if g.m == 1 && g.csb == 1 {
+        // SAFETY: as for this function; the ranges are disjoint.
+        parallel_for(g.n, columns_per_task + 64, &|j| unsafe { V::call(RowUpdates(&g.part(0..1, j))) });
+    } else if g.k == 1 && g.csb == 1 && g.csc == 1 {
+        let rows = TASK_BYTES / (g.n * size_of::<V::T>()) + 1;
+        // SAFETY: as above.
+        parallel_for(g.m, rows, &|i| unsafe { V::call(Outer(&g.part(i, 0..g.n))) });
+    } else {
+        tiled::<V>(g);
+    }
+}
+
+/// Whether dot products beat packing B: its time grows with `k`, that of adding up the lanes with `m`. The columns that
+/// a tile works on should stay in the first-level cache unless they are hardly used again.
+fn dots_pay<T>(g: &Gemm<T>) -> bool {
+    g.m * 9 <= g.k && (g.m <= 8 || g.k * size_of::<T>() <= 4 << 10)
+}
+
+/// `C = beta * C`.
+unsafe fn scale<T: Real>(g: &Gemm<T>) {
+    for i in 0..g.m {
+        for j in 0..g.n {
+            let c = g.at(i, j);
+            *c = if g.beta == T::ZERO { T::ZERO } else { g.beta * *c };
+        }
+    }
+}
+
+/// The plain triple loop, for when there is no memory for packing.
+unsafe fn naive<T: Real>(g: &Gemm<T>) {
+    for i in 0..g.m {
+        for j in 0..g.n {
+            let mut sum = T::ZERO;
+            for p in 0..g.k {
+                sum += *g.a.offset(i as isize * g.rsa + p as isize * g.csa)
+                    * *g.b.offset(p as isize * g.rsb + j as isize * g.csb);
+            }
+            g.put(i, j, sum);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ one or few rows
+
+/// Few rows of A, contiguous along `k` like the columns of B: dot products.
+unsafe fn dots<V: Vector>(mut g: Gemm<V::T>, columns_per_task: usize) {
+    if g.csa == 1 {
+        // SAFETY: as for this function; the ranges are disjoint.
+        return parallel_for(g.n, columns_per_task, &|j| unsafe { V::call(Dots(&g.part(0..g.m, j))) });
+    }
+    // A single row with gaps: close them first.
+    with_scratch(g.k * size_of::<V::T>(), |x: *mut V::T| {
+        if x.is_null() {
+            return naive(&g);
+        }
+        for p in 0..g.k {
+            *x.add(p) = *g.a.offset(p as isize * g.csa);
+        }
+        (g.a, g.csa) = (x, 1);
+        dots::<V>(g, columns_per_task);
+    })
+}
+
+/// One long dot product, in eight chains.
+#[derive(Clone, Copy)]
+struct Dot<'a, T>(&'a Gemm<T>);
+
+impl<T: Real> Op<T> for Dot<'_, T> {
+    #[inline(always)]
+    unsafe fn run<V: Vector<T = T>>(self) {
+        let g = self.0;
+        let mut acc = [V::splat(T::ZERO); 8];
+        let mut p = 0;
+        while p + 8 * V::LANES <= g.k {
+            for i in 0..8 {
+                acc[i] = V::load(g.a.add(p + i * V::LANES)).fma(V::load(g.b.add(p + i * V::LANES)), acc[i]);
+            }
+            p += 8 * V::LANES;
+        }
+        while p < g.k {
+            let lanes = V::LANES.min(g.k - p);
+            acc[0] = V::load_n(g.a.add(p), lanes).fma(V::load_n(g.b.add(p), lanes), acc[0]);
+            p += V::LANES;
+        }
+        let mut sum = acc[0].sum();
+        for i in 1..8 {
+            sum += acc[i].sum();
+        }
+        g.put(0, 0, sum);
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Dots<'a, T>(&'a Gemm<T>);
+
+impl<T: Real> Op<T> for Dots<'_, T> {
+    #[inline(always)]
+    unsafe fn run<V: Vector<T = T>>(self) {
+        let g = self.0;
+        let width = if g.m == 1 { 8 } else { 4 };
+        let mut j = 0;
+        while j < g.n {
+            let mut i = 0;
+            while i < g.m {
+                i += match g.m - i {
+                    1 if g.m == 1 => dot_tile::<V, 1, 8>(g, i, j),
+                    1 => dot_tile::<V, 1, 4>(g, i, j),
+                    3.. if V::WIDE => dot_tile::<V, 4, 4>(g, i, j),
+                    _ => dot_tile::<V, 2, 4>(g, i, j),
+                };
+            }
+            j += width;
+        }
+    }
+}
+
+/// Dot products of rows `i..i + M` of A with columns `j..j + N` of B; indices beyond the edge repeat the last one and
+/// are dropped. Returns `M`.
+#[inline(always)]
+unsafe fn dot_tile<V: Vector, const M: usize, const N: usize>(g: &Gemm<V::T>, i: usize, j: usize) -> usize {
+    let (mut a, mut b) = ([g.a; M], [g.b; N]);
+    for r in 0..M {
+        a[r] = g.a.offset((i + r).min(g.m - 1) as isize * g.rsa);
+    }
+    for s in 0..N {
+        b[s] = g.b.offset((j + s).min(g.n - 1) as isize * g.csb);
+    }
+    let mut acc = [[V::splat(V::T::ZERO); N]; M];
+    let mut p = 0;
+    while p + V::LANES <= g.k {
+        let mut y = [V::splat(V::T::ZERO); N];
+        for s in 0..N {
+            y[s] = V::load(b[s].add(p));
+        }
+        for r in 0..M {
+            let x = V::load(a[r].add(p));
+            for s in 0..N {
+                acc[r][s] = x.fma(y[s], acc[r][s]);
+            }
+        }
+        p += V::LANES;
+    }
+    let left = g.k - p;
+    if left > 0 {
+        for r in 0..M {
+            let x = V::load_n(a[r].add(p), left);
+            for s in 0..N {
+                acc[r][s] = x.fma(V::load_n(b[s].add(p), left), acc[r][s]);
+            }
+        }
+    }
+    for r in 0..M.min(g.m - i) {
+        for s in 0..N.min(g.n - j) {
+            g.put(i + r, j + s, acc[r][s].sum());
+        }
+    }
+    M
+}
+
+/// One row of A, rows of B contiguous: `y += a[p] * B[p, ..]`, eight rows at a time, over a strip of columns whose sums
+/// stay in the first-level cache.
+#[derive(Clone, Copy)]
+struct RowUpdates<'a, T>(&'a Gemm<T>);
+
+impl<T: Real> Op<T> for RowUpdates<'_, T> {
+    #[inline(always)]
+    unsafe fn run<V: Vector<T = T>>(self) {
+        const STRIP: usize = 1024;
+        let g = self.0;
+        let mut sums = [T::ZERO; STRIP];
+        let mut j = 0;
+        while j < g.n {
+            let n = STRIP.min(g.n - j);
+            sums[..n].fill(T::ZERO);
+            let mut p = 0;
+            while p + 8 <= g.k {
+                row_updates::<V, 8>(g, p, j, n, sums.as_mut_ptr());
+                p += 8;
+            }
+            while p < g.k {
+                row_updates::<V, 1>(g, p, j, n, sums.as_mut_ptr());
+                p += 1;
+            }
+            for (s, &sum) in sums[..n].iter().enumerate() {
+                g.put(0, j + s, sum);
+            }
+            j += n;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn row_updates<V: Vector, const R: usize>(g: &Gemm<V::T>, p: usize, j: usize, n: usize, sums: *mut V::T) {
+    let mut x = [V::splat(V::T::ZERO); R];
+    let mut b = [g.b; R];
+    for r in 0..R {
+        x[r] = V::splat(*g.a.offset((p + r) as isize * g.csa));
+        b[r] = g.b.offset((p + r) as isize * g.rsb).add(j);
+    }
+    let mut s = 0;
+    while s < n {
+        let lanes = V::LANES.min(n - s);
+        let mut y = V::load_n(sums.add(s), lanes);
+        for r in 0..R {
+            y = x[r].fma(V::load_n(b[r].add(s), lanes), y);
+        }
+        y.store_n(sums.add(s), lanes);
+        s += V::LANES;
+    }
+}
+
+/// `k == 1`, rows of B and C contiguous: C is written row by row, as it lies in memory.
+#[derive(Clone, Copy)]
+struct Outer<'a, T>(&'a Gemm<T>);
+
+impl<T: Real> Op<T> for Outer<'_, T> {
+    #[inline(always)]
+    unsafe fn run<V: Vector<T = T>>(self) {
+        let g = self.0;
+        let beta = V::splat(g.beta);
+        for i in 0..g.m {
+            let a = V::splat(g.alpha * *g.a.offset(i as isize * g.rsa));
+            let c = g.at(i, 0);
+            for j in (0..g.n).step_by(V::LANES) {
+                let lanes = V::LANES.min(g.n - j);
+                let mut v = a.mul(V::load_n(g.b.add(j), lanes));
+                if g.beta != T::ZERO {
+                    v = beta.fma(V::load_n(c.add(j), lanes), v);
+                }
+                v.store_n(c.add(j), lanes);
+            }
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ tiles
+
+/// How a whole problem is done; the same for each of its tasks.
+#[derive(Clone, Copy)]
+struct Plan {
+    pack_a: bool,
+    pack_b: bool,
+    /// Depth of a block along `k`.
+    kc: usize,
+}
+
+unsafe fn tiled<V: Vector>(g: Gemm<V::T>) {
+    let in_place = g.csb == 1 && (g.m <= DIRECT_M || g.k * g.n * size_of::<V::T>() <= DIRECT_BYTES);
+    let pack_a = !in_place && g.k > SHALLOW && g.m > DIRECT_M && g.n > DIRECT_M;
+    let pack_b = pack_a || g.csb != 1;
+    let kc = if pack_a { KC } else { KC / 2 };
+    let plan = Plan { pack_a, pack_b, kc: g.k.div_ceil(g.k.div_ceil(kc)) };
+    // A grid of tasks, as square as can be; two per thread even out a thread that is held up.
+    let threads = usable_threads();
+    let tasks = if threads == 1 { 1 } else { (g.m * g.n / (TASK_WORK / g.k + 1)).min(2 * threads) };
+    let (mut rows, mut columns) = (1, 1);
+    while rows * columns < tasks {
+        *(if g.m / rows > g.n / columns { &mut rows } else { &mut columns }) *= 2;
+    }
+    let (mr, nr) = tile_size::<V>(plan);
+    let height = g.m.div_ceil(rows).next_multiple_of(mr);
+    let width = g.n.div_ceil(columns).next_multiple_of(nr);
+    let (rows, columns) = (g.m.div_ceil(height), g.n.div_ceil(width));
+    parallel_for(rows * columns, 1, &|tasks| {
+        for task in tasks {
+            let (i, j) = (task / columns * height, task % columns * width);
+            // SAFETY: as for this function; the parts are disjoint.
+            unsafe { serial::<V>(&g.part(i..g.m.min(i + height), j..g.n.min(j + width)), plan) };
+        }
+    });
+}
+
+fn tile_size<V: Vector>(plan: Plan) -> (usize, usize) {
+    match plan.pack_a {
+        true => (V::MR, V::NV * V::LANES),
+        false => (DIRECT_ROWS, V::DIRECT_NV * V::LANES),
+    }
+}
+
+/// One task: the loops around the tiles.
+unsafe fn serial<V: Vector>(g: &Gemm<V::T>, plan: Plan) {
+    let size = size_of::<V::T>();
+    let (mr, nr) = tile_size::<V>(plan);
+    // Blocks of about equal size, whole tiles, within the cache's share.
+    let block = |len: usize, unit: usize, bytes: usize| {
+        let most = (bytes / (plan.kc * size) / unit).max(1) * unit;
+        len.div_ceil(len.div_ceil(most)).next_multiple_of(unit)
+    };
+    let mc = if plan.pack_a { block(g.m, mr, A_BYTES) } else { g.m };
+    let nc = if plan.pack_b { block(g.n, nr, B_BYTES) } else { g.n };
+    let a_len = if plan.pack_a { (mc * plan.kc).next_multiple_of(64) } else { 0 };
+    let b_len = if plan.pack_b { nc * plan.kc } else { 0 };
+    with_scratch((a_len + b_len) * size, |buffer: *mut V::T| {
+        if buffer.is_null() && a_len + b_len > 0 {
+            return naive(g);
+        }
+        let (a_buffer, b_buffer) = (buffer, buffer.wrapping_add(a_len));
+        for j in (0..g.n).step_by(nc) {
+            let n = nc.min(g.n - j);
+            for p in (0..g.k).step_by(plan.kc) {
+                let k = plan.kc.min(g.k - p);
+                let mut b = g.b.offset(p as isize * g.rsb + j as isize * g.csb);
+                if plan.pack_b {
+                    V::call(Pack { src: b, across: g.csb, along: g.rsb, n, k, width: nr, dst: b_buffer });
+                    b = b_buffer;
+                }
+                for i in (0..g.m).step_by(mc) {
+                    let m = mc.min(g.m - i);
+                    let mut a = g.a.offset(i as isize * g.rsa + p as isize * g.csa);
+                    if plan.pack_a {
+                        V::call(Pack { src: a, across: g.rsa, along: g.csa, n: m, k, width: mr, dst: a_buffer });
+                        a = a_buffer;
+                    }
+                    let beta = if p == 0 { g.beta } else { V::T::ONE };
+                    block_of_tiles::<V>(&Gemm { m, n, k, a, b, beta, c: g.at(i, j), ..*g }, plan);
+                }
+            }
+        }
+    })
+}
+
+/// The two inner loops: all tiles of one block, with A and B packed or in place.
+unsafe fn block_of_tiles<V: Vector>(g: &Gemm<V::T>, plan: Plan) {
+    let (mr, nr) = tile_size::<V>(plan);
+    if g.k <= SHALLOW {
+        for i in (0..g.m).step_by(mr) {
+            for j in (0..g.n).step_by(nr) {
+                tile::<V>(g, plan, i..g.m.min(i + mr), j..g.n.min(j + nr));
+            }
+        }
+    } else {
+        for j in (0..g.n).step_by(nr) {
+            // A single vector takes more rows, to have enough sums under way.
+            let mr = if plan.pack_a || g.n - j > V::LANES { mr } else { 8 };
+            for i in (0..g.m).step_by(mr) {
+                tile::<V>(g, plan, i..g.m.min(i + mr), j..g.n.min(j + nr));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn tile<V: Vector>(g: &Gemm<V::T>, plan: Plan, i: Range<usize>, j: Range<usize>) {
+    let (rows, cols) = (i.len(), j.len());
+    let (i, j) = (i.start, j.start);
+    let vecs = cols.div_ceil(V::LANES);
+    let (b, ldb, last) = match plan.pack_b {
+        true => (g.b.add(j * g.k), (V::DIRECT_NV * V::LANES) as isize, V::LANES),
+        false => (g.b.add(j), g.rsb, cols - (vecs - 1) * V::LANES),
+    };
+    let a = if plan.pack_a { g.a.add(i * g.k) } else { g.a.offset(i as isize * g.rsa) };
+    let t = &Tile { g, rows, cols, a, b, ldb, last, c: g.at(i, j) };
+    match (plan.pack_a, rows, vecs) {
+        (true, 1..=4, 1) => V::call(Run::<_, 4, 1, true>(t)),
+        (true, 1..=4, _) => V::call(Run::<_, 4, 2, true>(t)),
+        (true, 5..=6, 1) if !V::WIDE => V::call(Run::<_, 6, 1, true>(t)),
+        (true, 5..=6, _) if !V::WIDE => V::call(Run::<_, 6, 2, true>(t)),
+        (true, 5..=8, 1) if V::WIDE => V::call(Run::<_, 8, 1, true>(t)),
+        (true, 5..=8, _) if V::WIDE => V::call(Run::<_, 8, 2, true>(t)),
+        (true, _, 1) if V::WIDE => V::call(Run::<_, 12, 1, true>(t)),
+        (true, _, _) if V::WIDE => V::call(Run::<_, 12, 2, true>(t)),
+        (_, 1, 1) => V::call(Run::<_, 1, 1, false>(t)),
+        (_, 1, 2) => V::call(Run::<_, 1, 2, false>(t)),
+        (_, 1, 3) if V::WIDE => V::call(Run::<_, 1, 3, false>(t)),
+        (_, 1, _) if V::WIDE => V::call(Run::<_, 1, 4, false>(t)),
+        (_, 2, 1) => V::call(Run::<_, 2, 1, false>(t)),
+        (_, 2, 2) => V::call(Run::<_, 2, 2, false>(t)),
+        (_, 2, 3) if V::WIDE => V::call(Run::<_, 2, 3, false>(t)),
+        (_, 2, _) if V::WIDE => V::call(Run::<_, 2, 4, false>(t)),
+        (_, 3..=4, 1) => V::call(Run::<_, 4, 1, false>(t)),
+        (_, 3..=4, 2) => V::call(Run::<_, 4, 2, false>(t)),
+        (_, 3..=4, 3) if V::WIDE => V::call(Run::<_, 4, 3, false>(t)),
+        (_, 3..=4, _) if V::WIDE => V::call(Run::<_, 4, 4, false>(t)),
+        (_, 5..=6, 1) => V::call(Run::<_, 6, 1, false>(t)),
+        (_, _, 1) => V::call(Run::<_, 8, 1, false>(t)),
+        (_, _, 3) if V::WIDE => V::call(Run::<_, 6, 3, false>(t)),
+        (_, _, 4) if V::WIDE => V::call(Run::<_, 6, 4, false>(t)),
+        _ => V::call(Run::<_, 6, 2, false>(t)),
+    }
+}
+
+/// One tile of C: `rows x cols` of it at `c`, from the rows at `a` and the columns at `b`, whose next row is `ldb` on
+/// and whose last vector has `last` lanes.
+struct Tile<'a, T> {
+    g: &'a Gemm<T>,
+    rows: usize,
+    cols: usize,
+    a: *const T,
+    b: *const T,
+    ldb: isize,
+    last: usize,
+    c: *mut T,
+}
+
+/// The micro-kernel: `M >= rows` rows by `N` vectors in registers; `P` says that A is packed.
+#[derive(Clone, Copy)]
+struct Run<'a, T, const M: usize, const N: usize, const P: bool>(&'a Tile<'a, T>);
+
+impl<T: Real, const M: usize, const N: usize, const P: bool> Op<T> for Run<'_, T, M, N, P> {
+    #[inline(always)]
+    unsafe fn run<V: Vector<T = T>>(self) {
+        let t = self.0;
+        let Gemm { k, alpha, beta, rsa, csa, rsc, csc, .. } = *t.g;
+        // Rows beyond the edge repeat the last one and are dropped.
+        let mut row = [t.a; M];
+        for i in 0..M {
+            row[i] = t.a.wrapping_offset(i.min(t.rows - 1) as isize * rsa);
+            if csc == 1 {
+                V::prefetch(t.c.wrapping_offset(i as isize * rsc));
+                V::prefetch(t.c.wrapping_offset(i as isize * rsc).wrapping_add(t.cols - 1));
+            }
+        }
+        let mut acc = [[V::splat(T::ZERO); N]; M];
+        let (mut a, mut b, mut offset) = (t.a, t.b, 0);
+        for _ in 0..k {
+            let mut y = [V::splat(T::ZERO); N];
+            for j in 0..N - 1 {
+                y[j] = V::load(b.add(j * V::LANES));
+            }
+            let b_last = b.add((N - 1) * V::LANES);
+            y[N - 1] = if P { V::load(b_last) } else { V::load_n(b_last, t.last) };
+            for i in 0..M {
+                let x = V::splat(if P { *a.add(i) } else { *row[i].offset(offset) });
+                for j in 0..N {
+                    acc[i][j] = x.fma(y[j], acc[i][j]);
+                }
+            }
+            a = a.wrapping_add(V::MR);
+            b = b.wrapping_offset(if P { (V::NV * V::LANES) as isize } else { t.ldb });
+            offset += csa;
+        }
+        let alpha = V::splat(alpha);
+        for i in 0..M {
+            for j in 0..N {
+                acc[i][j] = acc[i][j].mul(alpha);
+            }
+        }
+        let last = t.cols - (N - 1) * V::LANES;
+        for i in 0..M {
+            if i >= t.rows {
+                break;
+            }
+            let c = t.c.offset(i as isize * rsc);
+            if csc == 1 {
+                for j in 0..N {
+                    let (c, lanes) = (c.add(j * V::LANES), if j + 1 < N { V::LANES } else { last });
+                    let mut v = acc[i][j];
+                    if beta != T::ZERO {
+                        v = V::splat(beta).fma(V::load_n(c, lanes), v);
+                    }
+                    v.store_n(c, lanes);
+                }
+            } else {
+                let mut line = [T::ZERO; 64];
+                for j in 0..N {
+                    acc[i][j].store(line.as_mut_ptr().add(j * V::LANES));
+                }
+                for (j, &v) in line[..t.cols].iter().enumerate() {
+                    let c = c.offset(j as isize * csc);
+                    *c = if beta == T::ZERO { v } else { beta * *c + v };
+                }
+            }
+        }
+    }
+}
+
+/// Packs `n` lines of length `k` (columns of B or rows of A) into panels: `width` lines side by side, so that
+/// `dst[panel][p][line]`, with zeros for the lines that the last panel lacks.
+#[derive(Clone, Copy)]
+struct Pack<T> {
+    src: *const T,
+    /// Stride from line to line.
+    across: isize,
+    /// Stride within a line.
+    along: isize,
+    n: usize,
+    k: usize,
+    width: usize,
+    dst: *mut T,
+}
+
+impl<T: Real> Op<T> for Pack<T> {
+    #[inline(always)]
+    unsafe fn run<V: Vector<T = T>>(self) {
+        if self.across == 1 {
+            // A few depths of all panels, then the next few: reads run along memory.
+            for p in (0..self.k).step_by(16) {
+                for first in (0..self.n).step_by(self.width) {
+                    self.copy::<V>(first, p..self.k.min(p + 16));
+                }
+            }
+        } else {
+            // One panel in steps that fit the first-level cache together with their lines.
+            for first in (0..self.n).step_by(self.width) {
+                for p in (0..self.k).step_by(64) {
+                    self.interleave::<V>(first, p..self.k.min(p + 64));
+                }
+            }
+        }
+    }
+}
+
+impl<T: Real> Pack<T> {
+    /// A piece of the panel of line `first`, where neighbouring lines are neighbours in memory.
+    #[inline(always)]
+    unsafe fn copy<V: Vector<T = T>>(&self, first: usize, depths: Range<usize>) {
+        let lines = self.width.min(self.n - first);
+        for p in depths.clone() {
+            let src = self.src.add(first).offset(p as isize * self.along);
+            let dst = self.dst.add(first * self.k + p * self.width);
+            for l in (0..lines).step_by(V::LANES) {
+                let v = V::load_n(src.add(l), V::LANES.min(lines - l));
+                // A whole vector even where fewer lanes are meant, if the next depth overwrites the surplus.
+                match p + 1 < depths.end {
+                    true => v.store(dst.add(l)),
+                    false => v.store_n(dst.add(l), V::LANES.min(self.width - l)),
+                }
+            }
+        }
+    }
+
+    /// A piece of the panel of line `first`, for any strides.
+    #[inline(always)]
+    unsafe fn interleave<V: Vector<T = T>>(&self, first: usize, depths: Range<usize>) {
+        let Pack { across, along, width, .. } = *self;
+        let lines = width.min(self.n - first);
+        let src = self.src.offset(first as isize * across + depths.start as isize * along);
+        let dst = self.dst.add(first * self.k + depths.start * width);
+        let depth = depths.len();
+        let mut done = 0;
+        if along == 1 {
+            while done + 4 <= lines {
+                V::interleave::<4>(src.offset(done as isize * across), across, depth, dst.add(done), width);
+                done += 4;
+            }
+            if done + 2 <= lines {
+                V::interleave::<2>(src.offset(done as isize * across), across, depth, dst.add(done), width);
+                done += 2;
+            }
+        }
+        for line in done..lines.next_multiple_of(V::LANES).min(width) {
+            let src = src.wrapping_offset(line as isize * across);
+            for p in 0..depth {
+                *dst.add(p * width + line) = if line < lines { *src.offset(p as isize * along) } else { T::ZERO };
+            }
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ scratch memory
+
+/// A thread's packing memory, kept for the next call.
+struct Scratch {
+    p: *mut u8,
+    bytes: usize,
+}
+
+impl Scratch {
+    const NONE: Scratch = Scratch { p: null_mut(), bytes: 0 };
+
+    fn layout(bytes: usize) -> Option<Layout> {
+        Layout::from_size_align(bytes, 64).ok()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let (false, Some(layout)) = (self.p.is_null(), Self::layout(self.bytes)) {
+            // SAFETY: allocated with this layout.
+            unsafe { dealloc(self.p, layout) }
+        }
+    }
+}
+
+thread_local! {
+    static SCRATCH: Cell<Scratch> = const { Cell::new(Scratch::NONE) };
+}
+
+/// Calls `f` with at least `bytes` of uninitialised memory, aligned to 64; null when `bytes` is 0 or there is none.
+fn with_scratch<T>(bytes: usize, f: impl FnOnce(*mut T)) {
+    if bytes == 0 {
+        return f(null_mut());
+    }
+    // While a thread is being torn down there may be nowhere to keep it.
+    let mut scratch = SCRATCH.try_with(|kept| kept.replace(Scratch::NONE)).unwrap_or(Scratch::NONE);
+    if scratch.bytes < bytes {
+        scratch = Scratch::NONE;
+        if let Some(layout) = Scratch::layout(bytes) {
+            // SAFETY: the size is not zero.
+            let p = unsafe { alloc(layout) };
+            if !p.is_null() {
+                scratch = Scratch { p, bytes };
+            }
+        }
+    }
+    f(scratch.p.cast());
+    let _ = SCRATCH.try_with(|kept| kept.set(scratch));
+}
+
+// ------------------------------------------------------------------------------------------------ integers
+
+/// An integer with wrapping arithmetic: the result is the exact one modulo two to the number of its bits.
+pub trait Int: Copy + PartialEq + Send + Sync + 'static {
+    const ZERO: Self;
+    /// `self * x + y`.
+    fn mul_add(self, x: Self, y: Self) -> Self;
+    #[doc(hidden)]
+    unsafe fn rows(g: &IntRows<Self>);
+}
+
+/// Columns of a packed panel of B for integers.
+const INT_WIDTH: usize = 32;
+
+/// Some rows of an integer product; B is packed with [`INT_WIDTH`] columns.
+#[doc(hidden)]
+pub struct IntRows<T>(Gemm<T>);
+
+macro_rules! int {
+    ($($t:ty: $rows:ident),+) => { $(
+        $crate::simd_fn! {
+            unsafe fn $rows(g: &Gemm<$t>) {
+                int_rows(g)
+            }
+        }
+        impl Int for $t {
+            const ZERO: $t = 0;
+            #[inline(always)]
+            fn mul_add(self, x: $t, y: $t) -> $t {
+                self.wrapping_mul(x).wrapping_add(y)
+            }
+            unsafe fn rows(g: &IntRows<$t>) {
+                $rows(&g.0)
+            }
+        }
+    )+ };
+}
+int!(i8: rows_i8, u8: rows_u8, i16: rows_i16, i32: rows_i32, i64: rows_i64);
+
+#[inline(always)]
+unsafe fn int_rows<T: Int>(g: &Gemm<T>) {
+    for i in 0..g.m {
+        let a = g.a.offset(i as isize * g.rsa);
+        let mut sums = [T::ZERO; INT_WIDTH];
+        for p in 0..g.k {
+            let x = *a.offset(p as isize * g.csa);
+            let b = &*g.b.add(p * INT_WIDTH).cast::<[T; INT_WIDTH]>();
+            for (sum, &y) in sums.iter_mut().zip(b) {
+                *sum = x.mul_add(y, *sum);
+            }
+        }
+        for (j, &sum) in sums[..g.n].iter().enumerate() {
+            int_put(g, i, j, sum);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn int_put<T: Int>(g: &Gemm<T>, i: usize, j: usize, sum: T) {
+    let c = g.at(i, j);
+    let old = if g.beta == T::ZERO { T::ZERO } else { g.beta.mul_add(*c, T::ZERO) };
+    *c = g.alpha.mul_add(sum, old);
+}
+
+/// `C = alpha * A @ B + beta * C` for integers, wrapping on overflow; see the module for the contract.
+pub unsafe fn igemm<T: Int>(
+    m: usize,
+    n: usize,
+    k: usize,
+    alpha: T,
+    a: *const T,
+    rsa: isize,
+    csa: isize,
+    b: *const T,
+    rsb: isize,
+    csb: isize,
+    beta: T,
+    c: *mut T,
+    rsc: isize,
+    csc: isize,
+) {
+    let g = Gemm { m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc };
+    if m == 0 {
+        return;
+    }
+    let work = k * INT_WIDTH;
+    with_scratch(work.max(1) * size_of::<T>(), |panel: *mut T| {
+        for j in (0..n).step_by(INT_WIDTH) {
+            let g = g.part(0..m, j..n.min(j + INT_WIDTH));
+            if panel.is_null() {
+                int_naive(&g);
+                continue;
+            }
+            for p in 0..k {
+                for l in 0..INT_WIDTH {
+                    let b = g.b.wrapping_offset(p as isize * rsb).wrapping_offset(l as isize * csb);
+                    *panel.add(p * INT_WIDTH + l) = if l < g.n { *b } else { T::ZERO };
+                }
+            }
+            let g = Gemm { b: panel.cast_const(), ..g };
+            // SAFETY: as for this function; the ranges are disjoint. Columns are already cut, so none are skipped.
+            parallel_for(m, TASK_WORK / (work + 1) + 1, &|i| unsafe { T::rows(&IntRows(g.part(i, 0..g.n))) });
+        }
+    })
+}
+
+/// The plain triple loop, for when there is no memory for packing.
+unsafe fn int_naive<T: Int>(g: &Gemm<T>) {
+    for i in 0..g.m {
+        for j in 0..g.n {
+            let mut sum = T::ZERO;
+            for p in 0..g.k {
+                let x = *g.a.offset(i as isize * g.rsa + p as isize * g.csa);
+                sum = x.mul_add(*g.b.offset(p as isize * g.rsb + j as isize * g.csb), sum);
+            }
+            int_put(g, i, j, sum);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::tests::with_threads;
+    use crate::simd::supported;
+
+    /// Small numbers in [-1, 1) from a linear congruential generator.
+    struct Random(u64);
+
+    impl Random {
+        fn next(&mut self) -> f64 {
+            self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            ((self.0 >> 40) as i32 - (1 << 23)) as f64 / (1 << 23) as f64
+        }
+    }
+
+    trait TestReal: Real + std::fmt::Debug {
+        const EPS: f64;
+        fn from(x: f64) -> Self;
+        fn to(self) -> f64;
+    }
+    impl TestReal for f32 {
+        const EPS: f64 = f32::EPSILON as f64;
+        fn from(x: f64) -> f32 {
+            x as f32
+        }
+        fn to(self) -> f64 {
+            self as f64
+        }
+    }
+    impl TestReal for f64 {
+        const EPS: f64 = f64::EPSILON;
+        fn from(x: f64) -> f64 {
+            x
+        }
+        fn to(self) -> f64 {
+            self
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Kind {
+        Rows,
+        Columns,
+        RowsWithGap,
+        ColumnsWithGap,
+        Sparse,
+        Reversed,
+    }
+    use Kind::*;
+    const KINDS: [Kind; 6] = [Rows, Columns, RowsWithGap, ColumnsWithGap, Sparse, Reversed];
+
+    /// A matrix laid out in one of several ways inside a buffer.
+    #[derive(Clone)]
+    struct Matrix<T> {
+        data: Vec<T>,
+        start: usize,
+        rs: isize,
+        cs: isize,
+    }
+
+    impl<T: Copy> Matrix<T> {
+        fn new(kind: Kind, rows: usize, cols: usize, fill: T) -> Self {
+            let (r, c) = (rows.max(1) as isize, cols.max(1) as isize);
+            let (rs, cs) = match kind {
+                Rows => (c, 1),
+                Columns => (1, r),
+                RowsWithGap => (c + 3, 1),
+                ColumnsWithGap => (1, r + 5),
+                Sparse => (2 * c + 1, 2),
+                Reversed => (-c, 1),
+            };
+            let start = if rs < 0 { (r - 1) * -rs } else { 0 } as usize;
+            let len = 1 + (r - 1) * rs.abs() + (c - 1) * cs.abs();
+            Matrix { data: vec![fill; len as usize], start, rs, cs }
+        }
+        fn index(&self, i: usize, j: usize) -> usize {
+            (self.start as isize + i as isize * self.rs + j as isize * self.cs) as usize
+        }
+        fn ptr(&self) -> *const T {
+            &self.data[self.start]
+        }
+        fn ptr_mut(&mut self) -> *mut T {
+            &mut self.data[self.start]
+        }
+    }
+
+    fn random<T: TestReal>(r: &mut Random, kind: Kind, rows: usize, cols: usize) -> Matrix<T> {
+        let mut m = Matrix::new(kind, rows, cols, T::from(f64::NAN));
+        for i in 0..rows {
+            for j in 0..cols {
+                let at = m.index(i, j);
+                m.data[at] = T::from(r.next());
+            }
+        }
+        m
+    }
+
+    fn run<T: TestReal>(
+        level: Level,
+        (m, n, k): (usize, usize, usize),
+        alpha: f64,
+        a: &Matrix<T>,
+        b: &Matrix<T>,
+        beta: f64,
+        c: &mut Matrix<T>,
+    ) {
+        let (alpha, beta) = (T::from(alpha), T::from(beta));
+        let (a, rsa, csa, b, rsb, csb) = (a.ptr(), a.rs, a.cs, b.ptr(), b.rs, b.cs);
+        let (rsc, csc) = (c.rs, c.cs);
+        // SAFETY: the matrices are as large as the sizes say.
+        unsafe { gemm_at(level, Gemm { m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c: c.ptr_mut(), rsc, csc }) }
+    }
+
+    fn levels() -> Vec<Level> {
+        [Level::Base, Level::Avx2, Level::Avx512].into_iter().filter(|&l| l <= supported()).collect()
+    }
+
+    /// One product against a plain sum in f64, on every level; what lies between the elements of C must not change.
+    fn check<T: TestReal>(size: (usize, usize, usize), kinds: (Kind, Kind, Kind), alpha: f64, beta: f64) {
+        let (m, n, k) = size;
+        let mut r = Random((m * 1000003 + n * 1009 + k) as u64);
+        let a = random::<T>(&mut r, kinds.0, m, k);
+        let b = random::<T>(&mut r, kinds.1, k, n);
+        let c = if beta == 0.0 {
+            Matrix::new(kinds.2, m, n, T::from(f64::NAN)) // must not be read
+        } else {
+            random::<T>(&mut r, kinds.2, m, n)
+        };
+        for level in levels() {
+            let mut got = c.clone();
+            run(level, size, alpha, &a, &b, beta, &mut got);
+            let mut touched = vec![false; c.data.len()];
+            for i in 0..m {
+                for j in 0..n {
+                    let at = c.index(i, j);
+                    touched[at] = true;
+                    let old = if beta == 0.0 { 0.0 } else { beta * c.data[at].to() };
+                    let (mut want, mut size) = (old, old.abs());
+                    for p in 0..k {
+                        let term = alpha * a.data[a.index(i, p)].to() * b.data[b.index(p, j)].to();
+                        want += term;
+                        size += term.abs();
+                    }
+                    let error = (got.data[at].to() - want).abs();
+                    let allowed = size * T::EPS * (k + 4) as f64;
+                    assert!(error <= allowed, "{level:?} {m}x{n}x{k} {kinds:?} alpha {alpha} beta {beta} at {i},{j}");
+                }
+            }
+            for (at, touched) in touched.into_iter().enumerate() {
+                assert!(touched || got.data[at].to().is_nan(), "{level:?} {m}x{n}x{k} {kinds:?} wrote a gap");
+            }
+        }
+    }
+
+    fn check_both(size: (usize, usize, usize), kinds: (Kind, Kind, Kind), alpha: f64, beta: f64) {
+        check::<f32>(size, kinds, alpha, beta);
+        check::<f64>(size, kinds, alpha, beta);
+    }
+
+    const SCALES: [(f64, f64); 5] = [(1.0, 0.0), (1.0, 1.0), (-0.5, 2.0), (3.0, 0.0), (0.0, 0.75)];
+
+    #[test]
+    fn small_sizes_in_every_layout() {
+        let mut turn = 0;
+        for size in [(1, 1, 1), (1, 5, 3), (5, 1, 3), (3, 2, 1), (4, 4, 4), (7, 5, 6), (2, 17, 9), (13, 3, 40)] {
+            for a in KINDS {
+                for b in KINDS {
+                    for c in KINDS {
+                        let (alpha, beta) = SCALES[turn % SCALES.len()];
+                        check_both(size, (a, b, c), alpha, beta);
+                        turn += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn all_edges_of_a_tile() {
+        let mut turn = 0;
+        for m in 1..=14 {
+            for n in [1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 49, 63, 64, 65] {
+                let (alpha, beta) = SCALES[turn % SCALES.len()];
+                let pick = |x: usize| KINDS[turn / x % 6];
+                check_both((m, n, 5 + turn % 70), (pick(1), pick(7), pick(13)), alpha, beta);
+                turn += 1;
+            }
+        }
+    }
+
+    #[test]
+    fn every_way_at_its_own_size() {
+        let sizes = [
+            (1, 1, 700),     // one dot product
+            (1, 130, 200),   // one row
+            (1, 1100, 19),   // more than a strip
+            (150, 1, 37),    // one column
+            (3, 21, 300),    // dot products
+            (9, 35, 90),     // dot products, more rows
+            (120, 70, 1),    // an outer product
+            (50, 70, 20),    // shallow
+            (97, 101, 33),   // packed, both
+            (100, 24, 410),  // B packed, two blocks deep
+            (110, 100, 390), // packed, two blocks deep
+        ];
+        for (turn, size) in sizes.into_iter().enumerate() {
+            for (i, (a, b)) in
+                [(Rows, Rows), (Rows, Columns), (Columns, Rows), (Sparse, Sparse)].into_iter().enumerate()
+            {
+                let (alpha, beta) = SCALES[(turn + i) % 3];
+                check_both(size, (a, b, KINDS[(turn + i) % 6]), alpha, beta);
+            }
+        }
+        // A B too large to be read in place, and several blocks of A.
+        check::<f32>((300, 400, 400), (Rows, RowsWithGap, Rows), 1.0, 0.0);
+        check::<f64>((180, 300, 390), (Rows, Rows, Columns), 1.0, 1.0);
+    }
+
+    #[test]
+    fn broadcast_operands() {
+        for (m, n, k) in [(1, 40, 33), (6, 40, 3), (20, 30, 40)] {
+            let x = [1.5f32];
+            let mut c = vec![f32::NAN; m * n];
+            // SAFETY: stride 0 stays on the one element.
+            unsafe { sgemm(m, n, k, 1.0, x.as_ptr(), 0, 0, x.as_ptr(), 0, 0, 0.0, c.as_mut_ptr(), n as isize, 1) };
+            assert!(c.iter().all(|&v| v == 2.25 * k as f32));
+        }
+    }
+
+    #[test]
+    fn empty_and_special() {
+        check_both((0, 5, 3), (Rows, Rows, Rows), 1.0, 0.0);
+        check_both((5, 0, 3), (Rows, Rows, Rows), 1.0, 0.0);
+        for (alpha, beta) in SCALES {
+            check_both((5, 7, 0), (Rows, Rows, Columns), alpha, beta);
+        }
+        for level in levels() {
+            for (m, n, k) in [(1, 9, 20), (9, 1, 20), (5, 9, 60), (8, 70, 1), (20, 30, 40), (100, 100, 50)] {
+                let nan = Matrix::new(Rows, m.max(n).max(k), m.max(n).max(k), f32::NAN);
+                let mut c = Matrix::new(Rows, m, n, 2.0f32);
+                run(level, (m, n, k), 0.0, &nan, &nan, 0.5, &mut c); // alpha 0 does not read A and B
+                assert!(c.data.iter().all(|&x| x == 1.0));
+                // A NaN or an infinity stays in its row and column.
+                for b_kind in [Rows, Columns] {
+                    let mut a = Matrix::new(Rows, m, k, 1.0f32);
+                    let mut b = Matrix::new(b_kind, k, n, 1.0f32);
+                    let at = a.index(m / 2, k - 1);
+                    a.data[at] = f32::NAN;
+                    let at = b.index(k / 2, n / 2);
+                    b.data[at] = f32::INFINITY;
+                    run(level, (m, n, k), 1.0, &a, &b, 0.0, &mut c);
+                    for i in 0..m {
+                        for j in 0..n {
+                            let x = c.data[i * n + j];
+                            let fine = match (i == m / 2, j == n / 2) {
+                                (true, _) => x.is_nan(),
+                                (_, true) => x == f32::INFINITY,
+                                _ => x == k as f32,
+                            };
+                            assert!(fine, "{level:?} {m}x{n}x{k} {b_kind:?} at {i},{j}: {x}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn same_bits_for_any_thread_count() {
+        let sizes = [(1, 3000, 300), (3000, 1, 300), (6, 700, 400), (1000, 300, 1), (500, 400, 12), (130, 210, 500)];
+        for (m, n, k) in sizes {
+            for (a_kind, b_kind) in [(Rows, Rows), (Rows, Columns), (Columns, Rows), (Columns, Columns)] {
+                let mut r = Random(7);
+                let a = random::<f32>(&mut r, a_kind, m, k);
+                let b = random::<f32>(&mut r, b_kind, k, n);
+                for level in levels() {
+                    let result = |threads| {
+                        let mut c = Matrix::new(Rows, m, n, f32::NAN);
+                        with_threads(threads, || run(level, (m, n, k), 1.0, &a, &b, 0.0, &mut c));
+                        c.data.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                    };
+                    let one = result(1);
+                    for threads in [2, 3, 8] {
+                        assert!(
+                            result(threads) == one,
+                            "{level:?} {m}x{n}x{k} {a_kind:?} {b_kind:?} {threads} threads"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn integers_wrap() {
+        fn check_int<T: Int + std::fmt::Debug>(from: fn(i64) -> T, to: fn(T) -> i64) {
+            let mut r = Random(3);
+            for (turn, (m, n, k)) in
+                [(1, 1, 1), (3, 4, 0), (5, 33, 7), (40, 70, 65), (300, 65, 80)].into_iter().enumerate()
+            {
+                for (a_kind, b_kind, c_kind) in
+                    [(Rows, Rows, Rows), (Columns, Sparse, Reversed), (Rows, Columns, Columns)]
+                {
+                    let mut fill = |kind, rows, cols| {
+                        let mut m = Matrix::new(kind, rows, cols, T::ZERO);
+                        m.data.iter_mut().for_each(|x| *x = from((r.next() * 9e18) as i64));
+                        m
+                    };
+                    let (a, b, c) = (fill(a_kind, m, k), fill(b_kind, k, n), fill(c_kind, m, n));
+                    let (alpha, beta) = [(1, 0), (3, 1), (-2, 5)][turn % 3];
+                    let mut got = c.clone();
+                    // SAFETY: the matrices are as large as the sizes say.
+                    unsafe {
+                        let (alpha, beta) = (from(alpha), from(beta));
+                        let (rsc, csc) = (got.rs, got.cs);
+                        igemm(m, n, k, alpha, a.ptr(), a.rs, a.cs, b.ptr(), b.rs, b.cs, beta, got.ptr_mut(), rsc, csc);
+                    }
+                    for i in 0..m {
+                        for j in 0..n {
+                            let at = c.index(i, j);
+                            let term = |p| to(a.data[a.index(i, p)]).wrapping_mul(to(b.data[b.index(p, j)]));
+                            let sum = (0..k).fold(0i64, |s, p| s.wrapping_add(term(p)));
+                            let want = alpha.wrapping_mul(sum).wrapping_add(beta.wrapping_mul(to(c.data[at])));
+                            assert_eq!(got.data[at], from(want), "{m}x{n}x{k} at {i},{j}");
+                        }
+                    }
+                }
+            }
+        }
+        check_int::<i64>(|x| x, |x| x);
+        check_int::<i32>(|x| x as i32, |x| x as i64);
+        check_int::<i16>(|x| x as i16, |x| x as i64);
+        check_int::<i8>(|x| x as i8, |x| x as i64);
+        check_int::<u8>(|x| x as u8, |x| x as i64);
+    }
+}

@@ -1,0 +1,11 @@
+//! L1: loops over raw pointers and strides. Nothing here knows tensors or autograd.
+//!
+//! Safety contract of the whole folder: pointers are valid for the elements that the given sizes and strides reach,
+//! outputs overlap inputs only where a function says so, and the caller holds the storage locks.
+
+pub mod copy;
+pub mod elementwise;
+pub mod gemm;
+#[path = "/tmp/math_tmp.rs"]
+pub mod math;
+pub mod reduce;

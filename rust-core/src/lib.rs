@@ -1,0 +1,40 @@
+//! rustorch: tensors, autograd and neural-network kernels behind a flat C ABI.
+//!
+//! Layers, each using only those below it: `capi`, then `io`, then `autograd` and `ops` (the table), then `tensor`, then
+//! `kernels`, then `error`, `dtype`, `shape`, `storage`, `parallel`, `random`, `simd`.
+//!
+//! ```
+//! use rustorch::{DType, Tensor};
+//! let x = Tensor::from_slice(&[1.0f32, 2.0], &[2])?;
+//! x.set_requires_grad(true)?;
+//! let y = (&(&x * &x)? + 1.0)?.sum(None, false, None)?;
+//! y.backward()?;
+//! assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [2.0, 4.0]);
+//! # Ok::<(), rustorch::Error>(())
+//! ```
+#![warn(missing_docs)]
+#![recursion_limit = "512"]
+
+pub mod dtype;
+pub mod error;
+pub mod parallel;
+pub mod random;
+pub mod shape;
+pub mod simd;
+pub mod storage;
+
+pub mod kernels;
+pub mod tensor;
+
+pub mod ops;
+
+pub mod autograd;
+
+#[cfg(feature = "capi")]
+pub mod capi;
+
+pub use dtype::{DType, Scalar};
+pub use error::{Error, Kind, Result};
+pub use tensor::Tensor;
+
+mod operators;

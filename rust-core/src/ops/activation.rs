@@ -1,0 +1,3 @@
+//! Activations and softmax.
+
+ops! {}

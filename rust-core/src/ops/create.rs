@@ -1,0 +1,3 @@
+//! Tensors from nothing: constants, ranges, identity.
+
+ops! {}

@@ -1,0 +1,154 @@
+//! `ops!`: the grammar of the table. An entry reads
+//!
+//! ```text
+//! /// What it computes.
+//! name(arg: Kind = default, ...) -> Tensor, Domain { eval: |c| ..., vjp: vjp!(|v| ...), saves: Saves::X, ... }
+//! ```
+//!
+//! and becomes a static [`OpDef`](crate::ops::OpDef) in `defs` and a Rust method of `Tensor` (or an associated function,
+//! where the first argument is no tensor called `input`).
+
+/// The Rust type of an argument kind.
+macro_rules! arg_type {
+    (Tensor) => { &$crate::tensor::Tensor };
+    (Operand) => { &$crate::tensor::Tensor };
+    (OptTensor) => { Option<&$crate::tensor::Tensor> };
+    (Tensors) => { &[$crate::tensor::Tensor] };
+    (OptTensors) => { &[Option<&$crate::tensor::Tensor>] };
+    (Scalar) => { impl Into<$crate::dtype::Scalar> };
+    (OptScalar) => { Option<$crate::dtype::Scalar> };
+    (Int) => { i64 };
+    (OptInt) => { Option<i64> };
+    (Ints) => { &[i64] };
+    (Shape) => { &[i64] };
+    (OptInts) => { Option<&[i64]> };
+    (Float) => { f64 };
+    (OptFloat) => { Option<f64> };
+    (Bool) => { bool };
+    (DType) => { $crate::dtype::DType };
+    (OptDType) => { Option<$crate::dtype::DType> };
+    (Str) => { &str };
+    (Generator) => { Option<&$crate::random::GeneratorHandle> };
+}
+
+/// Appends an argument to the inputs or the attributes of a call.
+macro_rules! arg_push {
+    (Tensor, $ins:ident, $attrs:ident, $v:expr) => { $ins.push(Some($v)) };
+    (Operand, $ins:ident, $attrs:ident, $v:expr) => { $ins.push(Some($v)) };
+    (OptTensor, $ins:ident, $attrs:ident, $v:expr) => { $ins.push($v) };
+    (Tensors, $ins:ident, $attrs:ident, $v:expr) => { $ins.extend($v.iter().map(Some)) };
+    (OptTensors, $ins:ident, $attrs:ident, $v:expr) => { $ins.extend($v.iter().copied()) };
+    (Scalar, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Scalar($v.into())) };
+    (OptScalar, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::Scalar))
+    };
+    (Int, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Int($v)) };
+    (OptInt, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::Int))
+    };
+    (Ints, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Ints($v)) };
+    (Shape, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Ints($v)) };
+    (OptInts, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::Ints))
+    };
+    (Float, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Float($v)) };
+    (OptFloat, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::Float))
+    };
+    (Bool, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Bool($v)) };
+    (DType, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::DType($v)) };
+    (OptDType, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::DType))
+    };
+    (Str, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Str($v)) };
+    (Generator, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Generator($v)) };
+}
+
+/// PyTorch's name of an entry: its identifier, but where Rust reserves that.
+macro_rules! op_name {
+    (duplicate) => { "clone" };
+    (where_) => { "where" };
+    ($name:ident) => { stringify!($name) };
+}
+
+/// The Rust method of one op.
+macro_rules! op_method {
+    ([$($doc:literal)*] $name:ident $out:ident; input Tensor $(, $a:ident $k:ident)*) => {
+        impl $crate::tensor::Tensor {
+            $(#[doc = $doc])*
+            pub fn $name(&self $(, $a: arg_type!($k))*) -> op_method!(@type $out) {
+                op_method!(@body $name $out, self, [$(($a $k))*])
+            }
+        }
+    };
+    ([$($doc:literal)*] $name:ident $out:ident; $($a:ident $k:ident),*) => {
+        impl $crate::tensor::Tensor {
+            $(#[doc = $doc])*
+            pub fn $name($($a: arg_type!($k)),*) -> op_method!(@type $out) {
+                op_method!(@body $name $out, , [$(($a $k))*])
+            }
+        }
+    };
+    (@type Tensor) => { $crate::error::Result<$crate::tensor::Tensor> };
+    (@type $other:ident) => { $crate::error::Result<$crate::ops::Outs> };
+    (@call Tensor) => { $crate::ops::call1 };
+    (@call $other:ident) => { $crate::ops::call };
+    (@body $name:ident $out:ident, $($first:expr)?, [$(($a:ident $k:ident))*]) => {{
+        #[allow(unused_mut)]
+        let mut ins: smallvec::SmallVec<[Option<&$crate::tensor::Tensor>; 4]> = smallvec::SmallVec::new();
+        #[allow(unused_mut)]
+        let mut attrs: smallvec::SmallVec<[$crate::ops::Attr; 4]> = smallvec::SmallVec::new();
+        $(ins.push(Some($first));)?
+        $(arg_push!($k, ins, attrs, $a);)*
+        op_method!(@call $out)(&defs::$name, &ins, &attrs)
+    }};
+}
+
+/// Declares the ops of one file.
+macro_rules! ops {
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:ident ( $($arg:ident : $kind:ident $(= $def:expr)?),* $(,)? ) -> $out:ident, $domain:ident {
+            $($field:ident : $value:expr),* $(,)?
+        }
+    )*) => {
+        /// The entries of this file.
+        #[allow(non_upper_case_globals, unused_imports)]
+        pub mod defs {
+            use super::*;
+            $(
+                $(#[doc = $doc])+
+                pub static $name: $crate::ops::OpDef = $crate::ops::OpDef {
+                    name: op_name!($name),
+                    doc: concat!($($doc, "\n"),+),
+                    args: &[$($crate::ops::ArgDef {
+                        name: op_name!($arg),
+                        kind: $crate::ops::ArgKind::$kind,
+                        default: { #[allow(unused_mut, unused_assignments)] let mut d = None; $(d = Some(stringify!($def));)? d },
+                    }),*],
+                    out: $crate::ops::OutKind::$out,
+                    domain: $crate::ops::Domain::$domain,
+                    $($field: $value,)*
+                    ..$crate::ops::OpDef::BASE
+                };
+            )*
+        }
+        /// The entries of this file, in order.
+        pub static TABLE: &[&$crate::ops::OpDef] = &[$(&defs::$name),*];
+        $(op_method! { [$($doc)*] $name $out; $($arg $kind),* })*
+    };
+}
+
+/// A gradient rule: a closure from the context to one expression, an array of them, or a `Grads`.
+macro_rules! vjp {
+    (|$v:ident| $body:expr) => {
+        Some({
+            fn rule($v: &$crate::autograd::Vjp) -> $crate::error::Result<$crate::ops::Grads> {
+                #[allow(unused_imports)]
+                use $crate::ops::lang::*;
+                $crate::ops::lang::IntoGrads::grads($body)
+            }
+            rule
+        })
+    };
+}

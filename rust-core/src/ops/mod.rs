@@ -1,0 +1,603 @@
+//! L3: THE TABLE and the funnel. Every op is one entry in one of the files below; every call of an op, from whichever
+//! language, passes through [`call`] (or [`call_inplace`]), where autograd records and a listener looks on.
+
+use crate::autograd;
+use crate::dtype::{DType, Scalar};
+use crate::error::Result;
+use crate::random::GeneratorHandle;
+use crate::storage::{Locks, Storage};
+use crate::tensor::Tensor;
+use crate::{bail, err};
+use smallvec::SmallVec;
+use std::sync::OnceLock;
+
+#[macro_use]
+mod macros;
+pub mod lang;
+pub mod listener;
+
+/// The files of the table. A new file is one name here.
+macro_rules! tables {
+    ($($module:ident),+ $(,)?) => {
+        $(pub mod $module;)+
+        /// Module name and entries of every file.
+        pub static TABLES: &[(&str, &[&OpDef])] = &[$((stringify!($module), $module::TABLE)),+];
+    };
+}
+tables!(
+    create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, norm, loss, random, optim
+);
+
+/// Results of an op.
+pub type Outs = SmallVec<[Tensor; 2]>;
+/// Gradients for the inputs of an op, None where there is none.
+pub type Grads = SmallVec<[Option<Tensor>; 3]>;
+
+/// The random inputs that an op is tested with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Domain {
+    /// Standard normal numbers.
+    Real,
+    /// Numbers from 0.5 to 2.
+    Positive,
+    /// Numbers with absolute value from 0.5 to 2.
+    NonZero,
+    /// Numbers from -0.9 to 0.9.
+    Unit,
+    /// Numbers from 0.1 to 0.9.
+    Probability,
+    /// Whole numbers.
+    Integer,
+    /// Truth values.
+    Boolean,
+    /// The op needs inputs of its own making; its tests supply them.
+    Special,
+}
+
+/// What kind of argument an op takes. A new kind is a design decision: the macros, the generator and the door know them all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArgKind {
+    /// A tensor.
+    Tensor,
+    /// A tensor or a plain number.
+    Operand,
+    /// A tensor or nothing.
+    OptTensor,
+    /// Several tensors.
+    Tensors,
+    /// Several tensors, each of which may be missing.
+    OptTensors,
+    /// A number.
+    Scalar,
+    /// A number or nothing.
+    OptScalar,
+    /// A whole number.
+    Int,
+    /// A whole number or nothing.
+    OptInt,
+    /// Whole numbers; Python accepts a single one too.
+    Ints,
+    /// Whole numbers or nothing.
+    OptInts,
+    /// Sizes: whole numbers that a Python method also accepts one by one.
+    Shape,
+    /// A float.
+    Float,
+    /// A float or nothing.
+    OptFloat,
+    /// True or false.
+    Bool,
+    /// A dtype.
+    DType,
+    /// A dtype or nothing.
+    OptDType,
+    /// A word.
+    Str,
+    /// A random generator; none means the default one.
+    Generator,
+}
+
+impl ArgKind {
+    /// True for arguments that are tensors.
+    pub fn is_tensor(self) -> bool {
+        use ArgKind::*;
+        matches!(self, Tensor | Operand | OptTensor | Tensors | OptTensors)
+    }
+    /// True for lists of tensors.
+    pub fn is_list(self) -> bool {
+        matches!(self, ArgKind::Tensors | ArgKind::OptTensors)
+    }
+}
+
+/// One argument of an op.
+pub struct ArgDef {
+    /// PyTorch's name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: ArgKind,
+    /// Default, as written in the table.
+    pub default: Option<&'static str>,
+}
+
+/// How many results an op has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutKind {
+    /// One tensor.
+    Tensor,
+    /// Two.
+    Pair,
+    /// Three.
+    Triple,
+    /// As many as the input asks for.
+    List,
+    /// None: it changes its inputs.
+    Nothing,
+}
+
+/// What backward needs. Bit `i` stands for input `i`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saves(pub u32);
+
+impl Saves {
+    /// Shapes and dtypes only (those are always there).
+    pub const NOTHING: Saves = Saves(0);
+    /// The outputs.
+    pub const OUTPUT: Saves = Saves(1 << 31);
+    /// The first input.
+    pub const X: Saves = Saves(1);
+    /// The second input.
+    pub const B: Saves = Saves(2);
+    /// The first two inputs.
+    pub const XB: Saves = Saves(3);
+    /// The first two inputs, each only if the other one needs a gradient (products).
+    pub const CROSS: Saves = Saves(3 | 1 << 30);
+    /// All inputs.
+    pub const INPUTS: Saves = Saves((1 << 30) - 1);
+    /// All inputs and outputs.
+    pub const ALL: Saves = Saves::INPUTS.and(Saves::OUTPUT);
+    /// Both.
+    pub const fn and(self, other: Saves) -> Saves {
+        Saves(self.0 | other.0)
+    }
+    pub(crate) fn input(self, i: usize) -> bool {
+        self.0 & Saves::INPUTS.0 == Saves::INPUTS.0 || (i < 30 && self.0 >> i & 1 == 1)
+    }
+    pub(crate) fn cross(self) -> bool {
+        self.0 >> 30 & 1 == 1
+    }
+    pub(crate) fn output(self) -> bool {
+        self.0 >> 31 == 1
+    }
+}
+
+/// How an op treats memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Reads its inputs and writes new tensors.
+    Kernel,
+    /// Returns tensors that share its first input's storage.
+    View,
+    /// Is made of other ops, which do their own recording and locking.
+    Composite,
+    /// Changes its inputs (optimizer steps, `copy_`); has no derivative unless `vjp` gives one.
+    Mutates,
+}
+
+/// A call that must be refused, as test data: arguments in Python and a part of the message.
+pub struct Refusal {
+    /// Arguments of the call, as Python source (`rt` is the module).
+    pub call: &'static str,
+    /// What the message must contain.
+    pub message: &'static str,
+}
+
+/// One op: everything that is known about it.
+pub struct OpDef {
+    /// PyTorch's name.
+    pub name: &'static str,
+    /// What it computes.
+    pub doc: &'static str,
+    /// Arguments, in PyTorch's order.
+    pub args: &'static [ArgDef],
+    /// Results.
+    pub out: OutKind,
+    /// Test inputs.
+    pub domain: Domain,
+    /// Checks, infers shapes and dtypes, allocates and computes.
+    pub eval: fn(&Call) -> Result<Outs>,
+    /// Vector-Jacobian product, in the op language; None where no gradient flows.
+    pub vjp: Option<fn(&autograd::Vjp) -> Result<Grads>>,
+    /// What `vjp` reads.
+    pub saves: Saves,
+    /// Memory behaviour.
+    pub class: Class,
+    /// True if there is an in-place twin `name_`.
+    pub inplace: bool,
+    /// True if it is a method of Tensor in Python.
+    pub method: bool,
+    /// True if it is a function of the package in Python.
+    pub function: bool,
+    /// Other names of the same op.
+    pub aliases: &'static [&'static str],
+    /// ONNX operator.
+    pub onnx: Option<&'static str>,
+    /// C text of one element, `{f}` being the suffix of math functions.
+    pub c: Option<&'static str>,
+    /// Calls that must be refused.
+    pub refuses: &'static [Refusal],
+}
+
+impl OpDef {
+    /// Field values that most entries share.
+    pub const BASE: OpDef = OpDef {
+        name: "",
+        doc: "",
+        args: &[],
+        out: OutKind::Tensor,
+        domain: Domain::Real,
+        eval: |_| Ok(Outs::new()),
+        vjp: None,
+        saves: Saves::NOTHING,
+        class: Class::Kernel,
+        inplace: false,
+        method: true,
+        function: true,
+        aliases: &[],
+        onnx: None,
+        c: None,
+        refuses: &[],
+    };
+
+    /// The tensor arguments.
+    pub fn tensor_args(&self) -> impl Iterator<Item = &ArgDef> {
+        self.args.iter().filter(|a| a.kind.is_tensor())
+    }
+    /// The attributes: what is not a tensor.
+    pub fn attr_args(&self) -> impl Iterator<Item = &ArgDef> {
+        self.args.iter().filter(|a| !a.kind.is_tensor())
+    }
+}
+
+/// An attribute value.
+#[derive(Clone, Copy, Debug)]
+pub enum Attr<'a> {
+    /// Not given.
+    None,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A float.
+    Float(f64),
+    /// A number of any kind.
+    Scalar(Scalar),
+    /// Whole numbers.
+    Ints(&'a [i64]),
+    /// A dtype.
+    DType(DType),
+    /// A word.
+    Str(&'a str),
+    /// A generator; None is the default one.
+    Generator(Option<&'a GeneratorHandle>),
+}
+
+/// One call of an op as its `eval` sees it.
+pub struct Call<'a> {
+    /// The op.
+    pub op: &'static OpDef,
+    /// Tensors, in the order of the op's tensor arguments; lists come last and have equal lengths.
+    pub inputs: &'a [Option<&'a Tensor>],
+    /// Attributes, in the order of the op's other arguments.
+    pub attrs: &'a [Attr<'a>],
+    /// Where the result must go, for in-place calls.
+    pub out: Option<&'a Tensor>,
+}
+
+macro_rules! attr_readers {
+    ($t:ty) => {
+        impl<'a> $t {
+            /// Attribute `k` as a whole number.
+            pub fn int(&self, k: usize) -> i64 {
+                match self.attrs[k] {
+                    Attr::Int(i) => i,
+                    Attr::Scalar(s) => s.i64(),
+                    _ => 0,
+                }
+            }
+            /// Attribute `k` as a whole number, if given.
+            pub fn opt_int(&self, k: usize) -> Option<i64> {
+                match self.attrs[k] {
+                    Attr::Int(i) => Some(i),
+                    _ => None,
+                }
+            }
+            /// Attribute `k` as whole numbers; empty if not given.
+            pub fn ints(&self, k: usize) -> &[i64] {
+                match self.attrs[k] {
+                    Attr::Ints(v) => v,
+                    _ => &[],
+                }
+            }
+            /// Attribute `k` as whole numbers, if given.
+            pub fn opt_ints(&self, k: usize) -> Option<&[i64]> {
+                match self.attrs[k] {
+                    Attr::Ints(v) => Some(v),
+                    _ => None,
+                }
+            }
+            /// Attribute `k` as a float.
+            pub fn float(&self, k: usize) -> f64 {
+                match self.attrs[k] {
+                    Attr::Float(f) => f,
+                    Attr::Int(i) => i as f64,
+                    Attr::Scalar(s) => s.f64(),
+                    _ => 0.0,
+                }
+            }
+            /// Attribute `k` as a float, if given.
+            pub fn opt_float(&self, k: usize) -> Option<f64> {
+                match self.attrs[k] {
+                    Attr::None => None,
+                    _ => Some(self.float(k)),
+                }
+            }
+            /// Attribute `k` as a number.
+            pub fn scalar(&self, k: usize) -> Scalar {
+                self.opt_scalar(k).unwrap_or(Scalar::Int(0))
+            }
+            /// Attribute `k` as a number, if given.
+            pub fn opt_scalar(&self, k: usize) -> Option<Scalar> {
+                match self.attrs[k] {
+                    Attr::Scalar(s) => Some(s),
+                    Attr::Int(i) => Some(Scalar::Int(i)),
+                    Attr::Float(f) => Some(Scalar::Float(f)),
+                    Attr::Bool(b) => Some(Scalar::Bool(b)),
+                    _ => None,
+                }
+            }
+            /// Attribute `k` as a truth value.
+            pub fn bool(&self, k: usize) -> bool {
+                matches!(self.attrs[k], Attr::Bool(true))
+            }
+            /// Attribute `k` as a dtype, if given.
+            pub fn opt_dtype(&self, k: usize) -> Option<DType> {
+                match self.attrs[k] {
+                    Attr::DType(d) => Some(d),
+                    _ => None,
+                }
+            }
+            /// Attribute `k` as a word.
+            pub fn str(&self, k: usize) -> &str {
+                match self.attrs[k] {
+                    Attr::Str(s) => s,
+                    _ => "",
+                }
+            }
+        }
+    };
+}
+attr_readers!(Call<'a>);
+attr_readers!(autograd::Vjp<'a>);
+
+impl<'a> Call<'a> {
+    /// Input `i`, which the door has checked to be there.
+    pub fn x(&self, i: usize) -> &'a Tensor {
+        match self.inputs[i] {
+            Some(t) => t,
+            None => unreachable!("{}: required input {i} is missing", self.op.name),
+        }
+    }
+    /// Input `i`, if given.
+    pub fn opt(&self, i: usize) -> Option<&'a Tensor> {
+        self.inputs.get(i).copied().flatten()
+    }
+    /// A new output, or the tensor that an in-place call writes to.
+    pub fn output(&self, shape: &[usize], dtype: DType) -> Result<Tensor> {
+        match self.out {
+            None => Tensor::empty_of(shape, dtype),
+            Some(out) => self.check_out(out, shape, dtype).map(|()| out.clone()),
+        }
+    }
+    fn check_out(&self, out: &Tensor, shape: &[usize], dtype: DType) -> Result<()> {
+        if out.shape() != shape {
+            return Err(crate::error::Error::shapes(
+                "",
+                format!("the result has shape {shape:?}, which does not fit the tensor of shape {:?} that is to hold it", out.shape()),
+                out.shape(),
+                shape,
+            ));
+        }
+        if dtype.category() > out.dtype().category() {
+            bail!(DType, "result type {dtype} can't be cast to the desired output type {}", out.dtype());
+        }
+        Ok(())
+    }
+    /// Runs `f` on the random generator of attribute `k`.
+    pub fn with_generator<R>(&self, k: usize, f: impl FnOnce(&mut crate::random::Generator) -> R) -> R {
+        match self.attrs[k] {
+            Attr::Generator(Some(g)) => f(&mut g.lock().unwrap_or_else(|e| e.into_inner())),
+            _ => f(&mut crate::random::default_generator().lock().unwrap_or_else(|e| e.into_inner())),
+        }
+    }
+}
+
+/// One result.
+pub fn one(t: Tensor) -> Result<Outs> {
+    let mut outs = Outs::new();
+    outs.push(t);
+    Ok(outs)
+}
+
+fn locks<'a>(inputs: &[Option<&'a Tensor>], written: Option<&'a Tensor>, all: bool) -> Result<Locks<'a>> {
+    let read = inputs.iter().flatten().map(|t| (&*t.0.storage as &Storage, all));
+    Locks::take(read.chain(written.map(|t| (&*t.0.storage as &Storage, true))))
+}
+
+/// Calls an op. The inputs must fit its declaration; [`crate::ops::door`] checks that for callers by name.
+pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
+    let record = match op.class {
+        Class::Composite => false,
+        _ => op.vjp.is_some() && autograd::wanted(inputs),
+    };
+    let run = || {
+        let c = Call { op, inputs, attrs, out: None };
+        let outs = match op.class {
+            Class::Kernel => {
+                let _locks = locks(inputs, None, false)?;
+                (op.eval)(&c)?
+            }
+            Class::Mutates => {
+                autograd::check_mutates(op, inputs)?;
+                let outs = {
+                    let _locks = locks(inputs, None, true)?;
+                    (op.eval)(&c)?
+                };
+                inputs.iter().flatten().for_each(|t| t.0.storage.bump());
+                outs
+            }
+            Class::View => (op.eval)(&c)?,
+            Class::Composite => {
+                let _depth = listener::Depth::enter();
+                (op.eval)(&c)?
+            }
+        };
+        if record {
+            autograd::record(op, inputs, attrs, &outs)?;
+        }
+        Ok(outs)
+    };
+    let outs = run().map_err(|e: crate::error::Error| e.in_op(op.name))?;
+    if listener::active() {
+        listener::tell(op, false, inputs, attrs, &outs);
+    }
+    Ok(outs)
+}
+
+/// Calls the in-place twin of an op: the result goes into the first input.
+pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Tensor> {
+    let Some(Some(target)) = inputs.first().copied() else {
+        return Err(err!(Null, "input is missing").in_op(op.name));
+    };
+    let run = || {
+        if !op.inplace {
+            bail!(Unsupported, "{} has no in-place form", op.name);
+        }
+        if op.class == Class::Composite {
+            // Its parts record themselves; what remains is an assignment.
+            let _depth = listener::Depth::enter();
+            let result = call1(op, inputs, attrs)?;
+            return call_inplace(&shape::defs::copy, &[Some(target), Some(&result)], &[]).map(|_| ());
+        }
+        let prepared = autograd::before_inplace(op, target, inputs, attrs)?;
+        let c = Call { op, inputs, attrs, out: Some(target) };
+        let outs = {
+            let _locks = locks(inputs, Some(target), false)?;
+            (op.eval)(&c)?
+        };
+        if !outs[0].is_same(target) {
+            // The op did not write in place by itself.
+            c.check_out(target, outs[0].shape(), outs[0].dtype())?;
+            let _locks = locks(&[Some(&outs[0])], Some(target), false)?;
+            shape::copy_into(target, &outs[0])?;
+        }
+        target.0.storage.bump();
+        if let Some(node) = prepared {
+            autograd::rebase(target, node, &outs)?;
+        }
+        Ok(())
+    };
+    run().map_err(|e| e.in_op(op.name))?;
+    if listener::active() {
+        listener::tell(op, true, inputs, attrs, std::slice::from_ref(target));
+    }
+    Ok(target.clone())
+}
+
+/// Calls an op with one result.
+pub fn call1(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Tensor> {
+    let mut outs = call(op, inputs, attrs)?;
+    outs.pop().ok_or_else(|| err!(Panic, "{} gave no result", op.name))
+}
+
+/// The whole table, in a fixed order.
+pub fn table() -> impl Iterator<Item = (&'static str, &'static OpDef)> {
+    TABLES.iter().flat_map(|(module, ops)| ops.iter().map(move |op| (*module, *op)))
+}
+
+/// Finds an op by its name or an alias; "name_" is the in-place twin. The flag says that it is one.
+pub fn find(name: &str) -> Option<(&'static OpDef, bool)> {
+    type Names = std::collections::HashMap<String, (&'static OpDef, bool)>;
+    static NAMES: OnceLock<Names> = OnceLock::new();
+    let names = NAMES.get_or_init(|| {
+        let mut m = Names::new();
+        for (_, op) in table() {
+            for n in std::iter::once(&op.name).chain(op.aliases) {
+                m.insert(n.to_string(), (op, false));
+                if op.inplace {
+                    m.insert(format!("{n}_"), (op, true));
+                }
+            }
+        }
+        m
+    });
+    names.get(name).copied()
+}
+
+/// Calls an op by name, checking the arguments against its declaration. This is the door that graph files and other
+/// languages use.
+pub fn call_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
+    let (op, inplace) = find(name).ok_or_else(|| err!(Unsupported, "there is no op named {name:?}"))?;
+    check_arguments(op, inputs, attrs).map_err(|e| e.in_op(name))?;
+    if inplace {
+        return one(call_inplace(op, inputs, attrs)?);
+    }
+    call(op, inputs, attrs)
+}
+
+/// Checks the number and kinds of arguments against the declaration.
+pub fn check_arguments(op: &OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<()> {
+    let single = op.tensor_args().filter(|a| !a.kind.is_list()).count();
+    let lists = op.tensor_args().filter(|a| a.kind.is_list()).count();
+    if inputs.len() < single || (lists == 0 && inputs.len() != single) {
+        bail!(Value, "wanted {single} tensor arguments, got {}", inputs.len());
+    }
+    if lists > 0 && (inputs.len() - single) % lists != 0 {
+        bail!(Value, "its {lists} tensor lists must have equal lengths");
+    }
+    for (a, t) in op.tensor_args().filter(|a| !a.kind.is_list()).zip(inputs) {
+        if t.is_none() && a.kind != ArgKind::OptTensor {
+            bail!(Null, "argument '{}' must be a tensor", a.name);
+        }
+    }
+    if lists > 0 {
+        let n = (inputs.len() - single) / lists;
+        for (k, a) in op.tensor_args().filter(|a| a.kind.is_list()).enumerate() {
+            let part = &inputs[single + k * n..single + (k + 1) * n];
+            if a.kind == ArgKind::Tensors && part.iter().any(|t| t.is_none()) {
+                bail!(Null, "argument '{}' must hold tensors only", a.name);
+            }
+        }
+    }
+    if attrs.len() != op.attr_args().count() {
+        bail!(Value, "wanted {} attributes, got {}", op.attr_args().count(), attrs.len());
+    }
+    for (a, v) in op.attr_args().zip(attrs) {
+        use ArgKind::*;
+        let fits = match (a.kind, v) {
+            (OptScalar | OptInt | OptInts | OptFloat | OptDType | Generator, Attr::None) => true,
+            (Scalar | OptScalar, Attr::Scalar(_) | Attr::Int(_) | Attr::Float(_) | Attr::Bool(_)) => true,
+            (Int | OptInt, Attr::Int(_)) => true,
+            (Ints | OptInts | Shape, Attr::Ints(_)) => true,
+            (Float | OptFloat, Attr::Float(_) | Attr::Int(_)) => true,
+            (Bool, Attr::Bool(_)) => true,
+            (DType | OptDType, Attr::DType(_)) => true,
+            (Str, Attr::Str(_)) => true,
+            (Generator, Attr::Generator(_)) => true,
+            _ => false,
+        };
+        if !fits {
+            bail!(Value, "attribute '{}' wants {:?}, got {v:?}", a.name, a.kind);
+        }
+    }
+    Ok(())
+}

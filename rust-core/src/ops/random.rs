@@ -1,0 +1,3 @@
+//! Random ops.
+
+ops! {}

@@ -1,0 +1,468 @@
+//! L0: the thread pool. One entry, [`parallel_for`], which every kernel uses to split its work.
+//!
+//! * The caller works too: it claims chunks like a worker, and at the end waits only for chunks that a worker has
+//!   already started. A worker that wakes up late costs nothing.
+//! * Each thread owns a contiguous share of the chunks and takes from the others only when its own are gone, so two
+//!   calls over the same data touch it from the same core and find it in that core's cache.
+//! * Workers start on first need, spin for a moment after each region, then park.
+//! * One region runs at a time. A second caller, or a call from inside a region, runs its work inline.
+//! * A forked child has no workers; it drops the inherited pool and builds a new one when it needs it.
+//!
+//! The split depends on the thread count, so a kernel must give the same bits for any split of its range.
+
+use std::any::Any;
+use std::cell::{Cell, UnsafeCell};
+use std::ops::Range;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::Mutex;
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+/// More threads than this are not used.
+const MAX_THREADS: usize = 256;
+/// Chunks per thread: enough to even out a core that is busy with something else.
+const CHUNKS_PER_THREAD: usize = 4;
+/// How long an idle worker spins before it parks.
+const SPIN: Duration = Duration::from_micros(40);
+
+/// The thread count; 0 until first asked for.
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+static POOL: AtomicPtr<Pool> = AtomicPtr::new(null_mut());
+
+thread_local! {
+    /// Whether this thread is running a chunk (always true on a worker).
+    static IN_REGION: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The number of threads a parallel region may use, the caller included. The default is `RUSTORCH_NUM_THREADS`,
+/// else `OMP_NUM_THREADS`, else the number of CPUs this process may run on.
+#[inline]
+pub fn num_threads() -> usize {
+    match THREADS.load(Ordering::Relaxed) {
+        0 => default_threads(),
+        n => n,
+    }
+}
+
+/// [`num_threads`], or 1 from inside a parallel region, where nested work runs inline.
+#[inline]
+pub fn usable_threads() -> usize {
+    if IN_REGION.get() {
+        1
+    } else {
+        num_threads()
+    }
+}
+
+/// Sets the number of threads for later regions, between 1 and 256; numbers outside are brought to the nearer end.
+pub fn set_num_threads(n: usize) {
+    THREADS.store(n.clamp(1, MAX_THREADS), Ordering::Relaxed);
+}
+
+#[cold]
+fn default_threads() -> usize {
+    let from_env = |name| std::env::var(name).ok()?.trim().parse::<usize>().ok().filter(|&n| n > 0);
+    let n = from_env("RUSTORCH_NUM_THREADS")
+        .or_else(|| from_env("OMP_NUM_THREADS"))
+        .unwrap_or_else(|| thread::available_parallelism().map_or(1, |n| n.get()))
+        .min(MAX_THREADS);
+    // A set_num_threads() that came in between wins.
+    match THREADS.compare_exchange(0, n, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => n,
+        Err(set) => set,
+    }
+}
+
+/// Calls `f` on disjoint ranges that together cover `0..n`, each at least `grain` long (unless `n` is shorter), on
+/// several threads when that helps. Returns when all are done; a panic in `f` is raised again here.
+#[inline]
+pub fn parallel_for(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
+    if n == 0 {
+        return;
+    }
+    if n <= grain || num_threads() == 1 || IN_REGION.get() {
+        return f(0..n);
+    }
+    fork_join(n, grain.max(1), f);
+}
+
+fn fork_join(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
+    let threads = num_threads();
+    let chunks = (n / grain).min(threads * CHUNKS_PER_THREAD);
+    if chunks < 2 {
+        return f(0..n);
+    }
+    let pool = pool();
+    if pool.busy.swap(true, Ordering::Acquire) {
+        return f(0..n);
+    }
+    let threads = threads.min(chunks);
+    // SAFETY: `busy` is ours, and `run` returns only after the last chunk is done.
+    unsafe {
+        pool.start_workers(threads - 1);
+        pool.run(n, chunks, threads, f);
+    }
+    let panic = pool.panic.lock().unwrap_or_else(|e| e.into_inner()).take();
+    pool.busy.store(false, Ordering::Release);
+    if let Some(payload) = panic {
+        resume_unwind(payload);
+    }
+}
+
+/// A thread's share of the chunks, `next` in the low half and `end` in the high half, on a cache line of its own.
+#[repr(align(128))]
+struct Share(AtomicU64);
+
+impl Share {
+    fn claim(&self) -> Option<usize> {
+        let mut word = self.0.load(Ordering::Relaxed);
+        while (word as u32) < (word >> 32) as u32 {
+            match self.0.compare_exchange_weak(word, word + 1, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return Some(word as u32 as usize),
+                Err(now) => word = now,
+            }
+        }
+        None
+    }
+}
+
+/// What the chunks of the present region are. Written by the region's owner before any share is filled, and read only
+/// by a thread that holds a claimed chunk, for which the owner waits.
+struct Job {
+    n: usize,
+    chunks: usize,
+    f: *const (dyn Fn(Range<usize>) + Sync),
+}
+
+struct Worker {
+    thread: Thread,
+    parked: &'static AtomicBool,
+}
+
+struct Pool {
+    busy: AtomicBool,
+    /// Counts regions, so that a worker sees that there is something new.
+    epoch: AtomicU32,
+    /// Threads in the present region.
+    active: AtomicUsize,
+    /// Chunks not yet finished.
+    pending: AtomicUsize,
+    shares: Vec<Share>,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    // These two belong to whoever holds `busy`.
+    job: UnsafeCell<Job>,
+    workers: UnsafeCell<Vec<Worker>>,
+}
+
+// SAFETY: `job` and `workers` follow the rules stated at their types and fields; the rest is atomics and a mutex.
+unsafe impl Sync for Pool {}
+
+/// The pool of this process, made on first use and never freed.
+fn pool() -> &'static Pool {
+    let mut p = POOL.load(Ordering::Acquire);
+    if p.is_null() {
+        forget_pool_in_child();
+        let new = Box::into_raw(Box::new(Pool {
+            busy: AtomicBool::new(false),
+            epoch: AtomicU32::new(0),
+            active: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            shares: (0..MAX_THREADS).map(|_| Share(AtomicU64::new(0))).collect(),
+            panic: Mutex::new(None),
+            job: UnsafeCell::new(Job { n: 0, chunks: 1, f: &|_: Range<usize>| {} }),
+            workers: UnsafeCell::new(Vec::new()),
+        }));
+        p = match POOL.compare_exchange(null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => new,
+            Err(other) => {
+                // SAFETY: `new` was not published.
+                drop(unsafe { Box::from_raw(new) });
+                other
+            }
+        };
+    }
+    // SAFETY: a published pool is never freed.
+    unsafe { &*p }
+}
+
+/// Makes every forked child start without a pool: its threads and perhaps its locks belong to the parent.
+#[cfg(unix)]
+fn forget_pool_in_child() {
+    type Hook = Option<unsafe extern "C" fn()>;
+    extern "C" {
+        fn pthread_atfork(prepare: Hook, parent: Hook, child: Hook) -> i32;
+    }
+    unsafe extern "C" fn child() {
+        POOL.store(null_mut(), Ordering::Release);
+    }
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if !DONE.swap(true, Ordering::AcqRel) {
+        // SAFETY: the hook does one atomic store. Failure (no memory) only loses parallelism in a forked child.
+        unsafe { pthread_atfork(None, None, Some(child)) };
+    }
+}
+
+#[cfg(not(unix))]
+fn forget_pool_in_child() {}
+
+impl Pool {
+    /// Starts workers until there are `wanted`; with fewer (the system refuses, or has no threads) all still works.
+    /// The caller holds `busy`.
+    unsafe fn start_workers(&'static self, wanted: usize) {
+        let workers = &mut *self.workers.get();
+        while workers.len() < wanted {
+            let parked: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
+            let me = workers.len() + 1;
+            let spawned = thread::Builder::new().name(format!("rustorch-{me}")).spawn(move || self.work(me, parked));
+            match spawned {
+                Ok(handle) => workers.push(Worker { thread: handle.thread().clone(), parked }),
+                Err(_) => break,
+            }
+        }
+    }
+
+    /// One region. The caller holds `busy`; `chunks >= threads >= 1`.
+    unsafe fn run(&self, n: usize, chunks: usize, threads: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
+        // Forgetting the lifetime: no thread calls `f` without a claimed chunk, and we wait for all of those.
+        let f =
+            std::mem::transmute::<*const (dyn Fn(Range<usize>) + Sync + '_), *const (dyn Fn(Range<usize>) + Sync)>(f);
+        *self.job.get() = Job { n, chunks, f };
+        self.pending.store(chunks, Ordering::Relaxed);
+        self.active.store(threads, Ordering::Relaxed);
+        for t in 0..threads {
+            let (next, end) = (chunks * t / threads, chunks * (t + 1) / threads);
+            self.shares[t].0.store(next as u64 | (end as u64) << 32, Ordering::Release);
+        }
+        // SeqCst here and in work(): either the worker sees the new epoch, or we see that it parked.
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        for w in (*self.workers.get()).iter().take(threads - 1) {
+            if w.parked.load(Ordering::SeqCst) {
+                w.thread.unpark();
+            }
+        }
+        IN_REGION.set(true);
+        self.take_chunks(0, threads);
+        IN_REGION.set(false);
+        let mut spins = 0;
+        while self.pending.load(Ordering::Acquire) != 0 {
+            // A chunk is running elsewhere; on a crowded machine its thread may need our core.
+            spins += 1;
+            if spins < 2000 {
+                std::hint::spin_loop();
+            } else {
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// Runs chunks until none is unclaimed, first of the own share, then of the others.
+    fn take_chunks(&self, me: usize, threads: usize) {
+        for i in 0..threads {
+            let share = &self.shares[(me + i) % threads];
+            while let Some(chunk) = share.claim() {
+                // SAFETY: we hold a chunk, so the job stays as it is until we count it as done.
+                let job = unsafe { &*self.job.get() };
+                let (size, longer) = (job.n / job.chunks, job.n % job.chunks);
+                let start = |i: usize| i * size + i.min(longer);
+                // SAFETY: as above.
+                let call = AssertUnwindSafe(|| unsafe { (*job.f)(start(chunk)..start(chunk + 1)) });
+                if let Err(payload) = catch_unwind(call) {
+                    self.panic.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(payload);
+                }
+                self.pending.fetch_sub(1, Ordering::Release);
+            }
+        }
+    }
+
+    /// A worker's life.
+    fn work(&self, me: usize, parked: &AtomicBool) {
+        IN_REGION.set(true);
+        let mut seen = 0;
+        loop {
+            let mut idle_since = Instant::now();
+            let mut spins = 0u32;
+            loop {
+                let epoch = self.epoch.load(Ordering::SeqCst);
+                if epoch != seen {
+                    seen = epoch;
+                    break;
+                }
+                spins += 1;
+                std::hint::spin_loop();
+                if spins.is_multiple_of(32) && idle_since.elapsed() > SPIN {
+                    parked.store(true, Ordering::SeqCst);
+                    if self.epoch.load(Ordering::SeqCst) == seen {
+                        thread::park();
+                    }
+                    parked.store(false, Ordering::SeqCst);
+                    idle_since = Instant::now();
+                }
+            }
+            let threads = self.active.load(Ordering::Acquire);
+            if me < threads {
+                self.take_chunks(me, threads);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    static TURN: Mutex<()> = Mutex::new(());
+
+    /// Runs `f` with this thread count. It is global, so tests that set it take turns, and must do it through here.
+    pub(crate) fn with_threads<R>(n: usize, f: impl FnOnce() -> R) -> R {
+        let _turn = TURN.lock().unwrap_or_else(|e| e.into_inner());
+        set_num_threads(n);
+        f()
+    }
+
+    fn count_hits(n: usize, grain: usize) {
+        let hits: Vec<AtomicUsize> = (0..n).map(|_| AtomicUsize::new(0)).collect();
+        parallel_for(n, grain, &|r| {
+            assert!(r.len() >= grain.min(n));
+            for i in r {
+                hits[i].fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1), "n={n} grain={grain}");
+    }
+
+    #[test]
+    fn covers_the_range_once() {
+        for threads in [1, 2, 3, 7] {
+            with_threads(threads, || {
+                for n in [0, 1, 2, 3, 10, 63, 64, 65, 1000, 4097] {
+                    for grain in [0, 1, 3, 64, 1000, 5000] {
+                        count_hits(n, grain);
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn many_regions_in_a_row() {
+        with_threads(4, || {
+            let sum = AtomicUsize::new(0);
+            for i in 0..20_000 {
+                if i % 1000 == 0 {
+                    thread::sleep(Duration::from_micros(200)); // lets the workers park
+                }
+                parallel_for(16, 1, &|r| {
+                    sum.fetch_add(r.sum::<usize>(), Ordering::Relaxed);
+                });
+            }
+            assert_eq!(sum.into_inner(), 20_000 * 120);
+        });
+    }
+
+    #[test]
+    fn works_on_several_threads() {
+        with_threads(2, || {
+            // Two chunks that each wait for the other to begin; gives up after a while on a very busy machine.
+            let begun = AtomicUsize::new(0);
+            let met = AtomicBool::new(false);
+            parallel_for(2, 1, &|_| {
+                begun.fetch_add(1, Ordering::SeqCst);
+                let t = Instant::now();
+                while t.elapsed() < Duration::from_secs(10) && !met.load(Ordering::SeqCst) {
+                    if begun.load(Ordering::SeqCst) == 2 {
+                        met.store(true, Ordering::SeqCst);
+                    }
+                    thread::yield_now();
+                }
+            });
+            assert!(met.into_inner());
+        });
+    }
+
+    #[test]
+    fn nested_and_concurrent_callers() {
+        with_threads(3, || {
+            let total = AtomicUsize::new(0);
+            thread::scope(|s| {
+                for _ in 0..4 {
+                    s.spawn(|| {
+                        for _ in 0..500 {
+                            parallel_for(8, 1, &|outer| {
+                                for _ in outer {
+                                    parallel_for(4, 1, &|r| {
+                                        total.fetch_add(r.len(), Ordering::Relaxed);
+                                    });
+                                }
+                            });
+                        }
+                    });
+                }
+            });
+            assert_eq!(total.into_inner(), 4 * 500 * 32);
+        });
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_survives() {
+        with_threads(4, || {
+            for bad in [0, 5, 15] {
+                let caught = catch_unwind(|| {
+                    parallel_for(16, 1, &|r| {
+                        if r.contains(&bad) {
+                            resume_unwind(Box::new(bad)); // a panic without the hook's message
+                        }
+                    })
+                });
+                assert_eq!(*caught.unwrap_err().downcast::<usize>().unwrap(), bad);
+                count_hits(1000, 1);
+            }
+        });
+    }
+
+    #[test]
+    fn thread_count_is_kept_in_range() {
+        with_threads(0, || assert_eq!(num_threads(), 1));
+        with_threads(usize::MAX, || assert_eq!(num_threads(), MAX_THREADS));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_forked_child_builds_its_own_pool() {
+        extern "C" {
+            fn fork() -> i32;
+            fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
+            fn _exit(code: i32) -> !;
+        }
+        with_threads(2, || {
+            count_hits(100, 1);
+            let sum = AtomicUsize::new(0);
+            let met = AtomicBool::new(false);
+            // SAFETY: the child only runs regions (which allocate; glibc and musl keep malloc usable after fork).
+            let status = unsafe {
+                let pid = fork();
+                if pid == 0 {
+                    let begun = AtomicUsize::new(0);
+                    parallel_for(2, 1, &|_| {
+                        begun.fetch_add(1, Ordering::SeqCst);
+                        let t = Instant::now();
+                        while t.elapsed() < Duration::from_secs(10) && !met.load(Ordering::SeqCst) {
+                            met.fetch_or(begun.load(Ordering::SeqCst) == 2, Ordering::SeqCst);
+                            thread::yield_now();
+                        }
+                    });
+                    parallel_for(100, 1, &|r| {
+                        sum.fetch_add(r.sum::<usize>(), Ordering::Relaxed);
+                    });
+                    _exit(if sum.into_inner() == 4950 && met.into_inner() { 0 } else { 1 });
+                }
+                let mut status = -1;
+                assert_eq!(waitpid(pid, &mut status, 0), pid);
+                status
+            };
+            assert_eq!(status, 0);
+            count_hits(100, 1);
+        });
+    }
+}

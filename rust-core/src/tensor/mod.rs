@@ -1,0 +1,246 @@
+//! L2: [`Tensor`] = storage + layout + dtype (+ autograd state). Views share the storage.
+
+use crate::autograd::Meta;
+use crate::dtype::{DType, Elem, Scalar};
+use crate::error::Result;
+use crate::kernels::copy;
+use crate::shape::{checked_numel, Dims, Layout};
+use crate::storage::{Locks, Storage};
+use crate::{bail, err};
+use std::sync::{Arc, OnceLock};
+
+/// What a tensor handle points to.
+pub struct TensorImpl {
+    pub(crate) storage: Arc<Storage>,
+    pub(crate) layout: Layout,
+    pub(crate) dtype: DType,
+    /// A plain number that was wrapped for an op: it yields in type promotion.
+    pub(crate) wrapped: bool,
+    /// For a view, the tensor that it looks into (never itself a view).
+    pub(crate) base: Option<Tensor>,
+    pub(crate) meta: OnceLock<Arc<Meta>>,
+}
+
+/// An n-dimensional array. Cloning copies the handle, not the elements.
+#[derive(Clone)]
+pub struct Tensor(pub(crate) Arc<TensorImpl>);
+
+impl Tensor {
+    pub(crate) fn build(storage: Arc<Storage>, layout: Layout, dtype: DType, base: Option<Tensor>) -> Tensor {
+        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped: false, base, meta: OnceLock::new() }))
+    }
+
+    /// An uninitialised row-major tensor.
+    pub fn empty_of(shape: &[usize], dtype: DType) -> Result<Tensor> {
+        let n = checked_numel(shape)?;
+        let bytes = n.checked_mul(dtype.size()).ok_or_else(|| err!(Memory, "shape {shape:?} is too large"))?;
+        Ok(Tensor::build(Storage::new(bytes)?, Layout::contiguous(shape), dtype, None))
+    }
+
+    /// An uninitialised tensor whose elements lie in storage as those of the dense `layout` do.
+    pub(crate) fn empty_like_layout(layout: &Layout, dtype: DType) -> Result<Tensor> {
+        let n = checked_numel(&layout.shape)?;
+        let layout = Layout { offset: 0, ..layout.clone() };
+        Ok(Tensor::build(Storage::new(n * dtype.size())?, layout, dtype, None))
+    }
+
+    /// A tensor with every element `value`.
+    pub fn filled(shape: &[usize], value: Scalar, dtype: DType) -> Result<Tensor> {
+        let t = Tensor::empty_of(shape, dtype)?;
+        // SAFETY: freshly allocated, `numel` elements of `dtype`.
+        unsafe { copy::fill(t.data_ptr(), dtype, t.numel(), value) };
+        Ok(t)
+    }
+
+    /// A plain number as a 0-d tensor that yields in type promotion.
+    pub fn number(value: Scalar) -> Result<Tensor> {
+        let dtype = match value {
+            Scalar::Float(_) => DType::F64,
+            s => s.dtype(),
+        };
+        let t = Tensor::filled(&[], value, dtype)?;
+        let mut inner = t.0;
+        if let Some(i) = Arc::get_mut(&mut inner) {
+            i.wrapped = true;
+        }
+        Ok(Tensor(inner))
+    }
+
+    /// A tensor of `shape` with the elements of `data` in row-major order.
+    pub fn from_slice<T: Elem>(data: &[T], shape: &[usize]) -> Result<Tensor> {
+        let t = Tensor::empty_of(shape, T::DTYPE)?;
+        if t.numel() != data.len() {
+            bail!(Shape, "shape {shape:?} holds {} elements, got {}", t.numel(), data.len());
+        }
+        // SAFETY: both sides hold `data.len()` elements of T, and the new storage overlaps nothing.
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), t.ptr::<T>(), data.len()) };
+        Ok(t)
+    }
+
+    /// The elements in row-major order, converted to `T`.
+    pub fn to_vec<T: Elem>(&self) -> Result<Vec<T>> {
+        let n = self.numel();
+        let mut out: Vec<T> = Vec::with_capacity(n);
+        let _locks = Locks::take([(&*self.0.storage, false)].into_iter())?;
+        // SAFETY: the vector has room for `n` elements, all of which are written.
+        unsafe {
+            copy::to_contiguous(self.base_ptr(), self.dtype(), self.layout(), out.as_mut_ptr().cast(), T::DTYPE);
+            out.set_len(n);
+        }
+        Ok(out)
+    }
+
+    /// The only element, as a number.
+    pub fn item(&self) -> Result<Scalar> {
+        if self.numel() != 1 {
+            bail!(Value, "item: a tensor with {} elements cannot be converted to a number", self.numel());
+        }
+        let _locks = Locks::take([(&*self.0.storage, false)].into_iter())?;
+        let p = self.data_ptr();
+        // SAFETY: one element lies at `p`.
+        Ok(crate::dtype::dispatch!(self.dtype(), T => {
+            let v = unsafe { p.cast::<T>().read_unaligned() };
+            match self.dtype().category() {
+                crate::dtype::Category::Bool => Scalar::Bool(v.truth()),
+                crate::dtype::Category::Int => Scalar::Int(v.to_i64()),
+                crate::dtype::Category::Float => Scalar::Float(v.to_f64()),
+            }
+        }))
+    }
+
+    /// A tensor over the same storage with another layout.
+    pub(crate) fn with_layout(&self, layout: Layout) -> Tensor {
+        let base = self.0.base.clone().unwrap_or_else(|| self.clone());
+        Tensor::build(self.0.storage.clone(), layout, self.0.dtype, Some(base))
+    }
+
+    /// The same elements without autograd history; in-place changes are seen by both.
+    pub fn alias(&self) -> Tensor {
+        Tensor::build(self.0.storage.clone(), self.0.layout.clone(), self.0.dtype, None)
+    }
+
+    /// A handle with other elements but this one's autograd state (gradient, hooks, `requires_grad`).
+    pub fn replaced_by(&self, data: &Tensor) -> Tensor {
+        let t = data.alias();
+        if self.0.meta.get().is_some() || self.requires_grad() {
+            // `t` is new and has no state yet, so this cannot fail.
+            let _ = t.0.meta.set(self.meta().clone());
+        }
+        t
+    }
+
+    /// Layout.
+    #[inline(always)]
+    pub fn layout(&self) -> &Layout {
+        &self.0.layout
+    }
+    /// Sizes.
+    #[inline(always)]
+    pub fn shape(&self) -> &[usize] {
+        &self.0.layout.shape
+    }
+    /// Sizes, owned.
+    pub fn dims(&self) -> Dims {
+        self.0.layout.shape.clone()
+    }
+    /// Steps in elements.
+    #[inline(always)]
+    pub fn strides(&self) -> &[isize] {
+        &self.0.layout.strides
+    }
+    /// Element type.
+    #[inline(always)]
+    pub fn dtype(&self) -> DType {
+        self.0.dtype
+    }
+    /// Number of dimensions.
+    #[inline(always)]
+    pub fn ndim(&self) -> usize {
+        self.0.layout.shape.len()
+    }
+    /// Number of elements.
+    #[inline(always)]
+    pub fn numel(&self) -> usize {
+        self.0.layout.numel()
+    }
+    /// True if row-major without gaps.
+    #[inline]
+    pub fn is_contiguous(&self) -> bool {
+        self.0.layout.is_contiguous()
+    }
+    /// True if it shares another tensor's elements.
+    pub fn is_view(&self) -> bool {
+        self.0.base.is_some()
+    }
+    /// The tensor that this is a view of.
+    pub fn base(&self) -> Option<&Tensor> {
+        self.0.base.as_ref()
+    }
+    /// Counts in-place changes of the storage.
+    pub fn version(&self) -> u64 {
+        self.0.storage.version()
+    }
+    /// True if both share one storage.
+    pub fn shares_storage(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.0.storage, &other.0.storage)
+    }
+    /// True if both are one handle.
+    pub fn is_same(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+    /// First byte of the storage.
+    #[inline(always)]
+    pub(crate) fn base_ptr(&self) -> *mut u8 {
+        self.0.storage.ptr()
+    }
+    /// First element.
+    #[inline(always)]
+    pub fn data_ptr(&self) -> *mut u8 {
+        // SAFETY: the offset lies within the storage (or is 0 for an empty one).
+        unsafe { self.0.storage.ptr().add(self.0.layout.offset * self.0.dtype.size()) }
+    }
+    /// First element, typed.
+    #[inline(always)]
+    pub(crate) fn ptr<T: Elem>(&self) -> *mut T {
+        debug_assert_eq!(T::DTYPE, self.dtype());
+        self.data_ptr().cast()
+    }
+}
+
+/// A view that steps through another tensor's storage must stay inside it.
+pub(crate) fn check_bounds(storage: &Storage, layout: &Layout, dtype: DType) -> Result<()> {
+    if layout.strides.iter().any(|&s| s < 0) {
+        bail!(Value, "negative strides are not supported, got {:?}", layout.strides);
+    }
+    let n = checked_numel(&layout.shape)?;
+    let mut last = Some(layout.offset);
+    if n > 0 {
+        for (&d, &s) in layout.shape.iter().zip(&layout.strides) {
+            last = last.and_then(|l| (d - 1).checked_mul(s as usize).and_then(|x| l.checked_add(x)));
+        }
+    }
+    let room = storage.nbytes() / dtype.size();
+    match last {
+        Some(l) if (n == 0 && l <= room) || l < room => Ok(()),
+        _ => bail!(
+            Value,
+            "sizes {:?}, strides {:?} and offset {} reach outside of a storage of {room} elements",
+            layout.shape,
+            layout.strides,
+            layout.offset
+        ),
+    }
+}
+
+impl std::fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tensor(shape={:?}, dtype={}", self.shape(), self.dtype())?;
+        if self.numel() <= 32 {
+            match self.to_vec::<f64>() {
+                Ok(v) => write!(f, ", {v:?}")?,
+                Err(e) => write!(f, ", <{e}>")?,
+            }
+        }
+        f.write_str(")")
+    }
+}
