@@ -29,6 +29,7 @@ pub mod tensor;
 pub mod ops;
 
 pub mod autograd;
+pub mod io;
 
 #[cfg(feature = "capi")]
 pub mod capi;

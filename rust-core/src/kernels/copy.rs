@@ -5,6 +5,8 @@ use crate::dtype::{dispatch, Compute, DType, Elem, Scalar};
 use crate::kernels::elementwise::rows;
 use crate::parallel::parallel_for;
 use crate::shape::Layout;
+use smallvec::SmallVec;
+use std::ops::Range;
 
 /// Work per thread below which a loop is not split, in elements.
 pub const GRAIN: usize = 32 * 1024;
@@ -37,69 +39,168 @@ pub unsafe fn fill(p: *mut u8, dtype: DType, n: usize, value: Scalar) {
 }
 
 crate::simd_fn! {
-    unsafe fn cast_f32_f64(src: *const f32, dst: *mut f64, n: usize) { for i in 0..n { *dst.add(i) = *src.add(i) as f64; } }
-    unsafe fn cast_f64_f32(src: *const f64, dst: *mut f32, n: usize) { for i in 0..n { *dst.add(i) = *src.add(i) as f32; } }
-    unsafe fn cast_i64_f32(src: *const i64, dst: *mut f32, n: usize) { for i in 0..n { *dst.add(i) = *src.add(i) as f32; } }
-    unsafe fn cast_u8_f32(src: *const u8, dst: *mut f32, n: usize) { for i in 0..n { *dst.add(i) = *src.add(i) as f32; } }
-    unsafe fn cast_bf16_f32(src: *const u16, dst: *mut f32, n: usize) {
+    unsafe fn bf16_to_f32(src: *const u16, dst: *mut f32, n: usize) {
         for i in 0..n { *dst.add(i) = f32::from_bits((*src.add(i) as u32) << 16); }
     }
-    unsafe fn cast_f32_bf16(src: *const f32, dst: *mut u16, n: usize) {
+    unsafe fn f32_to_bf16(src: *const f32, dst: *mut u16, n: usize) {
         for i in 0..n {
             let x = *src.add(i);
             let b = x.to_bits();
             let rounded = b.wrapping_add(0x7fff + ((b >> 16) & 1)) >> 16;
-            *dst.add(i) = if x.is_nan() { 0x7fc0 | (b >> 16) as u16 & 0x8000 } else { rounded as u16 };
+            let nan = 0x7fc0 | (b >> 16) & 0x8000;
+            *dst.add(i) = if x.is_nan() { nan } else { rounded } as u16;
+        }
+    }
+    unsafe fn f16_to_f32(src: *const u16, dst: *mut f32, n: usize) {
+        for i in 0..n {
+            let h = *src.add(i) as u32;
+            // Exponent and mantissa move to f32's places; the product with 2^112 mends the bias, subnormals included.
+            let magnitude = (h & 0x7fff) << 13;
+            let finite = (f32::from_bits(magnitude) * f32::from_bits(0x7780_0000)).to_bits();
+            let special = magnitude | 0x7f80_0000;
+            *dst.add(i) = f32::from_bits(if magnitude >= 0x0f80_0000 { special } else { finite } | (h & 0x8000) << 16);
+        }
+    }
+    unsafe fn f32_to_f16(src: *const f32, dst: *mut u16, n: usize) {
+        for i in 0..n {
+            let bits = (*src.add(i)).to_bits();
+            let a = bits & 0x7fff_ffff;
+            // Rounds to even at bit 13; a carry runs into the exponent, as it should.
+            let normal = a.wrapping_add(0xc800_0fff + ((a >> 13) & 1)) >> 13;
+            // Adding 1/2 makes the unit of the sum f16's smallest subnormal.
+            let subnormal = (f32::from_bits(a) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
+            let small = if a < 0x3880_0000 { subnormal } else { normal };
+            let finite = if a >= 0x4780_0000 { 0x7c00 } else { small };
+            let magnitude = if a > 0x7f80_0000 { 0x7e00 } else { finite };
+            *dst.add(i) = (magnitude | (bits >> 16) & 0x8000) as u16;
         }
     }
 }
 
-#[inline]
-unsafe fn cast_one<S: Elem, D: Elem>(v: S) -> D {
+#[inline(always)]
+fn cast_one<S: Elem, D: Elem>(v: S) -> D {
     match S::DTYPE.compute() {
         Compute::I64 => D::from_i64(v.to_i64()),
         _ => D::from_f64(v.to_f64()),
     }
 }
 
+/// Casts consecutive elements of types other than half floats, compiled for each SIMD level.
+unsafe fn cast_plain<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
+    #[inline(always)]
+    unsafe fn body<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
+        for i in 0..n {
+            *dst.add(i) = cast_one(*src.add(i));
+        }
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        use crate::simd::{level, Level};
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        unsafe fn v4<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
+            body(src, dst, n)
+        }
+        #[target_feature(enable = "avx2")]
+        unsafe fn v3<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
+            body(src, dst, n)
+        }
+        match level() {
+            // SAFETY: level() only names what this CPU supports.
+            Level::Avx512 => return v4(src, dst, n),
+            Level::Avx2 => return v3(src, dst, n),
+            Level::Base => {}
+        }
+    }
+    body(src, dst, n)
+}
+
+/// Runs `$body` with `$T` bound to the type of a dtype that is no half float.
+macro_rules! plain {
+    ($d:expr, $T:ident => $body:expr) => {
+        plain!(@match $d, $T, $body; U8 u8, I8 i8, I16 i16, I32 i32, I64 i64, F64 f64; f32)
+    };
+    (@match $d:expr, $T:ident, $body:expr; $($v:ident $t:ty),+; $rest:ty) => {
+        match $d {
+            $(DType::$v => { type $T = $t; $body })+
+            _ => { type $T = $rest; $body }
+        }
+    };
+}
+
+/// Casts consecutive elements.
+unsafe fn cast_dense(src: *const u8, sd: DType, dst: *mut u8, dd: DType, n: usize) {
+    use DType::{Bool, BF16, F16, F32, U8};
+    match (sd, dd) {
+        (s, d) if s == d => std::ptr::copy_nonoverlapping(src, dst, n * sd.size()),
+        (BF16, F32) => bf16_to_f32(src.cast(), dst.cast(), n),
+        (F32, BF16) => f32_to_bf16(src.cast(), dst.cast(), n),
+        (F16, F32) => f16_to_f32(src.cast(), dst.cast(), n),
+        (F32, F16) => f32_to_f16(src.cast(), dst.cast(), n),
+        // Half floats come and go by way of f32.
+        (BF16 | F16, _) | (_, BF16 | F16) => {
+            let mut between = [0f32; 256];
+            let b = between.as_mut_ptr().cast::<u8>();
+            let mut i = 0;
+            while i < n {
+                let m = (n - i).min(256);
+                cast_dense(src.add(i * sd.size()), sd, b, F32, m);
+                cast_dense(b, F32, dst.add(i * dd.size()), dd, m);
+                i += m;
+            }
+        }
+        // A bool is a byte that is 0 or 1.
+        (_, Bool) => plain!(if sd == Bool { U8 } else { sd }, S => cast_plain::<S, bool>(src.cast(), dst.cast(), n)),
+        _ => plain!(if sd == Bool { U8 } else { sd }, S => plain!(dd, D => cast_plain::<S, D>(src.cast(), dst.cast(), n))),
+    }
+}
+
+/// Copies elements of `size` bytes with strides in elements.
+unsafe fn move_row(src: *const u8, ss: isize, dst: *mut u8, ds: isize, n: usize, size: usize) {
+    if ss == 1 && ds == 1 {
+        return std::ptr::copy_nonoverlapping(src, dst, n * size);
+    }
+    macro_rules! go {
+        ($t:ty) => {{
+            let (s, d) = (src.cast::<$t>(), dst.cast::<$t>());
+            if ss == 0 && ds == 1 {
+                return std::slice::from_raw_parts_mut(d, n).fill(*s);
+            }
+            for i in 0..n as isize {
+                *d.offset(i * ds) = *s.offset(i * ss);
+            }
+        }};
+    }
+    match size {
+        1 => go!(u8),
+        2 => go!(u16),
+        4 => go!(u32),
+        _ => go!(u64),
+    }
+}
+
 /// Casts `n` elements with strides in elements; strides of 0 repeat. Equal dtypes copy bits.
 pub unsafe fn cast_row(src: *const u8, sd: DType, ss: isize, dst: *mut u8, dd: DType, ds: isize, n: usize) {
-    if ss == 1 && ds == 1 {
-        if sd == dd {
-            return std::ptr::copy_nonoverlapping(src, dst, n * sd.size());
-        }
-        match (sd, dd) {
-            (DType::F32, DType::F64) => return cast_f32_f64(src.cast(), dst.cast(), n),
-            (DType::F64, DType::F32) => return cast_f64_f32(src.cast(), dst.cast(), n),
-            (DType::I64, DType::F32) => return cast_i64_f32(src.cast(), dst.cast(), n),
-            (DType::U8 | DType::Bool, DType::F32) => return cast_u8_f32(src.cast(), dst.cast(), n),
-            (DType::BF16, DType::F32) => return cast_bf16_f32(src.cast(), dst.cast(), n),
-            (DType::F32, DType::BF16) => return cast_f32_bf16(src.cast(), dst.cast(), n),
-            _ => {}
-        }
-    }
     if sd == dd {
-        macro_rules! go {
-            ($t:ty) => {{
-                let (s, d) = (src.cast::<$t>(), dst.cast::<$t>());
-                for i in 0..n as isize {
-                    *d.offset(i * ds) = *s.offset(i * ss);
-                }
-            }};
-        }
-        return match sd.size() {
-            1 => go!(u8),
-            2 => go!(u16),
-            4 => go!(u32),
-            _ => go!(u64),
-        };
+        return move_row(src, ss, dst, ds, n, sd.size());
     }
-    dispatch!(sd, S => dispatch!(dd, D => {
-        let (s, d) = (src.cast::<S>(), dst.cast::<D>());
-        for i in 0..n as isize {
-            *d.offset(i * ds) = cast_one::<S, D>(*s.offset(i * ss));
-        }
-    }))
+    if ss == 1 && ds == 1 {
+        return cast_dense(src, sd, dst, dd, n);
+    }
+    const BLOCK: usize = 256;
+    let (mut from, mut to) = ([0u64; BLOCK], [0u64; BLOCK]);
+    let (from, to) = (from.as_mut_ptr().cast::<u8>(), to.as_mut_ptr().cast::<u8>());
+    if ss == 0 {
+        cast_dense(src, sd, to, dd, n.min(1));
+        return move_row(to, 0, dst, ds, n, dd.size());
+    }
+    let mut i = 0;
+    while i < n {
+        let m = (n - i).min(BLOCK);
+        move_row(src.offset(i as isize * ss * sd.size() as isize), ss, from, 1, m, sd.size());
+        cast_dense(from, sd, to, dd, m);
+        move_row(to, 1, dst.offset(i as isize * ds * dd.size() as isize), ds, m, dd.size());
+        i += m;
+    }
 }
 
 /// Copies `src` (broadcast to the destination's shape by the caller) into `dst`, casting. Pointers are storage starts.
@@ -118,6 +219,9 @@ pub unsafe fn strided(src: *const u8, sd: DType, sl: &Layout, dst: *mut u8, dd: 
             }
         });
     }
+    if sd == dd && turned(sp, sl, dp, dl, sd.size()) {
+        return;
+    }
     rows(&dl.shape, [&dl.strides, &sl.strides], [dd.size(), sd.size()], GRAIN, &|[d, s], [ds, ss], n| {
         // SAFETY: `rows` yields each destination element once.
         unsafe { cast_row(sp.get().offset(s), sd, ss, dp.get().offset(d), dd, ds, n) }
@@ -127,4 +231,75 @@ pub unsafe fn strided(src: *const u8, sd: DType, sl: &Layout, dst: *mut u8, dd: 
 /// Copies `src` to a row-major block, casting.
 pub unsafe fn to_contiguous(src: *const u8, sd: DType, sl: &Layout, dst: *mut u8, dd: DType) {
     strided(src, sd, sl, dst, dd, &Layout::contiguous(&sl.shape));
+}
+
+/// Copies between layouts of which each steps fastest through another dimension, in square blocks, so that both sides
+/// are touched by whole cache lines. False if the layouts are not of that kind.
+unsafe fn turned(src: Shared<u8>, sl: &Layout, dst: Shared<u8>, dl: &Layout, size: usize) -> bool {
+    let unit = |strides: &[isize]| (0..dl.ndim()).find(|&d| dl.shape[d] > 1 && strides[d] == 1);
+    let (Some(i), Some(j)) = (unit(&dl.strides), unit(&sl.strides)) else { return false };
+    let (ni, nj) = (dl.shape[i], dl.shape[j]);
+    let (si, dj) = (sl.strides[i], dl.strides[j]);
+    if i == j || ni < 4 || nj < 4 || si < 2 || dj < 2 {
+        return false;
+    }
+    const STRIP: usize = 64;
+    let strips = nj.div_ceil(STRIP);
+    let outer: SmallVec<[usize; 8]> = (0..dl.ndim()).filter(|&d| d != i && d != j).collect();
+    let total = strips * outer.iter().map(|&d| dl.shape[d]).product::<usize>();
+    parallel_for(total, (GRAIN / (STRIP * ni)).max(1), &|r| {
+        for strip in r {
+            let first = strip % strips * STRIP;
+            let (mut rest, mut s, mut d) = (strip / strips, first as isize, first as isize * dj);
+            for &k in outer.iter().rev() {
+                let index = (rest % dl.shape[k]) as isize;
+                rest /= dl.shape[k];
+                s += index * sl.strides[k];
+                d += index * dl.strides[k];
+            }
+            let (s, d) = (src.get().offset(s * size as isize), dst.get().offset(d * size as isize));
+            let n = STRIP.min(nj - first);
+            // SAFETY: rows `first..first + n` of one matrix; strips are disjoint.
+            unsafe {
+                match size {
+                    1 => turn::<u8>(s.cast(), si, d.cast(), dj, ni, n),
+                    2 => turn::<u16>(s.cast(), si, d.cast(), dj, ni, n),
+                    4 => turn::<u32>(s.cast(), si, d.cast(), dj, ni, n),
+                    _ => turn::<u64>(s.cast(), si, d.cast(), dj, ni, n),
+                }
+            }
+        }
+    });
+    true
+}
+
+/// `dst[j * dj + i] = src[i * si + j]`.
+unsafe fn turn<T: Copy>(src: *const T, si: isize, dst: *mut T, dj: isize, ni: usize, nj: usize) {
+    const SIDE: usize = 8;
+    let mut i = 0;
+    while i + SIDE <= ni {
+        let mut j = 0;
+        while j + SIDE <= nj {
+            let s = src.offset(i as isize * si + j as isize);
+            let d = dst.offset(j as isize * dj + i as isize);
+            let lines: [[T; SIDE]; SIDE] = std::array::from_fn(|a| s.offset(a as isize * si).cast::<[T; SIDE]>().read_unaligned());
+            for b in 0..SIDE {
+                let line: [T; SIDE] = std::array::from_fn(|a| lines[a][b]);
+                d.offset(b as isize * dj).cast::<[T; SIDE]>().write_unaligned(line);
+            }
+            j += SIDE;
+        }
+        rest(src, si, dst, dj, i..i + SIDE, j..nj);
+        i += SIDE;
+    }
+    rest(src, si, dst, dj, i..ni, 0..nj);
+}
+
+/// The part of [`turn`] that fills no block.
+unsafe fn rest<T: Copy>(src: *const T, si: isize, dst: *mut T, dj: isize, i: Range<usize>, j: Range<usize>) {
+    for j in j {
+        for i in i.clone() {
+            *dst.offset(j as isize * dj + i as isize) = *src.offset(i as isize * si + j as isize);
+        }
+    }
 }

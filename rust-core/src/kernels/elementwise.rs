@@ -1,11 +1,12 @@
 //! The elementwise engine: walks broadcast operands, brings each block of them into the compute type, and runs a
-//! contiguous loop over it. Loops are written once per op by [`map1!`], [`map2!`], [`map3!`] and their siblings.
+//! contiguous loop over it. Loops are written once per op by [`kernel!`].
 #![allow(clippy::missing_safety_doc)]
 
-use crate::dtype::{Compute, DType, Scalar};
-use crate::kernels::copy::{cast_row, Shared};
+use crate::dtype::{Compute, DType, Elem, Scalar};
+use crate::kernels::copy::{cast_row, Shared, GRAIN};
 use crate::parallel::parallel_for;
 use smallvec::SmallVec;
+use std::mem::MaybeUninit;
 
 /// Numbers that an op hands to its loop (slope, bounds ...), in both readings.
 #[derive(Clone, Copy, Default)]
@@ -55,21 +56,61 @@ impl Kernel {
     }
 }
 
-/// One typed loop with SIMD dispatch; used by the `map` macros.
+/// Elements that a loop takes at a time: 256 bytes of the widest type.
+pub const fn chunk(widest: usize) -> usize {
+    256 / widest
+}
+
+/// Room for one chunk of one operand.
+#[repr(align(64))]
+pub struct Pad([u8; 256]);
+
+/// The last elements of an operand, filled up to a whole chunk with ones (which no op objects to).
+#[inline(always)]
+pub unsafe fn padded<T: Elem, const CHUNK: usize>(x: *const T, n: usize, pad: &mut MaybeUninit<Pad>) -> *const T {
+    let p = pad.as_mut_ptr().cast::<T>();
+    for i in n..CHUNK {
+        *p.add(i) = T::from_i64(1);
+    }
+    std::ptr::copy_nonoverlapping(x, p, n);
+    p
+}
+
+/// One typed loop with SIMD dispatch; used by [`kernel!`]. It goes through whole chunks, of which the last one may be
+/// padded: so there is one vector body, no scalar rest, and the result may lie on top of an operand.
 #[macro_export]
 macro_rules! elementwise_loop {
-    ($t:ty, $o:ty, [$($x:ident $k:literal),+], $p:ident, $pf:ident, $body:expr) => {{
+    ([$($x:ident : $t:ty = $k:literal),+] -> $o:ty, $widest:ty, |$p:ident : $pf:ident| $body:expr) => {{
         $crate::simd_fn! {
             unsafe fn run(ins: &[*const u8; 3], out: *mut u8, n: usize, params: &$crate::kernels::elementwise::Params) {
+                use $crate::kernels::elementwise as engine;
                 #[allow(unused_imports)]
                 use $crate::kernels::math::Real;
+                const CHUNK: usize = engine::chunk(std::mem::size_of::<$widest>());
                 #[allow(unused_variables)]
-                let $p = $crate::kernels::elementwise::$pf(params);
-                let out = out.cast::<$o>();
-                $(let $x = ins[$k].cast::<$t>();)+
-                for index in 0..n {
-                    $(let $x: $t = *$x.add(index);)+
-                    *out.add(index) = $body;
+                let $p = engine::$pf(params);
+                let mut pads = [const { std::mem::MaybeUninit::<engine::Pad>::uninit() }; 4];
+                let mut done = 0;
+                while done < n {
+                    let m = (n - done).min(CHUNK);
+                    $(
+                        let mut $x = ins[$k].cast::<$t>().add(done);
+                        if m < CHUNK {
+                            $x = engine::padded::<$t, CHUNK>($x, m, &mut pads[$k]);
+                        }
+                    )+
+                    let mut result = [std::mem::MaybeUninit::<$o>::uninit(); CHUNK];
+                    for (index, r) in result.iter_mut().enumerate() {
+                        $(let $x: $t = *$x.add(index);)+
+                        r.write($body);
+                    }
+                    let at = out.cast::<$o>().add(done);
+                    let to = if m < CHUNK { pads[3].as_mut_ptr().cast::<$o>() } else { at };
+                    std::ptr::copy_nonoverlapping(result.as_ptr().cast::<$o>(), to, CHUNK);
+                    if m < CHUNK {
+                        std::ptr::copy_nonoverlapping(to, at, m);
+                    }
+                    done += CHUNK;
                 }
             }
         }
@@ -97,12 +138,14 @@ pub fn params_i64(p: &Params) -> [i64; 4] {
 /// (and i64), `int`, `split` (one expression for floats, one for i64), each also as `*_to_bool`. `p` is `[_; 4]`.
 #[macro_export]
 macro_rules! kernel {
-    (@loop $t:ty, $o:ty, $pf:ident, |$a:ident, $p:ident| $b:expr) => { $crate::elementwise_loop!($t, $o, [$a 0], $p, $pf, $b) };
+    (@loop $t:ty, $o:ty, $pf:ident, |$a:ident, $p:ident| $b:expr) => {
+        $crate::elementwise_loop!([$a: $t = 0] -> $o, $t, |$p: $pf| $b)
+    };
     (@loop $t:ty, $o:ty, $pf:ident, |$a:ident, $c:ident, $p:ident| $b:expr) => {
-        $crate::elementwise_loop!($t, $o, [$a 0, $c 1], $p, $pf, $b)
+        $crate::elementwise_loop!([$a: $t = 0, $c: $t = 1] -> $o, $t, |$p: $pf| $b)
     };
     (@loop $t:ty, $o:ty, $pf:ident, |$a:ident, $c:ident, $d:ident, $p:ident| $b:expr) => {
-        $crate::elementwise_loop!($t, $o, [$a 0, $c 1, $d 2], $p, $pf, $b)
+        $crate::elementwise_loop!([$a: $t = 0, $c: $t = 1, $d: $t = 2] -> $o, $t, |$p: $pf| $b)
     };
     (@make $bool:literal, $f:expr, $d:expr, $i:expr) => {{
         const K: $crate::kernels::elementwise::Kernel =
@@ -123,6 +166,10 @@ macro_rules! kernel {
     (split |$($x:ident),+| $b:expr; |$($y:ident),+| $c:expr) => {
         $crate::kernel!(@make false, $crate::kernel!(@loop f32, f32, params_f32, |$($x),+| $b),
             $crate::kernel!(@loop f64, f64, params_f64, |$($x),+| $b), $crate::kernel!(@loop i64, i64, params_i64, |$($y),+| $c))
+    };
+    (float_to_bool |$($x:ident),+| $b:expr) => {
+        $crate::kernel!(@make true, $crate::kernel!(@loop f32, bool, params_f32, |$($x),+| $b),
+            $crate::kernel!(@loop f64, bool, params_f64, |$($x),+| $b), None)
     };
     (all_to_bool |$($x:ident),+| $b:expr) => {
         $crate::kernel!(@make true, $crate::kernel!(@loop f32, bool, params_f32, |$($x),+| $b),
@@ -204,12 +251,15 @@ pub fn rows<const N: usize>(
     });
 }
 
-/// One operand: first element, dtype, and its strides over the output's shape.
+/// One operand: first element, dtype, the dtype that the loop reads or writes it in, and its strides over the output's
+/// shape.
 pub struct Operand<'a> {
     /// First element.
-    pub ptr: *const u8,
+    pub ptr: *mut u8,
     /// Its dtype.
     pub dtype: DType,
+    /// What the loop takes it as.
+    pub loop_dtype: DType,
     /// Strides in elements, one per output dimension.
     pub strides: &'a [isize],
 }
@@ -217,92 +267,120 @@ pub struct Operand<'a> {
 const BLOCK: usize = 1024;
 
 #[repr(align(64))]
-struct Buffer([u8; BLOCK * 8]);
+struct Buffer(#[allow(dead_code)] [u8; BLOCK * 8]);
 
-/// Runs a loop over one row: blocks of each operand that is not already contiguous in the compute type go through a buffer.
-unsafe fn row<const N: usize>(
-    ins: [*const u8; N],
-    in_types: [DType; N],
-    in_steps: [isize; N],
-    compute: DType,
-    out: *mut u8,
-    out_type: DType,
-    loop_out: DType,
-    out_step: isize,
-    n: usize,
-    f: Loop,
-    p: &Params,
-) {
-    let direct_in: [bool; N] = std::array::from_fn(|k| in_types[k] == compute && (in_steps[k] == 1 || n == 1));
-    let direct_out = out_type == loop_out && (out_step == 1 || n == 1);
+/// One operand of one row.
+#[derive(Clone, Copy)]
+pub struct Lane {
+    /// First element.
+    pub ptr: Shared<u8>,
+    /// Its dtype.
+    pub dtype: DType,
+    /// What the loop takes it as.
+    pub loop_dtype: DType,
+    /// From element to element; 0 means that `period` elements, one after the other, repeat.
+    pub step: isize,
+    /// Length of what repeats (at most [`MAX_PERIOD`]).
+    pub period: usize,
+}
+
+/// The longest sequence that a [`Lane`] can repeat.
+pub const MAX_PERIOD: usize = BLOCK / 2;
+
+impl Lane {
+    /// The lane from element `i` on.
+    #[inline(always)]
+    pub unsafe fn from(self, i: usize) -> Lane {
+        Lane { ptr: Shared(self.ptr.get().offset(i as isize * self.step * self.dtype.size() as isize)), ..self }
+    }
+    #[inline(always)]
+    fn direct(&self, n: usize) -> bool {
+        self.dtype == self.loop_dtype && (self.step == 1 || n == 1)
+    }
+}
+
+/// Runs a loop over one row. Blocks of each operand that does not lie as the loop wants it go through a buffer.
+pub unsafe fn row<const N: usize>(ins: [Lane; N], out: Lane, n: usize, f: Loop, p: &Params) {
+    let direct_in: [bool; N] = std::array::from_fn(|k| ins[k].direct(n));
+    let direct_out = out.direct(n);
     let mut args = [std::ptr::null(); 3];
     if direct_out && direct_in.iter().all(|&d| d) {
-        args[..N].copy_from_slice(&ins);
-        return f(&args, out, n, p);
+        for k in 0..N {
+            args[k] = ins[k].ptr.get();
+        }
+        return f(&args, out.ptr.get(), n, p);
     }
-    let mut buffers: [std::mem::MaybeUninit<Buffer>; N] = [const { std::mem::MaybeUninit::uninit() }; N];
-    let mut result = std::mem::MaybeUninit::<Buffer>::uninit();
-    let size = compute.size() as isize;
+    let mut buffers = [const { MaybeUninit::<Buffer>::uninit() }; N];
+    let mut result = MaybeUninit::<Buffer>::uninit();
+    // A block begins where every repeated sequence begins.
+    let period = ins.iter().map(|l| if l.step == 0 { l.period } else { 1 }).max().unwrap_or(1);
+    let block = BLOCK / period * period;
     let mut done = 0;
     while done < n {
-        let m = (n - done).min(BLOCK);
+        let m = (n - done).min(block);
         for k in 0..N {
-            let width = in_types[k].size() as isize;
+            let l = ins[k];
+            let from = l.from(done).ptr.get();
             args[k] = if direct_in[k] {
-                ins[k].offset(done as isize * size)
+                from
             } else {
                 let b = buffers[k].as_mut_ptr().cast::<u8>();
-                // A repeated number is spread once and then reused.
-                if in_steps[k] != 0 || done == 0 {
-                    let from = ins[k].offset(done as isize * in_steps[k] * width);
-                    if in_steps[k] == 0 {
-                        cast_row(from, in_types[k], 0, b, compute, 1, 1);
-                        cast_row(b, compute, 0, b.add(compute.size()), compute, 1, m - 1);
-                    } else {
-                        cast_row(from, in_types[k], in_steps[k], b, compute, 1, m);
+                if l.step != 0 {
+                    cast_row(from, l.dtype, l.step, b, l.loop_dtype, 1, m);
+                } else if done == 0 {
+                    let mut have = l.period.min(m);
+                    cast_row(from, l.dtype, 1, b, l.loop_dtype, 1, have);
+                    let size = l.loop_dtype.size();
+                    while have < m {
+                        let more = have.min(m - have);
+                        std::ptr::copy_nonoverlapping(b, b.add(have * size), more * size);
+                        have += more;
                     }
                 }
                 b
             };
         }
-        let to = out.offset(done as isize * out_step * out_type.size() as isize);
+        let to = out.from(done).ptr.get();
         if direct_out {
             f(&args, to, m, p);
         } else {
             let r = result.as_mut_ptr().cast::<u8>();
             f(&args, r, m, p);
-            cast_row(r, loop_out, 1, to, out_type, out_step, m);
+            cast_row(r, out.loop_dtype, 1, to, out.dtype, out.step, m);
         }
         done += m;
     }
 }
 
+/// `out[i] = f(ins[0][i], ...)` along one line of `n` elements, a multiple of every period.
+pub unsafe fn line<const N: usize>(ins: [Lane; N], out: Lane, n: usize, f: Loop, p: &Params) {
+    let period = ins.iter().map(|l| if l.step == 0 { l.period } else { 1 }).max().unwrap_or(1);
+    if n <= GRAIN {
+        return row(ins, out, n, f, p);
+    }
+    parallel_for(n / period, GRAIN / period, &|r| {
+        let start = r.start * period;
+        // SAFETY: disjoint ranges of the line.
+        unsafe { row(ins.map(|l| l.from(start)), out.from(start), r.len() * period, f, p) }
+    });
+}
+
 /// `out[i] = f(ins[0][i], ...)` over `shape`. `out` may be one of the inputs (same layout), else must not overlap them.
-pub unsafe fn map<const N: usize>(
-    shape: &[usize],
-    ins: [Operand; N],
-    compute: DType,
-    out: Operand,
-    loop_out: DType,
-    f: Loop,
-    p: &Params,
-) {
-    let types: [DType; N] = std::array::from_fn(|k| ins[k].dtype);
-    let ptrs: [Shared<u8>; N] = std::array::from_fn(|k| Shared(ins[k].ptr as *mut u8));
-    let outp = Shared(out.ptr as *mut u8);
-    let size = out.dtype.size();
+pub unsafe fn map<const N: usize>(shape: &[usize], ins: [Operand; N], out: Operand, f: Loop, p: &Params) {
+    let lane = |o: &Operand| Lane { ptr: Shared(o.ptr), dtype: o.dtype, loop_dtype: o.loop_dtype, step: 1, period: 1 };
+    let (from, to) = (std::array::from_fn::<Lane, N, _>(|k| lane(&ins[k])), lane(&out));
+    let at = |l: Lane, bytes: isize, step: isize| Lane { ptr: Shared(l.ptr.get().offset(bytes)), step, ..l };
     macro_rules! go {
-        ($m:literal, $($k:literal),+) => {
-            rows(shape, [out.strides, $(ins[$k].strides),+], [size, $(types[$k].size()),+], super::copy::GRAIN, &|at, step, n| {
-                let from: [*const u8; N] = std::array::from_fn(|k| ptrs[k].get().offset(at[k + 1]) as *const u8);
-                let steps: [isize; N] = std::array::from_fn(|k| step[k + 1]);
-                row::<N>(from, types, steps, compute, outp.get().offset(at[0]), out.dtype, loop_out, step[0], n, f, p);
+        ($($k:literal),+) => {
+            rows(shape, [out.strides, $(ins[$k].strides),+], [to.dtype.size(), $(from[$k].dtype.size()),+], GRAIN, &|o, s, n| {
+                let lanes = std::array::from_fn::<Lane, N, _>(|k| at(from[k], o[k + 1], s[k + 1]));
+                row(lanes, at(to, o[0], s[0]), n, f, p);
             })
         };
     }
     match N {
-        1 => go!(2, 0),
-        2 => go!(3, 0, 1),
-        _ => go!(4, 0, 1, 2),
+        1 => go!(0),
+        2 => go!(0, 1),
+        _ => go!(0, 1, 2),
     }
 }

@@ -541,10 +541,10 @@ unsafe fn gemm<V: Vector>(g: Gemm<V::T>) {
     }
 }
 
-/// Whether dot products beat packing B: its time grows with `k`, that of adding up the lanes with `m`. The columns that
-/// a tile works on should stay in the first-level cache unless they are hardly used again.
+/// Whether dot products beat packing B: its time grows with `k`, that of adding up the lanes with `m`. With many rows
+/// the columns of a tile should also stay in the first-level cache.
 fn dots_pay<T>(g: &Gemm<T>) -> bool {
-    g.m * 9 <= g.k && (g.m <= 8 || g.k * size_of::<T>() <= 4 << 10)
+    g.m * 9 <= g.k && (g.m <= 32 || g.k * size_of::<T>() <= 4 << 10)
 }
 
 /// `C = beta * C`.
@@ -880,7 +880,9 @@ unsafe fn tile<V: Vector>(g: &Gemm<V::T>, plan: Plan, i: Range<usize>, j: Range<
         false => (g.b.add(j), g.rsb, cols - (vecs - 1) * V::LANES),
     };
     let a = if plan.pack_a { g.a.add(i * g.k) } else { g.a.offset(i as isize * g.rsa) };
-    let t = &Tile { g, rows, cols, a, b, ldb, last, c: g.at(i, j) };
+    // Rows of B are far apart, which no hardware prefetcher follows; only the first tile finds them uncached.
+    let ahead = if i == 0 { 8 * ldb } else { 0 };
+    let t = &Tile { g, rows, cols, a, b, ldb, last, ahead, c: g.at(i, j) };
     match (plan.pack_a, rows, vecs) {
         (true, 1..=4, 1) => V::call(Run::<_, 4, 1, true>(t)),
         (true, 1..=4, _) => V::call(Run::<_, 4, 2, true>(t)),
@@ -920,6 +922,8 @@ struct Tile<'a, T> {
     b: *const T,
     ldb: isize,
     last: usize,
+    /// How far ahead of the reads to fetch B.
+    ahead: isize,
     c: *mut T,
 }
 
@@ -945,6 +949,11 @@ impl<T: Real, const M: usize, const N: usize, const P: bool> Op<T> for Run<'_, T
         let (mut a, mut b, mut offset) = (t.a, t.b, 0);
         for _ in 0..k {
             let mut y = [V::splat(T::ZERO); N];
+            if !P {
+                for j in 0..N {
+                    V::prefetch(b.wrapping_offset(t.ahead).wrapping_add(j * V::LANES));
+                }
+            }
             for j in 0..N - 1 {
                 y[j] = V::load(b.add(j * V::LANES));
             }
@@ -1139,10 +1148,10 @@ pub trait Int: Copy + PartialEq + Send + Sync + 'static {
     unsafe fn rows(g: &IntRows<Self>);
 }
 
-/// Columns of a packed panel of B for integers.
-const INT_WIDTH: usize = 32;
+/// Columns of C whose sums are kept in the first-level cache.
+const INT_WIDTH: usize = 256;
 
-/// Some rows of an integer product; B is packed with [`INT_WIDTH`] columns.
+/// Some rows of an integer product with at most `INT_WIDTH` columns; the rows of B are contiguous.
 #[doc(hidden)]
 pub struct IntRows<T>(Gemm<T>);
 
@@ -1172,15 +1181,33 @@ unsafe fn int_rows<T: Int>(g: &Gemm<T>) {
     for i in 0..g.m {
         let a = g.a.offset(i as isize * g.rsa);
         let mut sums = [T::ZERO; INT_WIDTH];
-        for p in 0..g.k {
-            let x = *a.offset(p as isize * g.csa);
-            let b = &*g.b.add(p * INT_WIDTH).cast::<[T; INT_WIDTH]>();
-            for (sum, &y) in sums.iter_mut().zip(b) {
-                *sum = x.mul_add(y, *sum);
-            }
+        let sums = &mut sums[..g.n];
+        let mut p = 0;
+        while p + 4 <= g.k {
+            int_update::<T, 4>(g, a, p, sums);
+            p += 4;
         }
-        for (j, &sum) in sums[..g.n].iter().enumerate() {
+        while p < g.k {
+            int_update::<T, 1>(g, a, p, sums);
+            p += 1;
+        }
+        for (j, &sum) in sums.iter().enumerate() {
             int_put(g, i, j, sum);
+        }
+    }
+}
+
+/// `sums += a[p] * B[p, ..]` for `R` values of `p`.
+#[inline(always)]
+unsafe fn int_update<T: Int, const R: usize>(g: &Gemm<T>, a: *const T, p: usize, sums: &mut [T]) {
+    let (mut x, mut b) = ([T::ZERO; R], [g.b; R]);
+    for r in 0..R {
+        x[r] = *a.offset((p + r) as isize * g.csa);
+        b[r] = g.b.offset((p + r) as isize * g.rsb);
+    }
+    for (j, sum) in sums.iter_mut().enumerate() {
+        for r in 0..R {
+            *sum = x[r].mul_add(*b[r].add(j), *sum);
         }
     }
 }
@@ -1210,26 +1237,28 @@ pub unsafe fn igemm<T: Int>(
     csc: isize,
 ) {
     let g = Gemm { m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc };
-    if m == 0 {
+    if m == 0 || n == 0 {
         return;
     }
-    let work = k * INT_WIDTH;
-    with_scratch(work.max(1) * size_of::<T>(), |panel: *mut T| {
-        for j in (0..n).step_by(INT_WIDTH) {
-            let g = g.part(0..m, j..n.min(j + INT_WIDTH));
-            if panel.is_null() {
-                int_naive(&g);
-                continue;
-            }
-            for p in 0..k {
-                for l in 0..INT_WIDTH {
-                    let b = g.b.wrapping_offset(p as isize * rsb).wrapping_offset(l as isize * csb);
-                    *panel.add(p * INT_WIDTH + l) = if l < g.n { *b } else { T::ZERO };
+    let width = n.min(INT_WIDTH);
+    let packed = if csb == 1 { 0 } else { k * width };
+    with_scratch(packed * size_of::<T>(), |panel: *mut T| {
+        for j in (0..n).step_by(width) {
+            let mut g = g.part(0..m, j..n.min(j + width));
+            if packed > 0 {
+                if panel.is_null() {
+                    int_naive(&g);
+                    continue;
                 }
+                for p in 0..k {
+                    for l in 0..g.n {
+                        *panel.add(p * width + l) = *g.b.offset(p as isize * rsb + l as isize * csb);
+                    }
+                }
+                (g.b, g.rsb, g.csb) = (panel, width as isize, 1);
             }
-            let g = Gemm { b: panel.cast_const(), ..g };
-            // SAFETY: as for this function; the ranges are disjoint. Columns are already cut, so none are skipped.
-            parallel_for(m, TASK_WORK / (work + 1) + 1, &|i| unsafe { T::rows(&IntRows(g.part(i, 0..g.n))) });
+            // SAFETY: as for this function; the ranges are disjoint.
+            parallel_for(m, TASK_WORK / (k * g.n + 1) + 1, &|i| unsafe { T::rows(&IntRows(g.part(i, 0..g.n))) });
         }
     })
 }

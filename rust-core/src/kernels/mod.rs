@@ -6,6 +6,8 @@
 pub mod copy;
 pub mod elementwise;
 pub mod gemm;
-#[path = "/tmp/math_tmp.rs"]
+pub mod index;
+
 pub mod math;
 pub mod reduce;
+pub mod softmax;

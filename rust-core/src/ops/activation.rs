@@ -1,3 +1,567 @@
 //! Activations and softmax.
 
-ops! {}
+use super::lang::Ex;
+use super::pointwise::{clamp_to, float1, run, zeros, Promote};
+use super::shape::contiguous_unlocked;
+use super::{one, Call, Class, Outs, Refusal, Saves};
+use crate::autograd::Vjp;
+use crate::bail;
+use crate::dtype::{Compute, DType, Scalar};
+use crate::error::Result;
+use crate::kernel;
+use crate::kernels::elementwise::{Kernel, Params};
+use crate::kernels::softmax::{self, Mode};
+use crate::shape::wrap_dim;
+use crate::tensor::Tensor;
+use smallvec::SmallVec;
+use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+
+// Klambauer et al., Self-Normalizing Neural Networks (2017): the fixed point of mean 0 and variance 1.
+const SELU_ALPHA: f64 = 1.6732632423543772;
+const SELU_SCALE: f64 = 1.0507009873554805;
+
+/// Runs a loop with some numbers as its parameters.
+fn with<const N: usize>(c: &Call, k: &'static Kernel, numbers: &[f64]) -> Result<Outs> {
+    let mut p = Params::default();
+    p.f[..numbers.len()].copy_from_slice(numbers);
+    run::<N>(c, k, Promote::Common, p)
+}
+
+/// sqrt(1/2) and 1/sqrt(2 pi); sqrt(2/pi) and the cubic coefficient of the approximation.
+const GELU: [f64; 2] = [FRAC_1_SQRT_2, 0.5 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2];
+const GELU_TANH: [f64; 2] = [FRAC_2_SQRT_PI * FRAC_1_SQRT_2, 0.044715];
+
+fn gelu_by_tanh(approximate: &str) -> Result<bool> {
+    match approximate {
+        "none" => Ok(false),
+        "tanh" => Ok(true),
+        other => bail!(Value, "approximate argument must be either none or tanh, got {other:?}"),
+    }
+}
+
+fn eval_gelu(c: &Call) -> Result<Outs> {
+    if gelu_by_tanh(c.str(0))? {
+        let k = kernel!(float |x, p| 0.5 * x * (1.0 + Real::tanh(p[0] * (x + p[1] * x * x * x))));
+        return with::<1>(c, k, &GELU_TANH);
+    }
+    with::<1>(c, kernel!(float |x, p| 0.5 * x * (1.0 + Real::erf(x * p[0]))), &GELU)
+}
+
+fn eval_gelu_backward(c: &Call) -> Result<Outs> {
+    if gelu_by_tanh(c.str(0))? {
+        let k = kernel!(float |g, x, p| {
+            let t = Real::tanh(p[0] * (x + p[1] * x * x * x));
+            let slope = p[0] * (1.0 + 3.0 * p[1] * x * x);
+            g * 0.5 * ((1.0 + t) + x * (1.0 - t * t) * slope)
+        });
+        return with::<2>(c, k, &GELU_TANH);
+    }
+    let k = kernel!(float |g, x, p| g * (0.5 * (1.0 + Real::erf(x * p[0])) + x * p[1] * Real::exp(-0.5 * x * x)));
+    with::<2>(c, k, &GELU)
+}
+
+/// The second derivative of GELU.
+fn gelu_curvature(x: &Ex, approximate: &str) -> Ex {
+    if approximate != "tanh" {
+        return (x.square() * -0.5).exp() * GELU[1] * (2.0 - x.square());
+    }
+    let [k, c] = GELU_TANH;
+    let t = ((x + x.pow(3.0) * c) * k).tanh();
+    let slope = (x.square() * (3.0 * c) + 1.0) * k;
+    let falling = 1.0 - t.square();
+    &falling * &slope + x * 0.5 * (&falling * (x * (6.0 * c * k)) - t * 2.0 * &falling * slope.square())
+}
+
+fn eval_elu(c: &Call, alpha: f64, scale: f64, input_scale: f64) -> Result<Outs> {
+    let k = kernel!(float |x, p| if x > 0.0 { x * p[1] } else { Real::expm1(x * p[2]) * p[0] });
+    with::<1>(c, k, &[alpha * scale, scale, input_scale])
+}
+
+fn elu_grad(v: &Vjp, alpha: f64, scale: f64, input_scale: f64) -> Ex {
+    v.g().with(v.x(0), |g, x| Tensor::elu_backward(g, x, alpha, scale, input_scale))
+}
+
+fn celu_alpha(c: &Call) -> Result<f64> {
+    match c.float(0) {
+        0.0 => bail!(Value, "ZeroDivisionError: alpha cannot be 0 for CELU"),
+        a => Ok(a),
+    }
+}
+
+fn softmax_eval<const N: usize>(c: &Call, mode: Mode, dim: i64, dtype: DType) -> Result<Outs> {
+    let x = c.x(0);
+    if !dtype.is_float() {
+        bail!(DType, "not implemented for dtype {dtype}");
+    }
+    let d = wrap_dim(dim, x.ndim())?;
+    if N == 2 && c.x(1).shape() != x.shape() {
+        bail!(Shape, "wanted two tensors of one shape, got {:?} and {:?}", x.shape(), c.x(1).shape());
+    }
+    let (n, inner) = match x.ndim() {
+        0 => (1, 1),
+        _ => (x.shape()[d], x.shape()[d + 1..].iter().product()),
+    };
+    // Few columns do not fill a vector: they are turned into rows.
+    let turn = inner > 1 && inner < 16;
+    let order: SmallVec<[usize; 8]> = (0..x.ndim()).filter(|&k| !turn || k != d).chain(turn.then_some(d)).collect();
+    let compute = dtype.compute_dtype();
+    let ready = |t: &Tensor| contiguous_unlocked(&t.with_layout(t.layout().permute(&order)), compute, false);
+    let a = ready(x)?;
+    let y = if N == 2 { ready(c.x(1))? } else { a.clone() };
+    let out = Tensor::empty_of(a.shape(), compute)?;
+    let sizes = match (a.numel(), turn) {
+        (0, _) => [0; 3],
+        (all, true) => [all / n, n, 1],
+        (all, false) => [all / n / inner, n, inner],
+    };
+    // SAFETY: three row-major blocks of the compute type with these sizes.
+    unsafe {
+        match dtype.compute() {
+            Compute::F64 => softmax::run::<f64>(mode, a.ptr(), y.ptr(), out.ptr(), sizes),
+            _ => softmax::run::<f32>(mode, a.ptr(), y.ptr(), out.ptr(), sizes),
+        }
+    }
+    if !turn {
+        return one(contiguous_unlocked(&out, dtype, false)?);
+    }
+    let mut back: SmallVec<[usize; 8]> = SmallVec::from_elem(0, order.len());
+    order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+    one(contiguous_unlocked(&out.with_layout(out.layout().permute(&back)), dtype, true)?)
+}
+
+fn eval_softmax(c: &Call, mode: Mode) -> Result<Outs> {
+    softmax_eval::<1>(c, mode, c.int(0), c.opt_dtype(1).unwrap_or(c.x(0).dtype()))
+}
+
+/// The weight of `prelu`, shaped to broadcast along the channels of the input.
+fn channel_weight(x: &Tensor, w: &Tensor) -> Result<Tensor> {
+    if w.ndim() > 1 {
+        bail!(Shape, "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {}", w.ndim());
+    }
+    if w.dtype() != x.dtype() {
+        bail!(DType, "prelu: Type promoting not supported. Got {} and {}", x.dtype(), w.dtype());
+    }
+    let channels = if x.ndim() >= 2 { x.shape()[1] } else { 1 };
+    if w.numel() != 1 && x.ndim() == 0 {
+        bail!(Shape, "Not allow zero-dim input tensor.");
+    }
+    if w.numel() != 1 && w.numel() != channels {
+        bail!(Shape, "Mismatch of parameter numbers and input channel size. Found parameter numbers = {} and channel size = \
+            {channels}.", w.numel());
+    }
+    let mut shape: SmallVec<[i64; 8]> = SmallVec::from_elem(1, x.ndim());
+    if x.ndim() >= 2 {
+        shape[1] = w.numel() as i64;
+    }
+    w.reshape(&shape)
+}
+
+ops! {
+    /// `max(input, 0)`.
+    relu(input: Tensor) -> Tensor, NonZero {
+        eval: |c| {
+            if c.x(0).dtype() == DType::Bool {
+                bail!(DType, "Boolean inputs not supported for relu");
+            }
+            let k = kernel!(split |x, _p| if x < 0.0 { 0.0 } else { x }; |x, _p| x.max(0));
+            run::<1>(c, k, Promote::Common, Params::default())
+        },
+        vjp: vjp!(|v| v.g().with(v.y(), |g, y| Tensor::threshold_backward(g, y, 0))), saves: Saves::OUTPUT,
+        inplace: true, onnx: Some("Relu"), c: Some("{x} > 0 ? {x} : 0"),
+        refuses: &[Refusal { call: "rt.tensor([True])", message: "Boolean inputs" }],
+    }
+
+    /// `input` where it is greater than `threshold`, else `value`.
+    threshold(input: Tensor, threshold: Scalar, value: Scalar) -> Tensor, NonZero {
+        eval: |c| {
+            let k = kernel!(split |x, p| if x <= p[0] { p[1] } else { x }; |x, p| if x <= p[0] { p[1] } else { x });
+            run::<1>(c, k, Promote::Common, Params::new(&[c.scalar(0), c.scalar(1)]))
+        },
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::threshold_backward(g, x, v.scalar(0)))), saves: Saves::X,
+        inplace: true, method: false,
+    }
+
+    /// `grad_output` where `input` is greater than `threshold`, else 0.
+    threshold_backward(grad_output: Tensor, input: Tensor, threshold: Scalar) -> Tensor, NonZero {
+        eval: |c| with::<2>(c, kernel!(float |g, x, p| if x <= p[0] { 0.0 } else { g }), &[c.float(0)]),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |g, x| Tensor::threshold_backward(g, x, v.scalar(0)))),
+            zeros(v, 1),
+        ]),
+        saves: Saves::B, method: false, function: false,
+    }
+
+    /// `min(max(input, 0), 6)`.
+    relu6(input: Tensor) -> Tensor, NonZero {
+        eval: |c| clamp_to(c, Some(Scalar::Int(0)), Some(Scalar::Int(6))),
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, 0, 6))), saves: Saves::X,
+        inplace: true, method: false, function: false,
+    }
+
+    /// `input` brought into `[min_val, max_val]`.
+    hardtanh(input: Tensor, min_val: Scalar = -1, max_val: Scalar = 1) -> Tensor, Real {
+        eval: |c| {
+            if c.float(0) > c.float(1) {
+                bail!(Value, "min_val cannot be greater than max_val, got {} and {}", c.float(0), c.float(1));
+            }
+            clamp_to(c, c.opt_scalar(0), c.opt_scalar(1))
+        },
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, v.scalar(0), v.scalar(1)))), saves: Saves::X,
+        inplace: true, method: false, function: false, onnx: Some("Clip"),
+    }
+
+    /// `grad_output` where `input` lies strictly between the bounds, else 0.
+    hardtanh_backward(grad_output: Tensor, input: Tensor, min_val: Scalar, max_val: Scalar) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |g, x, p| if (x <= p[0]) | (x >= p[1]) { 0.0 } else { g });
+            with::<2>(c, k, &[c.float(0), c.float(1)])
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |g, x| Tensor::hardtanh_backward(g, x, v.scalar(0), v.scalar(1)))),
+            zeros(v, 1),
+        ]),
+        saves: Saves::B, method: false, function: false,
+    }
+
+    /// `input` where it is positive, else `negative_slope * input`.
+    leaky_relu(input: Tensor, negative_slope: Scalar = 0.01) -> Tensor, NonZero {
+        eval: |c| with::<1>(c, kernel!(float |x, p| if x > 0.0 { x } else { x * p[0] }), &[c.float(0)]),
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::leaky_relu_backward(g, x, v.scalar(0)))), saves: Saves::X,
+        inplace: true, method: false, function: false, onnx: Some("LeakyRelu"),
+    }
+
+    /// Gradient of `leaky_relu`.
+    leaky_relu_backward(grad_output: Tensor, input: Tensor, negative_slope: Scalar) -> Tensor, NonZero {
+        eval: |c| with::<2>(c, kernel!(float |g, x, p| if x > 0.0 { g } else { g * p[0] }), &[c.float(0)]),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |g, x| Tensor::leaky_relu_backward(g, x, v.scalar(0)))),
+            zeros(v, 1),
+        ]),
+        saves: Saves::B, method: false, function: false,
+    }
+
+    /// `input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension 1).
+    prelu(input: Tensor, weight: Tensor) -> Tensor, Special {
+        eval: |c| one(Tensor::prelu_channels(c.x(0), &channel_weight(c.x(0), c.x(1))?)?),
+        class: Class::Composite, onnx: Some("PRelu"),
+        refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(2)", message: "channel size" }],
+    }
+
+    /// `prelu` with a weight that broadcasts.
+    prelu_channels(input: Tensor, weight: Tensor) -> Tensor, NonZero {
+        eval: |c| with::<2>(c, kernel!(float |x, w, _p| if x > 0.0 { x } else { x * w }), &[]),
+        vjp: vjp!(|v| {
+            let positive = v.x(0).gt(0.0);
+            [
+                v.want(0, || positive.then(|m| Tensor::where_(m, &v.g().tensor()?, &(v.g() * v.x(1)).tensor()?))),
+                v.want(1, || (v.g() * v.x(0)).keep(positive.then(|m| m.logical_not()))),
+            ]
+        }),
+        saves: Saves::XB, method: false, function: false,
+    }
+
+    /// `scale * input` where it is positive, else `scale * alpha * (e^(input_scale * input) - 1)`.
+    elu(input: Tensor, alpha: Scalar = 1, scale: Scalar = 1, input_scale: Scalar = 1) -> Tensor, NonZero {
+        eval: |c| eval_elu(c, c.float(0), c.float(1), c.float(2)),
+        vjp: vjp!(|v| elu_grad(v, v.float(0), v.float(1), v.float(2))), saves: Saves::X,
+        inplace: true, method: false, function: false, onnx: Some("Elu"),
+    }
+
+    /// `elu` with the constants that keep mean 0 and variance 1 (Klambauer et al., 2017).
+    selu(input: Tensor) -> Tensor, NonZero {
+        eval: |c| eval_elu(c, SELU_ALPHA, SELU_SCALE, 1.0),
+        vjp: vjp!(|v| elu_grad(v, SELU_ALPHA, SELU_SCALE, 1.0)), saves: Saves::X,
+        inplace: true, method: false, onnx: Some("Selu"),
+    }
+
+    /// `max(input, 0) + min(alpha * (e^(input / alpha) - 1), 0)`.
+    celu(input: Tensor, alpha: Scalar = 1.0) -> Tensor, NonZero {
+        eval: |c| {
+            let alpha = celu_alpha(c)?;
+            eval_elu(c, alpha, 1.0, 1.0 / alpha)
+        },
+        vjp: vjp!(|v| elu_grad(v, v.float(0), 1.0, 1.0 / v.float(0))), saves: Saves::X,
+        inplace: true, method: false, onnx: Some("Celu"),
+        refuses: &[Refusal { call: "rt.ones(1), 0.0", message: "alpha cannot be 0" }],
+    }
+
+    /// Gradient of `elu`.
+    elu_backward(grad_output: Tensor, input: Tensor, alpha: Scalar, scale: Scalar, input_scale: Scalar) -> Tensor, NonZero {
+        eval: |c| {
+            let k = kernel!(float |g, x, p| if x > 0.0 { g * p[1] } else { g * p[0] * Real::exp(x * p[2]) });
+            with::<2>(c, k, &[c.float(0) * c.float(1) * c.float(2), c.float(1), c.float(2)])
+        },
+        vjp: vjp!(|v| {
+            let (alpha, scale, inner) = (v.float(0), v.float(1), v.float(2));
+            [
+                v.want(0, || v.g().with(v.x(1), |g, x| Tensor::elu_backward(g, x, alpha, scale, inner))),
+                v.want(1, || (v.g() * v.x(0) * ((v.x(1) * inner).exp() * (alpha * scale * inner * inner))).keep(v.x(1).le(0.0))),
+            ]
+        }),
+        saves: Saves::XB, method: false, function: false,
+    }
+
+    /// `input * P(X <= input)` for a standard normal X (Hendrycks and Gimpel, 2016); `approximate` is "none" or "tanh".
+    gelu(input: Tensor, approximate: Str = "none") -> Tensor, Real {
+        eval: eval_gelu,
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::gelu_backward(g, x, v.str(0)))), saves: Saves::X,
+        method: false, function: false, onnx: Some("Gelu"),
+        refuses: &[Refusal { call: "rt.ones(1), approximate='erf'", message: "either none or tanh" }],
+    }
+
+    /// Gradient of `gelu`.
+    gelu_backward(grad_output: Tensor, input: Tensor, approximate: Str = "none") -> Tensor, Real {
+        eval: eval_gelu_backward,
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |g, x| Tensor::gelu_backward(g, x, v.str(0)))),
+            v.want(1, || v.g() * v.x(0) * gelu_curvature(&v.x(1), v.str(0))),
+        ]),
+        saves: Saves::XB, method: false, function: false,
+    }
+
+    /// `input * sigmoid(input)`.
+    silu(input: Tensor) -> Tensor, Real {
+        eval: |c| with::<1>(c, kernel!(float |x, _p| x * Real::sigmoid(x)), &[]),
+        vjp: vjp!(|v| v.g().with(v.x(0), Tensor::silu_backward)), saves: Saves::X,
+        inplace: true, method: false, function: false,
+    }
+
+    /// Gradient of `silu`.
+    silu_backward(grad_output: Tensor, input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |g, x, _p| {
+                let s = Real::sigmoid(x);
+                g * s * (1.0 + x * (1.0 - s))
+            });
+            with::<2>(c, k, &[])
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), Tensor::silu_backward)),
+            v.want(1, || {
+                let s = v.x(1).sigmoid();
+                let slope = &s * (1.0 - &s);
+                v.g() * v.x(0) * slope * (v.x(1) * (1.0 - s * 2.0) + 2.0)
+            }),
+        ]),
+        saves: Saves::XB, method: false, function: false,
+    }
+
+    /// `input * tanh(softplus(input))` (Misra, 2019).
+    mish(input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |x, _p| {
+                // tanh(log(1 + e)) = (e² + 2e) / (e² + 2e + 2)
+                let e = Real::exp(if x > 20.0 { 20.0 } else { x });
+                let m = e * (e + 2.0);
+                x * (m / (m + 2.0))
+            });
+            with::<1>(c, k, &[])
+        },
+        vjp: vjp!(|v| v.g().with(v.x(0), Tensor::mish_backward)), saves: Saves::X,
+        inplace: true, method: false, function: false, onnx: Some("Mish"),
+    }
+
+    /// Gradient of `mish`.
+    mish_backward(grad_output: Tensor, input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |g, x, _p| {
+                let e = Real::exp(if x > 20.0 { 20.0 } else { x });
+                let m = e * (e + 2.0);
+                let t = m / (m + 2.0);
+                g * (t + x * Real::sigmoid(x) * (1.0 - t * t))
+            });
+            with::<2>(c, k, &[])
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), Tensor::mish_backward)),
+            v.want(1, || {
+                let x = v.x(1);
+                let t = x.then(|x| x.softplus(1, 20)).tanh();
+                let s = x.sigmoid();
+                let slope = &s * (1.0 - t.square());
+                v.g() * v.x(0) * slope * (&x * (1.0 - &s) + 2.0 - &x * 2.0 * t * s)
+            }),
+        ]),
+        saves: Saves::XB, method: false, function: false,
+    }
+
+    /// `log(1 + e^(beta * input)) / beta`, and `input` itself where `beta * input > threshold`.
+    softplus(input: Tensor, beta: Scalar = 1, threshold: Scalar = 20) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |x, p| {
+                let soft = Real::log1p(Real::exp(x * p[0])) / p[0];
+                if x * p[0] > p[1] { x } else { soft }
+            });
+            with::<1>(c, k, &[c.float(0), c.float(1)])
+        },
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::softplus_backward(g, x, v.scalar(0), v.scalar(1)))), saves: Saves::X,
+        method: false, function: false, onnx: Some("Softplus"),
+    }
+
+    /// Gradient of `softplus`.
+    softplus_backward(grad_output: Tensor, input: Tensor, beta: Scalar, threshold: Scalar) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |g, x, p| {
+                let soft = g * Real::sigmoid(x * p[0]);
+                if x * p[0] > p[1] { g } else { soft }
+            });
+            with::<2>(c, k, &[c.float(0), c.float(1)])
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |g, x| Tensor::softplus_backward(g, x, v.scalar(0), v.scalar(1)))),
+            v.want(1, || {
+                let t = v.x(1) * v.float(0);
+                let s = t.sigmoid();
+                (v.g() * v.x(0) * (&s * (1.0 - &s) * v.float(0))).keep(t.le(v.float(1)))
+            }),
+        ]),
+        saves: Saves::XB, method: false, function: false,
+    }
+
+    /// `log(sigmoid(input))`.
+    logsigmoid(input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |x, _p| (if x < 0.0 { x } else { 0.0 }) - Real::log1p(Real::exp(-x.abs())));
+            with::<1>(c, k, &[])
+        },
+        vjp: vjp!(|v| v.g() * (-v.x(0)).sigmoid()), saves: Saves::X,
+        method: false, function: false,
+    }
+
+    /// `min(max(input + 3, 0), 6) / 6`.
+    hardsigmoid(input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |x, p| {
+                let low = if x + 3.0 < 0.0 { 0.0 } else { x + 3.0 };
+                (if low > 6.0 { 6.0 } else { low }) * p[0]
+            });
+            with::<1>(c, k, &[1.0 / 6.0])
+        },
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, -3, 3)) * (1.0 / 6.0)), saves: Saves::X,
+        inplace: true, method: false, function: false, onnx: Some("HardSigmoid"),
+    }
+
+    /// `input * min(max(input + 3, 0), 6) / 6` (Howard et al., 2019).
+    hardswish(input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |x, p| {
+                let low = if x + 3.0 < 0.0 { 0.0 } else { x + 3.0 };
+                x * (if low > 6.0 { 6.0 } else { low }) * p[0]
+            });
+            with::<1>(c, k, &[1.0 / 6.0])
+        },
+        vjp: vjp!(|v| v.g().with(v.x(0), Tensor::hardswish_backward)), saves: Saves::X,
+        inplace: true, method: false, function: false, onnx: Some("HardSwish"),
+    }
+
+    /// Gradient of `hardswish`.
+    hardswish_backward(grad_output: Tensor, input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |g, x, p| {
+                let inner = if x <= -3.0 { 0.0 } else { g * (x * p[0] + 0.5) };
+                if x >= 3.0 { g } else { inner }
+            });
+            with::<2>(c, k, &[1.0 / 3.0])
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), Tensor::hardswish_backward)),
+            v.want(1, || (v.g() * v.x(0)).with(v.x(1), |g, x| Tensor::hardtanh_backward(g, x, -3, 3)) * (1.0 / 3.0)),
+        ]),
+        saves: Saves::XB, method: false, function: false,
+    }
+
+    /// `input` where its absolute value exceeds `lambd`, else 0.
+    hardshrink(input: Tensor, lambd: Scalar = 0.5) -> Tensor, Real {
+        eval: |c| with::<1>(c, kernel!(float |x, p| if x.abs() <= p[0] { 0.0 } else { x }), &[c.float(0)]),
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::shrink_backward(g, x, v.scalar(0)))), saves: Saves::X,
+        onnx: Some("Shrink"),
+    }
+
+    /// `input` brought nearer to 0 by `lambd`, stopping there.
+    softshrink(input: Tensor, lambd: Scalar = 0.5) -> Tensor, Real {
+        eval: |c| {
+            if c.float(0) < 0.0 {
+                bail!(Value, "lambda must be greater or equal to 0, but found to be {}.", c.float(0));
+            }
+            // NaN stays NaN by way of the product.
+            let k = kernel!(float |x, p| {
+                let middle = if x < -p[0] { x + p[0] } else { x * 0.0 };
+                if x > p[0] { x - p[0] } else { middle }
+            });
+            with::<1>(c, k, &[c.float(0)])
+        },
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::shrink_backward(g, x, v.scalar(0)))), saves: Saves::X,
+        method: false, function: false, onnx: Some("Shrink"),
+        refuses: &[Refusal { call: "rt.ones(1), -1.0", message: "lambda must be greater or equal to 0" }],
+    }
+
+    /// `grad_output` where the absolute value of `input` exceeds `lambd`, else 0.
+    shrink_backward(grad_output: Tensor, input: Tensor, lambd: Scalar) -> Tensor, Real {
+        eval: |c| with::<2>(c, kernel!(float |g, x, p| if x.abs() <= p[0] { 0.0 } else { g }), &[c.float(0)]),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |g, x| Tensor::shrink_backward(g, x, v.scalar(0)))),
+            zeros(v, 1),
+        ]),
+        saves: Saves::B, method: false, function: false,
+    }
+
+    /// `input - tanh(input)`.
+    tanhshrink(input: Tensor) -> Tensor, Real {
+        eval: float1!(|x| x - Real::tanh(x)),
+        vjp: vjp!(|v| v.g() * v.x(0).tanh().square()), saves: Saves::X,
+        method: false, function: false,
+    }
+
+    /// `input / (1 + |input|)`.
+    softsign(input: Tensor) -> Tensor, Real {
+        eval: float1!(|x| x / (1.0 + x.abs())),
+        vjp: vjp!(|v| v.g() / (v.x(0).abs() + 1.0).square()), saves: Saves::X,
+        method: false, function: false, onnx: Some("Softsign"),
+    }
+
+    /// `e^input / sum(e^input)` along `dim`, computed without overflow.
+    softmax(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| eval_softmax(c, Mode::Forward),
+        vjp: vjp!(|v| v.g().with(v.y(), |g, y| Tensor::softmax_backward(g, y, v.int(0)))), saves: Saves::OUTPUT,
+        onnx: Some("Softmax"),
+        refuses: &[Refusal { call: "rt.ones(2), 1", message: "out of range" }, Refusal { call: "rt.tensor([1]), 0", message: "int64" }],
+    }
+
+    /// `input - log(sum(e^input))` along `dim`, computed without overflow.
+    log_softmax(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| eval_softmax(c, Mode::LogForward),
+        vjp: vjp!(|v| v.g().with(v.y(), |g, y| Tensor::log_softmax_backward(g, y, v.int(0)))), saves: Saves::OUTPUT,
+        onnx: Some("LogSoftmax"),
+    }
+
+    /// `softmax(-input)`.
+    softmin(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| one(c.x(0).neg()?.softmax(c.int(0), c.opt_dtype(1))?),
+        class: Class::Composite, method: false, function: false,
+    }
+
+    /// Gradient of `softmax`: `output * (grad_output - sum(grad_output * output))`.
+    softmax_backward(grad_output: Tensor, output: Tensor, dim: Int) -> Tensor, Special {
+        eval: |c| softmax_eval::<2>(c, Mode::Backward, c.int(0), c.x(1).dtype()),
+        vjp: vjp!(|v| {
+            let (gg, g, y) = (v.g(), v.x(0), v.x(1));
+            let sum = |e: Ex| e.sum(&[v.int(0)], true);
+            [
+                v.want(0, || gg.with(&y, |gg, y| Tensor::softmax_backward(gg, y, v.int(0)))),
+                v.want(1, || &gg * (&g - sum(&g * &y)) - &g * sum(&gg * &y)),
+            ]
+        }),
+        saves: Saves::XB, method: false, function: false,
+    }
+
+    /// Gradient of `log_softmax`: `grad_output - e^output * sum(grad_output)`.
+    log_softmax_backward(grad_output: Tensor, output: Tensor, dim: Int) -> Tensor, Special {
+        eval: |c| softmax_eval::<2>(c, Mode::LogBackward, c.int(0), c.x(1).dtype()),
+        vjp: vjp!(|v| {
+            let (gg, g, p) = (v.g(), v.x(0), v.x(1).exp());
+            let sum = |e: Ex| e.sum(&[v.int(0)], true);
+            [v.want(0, || &gg - sum(&gg * &p)), v.want(1, || -(&gg * &p * sum(g)))]
+        }),
+        saves: Saves::XB, method: false, function: false,
+    }
+}

@@ -1,3 +1,274 @@
-//! Tensors from nothing: constants, ranges, identity.
+//! Making tensors.
 
-ops! {}
+use super::shape::same_layout;
+use super::{one, Call, Outs, Refusal};
+use crate::dtype::{default_dtype, Category, DType, Scalar};
+use crate::error::Result;
+use crate::kernels::copy;
+use crate::shape::sizes;
+use crate::tensor::Tensor;
+use crate::{bail, err};
+
+fn filled(c: &Call, value: Scalar, dtype: DType) -> Result<Outs> {
+    one(Tensor::filled(&sizes(c.ints(0))?, value, dtype)?)
+}
+
+/// As the first input, filled with `value`.
+fn filled_like(c: &Call, value: Option<Scalar>, dtype: Option<DType>) -> Result<Outs> {
+    let out = same_layout(c.x(0), dtype.unwrap_or(c.x(0).dtype()))?;
+    if let Some(value) = value {
+        // SAFETY: the tensor is new, and its elements fill one block.
+        unsafe { copy::fill(out.data_ptr(), out.dtype(), out.numel(), value) };
+    }
+    one(out)
+}
+
+/// A 1-d tensor of `n` numbers computed in f64.
+fn computed(n: usize, dtype: DType, f: impl Fn(usize) -> f64) -> Result<Tensor> {
+    let t = Tensor::empty_of(&[n], dtype)?;
+    crate::dtype::dispatch!(dtype, T => {
+        // SAFETY: the tensor is new and has `n` elements.
+        (0..n).for_each(|i| unsafe { *t.ptr::<T>().add(i) = <T as crate::dtype::Elem>::from_f64(f(i)) })
+    });
+    Ok(t)
+}
+
+fn eval_arange(c: &Call) -> Result<Outs> {
+    let (start, end, step) = (c.scalar(0), c.scalar(1), c.scalar(2));
+    let whole = [start, end, step].iter().all(|s| s.category() < Category::Float);
+    let dtype = c.opt_dtype(3).unwrap_or(if whole { DType::I64 } else { default_dtype() });
+    let (a, b, s) = (start.f64(), end.f64(), step.f64());
+    if s == 0.0 || s.is_nan() {
+        bail!(Value, "step must be nonzero, got {s}");
+    }
+    if !(a.is_finite() && b.is_finite()) {
+        bail!(Value, "unsupported range: {a} -> {b}");
+    }
+    if (s > 0.0) != (b >= a) && a != b {
+        bail!(Value, "upper bound and lower bound inconsistent with step sign: {a} -> {b} by {s}");
+    }
+    // Whole numbers are counted as such: differences above 2^53 are exact.
+    let n = if whole {
+        let (span, s) = (end.i64() as i128 - start.i64() as i128, step.i64() as i128);
+        ((span + s - s.signum()) / s) as f64
+    } else {
+        ((b - a) / s).ceil()
+    };
+    if !(0.0..9e15).contains(&n) {
+        bail!(Memory, "a range of {n} elements is too large");
+    }
+    let n = n as usize;
+    if !whole || dtype.is_float() {
+        return one(computed(n, dtype, |i| s.mul_add(i as f64, a))?);
+    }
+    let t = Tensor::empty_of(&[n], dtype)?;
+    let (a, s) = (start.i64(), step.i64());
+    crate::dtype::dispatch!(dtype, T => {
+        for i in 0..n {
+            let v = a.wrapping_add(s.wrapping_mul(i as i64));
+            // SAFETY: the tensor is new and has `n` elements.
+            unsafe { *t.ptr::<T>().add(i) = <T as crate::dtype::Elem>::from_i64(v) };
+        }
+    });
+    one(t)
+}
+
+/// Point `i` of `n` from `a` to `b`, counted from the nearer end so that both ends are exact.
+fn even(a: f64, b: f64, n: usize, i: usize) -> f64 {
+    let step = if n > 1 { (b - a) / (n - 1) as f64 } else { 0.0 };
+    if i < n / 2 || n == 1 {
+        a + step * i as f64
+    } else {
+        b - step * (n - 1 - i) as f64
+    }
+}
+
+fn steps(c: &Call) -> Result<usize> {
+    usize::try_from(c.int(2)).map_err(|_| err!(Value, "number of steps must be non-negative, got {}", c.int(2)))
+}
+
+fn eval_triangle_indices(c: &Call, lower: bool) -> Result<Outs> {
+    let (r, n, k) = (c.int(0), c.int(1), c.int(2));
+    if r < 0 || n < 0 {
+        bail!(Value, "row and col must be non-negative, got {r} and {n}");
+    }
+    let (mut rows, mut cols) = (Vec::new(), Vec::new());
+    for i in 0..r {
+        let cut = i.saturating_add(k).saturating_add(lower as i64).clamp(0, n);
+        let range = if lower { 0..cut } else { cut..n };
+        rows.extend(std::iter::repeat_n(i, range.clone().count()));
+        cols.extend(range);
+    }
+    let count = cols.len();
+    rows.append(&mut cols);
+    let dtype = c.opt_dtype(3).unwrap_or(DType::I64);
+    let t = Tensor::from_slice(&rows, &[2, count])?;
+    one(super::shape::contiguous_unlocked(&t, dtype, false)?)
+}
+
+/// A window: `f(x)` for `x` from 0 to 1, over one step more if periodic.
+fn window(c: &Call, periodic: bool, dtype: Option<DType>, f: impl Fn(f64) -> f64) -> Result<Outs> {
+    let n = usize::try_from(c.int(0)).map_err(|_| err!(Value, "window_length must be non-negative, got {}", c.int(0)))?;
+    let dtype = dtype.unwrap_or(default_dtype());
+    if !dtype.is_float() {
+        bail!(DType, "expects floating point dtypes, got {dtype}");
+    }
+    let last = if periodic { n } else { n.max(1) - 1 } as f64;
+    one(computed(n, dtype, |i| if n == 1 { 1.0 } else { f(i as f64 / last) })?)
+}
+
+/// Modified Bessel function of the first kind and order 0: the sum of `(x/2)^(2k) / k!^2`.
+fn bessel_i0(x: f64) -> f64 {
+    let (q, mut term, mut sum, mut k) = (x * x / 4.0, 1.0, 1.0, 1.0);
+    while term > sum * 1e-17 {
+        term *= q / (k * k);
+        sum += term;
+        k += 1.0;
+    }
+    sum
+}
+
+use std::f64::consts::TAU;
+
+ops! {
+    /// An uninitialised tensor of shape `size`.
+    empty(size: Shape, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| one(Tensor::empty_of(&sizes(c.ints(0))?, c.opt_dtype(1).unwrap_or(default_dtype()))?),
+        method: false,
+    }
+
+    /// Zeros of shape `size`.
+    zeros(size: Shape, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| filled(c, Scalar::Int(0), c.opt_dtype(1).unwrap_or(default_dtype())),
+        method: false, onnx: Some("ConstantOfShape"),
+        refuses: &[Refusal { call: "(2, -1)", message: "sizes must not be negative" }],
+    }
+
+    /// Ones of shape `size`.
+    ones(size: Shape, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| filled(c, Scalar::Int(1), c.opt_dtype(1).unwrap_or(default_dtype())),
+        method: false, onnx: Some("ConstantOfShape"),
+    }
+
+    /// A tensor of shape `size` with every element `fill_value`, whose kind decides the dtype if none is given.
+    full(size: Shape, fill_value: Scalar, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| filled(c, c.scalar(1), c.opt_dtype(2).unwrap_or(c.scalar(1).dtype())),
+        method: false, onnx: Some("ConstantOfShape"),
+    }
+
+    /// An uninitialised tensor as `input`.
+    empty_like(input: Tensor, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| filled_like(c, None, c.opt_dtype(0)),
+        method: false,
+    }
+
+    /// Zeros in the shape of `input`.
+    zeros_like(input: Tensor, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| filled_like(c, Some(Scalar::Int(0)), c.opt_dtype(0)),
+        method: false,
+    }
+
+    /// Ones in the shape of `input`.
+    ones_like(input: Tensor, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| filled_like(c, Some(Scalar::Int(1)), c.opt_dtype(0)),
+        method: false,
+    }
+
+    /// `fill_value` in the shape of `input`.
+    full_like(input: Tensor, fill_value: Scalar, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| filled_like(c, Some(c.scalar(0)), c.opt_dtype(1)),
+        method: false,
+    }
+
+    /// `start + i * step` up to `end`, which is not included: `ceil((end - start) / step)` numbers. int64 if all three
+    /// are whole, else the default dtype.
+    arange(start: Scalar, end: Scalar, step: Scalar = 1, dtype: OptDType = None) -> Tensor, Special {
+        eval: eval_arange,
+        method: false, onnx: Some("Range"),
+        refuses: &[Refusal { call: "0, 3, 0", message: "step must be nonzero" }],
+    }
+
+    /// `steps` evenly spaced numbers from `start` to `end`, both included.
+    linspace(start: Scalar, end: Scalar, steps: Int, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| {
+            let (a, b, n) = (c.scalar(0).f64(), c.scalar(1).f64(), steps(c)?);
+            one(computed(n, c.opt_dtype(3).unwrap_or(default_dtype()), |i| even(a, b, n, i))?)
+        },
+        method: false,
+        refuses: &[Refusal { call: "0, 1, -1", message: "number of steps must be non-negative" }],
+    }
+
+    /// `base` to the power of `steps` evenly spaced numbers from `start` to `end`, both included.
+    logspace(start: Scalar, end: Scalar, steps: Int, base: Float = 10.0, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| {
+            let (a, b, n, base) = (c.scalar(0).f64(), c.scalar(1).f64(), steps(c)?, c.float(3));
+            one(computed(n, c.opt_dtype(4).unwrap_or(default_dtype()), |i| base.powf(even(a, b, n, i)))?)
+        },
+        method: false,
+    }
+
+    /// The matrix of `n` rows and `m` (or `n`) columns with ones on the diagonal and zeros elsewhere.
+    eye(n: Int, m: OptInt = None, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| {
+            let shape = sizes(&[c.int(0), c.opt_int(1).unwrap_or(c.int(0))])?;
+            let dtype = c.opt_dtype(2).unwrap_or(default_dtype());
+            let out = Tensor::filled(&shape, Scalar::Int(0), dtype)?;
+            crate::dtype::dispatch!(dtype, T => for i in 0..shape[0].min(shape[1]) {
+                // SAFETY: row `i`, column `i` of a new row-major matrix.
+                unsafe { *out.ptr::<T>().add(i * (shape[1] + 1)) = Scalar::Int(1).to() };
+            });
+            one(out)
+        },
+        method: false, onnx: Some("EyeLike"),
+    }
+
+    /// Row and column numbers of the lower triangle of a `row x col` matrix, up to diagonal `offset`: `[2, n]`.
+    tril_indices(row: Int, col: Int, offset: Int = 0, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| eval_triangle_indices(c, true),
+        method: false,
+    }
+
+    /// Row and column numbers of the upper triangle of a `row x col` matrix, from diagonal `offset` on: `[2, n]`.
+    triu_indices(row: Int, col: Int, offset: Int = 0, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| eval_triangle_indices(c, false),
+        method: false,
+    }
+
+    /// The Hann window `(1 - cos(2 pi x)) / 2`.
+    hann_window(window_length: Int, periodic: Bool = true, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| window(c, c.bool(1), c.opt_dtype(2), |x| 0.5 - 0.5 * (TAU * x).cos()),
+        method: false, onnx: Some("HannWindow"),
+    }
+
+    /// The Hamming window `alpha - beta cos(2 pi x)`.
+    hamming_window(
+        window_length: Int, periodic: Bool = true, alpha: Float = 0.54, beta: Float = 0.46, dtype: OptDType = None
+    ) -> Tensor, Special {
+        eval: |c| window(c, c.bool(1), c.opt_dtype(4), |x| c.float(2) - c.float(3) * (TAU * x).cos()),
+        method: false, onnx: Some("HammingWindow"),
+    }
+
+    /// The Blackman window `0.42 - 0.5 cos(2 pi x) + 0.08 cos(4 pi x)`.
+    blackman_window(window_length: Int, periodic: Bool = true, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| window(c, c.bool(1), c.opt_dtype(2), |x| 0.42 - 0.5 * (TAU * x).cos() + 0.08 * (2.0 * TAU * x).cos()),
+        method: false, onnx: Some("BlackmanWindow"),
+    }
+
+    /// The triangular window `1 - |2 x - 1|`.
+    bartlett_window(window_length: Int, periodic: Bool = true, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| window(c, c.bool(1), c.opt_dtype(2), |x| 1.0 - (2.0 * x - 1.0).abs()),
+        method: false,
+    }
+
+    /// The Kaiser window `I0(beta sqrt(1 - (2 x - 1)^2)) / I0(beta)`.
+    kaiser_window(
+        window_length: Int, periodic: Bool = true, beta: Float = 12.0, dtype: OptDType = None
+    ) -> Tensor, Special {
+        eval: |c| {
+            let beta = c.float(2);
+            let scale = bessel_i0(beta);
+            window(c, c.bool(1), c.opt_dtype(3), |x| bessel_i0(beta * (1.0 - (2.0 * x - 1.0).powi(2)).max(0.0).sqrt()) / scale)
+        },
+        method: false,
+    }
+}

@@ -1,3 +1,904 @@
 //! Indexing, gathering and scattering.
+//!
+//! A tensor that is indexed is seen as three groups of dimensions: those in front of the indexed ones, the indexed ones
+//! (which become the dimensions of the index), and the rest. [`Steps`] says where the positions of each group lie.
 
-ops! {}
+use super::lang::Ex;
+use super::shape::{contiguous_unlocked, signed};
+use super::{one, Call, Class, Outs, Refusal, Saves};
+use crate::autograd::Vjp;
+use crate::dtype::{dispatch, DType, Elem, Scalar};
+use crate::error::{Error, Result};
+use crate::kernels::index::{self as kernel, by_size, Steps};
+use crate::shape::{broadcast, contiguous_strides, sizes, wrap_dim, Dims, Layout, Strides};
+use crate::tensor::Tensor;
+use crate::{bail, err};
+use smallvec::SmallVec;
+
+/// The first input is not saved, all others are.
+const INDICES: Saves = Saves(Saves::INPUTS.0 & !1);
+
+/// An index tensor or mask, made ready: the offsets that it picks.
+struct Picked {
+    shape: Dims,
+    offsets: Vec<isize>,
+}
+
+/// What a list of indices picks out of a tensor.
+struct Plan {
+    groups: [Steps; 3],
+    /// Shape of the result.
+    shape: Dims,
+    /// Dimensions of the result in the first group, and in the first two.
+    cuts: [usize; 2],
+}
+
+/// Offsets of whole numbers along a dimension of size `n` and stride `step`.
+fn offsets(t: &Tensor, dim: usize, n: usize, step: isize, from_end: bool) -> Result<Vec<isize>> {
+    let t = contiguous_unlocked(t, DType::I64, false)?;
+    // SAFETY: row-major, `numel` elements.
+    let values = unsafe { std::slice::from_raw_parts(t.ptr::<i64>(), t.numel()) };
+    let mut out = Vec::with_capacity(values.len());
+    for &v in values {
+        let i = if v < 0 && from_end { v.wrapping_add(n as i64) } else { v };
+        if i as u64 >= n as u64 {
+            bail!(Index, "index {v} is out of bounds for dimension {dim} with size {n}");
+        }
+        out.push(i as isize * step);
+    }
+    Ok(out)
+}
+
+/// Flat positions of the true elements.
+fn true_positions(mask: &Tensor) -> Result<Vec<i64>> {
+    let m = contiguous_unlocked(mask, mask.dtype(), false)?;
+    let n = m.numel();
+    Ok(dispatch!(m.dtype(), T => {
+        // SAFETY: row-major, `n` elements; all `total` places of the output are written.
+        unsafe {
+            let (starts, total) = kernel::count(m.ptr::<T>(), n);
+            let mut out = vec![0i64; total];
+            kernel::positions(m.ptr::<T>(), n, &starts, total, out.as_mut_ptr());
+            out
+        }
+    }))
+}
+
+fn is_mask(t: &Tensor) -> bool {
+    matches!(t.dtype(), DType::Bool | DType::U8)
+}
+
+/// NumPy's rules: index tensors broadcast together and take the place of the dimensions they index if those are next
+/// to each other, else the front; a mask stands for the positions of its true elements and indexes as many dimensions
+/// as it has.
+fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
+    let mut picked: SmallVec<[Picked; 4]> = SmallVec::new();
+    let mut rest: SmallVec<[bool; 8]> = SmallVec::from_elem(true, l.ndim());
+    let (mut d, mut first, mut end, mut adjacent) = (0, 0, 0, true);
+    for t in indices {
+        let Some(t) = t else {
+            d += 1;
+            continue;
+        };
+        let k = if is_mask(t) { t.ndim() } else { 1 };
+        if d + k > l.ndim() {
+            bail!(Index, "too many indices for tensor of dimension {}", l.ndim());
+        }
+        adjacent &= picked.is_empty() || d == end;
+        if picked.is_empty() {
+            first = d;
+        }
+        picked.push(if is_mask(t) {
+            if let Some(i) = (0..k).find(|&i| t.shape()[i] != l.shape[d + i]) {
+                bail!(Index, "the shape of the mask {:?} at index {i} does not match the shape of the indexed tensor \
+                    {:?} at index {}", t.shape(), l.shape, d + i);
+            }
+            let steps = Steps::new(&l.shape[d..d + k], &l.strides[d..d + k]);
+            let offsets: Vec<isize> = true_positions(t)?.into_iter().map(|p| steps.at(p as usize)).collect();
+            Picked { shape: Dims::from_slice(&[offsets.len()]), offsets }
+        } else if t.dtype().is_float() {
+            bail!(Index, "tensors used as indices must be long, int, byte or bool tensors, got {}", t.dtype());
+        } else {
+            Picked { shape: t.dims(), offsets: offsets(t, d, l.shape[d], l.strides[d], true)? }
+        });
+        rest[d..d + k].fill(false);
+        d += k;
+        end = d;
+    }
+    if d > l.ndim() {
+        bail!(Index, "too many indices for tensor of dimension {}", l.ndim());
+    }
+    let mut wide = Dims::new();
+    for p in &picked {
+        wide = broadcast(&wide, &p.shape).map_err(|_| {
+            let shapes: Vec<_> = picked.iter().map(|p| p.shape.as_slice()).collect();
+            err!(Index, "shape mismatch: indexing tensors could not be broadcast together with shapes {shapes:?}")
+        })?;
+    }
+    let j = match &mut picked[..] {
+        [] => Steps::Even { n: 1, step: 1 },
+        [only] => Steps::Table(std::mem::take(&mut only.offsets)),
+        several => {
+            let mut sum = vec![0isize; wide.iter().product()];
+            for p in several {
+                let from = Layout::contiguous(&p.shape).broadcast_to(&wide)?;
+                let from = Steps::new(&from.shape, &from.strides);
+                sum.iter_mut().enumerate().for_each(|(i, s)| *s += p.offsets[from.at(i) as usize]);
+            }
+            Steps::Table(sum)
+        }
+    };
+    let lead = if adjacent { first } else { 0 };
+    let group = |dims: &mut dyn Iterator<Item = usize>| -> (Dims, Strides) {
+        dims.filter(|&d| rest[d]).map(|d| (l.shape[d], l.strides[d])).unzip()
+    };
+    let (front, back) = (group(&mut (0..lead)), group(&mut (lead..l.ndim())));
+    let mut shape = front.0.clone();
+    let cuts = [shape.len(), shape.len() + wide.len()];
+    shape.extend(wide);
+    shape.extend(back.0.iter().copied());
+    Ok(Plan { groups: [Steps::new(&front.0, &front.1), j, Steps::new(&back.0, &back.1)], shape, cuts })
+}
+
+impl Plan {
+    /// The plan that picks `index` along one dimension; 0-d tensors are seen as having one element.
+    fn along(l: &Layout, dim: i64, index: &Tensor) -> Result<Plan> {
+        let d = wrap_dim(dim, l.ndim())?;
+        if index.dtype().is_float() || index.dtype() == DType::Bool {
+            bail!(DType, "expected an index of whole numbers, got {}", index.dtype());
+        }
+        if index.ndim() > 1 {
+            bail!(Index, "index is supposed to be a vector, but got shape {:?}", index.shape());
+        }
+        let (n, step) = if l.ndim() == 0 { (1, 0) } else { (l.shape[d], l.strides[d]) };
+        let j = offsets(index, d, n, step, false)?;
+        let mut shape = l.shape.clone();
+        if let Some(n) = shape.get_mut(d) {
+            *n = j.len();
+        } else if j.len() != 1 {
+            bail!(Index, "index of a 0-dim tensor must have one element, got {}", j.len());
+        }
+        let (cut, end) = (d.min(l.ndim()), (d + 1).min(l.ndim()));
+        let groups = [
+            Steps::new(&l.shape[..cut], &l.strides[..cut]),
+            Steps::Table(j),
+            Steps::new(&l.shape[end..], &l.strides[end..]),
+        ];
+        Ok(Plan { groups, shape, cuts: [cut, end] })
+    }
+
+    fn take(&self, x: &Tensor) -> Result<Tensor> {
+        let out = Tensor::empty_of(&self.shape, x.dtype())?;
+        let [b, j, a] = &self.groups;
+        // SAFETY: the plan was made for the layout of `x`, and its offsets are checked.
+        unsafe { kernel::take(x.dtype().size(), x.data_ptr(), [b, j, a], out.data_ptr()) };
+        Ok(out)
+    }
+
+    /// Puts `src`, broadcast to the plan's shape, into `out`: `f` where the sum is wanted, else the last one stays.
+    fn put(&self, out: &Tensor, src: &Tensor, alpha: Option<Scalar>) -> Result<()> {
+        if src.dtype() != out.dtype() && !src.0.wrapped {
+            bail!(DType, "source and destination must have the same dtype, got {} and {}", src.dtype(), out.dtype());
+        }
+        let src = if src.dtype() != out.dtype() || src.shares_storage(out) {
+            contiguous_unlocked(src, out.dtype(), true)?
+        } else {
+            src.clone()
+        };
+        let from = src.layout().broadcast_to(&self.shape).map_err(|_| {
+            let text = format!(
+                "shape mismatch: value tensor of shape {:?} cannot be broadcast to indexing result of shape {:?}",
+                src.shape(), self.shape
+            );
+            Error::shapes("", text, src.shape(), &self.shape)
+        })?;
+        let [p, q] = self.cuts;
+        let n = from.ndim();
+        let part = |r: std::ops::Range<usize>| Steps::new(&from.shape[r.clone()], &from.strides[r]);
+        let (sb, sj, sa) = (part(0..p), part(p..q), part(q..n));
+        self.put_steps(out, &src, [&sb, &sj, &sa], alpha);
+        Ok(())
+    }
+
+    fn put_steps(&self, out: &Tensor, src: &Tensor, from: [&Steps; 3], alpha: Option<Scalar>) {
+        let [b, j, a] = &self.groups;
+        // SAFETY: the plan was made for the layout of `out`, its offsets are checked, and dtypes are equal.
+        unsafe {
+            match alpha {
+                None => by_size!(out.dtype().size(), T => {
+                    kernel::put(out.data_ptr().cast::<T>(), [b, j, a], src.data_ptr().cast::<T>(), from, |_, s| s)
+                }),
+                Some(alpha) => dispatch!(out.dtype(), T => {
+                    let k = alpha.to::<<T as Elem>::Acc>();
+                    let add = |d: T, s: T| T::down(d.up() + k * s.up());
+                    kernel::put(out.ptr::<T>(), [b, j, a], src.ptr::<T>(), from, add)
+                }),
+            }
+        }
+    }
+}
+
+const ONE: Option<Scalar> = Some(Scalar::Int(1));
+
+/// Where an op that changes some elements of `x` writes: into `x` itself in place, else into a copy.
+fn target(c: &Call, x: &Tensor) -> Result<Tensor> {
+    match c.out {
+        Some(out) => Ok(out.clone()),
+        None => contiguous_unlocked(x, x.dtype(), true),
+    }
+}
+
+fn zeros(shape: &[usize], dtype: DType) -> Result<Tensor> {
+    Tensor::filled(shape, Scalar::Int(0), dtype)
+}
+
+fn whole_mask<'a>(x: &Tensor, indices: &[Option<&'a Tensor>]) -> Option<&'a Tensor> {
+    match indices {
+        [Some(m)] if m.dtype() == DType::Bool && m.shape() == x.shape() => Some(m),
+        _ => None,
+    }
+}
+
+fn eval_index(c: &Call) -> Result<Outs> {
+    let (x, indices) = (c.x(0), &c.inputs[1..]);
+    if let Some(mask) = whole_mask(x, indices) {
+        return one(selected(x, mask)?);
+    }
+    one(plan(x.layout(), indices)?.take(x)?)
+}
+
+/// The elements of `x` where the mask of the same shape is true.
+fn selected(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    let (x, m) = (contiguous_unlocked(x, x.dtype(), false)?, contiguous_unlocked(mask, DType::Bool, false)?);
+    // SAFETY: both are row-major with the same number of elements.
+    unsafe {
+        let (starts, total) = kernel::count(m.ptr::<bool>(), m.numel());
+        let out = Tensor::empty_of(&[total], x.dtype())?;
+        kernel::compress(x.dtype().size(), x.data_ptr(), m.ptr(), m.numel(), &starts, total, out.data_ptr());
+        Ok(out)
+    }
+}
+
+fn eval_index_put(c: &Call) -> Result<Outs> {
+    let (x, values, indices) = (c.x(0), c.x(1), &c.inputs[2..]);
+    let accumulate = c.bool(0);
+    if let (Some(mask), false, 1) = (whole_mask(x, indices), accumulate, values.numel()) {
+        if values.dtype() == x.dtype() || values.0.wrapped {
+            return filled_where(c, x, mask, values);
+        }
+    }
+    let out = target(c, x)?;
+    plan(out.layout(), indices)?.put(&out, values, if accumulate { ONE } else { None })?;
+    one(out)
+}
+
+/// `x` with the elements where the mask is true replaced by the only element of `value`.
+fn filled_where(c: &Call, x: &Tensor, mask: &Tensor, value: &Tensor) -> Result<Outs> {
+    let shape = broadcast(x.shape(), mask.shape())?;
+    let out = c.output(&shape, x.dtype())?;
+    let value = contiguous_unlocked(value, x.dtype(), value.shares_storage(&out))?;
+    let mask = if mask.shares_storage(&out) { contiguous_unlocked(mask, DType::Bool, true)? } else { mask.clone() };
+    let (from, hit) = (x.layout().broadcast_to(&shape)?, mask.layout().broadcast_to(&shape)?);
+    // SAFETY: all three are seen with one shape; in place the output is `x` itself.
+    unsafe {
+        let (o, s) = ((out.data_ptr(), out.strides()), (x.data_ptr(), &from.strides[..]));
+        let m = (mask.data_ptr(), &hit.strides[..]);
+        kernel::masked_fill(x.dtype().size(), &shape, o, s, m, value.data_ptr());
+    }
+    one(out)
+}
+
+fn check_mask(mask: &Tensor) -> Result<()> {
+    if mask.dtype() != DType::Bool {
+        bail!(DType, "only supports boolean masks, but got mask with dtype {}", mask.dtype());
+    }
+    Ok(())
+}
+
+fn eval_masked_fill(c: &Call) -> Result<Outs> {
+    let (x, mask, value) = (c.x(0), c.x(1), c.x(2));
+    check_mask(mask)?;
+    check_value(x, value)?;
+    filled_where(c, x, mask, value)
+}
+
+/// A fill value is one number that the dtype of `x` can hold.
+fn check_value(x: &Tensor, value: &Tensor) -> Result<()> {
+    if value.ndim() != 0 {
+        bail!(Value, "only supports a 0-dimensional value tensor, but got tensor with {} dimension(s)", value.ndim());
+    }
+    if !value.0.wrapped && value.dtype().category() > x.dtype().category() {
+        bail!(DType, "value of dtype {} cannot be converted to {}", value.dtype(), x.dtype());
+    }
+    Ok(())
+}
+
+fn eval_masked_select(c: &Call) -> Result<Outs> {
+    let (x, mask) = (c.x(0), c.x(1));
+    check_mask(mask)?;
+    let shape = broadcast(x.shape(), mask.shape())?;
+    let wide = |t: &Tensor| Ok::<_, Error>(t.with_layout(t.layout().broadcast_to(&shape)?));
+    one(selected(&wide(x)?, &wide(mask)?)?)
+}
+
+fn eval_masked_scatter(c: &Call) -> Result<Outs> {
+    let (x, mask, source) = (c.x(0), c.x(1), c.x(2));
+    check_mask(mask)?;
+    if source.dtype() != x.dtype() {
+        bail!(DType, "expected input and source to have same dtypes but got {} and {}", x.dtype(), source.dtype());
+    }
+    let shape = broadcast(x.shape(), mask.shape())?;
+    let wide = |t: &Tensor| contiguous_unlocked(&t.with_layout(t.layout().broadcast_to(&shape)?), t.dtype(), false);
+    let (x, mask, source) = (wide(x)?, wide(mask)?, contiguous_unlocked(source, source.dtype(), false)?);
+    let out = Tensor::empty_of(&shape, x.dtype())?;
+    // SAFETY: all are row-major, and the source has enough elements.
+    unsafe {
+        let (starts, total) = kernel::count(mask.ptr::<bool>(), mask.numel());
+        if total > source.numel() {
+            bail!(Value, "number of elements of source ({}) < number of ones in mask ({total})", source.numel());
+        }
+        let (p, m, s) = (x.data_ptr(), mask.ptr::<bool>(), source.data_ptr());
+        kernel::expand(x.dtype().size(), p, m, mask.numel(), &starts, s, out.data_ptr());
+    }
+    one(out)
+}
+
+/// The gradient of `masked_scatter` for its source: the gradient where the mask is true, then zeros.
+fn masked_source(g: &Tensor, mask: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    let picked = g.masked_select(mask)?;
+    let missing = shape.iter().product::<usize>() as i64 - picked.numel() as i64;
+    picked.pad(&[0, missing], "constant", None)?.reshape(&signed(shape))
+}
+
+fn eval_nonzero(c: &Call) -> Result<Outs> {
+    let x = c.x(0);
+    let flat = true_positions(x)?;
+    let out = Tensor::empty_of(&[flat.len(), x.ndim()], DType::I64)?;
+    // SAFETY: as many rows as positions.
+    unsafe { kernel::unravel(flat.as_ptr(), flat.len(), x.shape(), out.ptr()) };
+    one(out)
+}
+
+/// Sizes and strides, of a 0-d tensor those of one with one element.
+fn axes(t: &Tensor) -> (Dims, Strides) {
+    match t.ndim() {
+        0 => (Dims::from_slice(&[1]), SmallVec::from_slice(&[1])),
+        _ => (t.dims(), t.layout().strides.clone()),
+    }
+}
+
+/// An index of gather and scatter: its elements as int64, checked against the tensor that it indexes.
+fn index_of(index: &Tensor, x: &[usize], dim: usize) -> Result<Tensor> {
+    if index.dtype().is_float() || index.dtype() == DType::Bool {
+        bail!(DType, "expected dtype int64 for index, got {}", index.dtype());
+    }
+    let (shape, _) = axes(index);
+    if index.numel() > 0 {
+        if shape.len() != x.len() {
+            bail!(Value, "index tensor must have the same number of dimensions as input tensor, got {} and {}",
+                shape.len(), x.len());
+        }
+        if (0..x.len()).any(|d| d != dim && shape[d] > x[d]) {
+            let text = format!("expected index {shape:?} to be no larger than input {x:?} apart from dimension {dim}");
+            return Err(Error::shapes("", text, &shape, x));
+        }
+    }
+    if index.dtype() == DType::I64 {
+        return Ok(index.clone());
+    }
+    contiguous_unlocked(index, DType::I64, false)
+}
+
+fn found(bad: Option<i64>, dim: usize, n: usize) -> Result<()> {
+    match bad {
+        Some(i) => Err(err!(Index, "index {i} is out of bounds for dimension {dim} with size {n}")),
+        None => Ok(()),
+    }
+}
+
+fn eval_gather(c: &Call) -> Result<Outs> {
+    let (x, dim) = (c.x(0), wrap_dim(c.int(0), c.x(0).ndim())?);
+    let (shape, mut strides) = axes(x);
+    let index = index_of(c.x(1), &shape, dim)?;
+    let out = Tensor::empty_of(c.x(1).shape(), x.dtype())?;
+    if out.numel() == 0 {
+        return one(out);
+    }
+    let step = std::mem::replace(&mut strides[dim], 0);
+    let (over, steps) = axes(&index);
+    // SAFETY: shapes are checked above, indices by the kernel.
+    let bad = unsafe {
+        let o = (out.data_ptr(), &axes(&out).1[..]);
+        let (i, s) = ((index.ptr::<i64>(), &steps[..]), (x.data_ptr(), &strides[..]));
+        kernel::gather(x.dtype().size(), &over, o, i, s, step, shape[dim])
+    };
+    found(bad, dim, shape[dim])?;
+    one(out)
+}
+
+/// How `scatter` and its siblings combine what is there with what comes.
+#[derive(Clone, Copy, PartialEq)]
+enum Combine {
+    Set,
+    Add,
+    Prod,
+    Max,
+    Min,
+}
+
+/// Scatters `src` (broadcast to the index's shape if it has one element) into `out`.
+fn scatter_into(out: &Tensor, dim: i64, index: &Tensor, src: &Tensor, how: Combine) -> Result<()> {
+    let dim = wrap_dim(dim, out.ndim())?;
+    let (shape, mut strides) = axes(out);
+    let index = index_of(index, &shape, dim)?;
+    let (over, steps) = axes(&index);
+    if index.numel() == 0 {
+        return Ok(());
+    }
+    if src.dtype() != out.dtype() {
+        bail!(DType, "expected input and src to have the same dtype, got {} and {}", out.dtype(), src.dtype());
+    }
+    let src = if src.shares_storage(out) { contiguous_unlocked(src, src.dtype(), true)? } else { src.clone() };
+    let (room, from) = axes(&src);
+    if room.len() != over.len() || (0..over.len()).any(|d| over[d] > room[d]) {
+        let text = format!("expected index {over:?} to be no larger than src {room:?}");
+        return Err(Error::shapes("", text, &over, &room));
+    }
+    put_at(out, &over, dim, &mut strides, (&index, &steps), (&src, &from), shape[dim], how)
+}
+
+fn put_at(
+    out: &Tensor,
+    over: &[usize],
+    dim: usize,
+    strides: &mut Strides,
+    (index, steps): (&Tensor, &[isize]),
+    (src, from): (&Tensor, &[isize]),
+    n: usize,
+    how: Combine,
+) -> Result<()> {
+    let step = std::mem::replace(&mut strides[dim], 0);
+    let i = (index.ptr::<i64>(), steps);
+    // SAFETY: shapes are checked by the callers, indices by the kernel.
+    let bad = unsafe {
+        match how {
+            Combine::Set => by_size!(out.dtype().size(), T => {
+                let (o, s) = ((out.data_ptr().cast::<T>(), &strides[..]), (src.data_ptr().cast::<T>(), from));
+                kernel::scatter(over, dim, o, i, s, step, n, |_, s| s)
+            }),
+            _ => dispatch!(out.dtype(), T => {
+                let (o, s) = ((out.ptr::<T>(), &strides[..]), (src.ptr::<T>(), from));
+                match how {
+                    Combine::Add => kernel::scatter(over, dim, o, i, s, step, n, |d, s| T::down(d.up() + s.up())),
+                    Combine::Prod => kernel::scatter(over, dim, o, i, s, step, n, |d, s| T::down(d.up() * s.up())),
+                    // NaN is greatest for `less`; the smallest number of a set with NaN is NaN too.
+                    Combine::Max => kernel::scatter(over, dim, o, i, s, step, n, |d: T, s: T| if d.less(s) { s } else { d }),
+                    _ => kernel::scatter(over, dim, o, i, s, step, n, |d: T, s: T| {
+                        if !d.nan() && (s.nan() || s.less(d)) { s } else { d }
+                    }),
+                }
+            }),
+        }
+    };
+    found(bad, dim, n)
+}
+
+/// Sets the places that `index` names to `value`.
+fn scatter_number(out: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<()> {
+    let d = wrap_dim(dim, out.ndim())?;
+    let (shape, mut strides) = axes(out);
+    let index = index_of(index, &shape, d)?;
+    let (over, steps) = axes(&index);
+    if index.numel() == 0 {
+        return Ok(());
+    }
+    let value = Tensor::filled(&[], value, out.dtype())?;
+    let none: Strides = SmallVec::from_elem(0, over.len());
+    put_at(out, &over, d, &mut strides, (&index, &steps), (&value, &none), shape[d], Combine::Set)
+}
+
+fn eval_scatter(c: &Call, how: Combine) -> Result<Outs> {
+    let out = target(c, c.x(0))?;
+    scatter_into(&out, c.int(0), c.x(1), c.x(2), how)?;
+    one(out)
+}
+
+/// `src` of a scatter may be larger than the index; its gradient there is zero.
+fn grown(g: Tensor, shape: &[usize]) -> Result<Tensor> {
+    if g.shape() == shape {
+        return Ok(g);
+    }
+    let pad: SmallVec<[i64; 16]> = (0..shape.len()).rev().flat_map(|d| [0, shape[d] as i64 - g.shape()[d] as i64]).collect();
+    g.pad(&pad, "constant", None)
+}
+
+fn gathered(v: &Vjp, src: usize) -> Ex {
+    v.want(src, || v.g().with(v.x(1), |g, i| grown(g.gather(v.int(0), i, false)?, v.shape(src))))
+}
+
+fn eval_scatter_reduce(c: &Call) -> Result<Outs> {
+    let (x, dim, index, src) = (c.x(0), c.int(0), c.x(1), c.x(2));
+    let own = c.bool(2);
+    let how = match c.str(1) {
+        "sum" | "mean" => Combine::Add,
+        "prod" => Combine::Prod,
+        "amax" => Combine::Max,
+        "amin" => Combine::Min,
+        other => bail!(Value, "reduce argument must be either sum, prod, mean, amax or amin, got {other}"),
+    };
+    let out = contiguous_unlocked(x, x.dtype(), true)?;
+    if !own {
+        let d = x.dtype();
+        let limit = |f: f64, i: f64| if d.is_float() { Scalar::Float(f) } else { Scalar::Float(i) };
+        let neutral = match how {
+            Combine::Prod => Scalar::Int(1),
+            Combine::Max if d == DType::I64 => Scalar::Int(i64::MIN),
+            Combine::Min if d == DType::I64 => Scalar::Int(i64::MAX),
+            Combine::Max => limit(f64::NEG_INFINITY, d.min()),
+            Combine::Min => limit(f64::INFINITY, d.max()),
+            _ => Scalar::Int(0),
+        };
+        scatter_number(&out, dim, index, neutral)?;
+    }
+    scatter_into(&out, dim, index, src, how)?;
+    if c.str(1) == "mean" {
+        let counts = Tensor::filled(x.shape(), Scalar::Int(own as i64), DType::I64)?;
+        let ones = Tensor::filled(src.shape(), Scalar::Int(1), DType::I64)?;
+        scatter_into(&counts, dim, index, &ones, Combine::Add)?;
+        dispatch!(x.dtype(), T => {
+            for i in 0..x.numel() {
+                // SAFETY: both are row-major with the shape of `x`.
+                unsafe {
+                    let (p, n) = (out.ptr::<T>().add(i), (*counts.ptr::<i64>().add(i)).max(1));
+                    *p = match T::DTYPE.compute() {
+                        crate::dtype::Compute::I64 => T::from_i64(super::pointwise::floor_div((*p).to_i64(), n)),
+                        _ => T::from_f64((*p).to_f64() / n as f64),
+                    };
+                }
+            }
+        });
+    }
+    one(out)
+}
+
+/// Rows of the table that `index` names; the row `padding` gets no gradient.
+fn eval_embedding_backward(c: &Call) -> Result<Outs> {
+    let (g, index) = (c.x(0), c.x(1));
+    let rows = usize::try_from(c.int(0)).map_err(|_| err!(Value, "num_weights must not be negative"))?;
+    let inner: usize = g.shape().get(index.ndim()..).unwrap_or(&[]).iter().product();
+    if g.shape().get(..index.ndim()) != Some(index.shape()) || g.ndim() != index.ndim() + 1 {
+        bail!(Shape, "a gradient of shape {:?} does not fit indices of shape {:?}", g.shape(), index.shape());
+    }
+    let g = contiguous_unlocked(g, g.dtype(), false)?;
+    let out = zeros(&[rows, inner], g.dtype())?;
+    let to = offsets(index, 0, rows, inner as isize, false)?;
+    let padding = c.opt_int(1).map(|p| if p < 0 { p + rows as i64 } else { p } as isize * inner as isize);
+    let (to, from): (Vec<isize>, Vec<isize>) = to
+        .into_iter()
+        .enumerate()
+        .filter(|(_, o)| Some(*o) != padding || inner == 0)
+        .map(|(i, o)| (o, (i * inner) as isize))
+        .unzip();
+    let unit = || Steps::Even { n: inner, step: 1 };
+    let alone = || Steps::Even { n: 1, step: 1 };
+    let p = Plan { groups: [alone(), Steps::Table(to), unit()], shape: Dims::new(), cuts: [0, 1] };
+    p.put_steps(&out, &g, [&alone(), &Steps::Table(from), &unit()], ONE);
+    one(out)
+}
+
+/// The saved index tensors of a rule, from input `first` on.
+fn with_indices(v: &Vjp, first: usize, f: impl FnOnce(&[Option<&Tensor>]) -> Result<Tensor>) -> Ex {
+    let all: Result<Vec<Option<Tensor>>> = (first..v.len()).map(|i| v.x(i).value()).collect();
+    match all {
+        Ok(all) => f(&all.iter().map(Option::as_ref).collect::<Vec<_>>()).into(),
+        Err(e) => Ex::Err(e),
+    }
+}
+
+fn zero() -> Result<Tensor> {
+    Tensor::number(Scalar::Int(0))
+}
+
+fn eval_take_along_dim(c: &Call) -> Result<Outs> {
+    let (x, index) = (c.x(0), c.x(1));
+    let Some(dim) = c.opt_int(0) else {
+        return one(x.ravel()?.gather(0, &index.ravel()?, false)?);
+    };
+    if x.ndim() != index.ndim() {
+        bail!(Value, "input and indices should have the same number of dimensions, but got {} dimensions for input, and \
+            {} dimensions for indices", x.ndim(), index.ndim());
+    }
+    let d = wrap_dim(dim, x.ndim())?;
+    let (mut a, mut b) = (x.dims(), index.dims());
+    if x.ndim() > 0 {
+        (a[d], b[d]) = (1, 1);
+    }
+    let wide = signed(&broadcast(&a, &b)?);
+    let with = |t: &Tensor| {
+        let mut shape = wide.clone();
+        if t.ndim() > 0 {
+            shape[d] = t.shape()[d] as i64;
+        }
+        t.expand(&shape)
+    };
+    one(with(x)?.gather(dim, &with(index)?, false)?)
+}
+
+ops! {
+    /// `input[indices]` with tensors of whole numbers, masks, and None for whole dimensions, by NumPy's rules.
+    index(input: Tensor, indices: OptTensors) -> Tensor, Special {
+        eval: eval_index,
+        vjp: vjp!(|v| with_indices(v, 1, |i| Tensor::index_backward(&v.g().tensor()?, i, &v.sizes(0)))),
+        saves: INDICES,
+        function: false, method: false,
+        refuses: &[Refusal { call: "rt.ones(3), [rt.tensor([5])]", message: "out of bounds for dimension 0 with size 3" }],
+    }
+
+    /// The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from.
+    index_backward(grad: Tensor, indices: OptTensors, input_sizes: Ints) -> Tensor, Special {
+        eval: |c| {
+            let out = zeros(&sizes(c.ints(0))?, c.x(0).dtype())?;
+            plan(out.layout(), &c.inputs[1..])?.put(&out, c.x(0), ONE)?;
+            one(out)
+        },
+        vjp: vjp!(|v| with_indices(v, 1, |i| v.g().tensor()?.index(i))),
+        saves: INDICES,
+        function: false, method: false,
+    }
+
+    /// A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`.
+    index_put(input: Tensor, values: Tensor, indices: OptTensors, accumulate: Bool = false) -> Tensor, Special {
+        eval: eval_index_put,
+        vjp: vjp!(|v| [
+            v.want(0, || if v.bool(0) { v.g() } else {
+                with_indices(v, 2, |i| v.g().tensor()?.index_put(&zero()?, i, false))
+            }),
+            v.want(1, || with_indices(v, 2, |i| v.g().tensor()?.index(i))),
+        ]),
+        saves: Saves(INDICES.0 & !2),
+        inplace: true,
+        refuses: &[Refusal { call: "rt.ones(3), [rt.tensor([0, 1])], rt.ones(3)", message: "shape mismatch" }],
+    }
+
+    /// `out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result.
+    gather(input: Tensor, dim: Int, index: Tensor, sparse_grad: Bool = false) -> Tensor, Special {
+        eval: eval_gather,
+        vjp: vjp!(|v| v.g().with(v.x(1), |g, i| Tensor::gather_backward(g, i, &v.sizes(0), v.int(0)))),
+        saves: Saves::B, onnx: Some("GatherElements"),
+        refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([3])", message: "index 3 is out of bounds" }],
+    }
+
+    /// The transpose of `gather`.
+    gather_backward(grad: Tensor, index: Tensor, input_sizes: Ints, dim: Int) -> Tensor, Special {
+        eval: |c| {
+            let out = zeros(&sizes(c.ints(0))?, c.x(0).dtype())?;
+            scatter_into(&out, c.int(1), c.x(1), c.x(0), Combine::Add)?;
+            one(out)
+        },
+        vjp: vjp!(|v| v.g().with(v.x(1), |g, i| g.gather(v.int(1), i, false))),
+        saves: Saves::B,
+        function: false, method: false,
+    }
+
+    /// A copy of `input` with `out[.., index[.., i, ..], ..] = src[.., i, ..]` along `dim`. Where an index repeats, one of
+    /// the sources stays.
+    scatter(input: Tensor, dim: Int, index: Tensor, src: Tensor) -> Tensor, Special {
+        eval: |c| eval_scatter(c, Combine::Set),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |g, i| g.scatter_value(v.int(0), i, 0))), Ex::None, gathered(v, 2),
+        ]),
+        saves: Saves::B, inplace: true, onnx: Some("ScatterElements"),
+        refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([3]), rt.ones(1)", message: "index 3 is out of bounds" }],
+    }
+
+    /// As `scatter`, with one number as the source.
+    scatter_value(input: Tensor, dim: Int, index: Tensor, value: Scalar) -> Tensor, Special {
+        eval: |c| {
+            let out = target(c, c.x(0))?;
+            scatter_number(&out, c.int(0), c.x(1), c.scalar(1))?;
+            one(out)
+        },
+        vjp: vjp!(|v| v.g().with(v.x(1), |g, i| g.scatter_value(v.int(0), i, 0))),
+        saves: Saves::B, inplace: true, function: false, method: false,
+    }
+
+    /// As `scatter`, adding to what is there.
+    scatter_add(input: Tensor, dim: Int, index: Tensor, src: Tensor) -> Tensor, Special {
+        eval: |c| eval_scatter(c, Combine::Add),
+        vjp: vjp!(|v| [v.g(), Ex::None, gathered(v, 2)]),
+        saves: Saves::B, inplace: true, onnx: Some("ScatterElements"),
+    }
+
+    /// The elements of dimension `dim` that `index` names.
+    index_select(input: Tensor, dim: Int, index: Tensor) -> Tensor, Special {
+        eval: |c| one(Plan::along(c.x(0).layout(), c.int(0), c.x(1))?.take(c.x(0))?),
+        vjp: vjp!(|v| v.g().with(v.x(1), |g, i| Tensor::index_select_backward(g, i, &v.sizes(0), v.int(0)))),
+        saves: Saves::B, onnx: Some("Gather"),
+        refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([3])", message: "index 3 is out of bounds" }],
+    }
+
+    /// The transpose of `index_select`.
+    index_select_backward(grad: Tensor, index: Tensor, input_sizes: Ints, dim: Int) -> Tensor, Special {
+        eval: |c| {
+            let out = zeros(&sizes(c.ints(0))?, c.x(0).dtype())?;
+            Plan::along(out.layout(), c.int(1), c.x(1))?.put(&out, c.x(0), ONE)?;
+            one(out)
+        },
+        vjp: vjp!(|v| v.g().with(v.x(1), |g, i| g.index_select(v.int(1), i))),
+        saves: Saves::B,
+        function: false, method: false,
+    }
+
+    /// A copy of `input` with `alpha * source` added to the elements of dimension `dim` that `index` names.
+    index_add(input: Tensor, dim: Int, index: Tensor, source: Tensor, alpha: Scalar = 1) -> Tensor, Special {
+        eval: |c| along(c, Some(c.scalar(1))),
+        vjp: vjp!(|v| [
+            v.g(), Ex::None,
+            v.want(2, || v.g().with(v.x(1), |g, i| g.index_select(v.int(0), i)) * v.scalar(1).f64()),
+        ]),
+        saves: Saves::B, inplace: true,
+    }
+
+    /// A copy of `input` with the elements of dimension `dim` that `index` names replaced by those of `source`.
+    index_copy(input: Tensor, dim: Int, index: Tensor, source: Tensor) -> Tensor, Special {
+        eval: |c| along(c, None),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |g, i| g.index_fill(v.int(0), i, &zero()?))), Ex::None,
+            v.want(2, || v.g().with(v.x(1), |g, i| g.index_select(v.int(0), i))),
+        ]),
+        saves: Saves::B, inplace: true,
+    }
+
+    /// A copy of `input` with the elements of dimension `dim` that `index` names set to one number.
+    index_fill(input: Tensor, dim: Int, index: Tensor, value: Operand) -> Tensor, Special {
+        eval: |c| {
+            check_value(c.x(0), c.x(2))?;
+            let out = target(c, c.x(0))?;
+            let value = contiguous_unlocked(c.x(2), out.dtype(), false)?;
+            Plan::along(out.layout(), c.int(0), c.x(1))?.put(&out, &value, None)?;
+            one(out)
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |g, i| g.index_fill(v.int(0), i, &zero()?))), Ex::None,
+            v.want(2, || v.g().with(v.x(1), |g, i| g.index_select(v.int(0), i)).sum(&[], false)),
+        ]),
+        saves: Saves::B, inplace: true,
+    }
+
+    /// `if mask { value } else { input }`, elementwise with broadcasting; the dtype stays that of `input`.
+    masked_fill(input: Tensor, mask: Tensor, value: Operand) -> Tensor, Special {
+        eval: eval_masked_fill,
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |g, m| g.masked_fill(m, &zero()?))), Ex::None,
+            v.want(2, || v.g().with(v.x(1), |g, m| g.masked_select(m)).sum(&[], false)),
+        ]),
+        saves: Saves::B, inplace: true, onnx: Some("Where"),
+        refuses: &[Refusal { call: "rt.ones(3), rt.ones(3), 1", message: "boolean masks" }],
+    }
+
+    /// The elements of `input` where `mask` is true, as one dimension, with broadcasting.
+    masked_select(input: Tensor, mask: Tensor) -> Tensor, Special {
+        eval: eval_masked_select,
+        vjp: vjp!(|v| v.g().with(v.x(1), |g, m| {
+            zeros(&broadcast(v.shape(0), m.shape())?, g.dtype())?.masked_scatter(m, g)
+        })),
+        saves: Saves::B, onnx: Some("Compress"),
+    }
+
+    /// A copy of `input` with the elements where `mask` is true replaced by those of `source`, in order.
+    masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor, Special {
+        eval: eval_masked_scatter,
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |g, m| g.masked_fill(m, &zero()?))), Ex::None,
+            v.want(2, || v.g().with(v.x(1), |g, m| masked_source(g, &m.expand(&signed(g.shape()))?, v.shape(2)))),
+        ]),
+        saves: Saves::B, inplace: true,
+        refuses: &[Refusal { call: "rt.ones(2), rt.tensor([True, True]), rt.ones(1)", message: "number of ones in mask" }],
+    }
+
+    /// The elements that `index` names in the flattened `input`; the result has the shape of `index`.
+    take(input: Tensor, index: Tensor) -> Tensor, Special {
+        eval: |c| one(c.x(0).ravel()?.index(&[Some(c.x(1))])?),
+        class: Class::Composite,
+    }
+
+    /// A copy of `input` with the elements that `index` names in the flattened tensor replaced by (or with `accumulate`
+    /// increased by) those of `source`.
+    put(input: Tensor, index: Tensor, source: Tensor, accumulate: Bool = false) -> Tensor, Special {
+        eval: |c| {
+            let (x, places, source) = (c.x(0), c.x(1), c.x(2));
+            if places.numel() != source.numel() {
+                bail!(Value, "expected source and index to have the same number of elements, but got {} and {}",
+                    source.numel(), places.numel());
+            }
+            let source = source.reshape(&signed(places.shape()))?;
+            one(x.ravel()?.index_put(&source, &[Some(places)], c.bool(0))?.reshape(&signed(x.shape()))?)
+        },
+        class: Class::Composite, inplace: true,
+    }
+
+    /// `gather` with broadcasting; without `dim` of the flattened tensors.
+    take_along_dim(input: Tensor, indices: Tensor, dim: OptInt = None) -> Tensor, Special {
+        eval: eval_take_along_dim,
+        class: Class::Composite,
+    }
+
+    /// The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64.
+    nonzero(input: Tensor) -> Tensor, Special {
+        eval: eval_nonzero,
+        aliases: &["argwhere"], onnx: Some("NonZero"),
+    }
+
+    /// The coordinates of the elements that are not zero, one tensor per dimension.
+    nonzero_list(input: Tensor) -> List, Special {
+        eval: |c| {
+            let x = if c.x(0).ndim() == 0 { c.x(0).reshape(&[1])? } else { c.x(0).clone() };
+            x.nonzero()?.unbind(1)
+        },
+        class: Class::Composite, function: false, method: false,
+    }
+
+    /// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` gets no
+    /// gradient.
+    embedding(input: Tensor, weight: Tensor, padding_idx: OptInt = None) -> Tensor, Special {
+        eval: |c| {
+            let (rows, w) = (c.x(0), c.x(1));
+            let [n, d] = *w.shape() else { bail!(Shape, "'weight' must be 2-D, got shape {:?}", w.shape()) };
+            if rows.dtype().is_float() || rows.dtype() == DType::Bool {
+                bail!(DType, "expected indices of dtype int64 or int32, got {}", rows.dtype());
+            }
+            let mut shape = rows.dims();
+            shape.push(d);
+            let j = Steps::Table(offsets(rows, 0, n, w.strides()[0], false)?);
+            let groups = [Steps::Even { n: 1, step: 1 }, j, Steps::new(&[d], &w.strides()[1..])];
+            one(Plan { groups, shape, cuts: [0, rows.ndim()] }.take(w)?)
+        },
+        vjp: vjp!(|v| [Ex::None, v.g().with(v.x(0), |g, i| {
+            Tensor::embedding_backward(g, i, v.shape(1)[0] as i64, v.opt_int(0))
+        })]),
+        saves: Saves::X, onnx: Some("Gather"), function: false, method: false,
+        refuses: &[Refusal { call: "rt.tensor([4]), rt.ones(3, 2)", message: "index 4 is out of bounds" }],
+    }
+
+    /// The gradient of `embedding` for its table of `num_weights` rows.
+    embedding_backward(grad: Tensor, indices: Tensor, num_weights: Int, padding_idx: OptInt = None) -> Tensor, Special {
+        eval: eval_embedding_backward,
+        vjp: vjp!(|v| v.g().with(v.x(1), |g, i| match v.opt_int(1) {
+            None => i.embedding(g, None),
+            Some(p) => {
+                let row = Tensor::from_slice(&[if p < 0 { p + v.int(0) } else { p }], &[1])?;
+                i.embedding(&g.index_fill(0, &row, &zero()?)?, None)
+            }
+        })),
+        saves: Saves::B,
+        function: false, method: false,
+    }
+
+    /// A copy of `input` in which the elements of `src` that `index` sends to one place along `dim` are reduced ("sum",
+    /// "prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
+    scatter_reduce(
+        input: Tensor, dim: Int, index: Tensor, src: Tensor, reduce: Str, include_self: Bool = true
+    ) -> Tensor, Special {
+        eval: eval_scatter_reduce,
+        inplace: true, onnx: Some("ScatterElements"),
+        refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([0]), rt.ones(1), \"max\"", message: "reduce argument must be" }],
+    }
+}
+
+/// `index_add` and `index_copy`.
+fn along(c: &Call, alpha: Option<Scalar>) -> Result<Outs> {
+    let (x, index, source) = (c.x(0), c.x(1), c.x(2));
+    let out = target(c, x)?;
+    let p = Plan::along(out.layout(), c.int(0), index)?;
+    if source.shape() != p.shape.as_slice() && !(source.numel() == 1 && p.shape.iter().product::<usize>() == 1) {
+        let text = format!("expected source of shape {:?}, got {:?}", p.shape, source.shape());
+        return Err(Error::shapes("", text, &p.shape, source.shape()));
+    }
+    let source = if source.ndim() == p.shape.len() {
+        source.clone()
+    } else {
+        source.with_layout(Layout { shape: p.shape.clone(), strides: contiguous_strides(&p.shape), offset: source.layout().offset })
+    };
+    p.put(&out, &source, alpha)?;
+    one(out)
+}

@@ -144,9 +144,22 @@ macro_rules! plain {
         pub fn $name(&self) -> Ex { self.then(|t| t.$name()) }
     )+ } };
 }
-plain!(neg tanh contiguous);
+plain!(neg exp log sqrt rsqrt sin cos tanh sign abs reciprocal square sigmoid contiguous);
+
+/// Comparisons, as methods of expressions.
+macro_rules! compare {
+    ($($name:ident)+) => { impl Ex { $(
+        #[doc = concat!("`", stringify!($name), "` of the table: true where it holds.")]
+        pub fn $name(&self, o: impl Into<Ex>) -> Ex { self.with(o, |a, b| a.$name(b)) }
+    )+ } };
+}
+compare!(eq ne lt le gt ge);
 
 impl Ex {
+    /// Power with a fixed exponent.
+    pub fn pow(&self, e: f64) -> Ex {
+        self.then(|t| t.pow(&Tensor::number(Scalar::Float(e))?))
+    }
     /// Sum over `dims` (all if empty).
     pub fn sum(&self, dims: &[i64], keepdim: bool) -> Ex {
         self.then(|t| t.sum(Some(dims), keepdim, None))
@@ -171,9 +184,13 @@ impl Ex {
     pub fn mt(&self) -> Ex {
         self.transpose(-2, -1)
     }
+    /// Matrix product.
+    pub fn matmul(&self, o: impl Into<Ex>) -> Ex {
+        self.with(o, |a, b| a.matmul(b))
+    }
     /// `if mask { self } else { 0 }`; the mask carries no gradient.
     pub fn keep(&self, mask: impl Into<Ex>) -> Ex {
-        self.with(mask, |a, m| a.mul(&m.to_dtype(a.dtype())?))
+        self.with(mask, |a, m| Tensor::where_(m, a, &Tensor::number(Scalar::Int(0))?))
     }
     /// Puts back the dimensions of size 1 that a reduction over `dims` (without keepdim) took away.
     pub fn restore(&self, dims: &[i64], keepdim: bool, shape: &[usize]) -> Ex {

@@ -1,3 +1,894 @@
-//! Matrix products.
+//! Matrix products: everything that ends in a GEMM.
 
-ops! {}
+use super::lang::Ex;
+use super::shape::{contiguous_unlocked, copy_into};
+use super::{one, Call, Class, Outs, Refusal, Saves};
+use crate::autograd::Vjp;
+use crate::dtype::{Category, DType, Scalar};
+use crate::error::{Error, Result};
+use crate::kernels::copy::Shared;
+use crate::kernels::gemm::{dgemm, igemm, sgemm};
+use crate::parallel::parallel_for;
+use crate::shape::{broadcast, wrap_dim, Dims, Strides};
+use crate::tensor::Tensor;
+use crate::{bail, err};
+use smallvec::SmallVec;
+
+/// One operand of a product: the steps of its rows, its columns and its (broadcast) batch dimensions.
+struct Side {
+    rows: isize,
+    cols: isize,
+    batch: Strides,
+}
+
+impl Side {
+    /// Steps of a tensor of at least two dimensions over the batch dimensions `batch`.
+    fn new(t: &Tensor, batch: &[usize]) -> Side {
+        let (n, s) = (t.ndim(), t.strides());
+        Side { rows: s[n - 2], cols: s[n - 1], batch: batch_steps(&t.shape()[..n - 2], &s[..n - 2], batch) }
+    }
+}
+
+/// Steps over the batch dimensions `batch` of dimensions that broadcast to them.
+fn batch_steps(shape: &[usize], strides: &[isize], batch: &[usize]) -> Strides {
+    let mut out: Strides = SmallVec::from_elem(0, batch.len());
+    let lead = batch.len() - shape.len();
+    for d in 0..shape.len() {
+        if shape[d] != 1 {
+            out[lead + d] = strides[d];
+        }
+    }
+    out
+}
+
+/// A product to be made: `out[b] = alpha * a[b] @ b[b] + beta * out[b]` over all batches.
+struct Product {
+    m: usize,
+    n: usize,
+    k: usize,
+    batch: Dims,
+    a: Side,
+    b: Side,
+    out: Side,
+    alpha: Scalar,
+    beta: Scalar,
+}
+
+impl Product {
+    /// Batches that lie like more rows of one matrix become rows.
+    fn fold(&mut self) {
+        while let Some(&size) = self.batch.last() {
+            let last = self.batch.len() - 1;
+            let (a, b, o) = (self.a.batch[last], self.b.batch[last], self.out.batch[last]);
+            let m = self.m as isize;
+            let follows = |rows: isize, step: isize| m == 1 || step == rows * m;
+            if size != 1 && !(b == 0 && follows(self.a.rows, a) && follows(self.out.rows, o)) {
+                break;
+            }
+            if size != 1 {
+                if m == 1 {
+                    (self.a.rows, self.out.rows) = (a, o);
+                }
+                self.m *= size;
+            }
+            self.batch.pop();
+            self.a.batch.pop();
+            self.b.batch.pop();
+            self.out.batch.pop();
+        }
+    }
+
+    /// Runs it on three pointers to elements of `dtype`.
+    fn run(mut self, dtype: DType, a: *const u8, b: *const u8, out: *mut u8) -> Result<()> {
+        self.fold();
+        let (m, n, k) = (self.m, self.n, self.k);
+        let count: usize = self.batch.iter().product();
+        if count == 0 || m == 0 || n == 0 {
+            return Ok(());
+        }
+        macro_rules! go {
+            ($t:ty, $gemm:path, $alpha:expr, $beta:expr) => {{
+                let (alpha, beta): ($t, $t) = ($alpha, $beta);
+                let (pa, pb, pc) = (Shared(a as *mut $t), Shared(b as *mut $t), Shared(out as *mut $t));
+                let one = |[x, y, z]: [isize; 3]| {
+                    // SAFETY: the steps come from the layouts of live tensors, and `out` overlaps neither operand.
+                    unsafe {
+                        $gemm(
+                            m,
+                            n,
+                            k,
+                            alpha,
+                            pa.get().offset(x),
+                            self.a.rows,
+                            self.a.cols,
+                            pb.get().offset(y),
+                            self.b.rows,
+                            self.b.cols,
+                            beta,
+                            pc.get().offset(z),
+                            self.out.rows,
+                            self.out.cols,
+                        )
+                    }
+                };
+                if count == 1 {
+                    one([0; 3]);
+                } else {
+                    // Large products split themselves; many small ones are split here.
+                    let grain =
+                        (1usize << 17).div_ceil(m * n * k.max(1)).max(if m * n * k > 1 << 24 { count } else { 1 });
+                    parallel_for(count, grain, &|r| r.for_each(|i| one(self.offsets(i))));
+                }
+            }};
+        }
+        match dtype {
+            DType::F32 => go!(f32, sgemm, self.alpha.f64() as f32, self.beta.f64() as f32),
+            DType::F64 => go!(f64, dgemm, self.alpha.f64(), self.beta.f64()),
+            DType::U8 => go!(u8, igemm, self.alpha.i64() as u8, self.beta.i64() as u8),
+            DType::I8 => go!(i8, igemm, self.alpha.i64() as i8, self.beta.i64() as i8),
+            DType::I16 => go!(i16, igemm, self.alpha.i64() as i16, self.beta.i64() as i16),
+            DType::I32 => go!(i32, igemm, self.alpha.i64() as i32, self.beta.i64() as i32),
+            DType::I64 => go!(i64, igemm, self.alpha.i64(), self.beta.i64()),
+            _ => bail!(DType, "not implemented for dtype {dtype}"),
+        }
+        Ok(())
+    }
+
+    /// First elements of batch `i`.
+    fn offsets(&self, mut i: usize) -> [isize; 3] {
+        let mut at = [0; 3];
+        for d in (0..self.batch.len()).rev() {
+            let index = (i % self.batch[d]) as isize;
+            i /= self.batch[d];
+            at[0] += index * self.a.batch[d];
+            at[1] += index * self.b.batch[d];
+            at[2] += index * self.out.batch[d];
+        }
+        at
+    }
+}
+
+/// `out = alpha * a @ b + beta * out`. Operands have two dimensions or more, `out` all batch dimensions.
+fn product_into(a: &Tensor, b: &Tensor, out: &Tensor, alpha: Scalar, beta: Scalar) -> Result<()> {
+    let dtype = a.dtype();
+    let compute = if dtype.is_float() { dtype.compute_dtype() } else { dtype };
+    if compute != dtype {
+        let (a, b) = (contiguous_unlocked(a, compute, false)?, contiguous_unlocked(b, compute, false)?);
+        let wide = contiguous_unlocked(out, compute, true)?;
+        product_into(&a, &b, &wide, alpha, beta)?;
+        return copy_into(out, &wide);
+    }
+    if out.shares_storage(a) || out.shares_storage(b) {
+        let aside = contiguous_unlocked(out, dtype, true)?;
+        product_into(a, b, &aside, alpha, beta)?;
+        return copy_into(out, &aside);
+    }
+    let (d, batch) = (out.ndim() - 2, Dims::from_slice(&out.shape()[..out.ndim() - 2]));
+    let p = Product {
+        m: out.shape()[d],
+        n: out.shape()[d + 1],
+        k: a.shape()[a.ndim() - 1],
+        a: Side::new(a, &batch),
+        b: Side::new(b, &batch),
+        out: Side::new(out, &batch),
+        batch,
+        alpha,
+        beta,
+    };
+    p.run(dtype, a.data_ptr(), b.data_ptr(), out.data_ptr())
+}
+
+const ONE: Scalar = Scalar::Int(1);
+const ZERO: Scalar = Scalar::Int(0);
+
+/// Both operands must have the same dtype.
+fn same_dtype(a: &Tensor, b: &Tensor) -> Result<()> {
+    if a.dtype() != b.dtype() {
+        bail!(DType, "expected both operands to have the same dtype, but got {} and {}", a.dtype(), b.dtype());
+    }
+    Ok(())
+}
+
+#[cold]
+fn inner_sizes(a: &Tensor, b: &Tensor) -> Error {
+    let message = format!("inner sizes differ, input is {:?}, other is {:?}", a.shape(), b.shape());
+    Error::shapes("", message, a.shape(), b.shape())
+}
+
+/// Checks the number of dimensions of operand `i`.
+fn want_ndim(c: &Call, i: usize, ndim: usize) -> Result<()> {
+    let t = c.x(i);
+    if t.ndim() != ndim {
+        let name = c.op.tensor_args().nth(i).map_or("", |a| a.name);
+        bail!(Shape, "argument '{name}' must be a {ndim}-d tensor, got one of shape {:?}", t.shape());
+    }
+    Ok(())
+}
+
+/// The product of PyTorch's `matmul`, for operands of any rank but 0.
+fn eval_matmul(c: &Call) -> Result<Outs> {
+    let (a, b) = (c.x(0), c.x(1));
+    same_dtype(a, b)?;
+    if a.ndim() == 0 || b.ndim() == 0 {
+        let (x, y) = (a.shape(), b.shape());
+        let message = format!("both operands must have at least one dimension, input is {x:?}, other is {y:?}");
+        return Err(Error::shapes("", message, x, y));
+    }
+    let (sa, sb) = (a.shape(), b.shape());
+    let (ma, mb) = (a.ndim() > 1, b.ndim() > 1);
+    let k = sa[sa.len() - 1];
+    if k != sb[sb.len().saturating_sub(2)] {
+        return Err(inner_sizes(a, b));
+    }
+    let batch_a = &sa[..sa.len().saturating_sub(2)];
+    let batch_b = &sb[..sb.len().saturating_sub(2)];
+    let batch = if batch_a == batch_b { Dims::from_slice(batch_a) } else { broadcast(batch_a, batch_b)? };
+    let m = if ma { sa[sa.len() - 2] } else { 1 };
+    let n = if mb { sb[sb.len() - 1] } else { 1 };
+    let mut shape = batch.clone();
+    if ma {
+        shape.push(m);
+    }
+    if mb {
+        shape.push(n);
+    }
+    let dtype = a.dtype();
+    let compute = if dtype.is_float() { dtype.compute_dtype() } else { dtype };
+    let (a, b) = (contiguous_if(a, compute)?, contiguous_if(b, compute)?);
+    let to = match c.out {
+        Some(t) if dtype != compute || t.shares_storage(&a) || t.shares_storage(&b) => {
+            Tensor::empty_of(&shape, compute)?
+        }
+        None => Tensor::empty_of(&shape, compute)?,
+        Some(_) => c.output(&shape, dtype)?,
+    };
+    // A vector is a matrix with one row or one column; the step along the missing dimension is never taken.
+    let side_a = if ma {
+        Side::new(&a, &batch)
+    } else {
+        Side { rows: 0, cols: a.strides()[0], batch: SmallVec::from_elem(0, batch.len()) }
+    };
+    let side_b = if mb {
+        Side::new(&b, &batch)
+    } else {
+        Side { rows: b.strides()[0], cols: 0, batch: SmallVec::from_elem(0, batch.len()) }
+    };
+    let s = to.strides();
+    let out = Side {
+        rows: if ma { s[batch.len()] } else { 0 },
+        cols: if mb { s[batch.len() + ma as usize] } else { 0 },
+        batch: Strides::from_slice(&s[..batch.len()]),
+    };
+    let p = Product { m, n, k, batch, a: side_a, b: side_b, out, alpha: ONE, beta: ZERO };
+    p.run(compute, a.data_ptr(), b.data_ptr(), to.data_ptr())?;
+    one(contiguous_unlocked(&to, dtype, false)?)
+}
+
+/// The tensor itself if it has the dtype (with any strides), else a row-major copy that has.
+fn contiguous_if(t: &Tensor, dtype: DType) -> Result<Tensor> {
+    if t.dtype() == dtype {
+        Ok(t.clone())
+    } else {
+        contiguous_unlocked(t, dtype, false)
+    }
+}
+
+/// `x` of shape `[..., k]` as a matrix.
+fn rows(x: &Ex) -> Ex {
+    x.then(|t| match t.ndim() {
+        2 => Ok(t.clone()),
+        0 => t.reshape(&[1, 1]),
+        _ => {
+            let k = t.shape()[t.ndim() - 1];
+            let n: usize = t.shape()[..t.ndim() - 1].iter().product();
+            t.reshape(&[n as i64, k as i64])
+        }
+    })
+}
+
+/// `a @ b` in the op language.
+fn product(a: &Ex, b: impl Into<Ex>) -> Ex {
+    a.with(b, |a, b| if a.ndim() == 2 && b.ndim() == 2 { a.mm(b) } else { a.matmul(b) })
+}
+
+/// Gradients of `a @ b`: `g @ b^T` and `a^T @ g`, vectors being seen as matrices with one row or one column.
+fn matmul_grads(v: &Vjp) -> [Ex; 2] {
+    let (na, nb) = (v.shape(0).len(), v.shape(1).len());
+    let row = |e: Ex| if na == 1 { e.unsqueeze(-2) } else { e };
+    let col = |e: Ex| if nb == 1 { e.unsqueeze(-1) } else { e };
+    let g = match (na, nb) {
+        (1, 1) => v.g().reshape(&[1, 1]),
+        (1, _) => v.g().unsqueeze(-2),
+        (_, 1) => v.g().unsqueeze(-1),
+        _ => v.g(),
+    };
+    let ga = v.want(0, || {
+        let ga = product(&g, col(v.x(1)).mt());
+        if na == 1 {
+            drop_dim(ga, 2)
+        } else {
+            ga
+        }
+    });
+    let gb = v.want(1, || {
+        let a = row(v.x(0));
+        let gb = if nb == 2 && na > 2 { product(&rows(&a).mt(), rows(&g)) } else { product(&a.mt(), &g) };
+        if nb == 1 {
+            drop_dim(gb, 1)
+        } else {
+            gb
+        }
+    });
+    [ga, gb]
+}
+
+/// Takes away dimension `-back`, which has size 1.
+fn drop_dim(e: Ex, back: usize) -> Ex {
+    e.then(|t| {
+        let mut shape: SmallVec<[i64; 8]> = t.shape().iter().map(|&d| d as i64).collect();
+        shape.remove(shape.len() - back);
+        t.reshape(&shape)
+    })
+}
+
+/// `alpha` and `beta` must be whole numbers when the operands are.
+fn check_scales(c: &Call) -> Result<(Scalar, Scalar)> {
+    let (beta, alpha) = (c.scalar(0), c.scalar(1));
+    if !c.x(0).dtype().is_float() {
+        for (name, s) in [("beta", beta), ("alpha", alpha)] {
+            if s.category() == Category::Float {
+                bail!(Value, "for integral input tensors, argument {name} must not be a floating point number");
+            }
+        }
+    }
+    Ok((beta, alpha))
+}
+
+/// `beta * input + alpha * a @ b` where the shapes of `a` and `b` have been checked.
+fn eval_add_product(c: &Call, a: &Tensor, b: &Tensor, shape: &[usize]) -> Result<Outs> {
+    let (beta, alpha) = check_scales(c)?;
+    let x = c.x(0);
+    same_dtype(x, a)?;
+    same_dtype(a, b)?;
+    if a.shape()[a.ndim() - 1] != b.shape()[b.ndim() - 2] {
+        return Err(inner_sizes(c.x(1), c.x(2)));
+    }
+    let out = c.output(shape, x.dtype())?;
+    let zero = beta.f64() == 0.0;
+    if zero {
+        x.layout().broadcast_to(shape)?;
+    } else if !out.is_same(x) {
+        copy_into(&out, x)?;
+    }
+    let (a, b) = (a.clone(), b.clone());
+    let matrix = |t: &Tensor, d: usize| t.with_layout(unsqueezed(t, d));
+    match c.op.name {
+        "addmv" => product_into(&a, &b, &matrix(&out, 1), alpha, beta)?,
+        _ => product_into(&a, &b, &out, alpha, beta)?,
+    }
+    one(out)
+}
+
+/// The layout of `t` with a dimension of size 1 at `d`.
+fn unsqueezed(t: &Tensor, d: usize) -> crate::shape::Layout {
+    let mut l = t.layout().clone();
+    l.shape.insert(d, 1);
+    l.strides.insert(d, 0);
+    l
+}
+
+fn number(s: Scalar) -> Ex {
+    Ex::Num(s.f64())
+}
+
+/// `g * s`, or `g` itself for 1.
+fn scaled(g: Ex, s: Scalar) -> Ex {
+    if s.f64() == 1.0 {
+        g
+    } else {
+        g * number(s)
+    }
+}
+
+/// Gradients of `beta * input + alpha * a @ b`.
+fn add_product_grads(v: &Vjp) -> [Ex; 3] {
+    let (beta, alpha) = (v.scalar(0), v.scalar(1));
+    [
+        v.want(0, || scaled(v.g(), beta)),
+        v.want(1, || scaled(product(&v.g(), v.x(2).mt()), alpha)),
+        v.want(2, || scaled(product(&v.x(1).mt(), v.g()), alpha)),
+    ]
+}
+
+fn eval_linear(c: &Call) -> Result<Outs> {
+    let (x, w, bias) = (c.x(0), c.x(1), c.opt(2));
+    same_dtype(x, w)?;
+    let k = *x.shape().last().ok_or_else(|| err!(Shape, "input must have at least one dimension"))?;
+    if w.ndim() == 0 || w.ndim() > 2 {
+        bail!(Shape, "weight must have one or two dimensions, got shape {:?}", w.shape());
+    }
+    if w.shape()[w.ndim() - 1] != k {
+        let message = format!(
+            "input has {k} features, the weight wants {}: input is {:?}, weight is {:?}",
+            w.shape()[w.ndim() - 1],
+            x.shape(),
+            w.shape()
+        );
+        return Err(Error::shapes("", message, x.shape(), w.shape()));
+    }
+    let lead = &x.shape()[..x.ndim() - 1];
+    let mut shape = Dims::from_slice(lead);
+    let n = if w.ndim() == 2 { w.shape()[0] } else { 1 };
+    if w.ndim() == 2 {
+        shape.push(n);
+    }
+    let dtype = x.dtype();
+    let compute = if dtype.is_float() { dtype.compute_dtype() } else { dtype };
+    let out = Tensor::empty_of(&shape, compute)?;
+    if let Some(b) = bias {
+        same_dtype(x, b)?;
+        b.layout().broadcast_to(&shape).map_err(|_| {
+            Error::shapes("", format!("a bias of shape {:?} does not fit {n} outputs", b.shape()), b.shape(), w.shape())
+        })?;
+        copy_into(&out, b)?;
+    }
+    let (x, w) = (contiguous_if(x, compute)?, contiguous_if(w, compute)?);
+    let step = x.ndim() - 1;
+    let p = Product {
+        m: 1,
+        n,
+        k,
+        a: Side { rows: 0, cols: x.strides()[step], batch: Strides::from_slice(&x.strides()[..step]) },
+        b: Side {
+            rows: w.strides()[w.ndim() - 1],
+            cols: if w.ndim() == 2 { w.strides()[0] } else { 0 },
+            batch: SmallVec::from_elem(0, step),
+        },
+        out: Side { rows: 0, cols: 1, batch: Strides::from_slice(&out.strides()[..step]) },
+        batch: Dims::from_slice(&x.shape()[..step]),
+        alpha: ONE,
+        beta: if bias.is_some() { ONE } else { ZERO },
+    };
+    p.run(compute, x.data_ptr(), w.data_ptr(), out.data_ptr())?;
+    one(contiguous_unlocked(&out, dtype, false)?)
+}
+
+ops! {
+    /// Matrix product, by the ranks: vectors give their dot product, a vector is a row on the left and a column on the
+    /// right, and all dimensions before the last two are batches that broadcast: `[..., m, k] @ [..., k, n]`.
+    matmul(input: Tensor, other: Tensor) -> Tensor, Special {
+        eval: eval_matmul,
+        vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
+        onnx: Some("MatMul"),
+        refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(4, 5)",
+            message: "matmul: inner sizes differ, input is [2, 3], other is [4, 5]" }],
+    }
+
+    /// Product of two matrices: `[m, k] @ [k, n]`.
+    mm(input: Tensor, mat2: Tensor) -> Tensor, Special {
+        eval: |c| {
+            want_ndim(c, 0, 2)?;
+            want_ndim(c, 1, 2)?;
+            eval_matmul(c)
+        },
+        vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
+        onnx: Some("MatMul"),
+        refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(3)", message: "must be a 2-d tensor" }],
+    }
+
+    /// Batched product of matrices: `[b, m, k] @ [b, k, n]`.
+    bmm(input: Tensor, mat2: Tensor) -> Tensor, Special {
+        eval: |c| {
+            want_ndim(c, 0, 3)?;
+            want_ndim(c, 1, 3)?;
+            if c.x(0).shape()[0] != c.x(1).shape()[0] {
+                let (a, b) = (c.x(0).shape(), c.x(1).shape());
+                return Err(Error::shapes("", format!("batch sizes differ, input is {a:?}, mat2 is {b:?}"), a, b));
+            }
+            eval_matmul(c)
+        },
+        vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
+        onnx: Some("MatMul"),
+        refuses: &[Refusal { call: "rt.ones(2, 3, 4), rt.ones(3, 4, 5)", message: "batch sizes differ" }],
+    }
+
+    /// Product of a matrix and a vector: `[m, k] @ [k]`.
+    mv(input: Tensor, vec: Tensor) -> Tensor, Special {
+        eval: |c| {
+            want_ndim(c, 0, 2)?;
+            want_ndim(c, 1, 1)?;
+            eval_matmul(c)
+        },
+        vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
+    }
+
+    /// Sum of the products of two vectors of one length.
+    dot(input: Tensor, tensor: Tensor) -> Tensor, Special {
+        eval: |c| {
+            want_ndim(c, 0, 1)?;
+            want_ndim(c, 1, 1)?;
+            eval_matmul(c)
+        },
+        vjp: vjp!(|v| [v.want(0, || v.g() * v.x(1)), v.want(1, || v.g() * v.x(0))]), saves: Saves::CROSS,
+        refuses: &[Refusal { call: "rt.ones(2), rt.ones(3)", message: "inner sizes differ" }],
+    }
+
+    /// [`dot`]; complex numbers, which it would conjugate, do not exist here.
+    vdot(input: Tensor, other: Tensor) -> Tensor, Special {
+        eval: |c| one(c.x(0).dot(c.x(1))?),
+        class: Class::Composite,
+    }
+
+
+    /// Outer product of two vectors: `out[i, j] = input[i] * vec2[j]`.
+    outer(input: Tensor, vec2: Tensor) -> Tensor, Special {
+        eval: |c| {
+            want_ndim(c, 0, 1)?;
+            want_ndim(c, 1, 1)?;
+            one(c.x(0).unsqueeze(1)?.mul(&c.x(1).unsqueeze(0)?)?)
+        },
+        class: Class::Composite, aliases: &["ger"],
+    }
+
+    /// `beta * input + alpha * mat1 @ mat2`; with `beta` 0, `input` is not read.
+    addmm(input: Tensor, mat1: Tensor, mat2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
+        eval: |c| {
+            want_ndim(c, 1, 2)?;
+            want_ndim(c, 2, 2)?;
+            eval_add_product(c, c.x(1), c.x(2), &[c.x(1).shape()[0], c.x(2).shape()[1]])
+        },
+        vjp: vjp!(|v| add_product_grads(v)), saves: Saves(6),
+        inplace: true, onnx: Some("Gemm"),
+    }
+
+    /// `beta * input + alpha * mat @ vec`.
+    addmv(input: Tensor, mat: Tensor, vec: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
+        eval: |c| {
+            want_ndim(c, 1, 2)?;
+            want_ndim(c, 2, 1)?;
+            let column = c.x(2).with_layout(unsqueezed(c.x(2), 1));
+            eval_add_product(c, c.x(1), &column, &[c.x(1).shape()[0]])
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || scaled(v.g(), v.scalar(0))),
+            v.want(1, || scaled(v.g().unsqueeze(1) * v.x(2), v.scalar(1))),
+            v.want(2, || scaled(product(&v.x(1).mt(), v.g()), v.scalar(1))),
+        ]),
+        saves: Saves(6), inplace: true,
+    }
+
+    /// `beta * input + alpha * outer(vec1, vec2)`.
+    addr(input: Tensor, vec1: Tensor, vec2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
+        eval: |c| {
+            want_ndim(c, 1, 1)?;
+            want_ndim(c, 2, 1)?;
+            let (a, b) = (c.x(1).with_layout(unsqueezed(c.x(1), 1)), c.x(2).with_layout(unsqueezed(c.x(2), 0)));
+            eval_add_product(c, &a, &b, &[a.shape()[0], b.shape()[1]])
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || scaled(v.g(), v.scalar(0))),
+            v.want(1, || scaled(product(&v.g(), v.x(2)), v.scalar(1))),
+            v.want(2, || scaled(product(&v.g().mt(), v.x(1)), v.scalar(1))),
+        ]),
+        saves: Saves(6), inplace: true,
+    }
+
+    /// `beta * input + alpha * batch1 @ batch2`, batch by batch.
+    baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
+        eval: |c| {
+            want_ndim(c, 1, 3)?;
+            want_ndim(c, 2, 3)?;
+            let (a, b) = (c.x(1).shape(), c.x(2).shape());
+            if a[0] != b[0] {
+                return Err(Error::shapes("", format!("batch sizes differ, batch1 is {a:?}, batch2 is {b:?}"), a, b));
+            }
+            eval_add_product(c, c.x(1), c.x(2), &[a[0], a[1], b[2]])
+        },
+        vjp: vjp!(|v| add_product_grads(v)), saves: Saves(6),
+        inplace: true,
+    }
+
+    /// `beta * input + alpha * sum over b of batch1[b] @ batch2[b]`.
+    addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
+        eval: |c| {
+            want_ndim(c, 1, 3)?;
+            want_ndim(c, 2, 3)?;
+            // Summing over batches is one product whose inner dimension holds them.
+            let (b, m) = (c.x(1).shape()[0] as i64, c.x(1).shape()[1] as i64);
+            let (k, n) = (c.x(1).shape()[2] as i64, c.x(2).shape()[2] as i64);
+            if c.x(2).shape()[0] as i64 != b || c.x(2).shape()[1] as i64 != k {
+                return Err(inner_sizes(c.x(1), c.x(2)));
+            }
+            let left = c.x(1).transpose(0, 1)?.reshape(&[m, b * k])?;
+            one(c.x(0).addmm(&left, &c.x(2).reshape(&[b * k, n])?, c.scalar(0), c.scalar(1))?)
+        },
+        class: Class::Composite, inplace: true,
+    }
+
+    /// `input @ weight^T + bias` over the last dimension: `[..., k]` with `[n, k]` and `[n]` give `[..., n]`.
+    linear(input: Tensor, weight: Tensor, bias: OptTensor = None) -> Tensor, Special {
+        eval: eval_linear,
+        vjp: vjp!(|v| {
+            let flat = v.shape(1).len() == 1;
+            let g = if flat { v.g().unsqueeze(-1) } else { v.g() };
+            let weight = || if flat { v.x(1).unsqueeze(0) } else { v.x(1) };
+            [
+                v.want(0, || product(&g, weight())),
+                v.want(1, || product(&rows(&g).mt(), rows(&v.x(0))).reshape(&v.sizes(1))),
+                v.want(2, || v.g()),
+            ]
+        }),
+        saves: Saves::CROSS, method: false, onnx: Some("Gemm"),
+        refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(5, 4)", message: "input has 3 features, the weight wants 4" }],
+    }
+
+    /// `y[..., o] = sum over i, j of input1[..., i] * weight[o, i, j] * input2[..., j] + bias[o]`.
+    bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: OptTensor = None) -> Tensor, Special {
+        eval: |c| {
+            let (a, b) = (c.x(0), c.x(1));
+            want_ndim(c, 2, 3)?;
+            let w = c.x(2).shape();
+            if a.ndim() == 0 || b.ndim() == 0 || a.shape()[a.ndim() - 1] != w[1] || b.shape()[b.ndim() - 1] != w[2] {
+                bail!(Shape, "inputs of shapes {:?} and {:?} do not fit a weight of shape {w:?}", a.shape(), b.shape());
+            }
+            let y = a.unsqueeze(-2)?.unsqueeze(-2)?.matmul(c.x(2))?.matmul(&b.unsqueeze(-2)?.unsqueeze(-1)?)?;
+            let mut shape: SmallVec<[i64; 8]> = y.shape().iter().map(|&d| d as i64).collect();
+            shape.truncate(shape.len() - 2);
+            let y = y.reshape(&shape)?;
+            one(match c.opt(3) {
+                Some(bias) => y.add(bias, 1)?,
+                None => y,
+            })
+        },
+        class: Class::Composite, method: false,
+    }
+
+
+
+    /// Kronecker product: each element of `input` times the whole of `other`.
+    kron(input: Tensor, other: Tensor) -> Tensor, Special {
+        eval: |c| {
+            let (a, b) = (c.x(0), c.x(1));
+            let n = a.ndim().max(b.ndim());
+            let padded = |t: &Tensor| -> Dims {
+                std::iter::repeat_n(1, n - t.ndim()).chain(t.shape().iter().copied()).collect()
+            };
+            let (sa, sb) = (padded(a), padded(b));
+            let spread = |s: &[usize], first: bool| -> SmallVec<[i64; 16]> {
+                s.iter().flat_map(|&d| if first { [d as i64, 1] } else { [1, d as i64] }).collect()
+            };
+            let product = a.reshape(&spread(&sa, true))?.mul(&b.reshape(&spread(&sb, false))?)?;
+            let shape: SmallVec<[i64; 8]> = sa.iter().zip(&sb).map(|(&x, &y)| (x * y) as i64).collect();
+            one(product.reshape(&shape)?)
+        },
+        class: Class::Composite,
+    }
+
+    /// Product of several matrices in the order that needs the fewest multiplications; the first and the last may be
+    /// vectors. (Dynamic programming: Cormen et al., *Introduction to Algorithms*.)
+    multi_dot(tensors: Tensors) -> Tensor, Special {
+        eval: |c| {
+            let mut m: Vec<Tensor> = c.inputs.iter().flatten().map(|&t| t.clone()).collect();
+            if m.len() < 2 {
+                bail!(Value, "at least two tensors are wanted, got {}", m.len());
+            }
+            let last = m.len() - 1;
+            let (row, col) = (m[0].ndim() == 1, m[last].ndim() == 1);
+            if row {
+                m[0] = m[0].unsqueeze(0)?;
+            }
+            if col {
+                m[last] = m[last].unsqueeze(1)?;
+            }
+            if let Some(t) = m.iter().find(|t| t.ndim() != 2) {
+                bail!(Shape, "matrices are wanted (and vectors at the ends), got shape {:?}", t.shape());
+            }
+            let y = eval_multi_dot(&m)?;
+            one(match (row, col) {
+                (true, true) => y.reshape(&[])?,
+                (true, false) | (false, true) => y.reshape(&[-1])?,
+                _ => y,
+            })
+        },
+        class: Class::Composite, method: false, aliases: &["chain_matmul"],
+    }
+
+
+}
+
+
+/// The cheapest order of a chain of matrix products, and the product.
+fn eval_multi_dot(m: &[Tensor]) -> Result<Tensor> {
+    let n = m.len();
+    for w in m.windows(2) {
+        if w[0].shape()[1] != w[1].shape()[0] {
+            return Err(inner_sizes(&w[0], &w[1]));
+        }
+    }
+    let p: Vec<f64> =
+        std::iter::once(m[0].shape()[0]).chain(m.iter().map(|t| t.shape()[1])).map(|d| d as f64).collect();
+    let mut cost = vec![0.0f64; n * n];
+    let mut cut = vec![0usize; n * n];
+    for len in 1..n {
+        for i in 0..n - len {
+            let j = i + len;
+            cost[i * n + j] = f64::INFINITY;
+            for k in i..j {
+                let q = cost[i * n + k] + cost[(k + 1) * n + j] + p[i] * p[k + 1] * p[j + 1];
+                if q < cost[i * n + j] {
+                    cost[i * n + j] = q;
+                    cut[i * n + j] = k;
+                }
+            }
+        }
+    }
+    fn join(m: &[Tensor], cut: &[usize], n: usize, i: usize, j: usize) -> Result<Tensor> {
+        if i == j {
+            return Ok(m[i].clone());
+        }
+        let k = cut[i * n + j];
+        join(m, cut, n, i, k)?.mm(&join(m, cut, n, k + 1, j)?)
+    }
+    join(m, &cut, n, 0, n - 1)
+}
+
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::autograd::grad;
+
+    /// Numbers between -1 and 1 that look random.
+    pub(crate) fn noise(shape: &[usize], seed: u64) -> Tensor {
+        let mut s = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678;
+        let n: usize = shape.iter().product();
+        let data: Vec<f64> = (0..n)
+            .map(|_| {
+                s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                (s >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+            })
+            .collect();
+        Tensor::from_slice(&data, shape).unwrap()
+    }
+
+    type F<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor>;
+
+    /// A number made of all elements, with uneven weights.
+    fn project(t: &Tensor, seed: u64) -> Result<Tensor> {
+        t.mul(&noise(t.shape(), 1000 + seed))?.sum(None, false, None)
+    }
+
+    fn leaves(xs: &[Tensor]) -> Vec<Tensor> {
+        let fresh = |x: &Tensor| {
+            let t = x.alias();
+            t.set_requires_grad(true).unwrap();
+            t
+        };
+        xs.iter().map(fresh).collect()
+    }
+
+    fn first_order(f: F, xs: &[Tensor]) {
+        let leaf = leaves(xs);
+        let refs: Vec<&Tensor> = leaf.iter().collect();
+        let y = project(&f(&leaf).unwrap(), 0).unwrap();
+        let found = grad(&[&y], &[None], &refs, false, false).unwrap();
+        for (i, g) in found.iter().enumerate() {
+            let got = match g {
+                Some(g) => {
+                    assert_eq!(g.shape(), xs[i].shape(), "gradient {i} has another shape");
+                    g.to_vec::<f64>().unwrap()
+                }
+                None => vec![0.0; xs[i].numel()],
+            };
+            let base = xs[i].to_vec::<f64>().unwrap();
+            for e in 0..base.len() {
+                let at = |h: f64| {
+                    let mut data = base.clone();
+                    data[e] += h;
+                    let mut moved = xs.to_vec();
+                    moved[i] = Tensor::from_slice(&data, xs[i].shape()).unwrap();
+                    // Leaves, so that a function may ask for gradients itself.
+                    project(&f(&leaves(&moved)).unwrap(), 0).unwrap().item().unwrap().f64()
+                };
+                let want = (at(1e-5) - at(-1e-5)) / 2e-5;
+                assert!(
+                    (got[e] - want).abs() < 1e-6 * (1.0 + want.abs()),
+                    "input {i} element {e}: {} for {want}",
+                    got[e]
+                );
+            }
+        }
+    }
+
+    /// Compares first and second derivatives of `f` with central differences.
+    pub(crate) fn gradcheck(f: F, xs: &[Tensor]) {
+        first_order(f, xs);
+        let second = |xs: &[Tensor]| -> Result<Tensor> {
+            let refs: Vec<&Tensor> = xs.iter().collect();
+            let y = project(&f(xs)?.mul(&f(xs)?)?, 7)?;
+            let gs = grad(&[&y], &[None], &refs, true, true)?;
+            let mut total = Tensor::filled(&[], Scalar::Float(0.0), DType::F64)?;
+            for (i, g) in gs.iter().enumerate() {
+                if let Some(g) = g {
+                    total = total.add(&project(g, 20 + i as u64)?, 1)?;
+                }
+            }
+            Ok(total)
+        };
+        first_order(&second, xs);
+    }
+
+    fn naive(a: &[f64], b: &[f64], m: usize, n: usize, k: usize) -> Vec<f64> {
+        let at = |i: usize| (0..k).map(|p| a[i / n * k + p] * b[p * n + i % n]).sum();
+        (0..m * n).map(at).collect()
+    }
+
+    fn close(got: &Tensor, want: &[f64], tolerance: f64) {
+        let got = got.to_vec::<f64>().unwrap();
+        assert_eq!(got.len(), want.len());
+        for (g, w) in got.iter().zip(want) {
+            assert!((g - w).abs() <= tolerance * (1.0 + w.abs()), "{got:?} for {want:?}");
+        }
+    }
+
+    #[test]
+    fn products_of_all_ranks() {
+        let (a, b) = (noise(&[2, 3, 4], 1), noise(&[4, 5], 2));
+        let want = naive(&a.to_vec::<f64>().unwrap(), &b.to_vec::<f64>().unwrap(), 6, 5, 4);
+        let y = a.matmul(&b).unwrap();
+        assert_eq!(y.shape(), [2, 3, 5]);
+        close(&y, &want, 1e-14);
+        // Strided operands, and dtypes.
+        let at = a.transpose(0, 2).unwrap().contiguous().unwrap().transpose(0, 2).unwrap();
+        close(&at.matmul(&b).unwrap(), &want, 1e-14);
+        let half = |t: &Tensor, d| t.to_dtype(d).unwrap();
+        for (d, tolerance) in [(DType::F32, 1e-6), (DType::F16, 3e-3), (DType::BF16, 2e-2)] {
+            close(&half(&a, d).matmul(&half(&b, d)).unwrap(), &want, tolerance);
+        }
+        let ints = Tensor::from_slice(&[1i64, 2, 3, 4], &[2, 2]).unwrap();
+        assert_eq!(ints.mm(&ints).unwrap().to_vec::<i64>().unwrap(), [7, 10, 15, 22]);
+        // Vectors and broadcast batches.
+        assert_eq!(noise(&[4], 3).matmul(&b).unwrap().shape(), [5]);
+        assert_eq!(a.matmul(&noise(&[4], 3)).unwrap().shape(), [2, 3]);
+        assert_eq!(noise(&[4], 3).matmul(&noise(&[4], 4)).unwrap().shape(), &[] as &[usize]);
+        assert_eq!(noise(&[7, 1, 3, 4], 3).matmul(&noise(&[5, 4, 2], 4)).unwrap().shape(), [7, 5, 3, 2]);
+        assert_eq!(noise(&[0, 4], 3).matmul(&b).unwrap().shape(), [0, 5]);
+        close(&noise(&[2, 0], 3).matmul(&noise(&[0, 2], 4)).unwrap(), &[0.0; 4], 0.0);
+        let e = noise(&[2, 3], 1).matmul(&noise(&[4, 5], 1)).unwrap_err();
+        assert_eq!(e.to_string(), "matmul: inner sizes differ, input is [2, 3], other is [4, 5]");
+        assert_eq!(e.both_shapes(), Some((&[2usize, 3][..], &[4usize, 5][..])));
+    }
+
+    #[test]
+    fn gradients() {
+        let shapes: [(&[usize], &[usize]); 9] = [
+            (&[3], &[3]),
+            (&[2, 3], &[3]),
+            (&[3], &[3, 2]),
+            (&[2, 3], &[3, 2]),
+            (&[2, 2, 3], &[3, 2]),
+            (&[2, 3], &[2, 3, 2]),
+            (&[2, 1, 2, 3], &[2, 3, 2]),
+            (&[3], &[2, 3, 2]),
+            (&[2, 2, 3], &[3]),
+        ];
+        for (a, b) in shapes {
+            gradcheck(&|x| x[0].matmul(&x[1]), &[noise(a, 1), noise(b, 2)]);
+        }
+        gradcheck(&|x| x[0].linear(&x[1], Some(&x[2])), &[noise(&[2, 3], 1), noise(&[4, 3], 2), noise(&[4], 3)]);
+        gradcheck(&|x| x[0].linear(&x[1], None), &[noise(&[2, 2, 3], 1), noise(&[4, 3], 2)]);
+        gradcheck(&|x| x[0].linear(&x[1], Some(&x[2])), &[noise(&[3], 1), noise(&[4, 3], 2), noise(&[4], 3)]);
+        gradcheck(&|x| x[0].linear(&x[1], Some(&x[2])), &[noise(&[2, 3], 1), noise(&[3], 2), noise(&[], 3)]);
+        gradcheck(&|x| x[0].addmm(&x[1], &x[2], 0.5, 2.0), &[noise(&[4], 1), noise(&[2, 3], 2), noise(&[3, 4], 3)]);
+        gradcheck(&|x| x[0].addmv(&x[1], &x[2], 0.5, 2.0), &[noise(&[2], 1), noise(&[2, 3], 2), noise(&[3], 3)]);
+        gradcheck(&|x| x[0].addr(&x[1], &x[2], 0.5, 2.0), &[noise(&[2, 3], 1), noise(&[2], 2), noise(&[3], 3)]);
+        gradcheck(
+            &|x| Tensor::bilinear(&x[0], &x[1], &x[2], Some(&x[3])),
+            &[noise(&[2, 3], 1), noise(&[2, 2], 2), noise(&[4, 3, 2], 3), noise(&[4], 4)],
+        );
+        gradcheck(
+            &|x| x[0].baddbmm(&x[1], &x[2], 1, 1),
+            &[noise(&[2, 2, 4], 1), noise(&[2, 2, 3], 2), noise(&[2, 3, 4], 3)],
+        );
+    }
+}

@@ -1,15 +1,20 @@
 //! Elementwise ops: arithmetic, comparison, logic, powers, exponentials, trigonometry, rounding.
 
-use super::{one, Call, Outs, Refusal, Saves};
+use super::lang::Ex;
+use super::shape::{contiguous_unlocked, copy_into};
+use super::{one, Call, Class, Outs, Refusal, Saves};
+use crate::autograd::Vjp;
 use crate::dtype::{default_dtype, Category, DType, ResultType, Scalar};
 use crate::error::Result;
 use crate::kernel;
-use crate::kernels::copy::{Shared, GRAIN};
-use crate::kernels::elementwise::{map, Kernel, Operand, Params};
-use crate::parallel::parallel_for;
-use crate::shape::{broadcast, Dims};
+use crate::kernels::copy::{cast_row, Shared};
+use crate::kernels::math::Real;
+use crate::kernels::elementwise::{line, map, Kernel, Lane, Loop, Operand, Params, MAX_PERIOD};
+use crate::shape::{broadcast, Dims, Layout};
 use crate::tensor::Tensor;
-use crate::{bail, err};
+use crate::bail;
+use smallvec::SmallVec;
+use std::f64::consts::{FRAC_2_SQRT_PI, LN_10, LN_2, LOG2_E, PI};
 
 /// How the dtype of the result follows from those of the operands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,22 +34,25 @@ pub fn result_type<'a>(inputs: impl Iterator<Item = &'a Tensor>) -> DType {
     r.get()
 }
 
+/// The dtype that an op on some operands runs in.
+pub fn common_dtype(ins: &[&Tensor], promote: Promote) -> DType {
+    let alike = ins[1..].iter().all(|t| t.dtype() == ins[0].dtype()) && !ins.iter().any(|t| t.0.wrapped);
+    let common = if alike { ins[0].dtype() } else { result_type(ins.iter().copied()) };
+    if promote == Promote::ToFloat && !common.is_float() {
+        return default_dtype();
+    }
+    common
+}
+
 /// Runs an elementwise kernel over all inputs of a call.
 pub fn run<const N: usize>(c: &Call, k: &'static Kernel, promote: Promote, p: Params) -> Result<Outs> {
-    let ins: [&Tensor; N] = std::array::from_fn(|i| c.x(i));
-    let mut common = if ins.iter().all(|t| t.dtype() == ins[0].dtype() && t.0.wrapped == ins[0].0.wrapped) {
-        ins[0].dtype()
-    } else {
-        result_type(ins.iter().copied())
-    };
-    if ins.iter().all(|t| t.0.wrapped) && common == DType::F64 {
-        common = default_dtype();
-    }
-    if promote == Promote::ToFloat && !common.is_float() {
-        common = default_dtype();
-    }
-    let out_dtype = if promote == Promote::ToBool { DType::Bool } else { common };
-    run_as(c, k, ins, common, out_dtype, p)
+    run_on::<N>(c, k, std::array::from_fn(|i| c.x(i)), promote, p)
+}
+
+/// Runs an elementwise kernel over some tensors.
+pub fn run_on<const N: usize>(c: &Call, k: &'static Kernel, ins: [&Tensor; N], promote: Promote, p: Params) -> Result<Outs> {
+    let common = common_dtype(&ins, promote);
+    run_as(c, k, ins, common, if promote == Promote::ToBool { DType::Bool } else { common }, p)
 }
 
 /// Runs an elementwise kernel in the compute type of `common`.
@@ -60,10 +68,52 @@ pub fn run_as<const N: usize>(
     let Some(f) = k.get(common.compute()) else {
         bail!(DType, "not implemented for dtype {common}");
     };
-    let loop_out = if k.to_bool { DType::Bool } else { compute };
-    let same = ins.iter().all(|t| t.shape() == ins[0].shape());
+    apply(c, f, ins, [compute; N], out_dtype, if k.to_bool { DType::Bool } else { compute }, p)
+}
+
+/// How an operand lies beside the one that has the shape of the result.
+fn lane(t: &Tensor, lead: &Tensor, loop_dtype: DType) -> Option<Lane> {
+    let lane = |step, period| {
+        Some(Lane { ptr: Shared(t.data_ptr()), dtype: t.dtype(), loop_dtype, step, period })
+    };
+    if t.shape() == lead.shape() && t.strides() == lead.strides() {
+        return lane(1, 1);
+    }
+    let n = t.numel();
+    if n == 1 {
+        return lane(0, 1);
+    }
+    let ends_alike = || {
+        let ones = t.shape().iter().take_while(|&&d| d == 1).count();
+        lead.shape().ends_with(&t.shape()[ones..])
+    };
+    (n <= MAX_PERIOD && t.is_contiguous() && lead.is_contiguous() && ends_alike()).then(|| lane(0, n)).flatten()
+}
+
+/// True if writing `out` elementwise could change elements of `t` before they are read.
+fn clashes(t: &Tensor, out: &Tensor) -> bool {
+    let range = |t: &Tensor| {
+        let start = t.layout().offset * t.dtype().size();
+        (start, start + t.layout().span() * t.dtype().size())
+    };
+    t.shares_storage(out) && (t.layout() != out.layout() || t.dtype() != out.dtype()) && {
+        let (a, b) = (range(t), range(out));
+        a.0 < b.1 && b.0 < a.1
+    }
+}
+
+/// Runs a loop that reads operand `k` as `types[k]` and writes `loop_out`.
+pub fn apply<const N: usize>(
+    c: &Call,
+    f: Loop,
+    ins: [&Tensor; N],
+    types: [DType; N],
+    out_dtype: DType,
+    loop_out: DType,
+    p: Params,
+) -> Result<Outs> {
     let mut wide: Dims;
-    let shape: &[usize] = if same {
+    let shape: &[usize] = if ins[1..].iter().all(|t| t.shape() == ins[0].shape()) {
         ins[0].shape()
     } else {
         wide = ins[0].dims();
@@ -72,77 +122,189 @@ pub fn run_as<const N: usize>(
         }
         &wide
     };
-    // Operands that lie alike in memory are walked as one line, and the result lies as they do.
-    let alike = same
-        && c.out.is_none_or(|o| o.strides() == ins[0].strides())
-        && ins.iter().all(|t| t.strides() == ins[0].strides());
-    let contiguous = alike && ins[0].is_contiguous();
-    let dense = contiguous || (alike && ins[0].layout().is_dense());
-    let out = if dense && !contiguous && c.out.is_none() {
-        Tensor::empty_like_layout(ins[0].layout(), out_dtype)?
-    } else {
-        c.output(shape, out_dtype)?
+    // Operands that lie alike in memory are walked as one line, along which smaller ones repeat; the result lies as they do.
+    let lead = ins.iter().copied().find(|t| t.shape() == shape && (t.is_contiguous() || t.layout().is_dense()));
+    let mut lanes = [None; N];
+    if let Some(lead) = lead {
+        lanes = std::array::from_fn(|k| lane(ins[k], lead, types[k]));
+    }
+    let lead = lead.filter(|lead| {
+        let periods = || lanes.iter().flatten().map(|l| l.period).filter(|&p| p > 1);
+        lanes.iter().all(|l| l.is_some())
+            && c.out.is_none_or(|o| o.strides() == lead.strides())
+            && periods().min() == periods().max()
+    });
+    let out = match lead {
+        Some(lead) if c.out.is_none() && !lead.is_contiguous() => Tensor::empty_like_layout(lead.layout(), out_dtype)?,
+        _ => c.output(shape, out_dtype)?,
     };
     let n = out.numel();
     if n == 0 {
         return one(out);
     }
-    if dense && out.dtype() == loop_out && ins.iter().all(|t| t.dtype() == compute) {
-        let ptrs: [Shared<u8>; N] = std::array::from_fn(|i| Shared(ins[i].data_ptr()));
-        let (to, si, so) = (Shared(out.data_ptr()), compute.size(), loop_out.size());
-        parallel_for(n, GRAIN, &|r| {
-            let mut args = [std::ptr::null(); 3];
-            // SAFETY: every operand has `n` elements of the compute type in one dense block.
-            unsafe {
-                for (a, q) in args.iter_mut().zip(&ptrs) {
-                    *a = q.get().add(r.start * si) as *const u8;
-                }
-                f(&args, to.get().add(r.start * so), r.len(), &p);
-            }
-        });
+    if c.out.is_some() && ins.iter().any(|t| clashes(t, &out)) {
+        let aside = Call { out: None, ..*c };
+        let result = apply(&aside, f, ins, types, out_dtype, loop_out, p)?;
+        super::shape::copy_into(&out, &result[0])?;
         return one(out);
     }
-    let mut layouts = Vec::with_capacity(N);
+    if lead.is_some() {
+        let to = Lane { ptr: Shared(out.data_ptr()), dtype: out.dtype(), loop_dtype: loop_out, step: 1, period: 1 };
+        if let Some(a) = lanes[0] {
+            // SAFETY: every operand has `n` elements in one dense block, or repeats its own.
+            unsafe { line(lanes.map(|l| l.unwrap_or(a)), to, n, f, &p) };
+        }
+        return one(out);
+    }
+    let mut held: SmallVec<[(Tensor, Layout); N]> = SmallVec::new();
     for t in &ins {
-        layouts.push(t.layout().broadcast_to(out.shape())?);
+        // What runs across the result is turned round first, in blocks.
+        let t = if n >= 4096 && across(t, &out) { contiguous_unlocked(t, t.dtype(), true)? } else { (*t).clone() };
+        let layout = t.layout().broadcast_to(out.shape())?;
+        held.push((t, layout));
     }
     let operands: [Operand; N] = std::array::from_fn(|i| Operand {
-        ptr: ins[i].data_ptr(),
-        dtype: ins[i].dtype(),
-        strides: &layouts[i].strides,
+        ptr: held[i].0.data_ptr(),
+        dtype: held[i].0.dtype(),
+        loop_dtype: types[i],
+        strides: &held[i].1.strides,
     });
-    let to = Operand { ptr: out.data_ptr(), dtype: out.dtype(), strides: out.strides() };
-    if ins.iter().any(|t| t.shares_storage(&out) && (t.layout() != out.layout() || t.dtype() != out.dtype())) {
-        // The result overlaps an operand that is walked differently: compute aside, then copy.
-        let aside = Tensor::empty_of(out.shape(), out.dtype())?;
-        let to = Operand { ptr: aside.data_ptr(), dtype: out.dtype(), strides: aside.strides() };
-        // SAFETY: operands are broadcast to the result's shape, and the result is new.
-        unsafe { map(aside.shape(), operands, compute, to, loop_out, f, &p) };
-        super::shape::copy_into(&out, &aside)?;
-        return one(out);
-    }
+    let to = Operand { ptr: out.data_ptr(), dtype: out.dtype(), loop_dtype: loop_out, strides: out.strides() };
     // SAFETY: operands are broadcast to the result's shape; overlap is exact or none.
-    unsafe { map(out.shape(), operands, compute, to, loop_out, f, &p) };
+    unsafe { map(out.shape(), operands, to, f, &p) };
     one(out)
 }
 
-/// `x * s` with `s` from an attribute, for the rules.
-fn times(s: Scalar) -> super::lang::Ex {
-    super::lang::Ex::Num(s.f64())
+/// True if `t` steps fastest through another dimension than `out` does.
+fn across(t: &Tensor, out: &Tensor) -> bool {
+    let fastest = |t: &Tensor| {
+        (0..t.ndim()).filter(|&d| t.shape()[d] > 1 && t.strides()[d] > 0).min_by_key(|&d| t.strides()[d]).map(|d| d + out.ndim() - t.ndim())
+    };
+    let (a, b) = (fastest(t), fastest(out));
+    a.is_some() && a != b && t.ndim() >= 2 && !t.is_contiguous()
 }
 
-/// An alpha of `add` and `sub` must not be a float when the operands are whole numbers.
-fn alpha(c: &Call) -> Result<Scalar> {
-    let a = c.scalar(0);
-    if a.category() == Category::Float && result_type(c.inputs.iter().flatten().copied()).category() < Category::Float {
-        bail!(Value, "for integral input tensors, argument alpha must not be a floating point number");
+/// The element of a tensor that has one, for callers that hold the lock.
+fn only(t: &Tensor) -> Scalar {
+    let mut v = 0u64;
+    let at: *mut u64 = &mut v;
+    // SAFETY: one element is read, and 8 bytes hold any.
+    unsafe {
+        if t.dtype().is_float() {
+            cast_row(t.data_ptr(), t.dtype(), 1, at.cast(), DType::F64, 1, 1);
+            Scalar::Float(f64::from_bits(v))
+        } else {
+            cast_row(t.data_ptr(), t.dtype(), 1, at.cast(), DType::I64, 1, 1);
+            Scalar::Int(v as i64)
+        }
+    }
+}
+
+/// The number that an operand of a gradient rule is, if it came as a plain number.
+fn plain_number(e: &Ex) -> Option<f64> {
+    match e {
+        Ex::T(t) if t.0.wrapped => t.item().ok().map(Scalar::f64),
+        _ => None,
+    }
+}
+
+/// `e * s` for an attribute `s`, which is mostly 1.
+fn scaled(e: Ex, s: Scalar) -> Ex {
+    if s.f64() == 1.0 {
+        e
+    } else {
+        e * Ex::Num(s.f64())
+    }
+}
+
+/// The gradient of what is constant almost everywhere.
+pub(crate) fn zeros(v: &Vjp, i: usize) -> Ex {
+    v.want(i, || Tensor::filled(v.shape(i), Scalar::Int(0), v.dtype(i)).into())
+}
+
+/// A number as a whole op's argument.
+fn num(v: f64) -> Result<Tensor> {
+    Tensor::number(Scalar::Float(v))
+}
+
+/// `eval` of an op whose result is a float: one expression for f32 and f64. `float1!(|a, p| expr; 0)` has attribute 0 as
+/// `p[0]`.
+macro_rules! float1 {
+    (|$a:ident| $b:expr) => {
+        |c| $crate::ops::pointwise::run::<1>(c, $crate::kernel!(float |$a, _p| $b), Promote::ToFloat, Params::default())
+    };
+    (|$a:ident, $p:ident| $b:expr; $($k:literal),+) => {
+        |c| $crate::ops::pointwise::run::<1>(
+            c, $crate::kernel!(float |$a, $p| $b), Promote::ToFloat, Params::new(&[$(c.scalar($k)),+]))
+    };
+}
+/// The same for two operands.
+macro_rules! float2 {
+    (|$a:ident, $d:ident| $b:expr) => {
+        |c| $crate::ops::pointwise::run::<2>(c, $crate::kernel!(float |$a, $d, _p| $b), Promote::ToFloat, Params::default())
+    };
+}
+/// `eval` of an op that gives bools: one expression for floats, one for whole numbers.
+macro_rules! test1 {
+    (|$a:ident| $f:expr; $i:expr) => {
+        |c| run::<1>(c, kernel!(split_to_bool |$a, _p| $f; |$a, _p| $i), Promote::ToBool, Params::default())
+    };
+}
+/// The same for two operands and any type.
+macro_rules! test2 {
+    (|$a:ident, $d:ident| $f:expr; $i:expr) => {
+        |c| run::<2>(c, kernel!(split_to_bool |$a, $d, _p| $f; |$a, $d, _p| $i), Promote::ToBool, Params::default())
+    };
+    (|$a:ident, $d:ident| $f:expr) => { test2!(|$a, $d| $f; $f) };
+}
+/// `eval` of an op in the common dtype: one expression for floats, one for whole numbers.
+macro_rules! common2 {
+    (|$a:ident, $d:ident| $f:expr; $i:expr) => {
+        |c| run::<2>(c, kernel!(split |$a, $d, _p| $f; |$a, $d, _p| $i), Promote::Common, Params::default())
+    };
+}
+/// `eval` of an op on whole numbers.
+macro_rules! int2 {
+    (|$a:ident, $d:ident| $i:expr) => {
+        |c| run::<2>(c, kernel!(int |$a, $d, _p| $i), Promote::Common, Params::default())
+    };
+}
+pub(crate) use float1;
+
+/// The dtype that all tensors of a call run in.
+fn dtype_of(c: &Call) -> DType {
+    result_type(c.inputs.iter().flatten().copied())
+}
+
+/// Arithmetic on truth values that has no meaning.
+fn no_bool(c: &Call, hint: &str) -> Result<()> {
+    if dtype_of(c) == DType::Bool {
+        bail!(DType, "not implemented for dtype bool{hint}");
+    }
+    Ok(())
+}
+
+/// A float attribute must not meet whole numbers.
+fn alpha(c: &Call, k: usize, name: &str) -> Result<Scalar> {
+    let a = c.scalar(k);
+    if a == Scalar::Int(1) {
+        return Ok(a);
+    }
+    let common = dtype_of(c);
+    if a.category() == Category::Float && !common.is_float() {
+        bail!(Value, "For integral input tensors, argument {name} must not be a floating point number.");
+    }
+    if a.category() == Category::Bool && common != DType::Bool {
+        bail!(Value, "Boolean {name} only supported for Boolean results.");
     }
     Ok(a)
 }
 
 fn eval_add(c: &Call) -> Result<Outs> {
-    match alpha(c)? {
-        Scalar::Int(1) => run::<2>(c, kernel!(all |a, b, _p| a + b), Promote::Common, Params::default()),
+    match alpha(c, 0, "alpha")? {
+        Scalar::Int(1) => {
+            run::<2>(c, kernel!(split |a, b, _p| a + b; |a, b, _p| a.wrapping_add(b)), Promote::Common, Params::default())
+        }
         s => run::<2>(
             c,
             kernel!(split |a, b, p| a + p[0] * b; |a, b, p| a.wrapping_add(p[0].wrapping_mul(b))),
@@ -152,61 +314,55 @@ fn eval_add(c: &Call) -> Result<Outs> {
     }
 }
 
-fn eval_sub(c: &Call) -> Result<Outs> {
-    if c.x(0).dtype() == DType::Bool && c.x(1).dtype() == DType::Bool {
-        bail!(DType, "subtraction of two bool tensors is not supported; use logical_xor");
+/// `a - alpha * b`.
+fn subtract(c: &Call, a: &Tensor, b: &Tensor) -> Result<Outs> {
+    if dtype_of(c) == DType::Bool {
+        bail!(DType, "Subtraction, the `-` operator, with two bool tensors is not supported. \
+            Use the `^` or `logical_xor()` operator instead.");
     }
-    match alpha(c)? {
-        Scalar::Int(1) => run::<2>(
+    match alpha(c, 0, "alpha")? {
+        Scalar::Int(1) => run_on(
             c,
             kernel!(split |a, b, _p| a - b; |a, b, _p| a.wrapping_sub(b)),
+            [a, b],
             Promote::Common,
             Params::default(),
         ),
-        s => run::<2>(
+        s => run_on(
             c,
             kernel!(split |a, b, p| a - p[0] * b; |a, b, p| a.wrapping_sub(p[0].wrapping_mul(b))),
+            [a, b],
             Promote::Common,
             Params::new(&[s]),
         ),
     }
 }
 
+const TRUNC_DIVIDE: &Kernel = kernel!(split |a, b, _p| (a / b).trunc(); |a, b, _p| a.wrapping_div(b));
+const FLOOR_DIVIDE: &Kernel = kernel!(split |a, b, _p| Real::floor_divide(a, b); |a, b, _p| floor_div(a, b));
+
 fn eval_div(c: &Call) -> Result<Outs> {
     match c.str(0) {
         "" => run::<2>(c, kernel!(float |a, b, _p| a / b), Promote::ToFloat, Params::default()),
-        mode @ ("trunc" | "floor") => {
-            if !result_type(c.inputs.iter().flatten().copied()).is_float() {
-                integer_divisor(c)?;
-            }
-            if mode == "trunc" {
-                run::<2>(
-                    c,
-                    kernel!(split |a, b, _p| (a / b).trunc(); |a, b, _p| a.wrapping_div(b)),
-                    Promote::Common,
-                    Params::default(),
-                )
-            } else {
-                run::<2>(
-                    c,
-                    kernel!(split |a, b, _p| Real::floor_divide(a, b); |a, b, _p| floor_div(a, b)),
-                    Promote::Common,
-                    Params::default(),
-                )
-            }
+        "trunc" => divide(c, TRUNC_DIVIDE),
+        "floor" => divide(c, FLOOR_DIVIDE),
+        mode => {
+            bail!(Value, "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{mode}'")
         }
-        mode => Err(err!(Value, "rounding_mode must be None, 'trunc' or 'floor', got {mode:?}")),
     }
 }
 
-/// Whole-number division by zero has no answer.
-fn integer_divisor(c: &Call) -> Result<()> {
-    let b = c.x(1);
-    let zero = b.to_vec_unlocked::<i64>()?.contains(&0);
-    if zero {
-        bail!(Value, "ZeroDivisionError: integer division by zero");
+/// A division, or its rest, that whole numbers cannot do by zero.
+fn divide(c: &Call, k: &'static Kernel) -> Result<Outs> {
+    no_bool(c, "")?;
+    if !dtype_of(c).is_float() {
+        let b = contiguous_unlocked(c.x(1), DType::I64, false)?;
+        // SAFETY: row-major, `numel` elements of i64.
+        if unsafe { std::slice::from_raw_parts(b.ptr::<i64>(), b.numel()) }.contains(&0) {
+            bail!(Value, "ZeroDivisionError");
+        }
     }
-    Ok(())
+    run::<2>(c, k, Promote::Common, Params::default())
 }
 
 /// Quotient rounded towards minus infinity; `b` is not 0.
@@ -216,25 +372,436 @@ pub fn floor_div(a: i64, b: i64) -> i64 {
     q - ((a.wrapping_rem(b) != 0) & ((a < 0) != (b < 0))) as i64
 }
 
+/// What floor division leaves.
+#[inline(always)]
+fn floor_rest(a: i64, b: i64) -> i64 {
+    let r = a.wrapping_rem(b);
+    r + if (r != 0) & ((r < 0) != (b < 0)) { b } else { 0 }
+}
+
+/// `a^b` by squaring, with wrap-around; a negative power is 0 but for bases 1 and -1.
+#[inline(always)]
+fn int_pow(a: i64, b: i64) -> i64 {
+    if b < 0 {
+        return match a {
+            1 => 1,
+            -1 => 1 - 2 * (b & 1),
+            _ => 0,
+        };
+    }
+    let (mut r, mut base, mut n) = (1i64, a, b);
+    while n > 0 {
+        if n & 1 == 1 {
+            r = r.wrapping_mul(base);
+        }
+        base = base.wrapping_mul(base);
+        n >>= 1;
+    }
+    r
+}
+
+/// `a << b`; 0 where `b` is no count of bits.
+#[inline(always)]
+fn shift_left(a: i64, b: i64) -> i64 {
+    let v = a.wrapping_shl(b as u32);
+    if (b as u64) < 64 {
+        v
+    } else {
+        0
+    }
+}
+
+/// `a >> b`; the sign alone where `b` is no count of bits.
+#[inline(always)]
+fn shift_right(a: i64, b: i64) -> i64 {
+    a.wrapping_shr(if (b as u64) < 64 { b as u32 } else { 63 })
+}
+
+const POW: &Kernel = kernel!(split |a, b, _p| Real::pow(a, b); |a, b, _p| int_pow(a, b));
+const SQUARE: &Kernel = kernel!(split |a, _p| a * a; |a, _p| a.wrapping_mul(a));
+
+fn eval_pow(c: &Call) -> Result<Outs> {
+    let (x, e) = (c.x(0), c.x(1));
+    no_bool(c, "")?;
+    let common = common_dtype(&[x, e], Promote::Common);
+    if e.ndim() == 0 {
+        let e = only(e);
+        if !common.is_float() && c.x(1).0.wrapped && e.i64() < 0 {
+            bail!(Value, "Integers to negative integer powers are not allowed.");
+        }
+        if let Some(k) = special_power(e.f64(), common) {
+            return run_as(c, k, [x], common, common, Params::default());
+        }
+    }
+    if x.0.wrapped && common.is_float() && only(x).f64() == 2.0 {
+        return run_as(c, kernel!(float |b, _p| Real::exp2(b)), [e], common, common, Params::default());
+    }
+    run::<2>(c, POW, Promote::Common, Params::default())
+}
+
+/// Loops for exponents that need no logarithm.
+fn special_power(e: f64, common: DType) -> Option<&'static Kernel> {
+    if e == 2.0 {
+        return Some(SQUARE);
+    }
+    if e == 3.0 {
+        return Some(kernel!(split |a, _p| a * a * a; |a, _p| a.wrapping_mul(a).wrapping_mul(a)));
+    }
+    if !common.is_float() {
+        return None;
+    }
+    Some(if e == 0.5 {
+        kernel!(float |a, _p| a.sqrt())
+    } else if e == -0.5 {
+        kernel!(float |a, _p| Real::rsqrt(a))
+    } else if e == -1.0 {
+        kernel!(float |a, _p| 1.0 / a)
+    } else if e == -2.0 {
+        kernel!(float |a, _p| 1.0 / (a * a))
+    } else {
+        return None;
+    })
+}
+
+/// Gradients of `x^e`: 0 for the base where the exponent is 0, and 0 for the exponent where `0^e` stays 0.
+fn vjp_pow(v: &Vjp) -> [Ex; 2] {
+    let (x, e) = (v.x(0), v.x(1));
+    let base = v.want(0, || match plain_number(&e) {
+        Some(0.0) => zeros(v, 0),
+        Some(1.0) => v.g(),
+        Some(2.0) => v.g() * (&x * 2.0),
+        Some(n) => v.g() * (x.pow(n - 1.0) * n),
+        None => (v.g() * (&e * x.with(&e - 1.0, |x, e| x.pow(e)))).keep(e.ne(0.0)),
+    });
+    let exponent = v.want(1, || {
+        let y = x.with(&e, |x, e| x.pow(e));
+        let stays = x.eq(0.0).with(e.ge(0.0), |a, b| a.logical_and(b));
+        v.g() * (y * x.log()).keep(stays.then(|m| m.logical_not()))
+    });
+    [base, exponent]
+}
+
+fn times(c: &Call, factor: f64) -> Result<Outs> {
+    run::<1>(c, kernel!(float |a, p| a * p[0]), Promote::ToFloat, Params::new(&[Scalar::Float(factor)]))
+}
+
+/// Rounding: whole numbers are whole already.
+fn eval_round(c: &Call, k: &'static Kernel) -> Result<Outs> {
+    no_bool(c, "")?;
+    if !c.x(0).dtype().is_float() {
+        return run::<1>(c, kernel!(all |a, _p| a), Promote::Common, Params::default());
+    }
+    run::<1>(c, k, Promote::Common, Params::default())
+}
+
+fn eval_round_decimals(c: &Call) -> Result<Outs> {
+    let d = c.int(0);
+    if d == 0 {
+        return eval_round(c, kernel!(float |a, _p| Real::round(a)));
+    }
+    if !c.x(0).dtype().is_float() {
+        bail!(DType, "round with decimals is not implemented for dtype {}", c.x(0).dtype());
+    }
+    let p = Params::new(&[Scalar::Float(10f64.powi(d.unsigned_abs().min(400) as i32))]);
+    let k = if d > 0 {
+        kernel!(float |a, p| Real::round(a * p[0]) / p[0])
+    } else {
+        kernel!(float |a, p| Real::round(a / p[0]) * p[0])
+    };
+    run::<1>(c, k, Promote::Common, p)
+}
+
+fn eval_nan_to_num(c: &Call) -> Result<Outs> {
+    let x = c.x(0);
+    if !x.dtype().is_float() {
+        return run::<1>(c, kernel!(all |a, _p| a), Promote::Common, Params::default());
+    }
+    let p = [c.opt_float(0).unwrap_or(0.0), c.opt_float(1).unwrap_or(x.dtype().max()), c.opt_float(2).unwrap_or(x.dtype().min())];
+    let k = kernel!(float |a, p| {
+        let limit = if a > 0.0 { p[1] } else { p[2] };
+        let v = if Real::is_inf(a) { limit } else { a };
+        if a.is_nan() { p[0] } else { v }
+    });
+    run::<1>(c, k, Promote::Common, Params::new(&p.map(Scalar::Float)))
+}
+
+/// The first input brought into bounds, of which the upper one wins; NaN stays.
+pub(crate) fn clamp_to(c: &Call, min: Option<Scalar>, max: Option<Scalar>) -> Result<Outs> {
+    let x = c.x(0);
+    let mut r = ResultType::default();
+    r.add(x.dtype(), x.ndim(), x.0.wrapped);
+    for s in [min, max].into_iter().flatten() {
+        r.add(s.dtype(), 0, true);
+    }
+    let common = r.get();
+    if min.is_none() && max.is_none() {
+        bail!(Value, "At least one of 'min' or 'max' must not be None");
+    }
+    if common == DType::Bool {
+        bail!(DType, "not implemented for dtype bool");
+    }
+    let nan = |s: Option<Scalar>| s.is_some_and(|s| s.f64().is_nan());
+    if nan(min) || nan(max) {
+        return run_as(c, kernel!(float |_a, _p| <_ as Real>::NAN), [x], common, common, Params::default());
+    }
+    let k = kernel!(split |a, p| {
+        let a = if a < p[0] { p[0] } else { a };
+        if a > p[1] { p[1] } else { a }
+    }; |a, p| a.max(p[0]).min(p[1]));
+    run_as(c, k, [x], common, common, bounds(min, max))
+}
+
+/// Missing bounds are those of the type.
+fn bounds(min: Option<Scalar>, max: Option<Scalar>) -> Params {
+    let (low, high) = (min.unwrap_or(Scalar::Float(f64::NEG_INFINITY)), max.unwrap_or(Scalar::Float(f64::INFINITY)));
+    Params::new(&[low, high])
+}
+
+fn eval_clamp_tensor(c: &Call) -> Result<Outs> {
+    no_bool(c, "")?;
+    match (c.opt(1), c.opt(2)) {
+        (Some(lo), Some(hi)) => {
+            let k = kernel!(split |a, l, h, _p| Real::minimum(Real::maximum(a, l), h); |a, l, h, _p| a.max(l).min(h));
+            run_on(c, k, [c.x(0), lo, hi], Promote::Common, Params::default())
+        }
+        (Some(lo), None) => run_on(c, MAXIMUM, [c.x(0), lo], Promote::Common, Params::default()),
+        (None, Some(hi)) => run_on(c, MINIMUM, [c.x(0), hi], Promote::Common, Params::default()),
+        (None, None) => bail!(Value, "At least one of 'min' or 'max' must not be None"),
+    }
+}
+
+fn vjp_clamp_tensor(v: &Vjp) -> [Ex; 3] {
+    let (x, lo, hi) = (v.x(0), v.x(1), v.x(2));
+    let both = |a: Ex, b: Ex| match (a.is_none(), b.is_none()) {
+        (false, false) => a.with(b, |a, b| a.logical_and(b)),
+        (true, _) => b,
+        _ => a,
+    };
+    // Where both bounds cross, the upper one is the result.
+    let below = |strict: Ex| both(strict, lo.lt(&hi));
+    [
+        v.want(0, || v.g().keep(both(x.ge(&lo), x.le(&hi)))),
+        v.want(1, || v.g().keep(below(x.lt(&lo)))),
+        v.want(2, || {
+            let over = x.gt(&hi);
+            let crossed = hi.lt(&lo);
+            v.g().keep(if crossed.is_none() { over } else { over.with(crossed, |a, b| a.logical_or(b)) })
+        }),
+    ]
+}
+
+const MAXIMUM: &Kernel = kernel!(split |a, b, _p| Real::maximum(a, b); |a, b, _p| a.max(b));
+const MINIMUM: &Kernel = kernel!(split |a, b, _p| Real::minimum(a, b); |a, b, _p| a.min(b));
+
+/// One typed loop of `where`: it moves bits, so the size of an element says all.
+macro_rules! choose {
+    ($t:ty) => {
+        crate::elementwise_loop!([m: u8 = 0, a: $t = 1, b: $t = 2] -> $t, $t, |p: params_i64| if m != 0 { a } else { b })
+    };
+}
+
+fn eval_where(c: &Call) -> Result<Outs> {
+    let (m, a, b) = (c.x(0), c.x(1), c.x(2));
+    if !matches!(m.dtype(), DType::Bool | DType::U8) {
+        bail!(DType, "where expected condition to be a boolean tensor, but got a tensor with dtype {}", m.dtype());
+    }
+    let common = common_dtype(&[a, b], Promote::Common);
+    let f: Option<Loop> = match common.size() {
+        1 => choose!(u8),
+        2 => choose!(i16),
+        4 => choose!(i32),
+        _ => choose!(i64),
+    };
+    match f {
+        Some(f) => apply(c, f, [m, a, b], [m.dtype(), common, common], common, common, Params::default()),
+        None => unreachable!("every size has a loop"),
+    }
+}
+
+fn eval_fill(c: &Call) -> Result<Outs> {
+    let (x, value) = (c.x(0), c.x(1));
+    if value.ndim() > 0 {
+        bail!(Shape, "fill_ only supports 0-dimension value tensor but got tensor with {} dimensions.", value.ndim());
+    }
+    let out = c.output(x.shape(), x.dtype())?;
+    copy_into(&out, value)?;
+    one(out)
+}
+
+fn eval_isclose(c: &Call) -> Result<Outs> {
+    let (x, y) = (c.x(0), c.x(1));
+    if x.dtype() != y.dtype() {
+        bail!(DType, "{} did not match {}", x.dtype(), y.dtype());
+    }
+    for (k, name) in ["rtol", "atol"].iter().enumerate() {
+        if c.float(k) < 0.0 {
+            bail!(Value, "{name} must be greater than or equal to zero, but got {}", c.float(k));
+        }
+    }
+    let k = kernel!(float_to_bool |a, b, p| {
+        let error = (a - b).abs();
+        (a == b) | ((p[2] != 0.0) & a.is_nan() & b.is_nan()) | (error.is_finite() & (error <= p[1] + (p[0] * b).abs()))
+    });
+    let p = Params::new(&[Scalar::Float(c.float(0)), Scalar::Float(c.float(1)), Scalar::Bool(c.bool(2))]);
+    let common = if x.dtype().is_float() { x.dtype() } else { DType::F64 };
+    run_as(c, k, [x, y], common, DType::Bool, p)
+}
+
+fn eval_lerp(c: &Call) -> Result<Outs> {
+    let (x, end) = (c.x(0), c.x(1));
+    if x.dtype() != end.dtype() {
+        bail!(DType, "expected dtype {} for `end` but got dtype {}", x.dtype(), end.dtype());
+    }
+    if !x.dtype().is_float() {
+        bail!(DType, "not implemented for dtype {}", x.dtype());
+    }
+    if !c.x(2).0.wrapped && c.x(2).dtype() != x.dtype() {
+        bail!(DType, "expected dtype {} for `weight` but got dtype {}", x.dtype(), c.x(2).dtype());
+    }
+    // From the nearer end, so that both ends are hit exactly.
+    let k = kernel!(float |a, b, w, _p| if w.abs() < 0.5 { a + w * (b - a) } else { b - (b - a) * (1.0 - w) });
+    run::<3>(c, k, Promote::Common, Params::default())
+}
+
+fn eval_addcdiv(c: &Call) -> Result<Outs> {
+    if !result_type([c.x(1), c.x(2)].into_iter()).is_float() {
+        bail!(DType, "Integer division with addcdiv is no longer supported; divide with true_divide and add instead");
+    }
+    let p = Params::new(&[c.scalar(0)]);
+    run::<3>(c, kernel!(float |a, b, d, p| a + p[0] * b / d), Promote::ToFloat, p)
+}
+
+/// Hurwitz's zeta function, the sum of `(q + k)^-s` over k >= 0, for s > 1 (Euler-Maclaurin, DLMF 25.11.5).
+fn zeta(s: f64, q: f64) -> f64 {
+    if s == 1.0 {
+        return f64::INFINITY;
+    }
+    if s < 1.0 || q.is_nan() || s.is_nan() {
+        return f64::NAN;
+    }
+    if q <= 0.0 {
+        if q == q.floor() {
+            return f64::INFINITY;
+        }
+        if s != s.floor() {
+            return f64::NAN;
+        }
+    }
+    let (mut sum, mut a) = (0.0, q);
+    while a < 10.0 {
+        sum += a.powf(-s);
+        a += 1.0;
+    }
+    sum += a.powf(1.0 - s) / (s - 1.0) + 0.5 * a.powf(-s);
+    // B(2k) / (2k)!
+    const TERMS: [f64; 10] = [
+        1.0 / 12.0,
+        -1.0 / 720.0,
+        1.0 / 30240.0,
+        -1.0 / 1209600.0,
+        1.0 / 47900160.0,
+        -691.0 / 1307674368000.0,
+        1.0 / 74724249600.0,
+        -3617.0 / 10670622842880000.0,
+        43867.0 / 5109094217170944000.0,
+        -174611.0 / 802857662698291200000.0,
+    ];
+    let (mut power, mut factor) = (a.powf(-s - 1.0), s);
+    for (k, b) in TERMS.iter().enumerate() {
+        sum += b * factor * power;
+        let j = s + 2.0 * k as f64;
+        factor *= (j + 1.0) * (j + 2.0);
+        power /= a * a;
+    }
+    sum
+}
+
+/// The derivative of order `n` of the digamma function (DLMF 5.15.1).
+fn polygamma(n: f64, x: f64) -> f64 {
+    if n == 0.0 {
+        return Real::digamma(x);
+    }
+    if x.is_infinite() && x > 0.0 {
+        return 0.0;
+    }
+    let sign = if n as i64 % 2 == 0 { -1.0 } else { 1.0 };
+    sign * Real::lgamma(n + 1.0).exp() * zeta(n + 1.0, x)
+}
+
+fn eval_polygamma(c: &Call) -> Result<Outs> {
+    if c.int(0) < 0 {
+        bail!(Value, "polygamma(n, x) does not support negative n.");
+    }
+    let p = Params::new(&[Scalar::Int(c.int(0))]);
+    run::<1>(c, kernel!(float |a, p| Real::of(polygamma(p[0].as_f64(), a.as_f64()))), Promote::ToFloat, p)
+}
+
+fn eval_logit(c: &Call) -> Result<Outs> {
+    let eps = c.opt_float(0).unwrap_or(-1.0);
+    let k = kernel!(float |a, p| {
+        let low = if a < p[0] { p[0] } else { a };
+        let inner = if low > 1.0 - p[0] { 1.0 - p[0] } else { low };
+        let a = if p[0] < 0.0 { a } else { inner };
+        Real::log(a / (1.0 - a))
+    });
+    run::<1>(c, k, Promote::ToFloat, Params::new(&[Scalar::Float(eps)]))
+}
+
+#[inline(always)]
+fn gcd_of(a: i64, b: i64) -> i64 {
+    let (mut a, mut b) = (a.unsigned_abs(), b.unsigned_abs());
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a as i64
+}
+
+#[inline(always)]
+fn lcm_of(a: i64, b: i64) -> i64 {
+    match gcd_of(a, b) {
+        0 => 0,
+        g => (a / g).wrapping_mul(b).wrapping_abs(),
+    }
+}
+
+/// `log(e^a + e^b)` in the base whose exponential is given; equal infinities give themselves.
+macro_rules! log_add {
+    ($a:ident, $b:ident, $exp:ident, $scale:expr) => {{
+        let top = Real::maximum($a, $b);
+        let y = top + $scale * Real::log1p(Real::$exp(-($a - $b).abs()));
+        if ($a == $b) & $a.is_inf() { $a } else { y }
+    }};
+}
+
 ops! {
+    // ---- arithmetic ----
+
     /// `input + alpha * other`, elementwise with broadcasting.
     add(input: Tensor, other: Operand, alpha: Scalar = 1) -> Tensor, Real {
         eval: eval_add,
-        vjp: vjp!(|v| [v.g(), v.want(1, || v.g() * times(v.scalar(0)))]),
+        vjp: vjp!(|v| [v.g(), v.want(1, || scaled(v.g(), v.scalar(0)))]),
         inplace: true, onnx: Some("Add"), c: Some("{x} + {y}"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(4)", message: "do not broadcast" }],
     }
 
     /// `input - alpha * other`, elementwise with broadcasting.
     sub(input: Tensor, other: Operand, alpha: Scalar = 1) -> Tensor, Real {
-        eval: eval_sub,
-        vjp: vjp!(|v| [v.g(), v.want(1, || -(v.g() * times(v.scalar(0))))]),
+        eval: |c| subtract(c, c.x(0), c.x(1)),
+        vjp: vjp!(|v| [v.g(), v.want(1, || -scaled(v.g(), v.scalar(0)))]),
         inplace: true, aliases: &["subtract"], onnx: Some("Sub"), c: Some("{x} - {y}"),
+        refuses: &[Refusal { call: "rt.tensor([True]), rt.tensor([True])", message: "two bool tensors is not supported" }],
+    }
+
+    /// `other - alpha * input`, elementwise with broadcasting.
+    rsub(input: Tensor, other: Operand, alpha: Scalar = 1) -> Tensor, Real {
+        eval: |c| subtract(c, c.x(1), c.x(0)),
+        vjp: vjp!(|v| [v.want(0, || -scaled(v.g(), v.scalar(0))), v.g()]),
+        method: false, c: Some("{y} - {x}"),
     }
 
     /// `input * other`, elementwise with broadcasting.
     mul(input: Tensor, other: Operand) -> Tensor, Real {
-        eval: |c| run::<2>(c, kernel!(split |a, b, _p| a * b; |a, b, _p| a.wrapping_mul(b)), Promote::Common, Params::default()),
+        eval: common2!(|a, b| a * b; a.wrapping_mul(b)),
         vjp: vjp!(|v| [v.want(0, || v.g() * v.x(1)), v.want(1, || v.g() * v.x(0))]), saves: Saves::CROSS,
         inplace: true, aliases: &["multiply"], onnx: Some("Mul"), c: Some("{x} * {y}"),
     }
@@ -245,23 +812,849 @@ ops! {
         vjp: vjp!(|v| if v.str(0).is_empty() {
             [v.want(0, || v.g() / v.x(1)), v.want(1, || -(v.g() * (v.x(0) / v.x(1)) / v.x(1)))]
         } else {
-            [v.g() * 0.0, v.want(1, || v.g() * 0.0)]
+            [zeros(v, 0), zeros(v, 1)]
         }),
         saves: Saves::XB,
         inplace: true, aliases: &["divide", "true_divide"], onnx: Some("Div"), c: Some("{x} / {y}"),
+        refuses: &[
+            Refusal { call: "rt.ones(2), 2, rounding_mode='up'", message: "rounding_mode" },
+            Refusal { call: "rt.tensor([1]), 0, rounding_mode='floor'", message: "ZeroDivisionError" },
+        ],
     }
 
-    /// `-input`, elementwise.
+    /// `input / other` rounded towards minus infinity, as Python's `//`.
+    floor_divide(input: Tensor, other: Operand) -> Tensor, NonZero {
+        eval: |c| divide(c, FLOOR_DIVIDE),
+        inplace: true,
+        refuses: &[Refusal { call: "rt.tensor([1]), 0", message: "ZeroDivisionError" }],
+    }
+
+    /// The rest of the division that rounds towards minus infinity, as Python's `%`: it has the sign of `other`.
+    remainder(input: Tensor, other: Operand) -> Tensor, NonZero {
+        eval: |c| divide(c, kernel!(split |a, b, _p| Real::remainder(a, b); |a, b, _p| floor_rest(a, b))),
+        vjp: vjp!(|v| [v.g(), v.want(1, || -(v.g() * v.x(0).with(v.x(1), |a, b| a.div(b, "floor"))))]), saves: Saves::XB,
+        inplace: true, onnx: Some("Mod"),
+        refuses: &[Refusal { call: "rt.tensor([1]), 0", message: "ZeroDivisionError" }],
+    }
+
+    /// The rest of the division that rounds towards zero, as C's `fmod`: it has the sign of `input`.
+    fmod(input: Tensor, other: Operand) -> Tensor, NonZero {
+        eval: |c| divide(c, kernel!(split |a, b, _p| Real::fmod(a, b); |a, b, _p| a.wrapping_rem(b))),
+        vjp: vjp!(|v| [v.g(), v.want(1, || -(v.g() * v.x(0).with(v.x(1), |a, b| a.div(b, "trunc"))))]), saves: Saves::XB,
+        inplace: true, onnx: Some("Mod"), c: Some("fmod{f}({x}, {y})"),
+    }
+
+    /// `input + value * tensor1 * tensor2`.
+    addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Scalar = 1) -> Tensor, Real {
+        eval: |c| {
+            let p = Params::new(&[alpha(c, 0, "value")?]);
+            let k = kernel!(split |a, b, d, p| a + p[0] * b * d; |a, b, d, p| a.wrapping_add(p[0].wrapping_mul(b).wrapping_mul(d)));
+            run::<3>(c, k, Promote::Common, p)
+        },
+        vjp: vjp!(|v| [
+            v.g(),
+            v.want(1, || scaled(v.g() * v.x(2), v.scalar(0))),
+            v.want(2, || scaled(v.g() * v.x(1), v.scalar(0))),
+        ]),
+        saves: Saves(6), inplace: true,
+    }
+
+    /// `input + value * tensor1 / tensor2`.
+    addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Scalar = 1) -> Tensor, NonZero {
+        eval: eval_addcdiv,
+        vjp: vjp!(|v| [
+            v.g(),
+            v.want(1, || scaled(v.g() / v.x(2), v.scalar(0))),
+            v.want(2, || -scaled(v.g() * (v.x(1) / (v.x(2) * v.x(2))), v.scalar(0))),
+        ]),
+        saves: Saves(6), inplace: true,
+        refuses: &[Refusal { call: "rt.ones(1), rt.tensor([1]), rt.tensor([1])", message: "Integer division with addcdiv" }],
+    }
+
+    /// `input + weight * (end - input)`.
+    lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor, Real {
+        eval: eval_lerp,
+        vjp: vjp!(|v| [
+            v.want(0, || v.g() * (1.0 - v.x(2))),
+            v.want(1, || v.g() * v.x(2)),
+            v.want(2, || v.g() * (v.x(1) - v.x(0))),
+        ]),
+        saves: Saves::INPUTS, inplace: true,
+    }
+
+    /// `-input`.
     neg(input: Tensor) -> Tensor, Real {
-        eval: |c| run::<1>(c, kernel!(split |a, _p| -a; |a, _p| a.wrapping_neg()), Promote::Common, Params::default()),
+        eval: |c| {
+            no_bool(c, ": negation of a bool tensor is not supported; to invert a mask, use the `~` or `logical_not()` operator")?;
+            run::<1>(c, kernel!(split |a, _p| -a; |a, _p| a.wrapping_neg()), Promote::Common, Params::default())
+        },
         vjp: vjp!(|v| -v.g()),
         inplace: true, aliases: &["negative"], onnx: Some("Neg"), c: Some("-{x}"),
+        refuses: &[Refusal { call: "rt.tensor([True])", message: "logical_not" }],
     }
 
-    /// Hyperbolic tangent, elementwise.
+    /// `input` itself.
+    positive(input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            no_bool(c, ": the `+` operator on a bool tensor is not supported")?;
+            one(c.x(0).clone())
+        },
+        class: Class::Composite,
+    }
+
+    /// `1 / input`.
+    reciprocal(input: Tensor) -> Tensor, NonZero {
+        eval: float1!(|a| 1.0 / a),
+        vjp: vjp!(|v| -(v.g() * (v.y() * v.y()))), saves: Saves::OUTPUT,
+        inplace: true, onnx: Some("Reciprocal"), c: Some("1 / {x}"),
+    }
+
+    /// Absolute value.
+    abs(input: Tensor) -> Tensor, NonZero {
+        eval: |c| {
+            no_bool(c, "")?;
+            run::<1>(c, kernel!(split |a, _p| a.abs(); |a, _p| a.wrapping_abs()), Promote::Common, Params::default())
+        },
+        vjp: vjp!(|v| v.g() * v.x(0).sign()), saves: Saves::X,
+        inplace: true, aliases: &["absolute"], onnx: Some("Abs"), c: Some("fabs{f}({x})"),
+        refuses: &[Refusal { call: "rt.tensor([True])", message: "bool" }],
+    }
+
+    /// -1, 0 or 1 by the sign; 0 for NaN.
+    sign(input: Tensor) -> Tensor, NonZero {
+        eval: |c| run::<1>(c, kernel!(split |a, _p| Real::sign(a); |a, _p| a.signum()), Promote::Common, Params::default()),
+        vjp: vjp!(|v| zeros(v, 0)),
+        inplace: true, aliases: &["sgn"], onnx: Some("Sign"), c: Some("({x} > 0) - ({x} < 0)"),
+    }
+
+    /// True where the sign bit is set (-0 included).
+    signbit(input: Tensor) -> Tensor, NonZero {
+        eval: test1!(|a| Real::signbit(a); a < 0),
+    }
+
+    /// The magnitude of `input` with the sign of `other`.
+    copysign(input: Tensor, other: Operand) -> Tensor, NonZero {
+        eval: float2!(|a, b| a.copysign(b)),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g() * v.x(0).sign() * v.x(0).sign().with(v.x(1), |a, b| a.copysign(b))),
+            zeros(v, 1),
+        ]),
+        saves: Saves::XB, inplace: true, c: Some("copysign{f}({x}, {y})"),
+    }
+
+    // ---- powers ----
+
+    /// `input ^ exponent`. Whole numbers stay whole; a negative exponent for them must be a tensor.
+    pow(input: Tensor, exponent: Operand) -> Tensor, Positive {
+        eval: eval_pow,
+        vjp: vjp!(|v| vjp_pow(v)), saves: Saves::XB,
+        inplace: true, onnx: Some("Pow"), c: Some("pow{f}({x}, {y})"),
+        refuses: &[Refusal { call: "rt.tensor([2]), -1", message: "negative integer powers" }],
+    }
+
+    /// `input ^ exponent`, computed in float64.
+    float_power(input: Tensor, exponent: Operand) -> Tensor, Positive {
+        eval: |c| run_as(c, POW, [c.x(0), c.x(1)], DType::F64, DType::F64, Params::default()),
+        vjp: vjp!(|v| vjp_pow(v)), saves: Saves::XB,
+        inplace: true,
+    }
+
+    /// `input * input`.
+    square(input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let d = c.x(0).dtype();
+            let common = if d == DType::Bool { DType::I64 } else { d };
+            run_as(c, SQUARE, [c.x(0)], common, common, Params::default())
+        },
+        vjp: vjp!(|v| v.g() * (v.x(0) * 2.0)), saves: Saves::X,
+        inplace: true, c: Some("{x} * {x}"),
+    }
+
+    /// Square root.
+    sqrt(input: Tensor) -> Tensor, Positive {
+        eval: float1!(|a| a.sqrt()),
+        vjp: vjp!(|v| v.g() / (v.y() * 2.0)), saves: Saves::OUTPUT,
+        inplace: true, onnx: Some("Sqrt"), c: Some("sqrt{f}({x})"),
+    }
+
+    /// `1 / sqrt(input)`.
+    rsqrt(input: Tensor) -> Tensor, Positive {
+        eval: float1!(|a| Real::rsqrt(a)),
+        vjp: vjp!(|v| v.g() * (v.y().pow(3.0) * -0.5)), saves: Saves::OUTPUT,
+        inplace: true, c: Some("1 / sqrt{f}({x})"),
+    }
+
+    // ---- exponentials and logarithms ----
+
+    /// `e ^ input`.
+    exp(input: Tensor) -> Tensor, Real {
+        eval: float1!(|a| Real::exp(a)),
+        vjp: vjp!(|v| v.g() * v.y()), saves: Saves::OUTPUT,
+        inplace: true, onnx: Some("Exp"), c: Some("exp{f}({x})"),
+    }
+
+    /// `2 ^ input`.
+    exp2(input: Tensor) -> Tensor, Real {
+        eval: float1!(|a| Real::exp2(a)),
+        vjp: vjp!(|v| v.g() * (v.y() * LN_2)), saves: Saves::OUTPUT,
+        inplace: true, c: Some("exp2{f}({x})"),
+    }
+
+    /// `e ^ input - 1`, accurate near 0.
+    expm1(input: Tensor) -> Tensor, Real {
+        eval: float1!(|a| Real::expm1(a)),
+        vjp: vjp!(|v| v.g() * (v.y() + 1.0)), saves: Saves::OUTPUT,
+        inplace: true, c: Some("expm1{f}({x})"),
+    }
+
+    /// Natural logarithm.
+    log(input: Tensor) -> Tensor, Positive {
+        eval: float1!(|a| Real::log(a)),
+        vjp: vjp!(|v| v.g() / v.x(0)), saves: Saves::X,
+        inplace: true, onnx: Some("Log"), c: Some("log{f}({x})"),
+    }
+
+    /// Logarithm to base 2.
+    log2(input: Tensor) -> Tensor, Positive {
+        eval: float1!(|a| Real::log2(a)),
+        vjp: vjp!(|v| v.g() / (v.x(0) * LN_2)), saves: Saves::X,
+        inplace: true, c: Some("log2{f}({x})"),
+    }
+
+    /// Logarithm to base 10.
+    log10(input: Tensor) -> Tensor, Positive {
+        eval: float1!(|a| Real::log10(a)),
+        vjp: vjp!(|v| v.g() / (v.x(0) * LN_10)), saves: Saves::X,
+        inplace: true, c: Some("log10{f}({x})"),
+    }
+
+    /// `log(1 + input)`, accurate near 0.
+    log1p(input: Tensor) -> Tensor, Positive {
+        eval: float1!(|a| Real::log1p(a)),
+        vjp: vjp!(|v| v.g() / (v.x(0) + 1.0)), saves: Saves::X,
+        inplace: true, c: Some("log1p{f}({x})"),
+    }
+
+    /// `log(e^input + e^other)` without overflow.
+    logaddexp(input: Tensor, other: Tensor) -> Tensor, Real {
+        eval: float2!(|a, b| log_add!(a, b, exp, 1.0)),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g() / ((v.x(1) - v.x(0)).exp() + 1.0)),
+            v.want(1, || v.g() / ((v.x(0) - v.x(1)).exp() + 1.0)),
+        ]),
+        saves: Saves::XB,
+    }
+
+    /// `log2(2^input + 2^other)` without overflow.
+    logaddexp2(input: Tensor, other: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let p = Params::new(&[Scalar::Float(LOG2_E)]);
+            run::<2>(c, kernel!(float |a, b, p| log_add!(a, b, exp2, p[0])), Promote::ToFloat, p)
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || v.g() / ((v.x(1) - v.x(0)).then(|t| t.exp2()) + 1.0)),
+            v.want(1, || v.g() / ((v.x(0) - v.x(1)).then(|t| t.exp2()) + 1.0)),
+        ]),
+        saves: Saves::XB,
+    }
+
+    /// `input * log(other)`; 0 where `input` is 0, unless `other` is NaN.
+    xlogy(input: Tensor, other: Operand) -> Tensor, Positive {
+        eval: float2!(|a, b| if (a == 0.0) & !b.is_nan() { 0.0 } else { a * Real::log(b) }),
+        vjp: vjp!(|v| [
+            v.want(0, || {
+                let nothing = v.x(0).eq(0.0).with(v.x(1).le(0.0), |a, b| a.logical_and(b));
+                (v.g() * v.x(1).log()).keep(nothing.then(|m| m.logical_not()))
+            }),
+            v.want(1, || v.g() * v.x(0) / v.x(1)),
+        ]),
+        saves: Saves::XB, inplace: true,
+    }
+
+    /// `log(input / (1 - input))`; with `eps`, of `input` clamped to `[eps, 1 - eps]`.
+    logit(input: Tensor, eps: OptFloat = None) -> Tensor, Probability {
+        eval: eval_logit,
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::logit_backward(g, x, v.opt_float(0)))), saves: Saves::X,
+        inplace: true,
+    }
+
+    /// Gradient of `logit`.
+    logit_backward(grad_output: Tensor, input: Tensor, eps: OptFloat = None) -> Tensor, Probability {
+        eval: |c| {
+            let p = Params::new(&[Scalar::Float(c.opt_float(0).unwrap_or(-1.0))]);
+            let k = kernel!(float |g, a, p| {
+                let slope = g / (a * (1.0 - a));
+                let outside = if p[0] < 0.0 { (a < 0.0) | (a > 1.0) } else { (a < p[0]) | (a > 1.0 - p[0]) };
+                if outside { if p[0] < 0.0 { <_ as Real>::NAN } else { 0.0 } } else { slope }
+            });
+            run::<2>(c, k, Promote::Common, p)
+        },
+        vjp: vjp!(|v| {
+            let (g, x) = (v.g(), v.x(1));
+            let slope = v.x(0) * (&x * 2.0 - 1.0);
+            [
+                v.want(0, || g.with(&x, |g, x| Tensor::logit_backward(g, x, v.opt_float(0)))),
+                // The second factor 1 / (x (1 - x)) brings its own zeros outside of the bounds.
+                v.want(1, || (&g * slope / (&x * (1.0 - &x))).with(&x, |s, x| Tensor::logit_backward(s, x, v.opt_float(0)))),
+            ]
+        }),
+        saves: Saves::XB, method: false, function: false,
+    }
+
+    // ---- trigonometry ----
+
+    /// Sine of radians.
+    sin(input: Tensor) -> Tensor, Real {
+        eval: float1!(|a| Real::sin(a)),
+        vjp: vjp!(|v| v.g() * v.x(0).cos()), saves: Saves::X,
+        inplace: true, onnx: Some("Sin"), c: Some("sin{f}({x})"),
+    }
+
+    /// Cosine of radians.
+    cos(input: Tensor) -> Tensor, Real {
+        eval: float1!(|a| Real::cos(a)),
+        vjp: vjp!(|v| -(v.g() * v.x(0).sin())), saves: Saves::X,
+        inplace: true, onnx: Some("Cos"), c: Some("cos{f}({x})"),
+    }
+
+    /// Tangent of radians.
+    tan(input: Tensor) -> Tensor, Unit {
+        eval: float1!(|a| Real::tan(a)),
+        vjp: vjp!(|v| v.g() * (v.y() * v.y() + 1.0)), saves: Saves::OUTPUT,
+        inplace: true, onnx: Some("Tan"), c: Some("tan{f}({x})"),
+    }
+
+    /// Inverse sine, in radians.
+    asin(input: Tensor) -> Tensor, Unit {
+        eval: float1!(|a| Real::asin(a)),
+        vjp: vjp!(|v| v.g() * (1.0 - v.x(0) * v.x(0)).rsqrt()), saves: Saves::X,
+        inplace: true, aliases: &["arcsin"], onnx: Some("Asin"), c: Some("asin{f}({x})"),
+    }
+
+    /// Inverse cosine, in radians.
+    acos(input: Tensor) -> Tensor, Unit {
+        eval: float1!(|a| Real::acos(a)),
+        vjp: vjp!(|v| -(v.g() * (1.0 - v.x(0) * v.x(0)).rsqrt())), saves: Saves::X,
+        inplace: true, aliases: &["arccos"], onnx: Some("Acos"), c: Some("acos{f}({x})"),
+    }
+
+    /// Inverse tangent, in radians.
+    atan(input: Tensor) -> Tensor, Real {
+        eval: float1!(|a| Real::atan(a)),
+        vjp: vjp!(|v| v.g() / (v.x(0) * v.x(0) + 1.0)), saves: Saves::X,
+        inplace: true, aliases: &["arctan"], onnx: Some("Atan"), c: Some("atan{f}({x})"),
+    }
+
+    /// The angle of the point (`other`, `input`), in radians from -pi to pi.
+    atan2(input: Tensor, other: Tensor) -> Tensor, NonZero {
+        eval: float2!(|a, b| Real::atan2(a, b)),
+        vjp: vjp!(|v| {
+            let r = v.g() / (v.x(0) * v.x(0) + v.x(1) * v.x(1));
+            [v.want(0, || &r * v.x(1)), v.want(1, || -(&r * v.x(0)))]
+        }),
+        saves: Saves::XB, inplace: true, aliases: &["arctan2"], c: Some("atan2{f}({x}, {y})"),
+    }
+
+    /// Hyperbolic sine.
+    sinh(input: Tensor) -> Tensor, Real {
+        eval: float1!(|a| Real::sinh(a)),
+        vjp: vjp!(|v| v.g() * v.x(0).then(|x| x.cosh())), saves: Saves::X,
+        inplace: true, onnx: Some("Sinh"), c: Some("sinh{f}({x})"),
+    }
+
+    /// Hyperbolic cosine.
+    cosh(input: Tensor) -> Tensor, Real {
+        eval: float1!(|a| Real::cosh(a)),
+        vjp: vjp!(|v| v.g() * v.x(0).then(|x| x.sinh())), saves: Saves::X,
+        inplace: true, onnx: Some("Cosh"), c: Some("cosh{f}({x})"),
+    }
+
+    /// Hyperbolic tangent.
     tanh(input: Tensor) -> Tensor, Real {
-        eval: |c| run::<1>(c, kernel!(float |a, _p| Real::tanh(a)), Promote::ToFloat, Params::default()),
-        vjp: vjp!(|v| v.g() * (1.0 - v.y() * v.y())), saves: Saves::OUTPUT,
+        eval: float1!(|a| Real::tanh(a)),
+        vjp: vjp!(|v| v.g().with(v.y(), Tensor::tanh_backward)), saves: Saves::OUTPUT,
         inplace: true, onnx: Some("Tanh"), c: Some("tanh{f}({x})"),
+    }
+
+    /// Gradient of `tanh`: `grad_output * (1 - output^2)`.
+    tanh_backward(grad_output: Tensor, output: Tensor) -> Tensor, Unit {
+        eval: float2!(|g, y| g * (1.0 - y * y)),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), Tensor::tanh_backward)),
+            v.want(1, || v.g() * v.x(0) * (v.x(1) * -2.0)),
+        ]),
+        saves: Saves::XB, method: false, function: false,
+    }
+
+    /// Inverse hyperbolic sine.
+    asinh(input: Tensor) -> Tensor, Real {
+        eval: float1!(|a| Real::asinh(a)),
+        vjp: vjp!(|v| v.g() * (v.x(0) * v.x(0) + 1.0).rsqrt()), saves: Saves::X,
+        inplace: true, aliases: &["arcsinh"], onnx: Some("Asinh"), c: Some("asinh{f}({x})"),
+    }
+
+    /// Inverse hyperbolic cosine.
+    acosh(input: Tensor) -> Tensor, Special {
+        eval: float1!(|a| Real::acosh(a)),
+        vjp: vjp!(|v| v.g() * (v.x(0) * v.x(0) - 1.0).rsqrt()), saves: Saves::X,
+        inplace: true, aliases: &["arccosh"], onnx: Some("Acosh"), c: Some("acosh{f}({x})"),
+    }
+
+    /// Inverse hyperbolic tangent.
+    atanh(input: Tensor) -> Tensor, Unit {
+        eval: float1!(|a| Real::atanh(a)),
+        vjp: vjp!(|v| v.g() / (1.0 - v.x(0) * v.x(0))), saves: Saves::X,
+        inplace: true, aliases: &["arctanh"], onnx: Some("Atanh"), c: Some("atanh{f}({x})"),
+    }
+
+    /// `sqrt(input^2 + other^2)` without overflow in between.
+    hypot(input: Tensor, other: Tensor) -> Tensor, NonZero {
+        eval: float2!(|a, b| Real::hypot(a, b)),
+        vjp: vjp!(|v| [v.want(0, || v.g() * (v.x(0) / v.y())), v.want(1, || v.g() * (v.x(1) / v.y()))]),
+        saves: Saves::XB.and(Saves::OUTPUT), inplace: true, c: Some("hypot{f}({x}, {y})"),
+    }
+
+    /// `sin(pi input) / (pi input)`; 1 at 0.
+    sinc(input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |a, p| if a == 0.0 { 1.0 } else { Real::sin(a * p[0]) / (a * p[0]) });
+            run::<1>(c, k, Promote::ToFloat, Params::new(&[Scalar::Float(PI)]))
+        },
+        vjp: vjp!(|v| {
+            let x = v.x(0);
+            let t = &x * PI;
+            (v.g() * ((t.cos() * &t - t.sin()) / (&x * &t))).keep(x.ne(0.0))
+        }),
+        saves: Saves::X, inplace: true,
+    }
+
+    /// Degrees to radians.
+    deg2rad(input: Tensor) -> Tensor, Real {
+        eval: |c| times(c, PI / 180.0),
+        vjp: vjp!(|v| v.g() * (PI / 180.0)),
+        inplace: true,
+    }
+
+    /// Radians to degrees.
+    rad2deg(input: Tensor) -> Tensor, Real {
+        eval: |c| times(c, 180.0 / PI),
+        vjp: vjp!(|v| v.g() * (180.0 / PI)),
+        inplace: true,
+    }
+
+    // ---- rounding ----
+
+    /// The next whole number above.
+    ceil(input: Tensor) -> Tensor, Real {
+        eval: |c| eval_round(c, kernel!(float |a, _p| a.ceil())),
+        vjp: vjp!(|v| zeros(v, 0)),
+        inplace: true, onnx: Some("Ceil"), c: Some("ceil{f}({x})"),
+    }
+
+    /// The next whole number below.
+    floor(input: Tensor) -> Tensor, Real {
+        eval: |c| eval_round(c, kernel!(float |a, _p| a.floor())),
+        vjp: vjp!(|v| zeros(v, 0)),
+        inplace: true, onnx: Some("Floor"), c: Some("floor{f}({x})"),
+    }
+
+    /// The whole number next to it on the side of 0.
+    trunc(input: Tensor) -> Tensor, Real {
+        eval: |c| eval_round(c, kernel!(float |a, _p| a.trunc())),
+        vjp: vjp!(|v| zeros(v, 0)),
+        inplace: true, aliases: &["fix"], c: Some("trunc{f}({x})"),
+    }
+
+    /// To the nearest number with `decimals` decimal places, halves to even.
+    round(input: Tensor, decimals: Int = 0) -> Tensor, Real {
+        eval: eval_round_decimals,
+        vjp: vjp!(|v| zeros(v, 0)),
+        inplace: true, onnx: Some("Round"),
+    }
+
+    /// `input - trunc(input)`.
+    frac(input: Tensor) -> Tensor, Real {
+        eval: |c| run::<1>(c, kernel!(float |a, _p| Real::frac(a)), Promote::Common, Params::default()),
+        vjp: vjp!(|v| v.g()),
+        inplace: true,
+    }
+
+    /// NaN becomes `nan` (0), the infinities `posinf` and `neginf` (the greatest and the lowest number of the dtype).
+    nan_to_num(input: Tensor, nan: OptFloat = None, posinf: OptFloat = None, neginf: OptFloat = None) -> Tensor, Real {
+        eval: eval_nan_to_num,
+        vjp: vjp!(|v| v.g().keep(v.x(0).then(|x| x.isfinite()))), saves: Saves::X,
+        inplace: true,
+    }
+
+    // ---- special functions ----
+
+    /// Error function.
+    erf(input: Tensor) -> Tensor, Real {
+        eval: float1!(|a| Real::erf(a)),
+        vjp: vjp!(|v| v.g() * ((-v.x(0).square()).exp() * FRAC_2_SQRT_PI)), saves: Saves::X,
+        inplace: true, onnx: Some("Erf"), c: Some("erf{f}({x})"),
+    }
+
+    /// `1 - erf(input)`, accurate for large numbers.
+    erfc(input: Tensor) -> Tensor, Real {
+        eval: float1!(|a| Real::erfc(a)),
+        vjp: vjp!(|v| v.g() * ((-v.x(0).square()).exp() * -FRAC_2_SQRT_PI)), saves: Saves::X,
+        inplace: true, c: Some("erfc{f}({x})"),
+    }
+
+    /// The inverse of `erf`.
+    erfinv(input: Tensor) -> Tensor, Unit {
+        eval: float1!(|a| Real::erfinv(a)),
+        vjp: vjp!(|v| v.g() * (v.y().square().exp() * (1.0 / FRAC_2_SQRT_PI))), saves: Saves::OUTPUT,
+        inplace: true,
+    }
+
+    /// `log |gamma(input)|`.
+    lgamma(input: Tensor) -> Tensor, Positive {
+        eval: float1!(|a| Real::lgamma(a)),
+        vjp: vjp!(|v| v.g() * v.x(0).then(|x| x.digamma())), saves: Saves::X,
+        inplace: true, c: Some("lgamma{f}({x})"),
+    }
+
+    /// The derivative of `lgamma`.
+    digamma(input: Tensor) -> Tensor, Positive {
+        eval: float1!(|a| Real::digamma(a)),
+        vjp: vjp!(|v| v.g() * v.x(0).then(|x| Tensor::polygamma(1, x))), saves: Saves::X,
+        inplace: true,
+    }
+
+    /// The derivative of order `n` of `digamma`.
+    polygamma(n: Int, input: Tensor) -> Tensor, Positive {
+        eval: eval_polygamma,
+        vjp: vjp!(|v| v.g() * v.x(0).then(|x| Tensor::polygamma(v.int(0) + 1, x))), saves: Saves::X,
+        inplace: true,
+        refuses: &[Refusal { call: "-1, rt.ones(1)", message: "negative n" }],
+    }
+
+    // ---- extremes ----
+
+    /// The greater one; NaN if either is. Equal operands share the gradient.
+    maximum(input: Tensor, other: Tensor) -> Tensor, Real {
+        eval: |c| run::<2>(c, MAXIMUM, Promote::Common, Params::default()),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().then(|g| Tensor::extreme_backward(g, &v.x(0).tensor()?, &v.x(1).tensor()?))),
+            v.want(1, || v.g().then(|g| Tensor::extreme_backward(g, &v.x(1).tensor()?, &v.x(0).tensor()?))),
+        ]),
+        saves: Saves::XB, onnx: Some("Max"),
+    }
+
+    /// The smaller one; NaN if either is. Equal operands share the gradient.
+    minimum(input: Tensor, other: Tensor) -> Tensor, Real {
+        eval: |c| run::<2>(c, MINIMUM, Promote::Common, Params::default()),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().then(|g| Tensor::extreme_backward(g, &v.x(1).tensor()?, &v.x(0).tensor()?))),
+            v.want(1, || v.g().then(|g| Tensor::extreme_backward(g, &v.x(0).tensor()?, &v.x(1).tensor()?))),
+        ]),
+        saves: Saves::XB, onnx: Some("Min"),
+    }
+
+    /// `grad_output` where `high` is greater than `low`, half of it where they are equal, 0 where it is smaller.
+    extreme_backward(grad_output: Tensor, high: Tensor, low: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |g, a, b, _p| {
+                let tied = if a == b { g * 0.5 } else { g };
+                if a < b { 0.0 } else { tied }
+            });
+            run::<3>(c, k, Promote::Common, Params::default())
+        },
+        vjp: vjp!(|v| [v.g().then(|g| Tensor::extreme_backward(g, &v.x(1).tensor()?, &v.x(2).tensor()?)), zeros(v, 1), zeros(v, 2)]),
+        saves: Saves(6), method: false, function: false,
+    }
+
+    /// The greater one; a NaN loses.
+    fmax(input: Tensor, other: Tensor) -> Tensor, Real {
+        eval: common2!(|a, b| Real::fmax(a, b); a.max(b)),
+        vjp: vjp!(|v| {
+            let first = v.x(0).ge(v.x(1)).with(v.x(1).then(|y| y.isnan()), |a, b| a.logical_or(b));
+            [v.want(0, || v.g().keep(&first)), v.want(1, || v.g().keep(first.then(|m| m.logical_not())))]
+        }),
+        saves: Saves::XB,
+    }
+
+    /// The smaller one; a NaN loses.
+    fmin(input: Tensor, other: Tensor) -> Tensor, Real {
+        eval: common2!(|a, b| Real::fmin(a, b); a.min(b)),
+        vjp: vjp!(|v| {
+            let first = v.x(0).le(v.x(1)).with(v.x(1).then(|y| y.isnan()), |a, b| a.logical_or(b));
+            [v.want(0, || v.g().keep(&first)), v.want(1, || v.g().keep(first.then(|m| m.logical_not())))]
+        }),
+        saves: Saves::XB,
+    }
+
+    /// `input` brought into `[min, max]`; `max` wins if the bounds cross.
+    clamp(input: Tensor, min: OptScalar = None, max: OptScalar = None) -> Tensor, Real {
+        eval: |c| clamp_to(c, c.opt_scalar(0), c.opt_scalar(1)),
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::clamp_backward(g, x, v.opt_scalar(0), v.opt_scalar(1)))), saves: Saves::X,
+        inplace: true, aliases: &["clip"], onnx: Some("Clip"),
+        refuses: &[Refusal { call: "rt.ones(1)", message: "At least one of 'min' or 'max'" }],
+    }
+
+    /// `input` or `min`, whichever is greater.
+    clamp_min(input: Tensor, min: Scalar) -> Tensor, Real {
+        eval: |c| clamp_to(c, c.opt_scalar(0), None),
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::clamp_backward(g, x, v.opt_scalar(0), None))), saves: Saves::X,
+        inplace: true,
+    }
+
+    /// `input` or `max`, whichever is smaller.
+    clamp_max(input: Tensor, max: Scalar) -> Tensor, Real {
+        eval: |c| clamp_to(c, None, c.opt_scalar(0)),
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::clamp_backward(g, x, None, v.opt_scalar(0)))), saves: Saves::X,
+        inplace: true,
+    }
+
+    /// `grad_output` where `input` lies within the bounds, else 0.
+    clamp_backward(grad_output: Tensor, input: Tensor, min: OptScalar = None, max: OptScalar = None) -> Tensor, Real {
+        eval: |c| {
+            let k = kernel!(float |g, x, p| if (x >= p[0]) & (x <= p[1]) { g } else { 0.0 });
+            run::<2>(c, k, Promote::Common, bounds(c.opt_scalar(0), c.opt_scalar(1)))
+        },
+        vjp: vjp!(|v| [v.g().with(v.x(1), |g, x| Tensor::clamp_backward(g, x, v.opt_scalar(0), v.opt_scalar(1))), zeros(v, 1)]),
+        saves: Saves::B, method: false, function: false,
+    }
+
+    /// `clamp` with bounds that are tensors.
+    clamp_tensor(input: Tensor, min: OptTensor = None, max: OptTensor = None) -> Tensor, Real {
+        eval: eval_clamp_tensor,
+        vjp: vjp!(|v| vjp_clamp_tensor(v)), saves: Saves::INPUTS,
+        inplace: true, function: false,
+    }
+
+    // ---- comparison ----
+
+    /// `input == other`, as bool.
+    eq(input: Tensor, other: Operand) -> Tensor, Integer {
+        eval: test2!(|a, b| a == b),
+        inplace: true, onnx: Some("Equal"), c: Some("{x} == {y}"),
+    }
+
+    /// `input != other`, as bool.
+    ne(input: Tensor, other: Operand) -> Tensor, Integer {
+        eval: test2!(|a, b| a != b),
+        inplace: true, aliases: &["not_equal"], c: Some("{x} != {y}"),
+    }
+
+    /// `input < other`, as bool.
+    lt(input: Tensor, other: Operand) -> Tensor, Integer {
+        eval: test2!(|a, b| a < b),
+        inplace: true, aliases: &["less"], onnx: Some("Less"), c: Some("{x} < {y}"),
+    }
+
+    /// `input <= other`, as bool.
+    le(input: Tensor, other: Operand) -> Tensor, Integer {
+        eval: test2!(|a, b| a <= b),
+        inplace: true, aliases: &["less_equal"], onnx: Some("LessOrEqual"), c: Some("{x} <= {y}"),
+    }
+
+    /// `input > other`, as bool.
+    gt(input: Tensor, other: Operand) -> Tensor, Integer {
+        eval: test2!(|a, b| a > b),
+        inplace: true, aliases: &["greater"], onnx: Some("Greater"), c: Some("{x} > {y}"),
+    }
+
+    /// `input >= other`, as bool.
+    ge(input: Tensor, other: Operand) -> Tensor, Integer {
+        eval: test2!(|a, b| a >= b),
+        inplace: true, aliases: &["greater_equal"], onnx: Some("GreaterOrEqual"), c: Some("{x} >= {y}"),
+    }
+
+    /// True where `|input - other| <= atol + rtol * |other|`, or where both are equal (with `equal_nan`: or both NaN).
+    isclose(input: Tensor, other: Tensor, rtol: Float = 1e-05, atol: Float = 1e-08, equal_nan: Bool = false) -> Tensor, Real {
+        eval: eval_isclose,
+        refuses: &[Refusal { call: "rt.ones(1), rt.ones(1), rtol=-1.0", message: "greater than or equal to zero" }],
+    }
+
+    /// True for NaN.
+    isnan(input: Tensor) -> Tensor, Real {
+        eval: test1!(|a| a.is_nan(); a != a),
+        onnx: Some("IsNaN"),
+    }
+
+    /// True for either infinity.
+    isinf(input: Tensor) -> Tensor, Real {
+        eval: test1!(|a| Real::is_inf(a); a != a),
+        onnx: Some("IsInf"),
+    }
+
+    /// True for neither NaN nor an infinity.
+    isfinite(input: Tensor) -> Tensor, Real {
+        eval: test1!(|a| a.is_finite(); a == a),
+    }
+
+    /// True for plus infinity.
+    isposinf(input: Tensor) -> Tensor, Real {
+        eval: test1!(|a| Real::is_inf(a) & (a > 0.0); a != a),
+    }
+
+    /// True for minus infinity.
+    isneginf(input: Tensor) -> Tensor, Real {
+        eval: test1!(|a| Real::is_inf(a) & (a < 0.0); a != a),
+    }
+
+    /// True for real numbers: always.
+    isreal(input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let out = c.output(c.x(0).shape(), DType::Bool)?;
+            copy_into(&out, &Tensor::number(Scalar::Bool(true))?)?;
+            one(out)
+        },
+    }
+
+    // ---- logic ----
+
+    /// True where both are not 0.
+    logical_and(input: Tensor, other: Tensor) -> Tensor, Boolean {
+        eval: test2!(|a, b| (a != 0.0) & (b != 0.0); (a != 0) & (b != 0)),
+        inplace: true, onnx: Some("And"), c: Some("{x} && {y}"),
+    }
+
+    /// True where either is not 0.
+    logical_or(input: Tensor, other: Tensor) -> Tensor, Boolean {
+        eval: test2!(|a, b| (a != 0.0) | (b != 0.0); (a != 0) | (b != 0)),
+        inplace: true, onnx: Some("Or"), c: Some("{x} || {y}"),
+    }
+
+    /// True where exactly one is not 0.
+    logical_xor(input: Tensor, other: Tensor) -> Tensor, Boolean {
+        eval: test2!(|a, b| (a != 0.0) ^ (b != 0.0); (a != 0) ^ (b != 0)),
+        inplace: true, onnx: Some("Xor"), c: Some("!{x} != !{y}"),
+    }
+
+    /// True where it is 0.
+    logical_not(input: Tensor) -> Tensor, Boolean {
+        eval: test1!(|a| a == 0.0; a == 0),
+        inplace: true, onnx: Some("Not"), c: Some("!{x}"),
+    }
+
+    /// Bits that are set in both; whole numbers and bools.
+    bitwise_and(input: Tensor, other: Operand) -> Tensor, Integer {
+        eval: int2!(|a, b| a & b),
+        inplace: true, onnx: Some("BitwiseAnd"), c: Some("{x} & {y}"),
+        refuses: &[Refusal { call: "rt.ones(1), 1", message: "not implemented for dtype float32" }],
+    }
+
+    /// Bits that are set in either; whole numbers and bools.
+    bitwise_or(input: Tensor, other: Operand) -> Tensor, Integer {
+        eval: int2!(|a, b| a | b),
+        inplace: true, onnx: Some("BitwiseOr"), c: Some("{x} | {y}"),
+    }
+
+    /// Bits that are set in exactly one; whole numbers and bools.
+    bitwise_xor(input: Tensor, other: Operand) -> Tensor, Integer {
+        eval: int2!(|a, b| a ^ b),
+        inplace: true, onnx: Some("BitwiseXor"), c: Some("{x} ^ {y}"),
+    }
+
+    /// All bits turned over; of bools, the truth value.
+    bitwise_not(input: Tensor) -> Tensor, Integer {
+        eval: |c| {
+            let k = if c.x(0).dtype() == DType::Bool { kernel!(int |a, _p| a ^ 1) } else { kernel!(int |a, _p| !a) };
+            run::<1>(c, k, Promote::Common, Params::default())
+        },
+        inplace: true, onnx: Some("BitwiseNot"), c: Some("~{x}"),
+    }
+
+    /// Bits moved up by `other`; 0 where that is not from 0 to 63.
+    bitwise_left_shift(input: Tensor, other: Operand) -> Tensor, Integer {
+        eval: |c| {
+            no_bool(c, "")?;
+            run::<2>(c, kernel!(int |a, b, _p| shift_left(a, b)), Promote::Common, Params::default())
+        },
+        inplace: true, c: Some("{x} << {y}"),
+    }
+
+    /// Bits moved down by `other`, keeping the sign.
+    bitwise_right_shift(input: Tensor, other: Operand) -> Tensor, Integer {
+        eval: |c| {
+            no_bool(c, "")?;
+            run::<2>(c, kernel!(int |a, b, _p| shift_right(a, b)), Promote::Common, Params::default())
+        },
+        inplace: true, c: Some("{x} >> {y}"),
+    }
+
+    /// Greatest common divisor of whole numbers.
+    gcd(input: Tensor, other: Tensor) -> Tensor, Integer {
+        eval: int2!(|a, b| gcd_of(a, b)),
+        inplace: true,
+    }
+
+    /// Least common multiple of whole numbers.
+    lcm(input: Tensor, other: Tensor) -> Tensor, Integer {
+        eval: int2!(|a, b| lcm_of(a, b)),
+        inplace: true,
+    }
+
+    // ---- choice and filling ----
+
+    /// `input` where `condition` holds, else `other`; any dtypes, broadcasting.
+    where_(condition: Tensor, input: Operand, other: Operand) -> Tensor, Special {
+        eval: eval_where,
+        vjp: vjp!(|v| [
+            Ex::None,
+            v.want(1, || v.g().keep(v.x(0))),
+            v.want(2, || v.x(0).with(v.g(), |m, g| Tensor::where_(m, &Tensor::number(Scalar::Int(0))?, g))),
+        ]),
+        saves: Saves::X, method: false, onnx: Some("Where"), c: Some("{x} ? {y} : {z}"),
+        refuses: &[Refusal { call: "rt.ones(1), rt.ones(1), rt.ones(1)", message: "boolean tensor" }],
+    }
+
+    /// 0 for negative `input`, `values` at 0, 1 for positive `input`.
+    heaviside(input: Tensor, values: Tensor) -> Tensor, NonZero {
+        eval: |c| {
+            if c.x(0).dtype() != c.x(1).dtype() {
+                bail!(DType, "not implemented for tensors with different dtypes, {} and {}", c.x(0).dtype(), c.x(1).dtype());
+            }
+            let k = kernel!(split |a, b, _p| if a == 0.0 { b } else if a > 0.0 { 1.0 } else { 0.0 };
+                |a, b, _p| if a == 0 { b } else { (a > 0) as i64 });
+            run::<2>(c, k, Promote::Common, Params::default())
+        },
+        inplace: true,
+    }
+
+    /// Every element replaced by `value`, which has no dimensions.
+    fill(input: Tensor, value: Operand) -> Tensor, Real {
+        eval: eval_fill,
+        vjp: vjp!(|v| [zeros(v, 0), v.want(1, || v.g().sum(&[], false))]),
+        inplace: true,
+        refuses: &[Refusal { call: "rt.ones(2), rt.ones(2)", message: "0-dimension value tensor" }],
+    }
+
+    /// Every element replaced by 0.
+    zero(input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let out = c.output(c.x(0).shape(), c.x(0).dtype())?;
+            copy_into(&out, &Tensor::number(Scalar::Int(0))?)?;
+            one(out)
+        },
+        vjp: vjp!(|v| zeros(v, 0)),
+        inplace: true, function: false,
+    }
+
+    /// `input * 2^other`.
+    ldexp(input: Tensor, other: Tensor) -> Tensor, Real {
+        eval: |c| one(c.x(0).mul(&num(2.0)?.pow(c.x(1))?)?),
+        class: Class::Composite, inplace: true,
+    }
+
+    /// `1 / (1 + e^-input)`.
+    sigmoid(input: Tensor) -> Tensor, Real {
+        eval: float1!(|a| Real::sigmoid(a)),
+        vjp: vjp!(|v| v.g().with(v.y(), Tensor::sigmoid_backward)), saves: Saves::OUTPUT,
+        inplace: true, onnx: Some("Sigmoid"), c: Some("1 / (1 + exp{f}(-{x}))"),
+    }
+
+    /// Gradient of `sigmoid`: `grad_output * output * (1 - output)`.
+    sigmoid_backward(grad_output: Tensor, output: Tensor) -> Tensor, Probability {
+        eval: float2!(|g, y| g * (y * (1.0 - y))),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), Tensor::sigmoid_backward)),
+            v.want(1, || v.g() * v.x(0) * (1.0 - v.x(1) * 2.0)),
+        ]),
+        saves: Saves::XB, method: false, function: false,
     }
 }

@@ -1,10 +1,12 @@
 //! Shape, view, copy and joining ops.
 
 use super::lang::{sum_dtype, Ex};
+use super::pointwise::result_type;
 use super::{one, Call, Class, Grads, Outs, Refusal};
-use crate::dtype::DType;
-use crate::error::Result;
-use crate::kernels::copy;
+use crate::autograd::Vjp;
+use crate::dtype::{dispatch, DType, Scalar};
+use crate::error::{Error, Result};
+use crate::kernels::{copy, index as kernel};
 use crate::shape::{infer_sizes, sizes, wrap_dim, wrap_dims, Dims, Layout};
 use crate::tensor::{check_bounds, Tensor};
 use crate::{bail, err};
@@ -51,16 +53,616 @@ impl Tensor {
     }
 }
 
+/// Sizes as the signed numbers that ops take.
+pub(crate) fn signed(shape: &[usize]) -> SmallVec<[i64; 8]> {
+    shape.iter().map(|&d| d as i64).collect()
+}
+
 fn with_view(c: &Call, layout: Layout) -> Result<Outs> {
     one(c.x(0).with_layout(layout))
 }
 
-fn same_layout(t: &Tensor, dtype: DType) -> Result<Tensor> {
+pub(crate) fn same_layout(t: &Tensor, dtype: DType) -> Result<Tensor> {
     if t.layout().is_dense() {
         Tensor::empty_like_layout(t.layout(), dtype)
     } else {
         Tensor::empty_of(t.shape(), dtype)
     }
+}
+
+/// A view of `x` as `shape` if there is one, else a copy.
+fn reshaped(x: &Tensor, shape: &[usize]) -> Result<Outs> {
+    let sizes = signed(shape);
+    if x.layout().view(shape).is_some() {
+        return one(x.view(&sizes)?);
+    }
+    one(x.contiguous_copy()?.view(&sizes)?)
+}
+
+fn zeros(shape: &[usize], dtype: DType) -> Result<Tensor> {
+    Tensor::filled(shape, Scalar::Int(0), dtype)
+}
+
+/// Start, number and step of the elements that Python's `start:end:step` picks out of `n`.
+fn slice_bounds(n: usize, start: Option<i64>, end: Option<i64>, step: i64) -> Result<(usize, usize, usize)> {
+    if step <= 0 {
+        bail!(Value, "slice step must be positive, got {step}");
+    }
+    let n = n as i64;
+    let clip = |i: i64| (if i < 0 { i.saturating_add(n) } else { i }).clamp(0, n);
+    let start = clip(start.unwrap_or(0));
+    let end = clip(end.unwrap_or(n)).max(start);
+    Ok((start as usize, (end - start).unsigned_abs().div_ceil(step as u64) as usize, step as usize))
+}
+
+/// A dimension that must exist: 0-d tensors have none.
+fn real_dim(dim: i64, ndim: usize) -> Result<usize> {
+    if ndim == 0 {
+        bail!(Index, "a 0-dim tensor has no dimension {dim}");
+    }
+    wrap_dim(dim, ndim)
+}
+
+/// `index` of a dimension of size `n`, counted from the end if negative.
+fn wrap_index(index: i64, dim: usize, shape: &[usize]) -> Result<usize> {
+    let n = shape[dim] as i64;
+    if index < -n || index >= n {
+        bail!(Index, "index {index} out of range for tensor of size {shape:?} at dimension {dim}");
+    }
+    Ok(if index < 0 { index + n } else { index } as usize)
+}
+
+/// `grad` at the positions (start, number, step) of dimension `dim` of a tensor of `shape` that is zero elsewhere.
+fn embed(grad: &Tensor, shape: &[usize], dim: usize, (start, len, step): (usize, usize, usize)) -> Result<Outs> {
+    let (outer, inner) = (shape[..dim].iter().product::<usize>(), shape[dim + 1..].iter().product::<usize>());
+    if grad.numel() != outer * len * inner {
+        bail!(Shape, "a gradient of shape {:?} does not fit {len} elements of dimension {dim} of {shape:?}", grad.shape());
+    }
+    let g = contiguous_unlocked(grad, grad.dtype(), false)?;
+    let out = Tensor::empty_of(shape, g.dtype())?;
+    // SAFETY: both are row-major with the sizes given; the positions lie inside of dimension `dim`.
+    unsafe {
+        let bytes = inner * g.dtype().size();
+        kernel::embed(g.data_ptr(), out.data_ptr(), outer, shape[dim], bytes, (start, step, len));
+    }
+    one(out)
+}
+
+/// A row-major copy of `x` in which the part that `part` picks out of its layout is replaced by `src`.
+fn scatter_into(x: &Tensor, src: &Tensor, part: impl FnOnce(&Layout) -> Result<Layout>) -> Result<Outs> {
+    let out = contiguous_unlocked(x, x.dtype(), true)?;
+    let to = out.with_layout(part(out.layout())?);
+    if to.shape() != src.shape() {
+        return Err(Error::shapes("", format!("expected src of shape {:?}, got {:?}", to.shape(), src.shape()), to.shape(), src.shape()));
+    }
+    copy_into(&to, src)?;
+    one(out)
+}
+
+/// The order of dimensions that moves `source` to `destination`.
+fn moved(ndim: usize, source: &[i64], destination: &[i64]) -> Result<SmallVec<[i64; 8]>> {
+    if source.len() != destination.len() {
+        bail!(Value, "source {source:?} and destination {destination:?} must name equally many dimensions");
+    }
+    let mut order: SmallVec<[i64; 8]> = SmallVec::from_elem(-1, ndim);
+    let mut free = vec![true; ndim.max(1)];
+    for (&s, &d) in source.iter().zip(destination) {
+        let (s, d) = (wrap_dim(s, ndim)?, wrap_dim(d, ndim)?);
+        if ndim == 0 {
+            continue;
+        }
+        if !free[s] || order[d] >= 0 {
+            bail!(Value, "repeated dimension in source {source:?} or destination {destination:?}");
+        }
+        (free[s], order[d]) = (false, s as i64);
+    }
+    let mut rest = (0..ndim).filter(|&d| free[d]);
+    for o in order.iter_mut().filter(|o| **o < 0) {
+        *o = rest.next().unwrap_or(0) as i64;
+    }
+    Ok(order)
+}
+
+/// Layout of the diagonal: the other dimensions, then the diagonal.
+fn diagonal_layout(l: &Layout, offset: i64, dim1: i64, dim2: i64) -> Result<Layout> {
+    let (a, b) = (real_dim(dim1, l.ndim())?, real_dim(dim2, l.ndim())?);
+    if a == b {
+        bail!(Value, "diagonal dimensions cannot be identical {dim1}, {dim2}");
+    }
+    let shift = offset.unsigned_abs() as usize;
+    let (n, skip) = if offset >= 0 {
+        (l.shape[a].min(l.shape[b].saturating_sub(shift)), l.strides[b])
+    } else {
+        (l.shape[b].min(l.shape[a].saturating_sub(shift)), l.strides[a])
+    };
+    let mut out = l.clone();
+    if n > 0 {
+        out.offset += shift * skip as usize;
+    }
+    for d in [a.max(b), a.min(b)] {
+        out.shape.remove(d);
+        out.strides.remove(d);
+    }
+    out.shape.push(n);
+    out.strides.push(l.strides[a] + l.strides[b]);
+    Ok(out)
+}
+
+/// Zeros of `shape` with `src` on a diagonal.
+fn on_diagonal(src: &Tensor, shape: &[usize], offset: i64, dim1: i64, dim2: i64) -> Result<Outs> {
+    let out = zeros(shape, src.dtype())?;
+    copy_into(&out.with_layout(diagonal_layout(out.layout(), offset, dim1, dim2)?), src)?;
+    one(out)
+}
+
+fn unfold_layout(l: &Layout, dim: i64, size: i64, step: i64) -> Result<Layout> {
+    let d = wrap_dim(dim, l.ndim())?;
+    let n = l.shape.get(d).copied().unwrap_or(1);
+    if size < 0 || size as usize > n {
+        bail!(Value, "size must be between 0 and the size {n} of dimension {d}, got {size}");
+    }
+    if step <= 0 {
+        bail!(Value, "step is {step} but must be > 0");
+    }
+    let mut out = l.clone();
+    out.shape.push(size as usize);
+    out.strides.push(l.strides.get(d).copied().unwrap_or(1));
+    if l.ndim() > 0 {
+        out.shape[d] = (n - size as usize) / step as usize + 1;
+        out.strides[d] = out.strides[d].saturating_mul(step as isize);
+    }
+    Ok(out)
+}
+
+/// Adds `src` to the part of `out` that `layout` names, places that it names several times receiving the sum.
+fn add_into(out: &Tensor, layout: &Layout, src: &Tensor) -> Result<()> {
+    let from = contiguous_unlocked(src, out.dtype(), false)?;
+    let from_layout = from.layout().broadcast_to(&layout.shape)?;
+    let to = out.with_layout(layout.clone());
+    dispatch!(out.dtype(), T => {
+        // SAFETY: the caller has checked that the layout lies inside of `out`.
+        unsafe { kernel::accumulate::<T>(&layout.shape, (to.ptr(), &layout.strides), (from.ptr(), &from_layout.strides)) }
+    });
+    Ok(())
+}
+
+/// True if two elements may share a place.
+fn may_overlap(l: &Layout) -> bool {
+    let mut dims: SmallVec<[(isize, usize); 8]> =
+        l.strides.iter().copied().zip(l.shape.iter().copied()).filter(|d| d.1 != 1).collect();
+    dims.sort_unstable();
+    let mut reach = 0;
+    dims.iter().any(|&(s, n)| {
+        let clash = s <= reach;
+        reach += s * (n as isize - 1);
+        clash
+    })
+}
+
+/// Concatenates along `dim`, or along a new dimension if `new` is true.
+fn join(c: &Call, new: bool) -> Result<Outs> {
+    let Some(&Some(first)) = c.inputs.iter().find(|t| t.is_some_and(|t| new || t.shape() != [0])).or(c.inputs.first())
+    else {
+        bail!(Value, "expected a non-empty list of tensors");
+    };
+    let dtype = if c.inputs.iter().flatten().all(|t| t.dtype() == first.dtype()) {
+        first.dtype()
+    } else {
+        result_type(c.inputs.iter().flatten().copied())
+    };
+    let d = wrap_dim(c.int(0), first.ndim() + new as usize)?;
+    let mut shape = first.dims();
+    if new {
+        shape.insert(d, c.inputs.len());
+    } else {
+        shape[..].get_mut(d).map_or_else(|| Err(err!(Value, "zero-dimensional tensors cannot be concatenated")), |n| {
+            *n = 0;
+            Ok(())
+        })?;
+    }
+    for (i, t) in c.inputs.iter().flatten().enumerate() {
+        let fits = if new {
+            t.shape() == first.shape()
+        } else {
+            skipped(t, shape.len())
+                || (t.ndim() == shape.len() && (0..t.ndim()).all(|k| k == d || t.shape()[k] == shape[k]))
+        };
+        if !fits {
+            let rule = if new { "must be equal".into() } else { format!("must match except in dimension {d}") };
+            let message = format!("sizes of tensors {rule}; expected {:?} but tensor number {i} in the list has {:?}",
+                first.shape(), t.shape());
+            return Err(Error::shapes("", message, first.shape(), t.shape()));
+        }
+        if !new && !skipped(t, shape.len()) {
+            shape[d] += t.shape()[d];
+        }
+    }
+    let out = Tensor::empty_of(&shape, dtype)?;
+    let mut at = 0;
+    for t in c.inputs.iter().flatten().filter(|t| new || !skipped(t, shape.len())) {
+        let len = if new { 1 } else { t.shape()[d] };
+        let mut to = out.layout().slice(d, at, len, 1);
+        if new {
+            to.shape.remove(d);
+            to.strides.remove(d);
+        }
+        // SAFETY: the slice has the input's shape and lies inside of the new output.
+        unsafe { copy::strided(t.base_ptr(), t.dtype(), t.layout(), out.base_ptr(), dtype, &to) };
+        at += len;
+    }
+    one(out)
+}
+
+/// `cat` overlooks empty 1-d tensors among tensors with more dimensions.
+fn skipped(t: &Tensor, ndim: usize) -> bool {
+    ndim != 1 && t.shape() == [0]
+}
+
+fn cat_vjp(v: &Vjp) -> Vec<Ex> {
+    let mut at = 0;
+    let g = v.g();
+    let mut part = |i: usize| {
+        let shape = v.shape(i);
+        g.then(|g| {
+            if g.ndim() != 1 && shape == [0] {
+                return zeros(shape, g.dtype());
+            }
+            let n = shape[wrap_dim(v.int(0), g.ndim())?] as i64;
+            at += n;
+            if v.need(i) {
+                g.slice(v.int(0), Some(at - n), Some(at), 1)
+            } else {
+                Ok(g.clone())
+            }
+        })
+    };
+    let parts: Vec<Ex> = (0..v.len()).map(&mut part).collect();
+    parts.into_iter().enumerate().map(|(i, p)| v.want(i, || p)).collect()
+}
+
+/// Gradients of all `n` outputs, zeros where none arrived.
+fn all_grads(v: &Vjp, n: usize) -> Result<Vec<Tensor>> {
+    (0..n).map(|k| v.gk(k).tensor()).collect()
+}
+
+/// Equal parts of `n`: as many of `size` as fit, then the rest.
+fn parts_of(n: i64, size: i64) -> Result<SmallVec<[i64; 16]>> {
+    if size < 0 || (size == 0 && n != 0) {
+        bail!(Value, "split_size must be positive, got {size} for a dimension of size {n}");
+    }
+    let count = if size == 0 { 1 } else { ((n + size - 1) / size).max(1) };
+    Ok((0..count).map(|k| size.min(n - k * size)).collect())
+}
+
+/// Positions along one dimension after padding by `before` and `after`; negative where there is no source.
+fn pad_map(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[usize]) -> Result<Vec<isize>> {
+    let (n, total) = (n as i64, n as i64 + before + after);
+    if total < 0 {
+        bail!(Value, "padding ({before}, {after}) leaves dimension {dim} of {shape:?} with negative size {total}");
+    }
+    let too_far = match mode {
+        "reflect" => before >= n || after >= n,
+        "circular" => before > n || after > n,
+        "replicate" => n == 0 && total > 0,
+        _ => false,
+    };
+    if too_far {
+        bail!(Value, "padding ({before}, {after}) is too large for mode {mode:?} at dimension {dim} of input {shape:?}: \
+            padding size should be less than the corresponding input dimension");
+    }
+    let place = |i: i64| match mode {
+        _ if (0..n).contains(&i) => i,
+        "reflect" if i < 0 => -i,
+        "reflect" => 2 * (n - 1) - i,
+        "replicate" => i.clamp(0, n - 1),
+        "circular" => i.rem_euclid(n),
+        _ => -1,
+    };
+    Ok((-before..n + after).map(|i| place(i) as isize).collect())
+}
+
+/// Maps of `pad` for every dimension, and the padded shape.
+fn pad_maps(shape: &[usize], pad: &[i64], mode: &str) -> Result<(Vec<Vec<isize>>, Dims)> {
+    let (nd, k) = (shape.len(), pad.len() / 2);
+    if !pad.len().is_multiple_of(2) || k > nd {
+        bail!(Value, "padding {pad:?} must hold two numbers for each of at most {nd} dimensions");
+    }
+    match mode {
+        "constant" => {}
+        "reflect" | "replicate" | "circular" => {
+            if !(1..=3).contains(&k) || !(nd == k + 1 || nd == k + 2) {
+                bail!(Unsupported, "mode {mode:?} pads the last 1, 2 or 3 dimensions of a tensor that has 1 or 2 more, \
+                    got padding {pad:?} for input {shape:?}");
+            }
+        }
+        _ => bail!(Value, "mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode:?}"),
+    }
+    let mut maps = vec![Vec::new(); nd];
+    let mut out = Dims::from_slice(shape);
+    for (i, p) in pad.chunks_exact(2).enumerate() {
+        let d = nd - 1 - i;
+        if p != [0, 0] {
+            maps[d] = pad_map(shape[d], p[0], p[1], mode, d, shape)?;
+            out[d] = maps[d].len();
+        }
+    }
+    Ok((maps, out))
+}
+
+/// A tensor whose elements come from the places of `x` that the maps name.
+fn remapped(x: &Tensor, maps: &[Vec<isize>], shape: &[usize], fill: Scalar) -> Result<Outs> {
+    let x = contiguous_unlocked(x, x.dtype(), false)?;
+    let out = Tensor::empty_of(shape, x.dtype())?;
+    dispatch!(x.dtype(), T => {
+        let fill = fill.to::<T>();
+        let fill = &fill as *const T as *const u8;
+        // SAFETY: both are row-major with these shapes; the maps name places inside of `x`.
+        unsafe { kernel::remap(x.dtype().size(), x.data_ptr(), x.shape(), maps, out.data_ptr(), shape, fill) }
+    });
+    one(out)
+}
+
+fn eval_pad_backward(c: &Call) -> Result<Outs> {
+    let (g, shape) = (c.x(0), sizes(c.ints(0))?);
+    let (maps, padded) = pad_maps(&shape, c.ints(1), c.str(2))?;
+    if g.shape() != padded.as_slice() {
+        bail!(Shape, "expected a gradient of shape {padded:?}, got {:?}", g.shape());
+    }
+    let g = contiguous_unlocked(g, g.dtype(), false)?;
+    let out = zeros(&shape, g.dtype())?;
+    // SAFETY: both are row-major with these shapes; the maps name places inside of `out`.
+    dispatch!(g.dtype(), T => unsafe { kernel::remap_add::<T>(g.ptr(), g.shape(), &maps, out.ptr(), &shape) });
+    one(out)
+}
+
+fn eval_roll(c: &Call) -> Result<Outs> {
+    let (x, shifts, dims) = (c.x(0), c.ints(0), c.ints(1));
+    let back = |n: usize, s: i64| (0..n as i64).map(|i| (i as i128 - s as i128).rem_euclid(n as i128) as isize).collect();
+    if dims.is_empty() && shifts.len() == 1 {
+        let flat = contiguous_unlocked(x, x.dtype(), false)?;
+        let n = x.numel();
+        let out = remapped(&flat.with_layout(Layout { offset: flat.layout().offset, ..Layout::contiguous(&[n]) }),
+            &[back(n, shifts[0])], &[n], Scalar::Int(0))?;
+        return one(Tensor::build(out[0].0.storage.clone(), Layout::contiguous(x.shape()), x.dtype(), None));
+    }
+    if shifts.is_empty() || shifts.len() != dims.len() {
+        bail!(Value, "shifts {shifts:?} and dims {dims:?} must have equal lengths");
+    }
+    let mut total: SmallVec<[i64; 8]> = SmallVec::from_elem(0, x.ndim());
+    for (&s, &d) in shifts.iter().zip(dims) {
+        let d = real_dim(d, x.ndim())?;
+        if x.shape()[d] > 0 {
+            total[d] = (total[d] as i128 + s as i128).rem_euclid(x.shape()[d] as i128) as i64;
+        }
+    }
+    let maps: Vec<Vec<isize>> =
+        total.iter().zip(x.shape()).map(|(&s, &n)| if s == 0 { Vec::new() } else { back(n, s) }).collect();
+    remapped(x, &maps, x.shape(), Scalar::Int(0))
+}
+
+fn eval_flip(c: &Call) -> Result<Outs> {
+    let x = c.x(0);
+    let mut maps = vec![Vec::new(); x.ndim()];
+    if !c.ints(0).is_empty() && x.ndim() > 0 {
+        for d in wrap_dims(c.ints(0), x.ndim())? {
+            maps[d] = (0..x.shape()[d] as isize).rev().collect();
+        }
+    }
+    remapped(x, &maps, x.shape(), Scalar::Int(0))
+}
+
+fn eval_triangle(c: &Call, lower: bool) -> Result<Outs> {
+    let x = c.x(0);
+    if x.ndim() < 2 {
+        bail!(Value, "input tensor must have at least 2 dimensions, got shape {:?}", x.shape());
+    }
+    let [.., r, n] = *x.shape() else { unreachable!() };
+    let out = match c.out {
+        Some(out) if out.is_contiguous() && out.dtype() == x.dtype() => out.clone(),
+        _ => Tensor::empty_of(x.shape(), x.dtype())?,
+    };
+    if x.numel() > 0 {
+        let from = contiguous_unlocked(x, x.dtype(), false)?;
+        // SAFETY: both are row-major; in place they are the same memory.
+        unsafe {
+            kernel::triangle(x.dtype().size(), from.data_ptr(), out.data_ptr(), x.numel() / (r * n), r, n, c.int(0), lower)
+        };
+    }
+    one(out)
+}
+
+fn eval_repeat(c: &Call) -> Result<Outs> {
+    let (x, repeats) = (c.x(0), sizes(c.ints(0))?);
+    let Some(lead) = repeats.len().checked_sub(x.ndim()) else {
+        bail!(Value, "number of dimensions of repeat dims {repeats:?} can not be smaller than number of dimensions of \
+            tensor {:?}", x.shape());
+    };
+    // Each repeated dimension is seen as two, [times, size], of which the input has the second.
+    let (mut wide, mut shape) = (Dims::new(), Dims::new());
+    let mut from = Layout { shape: Dims::new(), strides: SmallVec::new(), offset: x.layout().offset };
+    for (i, &r) in repeats.iter().enumerate() {
+        let (n, s) = i.checked_sub(lead).map_or((1, 0), |d| (x.shape()[d], x.strides()[d]));
+        wide.extend([r, n]);
+        from.strides.extend([0, s]);
+        shape.push(r.checked_mul(n).ok_or_else(|| err!(Memory, "repeats {repeats:?} are too large"))?);
+    }
+    from.shape = wide.clone();
+    let out = Tensor::empty_of(&shape, x.dtype())?;
+    // SAFETY: the output is new and row-major, in both shapes.
+    unsafe { copy::to_contiguous(x.base_ptr(), x.dtype(), &from, out.data_ptr(), x.dtype()) };
+    one(out)
+}
+
+fn repeat_vjp(v: &Vjp) -> Ex {
+    let (shape, repeats) = (v.sizes(0), v.ints(0));
+    let lead = repeats.len() - shape.len();
+    let mut wide: SmallVec<[i64; 16]> = SmallVec::from_slice(&repeats[..lead]);
+    let mut dims: SmallVec<[i64; 16]> = (0..lead as i64).collect();
+    for (&r, &n) in repeats[lead..].iter().zip(&shape) {
+        dims.push(wide.len() as i64);
+        wide.extend([r, n]);
+    }
+    if dims.is_empty() {
+        return v.g();
+    }
+    v.g().reshape(&wide).sum(&dims, false)
+}
+
+fn eval_one_hot(c: &Call) -> Result<Outs> {
+    let (x, classes) = (c.x(0), c.int(0));
+    if x.dtype().is_float() || x.dtype() == DType::Bool {
+        bail!(DType, "one_hot is only applicable to index tensors of whole numbers, got {}", x.dtype());
+    }
+    let values = x.to_vec_unlocked::<i64>()?;
+    let (low, high) = values.iter().fold((0, -1), |(l, h), &v| (v.min(l), v.max(h)));
+    if low < 0 {
+        bail!(Value, "class values must be non-negative, got {low}");
+    }
+    let classes = match classes {
+        -1 if values.is_empty() => bail!(Value, "cannot infer total number of classes from an empty tensor"),
+        -1 => high + 1,
+        n if n < 1 && values.is_empty() => bail!(Value, "num_classes should be positive, got {n}"),
+        n if high >= n => bail!(Value, "class values must be smaller than num_classes {n}, got {high}"),
+        n => n,
+    };
+    let mut shape = x.dims();
+    shape.push(classes as usize);
+    let out = zeros(&shape, DType::I64)?;
+    for (i, &v) in values.iter().enumerate() {
+        // SAFETY: `v` is below the number of classes.
+        unsafe { *out.ptr::<i64>().add(i * classes as usize + v as usize) = 1 };
+    }
+    one(out)
+}
+
+fn eval_shuffle(c: &Call, back: bool) -> Result<Outs> {
+    let (x, r) = (c.x(0), c.int(0));
+    let nd = x.ndim();
+    if nd < 3 {
+        bail!(Value, "input must have at least 3 dimensions, got shape {:?}", x.shape());
+    }
+    let [.., ch, h, w] = signed(x.shape())[..] else { unreachable!() };
+    let fits = r > 0 && if back { h % r == 0 && w % r == 0 } else { r.checked_mul(r).is_some_and(|q| ch % q == 0) };
+    if !fits {
+        let what = if back { "height and width" } else { "its square the number of channels" };
+        bail!(Value, "the factor must divide {what} of shape {:?}, got {r}", x.shape());
+    }
+    let (b, mut order) = (nd - 3, (0..nd as i64 - 3).collect::<Vec<_>>());
+    let (mut wide, mut last) = (signed(&x.shape()[..b]), signed(&x.shape()[..b]));
+    let at = |k: i64| b as i64 + k;
+    if back {
+        wide.extend([ch, h / r, r, w / r, r]);
+        order.extend([0, 2, 4, 1, 3].map(at));
+        last.extend([ch * r * r, h / r, w / r]);
+    } else {
+        wide.extend([ch / (r * r), r, r, h, w]);
+        order.extend([0, 3, 1, 4, 2].map(at));
+        last.extend([ch / (r * r), h * r, w * r]);
+    }
+    one(x.reshape(&wide)?.permute(&order)?.reshape(&last)?)
+}
+
+/// All tensors of a call, owned.
+fn owned(c: &Call) -> Vec<Tensor> {
+    c.inputs.iter().flatten().map(|&t| t.clone()).collect()
+}
+
+/// Each tensor with at least `n` dimensions, as `hstack` and its siblings see it.
+fn at_least(t: &Tensor, n: usize) -> Result<Tensor> {
+    match (n, t.ndim()) {
+        (1 | 2, 0) => t.reshape(&[1, 1][..n]),
+        (2, 1) => t.unsqueeze(0),
+        (3, 0) => t.reshape(&[1, 1, 1]),
+        (3, 1) => t.unsqueeze(0)?.unsqueeze(-1),
+        (3, 2) => t.unsqueeze(-1),
+        _ => Ok(t.clone()),
+    }
+}
+
+fn stacked(c: &Call, least: usize, dim: impl Fn(&Tensor) -> i64) -> Result<Outs> {
+    let all: Vec<Tensor> = c.inputs.iter().flatten().map(|t| at_least(t, least)).collect::<Result<_>>()?;
+    let Some(first) = all.first() else {
+        bail!(Value, "expected a non-empty list of tensors");
+    };
+    one(Tensor::cat(&all, dim(first))?)
+}
+
+/// The shape that all tensors of a call broadcast to.
+fn common_shape(c: &Call) -> Result<Dims> {
+    c.inputs.iter().flatten().try_fold(Dims::new(), |s, t| crate::shape::broadcast(&s, t.shape()))
+}
+
+fn eval_meshgrid(c: &Call) -> Result<Outs> {
+    let xy = match c.str(0) {
+        "ij" => false,
+        "xy" => c.inputs.len() >= 2,
+        other => bail!(Value, "indexing must be one of \"xy\" or \"ij\", got {other:?}"),
+    };
+    if c.inputs.is_empty() {
+        bail!(Value, "expected a non-empty list of tensors");
+    }
+    if let Some(t) = c.inputs.iter().flatten().find(|t| t.ndim() > 1 || t.dtype() != c.x(0).dtype()) {
+        bail!(Value, "expected 0-d or 1-d tensors of one dtype, got {} {:?}", t.dtype(), t.shape());
+    }
+    let mut order: Vec<usize> = (0..c.inputs.len()).collect();
+    if xy {
+        order.swap(0, 1);
+    }
+    let shape: Vec<i64> = order.iter().map(|&i| c.x(i).numel() as i64).collect();
+    (0..order.len())
+        .map(|i| {
+            let mut own = vec![1i64; shape.len()];
+            let at = if xy && i < 2 { 1 - i } else { i };
+            own[at] = shape[at];
+            c.x(i).reshape(&own)?.expand(&shape)
+        })
+        .collect()
+}
+
+fn eval_block_diag(c: &Call) -> Result<Outs> {
+    let all: Vec<Tensor> = c.inputs.iter().flatten().map(|t| at_least(t, 2)).collect::<Result<_>>()?;
+    if let Some(t) = all.iter().find(|t| t.ndim() > 2) {
+        bail!(Value, "input tensors must have 2 or fewer dimensions, got shape {:?}", t.shape());
+    }
+    if all.is_empty() {
+        return one(zeros(&[1, 0], crate::dtype::default_dtype())?);
+    }
+    let total: i64 = all.iter().map(|t| t.shape()[1] as i64).sum();
+    let mut at = 0;
+    let rows: Vec<Tensor> = all
+        .iter()
+        .map(|t| {
+            let n = t.shape()[1] as i64;
+            at += n;
+            t.pad(&[at - n, total - at], "constant", None)
+        })
+        .collect::<Result<_>>()?;
+    one(Tensor::cat(&rows, 0)?)
+}
+
+fn eval_rot90(c: &Call) -> Result<Outs> {
+    let (x, dims) = (c.x(0), c.ints(1));
+    if x.ndim() < 2 || dims.len() != 2 {
+        bail!(Value, "expected two rotation dims and a tensor with 2 or more, got dims {dims:?} and {:?}", x.shape());
+    }
+    let (a, b) = (wrap_dim(dims[0], x.ndim())? as i64, wrap_dim(dims[1], x.ndim())? as i64);
+    if a == b {
+        bail!(Value, "expected rotation dims to be different, got {dims:?}");
+    }
+    one(match c.int(0).rem_euclid(4) {
+        1 => x.flip(&[b])?.transpose(a, b)?,
+        2 => x.flip(&[a, b])?,
+        3 => x.flip(&[a])?.transpose(a, b)?,
+        _ => x.duplicate()?,
+    })
+}
+
+fn eval_tensor_split_indices(c: &Call) -> Result<Outs> {
+    let (x, at) = (c.x(0), c.ints(0));
+    real_dim(c.int(1), x.ndim())?;
+    (0..=at.len())
+        .map(|i| x.slice(c.int(1), i.checked_sub(1).map(|i| at[i]), at.get(i).copied(), 1))
+        .collect()
 }
 
 ops! {
@@ -80,7 +682,7 @@ ops! {
         eval: |c| {
             let x = c.x(0);
             let out = match c.out {
-                Some(t) => t.clone(),
+                Some(out) => out.clone(),
                 None => Tensor::empty_of(x.shape(), x.dtype())?,
             };
             copy_into(&out, c.x(1))?;
@@ -138,15 +740,7 @@ ops! {
     reshape(input: Tensor, shape: Shape) -> Tensor, Special {
         eval: |c| {
             let x = c.x(0);
-            let shape = infer_sizes(c.ints(0), x.numel())?;
-            if x.shape() == shape.as_slice() {
-                return one(x.view(c.ints(0))?);
-            }
-            let signed: SmallVec<[i64; 8]> = shape.iter().map(|&d| d as i64).collect();
-            if x.layout().view(&shape).is_some() {
-                return one(x.view(&signed)?);
-            }
-            one(x.contiguous()?.view(&signed)?)
+            reshaped(x, &infer_sizes(c.ints(0), x.numel())?)
         },
         class: Class::Composite, onnx: Some("Reshape"),
         refuses: &[Refusal { call: "rt.ones(2, 3), (4, 2)", message: "invalid for input of size 6" }],
@@ -213,7 +807,7 @@ ops! {
             with_view(c, layout)
         },
         vjp: vjp!(|v| {
-            let zeros = Ex::from(Tensor::filled(v.shape(0), crate::dtype::Scalar::Int(0), v.dtype(0)));
+            let zeros = Ex::from(zeros(v.shape(0), v.dtype(0)));
             zeros.with(v.g(), |z, g| z.as_strided_scatter(g, v.ints(0), v.ints(1), v.opt_int(2).unwrap_or(0)))
         }),
         class: Class::View,
@@ -224,30 +818,699 @@ ops! {
     as_strided_scatter(input: Tensor, src: Tensor, size: Ints, stride: Ints, storage_offset: Int = 0) -> Tensor, Special {
         eval: |c| {
             let out = contiguous_unlocked(c.x(0), c.x(0).dtype(), true)?;
-            let (mut shape, mut strides) = (sizes(c.ints(0))?, c.ints(1).iter().map(|&s| s as isize).collect::<SmallVec<_>>());
-            let mut src = c.x(1).clone();
-            // Repeated places (stride 0) receive the sum over the repetition.
-            for d in (0..shape.len()).rev() {
-                if strides[d] == 0 && shape[d] > 1 {
-                    src = src.sum(Some(&[d as i64]), true, Some(src.dtype()))?;
-                    shape[d] = 1;
-                    strides[d] = 1;
-                }
+            let strides = c.ints(1).iter().map(|&s| s as isize).collect();
+            let offset = usize::try_from(c.int(2)).map_err(|_| err!(Value, "storage_offset must not be negative"))?;
+            let layout = Layout { shape: sizes(c.ints(0))?, strides, offset };
+            if layout.strides.len() != layout.ndim() {
+                bail!(Value, "size {:?} and stride {:?} must have equal lengths", c.ints(0), c.ints(1));
             }
-            let layout = Layout { shape, strides, offset: c.int(2) as usize };
             check_bounds(&out.0.storage, &layout, out.dtype())?;
-            copy_into(&out.with_layout(layout), &src)?;
+            let part = out.with_layout(layout.clone());
+            if may_overlap(&layout) {
+                copy_into(&part, &zeros(&[], out.dtype())?)?;
+                add_into(&out, &layout, c.x(1))?;
+            } else {
+                copy_into(&part, c.x(1))?;
+            }
             one(out)
         },
         vjp: vjp!(|v| {
             let g = v.g().contiguous();
             let part = v.want(1, || g.then(|g| g.as_strided(v.ints(0), v.ints(1), Some(v.int(2)))));
             let rest = v.want(0, || g.then(|g| {
-                let zeros = Tensor::filled(v.shape(1), crate::dtype::Scalar::Int(0), g.dtype())?;
-                g.as_strided_scatter(&zeros, v.ints(0), v.ints(1), v.int(2))
+                g.as_strided_scatter(&zeros(v.shape(1), g.dtype())?, v.ints(0), v.ints(1), v.int(2))
             }));
             [rest, part]
         }),
+    }
+
+    /// Dimensions in the order `dims`; a view.
+    permute(input: Tensor, dims: Shape) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(0);
+            if c.ints(0).len() != x.ndim() {
+                bail!(Value, "wanted an order of {} dimensions, got {:?}", x.ndim(), c.ints(0));
+            }
+            let order: SmallVec<[usize; 8]> = c.ints(0).iter().map(|&d| wrap_dim(d, x.ndim())).collect::<Result<_>>()?;
+            wrap_dims(c.ints(0), x.ndim())?;
+            with_view(c, x.layout().permute(&order))
+        },
+        vjp: vjp!(|v| v.g().then(|g| {
+            let mut back: SmallVec<[i64; 8]> = SmallVec::from_elem(0, g.ndim());
+            for (i, &d) in v.ints(0).iter().enumerate() {
+                back[wrap_dim(d, g.ndim())?] = i as i64;
+            }
+            g.permute(&back)
+        })),
+        class: Class::View, onnx: Some("Transpose"),
+        refuses: &[Refusal { call: "rt.ones(2, 3), (0, 0)", message: "more than once" }],
+    }
+
+    /// Dimensions `source` moved to the places `destination`, the others in their old order; a view.
+    movedim(input: Tensor, source: Ints, destination: Ints) -> Tensor, Special {
+        eval: |c| one(c.x(0).permute(&moved(c.x(0).ndim(), c.ints(0), c.ints(1))?)?),
+        class: Class::Composite, aliases: &["moveaxis"],
+    }
+
+    /// A matrix transposed; tensors with fewer than two dimensions stay as they are. A view.
+    t(input: Tensor) -> Tensor, Special {
+        eval: |c| match c.x(0).ndim() {
+            2 => with_view(c, c.x(0).layout().transpose(0, 1)),
+            0 | 1 => with_view(c, c.x(0).layout().clone()),
+            n => Err(err!(Value, "expects a tensor with <= 2 dimensions, but input is {n}-d")),
+        },
+        vjp: vjp!(|v| v.g().then(|g| g.t())),
+        class: Class::View, onnx: Some("Transpose"),
+        refuses: &[Refusal { call: "rt.ones(2, 3, 4)", message: "<= 2 dimensions" }],
+    }
+
+    /// The last two dimensions exchanged; a view. For real numbers this is the adjoint.
+    matrix_transpose(input: Tensor) -> Tensor, Special {
+        eval: |c| match c.x(0).ndim() {
+            n if n < 2 => Err(err!(Value, "expects a tensor with >= 2 dimensions, but input is {n}-d")),
+            n => with_view(c, c.x(0).layout().transpose(n - 2, n - 1)),
+        },
+        vjp: vjp!(|v| v.g().mt()),
+        class: Class::View, aliases: &["adjoint"],
+    }
+
+    /// Without the dimensions of size 1, or without those of them that `dim` names; a view.
+    squeeze(input: Tensor, dim: OptInts = None) -> Tensor, Special {
+        eval: |c| {
+            let (x, mut l) = (c.x(0), c.x(0).layout().clone());
+            let dims = match c.opt_ints(0) {
+                Some([]) => SmallVec::new(),
+                dims => wrap_dims(dims.unwrap_or(&[]), x.ndim())?,
+            };
+            for &d in dims.iter().rev().filter(|&&d| x.shape()[d] == 1) {
+                l.shape.remove(d);
+                l.strides.remove(d);
+            }
+            with_view(c, l)
+        },
+        vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
+        class: Class::View, onnx: Some("Squeeze"),
+    }
+
+    /// Dimensions `start_dim` to `end_dim` as one.
+    flatten(input: Tensor, start_dim: Int = 0, end_dim: Int = -1) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(0);
+            let (a, b) = (wrap_dim(c.int(0), x.ndim())?, wrap_dim(c.int(1), x.ndim())?);
+            if a > b {
+                bail!(Value, "start_dim {} must not come after end_dim {}", c.int(0), c.int(1));
+            }
+            if a == b && x.ndim() > 0 {
+                return one(x.clone());
+            }
+            let mut shape = Dims::from_slice(&x.shape()[..a]);
+            shape.push(x.shape().get(a..=b).map_or(1, |s| s.iter().product()));
+            shape.extend(x.shape().iter().skip(b + 1).copied());
+            reshaped(x, &shape)
+        },
+        class: Class::Composite, onnx: Some("Flatten"),
+    }
+
+    /// Dimension `dim` split into `sizes`, one of which may be -1; a view.
+    unflatten(input: Tensor, dim: Int, sizes: Ints) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(0);
+            let d = real_dim(c.int(0), x.ndim())?;
+            let parts = infer_sizes(c.ints(1), x.shape()[d])?;
+            let mut shape = x.dims();
+            shape.remove(d);
+            shape.insert_many(d, parts);
+            one(x.view(&signed(&shape))?)
+        },
+        class: Class::Composite,
+        refuses: &[Refusal { call: "rt.ones(2, 6), 1, (4, 2)", message: "invalid for input of size 6" }],
+    }
+
+    /// The elements as one dimension.
+    ravel(input: Tensor) -> Tensor, Special {
+        eval: |c| reshaped(c.x(0), &[c.x(0).numel()]),
+        class: Class::Composite,
+    }
+
+    /// `length` elements of dimension `dim` from `start`; a view.
+    narrow(input: Tensor, dim: Int, start: Int, length: Int) -> Tensor, Special {
+        eval: |c| {
+            let (x, start, length) = (c.x(0), c.int(1), c.int(2));
+            let n = x.shape().get(real_dim(c.int(0), x.ndim())?).map_or(0, |&n| n as i64);
+            if length < 0 || start < -n || start > n {
+                bail!(Index, "start {start} and length {length} do not fit a dimension of size {n}");
+            }
+            let start = if start < 0 { start + n } else { start };
+            if length > n - start {
+                bail!(Index, "start ({start}) + length ({length}) exceeds dimension size ({n})");
+            }
+            one(x.slice(c.int(0), Some(start), Some(start + length), 1)?)
+        },
+        class: Class::Composite,
+        refuses: &[Refusal { call: "rt.ones(3), 0, 2, 2", message: "exceeds dimension size (3)" }],
+    }
+
+    /// Element `index` of dimension `dim`, which disappears; a view.
+    select(input: Tensor, dim: Int, index: Int) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(0);
+            let d = real_dim(c.int(0), x.ndim())?;
+            let mut l = x.layout().slice(d, wrap_index(c.int(1), d, x.shape())?, 1, 1);
+            l.shape.remove(d);
+            l.strides.remove(d);
+            with_view(c, l)
+        },
+        vjp: vjp!(|v| v.g().then(|g| Tensor::select_backward(g, &v.sizes(0), v.int(0), v.int(1)))),
+        class: Class::View,
+        refuses: &[Refusal { call: "rt.ones(3), 0, 3", message: "out of range" }],
+    }
+
+    /// `grad` as element `index` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere.
+    select_backward(grad: Tensor, input_sizes: Ints, dim: Int, index: Int) -> Tensor, Special {
+        eval: |c| {
+            let shape = sizes(c.ints(0))?;
+            let d = real_dim(c.int(1), shape.len())?;
+            embed(c.x(0), &shape, d, (wrap_index(c.int(2), d, &shape)?, 1, 1))
+        },
+        vjp: vjp!(|v| v.g().then(|g| g.select(v.int(1), v.int(2)))),
+        function: false, method: false,
+    }
+
+    /// `input[start:end:step]` along `dim`, with Python's meaning of negative and missing numbers; a view.
+    slice(input: Tensor, dim: Int = 0, start: OptInt = None, end: OptInt = None, step: Int = 1) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(0);
+            let d = real_dim(c.int(0), x.ndim())?;
+            let (start, len, step) = slice_bounds(x.shape()[d], c.opt_int(1), c.opt_int(2), c.int(3))?;
+            let step = step.min(isize::MAX as usize / x.strides()[d].unsigned_abs().max(1));
+            with_view(c, x.layout().slice(d, start, len, if len > 1 { step } else { 1 }))
+        },
+        vjp: vjp!(|v| v.g().then(|g| {
+            Tensor::slice_backward(g, &v.sizes(0), v.int(0), v.opt_int(1), v.opt_int(2), v.int(3))
+        })),
+        class: Class::View, onnx: Some("Slice"), function: false, method: false,
+    }
+
+    /// `grad` as the part `[start:end:step]` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere.
+    slice_backward(
+        grad: Tensor, input_sizes: Ints, dim: Int, start: OptInt, end: OptInt, step: Int
+    ) -> Tensor, Special {
+        eval: |c| {
+            let shape = sizes(c.ints(0))?;
+            let d = real_dim(c.int(1), shape.len())?;
+            embed(c.x(0), &shape, d, slice_bounds(shape[d], c.opt_int(2), c.opt_int(3), c.int(4))?)
+        },
+        vjp: vjp!(|v| v.g().then(|g| g.slice(v.int(1), v.opt_int(2), v.opt_int(3), v.int(4)))),
+        function: false, method: false,
+    }
+
+    /// A copy of `input` with `[start:end:step]` of dimension `dim` replaced by `src`.
+    slice_scatter(
+        input: Tensor, src: Tensor, dim: Int = 0, start: OptInt = None, end: OptInt = None, step: Int = 1
+    ) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(0);
+            let d = real_dim(c.int(0), x.ndim())?;
+            let (start, len, step) = slice_bounds(x.shape()[d], c.opt_int(1), c.opt_int(2), c.int(3))?;
+            scatter_into(x, c.x(1), |l| Ok(l.slice(d, start, len, step)))
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().then(|g| {
+                g.slice_scatter(&zeros(v.shape(1), g.dtype())?, v.int(0), v.opt_int(1), v.opt_int(2), v.int(3))
+            })),
+            v.want(1, || v.g().then(|g| g.slice(v.int(0), v.opt_int(1), v.opt_int(2), v.int(3)))),
+        ]),
+    }
+
+    /// A copy of `input` with element `index` of dimension `dim` replaced by `src`.
+    select_scatter(input: Tensor, src: Tensor, dim: Int, index: Int) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(0);
+            let d = real_dim(c.int(0), x.ndim())?;
+            let i = wrap_index(c.int(1), d, x.shape())?;
+            scatter_into(x, c.x(1), |l| {
+                let mut l = l.slice(d, i, 1, 1);
+                l.shape.remove(d);
+                l.strides.remove(d);
+                Ok(l)
+            })
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().then(|g| g.select_scatter(&zeros(v.shape(1), g.dtype())?, v.int(0), v.int(1)))),
+            v.want(1, || v.g().then(|g| g.select(v.int(0), v.int(1)))),
+        ]),
+    }
+
+    /// A copy of `input` with a diagonal, see `diagonal`, replaced by `src`.
+    diagonal_scatter(input: Tensor, src: Tensor, offset: Int = 0, dim1: Int = 0, dim2: Int = 1) -> Tensor, Special {
+        eval: |c| scatter_into(c.x(0), c.x(1), |l| diagonal_layout(l, c.int(0), c.int(1), c.int(2))),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().then(|g| {
+                g.diagonal_scatter(&zeros(v.shape(1), g.dtype())?, v.int(0), v.int(1), v.int(2))
+            })),
+            v.want(1, || v.g().then(|g| g.diagonal(v.int(0), v.int(1), v.int(2)))),
+        ]),
+    }
+
+    /// Windows of `size` elements of dimension `dimension`, `step` apart, as a new last dimension; a view.
+    unfold(input: Tensor, dimension: Int, size: Int, step: Int) -> Tensor, Special {
+        eval: |c| with_view(c, unfold_layout(c.x(0).layout(), c.int(0), c.int(1), c.int(2))?),
+        vjp: vjp!(|v| v.g().then(|g| Tensor::unfold_backward(g, &v.sizes(0), v.int(0), v.int(1), v.int(2)))),
+        class: Class::View, function: false,
+        refuses: &[Refusal { call: "rt.ones(3), 0, 5, 1", message: "size must be between 0 and the size 3" }],
+    }
+
+    /// The transpose of `unfold`: each element of `grad` added to the place of `input_sizes` that it was read from.
+    unfold_backward(grad: Tensor, input_sizes: Ints, dim: Int, size: Int, step: Int) -> Tensor, Special {
+        eval: |c| {
+            let out = zeros(&sizes(c.ints(0))?, c.x(0).dtype())?;
+            let windows = unfold_layout(out.layout(), c.int(1), c.int(2), c.int(3))?;
+            add_into(&out, &windows, c.x(0))?;
+            one(out)
+        },
+        vjp: vjp!(|v| v.g().then(|g| g.unfold(v.int(1), v.int(2), v.int(3)))),
+        function: false, method: false,
+    }
+
+    /// The elements `i, i + offset` of dimensions `dim1`, `dim2`, as a new last dimension; a view.
+    diagonal(input: Tensor, offset: Int = 0, dim1: Int = 0, dim2: Int = 1) -> Tensor, Special {
+        eval: |c| with_view(c, diagonal_layout(c.x(0).layout(), c.int(0), c.int(1), c.int(2))?),
+        vjp: vjp!(|v| v.g().then(|g| Tensor::diagonal_backward(g, &v.sizes(0), v.int(0), v.int(1), v.int(2)))),
+        class: Class::View,
+        refuses: &[Refusal { call: "rt.ones(2, 2), 0, 0, 0", message: "cannot be identical" }],
+    }
+
+    /// `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
+    diagonal_backward(grad: Tensor, input_sizes: Ints, offset: Int, dim1: Int, dim2: Int) -> Tensor, Special {
+        eval: |c| on_diagonal(c.x(0), &sizes(c.ints(0))?, c.int(1), c.int(2), c.int(3)),
+        vjp: vjp!(|v| v.g().then(|g| g.diagonal(v.int(1), v.int(2), v.int(3)))),
+        function: false, method: false,
+    }
+
+    /// The last dimension laid on a diagonal of two new dimensions `dim1`, `dim2`, zero elsewhere.
+    diag_embed(input: Tensor, offset: Int = 0, dim1: Int = -2, dim2: Int = -1) -> Tensor, Special {
+        eval: |c| {
+            let (x, nd) = (c.x(0), c.x(0).ndim() + 1);
+            let n = *x.shape().last().ok_or_else(|| err!(Value, "input must have at least one dimension"))?;
+            let (a, b) = (wrap_dim(c.int(1), nd)?, wrap_dim(c.int(2), nd)?);
+            if a == b {
+                bail!(Value, "diagonal dimensions cannot be identical {}, {}", c.int(1), c.int(2));
+            }
+            let side = n + c.int(0).unsigned_abs() as usize;
+            let mut shape = Dims::from_slice(&x.shape()[..nd - 2]);
+            for d in [a.min(b), a.max(b)] {
+                shape.insert(d, side);
+            }
+            on_diagonal(x, &shape, c.int(0), c.int(1), c.int(2))
+        },
+        vjp: vjp!(|v| v.g().then(|g| g.diagonal(v.int(0), v.int(1), v.int(2)))),
+    }
+
+    /// A diagonal of a matrix, or the matrix that has a vector on that diagonal and zeros elsewhere.
+    diag(input: Tensor, diagonal: Int = 0) -> Tensor, Special {
+        eval: |c| match c.x(0).ndim() {
+            1 => one(c.x(0).diag_embed(c.int(0), 0, 1)?),
+            2 => one(c.x(0).diagonal(c.int(0), 0, 1)?.contiguous_copy()?),
+            n => Err(err!(Value, "supports 1-d or 2-d tensors, got {n}-d")),
+        },
+        class: Class::Composite,
+        refuses: &[Refusal { call: "rt.ones(2, 2, 2)", message: "1-d or 2-d" }],
+    }
+
+    /// The matrix that has the elements of `input` on a diagonal and zeros elsewhere.
+    diagflat(input: Tensor, offset: Int = 0) -> Tensor, Special {
+        eval: |c| one(c.x(0).ravel()?.diag_embed(c.int(0), 0, 1)?),
+        class: Class::Composite,
+    }
+
+    /// The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype.
+    cat(tensors: Tensors, dim: Int = 0) -> Tensor, Special {
+        eval: |c| join(c, false),
+        vjp: vjp!(|v| cat_vjp(v)),
+        aliases: &["concat", "concatenate"], onnx: Some("Concat"), method: false,
+        refuses: &[
+            Refusal { call: "[rt.ones(2, 3), rt.ones(2, 4)]", message: "must match except in dimension 0" },
+            Refusal { call: "[]", message: "non-empty list" },
+        ],
+    }
+
+    /// Tensors of one shape along a new dimension `dim`.
+    stack(tensors: Tensors, dim: Int = 0) -> Tensor, Special {
+        eval: |c| join(c, true),
+        vjp: vjp!(|v| (0..v.len())
+            .map(|i| v.want(i, || v.g().then(|g| g.select(v.int(0), i as i64))))
+            .collect::<Vec<_>>()),
+        onnx: Some("ConcatFromSequence"), method: false,
+        refuses: &[Refusal { call: "[rt.ones(2), rt.ones(3)]", message: "must be equal" }],
+    }
+
+    /// The tensors side by side: along dimension 0 for 1-d tensors, else along dimension 1.
+    hstack(tensors: Tensors) -> Tensor, Special {
+        eval: |c| stacked(c, 1, |x| (x.ndim() > 1) as i64),
+        class: Class::Composite, method: false,
+    }
+
+    /// The tensors, 1-d ones seen as rows, one below the other.
+    vstack(tensors: Tensors) -> Tensor, Special {
+        eval: |c| stacked(c, 2, |_| 0),
+        class: Class::Composite, aliases: &["row_stack"], method: false,
+    }
+
+    /// The tensors, seen with three dimensions, along the third.
+    dstack(tensors: Tensors) -> Tensor, Special {
+        eval: |c| stacked(c, 3, |_| 2),
+        class: Class::Composite, method: false,
+    }
+
+    /// The tensors, those with fewer than two dimensions seen as columns, side by side.
+    column_stack(tensors: Tensors) -> Tensor, Special {
+        eval: |c| {
+            let all = c.inputs.iter().flatten().map(|x| match x.ndim() {
+                0 | 1 => x.reshape(&[x.numel() as i64, 1]),
+                _ => Ok((*x).clone()),
+            });
+            one(Tensor::cat(&all.collect::<Result<Vec<_>>>()?, 1)?)
+        },
+        class: Class::Composite, method: false,
+    }
+
+    /// Matrices (1-d and 0-d tensors are seen as rows) along the diagonal of a matrix that is zero elsewhere.
+    block_diag(tensors: Tensors) -> Tensor, Special {
+        eval: eval_block_diag,
+        class: Class::Composite, method: false,
+    }
+
+    /// Parts of dimension `dim` with the given sizes; views.
+    split_with_sizes(input: Tensor, split_sizes: Ints, dim: Int = 0) -> List, Special {
+        eval: |c| {
+            let x = c.x(0);
+            let d = real_dim(c.int(1), x.ndim())?;
+            let parts = sizes(c.ints(0))?;
+            if parts.iter().try_fold(0usize, |a, &n| a.checked_add(n)) != Some(x.shape()[d]) {
+                bail!(Value, "split_sizes must sum up to the size {} of dimension {d}, got {parts:?}", x.shape()[d]);
+            }
+            let mut at = 0;
+            Ok(parts.iter().map(|&n| {
+                at += n;
+                x.with_layout(x.layout().slice(d, at - n, n, 1))
+            }).collect())
+        },
+        vjp: vjp!(|v| Ex::from(all_grads(v, v.ints(0).len()).and_then(|g| Tensor::cat(&g, v.int(1))))),
+        class: Class::View, onnx: Some("Split"),
+        refuses: &[Refusal { call: "rt.ones(3), [1, 1]", message: "must sum up to the size 3" }],
+    }
+
+    /// Parts of `split_size` elements of dimension `dim`, the last one smaller if need be; views.
+    split(input: Tensor, split_size: Int, dim: Int = 0) -> List, Special {
+        eval: |c| {
+            let x = c.x(0);
+            let n = x.shape()[real_dim(c.int(1), x.ndim())?] as i64;
+            x.split_with_sizes(&parts_of(n, c.int(0))?, c.int(1))
+        },
+        class: Class::Composite, onnx: Some("Split"),
+        refuses: &[Refusal { call: "rt.ones(3), 0", message: "split_size must be positive" }],
+    }
+
+    /// At most `chunks` parts of equal size of dimension `dim`, the last one smaller if need be; views.
+    chunk(input: Tensor, chunks: Int, dim: Int = 0) -> List, Special {
+        eval: |c| {
+            let (x, k) = (c.x(0), c.int(0));
+            let n = x.shape()[real_dim(c.int(1), x.ndim())?] as i64;
+            if k <= 0 {
+                bail!(Value, "expects chunks to be greater than 0, got {k}");
+            }
+            if n == 0 {
+                return x.split_with_sizes(&vec![0; k as usize], c.int(1));
+            }
+            x.split_with_sizes(&parts_of(n, n / k + (n % k != 0) as i64)?, c.int(1))
+        },
+        class: Class::Composite, onnx: Some("Split"),
+    }
+
+    /// `sections` parts of dimension `dim` whose sizes differ by at most one, larger ones first; views.
+    tensor_split_sections(input: Tensor, sections: Int, dim: Int = 0) -> List, Special {
+        eval: |c| {
+            let (x, k) = (c.x(0), c.int(0));
+            let n = x.shape()[real_dim(c.int(1), x.ndim())?] as i64;
+            if k <= 0 {
+                bail!(Value, "number of sections must be larger than 0, got {k}");
+            }
+            let parts: Vec<i64> = (0..k).map(|i| n / k + (i < n % k) as i64).collect();
+            x.split_with_sizes(&parts, c.int(1))
+        },
+        class: Class::Composite, function: false, method: false,
+    }
+
+    /// The parts of dimension `dim` between the given places; views.
+    tensor_split_indices(input: Tensor, indices: Ints, dim: Int = 0) -> List, Special {
+        eval: eval_tensor_split_indices,
+        class: Class::Composite, function: false, method: false,
+    }
+
+    /// Each element of dimension `dim`, which disappears; views.
+    unbind(input: Tensor, dim: Int = 0) -> List, Special {
+        eval: |c| {
+            let x = c.x(0);
+            let d = real_dim(c.int(0), x.ndim())?;
+            Ok((0..x.shape()[d]).map(|i| {
+                let mut l = x.layout().slice(d, i, 1, 1);
+                l.shape.remove(d);
+                l.strides.remove(d);
+                x.with_layout(l)
+            }).collect())
+        },
+        vjp: vjp!(|v| {
+            let n = v.shape(0)[wrap_dim(v.int(0), v.shape(0).len())?];
+            Ex::from(all_grads(v, n).and_then(|g| Tensor::stack(&g, v.int(0))))
+        }),
+        class: Class::View,
+    }
+
+    /// `input` repeated `repeats[d]` times along each dimension; further numbers in front add dimensions.
+    repeat(input: Tensor, repeats: Shape) -> Tensor, Special {
+        eval: eval_repeat,
+        vjp: vjp!(|v| repeat_vjp(v)),
+        onnx: Some("Tile"), function: false,
+        refuses: &[Refusal { call: "rt.ones(2, 3), 2", message: "can not be smaller" }],
+    }
+
+    /// As `repeat`, with missing numbers taken as 1.
+    tile(input: Tensor, dims: Shape) -> Tensor, Special {
+        eval: |c| {
+            let mut repeats: SmallVec<[i64; 8]> =
+                SmallVec::from_elem(1, c.x(0).ndim().saturating_sub(c.ints(0).len()));
+            repeats.extend_from_slice(c.ints(0));
+            one(c.x(0).repeat(&repeats)?)
+        },
+        class: Class::Composite, onnx: Some("Tile"),
+    }
+
+    /// Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row.
+    repeat_interleave_int(input: Tensor, repeats: Int, dim: OptInt = None) -> Tensor, Special {
+        eval: |c| {
+            let x = if c.opt_int(1).is_none() { c.x(0).ravel()? } else { c.x(0).clone() };
+            if c.int(0) < 0 {
+                bail!(Value, "repeats can not be negative, got {}", c.int(0));
+            }
+            let d = wrap_dim(c.opt_int(1).unwrap_or(0), x.ndim())?;
+            let x = if x.ndim() == 0 { x.reshape(&[1])? } else { x };
+            let mut wide = signed(x.shape());
+            let mut shape = wide.clone();
+            wide.insert(d + 1, c.int(0));
+            shape[d] *= c.int(0);
+            one(x.unsqueeze(d as i64 + 1)?.expand(&wide)?.reshape(&shape)?)
+        },
+        class: Class::Composite, function: false, method: false,
+    }
+
+    /// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
+    repeat_interleave_tensor(input: Tensor, repeats: Tensor, dim: OptInt = None) -> Tensor, Special {
+        eval: |c| {
+            let x = if c.opt_int(0).is_none() { c.x(0).ravel()? } else { c.x(0).clone() };
+            let x = if x.ndim() == 0 { x.reshape(&[1])? } else { x };
+            let d = wrap_dim(c.opt_int(0).unwrap_or(0), x.ndim())?;
+            let (n, repeats) = (x.shape()[d], c.x(1).to_vec::<i64>()?);
+            if c.x(1).dtype().is_float() || c.x(1).dtype() == DType::Bool || c.x(1).ndim() > 1 {
+                bail!(Value, "repeats must be a 0-d or 1-d tensor of whole numbers, got {} {:?}", c.x(1).dtype(), c.x(1).shape());
+            }
+            if repeats.len() != 1 && repeats.len() != n {
+                bail!(Value, "repeats must have the same size as input along dim {d}, but it has {} and input {n}", repeats.len());
+            }
+            if let Some(r) = repeats.iter().find(|&&r| r < 0) {
+                bail!(Value, "repeats can not be negative, got {r}");
+            }
+            let times = |i: usize| repeats[if repeats.len() == 1 { 0 } else { i }] as usize;
+            let index: Vec<i64> = (0..n).flat_map(|i| std::iter::repeat_n(i as i64, times(i))).collect();
+            one(x.index_select(d as i64, &Tensor::from_slice(&index, &[index.len()])?)?)
+        },
+        class: Class::Composite, function: false, method: false,
+    }
+
+    /// Elements moved by `shifts` places along `dims`, those that fall off returning at the other end. Without `dims`
+    /// the flattened tensor is rolled.
+    roll(input: Tensor, shifts: Ints, dims: Ints = []) -> Tensor, Special {
+        eval: eval_roll,
+        vjp: vjp!(|v| v.g().then(|g| {
+            let back: SmallVec<[i64; 8]> = v.ints(0).iter().map(|&s| s.wrapping_neg()).collect();
+            g.roll(&back, v.ints(1))
+        })),
+        refuses: &[Refusal { call: "rt.ones(3, 3), (1, 2), (0,)", message: "equal lengths" }],
+    }
+
+    /// The order of the elements reversed along `dims`.
+    flip(input: Tensor, dims: Shape) -> Tensor, Special {
+        eval: eval_flip,
+        vjp: vjp!(|v| v.g().then(|g| g.flip(v.ints(0)))),
+    }
+
+    /// Columns in reverse order.
+    fliplr(input: Tensor) -> Tensor, Special {
+        eval: |c| match c.x(0).ndim() {
+            0 | 1 => Err(err!(Value, "input must be >= 2-d")),
+            _ => one(c.x(0).flip(&[1])?),
+        },
+        class: Class::Composite,
+    }
+
+    /// Rows in reverse order.
+    flipud(input: Tensor) -> Tensor, Special {
+        eval: |c| match c.x(0).ndim() {
+            0 => Err(err!(Value, "input must be >= 1-d")),
+            _ => one(c.x(0).flip(&[0])?),
+        },
+        class: Class::Composite,
+    }
+
+    /// Rotated by `k` times 90 degrees in the plane of two dimensions, from the first towards the second.
+    rot90(input: Tensor, k: Int = 1, dims: Ints = [0, 1]) -> Tensor, Special {
+        eval: eval_rot90,
+        class: Class::Composite,
+    }
+
+    /// The lower triangle of each matrix, up to the given diagonal; zero elsewhere.
+    tril(input: Tensor, diagonal: Int = 0) -> Tensor, Special {
+        eval: |c| eval_triangle(c, true),
+        vjp: vjp!(|v| v.g().then(|g| g.tril(v.int(0)))),
+        inplace: true, onnx: Some("Trilu"),
+        refuses: &[Refusal { call: "rt.ones(3)", message: "at least 2 dimensions" }],
+    }
+
+    /// The upper triangle of each matrix, from the given diagonal on; zero elsewhere.
+    triu(input: Tensor, diagonal: Int = 0) -> Tensor, Special {
+        eval: |c| eval_triangle(c, false),
+        vjp: vjp!(|v| v.g().then(|g| g.triu(v.int(0)))),
+        inplace: true, onnx: Some("Trilu"),
+        refuses: &[Refusal { call: "rt.ones(3)", message: "at least 2 dimensions" }],
+    }
+
+    /// `input` with `pad[2 i]` elements put before and `pad[2 i + 1]` after the `i`-th dimension from the last. They are
+    /// `value` (0 by default; mode "constant"), mirrored ("reflect"), those at the rim ("replicate") or those from the
+    /// other end ("circular"). Negative numbers take elements away.
+    pad(input: Tensor, pad: Ints, mode: Str = "constant", value: OptFloat = None) -> Tensor, Special {
+        eval: |c| {
+            let (maps, shape) = pad_maps(c.x(0).shape(), c.ints(0), c.str(1))?;
+            if c.opt_float(2).is_some_and(|v| v != 0.0) && c.str(1) != "constant" {
+                bail!(Value, "padding mode {:?} doesn't take in value argument", c.str(1));
+            }
+            remapped(c.x(0), &maps, &shape, Scalar::Float(c.opt_float(2).unwrap_or(0.0)))
+        },
+        vjp: vjp!(|v| v.g().then(|g| if v.str(1) == "constant" {
+            let back: SmallVec<[i64; 8]> = v.ints(0).iter().map(|&p| -p).collect();
+            g.pad(&back, "constant", None)
+        } else {
+            Tensor::pad_backward(g, &v.sizes(0), v.ints(0), v.str(1))
+        })),
+        onnx: Some("Pad"), function: false, method: false,
+        refuses: &[
+            Refusal { call: "rt.ones(1, 3), (3, 0), \"reflect\"", message: "less than the corresponding" },
+            Refusal { call: "rt.ones(3), (1, 1), \"mirror\"", message: "mode must be" },
+        ],
+    }
+
+    /// The transpose of `pad`: each element of `grad` added to the place of `input_sizes` that it was read from.
+    pad_backward(grad: Tensor, input_sizes: Ints, pad: Ints, mode: Str) -> Tensor, Special {
+        eval: eval_pad_backward,
+        vjp: vjp!(|v| v.g().then(|g| g.pad(v.ints(1), v.str(2), None))),
+        function: false, method: false,
+    }
+
+    /// Channels spread over space: `[*, C r^2, H, W]` becomes `[*, C, H r, W r]` (Shi et al. 2016).
+    pixel_shuffle(input: Tensor, upscale_factor: Int) -> Tensor, Special {
+        eval: |c| eval_shuffle(c, false),
+        class: Class::Composite, onnx: Some("DepthToSpace"), method: false,
+        refuses: &[Refusal { call: "rt.ones(1, 3, 2, 2), 2", message: "must divide" }],
+    }
+
+    /// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
+    pixel_unshuffle(input: Tensor, downscale_factor: Int) -> Tensor, Special {
+        eval: |c| eval_shuffle(c, true),
+        class: Class::Composite, onnx: Some("SpaceToDepth"), method: false,
+    }
+
+    /// Dimensions of size 1 repeated to `size` without copying; `expand` as a function.
+    broadcast_to(input: Tensor, size: Shape) -> Tensor, Special {
+        eval: |c| one(c.x(0).expand(c.ints(0))?),
+        class: Class::Composite, onnx: Some("Expand"),
+    }
+
+    /// All tensors with the shape that they broadcast to; views.
+    broadcast_tensors(tensors: Tensors) -> List, Special {
+        eval: |c| {
+            let shape = signed(&common_shape(c)?);
+            c.inputs.iter().flatten().map(|x| x.expand(&shape)).collect()
+        },
+        class: Class::Composite, method: false,
+    }
+
+    /// At least one dimension.
+    atleast_1d(input: Tensor) -> Tensor, Special {
+        eval: |c| one(at_least(c.x(0), 1)?),
+        class: Class::Composite, method: false,
+    }
+
+    /// At least two dimensions, new ones in front.
+    atleast_2d(input: Tensor) -> Tensor, Special {
+        eval: |c| one(at_least(c.x(0), 2)?),
+        class: Class::Composite, method: false,
+    }
+
+    /// At least three dimensions: `[n]` becomes `[1, n, 1]`, `[m, n]` becomes `[m, n, 1]`.
+    atleast_3d(input: Tensor) -> Tensor, Special {
+        eval: |c| one(at_least(c.x(0), 3)?),
+        class: Class::Composite, method: false,
+    }
+
+    /// The coordinates of a grid: tensor `i` varies along dimension `i` ("ij"; with "xy" the first two are exchanged).
+    meshgrid(tensors: Tensors, indexing: Str = "ij") -> List, Special {
+        eval: eval_meshgrid,
+        class: Class::Composite, method: false,
+        refuses: &[Refusal { call: "[rt.ones(2)], \"ji\"", message: "indexing must be" }],
+    }
+
+    /// All combinations of the elements of 1-d tensors, one per row.
+    cartesian_prod(tensors: Tensors) -> Tensor, Special {
+        eval: |c| {
+            if let Some(x) = c.inputs.iter().flatten().find(|x| x.ndim() != 1) {
+                bail!(Value, "expected 1-d vectors, got shape {:?}", x.shape());
+            }
+            match c.inputs.len() {
+                0 => Err(err!(Value, "expected a non-empty list of tensors")),
+                1 => one(c.x(0).clone()),
+                _ => {
+                    let flat = Tensor::meshgrid(&owned(c), "ij")?.iter().map(Tensor::ravel).collect::<Result<Vec<_>>>()?;
+                    one(Tensor::stack(&flat, 1)?)
+                }
+            }
+        },
+        class: Class::Composite, method: false,
+    }
+
+    /// Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there
+    /// are as many classes as the largest number asks for.
+    one_hot(input: Tensor, num_classes: Int = -1) -> Tensor, Special {
+        eval: eval_one_hot,
+        onnx: Some("OneHot"), function: false, method: false,
+        refuses: &[Refusal { call: "rt.tensor([3]), 3", message: "smaller than num_classes" }],
     }
 }
 
@@ -260,6 +1523,3 @@ pub(crate) fn reduced_dtype(t: &Tensor, dtype: Option<DType>) -> DType {
 pub(crate) fn per_input(parts: Vec<Ex>) -> Result<Grads> {
     parts.into_iter().map(Ex::value).collect()
 }
-
-#[allow(unused_imports)]
-use wrap_dims as _;

@@ -81,13 +81,22 @@ impl Tensor {
     pub fn to_vec<T: Elem>(&self) -> Result<Vec<T>> {
         let n = self.numel();
         let mut out: Vec<T> = Vec::with_capacity(n);
-        let _locks = Locks::take([(&*self.0.storage, false)].into_iter())?;
         // SAFETY: the vector has room for `n` elements, all of which are written.
         unsafe {
-            copy::to_contiguous(self.base_ptr(), self.dtype(), self.layout(), out.as_mut_ptr().cast(), T::DTYPE);
+            self.read_into(out.as_mut_ptr().cast(), T::DTYPE)?;
             out.set_len(n);
         }
         Ok(out)
+    }
+
+    /// Writes the elements to `p` in row-major order, converted to `dtype`.
+    ///
+    /// # Safety
+    /// `p` has room for `numel` elements of `dtype` and does not overlap the storage.
+    pub unsafe fn read_into(&self, p: *mut u8, dtype: DType) -> Result<()> {
+        let _locks = Locks::take([(&*self.0.storage, false)].into_iter())?;
+        copy::to_contiguous(self.base_ptr(), self.dtype(), self.layout(), p, dtype);
+        Ok(())
     }
 
     /// The only element, as a number.

@@ -1,0 +1,139 @@
+"""Builds rustorch._ffi, the cffi module, from the checked-in header.
+
+Besides the C functions as they are, the module holds a static shim for every fallible one: `py_name` instead of
+`rt_name`. A shim whose last argument is one output returns that (NULL on failure), so that a call needs no output slot;
+it spells `rt_scalar` arguments as three plain numbers (kind, whole number, float).
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from cffi import FFI
+
+ROOT = Path(__file__).resolve().parent
+HEADER = ROOT / "rust-core" / "include" / "rustorch.h"
+
+
+def cdef_source(header: str) -> str:
+    """The header without directives, guards and comments, as cffi's parser wants it."""
+    text = re.sub(r"#ifdef __cplusplus\n.*?#endif[^\n]*\n", "", header, flags=re.S)
+    keep = re.compile(r"#define\s+RT_\w+\s+-?(0x[0-9a-fA-F]+|\d+)\s*$")
+    lines = (line for line in text.splitlines() if not line.startswith("#") or keep.match(line))
+    return "\n".join(line for line in lines if not line.lstrip().startswith("//"))
+
+
+def shims(source: str) -> tuple[str, str]:
+    """Declarations and definitions of the shims."""
+    declarations, definitions = [], []
+    for name, params in re.findall(r"^rt_status rt_(\w+)\(([^;]*)\);", source, flags=re.M):
+        parts = [" ".join(p.split()) for p in params.split(",")]
+        if any("(" in p for p in parts):
+            continue  # function pointers: those are called as they are
+        out = re.fullmatch(r"struct (rt_\w+) \*\*(out)", parts[-1])
+        if out:
+            parts.pop()
+        outer, inner = [], []
+        for p in parts:
+            scalar = re.fullmatch(r"struct rt_scalar (\w+)", p)
+            if scalar:
+                s = scalar[1]
+                outer += [f"int32_t {s}_kind", f"int64_t {s}_i", f"double {s}_f"]
+                inner.append(f"number({s}_kind, {s}_i, {s}_f)")
+            elif p != "void":
+                outer.append(p)
+                inner.append(re.split(r"[\s*]", p)[-1])
+        result = f"struct {out[1]} *" if out else "rt_status "
+        signature = f"{result}py_{name}({', '.join(outer) or 'void'})"
+        if out:
+            body = f"struct {out[1]} *out = NULL; rt_{name}({', '.join([*inner, '&out'])}); return out;"
+        else:
+            body = f"return rt_{name}({', '.join(inner)});"
+        declarations.append(f"{signature};")
+        definitions.append(f"static {signature} {{ {body} }}")
+    return "\n".join(declarations), "\n".join(definitions)
+
+
+NUMPY_AND_DLPACK_CDEF = """
+struct rt_tensor *py_from_object(uintptr_t object, void *data, const int64_t *shape, const int64_t *strides,
+                                 size_t ndim, int32_t dtype);
+extern "Python" rt_status py_on_hook(void *ctx, const struct rt_tensor *grad, struct rt_tensor **replacement);
+extern "Python" rt_status py_on_backward(void *ctx, const struct rt_tensor *const *grads, size_t grads_len,
+    const struct rt_tensor *const *saved, size_t saved_len, struct rt_tensor **out, size_t out_len);
+extern "Python" void py_on_call(void *ctx, const char *name, const struct rt_tensor *const *inputs, size_t inputs_len,
+    const struct rt_attr *attrs, size_t attrs_len, const struct rt_tensor *const *outputs, size_t outputs_len);
+void py_release(void *object);
+uintptr_t py_keep(uintptr_t object);
+uintptr_t py_capsule_destructor(void);
+"""
+
+NUMPY_AND_DLPACK = """
+/* Gives back a reference that the library held; callable from any thread, and a no-op once the interpreter is gone. */
+static void py_release(void *object) {
+  PyGILState_STATE state;
+  if (!Py_IsInitialized()) return;
+  state = PyGILState_Ensure();
+  Py_DecRef((PyObject *)object);
+  PyGILState_Release(state);
+}
+
+static uintptr_t py_keep(uintptr_t object) {
+  PyGILState_STATE state = PyGILState_Ensure();
+  Py_IncRef((PyObject *)object);
+  PyGILState_Release(state);
+  return object;
+}
+
+/* A tensor over the memory of a Python object, which stays alive as long as the tensor's storage. */
+static struct rt_tensor *py_from_object(uintptr_t object, void *data, const int64_t *shape, const int64_t *strides,
+                                        size_t ndim, int32_t dtype) {
+  struct rt_tensor *out = NULL;
+  py_keep(object);
+  if (rt_tensor_from_blob(data, shape, strides, ndim, dtype, py_release, (void *)object, &out) != RT_OK)
+    py_release((void *)object);
+  return out;
+}
+
+/* The destructor of a DLPack capsule that nobody has consumed. */
+static void capsule_destructor(PyObject *capsule) {
+  if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
+    rt_dlpack_free(PyCapsule_GetPointer(capsule, "dltensor_versioned"), true);
+  } else if (PyCapsule_IsValid(capsule, "dltensor")) {
+    rt_dlpack_free(PyCapsule_GetPointer(capsule, "dltensor"), false);
+  }
+}
+
+static uintptr_t py_capsule_destructor(void) { return (uintptr_t)capsule_destructor; }
+"""
+
+NUMBER = """
+static struct rt_scalar number(int32_t kind, int64_t i, double f) {
+  struct rt_scalar s;
+  s.kind = kind;
+  if (kind == RT_SCALAR_FLOAT) s.value.f = f; else s.value.i = i;
+  return s;
+}
+"""
+
+
+def make() -> FFI:
+    """The builder that setup.py hands to cffi."""
+    source = cdef_source(HEADER.read_text(encoding="utf-8"))
+    declarations, definitions = shims(source)
+    ffi = FFI()
+    ffi.cdef(source + "\n" + declarations + NUMPY_AND_DLPACK_CDEF)
+    ffi.set_source(
+        "rustorch._ffi",
+        '#include "rustorch.h"\n' + NUMBER + definitions + NUMPY_AND_DLPACK,
+        include_dirs=[str(HEADER.parent.relative_to(ROOT))],
+        libraries=["rustorch"],
+        extra_link_args={"linux": ["-Wl,-rpath,$ORIGIN/lib"], "darwin": ["-Wl,-rpath,@loader_path/lib"]}.get(
+            sys.platform, []
+        ),
+    )
+    return ffi
+
+
+ffibuilder = make()

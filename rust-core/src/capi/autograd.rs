@@ -1,0 +1,351 @@
+//! Autograd: gradients, modes, hooks, custom functions.
+
+use super::*;
+use crate::autograd::{self, Custom, Node};
+use crate::ops::Grads;
+use std::ffi::c_void;
+
+/// A node of the autograd graph. Release it with `rt_node_free`.
+pub struct rt_node(Arc<Node>, CString);
+
+/// True if gradients flow to or through the tensor; false for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_requires_grad(tensor: *const rt_tensor) -> bool {
+    !tensor.is_null() && borrow(tensor).0.requires_grad()
+}
+/// True if no recorded op made the tensor; true for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_is_leaf(tensor: *const rt_tensor) -> bool {
+    tensor.is_null() || borrow(tensor).0.is_leaf()
+}
+/// Makes a leaf ask for gradients, or stop asking.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_set_requires_grad(tensor: *mut rt_tensor, requires_grad: bool) -> rt_status {
+    guard(|| need(tensor, "tensor")?.0.set_requires_grad(requires_grad))
+}
+/// The gradient collected by backward; NULL in `out` if there is none.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_grad(tensor: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        *out = need(tensor, "tensor")?.0.grad().map_or(std::ptr::null_mut(), give);
+        Ok(())
+    })
+}
+/// Sets the collected gradient; NULL removes it.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_set_grad(tensor: *mut rt_tensor, grad: *const rt_tensor) -> rt_status {
+    guard(|| {
+        let t = need(tensor, "tensor")?;
+        let g = if grad.is_null() { None } else { Some((*borrow(grad).0).clone()) };
+        t.0.set_grad(g)
+    })
+}
+/// Makes backward keep the gradient of a tensor that is no leaf.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_retain_grad(tensor: *mut rt_tensor) -> rt_status {
+    guard(|| need(tensor, "tensor")?.0.retain_grad())
+}
+/// Cuts the tensor from its history in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_detach_(tensor: *mut rt_tensor) -> rt_status {
+    guard(|| need(tensor, "tensor")?.0.detach_in_place())
+}
+/// The node that made the tensor; NULL in `out` for a leaf.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_grad_fn(tensor: *const rt_tensor, out: *mut *mut rt_node) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        *out = need(tensor, "tensor")?.0.grad_fn().map_or(std::ptr::null_mut(), node);
+        Ok(())
+    })
+}
+
+fn node(n: Arc<Node>) -> *mut rt_node {
+    let name = text(&n.name());
+    Box::into_raw(Box::new(rt_node(n, name)))
+}
+
+/// Releases a node; NULL is accepted.
+#[no_mangle]
+pub unsafe extern "C" fn rt_node_free(node: *mut rt_node) {
+    if !node.is_null() {
+        let node = Box::from_raw(node);
+        // A destructor must not throw into C.
+        let _ = catch_unwind(AssertUnwindSafe(move || drop(node)));
+    }
+}
+/// Name such as "AddBackward0"; it lives as long as the node. NULL for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_node_name(node: *const rt_node) -> *const c_char {
+    node.as_ref().map_or(std::ptr::null(), |n| n.1.as_ptr())
+}
+/// Number of inputs that the node sends gradients to; 0 for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_node_next_count(node: *const rt_node) -> usize {
+    node.as_ref().map_or(0, |n| n.0.next().len())
+}
+/// Where the gradient of input `index` goes: a node, or NULL with `is_leaf` saying whether a leaf is there.
+#[no_mangle]
+pub unsafe extern "C" fn rt_node_next(node_: *const rt_node, index: usize, is_leaf: *mut bool, out: *mut *mut rt_node) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        need_out(is_leaf)?;
+        let n = node_.as_ref().ok_or_else(|| err!(Null, "rt_node_next: node is NULL"))?;
+        let next = n.0.next();
+        let e = next.get(index).ok_or_else(|| err!(Index, "rt_node_next: index {index}, the node has {}", next.len()))?;
+        *is_leaf = matches!(e, Some(None));
+        *out = e.clone().flatten().map_or(std::ptr::null_mut(), node);
+        Ok(())
+    })
+}
+
+unsafe fn many(p: *const *const rt_tensor, n: usize, what: &str) -> Result<Vec<Option<Borrowed>>> {
+    if p.is_null() && n > 0 {
+        bail!(Null, "{what} is NULL");
+    }
+    Ok((0..n).map(|i| *p.add(i)).map(|t| (!t.is_null()).then(|| borrow(t))).collect())
+}
+
+fn all<'a>(v: &'a [Option<Borrowed>], what: &str) -> Result<Vec<&'a Tensor>> {
+    v.iter().map(|b| b.as_ref().map(|b| &*b.0).ok_or_else(|| err!(Null, "{what} holds a NULL"))).collect()
+}
+
+fn some(v: &[Option<Borrowed>]) -> Vec<Option<&Tensor>> {
+    v.iter().map(|b| b.as_ref().map(|b| &*b.0)).collect()
+}
+
+/// Adds the gradients of `roots` to their leaves. `grads` holds one gradient per root (or NULL: 1 for a root with one
+/// element); the array itself may be NULL. If `inputs` is not NULL, only those leaves collect. `retain_graph` keeps what the
+/// graph has saved; `create_graph` records the walk itself.
+#[no_mangle]
+pub unsafe extern "C" fn rt_backward(
+    roots: *const *const rt_tensor,
+    grads: *const *const rt_tensor,
+    roots_len: usize,
+    inputs: *const *const rt_tensor,
+    inputs_len: usize,
+    retain_graph: bool,
+    create_graph: bool,
+) -> rt_status {
+    guard(|| {
+        if roots_len == 0 {
+            bail!(Null, "backward: no tensor is given");
+        }
+        let roots = many(roots, roots_len, "backward: roots")?;
+        let grads = if grads.is_null() { Vec::new() } else { many(grads, roots_len, "backward: grads")? };
+        let inputs_ = many(inputs, inputs_len, "backward: inputs")?;
+        let ins = if inputs.is_null() { None } else { Some(all(&inputs_, "backward: inputs")?) };
+        autograd::backward(&all(&roots, "backward: roots")?, &some(&grads), ins.as_deref(), retain_graph, create_graph)
+            .map_err(|e| e.in_op("backward"))
+    })
+}
+
+/// Gradients of `roots` with respect to `inputs`, written to `outs` (NULL where a root does not depend on an input).
+/// The leaves are not touched.
+#[no_mangle]
+pub unsafe extern "C" fn rt_grad(
+    roots: *const *const rt_tensor,
+    grads: *const *const rt_tensor,
+    roots_len: usize,
+    inputs: *const *const rt_tensor,
+    inputs_len: usize,
+    retain_graph: bool,
+    create_graph: bool,
+    outs: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        need_out(outs)?;
+        let roots = many(roots, roots_len, "grad: roots")?;
+        let grads = if grads.is_null() { Vec::new() } else { many(grads, roots_len, "grad: grads")? };
+        let inputs = many(inputs, inputs_len, "grad: inputs")?;
+        let found = autograd::grad(
+            &all(&roots, "grad: roots")?,
+            &some(&grads),
+            &all(&inputs, "grad: inputs")?,
+            retain_graph,
+            create_graph,
+        )
+        .map_err(|e| e.in_op("grad"))?;
+        for (i, g) in found.into_iter().enumerate() {
+            *outs.add(i) = g.map_or(std::ptr::null_mut(), give);
+        }
+        Ok(())
+    })
+}
+
+/// True if ops are recorded on this thread.
+#[no_mangle]
+pub extern "C" fn rt_grad_enabled() -> bool {
+    autograd::grad_enabled()
+}
+/// Switches recording on this thread; returns what it was.
+#[no_mangle]
+pub extern "C" fn rt_set_grad_enabled(enabled: bool) -> bool {
+    autograd::set_grad_enabled(enabled)
+}
+/// True if this thread is in inference mode.
+#[no_mangle]
+pub extern "C" fn rt_inference_enabled() -> bool {
+    autograd::inference_enabled()
+}
+/// Switches inference mode on this thread; returns what it was.
+#[no_mangle]
+pub extern "C" fn rt_set_inference_enabled(enabled: bool) -> bool {
+    autograd::set_inference(enabled)
+}
+
+/// A hook sees a gradient and may put another one (a handle of its own) into `replacement`.
+pub type rt_hook = Option<unsafe extern "C" fn(ctx: *mut c_void, grad: *const rt_tensor, replacement: *mut *mut rt_tensor) -> rt_status>;
+/// Called once when nobody needs `ctx` any more.
+pub type rt_release = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
+
+/// The caller's context, released once.
+struct Context(*mut c_void, rt_release);
+// SAFETY: the contract demands that the caller's callbacks may run on any thread.
+unsafe impl Send for Context {}
+// SAFETY: as above.
+unsafe impl Sync for Context {}
+impl Drop for Context {
+    fn drop(&mut self) {
+        if let Some(f) = self.1 {
+            // SAFETY: called once, at the end of the last user.
+            unsafe { f(self.0) }
+        }
+    }
+}
+
+/// Calls `hook` with each gradient of the tensor in backward; `id` names it for `rt_tensor_remove_hook`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_register_hook(
+    tensor: *mut rt_tensor,
+    hook: rt_hook,
+    ctx: *mut c_void,
+    release: rt_release,
+    id: *mut u64,
+) -> rt_status {
+    guard(|| {
+        need_out(id)?;
+        let t = need(tensor, "tensor")?;
+        let f = hook.ok_or_else(|| err!(Null, "register_hook: hook is NULL"))?;
+        if !t.0.requires_grad() {
+            bail!(Autograd, "register_hook: cannot register a hook on a tensor that doesn't require gradient");
+        }
+        let ctx = Context(ctx, release);
+        *id = t.0.register_hook(Arc::new(move |g: &Tensor| {
+            let ctx = &ctx;
+            let mut new = std::ptr::null_mut();
+            let g = give(g.clone());
+            // SAFETY: the handle lives through the call.
+            let status = unsafe { f(ctx.0, g, &mut new) };
+            // SAFETY: ours since `give`.
+            unsafe { tensor::rt_tensor_free(g) };
+            if status != RT_OK {
+                bail!(Callback, "a hook failed with status {status}");
+            }
+            // SAFETY: the hook gave us a handle of its own.
+            Ok(if new.is_null() { None } else { Some(unsafe { take(new) }) })
+        }))?;
+        Ok(())
+    })
+}
+/// Removes a hook; unknown ids are ignored.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_remove_hook(tensor: *mut rt_tensor, id: u64) -> rt_status {
+    guard(|| {
+        need(tensor, "tensor")?.0.remove_hook(id);
+        Ok(())
+    })
+}
+
+unsafe fn take(p: *mut rt_tensor) -> Tensor {
+    LIVE.fetch_sub(1, Ordering::Relaxed);
+    Tensor(Arc::from_raw(p.cast::<TensorImpl>()))
+}
+
+/// The backward of a custom function: given the gradients of the outputs (NULL where none came) and the saved tensors, it
+/// writes one handle of its own (or NULL) per input into `grad_inputs`.
+pub type rt_backward_fn = Option<
+    unsafe extern "C" fn(
+        ctx: *mut c_void,
+        grad_outputs: *const *const rt_tensor,
+        outputs_len: usize,
+        saved: *const *const rt_tensor,
+        saved_len: usize,
+        grad_inputs: *mut *mut rt_tensor,
+        inputs_len: usize,
+    ) -> rt_status,
+>;
+
+type BackwardFn = unsafe extern "C" fn(
+    *mut c_void,
+    *const *const rt_tensor,
+    usize,
+    *const *const rt_tensor,
+    usize,
+    *mut *mut rt_tensor,
+    usize,
+) -> rt_status;
+
+struct Function {
+    name: String,
+    backward: BackwardFn,
+    ctx: Context,
+    inputs: usize,
+}
+
+impl Custom for Function {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn backward(&self, grads: &[Option<Tensor>], saved: &dyn Fn() -> Result<Vec<Option<Tensor>>>) -> Result<Grads> {
+        let saved = saved()?;
+        let hand = |v: &[Option<Tensor>]| -> Vec<*mut rt_tensor> {
+            v.iter().map(|t| t.clone().map_or(std::ptr::null_mut(), give)).collect()
+        };
+        let (g, s) = (hand(grads), hand(&saved));
+        let mut out = vec![std::ptr::null_mut(); self.inputs];
+        // SAFETY: arrays and handles live through the call.
+        let status = unsafe {
+            (self.backward)(self.ctx.0, g.as_ptr().cast(), g.len(), s.as_ptr().cast(), s.len(), out.as_mut_ptr(), out.len())
+        };
+        for p in g.into_iter().chain(s) {
+            // SAFETY: ours since `give`.
+            unsafe { tensor::rt_tensor_free(p) };
+        }
+        // SAFETY: the callback gave us handles of its own.
+        let out: Grads = out.into_iter().map(|p| if p.is_null() { None } else { Some(unsafe { take(p) }) }).collect();
+        if status != RT_OK {
+            bail!(Callback, "the backward of {} failed with status {status}", self.name);
+        }
+        Ok(out)
+    }
+}
+
+/// Makes `outputs` the results of a custom function of `inputs` (NULL where an argument is no tensor). `saved` tensors are
+/// kept for `backward` and checked for in-place changes. `release(ctx)` is called once, also if this function fails.
+#[no_mangle]
+pub unsafe extern "C" fn rt_custom_function(
+    name: *const c_char,
+    backward: rt_backward_fn,
+    ctx: *mut c_void,
+    release: rt_release,
+    inputs: *const *const rt_tensor,
+    inputs_len: usize,
+    outputs: *const *const rt_tensor,
+    outputs_len: usize,
+    saved: *const *const rt_tensor,
+    saved_len: usize,
+) -> rt_status {
+    let ctx = Context(ctx, release);
+    guard(move || {
+        let name = string(name, "the function's name")?.to_string();
+        let backward = backward.ok_or_else(|| err!(Null, "{name}: backward is NULL"))?;
+        let (ins, outs, kept) =
+            (many(inputs, inputs_len, "inputs")?, many(outputs, outputs_len, "outputs")?, many(saved, saved_len, "saved")?);
+        let outs: Vec<Tensor> = all(&outs, "outputs")?.into_iter().cloned().collect();
+        let rule = Arc::new(Function { name, backward, ctx, inputs: inputs_len });
+        autograd::record_custom(rule, &some(&ins), &outs, &some(&kept));
+        Ok(())
+    })
+}

@@ -1,0 +1,352 @@
+//! L6: the C ABI. Pointers in, status out; no logic lives here. The contract is printed at the top of the header
+//! (`cbindgen.toml`).
+//!
+//! Safety: every function here trusts its caller as the contract says: pointers are NULL or valid, handles are live,
+//! lengths are right. Everything else is checked.
+#![allow(non_camel_case_types, clippy::missing_safety_doc)]
+
+// In this order they stand in the header; the blank lines keep rustfmt from sorting them.
+pub mod system;
+
+pub mod tensor;
+
+pub mod ops;
+
+pub mod autograd;
+
+pub mod random;
+
+pub mod io;
+
+pub mod dlpack;
+
+pub mod door;
+
+use crate::dtype::{DType, Scalar};
+use crate::error::{Error, Kind, Result};
+use crate::ops::{Attr, OpDef, Outs};
+use crate::random::GeneratorHandle;
+use crate::tensor::{Tensor, TensorImpl};
+use crate::{bail, err};
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::ffi::{c_char, CStr, CString};
+use std::mem::ManuallyDrop;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Once};
+
+/// What a fallible function returns: `RT_OK` or one of the `RT_ERR_` codes.
+pub type rt_status = i32;
+
+/// Success.
+pub const RT_OK: i32 = 0;
+/// A required pointer was NULL.
+pub const RT_ERR_NULL: i32 = 1;
+/// Shapes do not fit; `rt_last_error_shape` gives both.
+pub const RT_ERR_SHAPE: i32 = 2;
+/// A dtype is not accepted here.
+pub const RT_ERR_DTYPE: i32 = 3;
+/// An index or a dimension is out of range.
+pub const RT_ERR_INDEX: i32 = 4;
+/// An argument has a value that is not allowed.
+pub const RT_ERR_VALUE: i32 = 5;
+/// Memory could not be had.
+pub const RT_ERR_MEMORY: i32 = 6;
+/// The object is not in a state that allows this (or is in use by another thread).
+pub const RT_ERR_STATE: i32 = 7;
+/// The autograd graph does not allow this.
+pub const RT_ERR_AUTOGRAD: i32 = 8;
+/// Reading or writing a file failed.
+pub const RT_ERR_IO: i32 = 9;
+/// Known, but not built.
+pub const RT_ERR_UNSUPPORTED: i32 = 10;
+/// A callback of the caller reported an error.
+pub const RT_ERR_CALLBACK: i32 = 11;
+/// A bug inside the library; the call had no effect.
+pub const RT_ERR_PANIC: i32 = 12;
+
+/// A tensor handle. Release it with `rt_tensor_free`.
+pub struct rt_tensor {
+    _private: [u8; 0],
+}
+
+/// A list of tensors, as ops with several results give it. Release it with `rt_tensor_list_free`.
+pub struct rt_tensor_list(pub(crate) Vec<Tensor>);
+
+/// A random generator. Release it with `rt_generator_free`.
+pub struct rt_generator(pub(crate) GeneratorHandle);
+
+/// No number is given.
+pub const RT_SCALAR_NONE: i32 = 0;
+/// `value.i` is 0 or 1.
+pub const RT_SCALAR_BOOL: i32 = 1;
+/// `value.i` holds a whole number.
+pub const RT_SCALAR_INT: i32 = 2;
+/// `value.f` holds a float.
+pub const RT_SCALAR_FLOAT: i32 = 3;
+
+/// The number inside an `rt_scalar`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union rt_number {
+    /// A float.
+    pub f: f64,
+    /// A whole number or truth value.
+    pub i: i64,
+}
+
+/// A number with its kind (`RT_SCALAR_`).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rt_scalar {
+    /// One of `RT_SCALAR_`.
+    pub kind: i32,
+    /// The number.
+    pub value: rt_number,
+}
+
+static LIVE: AtomicI64 = AtomicI64::new(0);
+
+// ---- errors ----
+
+#[derive(Default)]
+struct Last {
+    status: i32,
+    message: CString,
+    op: CString,
+    shapes: [Vec<i64>; 2],
+}
+
+thread_local! {
+    static LAST: RefCell<Last> = RefCell::default();
+    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+    static GUARDED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+fn text(s: &str) -> CString {
+    CString::new(s.replace('\0', "\u{fffd}")).unwrap_or_default()
+}
+
+#[cold]
+fn fail(e: &Error) -> rt_status {
+    let status = e.kind() as i32;
+    let shapes = e.both_shapes().map_or([Vec::new(), Vec::new()], |(a, b)| {
+        [a.iter().map(|&d| d as i64).collect(), b.iter().map(|&d| d as i64).collect()]
+    });
+    let last = Last { status, message: text(&e.to_string()), op: text(e.op()), shapes };
+    // Errors of a thread that is shutting down have nobody to read them.
+    let _ = LAST.try_with(|l| l.replace(last));
+    status
+}
+
+/// Every door: catches panics and keeps the error for `rt_last_error`.
+#[inline]
+fn guard(f: impl FnOnce() -> Result<()>) -> rt_status {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if GUARDED.try_with(|g| g.get()).unwrap_or(false) {
+                let _ = PANIC.try_with(|p| p.replace(info.to_string()));
+            } else {
+                before(info);
+            }
+        }));
+    });
+    let outer = GUARDED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(f));
+    GUARDED.set(outer);
+    match result {
+        Ok(Ok(())) => RT_OK,
+        Ok(Err(e)) => fail(&e),
+        Err(_) => fail(&Error::new(Kind::Panic, "", PANIC.with(|p| p.take()))),
+    }
+}
+
+// ---- arguments ----
+
+/// A borrowed handle.
+struct Borrowed(ManuallyDrop<Tensor>);
+
+unsafe fn borrow(p: *const rt_tensor) -> Borrowed {
+    // SAFETY: a live handle owns one count of the Arc it points into; ours is given back by not dropping it.
+    Borrowed(ManuallyDrop::new(Tensor(Arc::from_raw(p.cast::<TensorImpl>()))))
+}
+
+unsafe fn need(p: *const rt_tensor, name: &str) -> Result<Borrowed> {
+    if p.is_null() {
+        bail!(Null, "argument '{name}' is NULL, wanted a tensor");
+    }
+    Ok(borrow(p))
+}
+
+unsafe fn need_out<T>(p: *mut T) -> Result<()> {
+    if p.is_null() {
+        bail!(Null, "the pointer for the result is NULL");
+    }
+    Ok(())
+}
+
+/// A handle that the caller owns.
+fn give(t: Tensor) -> *mut rt_tensor {
+    LIVE.fetch_add(1, Ordering::Relaxed);
+    Arc::into_raw(t.0) as *mut rt_tensor
+}
+
+type Borrows = SmallVec<[Option<Borrowed>; 4]>;
+
+/// Tensor arguments; bit `i` of `required` says that number `i` must be there.
+unsafe fn inputs(op: &OpDef, tensors: &[*const rt_tensor], required: u32, lists: &[(*const *const rt_tensor, usize)]) -> Result<Borrows> {
+    let mut all = Borrows::new();
+    for (i, &p) in tensors.iter().enumerate() {
+        if p.is_null() {
+            if required >> i & 1 == 1 {
+                let name = op.tensor_args().nth(i).map_or("", |a| a.name);
+                return Err(err!(Null, "argument '{name}' is NULL, wanted a tensor").in_op(op.name));
+            }
+            all.push(None);
+        } else {
+            all.push(Some(borrow(p)));
+        }
+    }
+    let names = op.tensor_args().filter(|a| a.kind.is_list());
+    for (&(p, n), def) in lists.iter().zip(names) {
+        if n != lists[0].1 {
+            return Err(err!(Value, "lists of tensors must have equal lengths, got {} and {n}", lists[0].1).in_op(op.name));
+        }
+        if p.is_null() && n > 0 {
+            return Err(err!(Null, "argument '{}' is NULL, wanted {n} tensors", def.name).in_op(op.name));
+        }
+        for i in 0..n {
+            let t = *p.add(i);
+            if t.is_null() && def.kind == crate::ops::ArgKind::Tensors {
+                return Err(err!(Null, "argument '{}' has NULL at place {i}", def.name).in_op(op.name));
+            }
+            all.push(if t.is_null() { None } else { Some(borrow(t)) });
+        }
+    }
+    Ok(all)
+}
+
+fn refs(all: &Borrows) -> SmallVec<[Option<&Tensor>; 4]> {
+    all.iter().map(|b| b.as_ref().map(|b| &*b.0)).collect()
+}
+
+unsafe fn number(s: rt_scalar) -> Result<Option<Scalar>> {
+    Ok(Some(match s.kind {
+        RT_SCALAR_NONE => return Ok(None),
+        RT_SCALAR_BOOL => Scalar::Bool(s.value.i != 0),
+        RT_SCALAR_INT => Scalar::Int(s.value.i),
+        RT_SCALAR_FLOAT => Scalar::Float(s.value.f),
+        k => bail!(Value, "unknown kind of rt_scalar: {k}"),
+    }))
+}
+
+unsafe fn a_scalar<'a>(s: rt_scalar) -> Result<Attr<'a>> {
+    number(s)?.map(Attr::Scalar).ok_or_else(|| err!(Value, "a number is missing (kind RT_SCALAR_NONE)"))
+}
+unsafe fn a_opt_scalar<'a>(s: rt_scalar) -> Result<Attr<'a>> {
+    Ok(number(s)?.map_or(Attr::None, Attr::Scalar))
+}
+unsafe fn a_ints<'a>(p: *const i64, n: usize) -> Result<Attr<'a>> {
+    if n == 0 {
+        return Ok(Attr::Ints(&[]));
+    }
+    if p.is_null() {
+        bail!(Null, "a list of {n} numbers is NULL");
+    }
+    if n > 1 << 20 {
+        bail!(Value, "a list of {n} numbers is too long");
+    }
+    Ok(Attr::Ints(std::slice::from_raw_parts(p, n)))
+}
+unsafe fn a_opt_ints<'a>(p: *const i64, n: usize) -> Result<Attr<'a>> {
+    if p.is_null() {
+        return Ok(Attr::None);
+    }
+    a_ints(p, n)
+}
+unsafe fn a_opt_int<'a>(p: *const i64) -> Result<Attr<'a>> {
+    Ok(if p.is_null() { Attr::None } else { Attr::Int(*p) })
+}
+unsafe fn a_opt_float<'a>(p: *const f64) -> Result<Attr<'a>> {
+    Ok(if p.is_null() { Attr::None } else { Attr::Float(*p) })
+}
+fn a_dtype<'a>(code: i32) -> Result<Attr<'a>> {
+    DType::from_code(code).map(Attr::DType)
+}
+fn a_opt_dtype<'a>(code: i32) -> Result<Attr<'a>> {
+    if code < 0 {
+        Ok(Attr::None)
+    } else {
+        a_dtype(code)
+    }
+}
+unsafe fn a_str<'a>(p: *const c_char) -> Result<Attr<'a>> {
+    Ok(Attr::Str(string(p, "a word")?))
+}
+unsafe fn a_generator<'a>(p: *const rt_generator) -> Result<Attr<'a>> {
+    Ok(Attr::Generator(if p.is_null() { None } else { Some(&(*p).0) }))
+}
+
+unsafe fn string<'a>(p: *const c_char, what: &str) -> Result<&'a str> {
+    if p.is_null() {
+        bail!(Null, "{what} is NULL");
+    }
+    CStr::from_ptr(p).to_str().map_err(|_| err!(Value, "{what} is not UTF-8"))
+}
+
+unsafe fn shape_of(p: *const i64, n: usize) -> Result<crate::shape::Dims> {
+    match a_ints(p, n)? {
+        Attr::Ints(v) => crate::shape::sizes(v),
+        _ => Ok(Default::default()),
+    }
+}
+
+// ---- what the generated functions call ----
+
+unsafe fn call_one(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr], out: *mut *mut rt_tensor) -> Result<()> {
+    need_out(out)?;
+    let ins = ins?;
+    *out = give(crate::ops::call1(op, &refs(&ins), attrs)?);
+    Ok(())
+}
+
+unsafe fn call_some(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr], outs: &[*mut *mut rt_tensor]) -> Result<()> {
+    for &o in outs {
+        need_out(o)?;
+    }
+    let ins = ins?;
+    let results: Outs = crate::ops::call(op, &refs(&ins), attrs)?;
+    for (t, &o) in results.into_iter().zip(outs) {
+        *o = give(t);
+    }
+    Ok(())
+}
+
+unsafe fn call_list(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr], out: *mut *mut rt_tensor_list) -> Result<()> {
+    need_out(out)?;
+    let ins = ins?;
+    let results = crate::ops::call(op, &refs(&ins), attrs)?;
+    *out = Box::into_raw(Box::new(rt_tensor_list(results.into_vec())));
+    Ok(())
+}
+
+unsafe fn call_nothing(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr]) -> Result<()> {
+    crate::ops::call(op, &refs(&ins?), attrs).map(|_| ())
+}
+
+unsafe fn call_inplace(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr]) -> Result<()> {
+    crate::ops::call_inplace(op, &refs(&ins?), attrs).map(|_| ())
+}
+
+/// A plain number as a tensor argument.
+unsafe fn plain(s: rt_scalar) -> Result<Tensor> {
+    Tensor::number(number(s)?.ok_or_else(|| err!(Value, "a number is missing (kind RT_SCALAR_NONE)"))?)
+}
+
+/// A handle that lives as long as `t`.
+fn lend(t: &Tensor) -> *const rt_tensor {
+    Arc::as_ptr(&t.0).cast()
+}

@@ -1,0 +1,277 @@
+//! Tensors: making, reading, sharing, releasing.
+
+use super::*;
+use crate::shape::Layout;
+use crate::storage::Storage;
+use std::ffi::c_void;
+
+/// Releases a tensor handle; NULL is accepted.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_free(tensor: *mut rt_tensor) {
+    if !tensor.is_null() {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+        let t = Tensor(Arc::from_raw(tensor.cast::<TensorImpl>()));
+        // A destructor must not throw into C.
+        let _ = catch_unwind(AssertUnwindSafe(move || drop(t)));
+    }
+}
+
+/// A second handle of the same tensor. NULL gives NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_retain(tensor: *const rt_tensor) -> *mut rt_tensor {
+    if tensor.is_null() {
+        return std::ptr::null_mut();
+    }
+    give((*borrow(tensor).0).clone())
+}
+
+/// Number of tensor handles that have not been released.
+#[no_mangle]
+pub extern "C" fn rt_live_tensors() -> i64 {
+    LIVE.load(Ordering::Relaxed)
+}
+
+/// A tensor with a copy of `data`: row-major elements of `dtype`, as many as `shape` says.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_from_data(
+    data: *const c_void,
+    shape: *const i64,
+    ndim: usize,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        let t = Tensor::empty_of(&shape_of(shape, ndim)?, DType::from_code(dtype)?)?;
+        if t.numel() > 0 {
+            if data.is_null() {
+                bail!(Null, "rt_tensor_from_data: data is NULL");
+            }
+            std::ptr::copy_nonoverlapping(data.cast::<u8>(), t.data_ptr(), t.numel() * t.dtype().size());
+        }
+        *out = give(t);
+        Ok(())
+    })
+}
+
+/// A tensor over memory of the caller. `strides` are in elements and not negative; NULL means row-major. `release(ctx)` is
+/// called once, from any thread, when nobody needs the memory any more; it may be NULL. On failure it is not called.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_from_blob(
+    data: *mut c_void,
+    shape: *const i64,
+    strides: *const i64,
+    ndim: usize,
+    dtype: i32,
+    release: Option<unsafe extern "C" fn(*mut c_void)>,
+    ctx: *mut c_void,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        let dtype = DType::from_code(dtype)?;
+        let mut layout = Layout::contiguous(&shape_of(shape, ndim)?);
+        let n = crate::shape::checked_numel(&layout.shape)?;
+        if data.is_null() && n > 0 {
+            bail!(Null, "rt_tensor_from_blob: data is NULL");
+        }
+        if !strides.is_null() {
+            for (d, s) in layout.strides.iter_mut().enumerate() {
+                *s = *strides.add(d) as isize;
+                if *s < 0 {
+                    bail!(Value, "rt_tensor_from_blob: negative strides are not supported");
+                }
+            }
+        }
+        let bytes = layout.span() * dtype.size();
+        *out = give(Tensor::build(Storage::foreign(data.cast(), bytes, release, ctx), layout, dtype, None));
+        Ok(())
+    })
+}
+
+/// A 0-d tensor of `dtype`; with -1, a plain number that yields in type promotion.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_from_number(value: rt_scalar, dtype: i32, out: *mut *mut rt_tensor) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        *out = give(if dtype < 0 {
+            plain(value)?
+        } else {
+            let v = number(value)?.ok_or_else(|| err!(Value, "a number is missing (kind RT_SCALAR_NONE)"))?;
+            Tensor::filled(&[], v, DType::from_code(dtype)?)?
+        });
+        Ok(())
+    })
+}
+
+macro_rules! read {
+    ($tensor:ident, $null:expr, |$x:ident| $body:expr) => {{
+        if $tensor.is_null() {
+            return $null;
+        }
+        let b = borrow($tensor);
+        let $x: &Tensor = &b.0;
+        $body
+    }};
+}
+
+/// Number of dimensions; 0 for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_ndim(tensor: *const rt_tensor) -> usize {
+    read!(tensor, 0, |t| t.ndim())
+}
+/// Sizes, `rt_tensor_ndim` of them; they live as long as the handle. NULL for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_shape(tensor: *const rt_tensor) -> *const i64 {
+    read!(tensor, std::ptr::null(), |t| t.shape().as_ptr().cast())
+}
+/// Steps in elements, `rt_tensor_ndim` of them; they live as long as the handle. NULL for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_strides(tensor: *const rt_tensor) -> *const i64 {
+    read!(tensor, std::ptr::null(), |t| t.strides().as_ptr().cast())
+}
+/// Number of elements; 0 for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_numel(tensor: *const rt_tensor) -> i64 {
+    read!(tensor, 0, |t| t.numel() as i64)
+}
+/// Dtype code; -1 for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_dtype(tensor: *const rt_tensor) -> i32 {
+    read!(tensor, -1, |t| t.dtype() as i32)
+}
+/// Place of the first element in the storage, in elements; 0 for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_storage_offset(tensor: *const rt_tensor) -> i64 {
+    read!(tensor, 0, |t| t.layout().offset as i64)
+}
+/// Bytes of the storage that the tensor looks into; 0 for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_storage_nbytes(tensor: *const rt_tensor) -> usize {
+    read!(tensor, 0, |t| t.0.storage.nbytes())
+}
+/// First byte of the storage; NULL for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_storage_data(tensor: *const rt_tensor) -> *mut c_void {
+    read!(tensor, std::ptr::null_mut(), |t| t.base_ptr().cast())
+}
+/// True if the elements lie in row-major order without gaps.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_is_contiguous(tensor: *const rt_tensor) -> bool {
+    read!(tensor, false, |t| t.is_contiguous())
+}
+/// True if the tensor is a view of another one.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_is_view(tensor: *const rt_tensor) -> bool {
+    read!(tensor, false, |t| t.is_view())
+}
+/// Counts in-place changes of the storage.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_version(tensor: *const rt_tensor) -> u64 {
+    read!(tensor, 0, |t| t.version())
+}
+/// Address of the first element; it lives as long as the handle. NULL for NULL. Whoever writes through it while another
+/// thread uses the tensor has a data race of their own.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_data(tensor: *const rt_tensor) -> *mut c_void {
+    read!(tensor, std::ptr::null_mut(), |t| t.data_ptr().cast())
+}
+
+/// The tensor that this one is a view of; NULL in `out` if it is none.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_base(tensor: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        let t = need(tensor, "tensor")?;
+        *out = t.0.base().map_or(std::ptr::null_mut(), |b| give(b.clone()));
+        Ok(())
+    })
+}
+
+/// The only element as a number.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_item(tensor: *const rt_tensor, out: *mut rt_scalar) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        *out = match need(tensor, "tensor")?.0.item()? {
+            Scalar::Bool(b) => rt_scalar { kind: RT_SCALAR_BOOL, value: rt_number { i: b as i64 } },
+            Scalar::Int(i) => rt_scalar { kind: RT_SCALAR_INT, value: rt_number { i } },
+            Scalar::Float(f) => rt_scalar { kind: RT_SCALAR_FLOAT, value: rt_number { f } },
+        };
+        Ok(())
+    })
+}
+
+/// Copies the elements to `data` in row-major order, converted to `dtype`; `nbytes` is the room there and must suffice.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_copy_to(tensor: *const rt_tensor, dtype: i32, data: *mut c_void, nbytes: usize) -> rt_status {
+    guard(|| {
+        let t = need(tensor, "tensor")?;
+        let dtype = DType::from_code(dtype)?;
+        let wanted = t.0.numel() * dtype.size();
+        if nbytes < wanted {
+            bail!(Value, "rt_tensor_copy_to: {wanted} bytes are wanted, there is room for {nbytes}");
+        }
+        if wanted == 0 {
+            return Ok(());
+        }
+        if data.is_null() {
+            bail!(Null, "rt_tensor_copy_to: data is NULL");
+        }
+        t.0.read_into(data.cast(), dtype)
+    })
+}
+
+/// The same elements without autograd history. In-place changes are seen by both.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_detach(tensor: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        *out = give(need(tensor, "tensor")?.0.alias());
+        Ok(())
+    })
+}
+
+/// A handle with the elements of `data` and the autograd state (gradient, hooks) of `tensor`: what `tensor.data = data`
+/// makes of `tensor`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_with_data(tensor: *const rt_tensor, data: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        let (t, d) = (need(tensor, "tensor")?, need(data, "data")?);
+        *out = give(t.0.replaced_by(&d.0));
+        Ok(())
+    })
+}
+
+/// True if both handles belong to one tensor.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_is_same(tensor: *const rt_tensor, other: *const rt_tensor) -> bool {
+    tensor == other
+}
+
+/// Releases a list; NULL is accepted.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_list_free(list: *mut rt_tensor_list) {
+    if !list.is_null() {
+        let list = Box::from_raw(list);
+        // A destructor must not throw into C.
+        let _ = catch_unwind(AssertUnwindSafe(move || drop(list)));
+    }
+}
+/// Number of tensors in a list; 0 for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_list_len(list: *const rt_tensor_list) -> usize {
+    list.as_ref().map_or(0, |l| l.0.len())
+}
+/// A new handle of tensor `index` of a list.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_list_get(list: *const rt_tensor_list, index: usize, out: *mut *mut rt_tensor) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        let list = list.as_ref().ok_or_else(|| err!(Null, "rt_tensor_list_get: list is NULL"))?;
+        let t = list.0.get(index).ok_or_else(|| err!(Index, "rt_tensor_list_get: index {index}, the list holds {}", list.0.len()))?;
+        *out = give(t.clone());
+        Ok(())
+    })
+}

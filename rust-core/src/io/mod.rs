@@ -1,0 +1,3 @@
+//! L5: files.
+
+pub mod safetensors;

@@ -1,0 +1,192 @@
+"""rustorch: PyTorch's Python API on a small Rust core behind a flat C ABI.
+
+Shapes, dtypes, defaults and random streams are PyTorch's; errors are `rustorch.errors.RustorchError`s.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+from typing import Any
+
+from . import _ops, words
+from ._door import check, lib, text
+from .device import device
+from .dtypes import BY_NAME, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
+from .tensor import Size, Tensor
+
+# isort: split
+from . import autograd, errors, random
+from .autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .random import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
+
+__version__ = text(lib.rt_version())
+
+globals().update({name: getattr(_ops, name) for name in _ops.FUNCTIONS})
+globals().update({name: getattr(words, name) for name in words.FUNCTIONS})
+globals().update(BY_NAME)
+
+inf = builtins.float("inf")
+nan = builtins.float("nan")
+pi = 3.141592653589793
+e = 2.718281828459045
+newaxis = None
+strided = "rustorch.strided"
+contiguous_format = "rustorch.contiguous_format"
+preserve_format = "rustorch.preserve_format"
+channels_last = "rustorch.channels_last"
+
+# Names that are looked up when they are first used, so that importing rustorch stays cheap: name -> module.
+_LAZY = {
+    "nn": "",
+    "optim": "",
+    "utils": "",
+    "ops": "",
+    "linalg": "",
+    "cuda": "",
+    "backends": "",
+    "interchange": "",
+    "special": "",
+    "kernels": "",
+    "config": "",
+    "save": "serialization",
+    "load": "serialization",
+    "serialization": "",
+    "from_numpy": "interchange",
+    "from_dlpack": "interchange",
+    "as_tensor": "interchange",
+    "asarray": "interchange",
+    "frombuffer": "interchange",
+    "set_printoptions": "_tensor_str",
+    "PyTensor": "classic",
+    "PyVariable": "classic",
+    "SGD": "optim",
+    "Adam": "optim",
+    "classic": "",
+}
+_TYPED = {
+    "FloatTensor": "float32",
+    "DoubleTensor": "float64",
+    "HalfTensor": "float16",
+    "BFloat16Tensor": "bfloat16",
+    "LongTensor": "int64",
+    "IntTensor": "int32",
+    "ShortTensor": "int16",
+    "CharTensor": "int8",
+    "ByteTensor": "uint8",
+    "BoolTensor": "bool",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        where = _LAZY[name]
+        module = importlib.import_module(f".{where or name}", __name__)
+        value = getattr(module, name) if where else module
+    elif name in _TYPED:
+        value = _typed(name, BY_NAME[_TYPED[name]])
+    else:
+        raise AttributeError(f"module 'rustorch' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *_TYPED})
+
+
+class _TypedMeta(type):
+    """`isinstance(t, FloatTensor)` asks for the dtype."""
+
+    _tensor_dtype: dtype
+
+    def __instancecheck__(cls, instance: Any) -> builtins.bool:
+        return isinstance(instance, Tensor) and instance.dtype is cls._tensor_dtype
+
+    def __call__(cls, *args: Any) -> Tensor:
+        if len(args) == 1 and not isinstance(args[0], (builtins.int, Size)):
+            return words.tensor(args[0], dtype=cls._tensor_dtype)
+        return _ops.empty(*(args or (0,)), dtype=cls._tensor_dtype)
+
+
+def _typed(name: str, d: dtype) -> Any:
+    return _TypedMeta(name, (), {"_tensor_dtype": d, "dtype": d, "__doc__": f"Makes {d} tensors; PyTorch's old style."})
+
+
+def set_num_threads(n: builtins.int) -> None:
+    """Sets the number of threads that ops use. Results do not depend on it."""
+    check(lib.rt_set_num_threads(n))
+
+
+def get_num_threads() -> builtins.int:
+    """Number of threads that ops use."""
+    return lib.rt_num_threads()  # type: ignore[no-any-return]
+
+
+def set_num_interop_threads(n: builtins.int) -> None:
+    """Accepted for compatibility: ops run one after the other."""
+
+
+def use_deterministic_algorithms(mode: builtins.bool, *, warn_only: builtins.bool = False) -> None:
+    """Accepted for compatibility: all algorithms are deterministic."""
+
+
+def are_deterministic_algorithms_enabled() -> builtins.bool:
+    """True: all algorithms are deterministic."""
+    return True
+
+
+def set_default_device(device: Any) -> None:
+    """Only the CPU is accepted."""
+    from .device import check as check_device
+
+    check_device(device)
+
+
+def get_default_device() -> device:
+    """The CPU."""
+    return device("cpu")
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Accepted for compatibility: products are computed in full float32."""
+
+
+def live_tensors() -> builtins.int:
+    """Number of tensor handles that exist."""
+    return lib.rt_live_tensors()  # type: ignore[no-any-return]
+
+
+def compile(model: Any = None, **options: Any) -> Any:  # noqa: A001
+    """Returns the model unchanged: there is nothing to compile."""
+    return (lambda f: f) if model is None else model
+
+
+def typename(obj: Any) -> str:
+    """Module and name of an object's type."""
+    if isinstance(obj, Tensor):
+        return words.type(obj)  # type: ignore[no-any-return]
+    return f"{obj.__class__.__module__}.{obj.__class__.__qualname__}"
+
+
+__all__ = [
+    "Generator", "Size", "Tensor", "autograd", "default_generator", "device", "dtype", "enable_grad", "errors", "finfo",
+    "get_default_dtype", "get_rng_state", "iinfo", "inference_mode", "initial_seed", "is_grad_enabled",
+    "is_inference_mode_enabled", "manual_seed", "no_grad", "promote_types", "random", "seed", "set_default_dtype",
+    "set_grad_enabled", "set_rng_state", *_ops.FUNCTIONS, *words.FUNCTIONS, *BY_NAME,
+]  # fmt: skip

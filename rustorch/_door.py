@@ -1,0 +1,290 @@
+"""The hand-written half of the door to C (the generated half is `_ops.py`): conversions of arguments, results and errors."""
+
+from __future__ import annotations
+
+import sys
+
+if sys.platform == "win32":
+    import os
+
+    os.add_dll_directory(os.path.join(os.path.dirname(__file__), "lib"))
+
+from ._ffi import ffi, lib
+from .errors import BY_STATUS, DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any, TypeAlias
+
+    from .tensor import Tensor
+
+    Number: TypeAlias = int | float | bool
+
+NULL: Any = ffi.NULL
+new = object.__new__
+ABI_VERSION = 1
+if lib.rt_abi_version() != ABI_VERSION:
+    raise ImportError(f"librustorch has ABI version {lib.rt_abi_version()}, this package wants {ABI_VERSION}")
+
+# Exceptions that Python callbacks raised, by thread, until the C call that ran them has returned.
+pending: dict[int, BaseException] = {}
+
+
+def text(p: Any) -> str:
+    """A C string."""
+    return ffi.string(p).decode() if p else ""  # type: ignore[no-any-return]
+
+
+def error() -> BaseException:
+    """This thread's last error as an exception (or the one that a Python callback has raised)."""
+    status = lib.rt_last_error_status()
+    if pending:
+        import threading
+
+        caught = pending.pop(threading.get_ident(), None)
+        if caught is not None:
+            return caught
+    cls = BY_STATUS.get(status, RustorchError)
+    e = cls(text(lib.rt_last_error()))
+    e.op = text(lib.rt_last_error_op())
+    if isinstance(e, ShapeMismatchError):
+        sizes = ffi.new("const int64_t *[1]")
+        shapes = []
+        for which in (0, 1):
+            n = lib.rt_last_error_shape(which, sizes)
+            shapes.append(tuple(ffi.unpack(sizes[0], n)) if n > 0 else () if n == 0 else None)
+        e.shape1, e.shape2 = shapes
+    return e
+
+
+def check(status: int) -> None:
+    """Raises if a call failed."""
+    if status:
+        raise error()
+
+
+def wrap(handle: Any) -> Tensor:
+    """A tensor that owns `handle`; NULL raises the last error."""
+    if not handle:
+        raise error()
+    from .tensor import Tensor
+
+    t = new(Tensor)
+    t._h = handle
+    return t
+
+
+# ---- arguments ----
+
+
+def number(v: Any) -> tuple[int, int, float]:
+    """A plain number as kind, whole number, float."""
+    cls = v.__class__
+    if cls is float:
+        return 3, 0, v
+    if cls is int:
+        return 2, v, 0.0
+    if cls is bool:
+        return 1, v, 0.0
+    if v is None:
+        return 0, 0, 0.0
+    if isinstance(v, int):
+        return 2, int(v), 0.0
+    if isinstance(v, float):
+        return 3, 0, float(v)
+    if hasattr(v, "_h"):
+        return number(v.item())
+    if hasattr(v, "dtype") and hasattr(v, "item") and getattr(v, "ndim", 0) == 0:  # a NumPy number
+        return number(v.item())
+    if hasattr(v, "__index__"):
+        return 2, v.__index__(), 0.0
+    if hasattr(v, "__float__"):
+        return 3, 0, float(v)
+    raise TypeError(f"expected a number, got {type(v).__name__}")
+
+
+def operand(v: Any) -> Tensor:
+    """A tensor, or a plain number as one that yields in type promotion."""
+    if hasattr(v, "_h"):
+        return v  # type: ignore[no-any-return]
+    return wrap(lib.py_tensor_from_number(*number(v), -1))
+
+
+def ints(v: Any) -> Any:
+    """A list of whole numbers from one or several; None stays."""
+    if v is None:
+        return None
+    if v.__class__ is tuple:
+        return v
+    if isinstance(v, int):
+        return (v,)
+    if hasattr(v, "_h"):
+        v = v.tolist()
+        return (v,) if isinstance(v, int) else tuple(v)
+    if hasattr(v, "__index__"):
+        return (v.__index__(),)
+    return tuple(int(i) if not isinstance(i, float) else _not_int(i) for i in v)
+
+
+def _not_int(v: float) -> int:
+    raise TypeError(f"expected whole numbers, got {v!r}")
+
+
+def shape_(sizes: tuple[Any, ...]) -> Any:
+    """Sizes that were given one by one or as one sequence."""
+    if len(sizes) == 1 and not isinstance(sizes[0], int):
+        return ints(sizes[0])
+    return tuple(s if s.__class__ is int else s.__index__() for s in sizes)
+
+
+def tensors_(v: Iterable[Tensor | None]) -> list[Any]:
+    """Handles of several tensors."""
+    if hasattr(v, "_h"):
+        v = v.unbind(0)
+    return [NULL if t is None else t._h for t in v]
+
+
+def bool_(v: Any) -> bool:
+    """A truth value; whole numbers are accepted as in PyTorch."""
+    if v is True or v is False:
+        return v  # type: ignore[no-any-return]
+    if isinstance(v, int) or v.__class__.__name__ in ("bool_", "bool"):
+        return bool(v)
+    raise TypeError(f"expected a bool, got {type(v).__name__}")
+
+
+def dtype_code(v: Any) -> int:
+    """Code of a dtype; the builtin types mean what they mean in PyTorch."""
+    try:
+        return v._code  # type: ignore[no-any-return]
+    except AttributeError:
+        from .dtypes import from_python
+
+        return from_python(v)._code
+
+
+_words: dict[str | None, bytes] = {None: b"", "mean": b"mean", "sum": b"sum", "none": b"none"}
+
+
+def word(v: str | None) -> bytes:
+    """A word for C."""
+    w = _words.get(v)
+    if w is None:
+        if not isinstance(v, str):
+            raise TypeError(f"expected a str, got {type(v).__name__}")
+        w = v.encode()
+    return w
+
+
+# ---- results ----
+
+
+def outs(o: Any, n: int) -> Any:
+    """Several results: an array of `n` handles, or (n = 0) a list handle."""
+    if n:
+        return tuple(wrap(o[i]) for i in range(n))
+    try:
+        return tuple(wrap(lib.py_tensor_list_get(o, i)) for i in range(lib.rt_tensor_list_len(o)))
+    finally:
+        lib.rt_tensor_list_free(o)
+
+
+def into(out: Tensor, result: Tensor) -> Tensor:
+    """Puts a result into the tensor given as `out=`, resizing it as PyTorch does."""
+    if lib.rt_grad_enabled() and (out.requires_grad or result.requires_grad):
+        raise InvalidArgumentError("functions with out=... arguments don't support automatic differentiation")
+    if out.shape != result.shape:
+        if out.dtype is not result.dtype:
+            result = result.to(out.dtype)
+        out._replace(result)
+        return out
+    return out.copy_(result)  # type: ignore[no-any-return,attr-defined]
+
+
+def created(t: Tensor, device: Any, requires_grad: bool) -> Tensor:
+    """The last steps of a function that makes a tensor."""
+    if device is not None:
+        from .device import check
+
+        check(device)
+    if requires_grad:
+        t.requires_grad_(True)
+    return t
+
+
+_KINDS = {
+    "Tensor": "a Tensor",
+    "OptTensor": "a Tensor or None",
+    "Operand": "a Tensor or a number",
+    "Tensors": "a sequence of Tensors",
+    "OptTensors": "a sequence of Tensors or None",
+    "Scalar": "a number",
+    "OptScalar": "a number or None",
+    "Int": "an int",
+    "OptInt": "an int or None",
+    "Ints": "an int or a sequence of ints",
+    "OptInts": "an int, a sequence of ints or None",
+    "Shape": "sizes (ints)",
+    "Float": "a float",
+    "OptFloat": "a float or None",
+    "Bool": "a bool",
+    "DType": "a dtype",
+    "OptDType": "a dtype or None",
+    "Str": "a str",
+    "Generator": "a Generator or None",
+}
+
+
+def _fits(kind: str, v: Any) -> bool:
+    if kind.startswith("Opt") and v is None:
+        return True
+    kind = kind.removeprefix("Opt")
+    if kind == "Tensor":
+        return hasattr(v, "_h")
+    if kind in ("Scalar", "Operand", "Float"):
+        try:
+            return (kind == "Operand" and hasattr(v, "_h")) or number(v)[0] > 0
+        except Exception:
+            return False
+    if kind == "Int":
+        return isinstance(v, int) or hasattr(v, "__index__")
+    if kind in ("Ints", "Shape"):
+        return isinstance(v, int) or (
+            isinstance(v, (tuple, list)) and all(isinstance(i, int) or hasattr(i, "__index__") for i in v)
+        )
+    if kind == "Tensors":
+        return isinstance(v, (tuple, list)) and all(i is None or hasattr(i, "_h") or hasattr(i, "cname") for i in v)
+    if kind == "Bool":
+        return isinstance(v, bool)
+    if kind == "Str":
+        return v is None or isinstance(v, str)
+    if kind == "DType":
+        return hasattr(v, "_code")
+    return v is None or hasattr(v, "_h")
+
+
+def misuse(op: str, e: Exception, kinds: str, **arguments: Any) -> Exception:
+    """The error for arguments that could not be handed to C: names the op, the argument, what was wanted and what came."""
+    if isinstance(e, RustorchError):
+        return e
+    for kind, (name, v) in zip(kinds.split(), arguments.items()):
+        if not _fits(kind, v):
+            what = type(v).__name__ if not isinstance(v, (str, bytes)) else repr(v)
+            err = DTypeError(f"{op}(): argument '{name}' must be {_KINDS.get(kind, kind)}, not {what}")
+            err.op = op
+            return err
+    cls = InvalidArgumentError if isinstance(e, (OverflowError, ValueError)) else DTypeError
+    err2 = cls(f"{op}(): {e}")
+    err2.op = op
+    return err2
+
+
+def unsupported(what: str) -> UnsupportedError:
+    """The error for things that rustorch knows but does not have."""
+    return UnsupportedError(what)
+
+
+def handles(ts: Sequence[Any]) -> list[Any]:
+    """Handles of tensors, NULL for None."""
+    return [NULL if t is None else t._h for t in ts]

@@ -1,0 +1,185 @@
+"""`x[index]` and `x[index] = value`: splits an index into views and the part that needs gathering."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _ops
+from ._door import number, wrap
+from ._door import lib as _lib
+from .errors import DTypeError, IndexOutOfRangeError
+from .tensor import Tensor, make
+
+
+def _is_advanced(i: Any) -> bool:
+    if isinstance(i, Tensor):
+        return True
+    return isinstance(i, (list, tuple)) or (type(i).__module__ == "numpy" and getattr(i, "ndim", 0) > 0)
+
+
+def _as_index(i: Any) -> Tensor:
+    t = i if isinstance(i, Tensor) else make(i)
+    d = t.dtype._name
+    if t.numel() == 0 and not isinstance(i, Tensor) and d.startswith("float"):
+        t = t.to(_ops_int64())
+        d = "int64"
+    if d not in ("bool", "uint8", "int8", "int16", "int32", "int64"):
+        raise IndexOutOfRangeError(f"tensors used as indices must be long, int, byte or bool tensors, got {t.dtype}")
+    if d == "uint8":
+        t = t.to(_bool())
+    return t
+
+
+def _bool() -> Any:
+    from .dtypes import BY_NAME
+
+    return BY_NAME["bool"]
+
+
+def _ops_int64() -> Any:
+    from .dtypes import BY_NAME
+
+    return BY_NAME["int64"]
+
+
+def _split(x: Tensor, index: Any) -> tuple[Tensor, list[Tensor | None] | None]:
+    """The view that the basic part of an index names, and the index tensors that remain (None where a dimension is kept)."""
+    if index.__class__ is int:
+        return _ops.select(x, 0, index), None
+    if not isinstance(index, tuple):
+        if isinstance(index, list) and any(isinstance(i, (slice, type(None), type(Ellipsis))) for i in index):
+            index = tuple(index)
+        else:
+            index = (index,)
+    used = 0
+    for i in index:
+        if i is None or i is Ellipsis or isinstance(i, bool):
+            continue
+        if isinstance(i, Tensor) and i.dtype._name in ("bool", "uint8"):
+            used += i.ndim
+        elif type(i).__module__ == "numpy" and getattr(i, "dtype", None) == bool:
+            used += i.ndim
+        elif isinstance(i, list) and i and _all_bools(i):
+            used += make(i).ndim
+        else:
+            used += 1
+    if used > x.ndim:
+        raise IndexOutOfRangeError(f"too many indices for tensor of dimension {x.ndim}")
+    dim = 0
+    tensors = _Indices()
+    seen_ellipsis = False
+    for i in index:
+        if isinstance(i, slice):
+            if i != slice(None):
+                step = 1 if i.step is None else _whole(i.step)
+                if step <= 0:
+                    from .errors import InvalidArgumentError
+
+                    raise InvalidArgumentError("slice step must be positive")
+                x = _ops.slice(x, dim, None if i.start is None else _whole(i.start), None if i.stop is None else _whole(i.stop), step)
+            dim += 1
+        elif i is None:
+            x = _ops.unsqueeze(x, dim)
+            dim += 1
+        elif i is Ellipsis:
+            if seen_ellipsis:
+                raise IndexOutOfRangeError("an index can only have a single ellipsis ('...')")
+            seen_ellipsis = True
+            dim += max(x.ndim - dim - (used - _consumed(index, i)), 0)
+        elif isinstance(i, bool):
+            x = _ops.unsqueeze(x, dim)
+            tensors.put(dim, make([0] if i else [], _ops_int64()))
+            dim += 1
+        elif _is_advanced(i):
+            if isinstance(i, Tensor) and i.ndim == 0 and i.dtype._name != "bool":
+                if i.dtype._name == "uint8":
+                    i = i.to(_bool())
+                elif not i.dtype.is_floating_point:
+                    x = _ops.select(x, dim, int(i.item()))
+                    continue
+            t = _as_index(i)
+            if t.dtype._name == "bool" and t.ndim == 0:
+                x = _ops.unsqueeze(x, dim)
+                t = make([0] if t.item() else [], _ops_int64())
+            tensors.put(dim, t)
+            dim += t.ndim if t.dtype._name == "bool" else 1
+        else:
+            x = _ops.select(x, dim, _whole(i))
+    return x, tensors or None
+
+
+def _all_bools(v: Any) -> bool:
+    while isinstance(v, list) and v:
+        v = v[0]
+    return isinstance(v, bool)
+
+
+def _consumed(index: tuple[Any, ...], ellipsis: Any) -> int:
+    """Dimensions that the entries before the ellipsis use up."""
+    n = 0
+    for i in index:
+        if i is ellipsis:
+            return n
+        if i is None or isinstance(i, bool):
+            continue
+        if isinstance(i, Tensor) and i.dtype._name in ("bool", "uint8"):
+            n += i.ndim
+        elif type(i).__module__ == "numpy" and getattr(i, "dtype", None) == bool:
+            n += i.ndim
+        elif isinstance(i, list) and i and _all_bools(i):
+            n += make(i).ndim
+        else:
+            n += 1
+    return n
+
+
+def _whole(i: Any) -> int:
+    try:
+        return int(i.__index__())
+    except (AttributeError, TypeError):
+        raise DTypeError(
+            "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+            f"(got {type(i).__name__})"
+        ) from None
+
+
+class _Indices(list["Tensor | None"]):
+    """Index tensors by dimension; a mask stands for as many dimensions as it has."""
+
+    covered = 0
+
+    def put(self, dim: int, t: Tensor) -> None:
+        self.extend([None] * (dim - self.covered))
+        self.append(t)
+        self.covered = dim + (t.ndim if t.dtype._name == "bool" else 1)
+
+
+def get(x: Tensor, index: Any) -> Tensor:
+    """`x[index]`."""
+    view, tensors = _split(x, index)
+    if tensors is None:
+        return _ops.alias(view) if view is x else view
+    return _ops.index(view, tensors)
+
+
+def set_(x: Tensor, index: Any, value: Any) -> None:
+    """`x[index] = value`."""
+    view, tensors = _split(x, index)
+    if not isinstance(value, Tensor):
+        if isinstance(value, (bool, int, float)):
+            if tensors is None:
+                _ops.fill_(view, value)
+                return
+            value = wrap(_lib.py_tensor_from_number(*number(value), x.dtype._code))
+        else:
+            value = make(value, x.dtype)
+    if tensors is None:
+        lead = value.ndim - view.ndim
+        if lead > 0 and all(d == 1 for d in value.shape[:lead]):
+            value = value.reshape(value.shape[lead:])
+        _ops.copy_(view, value)
+        return
+    if value.dtype is not x.dtype:
+        value = value.to(x.dtype)
+    _ops.index_put_(view, value, tensors)
+

@@ -1,0 +1,210 @@
+"""Sharing memory with NumPy and, through DLPack, with other libraries. NumPy is imported on first use only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._door import NULL, check, error, ffi, lib, wrap
+from .dtypes import ALL, BY_NAME, dtype
+from .errors import AutogradError, DTypeError, InvalidArgumentError
+from .tensor import Tensor
+
+__all__ = ["as_tensor", "asarray", "from_dlpack", "from_numpy", "frombuffer"]
+
+_BY_TYPESTR = {d._typestr: d for d in ALL if d._name != "bfloat16"}
+
+
+def _numpy_dtype(d: dtype) -> Any:
+    if d._name == "bfloat16":
+        raise DTypeError("numpy: NumPy has no bfloat16; convert with .float() first")
+    return d._typestr
+
+
+def array_interface(t: Tensor) -> dict[str, Any]:
+    """NumPy's array interface, version 3."""
+    size = t.element_size()
+    return {
+        "shape": tuple(t.shape),
+        "typestr": _numpy_dtype(t.dtype),
+        "data": (t.data_ptr(), False),
+        "strides": tuple(s * size for s in t.stride()),
+        "version": 3,
+    }
+
+
+def to_numpy(t: Tensor, force: bool = False) -> Any:
+    """An array that shares the memory of `t`."""
+    import numpy as np
+
+    if t.requires_grad:
+        if not force:
+            raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        t = t.detach()
+    _numpy_dtype(t.dtype)
+    return np.asarray(_Shared(t))
+
+
+class _Shared:
+    """Hands NumPy the array interface of a tensor; the array keeps this object, and it keeps the tensor."""
+
+    __slots__ = ("__array_interface__", "tensor")
+
+    def __init__(self, t: Tensor) -> None:
+        self.tensor = t.detach()
+        self.__array_interface__ = array_interface(t)
+
+
+def to_array(t: Tensor, d: Any = None, copy: bool | None = None) -> Any:
+    """What `numpy.asarray(t)` gives: shared if the dtype stays and no copy is asked for."""
+    import numpy as np
+
+    a = to_numpy(t, force=False)
+    if d is not None and a.dtype != np.dtype(d):
+        if copy is False:
+            raise InvalidArgumentError(f"a copy is needed to convert {a.dtype} to {np.dtype(d)}")
+        return a.astype(d)
+    return a.copy() if copy else a
+
+
+def from_numpy(a: Any) -> Tensor:
+    """A tensor that shares the memory of a NumPy array. Read-only arrays and negative strides are refused."""
+    interface = getattr(a, "__array_interface__", None)
+    if interface is None:
+        raise DTypeError(f"from_numpy(): expected np.ndarray (got {type(a).__name__})")
+    d = _BY_TYPESTR.get(interface["typestr"])
+    if d is None:
+        raise DTypeError(f"from_numpy(): can't convert np.ndarray of type {a.dtype}")
+    pointer, read_only = interface["data"]
+    if read_only:
+        raise InvalidArgumentError("from_numpy(): the array is read-only; pass a copy (array.copy())")
+    shape = interface["shape"]
+    strides = interface.get("strides")
+    if strides is not None:
+        if any(s < 0 and n > 1 for s, n in zip(strides, shape)):
+            raise InvalidArgumentError("from_numpy(): negative strides are not supported; pass a copy (array.copy())")
+        if any(s % d.itemsize and n > 1 for s, n in zip(strides, shape)):
+            raise InvalidArgumentError("from_numpy(): strides must be whole elements; pass a copy (array.copy())")
+        strides = [max(s, 0) // d.itemsize for s in strides]
+    h = lib.py_from_object(
+        id(a), ffi.cast("void *", pointer), shape, NULL if strides is None else strides, len(shape), d._code
+    )
+    return wrap(h)
+
+
+def copy_array(a: Any) -> Tensor:
+    """A tensor with a copy of an array."""
+    import numpy as np
+
+    a = np.array(a, order="C")
+    if a.dtype.str not in _BY_TYPESTR and a.dtype.isnative is False:
+        a = a.astype(a.dtype.newbyteorder("="))
+    if a.dtype.kind == "u" and a.dtype.itemsize > 1:
+        raise DTypeError(f"tensor: can't convert np.ndarray of type {a.dtype}")
+    return from_numpy(a)
+
+
+def frombuffer(buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
+    """A flat tensor that shares the memory of a writable buffer."""
+    view = ffi.from_buffer("char[]", buffer, require_writable=True)
+    room = len(view) - offset
+    n = room // dtype.itemsize if count < 0 else count
+    if offset < 0 or n <= 0 or n * dtype.itemsize > room:
+        raise InvalidArgumentError(f"frombuffer: {n} elements of {dtype} at offset {offset} do not fit {len(view)} bytes")
+    t = wrap(lib.py_from_object(id(view), view + offset, (n,), NULL, 1, dtype._code))
+    return t.requires_grad_(requires_grad) if requires_grad else t  # type: ignore[no-any-return]
+
+
+# ---- DLPack ----
+
+
+def to_capsule(t: Tensor, max_version: Any, dl_device: Any, copy: Any) -> Any:
+    """A DLPack capsule that shares the memory of `t`."""
+    import ctypes
+
+    if t.requires_grad:
+        raise AutogradError("Can't export tensors that require gradient, use tensor.detach()")
+    if dl_device is not None and tuple(dl_device)[0] != 1:
+        raise InvalidArgumentError(f"__dlpack__: only the CPU (1, 0) can be exported to, got {dl_device}")
+    if copy:
+        t = t.clone()
+    versioned = max_version is not None and max_version[0] >= 1
+    out = ffi.new("void *[1]")
+    check(lib.rt_tensor_to_dlpack(t._h, versioned, out))
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype, new.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    name = b"dltensor_versioned" if versioned else b"dltensor"
+    return new(int(ffi.cast("uintptr_t", out[0])), _name(name), lib.py_capsule_destructor())
+
+
+_NAMES: dict[bytes, Any] = {}
+
+
+def _name(n: bytes) -> Any:
+    """A C string that lives for ever, as capsules demand of their names."""
+    import ctypes
+
+    if n not in _NAMES:
+        _NAMES[n] = ctypes.create_string_buffer(n)
+    return ctypes.addressof(_NAMES[n]) and ctypes.cast(_NAMES[n], ctypes.c_char_p)
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A tensor that shares the memory of an object with `__dlpack__` (or of a capsule)."""
+    import ctypes
+
+    if isinstance(source, Tensor):
+        return source.detach()
+    capsule = source
+    if hasattr(source, "__dlpack__"):
+        try:
+            capsule = source.__dlpack__(max_version=(1, 0))
+        except TypeError:
+            capsule = source.__dlpack__()
+    api = ctypes.pythonapi
+    api.PyCapsule_IsValid.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_SetName.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    if type(capsule).__name__ != "PyCapsule":
+        raise DTypeError(f"from_dlpack(): expected an object with __dlpack__, got {type(source).__name__}")
+    for name, versioned in ((b"dltensor_versioned", True), (b"dltensor", False)):
+        if api.PyCapsule_IsValid(capsule, name):
+            pointer = api.PyCapsule_GetPointer(capsule, name)
+            h = lib.py_tensor_from_dlpack(ffi.cast("void *", pointer), versioned)
+            if not h:
+                raise error()
+            api.PyCapsule_SetName(capsule, _name(b"used_" + name))
+            return wrap(h)
+    raise InvalidArgumentError("from_dlpack(): the capsule has been consumed already")
+
+
+# ---- as_tensor ----
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """`data` as a tensor, sharing memory where that is possible."""
+    from .device import check as check_device
+    from .tensor import make
+
+    if device is not None:
+        check_device(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(dtype)
+    interface = getattr(data, "__array_interface__", None)
+    if interface is not None and interface["typestr"] in _BY_TYPESTR and not interface["data"][1]:
+        strides = interface.get("strides")
+        if strides is None or all(s >= 0 for s in strides):
+            t = from_numpy(data)
+            return t if dtype is None else t.to(dtype)
+    return make(data, dtype)
+
+
+def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
+    """`obj` as a tensor; `copy` forces or forbids a copy."""
+    from .tensor import make
+
+    t = make(obj, dtype) if copy else as_tensor(obj, dtype, device)
+    return t.detach().requires_grad_() if requires_grad else t  # type: ignore[no-any-return]
+
+
+_UNUSED = BY_NAME

@@ -1,0 +1,21 @@
+"""Neural networks: layers, their functional forms, initialisers and helpers."""
+
+from __future__ import annotations
+
+from . import functional, init, modules, parameter, utils
+from .modules import *
+from .modules import __all__ as _layers
+from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+
+__all__ = [
+    "Buffer",
+    "Parameter",
+    "UninitializedBuffer",
+    "UninitializedParameter",
+    "functional",
+    "init",
+    "modules",
+    "parameter",
+    "utils",
+    *_layers,
+]

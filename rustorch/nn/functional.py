@@ -1,0 +1,2091 @@
+"""The layers as functions: `import rustorch.nn.functional as F`.
+
+Most are one call of the op table; the rest are compositions of ops, so gradients of any order come by themselves.
+Shapes in the docstrings: N batch, C channels, L / H, W length / height, width; `*` any number of dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import rustorch as rt
+from rustorch import Tensor, _ops
+
+if TYPE_CHECKING:
+    Ints = int | Sequence[int]
+    Floats = float | Sequence[float]
+
+# ---- helpers ----------------------------------------------------------------------------------------------------
+
+
+def _table(name: str) -> Callable[..., Any]:
+    """The op `name`, or a clear error if the table has no such entry."""
+    op: Callable[..., Any] | None = getattr(_ops, name, None)
+    if op is None:
+        raise NotImplementedError(f"{name}: this version of rustorch has no such op")
+    return op
+
+
+def _inplace(name: str, input: Tensor, *args: Any, **attributes: Any) -> Tensor:
+    """Op `name` in place: its twin if the table has one, else compute from a copy and write back."""
+    twin = getattr(_ops, name + "_", None)
+    if twin is not None:
+        return twin(input, *args, **attributes)  # type: ignore[no-any-return]
+    return input.copy_(_table(name)(input.clone(), *args, **attributes))
+
+
+def _tuple(value: Any, n: int) -> tuple[Any, ...]:
+    """`value` once per spatial dimension; a shorter sequence of one element is spread too."""
+    if isinstance(value, (int, float)):
+        return (value,) * n
+    value = tuple(value)
+    return value * n if len(value) == 1 else value
+
+
+def _legacy_reduction(size_average: bool | None, reduce: bool | None) -> str:
+    """The `reduction` that the two arguments of old stood for."""
+    name = "none" if reduce is False else "sum" if size_average is False else "mean"
+    warnings.warn(
+        f"size_average and reduce args will be deprecated, please use reduction='{name}' instead.", stacklevel=3
+    )
+    return name
+
+
+def _reduction(reduction: str, size_average: bool | None, reduce: bool | None) -> str:
+    if size_average is not None or reduce is not None:
+        return _legacy_reduction(size_average, reduce)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return reduction
+
+
+def _reduce(loss: Tensor, reduction: str) -> Tensor:
+    if reduction == "mean":
+        return loss.mean()
+    if reduction == "sum":
+        return loss.sum()
+    if reduction == "none":
+        return loss
+    raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def _warn_size(input: Tensor, target: Tensor) -> None:
+    if input.shape != target.shape:
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). "
+            "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+            stacklevel=3,
+        )
+
+
+def _probability(p: float) -> None:
+    if p < 0.0 or p > 1.0:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+
+
+# ---- linear and embedding ---------------------------------------------------------------------------------------
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input [*, in] @ weight [out, in]^T + bias [out] -> [*, out]."""
+    return _ops.linear(input, weight, bias)
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x1 [*, i], x2 [*, j], weight [o, i, j] -> [*, o]: x1^T W_o x2 + b_o."""
+    out, in1, in2 = weight.shape
+    lead = input1.shape[:-1]
+    projected = input2.reshape(-1, in2).matmul(weight.reshape(out * in1, in2).t()).reshape(-1, out, in1)
+    result = (projected * input1.reshape(-1, 1, in1)).sum(-1).reshape(*lead, out)
+    return result if bias is None else result + bias
+
+
+def _renormalize(weight: Tensor, rows: Tensor, max_norm: float, norm_type: float) -> None:
+    """Scale those `rows` of `weight` down, in place, whose norm is above `max_norm`."""
+    with rt.no_grad():
+        rows = rows.reshape(-1)
+        picked = weight.index_select(0, rows)
+        norm = picked.norm(norm_type, dim=1, keepdim=True)
+        weight[rows] = rt.where(norm > max_norm, picked * (max_norm / (norm + 1e-7)), picked)
+
+
+def _dense_only(name: str, scale_grad_by_freq: bool, sparse: bool) -> None:
+    if scale_grad_by_freq:
+        raise NotImplementedError(f"{name}: scale_grad_by_freq=True is not supported")
+    if sparse:
+        raise NotImplementedError(f"{name}: sparse gradients are not supported, use sparse=False")
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of weight [n, d] by integer input [*] -> [*, d]; row `padding_idx` gets no gradient."""
+    _dense_only("embedding", scale_grad_by_freq, sparse)
+    if padding_idx is None:
+        padding_idx = -1
+    else:
+        n = weight.size(0)
+        if not -n <= padding_idx < n:
+            raise AssertionError(f"embedding: padding_idx must be within num_embeddings ({n}), got {padding_idx}")
+        padding_idx %= n
+    if max_norm is not None:
+        _renormalize(weight, input, max_norm, norm_type)
+    return _ops.embedding(input, weight, padding_idx=padding_idx)
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Sum, mean or max of embeddings per bag: input [B, n], or flat [n] with bag starts `offsets` [B] -> [B, d]."""
+    _dense_only("embedding_bag", scale_grad_by_freq, sparse)
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if per_sample_weights is not None and mode != "sum":
+        raise NotImplementedError(f"embedding_bag: per_sample_weights needs mode='sum', got mode='{mode}'")
+    if input.dim() == 2:
+        if offsets is not None:
+            raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch")
+        bounds = list(range(0, input.numel() + 1, input.size(1))) if input.size(1) else [0] * (input.size(0) + 1)
+        input = input.reshape(-1)
+        if per_sample_weights is not None:
+            per_sample_weights = per_sample_weights.reshape(-1)
+    elif input.dim() == 1:
+        if offsets is None:
+            raise ValueError("offsets has to be a 1D Tensor but got None")
+        bounds = offsets.tolist()
+        if bounds and bounds[0] != 0:
+            raise ValueError(
+                f"offsets[0] has to be 0, i.e., the first sequence starts from position 0, got {bounds[0]}"
+            )
+        if not include_last_offset:
+            bounds.append(input.numel())
+    else:
+        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")
+    if padding_idx is not None:
+        padding_idx %= weight.size(0)
+    rows = embedding(input, weight, padding_idx, max_norm, norm_type)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.unsqueeze(-1)
+    bag = rt.tensor([b for b, (i, j) in enumerate(zip(bounds, bounds[1:])) for _ in range(i, j)], dtype=rt.int64)
+    if padding_idx is not None:  # padded entries count nowhere
+        keep = (input != padding_idx).nonzero().reshape(-1)
+        rows, bag = rows.index_select(0, keep), bag.index_select(0, keep)
+    bags = len(bounds) - 1
+    zeros = rt.zeros(bags, weight.size(1), dtype=weight.dtype)
+    if mode == "max":
+        groups = bag.tolist()
+        members = [[i for i, g in enumerate(groups) if g == b] for b in range(bags)]
+        return rt.stack([rows[m].amax(0) if m else zeros[b] for b, m in enumerate(members)])
+    total = zeros.index_add(0, bag, rows)
+    if mode == "sum":
+        return total
+    count = rt.zeros(bags, dtype=weight.dtype).index_add(0, bag, rt.ones(bag.numel(), dtype=weight.dtype))
+    return total / count.clamp(min=1).unsqueeze(-1)
+
+
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
+    """Class indices [*] -> int64 [*, num_classes] of zeros and ones; -1 means the largest index + 1."""
+    return _ops.one_hot(input, num_classes)
+
+
+# ---- convolution ------------------------------------------------------------------------------------------------
+
+
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints | str = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
+    """input [N, C, L], weight [O, C / groups, k] -> [N, O, (L + 2 padding - dilation (k - 1) - 1) / stride + 1]."""
+    if isinstance(padding, str):
+        input, padding = _same_padding("conv1d", input, weight, stride, padding, dilation)
+    return _ops.conv1d(input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints | str = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
+    """input [N, C, H, W], weight [O, C / groups, kh, kw] -> [N, O, H', W']; `padding` may be "same" or "valid"."""
+    if isinstance(padding, str):
+        input, padding = _same_padding("conv2d", input, weight, stride, padding, dilation)
+    return _ops.conv2d(input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
+
+
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints | str = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
+) -> Tensor:
+    """input [N, C, D, H, W], weight [O, C / groups, kd, kh, kw] -> [N, O, D', H', W']."""
+    op = getattr(_ops, "conv3d", None)
+    if isinstance(padding, str):
+        input, padding = _same_padding("conv3d", input, weight, stride, padding, dilation)
+    if op is not None:
+        return op(  # type: ignore[no-any-return]
+            input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
+        )
+    if input.dim() not in (4, 5) or weight.dim() != 5:
+        raise RuntimeError(
+            f"conv3d: expected input [(N,) C, D, H, W] and a 5D weight, "
+            f"got {list(input.shape)} and {list(weight.shape)}"
+        )
+    x = input if input.dim() == 5 else input.unsqueeze(0)
+    steps, pads, gaps = (_tuple(v, 3) for v in (stride, padding, dilation))
+    if pads[0]:
+        x = pad(x, (0, 0, 0, 0, pads[0], pads[0]))
+    kernel, (n, _, depth) = weight.size(2), x.shape[:3]
+    planes = (depth - gaps[0] * (kernel - 1) - 1) // steps[0] + 1
+    if planes < 1:
+        raise RuntimeError(f"conv3d: kernel {list(weight.shape[2:])} does not fit input {list(input.shape)}")
+    x = x.transpose(1, 2)
+    total: Tensor | None = None
+    for k in range(kernel):  # one conv2d per depth of the kernel, the output's planes taken as the batch
+        start = k * gaps[0]
+        part = x[:, start : start + (planes - 1) * steps[0] + 1 : steps[0]].flatten(0, 1)
+        plane = _ops.conv2d(
+            part,
+            weight[:, :, k],
+            bias if k == 0 else None,
+            stride=steps[1:],
+            padding=pads[1:],
+            dilation=gaps[1:],
+            groups=groups,
+        )
+        total = plane if total is None else total + plane
+    assert total is not None
+    out = total.reshape(n, planes, *total.shape[1:]).transpose(1, 2)
+    return out if input.dim() == 5 else out.squeeze(0)
+
+
+def _same_padding(
+    name: str, input: Tensor, weight: Tensor, stride: Ints, padding: str, dilation: Ints
+) -> tuple[Tensor, Ints]:
+    """The (perhaps padded) input and the numbers that "same" or "valid" stand for."""
+    if padding not in ("same", "valid"):
+        raise ValueError(f"{name}: padding must be 'same', 'valid' or ints, got '{padding}'")
+    if padding == "valid":
+        return input, 0
+    n = weight.dim() - 2
+    if any(s != 1 for s in _tuple(stride, n)):
+        raise RuntimeError(f"{name}: padding='same' is not supported for strided convolutions")
+    around = [d * (k - 1) for d, k in zip(_tuple(dilation, n), weight.shape[2:])]
+    if any(a % 2 for a in around):  # the op pads both sides alike: pad here, the odd one behind
+        return pad(input, [side for a in reversed(around) for side in (a // 2, a - a // 2)]), 0
+    return input, [a // 2 for a in around]
+
+
+def conv_transpose1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
+    """The gradient of conv1d as a layer: input [N, C, L], weight [C, O / groups, k] -> [N, O, L']."""
+    op = getattr(_ops, "conv_transpose1d", None)
+    if op is not None:
+        return op(input, weight, bias, stride, padding, output_padding, groups, dilation)  # type: ignore[no-any-return]
+    return _conv_transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
+    """The gradient of conv2d as a layer: input [N, C, H, W], weight [C, O / groups, kh, kw] -> [N, O, H', W']."""
+    op = getattr(_ops, "conv_transpose2d", None)
+    if op is not None:
+        return op(input, weight, bias, stride, padding, output_padding, groups, dilation)  # type: ignore[no-any-return]
+    return _conv_transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Tensor:
+    """The gradient of conv3d as a layer: input [N, C, D, H, W], weight [C, O / groups, kd, kh, kw]."""
+    op = getattr(_ops, "conv_transpose3d", None)
+    if op is not None:
+        return op(input, weight, bias, stride, padding, output_padding, groups, dilation)  # type: ignore[no-any-return]
+    return _conv_transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def _conv_transpose(
+    n: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Ints,
+    padding: Ints,
+    output_padding: Ints,
+    groups: int,
+    dilation: Ints,
+) -> Tensor:
+    """Columns = weight^T @ input, then `fold`ed: each input pixel adds its kernel-sized patch to the output."""
+    name = f"conv_transpose{n}d"
+    if input.dim() not in (n + 1, n + 2) or weight.dim() != n + 2:
+        raise RuntimeError(
+            f"{name}: expected input [(N,) C, {n} spatial dims] and a {n + 2}D weight, "
+            f"got {list(input.shape)} and {list(weight.shape)}"
+        )
+    batched = input.dim() == n + 2
+    x = input if batched else input.unsqueeze(0)
+    channels, per_group, *kernel = weight.shape
+    if x.size(1) != channels or channels % groups:
+        raise RuntimeError(
+            f"{name}: weight {list(weight.shape)} with groups={groups} does not fit input {list(x.shape)}"
+        )
+    steps, pads, extra, gaps = (_tuple(v, n) for v in (stride, padding, output_padding, dilation))
+    if any(e >= max(s, g) for e, s, g in zip(extra, steps, gaps)):
+        raise RuntimeError(f"{name}: output padding must be smaller than either stride or dilation, got {extra}")
+    size = [
+        (i - 1) * s - 2 * p + g * (k - 1) + e + 1
+        for i, s, p, g, k, e in zip(x.shape[2:], steps, pads, gaps, kernel, extra)
+    ]
+    if min(size) < 1:
+        raise RuntimeError(f"{name}: input {list(x.shape)} is too small, the output would be {size}")
+    cols = (
+        weight.reshape(groups, channels // groups, -1)
+        .transpose(1, 2)
+        .matmul(x.reshape(x.size(0), groups, channels // groups, -1))
+    )
+    # The extra pixels change the output's size, not where patches land, so the block count is the input's own.
+    index, full = _patch_index(size, kernel, gaps, pads, steps, list(x.shape[2:]))
+    out = _scatter_patches(cols.reshape(x.size(0), groups * per_group, -1), index, full, pads, size)
+    if bias is not None:
+        out = out + bias.reshape(-1, *(1,) * n)
+    return out if batched else out.squeeze(0)
+
+
+def _patch_index(
+    size: Sequence[int],
+    kernel: Sequence[int],
+    dilation: Sequence[int],
+    padding: Sequence[int],
+    stride: Sequence[int],
+    blocks: Sequence[int],
+) -> tuple[Tensor, list[int]]:
+    """The flat index into the padded image of each kernel position (outer) of each block (inner), and its size."""
+    full = [n + 2 * p for n, p in zip(size, padding)]
+    n = len(size)
+    index: Tensor | None = None
+    for i, (k, d, s, b, f) in enumerate(zip(kernel, dilation, stride, blocks, full)):
+        at = rt.arange(k).reshape(-1, 1) * d + rt.arange(b) * s
+        at = at.reshape(*(k if j == i else 1 for j in range(n)), *(b if j == i else 1 for j in range(n)))
+        index = at if index is None else index * f + at
+    assert index is not None
+    return index.reshape(-1), full
+
+
+def _scatter_patches(
+    cols: Tensor, index: Tensor, full: Sequence[int], padding: Sequence[int], size: Sequence[int]
+) -> Tensor:
+    """Add cols [N, C, len(index)] (any trailing split) into images [N, C, *size]."""
+    batch, channels = cols.shape[:2]
+    flat = rt.zeros(batch, channels, math.prod(full), dtype=cols.dtype)
+    image = flat.index_add(2, index, cols.reshape(batch, channels, -1)).reshape(batch, channels, *full)
+    for dim, (p, n) in enumerate(zip(padding, size), 2):
+        if p:
+            image = image.narrow(dim, p, n)
+    return image
+
+
+def unfold(input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> Tensor:
+    """Sliding patches: input [N, C, H, W] -> [N, C * kh * kw, number of patches]."""
+    batched = input.dim() == 4
+    if not batched and input.dim() != 3:
+        raise RuntimeError(f"unfold: expected a 3D or 4D input, got {list(input.shape)}")
+    x = input if batched else input.unsqueeze(0)
+    kernel, gaps, pads, steps = (_tuple(v, 2) for v in (kernel_size, dilation, padding, stride))
+    blocks = [(n + 2 * p - g * (k - 1) - 1) // s + 1 for n, p, g, k, s in zip(x.shape[2:], pads, gaps, kernel, steps)]
+    if min(blocks) < 1:
+        raise RuntimeError(f"unfold: kernel {list(kernel)} does not fit input {list(input.shape)}")
+    index, _ = _patch_index(x.shape[2:], kernel, gaps, pads, steps, blocks)
+    padded = pad(x, [pads[1], pads[1], pads[0], pads[0]]) if any(pads) else x
+    cols = padded.flatten(2).index_select(2, index)
+    cols = cols.reshape(x.size(0), x.size(1) * math.prod(kernel), math.prod(blocks))
+    return cols if batched else cols.squeeze(0)
+
+
+def fold(
+    input: Tensor,
+    output_size: Ints,
+    kernel_size: Ints,
+    dilation: Ints = 1,
+    padding: Ints = 0,
+    stride: Ints = 1,
+) -> Tensor:
+    """Sum of patches, the transpose of `unfold`: input [N, C * kh * kw, patches] -> [N, C, *output_size]."""
+    batched = input.dim() == 3
+    if not batched and input.dim() != 2:
+        raise RuntimeError(f"fold: expected a 2D or 3D input, got {list(input.shape)}")
+    x = input if batched else input.unsqueeze(0)
+    size, kernel, gaps, pads, steps = (_tuple(v, 2) for v in (output_size, kernel_size, dilation, padding, stride))
+    blocks = [(n + 2 * p - g * (k - 1) - 1) // s + 1 for n, p, g, k, s in zip(size, pads, gaps, kernel, steps)]
+    if x.size(1) % math.prod(kernel) or x.size(2) != math.prod(blocks):
+        raise RuntimeError(
+            f"fold: expected input [N, C * {math.prod(kernel)}, {math.prod(blocks)}], got {list(input.shape)}"
+        )
+    index, full = _patch_index(size, kernel, gaps, pads, steps, blocks)
+    cols = x.reshape(x.size(0), x.size(1) // math.prod(kernel), -1)
+    out = _scatter_patches(cols, index, full, pads, size)
+    return out if batched else out.squeeze(0)
+
+
+# ---- pooling ----------------------------------------------------------------------------------------------------
+
+
+def max_pool1d_with_indices(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Maximum over windows of [N, C, L], and where it was (index along L)."""
+    kernel, pads, gaps = ((1, *_tuple(v, 1)) for v in (kernel_size, padding, dilation))
+    values, indices = _ops.max_pool2d_with_indices(
+        input.unsqueeze(-2),
+        kernel,
+        stride=None if stride is None else (1, *_tuple(stride, 1)),
+        padding=(0, *pads[1:]),
+        dilation=gaps,
+        ceil_mode=ceil_mode,
+    )
+    return values.squeeze(-2), indices.squeeze(-2)
+
+
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Maximum over windows of [N, C, L]; stride defaults to the kernel size."""
+    if return_indices:
+        return max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _ops.max_pool1d(input, kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
+
+
+def max_pool2d_with_indices(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Maximum over windows of [N, C, H, W], and where it was (flat index into H * W)."""
+    return _ops.max_pool2d_with_indices(  # type: ignore[no-any-return, unused-ignore]
+        input, kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode
+    )
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Maximum over windows of [N, C, H, W]; stride defaults to the kernel size."""
+    if return_indices:
+        return max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _ops.max_pool2d(input, kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
+
+
+def max_pool3d_with_indices(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Maximum over windows of [N, C, D, H, W], and its flat index: max over H, W, then over D, as maxima nest."""
+    kernel, gaps, pads = (_tuple(v, 3) for v in (kernel_size, dilation, padding))
+    steps = kernel if stride is None else _tuple(stride, 3)
+    *lead, depth, height, width = input.shape
+    planes = input.reshape(-1, depth, height, width)
+    flat, at = max_pool2d_with_indices(planes, kernel[1:], steps[1:], pads[1:], gaps[1:], ceil_mode)
+    return _over_depth(
+        (flat, at), lead, height * width,
+        lambda x: max_pool2d_with_indices(
+            x, (kernel[0], 1), (steps[0], 1), (pads[0], 0), (gaps[0], 1), ceil_mode
+        ),
+    )  # fmt: skip
+
+
+def _over_depth(
+    planes: tuple[Tensor, Tensor], lead: Sequence[int], area: int, pool: Callable[[Tensor], tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """Pool planes [M, D, h, w] (with indices into their own `area`) along D: both as [*lead, D', h, w]."""
+    values, at = planes
+    h, w = values.shape[-2:]
+    out, rows = pool(values.flatten(2))
+    index = rows // (h * w) * area + at.flatten(1).gather(1, rows.flatten(1)).reshape(rows.shape)
+    return out.reshape(*lead, -1, h, w), index.reshape(*lead, -1, h, w)
+
+
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Maximum over windows of [N, C, D, H, W]; stride defaults to the kernel size."""
+    both = max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+    return both if return_indices else both[0]
+
+
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """Mean over windows of [N, C, L]; stride defaults to the kernel size."""
+    return _ops.avg_pool1d(
+        input, kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad
+    )
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Mean over windows of [N, C, H, W]; stride defaults to the kernel size."""
+    return _ops.avg_pool2d(
+        input,
+        kernel_size,
+        stride=stride,
+        padding=padding,
+        ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad,
+        divisor_override=divisor_override,
+    )
+
+
+def avg_pool3d(
+    input: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Mean over windows of [N, C, D, H, W]: mean over H, W, then over D, as means over full windows nest."""
+    kernel, pads = _tuple(kernel_size, 3), _tuple(padding, 3)
+    steps = kernel if stride is None else _tuple(stride, 3)
+    if divisor_override is not None and divisor_override == 0:
+        raise RuntimeError("avg_pool3d: divisor_override must not be zero")
+    *lead, depth, height, width = input.shape
+    planes = input.reshape(-1, depth, height, width)
+    each = None if divisor_override is None else 1
+    out = avg_pool2d(planes, kernel[1:], steps[1:], pads[1:], ceil_mode, count_include_pad, each)
+    h, w = out.shape[-2:]
+    out = avg_pool2d(
+        out.flatten(2), (kernel[0], 1), (steps[0], 1), (pads[0], 0), ceil_mode, count_include_pad, divisor_override
+    )
+    return out.reshape(*lead, -1, h, w)
+
+
+def _target_size(input: Tensor, output_size: Any, n: int) -> list[int]:
+    """`output_size` with None replaced by the input's own size."""
+    sizes = (output_size,) * n if output_size is None else _tuple(output_size, n)
+    if len(sizes) != n:
+        raise ValueError(f"adaptive pooling: output_size must have {n} entries, got {output_size}")
+    return [have if want is None else want for have, want in zip(input.shape[-n:], sizes)]
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: Ints) -> Tensor:
+    """[N, C, L] -> [N, C, output_size], each output the mean of its share of L."""
+    return _ops.adaptive_avg_pool1d(input, _target_size(input, output_size, 1))
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+    """[N, C, H, W] -> [N, C, *output_size]; None keeps that dimension."""
+    return _ops.adaptive_avg_pool2d(input, _target_size(input, output_size, 2))
+
+
+def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
+    """[N, C, D, H, W] -> [N, C, *output_size]: H, W first, then D, as such means nest."""
+    d, h, w = _target_size(input, output_size, 3)
+    *lead, depth, height, width = input.shape
+    plane = _ops.adaptive_avg_pool2d(input.reshape(-1, depth, height, width), [h, w])
+    return _ops.adaptive_avg_pool2d(plane.flatten(2), [d, h * w]).reshape(*lead, d, h, w)
+
+
+def adaptive_max_pool2d_with_indices(
+    input: Tensor, output_size: Any, return_indices: bool = False
+) -> tuple[Tensor, Tensor]:
+    """[N, C, H, W] -> [N, C, *output_size] of maxima, and their flat indices into H * W."""
+    values, indices = _ops.adaptive_max_pool2d(input, _target_size(input, output_size, 2))
+    return values, indices
+
+
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """[N, C, H, W] -> [N, C, *output_size], each output the maximum of its share."""
+    both = adaptive_max_pool2d_with_indices(input, output_size)
+    return both if return_indices else both[0]
+
+
+def adaptive_max_pool1d_with_indices(
+    input: Tensor, output_size: Ints, return_indices: bool = False
+) -> tuple[Tensor, Tensor]:
+    """[N, C, L] -> [N, C, output_size] of maxima, and their indices along L."""
+    size = _target_size(input, output_size, 1)
+    values, indices = adaptive_max_pool2d_with_indices(input.unsqueeze(-2), (1, *size))
+    return values.squeeze(-2), indices.squeeze(-2)
+
+
+def adaptive_max_pool1d(input: Tensor, output_size: Ints, return_indices: bool = False) -> Any:
+    """[N, C, L] -> [N, C, output_size], each output the maximum of its share."""
+    both = adaptive_max_pool1d_with_indices(input, output_size)
+    return both if return_indices else both[0]
+
+
+def adaptive_max_pool3d_with_indices(
+    input: Tensor, output_size: Any, return_indices: bool = False
+) -> tuple[Tensor, Tensor]:
+    """[N, C, D, H, W] -> [N, C, *output_size] of maxima, and their flat indices into D * H * W."""
+    d, h, w = _target_size(input, output_size, 3)
+    *lead, depth, height, width = input.shape
+    planes = adaptive_max_pool2d_with_indices(input.reshape(-1, depth, height, width), (h, w))
+    return _over_depth(planes, lead, height * width, lambda x: adaptive_max_pool2d_with_indices(x, (d, h * w)))
+
+
+def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """[N, C, D, H, W] -> [N, C, *output_size], each output the maximum of its share."""
+    both = adaptive_max_pool3d_with_indices(input, output_size)
+    return both if return_indices else both[0]
+
+
+def _unpool(
+    name: str, n: int, input: Tensor, indices: Tensor, kernel: Any, stride: Any, padding: Any, size: Any
+) -> Tensor:
+    kernel, pads = _tuple(kernel, n), _tuple(padding, n)
+    steps = kernel if stride is None else _tuple(stride, n)
+    shape = list(input.shape)
+    default = [(i - 1) * s - 2 * p + k for i, s, p, k in zip(shape[-n:], steps, pads, kernel)]
+    want = default if size is None else list(size)[-n:]
+    if any(not d - s < w < d + s for d, s, w in zip(default, steps, want)):
+        raise ValueError(f"{name}: invalid output_size {list(want)}, it must be within a stride of {default}")
+    flat = rt.zeros(*shape[:-n], math.prod(want), dtype=input.dtype)
+    return flat.scatter(-1, indices.flatten(-n), input.flatten(-n)).reshape(*shape[:-n], *want)
+
+
+def max_unpool1d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """The maxima of `max_pool1d` put back where they were, zeros elsewhere."""
+    return _unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool2d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """The maxima of `max_pool2d` put back where they were, zeros elsewhere."""
+    return _unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """The maxima of `max_pool3d` put back where they were, zeros elsewhere."""
+    return _unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
+
+
+def lp_pool1d(
+    input: Tensor, norm_type: float, kernel_size: int, stride: Ints | None = None, ceil_mode: bool = False
+) -> Tensor:
+    """(sum over the window of x^p)^(1/p) over [N, C, L]."""
+    if math.isinf(norm_type):
+        sign = 1 if norm_type > 0 else -1
+        return sign * max_pool1d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)  # type: ignore[no-any-return]
+    return _lp(avg_pool1d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, _tuple(kernel_size, 1))
+
+
+def lp_pool2d(
+    input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False
+) -> Tensor:
+    """(sum over the window of x^p)^(1/p) over [N, C, H, W]."""
+    if math.isinf(norm_type):
+        sign = 1 if norm_type > 0 else -1
+        return sign * max_pool2d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)  # type: ignore[no-any-return]
+    return _lp(avg_pool2d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, _tuple(kernel_size, 2))
+
+
+def lp_pool3d(
+    input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False
+) -> Tensor:
+    """(sum over the window of x^p)^(1/p) over [N, C, D, H, W]."""
+    if math.isinf(norm_type):
+        sign = 1 if norm_type > 0 else -1
+        return sign * max_pool3d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)  # type: ignore[no-any-return]
+    return _lp(avg_pool3d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, _tuple(kernel_size, 3))
+
+
+def _lp(mean: Tensor, norm_type: float, kernel: Sequence[int]) -> Tensor:
+    return (mean.sign() * relu(mean.abs()) * math.prod(kernel)).pow(1.0 / norm_type)
+
+
+# ---- normalisation ----------------------------------------------------------------------------------------------
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-05,
+) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias per channel of [N, C, *] (Ioffe & Szegedy 2015)."""
+    if training:
+        shape = input.shape
+        if shape[0] == 1 and math.prod(shape[2:]) == 1:
+            raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
+        if eps <= 0.0:
+            raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+    elif eps < 0.0:
+        raise ValueError(f"batch_norm eps must be non-negative, but got {eps}")
+    return _ops.batch_norm(
+        input, running_mean, running_var, weight, bias, training=training, momentum=momentum, eps=eps
+    )
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-05,
+) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions (Ba et al. 2016)."""
+    return _ops.layer_norm(input, normalized_shape, weight, bias, eps=eps)
+
+
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-05
+) -> Tensor:
+    """Normalise [N, C, *] over each of `num_groups` groups of channels (Wu & He 2018)."""
+    if input.dim() < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
+    return _ops.group_norm(input, num_groups, weight, bias, eps=eps)
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-05,
+) -> Tensor:
+    """Normalise each channel of each sample of [N, C, *] (Ulyanov et al. 2016): batch_norm of [1, N * C, *]."""
+    n, c = input.shape[:2]
+    if use_input_stats and math.prod(input.shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
+
+    def spread(t: Tensor | None) -> Tensor | None:
+        return None if t is None else t.repeat(n)
+
+    mean, var = spread(running_mean), spread(running_var)
+    out = _ops.batch_norm(
+        input.reshape(1, n * c, *input.shape[2:]),
+        mean,
+        var,
+        spread(weight),
+        spread(bias),
+        training=use_input_stats,
+        momentum=momentum,
+        eps=eps,
+    )
+    if use_input_stats:
+        with rt.no_grad():
+            for running, new in ((running_mean, mean), (running_var, var)):
+                if running is not None and new is not None:
+                    running.copy_(new.reshape(n, c).mean(0))
+    return out.reshape(input.shape)
+
+
+def rms_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang & Sennrich 2019)."""
+    op = getattr(_ops, "rms_norm", None)
+    if op is not None:
+        return op(input, normalized_shape, weight, eps=eps)  # type: ignore[no-any-return]
+    n = len(normalized_shape)
+    if tuple(input.shape[input.dim() - n :]) != tuple(normalized_shape):
+        raise RuntimeError(f"rms_norm: input {list(input.shape)} does not end in {list(normalized_shape)}")
+    x = input.float() if input.dtype in (rt.float16, rt.bfloat16) else input
+    if eps is None:
+        eps = rt.finfo(x.dtype).eps
+    out = x * (x.pow(2).mean(dim=tuple(range(-n, 0)), keepdim=True) + eps).rsqrt()
+    if weight is not None:
+        out = out * weight
+    return out.to(input.dtype)
+
+
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """x / (k + alpha * mean of x^2 over `size` neighbouring channels)^beta (Krizhevsky et al. 2012)."""
+    if input.dim() < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality input (got {input.dim()} dimensions)")
+    if input.numel() == 0:
+        return input
+    square = input.pow(2).reshape(input.size(0), 1, input.size(1), -1)
+    mean = avg_pool2d(pad(square, (0, 0, size // 2, (size - 1) // 2)), (size, 1), stride=1)
+    return input / (mean * alpha + k).pow(beta).reshape(input.shape)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
+    """x / max(|x|_p, eps) along `dim`."""
+    result = input / input.norm(p, dim, keepdim=True).clamp(min=eps)
+    return result if out is None else out.copy_(result)
+
+
+# ---- dropout ----------------------------------------------------------------------------------------------------
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero each element with probability `p`, scale the rest by 1 / (1 - p) (Srivastava et al. 2014)."""
+    _probability(p)
+    if inplace:
+        return _inplace("dropout", input, p=p, training=training)
+    return _ops.dropout(input, p=p, training=training)
+
+
+def _noise(input: Tensor, p: float, per_channel: bool) -> Tensor:
+    """1 with probability 1 - p: for each element, or for each channel of [N, C, *]."""
+    if per_channel and input.dim() < 2:
+        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
+    shape = (*input.shape[:2], *(1,) * (input.dim() - 2)) if per_channel else tuple(input.shape)
+    return rt.empty(shape, dtype=input.dtype).bernoulli_(1 - p)
+
+
+def _dropped(input: Tensor, p: float, training: bool, inplace: bool, per_channel: bool, alpha: bool) -> Tensor:
+    _probability(p)
+    if p == 0 or not training or input.numel() == 0:
+        return input
+    if p == 1:
+        return input.mul_(0) if inplace else input * 0
+    noise = _noise(input, p, per_channel)
+    if not alpha:
+        noise = noise.div_(1 - p)
+        return input.mul_(noise) if inplace else input * noise
+    # Klambauer et al. 2017: dropped units go to -alpha', then an affine map restores mean and variance.
+    low = 1.7580993408473766
+    a = 1.0 / math.sqrt((low * low * p + 1) * (1 - p))
+    b = (noise - 1).mul_(low * a).add_(low * a * p)
+    noise = noise.mul_(a)
+    return input.mul_(noise).add_(b) if inplace else input * noise + b
+
+
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero whole channels of [N, C, L] or [C, L]."""
+    if input.dim() not in (2, 3):
+        raise RuntimeError(f"dropout1d: Expected 2D or 3D input, but received a {input.dim()}D input.")
+    if input.dim() == 2:
+        result = _dropped(input.unsqueeze(0), p, training, inplace, True, False)
+        return input if inplace else result.squeeze(0)
+    return _dropped(input, p, training, inplace, True, False)
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero whole channels of [N, C, H, W] (Tompson et al. 2015); a 3D input is read as [N, C, L]."""
+    if input.dim() not in (3, 4):
+        warnings.warn(
+            f"dropout2d: Received a {input.dim()}-D input to dropout2d, which is deprecated and will result in an "
+            "error in a future release.",
+            stacklevel=2,
+        )
+    elif input.dim() == 3:
+        warnings.warn(
+            "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is "
+            "desired - input is interpreted as shape (N, C, L).",
+            stacklevel=2,
+        )
+    return _dropped(input, p, training, inplace, True, False)
+
+
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero whole channels of [N, C, D, H, W] or [C, D, H, W]."""
+    if input.dim() not in (4, 5):
+        warnings.warn(f"dropout3d: Received a {input.dim()}-D input to dropout3d, which is deprecated.", stacklevel=2)
+    if input.dim() == 4:
+        result = _dropped(input.unsqueeze(0), p, training, inplace, True, False)
+        return input if inplace else result.squeeze(0)
+    return _dropped(input, p, training, inplace, True, False)
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """Dropout that keeps the mean and variance of SELU networks (Klambauer et al. 2017)."""
+    return _dropped(input, p, training, inplace, False, True)
+
+
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """`alpha_dropout` of whole channels of [N, C, *]."""
+    return _dropped(input, p, training, inplace, True, True)
+
+
+# ---- activations ------------------------------------------------------------------------------------------------
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(x, 0)."""
+    return _inplace("relu", input) if inplace else _ops.relu(input)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """min(max(x, 0), 6)."""
+    return _inplace("relu6", input) if inplace else _ops.relu6(input)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x if x > 0 else negative_slope * x."""
+    if inplace:
+        return _inplace("leaky_relu", input, negative_slope=negative_slope)
+    return _ops.leaky_relu(input, negative_slope=negative_slope)
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """x if x > 0 else weight * x, weight [1] or one per channel of [N, C, *] (He et al. 2015)."""
+    return _ops.prelu(input, weight)
+
+
+def rrelu(
+    input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """Leaky ReLU, its slope from U(lower, upper) per element in training, their mean otherwise (Xu et al. 2015)."""
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    with rt.no_grad():
+        negative = input <= 0
+        count = int(negative.sum().item())
+        slope = rt.ones_like(input)
+        slope[negative] = rt.empty(count, dtype=rt.float64).uniform_(lower, upper).to(input.dtype)
+    return input.mul_(slope) if inplace else input * slope
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x if x > 0 else alpha * (exp(x) - 1) (Clevert et al. 2015)."""
+    return _inplace("elu", input, alpha=alpha) if inplace else _ops.elu(input, alpha=alpha)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """ELU scaled to keep mean 0 and variance 1 (Klambauer et al. 2017)."""
+    return _inplace("selu", input) if inplace else _ops.selu(input)
+
+
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """max(0, x) + min(0, alpha * (exp(x / alpha) - 1)) (Barron 2017)."""
+    return _inplace("celu", input, alpha=alpha) if inplace else _ops.celu(input, alpha=alpha)
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x * Phi(x), Phi the normal distribution's cdf or its tanh approximation (Hendrycks & Gimpel 2016)."""
+    return _ops.gelu(input, approximate=approximate)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """x * sigmoid(x)."""
+    return _inplace("silu", input) if inplace else _ops.silu(input)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x * tanh(softplus(x)) (Misra 2019)."""
+    return _inplace("mish", input) if inplace else _ops.mish(input)
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + exp(-x))."""
+    return input.sigmoid()
+
+
+def tanh(input: Tensor) -> Tensor:
+    """Hyperbolic tangent."""
+    return input.tanh()
+
+
+def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
+    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
+    return _ops.softplus(input, beta=beta, threshold=threshold)
+
+
+def softsign(input: Tensor) -> Tensor:
+    """x / (1 + |x|)."""
+    return _ops.softsign(input)
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """log(sigmoid(x)), stable."""
+    return _ops.logsigmoid(input)
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """x - tanh(x)."""
+    return _ops.tanhshrink(input)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """x clamped to [min_val, max_val]."""
+    if min_val > max_val:
+        raise ValueError("min_val cannot be greater than max_val")
+    if inplace:
+        return _inplace("hardtanh", input, min_val=min_val, max_val=max_val)
+    return _ops.hardtanh(input, min_val=min_val, max_val=max_val)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """min(max(x / 6 + 1 / 2, 0), 1)."""
+    return _inplace("hardsigmoid", input) if inplace else _ops.hardsigmoid(input)
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x * hardsigmoid(x) (Howard et al. 2019)."""
+    return _inplace("hardswish", input) if inplace else _ops.hardswish(input)
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x where |x| > lambd, else 0."""
+    return _ops.hardshrink(input, lambd)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x moved towards 0 by lambd, stopping there."""
+    return _ops.softshrink(input, lambd)
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """x where x > threshold, else value."""
+    if inplace:
+        return _inplace("threshold", input, threshold, value)
+    return _ops.threshold(input, threshold, value)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """a * sigmoid(b), a and b the halves of x along `dim` (Dauphin et al. 2016)."""
+    if input.dim() == 0:
+        raise RuntimeError("glu does not support scalars because halving size must be even")
+    return _ops.glu(input, dim=dim)
+
+
+def relu_(input: Tensor) -> Tensor:
+    """`relu` in place."""
+    return relu(input, True)
+
+
+def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """`leaky_relu` in place."""
+    return leaky_relu(input, negative_slope, True)
+
+
+def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """`elu` in place."""
+    return elu(input, alpha, True)
+
+
+def selu_(input: Tensor) -> Tensor:
+    """`selu` in place."""
+    return selu(input, True)
+
+
+def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """`celu` in place."""
+    return celu(input, alpha, True)
+
+
+def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
+    """`rrelu` in place."""
+    return rrelu(input, lower, upper, training, True)
+
+
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """`hardtanh` in place."""
+    return hardtanh(input, min_val, max_val, True)
+
+
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """`threshold` in place."""
+    return _inplace("threshold", input, threshold, value)
+
+
+def _softmax_dim(name: str, ndim: int) -> int:
+    warnings.warn(
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
+        stacklevel=3,
+    )
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: rt.dtype | None = None) -> Tensor:
+    """exp(x) / sum of exp(x) along `dim`."""
+    if dim is None:
+        dim = _softmax_dim("softmax", input.dim())
+    return _ops.softmax(input, dim, dtype=dtype)
+
+
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: rt.dtype | None = None) -> Tensor:
+    """softmax(-x)."""
+    if dim is None:
+        dim = _softmax_dim("softmin", input.dim())
+    return _ops.softmax(-input, dim, dtype=dtype)
+
+
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: rt.dtype | None = None) -> Tensor:
+    """log(softmax(x)), stable."""
+    if dim is None:
+        dim = _softmax_dim("log_softmax", input.dim())
+    return _ops.log_softmax(input, dim, dtype=dtype)
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+    """A differentiable sample of the categorical distribution; one-hot with `hard` (Jang et al. 2016)."""
+    gumbels = -rt.empty_like(logits).exponential_().log()
+    soft = softmax((logits + gumbels) / tau, dim)
+    if not hard:
+        return soft
+    index = soft.max(dim, keepdim=True)[1]
+    return rt.zeros_like(logits).scatter(dim, index, 1.0) - soft.detach() + soft
+
+
+# ---- distances --------------------------------------------------------------------------------------------------
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`."""
+    return _ops.cosine_similarity(x1, x2, dim=dim, eps=eps)
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """|x1 - x2 + eps|_p along the last dimension."""
+    return _ops.pairwise_distance(x1, x2, p=p, eps=eps, keepdim=keepdim)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """p-norm distances between all pairs of rows of [n, d] -> [n (n - 1) / 2]."""
+    if input.dim() != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
+    pairs = [(i, j) for i in range(input.size(0)) for j in range(i + 1, input.size(0))]
+    first, second = (rt.tensor([pair[k] for pair in pairs], dtype=rt.int64) for k in (0, 1))
+    return (input.index_select(0, first) - input.index_select(0, second)).norm(p, dim=1)
+
+
+# ---- losses -----------------------------------------------------------------------------------------------------
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """-log softmax(input)[target]; input [N, C, *], target [N, *] of classes, or [N, C, *] of probabilities."""
+    if size_average is not None or reduce is not None:
+        reduction = _legacy_reduction(size_average, reduce)
+    return _ops.cross_entropy(
+        input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction
+    )
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """-weight[target] * input[target]; input [N, C, *] of log-probabilities, target [N, *]."""
+    if size_average is not None or reduce is not None:
+        reduction = _legacy_reduction(size_average, reduce)
+    return _ops.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """(input - target)^2; with `weight`, mean is the weighted one."""
+    _warn_size(input, target)
+    if size_average is not None or reduce is not None:
+        reduction = _legacy_reduction(size_average, reduce)
+    if weight is None:
+        return _ops.mse_loss(input, target, reduction=reduction)
+    return _weighted(_ops.mse_loss(input, target, reduction="none"), weight, reduction, normalised=True)
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """|input - target|; with `weight`, mean is the weighted one."""
+    _warn_size(input, target)
+    if size_average is not None or reduce is not None:
+        reduction = _legacy_reduction(size_average, reduce)
+    if weight is None:
+        return _ops.l1_loss(input, target, reduction=reduction)
+    return _weighted(_ops.l1_loss(input, target, reduction="none"), weight, reduction, normalised=True)
+
+
+def _weighted(loss: Tensor, weight: Tensor, reduction: str, normalised: bool) -> Tensor:
+    if weight.shape != loss.shape:
+        raise ValueError(f"Weights and input must have the same size, got {list(weight.shape)} and {list(loss.shape)}")
+    if normalised and reduction == "mean":
+        return (loss * weight).sum() / weight.sum()
+    return _reduce(loss * weight, reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
+    """d^2 / (2 beta) where d = |input - target| < beta, else d - beta / 2 (Girshick 2015)."""
+    _warn_size(input, target)
+    if size_average is not None or reduce is not None:
+        reduction = _legacy_reduction(size_average, reduce)
+    if beta < 0:
+        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
+    if beta == 0.0:
+        return _ops.l1_loss(input, target, reduction=reduction)
+    return _ops.smooth_l1_loss(input, target, beta=beta, reduction=reduction)
+
+
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
+    """d^2 / 2 where d = |input - target| <= delta, else delta (d - delta / 2) (Huber 1964)."""
+    _warn_size(input, target)
+    if weight is None:
+        return _ops.huber_loss(input, target, delta=delta, reduction=reduction)
+    return _weighted(_ops.huber_loss(input, target, delta=delta, reduction="none"), weight, reduction, normalised=False)
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """-(t log x + (1 - t) log(1 - x)), the logs clamped at -100; x and t of one shape, x in [0, 1]."""
+    if size_average is not None or reduce is not None:
+        reduction = _legacy_reduction(size_average, reduce)
+    if target.shape != input.shape:
+        raise ValueError(
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. "
+            "Please ensure they have the same size."
+        )
+    return _ops.binary_cross_entropy(input, target, weight, reduction=reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """`binary_cross_entropy` of sigmoid(input), stable."""
+    if size_average is not None or reduce is not None:
+        reduction = _legacy_reduction(size_average, reduce)
+    if target.shape != input.shape:
+        raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
+    return _ops.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction=reduction)
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    """t (log t - input), input of log-probabilities; reduction "batchmean" divides the sum by the batch size."""
+    if size_average is not None or reduce is not None:
+        reduction = _legacy_reduction(size_average, reduce)
+    elif reduction == "mean":
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size."
+            "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
+            "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
+            stacklevel=2,
+        )
+    if reduction == "batchmean":
+        total = _ops.kl_div(input, target, log_target=log_target, reduction="sum")
+        return total / input.size(0) if input.dim() else total
+    return _ops.kl_div(input, target, log_target=log_target, reduction=reduction)
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """exp(x) - t x (log_input) or x - t log(x + eps); `full` adds Stirling's approximation of log(t!)."""
+    reduction = _reduction(reduction, size_average, reduce)
+    loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    if full:
+        stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
+        loss = loss + rt.where(target > 1, stirling, rt.zeros_like(stirling))
+    return _reduce(loss, reduction)
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """(log var + (x - t)^2 / var) / 2, var at least `eps` (Nix & Weigend 1994); `full` adds log(2 pi) / 2."""
+    reduction = _reduction(reduction, None, None)
+    if not isinstance(var, Tensor):
+        var = rt.full_like(input, var)
+    if bool((var < 0).any()):
+        raise ValueError("var has negative entry/entries")
+    if var.shape != input.shape:
+        if input.shape[:-1] == var.shape:
+            var = var.unsqueeze(-1)
+        elif var.dim() != input.dim() or sum(v for i, v in zip(input.shape, var.shape) if i != v) != 1:
+            raise ValueError(f"var is of incorrect size: input is {list(input.shape)}, var is {list(var.shape)}")
+    # The clamp is not part of the gradient.
+    var = var + (var.detach().clamp(min=eps) - var.detach())
+    loss = 0.5 * (var.log() + (input - target).pow(2) / var)
+    return _reduce(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
+
+
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """x where t = 1, max(0, margin - x) where t = -1."""
+    zero = rt.zeros_like(input)
+    far = rt.where(target != 1, (margin - input).clamp(min=0), zero)
+    near = rt.where(target != -1, input, zero)
+    return _reduce(far + near, _reduction(reduction, size_average, reduce))
+
+
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """1 - cos(x1, x2) where t = 1, max(0, cos - margin) where t = -1; x1, x2 [N, d], t [N]."""
+    reduction = _reduction(reduction, size_average, reduce)
+    if target.dim() + 1 != input1.dim() or target.dim() > 1:
+        raise RuntimeError(
+            f"cosine_embedding_loss: expected inputs [N, d] with target [N], or [d] with a scalar target, "
+            f"got {list(input1.shape)}, {list(input2.shape)} and {list(target.shape)}"
+        )
+    eps = 1e-12
+    dot = (input1 * input2).sum(-1)
+    cos = dot / (((input1 * input1).sum(-1) + eps) * ((input2 * input2).sum(-1) + eps)).sqrt()
+    zero = rt.zeros_like(cos)
+    loss = rt.where(target == 1, 1 - cos, zero) + rt.where(target == -1, (cos - margin).clamp(min=0), zero)
+    return _reduce(loss, reduction)
+
+
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, -t (x1 - x2) + margin)."""
+    reduction = _reduction(reduction, size_average, reduce)
+    if input1.dim() != input2.dim() or input1.dim() != target.dim():
+        raise RuntimeError(
+            f"margin_ranking_loss : All input tensors should have same dimension but got sizes: "
+            f"input1: {input1.shape}, input2: {input2.shape}, target: {target.shape} "
+        )
+    return _reduce((-target * (input1 - input2) + margin).clamp(min=0), reduction)
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """log(1 + exp(-t x))."""
+    return _reduce(softplus(-target * input), _reduction(reduction, size_average, reduce))
+
+
+def multilabel_soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Mean over classes of the binary cross entropy of sigmoid(x); input and target [N, C]."""
+    reduction = _reduction(reduction, size_average, reduce)
+    loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
+    if weight is not None:
+        loss = loss * weight
+    return _reduce(loss.mean(-1), reduction)
+
+
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Sum over i != t of max(0, margin - x[t] + x[i])^p / C; input [N, C] or [C], target [N] or scalar."""
+    reduction = _reduction(reduction, size_average, reduce)
+    if p not in (1, 2):
+        raise ValueError("only p == 1 and p == 2 supported")
+    batched = input.dim() == 2
+    x, t = (input, target) if batched else (input.unsqueeze(0), target.reshape(1))
+    loss = (margin - x.gather(1, t.unsqueeze(1)) + x).clamp(min=0).pow(p)
+    if weight is not None:
+        loss = loss * weight.index_select(0, t).unsqueeze(1)
+    loss = (loss * (1 - one_hot(t, x.size(1)))).sum(1) / x.size(1)
+    return _reduce(loss if batched else loss.squeeze(0), reduction)
+
+
+def multilabel_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Sum over targets t, other classes i of max(0, 1 - x[t] + x[i]) / C; target lists classes up to the first -1."""
+    reduction = _reduction(reduction, size_average, reduce)
+    batched = input.dim() == 2
+    x, t = (input, target) if batched else (input.unsqueeze(0), target.unsqueeze(0))
+    classes = x.size(1)
+    listed = ((t < 0).long().cumsum(1) == 0).to(x.dtype)
+    t = t.clamp(min=0)
+    is_target = (one_hot(t, classes) * listed.unsqueeze(2)).sum(1).clamp(max=1)
+    hinge = (1 - x.gather(1, t).unsqueeze(2) + x.unsqueeze(1)).clamp(min=0)
+    loss = (hinge * listed.unsqueeze(2) * (1 - is_target).unsqueeze(1)).sum((1, 2)) / classes
+    return _reduce(loss if batched else loss.squeeze(0), reduction)
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, d(a, p) - d(a, n) + margin), d the p-norm distance (Balntas et al. 2016 for `swap`)."""
+
+    def distance(x: Tensor, y: Tensor) -> Tensor:
+        return pairwise_distance(x, y, p, eps)
+
+    return triplet_margin_with_distance_loss(
+        anchor,
+        positive,
+        negative,
+        distance_function=distance,
+        margin=margin,
+        swap=swap,
+        reduction=_reduction(reduction, size_average, reduce),
+    )
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """`triplet_margin_loss` with a distance of your own."""
+    reduction = _reduction(reduction, None, None)
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    if not anchor.dim() == positive.dim() == negative.dim():
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            f"anchor {anchor.dim()}D, positive {positive.dim()}D, and negative {negative.dim()}D inputs"
+        )
+    distance = pairwise_distance if distance_function is None else distance_function
+    far = distance(anchor, negative)
+    if swap:
+        far = rt.minimum(far, distance(positive, negative))
+    return _reduce((margin + distance(anchor, positive) - far).clamp(min=0), reduction)
+
+
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+) -> Tensor:
+    """Connectionist temporal classification (Graves et al. 2006).
+
+    log_probs [T, N, C] or [T, C]; targets [N, S] or concatenated; the lengths say how much of T and S counts.
+    """
+    batched = log_probs.dim() == 3
+    x = log_probs if batched else log_probs.unsqueeze(1)
+    times, batch, _ = x.shape
+    in_len, t_len = (
+        [
+            int(v)
+            for v in (n.reshape(-1).tolist() if isinstance(n, Tensor) else n if isinstance(n, (list, tuple)) else [n])
+        ]
+        for n in (input_lengths, target_lengths)
+    )
+    if len(in_len) != batch or len(t_len) != batch:
+        raise RuntimeError(f"ctc_loss: expected {batch} lengths, got {len(in_len)} and {len(t_len)}")
+    if max(in_len, default=0) > times:
+        raise RuntimeError(f"ctc_loss: input_lengths must be at most {times}, got {max(in_len)}")
+    if targets.dim() == 2:
+        labels = [row[:n] for row, n in zip(targets.tolist(), t_len)]
+    else:
+        flat, ends = targets.tolist(), [sum(t_len[: i + 1]) for i in range(batch)]
+        labels = [flat[e - n : e] for e, n in zip(ends, t_len)]
+    # Labels with blanks around: state 2i + 1 is label i. A state may be skipped if the two labels beside it differ.
+    states = 2 * max(t_len, default=0) + 1
+    path = [[blank] * states for _ in range(batch)]
+    for row, label in zip(path, labels):
+        row[1 : 2 * len(label) : 2] = label
+    skip = [[s > 1 and row[s] != blank and row[s] != row[s - 2] for s in range(states)] for row in path]
+    tiny = -1e30  # in place of -inf, whose differences would be nan in the gradient
+    emitted = x.gather(2, rt.tensor(path, dtype=rt.int64).unsqueeze(0).expand(times, batch, states))
+    may_skip = rt.tensor(skip, dtype=rt.bool)
+    start = rt.tensor([[s < 2 for s in range(states)]] * batch, dtype=rt.bool)
+    floor = rt.full((batch, states), tiny, dtype=x.dtype)
+    alpha = rt.where(start, emitted[0], floor)
+    for t in range(1, times):
+        one = pad(alpha, (1, 0), value=tiny)[:, :states]
+        two = rt.where(may_skip, pad(alpha, (2, 0), value=tiny)[:, :states], floor)
+        new = rt.stack([alpha, one, two]).logsumexp(0) + emitted[t]
+        alive = rt.tensor([[t < n] for n in in_len], dtype=rt.bool)
+        alpha = rt.where(alive, new, alpha)
+    last = rt.tensor([[2 * n, max(2 * n - 1, 0)] for n in t_len], dtype=rt.int64)
+    ends_at = alpha.gather(1, last)
+    no_label = rt.tensor([[False, n == 0] for n in t_len], dtype=rt.bool)
+    loss = -rt.where(no_label, rt.full((batch, 2), tiny, dtype=x.dtype), ends_at).logsumexp(1)
+    impossible = loss > -tiny / 2
+    loss = rt.where(impossible, rt.full((batch,), 0.0 if zero_infinity else math.inf, dtype=x.dtype), loss)
+    if reduction == "mean":
+        return (loss / rt.tensor([float(max(n, 1)) for n in t_len], dtype=x.dtype)).mean()
+    return _reduce(loss if batched else loss.squeeze(0), reduction)
+
+
+# ---- padding and resizing ---------------------------------------------------------------------------------------
+
+
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """Pad (or with negative numbers crop): (before, after) of the last dimension first, then of the one before it.
+
+    Modes: "constant" (with `value`, 0 by default), "reflect", "replicate", "circular".
+    """
+    if mode == "constant":
+        return _ops.pad(input, pad, mode=mode, value=0.0 if value is None else value)
+    if value:
+        raise NotImplementedError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    return _ops.pad(input, pad, mode=mode)
+
+
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """[*, C r^2, H, W] -> [*, C, H r, W r] (Shi et al. 2016)."""
+    if input.dim() < 3:
+        raise RuntimeError(f"pixel_shuffle expects input to have at least 3 dimensions, got {input.dim()}")
+    *lead, c, h, w = input.shape
+    r = upscale_factor
+    if r <= 0 or c % (r * r):
+        raise RuntimeError(f"pixel_shuffle: channels must be divisible by the upscale factor squared, got {c} and {r}")
+    x = input.reshape(-1, c // (r * r), r, r, h, w).permute(0, 1, 4, 2, 5, 3)
+    return x.reshape(*lead, c // (r * r), h * r, w * r)
+
+
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    """[*, C, H r, W r] -> [*, C r^2, H, W], the inverse of `pixel_shuffle`."""
+    if input.dim() < 3:
+        raise RuntimeError(f"pixel_unshuffle expects input to have at least 3 dimensions, got {input.dim()}")
+    *lead, c, h, w = input.shape
+    r = downscale_factor
+    if r <= 0 or h % r or w % r:
+        raise RuntimeError(f"pixel_unshuffle: height and width must be divisible by the factor {r}, got {h} and {w}")
+    x = input.reshape(-1, c, h // r, r, w // r, r).permute(0, 1, 3, 5, 2, 4)
+    return x.reshape(*lead, c * r * r, h // r, w // r)
+
+
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """[N, C, *] with channel g * (C / groups) + c moved to c * groups + g (Zhang et al. 2017)."""
+    if input.dim() < 3:
+        raise RuntimeError(f"channel_shuffle expects input with > 2 dims, but got {input.dim()}")
+    n, c, *rest = input.shape
+    if groups <= 0 or c % groups:
+        raise RuntimeError(f"channel_shuffle: channels must be divisible by groups, got {c} and {groups}")
+    return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).reshape(n, c, *rest)
+
+
+_MODES = {1: ("linear",), 2: ("bilinear", "bicubic"), 3: ("trilinear",)}
+
+
+def interpolate(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor:
+    """Resize the spatial dimensions of [N, C, *] to `size`, or by `scale_factor`.
+
+    Modes: nearest, nearest-exact, area, linear (3D), bilinear and bicubic (4D), trilinear (5D).
+    """
+    n = input.dim() - 2
+    if n not in _MODES:
+        raise NotImplementedError(f"interpolate: only 3D, 4D and 5D inputs are supported, got {input.dim()}D")
+    smooth = mode not in ("nearest", "nearest-exact", "area")
+    if not smooth and align_corners is not None:
+        raise ValueError(
+            "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
+        )
+    if smooth and mode not in _MODES[n]:
+        raise NotImplementedError(f"interpolate: mode '{mode}' does not go with a {n + 2}D input, use {_MODES[n]}")
+    if antialias:
+        raise NotImplementedError("interpolate: antialias=True is not supported")
+    if (size is None) == (scale_factor is None):
+        raise ValueError(
+            "either size or scale_factor should be defined"
+            if size is None
+            else "only one of size or scale_factor should be defined"
+        )
+    given = _tuple(scale_factor if size is None else size, n)
+    if len(given) != n:
+        raise ValueError(f"Input and output must have the same number of spatial dimensions, got {list(given)} for {n}")
+    scales: tuple[float | None, ...] = (None,) * n
+    if size is None:
+        size = [math.floor(have * factor) for have, factor in zip(input.shape[2:], given)]
+        if not recompute_scale_factor and mode != "area":
+            scales = given
+    elif recompute_scale_factor:
+        raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
+    else:
+        size = list(given)
+    if mode == "area":
+        return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, size)
+    out = input
+    for dim, (new, factor) in enumerate(zip(size, scales), 2):
+        out = _resize(out, dim, new, factor, mode, bool(align_corners))
+    return out
+
+
+def _resize(x: Tensor, dim: int, new: int, factor: float | None, mode: str, align_corners: bool) -> Tensor:
+    """One dimension of a separable resize, as sums of `index_select`s."""
+    old = x.size(dim)
+    ratio = 1.0 / factor if factor else old / new
+    exact = mode.startswith("nearest") or x.dtype != rt.float64
+    at = rt.arange(new, dtype=rt.float32 if exact else rt.float64)
+    if mode == "nearest":
+        return x.index_select(dim, (at * ratio).floor().clamp(max=old - 1).long())
+    if mode == "nearest-exact":
+        return x.index_select(dim, ((at + 0.5) * ratio).floor().clamp(max=old - 1).long())
+    if align_corners:
+        at = at * ((old - 1) / (new - 1) if new > 1 else 0.0)
+    else:
+        at = (at + 0.5) * ratio - 0.5
+    if mode == "bicubic":
+        low = at.floor()
+        f = at - low
+        a = -0.75  # Keys 1981
+        far, near, step = _cubic_far, _cubic_near, ((-1, f + 1), (0, f), (1, 1 - f), (2, 2 - f))
+        taps = [(low + o, (far if abs(2 * o - 1) == 3 else near)(d, a)) for o, d in step]
+    else:
+        at = at.clamp(min=0)
+        low = at.floor().clamp(max=old - 1)
+        f = (at - low).clamp(max=1)
+        taps = [(low, 1 - f), (low + 1, f)]
+    shape = (-1,) + (1,) * (x.dim() - 1 - dim)
+    terms = [x.index_select(dim, i.clamp(0, old - 1).long()) * w.to(x.dtype).reshape(shape) for i, w in taps]
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def _cubic_near(d: Tensor, a: float) -> Tensor:
+    return ((a + 2) * d - (a + 3)) * d * d + 1
+
+
+def _cubic_far(d: Tensor, a: float) -> Tensor:
+    return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+
+
+def upsample(
+    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None
+) -> Tensor:
+    """The old name of `interpolate`."""
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` with mode "nearest"."""
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` with mode "bilinear" and aligned corners."""
+    return interpolate(input, size, scale_factor, "bilinear", True)
+
+
+def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
+    """Sampling grid of 2D affine maps: theta [N, 2, 3], size (N, C, H, W) -> [N, H, W, 2], coordinates in [-1, 1]."""
+    if len(size) != 4 or tuple(theta.shape) != (size[0], 2, 3):
+        raise NotImplementedError(
+            f"affine_grid: expected theta [N, 2, 3] and size (N, C, H, W), got {list(theta.shape)} and {tuple(size)}"
+        )
+
+    def axis(n: int) -> Tensor:
+        if n <= 1:
+            return rt.zeros(n, dtype=theta.dtype)
+        line = rt.linspace(-1, 1, n, dtype=theta.dtype)
+        return line if align_corners else line * ((n - 1) / n)
+
+    n, _, h, w = size
+    x, y = axis(w).reshape(1, w).expand(h, w), axis(h).reshape(h, 1).expand(h, w)
+    base = rt.stack([x, y, rt.ones(h, w, dtype=theta.dtype)], dim=-1).reshape(1, h * w, 3)
+    return base.matmul(theta.transpose(1, 2)).reshape(n, h, w, 2)
+
+
+def grid_sample(
+    input: Tensor,
+    grid: Tensor,
+    mode: str = "bilinear",
+    padding_mode: str = "zeros",
+    align_corners: bool | None = None,
+) -> Tensor:
+    """input [N, C, H, W] read at grid [N, h, w, 2] of (x, y) in [-1, 1] -> [N, C, h, w] (Jaderberg et al. 2015)."""
+    if input.dim() != 4 or grid.dim() != 4 or grid.size(-1) != 2 or grid.size(0) != input.size(0):
+        raise NotImplementedError(
+            f"grid_sample: expected input [N, C, H, W] and grid [N, h, w, 2], "
+            f"got {list(input.shape)} and {list(grid.shape)}"
+        )
+    if mode not in ("bilinear", "nearest"):
+        raise NotImplementedError(f"grid_sample: mode must be 'bilinear' or 'nearest', got '{mode}'")
+    if padding_mode not in ("zeros", "border", "reflection"):
+        raise ValueError(f"grid_sample: padding_mode must be zeros, border or reflection, got '{padding_mode}'")
+    n, c, h, w = input.shape
+
+    def locate(v: Tensor, size: int) -> Tensor:
+        at = (v + 1) / 2 * (size - 1) if align_corners else ((v + 1) * size - 1) / 2
+        if padding_mode == "reflection":
+            low, span = (0.0, size - 1) if align_corners else (-0.5, size)
+            if span == 0:
+                return at * 0
+            off = (at - low).abs()
+            turns = (off / span).floor().detach()
+            rest = off - turns * span
+            at = rt.where(turns.remainder(2) == 0, rest + low, span - rest + low)
+        return at if padding_mode == "zeros" else at.clamp(0, size - 1)
+
+    x, y = locate(grid[..., 0], w), locate(grid[..., 1], h)
+    pixels = input.reshape(n, c, h * w)
+
+    def read(ix: Tensor, iy: Tensor) -> Tensor:
+        inside = (ix >= 0) & (ix <= w - 1) & (iy >= 0) & (iy <= h - 1)
+        index = iy.clamp(0, h - 1) * w + ix.clamp(0, w - 1)
+        index = index.long().reshape(n, 1, -1).expand(n, c, -1)
+        return pixels.gather(2, index).reshape(n, c, *ix.shape[1:]) * inside.unsqueeze(1).to(input.dtype)
+
+    if mode == "nearest":
+        return read(x.detach().round(), y.detach().round())
+    left, top = x.detach().floor(), y.detach().floor()
+    fx, fy = (x - left).unsqueeze(1), (y - top).unsqueeze(1)
+    upper = read(left, top) * (1 - fx) + read(left + 1, top) * fx
+    lower = read(left, top + 1) * (1 - fx) + read(left + 1, top + 1) * fx
+    return upper * (1 - fy) + lower * fy
+
+
+# ---- attention --------------------------------------------------------------------------------------------------
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """softmax(q k^T scale + mask) v; q [*, L, E], k [*, S, E], v [*, S, Ev] -> [*, L, Ev] (Vaswani et al. 2017).
+
+    A boolean mask [*, L, S] is True where attention may go; a float one is added.
+    """
+    if enable_gqa:
+        repeats = query.size(-3) // key.size(-3)
+        key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
+    scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
+    scores = (query * scale).matmul(key.transpose(-2, -1))
+    if is_causal:
+        if attn_mask is not None:
+            raise RuntimeError("scaled_dot_product_attention: attn_mask must be None when is_causal=True")
+        attn_mask = rt.ones(query.size(-2), key.size(-2), dtype=rt.bool).tril()
+    if attn_mask is not None:
+        scores = (
+            scores.masked_fill(attn_mask.logical_not(), -math.inf) if attn_mask.dtype == rt.bool else scores + attn_mask
+        )
+    weights = softmax(scores, -1)
+    if dropout_p > 0.0:
+        weights = dropout(weights, dropout_p)
+    return weights.matmul(value)
+
+
+def _additive_mask(mask: Tensor | None, dtype: Any) -> Tensor | None:
+    """A boolean mask, True where attention may not go, as numbers to add."""
+    if mask is None or mask.dtype != rt.bool:
+        return mask
+    return rt.zeros(mask.shape, dtype=dtype).masked_fill(mask, -math.inf)
+
+
+def multi_head_attention_forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Tensor | None,
+    in_proj_bias: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None,
+    training: bool = True,
+    key_padding_mask: Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Tensor | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Tensor | None = None,
+    k_proj_weight: Tensor | None = None,
+    v_proj_weight: Tensor | None = None,
+    static_k: Tensor | None = None,
+    static_v: Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """Multi-head attention (Vaswani et al. 2017).
+
+    query [L, N, E], key and value [S, N, *] -> [L, N, E] and, if needed, the weights [N, L, S].
+    """
+    batched = query.dim() == 3
+    if not batched:
+        query, key, value = (t.unsqueeze(1) for t in (query, key, value))
+        if key_padding_mask is not None:
+            key_padding_mask = key_padding_mask.unsqueeze(0)
+    length, batch, embed = query.shape
+    if embed != embed_dim_to_check:
+        raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {embed}")
+    head = embed // num_heads
+    if head * num_heads != embed:
+        raise AssertionError(f"embed_dim {embed} not divisible by num_heads {num_heads}")
+    if is_causal and attn_mask is None:
+        raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+
+    if use_separate_proj_weight:
+        weights: Sequence[Any] = (q_proj_weight, k_proj_weight, v_proj_weight)
+    else:
+        assert in_proj_weight is not None
+        weights = in_proj_weight.chunk(3)
+    biases: Sequence[Any] = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
+    if not use_separate_proj_weight and query is key and key is value:
+        q, k, v = _ops.linear(query, in_proj_weight, in_proj_bias).chunk(3, -1)
+    else:
+        q, k, v = (_ops.linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases))
+
+    mask = _additive_mask(attn_mask, q.dtype)
+    padding = _additive_mask(key_padding_mask, q.dtype)
+    if mask is not None:
+        allowed = (length, key.size(0)) if mask.dim() == 2 else (batch * num_heads, length, key.size(0))
+        if tuple(mask.shape) != allowed:
+            raise RuntimeError(f"The shape of the attn_mask is {list(mask.shape)}, but should be {list(allowed)}.")
+        if mask.dim() == 3:
+            mask = mask.reshape(batch, num_heads, length, -1)
+    if bias_k is not None and bias_v is not None:
+        k = rt.cat([k, bias_k.repeat(1, batch, 1)])
+        v = rt.cat([v, bias_v.repeat(1, batch, 1)])
+        mask = None if mask is None else pad(mask, (0, 1))
+        padding = None if padding is None else pad(padding, (0, 1))
+
+    def heads(t: Tensor) -> Tensor:  # [S, N, E] -> [N, heads, S, head]
+        return t.reshape(t.size(0), batch, num_heads, head).permute(1, 2, 0, 3)
+
+    q, k, v = heads(q), heads(k), heads(v)
+    if static_k is not None:
+        k = static_k.reshape(batch, num_heads, -1, head)
+    if static_v is not None:
+        v = static_v.reshape(batch, num_heads, -1, head)
+    if add_zero_attn:
+        k, v = pad(k, (0, 0, 0, 1)), pad(v, (0, 0, 0, 1))
+        mask = None if mask is None else pad(mask, (0, 1))
+        padding = None if padding is None else pad(padding, (0, 1))
+    if padding is not None:
+        padding = padding.reshape(batch, 1, 1, k.size(2))
+        mask = padding if mask is None else mask + padding
+
+    p = dropout_p if training else 0.0
+    if need_weights:
+        scores = (q * math.sqrt(1.0 / head)).matmul(k.transpose(-2, -1))
+        attention = softmax(scores if mask is None else scores + mask, -1)
+        if p > 0.0:
+            attention = dropout(attention, p)
+        out = attention.matmul(v)
+    else:
+        attention = None
+        out = scaled_dot_product_attention(q, k, v, mask, p)
+    out = _ops.linear(out.permute(2, 0, 1, 3).reshape(length, batch, embed), out_proj_weight, out_proj_bias)
+    if attention is not None and average_attn_weights:
+        attention = attention.mean(1)
+    if not batched:
+        out = out.squeeze(1)
+        attention = None if attention is None else attention.squeeze(0)
+    return out, attention

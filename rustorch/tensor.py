@@ -1,0 +1,817 @@
+"""The class people see: `Tensor`, a handle of a tensor in the core. Ops come from the table through `_ops.TensorOps`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _ops
+from ._door import NULL, check, error, ffi, lib, new, number, pending, shape_, wrap
+from .device import CPU, device
+from .device import check as check_device
+from .dtypes import ALL, BY_NAME, dtype, from_python
+from .words import TensorWords
+from .errors import AutogradError, DTypeError, IndexOutOfRangeError, InvalidArgumentError, ShapeMismatchError, UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+__all__ = ["Size", "Tensor"]
+
+_free = lib.rt_tensor_free
+_ndim = lib.rt_tensor_ndim
+_shape = lib.rt_tensor_shape
+_dtype = lib.rt_tensor_dtype
+_requires_grad = lib.rt_tensor_requires_grad
+_unpack = ffi.unpack
+_add, _add_n = lib.py_add, lib.py_add_scalar
+_sub, _sub_n = lib.py_sub, lib.py_sub_scalar
+_mul, _mul_n = lib.py_mul, lib.py_mul_scalar
+_div, _div_n = lib.py_div, lib.py_div_scalar
+_BOOL = BY_NAME["bool"]
+_INT64 = BY_NAME["int64"]
+_UINT8 = BY_NAME["uint8"]
+
+
+class Size(tuple[int, ...]):
+    """Sizes of a tensor: a tuple with `numel()`."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """Product of the sizes."""
+        n = 1
+        for d in self:
+            n *= d
+        return n
+
+    def __repr__(self) -> str:
+        return f"rustorch.Size({list(self)})"
+
+    def __add__(self, other: Any) -> Size:
+        return Size(tuple(self) + tuple(other))
+
+    def __getitem__(self, i: Any) -> Any:
+        v = tuple.__getitem__(self, i)
+        return Size(v) if isinstance(i, slice) else v
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Size, (tuple(self),)
+
+
+class Meta(type):
+    """Makes `isinstance(x, FloatTensor)` and the like work through `Tensor` subclasses that only name a dtype."""
+
+
+class Tensor(TensorWords, _ops.TensorOps):
+    """An n-dimensional array that can record operations for automatic differentiation.
+
+    `Tensor(2, 3)` is uninitialised float32 of that shape, `Tensor([1, 2])` holds the given numbers as float32; `tensor()`
+    is the better way to make one from data.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_h")
+
+    _h: Any
+
+    # ---- life ----
+
+    def __init__(self, *args: Any, device: Any = None, dtype: Any = None) -> None:
+        self._h = NULL
+        if device is not None:
+            check_device(device)
+        if len(args) == 1 and not isinstance(args[0], (int, Size)):
+            t = args[0].detach() if isinstance(args[0], Tensor) else make(args[0], dtype or BY_NAME["float32"])
+        elif not args:
+            t = _ops.empty(0)
+        else:
+            t = _ops.empty(shape_(args), dtype=dtype)
+        self._h = lib.rt_tensor_retain(t._h)
+
+    def __del__(self, free: Any = _free) -> None:
+        free(self._h)
+
+    @staticmethod
+    def _make_subclass(cls: type[Any], data: Tensor, require_grad: bool = False) -> Any:
+        """A `cls` that shares the elements of `data`, without its history."""
+        t = new(cls)
+        t._h = lib.py_tensor_detach(data._h)
+        if not t._h:
+            raise error()
+        if require_grad:
+            check(lib.rt_tensor_set_requires_grad(t._h, True))
+        return t
+
+    def as_subclass(self, cls: type[Any]) -> Any:
+        """The same tensor as a `cls`."""
+        t = new(cls)
+        t._h = lib.rt_tensor_retain(self._h)
+        return t
+
+    def _replace(self, data: Tensor) -> None:
+        """Other elements, the same autograd state: what assigning to `.data` means."""
+        h = lib.py_tensor_with_data(self._h, data._h)
+        if not h:
+            raise error()
+        old, self._h = self._h, h
+        _free(old)
+
+    # ---- what it is ----
+
+    @property
+    def shape(self) -> Size:
+        """Sizes."""
+        h = self._h
+        return Size(_unpack(_shape(h), _ndim(h)))
+
+    @property
+    def dtype(self) -> dtype:
+        """Data type of the elements."""
+        return ALL[_dtype(self._h)]
+
+    @property
+    def device(self) -> device:
+        """Where the elements lie: the CPU."""
+        return CPU
+
+    @property
+    def layout(self) -> str:
+        """Dense and strided, always."""
+        return "rustorch.strided"
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return _ndim(self._h)  # type: ignore[no-any-return]
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return _ndim(self._h)  # type: ignore[no-any-return]
+
+    ndimension = dim
+
+    def size(self, dim: int | None = None) -> Any:
+        """All sizes, or that of dimension `dim`."""
+        s = self.shape
+        if dim is None:
+            return s
+        try:
+            return s[dim]
+        except IndexError:
+            n = max(len(s), 1)
+            raise IndexOutOfRangeError(
+                f"size: Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+            ) from None
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Steps in elements."""
+        s = tuple(_unpack(lib.rt_tensor_strides(self._h), self.ndim))
+        return s if dim is None else s[dim]
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return lib.rt_tensor_numel(self._h)  # type: ignore[no-any-return]
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self.dtype.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.numel() * self.dtype.itemsize
+
+    def storage_offset(self) -> int:
+        """Place of the first element in the storage."""
+        return lib.rt_tensor_storage_offset(self._h)  # type: ignore[no-any-return]
+
+    def data_ptr(self) -> int:
+        """Address of the first element."""
+        return int(ffi.cast("uintptr_t", lib.rt_tensor_data(self._h)))
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """True if the elements lie in row-major order without gaps."""
+        return lib.rt_tensor_is_contiguous(self._h)  # type: ignore[no-any-return]
+
+    def is_floating_point(self) -> bool:
+        """True for floating-point dtypes."""
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """False: there are no complex dtypes."""
+        return False
+
+    def is_signed(self) -> bool:
+        """True if the dtype has negative numbers."""
+        return self.dtype.is_signed
+
+    def is_set_to(self, tensor: Tensor) -> bool:
+        """True if both look at the same elements in the same way."""
+        return (self.data_ptr(), self.shape, self.stride()) == (tensor.data_ptr(), tensor.shape, tensor.stride())
+
+    is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_xpu = is_nested = False
+
+    @property
+    def _version(self) -> int:
+        return lib.rt_tensor_version(self._h)  # type: ignore[no-any-return]
+
+    def _is_view(self) -> bool:
+        return lib.rt_tensor_is_view(self._h)  # type: ignore[no-any-return]
+
+    @property
+    def _base(self) -> Tensor | None:
+        out = ffi.new("struct rt_tensor *[1]")
+        check(lib.rt_tensor_base(self._h, out))
+        return wrap(out[0]) if out[0] else None
+
+    # ---- autograd ----
+
+    @property
+    def requires_grad(self) -> bool:
+        """True if gradients flow to or through this tensor."""
+        return _requires_grad(self._h)  # type: ignore[no-any-return]
+
+    @requires_grad.setter
+    def requires_grad(self, on: bool) -> None:
+        check(lib.rt_tensor_set_requires_grad(self._h, bool(on)))
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Makes a leaf ask for gradients, or stop asking."""
+        check(lib.rt_tensor_set_requires_grad(self._h, bool(requires_grad)))
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """True if no recorded op made this tensor."""
+        return lib.rt_tensor_is_leaf(self._h)  # type: ignore[no-any-return]
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward has collected; None if there is none."""
+        h = lib.py_tensor_grad(self._h)
+        if not h:
+            return None
+        t = new(Tensor)
+        t._h = h
+        return t
+
+    @grad.setter
+    def grad(self, g: Tensor | None) -> None:
+        check(lib.rt_tensor_set_grad(self._h, NULL if g is None else g._h))
+
+    @grad.deleter
+    def grad(self) -> None:
+        check(lib.rt_tensor_set_grad(self._h, NULL))
+
+    @property
+    def grad_fn(self) -> Any:
+        """The node of the op that made this tensor; None for a leaf."""
+        h = lib.py_tensor_grad_fn(self._h)
+        if not h:
+            return None
+        from .autograd import Node
+
+        return Node(h)
+
+    @property
+    def data(self) -> Tensor:
+        """The same elements without autograd history."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self._replace(value)
+
+    def detach(self) -> Tensor:
+        """The same elements without autograd history."""
+        t = new(Tensor)
+        t._h = lib.py_tensor_detach(self._h)
+        return t
+
+    def detach_(self) -> Tensor:
+        """Cuts this tensor from its history."""
+        check(lib.rt_tensor_detach_(self._h))
+        return self
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Adds the gradients of this tensor to the leaves it was made from.
+
+        `gradient` (same shape) is needed unless the tensor has one element.
+        """
+        if gradient is not None and not isinstance(gradient, Tensor):
+            raise DTypeError(f"backward(): argument 'gradient' must be a Tensor or None, not {type(gradient).__name__}")
+        if inputs is not None:
+            inputs = [t._h for t in ([inputs] if isinstance(inputs, Tensor) else inputs)]
+            if not inputs:
+                raise InvalidArgumentError("backward(): 'inputs' argument to backward() cannot be empty.")
+        status = lib.rt_backward(
+            [self._h],
+            NULL if gradient is None else [gradient._h],
+            1,
+            NULL if inputs is None else inputs,
+            0 if inputs is None else len(inputs),
+            create_graph if retain_graph is None else retain_graph,
+            create_graph,
+        )
+        if status:
+            raise error()
+        if pending:
+            pending.clear()
+
+    def retain_grad(self) -> None:
+        """Makes backward keep the gradient of a tensor that is no leaf."""
+        check(lib.rt_tensor_retain_grad(self._h))
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
+        """Calls `hook(grad)` in backward; what it returns (if not None) takes the gradient's place."""
+        from .autograd import register_hook
+
+        return register_hook(self, hook)
+
+    def is_inference(self) -> bool:
+        """False: tensors made in inference mode are ordinary ones."""
+        return False
+
+    # ---- reading ----
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        s = ffi.new("struct rt_scalar *")
+        if lib.rt_tensor_item(self._h, s):
+            raise error()
+        kind = s.kind
+        if kind == 3:
+            return s.value.f
+        return s.value.i if kind == 2 else bool(s.value.i)
+
+    def _bytes(self) -> bytearray:
+        """The elements in row-major order."""
+        raw = bytearray(self.nbytes)
+        if raw:
+            check(lib.rt_tensor_copy_to(self._h, self.dtype._code, ffi.from_buffer(raw), len(raw)))
+        return raw
+
+    def tolist(self) -> Any:
+        """The elements as (nested) Python numbers."""
+        if self.ndim == 0:
+            return self.item()
+        n = self.numel()
+        d = self.dtype
+        if d.is_floating_point:
+            buf, code = ffi.new("double[]", n), BY_NAME["float64"]._code
+        elif d is _BOOL:
+            buf, code = ffi.new("bool[]", n), d._code
+        else:
+            buf, code = ffi.new("int64_t[]", n), _INT64._code
+        check(lib.rt_tensor_copy_to(self._h, code, buf, n * ffi.sizeof(ffi.typeof(buf).item)))
+        flat: list[Any] = ffi.unpack(buf, n) if n else []
+        for size in reversed(self.shape[1:]):
+            count = len(flat) // size if size else _rows(self.shape, size)
+            flat = [flat[i * size : (i + 1) * size] for i in range(count)]
+        return flat if self.shape[0] else []
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            raise DTypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise InvalidArgumentError(
+                f"Boolean value of Tensor with {'no' if self.numel() == 0 else 'more than one'} values is ambiguous"
+            )
+        return bool(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.is_floating_point or self.numel() != 1:
+            raise DTypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            raise DTypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))
+
+    def __contains__(self, v: Any) -> bool:
+        return bool((self == v).any())
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        from ._tensor_str import tensor_str
+
+        return tensor_str(self)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if self.ndim == 0 and spec else str(self)
+
+    __hash__ = object.__hash__
+
+    # ---- NumPy and DLPack ----
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """A NumPy array that shares the memory (`force=True` also accepts tensors that require gradients)."""
+        from .interchange import to_numpy
+
+        return to_numpy(self, force)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        from .interchange import to_array
+
+        return to_array(self, dtype, copy)
+
+    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
+        from .interchange import to_capsule
+
+        return to_capsule(self, max_version, dl_device, copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        from .interchange import array_interface
+
+        return array_interface(self)
+
+    __array_priority__ = 1000
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        from .ops import dispatch_ufunc
+
+        if method != "__call__":
+            return NotImplemented
+        return dispatch_ufunc(ufunc, *inputs, **kwargs)
+
+    # ---- operators ----
+
+    def __add__(self, other: Any) -> Tensor:
+        if isinstance(other, Tensor):
+            h = _add(self._h, other._h, 2, 1, 0.0)
+        elif other.__class__ is float:
+            h = _add_n(self._h, 3, 0, other, 2, 1, 0.0)
+        else:
+            return _operator(_ops.add, self, other)
+        if h:
+            t = new(Tensor)
+            t._h = h
+            return t
+        raise error()
+
+    def __sub__(self, other: Any) -> Tensor:
+        if isinstance(other, Tensor):
+            h = _sub(self._h, other._h, 2, 1, 0.0)
+        elif other.__class__ is float:
+            h = _sub_n(self._h, 3, 0, other, 2, 1, 0.0)
+        else:
+            return _operator(_ops.sub, self, other)
+        if h:
+            t = new(Tensor)
+            t._h = h
+            return t
+        raise error()
+
+    def __mul__(self, other: Any) -> Tensor:
+        if isinstance(other, Tensor):
+            h = _mul(self._h, other._h)
+        elif other.__class__ is float:
+            h = _mul_n(self._h, 3, 0, other)
+        else:
+            return _operator(_ops.mul, self, other)
+        if h:
+            t = new(Tensor)
+            t._h = h
+            return t
+        raise error()
+
+    def __truediv__(self, other: Any) -> Tensor:
+        if isinstance(other, Tensor):
+            h = _div(self._h, other._h, b"")
+        elif other.__class__ is float:
+            h = _div_n(self._h, 3, 0, other, b"")
+        else:
+            return _operator(_ops.div, self, other)
+        if h:
+            t = new(Tensor)
+            t._h = h
+            return t
+        raise error()
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _operator(_ops.rsub, self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _reflected(_ops.div, self, other)
+
+    __div__ = __truediv__
+
+    def __neg__(self) -> Tensor:
+        return _ops.neg(self)
+
+    def __pos__(self) -> Tensor:
+        return _ops.positive(self)
+
+    def __abs__(self) -> Tensor:
+        return _ops.abs(self)
+
+    def __invert__(self) -> Tensor:
+        return _ops.bitwise_not(self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return _operator(_ops.matmul, self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _reflected(_ops.matmul, self, other)
+
+    # ---- indexing ----
+
+    def __getitem__(self, index: Any) -> Tensor:
+        from .indexing import get
+
+        return get(self, index)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        from .indexing import set_
+
+        set_(self, index, value)
+
+    # ---- copies, pickling ----
+
+    def __copy__(self) -> Any:
+        t = self.as_subclass(type(self))
+        t.__dict__.update(self.__dict__)
+        return t
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if id(self) in memo:
+            return memo[id(self)]
+        if not self.is_leaf:
+            raise AutogradError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment."
+            )
+        t = Tensor._make_subclass(type(self), self.detach().clone(), self.requires_grad)
+        g = self.grad
+        if g is not None:
+            t.grad = g.detach().clone()
+        memo[id(self)] = t
+        if self.__dict__:
+            import copy
+
+            t.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return t
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        if not self.is_leaf:
+            raise AutogradError("only leaf tensors can be pickled; use detach()")
+        raw = bytes(self._bytes())
+        return _rebuild, (type(self), raw, tuple(self.shape), self.dtype, self.requires_grad, dict(self.__dict__))
+
+
+def _rows(shape: Sequence[int], size: int) -> int:
+    n = 1
+    for d in shape:
+        if d == size:
+            break
+        n *= d
+    return n
+
+
+def _rebuild(cls: type[Tensor], raw: bytes, shape: tuple[int, ...], d: dtype, requires_grad: bool, attributes: dict[str, Any]) -> Any:
+    t = Tensor._make_subclass(cls, from_raw(raw, shape, d), requires_grad)
+    t.__dict__.update(attributes)
+    return t
+
+
+def _operator(op: Any, self: Tensor, other: Any) -> Any:
+    """A binary operator on something that is neither a tensor nor a float."""
+    if isinstance(other, (int, float)):
+        return op(self, other)
+    other = _foreign(other)
+    return other if other is NotImplemented else op(self, other)
+
+
+def _reflected(op: Any, self: Tensor, other: Any) -> Any:
+    if isinstance(other, (int, float)):
+        return op(wrap(lib.py_tensor_from_number(*number(other), -1)), self)
+    other = _foreign(other)
+    return other if other is NotImplemented else op(other, self)
+
+
+def _foreign(v: Any) -> Any:
+    """A NumPy array or number as an operand; NotImplemented for anything else."""
+    if isinstance(v, Tensor):
+        return v
+    module = type(v).__module__
+    if module == "numpy":
+        if getattr(v, "ndim", 0) == 0:
+            return wrap(lib.py_tensor_from_number(*number(v), -1))
+        from .interchange import from_numpy
+
+        return from_numpy(v)
+    return NotImplemented
+
+
+def _binary(name: str, op: Any, reflected: bool = False) -> Any:
+    call = _reflected if reflected else _operator
+
+    def method(self: Tensor, other: Any) -> Any:
+        if isinstance(other, Tensor):
+            return op(other, self) if reflected else op(self, other)
+        return call(op, self, other)
+
+    method.__name__ = name
+    return method
+
+
+def _inplace(name: str, op: Any) -> Any:
+    def method(self: Tensor, other: Any) -> Any:
+        if not isinstance(other, (Tensor, int, float)):
+            other = _foreign(other)
+            if other is NotImplemented:
+                return other
+        return op(self, other)
+
+    method.__name__ = name
+    return method
+
+
+for _name, _op in {
+    "eq": "eq",
+    "ne": "ne",
+    "lt": "lt",
+    "le": "le",
+    "gt": "gt",
+    "ge": "ge",
+    "pow": "pow",
+    "mod": "remainder",
+    "floordiv": "floor_divide",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift",
+}.items():
+    _f = getattr(_ops, _op)
+    setattr(Tensor, f"__{_name}__", _binary(f"__{_name}__", _f))
+    if _name not in ("eq", "ne", "lt", "le", "gt", "ge"):
+        setattr(Tensor, f"__r{_name}__", _binary(f"__r{_name}__", _f, reflected=True))
+        if hasattr(_ops, _op + "_"):
+            setattr(Tensor, f"__i{_name}__", _inplace(f"__i{_name}__", getattr(_ops, _op + "_")))
+for _name, _op in {"add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_"}.items():
+    setattr(Tensor, f"__i{_name}__", _inplace(f"__i{_name}__", getattr(_ops, _op)))
+Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]  # __eq__ compares elements
+
+_ops.bind(Tensor)
+
+
+# ---- making tensors from data ----
+
+
+def from_raw(raw: Any, shape: Sequence[int], d: dtype) -> Tensor:
+    """A tensor with a copy of `raw`: row-major elements of `d`."""
+    return wrap(lib.py_tensor_from_data(ffi.from_buffer(raw) if len(raw) else NULL, tuple(shape), len(shape), d._code))
+
+
+def from_bytes(raw: bytes, name: str) -> Tensor:
+    """A flat tensor with a copy of `raw`."""
+    d = BY_NAME[name]
+    return from_raw(raw, (len(raw) // d.itemsize,), d)
+
+
+def _infer(v: Any) -> dtype:
+    if isinstance(v, bool):
+        return _BOOL
+    if isinstance(v, int):
+        return _INT64
+    if isinstance(v, float):
+        from .dtypes import get_default_dtype
+
+        return get_default_dtype()
+    if hasattr(v, "__index__"):
+        return _INT64
+    if hasattr(v, "__float__"):
+        from .dtypes import get_default_dtype
+
+        return get_default_dtype()
+    raise DTypeError(f"tensor: could not infer a dtype from {type(v).__name__}")
+
+
+_CTYPES = {3: "double[]", 2: "int64_t[]", 1: "bool[]"}
+
+
+def make(data: Any, d: Any = None) -> Tensor:
+    """A new tensor from numbers, (nested) sequences, tensors or arrays; `d` is inferred if None."""
+    if d is not None and not isinstance(d, dtype):
+        d = from_python(d)
+    if isinstance(data, Tensor):
+        t = data.detach().clone()
+        return t if d is None else t.to(d)
+    if isinstance(data, (bool, int, float)):
+        d = d or _infer(data)
+        return wrap(lib.py_tensor_from_number(*number(data), d._code))
+    if not isinstance(data, (list, tuple, range)):
+        if hasattr(data, "__array_interface__") or hasattr(data, "__array__"):
+            from .interchange import copy_array
+
+            t = copy_array(data)
+            return t if d is None else t.to(d)
+        if hasattr(data, "__dlpack__"):
+            from .interchange import from_dlpack
+
+            t = from_dlpack(data).clone()
+            return t if d is None else t.to(d)
+        if not hasattr(data, "__len__"):
+            d = d or _infer(data)
+            return wrap(lib.py_tensor_from_number(*number(data), d._code))
+    shape: list[int] = []
+    flat, inferred = _flatten(data, shape)
+    d = d or inferred
+    if d.is_floating_point:
+        buf, code = ffi.new("double[]", len(flat)), BY_NAME["float64"]
+        values: Any = flat
+    elif d is _BOOL:
+        buf, code, values = ffi.new("bool[]", len(flat)), _BOOL, [bool(v) for v in flat]
+    else:
+        buf, code = ffi.new("int64_t[]", len(flat)), _INT64
+        values = [int(v) for v in flat]
+    if flat:
+        try:
+            buf[0 : len(flat)] = values
+        except (TypeError, OverflowError) as e:
+            raise DTypeError(f"tensor: {e}") from None
+    t = wrap(lib.py_tensor_from_data(buf, shape, len(shape), code._code))
+    return t if d is code else t.to(d)
+
+
+def _flatten(data: Any, shape: list[int]) -> tuple[list[Any], dtype]:
+    """The numbers of a nested sequence in row-major order, its shape, and the dtype they want."""
+    level: list[Any] = [data]
+    while level and _is_sequence(level[0]):
+        n = len(level[0])
+        following: list[Any] = []
+        for v in level:
+            if not _is_sequence(v) or len(v) != n:
+                got = len(v) if _is_sequence(v) else type(v).__name__
+                raise InvalidArgumentError(f"tensor: expected sequence of length {n} at dim {len(shape)} (got {got})")
+            following.extend(v.tolist() if hasattr(v, "tolist") else v)
+        if following and hasattr(level[0], "dtype") and not hasattr(level[0], "_h") and _is_floating(level[0]):
+            pass
+        shape.append(n)
+        level = following
+    kinds = {type(v) for v in level}
+    if not kinds:
+        from .dtypes import get_default_dtype
+
+        return [], get_default_dtype()
+    flat = level
+    if not kinds <= {bool, int, float}:
+        if any(_is_sequence(v) for v in level):
+            raise InvalidArgumentError(f"tensor: the nesting is not regular at dim {len(shape)}")
+        flat = [v.item() if hasattr(v, "item") else v for v in level]
+        kinds = {type(v) for v in flat}
+    if float in kinds:
+        return flat, _infer(1.0)
+    if kinds == {bool}:
+        return flat, _BOOL
+    if kinds <= {bool, int}:
+        return flat, _INT64
+    bad = next(v for v in flat if not isinstance(v, (bool, int, float)))
+    return [float(v) if not isinstance(v, int) else v for v in flat], _infer(bad)
+
+
+def _is_floating(v: Any) -> bool:
+    return "float" in str(getattr(v, "dtype", ""))
+
+
+def _is_sequence(v: Any) -> bool:
+    if isinstance(v, (list, tuple, range)):
+        return True
+    if isinstance(v, (str, bytes)):
+        raise DTypeError(f"tensor: cannot make numbers of a {type(v).__name__}")
+    return hasattr(v, "__len__") and getattr(v, "ndim", 1) != 0
+
+
+_UNUSED = (ShapeMismatchError, UnsupportedError)

@@ -1,0 +1,932 @@
+"""The words of PyTorch's API that are not one op of the table: overloads, conversions, names for combinations.
+
+A function whose first parameter is `input` serves as a method of Tensor too (see `TensorWords`).
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections import namedtuple
+from typing import Any
+
+from . import _ops
+from ._door import NULL, check, created, error, ffi, into, ints, lib, number, operand, shape_, wrap
+from .device import CPU
+from .device import check as check_device
+from .dtypes import ALL, BY_NAME, from_python
+from .dtypes import dtype as dtype_
+from .errors import DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .tensor import Tensor
+
+_int, _float, _bool, _range = builtins.int, builtins.float, builtins.bool, builtins.range
+
+# ---- results with names, as PyTorch has them ----
+
+_ValuesIndices = namedtuple("_ValuesIndices", ("values", "indices"))
+
+
+def _result(op: str, fields: str = "values indices") -> Any:
+    return namedtuple(op, fields.split())  # type: ignore[misc]
+
+
+return_max = _result("max")
+return_min = _result("min")
+return_median = _result("median")
+return_nanmedian = _result("nanmedian")
+return_mode = _result("mode")
+return_sort = _result("sort")
+return_topk = _result("topk")
+return_kthvalue = _result("kthvalue")
+return_cummax = _result("cummax")
+return_cummin = _result("cummin")
+return_aminmax = _result("aminmax", "min max")
+
+
+def _is_tensor(v: Any) -> _bool:
+    return hasattr(v, "_h") and hasattr(v, "requires_grad")
+
+
+def _pair(result: Any, make: Any, out: Any) -> Any:
+    if out is not None:
+        return make(*(into(o, r) for o, r in zip(out, result)))
+    return make(*result)
+
+
+def _extreme(name: str, make: Any) -> Any:
+    def f(input: Tensor, dim: Any = None, keepdim: _bool = False, *, other: Any = None, out: Any = None, axis: Any = None) -> Any:
+        if axis is not None:
+            dim = axis
+        if other is None and _is_tensor(dim):
+            other, dim = dim, None
+        if other is not None:
+            return getattr(_ops, f"{name}imum")(input, other, out=out)
+        if dim is None:
+            r = getattr(_ops, f"{name}_all")(input)
+            return r if out is None else into(out, r)
+        return _pair(getattr(_ops, f"{name}_dim")(input, dim, keepdim), make, out)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = (
+        f"The {name}imum: of all elements; over `dim` as (values, indices), its size becoming 1 with `keepdim`; or, given "
+        "another tensor, elementwise."
+    )
+    return f
+
+
+max = _extreme("max", return_max)  # noqa: A001
+min = _extreme("min", return_min)  # noqa: A001
+
+
+def median(input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Any = None) -> Any:
+    """The lower median of all elements, or over `dim` as (values, indices)."""
+    if dim is None:
+        return _ops.median_all(input)  # type: ignore[attr-defined]
+    return _pair(_ops.median_dim(input, dim, keepdim), return_median, out)  # type: ignore[attr-defined]
+
+
+def _named_pair(name: str, make: Any) -> Any:
+    op = getattr(_ops, name, None)
+
+    def f(input: Tensor, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if op is None:
+            raise UnsupportedError(f"{name}: not built")
+        return _pair(op(input, *args, **kwargs), make, out)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = op.__doc__ if op is not None else name
+    return f
+
+
+topk = _named_pair("topk", return_topk)
+kthvalue = _named_pair("kthvalue", return_kthvalue)
+mode = _named_pair("mode", return_mode)
+cummax = _named_pair("cummax", return_cummax)
+cummin = _named_pair("cummin", return_cummin)
+
+
+def sort(input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool | None = False, *, out: Any = None) -> Any:
+    """Sorted values along `dim` and the indices they came from. Equal elements keep their order."""
+    return _pair(_ops.sort(input, dim, descending, True), return_sort, out)
+
+
+def argsort(input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool = False) -> Tensor:
+    """The indices that sort `input` along `dim`."""
+    return _ops.argsort(input, dim, descending, True)
+
+
+def aminmax(input: Tensor, *, dim: _int | None = None, keepdim: _bool = False) -> Any:
+    """Minimum and maximum as one pair."""
+    d: Any = () if dim is None else dim
+    return return_aminmax(_ops.amin(input, d, keepdim), _ops.amax(input, d, keepdim))
+
+
+def _spread(name: str) -> Any:
+    def f(
+        input: Tensor,
+        dim: Any = None,
+        unbiased: Any = None,
+        keepdim: _bool = False,
+        *,
+        correction: Any = None,
+        out: Any = None,
+    ) -> Any:
+        if isinstance(dim, _bool):
+            dim, unbiased = None, dim
+        if correction is None:
+            correction = 1 if unbiased is None or unbiased else 0
+        r = getattr(_ops, name)(input, dim, correction, keepdim)
+        return r if out is None else into(out, r)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = f"`{name}` over `dim` (all by default) with `correction` degrees of freedom taken off (1; 0 if not `unbiased`)."
+    return f
+
+
+std = _spread("std")
+var = _spread("var")
+std_mean = _spread("std_mean")
+var_mean = _spread("var_mean")
+
+
+def norm(
+    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: _bool = False, out: Any = None, dtype: Any = None
+) -> Tensor:
+    """The `p`-norm of the elements over `dim` (all by default); "fro" is the 2-norm."""
+    if p is None or p == "fro":
+        p = 2.0
+    elif p == "nuc":
+        raise UnsupportedError("norm: the nuclear norm is not built")
+    r = _ops.vector_norm(input, _float(p), dim, keepdim, dtype)  # type: ignore[attr-defined]
+    return r if out is None else into(out, r)  # type: ignore[no-any-return]
+
+
+def split(input: Tensor, split_size_or_sections: Any, dim: _int = 0, *, split_size: Any = None) -> Any:
+    """Views of `input` along `dim`: pieces of one size, or of the given sizes."""
+    s = split_size if split_size is not None else split_size_or_sections
+    return _ops.split(input, s, dim) if isinstance(s, _int) else _ops.split_with_sizes(input, s, dim)
+
+
+def tensor_split(input: Tensor, indices_or_sections: Any, dim: _int = 0) -> Any:
+    """Views of `input` along `dim`: so many nearly equal ones, or cut at the given indices."""
+    s = indices_or_sections.tolist() if _is_tensor(indices_or_sections) else indices_or_sections
+    if isinstance(s, _int):
+        return _ops.tensor_split_sections(input, s, dim)  # type: ignore[attr-defined]
+    return _ops.tensor_split_indices(input, s, dim)  # type: ignore[attr-defined]
+
+
+def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
+    """`input` where `condition` holds, else `other`; with the condition alone, the indices where it holds."""
+    if input is None and other is None:
+        return _ops.nonzero_list(condition)  # type: ignore[attr-defined]
+    r = _ops.where(condition, input, other)
+    return r if out is None else into(out, r)
+
+
+def _where_method(input: Tensor, condition: Tensor, other: Any) -> Tensor:
+    return _ops.where(condition, input, other)  # type: ignore[attr-defined,no-any-return]
+
+
+def nonzero(input: Tensor, *, out: Any = None, as_tuple: _bool = False) -> Any:
+    """Indices of the elements that are not zero: one row each, or one tensor per dimension."""
+    if as_tuple:
+        return _ops.nonzero_list(input)  # type: ignore[attr-defined]
+    r = _ops.nonzero(input)
+    return r if out is None else into(out, r)
+
+
+def repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Tensor:
+    """Each element repeated, by one number or by one per element; a lone tensor gives each index as often as it says."""
+    if repeats is None:
+        return _ops.repeat_interleave_tensor(_ops.arange(0, input.numel(), 1), input, 0)  # type: ignore[attr-defined]
+    if isinstance(repeats, _int):
+        return _ops.repeat_interleave_int(input, repeats, dim)  # type: ignore[attr-defined]
+    from .tensor import make
+
+    r = repeats if _is_tensor(repeats) else make(repeats)
+    if dim is None:
+        input, dim = input.reshape(-1), 0
+    return _ops.repeat_interleave_tensor(input, r, dim)  # type: ignore[attr-defined]
+
+
+def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:  # noqa: A002
+    """`input` limited to [min, max]; bounds are numbers or tensors, either may be missing."""
+    if _is_tensor(min) or _is_tensor(max):
+        low = None if min is None else operand(min)
+        high = None if max is None else operand(max)
+        r = _ops.clamp_tensor(input, low, high)  # type: ignore[attr-defined]
+    else:
+        r = _ops.clamp(input, min, max)
+    return r if out is None else into(out, r)
+
+
+def clamp_(input: Tensor, min: Any = None, max: Any = None) -> Tensor:  # noqa: A002
+    """In-place form of clamp."""
+    if _is_tensor(min) or _is_tensor(max):
+        return input.copy_(clamp(input, min, max))  # type: ignore[no-any-return]
+    return _ops.clamp_(input, min, max)
+
+
+def _scatter(name: str) -> Any:
+    def f(input: Tensor, dim: _int, index: Tensor, src: Any = None, *, value: Any = None, reduce: Any = None, out: Any = None) -> Any:
+        if reduce is not None:
+            words = {"add": "sum", "multiply": "prod"}
+            s = src if _is_tensor(src) else _ops.full(index.shape, src if src is not None else value, dtype=input.dtype)
+            r = _ops.scatter_reduce(input, dim, index, s, words.get(reduce, reduce), True)
+            return input.copy_(r) if name.endswith("_") else r
+        twin = "scatter_value_" if name.endswith("_") else "scatter_value"
+        if _is_tensor(src):
+            return getattr(_ops, name)(input, dim, index, src)
+        return getattr(_ops, twin)(input, dim, index, value if src is None else src)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = "Puts `src` (a tensor or a number) at the places that `index` names along `dim`."
+    return f
+
+
+scatter = _scatter("scatter")
+scatter_ = _scatter("scatter_")
+
+
+def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: _bool = False) -> Tensor:
+    """`input[indices] = values` in place (adds with `accumulate`)."""
+    return _ops.index_put_(input, values, indices, accumulate)
+
+
+def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: _bool = False) -> Tensor:
+    """A copy of `input` with `values` at `indices`."""
+    return _ops.index_put(input, values, indices, accumulate)
+
+
+# ---- comparison of whole tensors ----
+
+
+def equal(input: Tensor, other: Tensor) -> _bool:
+    """True if shapes and all elements are equal."""
+    return input.shape == other.shape and _bool(_ops.all(_ops.eq(input, other)))
+
+
+def allclose(input: Tensor, other: Tensor, rtol: _float = 1e-5, atol: _float = 1e-8, equal_nan: _bool = False) -> _bool:
+    """True if |input - other| <= atol + rtol * |other| everywhere."""
+    return _bool(_ops.all(_ops.isclose(input, other, rtol, atol, equal_nan)))
+
+
+def unique(
+    input: Tensor, sorted: _bool = True, return_inverse: _bool = False, return_counts: _bool = False, dim: Any = None
+) -> Any:
+    """The distinct elements in ascending order, on demand with the place of each element among them and their counts."""
+    if dim is not None:
+        return _unique_dim(input, return_inverse, return_counts, dim)
+    values, inverse, counts = _ops.unique_flat(input, sorted, return_inverse, return_counts)  # type: ignore[attr-defined]
+    return _chosen(values, inverse, counts, return_inverse, return_counts)
+
+
+def _chosen(values: Tensor, inverse: Any, counts: Any, want_inverse: _bool, want_counts: _bool) -> Any:
+    if not want_inverse and not want_counts:
+        return values
+    return (values, *([inverse] if want_inverse else []), *([counts] if want_counts else []))
+
+
+def _unique_dim(input: Tensor, return_inverse: _bool, return_counts: _bool, dim: _int) -> Any:
+    from .tensor import make
+
+    rows = input.movedim(dim, 0)
+    keys = [str(r) if not isinstance(r, list) else _tuple(r) for r in rows.tolist()]
+    order = sorted(set(keys))
+    place = {k: i for i, k in enumerate(order)}
+    inverse = [place[k] for k in keys]
+    first = [keys.index(k) for k in order]
+    values = rows[make(first, BY_NAME["int64"])].movedim(0, dim)
+    counts = [inverse.count(i) for i in _range(len(order))]
+    return _chosen(values, make(inverse, BY_NAME["int64"]), make(counts, BY_NAME["int64"]), return_inverse, return_counts)
+
+
+def _tuple(v: Any) -> Any:
+    return tuple(_tuple(i) for i in v) if isinstance(v, list) else v
+
+
+# ---- conversions ----
+
+
+def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """The tensor with another dtype (and device: only the CPU), or like another tensor."""
+    d = kwargs.get("dtype")
+    place = kwargs.get("device")
+    copy = kwargs.get("copy", False)
+    other = kwargs.get("other")
+    for i, a in enumerate(args):
+        if isinstance(a, dtype_) or a in (float, int, bool):
+            d = a if isinstance(a, dtype_) else from_python(a)
+        elif _is_tensor(a):
+            other = a
+        elif isinstance(a, _bool):
+            if i == len(args) - 1 and i >= 2:
+                copy = a
+        elif a is not None:
+            place = a
+    if other is not None:
+        d = other.dtype
+    if place is not None and place is not CPU:
+        check_device(place)
+    if d is None or d is input.dtype:
+        return input.clone() if copy else input
+    return _ops.cast(input, d)
+
+
+def _conversion(name: str, target: str) -> Any:
+    d = BY_NAME[target]
+
+    def f(input: Tensor, memory_format: Any = None) -> Tensor:
+        return input if input.dtype is d else _ops.cast(input, d)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = f"The elements as {target}."
+    return f
+
+
+def cpu(input: Tensor, memory_format: Any = None) -> Tensor:
+    """The tensor itself."""
+    return input
+
+
+def cuda(input: Tensor, device: Any = None, non_blocking: _bool = False, memory_format: Any = None) -> Tensor:
+    """Raises: rustorch runs on the CPU."""
+    check_device("cuda" if device is None else device)
+    return input
+
+
+_TYPE_NAMES = {
+    "FloatTensor": "float32",
+    "DoubleTensor": "float64",
+    "HalfTensor": "float16",
+    "BFloat16Tensor": "bfloat16",
+    "LongTensor": "int64",
+    "IntTensor": "int32",
+    "ShortTensor": "int16",
+    "CharTensor": "int8",
+    "ByteTensor": "uint8",
+    "BoolTensor": "bool",
+}
+
+
+def type(input: Tensor, dtype: Any = None, non_blocking: _bool = False, **_: Any) -> Any:  # noqa: A001
+    """The tensor's type as a string such as "torch.FloatTensor", or the tensor converted to a dtype or type."""
+    if dtype is None:
+        return "torch." + next(k for k, v in _TYPE_NAMES.items() if v == input.dtype._name)
+    if isinstance(dtype, str):
+        dtype = BY_NAME[_TYPE_NAMES[dtype.rpartition(".")[2]]]
+    return to(input, getattr(dtype, "_tensor_dtype", dtype))
+
+
+def type_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input` with the dtype of `other`."""
+    return to(input, other.dtype)
+
+
+def view(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Tensor:
+    """The same memory with another shape; or, given a dtype, with its bytes read as that."""
+    if dtype is None and len(sizes) == 1 and isinstance(sizes[0], dtype_):
+        dtype = sizes[0]
+    if dtype is None:
+        return _ops.view(input, *sizes, size=size)
+    if dtype.itemsize != input.dtype.itemsize:
+        raise UnsupportedError(f"view: cannot view {input.dtype} as {dtype}: the sizes of their elements differ")
+    if not input.is_contiguous():
+        raise UnsupportedError("view(dtype): the tensor must be contiguous")
+    return wrap(
+        lib.py_from_object(
+            id(input), ffi.cast("void *", input.data_ptr()), tuple(input.shape), NULL, input.ndim, dtype._code
+        )
+    )
+
+
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input` viewed with the shape of `other`."""
+    return _ops.view(input, other.shape)
+
+
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input` reshaped to the shape of `other`."""
+    return _ops.reshape(input, other.shape)
+
+
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input` expanded to the shape of `other`."""
+    return _ops.expand(input, other.shape)
+
+
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A copy with its own memory."""
+    return _ops.clone(input)
+
+
+def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
+    """`input` if it is row-major without gaps, else a copy that is."""
+    return input if lib.rt_tensor_is_contiguous(input._h) else _ops.contiguous(input)
+
+
+def copy_(input: Tensor, src: Any, non_blocking: _bool = False) -> Tensor:
+    """Overwrites `input` with `src`, broadcast and cast."""
+    return _ops.copy_(input, src if _is_tensor(src) else operand(src))
+
+
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """`input` summed to a shape that broadcasts to its own."""
+    s = shape_(size)
+    lead = input.ndim - len(s)
+    dims = [*_range(lead), *(lead + i for i, n in enumerate(s) if n == 1 and input.shape[lead + i] != 1)]
+    return _ops.reshape(_ops.sum(input, dims, True) if dims else input, s)
+
+
+def resize_(input: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
+    """Gives the tensor another shape; elements are kept as far as they fit, further ones are not initialised."""
+    s = shape_(sizes)
+    n = 1
+    for d in s:
+        n *= d
+    flat = _ops.empty(n, dtype=input.dtype)
+    with _quiet():
+        m = builtins.min(n, input.numel())
+        flat[:m].copy_(input.detach().reshape(-1)[:m])
+    input._replace(flat.view(s))
+    return input
+
+
+def set_(input: Tensor, source: Tensor) -> Tensor:
+    """Makes `input` share the memory of `source`."""
+    input._replace(source)
+    return input
+
+
+def apply_(input: Tensor, callable: Any) -> Tensor:
+    """Replaces each element by `callable(element)`; slow."""
+    from .tensor import make
+
+    flat = [callable(v) for v in input.reshape(-1).tolist()]
+    with _quiet():
+        return input.copy_(make(flat, input.dtype).reshape(input.shape))  # type: ignore[no-any-return]
+
+
+def _quiet() -> Any:
+    from .autograd import no_grad
+
+    return no_grad()
+
+
+# ---- tensors like another ----
+
+
+def _new(name: str) -> Any:
+    def f(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **_: Any) -> Any:
+        s = shape_(sizes) if size is None else size
+        return getattr(_ops, name)(s, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+
+    f.__name__ = f.__qualname__ = f"new_{name}"
+    f.__doc__ = f"`{name}` of the given sizes with the dtype of `input`."
+    return f
+
+
+def new_full(input: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False) -> Tensor:
+    """A tensor of the given sizes filled with a number, with the dtype of `input`."""
+    return _ops.full(size, fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+
+
+def new_tensor(input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False) -> Tensor:
+    """A tensor from data, with the dtype of `input`."""
+    return tensor(data, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+
+
+# ---- random numbers in place ----
+
+
+def bernoulli_(input: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
+    """Ones with probability `p` (a number, or a tensor of them), else zeros."""
+    if _is_tensor(p):
+        return input.copy_(_ops.bernoulli(p.expand(input.shape), generator=generator))  # type: ignore[no-any-return]
+    return _ops.bernoulli_p_(input, p, generator=generator)  # type: ignore[attr-defined,no-any-return]
+
+
+def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any = None) -> Tensor:
+    """Ones with the probabilities in `input` (or with probability `p`), else zeros."""
+    r = _ops.bernoulli(input, generator=generator) if p is None else bernoulli_(_ops.empty_like(input), p, generator=generator)
+    return r if out is None else into(out, r)
+
+
+def random_(input: Tensor, from_: Any = None, to: Any = None, *, generator: Any = None, **kwargs: Any) -> Tensor:
+    """Whole numbers: of the dtype's whole range, from [0, to) given one number, or from [from, to)."""
+    low = kwargs.get("from", from_)
+    if low is not None and to is None:
+        low, to = 0, low
+    return _ops.random_(input, low, to, generator=generator)  # type: ignore[attr-defined,no-any-return]
+
+
+def _range_method(name: str) -> Any:
+    def f(input: Tensor, *args: Any, generator: Any = None, **kwargs: Any) -> Any:
+        if "from" in kwargs:
+            kwargs["from_"] = kwargs.pop("from")
+        return getattr(_ops, name)(input, *args, generator=generator, **kwargs)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = f"Fills the tensor from a {name.rstrip('_')} distribution."
+    return f
+
+
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: _bool = False) -> Tensor:
+    """Normal numbers; mean and standard deviation are numbers (then `size` says how many) or tensors."""
+    if not _is_tensor(mean) and not _is_tensor(std):
+        if size is None and out is None:
+            raise InvalidArgumentError("normal(): size is wanted when mean and std are numbers")
+        t = _ops.empty(tuple(out.shape) if size is None else size, dtype=dtype, device=device)
+        r = _ops.normal_(t, _float(mean), _float(std), generator=generator)  # type: ignore[attr-defined]
+        r = r.requires_grad_() if requires_grad else r
+        return r if out is None else into(out, r)  # type: ignore[no-any-return]
+    m = mean if _is_tensor(mean) else operand(mean)
+    s = std if _is_tensor(std) else operand(std)
+    shape = broadcast_shapes(m.shape, s.shape)
+    d = m.dtype if _is_tensor(mean) else s.dtype
+    z = _ops.normal_(_ops.empty(shape, dtype=d), 0.0, 1.0, generator=generator)  # type: ignore[attr-defined]
+    r = z * s.detach() + m.detach()
+    return r if out is None else into(out, r)  # type: ignore[no-any-return]
+
+
+def randint(*args: Any, low: Any = None, high: Any = None, size: Any = None, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: _bool = False, out: Any = None, layout: Any = None, pin_memory: _bool = False) -> Tensor:
+    """Whole numbers from [low, high): `randint(high, size)` or `randint(low, high, size)`."""
+    a = list(args)
+    if size is None and a:
+        size = a.pop()
+    if len(a) == 2:
+        low, high = a
+    elif len(a) == 1:
+        if high is None:
+            high = a[0]
+        else:
+            low = a[0]
+    r = _ops.randint(0 if low is None else _whole(low), _whole(high), size, generator=generator, dtype=dtype)
+    r = created(r, device, requires_grad)
+    return r if out is None else into(out, r)
+
+
+def _whole(v: Any) -> _int:
+    if isinstance(v, _float) and not v.is_integer():
+        raise DTypeError(f"randint(): bounds must be ints, not {v!r}")
+    return _int(v)
+
+
+def randint_like(input: Tensor, *args: Any, low: Any = 0, high: Any = None, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **_: Any) -> Tensor:
+    """Whole numbers from [low, high) in the shape of `input`."""
+    if len(args) == 2:
+        low, high = args
+    elif args:
+        high = args[0]
+    return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+
+
+# ---- making tensors ----
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False, pin_memory: _bool = False) -> Tensor:
+    """A new tensor with a copy of `data`: numbers, nested sequences, arrays. The dtype is inferred if not given."""
+    from .tensor import make
+
+    t = make(data, dtype)
+    if device is not None or requires_grad:
+        return created(t, device, requires_grad)
+    return t
+
+
+def arange(*args: Any, start: Any = None, end: Any = None, step: Any = None, dtype: Any = None, device: Any = None, requires_grad: _bool = False, out: Any = None, layout: Any = None, pin_memory: _bool = False) -> Tensor:
+    """`arange(end)`, `arange(start, end)` or `arange(start, end, step)`: the numbers start, start + step, ... below end."""
+    if len(args) == 1:
+        end = args[0] if end is None else end
+        if end is not args[0]:
+            start = args[0]
+    elif len(args) >= 2:
+        start, end = args[:2]
+        if len(args) > 2:
+            step = args[2]
+    if end is None:
+        raise DTypeError("arange(): argument 'end' is missing")
+    r = _ops.arange(0 if start is None else start, end, 1 if step is None else step, dtype=dtype)
+    if device is not None or requires_grad:
+        r = created(r, device, requires_grad)
+    return r if out is None else into(out, r)
+
+
+def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False, out: Any = None, layout: Any = None, pin_memory: _bool = False) -> Tensor:
+    """A tensor of the given sizes filled with a number, whose type decides the dtype if none is given."""
+    if _is_tensor(fill_value):
+        dtype = dtype or fill_value.dtype
+        fill_value = fill_value.item()
+    r = _ops.full(size, fill_value, dtype=dtype)
+    if device is not None or requires_grad:
+        r = created(r, device, requires_grad)
+    return r if out is None else into(out, r)
+
+
+def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **_: Any) -> Tensor:
+    """An uninitialised tensor with the given strides."""
+    n = 1 + builtins.sum((d - 1) * s for d, s in zip(size, stride)) if all_positive(size) else 0
+    return created(_ops.as_strided(_ops.empty(n, dtype=dtype), size, stride, 0).detach(), device, requires_grad)
+
+
+def all_positive(v: Any) -> _bool:
+    """True if no number is zero."""
+    return builtins.all(i > 0 for i in v)
+
+
+def broadcast_shapes(*shapes: Any) -> Any:
+    """The shape that all of them broadcast to."""
+    from .tensor import Size
+
+    out: list[_int] = []
+    for s in shapes:
+        s = (s,) if isinstance(s, _int) else tuple(s)
+        out = [1] * (len(s) - len(out)) + out
+        for i, d in enumerate(reversed(s), 1):
+            if out[-i] == 1:
+                out[-i] = d
+            elif d not in (1, out[-i]):
+                e = ShapeMismatchError(f"broadcast_shapes: shapes {shapes} do not broadcast")
+                raise e
+    return Size(out)
+
+
+def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
+    """Views of all tensors, expanded to their common shape."""
+    ts = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
+    shape = broadcast_shapes(*(t.shape for t in ts))
+    return tuple(t.expand(shape) for t in ts)
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """Grids of coordinates from 1-d tensors; `indexing` is "ij" (rows first) or "xy"."""
+    ts = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else list(tensors)
+    if indexing not in ("ij", "xy"):
+        raise InvalidArgumentError(f'meshgrid: indexing must be "xy" or "ij", got {indexing!r}')
+    swap = indexing == "xy" and len(ts) >= 2
+    if swap:
+        ts[0], ts[1] = ts[1], ts[0]
+    shape = [t.numel() for t in ts]
+    out = [t.reshape([-1 if i == k else 1 for i in _range(len(ts))]).expand(shape) for k, t in enumerate(ts)]
+    if swap:
+        out[0], out[1] = out[1].transpose(0, 1), out[0].transpose(0, 1)
+    return tuple(out)
+
+
+def einsum(equation: str, *operands: Any) -> Tensor:
+    """Sums of products by Einstein's notation, such as "bij,bjk->bik"."""
+    ts = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
+    return _ops.einsum(equation, ts)
+
+
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
+    """Contraction over the last `dims` dimensions of `a` and the first of `b`, or over two lists of dimensions."""
+    if _is_tensor(dims):
+        dims = dims.tolist()
+    if isinstance(dims, _int):
+        da, db = [*_range(a.ndim - dims, a.ndim)], [*_range(dims)]
+    else:
+        da, db = ([d] if isinstance(d, _int) else list(d) for d in dims)
+    da, db = [d % a.ndim for d in da], [d % b.ndim for d in db]
+    ka = [d for d in _range(a.ndim) if d not in da]
+    kb = [d for d in _range(b.ndim) if d not in db]
+    n = 1
+    for x, y in zip(da, db):
+        if a.shape[x] != b.shape[y]:
+            raise ShapeMismatchError(
+                f"tensordot: contracted dimensions need to match, but first has size {a.shape[x]} in dim {x} and second "
+                f"has size {b.shape[y]} in dim {y}"
+            )
+        n *= a.shape[x]
+    left = a.permute([*ka, *da]).reshape(-1, n)
+    right = b.permute([*db, *kb]).reshape(n, -1)
+    r = _ops.mm(left, right).reshape([a.shape[d] for d in ka] + [b.shape[d] for d in kb])
+    return r if out is None else into(out, r)
+
+
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All combinations of the elements of 1-d tensors, one row each."""
+    if len(tensors) == 1:
+        return tensors[0]
+    return _ops.stack([g.reshape(-1) for g in meshgrid(*tensors)], 1)
+
+
+def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) -> Tensor:
+    """All combinations of `r` elements of a 1-d tensor, one row each."""
+    import itertools
+
+    from .tensor import make
+
+    pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    rows = list(pick(_range(input.numel()), r))
+    if not rows:
+        return _ops.empty(0, r, dtype=input.dtype)
+    return input[make(rows, BY_NAME["int64"])]
+
+
+# ---- small questions ----
+
+
+def is_tensor(obj: Any) -> _bool:
+    """True for tensors."""
+    from .tensor import Tensor
+
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> _bool:
+    """True for floating-point dtypes."""
+    return input.dtype.is_floating_point
+
+
+def is_complex(input: Tensor) -> _bool:
+    """False: there are no complex dtypes."""
+    return False
+
+
+def is_nonzero(input: Tensor) -> _bool:
+    """The truth value of a tensor with one element."""
+    return _bool(input)
+
+
+def numel(input: Tensor) -> _int:
+    """Number of elements."""
+    return input.numel()
+
+
+def result_type(tensor1: Any, tensor2: Any) -> dtype_:
+    """The dtype of an operation on both (tensors or numbers)."""
+    ts = [operand(tensor1), operand(tensor2)]
+    out = ffi.new("int32_t *")
+    check(lib.rt_result_type([t._h for t in ts], 2, out))
+    return ALL[out[0]]
+
+
+def can_cast(from_: dtype_, to: dtype_) -> _bool:
+    """True if results of the first dtype may be written into tensors of the second."""
+    rank = lambda d: 0 if d._name == "bool" else 2 if d.is_floating_point else 1  # noqa: E731
+    return rank(from_) <= rank(to)
+
+
+def share_memory_(input: Tensor) -> Tensor:
+    """The tensor itself: memory is shared between threads, not processes."""
+    return input
+
+
+def pin_memory(input: Tensor, device: Any = None) -> Tensor:
+    """The tensor itself: there is no device to pin for."""
+    return input
+
+
+def is_pinned(input: Tensor, device: Any = None) -> _bool:
+    """False."""
+    return False
+
+
+def is_shared(input: Tensor) -> _bool:
+    """False."""
+    return False
+
+
+def get_device(input: Tensor) -> _int:
+    """-1: the CPU."""
+    return -1
+
+
+def index_fill(input: Tensor, dim: _int, index: Tensor, value: Any) -> Tensor:
+    """A copy of `input` with a number at the places that `index` names along `dim`."""
+    return _ops.index_fill(input, dim, index, value.item() if _is_tensor(value) else value)
+
+
+def index_fill_(input: Tensor, dim: _int, index: Tensor, value: Any) -> Tensor:
+    """In-place form of index_fill."""
+    return _ops.index_fill_(input, dim, index, value.item() if _is_tensor(value) else value)
+
+
+def _T(input: Tensor) -> Tensor:  # noqa: N802
+    return _ops.permute(input, tuple(_range(input.ndim - 1, -1, -1)))
+
+
+def _mT(input: Tensor) -> Tensor:  # noqa: N802
+    return _ops.transpose(input, -2, -1)
+
+
+def unflatten(input: Tensor, dim: _int, sizes: Any) -> Tensor:
+    """Dimension `dim` as several, of the given sizes (one may be -1)."""
+    return _ops.unflatten(input, dim, sizes)
+
+
+def argmax(input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Any = None, axis: Any = None) -> Tensor:
+    """Index of the greatest element, of all or over `dim`."""
+    r = _ops.argmax(input, dim if axis is None else axis, keepdim)
+    return r if out is None else into(out, r)
+
+
+def argmin(input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Any = None, axis: Any = None) -> Tensor:
+    """Index of the least element, of all or over `dim`."""
+    r = _ops.argmin(input, dim if axis is None else axis, keepdim)
+    return r if out is None else into(out, r)
+
+
+class TensorWords:
+    """The words that are methods of Tensor."""
+
+    __slots__ = ()
+
+    max = max
+    min = min
+    median = median
+    topk = topk
+    kthvalue = kthvalue
+    mode = mode
+    cummax = cummax
+    cummin = cummin
+    sort = sort
+    argsort = argsort
+    aminmax = aminmax
+    argmax = argmax
+    argmin = argmin
+    std = std
+    var = var
+    norm = norm
+    split = split
+    tensor_split = tensor_split
+    where = _where_method
+    nonzero = nonzero
+    repeat_interleave = repeat_interleave
+    clamp = clamp
+    clamp_ = clamp_
+    clip = clamp
+    clip_ = clamp_
+    scatter = scatter
+    scatter_ = scatter_
+    index_put = index_put
+    index_put_ = index_put_
+    index_fill = index_fill
+    index_fill_ = index_fill_
+    equal = equal
+    allclose = allclose
+    unique = unique
+    to = to
+    float = _conversion("float", "float32")
+    double = _conversion("double", "float64")
+    half = _conversion("half", "float16")
+    bfloat16 = _conversion("bfloat16", "bfloat16")
+    int = _conversion("int", "int32")
+    long = _conversion("long", "int64")
+    short = _conversion("short", "int16")
+    char = _conversion("char", "int8")
+    byte = _conversion("byte", "uint8")
+    bool = _conversion("bool", "bool")
+    cpu = cpu
+    cuda = cuda
+    type = type
+    type_as = type_as
+    view = view
+    view_as = view_as
+    reshape_as = reshape_as
+    expand_as = expand_as
+    clone = clone
+    contiguous = contiguous
+    copy_ = copy_
+    sum_to_size = sum_to_size
+    resize_ = resize_
+    set_ = set_
+    apply_ = apply_
+    new_empty = _new("empty")
+    new_zeros = _new("zeros")
+    new_ones = _new("ones")
+    new_full = new_full
+    new_tensor = new_tensor
+    bernoulli = bernoulli
+    bernoulli_ = bernoulli_
+    random_ = random_
+    uniform_ = _range_method("uniform_")
+    normal_ = _range_method("normal_")
+    share_memory_ = share_memory_
+    pin_memory = pin_memory
+    is_pinned = is_pinned
+    is_shared = is_shared
+    get_device = get_device
+    unflatten = unflatten
+    T = property(_T)
+    mT = property(_mT)
+    H = property(_T)
+    mH = property(_mT)
+    real = property(cpu)
+
+
+FUNCTIONS = (
+    "allclose", "aminmax", "arange", "argmax", "argmin", "argsort", "bernoulli", "broadcast_shapes", "broadcast_tensors",
+    "can_cast", "cartesian_prod", "clamp", "clone", "combinations", "cummax", "cummin", "einsum", "empty_strided", "equal",
+    "full", "index_fill", "index_put", "index_put_", "is_complex", "is_floating_point", "is_nonzero", "is_tensor",
+    "kthvalue", "max", "median", "meshgrid", "min", "mode", "nonzero", "norm", "normal", "numel", "randint", "randint_like",
+    "repeat_interleave", "result_type", "scatter", "sort", "split", "std", "std_mean", "tensor", "tensor_split", "tensordot",
+    "topk", "unflatten", "unique", "var", "var_mean", "where",
+)  # fmt: skip
+
+_UNUSED = (error, ints, number, RustorchError)

@@ -1,0 +1,216 @@
+"""`nn.utils` and `nn.init`."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rustorch as rt
+from rustorch import nn
+from rustorch.nn import init, utils
+
+
+def arr(t: Any) -> Any:
+    return np.asarray(t.detach().tolist())
+
+
+def model() -> Any:
+    rt.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    net(rt.randn(5, 3)).pow(2).sum().backward()
+    return net
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
+def test_clip_grad_norm(p: float) -> None:
+    net = model()
+    before = np.concatenate([arr(q.grad).ravel() for q in net.parameters()])
+    total = utils.clip_grad_norm_(net.parameters(), 0.5, norm_type=p)
+    want = np.linalg.norm(before, p)
+    assert np.isclose(total.item(), want, rtol=1e-5)
+    after = np.concatenate([arr(q.grad).ravel() for q in net.parameters()])
+    assert np.allclose(after, before * min(1, 0.5 / (want + 1e-6)), atol=1e-7)
+    utils.clip_grad_norm_(net.parameters(), 100.0)
+    assert np.allclose(np.concatenate([arr(q.grad).ravel() for q in net.parameters()]), after)
+
+
+def test_clip_grad_other() -> None:
+    net = model()
+    utils.clip_grad_value_(net.parameters(), 0.1)
+    assert max(abs(arr(p.grad)).max() for p in net.parameters()) <= 0.1 + 1e-7
+    assert utils.clip_grad_norm_([], 1.0).item() == 0
+    single = rt.ones(3, requires_grad=True)
+    assert utils.clip_grad_norm_(single, 1.0).item() == 0
+    (single * 2).sum().backward()
+    assert np.isclose(utils.clip_grad_norm_(single, 1.0).item(), math.sqrt(12))
+    with pytest.warns(FutureWarning):
+        utils.clip_grad_norm(single, 1.0)
+    single.grad.fill_(math.nan)
+    with pytest.raises(RuntimeError, match="non-finite"):
+        utils.clip_grad_norm_(single, 1.0, error_if_nonfinite=True)
+
+
+def test_parameters_to_vector() -> None:
+    net = model()
+    v = utils.parameters_to_vector(net.parameters())
+    assert list(v.shape) == [26]
+    utils.vector_to_parameters(rt.arange(26, dtype=rt.float32), net.parameters())
+    assert arr(net[0].weight).tolist()[0] == [0, 1, 2] and net[2].bias.tolist() == [24, 25]
+    assert net[0].weight.requires_grad
+    with pytest.raises(TypeError):
+        utils.vector_to_parameters([1.0], net.parameters())
+
+
+@pytest.mark.parametrize("dim", [0, 1, None])
+def test_weight_norm(dim: int | None) -> None:
+    rt.manual_seed(0)
+    layer = nn.Linear(3, 4)
+    x = rt.randn(2, 3)
+    want = arr(layer(x))
+    assert utils.weight_norm(layer, dim=dim) is layer
+    assert [n for n, _ in layer.named_parameters()] == ["bias", "weight_g", "weight_v"]
+    assert np.allclose(arr(layer(x)), want, atol=1e-6)
+    with rt.no_grad():
+        layer.weight_g.mul_(2)
+    assert np.allclose(arr(layer(x) - layer.bias), 2 * (want - arr(layer.bias)), atol=1e-5)
+    layer(x).sum().backward()
+    assert layer.weight_g.grad is not None and layer.weight_v.grad is not None
+    with pytest.raises(RuntimeError, match="two weight_norm"):
+        utils.weight_norm(layer)
+    utils.remove_weight_norm(layer)
+    assert [n for n, _ in layer.named_parameters()] == ["bias", "weight"]
+    assert np.allclose(arr(layer(x) - layer.bias), 2 * (want - arr(layer.bias)), atol=1e-5)
+    with pytest.raises(ValueError, match="not found"):
+        utils.remove_weight_norm(layer)
+
+
+def test_weight_norm_of_a_convolution() -> None:
+    rt.manual_seed(0)
+    layer = utils.weight_norm(nn.Conv2d(2, 3, 3))
+    assert list(layer.weight_g.shape) == [3, 1, 1, 1]
+    norms = np.sqrt((arr(layer.weight_v) ** 2).sum((1, 2, 3)))
+    assert np.allclose(arr(layer.weight_g).ravel(), norms, atol=1e-6)
+    twin = nn.Conv2d(2, 3, 3)
+    utils.weight_norm(twin).load_state_dict(layer.state_dict())
+    x = rt.randn(1, 2, 5, 5)
+    assert np.allclose(arr(twin(x)), arr(layer(x)), atol=1e-6)
+
+
+def test_spectral_norm() -> None:
+    rt.manual_seed(0)
+    layer = utils.spectral_norm(nn.Linear(5, 4), n_power_iterations=20)
+    layer(rt.randn(2, 5)).sum().backward()
+    assert np.isclose(np.linalg.norm(arr(layer.weight), 2), 1, atol=1e-3)
+    assert [n for n, _ in layer.named_parameters()] == ["bias", "weight_orig"] and layer.weight_orig.grad is not None
+    layer.eval()
+    w = arr(layer.weight)
+    with pytest.raises(RuntimeError, match="two spectral_norm"):
+        utils.spectral_norm(layer)
+    utils.remove_spectral_norm(layer)
+    assert np.allclose(arr(layer.weight), w, atol=1e-5) and isinstance(layer.weight, nn.Parameter)
+    with pytest.raises(ValueError, match="not found"):
+        utils.remove_spectral_norm(layer)
+    assert list(utils.spectral_norm(nn.ConvTranspose2d(3, 4, 2)).weight_u.shape) == [4]
+    with pytest.raises(ValueError, match="None"):
+        utils.spectral_norm(nn.Linear(1, 1, bias=False), "bias")
+    with pytest.raises(ValueError, match="positive"):
+        utils.spectral_norm(nn.Linear(1, 1), n_power_iterations=0)
+
+
+# ---- init ----
+
+
+def test_distributions() -> None:
+    rt.manual_seed(0)
+    w = rt.empty(200, 300)
+    for call, std in (
+        (lambda: init.uniform_(w, -1, 1), 1 / math.sqrt(3)),
+        (lambda: init.normal_(w, 0, 0.3), 0.3),
+        (lambda: init.xavier_uniform_(w), math.sqrt(2 / 500)),
+        (lambda: init.xavier_normal_(w, gain=2), 2 * math.sqrt(2 / 500)),
+        (lambda: init.kaiming_uniform_(w, nonlinearity="relu"), math.sqrt(2 / 300)),
+        (lambda: init.kaiming_normal_(w, mode="fan_out", nonlinearity="linear"), math.sqrt(1 / 200)),
+    ):
+        assert call() is w
+        assert np.isclose(arr(w).std(), std, rtol=0.02) and abs(arr(w).mean()) < 0.02 * max(std, 0.1)
+    for a, b in ((-2.0, 2.0), (1.0, 1.5), (-0.5, 3.0)):
+        values = arr(init.trunc_normal_(w, a=a, b=b))
+        assert values.min() >= a and values.max() <= b
+    with pytest.warns(UserWarning, match="more than 2 std"):
+        init.trunc_normal_(w, mean=10.0, a=0.0, b=5.0)
+
+
+def test_fixed_values() -> None:
+    w = rt.empty(2, 3)
+    assert arr(init.constant_(w, 0.5)).tolist() == [[0.5] * 3] * 2
+    assert arr(init.ones_(w)).sum() == 6 and arr(init.zeros_(w)).sum() == 0
+    assert arr(init.eye_(w)).tolist() == [[1, 0, 0], [0, 1, 0]]
+    kernel = init.dirac_(rt.empty(4, 2, 3, 3), groups=2)
+    x = rt.randn(1, 4, 5, 5)
+    assert np.allclose(arr(nn.functional.conv2d(x, kernel, padding=1, groups=2)), arr(x))
+    rt.manual_seed(0)
+    sparse = arr(init.sparse_(rt.empty(10, 6), 0.3))
+    assert ((sparse == 0).sum(0) == 3).all()
+    p = nn.Parameter(rt.empty(3, 3))
+    assert init.normal_(p) is p and p.requires_grad and p.grad_fn is None
+
+
+def test_orthogonal() -> None:
+    if getattr(getattr(rt, "linalg", None), "qr", None) is None:
+        with pytest.raises(NotImplementedError, match="linalg.qr"):
+            init.orthogonal_(rt.empty(3, 4))
+    else:
+        for shape in ((3, 4), (5, 2, 2), (4, 4)):
+            w = arr(init.orthogonal_(rt.empty(*shape), gain=2.0)).reshape(shape[0], -1)
+            gram = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
+            assert np.allclose(gram, 4 * np.eye(len(gram)), atol=1e-5)
+    assert init.orthogonal_(rt.empty(0, 3)).numel() == 0
+
+
+def test_init_refuses() -> None:
+    line = rt.empty(3)
+    for call in (
+        lambda: init.eye_(line),
+        lambda: init.dirac_(line),
+        lambda: init.dirac_(rt.empty(3, 2, 1), groups=2),
+        lambda: init.sparse_(line, 0.1),
+        lambda: init.orthogonal_(line),
+        lambda: init.xavier_uniform_(line),
+        lambda: init.kaiming_uniform_(rt.empty(2, 2), mode="fan"),
+        lambda: init.kaiming_normal_(rt.empty(2, 2), nonlinearity="sin"),
+        lambda: init.calculate_gain("leaky_relu", True),
+    ):
+        with pytest.raises(ValueError):
+            call()
+    for call in (init.kaiming_uniform_, init.kaiming_normal_):
+        with pytest.warns(UserWarning, match="no-op"):
+            call(rt.empty(0, 2))
+    with pytest.warns(FutureWarning, match="uniform_"):
+        init.uniform(line)
+    assert init.calculate_gain("leaky_relu") == math.sqrt(2 / (1 + 0.01**2))
+
+
+def test_training_makes_progress() -> None:
+    """Layers, loss and hooks together: a small net learns exclusive or, from a plain gradient step."""
+    rt.manual_seed(1)
+    net = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Dropout(0.0), nn.Linear(8, 2))
+    x = rt.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    y = rt.tensor([0, 1, 1, 0])
+    loss_of = nn.CrossEntropyLoss()
+    for _ in range(300):
+        net.zero_grad()
+        loss = loss_of(net(x), y)
+        loss.backward()
+        with rt.no_grad():
+            for p in net.parameters():
+                p -= 0.3 * p.grad
+    assert loss.item() < 0.05
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        twin = copy.deepcopy(net).eval()
+    assert np.isfinite(arr(twin(x))).all()
