@@ -11,9 +11,9 @@ from typing import Any
 
 from . import _ops, words
 from ._door import check, lib, text
-from .device import device
+from ._device import device
 from .dtypes import BY_NAME, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
-from .tensor import Size, Tensor
+from ._tensor import Size, Tensor
 
 # isort: split
 from . import autograd, errors, random
@@ -73,6 +73,8 @@ _LAZY = {
     "asarray": "interchange",
     "frombuffer": "interchange",
     "set_printoptions": "_tensor_str",
+    "get_printoptions": "_tensor_str",
+    "printoptions": "_tensor_str",
     "PyTensor": "classic",
     "PyVariable": "classic",
     "SGD": "optim",
@@ -153,7 +155,7 @@ def are_deterministic_algorithms_enabled() -> builtins.bool:
 
 def set_default_device(device: Any) -> None:
     """Only the CPU is accepted."""
-    from .device import check as check_device
+    from ._device import check as check_device
 
     check_device(device)
 

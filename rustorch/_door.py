@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any, TypeAlias
 
-    from .tensor import Tensor
+    from ._tensor import Tensor
 
     Number: TypeAlias = int | float | bool
 
@@ -68,7 +68,7 @@ def wrap(handle: Any) -> Tensor:
     """A tensor that owns `handle`; NULL raises the last error."""
     if not handle:
         raise error()
-    from .tensor import Tensor
+    from ._tensor import Tensor
 
     t = new(Tensor)
     t._h = handle
@@ -205,7 +205,7 @@ def into(out: Tensor, result: Tensor) -> Tensor:
 def created(t: Tensor, device: Any, requires_grad: bool) -> Tensor:
     """The last steps of a function that makes a tensor."""
     if device is not None:
-        from .device import check
+        from ._device import check
 
         check(device)
     if requires_grad:

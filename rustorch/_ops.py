@@ -34,12 +34,404 @@ if TYPE_CHECKING:
     from ._door import Number
     from .dtypes import dtype as dtype_
     from .random import Generator as Generator_
-    from .tensor import Tensor
+    from ._tensor import Tensor
 
 def bind(tensor: type[Tensor]) -> None:
     """Tells the functions which class their results have."""
     global Tensor
     Tensor = tensor  # type: ignore[misc]
+
+
+_py_empty = lib.py_empty
+
+
+def empty(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """An uninitialised tensor of shape `size`."""
+    if size is None:
+        size = shape_(sizes)
+    try:
+        size = ints(size)
+        h = _py_empty(size, len(size), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("empty", e, "Shape OptDType", size=size, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_zeros = lib.py_zeros
+
+
+def zeros(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """Zeros of shape `size`."""
+    if size is None:
+        size = shape_(sizes)
+    try:
+        size = ints(size)
+        h = _py_zeros(size, len(size), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("zeros", e, "Shape OptDType", size=size, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_ones = lib.py_ones
+
+
+def ones(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """Ones of shape `size`."""
+    if size is None:
+        size = shape_(sizes)
+    try:
+        size = ints(size)
+        h = _py_ones(size, len(size), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("ones", e, "Shape OptDType", size=size, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_full = lib.py_full
+
+
+def full(size: int | Sequence[int], fill_value: Number, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """A tensor of shape `size` with every element `fill_value`, whose kind decides the dtype if none is given."""
+    try:
+        size = ints(size)
+        h = _py_full(size, len(size), *number(fill_value), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("full", e, "Shape Scalar OptDType", size=size, fill_value=fill_value, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_empty_like = lib.py_empty_like
+
+
+def empty_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """An uninitialised tensor as `input`."""
+    try:
+        h = _py_empty_like(input._h, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("empty_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_zeros_like = lib.py_zeros_like
+
+
+def zeros_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """Zeros in the shape of `input`."""
+    try:
+        h = _py_zeros_like(input._h, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("zeros_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_ones_like = lib.py_ones_like
+
+
+def ones_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """Ones in the shape of `input`."""
+    try:
+        h = _py_ones_like(input._h, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("ones_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_full_like = lib.py_full_like
+
+
+def full_like(input: Tensor, fill_value: Number, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """`fill_value` in the shape of `input`."""
+    try:
+        h = _py_full_like(input._h, *number(fill_value), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("full_like", e, "Tensor Scalar OptDType", input=input, fill_value=fill_value, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_arange = lib.py_arange
+
+
+def arange(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """`start + i * step` up to `end`, which is not included: `ceil((end - start) / step)` numbers. int64 if all three
+    are whole, else the default dtype.
+    """
+    try:
+        h = _py_arange(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("arange", e, "Scalar Scalar Scalar OptDType", start=start, end=end, step=step, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_linspace = lib.py_linspace
+
+
+def linspace(start: Number, end: Number, steps: int, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """`steps` evenly spaced numbers from `start` to `end`, both included."""
+    try:
+        h = _py_linspace(*number(start), *number(end), steps, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linspace", e, "Scalar Scalar Int OptDType", start=start, end=end, steps=steps, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_logspace = lib.py_logspace
+
+
+def logspace(start: Number, end: Number, steps: int, base: float = 10.0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """`base` to the power of `steps` evenly spaced numbers from `start` to `end`, both included."""
+    try:
+        h = _py_logspace(*number(start), *number(end), steps, base, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("logspace", e, "Scalar Scalar Int Float OptDType", start=start, end=end, steps=steps, base=base, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_eye = lib.py_eye
+
+
+def eye(n: int, m: int | None = None, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """The matrix of `n` rows and `m` (or `n`) columns with ones on the diagonal and zeros elsewhere."""
+    try:
+        h = _py_eye(n, NULL if m is None else (m,), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("eye", e, "Int OptInt OptDType", n=n, m=m, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_tril_indices = lib.py_tril_indices
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """Row and column numbers of the lower triangle of a `row x col` matrix, up to diagonal `offset`: `[2, n]`."""
+    try:
+        h = _py_tril_indices(row, col, offset, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("tril_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_triu_indices = lib.py_triu_indices
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """Row and column numbers of the upper triangle of a `row x col` matrix, from diagonal `offset` on: `[2, n]`."""
+    try:
+        h = _py_triu_indices(row, col, offset, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("triu_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_hann_window = lib.py_hann_window
+
+
+def hann_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """The Hann window `(1 - cos(2 pi x)) / 2`."""
+    try:
+        h = _py_hann_window(window_length, bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("hann_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_hamming_window = lib.py_hamming_window
+
+
+def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """The Hamming window `alpha - beta cos(2 pi x)`."""
+    try:
+        h = _py_hamming_window(window_length, bool_(periodic), alpha, beta, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("hamming_window", e, "Int Bool Float Float OptDType", window_length=window_length, periodic=periodic, alpha=alpha, beta=beta, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_blackman_window = lib.py_blackman_window
+
+
+def blackman_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """The Blackman window `0.42 - 0.5 cos(2 pi x) + 0.08 cos(4 pi x)`."""
+    try:
+        h = _py_blackman_window(window_length, bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("blackman_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_bartlett_window = lib.py_bartlett_window
+
+
+def bartlett_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """The triangular window `1 - |2 x - 1|`."""
+    try:
+        h = _py_bartlett_window(window_length, bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("bartlett_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_kaiser_window = lib.py_kaiser_window
+
+
+def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """The Kaiser window `I0(beta sqrt(1 - (2 x - 1)^2)) / I0(beta)`."""
+    try:
+        h = _py_kaiser_window(window_length, bool_(periodic), beta, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("kaiser_window", e, "Int Bool Float OptDType", window_length=window_length, periodic=periodic, beta=beta, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
 
 
 _py_add = lib.py_add
@@ -4140,6 +4532,22 @@ def softsign(input: Tensor) -> Tensor:
     return t
 
 
+_py_glu = lib.py_glu
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """The first half of `input` along `dim` times the sigmoid of the second half (Dauphin et al., 2016)."""
+    try:
+        h = _py_glu(input._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("glu", e, "Tensor Int", input=input, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
 _py_softmax = lib.py_softmax
 
 
@@ -4234,6 +4642,946 @@ def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
         h = _py_sum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_mean = lib.py_mean
+
+
+def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Mean of the elements over `dim` (one or several; all by default). Floats only."""
+    try:
+        dim = ints(dim)
+        h = _py_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("mean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_prod = lib.py_prod
+
+
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Product of the elements over `dim` (all by default). Whole numbers multiply in int64."""
+    try:
+        h = _py_prod(input._h, NULL if dim is None else (dim,), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("prod", e, "Tensor OptInt Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_prod_backward = lib.py_prod_backward
+
+
+def prod_backward(grad: Tensor, input: Tensor, dim: int | None) -> Tensor:
+    """Gradient of `prod`: `grad` (the reduced dimensions kept with size 1) times the product of the other elements."""
+    try:
+        h = _py_prod_backward(grad._h, input._h, NULL if dim is None else (dim,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("prod_backward", e, "Tensor Tensor OptInt", grad=grad, input=input, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_nansum = lib.py_nansum
+
+
+def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Sum of the elements over `dim` (all by default), NaN counting as 0."""
+    try:
+        dim = ints(dim)
+        h = _py_nansum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("nansum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_nanmean = lib.py_nanmean
+
+
+def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Mean over `dim` (all by default) of the elements that are not NaN."""
+    try:
+        dim = ints(dim)
+        h = _py_nanmean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("nanmean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_amax = lib.py_amax
+
+
+def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Largest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals."""
+    try:
+        dim = ints(dim)
+        h = _py_amax(input._h, dim, len(dim), bool_(keepdim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("amax", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_amin = lib.py_amin
+
+
+def amin(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Smallest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals."""
+    try:
+        dim = ints(dim)
+        h = _py_amin(input._h, dim, len(dim), bool_(keepdim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("amin", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_max_all = lib.py_max_all
+
+
+def max_all(input: Tensor) -> Tensor:
+    """Largest of all elements; NaN wins."""
+    try:
+        h = _py_max_all(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_all", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_min_all = lib.py_min_all
+
+
+def min_all(input: Tensor) -> Tensor:
+    """Smallest of all elements; NaN wins."""
+    try:
+        h = _py_min_all(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("min_all", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_rt_max_dim = lib.rt_max_dim
+
+
+def max_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """Largest elements along `dim` and their indices, the first of equals; NaN wins."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_max_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_rt_min_dim = lib.rt_min_dim
+
+
+def min_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """Smallest elements along `dim` and their indices, the first of equals; NaN wins."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_min_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("min_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_py_argmax = lib.py_argmax
+
+
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Index of the largest element along `dim`, or in the flattened input; the first of equals, NaN being largest."""
+    try:
+        h = _py_argmax(input._h, NULL if dim is None else (dim,), bool_(keepdim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("argmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_argmin = lib.py_argmin
+
+
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Index of the smallest element along `dim`, or in the flattened input; the first of equals, NaN being smallest."""
+    try:
+        h = _py_argmin(input._h, NULL if dim is None else (dim,), bool_(keepdim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("argmin", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_rt_aminmax = lib.rt_aminmax
+
+
+def aminmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """Smallest and largest element along `dim` (of all by default)."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_aminmax(input._h, NULL if dim is None else (dim,), bool_(keepdim), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("aminmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_py_any = lib.py_any
+
+
+def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """True if any element over `dim` (all by default) is not zero. uint8 gives uint8."""
+    try:
+        dim = ints(dim)
+        h = _py_any(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("any", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_all = lib.py_all
+
+
+def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """True if no element over `dim` (all by default) is zero. uint8 gives uint8."""
+    try:
+        dim = ints(dim)
+        h = _py_all(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("all", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_var = lib.py_var
+
+
+def var(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Variance over `dim` (all by default): squared distances from the mean, divided by `n - correction`."""
+    try:
+        dim = ints(dim)
+        h = _py_var(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("var", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_std = lib.py_std
+
+
+def std(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Standard deviation over `dim` (all by default): the root of `var`."""
+    try:
+        dim = ints(dim)
+        h = _py_std(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("std", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_rt_var_mean = lib.rt_var_mean
+
+
+def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """Variance and mean over `dim` (all by default)."""
+    try:
+        dim = ints(dim)
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("var_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_rt_std_mean = lib.rt_std_mean
+
+
+def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean over `dim` (all by default)."""
+    try:
+        dim = ints(dim)
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("std_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_py_logsumexp = lib.py_logsumexp
+
+
+def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """`log(sum(exp(input)))` over `dim` (all if empty), without overflow."""
+    try:
+        dim = ints(dim)
+        h = _py_logsumexp(input._h, dim, len(dim), bool_(keepdim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("logsumexp", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_vector_norm = lib.py_vector_norm
+
+
+def vector_norm(input: Tensor, ord: Number = 2, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None) -> Tensor:
+    """The `ord`-norm of the elements over `dim` (all by default) as one vector: `(sum |x|^ord)^(1/ord)`; the largest or
+    smallest absolute value for ±inf, the number of elements that are not zero for 0.
+    """
+    try:
+        dim = ints(dim)
+        h = _py_vector_norm(input._h, *number(ord), NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("vector_norm", e, "Tensor Scalar OptInts Bool OptDType", input=input, ord=ord, dim=dim, keepdim=keepdim, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_dist = lib.py_dist
+
+
+def dist(input: Tensor, other: Tensor, p: Number = 2, *, out: Tensor | None = None) -> Tensor:
+    """The `p`-norm of `input - other`."""
+    try:
+        h = _py_dist(input._h, other._h, *number(p))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("dist", e, "Tensor Tensor Scalar", input=input, other=other, p=p) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_count_nonzero = lib.py_count_nonzero
+
+
+def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Number of elements over `dim` (all by default) that are not zero."""
+    try:
+        dim = ints(dim)
+        h = _py_count_nonzero(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("count_nonzero", e, "Tensor OptInts", input=input, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_bincount = lib.py_bincount
+
+
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Number of occurrences of each value from 0 up of a 1-d whole-number `input`, or the sum of their `weights`; at
+    least `minlength` numbers.
+    """
+    try:
+        h = _py_bincount(input._h, NULL if weights is None else weights._h, minlength)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("bincount", e, "Tensor OptTensor Int", input=input, weights=weights, minlength=minlength) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_cumsum = lib.py_cumsum
+
+
+def cumsum(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Sums of the elements so far along `dim`."""
+    try:
+        h = _py_cumsum(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cumsum", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_cumsum_ = lib.py_cumsum_
+
+
+def cumsum_(input: Tensor, dim: int, dtype: dtype_ | None = None) -> Tensor:
+    """In-place form of cumsum."""
+    try:
+        status = _py_cumsum_(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cumsum_", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_cumsum_from_end = lib.py_cumsum_from_end
+
+
+def cumsum_from_end(input: Tensor, dim: int) -> Tensor:
+    """Sums along `dim` of each element and those after it."""
+    try:
+        h = _py_cumsum_from_end(input._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cumsum_from_end", e, "Tensor Int", input=input, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_cumprod = lib.py_cumprod
+
+
+def cumprod(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Products of the elements so far along `dim`."""
+    try:
+        h = _py_cumprod(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cumprod", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_cumprod_ = lib.py_cumprod_
+
+
+def cumprod_(input: Tensor, dim: int, dtype: dtype_ | None = None) -> Tensor:
+    """In-place form of cumprod."""
+    try:
+        status = _py_cumprod_(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cumprod_", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_cumprod_backward = lib.py_cumprod_backward
+
+
+def cumprod_backward(grad: Tensor, input: Tensor, dim: int) -> Tensor:
+    """Gradient of `cumprod`, right for zeros too."""
+    try:
+        h = _py_cumprod_backward(grad._h, input._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cumprod_backward", e, "Tensor Tensor Int", grad=grad, input=input, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_rt_cummax = lib.rt_cummax
+
+
+def cummax(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Largest element so far along `dim`, and the index of the latest one that reached it."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_cummax(input._h, dim, o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cummax", e, "Tensor Int", input=input, dim=dim) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_rt_cummin = lib.rt_cummin
+
+
+def cummin(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Smallest element so far along `dim`, and the index of the latest one that reached it."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_cummin(input._h, dim, o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cummin", e, "Tensor Int", input=input, dim=dim) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_py_logcumsumexp = lib.py_logcumsumexp
+
+
+def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
+    """`log(sum(exp))` of the elements so far along `dim`."""
+    try:
+        h = _py_logcumsumexp(input._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("logcumsumexp", e, "Tensor Int", input=input, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_logcumsumexp_backward = lib.py_logcumsumexp_backward
+
+
+def logcumsumexp_backward(grad: Tensor, input: Tensor, output: Tensor, dim: int) -> Tensor:
+    """Gradient of `logcumsumexp`."""
+    try:
+        h = _py_logcumsumexp_backward(grad._h, input._h, output._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("logcumsumexp_backward", e, "Tensor Tensor Tensor Int", grad=grad, input=input, output=output, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_trace = lib.py_trace
+
+
+def trace(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The sum of the diagonal of a matrix."""
+    try:
+        h = _py_trace(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("trace", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_rt_sort = lib.rt_sort
+
+
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[Tensor, Tensor]:
+    """The elements along `dim` in order, and their indices. NaN is greatest. Always stable."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_sort(input._h, dim, bool_(descending), bool_(stable), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("sort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_py_argsort = lib.py_argsort
+
+
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The indices that sort along `dim`. NaN is greatest. Always stable."""
+    try:
+        h = _py_argsort(input._h, dim, bool_(descending), bool_(stable))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("argsort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_msort = lib.py_msort
+
+
+def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements along the first dimension in order."""
+    try:
+        h = _py_msort(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("msort", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_rt_topk = lib.rt_topk
+
+
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
+    """The `k` largest (or smallest) elements along `dim`, in order, and their indices."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_topk(input._h, k, dim, bool_(largest), bool_(sorted), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("topk", e, "Tensor Int Int Bool Bool", input=input, k=k, dim=dim, largest=largest, sorted=sorted) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_rt_kthvalue = lib.rt_kthvalue
+
+
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The `k`-th smallest element along `dim` (`k` counting from 1), and its index."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_kthvalue(input._h, k, dim, bool_(keepdim), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("kthvalue", e, "Tensor Int Int Bool", input=input, k=k, dim=dim, keepdim=keepdim) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_py_median_all = lib.py_median_all
+
+
+def median_all(input: Tensor) -> Tensor:
+    """The middle one of all elements, the lower one of two; NaN if there is one."""
+    try:
+        h = _py_median_all(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("median_all", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_rt_median_dim = lib.rt_median_dim
+
+
+def median_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The middle elements along `dim`, the lower one of two, and their indices; NaN if there is one."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_median_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("median_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_py_nanmedian_all = lib.py_nanmedian_all
+
+
+def nanmedian_all(input: Tensor) -> Tensor:
+    """The middle one of all elements that are not NaN, the lower one of two."""
+    try:
+        h = _py_nanmedian_all(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("nanmedian_all", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_rt_nanmedian_dim = lib.rt_nanmedian_dim
+
+
+def nanmedian_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The middle elements along `dim` among those that are not NaN, and their indices."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_nanmedian_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("nanmedian_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_rt_mode = lib.rt_mode
+
+
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    """The most frequent element along `dim` (the smallest one of several) and an index of it."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_mode(input._h, dim, bool_(keepdim), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("mode", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_rt_unique_flat = lib.rt_unique_flat
+
+
+def unique_flat(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct elements in order, the place of each element of `input` among them (if `return_inverse`), and how often
+    each occurs (if `return_counts`); what is not asked for is empty.
+    """
+    try:
+        o = ffi.new("rt_tensor *[3]")
+        status = _rt_unique_flat(input._h, bool_(sorted), bool_(return_inverse), bool_(return_counts), o + 0, o + 1, o + 2)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unique_flat", e, "Tensor Bool Bool Bool", input=input, sorted=sorted, return_inverse=return_inverse, return_counts=return_counts) from None
+    if status:
+        raise error()
+    return outs(o, 3)
+
+
+_rt_unique_consecutive_flat = lib.rt_unique_consecutive_flat
+
+
+def unique_consecutive_flat(input: Tensor, return_inverse: bool = False, return_counts: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """As `unique_flat`, but only neighbours are compared and the order stays."""
+    try:
+        o = ffi.new("rt_tensor *[3]")
+        status = _rt_unique_consecutive_flat(input._h, bool_(return_inverse), bool_(return_counts), o + 0, o + 1, o + 2)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unique_consecutive_flat", e, "Tensor Bool Bool", input=input, return_inverse=return_inverse, return_counts=return_counts) from None
+    if status:
+        raise error()
+    return outs(o, 3)
+
+
+_rt_unique_dim = lib.rt_unique_dim
+
+
+def unique_dim(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The distinct slices along `dim` in lexicographic order, the place of each slice among them, and how often each occurs."""
+    try:
+        o = ffi.new("rt_tensor *[3]")
+        status = _rt_unique_dim(input._h, dim, o + 0, o + 1, o + 2)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unique_dim", e, "Tensor Int", input=input, dim=dim) from None
+    if status:
+        raise error()
+    return outs(o, 3)
+
+
+_py_searchsorted = lib.py_searchsorted
+_py_searchsorted_scalar = lib.py_searchsorted_scalar
+
+
+def searchsorted(sorted_sequence: Tensor, input: Tensor | Number, out_int32: bool = False, right: bool = False, side: str | None = None, sorter: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Places where `input` would have to be put into the ascending last dimension of `sorted_sequence` (sorted by `sorter`,
+    if given) to keep the order: before equal elements, or after them if `right`.
+    """
+    try:
+        if isinstance(input, Tensor):
+            h = _py_searchsorted(sorted_sequence._h, input._h, NULL if sorter is None else sorter._h, bool_(out_int32), bool_(right), word(side))
+        else:
+            h = _py_searchsorted_scalar(sorted_sequence._h, *number(input), NULL if sorter is None else sorter._h, bool_(out_int32), bool_(right), word(side))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("searchsorted", e, "Tensor Operand Bool Bool Str OptTensor", sorted_sequence=sorted_sequence, input=input, out_int32=out_int32, right=right, side=side, sorter=sorter) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_bucketize = lib.py_bucketize
+_py_bucketize_scalar = lib.py_bucketize_scalar
+
+
+def bucketize(input: Tensor | Number, boundaries: Tensor, out_int32: bool = False, right: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Numbers of the buckets between ascending `boundaries` that the elements of `input` fall into."""
+    try:
+        if isinstance(input, Tensor):
+            h = _py_bucketize(input._h, boundaries._h, bool_(out_int32), bool_(right))
+        else:
+            h = _py_bucketize_scalar(*number(input), boundaries._h, bool_(out_int32), bool_(right))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("bucketize", e, "Operand Tensor Bool Bool", input=input, boundaries=boundaries, out_int32=out_int32, right=right) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_isin = lib.py_isin
+
+
+def isin(elements: Tensor | Number, test_elements: Tensor | Number, assume_unique: bool = False, invert: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """For each element of `elements` whether it is (or, if `invert`, is not) among `test_elements`."""
+    try:
+        elements = operand(elements)
+        test_elements = operand(test_elements)
+        h = _py_isin(elements._h, test_elements._h, bool_(assume_unique), bool_(invert))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("isin", e, "Operand Operand Bool Bool", elements=elements, test_elements=test_elements, assume_unique=assume_unique, invert=invert) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_quantile = lib.py_quantile
+_py_quantile_scalar = lib.py_quantile_scalar
+
+
+def quantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepdim: bool = False, interpolation: str | None = "linear", *, out: Tensor | None = None) -> Tensor:
+    """The `q`-quantiles (`q` from 0 to 1) of the elements along `dim` (of all by default), between two elements as
+    `interpolation` says: linear, lower, higher, midpoint or nearest. The dimension of `q`, if it has one, comes first.
+    """
+    try:
+        if isinstance(q, Tensor):
+            h = _py_quantile(input._h, q._h, NULL if dim is None else (dim,), bool_(keepdim), word(interpolation))
+        else:
+            h = _py_quantile_scalar(input._h, *number(q), NULL if dim is None else (dim,), bool_(keepdim), word(interpolation))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("quantile", e, "Tensor Operand OptInt Bool Str", input=input, q=q, dim=dim, keepdim=keepdim, interpolation=interpolation) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_nanquantile = lib.py_nanquantile
+_py_nanquantile_scalar = lib.py_nanquantile_scalar
+
+
+def nanquantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepdim: bool = False, interpolation: str | None = "linear", *, out: Tensor | None = None) -> Tensor:
+    """As `quantile`, over the elements that are not NaN."""
+    try:
+        if isinstance(q, Tensor):
+            h = _py_nanquantile(input._h, q._h, NULL if dim is None else (dim,), bool_(keepdim), word(interpolation))
+        else:
+            h = _py_nanquantile_scalar(input._h, *number(q), NULL if dim is None else (dim,), bool_(keepdim), word(interpolation))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("nanquantile", e, "Tensor Operand OptInt Bool Str", input=input, q=q, dim=dim, keepdim=keepdim, interpolation=interpolation) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -4478,6 +5826,1703 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: int | Sequence[int], st
     if out is not None:
         return into(out, t)
     return t
+
+
+_py_permute = lib.py_permute
+
+
+def permute(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, out: Tensor | None = None) -> Tensor:
+    """Dimensions in the order `dims`; a view."""
+    if dims is None:
+        dims = shape_(sizes)
+    try:
+        dims = ints(dims)
+        h = _py_permute(input._h, dims, len(dims))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("permute", e, "Tensor Shape", input=input, dims=dims) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_movedim = lib.py_movedim
+
+
+def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """Dimensions `source` moved to the places `destination`, the others in their old order; a view."""
+    try:
+        source = ints(source)
+        destination = ints(destination)
+        h = _py_movedim(input._h, source, len(source), destination, len(destination))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("movedim", e, "Tensor Ints Ints", input=input, source=source, destination=destination) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+moveaxis = movedim
+
+
+_py_t = lib.py_t
+
+
+def t(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A matrix transposed; tensors with fewer than two dimensions stay as they are. A view."""
+    try:
+        h = _py_t(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("t", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_matrix_transpose = lib.py_matrix_transpose
+
+
+def matrix_transpose(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The last two dimensions exchanged; a view. For real numbers this is the adjoint."""
+    try:
+        h = _py_matrix_transpose(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("matrix_transpose", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+adjoint = matrix_transpose
+
+
+_py_squeeze = lib.py_squeeze
+
+
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Without the dimensions of size 1, or without those of them that `dim` names; a view."""
+    try:
+        dim = ints(dim)
+        h = _py_squeeze(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("squeeze", e, "Tensor OptInts", input=input, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_flatten = lib.py_flatten
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1, *, out: Tensor | None = None) -> Tensor:
+    """Dimensions `start_dim` to `end_dim` as one."""
+    try:
+        h = _py_flatten(input._h, start_dim, end_dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("flatten", e, "Tensor Int Int", input=input, start_dim=start_dim, end_dim=end_dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_unflatten = lib.py_unflatten
+
+
+def unflatten(input: Tensor, dim: int, sizes: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """Dimension `dim` split into `sizes`, one of which may be -1; a view."""
+    try:
+        sizes = ints(sizes)
+        h = _py_unflatten(input._h, dim, sizes, len(sizes))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unflatten", e, "Tensor Int Ints", input=input, dim=dim, sizes=sizes) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_ravel = lib.py_ravel
+
+
+def ravel(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements as one dimension."""
+    try:
+        h = _py_ravel(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("ravel", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_narrow = lib.py_narrow
+
+
+def narrow(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | None = None) -> Tensor:
+    """`length` elements of dimension `dim` from `start`; a view."""
+    try:
+        h = _py_narrow(input._h, dim, start, length)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("narrow", e, "Tensor Int Int Int", input=input, dim=dim, start=start, length=length) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_select = lib.py_select
+
+
+def select(input: Tensor, dim: int, index: int, *, out: Tensor | None = None) -> Tensor:
+    """Element `index` of dimension `dim`, which disappears; a view."""
+    try:
+        h = _py_select(input._h, dim, index)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("select", e, "Tensor Int Int", input=input, dim=dim, index=index) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_select_backward = lib.py_select_backward
+
+
+def select_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, index: int) -> Tensor:
+    """`grad` as element `index` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere."""
+    try:
+        input_sizes = ints(input_sizes)
+        h = _py_select_backward(grad._h, input_sizes, len(input_sizes), dim, index)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("select_backward", e, "Tensor Ints Int Int", grad=grad, input_sizes=input_sizes, dim=dim, index=index) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_slice = lib.py_slice
+
+
+def slice(input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
+    """`input[start:end:step]` along `dim`, with Python's meaning of negative and missing numbers; a view."""
+    try:
+        h = _py_slice(input._h, dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("slice", e, "Tensor Int OptInt OptInt Int", input=input, dim=dim, start=start, end=end, step=step) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_slice_backward = lib.py_slice_backward
+
+
+def slice_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, start: int | None, end: int | None, step: int) -> Tensor:
+    """`grad` as the part `[start:end:step]` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere."""
+    try:
+        input_sizes = ints(input_sizes)
+        h = _py_slice_backward(grad._h, input_sizes, len(input_sizes), dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("slice_backward", e, "Tensor Ints Int OptInt OptInt Int", grad=grad, input_sizes=input_sizes, dim=dim, start=start, end=end, step=step) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_slice_scatter = lib.py_slice_scatter
+
+
+def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with `[start:end:step]` of dimension `dim` replaced by `src`."""
+    try:
+        h = _py_slice_scatter(input._h, src._h, dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("slice_scatter", e, "Tensor Tensor Int OptInt OptInt Int", input=input, src=src, dim=dim, start=start, end=end, step=step) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_select_scatter = lib.py_select_scatter
+
+
+def select_scatter(input: Tensor, src: Tensor, dim: int, index: int, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with element `index` of dimension `dim` replaced by `src`."""
+    try:
+        h = _py_select_scatter(input._h, src._h, dim, index)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("select_scatter", e, "Tensor Tensor Int Int", input=input, src=src, dim=dim, index=index) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_diagonal_scatter = lib.py_diagonal_scatter
+
+
+def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with a diagonal, see `diagonal`, replaced by `src`."""
+    try:
+        h = _py_diagonal_scatter(input._h, src._h, offset, dim1, dim2)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("diagonal_scatter", e, "Tensor Tensor Int Int Int", input=input, src=src, offset=offset, dim1=dim1, dim2=dim2) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_unfold = lib.py_unfold
+
+
+def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """Windows of `size` elements of dimension `dimension`, `step` apart, as a new last dimension; a view."""
+    try:
+        h = _py_unfold(input._h, dimension, size, step)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unfold", e, "Tensor Int Int Int", input=input, dimension=dimension, size=size, step=step) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_unfold_backward = lib.py_unfold_backward
+
+
+def unfold_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, size: int, step: int) -> Tensor:
+    """The transpose of `unfold`: each element of `grad` added to the place of `input_sizes` that it was read from."""
+    try:
+        input_sizes = ints(input_sizes)
+        h = _py_unfold_backward(grad._h, input_sizes, len(input_sizes), dim, size, step)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unfold_backward", e, "Tensor Ints Int Int Int", grad=grad, input_sizes=input_sizes, dim=dim, size=size, step=step) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_diagonal = lib.py_diagonal
+
+
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Tensor | None = None) -> Tensor:
+    """The elements `i, i + offset` of dimensions `dim1`, `dim2`, as a new last dimension; a view."""
+    try:
+        h = _py_diagonal(input._h, offset, dim1, dim2)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("diagonal", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_diagonal_backward = lib.py_diagonal_backward
+
+
+def diagonal_backward(grad: Tensor, input_sizes: int | Sequence[int], offset: int, dim1: int, dim2: int) -> Tensor:
+    """`grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere."""
+    try:
+        input_sizes = ints(input_sizes)
+        h = _py_diagonal_backward(grad._h, input_sizes, len(input_sizes), offset, dim1, dim2)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("diagonal_backward", e, "Tensor Ints Int Int Int", grad=grad, input_sizes=input_sizes, offset=offset, dim1=dim1, dim2=dim2) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_diag_embed = lib.py_diag_embed
+
+
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1, *, out: Tensor | None = None) -> Tensor:
+    """The last dimension laid on a diagonal of two new dimensions `dim1`, `dim2`, zero elsewhere."""
+    try:
+        h = _py_diag_embed(input._h, offset, dim1, dim2)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("diag_embed", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_diag = lib.py_diag
+
+
+def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """A diagonal of a matrix, or the matrix that has a vector on that diagonal and zeros elsewhere."""
+    try:
+        h = _py_diag(input._h, diagonal)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("diag", e, "Tensor Int", input=input, diagonal=diagonal) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_diagflat = lib.py_diagflat
+
+
+def diagflat(input: Tensor, offset: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The matrix that has the elements of `input` on a diagonal and zeros elsewhere."""
+    try:
+        h = _py_diagflat(input._h, offset)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("diagflat", e, "Tensor Int", input=input, offset=offset) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_cat = lib.py_cat
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype."""
+    try:
+        tensors = tensors_(tensors)
+        h = _py_cat(tensors, len(tensors), dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cat", e, "Tensors Int", tensors=tensors, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+concat = cat
+concatenate = cat
+
+
+_py_stack = lib.py_stack
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Tensors of one shape along a new dimension `dim`."""
+    try:
+        tensors = tensors_(tensors)
+        h = _py_stack(tensors, len(tensors), dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("stack", e, "Tensors Int", tensors=tensors, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_hstack = lib.py_hstack
+
+
+def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """The tensors side by side: along dimension 0 for 1-d tensors, else along dimension 1."""
+    try:
+        tensors = tensors_(tensors)
+        h = _py_hstack(tensors, len(tensors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("hstack", e, "Tensors", tensors=tensors) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_vstack = lib.py_vstack
+
+
+def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """The tensors, 1-d ones seen as rows, one below the other."""
+    try:
+        tensors = tensors_(tensors)
+        h = _py_vstack(tensors, len(tensors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("vstack", e, "Tensors", tensors=tensors) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+row_stack = vstack
+
+
+_py_dstack = lib.py_dstack
+
+
+def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """The tensors, seen with three dimensions, along the third."""
+    try:
+        tensors = tensors_(tensors)
+        h = _py_dstack(tensors, len(tensors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("dstack", e, "Tensors", tensors=tensors) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_column_stack = lib.py_column_stack
+
+
+def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """The tensors, those with fewer than two dimensions seen as columns, side by side."""
+    try:
+        tensors = tensors_(tensors)
+        h = _py_column_stack(tensors, len(tensors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("column_stack", e, "Tensors", tensors=tensors) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_block_diag = lib.py_block_diag
+
+
+def block_diag(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Matrices (1-d and 0-d tensors are seen as rows) along the diagonal of a matrix that is zero elsewhere."""
+    try:
+        tensors = tensors_(tensors)
+        h = _py_block_diag(tensors, len(tensors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("block_diag", e, "Tensors", tensors=tensors) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_split_with_sizes = lib.py_split_with_sizes
+
+
+def split_with_sizes(input: Tensor, split_sizes: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """Parts of dimension `dim` with the given sizes; views."""
+    try:
+        split_sizes = ints(split_sizes)
+        h = _py_split_with_sizes(input._h, split_sizes, len(split_sizes), dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("split_with_sizes", e, "Tensor Ints Int", input=input, split_sizes=split_sizes, dim=dim) from None
+    if not h:
+        raise error()
+    return outs(h, 0)
+
+
+_py_split = lib.py_split
+
+
+def split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """Parts of `split_size` elements of dimension `dim`, the last one smaller if need be; views."""
+    try:
+        h = _py_split(input._h, split_size, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("split", e, "Tensor Int Int", input=input, split_size=split_size, dim=dim) from None
+    if not h:
+        raise error()
+    return outs(h, 0)
+
+
+_py_chunk = lib.py_chunk
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most `chunks` parts of equal size of dimension `dim`, the last one smaller if need be; views."""
+    try:
+        h = _py_chunk(input._h, chunks, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("chunk", e, "Tensor Int Int", input=input, chunks=chunks, dim=dim) from None
+    if not h:
+        raise error()
+    return outs(h, 0)
+
+
+_py_tensor_split_sections = lib.py_tensor_split_sections
+
+
+def tensor_split_sections(input: Tensor, sections: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """`sections` parts of dimension `dim` whose sizes differ by at most one, larger ones first; views."""
+    try:
+        h = _py_tensor_split_sections(input._h, sections, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("tensor_split_sections", e, "Tensor Int Int", input=input, sections=sections, dim=dim) from None
+    if not h:
+        raise error()
+    return outs(h, 0)
+
+
+_py_tensor_split_indices = lib.py_tensor_split_indices
+
+
+def tensor_split_indices(input: Tensor, indices: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """The parts of dimension `dim` between the given places; views."""
+    try:
+        indices = ints(indices)
+        h = _py_tensor_split_indices(input._h, indices, len(indices), dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("tensor_split_indices", e, "Tensor Ints Int", input=input, indices=indices, dim=dim) from None
+    if not h:
+        raise error()
+    return outs(h, 0)
+
+
+_py_unbind = lib.py_unbind
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """Each element of dimension `dim`, which disappears; views."""
+    try:
+        h = _py_unbind(input._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unbind", e, "Tensor Int", input=input, dim=dim) from None
+    if not h:
+        raise error()
+    return outs(h, 0)
+
+
+_py_repeat = lib.py_repeat
+
+
+def repeat(input: Tensor, *sizes: Any, repeats: int | Sequence[int] | None = None) -> Tensor:
+    """`input` repeated `repeats[d]` times along each dimension; further numbers in front add dimensions."""
+    if repeats is None:
+        repeats = shape_(sizes)
+    try:
+        repeats = ints(repeats)
+        h = _py_repeat(input._h, repeats, len(repeats))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("repeat", e, "Tensor Shape", input=input, repeats=repeats) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_tile = lib.py_tile
+
+
+def tile(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, out: Tensor | None = None) -> Tensor:
+    """As `repeat`, with missing numbers taken as 1."""
+    if dims is None:
+        dims = shape_(sizes)
+    try:
+        dims = ints(dims)
+        h = _py_tile(input._h, dims, len(dims))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("tile", e, "Tensor Shape", input=input, dims=dims) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_repeat_interleave_int = lib.py_repeat_interleave_int
+
+
+def repeat_interleave_int(input: Tensor, repeats: int, dim: int | None = None) -> Tensor:
+    """Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row."""
+    try:
+        h = _py_repeat_interleave_int(input._h, repeats, NULL if dim is None else (dim,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("repeat_interleave_int", e, "Tensor Int OptInt", input=input, repeats=repeats, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_repeat_interleave_tensor = lib.py_repeat_interleave_tensor
+
+
+def repeat_interleave_tensor(input: Tensor, repeats: Tensor, dim: int | None = None) -> Tensor:
+    """Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row."""
+    try:
+        h = _py_repeat_interleave_tensor(input._h, repeats._h, NULL if dim is None else (dim,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("repeat_interleave_tensor", e, "Tensor Tensor OptInt", input=input, repeats=repeats, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_roll = lib.py_roll
+
+
+def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] = (), *, out: Tensor | None = None) -> Tensor:
+    """Elements moved by `shifts` places along `dims`, those that fall off returning at the other end. Without `dims`
+    the flattened tensor is rolled.
+    """
+    try:
+        shifts = ints(shifts)
+        dims = ints(dims)
+        h = _py_roll(input._h, shifts, len(shifts), dims, len(dims))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("roll", e, "Tensor Ints Ints", input=input, shifts=shifts, dims=dims) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_flip = lib.py_flip
+
+
+def flip(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, out: Tensor | None = None) -> Tensor:
+    """The order of the elements reversed along `dims`."""
+    if dims is None:
+        dims = shape_(sizes)
+    try:
+        dims = ints(dims)
+        h = _py_flip(input._h, dims, len(dims))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("flip", e, "Tensor Shape", input=input, dims=dims) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_fliplr = lib.py_fliplr
+
+
+def fliplr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Columns in reverse order."""
+    try:
+        h = _py_fliplr(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fliplr", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_flipud = lib.py_flipud
+
+
+def flipud(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Rows in reverse order."""
+    try:
+        h = _py_flipud(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("flipud", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_rot90 = lib.py_rot90
+
+
+def rot90(input: Tensor, k: int = 1, dims: int | Sequence[int] = (0, 1,), *, out: Tensor | None = None) -> Tensor:
+    """Rotated by `k` times 90 degrees in the plane of two dimensions, from the first towards the second."""
+    try:
+        dims = ints(dims)
+        h = _py_rot90(input._h, k, dims, len(dims))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rot90", e, "Tensor Int Ints", input=input, k=k, dims=dims) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_tril = lib.py_tril
+
+
+def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The lower triangle of each matrix, up to the given diagonal; zero elsewhere."""
+    try:
+        h = _py_tril(input._h, diagonal)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("tril", e, "Tensor Int", input=input, diagonal=diagonal) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_tril_ = lib.py_tril_
+
+
+def tril_(input: Tensor, diagonal: int = 0) -> Tensor:
+    """In-place form of tril."""
+    try:
+        status = _py_tril_(input._h, diagonal)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("tril_", e, "Tensor Int", input=input, diagonal=diagonal) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_triu = lib.py_triu
+
+
+def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The upper triangle of each matrix, from the given diagonal on; zero elsewhere."""
+    try:
+        h = _py_triu(input._h, diagonal)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("triu", e, "Tensor Int", input=input, diagonal=diagonal) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_triu_ = lib.py_triu_
+
+
+def triu_(input: Tensor, diagonal: int = 0) -> Tensor:
+    """In-place form of triu."""
+    try:
+        status = _py_triu_(input._h, diagonal)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("triu_", e, "Tensor Int", input=input, diagonal=diagonal) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_pad = lib.py_pad
+
+
+def pad(input: Tensor, pad: int | Sequence[int], mode: str | None = "constant", value: float | None = None) -> Tensor:
+    """`input` with `pad[2 i]` elements put before and `pad[2 i + 1]` after the `i`-th dimension from the last. They are
+    `value` (0 by default; mode "constant"), mirrored ("reflect"), those at the rim ("replicate") or those from the
+    other end ("circular"). Negative numbers take elements away.
+    """
+    try:
+        pad = ints(pad)
+        h = _py_pad(input._h, pad, len(pad), word(mode), NULL if value is None else (value,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pad", e, "Tensor Ints Str OptFloat", input=input, pad=pad, mode=mode, value=value) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_pad_backward = lib.py_pad_backward
+
+
+def pad_backward(grad: Tensor, input_sizes: int | Sequence[int], pad: int | Sequence[int], mode: str | None) -> Tensor:
+    """The transpose of `pad`: each element of `grad` added to the place of `input_sizes` that it was read from."""
+    try:
+        input_sizes = ints(input_sizes)
+        pad = ints(pad)
+        h = _py_pad_backward(grad._h, input_sizes, len(input_sizes), pad, len(pad), word(mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pad_backward", e, "Tensor Ints Ints Str", grad=grad, input_sizes=input_sizes, pad=pad, mode=mode) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_pixel_shuffle = lib.py_pixel_shuffle
+
+
+def pixel_shuffle(input: Tensor, upscale_factor: int, *, out: Tensor | None = None) -> Tensor:
+    """Channels spread over space: `[*, C r^2, H, W]` becomes `[*, C, H r, W r]` (Shi et al. 2016)."""
+    try:
+        h = _py_pixel_shuffle(input._h, upscale_factor)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pixel_shuffle", e, "Tensor Int", input=input, upscale_factor=upscale_factor) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_pixel_unshuffle = lib.py_pixel_unshuffle
+
+
+def pixel_unshuffle(input: Tensor, downscale_factor: int, *, out: Tensor | None = None) -> Tensor:
+    """Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`."""
+    try:
+        h = _py_pixel_unshuffle(input._h, downscale_factor)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pixel_unshuffle", e, "Tensor Int", input=input, downscale_factor=downscale_factor) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_broadcast_to = lib.py_broadcast_to
+
+
+def broadcast_to(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None, out: Tensor | None = None) -> Tensor:
+    """Dimensions of size 1 repeated to `size` without copying; `expand` as a function."""
+    if size is None:
+        size = shape_(sizes)
+    try:
+        size = ints(size)
+        h = _py_broadcast_to(input._h, size, len(size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("broadcast_to", e, "Tensor Shape", input=input, size=size) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_broadcast_tensors = lib.py_broadcast_tensors
+
+
+def broadcast_tensors(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """All tensors with the shape that they broadcast to; views."""
+    try:
+        tensors = tensors_(tensors)
+        h = _py_broadcast_tensors(tensors, len(tensors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("broadcast_tensors", e, "Tensors", tensors=tensors) from None
+    if not h:
+        raise error()
+    return outs(h, 0)
+
+
+_py_atleast_1d = lib.py_atleast_1d
+
+
+def atleast_1d(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """At least one dimension."""
+    try:
+        h = _py_atleast_1d(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("atleast_1d", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_atleast_2d = lib.py_atleast_2d
+
+
+def atleast_2d(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """At least two dimensions, new ones in front."""
+    try:
+        h = _py_atleast_2d(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("atleast_2d", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_atleast_3d = lib.py_atleast_3d
+
+
+def atleast_3d(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """At least three dimensions: `[n]` becomes `[1, n, 1]`, `[m, n]` becomes `[m, n, 1]`."""
+    try:
+        h = _py_atleast_3d(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("atleast_3d", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_meshgrid = lib.py_meshgrid
+
+
+def meshgrid(tensors: Sequence[Tensor], indexing: str | None = "ij") -> tuple[Tensor, ...]:
+    """The coordinates of a grid: tensor `i` varies along dimension `i` ("ij"; with "xy" the first two are exchanged)."""
+    try:
+        tensors = tensors_(tensors)
+        h = _py_meshgrid(tensors, len(tensors), word(indexing))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("meshgrid", e, "Tensors Str", tensors=tensors, indexing=indexing) from None
+    if not h:
+        raise error()
+    return outs(h, 0)
+
+
+_py_cartesian_prod = lib.py_cartesian_prod
+
+
+def cartesian_prod(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """All combinations of the elements of 1-d tensors, one per row."""
+    try:
+        tensors = tensors_(tensors)
+        h = _py_cartesian_prod(tensors, len(tensors))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cartesian_prod", e, "Tensors", tensors=tensors) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_one_hot = lib.py_one_hot
+
+
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
+    """Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there
+    are as many classes as the largest number asks for.
+    """
+    try:
+        h = _py_one_hot(input._h, num_classes)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("one_hot", e, "Tensor Int", input=input, num_classes=num_classes) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_index = lib.py_index
+
+
+def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
+    """`input[indices]` with tensors of whole numbers, masks, and None for whole dimensions, by NumPy's rules."""
+    try:
+        indices = tensors_(indices)
+        h = _py_index(input._h, indices, len(indices))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index", e, "Tensor OptTensors", input=input, indices=indices) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_index_backward = lib.py_index_backward
+
+
+def index_backward(grad: Tensor, indices: Sequence[Tensor | None], input_sizes: int | Sequence[int]) -> Tensor:
+    """The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from."""
+    try:
+        indices = tensors_(indices)
+        input_sizes = ints(input_sizes)
+        h = _py_index_backward(grad._h, indices, len(indices), input_sizes, len(input_sizes))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_backward", e, "Tensor OptTensors Ints", grad=grad, indices=indices, input_sizes=input_sizes) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_index_put = lib.py_index_put
+
+
+def index_put(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], accumulate: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`."""
+    try:
+        indices = tensors_(indices)
+        h = _py_index_put(input._h, values._h, indices, len(indices), bool_(accumulate))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_put", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_index_put_ = lib.py_index_put_
+
+
+def index_put_(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], accumulate: bool = False) -> Tensor:
+    """In-place form of index_put."""
+    try:
+        indices = tensors_(indices)
+        status = _py_index_put_(input._h, values._h, indices, len(indices), bool_(accumulate))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_put_", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_gather = lib.py_gather
+
+
+def gather(input: Tensor, dim: int, index: Tensor, sparse_grad: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """`out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result."""
+    try:
+        h = _py_gather(input._h, index._h, dim, bool_(sparse_grad))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("gather", e, "Tensor Int Tensor Bool", input=input, dim=dim, index=index, sparse_grad=sparse_grad) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_gather_backward = lib.py_gather_backward
+
+
+def gather_backward(grad: Tensor, index: Tensor, input_sizes: int | Sequence[int], dim: int) -> Tensor:
+    """The transpose of `gather`."""
+    try:
+        input_sizes = ints(input_sizes)
+        h = _py_gather_backward(grad._h, index._h, input_sizes, len(input_sizes), dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("gather_backward", e, "Tensor Tensor Ints Int", grad=grad, index=index, input_sizes=input_sizes, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_scatter = lib.py_scatter
+
+
+def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with `out[.., index[.., i, ..], ..] = src[.., i, ..]` along `dim`. Where an index repeats, one of
+    the sources stays.
+    """
+    try:
+        h = _py_scatter(input._h, index._h, src._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scatter", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_scatter_ = lib.py_scatter_
+
+
+def scatter_(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """In-place form of scatter."""
+    try:
+        status = _py_scatter_(input._h, index._h, src._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scatter_", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_scatter_value = lib.py_scatter_value
+
+
+def scatter_value(input: Tensor, dim: int, index: Tensor, value: Number) -> Tensor:
+    """As `scatter`, with one number as the source."""
+    try:
+        h = _py_scatter_value(input._h, index._h, dim, *number(value))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scatter_value", e, "Tensor Int Tensor Scalar", input=input, dim=dim, index=index, value=value) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_scatter_value_ = lib.py_scatter_value_
+
+
+def scatter_value_(input: Tensor, dim: int, index: Tensor, value: Number) -> Tensor:
+    """In-place form of scatter_value."""
+    try:
+        status = _py_scatter_value_(input._h, index._h, dim, *number(value))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scatter_value_", e, "Tensor Int Tensor Scalar", input=input, dim=dim, index=index, value=value) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_scatter_add = lib.py_scatter_add
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """As `scatter`, adding to what is there."""
+    try:
+        h = _py_scatter_add(input._h, index._h, src._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scatter_add", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_scatter_add_ = lib.py_scatter_add_
+
+
+def scatter_add_(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """In-place form of scatter_add."""
+    try:
+        status = _py_scatter_add_(input._h, index._h, src._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scatter_add_", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_index_select = lib.py_index_select
+
+
+def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements of dimension `dim` that `index` names."""
+    try:
+        h = _py_index_select(input._h, index._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_select", e, "Tensor Int Tensor", input=input, dim=dim, index=index) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_index_select_backward = lib.py_index_select_backward
+
+
+def index_select_backward(grad: Tensor, index: Tensor, input_sizes: int | Sequence[int], dim: int) -> Tensor:
+    """The transpose of `index_select`."""
+    try:
+        input_sizes = ints(input_sizes)
+        h = _py_index_select_backward(grad._h, index._h, input_sizes, len(input_sizes), dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_select_backward", e, "Tensor Tensor Ints Int", grad=grad, index=index, input_sizes=input_sizes, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_index_add = lib.py_index_add
+
+
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with `alpha * source` added to the elements of dimension `dim` that `index` names."""
+    try:
+        h = _py_index_add(input._h, index._h, source._h, dim, *number(alpha))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_add", e, "Tensor Int Tensor Tensor Scalar", input=input, dim=dim, index=index, source=source, alpha=alpha) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_index_add_ = lib.py_index_add_
+
+
+def index_add_(input: Tensor, dim: int, index: Tensor, source: Tensor, alpha: Number = 1) -> Tensor:
+    """In-place form of index_add."""
+    try:
+        status = _py_index_add_(input._h, index._h, source._h, dim, *number(alpha))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_add_", e, "Tensor Int Tensor Tensor Scalar", input=input, dim=dim, index=index, source=source, alpha=alpha) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_index_copy = lib.py_index_copy
+
+
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with the elements of dimension `dim` that `index` names replaced by those of `source`."""
+    try:
+        h = _py_index_copy(input._h, index._h, source._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_copy", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, source=source) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_index_copy_ = lib.py_index_copy_
+
+
+def index_copy_(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """In-place form of index_copy."""
+    try:
+        status = _py_index_copy_(input._h, index._h, source._h, dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_copy_", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, source=source) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_index_fill = lib.py_index_fill
+_py_index_fill_scalar = lib.py_index_fill_scalar
+
+
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with the elements of dimension `dim` that `index` names set to one number."""
+    try:
+        if isinstance(value, Tensor):
+            h = _py_index_fill(input._h, index._h, value._h, dim)
+        else:
+            h = _py_index_fill_scalar(input._h, index._h, *number(value), dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_fill", e, "Tensor Int Tensor Operand", input=input, dim=dim, index=index, value=value) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_index_fill_ = lib.py_index_fill_
+_py_index_fill_scalar_ = lib.py_index_fill_scalar_
+
+
+def index_fill_(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) -> Tensor:
+    """In-place form of index_fill."""
+    try:
+        if isinstance(value, Tensor):
+            status = _py_index_fill_(input._h, index._h, value._h, dim)
+        else:
+            status = _py_index_fill_scalar_(input._h, index._h, *number(value), dim)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_fill_", e, "Tensor Int Tensor Operand", input=input, dim=dim, index=index, value=value) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_masked_fill = lib.py_masked_fill
+_py_masked_fill_scalar = lib.py_masked_fill_scalar
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """`if mask { value } else { input }`, elementwise with broadcasting; the dtype stays that of `input`."""
+    try:
+        if isinstance(value, Tensor):
+            h = _py_masked_fill(input._h, mask._h, value._h)
+        else:
+            h = _py_masked_fill_scalar(input._h, mask._h, *number(value))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("masked_fill", e, "Tensor Tensor Operand", input=input, mask=mask, value=value) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_masked_fill_ = lib.py_masked_fill_
+_py_masked_fill_scalar_ = lib.py_masked_fill_scalar_
+
+
+def masked_fill_(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
+    """In-place form of masked_fill."""
+    try:
+        if isinstance(value, Tensor):
+            status = _py_masked_fill_(input._h, mask._h, value._h)
+        else:
+            status = _py_masked_fill_scalar_(input._h, mask._h, *number(value))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("masked_fill_", e, "Tensor Tensor Operand", input=input, mask=mask, value=value) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_masked_select = lib.py_masked_select
+
+
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements of `input` where `mask` is true, as one dimension, with broadcasting."""
+    try:
+        h = _py_masked_select(input._h, mask._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("masked_select", e, "Tensor Tensor", input=input, mask=mask) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_masked_scatter = lib.py_masked_scatter
+
+
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with the elements where `mask` is true replaced by those of `source`, in order."""
+    try:
+        h = _py_masked_scatter(input._h, mask._h, source._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("masked_scatter", e, "Tensor Tensor Tensor", input=input, mask=mask, source=source) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_masked_scatter_ = lib.py_masked_scatter_
+
+
+def masked_scatter_(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """In-place form of masked_scatter."""
+    try:
+        status = _py_masked_scatter_(input._h, mask._h, source._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("masked_scatter_", e, "Tensor Tensor Tensor", input=input, mask=mask, source=source) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_take = lib.py_take
+
+
+def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements that `index` names in the flattened `input`; the result has the shape of `index`."""
+    try:
+        h = _py_take(input._h, index._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("take", e, "Tensor Tensor", input=input, index=index) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_put = lib.py_put
+
+
+def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` with the elements that `index` names in the flattened tensor replaced by (or with `accumulate`
+    increased by) those of `source`.
+    """
+    try:
+        h = _py_put(input._h, index._h, source._h, bool_(accumulate))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("put", e, "Tensor Tensor Tensor Bool", input=input, index=index, source=source, accumulate=accumulate) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_put_ = lib.py_put_
+
+
+def put_(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+    """In-place form of put."""
+    try:
+        status = _py_put_(input._h, index._h, source._h, bool_(accumulate))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("put_", e, "Tensor Tensor Tensor Bool", input=input, index=index, source=source, accumulate=accumulate) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_take_along_dim = lib.py_take_along_dim
+
+
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
+    """`gather` with broadcasting; without `dim` of the flattened tensors."""
+    try:
+        h = _py_take_along_dim(input._h, indices._h, NULL if dim is None else (dim,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("take_along_dim", e, "Tensor Tensor OptInt", input=input, indices=indices, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_nonzero = lib.py_nonzero
+
+
+def nonzero(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64."""
+    try:
+        h = _py_nonzero(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("nonzero", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+argwhere = nonzero
+
+
+_py_nonzero_list = lib.py_nonzero_list
+
+
+def nonzero_list(input: Tensor) -> tuple[Tensor, ...]:
+    """The coordinates of the elements that are not zero, one tensor per dimension."""
+    try:
+        h = _py_nonzero_list(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("nonzero_list", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    return outs(h, 0)
+
+
+_py_embedding = lib.py_embedding
+
+
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
+    """Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` gets no
+    gradient.
+    """
+    try:
+        h = _py_embedding(input._h, weight._h, NULL if padding_idx is None else (padding_idx,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding", e, "Tensor Tensor OptInt", input=input, weight=weight, padding_idx=padding_idx) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_embedding_backward = lib.py_embedding_backward
+
+
+def embedding_backward(grad: Tensor, indices: Tensor, num_weights: int, padding_idx: int | None = None) -> Tensor:
+    """The gradient of `embedding` for its table of `num_weights` rows."""
+    try:
+        h = _py_embedding_backward(grad._h, indices._h, num_weights, NULL if padding_idx is None else (padding_idx,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_backward", e, "Tensor Tensor Int OptInt", grad=grad, indices=indices, num_weights=num_weights, padding_idx=padding_idx) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_scatter_reduce = lib.py_scatter_reduce
+
+
+def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str | None, include_self: bool = True, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` in which the elements of `src` that `index` sends to one place along `dim` are reduced ("sum",
+    "prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
+    """
+    try:
+        h = _py_scatter_reduce(input._h, index._h, src._h, dim, word(reduce), bool_(include_self))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scatter_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, src=src, reduce=reduce, include_self=include_self) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_scatter_reduce_ = lib.py_scatter_reduce_
+
+
+def scatter_reduce_(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str | None, include_self: bool = True) -> Tensor:
+    """In-place form of scatter_reduce."""
+    try:
+        status = _py_scatter_reduce_(input._h, index._h, src._h, dim, word(reduce), bool_(include_self))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scatter_reduce_", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, src=src, reduce=reduce, include_self=include_self) from None
+    if status:
+        raise error()
+    return input
 
 
 _py_matmul = lib.py_matmul
@@ -4849,6 +7894,1446 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
 chain_matmul = multi_dot
 
 
+_py_tensordot = lib.py_tensordot
+
+
+def tensordot(input: Tensor, other: Tensor, dims_self: int | Sequence[int], dims_other: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`. The result has the other
+    dimensions of `input`, then those of `other`.
+    """
+    try:
+        dims_self = ints(dims_self)
+        dims_other = ints(dims_other)
+        h = _py_tensordot(input._h, other._h, dims_self, len(dims_self), dims_other, len(dims_other))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("tensordot", e, "Tensor Tensor Ints Ints", input=input, other=other, dims_self=dims_self, dims_other=dims_other) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_inner = lib.py_inner
+
+
+def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Sum of products over the last dimension of both; plain multiplication if one of them is a number."""
+    try:
+        h = _py_inner(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("inner", e, "Tensor Tensor", input=input, other=other) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_einsum = lib.py_einsum
+
+
+def einsum(equation: str | None, operands: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Einstein's summation: sums of products of the operands' elements as `equation` says, such as "bij,bjk->bik".
+    Letters name dimensions, "..." stands for any number of them, a letter that occurs twice in an operand takes its
+    diagonal; without "->" the result has the letters that occur once, in alphabetical order.
+    """
+    try:
+        operands = tensors_(operands)
+        h = _py_einsum(operands, len(operands), word(equation))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("einsum", e, "Str Tensors", equation=equation, operands=operands) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_cross = lib.py_cross
+
+
+def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Cross product over dimension `dim` of size 3 (the first such by default); the other dimensions broadcast."""
+    try:
+        h = _py_cross(input._h, other._h, NULL if dim is None else (dim,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cross", e, "Tensor Tensor OptInt", input=input, other=other, dim=dim) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+linalg_cross = cross
+
+
+_py_scaled_dot_product_attention = lib.py_scaled_dot_product_attention
+
+
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None) -> Tensor:
+    """`softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
+    added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
+    `1 / sqrt(size of the last dimension)` by default.
+    """
+    try:
+        h = _py_scaled_dot_product_attention(query._h, key._h, value._h, NULL if attn_mask is None else attn_mask._h, dropout_p, bool_(is_causal), NULL if scale is None else (scale,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scaled_dot_product_attention", e, "Tensor Tensor Tensor OptTensor Float Bool OptFloat", query=query, key=key, value=value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_conv1d = lib.py_conv1d
+
+
+def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1, *, out: Tensor | None = None) -> Tensor:
+    """Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`;
+    the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
+    """
+    try:
+        stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        h = _py_conv1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conv1d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_conv2d = lib.py_conv2d
+
+
+def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1, *, out: Tensor | None = None) -> Tensor:
+    """Convolution (cross-correlation) over two dimensions: `[N, C, H, W]` or `[C, H, W]` with a weight
+    `[O, C / groups, kh, kw]`.
+    """
+    try:
+        stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        h = _py_conv2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conv2d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_conv3d = lib.py_conv3d
+
+
+def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1, *, out: Tensor | None = None) -> Tensor:
+    """Convolution (cross-correlation) over three dimensions: `[N, C, D, H, W]` or `[C, D, H, W]`."""
+    try:
+        stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        h = _py_conv3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conv3d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_conv_input_grad = lib.py_conv_input_grad
+
+
+def conv_input_grad(grad: Tensor, weight: Tensor, input_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1) -> Tensor:
+    """Gradient of a convolution of any rank with respect to its input of shape `input_size`."""
+    try:
+        input_size = ints(input_size)
+        stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        h = _py_conv_input_grad(grad._h, weight._h, input_size, len(input_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conv_input_grad", e, "Tensor Tensor Ints Ints Ints Ints Int", grad=grad, weight=weight, input_size=input_size, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_conv_weight_grad = lib.py_conv_weight_grad
+
+
+def conv_weight_grad(grad: Tensor, input: Tensor, weight_size: int | Sequence[int], stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, groups: int = 1) -> Tensor:
+    """Gradient of a convolution of any rank with respect to its weight of shape `weight_size`."""
+    try:
+        weight_size = ints(weight_size)
+        stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        h = _py_conv_weight_grad(grad._h, input._h, weight_size, len(weight_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conv_weight_grad", e, "Tensor Tensor Ints Ints Ints Ints Int", grad=grad, input=input, weight_size=weight_size, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_conv_transpose1d = lib.py_conv_transpose1d
+
+
+def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, output_padding: int | Sequence[int] = 0, groups: int = 1, dilation: int | Sequence[int] = 1, *, out: Tensor | None = None) -> Tensor:
+    """Transposed convolution over one dimension: `[N, C, L]` with a weight `[C, O / groups, k]`; the output length is
+    `(L - 1) * stride - 2 * padding + dilation * (k - 1) + output_padding + 1`.
+    """
+    try:
+        stride = ints(stride)
+        padding = ints(padding)
+        output_padding = ints(output_padding)
+        dilation = ints(dilation)
+        h = _py_conv_transpose1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups, dilation, len(dilation))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conv_transpose1d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_conv_transpose2d = lib.py_conv_transpose2d
+
+
+def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, output_padding: int | Sequence[int] = 0, groups: int = 1, dilation: int | Sequence[int] = 1, *, out: Tensor | None = None) -> Tensor:
+    """Transposed convolution over two dimensions: `[N, C, H, W]` with a weight `[C, O / groups, kh, kw]`."""
+    try:
+        stride = ints(stride)
+        padding = ints(padding)
+        output_padding = ints(output_padding)
+        dilation = ints(dilation)
+        h = _py_conv_transpose2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups, dilation, len(dilation))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conv_transpose2d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_conv_transpose3d = lib.py_conv_transpose3d
+
+
+def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, output_padding: int | Sequence[int] = 0, groups: int = 1, dilation: int | Sequence[int] = 1, *, out: Tensor | None = None) -> Tensor:
+    """Transposed convolution over three dimensions."""
+    try:
+        stride = ints(stride)
+        padding = ints(padding)
+        output_padding = ints(output_padding)
+        dilation = ints(dilation)
+        h = _py_conv_transpose3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups, dilation, len(dilation))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conv_transpose3d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_max_pool1d = lib.py_max_pool1d
+
+
+def max_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
+    dimension. NaN is larger than any number.
+    """
+    try:
+        kernel_size = ints(kernel_size)
+        stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        h = _py_max_pool1d(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_pool1d", e, "Tensor Ints Ints Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_max_pool2d = lib.py_max_pool2d
+
+
+def max_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The largest element of each window over the last two dimensions."""
+    try:
+        kernel_size = ints(kernel_size)
+        stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        h = _py_max_pool2d(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_pool2d", e, "Tensor Ints Ints Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_max_pool_values = lib.py_max_pool_values
+
+
+def max_pool_values(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int], padding: int | Sequence[int], dilation: int | Sequence[int], ceil_mode: bool, rank: int) -> Tensor:
+    """Max pools over the last `rank` dimensions, without a gradient."""
+    try:
+        kernel_size = ints(kernel_size)
+        stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        h = _py_max_pool_values(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), rank)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_pool_values", e, "Tensor Ints Ints Ints Ints Bool Int", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, rank=rank) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_rt_max_pool1d_with_indices = lib.rt_max_pool1d_with_indices
+
+
+def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
+    """[`max_pool1d`], and the places of the elements in the last dimension (int64)."""
+    try:
+        kernel_size = ints(kernel_size)
+        stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_max_pool1d_with_indices(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_pool1d_with_indices", e, "Tensor Ints Ints Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_rt_max_pool2d_with_indices = lib.rt_max_pool2d_with_indices
+
+
+def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
+    """[`max_pool2d`], and the places of the elements in their planes (int64, row-major)."""
+    try:
+        kernel_size = ints(kernel_size)
+        stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_max_pool2d_with_indices(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_pool2d_with_indices", e, "Tensor Ints Ints Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_rt_adaptive_max_pool1d = lib.rt_adaptive_max_pool1d
+
+
+def adaptive_max_pool1d(input: Tensor, output_size: int | Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The largest element of each of `output_size` parts of the last dimension, and their places."""
+    try:
+        output_size = ints(output_size)
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_adaptive_max_pool1d(input._h, output_size, len(output_size), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("adaptive_max_pool1d", e, "Tensor Ints", input=input, output_size=output_size) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_rt_adaptive_max_pool2d = lib.rt_adaptive_max_pool2d
+
+
+def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The largest element of each of `output_size` parts of the last two dimensions, and their places."""
+    try:
+        output_size = ints(output_size)
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_adaptive_max_pool2d(input._h, output_size, len(output_size), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("adaptive_max_pool2d", e, "Tensor Ints", input=input, output_size=output_size) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_py_max_pool_grad = lib.py_max_pool_grad
+
+
+def max_pool_grad(grad: Tensor, indices: Tensor, input_size: int | Sequence[int], rank: int) -> Tensor:
+    """Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions."""
+    try:
+        input_size = ints(input_size)
+        h = _py_max_pool_grad(grad._h, indices._h, input_size, len(input_size), rank)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_pool_grad", e, "Tensor Tensor Ints Int", grad=grad, indices=indices, input_size=input_size, rank=rank) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_pool_gather = lib.py_pool_gather
+
+
+def pool_gather(input: Tensor, indices: Tensor, rank: int) -> Tensor:
+    """The elements at `indices` of each plane of `rank` dimensions."""
+    try:
+        h = _py_pool_gather(input._h, indices._h, rank)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pool_gather", e, "Tensor Tensor Int", input=input, indices=indices, rank=rank) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_avg_pool1d = lib.py_avg_pool1d
+
+
+def avg_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True, *, out: Tensor | None = None) -> Tensor:
+    """The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`."""
+    try:
+        kernel_size = ints(kernel_size)
+        stride = ints(stride)
+        padding = ints(padding)
+        h = _py_avg_pool1d(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), bool_(ceil_mode), bool_(count_include_pad))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("avg_pool1d", e, "Tensor Ints Ints Ints Bool Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_avg_pool2d = lib.py_avg_pool2d
+
+
+def avg_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count."""
+    try:
+        kernel_size = ints(kernel_size)
+        stride = ints(stride)
+        padding = ints(padding)
+        h = _py_avg_pool2d(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), bool_(ceil_mode), bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("avg_pool2d", e, "Tensor Ints Ints Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_avg_pool_grad = lib.py_avg_pool_grad
+
+
+def avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], kernel_size: int | Sequence[int], stride: int | Sequence[int], padding: int | Sequence[int], ceil_mode: bool, count_include_pad: bool, divisor_override: int | None, rank: int) -> Tensor:
+    """Gradient of the average pools with respect to their input of shape `input_size`."""
+    try:
+        input_size = ints(input_size)
+        kernel_size = ints(kernel_size)
+        stride = ints(stride)
+        padding = ints(padding)
+        h = _py_avg_pool_grad(grad._h, input_size, len(input_size), kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), bool_(ceil_mode), bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,), rank)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("avg_pool_grad", e, "Tensor Ints Ints Ints Ints Bool Bool OptInt Int", grad=grad, input_size=input_size, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override, rank=rank) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_adaptive_avg_pool1d = lib.py_adaptive_avg_pool1d
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """The mean of each of `output_size` parts of the last dimension."""
+    try:
+        output_size = ints(output_size)
+        h = _py_adaptive_avg_pool1d(input._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("adaptive_avg_pool1d", e, "Tensor Ints", input=input, output_size=output_size) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_adaptive_avg_pool2d = lib.py_adaptive_avg_pool2d
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """The mean of each of `output_size` parts of the last two dimensions."""
+    try:
+        output_size = ints(output_size)
+        h = _py_adaptive_avg_pool2d(input._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("adaptive_avg_pool2d", e, "Tensor Ints", input=input, output_size=output_size) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_adaptive_avg_pool_grad = lib.py_adaptive_avg_pool_grad
+
+
+def adaptive_avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], rank: int) -> Tensor:
+    """Gradient of the adaptive average pools with respect to their input of shape `input_size`."""
+    try:
+        input_size = ints(input_size)
+        h = _py_adaptive_avg_pool_grad(grad._h, input_size, len(input_size), rank)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("adaptive_avg_pool_grad", e, "Tensor Ints Int", grad=grad, input_size=input_size, rank=rank) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_upsample_nearest2d = lib.py_upsample_nearest2d
+
+
+def upsample_nearest2d(input: Tensor, output_size: int | Sequence[int]) -> Tensor:
+    """Images resized to `output_size`; each pixel is the one of the input that it lies in."""
+    try:
+        output_size = ints(output_size)
+        h = _py_upsample_nearest2d(input._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest2d", e, "Tensor Ints", input=input, output_size=output_size) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_upsample_bilinear2d = lib.py_upsample_bilinear2d
+
+
+def upsample_bilinear2d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False) -> Tensor:
+    """Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
+    centres of the corner pixels stay in place, or the outer edges of the image.
+    """
+    try:
+        output_size = ints(output_size)
+        h = _py_upsample_bilinear2d(input._h, output_size, len(output_size), bool_(align_corners))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bilinear2d", e, "Tensor Ints Bool", input=input, output_size=output_size, align_corners=align_corners) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_upsample_grad = lib.py_upsample_grad
+
+
+def upsample_grad(grad: Tensor, input_size: int | Sequence[int], mode: str | None, align_corners: bool) -> Tensor:
+    """Gradient of the resizing ops with respect to their input of shape `input_size`."""
+    try:
+        input_size = ints(input_size)
+        h = _py_upsample_grad(grad._h, input_size, len(input_size), word(mode), bool_(align_corners))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_grad", e, "Tensor Ints Str Bool", grad=grad, input_size=input_size, mode=mode, align_corners=align_corners) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_im2col = lib.py_im2col
+
+
+def im2col(input: Tensor, kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1) -> Tensor:
+    """The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
+    functional module).
+    """
+    try:
+        kernel_size = ints(kernel_size)
+        dilation = ints(dilation)
+        padding = ints(padding)
+        stride = ints(stride)
+        h = _py_im2col(input._h, kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("im2col", e, "Tensor Ints Ints Ints Ints", input=input, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_col2im = lib.py_col2im
+
+
+def col2im(input: Tensor, output_size: int | Sequence[int], kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1) -> Tensor:
+    """Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
+    module).
+    """
+    try:
+        output_size = ints(output_size)
+        kernel_size = ints(kernel_size)
+        dilation = ints(dilation)
+        padding = ints(padding)
+        stride = ints(stride)
+        h = _py_col2im(input._h, output_size, len(output_size), kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("col2im", e, "Tensor Ints Ints Ints Ints Ints", input=input, output_size=output_size, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_batch_norm = lib.py_batch_norm
+
+
+def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5, *, out: Tensor | None = None) -> Tensor:
+    """Batch normalisation of `[N, C, ...]` (Ioffe and Szegedy 2015): per channel, `(input - mean) / sqrt(var + eps) *
+    weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards
+    them (the variance unbiased) by `momentum`; else the running ones are used.
+    """
+    try:
+        h = _py_batch_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, bool_(training), momentum, eps)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("batch_norm", e, "Tensor OptTensor OptTensor OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, training=training, momentum=momentum, eps=eps) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_rt_batch_norm_train = lib.rt_batch_norm_train
+
+
+def batch_norm_train(input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch normalisation by the input's own statistics; also gives those: mean and biased variance per channel."""
+    try:
+        o = ffi.new("rt_tensor *[3]")
+        status = _rt_batch_norm_train(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps, o + 0, o + 1, o + 2)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("batch_norm_train", e, "Tensor OptTensor OptTensor Float", input=input, weight=weight, bias=bias, eps=eps) from None
+    if status:
+        raise error()
+    return outs(o, 3)
+
+
+_py_batch_norm_eval = lib.py_batch_norm_eval
+
+
+def batch_norm_eval(input: Tensor, running_mean: Tensor, running_var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """Batch normalisation by given statistics."""
+    try:
+        h = _py_batch_norm_eval(input._h, running_mean._h, running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("batch_norm_eval", e, "Tensor Tensor Tensor OptTensor OptTensor Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, eps=eps) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_rt_batch_norm_backward = lib.rt_batch_norm_backward
+
+
+def batch_norm_backward(grad: Tensor, input: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, eps: float, training: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of a batch normalisation with respect to input, weight and bias; `training` says that mean and variance
+    are functions of the input.
+    """
+    try:
+        o = ffi.new("rt_tensor *[3]")
+        status = _rt_batch_norm_backward(grad._h, input._h, mean._h, var._h, NULL if weight is None else weight._h, eps, bool_(training), o + 0, o + 1, o + 2)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("batch_norm_backward", e, "Tensor Tensor Tensor Tensor OptTensor Float Bool", grad=grad, input=input, mean=mean, var=var, weight=weight, eps=eps, training=training) from None
+    if status:
+        raise error()
+    return outs(o, 3)
+
+
+_py_layer_norm = lib.py_layer_norm
+
+
+def layer_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5, *, out: Tensor | None = None) -> Tensor:
+    """Normalisation over the last dimensions, `normalized_shape` (Ba et al. 2016): `(input - mean) / sqrt(var + eps) *
+    weight + bias`.
+    """
+    try:
+        normalized_shape = ints(normalized_shape)
+        h = _py_layer_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, normalized_shape, len(normalized_shape), eps)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("layer_norm", e, "Tensor Ints OptTensor OptTensor Float", input=input, normalized_shape=normalized_shape, weight=weight, bias=bias, eps=eps) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_rms_norm = lib.py_rms_norm
+
+
+def rms_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Tensor | None = None, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input /
+    sqrt(mean(input^2) + eps) * weight`; `eps` is that of the dtype by default.
+    """
+    try:
+        normalized_shape = ints(normalized_shape)
+        h = _py_rms_norm(input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), NULL if eps is None else (eps,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rms_norm", e, "Tensor Ints OptTensor OptFloat", input=input, normalized_shape=normalized_shape, weight=weight, eps=eps) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_rt_layer_norm_backward = lib.rt_layer_norm_backward
+
+
+def layer_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, normalized_shape: int | Sequence[int], eps: float, centered: bool, affine: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of `layer_norm` (`centered`) or `rms_norm` with respect to input, weight and bias; the last two are
+    zeros unless `affine`.
+    """
+    try:
+        normalized_shape = ints(normalized_shape)
+        o = ffi.new("rt_tensor *[3]")
+        status = _rt_layer_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), eps, bool_(centered), bool_(affine), o + 0, o + 1, o + 2)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("layer_norm_backward", e, "Tensor Tensor OptTensor Ints Float Bool Bool", grad=grad, input=input, weight=weight, normalized_shape=normalized_shape, eps=eps, centered=centered, affine=affine) from None
+    if status:
+        raise error()
+    return outs(o, 3)
+
+
+_py_group_norm = lib.py_group_norm
+
+
+def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5, *, out: Tensor | None = None) -> Tensor:
+    """Normalisation of each sample over `num_groups` groups of channels (Wu and He 2018); weight and bias are per channel."""
+    try:
+        h = _py_group_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, num_groups, eps)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("group_norm", e, "Tensor Int OptTensor OptTensor Float", input=input, num_groups=num_groups, weight=weight, bias=bias, eps=eps) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_rt_group_norm_backward = lib.rt_group_norm_backward
+
+
+def group_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, num_groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of `group_norm` with respect to input, weight and bias."""
+    try:
+        o = ffi.new("rt_tensor *[3]")
+        status = _rt_group_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, num_groups, eps, o + 0, o + 1, o + 2)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("group_norm_backward", e, "Tensor Tensor OptTensor Int Float", grad=grad, input=input, weight=weight, num_groups=num_groups, eps=eps) from None
+    if status:
+        raise error()
+    return outs(o, 3)
+
+
+_py_instance_norm = lib.py_instance_norm
+
+
+def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None, weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5, *, out: Tensor | None = None) -> Tensor:
+    """Normalisation of each channel of each sample (Ulyanov et al. 2016), or, without `use_input_stats`, by running
+    statistics as in `batch_norm`.
+    """
+    try:
+        h = _py_instance_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, bool_(use_input_stats), momentum, eps)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("instance_norm", e, "Tensor OptTensor OptTensor OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, use_input_stats=use_input_stats, momentum=momentum, eps=eps) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_rand = lib.py_rand
+
+
+def rand(*sizes: Any, size: int | Sequence[int] | None = None, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """Uniform numbers of [0, 1) of shape `size`."""
+    if size is None:
+        size = shape_(sizes)
+    try:
+        size = ints(size)
+        h = _py_rand(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rand", e, "Shape Generator OptDType", size=size, generator=generator, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_randn = lib.py_randn
+
+
+def randn(*sizes: Any, size: int | Sequence[int] | None = None, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """Standard normal numbers of shape `size`."""
+    if size is None:
+        size = shape_(sizes)
+    try:
+        size = ints(size)
+        h = _py_randn(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("randn", e, "Shape Generator OptDType", size=size, generator=generator, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_randint = lib.py_randint
+
+
+def randint(low: int, high: int, *sizes: Any, size: int | Sequence[int] | None = None, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """Whole numbers of `[low, high)` of shape `size`; int64 by default."""
+    if size is None:
+        size = shape_(sizes)
+    try:
+        size = ints(size)
+        h = _py_randint(low, high, size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("randint", e, "Int Int Shape Generator OptDType", low=low, high=high, size=size, generator=generator, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_randperm = lib.py_randperm
+
+
+def randperm(n: int, *, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """The numbers 0 to `n - 1` in random order; int64 by default."""
+    try:
+        h = _py_randperm(n, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("randperm", e, "Int Generator OptDType", n=n, generator=generator, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_rand_like = lib.py_rand_like
+
+
+def rand_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """Uniform numbers of [0, 1) in the shape of `input`."""
+    try:
+        h = _py_rand_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rand_like", e, "Tensor Generator OptDType", input=input, generator=generator, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_randn_like = lib.py_randn_like
+
+
+def randn_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """Standard normal numbers in the shape of `input`."""
+    try:
+        h = _py_randn_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("randn_like", e, "Tensor Generator OptDType", input=input, generator=generator, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_randint_like = lib.py_randint_like
+
+
+def randint_like(input: Tensor, low: int, high: int, *, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
+    """Whole numbers of `[low, high)` in the shape and dtype of `input`."""
+    try:
+        h = _py_randint_like(input._h, low, high, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("randint_like", e, "Tensor Int Int Generator OptDType", input=input, low=low, high=high, generator=generator, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if device is not None or requires_grad:
+        t = created(t, device, requires_grad)
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_uniform = lib.py_uniform
+
+
+def uniform(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
+    """In place: uniform numbers of `[from, to)`."""
+    try:
+        h = _py_uniform(input._h, from_, to, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("uniform", e, "Tensor Float Float Generator", input=input, from_=from_, to=to, generator=generator) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_uniform_ = lib.py_uniform_
+
+
+def uniform_(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
+    """In-place form of uniform."""
+    try:
+        status = _py_uniform_(input._h, from_, to, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("uniform_", e, "Tensor Float Float Generator", input=input, from_=from_, to=to, generator=generator) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_normal = lib.py_normal
+
+
+def normal(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
+    """In place: normal numbers with the given mean and standard deviation."""
+    try:
+        h = _py_normal(input._h, mean, std, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("normal", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_normal_ = lib.py_normal_
+
+
+def normal_(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
+    """In-place form of normal."""
+    try:
+        status = _py_normal_(input._h, mean, std, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("normal_", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_random = lib.py_random
+
+
+def random(input: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator_ | None = None) -> Tensor:
+    """In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly."""
+    try:
+        h = _py_random(input._h, NULL if from_ is None else (from_,), NULL if to is None else (to,), NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("random", e, "Tensor OptInt OptInt Generator", input=input, from_=from_, to=to, generator=generator) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_random_ = lib.py_random_
+
+
+def random_(input: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator_ | None = None) -> Tensor:
+    """In-place form of random."""
+    try:
+        status = _py_random_(input._h, NULL if from_ is None else (from_,), NULL if to is None else (to,), NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("random_", e, "Tensor OptInt OptInt Generator", input=input, from_=from_, to=to, generator=generator) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_bernoulli = lib.py_bernoulli
+
+
+def bernoulli(input: Tensor, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
+    """Ones with the probabilities of `input`, else zeros."""
+    try:
+        h = _py_bernoulli(input._h, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("bernoulli", e, "Tensor Generator", input=input, generator=generator) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_bernoulli_p = lib.py_bernoulli_p
+
+
+def bernoulli_p(input: Tensor, p: float = 0.5, *, generator: Generator_ | None = None) -> Tensor:
+    """In place: ones with probability `p`, else zeros."""
+    try:
+        h = _py_bernoulli_p(input._h, p, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("bernoulli_p", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_bernoulli_p_ = lib.py_bernoulli_p_
+
+
+def bernoulli_p_(input: Tensor, p: float = 0.5, *, generator: Generator_ | None = None) -> Tensor:
+    """In-place form of bernoulli_p."""
+    try:
+        status = _py_bernoulli_p_(input._h, p, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("bernoulli_p_", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_bernoulli_tensor = lib.py_bernoulli_tensor
+
+
+def bernoulli_tensor(input: Tensor, p: Tensor, *, generator: Generator_ | None = None) -> Tensor:
+    """In place: ones with the probabilities of the tensor `p`, broadcast, else zeros."""
+    try:
+        h = _py_bernoulli_tensor(input._h, p._h, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("bernoulli_tensor", e, "Tensor Tensor Generator", input=input, p=p, generator=generator) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_bernoulli_tensor_ = lib.py_bernoulli_tensor_
+
+
+def bernoulli_tensor_(input: Tensor, p: Tensor, *, generator: Generator_ | None = None) -> Tensor:
+    """In-place form of bernoulli_tensor."""
+    try:
+        status = _py_bernoulli_tensor_(input._h, p._h, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("bernoulli_tensor_", e, "Tensor Tensor Generator", input=input, p=p, generator=generator) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_exponential = lib.py_exponential
+
+
+def exponential(input: Tensor, lambd: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
+    """In place: exponentially distributed numbers with rate `lambd`."""
+    try:
+        h = _py_exponential(input._h, lambd, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("exponential", e, "Tensor Float Generator", input=input, lambd=lambd, generator=generator) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_exponential_ = lib.py_exponential_
+
+
+def exponential_(input: Tensor, lambd: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
+    """In-place form of exponential."""
+    try:
+        status = _py_exponential_(input._h, lambd, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("exponential_", e, "Tensor Float Generator", input=input, lambd=lambd, generator=generator) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_geometric = lib.py_geometric
+
+
+def geometric(input: Tensor, p: float, *, generator: Generator_ | None = None) -> Tensor:
+    """In place: the number of trials up to the first success, of probability `p`."""
+    try:
+        h = _py_geometric(input._h, p, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("geometric", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_geometric_ = lib.py_geometric_
+
+
+def geometric_(input: Tensor, p: float, *, generator: Generator_ | None = None) -> Tensor:
+    """In-place form of geometric."""
+    try:
+        status = _py_geometric_(input._h, p, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("geometric_", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_cauchy = lib.py_cauchy
+
+
+def cauchy(input: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
+    """In place: numbers of the Cauchy distribution."""
+    try:
+        h = _py_cauchy(input._h, median, sigma, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cauchy", e, "Tensor Float Float Generator", input=input, median=median, sigma=sigma, generator=generator) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_cauchy_ = lib.py_cauchy_
+
+
+def cauchy_(input: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
+    """In-place form of cauchy."""
+    try:
+        status = _py_cauchy_(input._h, median, sigma, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cauchy_", e, "Tensor Float Float Generator", input=input, median=median, sigma=sigma, generator=generator) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_log_normal = lib.py_log_normal
+
+
+def log_normal(input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator_ | None = None) -> Tensor:
+    """In place: numbers whose logarithm is normal with the given mean and standard deviation."""
+    try:
+        h = _py_log_normal(input._h, mean, std, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("log_normal", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_log_normal_ = lib.py_log_normal_
+
+
+def log_normal_(input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator_ | None = None) -> Tensor:
+    """In-place form of log_normal."""
+    try:
+        status = _py_log_normal_(input._h, mean, std, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("log_normal_", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_normal_tensors = lib.py_normal_tensors
+
+
+def normal_tensors(mean: Tensor | Number, std: Tensor | Number, *, generator: Generator_ | None = None) -> Tensor:
+    """Normal numbers with means and standard deviations from two tensors, which broadcast together."""
+    try:
+        mean = operand(mean)
+        std = operand(std)
+        h = _py_normal_tensors(mean._h, std._h, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("normal_tensors", e, "Operand Operand Generator", mean=mean, std=std, generator=generator) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_multinomial = lib.py_multinomial
+
+
+def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
+    """Indices drawn with the probabilities of the rows of `input`, `num_samples` per row: `[*, n]` becomes
+    `[*, num_samples]` of int64.
+    """
+    try:
+        h = _py_multinomial(input._h, num_samples, bool_(replacement), NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("multinomial", e, "Tensor Int Bool Generator", input=input, num_samples=num_samples, replacement=replacement, generator=generator) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_rt_native_dropout = lib.rt_native_dropout
+
+
+def native_dropout(input: Tensor, p: float, *, generator: Generator_ | None = None) -> tuple[Tensor, Tensor]:
+    """`input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _rt_native_dropout(input._h, p, NULL if generator is None else generator._h, o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("native_dropout", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_py_dropout = lib.py_dropout
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, *, out: Tensor | None = None) -> Tensor:
+    """In training, elements are zeroed with probability `p` and the others scaled by `1 / (1 - p)` (Srivastava et al.
+    2014); else `input` itself.
+    """
+    try:
+        h = _py_dropout(input._h, p, bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_dropout_ = lib.py_dropout_
+
+
+def dropout_(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """In-place form of dropout."""
+    try:
+        status = _py_dropout_(input._h, p, bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("dropout_", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_sgd_step = lib.py_sgd_step
+
+
+def sgd_step(params: Sequence[Tensor], grads: Sequence[Tensor], momentum_buffers: Sequence[Tensor | None], lr: float, momentum: float = 0.0, dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False, maximize: bool = False, first: bool = False) -> None:
+    """One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad`
+    (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then
+    `param -= lr * grad`.
+    """
+    try:
+        params = tensors_(params)
+        grads = tensors_(grads)
+        momentum_buffers = tensors_(momentum_buffers)
+        status = _py_sgd_step(params, len(params), grads, len(grads), momentum_buffers, len(momentum_buffers), lr, momentum, dampening, weight_decay, bool_(nesterov), bool_(maximize), bool_(first))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("sgd_step", e, "Tensors Tensors OptTensors Float Float Float Float Bool Bool Bool", params=params, grads=grads, momentum_buffers=momentum_buffers, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize, first=first) from None
+    if status:
+        raise error()
+
+
+_py_adam_step = lib.py_adam_step
+
+
+def adam_step(params: Sequence[Tensor], grads: Sequence[Tensor], exp_avgs: Sequence[Tensor], exp_avg_sqs: Sequence[Tensor], max_exp_avg_sqs: Sequence[Tensor | None], lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, step: float = 1.0, amsgrad: bool = False, maximize: bool = False, decoupled: bool = False) -> None:
+    """One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad."""
+    try:
+        params = tensors_(params)
+        grads = tensors_(grads)
+        exp_avgs = tensors_(exp_avgs)
+        exp_avg_sqs = tensors_(exp_avg_sqs)
+        max_exp_avg_sqs = tensors_(max_exp_avg_sqs)
+        status = _py_adam_step(params, len(params), grads, len(grads), exp_avgs, len(exp_avgs), exp_avg_sqs, len(exp_avg_sqs), max_exp_avg_sqs, len(max_exp_avg_sqs), lr, beta1, beta2, eps, weight_decay, step, bool_(amsgrad), bool_(maximize), bool_(decoupled))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("adam_step", e, "Tensors Tensors Tensors Tensors OptTensors Float Float Float Float Float Float Bool Bool Bool", params=params, grads=grads, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs, max_exp_avg_sqs=max_exp_avg_sqs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step, amsgrad=amsgrad, maximize=maximize, decoupled=decoupled) from None
+    if status:
+        raise error()
+
+
+_py_rmsprop_step = lib.py_rmsprop_step
+
+
+def rmsprop_step(params: Sequence[Tensor], grads: Sequence[Tensor], square_avgs: Sequence[Tensor], grad_avgs: Sequence[Tensor | None], momentum_buffers: Sequence[Tensor | None], lr: float, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0, momentum: float = 0.0, centered: bool = False, maximize: bool = False) -> None:
+    """One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is
+    not 0.
+    """
+    try:
+        params = tensors_(params)
+        grads = tensors_(grads)
+        square_avgs = tensors_(square_avgs)
+        grad_avgs = tensors_(grad_avgs)
+        momentum_buffers = tensors_(momentum_buffers)
+        status = _py_rmsprop_step(params, len(params), grads, len(grads), square_avgs, len(square_avgs), grad_avgs, len(grad_avgs), momentum_buffers, len(momentum_buffers), lr, alpha, eps, weight_decay, momentum, bool_(centered), bool_(maximize))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rmsprop_step", e, "Tensors Tensors Tensors OptTensors OptTensors Float Float Float Float Float Bool Bool", params=params, grads=grads, square_avgs=square_avgs, grad_avgs=grad_avgs, momentum_buffers=momentum_buffers, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered, maximize=maximize) from None
+    if status:
+        raise error()
+
+
+_py_adagrad_step = lib.py_adagrad_step
+
+
+def adagrad_step(params: Sequence[Tensor], grads: Sequence[Tensor], state_sums: Sequence[Tensor], lr: float, lr_decay: float = 0.0, weight_decay: float = 0.0, eps: float = 1e-10, step: float = 1.0, maximize: bool = False) -> None:
+    """One step of Adagrad; `step` counts from 1."""
+    try:
+        params = tensors_(params)
+        grads = tensors_(grads)
+        state_sums = tensors_(state_sums)
+        status = _py_adagrad_step(params, len(params), grads, len(grads), state_sums, len(state_sums), lr, lr_decay, weight_decay, eps, step, bool_(maximize))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("adagrad_step", e, "Tensors Tensors Tensors Float Float Float Float Float Bool", params=params, grads=grads, state_sums=state_sums, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps, step=step, maximize=maximize) from None
+    if status:
+        raise error()
+
+
 class TensorOps:
     """The ops that are methods of Tensor."""
 
@@ -5014,7 +9499,6 @@ class TensorOps:
     clamp_min_ = clamp_min_
     clamp_max = clamp_max
     clamp_max_ = clamp_max_
-    clamp_tensor = clamp_tensor
     clamp_tensor_ = clamp_tensor_
     eq = eq
     eq_ = eq_
@@ -5071,9 +9555,7 @@ class TensorOps:
     lcm_ = lcm_
     heaviside = heaviside
     heaviside_ = heaviside_
-    fill = fill
     fill_ = fill_
-    zero = zero
     zero_ = zero_
     ldexp = ldexp
     ldexp_ = ldexp_
@@ -5097,6 +9579,41 @@ class TensorOps:
     softmax = softmax
     log_softmax = log_softmax
     sum = sum
+    mean = mean
+    prod = prod
+    nansum = nansum
+    nanmean = nanmean
+    amax = amax
+    amin = amin
+    argmax = argmax
+    argmin = argmin
+    aminmax = aminmax
+    any = any
+    all = all
+    var = var
+    std = std
+    logsumexp = logsumexp
+    dist = dist
+    count_nonzero = count_nonzero
+    bincount = bincount
+    cumsum = cumsum
+    cumsum_ = cumsum_
+    cumprod = cumprod
+    cumprod_ = cumprod_
+    cummax = cummax
+    cummin = cummin
+    logcumsumexp = logcumsumexp
+    trace = trace
+    sort = sort
+    argsort = argsort
+    msort = msort
+    topk = topk
+    kthvalue = kthvalue
+    mode = mode
+    searchsorted = searchsorted
+    bucketize = bucketize
+    quantile = quantile
+    nanquantile = nanquantile
     clone = clone
     copy = copy
     copy_ = copy_
@@ -5110,6 +9627,70 @@ class TensorOps:
     unsqueeze = unsqueeze
     as_strided = as_strided
     as_strided_scatter = as_strided_scatter
+    permute = permute
+    movedim = movedim
+    moveaxis = movedim
+    t = t
+    matrix_transpose = matrix_transpose
+    adjoint = matrix_transpose
+    squeeze = squeeze
+    flatten = flatten
+    unflatten = unflatten
+    ravel = ravel
+    narrow = narrow
+    select = select
+    slice_scatter = slice_scatter
+    select_scatter = select_scatter
+    diagonal_scatter = diagonal_scatter
+    unfold = unfold
+    diagonal = diagonal
+    diag_embed = diag_embed
+    diag = diag
+    diagflat = diagflat
+    split_with_sizes = split_with_sizes
+    split = split
+    chunk = chunk
+    unbind = unbind
+    repeat = repeat
+    tile = tile
+    roll = roll
+    flip = flip
+    fliplr = fliplr
+    flipud = flipud
+    rot90 = rot90
+    tril = tril
+    tril_ = tril_
+    triu = triu
+    triu_ = triu_
+    broadcast_to = broadcast_to
+    index_put = index_put
+    index_put_ = index_put_
+    gather = gather
+    scatter = scatter
+    scatter_ = scatter_
+    scatter_value_ = scatter_value_
+    scatter_add = scatter_add
+    scatter_add_ = scatter_add_
+    index_select = index_select
+    index_add = index_add
+    index_add_ = index_add_
+    index_copy = index_copy
+    index_copy_ = index_copy_
+    index_fill = index_fill
+    index_fill_ = index_fill_
+    masked_fill = masked_fill
+    masked_fill_ = masked_fill_
+    masked_select = masked_select
+    masked_scatter = masked_scatter
+    masked_scatter_ = masked_scatter_
+    take = take
+    put = put
+    put_ = put_
+    take_along_dim = take_along_dim
+    nonzero = nonzero
+    argwhere = nonzero
+    scatter_reduce = scatter_reduce
+    scatter_reduce_ = scatter_reduce_
     matmul = matmul
     mm = mm
     bmm = bmm
@@ -5129,9 +9710,43 @@ class TensorOps:
     addbmm = addbmm
     addbmm_ = addbmm_
     kron = kron
+    inner = inner
+    cross = cross
+    linalg_cross = cross
+    uniform_ = uniform_
+    normal_ = normal_
+    random_ = random_
+    bernoulli = bernoulli
+    bernoulli_p_ = bernoulli_p_
+    bernoulli_tensor_ = bernoulli_tensor_
+    exponential_ = exponential_
+    geometric_ = geometric_
+    cauchy_ = cauchy_
+    log_normal_ = log_normal_
+    multinomial = multinomial
+    dropout_ = dropout_
 
 
 FUNCTIONS = (
+    "empty",
+    "zeros",
+    "ones",
+    "full",
+    "empty_like",
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "arange",
+    "linspace",
+    "logspace",
+    "eye",
+    "tril_indices",
+    "triu_indices",
+    "hann_window",
+    "hamming_window",
+    "blackman_window",
+    "bartlett_window",
+    "kaiser_window",
     "add",
     "add_",
     "sub",
@@ -5370,6 +9985,44 @@ FUNCTIONS = (
     "softmax",
     "log_softmax",
     "sum",
+    "mean",
+    "prod",
+    "nansum",
+    "nanmean",
+    "amax",
+    "amin",
+    "argmax",
+    "argmin",
+    "aminmax",
+    "any",
+    "all",
+    "var",
+    "std",
+    "var_mean",
+    "std_mean",
+    "logsumexp",
+    "dist",
+    "count_nonzero",
+    "bincount",
+    "cumsum",
+    "cumsum_",
+    "cumprod",
+    "cumprod_",
+    "cummax",
+    "cummin",
+    "logcumsumexp",
+    "trace",
+    "sort",
+    "argsort",
+    "msort",
+    "topk",
+    "kthvalue",
+    "mode",
+    "searchsorted",
+    "bucketize",
+    "isin",
+    "quantile",
+    "nanquantile",
     "clone",
     "reshape",
     "transpose",
@@ -5378,6 +10031,85 @@ FUNCTIONS = (
     "unsqueeze",
     "as_strided",
     "as_strided_scatter",
+    "permute",
+    "movedim",
+    "moveaxis",
+    "t",
+    "matrix_transpose",
+    "adjoint",
+    "squeeze",
+    "flatten",
+    "unflatten",
+    "ravel",
+    "narrow",
+    "select",
+    "slice_scatter",
+    "select_scatter",
+    "diagonal_scatter",
+    "diagonal",
+    "diag_embed",
+    "diag",
+    "diagflat",
+    "cat",
+    "concat",
+    "concatenate",
+    "stack",
+    "hstack",
+    "vstack",
+    "row_stack",
+    "dstack",
+    "column_stack",
+    "block_diag",
+    "split_with_sizes",
+    "split",
+    "chunk",
+    "unbind",
+    "tile",
+    "roll",
+    "flip",
+    "fliplr",
+    "flipud",
+    "rot90",
+    "tril",
+    "tril_",
+    "triu",
+    "triu_",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "broadcast_to",
+    "broadcast_tensors",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "meshgrid",
+    "cartesian_prod",
+    "index_put",
+    "index_put_",
+    "gather",
+    "scatter",
+    "scatter_",
+    "scatter_add",
+    "scatter_add_",
+    "index_select",
+    "index_add",
+    "index_add_",
+    "index_copy",
+    "index_copy_",
+    "index_fill",
+    "index_fill_",
+    "masked_fill",
+    "masked_fill_",
+    "masked_select",
+    "masked_scatter",
+    "masked_scatter_",
+    "take",
+    "put",
+    "put_",
+    "take_along_dim",
+    "nonzero",
+    "argwhere",
+    "scatter_reduce",
+    "scatter_reduce_",
     "matmul",
     "mm",
     "bmm",
@@ -5401,4 +10133,41 @@ FUNCTIONS = (
     "kron",
     "multi_dot",
     "chain_matmul",
+    "tensordot",
+    "inner",
+    "einsum",
+    "cross",
+    "linalg_cross",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool1d_with_indices",
+    "max_pool2d_with_indices",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "batch_norm",
+    "layer_norm",
+    "rms_norm",
+    "group_norm",
+    "instance_norm",
+    "rand",
+    "randn",
+    "randint",
+    "randperm",
+    "rand_like",
+    "randn_like",
+    "randint_like",
+    "bernoulli",
+    "multinomial",
+    "dropout",
+    "dropout_",
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from ._door import NULL, check, error, ffi, handles, lib, new, pending, text, wrap
 from .errors import AutogradError, DTypeError, RustorchError
-from .tensor import Tensor
+from ._tensor import Tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import words
 from .errors import InvalidArgumentError, ShapeMismatchError
-from .tensor import Tensor
+from ._tensor import Tensor
 
 __all__ = ["PyTensor", "PyVariable", "validate_dimensions"]
 

@@ -8,7 +8,7 @@ from . import _ops
 from ._door import number, wrap
 from ._door import lib as _lib
 from .errors import DTypeError, IndexOutOfRangeError
-from .tensor import Tensor, make
+from ._tensor import Tensor, make
 
 
 def _is_advanced(i: Any) -> bool:

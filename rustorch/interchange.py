@@ -7,7 +7,7 @@ from typing import Any
 from ._door import NULL, check, error, ffi, lib, wrap
 from .dtypes import ALL, BY_NAME, dtype
 from .errors import AutogradError, DTypeError, InvalidArgumentError
-from .tensor import Tensor
+from ._tensor import Tensor
 
 __all__ = ["as_tensor", "asarray", "from_dlpack", "from_numpy", "frombuffer"]
 
@@ -183,8 +183,8 @@ def from_dlpack(source: Any) -> Tensor:
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, sharing memory where that is possible."""
-    from .device import check as check_device
-    from .tensor import make
+    from ._device import check as check_device
+    from ._tensor import make
 
     if device is not None:
         check_device(device)
@@ -201,7 +201,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
     """`obj` as a tensor; `copy` forces or forbids a copy."""
-    from .tensor import make
+    from ._tensor import make
 
     t = make(obj, dtype) if copy else as_tensor(obj, dtype, device)
     return t.detach().requires_grad_() if requires_grad else t  # type: ignore[no-any-return]

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import _ops, words
 from ._door import check, ffi, lib, text
-from .tensor import Tensor, make
+from ._tensor import Tensor, make
 
 __all__ = ["dispatch_ufunc", "names", "table"]
 

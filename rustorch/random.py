@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from ._door import NULL, check, error, ffi, lib
-from .device import CPU, device
+from ._device import CPU, device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .tensor import Tensor
+    from ._tensor import Tensor
 
 __all__ = ["Generator", "default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]
 
@@ -20,7 +20,7 @@ class Generator:
     __slots__ = ("__weakref__", "_h")
 
     def __init__(self, device: Any = "cpu") -> None:
-        from .device import check as check_device
+        from ._device import check as check_device
 
         self._h: Any = NULL
         check_device(device)
@@ -51,7 +51,7 @@ class Generator:
 
     def get_state(self) -> Tensor:
         """The state as a tensor of 5056 bytes, in PyTorch's layout."""
-        from .tensor import from_bytes
+        from ._tensor import from_bytes
 
         buf = ffi.new("uint8_t[]", lib.RT_GENERATOR_STATE_BYTES)
         check(lib.rt_generator_get_state(self._h, buf, len(buf)))

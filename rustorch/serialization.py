@@ -7,7 +7,7 @@ from typing import Any
 
 from ._door import NULL, check, error, ffi, lib, text, wrap
 from .errors import DTypeError, InvalidArgumentError, SerializationError
-from .tensor import Tensor
+from ._tensor import Tensor
 
 __all__ = ["load", "save"]
 
@@ -103,7 +103,7 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool | None = None, 
     import json
 
     if map_location is not None and not callable(map_location) and not isinstance(map_location, dict):
-        from .device import check as check_device
+        from ._device import check as check_device
 
         check_device(map_location)
     if hasattr(f, "read"):

@@ -11,8 +11,8 @@ from typing import Any
 
 from . import _ops
 from ._door import NULL, check, created, error, ffi, into, ints, lib, number, operand, shape_, wrap
-from .device import CPU
-from .device import check as check_device
+from ._device import CPU
+from ._device import check as check_device
 from .dtypes import ALL, BY_NAME, from_python
 from .dtypes import dtype as dtype_
 from .errors import DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .tensor import Tensor
+    from ._tensor import Tensor
 
 _int, _float, _bool, _range = builtins.int, builtins.float, builtins.bool, builtins.range
 
@@ -205,7 +205,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, *, ou
         return _ops.repeat_interleave_tensor(_ops.arange(0, input.numel(), 1), input, 0)  # type: ignore[attr-defined]
     if isinstance(repeats, _int):
         return _ops.repeat_interleave_int(input, repeats, dim)  # type: ignore[attr-defined]
-    from .tensor import make
+    from ._tensor import make
 
     r = repeats if _is_tensor(repeats) else make(repeats)
     if dim is None:
@@ -292,7 +292,7 @@ def _chosen(values: Tensor, inverse: Any, counts: Any, want_inverse: _bool, want
 
 
 def _unique_dim(input: Tensor, return_inverse: _bool, return_counts: _bool, dim: _int) -> Any:
-    from .tensor import make
+    from ._tensor import make
 
     rows = input.movedim(dim, 0)
     keys = [str(r) if not isinstance(r, list) else _tuple(r) for r in rows.tolist()]
@@ -464,7 +464,7 @@ def set_(input: Tensor, source: Tensor) -> Tensor:
 
 def apply_(input: Tensor, callable: Any) -> Tensor:
     """Replaces each element by `callable(element)`; slow."""
-    from .tensor import make
+    from ._tensor import make
 
     flat = [callable(v) for v in input.reshape(-1).tolist()]
     with _quiet():
@@ -590,7 +590,7 @@ def randint_like(input: Tensor, *args: Any, low: Any = 0, high: Any = None, dtyp
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False, pin_memory: _bool = False) -> Tensor:
     """A new tensor with a copy of `data`: numbers, nested sequences, arrays. The dtype is inferred if not given."""
-    from .tensor import make
+    from ._tensor import make
 
     t = make(data, dtype)
     if device is not None or requires_grad:
@@ -640,7 +640,7 @@ def all_positive(v: Any) -> _bool:
 
 def broadcast_shapes(*shapes: Any) -> Any:
     """The shape that all of them broadcast to."""
-    from .tensor import Size
+    from ._tensor import Size
 
     out: list[_int] = []
     for s in shapes:
@@ -719,7 +719,7 @@ def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) ->
     """All combinations of `r` elements of a 1-d tensor, one row each."""
     import itertools
 
-    from .tensor import make
+    from ._tensor import make
 
     pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(pick(_range(input.numel()), r))
@@ -733,7 +733,7 @@ def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) ->
 
 def is_tensor(obj: Any) -> _bool:
     """True for tensors."""
-    from .tensor import Tensor
+    from ._tensor import Tensor
 
     return isinstance(obj, Tensor)
 

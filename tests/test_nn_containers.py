@@ -35,7 +35,7 @@ def test_sequential() -> None:
     for bad in (4, -5):
         with pytest.raises(IndexError):
             net[bad]
-    for call in (lambda: net + [1], lambda: net * 0, lambda: net.__iadd__([1]), lambda: net.insert(9, nn.ELU())):
+    for call in (lambda: net.__add__([1]), lambda: net * 0, lambda: net.__iadd__([1]), lambda: net.insert(9, nn.ELU())):
         with pytest.raises((ValueError, IndexError)):
             call()
     with pytest.raises(TypeError):
@@ -66,7 +66,7 @@ def test_module_list() -> None:
     del net[1:3]
     assert type(net.pop(0)) is nn.ELU and kinds(net) == "Tanh GELU SiLU ReLU"
     del net[-1]
-    assert kinds(net + [nn.ELU()]) == "Tanh GELU SiLU ELU" and list(net._modules) == ["0", "1", "2"]
+    assert kinds(net.__add__([nn.ELU()])) == "Tanh GELU SiLU ELU" and list(net._modules) == ["0", "1", "2"]
     net.extend(net)
     assert len(net) == 6
     with pytest.raises(TypeError):

@@ -367,7 +367,7 @@ def test_embedding(rng: Any) -> None:
         with pytest.raises(AssertionError):
             call()
     for option in ("sparse", "scale_grad_by_freq"):
-        with pytest.raises(NotImplementedError, match="sparse|scale_grad_by_freq"):
+        with pytest.raises(NotImplementedError, match=option):
             nn.Embedding(3, 2, **{option: True})(rt.tensor([0]))
 
 
@@ -394,7 +394,7 @@ def test_embedding_bag() -> None:
     ):
         with pytest.raises(ValueError):
             call()
-    with pytest.raises(NotImplementedError, match="mode=.sum."):
+    with pytest.raises(NotImplementedError, match="needs mode"):
         F.embedding_bag(rt.tensor([[0]]), rt.ones(2, 2), per_sample_weights=rt.ones(1, 1))
 
 

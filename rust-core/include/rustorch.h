@@ -81,6 +81,36 @@
 // The version of the ABI that a program was compiled against; compare with `rt_abi_version()`.
 #define RT_ABI_VERSION 1
 
+// Code of the dtype bool.
+#define RT_BOOL 0
+
+// Code of the dtype uint8.
+#define RT_UINT8 1
+
+// Code of the dtype int8.
+#define RT_INT8 2
+
+// Code of the dtype int16.
+#define RT_INT16 3
+
+// Code of the dtype int32.
+#define RT_INT32 4
+
+// Code of the dtype int64.
+#define RT_INT64 5
+
+// Code of the dtype float16.
+#define RT_FLOAT16 6
+
+// Code of the dtype bfloat16.
+#define RT_BFLOAT16 7
+
+// Code of the dtype float32.
+#define RT_FLOAT32 8
+
+// Code of the dtype float64.
+#define RT_FLOAT64 9
+
 // Size of a generator's state in bytes.
 #define RT_GENERATOR_STATE_BYTES 5056
 
@@ -412,6 +442,110 @@ size_t rt_tensor_list_len(const struct rt_tensor_list *list);
 rt_status rt_tensor_list_get(const struct rt_tensor_list *list,
                              size_t index,
                              struct rt_tensor **out);
+
+// An uninitialised tensor of shape `size`.
+rt_status rt_empty(const int64_t *size, size_t size_len, int32_t dtype, struct rt_tensor **out);
+
+// Zeros of shape `size`.
+rt_status rt_zeros(const int64_t *size, size_t size_len, int32_t dtype, struct rt_tensor **out);
+
+// Ones of shape `size`.
+rt_status rt_ones(const int64_t *size, size_t size_len, int32_t dtype, struct rt_tensor **out);
+
+// A tensor of shape `size` with every element `fill_value`, whose kind decides the dtype if none is given.
+rt_status rt_full(const int64_t *size,
+                  size_t size_len,
+                  struct rt_scalar fill_value,
+                  int32_t dtype,
+                  struct rt_tensor **out);
+
+// An uninitialised tensor as `input`.
+rt_status rt_empty_like(const struct rt_tensor *input, int32_t dtype, struct rt_tensor **out);
+
+// Zeros in the shape of `input`.
+rt_status rt_zeros_like(const struct rt_tensor *input, int32_t dtype, struct rt_tensor **out);
+
+// Ones in the shape of `input`.
+rt_status rt_ones_like(const struct rt_tensor *input, int32_t dtype, struct rt_tensor **out);
+
+// `fill_value` in the shape of `input`.
+rt_status rt_full_like(const struct rt_tensor *input,
+                       struct rt_scalar fill_value,
+                       int32_t dtype,
+                       struct rt_tensor **out);
+
+// `start + i * step` up to `end`, which is not included: `ceil((end - start) / step)` numbers. int64 if all three
+// are whole, else the default dtype.
+rt_status rt_arange(struct rt_scalar start,
+                    struct rt_scalar end,
+                    struct rt_scalar step,
+                    int32_t dtype,
+                    struct rt_tensor **out);
+
+// `steps` evenly spaced numbers from `start` to `end`, both included.
+rt_status rt_linspace(struct rt_scalar start,
+                      struct rt_scalar end,
+                      int64_t steps,
+                      int32_t dtype,
+                      struct rt_tensor **out);
+
+// `base` to the power of `steps` evenly spaced numbers from `start` to `end`, both included.
+rt_status rt_logspace(struct rt_scalar start,
+                      struct rt_scalar end,
+                      int64_t steps,
+                      double base,
+                      int32_t dtype,
+                      struct rt_tensor **out);
+
+// The matrix of `n` rows and `m` (or `n`) columns with ones on the diagonal and zeros elsewhere.
+rt_status rt_eye(int64_t n, const int64_t *m, int32_t dtype, struct rt_tensor **out);
+
+// Row and column numbers of the lower triangle of a `row x col` matrix, up to diagonal `offset`: `[2, n]`.
+rt_status rt_tril_indices(int64_t row,
+                          int64_t col,
+                          int64_t offset,
+                          int32_t dtype,
+                          struct rt_tensor **out);
+
+// Row and column numbers of the upper triangle of a `row x col` matrix, from diagonal `offset` on: `[2, n]`.
+rt_status rt_triu_indices(int64_t row,
+                          int64_t col,
+                          int64_t offset,
+                          int32_t dtype,
+                          struct rt_tensor **out);
+
+// The Hann window `(1 - cos(2 pi x)) / 2`.
+rt_status rt_hann_window(int64_t window_length,
+                         bool periodic,
+                         int32_t dtype,
+                         struct rt_tensor **out);
+
+// The Hamming window `alpha - beta cos(2 pi x)`.
+rt_status rt_hamming_window(int64_t window_length,
+                            bool periodic,
+                            double alpha,
+                            double beta,
+                            int32_t dtype,
+                            struct rt_tensor **out);
+
+// The Blackman window `0.42 - 0.5 cos(2 pi x) + 0.08 cos(4 pi x)`.
+rt_status rt_blackman_window(int64_t window_length,
+                             bool periodic,
+                             int32_t dtype,
+                             struct rt_tensor **out);
+
+// The triangular window `1 - |2 x - 1|`.
+rt_status rt_bartlett_window(int64_t window_length,
+                             bool periodic,
+                             int32_t dtype,
+                             struct rt_tensor **out);
+
+// The Kaiser window `I0(beta sqrt(1 - (2 x - 1)^2)) / I0(beta)`.
+rt_status rt_kaiser_window(int64_t window_length,
+                           bool periodic,
+                           double beta,
+                           int32_t dtype,
+                           struct rt_tensor **out);
 
 // `input + alpha * other`, elementwise with broadcasting.
 rt_status rt_add(const struct rt_tensor *input,
@@ -1525,6 +1659,11 @@ rt_status rt_tanhshrink(const struct rt_tensor *input, struct rt_tensor **out);
 // `input / (1 + |input|)`.
 rt_status rt_softsign(const struct rt_tensor *input, struct rt_tensor **out);
 
+// The first half of `input` along `dim` times the sigmoid of the second half (Dauphin et al., 2016).
+rt_status rt_glu(const struct rt_tensor *input,
+                 int64_t dim,
+                 struct rt_tensor **out);
+
 // `e^input / sum(e^input)` along `dim`, computed without overflow.
 rt_status rt_softmax(const struct rt_tensor *input,
                      int64_t dim,
@@ -1562,6 +1701,392 @@ rt_status rt_sum(const struct rt_tensor *input,
                  bool keepdim,
                  int32_t dtype,
                  struct rt_tensor **out);
+
+// Mean of the elements over `dim` (one or several; all by default). Floats only.
+rt_status rt_mean(const struct rt_tensor *input,
+                  const int64_t *dim,
+                  size_t dim_len,
+                  bool keepdim,
+                  int32_t dtype,
+                  struct rt_tensor **out);
+
+// Product of the elements over `dim` (all by default). Whole numbers multiply in int64.
+rt_status rt_prod(const struct rt_tensor *input,
+                  const int64_t *dim,
+                  bool keepdim,
+                  int32_t dtype,
+                  struct rt_tensor **out);
+
+// Gradient of `prod`: `grad` (the reduced dimensions kept with size 1) times the product of the other elements.
+rt_status rt_prod_backward(const struct rt_tensor *grad,
+                           const struct rt_tensor *input,
+                           const int64_t *dim,
+                           struct rt_tensor **out);
+
+// Sum of the elements over `dim` (all by default), NaN counting as 0.
+rt_status rt_nansum(const struct rt_tensor *input,
+                    const int64_t *dim,
+                    size_t dim_len,
+                    bool keepdim,
+                    int32_t dtype,
+                    struct rt_tensor **out);
+
+// Mean over `dim` (all by default) of the elements that are not NaN.
+rt_status rt_nanmean(const struct rt_tensor *input,
+                     const int64_t *dim,
+                     size_t dim_len,
+                     bool keepdim,
+                     int32_t dtype,
+                     struct rt_tensor **out);
+
+// Largest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals.
+rt_status rt_amax(const struct rt_tensor *input,
+                  const int64_t *dim,
+                  size_t dim_len,
+                  bool keepdim,
+                  struct rt_tensor **out);
+
+// Smallest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals.
+rt_status rt_amin(const struct rt_tensor *input,
+                  const int64_t *dim,
+                  size_t dim_len,
+                  bool keepdim,
+                  struct rt_tensor **out);
+
+// Largest of all elements; NaN wins.
+rt_status rt_max_all(const struct rt_tensor *input, struct rt_tensor **out);
+
+// Smallest of all elements; NaN wins.
+rt_status rt_min_all(const struct rt_tensor *input, struct rt_tensor **out);
+
+// Largest elements along `dim` and their indices, the first of equals; NaN wins.
+rt_status rt_max_dim(const struct rt_tensor *input,
+                     int64_t dim,
+                     bool keepdim,
+                     struct rt_tensor **out0,
+                     struct rt_tensor **out1);
+
+// Smallest elements along `dim` and their indices, the first of equals; NaN wins.
+rt_status rt_min_dim(const struct rt_tensor *input,
+                     int64_t dim,
+                     bool keepdim,
+                     struct rt_tensor **out0,
+                     struct rt_tensor **out1);
+
+// Index of the largest element along `dim`, or in the flattened input; the first of equals, NaN being largest.
+rt_status rt_argmax(const struct rt_tensor *input,
+                    const int64_t *dim,
+                    bool keepdim,
+                    struct rt_tensor **out);
+
+// Index of the smallest element along `dim`, or in the flattened input; the first of equals, NaN being smallest.
+rt_status rt_argmin(const struct rt_tensor *input,
+                    const int64_t *dim,
+                    bool keepdim,
+                    struct rt_tensor **out);
+
+// Smallest and largest element along `dim` (of all by default).
+rt_status rt_aminmax(const struct rt_tensor *input,
+                     const int64_t *dim,
+                     bool keepdim,
+                     struct rt_tensor **out0,
+                     struct rt_tensor **out1);
+
+// True if any element over `dim` (all by default) is not zero. uint8 gives uint8.
+rt_status rt_any(const struct rt_tensor *input,
+                 const int64_t *dim,
+                 size_t dim_len,
+                 bool keepdim,
+                 struct rt_tensor **out);
+
+// True if no element over `dim` (all by default) is zero. uint8 gives uint8.
+rt_status rt_all(const struct rt_tensor *input,
+                 const int64_t *dim,
+                 size_t dim_len,
+                 bool keepdim,
+                 struct rt_tensor **out);
+
+// Variance over `dim` (all by default): squared distances from the mean, divided by `n - correction`.
+rt_status rt_var(const struct rt_tensor *input,
+                 const int64_t *dim,
+                 size_t dim_len,
+                 struct rt_scalar correction,
+                 bool keepdim,
+                 struct rt_tensor **out);
+
+// Standard deviation over `dim` (all by default): the root of `var`.
+rt_status rt_std(const struct rt_tensor *input,
+                 const int64_t *dim,
+                 size_t dim_len,
+                 struct rt_scalar correction,
+                 bool keepdim,
+                 struct rt_tensor **out);
+
+// Variance and mean over `dim` (all by default).
+rt_status rt_var_mean(const struct rt_tensor *input,
+                      const int64_t *dim,
+                      size_t dim_len,
+                      struct rt_scalar correction,
+                      bool keepdim,
+                      struct rt_tensor **out0,
+                      struct rt_tensor **out1);
+
+// Standard deviation and mean over `dim` (all by default).
+rt_status rt_std_mean(const struct rt_tensor *input,
+                      const int64_t *dim,
+                      size_t dim_len,
+                      struct rt_scalar correction,
+                      bool keepdim,
+                      struct rt_tensor **out0,
+                      struct rt_tensor **out1);
+
+// `log(sum(exp(input)))` over `dim` (all if empty), without overflow.
+rt_status rt_logsumexp(const struct rt_tensor *input,
+                       const int64_t *dim,
+                       size_t dim_len,
+                       bool keepdim,
+                       struct rt_tensor **out);
+
+// The `ord`-norm of the elements over `dim` (all by default) as one vector: `(sum |x|^ord)^(1/ord)`; the largest or
+// smallest absolute value for ±inf, the number of elements that are not zero for 0.
+rt_status rt_vector_norm(const struct rt_tensor *input,
+                         struct rt_scalar ord,
+                         const int64_t *dim,
+                         size_t dim_len,
+                         bool keepdim,
+                         int32_t dtype,
+                         struct rt_tensor **out);
+
+// The `p`-norm of `input - other`.
+rt_status rt_dist(const struct rt_tensor *input,
+                  const struct rt_tensor *other,
+                  struct rt_scalar p,
+                  struct rt_tensor **out);
+
+// Number of elements over `dim` (all by default) that are not zero.
+rt_status rt_count_nonzero(const struct rt_tensor *input,
+                           const int64_t *dim,
+                           size_t dim_len,
+                           struct rt_tensor **out);
+
+// Number of occurrences of each value from 0 up of a 1-d whole-number `input`, or the sum of their `weights`; at
+// least `minlength` numbers.
+rt_status rt_bincount(const struct rt_tensor *input,
+                      const struct rt_tensor *weights,
+                      int64_t minlength,
+                      struct rt_tensor **out);
+
+// Sums of the elements so far along `dim`.
+rt_status rt_cumsum(const struct rt_tensor *input,
+                    int64_t dim,
+                    int32_t dtype,
+                    struct rt_tensor **out);
+
+// `cumsum`, in place.
+rt_status rt_cumsum_(struct rt_tensor *input, int64_t dim, int32_t dtype);
+
+// Sums along `dim` of each element and those after it.
+rt_status rt_cumsum_from_end(const struct rt_tensor *input, int64_t dim, struct rt_tensor **out);
+
+// Products of the elements so far along `dim`.
+rt_status rt_cumprod(const struct rt_tensor *input,
+                     int64_t dim,
+                     int32_t dtype,
+                     struct rt_tensor **out);
+
+// `cumprod`, in place.
+rt_status rt_cumprod_(struct rt_tensor *input, int64_t dim, int32_t dtype);
+
+// Gradient of `cumprod`, right for zeros too.
+rt_status rt_cumprod_backward(const struct rt_tensor *grad,
+                              const struct rt_tensor *input,
+                              int64_t dim,
+                              struct rt_tensor **out);
+
+// Largest element so far along `dim`, and the index of the latest one that reached it.
+rt_status rt_cummax(const struct rt_tensor *input,
+                    int64_t dim,
+                    struct rt_tensor **out0,
+                    struct rt_tensor **out1);
+
+// Smallest element so far along `dim`, and the index of the latest one that reached it.
+rt_status rt_cummin(const struct rt_tensor *input,
+                    int64_t dim,
+                    struct rt_tensor **out0,
+                    struct rt_tensor **out1);
+
+// `log(sum(exp))` of the elements so far along `dim`.
+rt_status rt_logcumsumexp(const struct rt_tensor *input, int64_t dim, struct rt_tensor **out);
+
+// Gradient of `logcumsumexp`.
+rt_status rt_logcumsumexp_backward(const struct rt_tensor *grad,
+                                   const struct rt_tensor *input,
+                                   const struct rt_tensor *output,
+                                   int64_t dim,
+                                   struct rt_tensor **out);
+
+// The sum of the diagonal of a matrix.
+rt_status rt_trace(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The elements along `dim` in order, and their indices. NaN is greatest. Always stable.
+rt_status rt_sort(const struct rt_tensor *input,
+                  int64_t dim,
+                  bool descending,
+                  bool stable,
+                  struct rt_tensor **out0,
+                  struct rt_tensor **out1);
+
+// The indices that sort along `dim`. NaN is greatest. Always stable.
+rt_status rt_argsort(const struct rt_tensor *input,
+                     int64_t dim,
+                     bool descending,
+                     bool stable,
+                     struct rt_tensor **out);
+
+// The elements along the first dimension in order.
+rt_status rt_msort(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The `k` largest (or smallest) elements along `dim`, in order, and their indices.
+rt_status rt_topk(const struct rt_tensor *input,
+                  int64_t k,
+                  int64_t dim,
+                  bool largest,
+                  bool sorted,
+                  struct rt_tensor **out0,
+                  struct rt_tensor **out1);
+
+// The `k`-th smallest element along `dim` (`k` counting from 1), and its index.
+rt_status rt_kthvalue(const struct rt_tensor *input,
+                      int64_t k,
+                      int64_t dim,
+                      bool keepdim,
+                      struct rt_tensor **out0,
+                      struct rt_tensor **out1);
+
+// The middle one of all elements, the lower one of two; NaN if there is one.
+rt_status rt_median_all(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The middle elements along `dim`, the lower one of two, and their indices; NaN if there is one.
+rt_status rt_median_dim(const struct rt_tensor *input,
+                        int64_t dim,
+                        bool keepdim,
+                        struct rt_tensor **out0,
+                        struct rt_tensor **out1);
+
+// The middle one of all elements that are not NaN, the lower one of two.
+rt_status rt_nanmedian_all(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The middle elements along `dim` among those that are not NaN, and their indices.
+rt_status rt_nanmedian_dim(const struct rt_tensor *input,
+                           int64_t dim,
+                           bool keepdim,
+                           struct rt_tensor **out0,
+                           struct rt_tensor **out1);
+
+// The most frequent element along `dim` (the smallest one of several) and an index of it.
+rt_status rt_mode(const struct rt_tensor *input,
+                  int64_t dim,
+                  bool keepdim,
+                  struct rt_tensor **out0,
+                  struct rt_tensor **out1);
+
+// The distinct elements in order, the place of each element of `input` among them (if `return_inverse`), and how often
+// each occurs (if `return_counts`); what is not asked for is empty.
+rt_status rt_unique_flat(const struct rt_tensor *input,
+                         bool sorted,
+                         bool return_inverse,
+                         bool return_counts,
+                         struct rt_tensor **out0,
+                         struct rt_tensor **out1,
+                         struct rt_tensor **out2);
+
+// As `unique_flat`, but only neighbours are compared and the order stays.
+rt_status rt_unique_consecutive_flat(const struct rt_tensor *input,
+                                     bool return_inverse,
+                                     bool return_counts,
+                                     struct rt_tensor **out0,
+                                     struct rt_tensor **out1,
+                                     struct rt_tensor **out2);
+
+// The distinct slices along `dim` in lexicographic order, the place of each slice among them, and how often each occurs.
+rt_status rt_unique_dim(const struct rt_tensor *input,
+                        int64_t dim,
+                        struct rt_tensor **out0,
+                        struct rt_tensor **out1,
+                        struct rt_tensor **out2);
+
+// Places where `input` would have to be put into the ascending last dimension of `sorted_sequence` (sorted by `sorter`,
+// if given) to keep the order: before equal elements, or after them if `right`.
+rt_status rt_searchsorted(const struct rt_tensor *sorted_sequence,
+                          const struct rt_tensor *input,
+                          const struct rt_tensor *sorter,
+                          bool out_int32,
+                          bool right,
+                          const char *side,
+                          struct rt_tensor **out);
+
+// `searchsorted` with a plain number as `input`.
+rt_status rt_searchsorted_scalar(const struct rt_tensor *sorted_sequence,
+                                 struct rt_scalar input,
+                                 const struct rt_tensor *sorter,
+                                 bool out_int32,
+                                 bool right,
+                                 const char *side,
+                                 struct rt_tensor **out);
+
+// Numbers of the buckets between ascending `boundaries` that the elements of `input` fall into.
+rt_status rt_bucketize(const struct rt_tensor *input,
+                       const struct rt_tensor *boundaries,
+                       bool out_int32,
+                       bool right,
+                       struct rt_tensor **out);
+
+// `bucketize` with a plain number as `input`.
+rt_status rt_bucketize_scalar(struct rt_scalar input,
+                              const struct rt_tensor *boundaries,
+                              bool out_int32,
+                              bool right,
+                              struct rt_tensor **out);
+
+// For each element of `elements` whether it is (or, if `invert`, is not) among `test_elements`.
+rt_status rt_isin(const struct rt_tensor *elements,
+                  const struct rt_tensor *test_elements,
+                  bool assume_unique,
+                  bool invert,
+                  struct rt_tensor **out);
+
+// The `q`-quantiles (`q` from 0 to 1) of the elements along `dim` (of all by default), between two elements as
+// `interpolation` says: linear, lower, higher, midpoint or nearest. The dimension of `q`, if it has one, comes first.
+rt_status rt_quantile(const struct rt_tensor *input,
+                      const struct rt_tensor *q,
+                      const int64_t *dim,
+                      bool keepdim,
+                      const char *interpolation,
+                      struct rt_tensor **out);
+
+// `quantile` with a plain number as `q`.
+rt_status rt_quantile_scalar(const struct rt_tensor *input,
+                             struct rt_scalar q,
+                             const int64_t *dim,
+                             bool keepdim,
+                             const char *interpolation,
+                             struct rt_tensor **out);
+
+// As `quantile`, over the elements that are not NaN.
+rt_status rt_nanquantile(const struct rt_tensor *input,
+                         const struct rt_tensor *q,
+                         const int64_t *dim,
+                         bool keepdim,
+                         const char *interpolation,
+                         struct rt_tensor **out);
+
+// `nanquantile` with a plain number as `q`.
+rt_status rt_nanquantile_scalar(const struct rt_tensor *input,
+                                struct rt_scalar q,
+                                const int64_t *dim,
+                                bool keepdim,
+                                const char *interpolation,
+                                struct rt_tensor **out);
 
 // A copy of `input` with its own memory.
 rt_status rt_clone(const struct rt_tensor *input, struct rt_tensor **out);
@@ -1629,6 +2154,611 @@ rt_status rt_as_strided_scatter(const struct rt_tensor *input,
                                 size_t stride_len,
                                 int64_t storage_offset,
                                 struct rt_tensor **out);
+
+// Dimensions in the order `dims`; a view.
+rt_status rt_permute(const struct rt_tensor *input,
+                     const int64_t *dims,
+                     size_t dims_len,
+                     struct rt_tensor **out);
+
+// Dimensions `source` moved to the places `destination`, the others in their old order; a view.
+rt_status rt_movedim(const struct rt_tensor *input,
+                     const int64_t *source,
+                     size_t source_len,
+                     const int64_t *destination,
+                     size_t destination_len,
+                     struct rt_tensor **out);
+
+// A matrix transposed; tensors with fewer than two dimensions stay as they are. A view.
+rt_status rt_t(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The last two dimensions exchanged; a view. For real numbers this is the adjoint.
+rt_status rt_matrix_transpose(const struct rt_tensor *input, struct rt_tensor **out);
+
+// Without the dimensions of size 1, or without those of them that `dim` names; a view.
+rt_status rt_squeeze(const struct rt_tensor *input,
+                     const int64_t *dim,
+                     size_t dim_len,
+                     struct rt_tensor **out);
+
+// Dimensions `start_dim` to `end_dim` as one.
+rt_status rt_flatten(const struct rt_tensor *input,
+                     int64_t start_dim,
+                     int64_t end_dim,
+                     struct rt_tensor **out);
+
+// Dimension `dim` split into `sizes`, one of which may be -1; a view.
+rt_status rt_unflatten(const struct rt_tensor *input,
+                       int64_t dim,
+                       const int64_t *sizes,
+                       size_t sizes_len,
+                       struct rt_tensor **out);
+
+// The elements as one dimension.
+rt_status rt_ravel(const struct rt_tensor *input, struct rt_tensor **out);
+
+// `length` elements of dimension `dim` from `start`; a view.
+rt_status rt_narrow(const struct rt_tensor *input,
+                    int64_t dim,
+                    int64_t start,
+                    int64_t length,
+                    struct rt_tensor **out);
+
+// Element `index` of dimension `dim`, which disappears; a view.
+rt_status rt_select(const struct rt_tensor *input,
+                    int64_t dim,
+                    int64_t index,
+                    struct rt_tensor **out);
+
+// `grad` as element `index` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere.
+rt_status rt_select_backward(const struct rt_tensor *grad,
+                             const int64_t *input_sizes,
+                             size_t input_sizes_len,
+                             int64_t dim,
+                             int64_t index,
+                             struct rt_tensor **out);
+
+// `input[start:end:step]` along `dim`, with Python's meaning of negative and missing numbers; a view.
+rt_status rt_slice(const struct rt_tensor *input,
+                   int64_t dim,
+                   const int64_t *start,
+                   const int64_t *end,
+                   int64_t step,
+                   struct rt_tensor **out);
+
+// `grad` as the part `[start:end:step]` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere.
+rt_status rt_slice_backward(const struct rt_tensor *grad,
+                            const int64_t *input_sizes,
+                            size_t input_sizes_len,
+                            int64_t dim,
+                            const int64_t *start,
+                            const int64_t *end,
+                            int64_t step,
+                            struct rt_tensor **out);
+
+// A copy of `input` with `[start:end:step]` of dimension `dim` replaced by `src`.
+rt_status rt_slice_scatter(const struct rt_tensor *input,
+                           const struct rt_tensor *src,
+                           int64_t dim,
+                           const int64_t *start,
+                           const int64_t *end,
+                           int64_t step,
+                           struct rt_tensor **out);
+
+// A copy of `input` with element `index` of dimension `dim` replaced by `src`.
+rt_status rt_select_scatter(const struct rt_tensor *input,
+                            const struct rt_tensor *src,
+                            int64_t dim,
+                            int64_t index,
+                            struct rt_tensor **out);
+
+// A copy of `input` with a diagonal, see `diagonal`, replaced by `src`.
+rt_status rt_diagonal_scatter(const struct rt_tensor *input,
+                              const struct rt_tensor *src,
+                              int64_t offset,
+                              int64_t dim1,
+                              int64_t dim2,
+                              struct rt_tensor **out);
+
+// Windows of `size` elements of dimension `dimension`, `step` apart, as a new last dimension; a view.
+rt_status rt_unfold(const struct rt_tensor *input,
+                    int64_t dimension,
+                    int64_t size,
+                    int64_t step,
+                    struct rt_tensor **out);
+
+// The transpose of `unfold`: each element of `grad` added to the place of `input_sizes` that it was read from.
+rt_status rt_unfold_backward(const struct rt_tensor *grad,
+                             const int64_t *input_sizes,
+                             size_t input_sizes_len,
+                             int64_t dim,
+                             int64_t size,
+                             int64_t step,
+                             struct rt_tensor **out);
+
+// The elements `i, i + offset` of dimensions `dim1`, `dim2`, as a new last dimension; a view.
+rt_status rt_diagonal(const struct rt_tensor *input,
+                      int64_t offset,
+                      int64_t dim1,
+                      int64_t dim2,
+                      struct rt_tensor **out);
+
+// `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
+rt_status rt_diagonal_backward(const struct rt_tensor *grad,
+                               const int64_t *input_sizes,
+                               size_t input_sizes_len,
+                               int64_t offset,
+                               int64_t dim1,
+                               int64_t dim2,
+                               struct rt_tensor **out);
+
+// The last dimension laid on a diagonal of two new dimensions `dim1`, `dim2`, zero elsewhere.
+rt_status rt_diag_embed(const struct rt_tensor *input,
+                        int64_t offset,
+                        int64_t dim1,
+                        int64_t dim2,
+                        struct rt_tensor **out);
+
+// A diagonal of a matrix, or the matrix that has a vector on that diagonal and zeros elsewhere.
+rt_status rt_diag(const struct rt_tensor *input, int64_t diagonal, struct rt_tensor **out);
+
+// The matrix that has the elements of `input` on a diagonal and zeros elsewhere.
+rt_status rt_diagflat(const struct rt_tensor *input, int64_t offset, struct rt_tensor **out);
+
+// The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype.
+rt_status rt_cat(const struct rt_tensor *const *tensors,
+                 size_t tensors_len,
+                 int64_t dim,
+                 struct rt_tensor **out);
+
+// Tensors of one shape along a new dimension `dim`.
+rt_status rt_stack(const struct rt_tensor *const *tensors,
+                   size_t tensors_len,
+                   int64_t dim,
+                   struct rt_tensor **out);
+
+// The tensors side by side: along dimension 0 for 1-d tensors, else along dimension 1.
+rt_status rt_hstack(const struct rt_tensor *const *tensors,
+                    size_t tensors_len,
+                    struct rt_tensor **out);
+
+// The tensors, 1-d ones seen as rows, one below the other.
+rt_status rt_vstack(const struct rt_tensor *const *tensors,
+                    size_t tensors_len,
+                    struct rt_tensor **out);
+
+// The tensors, seen with three dimensions, along the third.
+rt_status rt_dstack(const struct rt_tensor *const *tensors,
+                    size_t tensors_len,
+                    struct rt_tensor **out);
+
+// The tensors, those with fewer than two dimensions seen as columns, side by side.
+rt_status rt_column_stack(const struct rt_tensor *const *tensors,
+                          size_t tensors_len,
+                          struct rt_tensor **out);
+
+// Matrices (1-d and 0-d tensors are seen as rows) along the diagonal of a matrix that is zero elsewhere.
+rt_status rt_block_diag(const struct rt_tensor *const *tensors,
+                        size_t tensors_len,
+                        struct rt_tensor **out);
+
+// Parts of dimension `dim` with the given sizes; views.
+rt_status rt_split_with_sizes(const struct rt_tensor *input,
+                              const int64_t *split_sizes,
+                              size_t split_sizes_len,
+                              int64_t dim,
+                              struct rt_tensor_list **out);
+
+// Parts of `split_size` elements of dimension `dim`, the last one smaller if need be; views.
+rt_status rt_split(const struct rt_tensor *input,
+                   int64_t split_size,
+                   int64_t dim,
+                   struct rt_tensor_list **out);
+
+// At most `chunks` parts of equal size of dimension `dim`, the last one smaller if need be; views.
+rt_status rt_chunk(const struct rt_tensor *input,
+                   int64_t chunks,
+                   int64_t dim,
+                   struct rt_tensor_list **out);
+
+// `sections` parts of dimension `dim` whose sizes differ by at most one, larger ones first; views.
+rt_status rt_tensor_split_sections(const struct rt_tensor *input,
+                                   int64_t sections,
+                                   int64_t dim,
+                                   struct rt_tensor_list **out);
+
+// The parts of dimension `dim` between the given places; views.
+rt_status rt_tensor_split_indices(const struct rt_tensor *input,
+                                  const int64_t *indices,
+                                  size_t indices_len,
+                                  int64_t dim,
+                                  struct rt_tensor_list **out);
+
+// Each element of dimension `dim`, which disappears; views.
+rt_status rt_unbind(const struct rt_tensor *input, int64_t dim, struct rt_tensor_list **out);
+
+// `input` repeated `repeats[d]` times along each dimension; further numbers in front add dimensions.
+rt_status rt_repeat(const struct rt_tensor *input,
+                    const int64_t *repeats,
+                    size_t repeats_len,
+                    struct rt_tensor **out);
+
+// As `repeat`, with missing numbers taken as 1.
+rt_status rt_tile(const struct rt_tensor *input,
+                  const int64_t *dims,
+                  size_t dims_len,
+                  struct rt_tensor **out);
+
+// Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row.
+rt_status rt_repeat_interleave_int(const struct rt_tensor *input,
+                                   int64_t repeats,
+                                   const int64_t *dim,
+                                   struct rt_tensor **out);
+
+// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
+rt_status rt_repeat_interleave_tensor(const struct rt_tensor *input,
+                                      const struct rt_tensor *repeats,
+                                      const int64_t *dim,
+                                      struct rt_tensor **out);
+
+// Elements moved by `shifts` places along `dims`, those that fall off returning at the other end. Without `dims`
+// the flattened tensor is rolled.
+rt_status rt_roll(const struct rt_tensor *input,
+                  const int64_t *shifts,
+                  size_t shifts_len,
+                  const int64_t *dims,
+                  size_t dims_len,
+                  struct rt_tensor **out);
+
+// The order of the elements reversed along `dims`.
+rt_status rt_flip(const struct rt_tensor *input,
+                  const int64_t *dims,
+                  size_t dims_len,
+                  struct rt_tensor **out);
+
+// Columns in reverse order.
+rt_status rt_fliplr(const struct rt_tensor *input, struct rt_tensor **out);
+
+// Rows in reverse order.
+rt_status rt_flipud(const struct rt_tensor *input, struct rt_tensor **out);
+
+// Rotated by `k` times 90 degrees in the plane of two dimensions, from the first towards the second.
+rt_status rt_rot90(const struct rt_tensor *input,
+                   int64_t k,
+                   const int64_t *dims,
+                   size_t dims_len,
+                   struct rt_tensor **out);
+
+// The lower triangle of each matrix, up to the given diagonal; zero elsewhere.
+rt_status rt_tril(const struct rt_tensor *input, int64_t diagonal, struct rt_tensor **out);
+
+// `tril`, in place.
+rt_status rt_tril_(struct rt_tensor *input, int64_t diagonal);
+
+// The upper triangle of each matrix, from the given diagonal on; zero elsewhere.
+rt_status rt_triu(const struct rt_tensor *input, int64_t diagonal, struct rt_tensor **out);
+
+// `triu`, in place.
+rt_status rt_triu_(struct rt_tensor *input, int64_t diagonal);
+
+// `input` with `pad[2 i]` elements put before and `pad[2 i + 1]` after the `i`-th dimension from the last. They are
+// `value` (0 by default; mode "constant"), mirrored ("reflect"), those at the rim ("replicate") or those from the
+// other end ("circular"). Negative numbers take elements away.
+rt_status rt_pad(const struct rt_tensor *input,
+                 const int64_t *pad,
+                 size_t pad_len,
+                 const char *mode,
+                 const double *value,
+                 struct rt_tensor **out);
+
+// The transpose of `pad`: each element of `grad` added to the place of `input_sizes` that it was read from.
+rt_status rt_pad_backward(const struct rt_tensor *grad,
+                          const int64_t *input_sizes,
+                          size_t input_sizes_len,
+                          const int64_t *pad,
+                          size_t pad_len,
+                          const char *mode,
+                          struct rt_tensor **out);
+
+// Channels spread over space: `[*, C r^2, H, W]` becomes `[*, C, H r, W r]` (Shi et al. 2016).
+rt_status rt_pixel_shuffle(const struct rt_tensor *input,
+                           int64_t upscale_factor,
+                           struct rt_tensor **out);
+
+// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
+rt_status rt_pixel_unshuffle(const struct rt_tensor *input,
+                             int64_t downscale_factor,
+                             struct rt_tensor **out);
+
+// Dimensions of size 1 repeated to `size` without copying; `expand` as a function.
+rt_status rt_broadcast_to(const struct rt_tensor *input,
+                          const int64_t *size,
+                          size_t size_len,
+                          struct rt_tensor **out);
+
+// All tensors with the shape that they broadcast to; views.
+rt_status rt_broadcast_tensors(const struct rt_tensor *const *tensors,
+                               size_t tensors_len,
+                               struct rt_tensor_list **out);
+
+// At least one dimension.
+rt_status rt_atleast_1d(const struct rt_tensor *input, struct rt_tensor **out);
+
+// At least two dimensions, new ones in front.
+rt_status rt_atleast_2d(const struct rt_tensor *input, struct rt_tensor **out);
+
+// At least three dimensions: `[n]` becomes `[1, n, 1]`, `[m, n]` becomes `[m, n, 1]`.
+rt_status rt_atleast_3d(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The coordinates of a grid: tensor `i` varies along dimension `i` ("ij"; with "xy" the first two are exchanged).
+rt_status rt_meshgrid(const struct rt_tensor *const *tensors,
+                      size_t tensors_len,
+                      const char *indexing,
+                      struct rt_tensor_list **out);
+
+// All combinations of the elements of 1-d tensors, one per row.
+rt_status rt_cartesian_prod(const struct rt_tensor *const *tensors,
+                            size_t tensors_len,
+                            struct rt_tensor **out);
+
+// Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there
+// are as many classes as the largest number asks for.
+rt_status rt_one_hot(const struct rt_tensor *input,
+                     int64_t num_classes,
+                     struct rt_tensor **out);
+
+// `input[indices]` with tensors of whole numbers, masks, and None for whole dimensions, by NumPy's rules.
+rt_status rt_index(const struct rt_tensor *input,
+                   const struct rt_tensor *const *indices,
+                   size_t indices_len,
+                   struct rt_tensor **out);
+
+// The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from.
+rt_status rt_index_backward(const struct rt_tensor *grad,
+                            const struct rt_tensor *const *indices,
+                            size_t indices_len,
+                            const int64_t *input_sizes,
+                            size_t input_sizes_len,
+                            struct rt_tensor **out);
+
+// A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`.
+rt_status rt_index_put(const struct rt_tensor *input,
+                       const struct rt_tensor *values,
+                       const struct rt_tensor *const *indices,
+                       size_t indices_len,
+                       bool accumulate,
+                       struct rt_tensor **out);
+
+// `index_put`, in place.
+rt_status rt_index_put_(struct rt_tensor *input,
+                        const struct rt_tensor *values,
+                        const struct rt_tensor *const *indices,
+                        size_t indices_len,
+                        bool accumulate);
+
+// `out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result.
+rt_status rt_gather(const struct rt_tensor *input,
+                    const struct rt_tensor *index,
+                    int64_t dim,
+                    bool sparse_grad,
+                    struct rt_tensor **out);
+
+// The transpose of `gather`.
+rt_status rt_gather_backward(const struct rt_tensor *grad,
+                             const struct rt_tensor *index,
+                             const int64_t *input_sizes,
+                             size_t input_sizes_len,
+                             int64_t dim,
+                             struct rt_tensor **out);
+
+// A copy of `input` with `out[.., index[.., i, ..], ..] = src[.., i, ..]` along `dim`. Where an index repeats, one of
+// the sources stays.
+rt_status rt_scatter(const struct rt_tensor *input,
+                     const struct rt_tensor *index,
+                     const struct rt_tensor *src,
+                     int64_t dim,
+                     struct rt_tensor **out);
+
+// `scatter`, in place.
+rt_status rt_scatter_(struct rt_tensor *input,
+                      const struct rt_tensor *index,
+                      const struct rt_tensor *src,
+                      int64_t dim);
+
+// As `scatter`, with one number as the source.
+rt_status rt_scatter_value(const struct rt_tensor *input,
+                           const struct rt_tensor *index,
+                           int64_t dim,
+                           struct rt_scalar value,
+                           struct rt_tensor **out);
+
+// `scatter_value`, in place.
+rt_status rt_scatter_value_(struct rt_tensor *input,
+                            const struct rt_tensor *index,
+                            int64_t dim,
+                            struct rt_scalar value);
+
+// As `scatter`, adding to what is there.
+rt_status rt_scatter_add(const struct rt_tensor *input,
+                         const struct rt_tensor *index,
+                         const struct rt_tensor *src,
+                         int64_t dim,
+                         struct rt_tensor **out);
+
+// `scatter_add`, in place.
+rt_status rt_scatter_add_(struct rt_tensor *input,
+                          const struct rt_tensor *index,
+                          const struct rt_tensor *src,
+                          int64_t dim);
+
+// The elements of dimension `dim` that `index` names.
+rt_status rt_index_select(const struct rt_tensor *input,
+                          const struct rt_tensor *index,
+                          int64_t dim,
+                          struct rt_tensor **out);
+
+// The transpose of `index_select`.
+rt_status rt_index_select_backward(const struct rt_tensor *grad,
+                                   const struct rt_tensor *index,
+                                   const int64_t *input_sizes,
+                                   size_t input_sizes_len,
+                                   int64_t dim,
+                                   struct rt_tensor **out);
+
+// A copy of `input` with `alpha * source` added to the elements of dimension `dim` that `index` names.
+rt_status rt_index_add(const struct rt_tensor *input,
+                       const struct rt_tensor *index,
+                       const struct rt_tensor *source,
+                       int64_t dim,
+                       struct rt_scalar alpha,
+                       struct rt_tensor **out);
+
+// `index_add`, in place.
+rt_status rt_index_add_(struct rt_tensor *input,
+                        const struct rt_tensor *index,
+                        const struct rt_tensor *source,
+                        int64_t dim,
+                        struct rt_scalar alpha);
+
+// A copy of `input` with the elements of dimension `dim` that `index` names replaced by those of `source`.
+rt_status rt_index_copy(const struct rt_tensor *input,
+                        const struct rt_tensor *index,
+                        const struct rt_tensor *source,
+                        int64_t dim,
+                        struct rt_tensor **out);
+
+// `index_copy`, in place.
+rt_status rt_index_copy_(struct rt_tensor *input,
+                         const struct rt_tensor *index,
+                         const struct rt_tensor *source,
+                         int64_t dim);
+
+// A copy of `input` with the elements of dimension `dim` that `index` names set to one number.
+rt_status rt_index_fill(const struct rt_tensor *input,
+                        const struct rt_tensor *index,
+                        const struct rt_tensor *value,
+                        int64_t dim,
+                        struct rt_tensor **out);
+
+// `index_fill` with a plain number as `value`.
+rt_status rt_index_fill_scalar(const struct rt_tensor *input,
+                               const struct rt_tensor *index,
+                               struct rt_scalar value,
+                               int64_t dim,
+                               struct rt_tensor **out);
+
+// `index_fill`, in place.
+rt_status rt_index_fill_(struct rt_tensor *input,
+                         const struct rt_tensor *index,
+                         const struct rt_tensor *value,
+                         int64_t dim);
+
+// `index_fill` with a plain number as `value`, in place.
+rt_status rt_index_fill_scalar_(struct rt_tensor *input,
+                                const struct rt_tensor *index,
+                                struct rt_scalar value,
+                                int64_t dim);
+
+// `if mask { value } else { input }`, elementwise with broadcasting; the dtype stays that of `input`.
+rt_status rt_masked_fill(const struct rt_tensor *input,
+                         const struct rt_tensor *mask,
+                         const struct rt_tensor *value,
+                         struct rt_tensor **out);
+
+// `masked_fill` with a plain number as `value`.
+rt_status rt_masked_fill_scalar(const struct rt_tensor *input,
+                                const struct rt_tensor *mask,
+                                struct rt_scalar value,
+                                struct rt_tensor **out);
+
+// `masked_fill`, in place.
+rt_status rt_masked_fill_(struct rt_tensor *input,
+                          const struct rt_tensor *mask,
+                          const struct rt_tensor *value);
+
+// `masked_fill` with a plain number as `value`, in place.
+rt_status rt_masked_fill_scalar_(struct rt_tensor *input,
+                                 const struct rt_tensor *mask,
+                                 struct rt_scalar value);
+
+// The elements of `input` where `mask` is true, as one dimension, with broadcasting.
+rt_status rt_masked_select(const struct rt_tensor *input,
+                           const struct rt_tensor *mask,
+                           struct rt_tensor **out);
+
+// A copy of `input` with the elements where `mask` is true replaced by those of `source`, in order.
+rt_status rt_masked_scatter(const struct rt_tensor *input,
+                            const struct rt_tensor *mask,
+                            const struct rt_tensor *source,
+                            struct rt_tensor **out);
+
+// `masked_scatter`, in place.
+rt_status rt_masked_scatter_(struct rt_tensor *input,
+                             const struct rt_tensor *mask,
+                             const struct rt_tensor *source);
+
+// The elements that `index` names in the flattened `input`; the result has the shape of `index`.
+rt_status rt_take(const struct rt_tensor *input,
+                  const struct rt_tensor *index,
+                  struct rt_tensor **out);
+
+// A copy of `input` with the elements that `index` names in the flattened tensor replaced by (or with `accumulate`
+// increased by) those of `source`.
+rt_status rt_put(const struct rt_tensor *input,
+                 const struct rt_tensor *index,
+                 const struct rt_tensor *source,
+                 bool accumulate,
+                 struct rt_tensor **out);
+
+// `put`, in place.
+rt_status rt_put_(struct rt_tensor *input,
+                  const struct rt_tensor *index,
+                  const struct rt_tensor *source,
+                  bool accumulate);
+
+// `gather` with broadcasting; without `dim` of the flattened tensors.
+rt_status rt_take_along_dim(const struct rt_tensor *input,
+                            const struct rt_tensor *indices,
+                            const int64_t *dim,
+                            struct rt_tensor **out);
+
+// The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64.
+rt_status rt_nonzero(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The coordinates of the elements that are not zero, one tensor per dimension.
+rt_status rt_nonzero_list(const struct rt_tensor *input, struct rt_tensor_list **out);
+
+// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` gets no
+// gradient.
+rt_status rt_embedding(const struct rt_tensor *input,
+                       const struct rt_tensor *weight,
+                       const int64_t *padding_idx,
+                       struct rt_tensor **out);
+
+// The gradient of `embedding` for its table of `num_weights` rows.
+rt_status rt_embedding_backward(const struct rt_tensor *grad,
+                                const struct rt_tensor *indices,
+                                int64_t num_weights,
+                                const int64_t *padding_idx,
+                                struct rt_tensor **out);
+
+// A copy of `input` in which the elements of `src` that `index` sends to one place along `dim` are reduced ("sum",
+// "prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
+rt_status rt_scatter_reduce(const struct rt_tensor *input,
+                            const struct rt_tensor *index,
+                            const struct rt_tensor *src,
+                            int64_t dim,
+                            const char *reduce,
+                            bool include_self,
+                            struct rt_tensor **out);
+
+// `scatter_reduce`, in place.
+rt_status rt_scatter_reduce_(struct rt_tensor *input,
+                             const struct rt_tensor *index,
+                             const struct rt_tensor *src,
+                             int64_t dim,
+                             const char *reduce,
+                             bool include_self);
 
 // Matrix product, by the ranks: vectors give their dot product, a vector is a row on the left and a column on the
 // right, and all dimensions before the last two are batches that broadcast: `[..., m, k] @ [..., k, n]`.
@@ -1762,6 +2892,738 @@ rt_status rt_kron(const struct rt_tensor *input,
 rt_status rt_multi_dot(const struct rt_tensor *const *tensors,
                        size_t tensors_len,
                        struct rt_tensor **out);
+
+// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`. The result has the other
+// dimensions of `input`, then those of `other`.
+rt_status rt_tensordot(const struct rt_tensor *input,
+                       const struct rt_tensor *other,
+                       const int64_t *dims_self,
+                       size_t dims_self_len,
+                       const int64_t *dims_other,
+                       size_t dims_other_len,
+                       struct rt_tensor **out);
+
+// Sum of products over the last dimension of both; plain multiplication if one of them is a number.
+rt_status rt_inner(const struct rt_tensor *input,
+                   const struct rt_tensor *other,
+                   struct rt_tensor **out);
+
+// Einstein's summation: sums of products of the operands' elements as `equation` says, such as "bij,bjk->bik".
+// Letters name dimensions, "..." stands for any number of them, a letter that occurs twice in an operand takes its
+// diagonal; without "->" the result has the letters that occur once, in alphabetical order.
+rt_status rt_einsum(const struct rt_tensor *const *operands,
+                    size_t operands_len,
+                    const char *equation,
+                    struct rt_tensor **out);
+
+// Cross product over dimension `dim` of size 3 (the first such by default); the other dimensions broadcast.
+rt_status rt_cross(const struct rt_tensor *input,
+                   const struct rt_tensor *other,
+                   const int64_t *dim,
+                   struct rt_tensor **out);
+
+// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
+// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
+// `1 / sqrt(size of the last dimension)` by default.
+rt_status rt_scaled_dot_product_attention(const struct rt_tensor *query,
+                                          const struct rt_tensor *key,
+                                          const struct rt_tensor *value,
+                                          const struct rt_tensor *attn_mask,
+                                          double dropout_p,
+                                          bool is_causal,
+                                          const double *scale,
+                                          struct rt_tensor **out);
+
+// Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`;
+// the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
+rt_status rt_conv1d(const struct rt_tensor *input,
+                    const struct rt_tensor *weight,
+                    const struct rt_tensor *bias,
+                    const int64_t *stride,
+                    size_t stride_len,
+                    const int64_t *padding,
+                    size_t padding_len,
+                    const int64_t *dilation,
+                    size_t dilation_len,
+                    int64_t groups,
+                    struct rt_tensor **out);
+
+// Convolution (cross-correlation) over two dimensions: `[N, C, H, W]` or `[C, H, W]` with a weight
+// `[O, C / groups, kh, kw]`.
+rt_status rt_conv2d(const struct rt_tensor *input,
+                    const struct rt_tensor *weight,
+                    const struct rt_tensor *bias,
+                    const int64_t *stride,
+                    size_t stride_len,
+                    const int64_t *padding,
+                    size_t padding_len,
+                    const int64_t *dilation,
+                    size_t dilation_len,
+                    int64_t groups,
+                    struct rt_tensor **out);
+
+// Convolution (cross-correlation) over three dimensions: `[N, C, D, H, W]` or `[C, D, H, W]`.
+rt_status rt_conv3d(const struct rt_tensor *input,
+                    const struct rt_tensor *weight,
+                    const struct rt_tensor *bias,
+                    const int64_t *stride,
+                    size_t stride_len,
+                    const int64_t *padding,
+                    size_t padding_len,
+                    const int64_t *dilation,
+                    size_t dilation_len,
+                    int64_t groups,
+                    struct rt_tensor **out);
+
+// Gradient of a convolution of any rank with respect to its input of shape `input_size`.
+rt_status rt_conv_input_grad(const struct rt_tensor *grad,
+                             const struct rt_tensor *weight,
+                             const int64_t *input_size,
+                             size_t input_size_len,
+                             const int64_t *stride,
+                             size_t stride_len,
+                             const int64_t *padding,
+                             size_t padding_len,
+                             const int64_t *dilation,
+                             size_t dilation_len,
+                             int64_t groups,
+                             struct rt_tensor **out);
+
+// Gradient of a convolution of any rank with respect to its weight of shape `weight_size`.
+rt_status rt_conv_weight_grad(const struct rt_tensor *grad,
+                              const struct rt_tensor *input,
+                              const int64_t *weight_size,
+                              size_t weight_size_len,
+                              const int64_t *stride,
+                              size_t stride_len,
+                              const int64_t *padding,
+                              size_t padding_len,
+                              const int64_t *dilation,
+                              size_t dilation_len,
+                              int64_t groups,
+                              struct rt_tensor **out);
+
+// Transposed convolution over one dimension: `[N, C, L]` with a weight `[C, O / groups, k]`; the output length is
+// `(L - 1) * stride - 2 * padding + dilation * (k - 1) + output_padding + 1`.
+rt_status rt_conv_transpose1d(const struct rt_tensor *input,
+                              const struct rt_tensor *weight,
+                              const struct rt_tensor *bias,
+                              const int64_t *stride,
+                              size_t stride_len,
+                              const int64_t *padding,
+                              size_t padding_len,
+                              const int64_t *output_padding,
+                              size_t output_padding_len,
+                              int64_t groups,
+                              const int64_t *dilation,
+                              size_t dilation_len,
+                              struct rt_tensor **out);
+
+// Transposed convolution over two dimensions: `[N, C, H, W]` with a weight `[C, O / groups, kh, kw]`.
+rt_status rt_conv_transpose2d(const struct rt_tensor *input,
+                              const struct rt_tensor *weight,
+                              const struct rt_tensor *bias,
+                              const int64_t *stride,
+                              size_t stride_len,
+                              const int64_t *padding,
+                              size_t padding_len,
+                              const int64_t *output_padding,
+                              size_t output_padding_len,
+                              int64_t groups,
+                              const int64_t *dilation,
+                              size_t dilation_len,
+                              struct rt_tensor **out);
+
+// Transposed convolution over three dimensions.
+rt_status rt_conv_transpose3d(const struct rt_tensor *input,
+                              const struct rt_tensor *weight,
+                              const struct rt_tensor *bias,
+                              const int64_t *stride,
+                              size_t stride_len,
+                              const int64_t *padding,
+                              size_t padding_len,
+                              const int64_t *output_padding,
+                              size_t output_padding_len,
+                              int64_t groups,
+                              const int64_t *dilation,
+                              size_t dilation_len,
+                              struct rt_tensor **out);
+
+// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
+// dimension. NaN is larger than any number.
+rt_status rt_max_pool1d(const struct rt_tensor *input,
+                        const int64_t *kernel_size,
+                        size_t kernel_size_len,
+                        const int64_t *stride,
+                        size_t stride_len,
+                        const int64_t *padding,
+                        size_t padding_len,
+                        const int64_t *dilation,
+                        size_t dilation_len,
+                        bool ceil_mode,
+                        struct rt_tensor **out);
+
+// The largest element of each window over the last two dimensions.
+rt_status rt_max_pool2d(const struct rt_tensor *input,
+                        const int64_t *kernel_size,
+                        size_t kernel_size_len,
+                        const int64_t *stride,
+                        size_t stride_len,
+                        const int64_t *padding,
+                        size_t padding_len,
+                        const int64_t *dilation,
+                        size_t dilation_len,
+                        bool ceil_mode,
+                        struct rt_tensor **out);
+
+// Max pools over the last `rank` dimensions, without a gradient.
+rt_status rt_max_pool_values(const struct rt_tensor *input,
+                             const int64_t *kernel_size,
+                             size_t kernel_size_len,
+                             const int64_t *stride,
+                             size_t stride_len,
+                             const int64_t *padding,
+                             size_t padding_len,
+                             const int64_t *dilation,
+                             size_t dilation_len,
+                             bool ceil_mode,
+                             int64_t rank,
+                             struct rt_tensor **out);
+
+// [`max_pool1d`], and the places of the elements in the last dimension (int64).
+rt_status rt_max_pool1d_with_indices(const struct rt_tensor *input,
+                                     const int64_t *kernel_size,
+                                     size_t kernel_size_len,
+                                     const int64_t *stride,
+                                     size_t stride_len,
+                                     const int64_t *padding,
+                                     size_t padding_len,
+                                     const int64_t *dilation,
+                                     size_t dilation_len,
+                                     bool ceil_mode,
+                                     struct rt_tensor **out0,
+                                     struct rt_tensor **out1);
+
+// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
+rt_status rt_max_pool2d_with_indices(const struct rt_tensor *input,
+                                     const int64_t *kernel_size,
+                                     size_t kernel_size_len,
+                                     const int64_t *stride,
+                                     size_t stride_len,
+                                     const int64_t *padding,
+                                     size_t padding_len,
+                                     const int64_t *dilation,
+                                     size_t dilation_len,
+                                     bool ceil_mode,
+                                     struct rt_tensor **out0,
+                                     struct rt_tensor **out1);
+
+// The largest element of each of `output_size` parts of the last dimension, and their places.
+rt_status rt_adaptive_max_pool1d(const struct rt_tensor *input,
+                                 const int64_t *output_size,
+                                 size_t output_size_len,
+                                 struct rt_tensor **out0,
+                                 struct rt_tensor **out1);
+
+// The largest element of each of `output_size` parts of the last two dimensions, and their places.
+rt_status rt_adaptive_max_pool2d(const struct rt_tensor *input,
+                                 const int64_t *output_size,
+                                 size_t output_size_len,
+                                 struct rt_tensor **out0,
+                                 struct rt_tensor **out1);
+
+// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
+rt_status rt_max_pool_grad(const struct rt_tensor *grad,
+                           const struct rt_tensor *indices,
+                           const int64_t *input_size,
+                           size_t input_size_len,
+                           int64_t rank,
+                           struct rt_tensor **out);
+
+// The elements at `indices` of each plane of `rank` dimensions.
+rt_status rt_pool_gather(const struct rt_tensor *input,
+                         const struct rt_tensor *indices,
+                         int64_t rank,
+                         struct rt_tensor **out);
+
+// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
+rt_status rt_avg_pool1d(const struct rt_tensor *input,
+                        const int64_t *kernel_size,
+                        size_t kernel_size_len,
+                        const int64_t *stride,
+                        size_t stride_len,
+                        const int64_t *padding,
+                        size_t padding_len,
+                        bool ceil_mode,
+                        bool count_include_pad,
+                        struct rt_tensor **out);
+
+// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
+rt_status rt_avg_pool2d(const struct rt_tensor *input,
+                        const int64_t *kernel_size,
+                        size_t kernel_size_len,
+                        const int64_t *stride,
+                        size_t stride_len,
+                        const int64_t *padding,
+                        size_t padding_len,
+                        bool ceil_mode,
+                        bool count_include_pad,
+                        const int64_t *divisor_override,
+                        struct rt_tensor **out);
+
+// Gradient of the average pools with respect to their input of shape `input_size`.
+rt_status rt_avg_pool_grad(const struct rt_tensor *grad,
+                           const int64_t *input_size,
+                           size_t input_size_len,
+                           const int64_t *kernel_size,
+                           size_t kernel_size_len,
+                           const int64_t *stride,
+                           size_t stride_len,
+                           const int64_t *padding,
+                           size_t padding_len,
+                           bool ceil_mode,
+                           bool count_include_pad,
+                           const int64_t *divisor_override,
+                           int64_t rank,
+                           struct rt_tensor **out);
+
+// The mean of each of `output_size` parts of the last dimension.
+rt_status rt_adaptive_avg_pool1d(const struct rt_tensor *input,
+                                 const int64_t *output_size,
+                                 size_t output_size_len,
+                                 struct rt_tensor **out);
+
+// The mean of each of `output_size` parts of the last two dimensions.
+rt_status rt_adaptive_avg_pool2d(const struct rt_tensor *input,
+                                 const int64_t *output_size,
+                                 size_t output_size_len,
+                                 struct rt_tensor **out);
+
+// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
+rt_status rt_adaptive_avg_pool_grad(const struct rt_tensor *grad,
+                                    const int64_t *input_size,
+                                    size_t input_size_len,
+                                    int64_t rank,
+                                    struct rt_tensor **out);
+
+// Images resized to `output_size`; each pixel is the one of the input that it lies in.
+rt_status rt_upsample_nearest2d(const struct rt_tensor *input,
+                                const int64_t *output_size,
+                                size_t output_size_len,
+                                struct rt_tensor **out);
+
+// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
+// centres of the corner pixels stay in place, or the outer edges of the image.
+rt_status rt_upsample_bilinear2d(const struct rt_tensor *input,
+                                 const int64_t *output_size,
+                                 size_t output_size_len,
+                                 bool align_corners,
+                                 struct rt_tensor **out);
+
+// Gradient of the resizing ops with respect to their input of shape `input_size`.
+rt_status rt_upsample_grad(const struct rt_tensor *grad,
+                           const int64_t *input_size,
+                           size_t input_size_len,
+                           const char *mode,
+                           bool align_corners,
+                           struct rt_tensor **out);
+
+// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
+// functional module).
+rt_status rt_im2col(const struct rt_tensor *input,
+                    const int64_t *kernel_size,
+                    size_t kernel_size_len,
+                    const int64_t *dilation,
+                    size_t dilation_len,
+                    const int64_t *padding,
+                    size_t padding_len,
+                    const int64_t *stride,
+                    size_t stride_len,
+                    struct rt_tensor **out);
+
+// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
+// module).
+rt_status rt_col2im(const struct rt_tensor *input,
+                    const int64_t *output_size,
+                    size_t output_size_len,
+                    const int64_t *kernel_size,
+                    size_t kernel_size_len,
+                    const int64_t *dilation,
+                    size_t dilation_len,
+                    const int64_t *padding,
+                    size_t padding_len,
+                    const int64_t *stride,
+                    size_t stride_len,
+                    struct rt_tensor **out);
+
+// Batch normalisation of `[N, C, ...]` (Ioffe and Szegedy 2015): per channel, `(input - mean) / sqrt(var + eps) *
+// weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards
+// them (the variance unbiased) by `momentum`; else the running ones are used.
+rt_status rt_batch_norm(const struct rt_tensor *input,
+                        const struct rt_tensor *running_mean,
+                        const struct rt_tensor *running_var,
+                        const struct rt_tensor *weight,
+                        const struct rt_tensor *bias,
+                        bool training,
+                        double momentum,
+                        double eps,
+                        struct rt_tensor **out);
+
+// Batch normalisation by the input's own statistics; also gives those: mean and biased variance per channel.
+rt_status rt_batch_norm_train(const struct rt_tensor *input,
+                              const struct rt_tensor *weight,
+                              const struct rt_tensor *bias,
+                              double eps,
+                              struct rt_tensor **out0,
+                              struct rt_tensor **out1,
+                              struct rt_tensor **out2);
+
+// Batch normalisation by given statistics.
+rt_status rt_batch_norm_eval(const struct rt_tensor *input,
+                             const struct rt_tensor *running_mean,
+                             const struct rt_tensor *running_var,
+                             const struct rt_tensor *weight,
+                             const struct rt_tensor *bias,
+                             double eps,
+                             struct rt_tensor **out);
+
+// Gradients of a batch normalisation with respect to input, weight and bias; `training` says that mean and variance
+// are functions of the input.
+rt_status rt_batch_norm_backward(const struct rt_tensor *grad,
+                                 const struct rt_tensor *input,
+                                 const struct rt_tensor *mean,
+                                 const struct rt_tensor *var,
+                                 const struct rt_tensor *weight,
+                                 double eps,
+                                 bool training,
+                                 struct rt_tensor **out0,
+                                 struct rt_tensor **out1,
+                                 struct rt_tensor **out2);
+
+// Normalisation over the last dimensions, `normalized_shape` (Ba et al. 2016): `(input - mean) / sqrt(var + eps) *
+// weight + bias`.
+rt_status rt_layer_norm(const struct rt_tensor *input,
+                        const struct rt_tensor *weight,
+                        const struct rt_tensor *bias,
+                        const int64_t *normalized_shape,
+                        size_t normalized_shape_len,
+                        double eps,
+                        struct rt_tensor **out);
+
+// Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input /
+// sqrt(mean(input^2) + eps) * weight`; `eps` is that of the dtype by default.
+rt_status rt_rms_norm(const struct rt_tensor *input,
+                      const struct rt_tensor *weight,
+                      const int64_t *normalized_shape,
+                      size_t normalized_shape_len,
+                      const double *eps,
+                      struct rt_tensor **out);
+
+// Gradients of `layer_norm` (`centered`) or `rms_norm` with respect to input, weight and bias; the last two are
+// zeros unless `affine`.
+rt_status rt_layer_norm_backward(const struct rt_tensor *grad,
+                                 const struct rt_tensor *input,
+                                 const struct rt_tensor *weight,
+                                 const int64_t *normalized_shape,
+                                 size_t normalized_shape_len,
+                                 double eps,
+                                 bool centered,
+                                 bool affine,
+                                 struct rt_tensor **out0,
+                                 struct rt_tensor **out1,
+                                 struct rt_tensor **out2);
+
+// Normalisation of each sample over `num_groups` groups of channels (Wu and He 2018); weight and bias are per channel.
+rt_status rt_group_norm(const struct rt_tensor *input,
+                        const struct rt_tensor *weight,
+                        const struct rt_tensor *bias,
+                        int64_t num_groups,
+                        double eps,
+                        struct rt_tensor **out);
+
+// Gradients of `group_norm` with respect to input, weight and bias.
+rt_status rt_group_norm_backward(const struct rt_tensor *grad,
+                                 const struct rt_tensor *input,
+                                 const struct rt_tensor *weight,
+                                 int64_t num_groups,
+                                 double eps,
+                                 struct rt_tensor **out0,
+                                 struct rt_tensor **out1,
+                                 struct rt_tensor **out2);
+
+// Normalisation of each channel of each sample (Ulyanov et al. 2016), or, without `use_input_stats`, by running
+// statistics as in `batch_norm`.
+rt_status rt_instance_norm(const struct rt_tensor *input,
+                           const struct rt_tensor *running_mean,
+                           const struct rt_tensor *running_var,
+                           const struct rt_tensor *weight,
+                           const struct rt_tensor *bias,
+                           bool use_input_stats,
+                           double momentum,
+                           double eps,
+                           struct rt_tensor **out);
+
+// Uniform numbers of [0, 1) of shape `size`.
+rt_status rt_rand(const int64_t *size,
+                  size_t size_len,
+                  const struct rt_generator *generator,
+                  int32_t dtype,
+                  struct rt_tensor **out);
+
+// Standard normal numbers of shape `size`.
+rt_status rt_randn(const int64_t *size,
+                   size_t size_len,
+                   const struct rt_generator *generator,
+                   int32_t dtype,
+                   struct rt_tensor **out);
+
+// Whole numbers of `[low, high)` of shape `size`; int64 by default.
+rt_status rt_randint(int64_t low,
+                     int64_t high,
+                     const int64_t *size,
+                     size_t size_len,
+                     const struct rt_generator *generator,
+                     int32_t dtype,
+                     struct rt_tensor **out);
+
+// The numbers 0 to `n - 1` in random order; int64 by default.
+rt_status rt_randperm(int64_t n,
+                      const struct rt_generator *generator,
+                      int32_t dtype,
+                      struct rt_tensor **out);
+
+// Uniform numbers of [0, 1) in the shape of `input`.
+rt_status rt_rand_like(const struct rt_tensor *input,
+                       const struct rt_generator *generator,
+                       int32_t dtype,
+                       struct rt_tensor **out);
+
+// Standard normal numbers in the shape of `input`.
+rt_status rt_randn_like(const struct rt_tensor *input,
+                        const struct rt_generator *generator,
+                        int32_t dtype,
+                        struct rt_tensor **out);
+
+// Whole numbers of `[low, high)` in the shape and dtype of `input`.
+rt_status rt_randint_like(const struct rt_tensor *input,
+                          int64_t low,
+                          int64_t high,
+                          const struct rt_generator *generator,
+                          int32_t dtype,
+                          struct rt_tensor **out);
+
+// In place: uniform numbers of `[from, to)`.
+rt_status rt_uniform(const struct rt_tensor *input,
+                     double from_,
+                     double to,
+                     const struct rt_generator *generator,
+                     struct rt_tensor **out);
+
+// `uniform`, in place.
+rt_status rt_uniform_(struct rt_tensor *input,
+                      double from_,
+                      double to,
+                      const struct rt_generator *generator);
+
+// In place: normal numbers with the given mean and standard deviation.
+rt_status rt_normal(const struct rt_tensor *input,
+                    double mean,
+                    double std,
+                    const struct rt_generator *generator,
+                    struct rt_tensor **out);
+
+// `normal`, in place.
+rt_status rt_normal_(struct rt_tensor *input,
+                     double mean,
+                     double std,
+                     const struct rt_generator *generator);
+
+// In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly.
+rt_status rt_random(const struct rt_tensor *input,
+                    const int64_t *from_,
+                    const int64_t *to,
+                    const struct rt_generator *generator,
+                    struct rt_tensor **out);
+
+// `random`, in place.
+rt_status rt_random_(struct rt_tensor *input,
+                     const int64_t *from_,
+                     const int64_t *to,
+                     const struct rt_generator *generator);
+
+// Ones with the probabilities of `input`, else zeros.
+rt_status rt_bernoulli(const struct rt_tensor *input,
+                       const struct rt_generator *generator,
+                       struct rt_tensor **out);
+
+// In place: ones with probability `p`, else zeros.
+rt_status rt_bernoulli_p(const struct rt_tensor *input,
+                         double p,
+                         const struct rt_generator *generator,
+                         struct rt_tensor **out);
+
+// `bernoulli_p`, in place.
+rt_status rt_bernoulli_p_(struct rt_tensor *input, double p, const struct rt_generator *generator);
+
+// In place: ones with the probabilities of the tensor `p`, broadcast, else zeros.
+rt_status rt_bernoulli_tensor(const struct rt_tensor *input,
+                              const struct rt_tensor *p,
+                              const struct rt_generator *generator,
+                              struct rt_tensor **out);
+
+// `bernoulli_tensor`, in place.
+rt_status rt_bernoulli_tensor_(struct rt_tensor *input,
+                               const struct rt_tensor *p,
+                               const struct rt_generator *generator);
+
+// In place: exponentially distributed numbers with rate `lambd`.
+rt_status rt_exponential(const struct rt_tensor *input,
+                         double lambd,
+                         const struct rt_generator *generator,
+                         struct rt_tensor **out);
+
+// `exponential`, in place.
+rt_status rt_exponential_(struct rt_tensor *input,
+                          double lambd,
+                          const struct rt_generator *generator);
+
+// In place: the number of trials up to the first success, of probability `p`.
+rt_status rt_geometric(const struct rt_tensor *input,
+                       double p,
+                       const struct rt_generator *generator,
+                       struct rt_tensor **out);
+
+// `geometric`, in place.
+rt_status rt_geometric_(struct rt_tensor *input, double p, const struct rt_generator *generator);
+
+// In place: numbers of the Cauchy distribution.
+rt_status rt_cauchy(const struct rt_tensor *input,
+                    double median,
+                    double sigma,
+                    const struct rt_generator *generator,
+                    struct rt_tensor **out);
+
+// `cauchy`, in place.
+rt_status rt_cauchy_(struct rt_tensor *input,
+                     double median,
+                     double sigma,
+                     const struct rt_generator *generator);
+
+// In place: numbers whose logarithm is normal with the given mean and standard deviation.
+rt_status rt_log_normal(const struct rt_tensor *input,
+                        double mean,
+                        double std,
+                        const struct rt_generator *generator,
+                        struct rt_tensor **out);
+
+// `log_normal`, in place.
+rt_status rt_log_normal_(struct rt_tensor *input,
+                         double mean,
+                         double std,
+                         const struct rt_generator *generator);
+
+// Normal numbers with means and standard deviations from two tensors, which broadcast together.
+rt_status rt_normal_tensors(const struct rt_tensor *mean,
+                            const struct rt_tensor *std,
+                            const struct rt_generator *generator,
+                            struct rt_tensor **out);
+
+// Indices drawn with the probabilities of the rows of `input`, `num_samples` per row: `[*, n]` becomes
+// `[*, num_samples]` of int64.
+rt_status rt_multinomial(const struct rt_tensor *input,
+                         int64_t num_samples,
+                         bool replacement,
+                         const struct rt_generator *generator,
+                         struct rt_tensor **out);
+
+// `input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1.
+rt_status rt_native_dropout(const struct rt_tensor *input,
+                            double p,
+                            const struct rt_generator *generator,
+                            struct rt_tensor **out0,
+                            struct rt_tensor **out1);
+
+// In training, elements are zeroed with probability `p` and the others scaled by `1 / (1 - p)` (Srivastava et al.
+// 2014); else `input` itself.
+rt_status rt_dropout(const struct rt_tensor *input,
+                     double p,
+                     bool training,
+                     struct rt_tensor **out);
+
+// `dropout`, in place.
+rt_status rt_dropout_(struct rt_tensor *input, double p, bool training);
+
+// One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad`
+// (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then
+// `param -= lr * grad`.
+rt_status rt_sgd_step(const struct rt_tensor *const *params,
+                      size_t params_len,
+                      const struct rt_tensor *const *grads,
+                      size_t grads_len,
+                      const struct rt_tensor *const *momentum_buffers,
+                      size_t momentum_buffers_len,
+                      double lr,
+                      double momentum,
+                      double dampening,
+                      double weight_decay,
+                      bool nesterov,
+                      bool maximize,
+                      bool first);
+
+// One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
+rt_status rt_adam_step(const struct rt_tensor *const *params,
+                       size_t params_len,
+                       const struct rt_tensor *const *grads,
+                       size_t grads_len,
+                       const struct rt_tensor *const *exp_avgs,
+                       size_t exp_avgs_len,
+                       const struct rt_tensor *const *exp_avg_sqs,
+                       size_t exp_avg_sqs_len,
+                       const struct rt_tensor *const *max_exp_avg_sqs,
+                       size_t max_exp_avg_sqs_len,
+                       double lr,
+                       double beta1,
+                       double beta2,
+                       double eps,
+                       double weight_decay,
+                       double step,
+                       bool amsgrad,
+                       bool maximize,
+                       bool decoupled);
+
+// One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is
+// not 0.
+rt_status rt_rmsprop_step(const struct rt_tensor *const *params,
+                          size_t params_len,
+                          const struct rt_tensor *const *grads,
+                          size_t grads_len,
+                          const struct rt_tensor *const *square_avgs,
+                          size_t square_avgs_len,
+                          const struct rt_tensor *const *grad_avgs,
+                          size_t grad_avgs_len,
+                          const struct rt_tensor *const *momentum_buffers,
+                          size_t momentum_buffers_len,
+                          double lr,
+                          double alpha,
+                          double eps,
+                          double weight_decay,
+                          double momentum,
+                          bool centered,
+                          bool maximize);
+
+// One step of Adagrad; `step` counts from 1.
+rt_status rt_adagrad_step(const struct rt_tensor *const *params,
+                          size_t params_len,
+                          const struct rt_tensor *const *grads,
+                          size_t grads_len,
+                          const struct rt_tensor *const *state_sums,
+                          size_t state_sums_len,
+                          double lr,
+                          double lr_decay,
+                          double weight_decay,
+                          double eps,
+                          double step,
+                          bool maximize);
 
 // True if gradients flow to or through the tensor; false for NULL.
 bool rt_tensor_requires_grad(const struct rt_tensor *tensor);

@@ -34,8 +34,10 @@ pub mod io;
 #[cfg(feature = "capi")]
 pub mod capi;
 
+pub use convenience::manual_seed;
 pub use dtype::{DType, Scalar};
 pub use error::{Error, Kind, Result};
 pub use tensor::Tensor;
 
+mod convenience;
 mod operators;

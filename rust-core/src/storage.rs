@@ -7,7 +7,7 @@ use std::alloc::{alloc, dealloc, Layout as Block};
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Alignment of every block we allocate, in bytes.
@@ -66,6 +66,17 @@ struct Large(Vec<(usize, *mut u8)>, usize);
 unsafe impl Send for Large {}
 static LARGE: Mutex<Large> = Mutex::new(Large(Vec::new(), 0));
 
+/// The list of large blocks, unless it stays busy: a process may have been forked while another thread had it.
+fn large() -> Option<MutexGuard<'static, Large>> {
+    for _ in 0..10_000 {
+        if let Ok(list) = LARGE.try_lock() {
+            return Some(list);
+        }
+        std::hint::spin_loop();
+    }
+    None
+}
+
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 static FAIL_AFTER: AtomicI32 = AtomicI32::new(-1);
 
@@ -82,7 +93,7 @@ pub fn fail_after(n: i32) {
 /// Gives cached free blocks of this thread, and the shared large ones, back to the system.
 pub fn empty_cache() {
     let _old = SMALL.with(|s| s.take());
-    let mut large = LARGE.lock().unwrap_or_else(|e| e.into_inner());
+    let Some(mut large) = large() else { return };
     for (size, p) in large.0.drain(..) {
         // SAFETY: allocated with this size's block.
         unsafe { dealloc(p, block(size)) };
@@ -114,8 +125,7 @@ fn allocate(bytes: usize) -> Result<(*mut u8, usize)> {
         return if p.is_null() { Err(fail()) } else { Ok((p, size)) };
     }
     let size = bytes.div_ceil(HUGE) * HUGE;
-    {
-        let mut large = LARGE.lock().unwrap_or_else(|e| e.into_inner());
+    if let Some(mut large) = large() {
         // The best fit that wastes at most a quarter.
         let fit = (0..large.0.len()).filter(|&i| large.0[i].0 >= size && large.0[i].0 - size <= size / 4);
         if let Some(i) = fit.min_by_key(|&i| large.0[i].0) {
@@ -163,7 +173,7 @@ fn release(p: *mut u8, size: usize) {
         if kept == Ok(true) {
             return;
         }
-    } else if let Ok(mut large) = LARGE.lock() {
+    } else if let Some(mut large) = large() {
         if large.1 + size <= LARGE_CACHE {
             large.1 += size;
             large.0.push((size, p));

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from . import functional, init, modules, parameter, utils
-from .modules import *
-from .modules import __all__ as _layers
+from .modules import *  # noqa: F403
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
 __all__ = [
@@ -17,5 +16,5 @@ __all__ = [
     "modules",
     "parameter",
     "utils",
-    *_layers,
 ]
+__all__ += modules.__all__

@@ -4,11 +4,15 @@ Most are one call of the op table; the rest are compositions of ops, so gradient
 Shapes in the docstrings: N batch, C channels, L / H, W length / height, width; `*` any number of dimensions.
 """
 
+# Results of ops found by name are not typed.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import rustorch as rt
@@ -33,7 +37,7 @@ def _inplace(name: str, input: Tensor, *args: Any, **attributes: Any) -> Tensor:
     """Op `name` in place: its twin if the table has one, else compute from a copy and write back."""
     twin = getattr(_ops, name + "_", None)
     if twin is not None:
-        return twin(input, *args, **attributes)  # type: ignore[no-any-return]
+        return twin(input, *args, **attributes)
     return input.copy_(_table(name)(input.clone(), *args, **attributes))
 
 
@@ -185,7 +189,7 @@ def embedding_bag(
     rows = embedding(input, weight, padding_idx, max_norm, norm_type)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(-1)
-    bag = rt.tensor([b for b, (i, j) in enumerate(zip(bounds, bounds[1:])) for _ in range(i, j)], dtype=rt.int64)
+    bag = rt.tensor([b for b, (i, j) in enumerate(pairwise(bounds)) for _ in range(i, j)], dtype=rt.int64)
     if padding_idx is not None:  # padded entries count nowhere
         keep = (input != padding_idx).nonzero().reshape(-1)
         rows, bag = rows.index_select(0, keep), bag.index_select(0, keep)
@@ -254,9 +258,7 @@ def conv3d(
     if isinstance(padding, str):
         input, padding = _same_padding("conv3d", input, weight, stride, padding, dilation)
     if op is not None:
-        return op(  # type: ignore[no-any-return]
-            input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
-        )
+        return op(input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if input.dim() not in (4, 5) or weight.dim() != 5:
         raise RuntimeError(
             f"conv3d: expected input [(N,) C, D, H, W] and a 5D weight, "
@@ -320,7 +322,7 @@ def conv_transpose1d(
     """The gradient of conv1d as a layer: input [N, C, L], weight [C, O / groups, k] -> [N, O, L']."""
     op = getattr(_ops, "conv_transpose1d", None)
     if op is not None:
-        return op(input, weight, bias, stride, padding, output_padding, groups, dilation)  # type: ignore[no-any-return]
+        return op(input, weight, bias, stride, padding, output_padding, groups, dilation)
     return _conv_transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
@@ -337,7 +339,7 @@ def conv_transpose2d(
     """The gradient of conv2d as a layer: input [N, C, H, W], weight [C, O / groups, kh, kw] -> [N, O, H', W']."""
     op = getattr(_ops, "conv_transpose2d", None)
     if op is not None:
-        return op(input, weight, bias, stride, padding, output_padding, groups, dilation)  # type: ignore[no-any-return]
+        return op(input, weight, bias, stride, padding, output_padding, groups, dilation)
     return _conv_transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
@@ -354,7 +356,7 @@ def conv_transpose3d(
     """The gradient of conv3d as a layer: input [N, C, D, H, W], weight [C, O / groups, kd, kh, kw]."""
     op = getattr(_ops, "conv_transpose3d", None)
     if op is not None:
-        return op(input, weight, bias, stride, padding, output_padding, groups, dilation)  # type: ignore[no-any-return]
+        return op(input, weight, bias, stride, padding, output_padding, groups, dilation)
     return _conv_transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
@@ -530,7 +532,7 @@ def max_pool2d_with_indices(
     return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Maximum over windows of [N, C, H, W], and where it was (flat index into H * W)."""
-    return _ops.max_pool2d_with_indices(  # type: ignore[no-any-return, unused-ignore]
+    return _ops.max_pool2d_with_indices(
         input, kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode
     )
 
@@ -785,7 +787,7 @@ def lp_pool1d(
     """(sum over the window of x^p)^(1/p) over [N, C, L]."""
     if math.isinf(norm_type):
         sign = 1 if norm_type > 0 else -1
-        return sign * max_pool1d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)  # type: ignore[no-any-return]
+        return sign * max_pool1d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
     return _lp(avg_pool1d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, _tuple(kernel_size, 1))
 
 
@@ -795,7 +797,7 @@ def lp_pool2d(
     """(sum over the window of x^p)^(1/p) over [N, C, H, W]."""
     if math.isinf(norm_type):
         sign = 1 if norm_type > 0 else -1
-        return sign * max_pool2d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)  # type: ignore[no-any-return]
+        return sign * max_pool2d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
     return _lp(avg_pool2d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, _tuple(kernel_size, 2))
 
 
@@ -805,7 +807,7 @@ def lp_pool3d(
     """(sum over the window of x^p)^(1/p) over [N, C, D, H, W]."""
     if math.isinf(norm_type):
         sign = 1 if norm_type > 0 else -1
-        return sign * max_pool3d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)  # type: ignore[no-any-return]
+        return sign * max_pool3d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
     return _lp(avg_pool3d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, _tuple(kernel_size, 3))
 
 
@@ -903,7 +905,7 @@ def rms_norm(
     """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang & Sennrich 2019)."""
     op = getattr(_ops, "rms_norm", None)
     if op is not None:
-        return op(input, normalized_shape, weight, eps=eps)  # type: ignore[no-any-return]
+        return op(input, normalized_shape, weight, eps=eps)
     n = len(normalized_shape)
     if tuple(input.shape[input.dim() - n :]) != tuple(normalized_shape):
         raise RuntimeError(f"rms_norm: input {list(input.shape)} does not end in {list(normalized_shape)}")
@@ -1456,18 +1458,17 @@ def gaussian_nll_loss(
 ) -> Tensor:
     """(log var + (x - t)^2 / var) / 2, var at least `eps` (Nix & Weigend 1994); `full` adds log(2 pi) / 2."""
     reduction = _reduction(reduction, None, None)
-    if not isinstance(var, Tensor):
-        var = rt.full_like(input, var)
-    if bool((var < 0).any()):
+    v: Tensor = var if isinstance(var, Tensor) else rt.full_like(input, var)
+    if bool((v < 0).any()):
         raise ValueError("var has negative entry/entries")
-    if var.shape != input.shape:
-        if input.shape[:-1] == var.shape:
-            var = var.unsqueeze(-1)
-        elif var.dim() != input.dim() or sum(v for i, v in zip(input.shape, var.shape) if i != v) != 1:
-            raise ValueError(f"var is of incorrect size: input is {list(input.shape)}, var is {list(var.shape)}")
+    if v.shape != input.shape:
+        if input.shape[:-1] == v.shape:
+            v = v.unsqueeze(-1)
+        elif v.dim() != input.dim() or sum(b for a, b in zip(input.shape, v.shape) if a != b) != 1:
+            raise ValueError(f"var is of incorrect size: input is {list(input.shape)}, var is {list(v.shape)}")
     # The clamp is not part of the gradient.
-    var = var + (var.detach().clamp(min=eps) - var.detach())
-    loss = 0.5 * (var.log() + (input - target).pow(2) / var)
+    v = v + (v.detach().clamp(min=eps) - v.detach())
+    loss = 0.5 * (v.log() + (input - target).pow(2) / v)
     return _reduce(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 
@@ -2031,15 +2032,13 @@ def multi_head_attention_forward(
     if is_causal and attn_mask is None:
         raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
 
-    if use_separate_proj_weight:
-        weights: Sequence[Any] = (q_proj_weight, k_proj_weight, v_proj_weight)
-    else:
-        assert in_proj_weight is not None
-        weights = in_proj_weight.chunk(3)
-    biases: Sequence[Any] = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
-    if not use_separate_proj_weight and query is key and key is value:
+    if in_proj_weight is not None and not use_separate_proj_weight and query is key and key is value:
         q, k, v = _ops.linear(query, in_proj_weight, in_proj_bias).chunk(3, -1)
     else:
+        weights: Sequence[Any] = (q_proj_weight, k_proj_weight, v_proj_weight)
+        if in_proj_weight is not None and not use_separate_proj_weight:
+            weights = in_proj_weight.chunk(3)
+        biases: Sequence[Any] = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
         q, k, v = (_ops.linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases))
 
     mask = _additive_mask(attn_mask, q.dtype)

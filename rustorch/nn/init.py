@@ -231,9 +231,12 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: rt.Generator | None 
         raise ValueError("Only tensors with 2 or more dimensions are supported")
     if tensor.numel() == 0:
         return tensor
-    qr = getattr(getattr(rt, "linalg", None), "qr", None)
-    if qr is None:
-        raise NotImplementedError("nn.init.orthogonal_: needs rustorch.linalg.qr, which this version does not have")
+    try:
+        qr = rt.linalg.qr
+    except (ImportError, AttributeError):
+        raise NotImplementedError(
+            "nn.init.orthogonal_: needs rustorch.linalg.qr, which this version does not have"
+        ) from None
     rows = tensor.size(0)
     cols = tensor.numel() // rows
     with rt.no_grad():

@@ -149,7 +149,8 @@ class LBFGS(Optimizer):
 
     def _flat_grad(self) -> rt.Tensor:
         params = self.param_groups[0]["params"]
-        return rt.cat([(rt.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in params])
+        flat: rt.Tensor = rt.cat([(rt.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in params])
+        return flat
 
     def _move(self, length: float, direction: rt.Tensor) -> None:
         """Adds ``length * direction`` to the parameters."""

@@ -234,7 +234,7 @@ class Optimizer:
         for p in params:
             if not isinstance(p, rt.Tensor):
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
-            if not (p.is_leaf or p.retains_grad):
+            if not (p.is_leaf or getattr(p, "retains_grad", False)):
                 raise InvalidArgumentError("can't optimize a non-leaf Tensor")
 
         for key, value in self.defaults.items():

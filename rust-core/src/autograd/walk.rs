@@ -104,22 +104,33 @@ impl Walk<'_> {
             self.found.insert(place, sum);
             return Ok(());
         }
-        let old = meta.lock().grad.clone();
-        let new = match old {
-            Some(old) if !self.create_graph && !old.requires_grad() => {
-                crate::ops::call_inplace(&crate::ops::pointwise::defs::add, &[Some(&old), Some(&g)], &[one()])?;
+        loop {
+            let old = meta.lock().grad.clone();
+            let new = match &old {
+                Some(old) if !self.create_graph && !old.requires_grad() => {
+                    crate::ops::call_inplace(&crate::ops::pointwise::defs::add, &[Some(old), Some(&g)], &[one()])?;
+                    return Ok(());
+                }
+                Some(old) => add(old, &g)?,
+                None if self.create_graph => g.clone(),
+                // Nobody else has the buffer: keep it. Else take a copy, so that leaves never share one.
+                None if g.is_contiguous() && Arc::strong_count(&g.0) == 1 && Arc::strong_count(&g.0.storage) == 1 => {
+                    if g.requires_grad() { g.alias() } else { g.clone() }
+                }
+                None => g.duplicate()?,
+            };
+            let mut state = meta.lock();
+            let unchanged = match (&state.grad, &old) {
+                (Some(now), Some(old)) => now.is_same(old),
+                (now, old) => now.is_none() && old.is_none(),
+            };
+            // Another thread's backward may have come in between.
+            if unchanged {
+                state.grad = Some(new);
+                drop(state);
                 return Ok(());
             }
-            Some(old) => add(&old, &g)?,
-            None if self.create_graph => g,
-            // Nobody else has the buffer: keep it. Else take a copy, so that leaves never share one.
-            None if g.is_contiguous() && Arc::strong_count(&g.0) == 1 && Arc::strong_count(&g.0.storage) == 1 => {
-                if g.requires_grad() { g.alias() } else { g }
-            }
-            None => g.duplicate()?,
-        };
-        let _old = std::mem::replace(&mut meta.lock().grad, Some(new));
-        Ok(())
+        }
     }
 
     fn run(&mut self, keep: bool) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The generator: writes everything that follows from the op table. Run by `make gen` in the repository root; built
 //! without the C ABI, so that a broken generated file cannot block its own repair. A test runs it and fails on any diff.
 
+use rustorch::dtype;
 use rustorch::ops::{self, ArgDef, ArgKind, OpDef, OutKind};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -120,7 +121,10 @@ fn outputs(op: &OpDef) -> Vec<(String, &'static str)> {
 }
 
 fn capi() -> String {
-    let mut s = format!("// {MARK}\n\n//! The named C function of every op.\n\nuse super::*;\nuse crate::ops as table;\n");
+    let mut s = format!("// {MARK}\n\n//! The named C function of every op.\n\nuse super::*;\nuse crate::ops as table;\n\n");
+    for d in dtype::ALL {
+        let _ = writeln!(s, "/// Code of the dtype {d}.\npub const RT_{}: i32 = {};", d.name().to_uppercase(), *d as i32);
+    }
     for (module, op) in table() {
         function(&mut s, module, op, false, false);
         if has_number_twin(op) {
@@ -271,7 +275,7 @@ fn python() -> String {
          from __future__ import annotations\n\nfrom ._door import (\n    NULL,\n    bool_,\n    created,\n    dtype_code,\n    error,\n    ffi,\n    into,\n    \
          ints,\n    lib,\n    misuse,\n    new,\n    number,\n    operand,\n    outs,\n    shape_,\n    tensors_,\n    word,\n)\n\n\
          TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from collections.abc import Sequence\n    from typing import Any\n\n    \
-         from ._door import Number\n    from .dtypes import dtype as dtype_\n    from .random import Generator as Generator_\n    from .tensor import Tensor\n\n"
+         from ._door import Number\n    from .dtypes import dtype as dtype_\n    from .random import Generator as Generator_\n    from ._tensor import Tensor\n\n"
     );
     s.push_str("def bind(tensor: type[Tensor]) -> None:\n    \"\"\"Tells the functions which class their results have.\"\"\"\n    global Tensor\n    Tensor = tensor  # type: ignore[misc]\n\n\n");
     let mut methods = Vec::new();
@@ -532,82 +536,92 @@ fn cpp_default(a: &ArgDef) -> Option<String> {
 
 fn cpp() -> String {
     let mut s = format!("// {MARK}\n// Part of rustorch.hpp, which includes it inside its namespace.\n\n");
+    s.push_str("/// Types of elements. `None` means \"not given\".\nenum class DType : int32_t {\n  None = -1,\n");
+    for d in dtype::ALL {
+        let _ = writeln!(s, "  {d:?} = {},", *d as i32);
+    }
+    s.push_str("};\n\n");
     for (_, op) in table() {
-        if matches!(op.out, OutKind::Nothing) {
-            continue;
-        }
         for inplace in if op.inplace { vec![false, true] } else { vec![false] } {
-            let name = format!("{}{}", op.name, if inplace { "_" } else { "" });
-            let mut sig = Vec::new();
-            // A default is only kept while everything after it has one, as C++ demands.
-            let all_default: Vec<bool> = (0..op.args.len()).map(|i| op.args[i..].iter().all(|a| cpp_default(a).is_some())).collect();
-            for (i, a) in op.args.iter().enumerate() {
-                let t = if inplace && i == 0 { "Tensor &" } else { cpp_type(a) };
-                let space = if t.ends_with(['&', '*']) { "" } else { " " };
-                let d = if all_default[i] { cpp_default(a).map_or(String::new(), |d| format!(" = {d}")) } else { String::new() };
-                sig.push(format!("{t}{space}{}{d}", safe(a.name)));
-            }
-            let mut args = Vec::new();
-            for a in tensors(op).into_iter().chain(op.attr_args()) {
-                use ArgKind::*;
-                let n = safe(a.name);
-                args.push(match a.kind {
-                    Tensor | Operand => format!("{n}.get()"),
-                    OptTensor | Generator => format!("{n} ? {n}->get() : nullptr"),
-                    Tensors | OptTensors => format!("detail::handles({n}).data(), {n}.size()"),
-                    Scalar | OptScalar => format!("{n}.value"),
-                    OptInt | OptFloat => format!("{n} ? &*{n} : nullptr"),
-                    Ints | Shape => format!("{n}.data(), {n}.size()"),
-                    OptInts => format!("{n} ? {n}->data() : nullptr, {n} ? {n}->size() : 0"),
-                    DType | OptDType => format!("static_cast<int32_t>({n})"),
-                    Int | Float | Bool | Str => n,
-                });
-            }
-            let word = |n: &str| match n {
-                "where" | "and" | "or" | "not" | "xor" | "div" | "remainder" => n.to_string(),
-                n => n.to_string(),
-            };
-            let first: Vec<&str> = doc_lines(op).collect();
-            let _ = writeln!(s, "/// {}", if inplace { format!("`{}`, in place.", op.name) } else { first.join(" ") });
-            if inplace {
-                let _ = writeln!(
-                    s,
-                    "inline Tensor &{}({}) {{\n  check(rt_{name}({}));\n  return {};\n}}\n",
-                    word(&name), sig.join(", "), args.join(", "), safe(op.args[0].name)
-                );
-                continue;
-            }
-            match op.out {
-                OutKind::Tensor => {
-                    args.push("&out_".into());
-                    let _ = writeln!(
-                        s,
-                        "inline Tensor {}({}) {{\n  rt_tensor *out_ = nullptr;\n  check(rt_{name}({}));\n  return Tensor(out_);\n}}\n",
-                        word(&name), sig.join(", "), args.join(", ")
-                    );
-                }
-                OutKind::List => {
-                    args.push("&out_".into());
-                    let _ = writeln!(
-                        s,
-                        "inline std::vector<Tensor> {}({}) {{\n  rt_tensor_list *out_ = nullptr;\n  check(rt_{name}({}));\n  return detail::take(out_);\n}}\n",
-                        word(&name), sig.join(", "), args.join(", ")
-                    );
-                }
-                _ => {
-                    let k = if op.out == OutKind::Pair { 2 } else { 3 };
-                    args.extend((0..k).map(|i| format!("&out_[{i}]")));
-                    let _ = writeln!(
-                        s,
-                        "inline std::array<Tensor, {k}> {}({}) {{\n  rt_tensor *out_[{k}] = {{}};\n  check(rt_{name}({}));\n  return {{{}}};\n}}\n",
-                        word(&name), sig.join(", "), args.join(", "),
-                        (0..k).map(|i| format!("Tensor(out_[{i}])")).collect::<Vec<_>>().join(", ")
-                    );
-                }
+            for number in if has_number_twin(op) { vec![false, true] } else { vec![false] } {
+                wrapper(&mut s, op, number, inplace);
             }
         }
     }
     s
+}
+
+/// One C++ function. `number` is the overload that takes a plain number in place of the only operand.
+fn wrapper(s: &mut String, op: &OpDef, number: bool, inplace: bool) {
+    use ArgKind::*;
+    let name = format!("{}{}", op.name, if inplace { "_" } else { "" });
+    let call = format!("rt_{}{}{}", op.name, if number { "_scalar" } else { "" }, if inplace { "_" } else { "" });
+    let target = op.args.iter().position(|a| a.kind.is_tensor()).unwrap_or(0);
+    let mut sig = Vec::new();
+    for (i, a) in op.args.iter().enumerate() {
+        let t = match a.kind {
+            Operand if number => "Scalar",
+            _ if inplace && i == target => "Tensor &",
+            _ => cpp_type(a),
+        };
+        let space = if t.ends_with(['&', '*']) { "" } else { " " };
+        // A default is only kept while everything after it has one, as C++ demands.
+        let all_default = op.args[i..].iter().all(|a| cpp_default(a).is_some());
+        let d = cpp_default(a).filter(|_| all_default).map_or(String::new(), |d| format!(" = {d}"));
+        sig.push(format!("{t}{space}{}{d}", safe(a.name)));
+    }
+    let mut args: Vec<String> = tensors(op)
+        .into_iter()
+        .chain(op.attr_args())
+        .map(|a| {
+            let n = safe(a.name);
+            match a.kind {
+                Operand if number => format!("{n}.value"),
+                Tensor | Operand => format!("{n}.get()"),
+                OptTensor | Generator => format!("{n} ? {n}->get() : nullptr"),
+                Tensors => format!("detail::data(detail::handles({n})), {n}.size()"),
+                OptTensors => format!("{n}.empty() ? nullptr : detail::handles({n}).data(), {n}.size()"),
+                Scalar | OptScalar => format!("{n}.value"),
+                OptInt | OptFloat => format!("{n} ? &*{n} : nullptr"),
+                Ints | Shape => format!("{n}.data(), {n}.size()"),
+                OptInts => format!("{n} ? detail::data(*{n}) : nullptr, {n} ? {n}->size() : 0"),
+                DType | OptDType => format!("static_cast<int32_t>({n})"),
+                Int | Float | Bool | Str => n,
+            }
+        })
+        .collect();
+    let (result, before, after) = if inplace {
+        ("Tensor &".to_string(), String::new(), format!("  return {};\n", safe(op.args[target].name)))
+    } else {
+        let (result, kind, n, back) = match op.out {
+            OutKind::Tensor => ("Tensor ".to_string(), "rt_tensor", 1, "Tensor(out_[0])".to_string()),
+            OutKind::List => ("std::vector<Tensor> ".to_string(), "rt_tensor_list", 1, "detail::take(out_[0])".to_string()),
+            OutKind::Nothing => ("void ".to_string(), "", 0, String::new()),
+            OutKind::Pair | OutKind::Triple => {
+                let k = if op.out == OutKind::Pair { 2 } else { 3 };
+                let all: Vec<String> = (0..k).map(|i| format!("Tensor(out_[{i}])")).collect();
+                (format!("std::array<Tensor, {k}> "), "rt_tensor", k, format!("{{{{{}}}}}", all.join(", ")))
+            }
+        };
+        args.extend((0..n).map(|i| format!("out_ + {i}")));
+        match n {
+            0 => (result, String::new(), String::new()),
+            n => (result, format!("  {kind} *out_[{n}] = {{}};\n"), format!("  return {back};\n")),
+        }
+    };
+    let operand = op.args.iter().find(|a| a.kind == Operand).map_or("", |a| a.name);
+    let doc = match (number, inplace) {
+        (false, false) => doc_lines(op).collect::<Vec<_>>().join(" "),
+        (false, true) => format!("`{}`, in place.", op.name),
+        (true, false) => format!("`{}` with a plain number as `{operand}`.", op.name),
+        (true, true) => format!("`{}` with a plain number as `{operand}`, in place.", op.name),
+    };
+    let _ = writeln!(
+        s,
+        "/// {doc}\ninline {result}{name}({}) {{\n{before}  check({call}({}));\n{after}}}\n",
+        sig.join(", "),
+        args.join(", ")
+    );
 }
 
 // ---- docs ----

@@ -211,16 +211,25 @@ unsafe fn inputs(op: &OpDef, tensors: &[*const rt_tensor], required: u32, lists:
         }
     }
     let names = op.tensor_args().filter(|a| a.kind.is_list());
+    if let Some(&(_, n)) = lists.iter().find(|l| l.1 > 1 << 20) {
+        return Err(err!(Value, "a list of {n} tensors is too long").in_op(op.name));
+    }
     for (&(p, n), def) in lists.iter().zip(names) {
+        let optional = def.kind == crate::ops::ArgKind::OptTensors;
+        if p.is_null() && optional {
+            // A missing list is one without tensors.
+            all.extend((0..lists[0].1).map(|_| None));
+            continue;
+        }
+        if p.is_null() {
+            return Err(err!(Null, "argument '{}' is NULL, wanted a list of tensors", def.name).in_op(op.name));
+        }
         if n != lists[0].1 {
             return Err(err!(Value, "lists of tensors must have equal lengths, got {} and {n}", lists[0].1).in_op(op.name));
         }
-        if p.is_null() && n > 0 {
-            return Err(err!(Null, "argument '{}' is NULL, wanted {n} tensors", def.name).in_op(op.name));
-        }
         for i in 0..n {
             let t = *p.add(i);
-            if t.is_null() && def.kind == crate::ops::ArgKind::Tensors {
+            if t.is_null() && !optional {
                 return Err(err!(Null, "argument '{}' has NULL at place {i}", def.name).in_op(op.name));
             }
             all.push(if t.is_null() { None } else { Some(borrow(t)) });

@@ -5,6 +5,301 @@
 use super::*;
 use crate::ops as table;
 
+/// Code of the dtype bool.
+pub const RT_BOOL: i32 = 0;
+/// Code of the dtype uint8.
+pub const RT_UINT8: i32 = 1;
+/// Code of the dtype int8.
+pub const RT_INT8: i32 = 2;
+/// Code of the dtype int16.
+pub const RT_INT16: i32 = 3;
+/// Code of the dtype int32.
+pub const RT_INT32: i32 = 4;
+/// Code of the dtype int64.
+pub const RT_INT64: i32 = 5;
+/// Code of the dtype float16.
+pub const RT_FLOAT16: i32 = 6;
+/// Code of the dtype bfloat16.
+pub const RT_BFLOAT16: i32 = 7;
+/// Code of the dtype float32.
+pub const RT_FLOAT32: i32 = 8;
+/// Code of the dtype float64.
+pub const RT_FLOAT64: i32 = 9;
+
+/// An uninitialised tensor of shape `size`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_empty(
+    size: *const i64,
+    size_len: usize,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::empty, &[], 0b0, &[]);
+        call_one(&table::create::defs::empty, ins, &[a_ints(size, size_len)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Zeros of shape `size`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_zeros(
+    size: *const i64,
+    size_len: usize,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::zeros, &[], 0b0, &[]);
+        call_one(&table::create::defs::zeros, ins, &[a_ints(size, size_len)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Ones of shape `size`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_ones(
+    size: *const i64,
+    size_len: usize,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::ones, &[], 0b0, &[]);
+        call_one(&table::create::defs::ones, ins, &[a_ints(size, size_len)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// A tensor of shape `size` with every element `fill_value`, whose kind decides the dtype if none is given.
+#[no_mangle]
+pub unsafe extern "C" fn rt_full(
+    size: *const i64,
+    size_len: usize,
+    fill_value: rt_scalar,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::full, &[], 0b0, &[]);
+        call_one(&table::create::defs::full, ins, &[a_ints(size, size_len)?, a_scalar(fill_value)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// An uninitialised tensor as `input`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_empty_like(
+    input: *const rt_tensor,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::empty_like, &[input], 0b1, &[]);
+        call_one(&table::create::defs::empty_like, ins, &[a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Zeros in the shape of `input`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_zeros_like(
+    input: *const rt_tensor,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::zeros_like, &[input], 0b1, &[]);
+        call_one(&table::create::defs::zeros_like, ins, &[a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Ones in the shape of `input`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_ones_like(
+    input: *const rt_tensor,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::ones_like, &[input], 0b1, &[]);
+        call_one(&table::create::defs::ones_like, ins, &[a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// `fill_value` in the shape of `input`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_full_like(
+    input: *const rt_tensor,
+    fill_value: rt_scalar,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::full_like, &[input], 0b1, &[]);
+        call_one(&table::create::defs::full_like, ins, &[a_scalar(fill_value)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// `start + i * step` up to `end`, which is not included: `ceil((end - start) / step)` numbers. int64 if all three
+/// are whole, else the default dtype.
+#[no_mangle]
+pub unsafe extern "C" fn rt_arange(
+    start: rt_scalar,
+    end: rt_scalar,
+    step: rt_scalar,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::arange, &[], 0b0, &[]);
+        call_one(&table::create::defs::arange, ins, &[a_scalar(start)?, a_scalar(end)?, a_scalar(step)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// `steps` evenly spaced numbers from `start` to `end`, both included.
+#[no_mangle]
+pub unsafe extern "C" fn rt_linspace(
+    start: rt_scalar,
+    end: rt_scalar,
+    steps: i64,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::linspace, &[], 0b0, &[]);
+        call_one(&table::create::defs::linspace, ins, &[a_scalar(start)?, a_scalar(end)?, Attr::Int(steps), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// `base` to the power of `steps` evenly spaced numbers from `start` to `end`, both included.
+#[no_mangle]
+pub unsafe extern "C" fn rt_logspace(
+    start: rt_scalar,
+    end: rt_scalar,
+    steps: i64,
+    base: f64,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::logspace, &[], 0b0, &[]);
+        call_one(&table::create::defs::logspace, ins, &[a_scalar(start)?, a_scalar(end)?, Attr::Int(steps), Attr::Float(base), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The matrix of `n` rows and `m` (or `n`) columns with ones on the diagonal and zeros elsewhere.
+#[no_mangle]
+pub unsafe extern "C" fn rt_eye(
+    n: i64,
+    m: *const i64,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::eye, &[], 0b0, &[]);
+        call_one(&table::create::defs::eye, ins, &[Attr::Int(n), a_opt_int(m)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Row and column numbers of the lower triangle of a `row x col` matrix, up to diagonal `offset`: `[2, n]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tril_indices(
+    row: i64,
+    col: i64,
+    offset: i64,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::tril_indices, &[], 0b0, &[]);
+        call_one(&table::create::defs::tril_indices, ins, &[Attr::Int(row), Attr::Int(col), Attr::Int(offset), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Row and column numbers of the upper triangle of a `row x col` matrix, from diagonal `offset` on: `[2, n]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_triu_indices(
+    row: i64,
+    col: i64,
+    offset: i64,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::triu_indices, &[], 0b0, &[]);
+        call_one(&table::create::defs::triu_indices, ins, &[Attr::Int(row), Attr::Int(col), Attr::Int(offset), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The Hann window `(1 - cos(2 pi x)) / 2`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_hann_window(
+    window_length: i64,
+    periodic: bool,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::hann_window, &[], 0b0, &[]);
+        call_one(&table::create::defs::hann_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The Hamming window `alpha - beta cos(2 pi x)`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_hamming_window(
+    window_length: i64,
+    periodic: bool,
+    alpha: f64,
+    beta: f64,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::hamming_window, &[], 0b0, &[]);
+        call_one(&table::create::defs::hamming_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), Attr::Float(alpha), Attr::Float(beta), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The Blackman window `0.42 - 0.5 cos(2 pi x) + 0.08 cos(4 pi x)`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_blackman_window(
+    window_length: i64,
+    periodic: bool,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::blackman_window, &[], 0b0, &[]);
+        call_one(&table::create::defs::blackman_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The triangular window `1 - |2 x - 1|`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_bartlett_window(
+    window_length: i64,
+    periodic: bool,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::bartlett_window, &[], 0b0, &[]);
+        call_one(&table::create::defs::bartlett_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The Kaiser window `I0(beta sqrt(1 - (2 x - 1)^2)) / I0(beta)`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_kaiser_window(
+    window_length: i64,
+    periodic: bool,
+    beta: f64,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::create::defs::kaiser_window, &[], 0b0, &[]);
+        call_one(&table::create::defs::kaiser_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), Attr::Float(beta), a_opt_dtype(dtype)?], out)
+    })
+}
+
 /// `input + alpha * other`, elementwise with broadcasting.
 #[no_mangle]
 pub unsafe extern "C" fn rt_add(
@@ -3578,6 +3873,19 @@ pub unsafe extern "C" fn rt_softsign(
     })
 }
 
+/// The first half of `input` along `dim` times the sigmoid of the second half (Dauphin et al., 2016).
+#[no_mangle]
+pub unsafe extern "C" fn rt_glu(
+    input: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::activation::defs::glu, &[input], 0b1, &[]);
+        call_one(&table::activation::defs::glu, ins, &[Attr::Int(dim)], out)
+    })
+}
+
 /// `e^input / sum(e^input)` along `dim`, computed without overflow.
 #[no_mangle]
 pub unsafe extern "C" fn rt_softmax(
@@ -3661,6 +3969,874 @@ pub unsafe extern "C" fn rt_sum(
     guard(|| {
         let ins = inputs(&table::reduce::defs::sum, &[input], 0b1, &[]);
         call_one(&table::reduce::defs::sum, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Mean of the elements over `dim` (one or several; all by default). Floats only.
+#[no_mangle]
+pub unsafe extern "C" fn rt_mean(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::mean, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::mean, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Product of the elements over `dim` (all by default). Whole numbers multiply in int64.
+#[no_mangle]
+pub unsafe extern "C" fn rt_prod(
+    input: *const rt_tensor,
+    dim: *const i64,
+    keepdim: bool,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::prod, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::prod, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Gradient of `prod`: `grad` (the reduced dimensions kept with size 1) times the product of the other elements.
+#[no_mangle]
+pub unsafe extern "C" fn rt_prod_backward(
+    grad: *const rt_tensor,
+    input: *const rt_tensor,
+    dim: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::prod_backward, &[grad, input], 0b11, &[]);
+        call_one(&table::reduce::defs::prod_backward, ins, &[a_opt_int(dim)?], out)
+    })
+}
+
+/// Sum of the elements over `dim` (all by default), NaN counting as 0.
+#[no_mangle]
+pub unsafe extern "C" fn rt_nansum(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::nansum, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::nansum, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Mean over `dim` (all by default) of the elements that are not NaN.
+#[no_mangle]
+pub unsafe extern "C" fn rt_nanmean(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::nanmean, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::nanmean, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Largest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals.
+#[no_mangle]
+pub unsafe extern "C" fn rt_amax(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::amax, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::amax, ins, &[a_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
+    })
+}
+
+/// Smallest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals.
+#[no_mangle]
+pub unsafe extern "C" fn rt_amin(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::amin, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::amin, ins, &[a_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
+    })
+}
+
+/// Largest of all elements; NaN wins.
+#[no_mangle]
+pub unsafe extern "C" fn rt_max_all(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::max_all, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::max_all, ins, &[], out)
+    })
+}
+
+/// Smallest of all elements; NaN wins.
+#[no_mangle]
+pub unsafe extern "C" fn rt_min_all(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::min_all, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::min_all, ins, &[], out)
+    })
+}
+
+/// Largest elements along `dim` and their indices, the first of equals; NaN wins.
+#[no_mangle]
+pub unsafe extern "C" fn rt_max_dim(
+    input: *const rt_tensor,
+    dim: i64,
+    keepdim: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::max_dim, &[input], 0b1, &[]);
+        call_some(&table::reduce::defs::max_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
+    })
+}
+
+/// Smallest elements along `dim` and their indices, the first of equals; NaN wins.
+#[no_mangle]
+pub unsafe extern "C" fn rt_min_dim(
+    input: *const rt_tensor,
+    dim: i64,
+    keepdim: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::min_dim, &[input], 0b1, &[]);
+        call_some(&table::reduce::defs::min_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
+    })
+}
+
+/// Index of the largest element along `dim`, or in the flattened input; the first of equals, NaN being largest.
+#[no_mangle]
+pub unsafe extern "C" fn rt_argmax(
+    input: *const rt_tensor,
+    dim: *const i64,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::argmax, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::argmax, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim)], out)
+    })
+}
+
+/// Index of the smallest element along `dim`, or in the flattened input; the first of equals, NaN being smallest.
+#[no_mangle]
+pub unsafe extern "C" fn rt_argmin(
+    input: *const rt_tensor,
+    dim: *const i64,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::argmin, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::argmin, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim)], out)
+    })
+}
+
+/// Smallest and largest element along `dim` (of all by default).
+#[no_mangle]
+pub unsafe extern "C" fn rt_aminmax(
+    input: *const rt_tensor,
+    dim: *const i64,
+    keepdim: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::aminmax, &[input], 0b1, &[]);
+        call_some(&table::reduce::defs::aminmax, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim)], &[out0, out1])
+    })
+}
+
+/// True if any element over `dim` (all by default) is not zero. uint8 gives uint8.
+#[no_mangle]
+pub unsafe extern "C" fn rt_any(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::any, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::any, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
+    })
+}
+
+/// True if no element over `dim` (all by default) is zero. uint8 gives uint8.
+#[no_mangle]
+pub unsafe extern "C" fn rt_all(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::all, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::all, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
+    })
+}
+
+/// Variance over `dim` (all by default): squared distances from the mean, divided by `n - correction`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_var(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    correction: rt_scalar,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::var, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::var, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], out)
+    })
+}
+
+/// Standard deviation over `dim` (all by default): the root of `var`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_std(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    correction: rt_scalar,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::std, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::std, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], out)
+    })
+}
+
+/// Variance and mean over `dim` (all by default).
+#[no_mangle]
+pub unsafe extern "C" fn rt_var_mean(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    correction: rt_scalar,
+    keepdim: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::var_mean, &[input], 0b1, &[]);
+        call_some(&table::reduce::defs::var_mean, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], &[out0, out1])
+    })
+}
+
+/// Standard deviation and mean over `dim` (all by default).
+#[no_mangle]
+pub unsafe extern "C" fn rt_std_mean(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    correction: rt_scalar,
+    keepdim: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::std_mean, &[input], 0b1, &[]);
+        call_some(&table::reduce::defs::std_mean, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], &[out0, out1])
+    })
+}
+
+/// `log(sum(exp(input)))` over `dim` (all if empty), without overflow.
+#[no_mangle]
+pub unsafe extern "C" fn rt_logsumexp(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::logsumexp, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::logsumexp, ins, &[a_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
+    })
+}
+
+/// The `ord`-norm of the elements over `dim` (all by default) as one vector: `(sum |x|^ord)^(1/ord)`; the largest or
+/// smallest absolute value for ±inf, the number of elements that are not zero for 0.
+#[no_mangle]
+pub unsafe extern "C" fn rt_vector_norm(
+    input: *const rt_tensor,
+    ord: rt_scalar,
+    dim: *const i64,
+    dim_len: usize,
+    keepdim: bool,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::vector_norm, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::vector_norm, ins, &[a_scalar(ord)?, a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The `p`-norm of `input - other`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_dist(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    p: rt_scalar,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::dist, &[input, other], 0b11, &[]);
+        call_one(&table::reduce::defs::dist, ins, &[a_scalar(p)?], out)
+    })
+}
+
+/// Number of elements over `dim` (all by default) that are not zero.
+#[no_mangle]
+pub unsafe extern "C" fn rt_count_nonzero(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::count_nonzero, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::count_nonzero, ins, &[a_opt_ints(dim, dim_len)?], out)
+    })
+}
+
+/// Number of occurrences of each value from 0 up of a 1-d whole-number `input`, or the sum of their `weights`; at
+/// least `minlength` numbers.
+#[no_mangle]
+pub unsafe extern "C" fn rt_bincount(
+    input: *const rt_tensor,
+    weights: *const rt_tensor,
+    minlength: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::bincount, &[input, weights], 0b1, &[]);
+        call_one(&table::reduce::defs::bincount, ins, &[Attr::Int(minlength)], out)
+    })
+}
+
+/// Sums of the elements so far along `dim`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cumsum(
+    input: *const rt_tensor,
+    dim: i64,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::cumsum, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::cumsum, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// `cumsum`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cumsum_(
+    input: *mut rt_tensor,
+    dim: i64,
+    dtype: i32,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::cumsum, &[input], 0b1, &[]);
+        call_inplace(&table::reduce::defs::cumsum, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?])
+    })
+}
+
+/// Sums along `dim` of each element and those after it.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cumsum_from_end(
+    input: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::cumsum_from_end, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::cumsum_from_end, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// Products of the elements so far along `dim`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cumprod(
+    input: *const rt_tensor,
+    dim: i64,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::cumprod, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::cumprod, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// `cumprod`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cumprod_(
+    input: *mut rt_tensor,
+    dim: i64,
+    dtype: i32,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::cumprod, &[input], 0b1, &[]);
+        call_inplace(&table::reduce::defs::cumprod, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?])
+    })
+}
+
+/// Gradient of `cumprod`, right for zeros too.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cumprod_backward(
+    grad: *const rt_tensor,
+    input: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::cumprod_backward, &[grad, input], 0b11, &[]);
+        call_one(&table::reduce::defs::cumprod_backward, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// Largest element so far along `dim`, and the index of the latest one that reached it.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cummax(
+    input: *const rt_tensor,
+    dim: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::cummax, &[input], 0b1, &[]);
+        call_some(&table::reduce::defs::cummax, ins, &[Attr::Int(dim)], &[out0, out1])
+    })
+}
+
+/// Smallest element so far along `dim`, and the index of the latest one that reached it.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cummin(
+    input: *const rt_tensor,
+    dim: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::cummin, &[input], 0b1, &[]);
+        call_some(&table::reduce::defs::cummin, ins, &[Attr::Int(dim)], &[out0, out1])
+    })
+}
+
+/// `log(sum(exp))` of the elements so far along `dim`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_logcumsumexp(
+    input: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::logcumsumexp, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::logcumsumexp, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// Gradient of `logcumsumexp`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_logcumsumexp_backward(
+    grad: *const rt_tensor,
+    input: *const rt_tensor,
+    output: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::logcumsumexp_backward, &[grad, input, output], 0b111, &[]);
+        call_one(&table::reduce::defs::logcumsumexp_backward, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// The sum of the diagonal of a matrix.
+#[no_mangle]
+pub unsafe extern "C" fn rt_trace(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::reduce::defs::trace, &[input], 0b1, &[]);
+        call_one(&table::reduce::defs::trace, ins, &[], out)
+    })
+}
+
+/// The elements along `dim` in order, and their indices. NaN is greatest. Always stable.
+#[no_mangle]
+pub unsafe extern "C" fn rt_sort(
+    input: *const rt_tensor,
+    dim: i64,
+    descending: bool,
+    stable: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::sort, &[input], 0b1, &[]);
+        call_some(&table::sort::defs::sort, ins, &[Attr::Int(dim), Attr::Bool(descending), Attr::Bool(stable)], &[out0, out1])
+    })
+}
+
+/// The indices that sort along `dim`. NaN is greatest. Always stable.
+#[no_mangle]
+pub unsafe extern "C" fn rt_argsort(
+    input: *const rt_tensor,
+    dim: i64,
+    descending: bool,
+    stable: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::argsort, &[input], 0b1, &[]);
+        call_one(&table::sort::defs::argsort, ins, &[Attr::Int(dim), Attr::Bool(descending), Attr::Bool(stable)], out)
+    })
+}
+
+/// The elements along the first dimension in order.
+#[no_mangle]
+pub unsafe extern "C" fn rt_msort(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::msort, &[input], 0b1, &[]);
+        call_one(&table::sort::defs::msort, ins, &[], out)
+    })
+}
+
+/// The `k` largest (or smallest) elements along `dim`, in order, and their indices.
+#[no_mangle]
+pub unsafe extern "C" fn rt_topk(
+    input: *const rt_tensor,
+    k: i64,
+    dim: i64,
+    largest: bool,
+    sorted: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::topk, &[input], 0b1, &[]);
+        call_some(&table::sort::defs::topk, ins, &[Attr::Int(k), Attr::Int(dim), Attr::Bool(largest), Attr::Bool(sorted)], &[out0, out1])
+    })
+}
+
+/// The `k`-th smallest element along `dim` (`k` counting from 1), and its index.
+#[no_mangle]
+pub unsafe extern "C" fn rt_kthvalue(
+    input: *const rt_tensor,
+    k: i64,
+    dim: i64,
+    keepdim: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::kthvalue, &[input], 0b1, &[]);
+        call_some(&table::sort::defs::kthvalue, ins, &[Attr::Int(k), Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
+    })
+}
+
+/// The middle one of all elements, the lower one of two; NaN if there is one.
+#[no_mangle]
+pub unsafe extern "C" fn rt_median_all(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::median_all, &[input], 0b1, &[]);
+        call_one(&table::sort::defs::median_all, ins, &[], out)
+    })
+}
+
+/// The middle elements along `dim`, the lower one of two, and their indices; NaN if there is one.
+#[no_mangle]
+pub unsafe extern "C" fn rt_median_dim(
+    input: *const rt_tensor,
+    dim: i64,
+    keepdim: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::median_dim, &[input], 0b1, &[]);
+        call_some(&table::sort::defs::median_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
+    })
+}
+
+/// The middle one of all elements that are not NaN, the lower one of two.
+#[no_mangle]
+pub unsafe extern "C" fn rt_nanmedian_all(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::nanmedian_all, &[input], 0b1, &[]);
+        call_one(&table::sort::defs::nanmedian_all, ins, &[], out)
+    })
+}
+
+/// The middle elements along `dim` among those that are not NaN, and their indices.
+#[no_mangle]
+pub unsafe extern "C" fn rt_nanmedian_dim(
+    input: *const rt_tensor,
+    dim: i64,
+    keepdim: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::nanmedian_dim, &[input], 0b1, &[]);
+        call_some(&table::sort::defs::nanmedian_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
+    })
+}
+
+/// The most frequent element along `dim` (the smallest one of several) and an index of it.
+#[no_mangle]
+pub unsafe extern "C" fn rt_mode(
+    input: *const rt_tensor,
+    dim: i64,
+    keepdim: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::mode, &[input], 0b1, &[]);
+        call_some(&table::sort::defs::mode, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
+    })
+}
+
+/// The distinct elements in order, the place of each element of `input` among them (if `return_inverse`), and how often
+/// each occurs (if `return_counts`); what is not asked for is empty.
+#[no_mangle]
+pub unsafe extern "C" fn rt_unique_flat(
+    input: *const rt_tensor,
+    sorted: bool,
+    return_inverse: bool,
+    return_counts: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::unique_flat, &[input], 0b1, &[]);
+        call_some(&table::sort::defs::unique_flat, ins, &[Attr::Bool(sorted), Attr::Bool(return_inverse), Attr::Bool(return_counts)], &[out0, out1, out2])
+    })
+}
+
+/// As `unique_flat`, but only neighbours are compared and the order stays.
+#[no_mangle]
+pub unsafe extern "C" fn rt_unique_consecutive_flat(
+    input: *const rt_tensor,
+    return_inverse: bool,
+    return_counts: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::unique_consecutive_flat, &[input], 0b1, &[]);
+        call_some(&table::sort::defs::unique_consecutive_flat, ins, &[Attr::Bool(return_inverse), Attr::Bool(return_counts)], &[out0, out1, out2])
+    })
+}
+
+/// The distinct slices along `dim` in lexicographic order, the place of each slice among them, and how often each occurs.
+#[no_mangle]
+pub unsafe extern "C" fn rt_unique_dim(
+    input: *const rt_tensor,
+    dim: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::unique_dim, &[input], 0b1, &[]);
+        call_some(&table::sort::defs::unique_dim, ins, &[Attr::Int(dim)], &[out0, out1, out2])
+    })
+}
+
+/// Places where `input` would have to be put into the ascending last dimension of `sorted_sequence` (sorted by `sorter`,
+/// if given) to keep the order: before equal elements, or after them if `right`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_searchsorted(
+    sorted_sequence: *const rt_tensor,
+    input: *const rt_tensor,
+    sorter: *const rt_tensor,
+    out_int32: bool,
+    right: bool,
+    side: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::searchsorted, &[sorted_sequence, input, sorter], 0b11, &[]);
+        call_one(&table::sort::defs::searchsorted, ins, &[Attr::Bool(out_int32), Attr::Bool(right), a_str(side)?], out)
+    })
+}
+
+/// `searchsorted` with a plain number as `input`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_searchsorted_scalar(
+    sorted_sequence: *const rt_tensor,
+    input: rt_scalar,
+    sorter: *const rt_tensor,
+    out_int32: bool,
+    right: bool,
+    side: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let number = plain(input)?;
+        let ins = inputs(&table::sort::defs::searchsorted, &[sorted_sequence, lend(&number), sorter], 0b11, &[]);
+        call_one(&table::sort::defs::searchsorted, ins, &[Attr::Bool(out_int32), Attr::Bool(right), a_str(side)?], out)
+    })
+}
+
+/// Numbers of the buckets between ascending `boundaries` that the elements of `input` fall into.
+#[no_mangle]
+pub unsafe extern "C" fn rt_bucketize(
+    input: *const rt_tensor,
+    boundaries: *const rt_tensor,
+    out_int32: bool,
+    right: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::bucketize, &[input, boundaries], 0b11, &[]);
+        call_one(&table::sort::defs::bucketize, ins, &[Attr::Bool(out_int32), Attr::Bool(right)], out)
+    })
+}
+
+/// `bucketize` with a plain number as `input`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_bucketize_scalar(
+    input: rt_scalar,
+    boundaries: *const rt_tensor,
+    out_int32: bool,
+    right: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let number = plain(input)?;
+        let ins = inputs(&table::sort::defs::bucketize, &[lend(&number), boundaries], 0b11, &[]);
+        call_one(&table::sort::defs::bucketize, ins, &[Attr::Bool(out_int32), Attr::Bool(right)], out)
+    })
+}
+
+/// For each element of `elements` whether it is (or, if `invert`, is not) among `test_elements`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_isin(
+    elements: *const rt_tensor,
+    test_elements: *const rt_tensor,
+    assume_unique: bool,
+    invert: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::isin, &[elements, test_elements], 0b11, &[]);
+        call_one(&table::sort::defs::isin, ins, &[Attr::Bool(assume_unique), Attr::Bool(invert)], out)
+    })
+}
+
+/// The `q`-quantiles (`q` from 0 to 1) of the elements along `dim` (of all by default), between two elements as
+/// `interpolation` says: linear, lower, higher, midpoint or nearest. The dimension of `q`, if it has one, comes first.
+#[no_mangle]
+pub unsafe extern "C" fn rt_quantile(
+    input: *const rt_tensor,
+    q: *const rt_tensor,
+    dim: *const i64,
+    keepdim: bool,
+    interpolation: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::quantile, &[input, q], 0b11, &[]);
+        call_one(&table::sort::defs::quantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
+    })
+}
+
+/// `quantile` with a plain number as `q`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_quantile_scalar(
+    input: *const rt_tensor,
+    q: rt_scalar,
+    dim: *const i64,
+    keepdim: bool,
+    interpolation: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let number = plain(q)?;
+        let ins = inputs(&table::sort::defs::quantile, &[input, lend(&number)], 0b11, &[]);
+        call_one(&table::sort::defs::quantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
+    })
+}
+
+/// As `quantile`, over the elements that are not NaN.
+#[no_mangle]
+pub unsafe extern "C" fn rt_nanquantile(
+    input: *const rt_tensor,
+    q: *const rt_tensor,
+    dim: *const i64,
+    keepdim: bool,
+    interpolation: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::sort::defs::nanquantile, &[input, q], 0b11, &[]);
+        call_one(&table::sort::defs::nanquantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
+    })
+}
+
+/// `nanquantile` with a plain number as `q`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_nanquantile_scalar(
+    input: *const rt_tensor,
+    q: rt_scalar,
+    dim: *const i64,
+    keepdim: bool,
+    interpolation: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let number = plain(q)?;
+        let ins = inputs(&table::sort::defs::nanquantile, &[input, lend(&number)], 0b11, &[]);
+        call_one(&table::sort::defs::nanquantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
 
@@ -3840,6 +5016,1437 @@ pub unsafe extern "C" fn rt_as_strided_scatter(
     guard(|| {
         let ins = inputs(&table::shape::defs::as_strided_scatter, &[input, src], 0b11, &[]);
         call_one(&table::shape::defs::as_strided_scatter, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, Attr::Int(storage_offset)], out)
+    })
+}
+
+/// Dimensions in the order `dims`; a view.
+#[no_mangle]
+pub unsafe extern "C" fn rt_permute(
+    input: *const rt_tensor,
+    dims: *const i64,
+    dims_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::permute, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::permute, ins, &[a_ints(dims, dims_len)?], out)
+    })
+}
+
+/// Dimensions `source` moved to the places `destination`, the others in their old order; a view.
+#[no_mangle]
+pub unsafe extern "C" fn rt_movedim(
+    input: *const rt_tensor,
+    source: *const i64,
+    source_len: usize,
+    destination: *const i64,
+    destination_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::movedim, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::movedim, ins, &[a_ints(source, source_len)?, a_ints(destination, destination_len)?], out)
+    })
+}
+
+/// A matrix transposed; tensors with fewer than two dimensions stay as they are. A view.
+#[no_mangle]
+pub unsafe extern "C" fn rt_t(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::t, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::t, ins, &[], out)
+    })
+}
+
+/// The last two dimensions exchanged; a view. For real numbers this is the adjoint.
+#[no_mangle]
+pub unsafe extern "C" fn rt_matrix_transpose(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::matrix_transpose, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::matrix_transpose, ins, &[], out)
+    })
+}
+
+/// Without the dimensions of size 1, or without those of them that `dim` names; a view.
+#[no_mangle]
+pub unsafe extern "C" fn rt_squeeze(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::squeeze, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::squeeze, ins, &[a_opt_ints(dim, dim_len)?], out)
+    })
+}
+
+/// Dimensions `start_dim` to `end_dim` as one.
+#[no_mangle]
+pub unsafe extern "C" fn rt_flatten(
+    input: *const rt_tensor,
+    start_dim: i64,
+    end_dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::flatten, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::flatten, ins, &[Attr::Int(start_dim), Attr::Int(end_dim)], out)
+    })
+}
+
+/// Dimension `dim` split into `sizes`, one of which may be -1; a view.
+#[no_mangle]
+pub unsafe extern "C" fn rt_unflatten(
+    input: *const rt_tensor,
+    dim: i64,
+    sizes: *const i64,
+    sizes_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::unflatten, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::unflatten, ins, &[Attr::Int(dim), a_ints(sizes, sizes_len)?], out)
+    })
+}
+
+/// The elements as one dimension.
+#[no_mangle]
+pub unsafe extern "C" fn rt_ravel(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::ravel, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::ravel, ins, &[], out)
+    })
+}
+
+/// `length` elements of dimension `dim` from `start`; a view.
+#[no_mangle]
+pub unsafe extern "C" fn rt_narrow(
+    input: *const rt_tensor,
+    dim: i64,
+    start: i64,
+    length: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::narrow, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::narrow, ins, &[Attr::Int(dim), Attr::Int(start), Attr::Int(length)], out)
+    })
+}
+
+/// Element `index` of dimension `dim`, which disappears; a view.
+#[no_mangle]
+pub unsafe extern "C" fn rt_select(
+    input: *const rt_tensor,
+    dim: i64,
+    index: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::select, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::select, ins, &[Attr::Int(dim), Attr::Int(index)], out)
+    })
+}
+
+/// `grad` as element `index` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere.
+#[no_mangle]
+pub unsafe extern "C" fn rt_select_backward(
+    grad: *const rt_tensor,
+    input_sizes: *const i64,
+    input_sizes_len: usize,
+    dim: i64,
+    index: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::select_backward, &[grad], 0b1, &[]);
+        call_one(&table::shape::defs::select_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), Attr::Int(index)], out)
+    })
+}
+
+/// `input[start:end:step]` along `dim`, with Python's meaning of negative and missing numbers; a view.
+#[no_mangle]
+pub unsafe extern "C" fn rt_slice(
+    input: *const rt_tensor,
+    dim: i64,
+    start: *const i64,
+    end: *const i64,
+    step: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::slice, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::slice, ins, &[Attr::Int(dim), a_opt_int(start)?, a_opt_int(end)?, Attr::Int(step)], out)
+    })
+}
+
+/// `grad` as the part `[start:end:step]` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere.
+#[no_mangle]
+pub unsafe extern "C" fn rt_slice_backward(
+    grad: *const rt_tensor,
+    input_sizes: *const i64,
+    input_sizes_len: usize,
+    dim: i64,
+    start: *const i64,
+    end: *const i64,
+    step: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::slice_backward, &[grad], 0b1, &[]);
+        call_one(&table::shape::defs::slice_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), a_opt_int(start)?, a_opt_int(end)?, Attr::Int(step)], out)
+    })
+}
+
+/// A copy of `input` with `[start:end:step]` of dimension `dim` replaced by `src`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_slice_scatter(
+    input: *const rt_tensor,
+    src: *const rt_tensor,
+    dim: i64,
+    start: *const i64,
+    end: *const i64,
+    step: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::slice_scatter, &[input, src], 0b11, &[]);
+        call_one(&table::shape::defs::slice_scatter, ins, &[Attr::Int(dim), a_opt_int(start)?, a_opt_int(end)?, Attr::Int(step)], out)
+    })
+}
+
+/// A copy of `input` with element `index` of dimension `dim` replaced by `src`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_select_scatter(
+    input: *const rt_tensor,
+    src: *const rt_tensor,
+    dim: i64,
+    index: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::select_scatter, &[input, src], 0b11, &[]);
+        call_one(&table::shape::defs::select_scatter, ins, &[Attr::Int(dim), Attr::Int(index)], out)
+    })
+}
+
+/// A copy of `input` with a diagonal, see `diagonal`, replaced by `src`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_diagonal_scatter(
+    input: *const rt_tensor,
+    src: *const rt_tensor,
+    offset: i64,
+    dim1: i64,
+    dim2: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::diagonal_scatter, &[input, src], 0b11, &[]);
+        call_one(&table::shape::defs::diagonal_scatter, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
+    })
+}
+
+/// Windows of `size` elements of dimension `dimension`, `step` apart, as a new last dimension; a view.
+#[no_mangle]
+pub unsafe extern "C" fn rt_unfold(
+    input: *const rt_tensor,
+    dimension: i64,
+    size: i64,
+    step: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::unfold, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::unfold, ins, &[Attr::Int(dimension), Attr::Int(size), Attr::Int(step)], out)
+    })
+}
+
+/// The transpose of `unfold`: each element of `grad` added to the place of `input_sizes` that it was read from.
+#[no_mangle]
+pub unsafe extern "C" fn rt_unfold_backward(
+    grad: *const rt_tensor,
+    input_sizes: *const i64,
+    input_sizes_len: usize,
+    dim: i64,
+    size: i64,
+    step: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::unfold_backward, &[grad], 0b1, &[]);
+        call_one(&table::shape::defs::unfold_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), Attr::Int(size), Attr::Int(step)], out)
+    })
+}
+
+/// The elements `i, i + offset` of dimensions `dim1`, `dim2`, as a new last dimension; a view.
+#[no_mangle]
+pub unsafe extern "C" fn rt_diagonal(
+    input: *const rt_tensor,
+    offset: i64,
+    dim1: i64,
+    dim2: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::diagonal, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::diagonal, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
+    })
+}
+
+/// `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
+#[no_mangle]
+pub unsafe extern "C" fn rt_diagonal_backward(
+    grad: *const rt_tensor,
+    input_sizes: *const i64,
+    input_sizes_len: usize,
+    offset: i64,
+    dim1: i64,
+    dim2: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::diagonal_backward, &[grad], 0b1, &[]);
+        call_one(&table::shape::defs::diagonal_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
+    })
+}
+
+/// The last dimension laid on a diagonal of two new dimensions `dim1`, `dim2`, zero elsewhere.
+#[no_mangle]
+pub unsafe extern "C" fn rt_diag_embed(
+    input: *const rt_tensor,
+    offset: i64,
+    dim1: i64,
+    dim2: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::diag_embed, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::diag_embed, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
+    })
+}
+
+/// A diagonal of a matrix, or the matrix that has a vector on that diagonal and zeros elsewhere.
+#[no_mangle]
+pub unsafe extern "C" fn rt_diag(
+    input: *const rt_tensor,
+    diagonal: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::diag, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::diag, ins, &[Attr::Int(diagonal)], out)
+    })
+}
+
+/// The matrix that has the elements of `input` on a diagonal and zeros elsewhere.
+#[no_mangle]
+pub unsafe extern "C" fn rt_diagflat(
+    input: *const rt_tensor,
+    offset: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::diagflat, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::diagflat, ins, &[Attr::Int(offset)], out)
+    })
+}
+
+/// The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cat(
+    tensors: *const *const rt_tensor,
+    tensors_len: usize,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::cat, &[], 0b0, &[(tensors, tensors_len)]);
+        call_one(&table::shape::defs::cat, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// Tensors of one shape along a new dimension `dim`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_stack(
+    tensors: *const *const rt_tensor,
+    tensors_len: usize,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::stack, &[], 0b0, &[(tensors, tensors_len)]);
+        call_one(&table::shape::defs::stack, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// The tensors side by side: along dimension 0 for 1-d tensors, else along dimension 1.
+#[no_mangle]
+pub unsafe extern "C" fn rt_hstack(
+    tensors: *const *const rt_tensor,
+    tensors_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::hstack, &[], 0b0, &[(tensors, tensors_len)]);
+        call_one(&table::shape::defs::hstack, ins, &[], out)
+    })
+}
+
+/// The tensors, 1-d ones seen as rows, one below the other.
+#[no_mangle]
+pub unsafe extern "C" fn rt_vstack(
+    tensors: *const *const rt_tensor,
+    tensors_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::vstack, &[], 0b0, &[(tensors, tensors_len)]);
+        call_one(&table::shape::defs::vstack, ins, &[], out)
+    })
+}
+
+/// The tensors, seen with three dimensions, along the third.
+#[no_mangle]
+pub unsafe extern "C" fn rt_dstack(
+    tensors: *const *const rt_tensor,
+    tensors_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::dstack, &[], 0b0, &[(tensors, tensors_len)]);
+        call_one(&table::shape::defs::dstack, ins, &[], out)
+    })
+}
+
+/// The tensors, those with fewer than two dimensions seen as columns, side by side.
+#[no_mangle]
+pub unsafe extern "C" fn rt_column_stack(
+    tensors: *const *const rt_tensor,
+    tensors_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::column_stack, &[], 0b0, &[(tensors, tensors_len)]);
+        call_one(&table::shape::defs::column_stack, ins, &[], out)
+    })
+}
+
+/// Matrices (1-d and 0-d tensors are seen as rows) along the diagonal of a matrix that is zero elsewhere.
+#[no_mangle]
+pub unsafe extern "C" fn rt_block_diag(
+    tensors: *const *const rt_tensor,
+    tensors_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::block_diag, &[], 0b0, &[(tensors, tensors_len)]);
+        call_one(&table::shape::defs::block_diag, ins, &[], out)
+    })
+}
+
+/// Parts of dimension `dim` with the given sizes; views.
+#[no_mangle]
+pub unsafe extern "C" fn rt_split_with_sizes(
+    input: *const rt_tensor,
+    split_sizes: *const i64,
+    split_sizes_len: usize,
+    dim: i64,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::split_with_sizes, &[input], 0b1, &[]);
+        call_list(&table::shape::defs::split_with_sizes, ins, &[a_ints(split_sizes, split_sizes_len)?, Attr::Int(dim)], out)
+    })
+}
+
+/// Parts of `split_size` elements of dimension `dim`, the last one smaller if need be; views.
+#[no_mangle]
+pub unsafe extern "C" fn rt_split(
+    input: *const rt_tensor,
+    split_size: i64,
+    dim: i64,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::split, &[input], 0b1, &[]);
+        call_list(&table::shape::defs::split, ins, &[Attr::Int(split_size), Attr::Int(dim)], out)
+    })
+}
+
+/// At most `chunks` parts of equal size of dimension `dim`, the last one smaller if need be; views.
+#[no_mangle]
+pub unsafe extern "C" fn rt_chunk(
+    input: *const rt_tensor,
+    chunks: i64,
+    dim: i64,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::chunk, &[input], 0b1, &[]);
+        call_list(&table::shape::defs::chunk, ins, &[Attr::Int(chunks), Attr::Int(dim)], out)
+    })
+}
+
+/// `sections` parts of dimension `dim` whose sizes differ by at most one, larger ones first; views.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_split_sections(
+    input: *const rt_tensor,
+    sections: i64,
+    dim: i64,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::tensor_split_sections, &[input], 0b1, &[]);
+        call_list(&table::shape::defs::tensor_split_sections, ins, &[Attr::Int(sections), Attr::Int(dim)], out)
+    })
+}
+
+/// The parts of dimension `dim` between the given places; views.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_split_indices(
+    input: *const rt_tensor,
+    indices: *const i64,
+    indices_len: usize,
+    dim: i64,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::tensor_split_indices, &[input], 0b1, &[]);
+        call_list(&table::shape::defs::tensor_split_indices, ins, &[a_ints(indices, indices_len)?, Attr::Int(dim)], out)
+    })
+}
+
+/// Each element of dimension `dim`, which disappears; views.
+#[no_mangle]
+pub unsafe extern "C" fn rt_unbind(
+    input: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::unbind, &[input], 0b1, &[]);
+        call_list(&table::shape::defs::unbind, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// `input` repeated `repeats[d]` times along each dimension; further numbers in front add dimensions.
+#[no_mangle]
+pub unsafe extern "C" fn rt_repeat(
+    input: *const rt_tensor,
+    repeats: *const i64,
+    repeats_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::repeat, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::repeat, ins, &[a_ints(repeats, repeats_len)?], out)
+    })
+}
+
+/// As `repeat`, with missing numbers taken as 1.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tile(
+    input: *const rt_tensor,
+    dims: *const i64,
+    dims_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::tile, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::tile, ins, &[a_ints(dims, dims_len)?], out)
+    })
+}
+
+/// Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row.
+#[no_mangle]
+pub unsafe extern "C" fn rt_repeat_interleave_int(
+    input: *const rt_tensor,
+    repeats: i64,
+    dim: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::repeat_interleave_int, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::repeat_interleave_int, ins, &[Attr::Int(repeats), a_opt_int(dim)?], out)
+    })
+}
+
+/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
+#[no_mangle]
+pub unsafe extern "C" fn rt_repeat_interleave_tensor(
+    input: *const rt_tensor,
+    repeats: *const rt_tensor,
+    dim: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::repeat_interleave_tensor, &[input, repeats], 0b11, &[]);
+        call_one(&table::shape::defs::repeat_interleave_tensor, ins, &[a_opt_int(dim)?], out)
+    })
+}
+
+/// Elements moved by `shifts` places along `dims`, those that fall off returning at the other end. Without `dims`
+/// the flattened tensor is rolled.
+#[no_mangle]
+pub unsafe extern "C" fn rt_roll(
+    input: *const rt_tensor,
+    shifts: *const i64,
+    shifts_len: usize,
+    dims: *const i64,
+    dims_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::roll, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::roll, ins, &[a_ints(shifts, shifts_len)?, a_ints(dims, dims_len)?], out)
+    })
+}
+
+/// The order of the elements reversed along `dims`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_flip(
+    input: *const rt_tensor,
+    dims: *const i64,
+    dims_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::flip, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::flip, ins, &[a_ints(dims, dims_len)?], out)
+    })
+}
+
+/// Columns in reverse order.
+#[no_mangle]
+pub unsafe extern "C" fn rt_fliplr(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::fliplr, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::fliplr, ins, &[], out)
+    })
+}
+
+/// Rows in reverse order.
+#[no_mangle]
+pub unsafe extern "C" fn rt_flipud(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::flipud, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::flipud, ins, &[], out)
+    })
+}
+
+/// Rotated by `k` times 90 degrees in the plane of two dimensions, from the first towards the second.
+#[no_mangle]
+pub unsafe extern "C" fn rt_rot90(
+    input: *const rt_tensor,
+    k: i64,
+    dims: *const i64,
+    dims_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::rot90, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::rot90, ins, &[Attr::Int(k), a_ints(dims, dims_len)?], out)
+    })
+}
+
+/// The lower triangle of each matrix, up to the given diagonal; zero elsewhere.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tril(
+    input: *const rt_tensor,
+    diagonal: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::tril, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::tril, ins, &[Attr::Int(diagonal)], out)
+    })
+}
+
+/// `tril`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tril_(
+    input: *mut rt_tensor,
+    diagonal: i64,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::tril, &[input], 0b1, &[]);
+        call_inplace(&table::shape::defs::tril, ins, &[Attr::Int(diagonal)])
+    })
+}
+
+/// The upper triangle of each matrix, from the given diagonal on; zero elsewhere.
+#[no_mangle]
+pub unsafe extern "C" fn rt_triu(
+    input: *const rt_tensor,
+    diagonal: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::triu, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::triu, ins, &[Attr::Int(diagonal)], out)
+    })
+}
+
+/// `triu`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_triu_(
+    input: *mut rt_tensor,
+    diagonal: i64,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::triu, &[input], 0b1, &[]);
+        call_inplace(&table::shape::defs::triu, ins, &[Attr::Int(diagonal)])
+    })
+}
+
+/// `input` with `pad[2 i]` elements put before and `pad[2 i + 1]` after the `i`-th dimension from the last. They are
+/// `value` (0 by default; mode "constant"), mirrored ("reflect"), those at the rim ("replicate") or those from the
+/// other end ("circular"). Negative numbers take elements away.
+#[no_mangle]
+pub unsafe extern "C" fn rt_pad(
+    input: *const rt_tensor,
+    pad: *const i64,
+    pad_len: usize,
+    mode: *const c_char,
+    value: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::pad, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::pad, ins, &[a_ints(pad, pad_len)?, a_str(mode)?, a_opt_float(value)?], out)
+    })
+}
+
+/// The transpose of `pad`: each element of `grad` added to the place of `input_sizes` that it was read from.
+#[no_mangle]
+pub unsafe extern "C" fn rt_pad_backward(
+    grad: *const rt_tensor,
+    input_sizes: *const i64,
+    input_sizes_len: usize,
+    pad: *const i64,
+    pad_len: usize,
+    mode: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::pad_backward, &[grad], 0b1, &[]);
+        call_one(&table::shape::defs::pad_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, a_ints(pad, pad_len)?, a_str(mode)?], out)
+    })
+}
+
+/// Channels spread over space: `[*, C r^2, H, W]` becomes `[*, C, H r, W r]` (Shi et al. 2016).
+#[no_mangle]
+pub unsafe extern "C" fn rt_pixel_shuffle(
+    input: *const rt_tensor,
+    upscale_factor: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::pixel_shuffle, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::pixel_shuffle, ins, &[Attr::Int(upscale_factor)], out)
+    })
+}
+
+/// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_pixel_unshuffle(
+    input: *const rt_tensor,
+    downscale_factor: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::pixel_unshuffle, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::pixel_unshuffle, ins, &[Attr::Int(downscale_factor)], out)
+    })
+}
+
+/// Dimensions of size 1 repeated to `size` without copying; `expand` as a function.
+#[no_mangle]
+pub unsafe extern "C" fn rt_broadcast_to(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::broadcast_to, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::broadcast_to, ins, &[a_ints(size, size_len)?], out)
+    })
+}
+
+/// All tensors with the shape that they broadcast to; views.
+#[no_mangle]
+pub unsafe extern "C" fn rt_broadcast_tensors(
+    tensors: *const *const rt_tensor,
+    tensors_len: usize,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::broadcast_tensors, &[], 0b0, &[(tensors, tensors_len)]);
+        call_list(&table::shape::defs::broadcast_tensors, ins, &[], out)
+    })
+}
+
+/// At least one dimension.
+#[no_mangle]
+pub unsafe extern "C" fn rt_atleast_1d(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::atleast_1d, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::atleast_1d, ins, &[], out)
+    })
+}
+
+/// At least two dimensions, new ones in front.
+#[no_mangle]
+pub unsafe extern "C" fn rt_atleast_2d(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::atleast_2d, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::atleast_2d, ins, &[], out)
+    })
+}
+
+/// At least three dimensions: `[n]` becomes `[1, n, 1]`, `[m, n]` becomes `[m, n, 1]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_atleast_3d(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::atleast_3d, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::atleast_3d, ins, &[], out)
+    })
+}
+
+/// The coordinates of a grid: tensor `i` varies along dimension `i` ("ij"; with "xy" the first two are exchanged).
+#[no_mangle]
+pub unsafe extern "C" fn rt_meshgrid(
+    tensors: *const *const rt_tensor,
+    tensors_len: usize,
+    indexing: *const c_char,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::meshgrid, &[], 0b0, &[(tensors, tensors_len)]);
+        call_list(&table::shape::defs::meshgrid, ins, &[a_str(indexing)?], out)
+    })
+}
+
+/// All combinations of the elements of 1-d tensors, one per row.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cartesian_prod(
+    tensors: *const *const rt_tensor,
+    tensors_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::cartesian_prod, &[], 0b0, &[(tensors, tensors_len)]);
+        call_one(&table::shape::defs::cartesian_prod, ins, &[], out)
+    })
+}
+
+/// Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there
+/// are as many classes as the largest number asks for.
+#[no_mangle]
+pub unsafe extern "C" fn rt_one_hot(
+    input: *const rt_tensor,
+    num_classes: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::shape::defs::one_hot, &[input], 0b1, &[]);
+        call_one(&table::shape::defs::one_hot, ins, &[Attr::Int(num_classes)], out)
+    })
+}
+
+/// `input[indices]` with tensors of whole numbers, masks, and None for whole dimensions, by NumPy's rules.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index(
+    input: *const rt_tensor,
+    indices: *const *const rt_tensor,
+    indices_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::index, &[input], 0b1, &[(indices, indices_len)]);
+        call_one(&table::index::defs::index, ins, &[], out)
+    })
+}
+
+/// The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_backward(
+    grad: *const rt_tensor,
+    indices: *const *const rt_tensor,
+    indices_len: usize,
+    input_sizes: *const i64,
+    input_sizes_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::index_backward, &[grad], 0b1, &[(indices, indices_len)]);
+        call_one(&table::index::defs::index_backward, ins, &[a_ints(input_sizes, input_sizes_len)?], out)
+    })
+}
+
+/// A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_put(
+    input: *const rt_tensor,
+    values: *const rt_tensor,
+    indices: *const *const rt_tensor,
+    indices_len: usize,
+    accumulate: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::index_put, &[input, values], 0b11, &[(indices, indices_len)]);
+        call_one(&table::index::defs::index_put, ins, &[Attr::Bool(accumulate)], out)
+    })
+}
+
+/// `index_put`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_put_(
+    input: *mut rt_tensor,
+    values: *const rt_tensor,
+    indices: *const *const rt_tensor,
+    indices_len: usize,
+    accumulate: bool,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::index_put, &[input, values], 0b11, &[(indices, indices_len)]);
+        call_inplace(&table::index::defs::index_put, ins, &[Attr::Bool(accumulate)])
+    })
+}
+
+/// `out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result.
+#[no_mangle]
+pub unsafe extern "C" fn rt_gather(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    dim: i64,
+    sparse_grad: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::gather, &[input, index], 0b11, &[]);
+        call_one(&table::index::defs::gather, ins, &[Attr::Int(dim), Attr::Bool(sparse_grad)], out)
+    })
+}
+
+/// The transpose of `gather`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_gather_backward(
+    grad: *const rt_tensor,
+    index: *const rt_tensor,
+    input_sizes: *const i64,
+    input_sizes_len: usize,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::gather_backward, &[grad, index], 0b11, &[]);
+        call_one(&table::index::defs::gather_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim)], out)
+    })
+}
+
+/// A copy of `input` with `out[.., index[.., i, ..], ..] = src[.., i, ..]` along `dim`. Where an index repeats, one of
+/// the sources stays.
+#[no_mangle]
+pub unsafe extern "C" fn rt_scatter(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    src: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::scatter, &[input, index, src], 0b111, &[]);
+        call_one(&table::index::defs::scatter, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// `scatter`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_scatter_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    src: *const rt_tensor,
+    dim: i64,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::scatter, &[input, index, src], 0b111, &[]);
+        call_inplace(&table::index::defs::scatter, ins, &[Attr::Int(dim)])
+    })
+}
+
+/// As `scatter`, with one number as the source.
+#[no_mangle]
+pub unsafe extern "C" fn rt_scatter_value(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    dim: i64,
+    value: rt_scalar,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::scatter_value, &[input, index], 0b11, &[]);
+        call_one(&table::index::defs::scatter_value, ins, &[Attr::Int(dim), a_scalar(value)?], out)
+    })
+}
+
+/// `scatter_value`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_scatter_value_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    dim: i64,
+    value: rt_scalar,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::scatter_value, &[input, index], 0b11, &[]);
+        call_inplace(&table::index::defs::scatter_value, ins, &[Attr::Int(dim), a_scalar(value)?])
+    })
+}
+
+/// As `scatter`, adding to what is there.
+#[no_mangle]
+pub unsafe extern "C" fn rt_scatter_add(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    src: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::scatter_add, &[input, index, src], 0b111, &[]);
+        call_one(&table::index::defs::scatter_add, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// `scatter_add`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_scatter_add_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    src: *const rt_tensor,
+    dim: i64,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::scatter_add, &[input, index, src], 0b111, &[]);
+        call_inplace(&table::index::defs::scatter_add, ins, &[Attr::Int(dim)])
+    })
+}
+
+/// The elements of dimension `dim` that `index` names.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_select(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::index_select, &[input, index], 0b11, &[]);
+        call_one(&table::index::defs::index_select, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// The transpose of `index_select`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_select_backward(
+    grad: *const rt_tensor,
+    index: *const rt_tensor,
+    input_sizes: *const i64,
+    input_sizes_len: usize,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::index_select_backward, &[grad, index], 0b11, &[]);
+        call_one(&table::index::defs::index_select_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim)], out)
+    })
+}
+
+/// A copy of `input` with `alpha * source` added to the elements of dimension `dim` that `index` names.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_add(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    source: *const rt_tensor,
+    dim: i64,
+    alpha: rt_scalar,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::index_add, &[input, index, source], 0b111, &[]);
+        call_one(&table::index::defs::index_add, ins, &[Attr::Int(dim), a_scalar(alpha)?], out)
+    })
+}
+
+/// `index_add`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_add_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    source: *const rt_tensor,
+    dim: i64,
+    alpha: rt_scalar,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::index_add, &[input, index, source], 0b111, &[]);
+        call_inplace(&table::index::defs::index_add, ins, &[Attr::Int(dim), a_scalar(alpha)?])
+    })
+}
+
+/// A copy of `input` with the elements of dimension `dim` that `index` names replaced by those of `source`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_copy(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    source: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::index_copy, &[input, index, source], 0b111, &[]);
+        call_one(&table::index::defs::index_copy, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// `index_copy`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_copy_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    source: *const rt_tensor,
+    dim: i64,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::index_copy, &[input, index, source], 0b111, &[]);
+        call_inplace(&table::index::defs::index_copy, ins, &[Attr::Int(dim)])
+    })
+}
+
+/// A copy of `input` with the elements of dimension `dim` that `index` names set to one number.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_fill(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    value: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::index_fill, &[input, index, value], 0b111, &[]);
+        call_one(&table::index::defs::index_fill, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// `index_fill` with a plain number as `value`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_fill_scalar(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    value: rt_scalar,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let number = plain(value)?;
+        let ins = inputs(&table::index::defs::index_fill, &[input, index, lend(&number)], 0b111, &[]);
+        call_one(&table::index::defs::index_fill, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// `index_fill`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_fill_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    value: *const rt_tensor,
+    dim: i64,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::index_fill, &[input, index, value], 0b111, &[]);
+        call_inplace(&table::index::defs::index_fill, ins, &[Attr::Int(dim)])
+    })
+}
+
+/// `index_fill` with a plain number as `value`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_fill_scalar_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    value: rt_scalar,
+    dim: i64,
+) -> rt_status {
+    guard(|| {
+        let number = plain(value)?;
+        let ins = inputs(&table::index::defs::index_fill, &[input, index, lend(&number)], 0b111, &[]);
+        call_inplace(&table::index::defs::index_fill, ins, &[Attr::Int(dim)])
+    })
+}
+
+/// `if mask { value } else { input }`, elementwise with broadcasting; the dtype stays that of `input`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_masked_fill(
+    input: *const rt_tensor,
+    mask: *const rt_tensor,
+    value: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::masked_fill, &[input, mask, value], 0b111, &[]);
+        call_one(&table::index::defs::masked_fill, ins, &[], out)
+    })
+}
+
+/// `masked_fill` with a plain number as `value`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_masked_fill_scalar(
+    input: *const rt_tensor,
+    mask: *const rt_tensor,
+    value: rt_scalar,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let number = plain(value)?;
+        let ins = inputs(&table::index::defs::masked_fill, &[input, mask, lend(&number)], 0b111, &[]);
+        call_one(&table::index::defs::masked_fill, ins, &[], out)
+    })
+}
+
+/// `masked_fill`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_masked_fill_(
+    input: *mut rt_tensor,
+    mask: *const rt_tensor,
+    value: *const rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::masked_fill, &[input, mask, value], 0b111, &[]);
+        call_inplace(&table::index::defs::masked_fill, ins, &[])
+    })
+}
+
+/// `masked_fill` with a plain number as `value`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_masked_fill_scalar_(
+    input: *mut rt_tensor,
+    mask: *const rt_tensor,
+    value: rt_scalar,
+) -> rt_status {
+    guard(|| {
+        let number = plain(value)?;
+        let ins = inputs(&table::index::defs::masked_fill, &[input, mask, lend(&number)], 0b111, &[]);
+        call_inplace(&table::index::defs::masked_fill, ins, &[])
+    })
+}
+
+/// The elements of `input` where `mask` is true, as one dimension, with broadcasting.
+#[no_mangle]
+pub unsafe extern "C" fn rt_masked_select(
+    input: *const rt_tensor,
+    mask: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::masked_select, &[input, mask], 0b11, &[]);
+        call_one(&table::index::defs::masked_select, ins, &[], out)
+    })
+}
+
+/// A copy of `input` with the elements where `mask` is true replaced by those of `source`, in order.
+#[no_mangle]
+pub unsafe extern "C" fn rt_masked_scatter(
+    input: *const rt_tensor,
+    mask: *const rt_tensor,
+    source: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::masked_scatter, &[input, mask, source], 0b111, &[]);
+        call_one(&table::index::defs::masked_scatter, ins, &[], out)
+    })
+}
+
+/// `masked_scatter`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_masked_scatter_(
+    input: *mut rt_tensor,
+    mask: *const rt_tensor,
+    source: *const rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::masked_scatter, &[input, mask, source], 0b111, &[]);
+        call_inplace(&table::index::defs::masked_scatter, ins, &[])
+    })
+}
+
+/// The elements that `index` names in the flattened `input`; the result has the shape of `index`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_take(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::take, &[input, index], 0b11, &[]);
+        call_one(&table::index::defs::take, ins, &[], out)
+    })
+}
+
+/// A copy of `input` with the elements that `index` names in the flattened tensor replaced by (or with `accumulate`
+/// increased by) those of `source`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_put(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    source: *const rt_tensor,
+    accumulate: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::put, &[input, index, source], 0b111, &[]);
+        call_one(&table::index::defs::put, ins, &[Attr::Bool(accumulate)], out)
+    })
+}
+
+/// `put`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_put_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    source: *const rt_tensor,
+    accumulate: bool,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::put, &[input, index, source], 0b111, &[]);
+        call_inplace(&table::index::defs::put, ins, &[Attr::Bool(accumulate)])
+    })
+}
+
+/// `gather` with broadcasting; without `dim` of the flattened tensors.
+#[no_mangle]
+pub unsafe extern "C" fn rt_take_along_dim(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    dim: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::take_along_dim, &[input, indices], 0b11, &[]);
+        call_one(&table::index::defs::take_along_dim, ins, &[a_opt_int(dim)?], out)
+    })
+}
+
+/// The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64.
+#[no_mangle]
+pub unsafe extern "C" fn rt_nonzero(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::nonzero, &[input], 0b1, &[]);
+        call_one(&table::index::defs::nonzero, ins, &[], out)
+    })
+}
+
+/// The coordinates of the elements that are not zero, one tensor per dimension.
+#[no_mangle]
+pub unsafe extern "C" fn rt_nonzero_list(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::nonzero_list, &[input], 0b1, &[]);
+        call_list(&table::index::defs::nonzero_list, ins, &[], out)
+    })
+}
+
+/// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` gets no
+/// gradient.
+#[no_mangle]
+pub unsafe extern "C" fn rt_embedding(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    padding_idx: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::embedding, &[input, weight], 0b11, &[]);
+        call_one(&table::index::defs::embedding, ins, &[a_opt_int(padding_idx)?], out)
+    })
+}
+
+/// The gradient of `embedding` for its table of `num_weights` rows.
+#[no_mangle]
+pub unsafe extern "C" fn rt_embedding_backward(
+    grad: *const rt_tensor,
+    indices: *const rt_tensor,
+    num_weights: i64,
+    padding_idx: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::embedding_backward, &[grad, indices], 0b11, &[]);
+        call_one(&table::index::defs::embedding_backward, ins, &[Attr::Int(num_weights), a_opt_int(padding_idx)?], out)
+    })
+}
+
+/// A copy of `input` in which the elements of `src` that `index` sends to one place along `dim` are reduced ("sum",
+/// "prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
+#[no_mangle]
+pub unsafe extern "C" fn rt_scatter_reduce(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    src: *const rt_tensor,
+    dim: i64,
+    reduce: *const c_char,
+    include_self: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::scatter_reduce, &[input, index, src], 0b111, &[]);
+        call_one(&table::index::defs::scatter_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)], out)
+    })
+}
+
+/// `scatter_reduce`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_scatter_reduce_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    src: *const rt_tensor,
+    dim: i64,
+    reduce: *const c_char,
+    include_self: bool,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::index::defs::scatter_reduce, &[input, index, src], 0b111, &[]);
+        call_inplace(&table::index::defs::scatter_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)])
     })
 }
 
@@ -4143,5 +6750,1367 @@ pub unsafe extern "C" fn rt_multi_dot(
     guard(|| {
         let ins = inputs(&table::matmul::defs::multi_dot, &[], 0b0, &[(tensors, tensors_len)]);
         call_one(&table::matmul::defs::multi_dot, ins, &[], out)
+    })
+}
+
+/// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`. The result has the other
+/// dimensions of `input`, then those of `other`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensordot(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    dims_self: *const i64,
+    dims_self_len: usize,
+    dims_other: *const i64,
+    dims_other_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::matmul::defs::tensordot, &[input, other], 0b11, &[]);
+        call_one(&table::matmul::defs::tensordot, ins, &[a_ints(dims_self, dims_self_len)?, a_ints(dims_other, dims_other_len)?], out)
+    })
+}
+
+/// Sum of products over the last dimension of both; plain multiplication if one of them is a number.
+#[no_mangle]
+pub unsafe extern "C" fn rt_inner(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::matmul::defs::inner, &[input, other], 0b11, &[]);
+        call_one(&table::matmul::defs::inner, ins, &[], out)
+    })
+}
+
+/// Einstein's summation: sums of products of the operands' elements as `equation` says, such as "bij,bjk->bik".
+/// Letters name dimensions, "..." stands for any number of them, a letter that occurs twice in an operand takes its
+/// diagonal; without "->" the result has the letters that occur once, in alphabetical order.
+#[no_mangle]
+pub unsafe extern "C" fn rt_einsum(
+    operands: *const *const rt_tensor,
+    operands_len: usize,
+    equation: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::matmul::defs::einsum, &[], 0b0, &[(operands, operands_len)]);
+        call_one(&table::matmul::defs::einsum, ins, &[a_str(equation)?], out)
+    })
+}
+
+/// Cross product over dimension `dim` of size 3 (the first such by default); the other dimensions broadcast.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cross(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    dim: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::matmul::defs::cross, &[input, other], 0b11, &[]);
+        call_one(&table::matmul::defs::cross, ins, &[a_opt_int(dim)?], out)
+    })
+}
+
+/// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
+/// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
+/// `1 / sqrt(size of the last dimension)` by default.
+#[no_mangle]
+pub unsafe extern "C" fn rt_scaled_dot_product_attention(
+    query: *const rt_tensor,
+    key: *const rt_tensor,
+    value: *const rt_tensor,
+    attn_mask: *const rt_tensor,
+    dropout_p: f64,
+    is_causal: bool,
+    scale: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::matmul::defs::scaled_dot_product_attention, &[query, key, value, attn_mask], 0b111, &[]);
+        call_one(&table::matmul::defs::scaled_dot_product_attention, ins, &[Attr::Float(dropout_p), Attr::Bool(is_causal), a_opt_float(scale)?], out)
+    })
+}
+
+/// Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`;
+/// the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_conv1d(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    groups: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::conv1d, &[input, weight, bias], 0b11, &[]);
+        call_one(&table::conv::defs::conv1d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
+    })
+}
+
+/// Convolution (cross-correlation) over two dimensions: `[N, C, H, W]` or `[C, H, W]` with a weight
+/// `[O, C / groups, kh, kw]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_conv2d(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    groups: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::conv2d, &[input, weight, bias], 0b11, &[]);
+        call_one(&table::conv::defs::conv2d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
+    })
+}
+
+/// Convolution (cross-correlation) over three dimensions: `[N, C, D, H, W]` or `[C, D, H, W]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_conv3d(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    groups: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::conv3d, &[input, weight, bias], 0b11, &[]);
+        call_one(&table::conv::defs::conv3d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
+    })
+}
+
+/// Gradient of a convolution of any rank with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_conv_input_grad(
+    grad: *const rt_tensor,
+    weight: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    groups: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::conv_input_grad, &[grad, weight], 0b11, &[]);
+        call_one(&table::conv::defs::conv_input_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
+    })
+}
+
+/// Gradient of a convolution of any rank with respect to its weight of shape `weight_size`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_conv_weight_grad(
+    grad: *const rt_tensor,
+    input: *const rt_tensor,
+    weight_size: *const i64,
+    weight_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    groups: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::conv_weight_grad, &[grad, input], 0b11, &[]);
+        call_one(&table::conv::defs::conv_weight_grad, ins, &[a_ints(weight_size, weight_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
+    })
+}
+
+/// Transposed convolution over one dimension: `[N, C, L]` with a weight `[C, O / groups, k]`; the output length is
+/// `(L - 1) * stride - 2 * padding + dilation * (k - 1) + output_padding + 1`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_conv_transpose1d(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    output_padding: *const i64,
+    output_padding_len: usize,
+    groups: i64,
+    dilation: *const i64,
+    dilation_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::conv_transpose1d, &[input, weight, bias], 0b11, &[]);
+        call_one(&table::conv::defs::conv_transpose1d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(output_padding, output_padding_len)?, Attr::Int(groups), a_ints(dilation, dilation_len)?], out)
+    })
+}
+
+/// Transposed convolution over two dimensions: `[N, C, H, W]` with a weight `[C, O / groups, kh, kw]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_conv_transpose2d(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    output_padding: *const i64,
+    output_padding_len: usize,
+    groups: i64,
+    dilation: *const i64,
+    dilation_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::conv_transpose2d, &[input, weight, bias], 0b11, &[]);
+        call_one(&table::conv::defs::conv_transpose2d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(output_padding, output_padding_len)?, Attr::Int(groups), a_ints(dilation, dilation_len)?], out)
+    })
+}
+
+/// Transposed convolution over three dimensions.
+#[no_mangle]
+pub unsafe extern "C" fn rt_conv_transpose3d(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    output_padding: *const i64,
+    output_padding_len: usize,
+    groups: i64,
+    dilation: *const i64,
+    dilation_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::conv_transpose3d, &[input, weight, bias], 0b11, &[]);
+        call_one(&table::conv::defs::conv_transpose3d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(output_padding, output_padding_len)?, Attr::Int(groups), a_ints(dilation, dilation_len)?], out)
+    })
+}
+
+/// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
+/// dimension. NaN is larger than any number.
+#[no_mangle]
+pub unsafe extern "C" fn rt_max_pool1d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::max_pool1d, &[input], 0b1, &[]);
+        call_one(&table::conv::defs::max_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The largest element of each window over the last two dimensions.
+#[no_mangle]
+pub unsafe extern "C" fn rt_max_pool2d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::max_pool2d, &[input], 0b1, &[]);
+        call_one(&table::conv::defs::max_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// Max pools over the last `rank` dimensions, without a gradient.
+#[no_mangle]
+pub unsafe extern "C" fn rt_max_pool_values(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::max_pool_values, &[input], 0b1, &[]);
+        call_one(&table::conv::defs::max_pool_values, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode), Attr::Int(rank)], out)
+    })
+}
+
+/// [`max_pool1d`], and the places of the elements in the last dimension (int64).
+#[no_mangle]
+pub unsafe extern "C" fn rt_max_pool1d_with_indices(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::max_pool1d_with_indices, &[input], 0b1, &[]);
+        call_some(&table::conv::defs::max_pool1d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+    })
+}
+
+/// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
+#[no_mangle]
+pub unsafe extern "C" fn rt_max_pool2d_with_indices(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::max_pool2d_with_indices, &[input], 0b1, &[]);
+        call_some(&table::conv::defs::max_pool2d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+    })
+}
+
+/// The largest element of each of `output_size` parts of the last dimension, and their places.
+#[no_mangle]
+pub unsafe extern "C" fn rt_adaptive_max_pool1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::adaptive_max_pool1d, &[input], 0b1, &[]);
+        call_some(&table::conv::defs::adaptive_max_pool1d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
+    })
+}
+
+/// The largest element of each of `output_size` parts of the last two dimensions, and their places.
+#[no_mangle]
+pub unsafe extern "C" fn rt_adaptive_max_pool2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::adaptive_max_pool2d, &[input], 0b1, &[]);
+        call_some(&table::conv::defs::adaptive_max_pool2d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
+    })
+}
+
+/// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
+#[no_mangle]
+pub unsafe extern "C" fn rt_max_pool_grad(
+    grad: *const rt_tensor,
+    indices: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::max_pool_grad, &[grad, indices], 0b11, &[]);
+        call_one(&table::conv::defs::max_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
+    })
+}
+
+/// The elements at `indices` of each plane of `rank` dimensions.
+#[no_mangle]
+pub unsafe extern "C" fn rt_pool_gather(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::pool_gather, &[input, indices], 0b11, &[]);
+        call_one(&table::conv::defs::pool_gather, ins, &[Attr::Int(rank)], out)
+    })
+}
+
+/// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_avg_pool1d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::avg_pool1d, &[input], 0b1, &[]);
+        call_one(&table::conv::defs::avg_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad)], out)
+    })
+}
+
+/// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
+#[no_mangle]
+pub unsafe extern "C" fn rt_avg_pool2d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::avg_pool2d, &[input], 0b1, &[]);
+        call_one(&table::conv::defs::avg_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?], out)
+    })
+}
+
+/// Gradient of the average pools with respect to their input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_avg_pool_grad(
+    grad: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::avg_pool_grad, &[grad], 0b1, &[]);
+        call_one(&table::conv::defs::avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?, Attr::Int(rank)], out)
+    })
+}
+
+/// The mean of each of `output_size` parts of the last dimension.
+#[no_mangle]
+pub unsafe extern "C" fn rt_adaptive_avg_pool1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::adaptive_avg_pool1d, &[input], 0b1, &[]);
+        call_one(&table::conv::defs::adaptive_avg_pool1d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// The mean of each of `output_size` parts of the last two dimensions.
+#[no_mangle]
+pub unsafe extern "C" fn rt_adaptive_avg_pool2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::adaptive_avg_pool2d, &[input], 0b1, &[]);
+        call_one(&table::conv::defs::adaptive_avg_pool2d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_adaptive_avg_pool_grad(
+    grad: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::adaptive_avg_pool_grad, &[grad], 0b1, &[]);
+        call_one(&table::conv::defs::adaptive_avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
+    })
+}
+
+/// Images resized to `output_size`; each pixel is the one of the input that it lies in.
+#[no_mangle]
+pub unsafe extern "C" fn rt_upsample_nearest2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::upsample_nearest2d, &[input], 0b1, &[]);
+        call_one(&table::conv::defs::upsample_nearest2d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
+/// centres of the corner pixels stay in place, or the outer edges of the image.
+#[no_mangle]
+pub unsafe extern "C" fn rt_upsample_bilinear2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::upsample_bilinear2d, &[input], 0b1, &[]);
+        call_one(&table::conv::defs::upsample_bilinear2d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners)], out)
+    })
+}
+
+/// Gradient of the resizing ops with respect to their input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_upsample_grad(
+    grad: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    mode: *const c_char,
+    align_corners: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::upsample_grad, &[grad], 0b1, &[]);
+        call_one(&table::conv::defs::upsample_grad, ins, &[a_ints(input_size, input_size_len)?, a_str(mode)?, Attr::Bool(align_corners)], out)
+    })
+}
+
+/// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
+/// functional module).
+#[no_mangle]
+pub unsafe extern "C" fn rt_im2col(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::im2col, &[input], 0b1, &[]);
+        call_one(&table::conv::defs::im2col, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(dilation, dilation_len)?, a_ints(padding, padding_len)?, a_ints(stride, stride_len)?], out)
+    })
+}
+
+/// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
+/// module).
+#[no_mangle]
+pub unsafe extern "C" fn rt_col2im(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::conv::defs::col2im, &[input], 0b1, &[]);
+        call_one(&table::conv::defs::col2im, ins, &[a_ints(output_size, output_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(dilation, dilation_len)?, a_ints(padding, padding_len)?, a_ints(stride, stride_len)?], out)
+    })
+}
+
+/// Batch normalisation of `[N, C, ...]` (Ioffe and Szegedy 2015): per channel, `(input - mean) / sqrt(var + eps) *
+/// weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards
+/// them (the variance unbiased) by `momentum`; else the running ones are used.
+#[no_mangle]
+pub unsafe extern "C" fn rt_batch_norm(
+    input: *const rt_tensor,
+    running_mean: *const rt_tensor,
+    running_var: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    training: bool,
+    momentum: f64,
+    eps: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::norm::defs::batch_norm, &[input, running_mean, running_var, weight, bias], 0b1, &[]);
+        call_one(&table::norm::defs::batch_norm, ins, &[Attr::Bool(training), Attr::Float(momentum), Attr::Float(eps)], out)
+    })
+}
+
+/// Batch normalisation by the input's own statistics; also gives those: mean and biased variance per channel.
+#[no_mangle]
+pub unsafe extern "C" fn rt_batch_norm_train(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    eps: f64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::norm::defs::batch_norm_train, &[input, weight, bias], 0b1, &[]);
+        call_some(&table::norm::defs::batch_norm_train, ins, &[Attr::Float(eps)], &[out0, out1, out2])
+    })
+}
+
+/// Batch normalisation by given statistics.
+#[no_mangle]
+pub unsafe extern "C" fn rt_batch_norm_eval(
+    input: *const rt_tensor,
+    running_mean: *const rt_tensor,
+    running_var: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    eps: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::norm::defs::batch_norm_eval, &[input, running_mean, running_var, weight, bias], 0b111, &[]);
+        call_one(&table::norm::defs::batch_norm_eval, ins, &[Attr::Float(eps)], out)
+    })
+}
+
+/// Gradients of a batch normalisation with respect to input, weight and bias; `training` says that mean and variance
+/// are functions of the input.
+#[no_mangle]
+pub unsafe extern "C" fn rt_batch_norm_backward(
+    grad: *const rt_tensor,
+    input: *const rt_tensor,
+    mean: *const rt_tensor,
+    var: *const rt_tensor,
+    weight: *const rt_tensor,
+    eps: f64,
+    training: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::norm::defs::batch_norm_backward, &[grad, input, mean, var, weight], 0b1111, &[]);
+        call_some(&table::norm::defs::batch_norm_backward, ins, &[Attr::Float(eps), Attr::Bool(training)], &[out0, out1, out2])
+    })
+}
+
+/// Normalisation over the last dimensions, `normalized_shape` (Ba et al. 2016): `(input - mean) / sqrt(var + eps) *
+/// weight + bias`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_layer_norm(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    normalized_shape: *const i64,
+    normalized_shape_len: usize,
+    eps: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::norm::defs::layer_norm, &[input, weight, bias], 0b1, &[]);
+        call_one(&table::norm::defs::layer_norm, ins, &[a_ints(normalized_shape, normalized_shape_len)?, Attr::Float(eps)], out)
+    })
+}
+
+/// Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input /
+/// sqrt(mean(input^2) + eps) * weight`; `eps` is that of the dtype by default.
+#[no_mangle]
+pub unsafe extern "C" fn rt_rms_norm(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    normalized_shape: *const i64,
+    normalized_shape_len: usize,
+    eps: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::norm::defs::rms_norm, &[input, weight], 0b1, &[]);
+        call_one(&table::norm::defs::rms_norm, ins, &[a_ints(normalized_shape, normalized_shape_len)?, a_opt_float(eps)?], out)
+    })
+}
+
+/// Gradients of `layer_norm` (`centered`) or `rms_norm` with respect to input, weight and bias; the last two are
+/// zeros unless `affine`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_layer_norm_backward(
+    grad: *const rt_tensor,
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    normalized_shape: *const i64,
+    normalized_shape_len: usize,
+    eps: f64,
+    centered: bool,
+    affine: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::norm::defs::layer_norm_backward, &[grad, input, weight], 0b11, &[]);
+        call_some(&table::norm::defs::layer_norm_backward, ins, &[a_ints(normalized_shape, normalized_shape_len)?, Attr::Float(eps), Attr::Bool(centered), Attr::Bool(affine)], &[out0, out1, out2])
+    })
+}
+
+/// Normalisation of each sample over `num_groups` groups of channels (Wu and He 2018); weight and bias are per channel.
+#[no_mangle]
+pub unsafe extern "C" fn rt_group_norm(
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    num_groups: i64,
+    eps: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::norm::defs::group_norm, &[input, weight, bias], 0b1, &[]);
+        call_one(&table::norm::defs::group_norm, ins, &[Attr::Int(num_groups), Attr::Float(eps)], out)
+    })
+}
+
+/// Gradients of `group_norm` with respect to input, weight and bias.
+#[no_mangle]
+pub unsafe extern "C" fn rt_group_norm_backward(
+    grad: *const rt_tensor,
+    input: *const rt_tensor,
+    weight: *const rt_tensor,
+    num_groups: i64,
+    eps: f64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::norm::defs::group_norm_backward, &[grad, input, weight], 0b11, &[]);
+        call_some(&table::norm::defs::group_norm_backward, ins, &[Attr::Int(num_groups), Attr::Float(eps)], &[out0, out1, out2])
+    })
+}
+
+/// Normalisation of each channel of each sample (Ulyanov et al. 2016), or, without `use_input_stats`, by running
+/// statistics as in `batch_norm`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_instance_norm(
+    input: *const rt_tensor,
+    running_mean: *const rt_tensor,
+    running_var: *const rt_tensor,
+    weight: *const rt_tensor,
+    bias: *const rt_tensor,
+    use_input_stats: bool,
+    momentum: f64,
+    eps: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::norm::defs::instance_norm, &[input, running_mean, running_var, weight, bias], 0b1, &[]);
+        call_one(&table::norm::defs::instance_norm, ins, &[Attr::Bool(use_input_stats), Attr::Float(momentum), Attr::Float(eps)], out)
+    })
+}
+
+/// Uniform numbers of [0, 1) of shape `size`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_rand(
+    size: *const i64,
+    size_len: usize,
+    generator: *const rt_generator,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::rand, &[], 0b0, &[]);
+        call_one(&table::random::defs::rand, ins, &[a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Standard normal numbers of shape `size`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_randn(
+    size: *const i64,
+    size_len: usize,
+    generator: *const rt_generator,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::randn, &[], 0b0, &[]);
+        call_one(&table::random::defs::randn, ins, &[a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Whole numbers of `[low, high)` of shape `size`; int64 by default.
+#[no_mangle]
+pub unsafe extern "C" fn rt_randint(
+    low: i64,
+    high: i64,
+    size: *const i64,
+    size_len: usize,
+    generator: *const rt_generator,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::randint, &[], 0b0, &[]);
+        call_one(&table::random::defs::randint, ins, &[Attr::Int(low), Attr::Int(high), a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The numbers 0 to `n - 1` in random order; int64 by default.
+#[no_mangle]
+pub unsafe extern "C" fn rt_randperm(
+    n: i64,
+    generator: *const rt_generator,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::randperm, &[], 0b0, &[]);
+        call_one(&table::random::defs::randperm, ins, &[Attr::Int(n), a_generator(generator)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Uniform numbers of [0, 1) in the shape of `input`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_rand_like(
+    input: *const rt_tensor,
+    generator: *const rt_generator,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::rand_like, &[input], 0b1, &[]);
+        call_one(&table::random::defs::rand_like, ins, &[a_generator(generator)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Standard normal numbers in the shape of `input`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_randn_like(
+    input: *const rt_tensor,
+    generator: *const rt_generator,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::randn_like, &[input], 0b1, &[]);
+        call_one(&table::random::defs::randn_like, ins, &[a_generator(generator)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Whole numbers of `[low, high)` in the shape and dtype of `input`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_randint_like(
+    input: *const rt_tensor,
+    low: i64,
+    high: i64,
+    generator: *const rt_generator,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::randint_like, &[input], 0b1, &[]);
+        call_one(&table::random::defs::randint_like, ins, &[Attr::Int(low), Attr::Int(high), a_generator(generator)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// In place: uniform numbers of `[from, to)`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_uniform(
+    input: *const rt_tensor,
+    from_: f64,
+    to: f64,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::uniform, &[input], 0b1, &[]);
+        call_one(&table::random::defs::uniform, ins, &[Attr::Float(from_), Attr::Float(to), a_generator(generator)?], out)
+    })
+}
+
+/// `uniform`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_uniform_(
+    input: *mut rt_tensor,
+    from_: f64,
+    to: f64,
+    generator: *const rt_generator,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::uniform, &[input], 0b1, &[]);
+        call_inplace(&table::random::defs::uniform, ins, &[Attr::Float(from_), Attr::Float(to), a_generator(generator)?])
+    })
+}
+
+/// In place: normal numbers with the given mean and standard deviation.
+#[no_mangle]
+pub unsafe extern "C" fn rt_normal(
+    input: *const rt_tensor,
+    mean: f64,
+    std: f64,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::normal, &[input], 0b1, &[]);
+        call_one(&table::random::defs::normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?], out)
+    })
+}
+
+/// `normal`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_normal_(
+    input: *mut rt_tensor,
+    mean: f64,
+    std: f64,
+    generator: *const rt_generator,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::normal, &[input], 0b1, &[]);
+        call_inplace(&table::random::defs::normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?])
+    })
+}
+
+/// In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly.
+#[no_mangle]
+pub unsafe extern "C" fn rt_random(
+    input: *const rt_tensor,
+    from_: *const i64,
+    to: *const i64,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::random, &[input], 0b1, &[]);
+        call_one(&table::random::defs::random, ins, &[a_opt_int(from_)?, a_opt_int(to)?, a_generator(generator)?], out)
+    })
+}
+
+/// `random`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_random_(
+    input: *mut rt_tensor,
+    from_: *const i64,
+    to: *const i64,
+    generator: *const rt_generator,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::random, &[input], 0b1, &[]);
+        call_inplace(&table::random::defs::random, ins, &[a_opt_int(from_)?, a_opt_int(to)?, a_generator(generator)?])
+    })
+}
+
+/// Ones with the probabilities of `input`, else zeros.
+#[no_mangle]
+pub unsafe extern "C" fn rt_bernoulli(
+    input: *const rt_tensor,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::bernoulli, &[input], 0b1, &[]);
+        call_one(&table::random::defs::bernoulli, ins, &[a_generator(generator)?], out)
+    })
+}
+
+/// In place: ones with probability `p`, else zeros.
+#[no_mangle]
+pub unsafe extern "C" fn rt_bernoulli_p(
+    input: *const rt_tensor,
+    p: f64,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::bernoulli_p, &[input], 0b1, &[]);
+        call_one(&table::random::defs::bernoulli_p, ins, &[Attr::Float(p), a_generator(generator)?], out)
+    })
+}
+
+/// `bernoulli_p`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_bernoulli_p_(
+    input: *mut rt_tensor,
+    p: f64,
+    generator: *const rt_generator,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::bernoulli_p, &[input], 0b1, &[]);
+        call_inplace(&table::random::defs::bernoulli_p, ins, &[Attr::Float(p), a_generator(generator)?])
+    })
+}
+
+/// In place: ones with the probabilities of the tensor `p`, broadcast, else zeros.
+#[no_mangle]
+pub unsafe extern "C" fn rt_bernoulli_tensor(
+    input: *const rt_tensor,
+    p: *const rt_tensor,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::bernoulli_tensor, &[input, p], 0b11, &[]);
+        call_one(&table::random::defs::bernoulli_tensor, ins, &[a_generator(generator)?], out)
+    })
+}
+
+/// `bernoulli_tensor`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_bernoulli_tensor_(
+    input: *mut rt_tensor,
+    p: *const rt_tensor,
+    generator: *const rt_generator,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::bernoulli_tensor, &[input, p], 0b11, &[]);
+        call_inplace(&table::random::defs::bernoulli_tensor, ins, &[a_generator(generator)?])
+    })
+}
+
+/// In place: exponentially distributed numbers with rate `lambd`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_exponential(
+    input: *const rt_tensor,
+    lambd: f64,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::exponential, &[input], 0b1, &[]);
+        call_one(&table::random::defs::exponential, ins, &[Attr::Float(lambd), a_generator(generator)?], out)
+    })
+}
+
+/// `exponential`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_exponential_(
+    input: *mut rt_tensor,
+    lambd: f64,
+    generator: *const rt_generator,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::exponential, &[input], 0b1, &[]);
+        call_inplace(&table::random::defs::exponential, ins, &[Attr::Float(lambd), a_generator(generator)?])
+    })
+}
+
+/// In place: the number of trials up to the first success, of probability `p`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_geometric(
+    input: *const rt_tensor,
+    p: f64,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::geometric, &[input], 0b1, &[]);
+        call_one(&table::random::defs::geometric, ins, &[Attr::Float(p), a_generator(generator)?], out)
+    })
+}
+
+/// `geometric`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_geometric_(
+    input: *mut rt_tensor,
+    p: f64,
+    generator: *const rt_generator,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::geometric, &[input], 0b1, &[]);
+        call_inplace(&table::random::defs::geometric, ins, &[Attr::Float(p), a_generator(generator)?])
+    })
+}
+
+/// In place: numbers of the Cauchy distribution.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cauchy(
+    input: *const rt_tensor,
+    median: f64,
+    sigma: f64,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::cauchy, &[input], 0b1, &[]);
+        call_one(&table::random::defs::cauchy, ins, &[Attr::Float(median), Attr::Float(sigma), a_generator(generator)?], out)
+    })
+}
+
+/// `cauchy`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cauchy_(
+    input: *mut rt_tensor,
+    median: f64,
+    sigma: f64,
+    generator: *const rt_generator,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::cauchy, &[input], 0b1, &[]);
+        call_inplace(&table::random::defs::cauchy, ins, &[Attr::Float(median), Attr::Float(sigma), a_generator(generator)?])
+    })
+}
+
+/// In place: numbers whose logarithm is normal with the given mean and standard deviation.
+#[no_mangle]
+pub unsafe extern "C" fn rt_log_normal(
+    input: *const rt_tensor,
+    mean: f64,
+    std: f64,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::log_normal, &[input], 0b1, &[]);
+        call_one(&table::random::defs::log_normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?], out)
+    })
+}
+
+/// `log_normal`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_log_normal_(
+    input: *mut rt_tensor,
+    mean: f64,
+    std: f64,
+    generator: *const rt_generator,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::log_normal, &[input], 0b1, &[]);
+        call_inplace(&table::random::defs::log_normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?])
+    })
+}
+
+/// Normal numbers with means and standard deviations from two tensors, which broadcast together.
+#[no_mangle]
+pub unsafe extern "C" fn rt_normal_tensors(
+    mean: *const rt_tensor,
+    std: *const rt_tensor,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::normal_tensors, &[mean, std], 0b11, &[]);
+        call_one(&table::random::defs::normal_tensors, ins, &[a_generator(generator)?], out)
+    })
+}
+
+/// Indices drawn with the probabilities of the rows of `input`, `num_samples` per row: `[*, n]` becomes
+/// `[*, num_samples]` of int64.
+#[no_mangle]
+pub unsafe extern "C" fn rt_multinomial(
+    input: *const rt_tensor,
+    num_samples: i64,
+    replacement: bool,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::multinomial, &[input], 0b1, &[]);
+        call_one(&table::random::defs::multinomial, ins, &[Attr::Int(num_samples), Attr::Bool(replacement), a_generator(generator)?], out)
+    })
+}
+
+/// `input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1.
+#[no_mangle]
+pub unsafe extern "C" fn rt_native_dropout(
+    input: *const rt_tensor,
+    p: f64,
+    generator: *const rt_generator,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::native_dropout, &[input], 0b1, &[]);
+        call_some(&table::random::defs::native_dropout, ins, &[Attr::Float(p), a_generator(generator)?], &[out0, out1])
+    })
+}
+
+/// In training, elements are zeroed with probability `p` and the others scaled by `1 / (1 - p)` (Srivastava et al.
+/// 2014); else `input` itself.
+#[no_mangle]
+pub unsafe extern "C" fn rt_dropout(
+    input: *const rt_tensor,
+    p: f64,
+    training: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::dropout, &[input], 0b1, &[]);
+        call_one(&table::random::defs::dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
+    })
+}
+
+/// `dropout`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_dropout_(
+    input: *mut rt_tensor,
+    p: f64,
+    training: bool,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::random::defs::dropout, &[input], 0b1, &[]);
+        call_inplace(&table::random::defs::dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad`
+/// (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then
+/// `param -= lr * grad`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_sgd_step(
+    params: *const *const rt_tensor,
+    params_len: usize,
+    grads: *const *const rt_tensor,
+    grads_len: usize,
+    momentum_buffers: *const *const rt_tensor,
+    momentum_buffers_len: usize,
+    lr: f64,
+    momentum: f64,
+    dampening: f64,
+    weight_decay: f64,
+    nesterov: bool,
+    maximize: bool,
+    first: bool,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::optim::defs::sgd_step, &[], 0b0, &[(params, params_len), (grads, grads_len), (momentum_buffers, momentum_buffers_len)]);
+        call_nothing(&table::optim::defs::sgd_step, ins, &[Attr::Float(lr), Attr::Float(momentum), Attr::Float(dampening), Attr::Float(weight_decay), Attr::Bool(nesterov), Attr::Bool(maximize), Attr::Bool(first)])
+    })
+}
+
+/// One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
+#[no_mangle]
+pub unsafe extern "C" fn rt_adam_step(
+    params: *const *const rt_tensor,
+    params_len: usize,
+    grads: *const *const rt_tensor,
+    grads_len: usize,
+    exp_avgs: *const *const rt_tensor,
+    exp_avgs_len: usize,
+    exp_avg_sqs: *const *const rt_tensor,
+    exp_avg_sqs_len: usize,
+    max_exp_avg_sqs: *const *const rt_tensor,
+    max_exp_avg_sqs_len: usize,
+    lr: f64,
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+    weight_decay: f64,
+    step: f64,
+    amsgrad: bool,
+    maximize: bool,
+    decoupled: bool,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::optim::defs::adam_step, &[], 0b0, &[(params, params_len), (grads, grads_len), (exp_avgs, exp_avgs_len), (exp_avg_sqs, exp_avg_sqs_len), (max_exp_avg_sqs, max_exp_avg_sqs_len)]);
+        call_nothing(&table::optim::defs::adam_step, ins, &[Attr::Float(lr), Attr::Float(beta1), Attr::Float(beta2), Attr::Float(eps), Attr::Float(weight_decay), Attr::Float(step), Attr::Bool(amsgrad), Attr::Bool(maximize), Attr::Bool(decoupled)])
+    })
+}
+
+/// One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is
+/// not 0.
+#[no_mangle]
+pub unsafe extern "C" fn rt_rmsprop_step(
+    params: *const *const rt_tensor,
+    params_len: usize,
+    grads: *const *const rt_tensor,
+    grads_len: usize,
+    square_avgs: *const *const rt_tensor,
+    square_avgs_len: usize,
+    grad_avgs: *const *const rt_tensor,
+    grad_avgs_len: usize,
+    momentum_buffers: *const *const rt_tensor,
+    momentum_buffers_len: usize,
+    lr: f64,
+    alpha: f64,
+    eps: f64,
+    weight_decay: f64,
+    momentum: f64,
+    centered: bool,
+    maximize: bool,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::optim::defs::rmsprop_step, &[], 0b0, &[(params, params_len), (grads, grads_len), (square_avgs, square_avgs_len), (grad_avgs, grad_avgs_len), (momentum_buffers, momentum_buffers_len)]);
+        call_nothing(&table::optim::defs::rmsprop_step, ins, &[Attr::Float(lr), Attr::Float(alpha), Attr::Float(eps), Attr::Float(weight_decay), Attr::Float(momentum), Attr::Bool(centered), Attr::Bool(maximize)])
+    })
+}
+
+/// One step of Adagrad; `step` counts from 1.
+#[no_mangle]
+pub unsafe extern "C" fn rt_adagrad_step(
+    params: *const *const rt_tensor,
+    params_len: usize,
+    grads: *const *const rt_tensor,
+    grads_len: usize,
+    state_sums: *const *const rt_tensor,
+    state_sums_len: usize,
+    lr: f64,
+    lr_decay: f64,
+    weight_decay: f64,
+    eps: f64,
+    step: f64,
+    maximize: bool,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::optim::defs::adagrad_step, &[], 0b0, &[(params, params_len), (grads, grads_len), (state_sums, state_sums_len)]);
+        call_nothing(&table::optim::defs::adagrad_step, ins, &[Attr::Float(lr), Attr::Float(lr_decay), Attr::Float(weight_decay), Attr::Float(eps), Attr::Float(step), Attr::Bool(maximize)])
     })
 }

@@ -3,11 +3,19 @@
 //! Safety contract of the whole folder: pointers are valid for the elements that the given sizes and strides reach,
 //! outputs overlap inputs only where a function says so, and the caller holds the storage locks.
 
+pub mod conv;
 pub mod copy;
 pub mod elementwise;
 pub mod gemm;
 pub mod index;
 
+pub mod loss;
+pub mod linalg;
 pub mod math;
+pub mod norm;
+pub mod optim;
+pub mod pool;
 pub mod reduce;
+pub mod scan;
 pub mod softmax;
+pub mod sort;

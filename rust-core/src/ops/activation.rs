@@ -204,7 +204,8 @@ ops! {
             if c.float(0) > c.float(1) {
                 bail!(Value, "min_val cannot be greater than max_val, got {} and {}", c.float(0), c.float(1));
             }
-            clamp_to(c, c.opt_scalar(0), c.opt_scalar(1))
+            let whole = |s: Scalar| if c.x(0).dtype().is_float() { s } else { Scalar::Int(s.i64()) };
+            clamp_to(c, c.opt_scalar(0).map(whole), c.opt_scalar(1).map(whole))
         },
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, v.scalar(0), v.scalar(1)))), saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("Clip"),
@@ -517,6 +518,25 @@ ops! {
         eval: float1!(|x| x / (1.0 + x.abs())),
         vjp: vjp!(|v| v.g() / (v.x(0).abs() + 1.0).square()), saves: Saves::X,
         method: false, function: false, onnx: Some("Softsign"),
+    }
+
+    /// The first half of `input` along `dim` times the sigmoid of the second half (Dauphin et al., 2016).
+    glu(input: Tensor, dim: Int = -1) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(0);
+            if x.ndim() == 0 {
+                bail!(Shape, "glu does not support 0-dimensional tensors");
+            }
+            let d = wrap_dim(c.int(0), x.ndim())?;
+            let n = x.shape()[d] as i64;
+            if n % 2 != 0 {
+                bail!(Shape, "Halving dimension must be even, but dimension {d} is size {n}");
+            }
+            let d = d as i64;
+            one(x.narrow(d, 0, n / 2)?.mul(&x.narrow(d, n / 2, n / 2)?.sigmoid()?)?)
+        },
+        class: Class::Composite, method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(3)", message: "Halving dimension must be even" }],
     }
 
     /// `e^input / sum(e^input)` along `dim`, computed without overflow.

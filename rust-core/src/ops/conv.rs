@@ -1,3 +1,1097 @@
-//! Convolution and pooling.
+//! Convolution, pooling, resizing of images.
 
-ops! {}
+use super::lang::Ex;
+use super::shape::contiguous_unlocked;
+use super::{one, Call, Class, Outs, Refusal, Saves};
+use crate::autograd;
+use crate::bail;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::kernels::conv::{self, Geometry};
+use crate::kernels::pool::{self, Tap, Windows};
+use crate::shape::{sizes, Dims};
+use crate::tensor::Tensor;
+use smallvec::SmallVec;
+
+/// Runs `$body` with `$T` as the compute type of a dtype. Of the whole numbers only int64 is taken.
+macro_rules! compute {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        // SAFETY: each use hands row-major tensors of the compute type and the sizes they were checked for.
+        match $dtype {
+            DType::F16 | DType::BF16 | DType::F32 => {
+                type $T = f32;
+                unsafe { $body }
+            }
+            DType::F64 => {
+                type $T = f64;
+                unsafe { $body }
+            }
+            DType::I64 => {
+                type $T = i64;
+                unsafe { $body }
+            }
+            d => bail!(DType, "not implemented for dtype {d}"),
+        }
+    };
+}
+
+/// A row-major tensor in the compute type.
+fn ready(t: &Tensor) -> Result<Tensor> {
+    contiguous_unlocked(t, t.dtype().compute_dtype(), false)
+}
+
+/// A result brought from the compute type to `dtype`.
+fn done(t: &Tensor, dtype: DType) -> Result<Outs> {
+    one(contiguous_unlocked(t, dtype, false)?)
+}
+
+// ---- convolution ----
+
+/// An argument that is one number for all `n` dimensions, or one for each, in three dimensions.
+fn per_dim<const N: usize>(values: &[i64], n: usize, fill: usize, least: i64, name: &str) -> Result<[usize; N]> {
+    if values.len() != 1 && values.len() != n {
+        bail!(Value, "{name} must be one number or {n}, got {values:?}");
+    }
+    if let Some(v) = values.iter().find(|&&v| v < least) {
+        bail!(Value, "{name} must be at least {least}, got {v}");
+    }
+    let mut out = [fill; N];
+    for d in 0..n {
+        out[N - n + d] = values[if values.len() == 1 { 0 } else { d }] as usize;
+    }
+    Ok(out)
+}
+
+/// The last `n` sizes as three.
+fn three(shape: &[usize], n: usize) -> [usize; 3] {
+    let mut out = [1; 3];
+    out[3 - n..].copy_from_slice(&shape[shape.len() - n..]);
+    out
+}
+
+/// Attributes that all entries of a convolution share, as they stand in the table.
+#[derive(Clone, Copy)]
+struct Params<'a> {
+    stride: &'a [i64],
+    padding: &'a [i64],
+    dilation: &'a [i64],
+    groups: i64,
+}
+
+impl<'a> Params<'a> {
+    /// The attributes from `k` on.
+    fn of(c: &'a Call, k: usize) -> Params<'a> {
+        Params { stride: c.ints(k), padding: c.ints(k + 1), dilation: c.ints(k + 2), groups: c.int(k + 3) }
+    }
+
+    /// Checks `input` against `weight`; the output size is computed if `out` does not give it.
+    fn geometry(&self, input: &[usize], weight: &[usize], out: Option<&[usize]>) -> Result<Geometry> {
+        let n = weight.len().saturating_sub(2);
+        if !(1..=3).contains(&n) {
+            bail!(Shape, "weight must have three, four or five dimensions, got shape {weight:?}");
+        }
+        if input.len() != n + 1 && input.len() != n + 2 {
+            bail!(
+                Shape,
+                "expected {}D (unbatched) or {}D (batched) input, but got input of size {input:?}",
+                n + 1,
+                n + 2
+            );
+        }
+        let (c_in, c_out) = (input[input.len() - n - 1], weight[0]);
+        if self.groups <= 0 {
+            bail!(Value, "groups must be positive, got {}", self.groups);
+        }
+        let groups = self.groups as usize;
+        if c_out % groups != 0 || weight[1] * groups != c_in {
+            let message = format!(
+                "given groups={groups}, weight of size {weight:?}, expected input {input:?} to have {} channels, but got \
+                 {c_in} channels instead", weight[1] * groups);
+            return Err(Error::shapes("", message, input, weight));
+        }
+        let mut g = Geometry {
+            batch: if input.len() == n + 2 { input[0] } else { 1 },
+            groups,
+            c_in,
+            c_out,
+            size: three(input, n),
+            kernel: three(weight, n),
+            stride: per_dim(self.stride, n, 1, 1, "stride")?,
+            padding: per_dim(self.padding, n, 0, 0, "padding")?,
+            dilation: per_dim(self.dilation, n, 1, 1, "dilation")?,
+            out: [1; 3],
+        };
+        if g.kernel.contains(&0) {
+            bail!(Shape, "the kernel size must not be zero, weight has shape {weight:?}");
+        }
+        for d in 0..3 {
+            let padded = g.size[d] + 2 * g.padding[d];
+            let reach = (g.kernel[d] - 1) * g.dilation[d] + 1;
+            if out.is_none() && reach > padded {
+                bail!(
+                    Shape,
+                    "calculated padded input size per channel: {padded}. Kernel size: {reach}. \
+                    Kernel size can't be greater than actual input size (input {input:?}, weight {weight:?})"
+                );
+            }
+            g.out[d] = padded.saturating_sub(reach) / g.stride[d] + 1;
+        }
+        if let Some(out) = out {
+            let fits = out.len() == input.len()
+                && out[out.len() - n - 1] == c_out
+                && (out.len() == n + 1 || out[0] == g.batch);
+            if !fits {
+                let message = format!("a gradient of shape {out:?} does not fit input {input:?} and weight {weight:?}");
+                return Err(Error::shapes("", message, out, input));
+            }
+            g.out = three(out, n);
+        }
+        Ok(g)
+    }
+}
+
+/// Gives `shape` another number of channels and other sizes.
+fn out_shape(input: &[usize], g: &Geometry, n: usize) -> Dims {
+    let mut shape = Dims::from_slice(&input[..input.len() - n - 1]);
+    shape.push(g.c_out);
+    shape.extend_from_slice(&g.out[3 - n..]);
+    shape
+}
+
+fn same_dtypes(ts: &[&Tensor]) -> Result<()> {
+    match ts.iter().find(|t| t.dtype() != ts[0].dtype()) {
+        Some(t) => {
+            bail!(DType, "input and weight (and bias) must have one dtype, got {} and {}", ts[0].dtype(), t.dtype())
+        }
+        None => Ok(()),
+    }
+}
+
+fn eval_conv(c: &Call, n: usize) -> Result<Outs> {
+    let (x, w, bias) = (c.x(0), c.x(1), c.opt(2));
+    if w.ndim() != n + 2 {
+        bail!(Shape, "expected a {}-dimensional weight, but got one of size {:?}", n + 2, w.shape());
+    }
+    let g = Params::of(c, 0).geometry(x.shape(), w.shape(), None)?;
+    same_dtypes(&[x, w])?;
+    let bias = match bias {
+        Some(b) => {
+            same_dtypes(&[x, b])?;
+            if b.shape() != [g.c_out] {
+                bail!(
+                    Shape,
+                    "expected bias to be 1-dimensional with {} elements, but got bias of size {:?}",
+                    g.c_out,
+                    b.shape()
+                );
+            }
+            Some(ready(b)?)
+        }
+        None => None,
+    };
+    let (x1, w1) = (ready(x)?, ready(w)?);
+    let out = Tensor::empty_of(&out_shape(x.shape(), &g, n), x1.dtype())?;
+    if out.numel() > 0 {
+        compute!(x.dtype(), T => conv::forward::<T>(&g, x1.ptr(), w1.ptr(), bias.as_ref().map_or(std::ptr::null(), |b| b.ptr()), out.ptr()));
+    }
+    done(&out, x.dtype())
+}
+
+/// The convolution that fits the rank of `w`.
+fn conv_any(x: &Tensor, w: &Tensor, p: Params) -> Result<Tensor> {
+    match w.ndim() {
+        3 => x.conv1d(w, None, p.stride, p.padding, p.dilation, p.groups),
+        4 => x.conv2d(w, None, p.stride, p.padding, p.dilation, p.groups),
+        _ => x.conv3d(w, None, p.stride, p.padding, p.dilation, p.groups),
+    }
+}
+
+fn input_grad(g: &Ex, w: impl Into<Ex>, size: &[i64], p: Params) -> Ex {
+    g.with(w, |g, w| Tensor::conv_input_grad(g, w, size, p.stride, p.padding, p.dilation, p.groups))
+}
+
+fn weight_grad(g: &Ex, x: impl Into<Ex>, size: &[i64], p: Params) -> Ex {
+    g.with(x, |g, x| Tensor::conv_weight_grad(g, x, size, p.stride, p.padding, p.dilation, p.groups))
+}
+
+/// The attributes of a convolution from `k` on, as a rule sees them.
+macro_rules! params {
+    ($v:ident, $k:literal) => {
+        Params { stride: $v.ints($k), padding: $v.ints($k + 1), dilation: $v.ints($k + 2), groups: $v.int($k + 3) }
+    };
+}
+
+macro_rules! conv_rule {
+    () => {
+        vjp!(|v| [
+            v.want(0, || input_grad(&v.g(), v.x(1), &v.sizes(0), params!(v, 0))),
+            v.want(1, || weight_grad(&v.g(), v.x(0), &v.sizes(1), params!(v, 0))),
+            v.want(2, || {
+                let channel = v.shape(0).len() as i64 - (v.shape(1).len() as i64 - 1);
+                let dims: SmallVec<[i64; 5]> = (0..v.shape(0).len() as i64).filter(|&d| d != channel).collect();
+                v.g().sum(&dims, false)
+            }),
+        ])
+    };
+}
+
+/// A transposed convolution: the input gradient of the convolution with the same weight.
+fn eval_conv_transpose(c: &Call, n: usize) -> Result<Outs> {
+    let (x, w) = (c.x(0), c.x(1));
+    let p = Params { stride: c.ints(0), padding: c.ints(1), groups: c.int(3), dilation: c.ints(4) };
+    if w.ndim() != n + 2 || (x.ndim() != n + 1 && x.ndim() != n + 2) {
+        bail!(
+            Shape,
+            "expected {}D (unbatched) or {}D (batched) input and a {}D weight, but got {:?} and {:?}",
+            n + 1,
+            n + 2,
+            n + 2,
+            x.shape(),
+            w.shape()
+        );
+    }
+    if x.shape()[x.ndim() - n - 1] != w.shape()[0] {
+        let message = format!(
+            "given weight of size {:?}, expected input {:?} to have {} channels",
+            w.shape(),
+            x.shape(),
+            w.shape()[0]
+        );
+        return Err(Error::shapes("", message, x.shape(), w.shape()));
+    }
+    if p.groups <= 0 {
+        bail!(Value, "groups must be positive, got {}", p.groups);
+    }
+    let stride: [usize; 3] = per_dim(p.stride, n, 1, 1, "stride")?;
+    let padding: [usize; 3] = per_dim(p.padding, n, 0, 0, "padding")?;
+    let dilation: [usize; 3] = per_dim(p.dilation, n, 1, 1, "dilation")?;
+    let extra: [usize; 3] = per_dim(c.ints(2), n, 0, 0, "output_padding")?;
+    let mut size: SmallVec<[i64; 8]> = x.shape()[..x.ndim() - n - 1].iter().map(|&d| d as i64).collect();
+    size.push(w.shape()[1] as i64 * p.groups);
+    for d in 3 - n..3 {
+        if extra[d] >= stride[d].max(dilation[d]) && extra[d] > 0 {
+            bail!(Value, "output padding must be smaller than either stride or dilation, but got output_padding {:?}, stride {:?}, \
+                dilation {:?}", c.ints(2), p.stride, p.dilation);
+        }
+        let (i, k) = (three(x.shape(), n)[d] as i64, three(w.shape(), n)[d] as i64);
+        let s = (i - 1) * stride[d] as i64 - 2 * padding[d] as i64 + dilation[d] as i64 * (k - 1) + extra[d] as i64 + 1;
+        if s < 1 {
+            bail!(Shape, "the output size would be {s} for input {:?} and weight {:?}", x.shape(), w.shape());
+        }
+        size.push(s);
+    }
+    let y = Tensor::conv_input_grad(x, w, &size, p.stride, p.padding, p.dilation, p.groups)?;
+    one(match c.opt(2) {
+        Some(b) => {
+            let channels = size[size.len() - n - 1];
+            if b.shape() != [channels as usize] {
+                bail!(
+                    Shape,
+                    "expected bias to be 1-dimensional with {channels} elements, but got bias of size {:?}",
+                    b.shape()
+                );
+            }
+            let mut shape: SmallVec<[i64; 4]> = SmallVec::from_elem(1, n + 1);
+            shape[0] = channels;
+            y.add(&b.reshape(&shape)?, 1)?
+        }
+        None => y,
+    })
+}
+
+// ---- pooling ----
+
+/// Batch and channels, height, width: the last `n` dimensions pooled.
+fn planes(t: &Tensor, n: usize) -> Result<(usize, [usize; 2])> {
+    if t.ndim() != n + 1 && t.ndim() != n + 2 {
+        bail!(Shape, "expected {}D or {}D input, but got input of size {:?}", n + 1, n + 2, t.shape());
+    }
+    let size = &t.shape()[t.ndim() - n..];
+    if size.contains(&0) {
+        bail!(Shape, "expected input with non-zero size in the dimensions that are pooled, but got {:?}", t.shape());
+    }
+    Ok((t.shape()[..t.ndim() - n].iter().product(), if n == 1 { [1, size[0]] } else { [size[0], size[1]] }))
+}
+
+/// The pools' attributes.
+struct Pool {
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    dilation: [usize; 2],
+    ceil: bool,
+}
+
+impl Pool {
+    fn new(n: usize, kernel: &[i64], stride: &[i64], padding: &[i64], dilation: &[i64], ceil: bool) -> Result<Pool> {
+        let kernel = per_dim(kernel, n, 1, 1, "kernel_size")?;
+        let padding: [usize; 2] = per_dim(padding, n, 0, 0, "padding")?;
+        for d in 2 - n..2 {
+            if 2 * padding[d] > kernel[d] {
+                bail!(
+                    Value,
+                    "pad should be at most half of effective kernel size, but got pad={} and kernel_size={}",
+                    padding[d],
+                    kernel[d]
+                );
+            }
+        }
+        Ok(Pool {
+            kernel,
+            stride: if stride.is_empty() { kernel } else { per_dim(stride, n, 1, 1, "stride")? },
+            padding,
+            dilation: per_dim(dilation, n, 1, 1, "dilation")?,
+            ceil,
+        })
+    }
+
+    /// The windows along dimension `d` of size `n`. Averages count the padding in if `include_pad`.
+    fn windows(&self, d: usize, n: usize, include_pad: bool) -> Result<Windows> {
+        let (k, s, p, step) = (self.kernel[d], self.stride[d], self.padding[d], self.dilation[d]);
+        let reach = step * (k - 1) + 1;
+        let room = n + 2 * p;
+        if room < reach && !(self.ceil && room + s > reach) {
+            bail!(
+                Shape,
+                "a window of {reach} does not fit into a dimension of size {n} with padding {p}: \
+                the output size would be too small"
+            );
+        }
+        let mut count = (room + if self.ceil { s - 1 } else { 0 } - reach) / s + 1;
+        if self.ceil && (count - 1) * s >= n + p {
+            count -= 1;
+        }
+        let mut w = Windows { at: Vec::with_capacity(count), step, divisor: Vec::with_capacity(count) };
+        for o in 0..count {
+            // Window elements are at `o * s - p + i * step`; those inside are `low..high` of the `k`.
+            let start = (o * s) as isize - p as isize;
+            let low = if start < 0 { (-start) as usize } else { 0 }.div_ceil(step);
+            let high = if start >= n as isize { 0 } else { ((n as isize - 1 - start) as usize / step + 1).min(k) };
+            let (first, inside) = ((start + (low * step) as isize) as usize, high.saturating_sub(low));
+            w.at.push((first, inside));
+            let with_pad = (start + k as isize).min((n + p) as isize) - start;
+            w.divisor.push(if include_pad { with_pad as f64 } else { inside as f64 });
+        }
+        Ok(w)
+    }
+}
+
+/// The windows of adaptive pools: output `o` of `count` sees the part from `o / count` to `(o + 1) / count`.
+fn adaptive(n: usize, count: usize) -> Windows {
+    let at: Vec<_> = (0..count).map(|o| (o * n / count, ((o + 1) * n).div_ceil(count) - o * n / count)).collect();
+    Windows { divisor: at.iter().map(|w| w.1 as f64).collect(), at, step: 1 }
+}
+
+fn adaptive_windows(sizes_wanted: &[i64], n: usize, size: [usize; 2]) -> Result<[Windows; 2]> {
+    let out: [usize; 2] = per_dim(sizes_wanted, n, 1, 0, "output_size")?;
+    Ok([adaptive(size[0], out[0]), adaptive(size[1], out[1])])
+}
+
+/// `t`'s shape with other sizes in the last `n` dimensions.
+fn pooled_shape(t: &Tensor, n: usize, rows: &Windows, cols: &Windows) -> Dims {
+    let mut shape = Dims::from_slice(&t.shape()[..t.ndim() - n]);
+    if n == 2 {
+        shape.push(rows.len());
+    }
+    shape.push(cols.len());
+    shape
+}
+
+fn max_pool(x: &Tensor, n: usize, [rows, cols]: [Windows; 2], indices: bool) -> Result<Outs> {
+    let (count, size) = planes(x, n)?;
+    let shape = pooled_shape(x, n, &rows, &cols);
+    let compute = x.dtype().compute_dtype();
+    let x1 = ready(x)?;
+    let out = Tensor::empty_of(&shape, compute)?;
+    let index = if indices { Some(Tensor::empty_of(&shape, DType::I64)?) } else { None };
+    let at = index.as_ref().map_or(std::ptr::null_mut(), |t| t.ptr());
+    compute!(compute, T => pool::max_pool::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr(), at));
+    let mut outs = done(&out, x.dtype())?;
+    outs.extend(index);
+    Ok(outs)
+}
+
+fn eval_max_pool(c: &Call, n: usize, indices: bool) -> Result<Outs> {
+    let (_, size) = planes(c.x(0), n)?;
+    if c.x(0).dtype() == DType::Bool {
+        bail!(DType, "not implemented for dtype bool");
+    }
+    let p = Pool::new(n, c.ints(0), c.ints(1), c.ints(2), c.ints(3), c.bool(4))?;
+    max_pool(c.x(0), n, [p.windows(0, size[0], false)?, p.windows(1, size[1], false)?], indices)
+}
+
+/// Max pools without indices: autograd needs them, inference does not.
+fn eval_max_pool_only(c: &Call, n: usize) -> Result<Outs> {
+    let x = c.x(0);
+    let (k, s, p, d, ceil) = (c.ints(0), c.ints(1), c.ints(2), c.ints(3), c.bool(4));
+    if !autograd::wanted(&[Some(x)]) {
+        return one(x.max_pool_values(k, s, p, d, ceil, n as i64)?);
+    }
+    let mut outs = if n == 1 {
+        x.max_pool1d_with_indices(k, s, p, d, ceil)?
+    } else {
+        x.max_pool2d_with_indices(k, s, p, d, ceil)?
+    };
+    outs.truncate(1);
+    Ok(outs)
+}
+
+fn eval_adaptive_max(c: &Call, n: usize) -> Result<Outs> {
+    let (_, size) = planes(c.x(0), n)?;
+    max_pool(c.x(0), n, adaptive_windows(c.ints(0), n, size)?, true)
+}
+
+macro_rules! max_pool_rule {
+    ($n:literal) => {
+        vjp!(|v| v.g().with(v.yk(1), |g, i| Tensor::max_pool_grad(g, i, &v.sizes(0), $n)))
+    };
+}
+
+/// Every index must lie in a plane of `size` elements.
+fn check_indices(index: &Tensor, size: usize) -> Result<Tensor> {
+    if index.dtype() != DType::I64 {
+        bail!(DType, "indices must be int64, got {}", index.dtype());
+    }
+    let index = contiguous_unlocked(index, DType::I64, false)?;
+    // SAFETY: row-major int64.
+    let all = unsafe { std::slice::from_raw_parts(index.ptr::<i64>(), index.numel()) };
+    match all.iter().find(|&&i| i < 0 || i as usize >= size) {
+        Some(i) => bail!(Index, "index {i} is out of range for a plane of {size} elements"),
+        None => Ok(index),
+    }
+}
+
+fn average(x: &Tensor, n: usize, [rows, cols]: [Windows; 2]) -> Result<Outs> {
+    let (count, size) = planes(x, n)?;
+    let x1 = ready(x)?;
+    let out = Tensor::empty_of(&pooled_shape(x, n, &rows, &cols), x1.dtype())?;
+    compute!(x.dtype(), T => pool::avg_pool::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr()));
+    done(&out, x.dtype())
+}
+
+fn average_grad(
+    g: &Tensor,
+    size: &[i64],
+    n: usize,
+    windows: impl FnOnce([usize; 2]) -> Result<[Windows; 2]>,
+) -> Result<Outs> {
+    let shape = sizes(size)?;
+    let gx = Tensor::empty_of(&shape, g.dtype().compute_dtype())?;
+    let (count, size) = planes(&gx, n)?;
+    let [rows, cols] = windows(size)?;
+    if g.shape() != pooled_shape(&gx, n, &rows, &cols).as_slice() {
+        return Err(Error::shapes(
+            "",
+            format!("a gradient of shape {:?} does not fit input {shape:?}", g.shape()),
+            g.shape(),
+            &shape,
+        ));
+    }
+    let g1 = ready(g)?;
+    compute!(g.dtype(), T => pool::avg_pool_grad::<T>(count, size, &rows, &cols, g1.ptr(), gx.ptr()));
+    done(&gx, g.dtype())
+}
+
+/// The windows of an average pool: `divisor` overrides what the sums are divided by.
+fn average_windows(
+    n: usize,
+    size: [usize; 2],
+    kernel: &[i64],
+    stride: &[i64],
+    padding: &[i64],
+    ceil: bool,
+    include_pad: bool,
+    divisor: Option<i64>,
+) -> Result<[Windows; 2]> {
+    let p = Pool::new(n, kernel, stride, padding, &[1], ceil)?;
+    let mut w = [p.windows(0, size[0], include_pad)?, p.windows(1, size[1], include_pad)?];
+    if let Some(d) = divisor {
+        if d == 0 {
+            bail!(Value, "divisor must be not zero");
+        }
+        w[0].divisor.fill(d as f64);
+        w[1].divisor.fill(1.0);
+    }
+    Ok(w)
+}
+
+/// The rank of a pool from its op's name.
+fn rank(c: &Call) -> usize {
+    if c.op.name.contains("1d") {
+        1
+    } else {
+        2
+    }
+}
+
+fn eval_avg_pool(c: &Call) -> Result<Outs> {
+    let n = rank(c);
+    let (_, size) = planes(c.x(0), n)?;
+    let divisor = if n == 2 { c.opt_int(5) } else { None };
+    average(c.x(0), n, average_windows(n, size, c.ints(0), c.ints(1), c.ints(2), c.bool(3), c.bool(4), divisor)?)
+}
+
+// ---- resizing ----
+
+/// Where output positions look along a dimension of `n` elements.
+fn nearest_taps(n: usize, count: usize) -> Vec<Tap> {
+    let scale = n as f32 / count as f32;
+    (0..count)
+        .map(|o| {
+            let i = ((o as f32 * scale) as usize).min(n - 1);
+            (i, i, 0.0)
+        })
+        .collect()
+}
+
+fn linear_taps(n: usize, count: usize, align_corners: bool) -> Vec<Tap> {
+    let scale = match align_corners {
+        true if count > 1 => (n - 1) as f64 / (count - 1) as f64,
+        true => 0.0,
+        false => n as f64 / count as f64,
+    };
+    let place = |o: usize| if align_corners { o as f64 * scale } else { ((o as f64 + 0.5) * scale - 0.5).max(0.0) };
+    (0..count)
+        .map(|o| {
+            let i = (place(o) as usize).min(n - 1);
+            (i, (i + 1).min(n - 1), (place(o) - i as f64).clamp(0.0, 1.0))
+        })
+        .collect()
+}
+
+fn resize_taps(size: [usize; 2], out: &[i64], mode: Option<bool>) -> Result<[Vec<Tap>; 2]> {
+    let out: [usize; 2] = per_dim(out, 2, 1, 1, "output_size")?;
+    let taps = |d: usize| match mode {
+        None => nearest_taps(size[d], out[d]),
+        Some(align) => linear_taps(size[d], out[d], align),
+    };
+    Ok([taps(0), taps(1)])
+}
+
+fn resize(x: &Tensor, out_size: &[i64], mode: Option<bool>) -> Result<Outs> {
+    let (count, size) = planes(x, 2)?;
+    let [rows, cols] = resize_taps(size, out_size, mode)?;
+    let x1 = ready(x)?;
+    let mut shape = Dims::from_slice(&x.shape()[..x.ndim() - 2]);
+    shape.extend_from_slice(&[rows.len(), cols.len()]);
+    let out = Tensor::empty_of(&shape, x1.dtype())?;
+    compute!(x.dtype(), T => pool::bilinear::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr()));
+    done(&out, x.dtype())
+}
+
+fn resize_grad(g: &Tensor, input_size: &[i64], mode: Option<bool>) -> Result<Outs> {
+    let gx = Tensor::empty_of(&sizes(input_size)?, g.dtype().compute_dtype())?;
+    let (count, size) = planes(&gx, 2)?;
+    if g.ndim() != gx.ndim() || g.shape()[..g.ndim() - 2] != gx.shape()[..g.ndim() - 2] {
+        return Err(Error::shapes(
+            "",
+            format!("a gradient of shape {:?} does not fit input {input_size:?}", g.shape()),
+            g.shape(),
+            gx.shape(),
+        ));
+    }
+    let out = [g.shape()[g.ndim() - 2] as i64, g.shape()[g.ndim() - 1] as i64];
+    let [rows, cols] = resize_taps(size, &out, mode)?;
+    let g1 = ready(g)?;
+    compute!(g.dtype(), T => pool::bilinear_grad::<T>(count, size, &rows, &cols, g1.ptr(), gx.ptr()));
+    done(&gx, g.dtype())
+}
+
+// ---- unfold and fold ----
+
+/// The geometry of the windows of `unfold`: a convolution without weights.
+fn window_geometry(shape: &[usize], c: &Call, k: usize) -> Result<Geometry> {
+    if shape.len() != 3 && shape.len() != 4 {
+        bail!(Shape, "expected 3D or 4D input, but got input of size {shape:?}");
+    }
+    let channels = shape[shape.len() - 3];
+    let kernel: [usize; 2] = per_dim(c.ints(k), 2, 1, 1, "kernel_size")?;
+    let p = Params { stride: c.ints(k + 3), padding: c.ints(k + 2), dilation: c.ints(k + 1), groups: 1 };
+    p.geometry(shape, &[1, channels, kernel[0], kernel[1]], None)
+}
+
+ops! {
+    /// Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`;
+    /// the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
+    conv1d(
+        input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
+    ) -> Tensor, Special {
+        eval: |c| eval_conv(c, 1), vjp: conv_rule!(), saves: Saves::CROSS,
+        method: false, onnx: Some("Conv"),
+    }
+
+    /// Convolution (cross-correlation) over two dimensions: `[N, C, H, W]` or `[C, H, W]` with a weight
+    /// `[O, C / groups, kh, kw]`.
+    conv2d(
+        input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
+    ) -> Tensor, Special {
+        eval: |c| eval_conv(c, 2), vjp: conv_rule!(), saves: Saves::CROSS,
+        method: false, onnx: Some("Conv"),
+        refuses: &[
+            Refusal { call: "rt.ones(1, 2, 5, 5), rt.ones(4, 3, 3, 3)", message: "to have 3 channels, but got 2" },
+            Refusal { call: "rt.ones(1, 2, 2, 2), rt.ones(4, 2, 3, 3)", message: "can't be greater than actual input size" },
+        ],
+    }
+
+    /// Convolution (cross-correlation) over three dimensions: `[N, C, D, H, W]` or `[C, D, H, W]`.
+    conv3d(
+        input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
+    ) -> Tensor, Special {
+        eval: |c| eval_conv(c, 3), vjp: conv_rule!(), saves: Saves::CROSS,
+        method: false, onnx: Some("Conv"),
+    }
+
+    /// Gradient of a convolution of any rank with respect to its input of shape `input_size`.
+    conv_input_grad(
+        grad: Tensor, weight: Tensor, input_size: Ints, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
+    ) -> Tensor, Special {
+        eval: |c| {
+            let (gy, w) = (c.x(0), c.x(1));
+            same_dtypes(&[gy, w])?;
+            let shape = sizes(c.ints(0))?;
+            let g = Params::of(c, 1).geometry(&shape, w.shape(), Some(gy.shape()))?;
+            let (gy1, w1) = (ready(gy)?, ready(w)?);
+            let gx = Tensor::empty_of(&shape, gy1.dtype())?;
+            if gx.numel() > 0 {
+                compute!(gy.dtype(), T => conv::input_grad::<T>(&g, gy1.ptr(), w1.ptr(), gx.ptr()));
+            }
+            done(&gx, gy.dtype())
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |z, w| conv_any(z, w, params!(v, 1)))),
+            v.want(1, || weight_grad(&v.x(0), v.g(), &v.sizes(1), params!(v, 1))),
+        ]),
+        saves: Saves::CROSS, method: false, function: false,
+    }
+
+    /// Gradient of a convolution of any rank with respect to its weight of shape `weight_size`.
+    conv_weight_grad(
+        grad: Tensor, input: Tensor, weight_size: Ints, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
+    ) -> Tensor, Special {
+        eval: |c| {
+            let (gy, x) = (c.x(0), c.x(1));
+            same_dtypes(&[gy, x])?;
+            let shape = sizes(c.ints(0))?;
+            let g = Params::of(c, 1).geometry(x.shape(), &shape, Some(gy.shape()))?;
+            let (gy1, x1) = (ready(gy)?, ready(x)?);
+            let gw = Tensor::empty_of(&shape, gy1.dtype())?;
+            if gw.numel() > 0 {
+                compute!(gy.dtype(), T => conv::weight_grad::<T>(&g, gy1.ptr(), x1.ptr(), gw.ptr()));
+            }
+            done(&gw, gy.dtype())
+        },
+        vjp: vjp!(|v| [
+            v.want(0, || v.x(1).with(v.g(), |x, z| conv_any(x, z, params!(v, 1)))),
+            v.want(1, || input_grad(&v.x(0), v.g(), &v.sizes(1), params!(v, 1))),
+        ]),
+        saves: Saves::CROSS, method: false, function: false,
+    }
+
+    /// Transposed convolution over one dimension: `[N, C, L]` with a weight `[C, O / groups, k]`; the output length is
+    /// `(L - 1) * stride - 2 * padding + dilation * (k - 1) + output_padding + 1`.
+    conv_transpose1d(
+        input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, output_padding: Ints = 0,
+        groups: Int = 1, dilation: Ints = 1
+    ) -> Tensor, Special {
+        eval: |c| eval_conv_transpose(c, 1),
+        class: Class::Composite, method: false, onnx: Some("ConvTranspose"),
+    }
+
+    /// Transposed convolution over two dimensions: `[N, C, H, W]` with a weight `[C, O / groups, kh, kw]`.
+    conv_transpose2d(
+        input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, output_padding: Ints = 0,
+        groups: Int = 1, dilation: Ints = 1
+    ) -> Tensor, Special {
+        eval: |c| eval_conv_transpose(c, 2),
+        class: Class::Composite, method: false, onnx: Some("ConvTranspose"),
+    }
+
+    /// Transposed convolution over three dimensions.
+    conv_transpose3d(
+        input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, output_padding: Ints = 0,
+        groups: Int = 1, dilation: Ints = 1
+    ) -> Tensor, Special {
+        eval: |c| eval_conv_transpose(c, 3),
+        class: Class::Composite, method: false, onnx: Some("ConvTranspose"),
+    }
+
+    /// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
+    /// dimension. NaN is larger than any number.
+    max_pool1d(
+        input: Tensor, kernel_size: Ints, stride: Ints = [], padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
+    ) -> Tensor, Special {
+        eval: |c| eval_max_pool_only(c, 1),
+        class: Class::Composite, method: false, onnx: Some("MaxPool"),
+    }
+
+    /// The largest element of each window over the last two dimensions.
+    max_pool2d(
+        input: Tensor, kernel_size: Ints, stride: Ints = [], padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
+    ) -> Tensor, Special {
+        eval: |c| eval_max_pool_only(c, 2),
+        class: Class::Composite, method: false, onnx: Some("MaxPool"),
+        refuses: &[Refusal { call: "rt.ones(1, 1, 4, 4), 2, 2, 2", message: "pad should be at most half" }],
+    }
+
+    /// Max pools over the last `rank` dimensions, without a gradient.
+    max_pool_values(
+        input: Tensor, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: Bool, rank: Int
+    ) -> Tensor, Special {
+        eval: |c| eval_max_pool(c, if c.int(5) == 1 { 1 } else { 2 }, false),
+        method: false, function: false,
+    }
+
+    /// [`max_pool1d`], and the places of the elements in the last dimension (int64).
+    max_pool1d_with_indices(
+        input: Tensor, kernel_size: Ints, stride: Ints = [], padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
+    ) -> Pair, Special {
+        eval: |c| eval_max_pool(c, 1, true), vjp: max_pool_rule!(1), saves: Saves::OUTPUT,
+        method: false,
+    }
+
+    /// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
+    max_pool2d_with_indices(
+        input: Tensor, kernel_size: Ints, stride: Ints = [], padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
+    ) -> Pair, Special {
+        eval: |c| eval_max_pool(c, 2, true), vjp: max_pool_rule!(2), saves: Saves::OUTPUT,
+        method: false,
+    }
+
+    /// The largest element of each of `output_size` parts of the last dimension, and their places.
+    adaptive_max_pool1d(input: Tensor, output_size: Ints) -> Pair, Special {
+        eval: |c| eval_adaptive_max(c, 1), vjp: max_pool_rule!(1), saves: Saves::OUTPUT,
+        method: false,
+    }
+
+    /// The largest element of each of `output_size` parts of the last two dimensions, and their places.
+    adaptive_max_pool2d(input: Tensor, output_size: Ints) -> Pair, Special {
+        eval: |c| eval_adaptive_max(c, 2), vjp: max_pool_rule!(2), saves: Saves::OUTPUT,
+        method: false,
+    }
+
+    /// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
+    max_pool_grad(grad: Tensor, indices: Tensor, input_size: Ints, rank: Int) -> Tensor, Special {
+        eval: |c| {
+            let (g, n) = (c.x(0), if c.int(1) == 1 { 1 } else { 2 });
+            let gx = Tensor::empty_of(&sizes(c.ints(0))?, g.dtype().compute_dtype())?;
+            let (count, [h, w]) = planes(&gx, n)?;
+            if g.shape() != c.x(1).shape() || g.ndim() != gx.ndim() || g.shape()[..g.ndim() - n] != gx.shape()[..g.ndim() - n] {
+                return Err(Error::shapes("", format!("a gradient of shape {:?} with indices {:?} does not fit input {:?}",
+                    g.shape(), c.x(1).shape(), gx.shape()), g.shape(), gx.shape()));
+            }
+            let (index, g1) = (check_indices(c.x(1), h * w)?, ready(g)?);
+            let p = g.numel() / count.max(1);
+            compute!(gx.dtype(), T => pool::scatter::<T>(count, h * w, p, g1.ptr(), index.ptr(), gx.ptr()));
+            done(&gx, g.dtype())
+        },
+        vjp: vjp!(|v| [v.g().with(v.x(1), |z, i| z.pool_gather(i, v.int(1))), Ex::None]), saves: Saves::B,
+        method: false, function: false,
+    }
+
+    /// The elements at `indices` of each plane of `rank` dimensions.
+    pool_gather(input: Tensor, indices: Tensor, rank: Int) -> Tensor, Special {
+        eval: |c| {
+            let (x, n) = (c.x(0), if c.int(0) == 1 { 1 } else { 2 });
+            let (count, [h, w]) = planes(x, n)?;
+            let shape = c.x(1).shape();
+            if shape.len() != x.ndim() || shape[..x.ndim() - n] != x.shape()[..x.ndim() - n] {
+                return Err(Error::shapes("", format!("indices of shape {shape:?} do not fit input {:?}", x.shape()), x.shape(), shape));
+            }
+            let (index, x1) = (check_indices(c.x(1), h * w)?, ready(x)?);
+            let out = Tensor::empty_of(shape, x1.dtype())?;
+            let p = out.numel() / count.max(1);
+            compute!(x1.dtype(), T => pool::gather::<T>(count, h * w, p, x1.ptr(), index.ptr(), out.ptr()));
+            done(&out, x.dtype())
+        },
+        vjp: vjp!(|v| [v.g().with(v.x(1), |g, i| Tensor::max_pool_grad(g, i, &v.sizes(0), v.int(0))), Ex::None]), saves: Saves::B,
+        method: false, function: false,
+    }
+
+    /// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
+    avg_pool1d(
+        input: Tensor, kernel_size: Ints, stride: Ints = [], padding: Ints = 0, ceil_mode: Bool = false, count_include_pad: Bool = true
+    ) -> Tensor, Special {
+        eval: eval_avg_pool,
+        vjp: vjp!(|v| v.g().then(|g| Tensor::avg_pool_grad(
+            g, &v.sizes(0), v.ints(0), v.ints(1), v.ints(2), v.bool(3), v.bool(4), None, 1))),
+        method: false, onnx: Some("AveragePool"),
+    }
+
+    /// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
+    avg_pool2d(
+        input: Tensor, kernel_size: Ints, stride: Ints = [], padding: Ints = 0, ceil_mode: Bool = false, count_include_pad: Bool = true,
+        divisor_override: OptInt = None
+    ) -> Tensor, Special {
+        eval: eval_avg_pool,
+        vjp: vjp!(|v| v.g().then(|g| Tensor::avg_pool_grad(
+            g, &v.sizes(0), v.ints(0), v.ints(1), v.ints(2), v.bool(3), v.bool(4), v.opt_int(5), 2))),
+        method: false, onnx: Some("AveragePool"),
+    }
+
+    /// Gradient of the average pools with respect to their input of shape `input_size`.
+    avg_pool_grad(
+        grad: Tensor, input_size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, ceil_mode: Bool, count_include_pad: Bool,
+        divisor_override: OptInt, rank: Int
+    ) -> Tensor, Special {
+        eval: |c| {
+            let n = if c.int(7) == 1 { 1 } else { 2 };
+            average_grad(c.x(0), c.ints(0), n, |size| {
+                average_windows(n, size, c.ints(1), c.ints(2), c.ints(3), c.bool(4), c.bool(5), c.opt_int(6))
+            })
+        },
+        vjp: vjp!(|v| v.g().then(|z| match v.int(7) {
+            1 => z.avg_pool1d(v.ints(1), v.ints(2), v.ints(3), v.bool(4), v.bool(5)),
+            _ => z.avg_pool2d(v.ints(1), v.ints(2), v.ints(3), v.bool(4), v.bool(5), v.opt_int(6)),
+        })),
+        method: false, function: false,
+    }
+
+    /// The mean of each of `output_size` parts of the last dimension.
+    adaptive_avg_pool1d(input: Tensor, output_size: Ints) -> Tensor, Special {
+        eval: |c| average(c.x(0), 1, adaptive_windows(c.ints(0), 1, planes(c.x(0), 1)?.1)?),
+        vjp: vjp!(|v| v.g().then(|g| Tensor::adaptive_avg_pool_grad(g, &v.sizes(0), 1))),
+        method: false,
+    }
+
+    /// The mean of each of `output_size` parts of the last two dimensions.
+    adaptive_avg_pool2d(input: Tensor, output_size: Ints) -> Tensor, Special {
+        eval: |c| average(c.x(0), 2, adaptive_windows(c.ints(0), 2, planes(c.x(0), 2)?.1)?),
+        vjp: vjp!(|v| v.g().then(|g| Tensor::adaptive_avg_pool_grad(g, &v.sizes(0), 2))),
+        method: false,
+    }
+
+    /// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
+    adaptive_avg_pool_grad(grad: Tensor, input_size: Ints, rank: Int) -> Tensor, Special {
+        eval: |c| {
+            let n = if c.int(1) == 1 { 1 } else { 2 };
+            let g = c.x(0).shape();
+            if g.len() != n + 1 && g.len() != n + 2 {
+                bail!(Shape, "expected a gradient of {} or {} dimensions, but got size {g:?}", n + 1, n + 2);
+            }
+            let out: SmallVec<[i64; 2]> = g[g.len() - n..].iter().map(|&d| d as i64).collect();
+            average_grad(c.x(0), c.ints(0), n, |size| adaptive_windows(&out, n, size))
+        },
+        vjp: vjp!(|v| v.g().then(|z| {
+            let s = v.sizes(0);
+            match v.int(1) {
+                1 => z.adaptive_avg_pool1d(&s[s.len() - 1..]),
+                _ => z.adaptive_avg_pool2d(&s[s.len() - 2..]),
+            }
+        })),
+        method: false, function: false,
+    }
+
+    /// Images resized to `output_size`; each pixel is the one of the input that it lies in.
+    upsample_nearest2d(input: Tensor, output_size: Ints) -> Tensor, Special {
+        eval: |c| resize(c.x(0), c.ints(0), None),
+        vjp: vjp!(|v| v.g().then(|g| Tensor::upsample_grad(g, &v.sizes(0), "nearest", false))),
+        method: false, function: false, onnx: Some("Resize"),
+    }
+
+    /// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
+    /// centres of the corner pixels stay in place, or the outer edges of the image.
+    upsample_bilinear2d(input: Tensor, output_size: Ints, align_corners: Bool = false) -> Tensor, Special {
+        eval: |c| resize(c.x(0), c.ints(0), Some(c.bool(1))),
+        vjp: vjp!(|v| v.g().then(|g| Tensor::upsample_grad(g, &v.sizes(0), "bilinear", v.bool(1)))),
+        method: false, function: false, onnx: Some("Resize"),
+    }
+
+    /// Gradient of the resizing ops with respect to their input of shape `input_size`.
+    upsample_grad(grad: Tensor, input_size: Ints, mode: Str, align_corners: Bool) -> Tensor, Special {
+        eval: |c| resize_grad(c.x(0), c.ints(0), (c.str(1) == "bilinear").then_some(c.bool(2))),
+        vjp: vjp!(|v| v.g().then(|z| {
+            let s = v.sizes(0);
+            match v.str(1) {
+                "bilinear" => z.upsample_bilinear2d(&s[s.len() - 2..], v.bool(2)),
+                _ => z.upsample_nearest2d(&s[s.len() - 2..]),
+            }
+        })),
+        method: false, function: false,
+    }
+
+    /// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
+    /// functional module).
+    im2col(input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(0);
+            let g = window_geometry(x.shape(), c, 0)?;
+            let x1 = ready(x)?;
+            let mut shape = Dims::from_slice(&x.shape()[..x.ndim() - 3]);
+            shape.extend_from_slice(&[g.depth(), g.positions()]);
+            let out = Tensor::empty_of(&shape, x1.dtype())?;
+            compute!(x.dtype(), T => conv::im2col::<T>(&g, x1.ptr(), out.ptr()));
+            done(&out, x.dtype())
+        },
+        vjp: vjp!(|v| v.g().then(|g| {
+            let s = v.sizes(0);
+            g.col2im(&s[s.len() - 2..], v.ints(0), v.ints(1), v.ints(2), v.ints(3))
+        })),
+        method: false, function: false,
+    }
+
+    /// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
+    /// module).
+    col2im(input: Tensor, output_size: Ints, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1)
+        -> Tensor, Special {
+        eval: |c| {
+            let col = c.x(0);
+            let size: [usize; 2] = per_dim(c.ints(0), 2, 1, 1, "output_size")?;
+            let kernel: [usize; 2] = per_dim(c.ints(1), 2, 1, 1, "kernel_size")?;
+            let taps = kernel[0] * kernel[1];
+            if (col.ndim() != 2 && col.ndim() != 3) || col.shape()[col.ndim() - 2] % taps != 0 {
+                bail!(Shape, "expected 2D or 3D input with a multiple of {taps} rows, but got size {:?}", col.shape());
+            }
+            let mut shape = Dims::from_slice(&col.shape()[..col.ndim() - 2]);
+            shape.extend_from_slice(&[col.shape()[col.ndim() - 2] / taps, size[0], size[1]]);
+            let g = window_geometry(&shape, c, 1)?;
+            if col.shape()[col.ndim() - 1] != g.positions() {
+                bail!(Shape, "an output of {size:?} has {} windows, but the input of size {:?} has {}",
+                    g.positions(), col.shape(), col.shape()[col.ndim() - 1]);
+            }
+            let col1 = ready(col)?;
+            let out = Tensor::empty_of(&shape, col1.dtype())?;
+            compute!(col.dtype(), T => conv::col2im::<T>(&g, col1.ptr(), out.ptr()));
+            done(&out, col.dtype())
+        },
+        vjp: vjp!(|v| v.g().then(|z| z.im2col(v.ints(1), v.ints(2), v.ints(3), v.ints(4)))),
+        method: false, function: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::matmul::tests::{gradcheck, noise};
+
+    /// The formula, element by element, for `[N, C, H, W]`.
+    fn naive(x: &Tensor, w: &Tensor, s: [usize; 2], p: [usize; 2], d: [usize; 2], groups: usize) -> (Dims, Vec<f64>) {
+        let (xs, ws) = (x.dims(), w.dims());
+        let (xv, wv) = (x.to_vec::<f64>().unwrap(), w.to_vec::<f64>().unwrap());
+        let out = |i: usize| (xs[2 + i] + 2 * p[i] - d[i] * (ws[2 + i] - 1) - 1) / s[i] + 1;
+        let shape = Dims::from_slice(&[xs[0], ws[0], out(0), out(1)]);
+        let mut y = Vec::new();
+        for n in 0..xs[0] {
+            for o in 0..ws[0] {
+                for r in 0..out(0) {
+                    for c in 0..out(1) {
+                        let mut sum = 0.0;
+                        for k in 0..ws[1] {
+                            let channel = o / (ws[0] / groups) * ws[1] + k;
+                            for i in 0..ws[2] {
+                                for j in 0..ws[3] {
+                                    let (a, b) = (r * s[0] + i * d[0], c * s[1] + j * d[1]);
+                                    if a >= p[0] && b >= p[1] && a - p[0] < xs[2] && b - p[1] < xs[3] {
+                                        sum += xv[((n * xs[1] + channel) * xs[2] + a - p[0]) * xs[3] + b - p[1]]
+                                            * wv[((o * ws[1] + k) * ws[2] + i) * ws[3] + j];
+                                    }
+                                }
+                            }
+                        }
+                        y.push(sum);
+                    }
+                }
+            }
+        }
+        (shape, y)
+    }
+
+    type Case = ([usize; 4], [usize; 4], [usize; 2], [usize; 2], [usize; 2], usize);
+    const CASES: [Case; 9] = [
+        ([2, 3, 5, 6], [4, 3, 3, 3], [1, 1], [1, 1], [1, 1], 1),
+        ([3, 2, 7, 5], [4, 2, 3, 2], [2, 1], [0, 1], [1, 2], 1),
+        ([1, 4, 6, 9], [6, 2, 2, 3], [2, 3], [1, 2], [2, 1], 2),
+        ([2, 4, 5, 5], [4, 1, 3, 3], [1, 1], [1, 1], [1, 1], 4),
+        ([2, 2, 6, 5], [4, 1, 3, 3], [2, 2], [1, 1], [1, 1], 2),
+        ([2, 3, 4, 4], [5, 3, 1, 1], [1, 1], [0, 0], [1, 1], 1),
+        ([2, 3, 20, 21], [2, 3, 3, 3], [1, 1], [1, 1], [1, 1], 1),
+        ([2, 3, 20, 21], [4, 3, 1, 1], [1, 1], [0, 0], [1, 1], 1),
+        ([1, 6, 70, 70], [3, 6, 5, 5], [1, 1], [2, 2], [1, 1], 1),
+    ];
+
+    fn signed<const N: usize>(v: [usize; N]) -> [i64; N] {
+        v.map(|x| x as i64)
+    }
+
+    #[test]
+    fn convolutions_and_their_gradients() {
+        for (i, (xs, ws, s, p, d, groups)) in CASES.into_iter().enumerate() {
+            let (x, w) = (noise(&xs, 1), noise(&ws, 2));
+            let (shape, want) = naive(&x, &w, s, p, d, groups);
+            let (s, p, d, groups) = (signed(s), signed(p), signed(d), groups as i64);
+            for (dtype, tolerance) in [(DType::F64, 1e-12), (DType::F32, 1e-5)] {
+                let (x, w) = (x.to_dtype(dtype).unwrap(), w.to_dtype(dtype).unwrap());
+                let y = x.conv2d(&w, None, &s, &p, &d, groups).unwrap();
+                assert_eq!(y.shape(), shape.as_slice(), "case {i}");
+                for (got, want) in y.to_vec::<f64>().unwrap().iter().zip(&want) {
+                    assert!((got - want).abs() < tolerance * (1.0 + want.abs()), "case {i} {dtype}: {got} for {want}");
+                }
+                // <conv(x), g> = <x, input_grad(g)> = <w, weight_grad(g)>.
+                let g = noise(&shape, 3).to_dtype(dtype).unwrap();
+                let inner =
+                    |a: &Tensor, b: &Tensor| a.mul(b).unwrap().sum(None, false, None).unwrap().item().unwrap().f64();
+                let gx = Tensor::conv_input_grad(&g, &w, &signed(xs), &s, &p, &d, groups).unwrap();
+                let gw = Tensor::conv_weight_grad(&g, &x, &signed(ws), &s, &p, &d, groups).unwrap();
+                let want = inner(&y, &g);
+                for got in [inner(&x, &gx), inner(&w, &gw)] {
+                    assert!(
+                        (got - want).abs() < 20.0 * tolerance * (1.0 + want.abs()),
+                        "case {i} {dtype}: {got} for {want}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn second_derivatives() {
+        gradcheck(
+            &|x| x[0].conv2d(&x[1], Some(&x[2]), &[2], &[1], &[1], 2),
+            &[noise(&[2, 4, 3, 3], 1), noise(&[2, 2, 2, 2], 2), noise(&[2], 3)],
+        );
+        gradcheck(
+            &|x| x[0].conv1d(&x[1], Some(&x[2]), &[1], &[1], &[2], 1),
+            &[noise(&[2, 5], 1), noise(&[3, 2, 2], 2), noise(&[3], 3)],
+        );
+        gradcheck(
+            &|x| x[0].conv3d(&x[1], None, &[1], &[1], &[1], 1),
+            &[noise(&[1, 1, 2, 3, 2], 1), noise(&[2, 1, 2, 2, 2], 2)],
+        );
+        gradcheck(
+            &|x| x[0].conv_transpose2d(&x[1], Some(&x[2]), &[2], &[1], &[1], 2, &[1]),
+            &[noise(&[1, 4, 2, 3], 1), noise(&[4, 1, 3, 2], 2), noise(&[2], 3)],
+        );
+        gradcheck(&|x| x[0].max_pool2d(&[2], &[], &[1], &[1], true), &[noise(&[2, 5, 4], 1)]);
+        gradcheck(&|x| x[0].max_pool1d(&[3], &[2], &[1], &[1], false), &[noise(&[2, 2, 7], 1)]);
+        gradcheck(&|x| x[0].avg_pool2d(&[3, 2], &[2], &[1], true, false, None), &[noise(&[2, 5, 4], 1)]);
+        gradcheck(&|x| x[0].avg_pool2d(&[2], &[], &[1], true, true, None), &[noise(&[2, 5, 4], 1)]);
+        gradcheck(&|x| x[0].avg_pool1d(&[2], &[1], &[0], false, true), &[noise(&[2, 5], 1)]);
+        gradcheck(&|x| x[0].adaptive_avg_pool2d(&[3, 2]), &[noise(&[2, 5, 4], 1)]);
+        gradcheck(
+            &|x| {
+                let mut o = x[0].adaptive_max_pool2d(&[3, 2])?;
+                Ok(o.swap_remove(0))
+            },
+            &[noise(&[2, 5, 4], 1)],
+        );
+        gradcheck(&|x| x[0].upsample_bilinear2d(&[5, 3], false), &[noise(&[2, 3, 4], 1)]);
+        gradcheck(&|x| x[0].upsample_nearest2d(&[5, 3]), &[noise(&[2, 3, 4], 1)]);
+        gradcheck(&|x| x[0].im2col(&[2], &[1], &[1], &[2]), &[noise(&[1, 2, 3, 4], 1)]);
+    }
+
+    #[test]
+    fn pools() {
+        let x = Tensor::from_slice(&[1.0f32, f32::NAN, 3.0, 3.0, 5.0, 0.0], &[1, 2, 3]).unwrap();
+        let y = x.max_pool2d_with_indices(&[2], &[1], &[0], &[1], false).unwrap();
+        let v = y[0].to_vec::<f32>().unwrap();
+        assert!(v[0].is_nan() && v[1].is_nan());
+        assert_eq!(y[1].to_vec::<i64>().unwrap(), [1, 1]);
+        let x = Tensor::from_slice(&[2.0f32, 2.0, 2.0, 2.0], &[1, 2, 2]).unwrap();
+        assert_eq!(x.max_pool2d_with_indices(&[2], &[], &[0], &[1], false).unwrap()[1].to_vec::<i64>().unwrap(), [0]);
+        assert!(x.max_pool2d(&[3], &[], &[0], &[1], false).is_err());
+        assert!(x.max_pool2d(&[0], &[], &[0], &[1], false).is_err());
+        let ones = Tensor::filled(&[1, 4, 4], crate::dtype::Scalar::Float(1.0), DType::F32).unwrap();
+        let y = ones.avg_pool2d(&[3], &[2], &[1], true, true, None).unwrap();
+        assert_eq!(y.shape(), [1, 3, 3]);
+        assert!((y.to_vec::<f32>().unwrap()[0] - 4.0 / 9.0).abs() < 1e-6);
+    }
+}

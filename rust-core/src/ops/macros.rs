@@ -81,10 +81,19 @@ macro_rules! op_method {
             }
         }
     };
-    ([$($doc:literal)*] $name:ident $out:ident; $($a:ident $k:ident),*) => {
+    // The short names of these belong to `convenience.rs`.
+    ([$($doc:literal)*] empty $($rest:tt)*) => { op_method!(@function empty_with [$($doc)*] empty $($rest)*); };
+    ([$($doc:literal)*] zeros $($rest:tt)*) => { op_method!(@function zeros_with [$($doc)*] zeros $($rest)*); };
+    ([$($doc:literal)*] ones $($rest:tt)*) => { op_method!(@function ones_with [$($doc)*] ones $($rest)*); };
+    ([$($doc:literal)*] full $($rest:tt)*) => { op_method!(@function full_with [$($doc)*] full $($rest)*); };
+    ([$($doc:literal)*] rand $($rest:tt)*) => { op_method!(@function rand_with [$($doc)*] rand $($rest)*); };
+    ([$($doc:literal)*] randn $($rest:tt)*) => { op_method!(@function randn_with [$($doc)*] randn $($rest)*); };
+    ([$($doc:literal)*] eye $($rest:tt)*) => { op_method!(@function eye_with [$($doc)*] eye $($rest)*); };
+    ([$($doc:literal)*] $name:ident $($rest:tt)*) => { op_method!(@function $name [$($doc)*] $name $($rest)*); };
+    (@function $method:ident [$($doc:literal)*] $name:ident $out:ident; $($a:ident $k:ident),*) => {
         impl $crate::tensor::Tensor {
             $(#[doc = $doc])*
-            pub fn $name($($a: arg_type!($k)),*) -> op_method!(@type $out) {
+            pub fn $method($($a: arg_type!($k)),*) -> op_method!(@type $out) {
                 op_method!(@body $name $out, , [$(($a $k))*])
             }
         }

@@ -694,8 +694,142 @@ ops! {
     }
 
 
+    /// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`. The result has the other
+    /// dimensions of `input`, then those of `other`.
+    tensordot(input: Tensor, other: Tensor, dims_self: Ints, dims_other: Ints) -> Tensor, Special {
+        eval: |c| one(eval_tensordot(c.x(0), c.x(1), c.ints(0), c.ints(1))?),
+        class: Class::Composite, method: false,
+        refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(4, 5), [1], [0]", message: "sizes differ" }],
+    }
+
+    /// Sum of products over the last dimension of both; plain multiplication if one of them is a number.
+    inner(input: Tensor, other: Tensor) -> Tensor, Special {
+        eval: |c| {
+            let (a, b) = (c.x(0), c.x(1));
+            if a.ndim() == 0 || b.ndim() == 0 {
+                return one(a.mul(b)?);
+            }
+            one(a.tensordot(b, &[-1], &[-1])?)
+        },
+        class: Class::Composite,
+    }
+
+    /// Einstein's summation: sums of products of the operands' elements as `equation` says, such as "bij,bjk->bik".
+    /// Letters name dimensions, "..." stands for any number of them, a letter that occurs twice in an operand takes its
+    /// diagonal; without "->" the result has the letters that occur once, in alphabetical order.
+    einsum(equation: Str, operands: Tensors) -> Tensor, Special {
+        eval: |c| {
+            let operands: Vec<Tensor> = c.inputs.iter().flatten().map(|&t| t.clone()).collect();
+            one(einsum::run(c.str(0), operands)?)
+        },
+        class: Class::Composite, method: false, onnx: Some("Einsum"),
+    }
+
+    /// Cross product over dimension `dim` of size 3 (the first such by default); the other dimensions broadcast.
+    cross(input: Tensor, other: Tensor, dim: OptInt = None) -> Tensor, Special {
+        eval: |c| {
+            let (a, b) = (c.x(0), c.x(1));
+            let d = match c.opt_int(0) {
+                Some(d) => wrap_dim(d, a.ndim())?,
+                None => a.shape().iter().position(|&n| n == 3).ok_or_else(|| err!(Shape,
+                    "no dimension of size 3 in shape {:?}", a.shape()))?,
+            };
+            let size = |t: &Tensor| t.shape().get((d + t.ndim()).wrapping_sub(a.ndim())).copied();
+            if a.ndim() != b.ndim() || size(a) != Some(3) || size(b) != Some(3) {
+                let message = format!("dimension {d} must have size 3, shapes are {:?} and {:?}", a.shape(), b.shape());
+                return Err(Error::shapes("", message, a.shape(), b.shape()));
+            }
+            let d = d as i64;
+            let part = |t: &Tensor, i: i64| t.narrow(d, i % 3, 1);
+            let mut parts = Vec::with_capacity(3);
+            for i in 0..3 {
+                parts.push((&(&part(a, i + 1)? * &part(b, i + 2)?)? - &(&part(a, i + 2)? * &part(b, i + 1)?)?)?);
+            }
+            one(Tensor::cat(&parts, d)?)
+        },
+        class: Class::Composite, aliases: &["linalg_cross"],
+    }
+
+    /// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
+    /// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
+    /// `1 / sqrt(size of the last dimension)` by default.
+    scaled_dot_product_attention(
+        query: Tensor, key: Tensor, value: Tensor, attn_mask: OptTensor = None, dropout_p: Float = 0.0,
+        is_causal: Bool = false, scale: OptFloat = None
+    ) -> Tensor, Special {
+        eval: eval_attention,
+        class: Class::Composite, method: false, function: false,
+    }
 }
 
+fn eval_attention(c: &Call) -> Result<Outs> {
+    let (q, k, value, mask) = (c.x(0), c.x(1), c.x(2), c.opt(3));
+    let (p, causal) = (c.float(0), c.bool(1));
+    if q.ndim() < 2 || k.ndim() < 2 || value.ndim() < 2 {
+        bail!(
+            Shape,
+            "query, key and value must have at least two dimensions, got shapes {:?}, {:?} and {:?}",
+            q.shape(),
+            k.shape(),
+            value.shape()
+        );
+    }
+    if causal && mask.is_some() {
+        bail!(Value, "explicit attn_mask should not be set when is_causal=True");
+    }
+    let e = q.shape()[q.ndim() - 1];
+    let scale = c.opt_float(2).unwrap_or(1.0 / (e as f64).sqrt());
+    let mut scores = (&q.matmul(&k.transpose(-2, -1)?)? * scale)?;
+    let (l, s) = (scores.shape()[scores.ndim() - 2], scores.shape()[scores.ndim() - 1]);
+    if causal {
+        let hidden = Tensor::filled(&[l, s], Scalar::Bool(true), DType::Bool)?.triu(1)?;
+        scores = scores.masked_fill(&hidden, &Tensor::number(Scalar::Float(f64::NEG_INFINITY))?)?;
+    }
+    if let Some(m) = mask {
+        scores = if m.dtype() == DType::Bool {
+            scores.masked_fill(&m.logical_not()?, &Tensor::number(Scalar::Float(f64::NEG_INFINITY))?)?
+        } else {
+            scores.add(m, 1)?
+        };
+    }
+    let mut weights = scores.softmax(-1, None)?;
+    if mask.is_some_and(|m| m.dtype() == DType::Bool) {
+        // A query that may look nowhere gets zeros.
+        weights = weights.masked_fill(&weights.isnan()?, &Tensor::number(Scalar::Float(0.0))?)?;
+    }
+    if p > 0.0 {
+        weights = weights.dropout(p, true)?;
+    }
+    one(weights.matmul(value)?)
+}
+
+fn eval_tensordot(a: &Tensor, b: &Tensor, da: &[i64], db: &[i64]) -> Result<Tensor> {
+    if da.len() != db.len() {
+        bail!(Value, "both dimension lists must have one length, got {da:?} and {db:?}");
+    }
+    let wrap = |dims: &[i64], t: &Tensor| {
+        dims.iter().map(|&d| wrap_dim(d, t.ndim())).collect::<Result<SmallVec<[usize; 8]>>>()
+    };
+    let (da, db) = (wrap(da, a)?, wrap(db, b)?);
+    for (&x, &y) in da.iter().zip(&db) {
+        if a.shape()[x] != b.shape()[y] {
+            let message =
+                format!("sizes differ, dimension {x} of {:?} and dimension {y} of {:?}", a.shape(), b.shape());
+            return Err(Error::shapes("", message, a.shape(), b.shape()));
+        }
+    }
+    let rest =
+        |t: &Tensor, used: &[usize]| (0..t.ndim()).filter(|d| !used.contains(d)).collect::<SmallVec<[usize; 8]>>();
+    let (fa, fb) = (rest(a, &da), rest(b, &db));
+    let order = |x: &[usize], y: &[usize]| x.iter().chain(y).map(|&d| d as i64).collect::<SmallVec<[i64; 8]>>();
+    let count = |t: &Tensor, dims: &[usize]| dims.iter().map(|&d| t.shape()[d]).product::<usize>() as i64;
+    let (m, k, n) = (count(a, &fa), count(a, &da), count(b, &fb));
+    let left = a.permute(&order(&fa, &da))?.reshape(&[m, k])?;
+    let right = b.permute(&order(&db, &fb))?.reshape(&[k, n])?;
+    let shape: SmallVec<[i64; 8]> =
+        fa.iter().map(|&d| a.shape()[d] as i64).chain(fb.iter().map(|&d| b.shape()[d] as i64)).collect();
+    left.mm(&right)?.reshape(&shape)
+}
 
 /// The cheapest order of a chain of matrix products, and the product.
 fn eval_multi_dot(m: &[Tensor]) -> Result<Tensor> {
@@ -732,6 +866,211 @@ fn eval_multi_dot(m: &[Tensor]) -> Result<Tensor> {
     join(m, &cut, n, 0, n - 1)
 }
 
+/// Einstein summation: the equation's grammar, and contraction from left to right.
+mod einsum {
+    use super::*;
+
+    /// What a dimension is called: a letter, or its place from the right within "...".
+    #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+    enum Label {
+        Dot(std::cmp::Reverse<usize>),
+        Letter(u8),
+    }
+
+    /// The labels of one term; None stands for the ellipsis.
+    fn term(text: &str, equation: &str) -> Result<Vec<Option<u8>>> {
+        let mut out = Vec::new();
+        let mut rest = text.as_bytes();
+        while let Some((&first, tail)) = rest.split_first() {
+            match first {
+                b' ' => rest = tail,
+                b'.' if rest.starts_with(b"...") && !out.contains(&None) => {
+                    out.push(None);
+                    rest = &rest[3..];
+                }
+                l if l.is_ascii_alphabetic() => {
+                    out.push(Some(l));
+                    rest = tail;
+                }
+                l => bail!(
+                    Value,
+                    "invalid subscript {:?} in the equation {equation:?}; \
+                    subscripts are letters of [a-zA-Z] and at most one '...' per term",
+                    l as char
+                ),
+            }
+        }
+        Ok(out)
+    }
+
+    /// A tensor whose dimensions carry labels.
+    struct Named {
+        t: Tensor,
+        labels: Vec<Label>,
+    }
+
+    impl Named {
+        fn size(&self, l: Label) -> Option<usize> {
+            self.labels.iter().position(|&x| x == l).map(|d| self.t.shape()[d])
+        }
+
+        /// Sums the dimensions whose labels `keep` does not want.
+        fn sum_except(self, keep: impl Fn(Label) -> bool) -> Result<Named> {
+            let gone: Vec<i64> = (0..self.labels.len()).filter(|&d| !keep(self.labels[d])).map(|d| d as i64).collect();
+            if gone.is_empty() {
+                return Ok(self);
+            }
+            let t = self.t.sum(Some(&gone), false, Some(self.t.dtype()))?;
+            Ok(Named { t, labels: self.labels.into_iter().filter(|&l| keep(l)).collect() })
+        }
+
+        /// Dimensions in the order of `labels`, all of which it must have.
+        fn permuted(&self, labels: &[Label]) -> Result<Tensor> {
+            let order: Vec<i64> =
+                labels.iter().filter_map(|l| self.labels.iter().position(|x| x == l)).map(|d| d as i64).collect();
+            if order.iter().enumerate().all(|(i, &d)| i as i64 == d) {
+                return Ok(self.t.clone());
+            }
+            self.t.permute(&order)
+        }
+    }
+
+    /// Labels a tensor's dimensions and takes diagonals for labels that repeat.
+    fn name(t: &Tensor, term: &[Option<u8>], index: usize) -> Result<Named> {
+        let letters = term.iter().flatten().count();
+        let dots = match (t.ndim().checked_sub(letters), term.contains(&None)) {
+            (Some(n), true) => n,
+            (Some(0), false) => 0,
+            _ => bail!(Shape, "operand {index} of shape {:?} does not fit its {letters} subscripts", t.shape()),
+        };
+        let mut n = Named { t: t.clone(), labels: Vec::new() };
+        for l in term {
+            match l {
+                Some(l) => n.labels.push(Label::Letter(*l)),
+                None => n.labels.extend((0..dots).rev().map(|i| Label::Dot(std::cmp::Reverse(i)))),
+            }
+        }
+        let mut d = 0;
+        while d < n.labels.len() {
+            if let Some(e) = (d + 1..n.labels.len()).find(|&e| n.labels[e] == n.labels[d]) {
+                if n.t.shape()[d] != n.t.shape()[e] {
+                    bail!(
+                        Shape,
+                        "operand {index} has sizes {} and {} for one subscript",
+                        n.t.shape()[d],
+                        n.t.shape()[e]
+                    );
+                }
+                // The diagonal becomes the last dimension.
+                n.t = n.t.diagonal(0, d as i64, e as i64)?;
+                let l = n.labels[d];
+                n.labels.remove(e);
+                n.labels.remove(d);
+                n.labels.push(l);
+            } else {
+                d += 1;
+            }
+        }
+        Ok(n)
+    }
+
+    /// Sums the product of two named tensors over the labels that `keep` does not want.
+    fn contract(a: Named, b: Named, keep: impl Fn(Label) -> bool) -> Result<Named> {
+        // A dimension of size 1 against a larger one says nothing.
+        let trim = |x: Named, other: &[(Label, usize)]| -> Result<Named> {
+            let wide = |l: Label| other.iter().any(|&(o, n)| o == l && n != 1);
+            let thin: Vec<Label> = x.labels.iter().copied().filter(|&l| x.size(l) == Some(1) && wide(l)).collect();
+            x.sum_except(|l| !thin.contains(&l))
+        };
+        let sizes =
+            |x: &Named| -> Vec<(Label, usize)> { x.labels.iter().copied().zip(x.t.shape().iter().copied()).collect() };
+        let (sa, sb) = (sizes(&a), sizes(&b));
+        let (a, b) = (trim(a, &sb)?, trim(b, &sa)?);
+        let (la, lb) = (a.labels.clone(), b.labels.clone());
+        let a = a.sum_except(|l| keep(l) || lb.contains(&l))?;
+        let b = b.sum_except(|l| keep(l) || la.contains(&l))?;
+        let both = |want: bool| -> Vec<Label> {
+            a.labels.iter().copied().filter(|&l| b.labels.contains(&l) && keep(l) == want).collect()
+        };
+        let (batch, summed) = (both(true), both(false));
+        let only = |x: &Named, y: &Named| -> Vec<Label> {
+            x.labels.iter().copied().filter(|l| !y.labels.contains(l)).collect()
+        };
+        let (left, right) = (only(&a, &b), only(&b, &a));
+        let count = |x: &Named, ls: &[Label]| ls.iter().filter_map(|&l| x.size(l)).product::<usize>() as i64;
+        let (nb, m, k, n) = (count(&a, &batch), count(&a, &left), count(&a, &summed), count(&b, &right));
+        let x = a.permuted(&[&batch[..], &left, &summed].concat())?.reshape(&[nb, m, k])?;
+        let y = b.permuted(&[&batch[..], &summed, &right].concat())?.reshape(&[nb, k, n])?;
+        let labels = [&batch[..], &left, &right].concat();
+        let shape: Vec<i64> =
+            labels.iter().filter_map(|&l| a.size(l).or_else(|| b.size(l))).map(|d| d as i64).collect();
+        Ok(Named { t: x.bmm(&y)?.reshape(&shape)?, labels })
+    }
+
+    /// The whole sum.
+    pub fn run(equation: &str, operands: Vec<Tensor>) -> Result<Tensor> {
+        let (inputs, output) = match equation.split_once("->") {
+            Some((i, o)) => (i, Some(term(o, equation)?)),
+            None => (equation, None),
+        };
+        let terms = inputs.split(',').map(|t| term(t, equation)).collect::<Result<Vec<_>>>()?;
+        if terms.len() != operands.len() {
+            bail!(Value, "the equation {equation:?} has {} terms, got {} operands", terms.len(), operands.len());
+        }
+        let named = terms.iter().zip(&operands).enumerate().map(|(i, (s, t))| name(t, s, i));
+        let mut named = named.collect::<Result<Vec<Named>>>()?;
+        // Sizes of one label must agree, but for 1.
+        let mut sizes: Vec<(Label, usize)> = Vec::new();
+        for (i, x) in named.iter().enumerate() {
+            for (&l, &n) in x.labels.iter().zip(x.t.shape()) {
+                match sizes.iter_mut().find(|s| s.0 == l) {
+                    None => sizes.push((l, n)),
+                    Some(s) if s.1 == n || n == 1 => {}
+                    Some(s) if s.1 == 1 => s.1 = n,
+                    Some(s) => {
+                        bail!(Shape, "a subscript has size {n} in operand {i}, which does not fit {} seen before", s.1)
+                    }
+                }
+            }
+        }
+        let mut all: Vec<Label> = sizes.iter().map(|s| s.0).collect();
+        all.sort();
+        let mut out: Vec<Label> = Vec::new();
+        match output {
+            Some(o) => {
+                for l in o {
+                    match l {
+                        None => out.extend(all.iter().filter(|l| matches!(l, Label::Dot(_)))),
+                        Some(l) => out.push(Label::Letter(l)),
+                    }
+                }
+            }
+            None => {
+                let once = |l: &Label| match l {
+                    Label::Dot(_) => true,
+                    Label::Letter(c) => terms.iter().flatten().filter(|x| **x == Some(*c)).count() == 1,
+                };
+                out.extend(all.iter().filter(|l| once(l)));
+            }
+        }
+        for (i, l) in out.iter().enumerate() {
+            if !all.contains(l) {
+                bail!(Value, "a subscript of the output of {equation:?} does not occur in any input");
+            }
+            if out[..i].contains(l) {
+                bail!(Value, "a subscript occurs more than once in the output of {equation:?}");
+            }
+        }
+        named.reverse();
+        let Some(mut x) = named.pop() else { bail!(Value, "at least one operand is wanted") };
+        while let Some(y) = named.pop() {
+            let later: Vec<Label> = named.iter().flat_map(|n| n.labels.iter().copied()).collect();
+            x = contract(x, y, |l| out.contains(&l) || later.contains(&l))?;
+        }
+        let x = x.sum_except(|l| out.contains(&l))?;
+        x.permuted(&out)
+    }
+}
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -889,6 +1228,34 @@ pub(crate) mod tests {
         gradcheck(
             &|x| x[0].baddbmm(&x[1], &x[2], 1, 1),
             &[noise(&[2, 2, 4], 1), noise(&[2, 2, 3], 2), noise(&[2, 3, 4], 3)],
+        );
+    }
+
+    #[test]
+    fn composites() {
+        let (a, b, d) = (noise(&[2, 3], 1), noise(&[3, 4], 2), noise(&[3, 3], 3));
+        let ein = |e: &str, x: &[Tensor]| Tensor::einsum(e, x);
+        close(&ein("ij,jk->ik", &[a.clone(), b.clone()]).unwrap(), &a.mm(&b).unwrap().to_vec::<f64>().unwrap(), 1e-14);
+        close(&ein("ij,jk", &[a.clone(), b.clone()]).unwrap(), &a.mm(&b).unwrap().to_vec::<f64>().unwrap(), 1e-14);
+        let v = d.to_vec::<f64>().unwrap();
+        close(&ein("ii", &[d.clone()]).unwrap(), &[v[0] + v[4] + v[8]], 1e-14);
+        close(&ein("ii->i", &[d.clone()]).unwrap(), &[v[0], v[4], v[8]], 0.0);
+        assert_eq!(
+            ein("b...i,...ij->...bj", &[noise(&[5, 2, 3], 1), noise(&[2, 3, 4], 2)]).unwrap().shape(),
+            [2, 5, 4]
+        );
+        for bad in ["ij,jk->il", "i?,jk", "ij->ij", "ijk,jk", "ij,ik->jk"] {
+            assert!(ein(bad, &[a.clone(), b.clone()]).is_err(), "{bad}");
+        }
+        gradcheck(
+            &|x| Tensor::einsum("bi,oij,bj->bo", x),
+            &[noise(&[2, 3], 1), noise(&[2, 3, 2], 2), noise(&[2, 2], 3)],
+        );
+        gradcheck(&|x| x[0].tensordot(&x[1], &[0, -1], &[1, 0]), &[noise(&[2, 2, 3], 1), noise(&[3, 2, 2], 2)]);
+        gradcheck(&|x| x[0].cross(&x[1], None), &[noise(&[2, 3], 1), noise(&[2, 3], 2)]);
+        gradcheck(
+            &|x| Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], None, 0.0, true, None),
+            &[noise(&[2, 3, 2], 1), noise(&[2, 3, 2], 2), noise(&[2, 3, 2], 3)],
         );
     }
 }

@@ -1,3 +1,600 @@
 //! Normalisation layers.
 
-ops! {}
+use super::lang::Ex;
+use super::shape::contiguous_unlocked;
+use super::{call_inplace, one, pointwise, Call, Class, Grads, Outs, Refusal, Saves};
+use crate::autograd::{self, grad_enabled, GradMode, Vjp};
+use crate::bail;
+use crate::dtype::{DType, Scalar};
+use crate::error::{Error, Result};
+use crate::kernels::norm::{self, Channels};
+use crate::shape::Dims;
+use crate::tensor::Tensor;
+use smallvec::{smallvec, SmallVec};
+
+/// Gradients of an op whose results are a formula of other ops: the formula is run on the saved inputs and walked back
+/// from. This is how hand-written backward ops get derivatives of their own. `f` gets one expression per input (nothing
+/// for inputs that are missing) and gives one per output.
+pub(crate) fn through(v: &Vjp, f: impl FnOnce(&[Ex]) -> Vec<Ex>) -> Result<Grads> {
+    let create_graph = grad_enabled();
+    let mut inputs: Vec<Ex> = Vec::new();
+    let mut sources: SmallVec<[Option<Tensor>; 4]> = SmallVec::new();
+    for i in 0..v.len() {
+        let x = v.x(i).value()?;
+        let _mode = GradMode::set(true);
+        let source = match x {
+            // A handle of its own, so that the walk stops here and does not go on into the history.
+            Some(x) if x.requires_grad() => Some(x.view(&v.sizes(i))?),
+            Some(x) => {
+                let x = x.alias();
+                if v.need(i) && x.dtype().is_float() {
+                    x.set_requires_grad(true)?;
+                }
+                Some(x)
+            }
+            None => None,
+        };
+        inputs.push(source.as_ref().map_or(Ex::None, Ex::from));
+        sources.push(source);
+    }
+    let outs = {
+        let _mode = GradMode::set(true);
+        f(&inputs).into_iter().map(Ex::value).collect::<Result<Vec<_>>>()?
+    };
+    let (mut roots, mut seeds) = (Vec::new(), Vec::new());
+    for (k, out) in outs.iter().enumerate() {
+        if let (Some(out), true) = (out, v.has(k)) {
+            if out.requires_grad() {
+                roots.push(out);
+                seeds.push(v.gk(k).tensor()?);
+            }
+        }
+    }
+    let wanted: Vec<usize> =
+        (0..v.len()).filter(|&i| v.need(i) && sources[i].as_ref().is_some_and(|s| s.requires_grad())).collect();
+    let mut grads: Grads = smallvec![None; v.len()];
+    if roots.is_empty() || wanted.is_empty() {
+        return Ok(grads);
+    }
+    let targets: Vec<&Tensor> = wanted.iter().filter_map(|&i| sources[i].as_ref()).collect();
+    let seeds: Vec<Option<&Tensor>> = seeds.iter().map(Some).collect();
+    let found = autograd::grad(&roots, &seeds, &targets, create_graph, create_graph)?;
+    for (i, g) in wanted.into_iter().zip(found) {
+        grads[i] = g;
+    }
+    Ok(grads)
+}
+
+/// Runs `$body` with `$T` as the compute type of a float dtype.
+macro_rules! float {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        // SAFETY: each use hands row-major tensors of the compute type and the sizes they were checked for.
+        match $dtype {
+            DType::F64 => {
+                type $T = f64;
+                unsafe { $body }
+            }
+            d if d.is_float() => {
+                type $T = f32;
+                unsafe { $body }
+            }
+            d => bail!(DType, "not implemented for dtype {d}"),
+        }
+    };
+}
+pub(crate) use float;
+
+/// Row-major in the compute type.
+fn ready(t: &Tensor) -> Result<Tensor> {
+    contiguous_unlocked(t, t.dtype().compute_dtype(), false)
+}
+
+/// As [`ready`], in the compute type of `dtype`.
+fn ready_as(t: Option<&Tensor>, dtype: DType) -> Result<Option<Tensor>> {
+    t.map(|t| contiguous_unlocked(t, dtype.compute_dtype(), false)).transpose()
+}
+
+/// First element, or null.
+macro_rules! ptr {
+    ($t:expr) => {
+        $t.as_ref().map_or(std::ptr::null_mut(), |t| t.ptr())
+    };
+}
+
+/// Results brought to the dtypes wanted.
+fn results(ts: [(&Tensor, DType); 3]) -> Result<Outs> {
+    ts.into_iter().map(|(t, d)| contiguous_unlocked(t, d, false)).collect()
+}
+
+/// A weight or bias must have the given shape.
+fn check_affine(t: Option<&Tensor>, shape: &[usize], name: &str) -> Result<()> {
+    match t {
+        Some(t) if t.shape() != shape => {
+            let message = format!("expected {name} of shape {shape:?}, got {:?}", t.shape());
+            Err(Error::shapes("", message, t.shape(), shape))
+        }
+        _ => Ok(()),
+    }
+}
+
+// ---- layer and RMS norm ----
+
+/// Rows and their length, where `normalized` are the last sizes of `shape`.
+fn rows_of(shape: &[usize], normalized: &[i64]) -> Result<(usize, usize)> {
+    let k = normalized.len();
+    let fits =
+        k >= 1 && k <= shape.len() && shape[shape.len() - k..].iter().zip(normalized).all(|(&a, &b)| a as i64 == b);
+    if !fits {
+        bail!(
+            Shape,
+            "given normalized_shape={normalized:?}, expected input with shape [*, {}], but got input of size {shape:?}",
+            normalized.iter().map(|d| d.to_string()).collect::<Vec<_>>().join(", ")
+        );
+    }
+    let n = shape[shape.len() - k..].iter().product();
+    Ok((shape[..shape.len() - k].iter().product(), n))
+}
+
+fn eval_rows(c: &Call, bias: Option<&Tensor>, eps: f64, centered: bool) -> Result<Outs> {
+    let x = c.x(0);
+    let (rows, n) = rows_of(x.shape(), c.ints(0))?;
+    let shape = Dims::from_slice(&x.shape()[x.ndim() - c.ints(0).len()..]);
+    check_affine(c.opt(1), &shape, "weight")?;
+    check_affine(bias, &shape, "bias")?;
+    let (x1, w, b) = (ready(x)?, ready_as(c.opt(1), x.dtype())?, ready_as(bias, x.dtype())?);
+    let out = Tensor::empty_of(x.shape(), x1.dtype())?;
+    float!(x.dtype(), T => norm::rows::<T>(rows, n, x1.ptr(), ptr!(w), ptr!(b), eps, centered, out.ptr()));
+    one(contiguous_unlocked(&out, x.dtype(), false)?)
+}
+
+/// eps of `rms_norm` where none is given.
+fn rms_eps(eps: Option<f64>, dtype: DType) -> f64 {
+    eps.unwrap_or(dtype.eps())
+}
+
+/// `g`, `x`, `w` and the normalised dimensions to the gradients of x, weight and bias.
+fn rows_formula(g: &Ex, x: &Ex, w: &Ex, dims: &[i64], lead: &[i64], eps: f64, centered: bool) -> Vec<Ex> {
+    let mean = |e: &Ex| e.then(|t| t.mean(Some(dims), true, None));
+    let d = if centered { x - mean(x) } else { x.clone() };
+    let rstd = (mean(&(&d * &d)) + eps).then(|t| t.rsqrt());
+    let xh = &d * &rstd;
+    let gw = if w.is_none() { g.clone() } else { g * w };
+    let centre = if centered { &gw - mean(&gw) } else { gw.clone() };
+    let gx = &rstd * (centre - &xh * mean(&(&gw * &xh)));
+    let total = |e: Ex| if lead.is_empty() { e } else { e.sum(lead, false) };
+    vec![gx, total(g * &xh), total(g.clone())]
+}
+
+// ---- channels ----
+
+/// The channels of `[N, C, ...]`, with `x` brought into an order in which each channel's runs are long: few elements
+/// per run are turned into `[C, N * inner]`. The flag says that they were.
+fn channels(x: &Tensor) -> Result<(Channels, Tensor, bool)> {
+    if x.ndim() < 2 {
+        bail!(Shape, "expected at least 2D input (got {}D input of shape {:?})", x.ndim(), x.shape());
+    }
+    let s = Channels { batch: x.shape()[0], channels: x.shape()[1], inner: x.shape()[2..].iter().product() };
+    let compute = x.dtype().compute_dtype();
+    if s.inner >= 16 || s.batch == 1 {
+        return Ok((s, contiguous_unlocked(x, compute, false)?, false));
+    }
+    let turned = x.with_layout(x.layout().transpose(0, 1));
+    let s = Channels { batch: 1, channels: s.channels, inner: s.batch * s.inner };
+    Ok((s, contiguous_unlocked(&turned, compute, false)?, true))
+}
+
+/// Undoes the turn of [`channels`].
+fn turned_back(t: &Tensor, turned: bool, dtype: DType) -> Result<Tensor> {
+    let t = if turned { t.with_layout(t.layout().transpose(0, 1)) } else { t.clone() };
+    contiguous_unlocked(&t, dtype, false)
+}
+
+/// A tensor for what lies as `x1` of [`channels`].
+fn like(x1: &Tensor) -> Result<Tensor> {
+    Tensor::empty_of(x1.shape(), x1.dtype())
+}
+
+fn eval_batch_apply(
+    x: &Tensor,
+    stats: Option<[&Tensor; 2]>,
+    w: Option<&Tensor>,
+    b: Option<&Tensor>,
+    eps: f64,
+) -> Result<Outs> {
+    let (s, x1, turned) = channels(x)?;
+    let shape = [s.channels];
+    check_affine(w, &shape, "weight")?;
+    check_affine(b, &shape, "bias")?;
+    let (w1, b1) = (ready_as(w, x.dtype())?, ready_as(b, x.dtype())?);
+    let out = like(&x1)?;
+    let [mean, var] = match stats {
+        Some([m, v]) => {
+            check_affine(Some(m), &shape, "running_mean")?;
+            check_affine(Some(v), &shape, "running_var")?;
+            let compute = x.dtype().compute_dtype();
+            [contiguous_unlocked(m, compute, false)?, contiguous_unlocked(v, compute, false)?]
+        }
+        None => {
+            let new = [Tensor::empty_of(&shape, x1.dtype())?, Tensor::empty_of(&shape, x1.dtype())?];
+            float!(x.dtype(), T => norm::channel_stats::<T>(s, x1.ptr(), new[0].ptr(), new[1].ptr()));
+            new
+        }
+    };
+    float!(x.dtype(), T => norm::channel_apply::<T>(s, x1.ptr(), mean.ptr(), var.ptr(), ptr!(w1), ptr!(b1), eps, out.ptr()));
+    let out = turned_back(&out, turned, x.dtype())?;
+    Ok(match stats {
+        Some(_) => smallvec![out],
+        None => smallvec![out, mean, var],
+    })
+}
+
+/// Gradients of x, weight and bias of a batch norm with given mean and variance (None: those of x itself).
+fn batch_formula(g: &Ex, x: &Ex, stats: Option<[&Ex; 2]>, w: &Ex, ndim: usize, eps: f64) -> Vec<Ex> {
+    let dims: SmallVec<[i64; 8]> = (0..ndim as i64).filter(|&d| d != 1).collect();
+    let mut shape: SmallVec<[i64; 8]> = SmallVec::from_elem(1, ndim);
+    shape[1] = -1;
+    let mean = |e: &Ex| e.then(|t| t.mean(Some(&dims), true, None));
+    let per_channel = |e: &Ex| e.reshape(&shape);
+    let (d, var) = match stats {
+        Some([m, v]) => (x - per_channel(m), per_channel(v)),
+        None => {
+            let d = x - mean(x);
+            let var = mean(&(&d * &d));
+            (d, var)
+        }
+    };
+    let rstd = (var + eps).then(|t| t.rsqrt());
+    let xh = &d * &rstd;
+    let gw = if w.is_none() { g.clone() } else { g * per_channel(w) };
+    let gx = match stats {
+        Some(_) => &gw * &rstd,
+        None => &rstd * (&gw - mean(&gw) - &xh * mean(&(&gw * &xh))),
+    };
+    vec![gx, (g * &xh).sum(&dims, false), g.sum(&dims, false)]
+}
+
+/// `stat += momentum * (new - stat)`, without history.
+fn update(stat: &Tensor, new: &Tensor, momentum: f64) -> Result<()> {
+    let _mode = GradMode::set(false);
+    let momentum = Tensor::number(Scalar::Float(momentum))?;
+    call_inplace(&pointwise::defs::lerp, &[Some(stat), Some(&new.to_dtype(stat.dtype())?), Some(&momentum)], &[])?;
+    Ok(())
+}
+
+fn eval_batch_norm(c: &Call) -> Result<Outs> {
+    let (x, mean, var, w, b) = (c.x(0), c.opt(1), c.opt(2), c.opt(3), c.opt(4));
+    let (training, momentum, eps) = (c.bool(0), c.float(1), c.float(2));
+    if !training {
+        let (Some(m), Some(v)) = (mean, var) else {
+            bail!(Value, "expected running_mean and running_var to be defined when training=False");
+        };
+        return one(x.batch_norm_eval(m, v, w, b, eps)?);
+    }
+    let mut outs = x.batch_norm_train(w, b, eps)?;
+    let n = x.numel() / x.shape()[1].max(1);
+    for (stat, name) in [(mean, "running_mean"), (var, "running_var")] {
+        check_affine(stat, &[x.shape()[1]], name)?;
+    }
+    if let Some(m) = mean {
+        update(m, &outs[1], momentum)?;
+    }
+    if let Some(v) = var {
+        // The running variance is the unbiased one.
+        update(v, &(&outs[2] * (n as f64 / (n as f64 - 1.0)))?, momentum)?;
+    }
+    outs.truncate(1);
+    Ok(outs)
+}
+
+fn eval_instance_norm(c: &Call) -> Result<Outs> {
+    let (x, mean, var, w, b) = (c.x(0), c.opt(1), c.opt(2), c.opt(3), c.opt(4));
+    let (use_input, momentum, eps) = (c.bool(0), c.float(1), c.float(2));
+    if x.ndim() < 2 {
+        bail!(Shape, "expected at least 2D input, got shape {:?}", x.shape());
+    }
+    let (n, channels) = (x.shape()[0] as i64, x.shape()[1] as i64);
+    if !use_input {
+        return one(x.batch_norm(mean, var, w, b, false, momentum, eps)?);
+    }
+    if mean.is_none() && var.is_none() {
+        return one(x.group_norm(channels, w, b, eps)?);
+    }
+    // Each sample's channels are channels of one long batch norm, whose statistics are averaged over the samples.
+    let mut shape: SmallVec<[i64; 8]> = x.shape().iter().map(|&d| d as i64).collect();
+    (shape[0], shape[1]) = (1, n * channels);
+    let repeat =
+        |t: Option<&Tensor>| t.map(|t| t.unsqueeze(0)?.expand(&[n, channels])?.reshape(&[n * channels])).transpose();
+    let copy = |t: Option<&Tensor>| repeat(t)?.map(|t| t.duplicate()).transpose();
+    let (m, v) = (copy(mean)?, copy(var)?);
+    let y = x.reshape(&shape)?.batch_norm(
+        m.as_ref(),
+        v.as_ref(),
+        repeat(w)?.as_ref(),
+        repeat(b)?.as_ref(),
+        true,
+        momentum,
+        eps,
+    )?;
+    for (stat, new) in [(mean, m), (var, v)] {
+        if let (Some(stat), Some(new)) = (stat, new) {
+            update(stat, &new.reshape(&[n, channels])?.mean(Some(&[0]), false, None)?, 1.0)?;
+        }
+    }
+    let shape: SmallVec<[i64; 8]> = x.shape().iter().map(|&d| d as i64).collect();
+    one(y.reshape(&shape)?)
+}
+
+/// The channels of a group norm's input, row-major.
+fn group_channels(x: &Tensor, groups: i64) -> Result<(Channels, usize)> {
+    if x.ndim() < 2 {
+        bail!(Shape, "expected input with at least 2 dimensions, got shape {:?}", x.shape());
+    }
+    let s = Channels { batch: x.shape()[0], channels: x.shape()[1], inner: x.shape()[2..].iter().product() };
+    if groups <= 0 || s.channels as i64 % groups != 0 {
+        bail!(
+            Value,
+            "expected number of channels in input to be divisible by num_groups, but got input of shape {:?} and \
+            num_groups={groups}",
+            x.shape()
+        );
+    }
+    Ok((s, groups as usize))
+}
+
+ops! {
+    /// Batch normalisation of `[N, C, ...]` (Ioffe and Szegedy 2015): per channel, `(input - mean) / sqrt(var + eps) *
+    /// weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards
+    /// them (the variance unbiased) by `momentum`; else the running ones are used.
+    batch_norm(
+        input: Tensor, running_mean: OptTensor, running_var: OptTensor, weight: OptTensor = None, bias: OptTensor = None,
+        training: Bool = false, momentum: Float = 0.1, eps: Float = 1e-5
+    ) -> Tensor, Special {
+        eval: eval_batch_norm,
+        class: Class::Composite, method: false, onnx: Some("BatchNormalization"),
+        refuses: &[Refusal { call: "rt.ones(2, 3), None, None", message: "expected running_mean and running_var to be defined" }],
+    }
+
+    /// Batch normalisation by the input's own statistics; also gives those: mean and biased variance per channel.
+    batch_norm_train(input: Tensor, weight: OptTensor, bias: OptTensor, eps: Float) -> Triple, Special {
+        eval: |c| {
+            let x = c.x(0);
+            if x.ndim() >= 2 && x.numel() == x.shape()[1] && x.numel() > 0 {
+                bail!(Value, "expected more than 1 value per channel when training, got input size {:?}", x.shape());
+            }
+            eval_batch_apply(x, None, c.opt(1), c.opt(2), c.float(0))
+        },
+        vjp: vjp!(|v| {
+            let (x, w) = (v.x(0).tensor()?, v.x(1).value()?);
+            let (mean, var) = (v.yk(1).tensor()?, v.yk(2).tensor()?);
+            let outs = Tensor::batch_norm_backward(&v.g().tensor()?, &x, &mean.alias(), &var.alias(), w.as_ref(), v.float(0), true)?;
+            Ok(outs.into_iter().enumerate().map(|(i, t)| v.need(i).then_some(t)).collect())
+        }),
+        saves: Saves::XB.and(Saves::OUTPUT), method: false, function: false,
+    }
+
+    /// Batch normalisation by given statistics.
+    batch_norm_eval(
+        input: Tensor, running_mean: Tensor, running_var: Tensor, weight: OptTensor, bias: OptTensor, eps: Float
+    ) -> Tensor, Special {
+        eval: |c| eval_batch_apply(c.x(0), Some([c.x(1), c.x(2)]), c.opt(3), c.opt(4), c.float(0)),
+        vjp: vjp!(|v| {
+            let (x, m, s) = (v.x(0).tensor()?, v.x(1).tensor()?, v.x(2).tensor()?);
+            let outs = Tensor::batch_norm_backward(&v.g().tensor()?, &x, &m, &s, v.x(3).value()?.as_ref(), v.float(0), false)?;
+            let mut grads = outs.into_iter();
+            let (gx, gw, gb) = (grads.next(), grads.next(), grads.next());
+            Ok(smallvec![gx, None, None, gw.filter(|_| v.need(3)), gb.filter(|_| v.need(4))])
+        }),
+        saves: Saves(0b1111), method: false, function: false,
+    }
+
+    /// Gradients of a batch normalisation with respect to input, weight and bias; `training` says that mean and variance
+    /// are functions of the input.
+    batch_norm_backward(
+        grad: Tensor, input: Tensor, mean: Tensor, var: Tensor, weight: OptTensor, eps: Float, training: Bool
+    ) -> Triple, Special {
+        eval: |c| {
+            let (g, x, w) = (c.x(0), c.x(1), c.opt(4));
+            if g.shape() != x.shape() {
+                return Err(Error::shapes("", "gradient and input must have one shape", g.shape(), x.shape()));
+            }
+            let (s, x1, turned) = channels(x)?;
+            let (_, g1, _) = channels(&contiguous_unlocked(g, x1.dtype(), false)?)?;
+            for (t, name) in [(c.opt(2), "mean"), (c.opt(3), "var"), (w, "weight")] {
+                check_affine(t, &[s.channels], name)?;
+            }
+            let (m, v, w1) = (ready_as(c.opt(2), x.dtype())?, ready_as(c.opt(3), x.dtype())?, ready_as(w, x.dtype())?);
+            let (gx, gw, gb) = (like(&x1)?, Tensor::empty_of(&[s.channels], x1.dtype())?, Tensor::empty_of(&[s.channels], x1.dtype())?);
+            float!(x.dtype(), T => norm::channel_grad::<T>(
+                s, g1.ptr(), x1.ptr(), ptr!(m), ptr!(v), ptr!(w1), c.float(0), c.bool(1), gx.ptr(), gw.ptr(), gb.ptr()));
+            let affine = w.map_or(x1.dtype(), |w| w.dtype());
+            results([(&turned_back(&gx, turned, x.dtype())?, x.dtype()), (&gw, affine), (&gb, affine)])
+        },
+        vjp: vjp!(|v| {
+            let (ndim, eps, training) = (v.shape(1).len(), v.float(0), v.bool(1));
+            through(v, |x| batch_formula(&x[0], &x[1], (!training).then_some([&x[2], &x[3]]), &x[4], ndim, eps))
+        }),
+        saves: Saves::INPUTS, method: false, function: false,
+    }
+
+    /// Normalisation over the last dimensions, `normalized_shape` (Ba et al. 2016): `(input - mean) / sqrt(var + eps) *
+    /// weight + bias`.
+    layer_norm(
+        input: Tensor, normalized_shape: Ints, weight: OptTensor = None, bias: OptTensor = None, eps: Float = 1e-5
+    ) -> Tensor, Special {
+        eval: |c| eval_rows(c, c.opt(2), c.float(1), true),
+        vjp: vjp!(|v| {
+            let affine = v.need(1) || v.need(2);
+            let (x, w) = (v.x(0).tensor()?, v.x(1).value()?);
+            let outs = Tensor::layer_norm_backward(&v.g().tensor()?, &x, w.as_ref(), v.ints(0), v.float(1), true, affine)?;
+            Ok(outs.into_iter().enumerate().map(|(i, t)| v.need(i).then_some(t)).collect())
+        }),
+        saves: Saves::XB, method: false, onnx: Some("LayerNormalization"),
+        refuses: &[Refusal { call: "rt.ones(2, 3), [4]", message: "expected input with shape [*, 4]" }],
+    }
+
+    /// Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input /
+    /// sqrt(mean(input^2) + eps) * weight`; `eps` is that of the dtype by default.
+    rms_norm(input: Tensor, normalized_shape: Ints, weight: OptTensor = None, eps: OptFloat = None) -> Tensor, Special {
+        eval: |c| eval_rows(c, None, rms_eps(c.opt_float(1), c.x(0).dtype()), false),
+        vjp: vjp!(|v| {
+            let (x, w) = (v.x(0).tensor()?, v.x(1).value()?);
+            let eps = rms_eps(v.opt_float(1), v.dtype(0));
+            let outs = Tensor::layer_norm_backward(&v.g().tensor()?, &x, w.as_ref(), v.ints(0), eps, false, v.need(1))?;
+            Ok(outs.into_iter().take(2).enumerate().map(|(i, t)| v.need(i).then_some(t)).collect())
+        }),
+        saves: Saves::XB, method: false, onnx: Some("RMSNormalization"),
+    }
+
+    /// Gradients of `layer_norm` (`centered`) or `rms_norm` with respect to input, weight and bias; the last two are
+    /// zeros unless `affine`.
+    layer_norm_backward(
+        grad: Tensor, input: Tensor, weight: OptTensor, normalized_shape: Ints, eps: Float, centered: Bool, affine: Bool
+    ) -> Triple, Special {
+        eval: |c| {
+            let (g, x, w) = (c.x(0), c.x(1), c.opt(2));
+            if g.shape() != x.shape() {
+                return Err(Error::shapes("", "gradient and input must have one shape", g.shape(), x.shape()));
+            }
+            let (rows, n) = rows_of(x.shape(), c.ints(0))?;
+            let shape = Dims::from_slice(&x.shape()[x.ndim() - c.ints(0).len()..]);
+            check_affine(w, &shape, "weight")?;
+            let (x1, w1) = (ready(x)?, ready_as(w, x.dtype())?);
+            let g1 = contiguous_unlocked(g, x1.dtype(), false)?;
+            let gx = Tensor::empty_of(x.shape(), x1.dtype())?;
+            let zero = || Tensor::filled(&shape, Scalar::Int(0), x1.dtype());
+            let (gw, gb) = (zero()?, zero()?);
+            float!(x.dtype(), T => {
+                let (pw, pb): (*mut T, *mut T) = if c.bool(3) { (gw.ptr(), gb.ptr()) } else { (std::ptr::null_mut(), std::ptr::null_mut()) };
+                norm::rows_grad::<T>(rows, n, g1.ptr(), x1.ptr(), ptr!(w1), c.float(1), c.bool(2), gx.ptr(), pw, pb)
+            });
+            let affine = w.map_or(x1.dtype(), |w| w.dtype());
+            results([(&gx, x.dtype()), (&gw, affine), (&gb, affine)])
+        },
+        vjp: vjp!(|v| {
+            let (ndim, k) = (v.shape(1).len() as i64, v.ints(0).len() as i64);
+            let dims: SmallVec<[i64; 8]> = (ndim - k..ndim).collect();
+            let lead: SmallVec<[i64; 8]> = (0..ndim - k).collect();
+            let (eps, centered) = (v.float(1), v.bool(2));
+            through(v, |x| rows_formula(&x[0], &x[1], &x[2], &dims, &lead, eps, centered))
+        }),
+        saves: Saves::INPUTS, method: false, function: false,
+    }
+
+    /// Normalisation of each sample over `num_groups` groups of channels (Wu and He 2018); weight and bias are per channel.
+    group_norm(
+        input: Tensor, num_groups: Int, weight: OptTensor = None, bias: OptTensor = None, eps: Float = 1e-5
+    ) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(0);
+            let (s, groups) = group_channels(x, c.int(0))?;
+            check_affine(c.opt(1), &[s.channels], "weight")?;
+            check_affine(c.opt(2), &[s.channels], "bias")?;
+            let (x1, w, b) = (ready(x)?, ready_as(c.opt(1), x.dtype())?, ready_as(c.opt(2), x.dtype())?);
+            let out = like(&x1)?;
+            float!(x.dtype(), T => norm::groups::<T>(s, groups, x1.ptr(), ptr!(w), ptr!(b), c.float(1), out.ptr()));
+            one(contiguous_unlocked(&out, x.dtype(), false)?)
+        },
+        vjp: vjp!(|v| {
+            let (x, w) = (v.x(0).tensor()?, v.x(1).value()?);
+            let outs = Tensor::group_norm_backward(&v.g().tensor()?, &x, w.as_ref(), v.int(0), v.float(1))?;
+            Ok(outs.into_iter().enumerate().map(|(i, t)| v.need(i).then_some(t)).collect())
+        }),
+        saves: Saves::XB, method: false, onnx: Some("GroupNormalization"),
+        refuses: &[Refusal { call: "rt.ones(2, 3, 4), 2", message: "divisible by num_groups" }],
+    }
+
+    /// Gradients of `group_norm` with respect to input, weight and bias.
+    group_norm_backward(grad: Tensor, input: Tensor, weight: OptTensor, num_groups: Int, eps: Float) -> Triple, Special {
+        eval: |c| {
+            let (g, x, w) = (c.x(0), c.x(1), c.opt(2));
+            if g.shape() != x.shape() {
+                return Err(Error::shapes("", "gradient and input must have one shape", g.shape(), x.shape()));
+            }
+            let (s, groups) = group_channels(x, c.int(0))?;
+            check_affine(w, &[s.channels], "weight")?;
+            let (x1, w1) = (ready(x)?, ready_as(w, x.dtype())?);
+            let g1 = contiguous_unlocked(g, x1.dtype(), false)?;
+            let gx = like(&x1)?;
+            let (gw, gb) = (Tensor::empty_of(&[s.channels], x1.dtype())?, Tensor::empty_of(&[s.channels], x1.dtype())?);
+            float!(x.dtype(), T => norm::groups_grad::<T>(
+                s, groups, g1.ptr(), x1.ptr(), ptr!(w1), c.float(1), gx.ptr(), gw.ptr(), gb.ptr()));
+            let affine = w.map_or(x1.dtype(), |w| w.dtype());
+            results([(&gx, x.dtype()), (&gw, affine), (&gb, affine)])
+        },
+        vjp: vjp!(|v| {
+            let shape = v.sizes(1);
+            let (groups, eps) = (v.int(0), v.float(1));
+            let per = shape[1] / groups;
+            through(v, |x| {
+                let grouped = |e: &Ex| e.reshape(&[shape[0], groups, per, -1]);
+                let w = x[2].reshape(&[1, groups, per, 1]);
+                let outs = rows_formula(&grouped(&x[0]), &grouped(&x[1]), &w, &[2, 3], &[], eps, true);
+                let per_channel = |e: &Ex| e.sum(&[0, 3], false).reshape(&[shape[1]]);
+                vec![outs[0].reshape(&shape), per_channel(&outs[1]), per_channel(&outs[2])]
+            })
+        }),
+        saves: Saves::INPUTS, method: false, function: false,
+    }
+
+    /// Normalisation of each channel of each sample (Ulyanov et al. 2016), or, without `use_input_stats`, by running
+    /// statistics as in `batch_norm`.
+    instance_norm(
+        input: Tensor, running_mean: OptTensor = None, running_var: OptTensor = None, weight: OptTensor = None,
+        bias: OptTensor = None, use_input_stats: Bool = true, momentum: Float = 0.1, eps: Float = 1e-5
+    ) -> Tensor, Special {
+        eval: eval_instance_norm,
+        class: Class::Composite, method: false, onnx: Some("InstanceNormalization"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::matmul::tests::{gradcheck, noise};
+
+    #[test]
+    fn gradients_of_both_orders() {
+        let affine = |n: usize| [noise(&[n], 5), noise(&[n], 6)];
+        for shape in [&[4, 3][..], &[3, 2, 20], &[2, 3, 2, 2]] {
+            let [w, b] = affine(shape[1]);
+            gradcheck(
+                &|x| x[0].batch_norm(None, None, Some(&x[1]), Some(&x[2]), true, 0.1, 1e-3),
+                &[noise(shape, 1), w, b],
+            );
+        }
+        let stats = (noise(&[3], 8), (&noise(&[3], 9) + 2.0).unwrap());
+        let [w, b] = affine(3);
+        gradcheck(
+            &|x| x[0].batch_norm(Some(&stats.0), Some(&stats.1), Some(&x[1]), Some(&x[2]), false, 0.1, 1e-3),
+            &[noise(&[4, 3], 1), w, b],
+        );
+        let [w, b] = affine(4);
+        gradcheck(
+            &|x| x[0].layer_norm(&[4], Some(&x[1]), Some(&x[2]), 1e-3),
+            &[noise(&[3, 4], 1), w.clone(), b.clone()],
+        );
+        gradcheck(&|x| x[0].layer_norm(&[2, 3], None, None, 1e-3), &[noise(&[2, 2, 3], 1)]);
+        gradcheck(&|x| x[0].rms_norm(&[4], Some(&x[1]), Some(1e-3)), &[noise(&[3, 4], 1), w.clone()]);
+        gradcheck(
+            &|x| x[0].group_norm(2, Some(&x[1]), Some(&x[2]), 1e-3),
+            &[noise(&[2, 4, 3], 1), w.clone(), b.clone()],
+        );
+        gradcheck(&|x| x[0].group_norm(2, None, None, 1e-3), &[noise(&[2, 4], 1)]);
+        gradcheck(
+            &|x| x[0].instance_norm(None, None, Some(&x[1]), Some(&x[2]), true, 0.1, 1e-3),
+            &[noise(&[2, 4, 3], 1), w, b],
+        );
+    }
+
+    #[test]
+    fn running_statistics_move() {
+        let x = Tensor::from_slice(&[1.0f32, 10.0, 3.0, 30.0], &[2, 2]).unwrap();
+        let (m, v) =
+            (Tensor::from_slice(&[0.0f32, 0.0], &[2]).unwrap(), Tensor::from_slice(&[1.0f32, 1.0], &[2]).unwrap());
+        x.batch_norm(Some(&m), Some(&v), None, None, true, 0.5, 1e-5).unwrap();
+        assert_eq!(m.to_vec::<f32>().unwrap(), [1.0, 10.0]);
+        assert_eq!(v.to_vec::<f32>().unwrap(), [1.5, 100.5]);
+        assert!(x.batch_norm(None, None, None, None, false, 0.1, 1e-5).is_err());
+        assert!(noise(&[1, 3], 1).batch_norm(None, None, None, None, true, 0.1, 1e-5).is_err());
+    }
+}

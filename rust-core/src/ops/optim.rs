@@ -1,3 +1,153 @@
-//! Fused optimizer steps.
+//! Optimizer steps: one call changes all parameters of a group and their states in place.
 
-ops! {}
+use super::shape::{contiguous_unlocked, copy_into};
+use super::{Call, Class, Outs};
+use crate::bail;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::kernels::optim::{self, Adagrad, Adam, RmsProp, Sgd, Step};
+use crate::tensor::Tensor;
+
+/// Applies a step to each parameter. The inputs are `lists` lists of one length: parameters, gradients, states.
+fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
+    let n = c.inputs.len() / lists;
+    for i in 0..n {
+        let mut tensors: [Option<&Tensor>; 5] = [None; 5];
+        for (k, slot) in tensors.iter_mut().enumerate().take(lists) {
+            *slot = c.opt(i + k * n);
+        }
+        let p = c.x(i);
+        for t in tensors.iter().flatten() {
+            if t.shape() != p.shape() {
+                let message =
+                    format!("parameter {i} has shape {:?}, but its gradient or state {:?}", p.shape(), t.shape());
+                return Err(Error::shapes("", message, p.shape(), t.shape()));
+            }
+            if !t.dtype().is_float() {
+                bail!(DType, "parameters, gradients and states must be floating point, got {}", t.dtype());
+            }
+        }
+        step_one(&tensors, p, s)?;
+    }
+    Ok(Outs::new())
+}
+
+fn step_one(tensors: &[Option<&Tensor>; 5], p: &Tensor, s: &dyn Step) -> Result<()> {
+    let compute = p.dtype().compute_dtype();
+    let null = std::ptr::null_mut();
+    let alike = |t: &Tensor| t.dtype() == compute && t.strides() == p.strides();
+    if tensors.iter().flatten().all(|t| alike(t)) && (p.is_contiguous() || p.layout().is_dense()) {
+        let at = tensors.map(|t| t.map_or(null, |t| t.data_ptr()));
+        // SAFETY: all lie alike in one dense block of `numel` elements of the compute type.
+        unsafe { optim::run(s, compute == DType::F64, at, p.numel()) };
+        return Ok(());
+    }
+    // Others go through row-major copies in the compute type.
+    let mut copies: [Option<Tensor>; 5] = Default::default();
+    for (copy, t) in copies.iter_mut().zip(tensors) {
+        *copy = t.map(|t| contiguous_unlocked(t, compute, false)).transpose()?;
+    }
+    let at = copies.each_ref().map(|t| t.as_ref().map_or(null, |t| t.data_ptr()));
+    // SAFETY: row-major blocks of `numel` elements of the compute type.
+    unsafe { optim::run(s, compute == DType::F64, at, p.numel()) };
+    for (k, (copy, t)) in copies.iter().zip(tensors).enumerate() {
+        if let (Some(copy), Some(t), true) = (copy, t, k != 1) {
+            if !copy.is_same(t) {
+                copy_into(t, copy)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// All tensors of list `k` must be there.
+fn want(c: &Call, lists: usize, k: usize, why: &str) -> Result<()> {
+    let n = c.inputs.len() / lists;
+    if c.inputs[k * n..(k + 1) * n].iter().any(|t| t.is_none()) {
+        let name = c.op.tensor_args().nth(k).map_or("", |a| a.name);
+        bail!(Value, "{why} wants a tensor for each parameter in {name}");
+    }
+    Ok(())
+}
+
+ops! {
+    /// One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad`
+    /// (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then
+    /// `param -= lr * grad`.
+    sgd_step(
+        params: Tensors, grads: Tensors, momentum_buffers: OptTensors, lr: Float, momentum: Float = 0.0, dampening: Float = 0.0,
+        weight_decay: Float = 0.0, nesterov: Bool = false, maximize: Bool = false, first: Bool = false
+    ) -> Nothing, Special {
+        eval: |c| {
+            if c.float(1) != 0.0 {
+                want(c, 3, 2, "momentum")?;
+            }
+            apply(c, 3, &Sgd {
+                lr: c.float(0), momentum: c.float(1), dampening: c.float(2), weight_decay: c.float(3),
+                nesterov: c.bool(4), maximize: c.bool(5), first: c.bool(6),
+            })
+        },
+        class: Class::Mutates, method: false, function: false,
+    }
+
+    /// One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
+    adam_step(
+        params: Tensors, grads: Tensors, exp_avgs: Tensors, exp_avg_sqs: Tensors, max_exp_avg_sqs: OptTensors, lr: Float,
+        beta1: Float = 0.9, beta2: Float = 0.999, eps: Float = 1e-8, weight_decay: Float = 0.0, step: Float = 1.0,
+        amsgrad: Bool = false, maximize: Bool = false, decoupled: Bool = false
+    ) -> Nothing, Special {
+        eval: |c| {
+            let n = c.inputs.len() / 5;
+            let s = Adam {
+                lr: c.float(0), beta1: c.float(1), beta2: c.float(2), eps: c.float(3), weight_decay: c.float(4),
+                step: c.float(5), maximize: c.bool(7), decoupled: c.bool(8),
+            };
+            if c.bool(6) {
+                want(c, 5, 4, "amsgrad")?;
+                apply(c, 5, &s)
+            } else {
+                apply(&Call { inputs: &c.inputs[..4 * n], ..*c }, 4, &s)
+            }
+        },
+        class: Class::Mutates, method: false, function: false,
+    }
+
+    /// One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is
+    /// not 0.
+    rmsprop_step(
+        params: Tensors, grads: Tensors, square_avgs: Tensors, grad_avgs: OptTensors, momentum_buffers: OptTensors, lr: Float,
+        alpha: Float = 0.99, eps: Float = 1e-8, weight_decay: Float = 0.0, momentum: Float = 0.0, centered: Bool = false,
+        maximize: Bool = false
+    ) -> Nothing, Special {
+        eval: |c| {
+            let (n, momentum, centered) = (c.inputs.len() / 5, c.float(4), c.bool(5));
+            let mut inputs: smallvec::SmallVec<[Option<&Tensor>; 20]> = c.inputs.into();
+            if centered {
+                want(c, 5, 3, "centered")?;
+            } else {
+                inputs[3 * n..4 * n].fill(None);
+            }
+            if momentum > 0.0 {
+                want(c, 5, 4, "momentum")?;
+            } else {
+                inputs[4 * n..].fill(None);
+            }
+            apply(&Call { inputs: &inputs, ..*c }, 5, &RmsProp {
+                lr: c.float(0), alpha: c.float(1), eps: c.float(2), weight_decay: c.float(3), momentum, maximize: c.bool(6),
+            })
+        },
+        class: Class::Mutates, method: false, function: false,
+    }
+
+    /// One step of Adagrad; `step` counts from 1.
+    adagrad_step(
+        params: Tensors, grads: Tensors, state_sums: Tensors, lr: Float, lr_decay: Float = 0.0, weight_decay: Float = 0.0,
+        eps: Float = 1e-10, step: Float = 1.0, maximize: Bool = false
+    ) -> Nothing, Special {
+        eval: |c| apply(c, 3, &Adagrad {
+            lr: c.float(0) / (1.0 + (c.float(4) - 1.0) * c.float(1)), weight_decay: c.float(2), eps: c.float(3),
+            maximize: c.bool(5),
+        }),
+        class: Class::Mutates, method: false, function: false,
+    }
+}

@@ -68,6 +68,18 @@ pub fn run_as<const N: usize>(
     let Some(f) = k.get(common.compute()) else {
         bail!(DType, "not implemented for dtype {common}");
     };
+    // A 0-d operand of a wider dtype takes the common one first: whole numbers wrap around, and half floats are compared
+    // as half floats.
+    let strict = !common.is_float() || (k.to_bool && common.size() == 2);
+    let wider = |t: &Tensor| t.dtype() != common && crate::dtype::promote(t.dtype(), common) != common;
+    let cast: SmallVec<[Tensor; N]>;
+    let ins = if strict && ins.iter().any(|t| wider(t)) {
+        let brought = |t: &&Tensor| contiguous_unlocked(t, if wider(t) { common } else { t.dtype() }, false);
+        cast = ins.iter().map(brought).collect::<Result<_>>()?;
+        std::array::from_fn(|i| &cast[i])
+    } else {
+        ins
+    };
     apply(c, f, ins, [compute; N], out_dtype, if k.to_bool { DType::Bool } else { compute }, p)
 }
 
@@ -241,7 +253,13 @@ macro_rules! float1 {
 /// The same for two operands.
 macro_rules! float2 {
     (|$a:ident, $d:ident| $b:expr) => {
-        |c| $crate::ops::pointwise::run::<2>(c, $crate::kernel!(float |$a, $d, _p| $b), Promote::ToFloat, Params::default())
+        |c| run::<2>(c, kernel!(float |$a, $d, _p| $b), Promote::ToFloat, Params::default())
+    };
+    (no_bool |$a:ident, $d:ident| $b:expr) => {
+        |c| {
+            no_bool(c, "")?;
+            run::<2>(c, kernel!(float |$a, $d, _p| $b), Promote::ToFloat, Params::default())
+        }
     };
 }
 /// `eval` of an op that gives bools: one expression for floats, one for whole numbers.
@@ -267,6 +285,12 @@ macro_rules! common2 {
 macro_rules! int2 {
     (|$a:ident, $d:ident| $i:expr) => {
         |c| run::<2>(c, kernel!(int |$a, $d, _p| $i), Promote::Common, Params::default())
+    };
+    (no_bool |$a:ident, $d:ident| $i:expr) => {
+        |c| {
+            no_bool(c, "")?;
+            run::<2>(c, kernel!(int |$a, $d, _p| $i), Promote::Common, Params::default())
+        }
     };
 }
 pub(crate) use float1;
@@ -316,9 +340,9 @@ fn eval_add(c: &Call) -> Result<Outs> {
 
 /// `a - alpha * b`.
 fn subtract(c: &Call, a: &Tensor, b: &Tensor) -> Result<Outs> {
-    if dtype_of(c) == DType::Bool {
-        bail!(DType, "Subtraction, the `-` operator, with two bool tensors is not supported. \
-            Use the `^` or `logical_xor()` operator instead.");
+    if [a, b].iter().any(|t| t.dtype() == DType::Bool && !t.0.wrapped) {
+        bail!(DType, "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, \
+            use the `~` or `logical_not()` operator instead; for two masks, `^` or `logical_xor()`.");
     }
     match alpha(c, 0, "alpha")? {
         Scalar::Int(1) => run_on(
@@ -422,7 +446,6 @@ const SQUARE: &Kernel = kernel!(split |a, _p| a * a; |a, _p| a.wrapping_mul(a));
 
 fn eval_pow(c: &Call) -> Result<Outs> {
     let (x, e) = (c.x(0), c.x(1));
-    no_bool(c, "")?;
     let common = common_dtype(&[x, e], Promote::Common);
     if e.ndim() == 0 {
         let e = only(e);
@@ -433,6 +456,7 @@ fn eval_pow(c: &Call) -> Result<Outs> {
             return run_as(c, k, [x], common, common, Params::default());
         }
     }
+    no_bool(c, "")?;
     if x.0.wrapped && common.is_float() && only(x).f64() == 2.0 {
         return run_as(c, kernel!(float |b, _p| Real::exp2(b)), [e], common, common, Params::default());
     }
@@ -441,6 +465,15 @@ fn eval_pow(c: &Call) -> Result<Outs> {
 
 /// Loops for exponents that need no logarithm.
 fn special_power(e: f64, common: DType) -> Option<&'static Kernel> {
+    if e == 0.0 {
+        return Some(kernel!(split |_a, _p| 1.0; |_a, _p| 1));
+    }
+    if e == 1.0 {
+        return Some(kernel!(all |a, _p| a));
+    }
+    if common == DType::Bool {
+        return None;
+    }
     if e == 2.0 {
         return Some(SQUARE);
     }
@@ -558,9 +591,9 @@ fn bounds(min: Option<Scalar>, max: Option<Scalar>) -> Params {
 }
 
 fn eval_clamp_tensor(c: &Call) -> Result<Outs> {
-    no_bool(c, "")?;
     match (c.opt(1), c.opt(2)) {
         (Some(lo), Some(hi)) => {
+            no_bool(c, "")?;
             let k = kernel!(split |a, l, h, _p| Real::minimum(Real::maximum(a, l), h); |a, l, h, _p| a.max(l).min(h));
             run_on(c, k, [c.x(0), lo, hi], Promote::Common, Params::default())
         }
@@ -789,7 +822,7 @@ ops! {
         eval: |c| subtract(c, c.x(0), c.x(1)),
         vjp: vjp!(|v| [v.g(), v.want(1, || -scaled(v.g(), v.scalar(0)))]),
         inplace: true, aliases: &["subtract"], onnx: Some("Sub"), c: Some("{x} - {y}"),
-        refuses: &[Refusal { call: "rt.tensor([True]), rt.tensor([True])", message: "two bool tensors is not supported" }],
+        refuses: &[Refusal { call: "rt.tensor([True]), rt.tensor([True])", message: "with a bool tensor is not supported" }],
     }
 
     /// `other - alpha * input`, elementwise with broadcasting.
@@ -1037,7 +1070,7 @@ ops! {
 
     /// `log(e^input + e^other)` without overflow.
     logaddexp(input: Tensor, other: Tensor) -> Tensor, Real {
-        eval: float2!(|a, b| log_add!(a, b, exp, 1.0)),
+        eval: float2!(no_bool |a, b| log_add!(a, b, exp, 1.0)),
         vjp: vjp!(|v| [
             v.want(0, || v.g() / ((v.x(1) - v.x(0)).exp() + 1.0)),
             v.want(1, || v.g() / ((v.x(0) - v.x(1)).exp() + 1.0)),
@@ -1209,7 +1242,7 @@ ops! {
 
     /// `sqrt(input^2 + other^2)` without overflow in between.
     hypot(input: Tensor, other: Tensor) -> Tensor, NonZero {
-        eval: float2!(|a, b| Real::hypot(a, b)),
+        eval: float2!(no_bool |a, b| Real::hypot(a, b)),
         vjp: vjp!(|v| [v.want(0, || v.g() * (v.x(0) / v.y())), v.want(1, || v.g() * (v.x(1) / v.y()))]),
         saves: Saves::XB.and(Saves::OUTPUT), inplace: true, c: Some("hypot{f}({x}, {y})"),
     }
@@ -1422,7 +1455,7 @@ ops! {
     clamp_tensor(input: Tensor, min: OptTensor = None, max: OptTensor = None) -> Tensor, Real {
         eval: eval_clamp_tensor,
         vjp: vjp!(|v| vjp_clamp_tensor(v)), saves: Saves::INPUTS,
-        inplace: true, function: false,
+        inplace: true, method: false, function: false,
     }
 
     // ---- comparison ----
@@ -1561,31 +1594,25 @@ ops! {
 
     /// Bits moved up by `other`; 0 where that is not from 0 to 63.
     bitwise_left_shift(input: Tensor, other: Operand) -> Tensor, Integer {
-        eval: |c| {
-            no_bool(c, "")?;
-            run::<2>(c, kernel!(int |a, b, _p| shift_left(a, b)), Promote::Common, Params::default())
-        },
+        eval: int2!(no_bool |a, b| shift_left(a, b)),
         inplace: true, c: Some("{x} << {y}"),
     }
 
     /// Bits moved down by `other`, keeping the sign.
     bitwise_right_shift(input: Tensor, other: Operand) -> Tensor, Integer {
-        eval: |c| {
-            no_bool(c, "")?;
-            run::<2>(c, kernel!(int |a, b, _p| shift_right(a, b)), Promote::Common, Params::default())
-        },
+        eval: int2!(no_bool |a, b| shift_right(a, b)),
         inplace: true, c: Some("{x} >> {y}"),
     }
 
     /// Greatest common divisor of whole numbers.
     gcd(input: Tensor, other: Tensor) -> Tensor, Integer {
-        eval: int2!(|a, b| gcd_of(a, b)),
+        eval: int2!(no_bool |a, b| gcd_of(a, b)),
         inplace: true,
     }
 
     /// Least common multiple of whole numbers.
     lcm(input: Tensor, other: Tensor) -> Tensor, Integer {
-        eval: int2!(|a, b| lcm_of(a, b)),
+        eval: int2!(no_bool |a, b| lcm_of(a, b)),
         inplace: true,
     }
 
@@ -1620,7 +1647,7 @@ ops! {
     fill(input: Tensor, value: Operand) -> Tensor, Real {
         eval: eval_fill,
         vjp: vjp!(|v| [zeros(v, 0), v.want(1, || v.g().sum(&[], false))]),
-        inplace: true,
+        inplace: true, method: false,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(2)", message: "0-dimension value tensor" }],
     }
 
@@ -1632,7 +1659,7 @@ ops! {
             one(out)
         },
         vjp: vjp!(|v| zeros(v, 0)),
-        inplace: true, function: false,
+        inplace: true, method: false, function: false,
     }
 
     /// `input * 2^other`.

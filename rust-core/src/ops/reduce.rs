@@ -1,77 +1,769 @@
-//! Reductions.
+//! Reductions and cumulative reductions.
 
-use super::lang::sum_dtype;
+use super::lang::{sum_dtype, Ex};
 use super::shape::contiguous_unlocked;
-use super::{one, Call, Outs};
-use crate::dtype::{Compute, DType};
+use super::{one, Call, Class, Outs, Refusal, Saves};
+use crate::autograd::{grad_enabled, Vjp};
+use crate::dtype::{default_dtype, promote, Compute, DType, Scalar};
 use crate::error::Result;
-use crate::kernels::reduce;
-use crate::shape::{wrap_dims, Dims};
+use crate::kernels::elementwise::Params;
+use crate::kernels::reduce::{self, Dim, Kernels};
+use crate::kernels::scan;
+use crate::shape::{wrap_dim, wrap_dims, Dims, Layout, Strides};
 use crate::tensor::Tensor;
+use crate::{bail, err};
 use smallvec::SmallVec;
 
-/// A tensor made ready for a reduction: row-major in `dtype`, seen as `[outer, n, inner]`, with the shape of the result.
-pub(crate) struct Reduction {
-    /// The elements.
-    pub x: Tensor,
-    /// Product of the sizes before the reduced dimensions.
-    pub outer: usize,
-    /// Product of the reduced sizes.
-    pub n: usize,
-    /// Product of the sizes after them.
-    pub inner: usize,
-    /// Shape of the result.
-    pub shape: Dims,
-}
-
-/// Brings the reduced dimensions together; an empty `dims` means all of them.
-pub(crate) fn prepare(t: &Tensor, dims: &[i64], keepdim: bool, dtype: DType) -> Result<Reduction> {
-    let dims = wrap_dims(dims, t.ndim())?;
-    let shape = (0..t.ndim())
-        .filter_map(|d| if !dims.contains(&d) { Some(t.shape()[d]) } else { keepdim.then_some(1) })
-        .collect();
-    let n = dims.iter().map(|&d| t.shape()[d]).product();
-    let adjacent = dims.windows(2).all(|w| w[1] == w[0] + 1);
-    if adjacent || (dims.len() == t.ndim() && t.layout().is_dense()) {
-        let whole = dims.len() == t.ndim();
-        let x = if whole && t.dtype() == dtype && t.layout().is_dense() {
-            t.clone()
-        } else {
-            contiguous_unlocked(t, dtype, false)?
-        };
-        let first = dims.first().copied().unwrap_or(0);
-        let outer = if whole { 1 } else { t.shape()[..first].iter().product() };
-        let inner = if whole { 1 } else { t.shape()[first + dims.len()..].iter().product() };
-        return Ok(Reduction { x, outer, n, inner, shape });
+/// A reduction over `dims` (all if empty), computed as in `compute`; the results that are wanted, in the kernel's types.
+fn reduced(
+    x: &Tensor,
+    dims: &[i64],
+    keepdim: bool,
+    kernels: &Kernels,
+    compute: DType,
+    p: Params,
+    want: [bool; 2],
+) -> Result<[Option<Tensor>; 2]> {
+    let Some(k) = kernels.get(x.dtype(), compute) else {
+        bail!(DType, "not implemented for dtype {}", x.dtype());
+    };
+    let dims = wrap_dims(dims, x.ndim())?;
+    let l = x.layout();
+    // The results lie in memory as the elements that they come from.
+    let mut kept: SmallVec<[usize; 8]> = (0..l.ndim()).filter(|d| !dims.contains(d)).collect();
+    kept.sort_by_key(|&d| std::cmp::Reverse(if l.shape[d] == 1 { isize::MAX } else { l.strides[d] }));
+    let mut strides: Strides = SmallVec::from_elem(1, l.ndim());
+    let mut step = 1;
+    for &d in kept.iter().rev() {
+        strides[d] = step;
+        step *= l.shape[d].max(1) as isize;
     }
-    let mut order: SmallVec<[usize; 8]> = (0..t.ndim()).filter(|d| !dims.contains(d)).collect();
-    let outer = order.iter().map(|&d| t.shape()[d]).product();
-    order.extend(dims.iter().copied());
-    let x = contiguous_unlocked(&t.with_layout(t.layout().permute(&order)), dtype, false)?;
-    Ok(Reduction { x, outer, n, inner: 1, shape })
-}
-
-fn eval_sum(c: &Call) -> Result<Outs> {
-    let x = c.x(0);
-    let dtype = c.opt_dtype(2).unwrap_or(sum_dtype(x.dtype()));
-    let r = prepare(x, c.ints(0), c.bool(1), dtype.compute_dtype())?;
-    let out = Tensor::empty_of(&r.shape, dtype.compute_dtype())?;
-    // SAFETY: `prepare` gives row-major elements of the compute type.
-    unsafe {
-        match dtype.compute() {
-            Compute::F32 => reduce::sum::<f32>(r.x.ptr(), r.outer, r.n, r.inner, out.ptr()),
-            Compute::F64 => reduce::sum::<f64>(r.x.ptr(), r.outer, r.n, r.inner, out.ptr()),
-            Compute::I64 => reduce::sum::<i64>(r.x.ptr(), r.outer, r.n, r.inner, out.ptr()),
+    let mut shape: Dims = (0..l.ndim()).map(|d| if dims.contains(&d) { 1 } else { l.shape[d] }).collect();
+    if !keepdim {
+        for &d in dims.iter().rev() {
+            shape.remove(d);
+            strides.remove(d);
         }
     }
+    let layout = Layout { shape, strides, offset: 0 };
+    let mut outs = [None, None];
+    for (i, out) in outs.iter_mut().enumerate() {
+        if want[i] {
+            *out = Some(Tensor::empty_like_layout(&layout, k.out[i])?);
+        }
+    }
+    let walk: SmallVec<[Dim; 8]> = kept
+        .iter()
+        .map(|&d| (l.shape[d], l.strides[d], false))
+        .chain(dims.iter().map(|&d| (l.shape[d], l.strides[d], true)))
+        .collect();
+    let to = [0, 1].map(|i: usize| outs[i].as_ref().map_or(std::ptr::null_mut(), |t| t.data_ptr()));
+    // SAFETY: the results have one element for each place of the kept dimensions, in the order of `kept`.
+    unsafe { reduce::reduce(k, x.data_ptr(), x.dtype(), &walk, &p, to) };
+    Ok(outs)
+}
+
+/// A reduction with one result, of dtype `dtype`.
+fn single(x: &Tensor, dims: &[i64], keepdim: bool, k: &Kernels, compute: DType, p: Params, dtype: DType) -> Result<Outs> {
+    match reduced(x, dims, keepdim, k, compute, p, [true, false])? {
+        [Some(t), _] => one(contiguous_unlocked(&t, dtype, false)?),
+        _ => Err(err!(Panic, "a reduction gave no result")),
+    }
+}
+
+/// A reduction with two results.
+fn double(
+    x: &Tensor,
+    dims: &[i64],
+    keepdim: bool,
+    k: &Kernels,
+    compute: DType,
+    p: Params,
+    dtypes: [DType; 2],
+) -> Result<Outs> {
+    let outs = reduced(x, dims, keepdim, k, compute, p, [true, true])?;
+    outs.iter().flatten().zip(dtypes).map(|(t, d)| contiguous_unlocked(t, d, false)).collect()
+}
+
+fn params(values: &[f64]) -> Params {
+    let mut p = Params::default();
+    p.f[..values.len()].copy_from_slice(values);
+    p
+}
+
+/// A plain number as an operand.
+fn number(v: impl Into<Scalar>) -> Result<Tensor> {
+    Tensor::number(v.into())
+}
+
+/// An optional dimension as a list; empty for all.
+fn listed(dim: Option<i64>) -> SmallVec<[i64; 1]> {
+    dim.into_iter().collect()
+}
+
+/// Number of elements that are reduced into one.
+fn count(shape: &[usize], dims: &[i64]) -> Result<usize> {
+    Ok(wrap_dims(dims, shape.len())?.iter().map(|&d| shape[d]).product())
+}
+
+/// The dtype of a floating-point result; whole numbers are refused.
+fn float_dtype(x: &Tensor, dtype: Option<DType>) -> Result<DType> {
+    let d = dtype.unwrap_or(x.dtype());
+    if !d.is_float() {
+        bail!(DType, "could not infer output dtype: the input dtype must be a floating point one, got {d}");
+    }
+    Ok(d)
+}
+
+/// The dtype of a result that whole numbers become floats for.
+fn to_float(d: DType) -> DType {
+    if d.is_float() {
+        d
+    } else {
+        default_dtype()
+    }
+}
+
+/// Reductions without a neutral element need something to reduce.
+fn not_empty(x: &Tensor, dims: &[i64]) -> Result<()> {
+    if x.numel() > 0 {
+        return Ok(());
+    }
+    if dims.is_empty() {
+        bail!(Index, "expected reduction dim to be specified for input.numel() == 0; specify it with the 'dim' argument");
+    }
+    for d in wrap_dims(dims, x.ndim())? {
+        if x.shape()[d] == 0 {
+            bail!(Index, "expected reduction dim {d} to have non-zero size");
+        }
+    }
+    Ok(())
+}
+
+/// `[outer, n, inner]` of `shape` around one dimension.
+pub(crate) fn around(shape: &[usize], dim: usize) -> [usize; 3] {
+    if shape.is_empty() {
+        return [1, 1, 1];
+    }
+    [shape[..dim].iter().product(), shape[dim], shape[dim + 1..].iter().product()]
+}
+
+fn eval_sum(c: &Call, kernels: &Kernels) -> Result<Outs> {
+    let x = c.x(0);
+    let dtype = c.opt_dtype(2).unwrap_or(sum_dtype(x.dtype()));
+    single(x, c.ints(0), c.bool(1), kernels, dtype, params(&[1.0]), dtype)
+}
+
+fn eval_mean(c: &Call) -> Result<Outs> {
+    let x = c.x(0);
+    let dtype = float_dtype(x, c.opt_dtype(2))?;
+    let n = count(x.shape(), c.ints(0))?;
+    single(x, c.ints(0), c.bool(1), &reduce::SUM, dtype, params(&[n as f64]), dtype)
+}
+
+fn eval_extreme(c: &Call, dims: &[i64], keepdim: bool, kernels: &Kernels) -> Result<Outs> {
+    let x = c.x(0);
+    not_empty(x, dims)?;
+    single(x, dims, keepdim, kernels, x.dtype(), Params::default(), x.dtype())
+}
+
+/// `max_dim` and `min_dim`.
+fn eval_extreme_dim(c: &Call, kernels: &Kernels) -> Result<Outs> {
+    let x = c.x(0);
+    let dims = [c.int(0)];
+    not_empty(x, &dims)?;
+    double(x, &dims, c.bool(1), kernels, x.dtype(), Params::default(), [x.dtype(), DType::I64])
+}
+
+fn eval_arg(c: &Call, kernels: &Kernels) -> Result<Outs> {
+    let dims = listed(c.opt_int(0));
+    not_empty(c.x(0), &dims)?;
+    // Over several dimensions the index counts in row-major order.
+    let whole = dims.is_empty() && c.x(0).ndim() > 1;
+    let x = if whole { contiguous_unlocked(c.x(0), c.x(0).dtype(), false)? } else { c.x(0).clone() };
+    let [_, index] = reduced(&x, &dims, c.bool(1), kernels, x.dtype(), Params::default(), [false, true])?;
+    index.map_or_else(|| Err(err!(Panic, "no index")), one)
+}
+
+fn eval_truth(c: &Call, kernels: &Kernels) -> Result<Outs> {
+    let x = c.x(0);
+    let dtype = if x.dtype() == DType::U8 { DType::U8 } else { DType::Bool };
+    if c.opt_ints(0).is_some_and(|d| d.is_empty()) && x.ndim() > 0 {
+        // No dimensions at all: every element for itself.
+        let truth = contiguous_unlocked(x, DType::Bool, true)?;
+        return one(contiguous_unlocked(&truth, dtype, false)?);
+    }
+    single(x, c.ints(0), c.bool(1), kernels, x.dtype(), Params::default(), dtype)
+}
+
+fn correction(s: Option<Scalar>) -> f64 {
+    s.map_or(1.0, |s| s.f64())
+}
+
+fn eval_var(c: &Call, root: bool, with_mean: bool) -> Result<Outs> {
+    let x = c.x(0);
+    if !x.dtype().is_float() {
+        bail!(DType, "only floating point dtypes are supported, got {}", x.dtype());
+    }
+    let (d, p) = (x.dtype(), params(&[correction(c.opt_scalar(1)), root as u8 as f64]));
+    if with_mean {
+        double(x, c.ints(0), c.bool(2), &reduce::VAR, d, p, [d, d])
+    } else {
+        single(x, c.ints(0), c.bool(2), &reduce::VAR, d, p, d)
+    }
+}
+
+fn eval_vector_norm(c: &Call) -> Result<Outs> {
+    let (x, p) = (c.x(0), c.scalar(0).f64());
+    if !x.dtype().is_float() {
+        bail!(DType, "expected a floating point tensor as input, got {}", x.dtype());
+    }
+    let dtype = c.opt_dtype(3).unwrap_or(x.dtype());
+    if !dtype.is_float() || promote(dtype, x.dtype()) != dtype {
+        bail!(DType, "the dtype of the input ({}) should be convertible without narrowing to {dtype}", x.dtype());
+    }
+    if (p.is_infinite() || p < 0.0) && x.numel() == 0 && count(x.shape(), c.ints(1))? == 0 {
+        bail!(Value, "cannot compute the {p} norm on an empty tensor because the operation does not have an identity");
+    }
+    let k = match p {
+        0.0 => &reduce::NORM0,
+        1.0 => &reduce::NORM1,
+        2.0 => &reduce::NORM2,
+        f64::INFINITY => &reduce::NORM_MAX,
+        f64::NEG_INFINITY => &reduce::NORM_MIN,
+        _ => &reduce::NORMP,
+    };
+    single(x, c.ints(1), c.bool(2), k, dtype, params(&[p]), dtype)
+}
+
+/// The input's shape with each reduced dimension of size 1.
+fn restored(e: Ex, v: &Vjp, dims: &[i64], keepdim: bool) -> Ex {
+    e.restore(dims, keepdim, v.shape(0))
+}
+
+/// The gradient of an extreme, shared evenly among the elements that equal it.
+fn shared(v: &Vjp, g: Ex, y: Ex, dims: &[i64], keepdim: bool) -> Ex {
+    let y = restored(y, v, dims, keepdim);
+    let mask = v.x(0).eq(&y);
+    let count = mask.sum(dims, true);
+    (restored(g, v, dims, keepdim) / count).keep(mask)
+}
+
+/// As [`shared`], for a reduction of everything, where NaN equals NaN.
+pub(crate) fn shared_by_all(v: &Vjp) -> Ex {
+    let mask = v.x(0).with(v.y(), |x, y| if y.item()?.f64().is_nan() { x.isnan() } else { x.eq(y) });
+    let count = mask.sum(&[], false);
+    (v.g() / count).keep(mask)
+}
+
+/// The gradient of a value that was picked by index goes back to its place.
+pub(crate) fn picked(v: &Vjp, g: Ex, indices: Ex, dim: i64, keepdim: bool) -> Ex {
+    let lift = |e: Ex| if keepdim || v.shape(0).is_empty() { e } else { e.unsqueeze(dim) };
+    lift(g).with(lift(indices), |g, i| Tensor::gather_backward(g, i, &v.sizes(0), dim))
+}
+
+/// `2 / (n - correction) * (x - mean) * g`
+fn var_rule(v: &Vjp, g: Ex) -> Ex {
+    let dims = v.ints(0);
+    let n = match count(v.shape(0), dims) {
+        Ok(n) => n as f64 - correction(v.opt_scalar(1)),
+        Err(e) => return Ex::Err(e),
+    };
+    let mean = v.x(0).then(|x| x.mean(Some(dims), true, None));
+    let factor = if n <= 0.0 { f64::INFINITY } else { 2.0 / n };
+    restored(g, v, dims, v.bool(2)) * factor * (v.x(0) - mean)
+}
+
+/// `e` where `of` is not zero, else 0.
+fn no_zero(e: Ex, of: &Ex) -> Ex {
+    e.with(of.eq(0.0), |e, zero| e.masked_fill(zero, &number(0)?))
+}
+
+/// The gradient of a variance from that of its root; none where the root is 0.
+fn of_root(g: Ex, root: Ex) -> Ex {
+    no_zero(g / (&root * 2.0), &root)
+}
+
+/// Gradient of a mean.
+fn mean_rule(v: &Vjp, g: Ex, dims: &[i64], keepdim: bool) -> Ex {
+    let n = count(v.shape(0), dims).unwrap_or(1) as f64;
+    (restored(g, v, dims, keepdim) / n).expand(&v.sizes(0))
+}
+
+fn norm_rule(v: &Vjp) -> Ex {
+    let (p, dims, keep) = (v.scalar(0).f64(), v.ints(1), v.bool(2));
+    let x = v.x(0);
+    let (y, g) = (restored(v.y(), v, dims, keep), restored(v.g(), v, dims, keep));
+    match p {
+        0.0 => Ex::from(Tensor::filled(v.shape(0), Scalar::Int(0), v.dtype(0))),
+        1.0 => x.sign() * g,
+        2.0 => no_zero(g / &y, &y) * x,
+        p if p.is_infinite() => {
+            let mask = x.abs().eq(&y);
+            let count = mask.sum(dims, true);
+            (x.sign() * (g / count)).keep(mask)
+        }
+        p if p < 1.0 => no_zero(x.sign() * x.abs().pow(p - 1.0), &x) * (g * y.pow(1.0 - p)),
+        p if p < 2.0 => x.sign() * x.abs().pow(p - 1.0) * no_zero(g / y.pow(p - 1.0), &y),
+        p => &x * x.abs().pow(p - 2.0) * no_zero(g / y.pow(p - 1.0), &y),
+    }
+}
+
+/// Runs a scan of `what` along attribute 0, with the result dtype of attribute 1.
+fn eval_scan(c: &Call, what: scan::What, dtype: Option<DType>, reverse: bool) -> Result<Outs> {
+    let x = c.x(0);
+    let dim = wrap_dim(c.int(0), x.ndim())?;
+    let dtype = dtype.unwrap_or(match what {
+        scan::What::LogSumExp => to_float(x.dtype()),
+        _ => sum_dtype(x.dtype()),
+    });
+    let from = contiguous_unlocked(x, dtype.compute_dtype(), false)?;
+    let [outer, n, inner] = around(x.shape(), dim);
+    let out = if dtype == dtype.compute_dtype() && c.out.is_some_and(|o| o.dtype() == dtype && o.is_contiguous()) {
+        c.output(x.shape(), dtype)?
+    } else {
+        Tensor::empty_of(x.shape(), dtype.compute_dtype())?
+    };
+    // SAFETY: both are row-major in the compute type.
+    unsafe { scan::scan(what, dtype.compute_dtype(), from.data_ptr(), out.data_ptr(), outer, n, inner, reverse) };
+    one(contiguous_unlocked(&out, dtype, false)?)
+}
+
+fn eval_cum_extreme(c: &Call, min: bool) -> Result<Outs> {
+    let x = c.x(0);
+    let dims = around(x.shape(), wrap_dim(c.int(0), x.ndim())?);
+    let from = contiguous_unlocked(x, x.dtype().compute_dtype(), false)?;
+    let values = Tensor::empty_of(x.shape(), from.dtype())?;
+    let indices = Tensor::empty_of(x.shape(), DType::I64)?;
+    // SAFETY: all three are row-major with the same number of elements.
+    unsafe {
+        match from.dtype().compute() {
+            Compute::F32 => scan::extreme::<f32>(from.ptr(), values.ptr(), indices.ptr(), dims, min),
+            Compute::F64 => scan::extreme::<f64>(from.ptr(), values.ptr(), indices.ptr(), dims, min),
+            Compute::I64 => scan::extreme::<i64>(from.ptr(), values.ptr(), indices.ptr(), dims, min),
+        }
+    }
+    Ok(Outs::from_iter([contiguous_unlocked(&values, x.dtype(), false)?, indices]))
+}
+
+/// Runs a kernel of floats over row-major inputs; the result has the shape and dtype of input `like`.
+macro_rules! float_kernel {
+    ($c:ident, $like:expr, $dims:expr, $f:path, $($i:expr),+) => {{
+        let like = $c.x($like);
+        let d = like.dtype().compute_dtype();
+        let out = Tensor::empty_of(like.shape(), d)?;
+        let ins = [$(contiguous_unlocked($c.x($i), d, false)?),+];
+        let mut ins = ins.iter();
+        let mut next = || ins.next().map_or(std::ptr::null_mut(), |t| t.data_ptr());
+        let ptrs = [$({ let _ = $i; next() }),+];
+        // SAFETY: row-major elements of the compute type, as many as `dims` say.
+        unsafe {
+            if d == DType::F64 {
+                float_kernel!(@call $f, f64, ptrs, out, $dims, $($i),+)
+            } else {
+                float_kernel!(@call $f, f32, ptrs, out, $dims, $($i),+)
+            }
+        }
+        one(contiguous_unlocked(&out, like.dtype(), false)?)
+    }};
+    (@call $f:path, $t:ty, $p:ident, $out:ident, $dims:expr, $a:expr, $b:expr) => {
+        $f($p[0].cast::<$t>(), $p[1].cast(), $out.ptr::<$t>(), $dims)
+    };
+    (@call $f:path, $t:ty, $p:ident, $out:ident, $dims:expr, $a:expr, $b:expr, $d:expr) => {
+        $f($p[0].cast::<$t>(), $p[1].cast(), $p[2].cast(), $out.ptr::<$t>(), $dims)
+    };
+}
+
+fn eval_bincount(c: &Call) -> Result<Outs> {
+    let (x, min) = (c.x(0), c.int(0));
+    if x.ndim() != 1 || x.dtype().is_float() {
+        bail!(Value, "only supports 1-d non-negative integral inputs, got shape {:?} of {}", x.shape(), x.dtype());
+    }
+    if min < 0 {
+        bail!(Value, "minlength should be >= 0, got {min}");
+    }
+    let values = x.to_vec_unlocked::<i64>()?;
+    if let Some(v) = values.iter().find(|&&v| v < 0) {
+        bail!(Value, "only supports 1-d non-negative integral inputs, got the value {v}");
+    }
+    let bins = values.iter().max().map_or(Some(0), |&m| (m as usize).checked_add(1));
+    let bins = bins.ok_or_else(|| err!(Memory, "too many bins"))?.max(min as usize);
+    let Some(w) = c.opt(1) else {
+        let out = Tensor::filled(&[bins], Scalar::Int(0), DType::I64)?;
+        // SAFETY: `bins` elements, just written.
+        let bin = unsafe { std::slice::from_raw_parts_mut(out.ptr::<i64>(), bins) };
+        values.iter().for_each(|&v| bin[v as usize] += 1);
+        return one(out);
+    };
+    if w.shape() != x.shape() {
+        bail!(Shape, "weights should be 1-d and have the same length as input, got {:?} and {:?}", w.shape(), x.shape());
+    }
+    let dtype = if w.dtype() == DType::F32 { DType::F32 } else { DType::F64 };
+    let out = Tensor::filled(&[bins], Scalar::Int(0), DType::F64)?;
+    // SAFETY: `bins` elements, just written.
+    let bin = unsafe { std::slice::from_raw_parts_mut(out.ptr::<f64>(), bins) };
+    values.iter().zip(w.to_vec_unlocked::<f64>()?).for_each(|(&v, w)| bin[v as usize] += w);
     one(contiguous_unlocked(&out, dtype, false)?)
 }
 
 ops! {
     /// Sum of the elements over `dim` (one or several; all by default). Whole numbers add up in int64.
     sum(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
-        eval: eval_sum,
-        vjp: vjp!(|v| v.g().restore(v.ints(0), v.bool(1), v.shape(0)).expand(&v.sizes(0))),
+        eval: |c| eval_sum(c, &reduce::SUM),
+        vjp: vjp!(|v| restored(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0))),
         onnx: Some("ReduceSum"),
+        refuses: &[Refusal { call: "rt.ones(2, 3), 2", message: "out of range" }],
     }
+
+    /// Mean of the elements over `dim` (one or several; all by default). Floats only.
+    mean(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
+        eval: eval_mean,
+        vjp: vjp!(|v| mean_rule(v, v.g(), v.ints(0), v.bool(1))),
+        onnx: Some("ReduceMean"),
+        refuses: &[Refusal { call: "rt.ones(2, dtype=rt.int64)", message: "floating point" }],
+    }
+
+    /// Product of the elements over `dim` (all by default). Whole numbers multiply in int64.
+    prod(input: Tensor, dim: OptInt = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
+        eval: |c| {
+            let (x, dims) = (c.x(0), listed(c.opt_int(0)));
+            let dtype = c.opt_dtype(2).unwrap_or(sum_dtype(x.dtype()));
+            single(x, &dims, c.bool(1), &reduce::PROD, dtype, Params::default(), dtype)
+        },
+        vjp: vjp!(|v| {
+            let dims = listed(v.opt_int(0));
+            let g = restored(v.g(), v, &dims, v.bool(1));
+            if grad_enabled() {
+                return Ex::from(prod_of_others(&v.x(0).tensor()?, v.opt_int(0)).and_then(|o| o.mul(&g.tensor()?))).grads();
+            }
+            v.x(0).with(g, |x, g| Tensor::prod_backward(g, x, v.opt_int(0))).grads()
+        }),
+        saves: Saves::X, onnx: Some("ReduceProd"),
+    }
+
+    /// Gradient of `prod`: `grad` (the reduced dimensions kept with size 1) times the product of the other elements.
+    prod_backward(grad: Tensor, input: Tensor, dim: OptInt) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(1);
+            let dims = match c.opt_int(0) {
+                Some(d) => around(x.shape(), wrap_dim(d, x.ndim())?),
+                None => [1, x.numel(), 1],
+            };
+            float_kernel!(c, 1, dims, scan::prod_backward, 0, 1)
+        },
+        method: false, function: false,
+    }
+
+    /// Sum of the elements over `dim` (all by default), NaN counting as 0.
+    nansum(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
+        eval: |c| eval_sum(c, &reduce::NANSUM),
+        vjp: vjp!(|v| {
+            let there = v.x(0).then(|x| x.isnan()?.logical_not());
+            restored(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0)).keep(there)
+        }),
+        saves: Saves::X,
+    }
+
+    /// Mean over `dim` (all by default) of the elements that are not NaN.
+    nanmean(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
+        eval: |c| {
+            let x = c.x(0);
+            float_dtype(x, c.opt_dtype(2))?;
+            let n = x.isnan()?.logical_not()?.sum(c.opt_ints(0), c.bool(1), None)?;
+            one(x.nansum(c.opt_ints(0), c.bool(1), c.opt_dtype(2))?.div(&n, "")?)
+        },
+        class: Class::Composite,
+    }
+
+    /// Largest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals.
+    amax(input: Tensor, dim: Ints = [], keepdim: Bool = false) -> Tensor, Real {
+        eval: |c| eval_extreme(c, c.ints(0), c.bool(1), &reduce::MAX),
+        vjp: vjp!(|v| shared(v, v.g(), v.y(), v.ints(0), v.bool(1))), saves: Saves::X.and(Saves::OUTPUT),
+        onnx: Some("ReduceMax"),
+        refuses: &[Refusal { call: "rt.ones(0, 3), 0", message: "non-zero size" }],
+    }
+
+    /// Smallest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals.
+    amin(input: Tensor, dim: Ints = [], keepdim: Bool = false) -> Tensor, Real {
+        eval: |c| eval_extreme(c, c.ints(0), c.bool(1), &reduce::MIN),
+        vjp: vjp!(|v| shared(v, v.g(), v.y(), v.ints(0), v.bool(1))), saves: Saves::X.and(Saves::OUTPUT),
+        onnx: Some("ReduceMin"),
+    }
+
+    /// Largest of all elements; NaN wins.
+    max_all(input: Tensor) -> Tensor, Real {
+        eval: |c| eval_extreme(c, &[], false, &reduce::MAX),
+        vjp: vjp!(|v| shared_by_all(v)), saves: Saves::X.and(Saves::OUTPUT),
+        method: false, function: false,
+    }
+
+    /// Smallest of all elements; NaN wins.
+    min_all(input: Tensor) -> Tensor, Real {
+        eval: |c| eval_extreme(c, &[], false, &reduce::MIN),
+        vjp: vjp!(|v| shared_by_all(v)), saves: Saves::X.and(Saves::OUTPUT),
+        method: false, function: false,
+    }
+
+    /// Largest elements along `dim` and their indices, the first of equals; NaN wins.
+    max_dim(input: Tensor, dim: Int, keepdim: Bool = false) -> Pair, Real {
+        eval: |c| eval_extreme_dim(c, &reduce::ARGMAX),
+        vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
+        method: false, function: false,
+    }
+
+    /// Smallest elements along `dim` and their indices, the first of equals; NaN wins.
+    min_dim(input: Tensor, dim: Int, keepdim: Bool = false) -> Pair, Real {
+        eval: |c| eval_extreme_dim(c, &reduce::ARGMIN),
+        vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
+        method: false, function: false,
+    }
+
+    /// Index of the largest element along `dim`, or in the flattened input; the first of equals, NaN being largest.
+    argmax(input: Tensor, dim: OptInt = None, keepdim: Bool = false) -> Tensor, Real {
+        eval: |c| eval_arg(c, &reduce::ARGMAX),
+        onnx: Some("ArgMax"),
+    }
+
+    /// Index of the smallest element along `dim`, or in the flattened input; the first of equals, NaN being smallest.
+    argmin(input: Tensor, dim: OptInt = None, keepdim: Bool = false) -> Tensor, Real {
+        eval: |c| eval_arg(c, &reduce::ARGMIN),
+        onnx: Some("ArgMin"),
+    }
+
+    /// Smallest and largest element along `dim` (of all by default).
+    aminmax(input: Tensor, dim: OptInt = None, keepdim: Bool = false) -> Pair, Real {
+        eval: |c| {
+            let (x, dims) = (c.x(0), listed(c.opt_int(0)));
+            not_empty(x, &dims)?;
+            double(x, &dims, c.bool(1), &reduce::MINMAX, x.dtype(), Params::default(), [x.dtype(); 2])
+        },
+        vjp: vjp!(|v| {
+            let dims = listed(v.opt_int(0));
+            let part = |k| if v.has(k) { shared(v, v.gk(k), v.yk(k), &dims, v.bool(1)) } else { Ex::None };
+            part(0) + part(1)
+        }),
+        saves: Saves::X.and(Saves::OUTPUT),
+    }
+
+    /// True if any element over `dim` (all by default) is not zero. uint8 gives uint8.
+    any(input: Tensor, dim: OptInts = None, keepdim: Bool = false) -> Tensor, Boolean {
+        eval: |c| eval_truth(c, &reduce::ANY),
+    }
+
+    /// True if no element over `dim` (all by default) is zero. uint8 gives uint8.
+    all(input: Tensor, dim: OptInts = None, keepdim: Bool = false) -> Tensor, Boolean {
+        eval: |c| eval_truth(c, &reduce::ALL),
+    }
+
+    /// Variance over `dim` (all by default): squared distances from the mean, divided by `n - correction`.
+    var(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Tensor, Real {
+        eval: |c| eval_var(c, false, false),
+        vjp: vjp!(|v| var_rule(v, v.g())), saves: Saves::X,
+        refuses: &[Refusal { call: "rt.ones(2, dtype=rt.int64)", message: "floating point" }],
+    }
+
+    /// Standard deviation over `dim` (all by default): the root of `var`.
+    std(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Tensor, Real {
+        eval: |c| eval_var(c, true, false),
+        vjp: vjp!(|v| var_rule(v, of_root(v.g(), v.y()))), saves: Saves::X.and(Saves::OUTPUT),
+    }
+
+    /// Variance and mean over `dim` (all by default).
+    var_mean(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Pair, Real {
+        eval: |c| eval_var(c, false, true),
+        vjp: vjp!(|v| {
+            let spread = if v.has(0) { var_rule(v, v.g()) } else { Ex::None };
+            spread + if v.has(1) { mean_rule(v, v.gk(1), v.ints(0), v.bool(2)) } else { Ex::None }
+        }),
+        saves: Saves::X, method: false,
+    }
+
+    /// Standard deviation and mean over `dim` (all by default).
+    std_mean(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Pair, Real {
+        eval: |c| eval_var(c, true, true),
+        vjp: vjp!(|v| {
+            let spread = if v.has(0) { var_rule(v, of_root(v.g(), v.y())) } else { Ex::None };
+            spread + if v.has(1) { mean_rule(v, v.gk(1), v.ints(0), v.bool(2)) } else { Ex::None }
+        }),
+        saves: Saves::X.and(Saves::OUTPUT), method: false,
+    }
+
+    /// `log(sum(exp(input)))` over `dim` (all if empty), without overflow.
+    logsumexp(input: Tensor, dim: Ints, keepdim: Bool = false) -> Tensor, Real {
+        eval: |c| {
+            let d = to_float(c.x(0).dtype());
+            single(c.x(0), c.ints(0), c.bool(1), &reduce::LOGSUMEXP, d, Params::default(), d)
+        },
+        vjp: vjp!(|v| {
+            let y = restored(v.y(), v, v.ints(0), v.bool(1));
+            restored(v.g(), v, v.ints(0), v.bool(1)) * (v.x(0) - y).exp()
+        }),
+        saves: Saves::X.and(Saves::OUTPUT), onnx: Some("ReduceLogSumExp"),
+    }
+
+    /// The `ord`-norm of the elements over `dim` (all by default) as one vector: `(sum |x|^ord)^(1/ord)`; the largest or
+    /// smallest absolute value for ±inf, the number of elements that are not zero for 0.
+    vector_norm(input: Tensor, ord: Scalar = 2, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
+        eval: eval_vector_norm,
+        vjp: vjp!(|v| norm_rule(v)), saves: Saves::X.and(Saves::OUTPUT),
+        method: false, function: false,
+    }
+
+    /// The `p`-norm of `input - other`.
+    dist(input: Tensor, other: Tensor, p: Scalar = 2) -> Tensor, Real {
+        eval: |c| one(c.x(0).sub(c.x(1), 1)?.vector_norm(c.scalar(0), None, false, None)?),
+        class: Class::Composite,
+    }
+
+    /// Number of elements over `dim` (all by default) that are not zero.
+    count_nonzero(input: Tensor, dim: OptInts = None) -> Tensor, Real {
+        eval: |c| single(c.x(0), c.ints(0), false, &reduce::COUNT, c.x(0).dtype(), Params::default(), DType::I64),
+    }
+
+    /// Number of occurrences of each value from 0 up of a 1-d whole-number `input`, or the sum of their `weights`; at
+    /// least `minlength` numbers.
+    bincount(input: Tensor, weights: OptTensor = None, minlength: Int = 0) -> Tensor, Special {
+        eval: eval_bincount,
+        refuses: &[Refusal { call: "rt.tensor([-1])", message: "non-negative" }],
+    }
+
+    /// Sums of the elements so far along `dim`.
+    cumsum(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Real {
+        eval: |c| eval_scan(c, scan::What::Sum, c.opt_dtype(1), false),
+        vjp: vjp!(|v| v.g().then(|g| g.cumsum_from_end(v.int(0)))),
+        inplace: true, onnx: Some("CumSum"),
+    }
+
+    /// Sums along `dim` of each element and those after it.
+    cumsum_from_end(input: Tensor, dim: Int) -> Tensor, Real {
+        eval: |c| eval_scan(c, scan::What::Sum, Some(c.x(0).dtype()), true),
+        vjp: vjp!(|v| v.g().then(|g| g.cumsum(v.int(0), None))),
+        method: false, function: false,
+    }
+
+    /// Products of the elements so far along `dim`.
+    cumprod(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Real {
+        eval: |c| eval_scan(c, scan::What::Prod, c.opt_dtype(1), false),
+        vjp: vjp!(|v| v.x(0).with(v.g(), |x, g| {
+            if grad_enabled() { cumprod_rule(x, g, v.int(0)) } else { Tensor::cumprod_backward(g, x, v.int(0)) }
+        })),
+        saves: Saves::X, inplace: true,
+    }
+
+    /// Gradient of `cumprod`, right for zeros too.
+    cumprod_backward(grad: Tensor, input: Tensor, dim: Int) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(1);
+            let dims = around(x.shape(), wrap_dim(c.int(0), x.ndim())?);
+            float_kernel!(c, 1, dims, scan::cumprod_backward, 0, 1)
+        },
+        method: false, function: false,
+    }
+
+    /// Largest element so far along `dim`, and the index of the latest one that reached it.
+    cummax(input: Tensor, dim: Int) -> Pair, Real {
+        eval: |c| eval_cum_extreme(c, false),
+        vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), true)), saves: Saves::OUTPUT,
+    }
+
+    /// Smallest element so far along `dim`, and the index of the latest one that reached it.
+    cummin(input: Tensor, dim: Int) -> Pair, Real {
+        eval: |c| eval_cum_extreme(c, true),
+        vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), true)), saves: Saves::OUTPUT,
+    }
+
+    /// `log(sum(exp))` of the elements so far along `dim`.
+    logcumsumexp(input: Tensor, dim: Int) -> Tensor, Real {
+        eval: |c| eval_scan(c, scan::What::LogSumExp, None, false),
+        vjp: vjp!(|v| {
+            let (x, y, g) = (v.x(0).tensor()?, v.y().tensor()?, v.g().tensor()?);
+            let r = if grad_enabled() { logcumsumexp_rule(&x, &y, &g, v.int(0)) } else { Tensor::logcumsumexp_backward(&g, &x, &y, v.int(0)) };
+            Ex::from(r).grads()
+        }),
+        saves: Saves::X.and(Saves::OUTPUT),
+    }
+
+    /// Gradient of `logcumsumexp`.
+    logcumsumexp_backward(grad: Tensor, input: Tensor, output: Tensor, dim: Int) -> Tensor, Special {
+        eval: |c| {
+            let dims = around(c.x(1).shape(), wrap_dim(c.int(0), c.x(1).ndim())?);
+            float_kernel!(c, 1, dims, scan::logcumsumexp_backward, 0, 1, 2)
+        },
+        method: false, function: false,
+    }
+
+    /// The sum of the diagonal of a matrix.
+    trace(input: Tensor) -> Tensor, Special {
+        eval: |c| {
+            if c.x(0).ndim() != 2 {
+                bail!(Shape, "expected a matrix, got shape {:?}", c.x(0).shape());
+            }
+            one(c.x(0).diagonal(0, 0, 1)?.sum(None, false, None)?)
+        },
+        class: Class::Composite,
+    }
+}
+
+// Differentiable forms of the backward kernels above, used while a graph is being made.
+
+/// Ones, then `x` along `dim`.
+fn after_ones(x: &Tensor, dim: i64) -> Result<Tensor> {
+    let mut shape = x.dims();
+    shape[wrap_dim(dim, x.ndim())?] = 1;
+    Tensor::cat(&[Tensor::filled(&shape, Scalar::Int(1), x.dtype())?, x.clone()], dim)
+}
+
+/// The products of the elements before each one.
+fn before(x: &Tensor, dim: i64) -> Result<Tensor> {
+    let n = x.shape()[wrap_dim(dim, x.ndim())?] as i64;
+    after_ones(&x.narrow(dim, 0, n - 1)?, dim)?.cumprod(dim, None)
+}
+
+/// For each element the product of the others along `dim` (of all if None).
+pub(crate) fn prod_of_others(x: &Tensor, dim: Option<i64>) -> Result<Tensor> {
+    if x.ndim() == 0 {
+        return Tensor::filled(&[], Scalar::Int(1), x.dtype());
+    }
+    let Some(d) = dim else {
+        let sizes: SmallVec<[i64; 8]> = x.shape().iter().map(|&d| d as i64).collect();
+        return prod_of_others(&x.reshape(&[-1])?, Some(0))?.reshape(&sizes);
+    };
+    if x.numel() == 0 {
+        return Ok(x.clone());
+    }
+    before(x, d)?.mul(&before(&x.flip(&[d])?, d)?.flip(&[d])?)
+}
+
+/// `sum over k >= i of g[k] * (product of x[j], j <= k, j != i)`. Where no element is zero that is a reversed sum of
+/// `g * y / x`; else each element has its own products.
+fn cumprod_rule(x: &Tensor, g: &Tensor, dim: i64) -> Result<Tensor> {
+    if x.ndim() == 0 || x.numel() == 0 {
+        return Ok(g.clone());
+    }
+    if x.all(None, false)?.item()?.i64() != 0 {
+        return g.mul(&x.cumprod(dim, None)?)?.cumsum_from_end(dim)?.div(x, "");
+    }
+    let n = x.shape()[wrap_dim(dim, x.ndim())?] as i64;
+    let before = before(x, dim)?;
+    let mut parts = Vec::with_capacity(n as usize);
+    for i in 0..n {
+        // The products of what follows x[i], which is itself left out.
+        let after = after_ones(&x.narrow(dim, i + 1, n - i - 1)?, dim)?.cumprod(dim, None)?;
+        let sum = g.narrow(dim, i, n - i)?.mul(&after)?.sum(Some(&[dim]), true, None)?;
+        parts.push(sum.mul(&before.narrow(dim, i, 1)?)?);
+    }
+    Tensor::cat(&parts, dim)
+}
+
+/// `sum over k >= i of g[k] * exp(x[i] - y[k])`, positive and negative gradients apart and in logarithms.
+fn logcumsumexp_rule(x: &Tensor, y: &Tensor, g: &Tensor, dim: i64) -> Result<Tensor> {
+    if x.ndim() == 0 {
+        return Ok(g.clone());
+    }
+    let part = |g: &Tensor| -> Result<Tensor> {
+        let none = g.le(&number(0)?)?;
+        let logs = g.masked_fill(&none, &number(1)?)?.log()?.masked_fill(&none, &number(f64::NEG_INFINITY)?)?;
+        logs.sub(y, 1)?.flip(&[dim])?.logcumsumexp(dim)?.flip(&[dim])?.add(x, 1)?.exp()
+    };
+    part(g)?.sub(&part(&g.neg()?)?, 1)
 }

@@ -1,3 +1,521 @@
-//! Sorting and selection.
+//! Sorting, selection and search.
 
-ops! {}
+use super::pointwise::result_type;
+use super::reduce::{around, picked, shared_by_all};
+use super::shape::contiguous_unlocked;
+use super::{one, Call, Class, Outs, Refusal, Saves};
+use crate::dtype::{dispatch, Compute, DType, Elem, Scalar};
+use crate::error::Result;
+use crate::kernels::copy::{Shared, GRAIN};
+use crate::kernels::sort::{self, Packed, Task};
+use crate::parallel::parallel_for;
+use crate::shape::{wrap_dim, Layout};
+use crate::tensor::Tensor;
+use crate::bail;
+
+/// Carries out `task` along `dim`, with `k` results per line (as many as elements if None).
+fn along(x: &Tensor, dim: i64, k: Option<usize>, keepdim: bool, task: Task) -> Result<Outs> {
+    let d = wrap_dim(dim, x.ndim())?;
+    let [outer, n, inner] = around(x.shape(), d);
+    if n >= u32::MAX as usize {
+        bail!(Value, "a dimension of {n} elements is too long");
+    }
+    let k = k.unwrap_or(n);
+    let mut shape = x.dims();
+    if x.ndim() > 0 {
+        if keepdim {
+            shape[d] = k;
+        } else {
+            shape.remove(d);
+        }
+    }
+    let from = contiguous_unlocked(x, x.dtype(), false)?;
+    let values = Tensor::empty_of(&shape, x.dtype())?;
+    let indices = Tensor::empty_of(&shape, DType::I64)?;
+    if indices.numel() > 0 {
+        // SAFETY: row-major elements; the results have `k` elements in place of `n`.
+        dispatch!(x.dtype(), T => unsafe {
+            sort::rows::<T>(from.ptr(), [outer, n, inner], k, &task, values.ptr(), indices.ptr())
+        });
+    }
+    Ok(Outs::from_iter([values, indices]))
+}
+
+/// The size of a dimension that something must be chosen from.
+fn filled(x: &Tensor, dim: i64) -> Result<usize> {
+    let n = around(x.shape(), wrap_dim(dim, x.ndim())?)[1];
+    if n == 0 && x.numel() == 0 {
+        bail!(Index, "expected reduction dim {dim} to have non-zero size");
+    }
+    Ok(n)
+}
+
+fn eval_topk(c: &Call) -> Result<Outs> {
+    let (x, k) = (c.x(0), c.int(0));
+    let n = around(x.shape(), wrap_dim(c.int(1), x.ndim())?)[1];
+    if k < 0 || k as usize > n {
+        bail!(Value, "selected index k out of range: {k} of {n}");
+    }
+    along(x, c.int(1), Some(k as usize), true, Task::Top { descending: c.bool(2) })
+}
+
+fn eval_kthvalue(c: &Call) -> Result<Outs> {
+    let (x, k) = (c.x(0), c.int(0));
+    let n = filled(x, c.int(1))?;
+    if k < 1 || k as usize > n {
+        bail!(Value, "selected number k out of range for dimension {}: {k} of {n}", c.int(1));
+    }
+    along(x, c.int(1), Some(1), c.bool(2), Task::Select(k as usize - 1))
+}
+
+fn eval_median_all(c: &Call, skip_nan: bool) -> Result<Outs> {
+    let x = c.x(0);
+    if x.numel() == 0 {
+        return one(Tensor::filled(&[], Scalar::Float(f64::NAN), x.dtype())?);
+    }
+    let flat = contiguous_unlocked(x, x.dtype(), false)?;
+    let flat = flat.with_layout(Layout { offset: flat.layout().offset, ..Layout::contiguous(&[x.numel()]) });
+    let mut outs = along(&flat, 0, Some(1), false, Task::Median { skip_nan })?;
+    outs.truncate(1);
+    Ok(outs)
+}
+
+/// The sorted distinct elements, the place of each element among them, and how often each one occurs.
+fn eval_unique(c: &Call) -> Result<Outs> {
+    let x = c.x(0);
+    let n = x.numel();
+    if n >= u32::MAX as usize {
+        bail!(Value, "{n} elements are too many");
+    }
+    let from = contiguous_unlocked(x, x.dtype(), false)?;
+    let (mut firsts, mut counts) = (Vec::new(), Vec::<i64>::new());
+    let inverse = Tensor::empty_of(if c.bool(1) { x.shape() } else { &[0] }, DType::I64)?;
+    let values = dispatch!(x.dtype(), T => {
+        // SAFETY: `n` row-major elements; the inverse has as many if it is wanted.
+        let (row, inv) = unsafe {
+            (std::slice::from_raw_parts(from.ptr::<T>(), n), std::slice::from_raw_parts_mut(inverse.ptr::<i64>(), inverse.numel()))
+        };
+        let (mut order, mut aside) = (Vec::new(), Vec::new());
+        sort::sort_row(row, false, &mut order, &mut aside);
+        let mut last: Option<T> = None;
+        for p in &order {
+            let v = row[p.index()];
+            if last != Some(v) {
+                firsts.push(p.index());
+                counts.push(0);
+                last = Some(v);
+            }
+            let place = counts.len() - 1;
+            counts[place] += 1;
+            if let Some(i) = inv.get_mut(p.index()) {
+                *i = place as i64;
+            }
+        }
+        Tensor::from_slice(&firsts.iter().map(|&i| row[i]).collect::<Vec<T>>(), &[firsts.len()])?
+    });
+    let counts = if c.bool(2) { Tensor::from_slice(&counts, &[counts.len()])? } else { Tensor::empty_of(&[0], DType::I64)? };
+    Ok(Outs::from_iter([values, inverse, counts]))
+}
+
+/// Runs of equal neighbours.
+fn eval_unique_consecutive(c: &Call) -> Result<Outs> {
+    let x = c.x(0);
+    let n = x.numel();
+    let from = contiguous_unlocked(x, x.dtype(), false)?;
+    let mut counts = Vec::<i64>::new();
+    let inverse = Tensor::empty_of(if c.bool(0) { x.shape() } else { &[0] }, DType::I64)?;
+    let values = dispatch!(x.dtype(), T => {
+        // SAFETY: `n` row-major elements; the inverse has as many if it is wanted.
+        let (row, inv) = unsafe {
+            (std::slice::from_raw_parts(from.ptr::<T>(), n), std::slice::from_raw_parts_mut(inverse.ptr::<i64>(), inverse.numel()))
+        };
+        let mut values = Vec::<T>::new();
+        for (i, &v) in row.iter().enumerate() {
+            if i == 0 || row[i - 1] != v {
+                values.push(v);
+                counts.push(0);
+            }
+            let place = counts.len() - 1;
+            counts[place] += 1;
+            if let Some(to) = inv.get_mut(i) {
+                *to = place as i64;
+            }
+        }
+        Tensor::from_slice(&values, &[values.len()])?
+    });
+    let counts = if c.bool(1) { Tensor::from_slice(&counts, &[counts.len()])? } else { Tensor::empty_of(&[0], DType::I64)? };
+    Ok(Outs::from_iter([values, inverse, counts]))
+}
+
+/// Distinct slices along a dimension, in lexicographic order, with inverse and counts.
+fn eval_unique_dim(c: &Call) -> Result<Outs> {
+    let x = c.x(0);
+    let dim = wrap_dim(c.int(0), x.ndim())?;
+    if x.ndim() == 0 {
+        bail!(Shape, "a 0-d tensor has no slices");
+    }
+    let n = x.shape()[dim];
+    // Slices as rows.
+    let rows = contiguous_unlocked(&x.with_layout(x.layout().transpose(0, dim)), x.dtype(), false)?;
+    let width = if n == 0 { 0 } else { rows.numel() / n };
+    let mut order: Vec<usize> = (0..n).collect();
+    let mut shape = rows.dims();
+    let inverse = Tensor::empty_of(&[n], DType::I64)?;
+    // SAFETY: `n` elements.
+    let inv = unsafe { std::slice::from_raw_parts_mut(inverse.ptr::<i64>(), n) };
+    let mut counts = Vec::<i64>::new();
+    let values = dispatch!(x.dtype(), T => {
+        // SAFETY: `n` rows of `width` elements.
+        let all = unsafe { std::slice::from_raw_parts(rows.ptr::<T>(), n * width) };
+        let row = |i: usize| &all[i * width..(i + 1) * width];
+        order.sort_by(|&a, &b| {
+            let differ = row(a).iter().zip(row(b)).find(|(x, y)| x.less(**y) || y.less(**x));
+            differ.map_or(std::cmp::Ordering::Equal, |(x, y)| if x.less(*y) { std::cmp::Ordering::Less } else { std::cmp::Ordering::Greater })
+        });
+        let mut kept: Vec<T> = Vec::new();
+        let mut last = None;
+        for &i in &order {
+            if last.is_none_or(|l| row(l) != row(i)) {
+                kept.extend_from_slice(row(i));
+                counts.push(0);
+                last = Some(i);
+            }
+            let place = counts.len() - 1;
+            counts[place] += 1;
+            inv[i] = place as i64;
+        }
+        shape[0] = counts.len();
+        Tensor::from_slice(&kept, &shape)?
+    });
+    let values = contiguous_unlocked(&values.with_layout(values.layout().transpose(0, dim)), x.dtype(), false)?;
+    let values = if values.is_view() { values.alias() } else { values };
+    let counts = Tensor::from_slice(&counts, &[counts.len()])?;
+    Ok(Outs::from_iter([values, inverse, counts]))
+}
+
+/// Places of `values` in rows of `sequence`, whose leading dimensions agree unless it is 1-d.
+fn find(sequence: &Tensor, values: &Tensor, sorter: Option<&Tensor>, right: bool, dtype: DType) -> Result<Outs> {
+    if sequence.ndim() == 0 {
+        bail!(Shape, "the sorted sequence must have at least one dimension");
+    }
+    let (m, lead) = (sequence.shape()[sequence.ndim() - 1], sequence.ndim() - 1);
+    if lead > 0 && (values.ndim() != sequence.ndim() || values.shape()[..lead] != sequence.shape()[..lead]) {
+        bail!(
+            Shape,
+            "boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and input value \
+             tensor must match, but we got boundaries tensor {:?} and input value tensor {:?}",
+            sequence.shape(),
+            values.shape()
+        );
+    }
+    let order = match sorter {
+        None => None,
+        Some(s) if s.shape() != sequence.shape() || s.dtype() != DType::I64 => {
+            bail!(Shape, "sorter must be int64 of shape {:?}, got {} of shape {:?}", sequence.shape(), s.dtype(), s.shape())
+        }
+        Some(s) => {
+            let o = s.to_vec_unlocked::<i64>()?;
+            if o.iter().any(|&i| i < 0 || i as usize >= m) {
+                bail!(Index, "sorter index out of range");
+            }
+            Some(o)
+        }
+    };
+    let common = result_type([sequence, values].into_iter()).compute_dtype();
+    let (seq, vals) = (contiguous_unlocked(sequence, common, false)?, contiguous_unlocked(values, common, false)?);
+    let out = Tensor::empty_of(values.shape(), DType::I64)?;
+    let per_row = if lead == 0 { values.numel() } else { values.shape()[lead] };
+    let to = Shared(out.ptr::<i64>());
+    macro_rules! go {
+        ($t:ty) => {{
+            let (s, v) = (Shared(seq.ptr::<$t>()), Shared(vals.ptr::<$t>()));
+            parallel_for(values.numel(), GRAIN / 16, &|r| {
+                for i in r {
+                    let row = if lead == 0 { 0 } else { i / per_row * m };
+                    // SAFETY: places 0..m of a row (the sorter was checked), and element `i`.
+                    unsafe {
+                        let at = |k: usize| match &order {
+                            Some(o) => *s.get().add(row + o[row + k] as usize),
+                            None => *s.get().add(row + k),
+                        };
+                        *to.get().add(i) = sort::search(at, m, *v.get().add(i), right) as i64;
+                    }
+                }
+            });
+        }};
+    }
+    match common.compute() {
+        Compute::F32 => go!(f32),
+        Compute::F64 => go!(f64),
+        Compute::I64 => go!(i64),
+    }
+    one(contiguous_unlocked(&out, dtype, false)?)
+}
+
+fn index_dtype(int32: bool) -> DType {
+    if int32 {
+        DType::I32
+    } else {
+        DType::I64
+    }
+}
+
+fn eval_searchsorted(c: &Call) -> Result<Outs> {
+    let right = match c.str(2) {
+        "" => c.bool(1),
+        "left" if c.bool(1) => bail!(Value, "side and right can't be set to opposites, got side of left while right was True"),
+        "left" => false,
+        "right" => true,
+        s => bail!(Value, "side can only be 'left' or 'right' but got {s}"),
+    };
+    find(c.x(0), c.x(1), c.opt(2), right, index_dtype(c.bool(0)))
+}
+
+fn eval_isin(c: &Call) -> Result<Outs> {
+    let (x, test) = (c.x(0), c.x(1));
+    let common = result_type([x, test].into_iter()).compute_dtype();
+    let (from, set) = (contiguous_unlocked(x, common, false)?, contiguous_unlocked(test, common, false)?);
+    let out = Tensor::empty_of(x.shape(), DType::Bool)?;
+    let invert = c.bool(1);
+    macro_rules! go {
+        ($t:ty) => {{
+            // SAFETY: row-major elements.
+            let set = unsafe { std::slice::from_raw_parts(set.ptr::<$t>(), set.numel()) };
+            let (mut order, mut aside) = (Vec::new(), Vec::new());
+            sort::sort_row(set, false, &mut order, &mut aside);
+            let sorted: Vec<$t> = order.iter().map(|p| set[p.index()]).collect();
+            let (s, to) = (Shared(from.ptr::<$t>()), Shared(out.ptr::<bool>()));
+            parallel_for(x.numel(), GRAIN / 16, &|r| {
+                for i in r {
+                    // SAFETY: element `i` of both.
+                    unsafe {
+                        let v = *s.get().add(i);
+                        let at = sort::search(|k| sorted[k], sorted.len(), v, false);
+                        *to.get().add(i) = (sorted.get(at) == Some(&v)) != invert;
+                    }
+                }
+            });
+        }};
+    }
+    match common.compute() {
+        Compute::F32 => go!(f32),
+        Compute::F64 => go!(f64),
+        Compute::I64 => go!(i64),
+    }
+    one(out)
+}
+
+/// Ranks between two elements are interpolated as `interpolation` says.
+fn eval_quantile(c: &Call, skip_nan: bool) -> Result<Outs> {
+    let (x, q) = (c.x(0), c.x(1));
+    let mode = c.str(2);
+    if !["linear", "lower", "higher", "midpoint", "nearest"].contains(&mode) {
+        bail!(Value, "interpolation must be one of linear, lower, higher, midpoint or nearest, but got {mode}");
+    }
+    if !x.dtype().is_float() {
+        bail!(DType, "input tensor must be a floating point one, got {}", x.dtype());
+    }
+    if x.numel() == 0 {
+        bail!(Value, "input tensor must be non-empty");
+    }
+    if q.ndim() > 1 {
+        bail!(Shape, "q must be a scalar or 1D tensor, got shape {:?}", q.shape());
+    }
+    if !q.0.wrapped && q.dtype() != x.dtype() {
+        bail!(DType, "q tensor must be same dtype as the input tensor, got {} and {}", q.dtype(), x.dtype());
+    }
+    if q.to_vec::<f64>()?.iter().any(|v| !(0.0..=1.0).contains(v)) {
+        bail!(Value, "q values must be in the range [0, 1]");
+    }
+    let num = |v: i64| Tensor::number(Scalar::Int(v));
+    // Lines last, in order.
+    let (dim, ndim) = (c.opt_int(0), x.ndim());
+    let lines = match dim {
+        None => x.reshape(&[-1])?,
+        Some(d) => x.unsqueeze(-1)?.transpose(wrap_dim(d, ndim)? as i64, -1)?,
+    };
+    let lines = if dim.is_some() && ndim > 0 { lines } else { lines.reshape(&[-1])? };
+    let sorted = lines.sort(-1, false, false)?.swap_remove(0);
+    let n = sorted.shape()[sorted.ndim() - 1] as i64;
+    let nan = sorted.isnan()?;
+    let last = if skip_nan {
+        nan.logical_not()?.sum(Some(&[-1]), true, None)?.sub(&num(1)?, 1)?.clamp_min(0)?
+    } else {
+        // A line with a NaN gives its last element, which is one.
+        num(n - 1)?
+    };
+    let q1 = q.to_dtype(x.dtype())?.reshape(&[-1])?;
+    let mut ranks = q1.mul(&last.to_dtype(x.dtype())?)?;
+    if !skip_nan {
+        let any = nan.any(Some(&[-1]), true)?;
+        let mut size: Vec<i64> = sorted.shape().iter().map(|&d| d as i64).collect();
+        if let Some(l) = size.last_mut() {
+            *l = q1.numel() as i64;
+        }
+        ranks = ranks.expand(&size)?.masked_fill(&any.expand(&size)?, &num(n - 1)?)?;
+    }
+    let take = |ranks: &Tensor| sorted.gather(-1, &ranks.to_dtype(DType::I64)?, false);
+    let result = match mode {
+        "lower" => take(&ranks.floor()?)?,
+        "higher" => take(&ranks.ceil()?)?,
+        "nearest" => take(&ranks.round(0)?)?,
+        _ => {
+            let low = ranks.floor()?;
+            let weight = if mode == "midpoint" { Tensor::filled(&[], Scalar::Float(0.5), x.dtype())? } else { ranks.sub(&low, 1)? };
+            take(&low)?.lerp(&take(&ranks.ceil()?)?, &weight)?
+        }
+    };
+    // One dimension for q comes first; the reduced one stays with size 1 if asked for.
+    let mut shape: Vec<i64> = match dim {
+        Some(d) if ndim > 0 => {
+            let mut s: Vec<i64> = x.shape().iter().map(|&d| d as i64).collect();
+            s[wrap_dim(d, ndim)?] = 1;
+            if !c.bool(1) {
+                s.remove(wrap_dim(d, ndim)?);
+            }
+            s
+        }
+        _ if c.bool(1) => vec![1; ndim],
+        _ => Vec::new(),
+    };
+    let moved = result.unsqueeze(0)?.transpose(0, -1)?;
+    if q.ndim() == 1 {
+        shape.insert(0, q.numel() as i64);
+    }
+    one(moved.reshape(&shape)?)
+}
+
+ops! {
+    /// The elements along `dim` in order, and their indices. NaN is greatest. Always stable.
+    sort(input: Tensor, dim: Int = -1, descending: Bool = false, stable: Bool = false) -> Pair, Real {
+        eval: |c| along(c.x(0), c.int(0), None, true, Task::Sort { descending: c.bool(1) }),
+        vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), true)), saves: Saves::OUTPUT,
+        refuses: &[Refusal { call: "rt.ones(2), 1", message: "out of range" }],
+    }
+
+    /// The indices that sort along `dim`. NaN is greatest. Always stable.
+    argsort(input: Tensor, dim: Int = -1, descending: Bool = false, stable: Bool = false) -> Tensor, Real {
+        eval: |c| one(along(c.x(0), c.int(0), None, true, Task::Sort { descending: c.bool(1) })?.swap_remove(1)),
+    }
+
+    /// The elements along the first dimension in order.
+    msort(input: Tensor) -> Tensor, Real {
+        eval: |c| one(c.x(0).sort(0, false, true)?.swap_remove(0)),
+        class: Class::Composite,
+    }
+
+    /// The `k` largest (or smallest) elements along `dim`, in order, and their indices.
+    topk(input: Tensor, k: Int, dim: Int = -1, largest: Bool = true, sorted: Bool = true) -> Pair, Special {
+        eval: eval_topk,
+        vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(1), true)), saves: Saves::OUTPUT,
+        onnx: Some("TopK"),
+        refuses: &[Refusal { call: "rt.ones(3), 4", message: "out of range" }],
+    }
+
+    /// The `k`-th smallest element along `dim` (`k` counting from 1), and its index.
+    kthvalue(input: Tensor, k: Int, dim: Int = -1, keepdim: Bool = false) -> Pair, Special {
+        eval: eval_kthvalue,
+        vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(1), v.bool(2))), saves: Saves::OUTPUT,
+        refuses: &[Refusal { call: "rt.ones(3), 4", message: "out of range" }],
+    }
+
+    /// The middle one of all elements, the lower one of two; NaN if there is one.
+    median_all(input: Tensor) -> Tensor, Real {
+        eval: |c| eval_median_all(c, false),
+        vjp: vjp!(|v| shared_by_all(v)), saves: Saves::X.and(Saves::OUTPUT),
+        method: false, function: false,
+    }
+
+    /// The middle elements along `dim`, the lower one of two, and their indices; NaN if there is one.
+    median_dim(input: Tensor, dim: Int, keepdim: Bool = false) -> Pair, Real {
+        eval: |c| {
+            filled(c.x(0), c.int(0))?;
+            along(c.x(0), c.int(0), Some(1), c.bool(1), Task::Median { skip_nan: false })
+        },
+        vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
+        method: false, function: false,
+    }
+
+    /// The middle one of all elements that are not NaN, the lower one of two.
+    nanmedian_all(input: Tensor) -> Tensor, Real {
+        eval: |c| eval_median_all(c, true),
+        vjp: vjp!(|v| shared_by_all(v)), saves: Saves::X.and(Saves::OUTPUT),
+        method: false, function: false,
+    }
+
+    /// The middle elements along `dim` among those that are not NaN, and their indices.
+    nanmedian_dim(input: Tensor, dim: Int, keepdim: Bool = false) -> Pair, Real {
+        eval: |c| {
+            filled(c.x(0), c.int(0))?;
+            along(c.x(0), c.int(0), Some(1), c.bool(1), Task::Median { skip_nan: true })
+        },
+        vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
+        method: false, function: false,
+    }
+
+    /// The most frequent element along `dim` (the smallest one of several) and an index of it.
+    mode(input: Tensor, dim: Int = -1, keepdim: Bool = false) -> Pair, Real {
+        eval: |c| {
+            filled(c.x(0), c.int(0))?;
+            along(c.x(0), c.int(0), Some(1), c.bool(1), Task::Mode)
+        },
+        vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
+    }
+
+    /// The distinct elements in order, the place of each element of `input` among them (if `return_inverse`), and how often
+    /// each occurs (if `return_counts`); what is not asked for is empty.
+    unique_flat(input: Tensor, sorted: Bool = true, return_inverse: Bool = false, return_counts: Bool = false) -> Triple, Integer {
+        eval: eval_unique,
+        method: false, function: false,
+    }
+
+    /// As `unique_flat`, but only neighbours are compared and the order stays.
+    unique_consecutive_flat(input: Tensor, return_inverse: Bool = false, return_counts: Bool = false) -> Triple, Integer {
+        eval: eval_unique_consecutive,
+        method: false, function: false,
+    }
+
+    /// The distinct slices along `dim` in lexicographic order, the place of each slice among them, and how often each occurs.
+    unique_dim(input: Tensor, dim: Int) -> Triple, Integer {
+        eval: eval_unique_dim,
+        method: false, function: false,
+    }
+
+    /// Places where `input` would have to be put into the ascending last dimension of `sorted_sequence` (sorted by `sorter`,
+    /// if given) to keep the order: before equal elements, or after them if `right`.
+    searchsorted(sorted_sequence: Tensor, input: Operand, out_int32: Bool = false, right: Bool = false, side: Str = "",
+        sorter: OptTensor = None) -> Tensor, Special {
+        eval: eval_searchsorted,
+        refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(3, 3)", message: "must match" }],
+    }
+
+    /// Numbers of the buckets between ascending `boundaries` that the elements of `input` fall into.
+    bucketize(input: Operand, boundaries: Tensor, out_int32: Bool = false, right: Bool = false) -> Tensor, Special {
+        eval: |c| {
+            if c.x(1).ndim() != 1 {
+                bail!(Shape, "boundaries tensor must be 1 dimension, but got dim({})", c.x(1).ndim());
+            }
+            find(c.x(1), c.x(0), None, c.bool(1), index_dtype(c.bool(0)))
+        },
+        refuses: &[Refusal { call: "rt.ones(2), rt.ones(2, 2)", message: "1 dimension" }],
+    }
+
+    /// For each element of `elements` whether it is (or, if `invert`, is not) among `test_elements`.
+    isin(elements: Operand, test_elements: Operand, assume_unique: Bool = false, invert: Bool = false) -> Tensor, Integer {
+        eval: eval_isin, method: false,
+    }
+
+    /// The `q`-quantiles (`q` from 0 to 1) of the elements along `dim` (of all by default), between two elements as
+    /// `interpolation` says: linear, lower, higher, midpoint or nearest. The dimension of `q`, if it has one, comes first.
+    quantile(input: Tensor, q: Operand, dim: OptInt = None, keepdim: Bool = false, interpolation: Str = "linear") -> Tensor, Special {
+        eval: |c| eval_quantile(c, false),
+        class: Class::Composite,
+        refuses: &[Refusal { call: "rt.ones(3), 2.0", message: "range [0, 1]" }],
+    }
+
+    /// As `quantile`, over the elements that are not NaN.
+    nanquantile(input: Tensor, q: Operand, dim: OptInt = None, keepdim: Bool = false, interpolation: Str = "linear") -> Tensor, Special {
+        eval: |c| eval_quantile(c, true),
+        class: Class::Composite,
+    }
+}

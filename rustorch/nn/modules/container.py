@@ -324,7 +324,7 @@ class ParameterList(Module):
     def __dir__(self) -> list[str]:
         return [key for key in super().__dir__() if not key.isdigit()]
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """A list of parameters cannot be called."""
         raise RuntimeError("ParameterList should not be called.")
 
@@ -456,7 +456,7 @@ class ParameterDict(Module):
         self.update(other)
         return self
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """A dict of parameters cannot be called."""
         raise RuntimeError("ParameterDict should not be called.")
 

@@ -61,12 +61,12 @@ class Linear(Module):
         """One op call."""
         # Attribute lookup of a parameter goes through __getattr__, which costs more than the rest of this call.
         # A parameter replaced by a plain attribute (weight_norm) is found the ordinary way.
-        own = self._parameters
+        own: dict[str, Any] = self._parameters
         try:
             weight, bias = own["weight"], own["bias"]
         except KeyError:
-            weight, bias = self.weight, self.bias  # type: ignore[assignment]
-        return _ops.linear(input, weight, bias)  # type: ignore[arg-type, unused-ignore]
+            weight, bias = self.weight, self.bias
+        return _ops.linear(input, weight, bias)
 
     def extra_repr(self) -> str:
         """The constructor's arguments."""

@@ -136,11 +136,11 @@ class _BatchNorm(_NormBase):
             mean = var = None  # the buffers may be there after track_running_stats was switched off
         elif mean is None and var is None:
             training = True
-        own = self._parameters
+        own: dict[str, Any] = self._parameters
         try:
             weight, bias = own["weight"], own["bias"]
         except KeyError:
-            weight, bias = self.weight, self.bias  # type: ignore[assignment]
+            weight, bias = self.weight, self.bias
         return F.batch_norm(input, mean, var, weight, bias, training, 0.0 if momentum is None else momentum, self.eps)
 
 
@@ -254,11 +254,11 @@ class LayerNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """One op call."""
-        own = self._parameters
+        own: dict[str, Any] = self._parameters
         try:
             weight, bias = own["weight"], own["bias"]
         except KeyError:
-            weight, bias = self.weight, self.bias  # type: ignore[assignment]
+            weight, bias = self.weight, self.bias
         return _ops.layer_norm(input, self.normalized_shape, weight, bias, eps=self.eps)
 
     def extra_repr(self) -> str:

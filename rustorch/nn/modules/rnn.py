@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     State = tuple[Tensor, ...]
     Cell = Callable[[Tensor, State], State]
 
-__all__ = ["GRU", "GRUCell", "LSTM", "LSTMCell", "RNN", "RNNBase", "RNNCell", "RNNCellBase"]
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
 
 
 # Each step takes the input's part of the gates [N, G] and the state, and gives the new state, the output first.

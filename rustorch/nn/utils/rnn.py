@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import rustorch as rt
@@ -91,7 +92,7 @@ def pack_padded_sequence(
         order = rt.tensor(ranked, dtype=rt.int64)
         sizes = [sizes[i] for i in ranked]
         input = input.index_select(1, order)
-    if any(a < b for a, b in zip(sizes, sizes[1:])):
+    if any(a < b for a, b in pairwise(sizes)):
         raise RuntimeError(
             "`lengths` array must be sorted in decreasing order when `enforce_sorted` is True. "
             "You can pass `enforce_sorted=False` to sort them."

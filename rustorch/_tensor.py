@@ -6,8 +6,8 @@ from typing import Any
 
 from . import _ops
 from ._door import NULL, check, error, ffi, lib, new, number, pending, shape_, wrap
-from .device import CPU, device
-from .device import check as check_device
+from ._device import CPU, device
+from ._device import check as check_device
 from .dtypes import ALL, BY_NAME, dtype, from_python
 from .words import TensorWords
 from .errors import AutogradError, DTypeError, IndexOutOfRangeError, InvalidArgumentError, ShapeMismatchError, UnsupportedError

@@ -1,0 +1,67 @@
+# `make help` lists the targets. Everything is installed into .venv by the targets themselves.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+CARGO = cargo
+RUST = $(shell find rust-core/src rust-core/build.rs rust-core/Cargo.toml -type f 2>/dev/null)
+NATIVE = $(RUST) rust-core/include/rustorch.h build_ffi.py setup.py pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-torch test-rust gen fmt lint bench size clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# The package, built in place so that tests and coverage see the sources.
+$(VENV)/built: $(BIN)/python $(NATIVE)
+	$(BIN)/python -m pip install --quiet --editable ".[test,demo]"
+	touch $@
+
+$(VENV)/torch: $(VENV)/built
+	$(BIN)/python -m pip install --quiet "torch==2.13.0" expecttest
+	touch $@
+
+$(VENV)/lint: $(VENV)/built
+	$(BIN)/python -m pip install --quiet ruff mypy types-cffi
+	touch $@
+
+demo: $(VENV)/built ## Train a small CNN on real handwritten digits; pictures and weights go to out/
+	$(BIN)/python examples/python/digits.py
+
+test: $(VENV)/built test-rust ## All tests that need no torch
+	$(BIN)/python -m pytest --ignore tests/torch --cov=rustorch --cov-report=term:skip-covered --cov-fail-under=90
+
+test-rust: ## Tests of the Rust core
+	cd rust-core && $(CARGO) test --quiet
+
+test-torch: $(VENV)/torch ## Comparisons with PyTorch (installs it)
+	$(BIN)/python -m pytest tests/torch
+
+gen: ## Write everything that follows from the op table
+	cd rust-core && $(CARGO) run --quiet --no-default-features --features gen --bin gen -- ..
+	cd rust-core && rustfmt --edition 2021 src/capi/ops.rs
+
+fmt: $(VENV)/lint ## Format the sources
+	cd rust-core && $(CARGO) fmt
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(VENV)/lint ## Formatting, clippy, ruff, mypy
+	cd rust-core && $(CARGO) fmt --check
+	cd rust-core && $(CARGO) clippy --quiet --all-targets --features gen -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/built ## Benchmarks, side by side with torch if it is installed
+	$(BIN)/python benchmarks/run.py
+
+size: $(VENV)/built ## Size of the wheel and of the installed package
+	$(BIN)/python benchmarks/size.py
+
+clean: ## Remove everything that was built
+	rm -rf $(VENV) build dist *.egg-info rust-core/target rustorch/lib rustorch/include rustorch/_ffi.*.so out

@@ -1,0 +1,392 @@
+//! Pooling over the last two dimensions of row-major planes, window by window. Each output row first reduces the rows
+//! of its windows element by element, which vectorises, and then the columns of what came out.
+#![allow(clippy::missing_safety_doc)]
+
+use super::copy::{Shared, GRAIN};
+use crate::parallel::parallel_for;
+use std::ops::{Add, Div, Mul};
+
+/// The windows along one dimension: for each output the first element and the number of elements, `step` apart.
+pub struct Windows {
+    /// First element and count, per output.
+    pub at: Vec<(usize, usize)>,
+    /// Distance of the elements of a window.
+    pub step: usize,
+    /// What an average divides by along this dimension, per output.
+    pub divisor: Vec<f64>,
+}
+
+impl Windows {
+    /// Number of outputs.
+    pub fn len(&self) -> usize {
+        self.at.len()
+    }
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.at.is_empty()
+    }
+}
+
+/// A type that pools run in.
+pub trait Num:
+    Copy + PartialOrd + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Send + Sync + 'static
+{
+    /// Zero.
+    const ZERO: Self;
+    /// What a window without elements has as its largest.
+    const LOWEST: Self;
+    /// From f64.
+    fn of(v: f64) -> Self;
+    #[doc(hidden)]
+    unsafe fn max(
+        x: *const Self,
+        w: usize,
+        rows: &Windows,
+        cols: &Windows,
+        out: *mut Self,
+        index: *mut i64,
+        tmp: &mut Columns<Self>,
+    );
+    #[doc(hidden)]
+    unsafe fn average(
+        x: *const Self,
+        w: usize,
+        rows: &Windows,
+        cols: &Windows,
+        out: *mut Self,
+        tmp: &mut Columns<Self>,
+    );
+    #[doc(hidden)]
+    unsafe fn average_grad(
+        g: *const Self,
+        w: usize,
+        rows: &Windows,
+        cols: &Windows,
+        gx: *mut Self,
+        tmp: &mut Columns<Self>,
+    );
+}
+
+/// What each column of the present output row has so far.
+#[doc(hidden)]
+pub struct Columns<T> {
+    best: Vec<T>,
+    row: Vec<u32>,
+}
+
+impl<T: Num> Columns<T> {
+    fn new(w: usize) -> Self {
+        Columns { best: vec![T::ZERO; w], row: vec![0; w] }
+    }
+}
+
+/// True if `v` takes the place of `best`: it is larger, or not a number.
+#[inline(always)]
+#[allow(clippy::eq_op)]
+fn beats<T: PartialOrd>(v: T, best: T) -> bool {
+    (v > best) | (v != v)
+}
+
+#[inline(always)]
+unsafe fn max<T: Num>(
+    x: *const T,
+    w: usize,
+    rows: &Windows,
+    cols: &Windows,
+    out: *mut T,
+    index: *mut i64,
+    tmp: &mut Columns<T>,
+) {
+    let (best, row) = (&mut tmp.best[..w], &mut tmp.row[..w]);
+    let (mut out, mut index) = (out, index);
+    for &(first, count) in &rows.at {
+        best.fill(T::LOWEST);
+        row.fill(first as u32);
+        for r in 0..count {
+            let at = first + r * rows.step;
+            let line = std::slice::from_raw_parts(x.add(at * w), w);
+            if index.is_null() {
+                for (b, &v) in best.iter_mut().zip(line) {
+                    *b = if beats(v, *b) { v } else { *b };
+                }
+            } else {
+                for i in 0..w {
+                    let better = beats(line[i], best[i]);
+                    best[i] = if better { line[i] } else { best[i] };
+                    row[i] = if better { at as u32 } else { row[i] };
+                }
+            }
+        }
+        for (o, &(first, count)) in cols.at.iter().enumerate() {
+            let mut top = T::LOWEST;
+            if index.is_null() {
+                for c in 0..count {
+                    let v = *best.get_unchecked(first + c * cols.step);
+                    top = if beats(v, top) { v } else { top };
+                }
+            } else {
+                let mut place = (row.get(first).copied().unwrap_or(0) as usize * w + first.min(w - 1)) as u64;
+                for c in 0..count {
+                    let i = first + c * cols.step;
+                    let (v, p) = (*best.get_unchecked(i), *row.get_unchecked(i) as u64 * w as u64 + i as u64);
+                    // In row-major order, the first of equal numbers counts, and the last one that is not a number.
+                    #[allow(clippy::eq_op)]
+                    let better = if v != v { top == top || p > place } else { v > top || (v == top && p < place) };
+                    top = if better { v } else { top };
+                    place = if better { p } else { place };
+                }
+                *index.add(o) = place as i64;
+            }
+            *out.add(o) = top;
+        }
+        out = out.add(cols.len());
+        if !index.is_null() {
+            index = index.add(cols.len());
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn average<T: Num>(x: *const T, w: usize, rows: &Windows, cols: &Windows, out: *mut T, tmp: &mut Columns<T>) {
+    let sum = &mut tmp.best[..w];
+    for (r, &(first, count)) in rows.at.iter().enumerate() {
+        sum.fill(T::ZERO);
+        for i in 0..count {
+            let line = std::slice::from_raw_parts(x.add((first + i) * w), w);
+            for (s, &v) in sum.iter_mut().zip(line) {
+                *s = *s + v;
+            }
+        }
+        let high = T::of(rows.divisor[r]);
+        for (o, &(first, count)) in cols.at.iter().enumerate() {
+            let mut total = T::ZERO;
+            for i in 0..count {
+                total = total + *sum.get_unchecked(first + i);
+            }
+            *out.add(r * cols.len() + o) = total / (high * T::of(*cols.divisor.get_unchecked(o)));
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn average_grad<T: Num>(
+    g: *const T,
+    w: usize,
+    rows: &Windows,
+    cols: &Windows,
+    gx: *mut T,
+    tmp: &mut Columns<T>,
+) {
+    let sum = &mut tmp.best[..w];
+    for (r, &(first, count)) in rows.at.iter().enumerate() {
+        sum.fill(T::ZERO);
+        let high = T::of(rows.divisor[r]);
+        for (o, &(first, count)) in cols.at.iter().enumerate() {
+            let v = *g.add(r * cols.len() + o) / (high * T::of(*cols.divisor.get_unchecked(o)));
+            for i in 0..count {
+                let s = sum.get_unchecked_mut(first + i);
+                *s = *s + v;
+            }
+        }
+        for i in 0..count {
+            let line = std::slice::from_raw_parts_mut(gx.add((first + i) * w), w);
+            for (x, &s) in line.iter_mut().zip(sum.iter()) {
+                *x = *x + s;
+            }
+        }
+    }
+}
+
+macro_rules! num {
+    ($t:ty, $m:ident, $zero:literal, $lowest:expr) => {
+        mod $m {
+            use super::*;
+            crate::simd_fn! {
+                pub unsafe fn max(
+                    x: *const $t, w: usize, rows: &Windows, cols: &Windows, out: *mut $t, index: *mut i64, tmp: &mut Columns<$t>,
+                ) {
+                    super::max(x, w, rows, cols, out, index, tmp)
+                }
+                pub unsafe fn average(
+                    x: *const $t, w: usize, rows: &Windows, cols: &Windows, out: *mut $t, tmp: &mut Columns<$t>,
+                ) {
+                    super::average(x, w, rows, cols, out, tmp)
+                }
+                pub unsafe fn average_grad(
+                    g: *const $t, w: usize, rows: &Windows, cols: &Windows, gx: *mut $t, tmp: &mut Columns<$t>,
+                ) {
+                    super::average_grad(g, w, rows, cols, gx, tmp)
+                }
+            }
+        }
+        impl Num for $t {
+            const ZERO: $t = $zero;
+            const LOWEST: $t = $lowest;
+            #[inline(always)]
+            fn of(v: f64) -> $t {
+                v as $t
+            }
+            unsafe fn max(
+                x: *const $t, w: usize, rows: &Windows, cols: &Windows, out: *mut $t, index: *mut i64, tmp: &mut Columns<$t>,
+            ) {
+                $m::max(x, w, rows, cols, out, index, tmp)
+            }
+            unsafe fn average(x: *const $t, w: usize, rows: &Windows, cols: &Windows, out: *mut $t, tmp: &mut Columns<$t>) {
+                $m::average(x, w, rows, cols, out, tmp)
+            }
+            unsafe fn average_grad(g: *const $t, w: usize, rows: &Windows, cols: &Windows, gx: *mut $t, tmp: &mut Columns<$t>) {
+                $m::average_grad(g, w, rows, cols, gx, tmp)
+            }
+        }
+    };
+}
+num!(f32, single, 0.0, f32::NEG_INFINITY);
+num!(f64, double, 0.0, f64::NEG_INFINITY);
+num!(i64, whole, 0, i64::MIN);
+
+fn grain(size: usize) -> usize {
+    (GRAIN / 4).div_ceil(size.max(1))
+}
+
+/// The largest element of each window, and, unless `index` is null, its place in its plane.
+pub unsafe fn max_pool<T: Num>(
+    planes: usize,
+    size: [usize; 2],
+    rows: &Windows,
+    cols: &Windows,
+    x: *const T,
+    out: *mut T,
+    index: *mut i64,
+) {
+    let ([h, w], p) = (size, rows.len() * cols.len());
+    let (x, out, index) = (Shared(x as *mut T), Shared(out), Shared(index));
+    parallel_for(planes, grain(h * w), &|r| {
+        let mut tmp = Columns::new(w);
+        for i in r {
+            let at = if index.get().is_null() { index.get() } else { index.get().add(i * p) };
+            T::max(x.get().add(i * h * w), w, rows, cols, out.get().add(i * p), at, &mut tmp);
+        }
+    });
+}
+
+/// The mean of each window.
+pub unsafe fn avg_pool<T: Num>(
+    planes: usize,
+    size: [usize; 2],
+    rows: &Windows,
+    cols: &Windows,
+    x: *const T,
+    out: *mut T,
+) {
+    let ([h, w], p) = (size, rows.len() * cols.len());
+    let (x, out) = (Shared(x as *mut T), Shared(out));
+    parallel_for(planes, grain(h * w), &|r| {
+        let mut tmp = Columns::new(w);
+        for i in r {
+            T::average(x.get().add(i * h * w), w, rows, cols, out.get().add(i * p), &mut tmp);
+        }
+    });
+}
+
+/// The adjoint of [`avg_pool`].
+pub unsafe fn avg_pool_grad<T: Num>(
+    planes: usize,
+    size: [usize; 2],
+    rows: &Windows,
+    cols: &Windows,
+    g: *const T,
+    gx: *mut T,
+) {
+    let ([h, w], p) = (size, rows.len() * cols.len());
+    let (g, gx) = (Shared(g as *mut T), Shared(gx));
+    parallel_for(planes, grain(h * w), &|r| {
+        let mut tmp = Columns::new(w);
+        for i in r {
+            let plane = gx.get().add(i * h * w);
+            std::slice::from_raw_parts_mut(plane, h * w).fill(T::ZERO);
+            T::average_grad(g.get().add(i * p), w, rows, cols, plane, &mut tmp);
+        }
+    });
+}
+
+/// `gx[plane, index] += g` over planes of `size` elements; the indices have been checked.
+pub unsafe fn scatter<T: Num>(planes: usize, size: usize, p: usize, g: *const T, index: *const i64, gx: *mut T) {
+    let (g, index, gx) = (Shared(g as *mut T), Shared(index as *mut i64), Shared(gx));
+    parallel_for(planes, grain(size), &|r| {
+        for i in r {
+            let plane = std::slice::from_raw_parts_mut(gx.get().add(i * size), size);
+            plane.fill(T::ZERO);
+            for j in i * p..(i + 1) * p {
+                let x = plane.get_unchecked_mut(*index.get().add(j) as usize);
+                *x = *x + *g.get().add(j);
+            }
+        }
+    });
+}
+
+/// `out = x[plane, index]`; the indices have been checked.
+pub unsafe fn gather<T: Num>(planes: usize, size: usize, p: usize, x: *const T, index: *const i64, out: *mut T) {
+    let (x, index, out) = (Shared(x as *mut T), Shared(index as *mut i64), Shared(out));
+    parallel_for(planes, grain(size), &|r| {
+        for i in r {
+            for j in i * p..(i + 1) * p {
+                *out.get().add(j) = *x.get().add(i * size + *index.get().add(j) as usize);
+            }
+        }
+    });
+}
+
+/// One output of a linear interpolation along a dimension: two elements and the weight of the second.
+pub type Tap = (usize, usize, f64);
+
+/// Interpolated planes: each output mixes two rows and two columns.
+pub unsafe fn bilinear<T: Num>(planes: usize, size: [usize; 2], rows: &[Tap], cols: &[Tap], x: *const T, out: *mut T) {
+    let ([h, w], p) = (size, rows.len() * cols.len());
+    let (x, out) = (Shared(x as *mut T), Shared(out));
+    parallel_for(planes, grain(p), &|r| {
+        for i in r {
+            let plane = x.get().add(i * h * w) as *const T;
+            for (a, &(r0, r1, u)) in rows.iter().enumerate() {
+                let (top, low) = (T::of(1.0 - u), T::of(u));
+                for (b, &(c0, c1, v)) in cols.iter().enumerate() {
+                    let (left, right) = (T::of(1.0 - v), T::of(v));
+                    let at = |r: usize, c: usize| *plane.add(r * w + c);
+                    *out.get().add(i * p + a * cols.len() + b) =
+                        top * (left * at(r0, c0) + right * at(r0, c1)) + low * (left * at(r1, c0) + right * at(r1, c1));
+                }
+            }
+        }
+    });
+}
+
+/// The adjoint of [`bilinear`].
+pub unsafe fn bilinear_grad<T: Num>(
+    planes: usize,
+    size: [usize; 2],
+    rows: &[Tap],
+    cols: &[Tap],
+    g: *const T,
+    gx: *mut T,
+) {
+    let ([h, w], p) = (size, rows.len() * cols.len());
+    let (g, gx) = (Shared(g as *mut T), Shared(gx));
+    parallel_for(planes, grain(p), &|r| {
+        for i in r {
+            let plane = std::slice::from_raw_parts_mut(gx.get().add(i * h * w), h * w);
+            plane.fill(T::ZERO);
+            for (a, &(r0, r1, u)) in rows.iter().enumerate() {
+                for (b, &(c0, c1, v)) in cols.iter().enumerate() {
+                    let g = *g.get().add(i * p + a * cols.len() + b);
+                    for (r, c, s) in [
+                        (r0, c0, (1.0 - u) * (1.0 - v)),
+                        (r0, c1, (1.0 - u) * v),
+                        (r1, c0, u * (1.0 - v)),
+                        (r1, c1, u * v),
+                    ] {
+                        plane[r * w + c] = plane[r * w + c] + g * T::of(s);
+                    }
+                }
+            }
+        }
+    });
+}

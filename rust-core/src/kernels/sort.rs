@@ -1,0 +1,305 @@
+//! Sorting, selection and search along rows. Elements become unsigned keys whose order is theirs (NaN greatest, -0 equal
+//! to 0), packed with their index, so that every sort is stable and ties go to the first.
+#![allow(clippy::missing_safety_doc)]
+
+use super::copy::Shared;
+use crate::dtype::Elem;
+use crate::parallel::parallel_for;
+use half::{bf16, f16};
+
+/// A key above an index.
+pub trait Packed: Copy + Ord + Send + Sync + Default + 'static {
+    /// Packs.
+    fn pack(key: u64, index: usize) -> Self;
+    /// The index.
+    fn index(self) -> usize;
+    /// The key.
+    fn key(self) -> u64;
+}
+impl Packed for u64 {
+    #[inline(always)]
+    fn pack(key: u64, index: usize) -> u64 {
+        key << 32 | index as u64
+    }
+    #[inline(always)]
+    fn index(self) -> usize {
+        self as u32 as usize
+    }
+    #[inline(always)]
+    fn key(self) -> u64 {
+        self >> 32
+    }
+}
+impl Packed for u128 {
+    #[inline(always)]
+    fn pack(key: u64, index: usize) -> u128 {
+        (key as u128) << 64 | index as u128
+    }
+    #[inline(always)]
+    fn index(self) -> usize {
+        self as usize
+    }
+    #[inline(always)]
+    fn key(self) -> u64 {
+        (self >> 64) as u64
+    }
+}
+
+/// An element that can be sorted.
+pub trait Sortable: Elem {
+    /// Key and index in one number.
+    type P: Packed;
+    /// Bits of a key.
+    const BITS: u32;
+    /// An unsigned number in the order of the elements.
+    fn key(self) -> u64;
+    /// Like the key, but for descending order.
+    #[inline(always)]
+    fn key_in(self, descending: bool) -> u64 {
+        let mask = if Self::BITS == 64 { u64::MAX } else { (1 << Self::BITS) - 1 };
+        if descending {
+            !self.key() & mask
+        } else {
+            self.key()
+        }
+    }
+}
+
+macro_rules! sortable {
+    ($($t:ty, $p:ty, $bits:literal, |$x:ident| $key:expr;)+) => { $(
+        impl Sortable for $t {
+            type P = $p;
+            const BITS: u32 = $bits;
+            #[inline(always)]
+            fn key(self) -> u64 {
+                let $x = self;
+                $key
+            }
+        }
+    )+ };
+}
+
+/// Bits of a float as a key: negative numbers turned around, positive ones above them.
+macro_rules! float_key {
+    ($bits:expr, $nan:expr, $u:ty, $sign:literal) => {{
+        let b: $u = $bits;
+        let ordered = b ^ if b >> $sign == 1 { <$u>::MAX } else { 1 << $sign };
+        // The key just below that of 0 is the one of -0.
+        let ordered = ordered + (ordered == (1 << $sign) - 1) as $u;
+        (if $nan { <$u>::MAX } else { ordered }) as u64
+    }};
+}
+
+sortable! {
+    bool, u64, 8, |x| x as u64;
+    u8, u64, 8, |x| x as u64;
+    i8, u64, 8, |x| (x as u8 ^ 0x80) as u64;
+    i16, u64, 16, |x| (x as u16 ^ 0x8000) as u64;
+    i32, u64, 32, |x| (x as u32 ^ 0x8000_0000) as u64;
+    i64, u128, 64, |x| x as u64 ^ 1 << 63;
+    f16, u64, 16, |x| float_key!(x.to_bits(), x.is_nan(), u16, 15);
+    bf16, u64, 16, |x| float_key!(x.to_bits(), x.is_nan(), u16, 15);
+    f32, u64, 32, |x| float_key!(x.to_bits(), x.is_nan(), u32, 31);
+    f64, u128, 64, |x| float_key!(x.to_bits(), x.is_nan(), u64, 63);
+}
+
+/// Rows shorter than this are sorted by comparing.
+const RADIX_FROM: usize = 1024;
+/// Bits per pass of the radix sort.
+const DIGIT: u32 = 11;
+
+/// Sorts a row: `order` receives the packed elements in order.
+pub fn sort_row<T: Sortable>(x: &[T], descending: bool, order: &mut Vec<T::P>, aside: &mut Vec<T::P>) {
+    order.clear();
+    order.extend(x.iter().enumerate().map(|(i, v)| T::P::pack(v.key_in(descending), i)));
+    if x.len() < RADIX_FROM {
+        return order.sort_unstable();
+    }
+    // Least significant digit first; the counts of all digits are taken in one pass.
+    let digit = if T::BITS <= 16 { 8 } else { DIGIT };
+    let passes = T::BITS.div_ceil(digit) as usize;
+    let size = 1 << digit;
+    let mut counts = vec![0u32; passes * size];
+    for p in order.iter() {
+        let key = p.key();
+        for pass in 0..passes {
+            counts[pass * size + (key >> (pass as u32 * digit)) as usize % size] += 1;
+        }
+    }
+    aside.resize(x.len(), T::P::default());
+    for pass in 0..passes {
+        let counts = &mut counts[pass * size..(pass + 1) * size];
+        if counts.iter().any(|&c| c as usize == x.len()) {
+            continue;
+        }
+        let mut at = 0;
+        for c in counts.iter_mut() {
+            at += std::mem::replace(c, at);
+        }
+        let shift = pass as u32 * digit;
+        for &p in order.iter() {
+            let place = &mut counts[(p.key() >> shift) as usize % size];
+            // SAFETY: the counts of a digit add up to the length of the row.
+            unsafe { *aside.get_unchecked_mut(*place as usize) = p };
+            *place += 1;
+        }
+        std::mem::swap(order, aside);
+    }
+}
+
+/// The `k` first elements in (descending) order, in order. Candidates are collected in a short list; once that is full,
+/// only elements better than its `k`-th are looked at.
+pub fn top_row<T: Sortable>(x: &[T], k: usize, descending: bool, order: &mut Vec<T::P>) {
+    const CHUNK: usize = 32;
+    order.clear();
+    if k == 0 {
+        return;
+    }
+    let room = 2 * k + 256;
+    if room >= x.len() {
+        order.extend(x.iter().enumerate().map(|(i, v)| T::P::pack(v.key_in(descending), i)));
+    } else {
+        let mut worst = u64::MAX;
+        for (c, chunk) in x.chunks(CHUNK).enumerate() {
+            let best = chunk.iter().fold(u64::MAX, |m, v| m.min(v.key_in(descending)));
+            if best >= worst && order.len() >= k {
+                continue;
+            }
+            for (i, v) in chunk.iter().enumerate() {
+                let key = v.key_in(descending);
+                if key < worst || order.len() < k {
+                    order.push(T::P::pack(key, c * CHUNK + i));
+                }
+            }
+            if order.len() + CHUNK > room {
+                order.select_nth_unstable(k - 1);
+                order.truncate(k);
+                worst = order[k - 1].key();
+            }
+        }
+    }
+    if k < order.len() {
+        order.select_nth_unstable(k - 1);
+        order.truncate(k);
+    }
+    order.sort_unstable();
+}
+
+/// Index of the `k`-th smallest element, `k` counting from 0.
+pub fn select_row<T: Sortable>(x: &[T], k: usize, order: &mut Vec<T::P>) -> usize {
+    order.clear();
+    order.extend(x.iter().enumerate().map(|(i, v)| T::P::pack(v.key(), i)));
+    order.select_nth_unstable(k).1.index()
+}
+
+/// What `rows` does with each row.
+pub enum Task {
+    /// Sorts it.
+    Sort {
+        /// Largest first.
+        descending: bool,
+    },
+    /// Gives its first elements in order.
+    Top {
+        /// Largest first.
+        descending: bool,
+    },
+    /// Gives the `k`-th smallest element, counting from 0.
+    Select(usize),
+    /// Gives the middle element, the lower one of two; a NaN if there is one, unless `skip_nan`.
+    Median {
+        /// NaNs do not count.
+        skip_nan: bool,
+    },
+    /// Gives the most frequent element.
+    Mode,
+}
+
+/// Carries out `task` on each line along the middle of the row-major `[outer, n, inner]`; `k` results per line go to
+/// `values` (unless null) and `indices` of shape `[outer, k, inner]`. `n` is at least 1 and at most 2^32 - 1.
+pub unsafe fn rows<T: Sortable>(
+    x: *const T,
+    [outer, n, inner]: [usize; 3],
+    k: usize,
+    task: &Task,
+    values: *mut T,
+    indices: *mut i64,
+) {
+    let (x, values, indices) = (Shared(x as *mut T), Shared(values), Shared(indices));
+    parallel_for(outer * inner, (16 * 1024 / n.max(1)).max(1), &|r| {
+        let (mut order, mut aside, mut line) = (Vec::new(), Vec::new(), Vec::new());
+        for j in r {
+            let (o, i) = (j / inner, j % inner);
+            // SAFETY: the line of `n` elements at (o, i), and its `k` results.
+            unsafe {
+                let first = x.get().add(o * n * inner + i);
+                let row = if inner == 1 {
+                    std::slice::from_raw_parts(first, n)
+                } else {
+                    line.clear();
+                    line.extend((0..n).map(|e| *first.add(e * inner)));
+                    line.as_slice()
+                };
+                let to = o * k * inner + i;
+                let put = |place: usize, index: usize| {
+                    if !values.get().is_null() {
+                        *values.get().add(to + place * inner) = *row.get_unchecked(index);
+                    }
+                    *indices.get().add(to + place * inner) = index as i64;
+                };
+                match *task {
+                    Task::Sort { descending } => {
+                        sort_row(row, descending, &mut order, &mut aside);
+                        order.iter().enumerate().for_each(|(place, p)| put(place, p.index()));
+                    }
+                    Task::Top { descending } => {
+                        top_row(row, k, descending, &mut order);
+                        order.iter().enumerate().for_each(|(place, p)| put(place, p.index()));
+                    }
+                    Task::Select(nth) => put(0, select_row(row, nth, &mut order)),
+                    Task::Median { skip_nan } => {
+                        let nans = row.iter().filter(|v| v.nan()).count();
+                        put(0, match row.iter().position(|v| v.nan()) {
+                            Some(at) if !skip_nan || nans == n => at,
+                            _ => select_row(row, (n - nans - 1) / 2, &mut order),
+                        });
+                    }
+                    Task::Mode => {
+                        sort_row(row, false, &mut order, &mut aside);
+                        put(0, mode(row, &order));
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// Index of the last of the most frequent elements; the smallest such element if there are several.
+fn mode<T: Sortable>(row: &[T], order: &[T::P]) -> usize {
+    let (mut best, mut longest, mut start) = (order[0].index(), 0, 0);
+    for i in 1..=order.len() {
+        if i == order.len() || row[order[i].index()] != row[order[start].index()] {
+            if i - start > longest {
+                (longest, best) = (i - start, order[i - 1].index());
+            }
+            start = i;
+        }
+    }
+    best
+}
+
+/// First place in the ascending `row` whose element is not less than `v` (greater than `v` if `right`). NaN is greatest.
+#[inline]
+pub fn search<T: PartialOrd + Copy>(row: impl Fn(usize) -> T, n: usize, v: T, right: bool) -> usize {
+    let (mut low, mut high) = (0, n);
+    while low < high {
+        let mid = (low + high) / 2;
+        let m = row(mid);
+        if if right { m > v } else { m >= v } {
+            high = mid;
+        } else {
+            low = mid + 1;
+        }
+    }
+    low
+}

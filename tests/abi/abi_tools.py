@@ -1,0 +1,100 @@
+"""What the ABI tests share: the header as data, compilers, and calls with chosen arguments."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import rustorch.config
+from rustorch import _ffi
+
+ffi, lib = _ffi.ffi, _ffi.lib
+ROOT = Path(__file__).resolve().parents[2]
+INCLUDE = ROOT / "rust-core" / "include"
+HEADER = INCLUDE / "rustorch.h"
+LIBRARY = Path(rustorch.config.PACKAGE) / "lib"
+C = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+CPP = ["-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+
+
+@dataclass(frozen=True)
+class Param:
+    """A parameter as the header spells it."""
+
+    type: str
+    name: str
+
+    @property
+    def is_output(self) -> bool:
+        """True if the function writes there on success."""
+        if re.fullmatch(r"(struct )?rt_\w+ \*\*", self.type):
+            return True
+        return re.fullmatch(r"(size_t|bool|u?int\d+_t|struct rt_(scalar|op_info|dtype_info)) \*", self.type) is not None
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the header."""
+
+    result: str
+    name: str
+    params: tuple[Param, ...]
+
+    @property
+    def fallible(self) -> bool:
+        return self.result == "rt_status" and self.name != "rt_last_error_status"
+
+    def __str__(self) -> str:
+        return f"{self.result} {self.name}({', '.join(p.type for p in self.params) or 'void'})"
+
+
+def _param(text: str) -> Param:
+    text = " ".join(text.split())
+    pointer = re.fullmatch(r"(.*\(\*)(\w+)(\).*)", text)
+    if pointer:
+        return Param(f"{pointer[1]}{pointer[3]}", pointer[2])
+    match = re.fullmatch(r"(.*?[\s*])(\w+)", text)
+    assert match, text
+    return Param(match[1].strip(), match[2])
+
+
+def functions() -> list[Function]:
+    """The functions of the header, in order."""
+    text = "\n".join(line for line in HEADER.read_text().splitlines() if not line.startswith(("//", "#", "typedef")))
+    found = []
+    for result, name, params in re.findall(r"^((?:const )?(?:struct )?\w+ \**)(rt_\w+)\(([^;]*)\);", text, flags=re.M):
+        inner = re.sub(r"\(\*(\w+)\)\(([^()]*)\)", lambda m: f"(*{m[1]})({m[2].replace(',', ';')})", params)
+        parts = [p.replace(";", ",") for p in inner.split(",")]
+        found.append(Function(result.strip(), name, () if params == "void" else tuple(_param(p) for p in parts)))
+    return found
+
+
+def tool(name: str) -> str:
+    """The path of a program; without it the test is skipped."""
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def run(*command: str | Path, **options: object) -> str:
+    """Runs a command that must succeed; gives what it printed."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=1800, **options)  # type: ignore[call-overload]
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
+    return str(done.stdout)
+
+
+def run_python(code: str, *arguments: str | Path) -> str:
+    """Runs Python code in a process of its own, so that a crash is only that process's."""
+    return run(sys.executable, "-c", code, *arguments, cwd=ROOT)
+
+
+def link_flags() -> list[str]:
+    """How to link against the library that the package uses."""
+    return [f"-I{INCLUDE}", f"-L{LIBRARY}", "-lrustorch", f"-Wl,-rpath,{LIBRARY}", "-lm"]

@@ -1,0 +1,197 @@
+"""The contract at the top of the header, point by point."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from abi_tools import ffi, functions, lib, run_python
+
+# Calls every function with zeros for everything; `sentinel` puts a place to write to behind each output argument.
+NULL_CALLS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from abi_tools import ffi, functions, lib
+
+def zero(t):
+    if t.kind in ("pointer", "function"):
+        return ffi.NULL
+    return ffi.new(ffi.getctype(t, "*"))[0] if t.kind in ("struct", "union") else 0
+
+sentinel = sys.argv[2] == "sentinel"
+for f in functions():
+    c = getattr(lib, f.name)
+    types = ffi.typeof(c).args
+    args, places = [zero(t) for t in types], []
+    if sentinel:
+        for i, p in enumerate(f.params):
+            if p.is_output:
+                places.append(ffi.new("unsigned char[]", b"\\xab" * 256))
+                args[i] = ffi.cast(types[i], places[-1])
+    print(f.name, end=" ", flush=True)
+    result = c(*args)
+    lib.rt_fail_allocation_after(-1)
+    untouched = all(bytes(ffi.buffer(p)) == b"\\xab" * 256 + b"\\0" for p in places)
+    message = lib.rt_last_error() if f.fallible and result != lib.RT_OK else ffi.NULL
+    length = len(ffi.string(message)) if message else 0
+    print(int(f.fallible), int(result) if f.fallible else 0, int(untouched), length, flush=True)
+"""
+
+
+def calls(mode: str) -> list[tuple[str, bool, int, bool, int]]:
+    lines = run_python(NULL_CALLS, Path(__file__).parent, mode).splitlines()
+    rows = [line.split() for line in lines]
+    assert [r[0] for r in rows] == [f.name for f in functions()]
+    return [(r[0], r[1] == "1", int(r[2]), r[3] == "1", int(r[4])) for r in rows]
+
+
+def test_null_and_zero_give_errors():
+    for name, fallible, status, _, message in calls("null"):
+        if fallible:
+            assert status in range(1, 12), f"{name} gives {status}"
+            assert message > 0, name
+
+
+def test_null_inputs_leave_outputs_alone():
+    for name, fallible, status, untouched, _ in calls("sentinel"):
+        if fallible and status != lib.RT_OK:
+            assert untouched, name
+            assert status != lib.RT_ERR_PANIC, name
+
+
+def out():
+    return ffi.new("rt_tensor **")
+
+
+def tensor(values, shape=None, dtype="float"):
+    code = {"float": lib.RT_FLOAT32, "double": lib.RT_FLOAT64, "int64_t": lib.RT_INT64}[dtype]
+    p = out()
+    shape = [len(values)] if shape is None else shape
+    assert lib.rt_tensor_from_data(ffi.new(f"{dtype}[]", values), shape, len(shape), code, p) == lib.RT_OK
+    return ffi.gc(p[0], lib.rt_tensor_free)
+
+
+def message() -> str:
+    return ffi.string(lib.rt_last_error()).decode()
+
+
+def last_shapes():
+    found = []
+    for which in (0, 1):
+        p = ffi.new("const int64_t **")
+        n = lib.rt_last_error_shape(which, p)
+        found.append(None if n < 0 else list(p[0][0:n]))
+    return found
+
+
+def test_an_error_tells_op_text_and_shapes():
+    a, b, p = tensor(range(6), [2, 3]), tensor(range(8), [4, 2]), out()
+    p[0] = ffi.cast("rt_tensor *", 1)
+    assert lib.rt_matmul(a, b, p) == lib.RT_ERR_SHAPE == lib.rt_last_error_status()
+    assert ffi.string(lib.rt_last_error_op()) == b"matmul"
+    assert message().startswith("matmul: ") and "2" in message() and "4" in message()
+    assert last_shapes() == [[2, 3], [4, 2]]
+    assert p[0] == ffi.cast("rt_tensor *", 1)
+
+
+def test_getters_and_frees_leave_the_error_alone():
+    a, b, p = tensor(range(6), [2, 3]), tensor(range(4), [4]), out()
+    scalar = ffi.new("rt_scalar *", {"kind": lib.RT_SCALAR_INT, "value": {"i": 1}})[0]
+    assert lib.rt_add(a, b, scalar, p) == lib.RT_ERR_SHAPE
+    before = message()
+    assert lib.rt_tensor_ndim(a) == 2 and lib.rt_tensor_numel(ffi.NULL) == 0
+    lib.rt_tensor_free(lib.rt_tensor_retain(a))
+    for f in functions():
+        if f.name.endswith("_free"):
+            getattr(lib, f.name)(*[ffi.NULL, False][: len(f.params)])
+    assert lib.rt_neg(a, p) == lib.RT_OK
+    lib.rt_tensor_free(p[0])
+    assert message() == before and last_shapes() == [[2, 3], [4]]
+
+
+def test_other_errors_have_no_shapes():
+    assert lib.rt_neg(ffi.NULL, out()) == lib.RT_ERR_NULL
+    assert "input" in message() and last_shapes() == [None, None]
+
+
+def test_errors_belong_to_their_thread():
+    assert lib.rt_neg(ffi.NULL, out()) == lib.RT_ERR_NULL
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append((lib.rt_last_error_status(), message())))
+    thread.start()
+    thread.join()
+    assert seen == [(lib.RT_OK, "")]
+
+
+def test_getters_accept_null():
+    null = ffi.NULL
+    assert lib.rt_tensor_retain(null) == null
+    assert lib.rt_tensor_ndim(null) == lib.rt_tensor_numel(null) == lib.rt_tensor_version(null) == 0
+    assert lib.rt_tensor_shape(null) == lib.rt_tensor_strides(null) == lib.rt_tensor_data(null) == null
+    assert lib.rt_tensor_dtype(null) == -1
+    assert lib.rt_tensor_list_len(null) == lib.rt_archive_len(null) == lib.rt_node_next_count(null) == 0
+    assert lib.rt_node_name(null) == lib.rt_archive_name(null, 0) == null
+
+
+@pytest.mark.parametrize("code", [-2, -1, 10, 99, 2**31 - 1, -(2**31)])
+def test_unknown_dtype_codes(code):
+    assert lib.rt_dtype_get(code, ffi.new("rt_dtype_info *")) == lib.RT_ERR_DTYPE
+    assert lib.rt_tensor_from_data(ffi.new("char[8]"), [1], 1, code, out()) == lib.RT_ERR_DTYPE
+
+
+def test_bad_arguments_of_the_makers():
+    data = ffi.new("float[4]")
+    assert lib.rt_tensor_from_data(data, [-1], 1, lib.RT_FLOAT32, out()) == lib.RT_ERR_VALUE
+    assert lib.rt_tensor_from_data(data, ffi.NULL, 3, lib.RT_FLOAT32, out()) == lib.RT_ERR_NULL
+    assert lib.rt_tensor_from_data(ffi.NULL, [4], 1, lib.RT_FLOAT32, out()) == lib.RT_ERR_NULL
+    assert lib.rt_tensor_from_data(data, [4], 1 << 40, lib.RT_FLOAT32, out()) == lib.RT_ERR_VALUE
+    blob = [ffi.NULL, ffi.NULL, out()]
+    assert lib.rt_tensor_from_blob(data, [2], [-1], 1, lib.RT_FLOAT32, *blob) == lib.RT_ERR_VALUE
+    huge = [2**62, 2**62]
+    assert lib.rt_tensor_from_blob(data, [2, 3], huge, 2, lib.RT_FLOAT32, *blob) == lib.RT_ERR_VALUE
+    assert lib.rt_tensor_from_blob(data, [2**62, 2**62], ffi.NULL, 2, lib.RT_FLOAT32, *blob) in (
+        lib.RT_ERR_VALUE,
+        lib.RT_ERR_MEMORY,
+    )
+
+
+def test_absurd_sizes_are_memory_errors():
+    for sizes in [[2**40], [2**31, 2**31], [2**62], [2**33, 2**33, 2**33]]:
+        assert lib.rt_zeros(sizes, len(sizes), lib.RT_FLOAT64, out()) == lib.RT_ERR_MEMORY, sizes
+
+
+def test_copy_to_minds_the_room():
+    t, place = tensor(range(4)), ffi.new("double[4]")
+    assert lib.rt_tensor_copy_to(t, lib.RT_FLOAT64, place, 31) == lib.RT_ERR_VALUE
+    assert list(place) == [0.0] * 4
+    assert lib.rt_tensor_copy_to(t, lib.RT_FLOAT64, place, 32) == lib.RT_OK
+    assert list(place) == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_the_door_by_name():
+    a, p, n = tensor([1.0, -2.0]), ffi.new("rt_tensor *[2]"), ffi.new("size_t *")
+    call = lib.rt_op_call
+    assert call(b"relu", [a], 1, ffi.NULL, 0, p, 2, n) == lib.RT_OK and n[0] == 1
+    values = ffi.new("float[2]")
+    assert lib.rt_tensor_copy_to(p[0], lib.RT_FLOAT32, values, 8) == lib.RT_OK and list(values) == [1.0, 0.0]
+    lib.rt_tensor_free(p[0])
+    n[0] = 77
+    assert call(b"no_such_op", [a], 1, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_UNSUPPORTED
+    assert call(b"relu", [a, a], 2, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_VALUE
+    assert call(b"relu", [a], 1, ffi.NULL, 0, p, 0, n) == lib.RT_ERR_VALUE
+    assert call(b"relu", [ffi.NULL], 1, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_NULL
+    assert call(b"add", [a, a], 2, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_VALUE
+    assert call(b"add", [a, a], 2, ffi.new("rt_attr[1]", [{"kind": 99}]), 1, p, 2, n) == lib.RT_ERR_VALUE
+    assert call(b"\xff\xfe", [a], 1, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_VALUE
+    assert n[0] == 77
+
+
+def test_every_op_is_described():
+    info = ffi.new("rt_op_info *")
+    for i in range(lib.rt_op_count()):
+        assert lib.rt_op_get(i, info) == lib.RT_OK
+        assert ffi.string(info.name) and ffi.string(info.doc), i
+        for k in range(info.args_len):
+            assert ffi.string(info.args[k].name) and ffi.string(info.args[k].kind)
+    assert lib.rt_op_get(lib.rt_op_count(), info) == lib.RT_ERR_INDEX

@@ -1,0 +1,351 @@
+"""Handles and memory: everything that a workload takes is given back, also when calls fail."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+
+import numpy as np
+import pytest
+from abi_tools import ffi, lib
+
+import rustorch as rt
+from rustorch import errors
+
+
+def held() -> tuple[int, int]:
+    """Live handles and bytes."""
+    gc.collect()
+    return lib.rt_live_tensors(), lib.rt_memory_in_use()
+
+
+@pytest.fixture
+def balanced():
+    before = held()
+    yield
+    lib.rt_fail_allocation_after(-1)
+    assert held() == before
+
+
+def forward_and_backward():
+    w = rt.randn(20, 30, requires_grad=True)
+    x = rt.randn(5, 20)
+    (x @ w).tanh().pow(2).sum().backward()
+    return w.grad
+
+
+def errors_of_all_kinds():
+    for call in [
+        lambda: rt.ones(2, 3) @ rt.ones(4, 5),
+        lambda: rt.ones(2, 3) + rt.ones(4),
+        lambda: rt.ones(3).sum(dim=4),
+        lambda: rt.ones(3).reshape(2, 2),
+        lambda: rt.cat([rt.ones(2, 3), rt.ones(3, 2)]),
+        lambda: rt.ones(3).backward(),
+        lambda: rt.load("/no/such/file.safetensors"),
+    ]:
+        with pytest.raises((errors.RustorchError, OSError)):
+            call()
+
+
+def lists():
+    parts = rt.randn(12, 10).split(5)
+    return rt.cat([p * 2 for p in parts]).unbind(0)
+
+
+def hooks_and_functions():
+    class Double(rt.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return g * 2 + 0 * x
+
+    x = rt.randn(50, requires_grad=True)
+    y = Double.apply(x)
+    y.register_hook(lambda g: g + 1)
+    y.sum().backward()
+    assert x.grad[0].item() == 4.0
+
+
+def graph_that_is_dropped():
+    x = rt.randn(40, requires_grad=True)
+    y = x
+    for _ in range(100):
+        y = (y * 1.01).sin()
+    return y
+
+
+def double_backward():
+    x = rt.randn(33, requires_grad=True)
+    (g,) = rt.autograd.grad((x.sin() * x).sum(), [x], create_graph=True)
+    g.sum().backward()
+
+
+def numpy_both_ways():
+    a = np.arange(24.0).reshape(4, 6)
+    t = rt.from_numpy(a)
+    view = t[1:, ::2]
+    b = view.numpy()
+    b[0, 0] = 99
+    assert a[1, 0] == 99 and np.asarray(rt.ones(3, 3)).sum() == 9
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [
+        forward_and_backward,
+        errors_of_all_kinds,
+        lists,
+        hooks_and_functions,
+        graph_that_is_dropped,
+        double_backward,
+        numpy_both_ways,
+    ],
+    ids=lambda f: f.__name__,
+)
+def test_a_workload_gives_everything_back(workload, balanced):
+    for _ in range(3):
+        workload()
+
+
+def test_archives(balanced, tmp_path):
+    path = tmp_path / "a.safetensors"
+    rt.save({"w": rt.randn(30, 3), "b": rt.zeros(3)}, path)
+    archive = ffi.new("rt_archive **")
+    assert lib.rt_load(str(path).encode(), archive) == lib.RT_OK
+    t = ffi.new("rt_tensor **")
+    assert lib.rt_archive_len(archive[0]) == 2
+    assert lib.rt_archive_tensor(archive[0], 0, t) == lib.RT_OK
+    assert lib.rt_archive_tensor(archive[0], 2, t) == lib.RT_ERR_INDEX
+    lib.rt_archive_free(archive[0])
+    assert lib.rt_tensor_numel(t[0]) in (3, 90)  # the tensor outlives its archive
+    lib.rt_tensor_free(t[0])
+    data = path.read_bytes()
+    for broken in [b"", data[:7], data[:20], data[:-1], b"\xff" * 64, data[:8] + b"!" + data[9:]]:
+        assert lib.rt_load_bytes(broken, len(broken), archive) in (lib.RT_ERR_IO, lib.RT_ERR_VALUE)
+
+
+# ---- memory of others ----
+
+RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+
+def blob(data, release, shape=(4,), status=lib.RT_OK, dtype=lib.RT_FLOAT32):
+    out = ffi.new("rt_tensor **")
+    pointer = ffi.cast("void(*)(void *)", ctypes.cast(release, ctypes.c_void_p).value)
+    got = lib.rt_tensor_from_blob(data, list(shape), ffi.NULL, len(shape), dtype, pointer, ffi.NULL, out)
+    assert got == status
+    return out[0]
+
+
+def test_release_is_called_once_after_the_last_user(balanced):
+    calls = []
+    release = RELEASE(lambda ctx: calls.append(ctx))
+    data = ffi.new("float[4]", [1, 2, 3, 4])
+    t = blob(data, release)
+    view, size, stride, out = ffi.new("rt_tensor **"), [2], [1], ffi.new("rt_tensor **")
+    assert lib.rt_as_strided(t, size, 1, stride, 1, ffi.NULL, view) == lib.RT_OK
+    assert lib.rt_neg(t, out) == lib.RT_OK
+    second = lib.rt_tensor_retain(t)
+    for h in [t, out[0], second]:
+        lib.rt_tensor_free(h)
+        assert calls == []
+    lib.rt_tensor_free(view[0])
+    assert calls == [None]
+
+
+def test_release_is_not_called_on_failure(balanced):
+    calls = []
+    release = RELEASE(lambda ctx: calls.append(ctx))
+    data = ffi.new("float[4]")
+    blob(data, release, dtype=99, status=lib.RT_ERR_DTYPE)
+    blob(data, release, shape=(-4,), status=lib.RT_ERR_VALUE)
+    blob(ffi.NULL, release, status=lib.RT_ERR_NULL)
+    assert calls == []
+
+
+def test_release_comes_after_backward_has_let_go(balanced):
+    calls = []
+    release = RELEASE(lambda ctx: calls.append(ctx))
+    data = ffi.new("float[4]", [1, 2, 3, 4])
+    x = blob(data, release)
+    w, y = rt.ones(4, requires_grad=True), ffi.new("rt_tensor **")
+    assert lib.rt_mul(w._h, x, y) == lib.RT_OK
+    lib.rt_tensor_free(x)
+    assert calls == []  # the graph still needs it
+    lib.rt_tensor_free(y[0])
+    assert calls == [None]
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+def test_dlpack_out_is_given_back_once(versioned, balanced):
+    managed = ffi.new("void **")
+    t = rt.randn(100)
+    assert lib.rt_tensor_to_dlpack(t._h, versioned, managed) == lib.RT_OK
+    del t
+    gc.collect()
+    assert lib.rt_memory_in_use() >= 400
+    lib.rt_dlpack_free(managed[0], versioned)
+    lib.rt_dlpack_free(ffi.NULL, versioned)
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+def test_dlpack_round_trip(versioned, balanced):
+    managed, back = ffi.new("void **"), ffi.new("rt_tensor **")
+    t = rt.randn(10, 12)[1:, ::3]
+    assert lib.rt_tensor_to_dlpack(t._h, versioned, managed) == lib.RT_OK
+    assert lib.rt_tensor_from_dlpack(managed[0], versioned, back) == lib.RT_OK
+    assert lib.rt_tensor_data(back[0]) == lib.rt_tensor_data(t._h)
+    assert [lib.rt_tensor_strides(back[0])[i] for i in range(2)] == [12, 3]
+    lib.rt_tensor_free(back[0])
+
+
+def test_capsules(balanced):
+    a = np.from_dlpack(rt.arange(50, dtype=rt.float32))
+    assert a.sum() == 1225
+    unused = rt.ones(50).__dlpack__()
+    del a, unused
+    source = np.arange(60.0)
+    t = rt.from_dlpack(source)
+    t += 1
+    assert source[0] == 1
+
+
+# ---- allocation failures ----
+
+
+def grown(f):
+    """A call that needs gradients, too."""
+
+    def call():
+        x = SQUARE.clone().requires_grad_()
+        f(x).sum().backward()
+
+    call.__name__ = f"{f.__name__}_backward"
+    return call
+
+
+SQUARE, LONG = rt.randn(16, 16), rt.randn(3000)
+
+
+def add():
+    return SQUARE + 1
+
+
+def matmul(x=SQUARE):
+    return x @ x.t()
+
+
+def large_matmul():
+    return WIDE @ WIDE
+
+
+WIDE = rt.randn(150, 150)
+
+
+def concatenation(x=SQUARE):
+    return rt.cat([x, x * 2])
+
+
+def sorting():
+    return LONG.sort()
+
+
+def reduction(x=SQUARE):
+    return x.var(0) + x.sum(1)
+
+
+def softmax(x=SQUARE):
+    return x.softmax(1).log()
+
+
+def strided():
+    return SQUARE.t()[1:, ::2].contiguous().exp_()
+
+
+def indexing(x=SQUARE):
+    return x[rt.tensor([1, 2, 3, 4, 5])][:, rt.ones(16, dtype=rt.bool)]
+
+
+def cast():
+    return SQUARE.double().half().int()
+
+
+def random():
+    return rt.randn(100).bernoulli_(0.5), rt.randperm(50)
+
+
+def linear(x=SQUARE):
+    return rt.nn.functional.linear(x, WIDE[:20, :16], WIDE[0, :20])
+
+
+def convolution(x=SQUARE):
+    return rt.nn.functional.conv2d(x.reshape(1, 1, 16, 16), WIDE[0, :18].reshape(2, 1, 3, 3))
+
+
+def pooling(x=SQUARE):
+    return rt.nn.functional.max_pool2d(x.reshape(1, 1, 16, 16), 2)
+
+
+def normalisation(x=SQUARE):
+    return rt.nn.functional.layer_norm(x, (16,)) + rt.nn.functional.batch_norm(x, None, None, training=True)
+
+
+def loss(x=SQUARE):
+    return rt.nn.functional.cross_entropy(x, rt.arange(16))
+
+
+def in_place():
+    x = SQUARE.clone()
+    x[2:5] = 7
+    return x.add_(SQUARE.t()).mul_(2).masked_fill_(x > 3, 0)
+
+
+PLAIN = [add, large_matmul, sorting, strided, cast, random, in_place]
+BOTH = [matmul, concatenation, reduction, softmax, indexing, linear, convolution, pooling, normalisation, loss]
+
+
+@pytest.mark.parametrize("call", [*PLAIN, *BOTH, *map(grown, BOTH)], ids=lambda f: f.__name__)
+def test_a_failed_allocation_is_an_error_and_leaks_nothing(call, balanced):
+    call()
+    for n in range(1000):
+        before = held()
+        lib.rt_fail_allocation_after(n)
+        try:
+            call()
+        except MemoryError as e:
+            assert isinstance(e, errors.RustorchError) and "allocate" in str(e)
+            e.__traceback__ = None
+        else:
+            break
+        finally:
+            lib.rt_fail_allocation_after(-1)
+        assert held() == before
+    assert 0 < n < 999
+    call()
+
+
+def test_memory_error_has_its_status():
+    assert errors.BY_STATUS[lib.RT_ERR_MEMORY] is not errors.RustorchError
+    assert issubclass(errors.BY_STATUS[lib.RT_ERR_MEMORY], MemoryError)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: rt.zeros(2**45),
+    lambda: rt.ones(2**30, 2**30),
+    lambda: rt.empty(2**62, 8),
+    lambda: rt.ones(3, 1).expand(3, 2**50).contiguous(),
+    lambda: rt.ones(1).repeat(2**50),
+    lambda: rt.eye(2**31),
+    lambda: rt.arange(2**50),
+    lambda: rt.randn(2**50),
+    lambda: rt.ones(1, 1).expand(2**40, 1) @ rt.ones(1, 1).expand(1, 2**20),
+])  # fmt: skip
+def test_absurd_sizes(call, balanced):
+    with pytest.raises(MemoryError):
+        call()

@@ -1,0 +1,195 @@
+"""PyTorch's own OpInfo samples, run through rustorch and compared with torch: values, dtypes, shapes and gradients."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch.testing._internal.common_methods_invocations import op_db  # noqa: E402
+
+import rustorch as rt  # noqa: E402
+
+TO_RT = {getattr(torch, d._name): d for d in rt.dtypes.ALL}
+TO_TORCH = {v: k for k, v in TO_RT.items()}
+SAMPLES = int(os.environ.get("RUSTORCH_OPINFO_SAMPLES", "40"))
+
+# Random results, uninitialised results, or things that exist for torch's own machinery: nothing to compare.
+NOT_COMPARABLE = {
+    "bernoulli", "cauchy", "empty", "empty_like", "empty_permuted", "empty_strided", "exponential", "geometric",
+    "log_normal", "multinomial", "new_empty", "new_empty_strided", "normal", "rand_like", "randint", "randint_like",
+    "randn", "randn_like", "uniform", "nn.functional.dropout", "nn.functional.dropout2d", "nn.functional.dropout3d",
+    "nn.functional.alpha_dropout", "nn.functional.feature_alpha_dropout", "nn.functional.rrelu", "bfloat16", "chalf",
+    "nn.functional.scaled_dot_product_attention", "nn.functional.multi_head_attention_forward",
+}  # fmt: skip
+
+# Differences that are known and wanted, with the reason.
+KNOWN: dict[str, str] = {}
+
+
+def resolve(name: str) -> Any:
+    """The rustorch function that an OpInfo name stands for; None if there is none."""
+    target: Any = rt
+    for part in name.split("."):
+        try:
+            target = getattr(target, part, None)
+        except Exception:
+            return None
+        if target is None:
+            break
+    if target is None and "." not in name:
+        target = getattr(rt.Tensor, name, None)
+    return target if callable(target) else None
+
+
+class Unsupported(Exception):
+    """The sample uses something that rustorch does not have (complex numbers, sparse tensors, ...)."""
+
+
+def convert(v: Any, leaves: list[Any]) -> Any:
+    if isinstance(v, torch.Tensor):
+        if v.dtype not in TO_RT or v.layout is not torch.strided or v.is_conj() or v.is_neg():
+            raise Unsupported(str(v.dtype))
+        d = TO_RT[v.dtype]
+        data = v.detach()
+        raw = data.contiguous().view(torch.uint8) if data.dtype is torch.bfloat16 else data
+        if data.dtype is torch.bfloat16:
+            t = rt.from_numpy(data.float().numpy().copy()).to(rt.bfloat16)
+        else:
+            base = raw.numpy()
+            t = rt.from_numpy(base.copy(order="K"))
+        assert t.dtype is d
+        if v.requires_grad:
+            t.requires_grad_()
+            leaves.append(t)
+        return t
+    if isinstance(v, torch.dtype):
+        if v not in TO_RT:
+            raise Unsupported(str(v))
+        return TO_RT[v]
+    if isinstance(v, torch.device):
+        return "cpu"
+    if isinstance(v, (torch.layout, torch.memory_format, torch.Generator)):
+        raise Unsupported(str(v))
+    if isinstance(v, torch.Size):
+        return tuple(v)
+    if isinstance(v, complex):
+        raise Unsupported("complex")
+    if isinstance(v, (list, tuple)):
+        return type(v)(convert(x, leaves) for x in v)
+    if isinstance(v, dict):
+        return {k: convert(x, leaves) for k, x in v.items()}
+    return v
+
+
+def torch_leaves(v: Any, found: list[Any]) -> list[Any]:
+    if isinstance(v, torch.Tensor):
+        if v.requires_grad:
+            found.append(v)
+    elif isinstance(v, (list, tuple)):
+        for x in v:
+            torch_leaves(x, found)
+    elif isinstance(v, dict):
+        for x in v.values():
+            torch_leaves(x, found)
+    return found
+
+
+def flat(v: Any, kind: type) -> list[Any]:
+    if isinstance(v, kind):
+        return [v]
+    if isinstance(v, (list, tuple)):
+        return [x for y in v for x in flat(y, kind)]
+    return []
+
+
+TOLERANCE = {
+    torch.float32: (2e-5, 2e-5),
+    torch.float64: (1e-9, 1e-9),
+    torch.float16: (4e-3, 4e-3),
+    torch.bfloat16: (2e-2, 2e-2),
+}
+
+
+def same(name: str, ours: Any, theirs: Any, what: str) -> None:
+    assert tuple(ours.shape) == tuple(theirs.shape), f"{name} {what}: shape {tuple(ours.shape)}, torch {tuple(theirs.shape)}"
+    assert TO_TORCH[ours.dtype] is theirs.dtype, f"{name} {what}: dtype {ours.dtype}, torch {theirs.dtype}"
+    rtol, atol = TOLERANCE.get(theirs.dtype, (0, 0))
+    mine = torch.tensor(ours.detach().tolist(), dtype=torch.float64 if ours.dtype.is_floating_point else None)
+    mine = mine.to(theirs.dtype).reshape(theirs.shape)
+    torch.testing.assert_close(mine, theirs.detach(), rtol=rtol, atol=atol, equal_nan=True, msg=lambda m: f"{name} {what}: {m}")
+
+
+def run(op: Any, f: Any, dtype: Any, grad: bool) -> tuple[int, list[str]]:
+    done, failed = 0, []
+    for n, sample in enumerate(op.sample_inputs("cpu", dtype, requires_grad=grad)):
+        if n >= SAMPLES:
+            break
+        leaves: list[Any] = []
+        try:
+            x = convert(sample.input, leaves)
+            args = convert(tuple(sample.args), leaves)
+            kwargs = convert(sample.kwargs, leaves)
+        except Unsupported:
+            continue
+        described = f"{op.name}[{n}] {dtype} {str(sample.summary())[:300] if hasattr(sample, 'summary') else ''}"
+        try:
+            theirs = op(sample.input, *sample.args, **sample.kwargs)
+        except Exception:
+            continue
+        if any(t.dtype not in TO_RT for t in flat(theirs, torch.Tensor)):
+            continue
+        try:
+            ours = f(x, *args, **kwargs)
+            mine, other = flat(ours, rt.Tensor), flat(theirs, torch.Tensor)
+            assert len(mine) == len(other), f"{described}: {len(mine)} results, torch has {len(other)}"
+            for k, (a, b) in enumerate(zip(mine, other)):
+                same(described, a, b, f"result {k}")
+            if not mine and not other:
+                assert ours == theirs, f"{described}: {ours} != {theirs}"
+            roots = [(a, b) for a, b in zip(mine, other) if b.requires_grad]
+            if grad and roots:
+                wanted = torch_leaves((sample.input, sample.args, sample.kwargs), [])
+                seeds = [torch.linspace(0.5, 1.5, b.numel(), dtype=b.dtype).reshape(b.shape) for _, b in roots]
+                expected = torch.autograd.grad([b for _, b in roots], wanted, seeds, allow_unused=True)
+                own = [convert(s, []) for s in seeds]
+                got = rt.autograd.grad([a for a, _ in roots], leaves, own, allow_unused=True)
+                for k, (a, b) in enumerate(zip(got, expected)):
+                    if a is None or b is None:
+                        zero = a if b is None else b
+                        assert zero is None or not bool((zero != 0).any()), f"{described}: gradient {k} is missing on one side"
+                        continue
+                    same(described, a, b, f"gradient {k}")
+            done += 1
+        except (Exception, AssertionError) as e:
+            failed.append(f"{described}: {type(e).__name__}: {str(e)[:400]}")
+    return done, failed
+
+
+CASES = sorted({(op.name, op.variant_test_name): op for op in op_db}.items())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("key,op", CASES, ids=[f"{n}{'-' + v if v else ''}" for (n, v), _ in CASES])
+def test_opinfo(key: tuple[str, str], op: Any) -> None:
+    name = ".".join(k for k in key if k)
+    f = resolve(op.name)
+    if f is None:
+        pytest.skip(f"rustorch has no {op.name}")
+    if op.name in NOT_COMPARABLE:
+        pytest.skip("nothing to compare")
+    if name in KNOWN:
+        pytest.skip(KNOWN[name])
+    torch.manual_seed(0)
+    total, failures = 0, []
+    for dtype in (torch.float64, torch.float32, torch.int64, torch.bool, torch.bfloat16):
+        if dtype not in op.supported_dtypes("cpu"):
+            continue
+        grad = dtype is torch.float64 and op.supports_autograd and torch.float64 in op.supported_backward_dtypes("cpu")
+        done, failed = run(op, f, dtype, grad)
+        total += done
+        failures += failed
+    assert not failures, f"{len(failures)} of {total + len(failures)} samples differ:\n" + "\n".join(failures[:6])
