@@ -129,6 +129,8 @@ def make() -> FFI:
         '#include "rustorch.h"\n' + NUMBER + definitions + NUMPY_AND_DLPACK,
         include_dirs=[str(HEADER.parent.relative_to(ROOT))],
         libraries=["rustorch"],
+        # Wrappers only: debug information would be most of the file.
+        extra_compile_args=[] if sys.platform == "win32" else ["-g0", "-O1"],
         extra_link_args={"linux": ["-Wl,-rpath,$ORIGIN/lib"], "darwin": ["-Wl,-rpath,@loader_path/lib"]}.get(
             sys.platform, []
         ),

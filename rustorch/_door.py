@@ -14,7 +14,7 @@ from .errors import BY_STATUS, DTypeError, InvalidArgumentError, RustorchError, 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from typing import Any, TypeAlias
 
     from ._tensor import Tensor
@@ -138,11 +138,18 @@ def shape_(sizes: tuple[Any, ...]) -> Any:
     return tuple(s if s.__class__ is int else s.__index__() for s in sizes)
 
 
-def tensors_(v: Iterable[Tensor | None]) -> list[Any]:
-    """Handles of several tensors."""
+def several(v: Any) -> Sequence[Tensor | None]:
+    """Several tensors as a sequence; a tensor stands for its parts along the first dimension."""
+    if v.__class__ is list or v.__class__ is tuple:
+        return v  # type: ignore[no-any-return]
     if hasattr(v, "_h"):
-        v = v.unbind(0)
-    return [NULL if t is None else t._h for t in v]
+        return v.unbind(0)  # type: ignore[no-any-return]
+    return list(v)
+
+
+def handles(ts: Sequence[Any]) -> list[Any]:
+    """Handles of tensors, NULL for None. They live as long as `ts`."""
+    return [NULL if t is None else t._h for t in ts]
 
 
 def bool_(v: Any) -> bool:
@@ -283,8 +290,3 @@ def misuse(op: str, e: Exception, kinds: str, **arguments: Any) -> Exception:
 def unsupported(what: str) -> UnsupportedError:
     """The error for things that rustorch knows but does not have."""
     return UnsupportedError(what)
-
-
-def handles(ts: Sequence[Any]) -> list[Any]:
-    """Handles of tensors, NULL for None."""
-    return [NULL if t is None else t._h for t in ts]

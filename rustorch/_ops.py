@@ -13,6 +13,7 @@ from ._door import (
     dtype_code,
     error,
     ffi,
+    handles,
     into,
     ints,
     lib,
@@ -21,8 +22,8 @@ from ._door import (
     number,
     operand,
     outs,
+    several,
     shape_,
-    tensors_,
     word,
 )
 
@@ -4812,14 +4813,14 @@ def min_all(input: Tensor) -> Tensor:
     return t
 
 
-_rt_max_dim = lib.rt_max_dim
+_py_max_dim = lib.py_max_dim
 
 
 def max_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """Largest elements along `dim` and their indices, the first of equals; NaN wins."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_max_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
+        status = _py_max_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if status:
@@ -4827,14 +4828,14 @@ def max_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Ten
     return outs(o, 2)
 
 
-_rt_min_dim = lib.rt_min_dim
+_py_min_dim = lib.py_min_dim
 
 
 def min_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """Smallest elements along `dim` and their indices, the first of equals; NaN wins."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_min_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
+        status = _py_min_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("min_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if status:
@@ -4878,14 +4879,14 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     return t
 
 
-_rt_aminmax = lib.rt_aminmax
+_py_aminmax = lib.py_aminmax
 
 
 def aminmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """Smallest and largest element along `dim` (of all by default)."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_aminmax(input._h, NULL if dim is None else (dim,), bool_(keepdim), o + 0, o + 1)
+        status = _py_aminmax(input._h, NULL if dim is None else (dim,), bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("aminmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
     if status:
@@ -4969,7 +4970,7 @@ def std(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
     return t
 
 
-_rt_var_mean = lib.rt_var_mean
+_py_var_mean = lib.py_var_mean
 
 
 def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
@@ -4977,7 +4978,7 @@ def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
     try:
         dim = ints(dim)
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim), o + 0, o + 1)
+        status = _py_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("var_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if status:
@@ -4985,7 +4986,7 @@ def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
     return outs(o, 2)
 
 
-_rt_std_mean = lib.rt_std_mean
+_py_std_mean = lib.py_std_mean
 
 
 def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
@@ -4993,7 +4994,7 @@ def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
     try:
         dim = ints(dim)
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim), o + 0, o + 1)
+        status = _py_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("std_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if status:
@@ -5192,14 +5193,14 @@ def cumprod_backward(grad: Tensor, input: Tensor, dim: int) -> Tensor:
     return t
 
 
-_rt_cummax = lib.rt_cummax
+_py_cummax = lib.py_cummax
 
 
 def cummax(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Largest element so far along `dim`, and the index of the latest one that reached it."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_cummax(input._h, dim, o + 0, o + 1)
+        status = _py_cummax(input._h, dim, o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cummax", e, "Tensor Int", input=input, dim=dim) from None
     if status:
@@ -5207,14 +5208,14 @@ def cummax(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     return outs(o, 2)
 
 
-_rt_cummin = lib.rt_cummin
+_py_cummin = lib.py_cummin
 
 
 def cummin(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Smallest element so far along `dim`, and the index of the latest one that reached it."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_cummin(input._h, dim, o + 0, o + 1)
+        status = _py_cummin(input._h, dim, o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cummin", e, "Tensor Int", input=input, dim=dim) from None
     if status:
@@ -5274,14 +5275,14 @@ def trace(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return t
 
 
-_rt_sort = lib.rt_sort
+_py_sort = lib.py_sort
 
 
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[Tensor, Tensor]:
     """The elements along `dim` in order, and their indices. NaN is greatest. Always stable."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_sort(input._h, dim, bool_(descending), bool_(stable), o + 0, o + 1)
+        status = _py_sort(input._h, dim, bool_(descending), bool_(stable), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
     if status:
@@ -5325,14 +5326,14 @@ def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return t
 
 
-_rt_topk = lib.rt_topk
+_py_topk = lib.py_topk
 
 
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
     """The `k` largest (or smallest) elements along `dim`, in order, and their indices."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_topk(input._h, k, dim, bool_(largest), bool_(sorted), o + 0, o + 1)
+        status = _py_topk(input._h, k, dim, bool_(largest), bool_(sorted), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("topk", e, "Tensor Int Int Bool Bool", input=input, k=k, dim=dim, largest=largest, sorted=sorted) from None
     if status:
@@ -5340,14 +5341,14 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return outs(o, 2)
 
 
-_rt_kthvalue = lib.rt_kthvalue
+_py_kthvalue = lib.py_kthvalue
 
 
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The `k`-th smallest element along `dim` (`k` counting from 1), and its index."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_kthvalue(input._h, k, dim, bool_(keepdim), o + 0, o + 1)
+        status = _py_kthvalue(input._h, k, dim, bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kthvalue", e, "Tensor Int Int Bool", input=input, k=k, dim=dim, keepdim=keepdim) from None
     if status:
@@ -5371,14 +5372,14 @@ def median_all(input: Tensor) -> Tensor:
     return t
 
 
-_rt_median_dim = lib.rt_median_dim
+_py_median_dim = lib.py_median_dim
 
 
 def median_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The middle elements along `dim`, the lower one of two, and their indices; NaN if there is one."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_median_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
+        status = _py_median_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("median_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if status:
@@ -5402,14 +5403,14 @@ def nanmedian_all(input: Tensor) -> Tensor:
     return t
 
 
-_rt_nanmedian_dim = lib.rt_nanmedian_dim
+_py_nanmedian_dim = lib.py_nanmedian_dim
 
 
 def nanmedian_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The middle elements along `dim` among those that are not NaN, and their indices."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_nanmedian_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
+        status = _py_nanmedian_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanmedian_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if status:
@@ -5417,14 +5418,14 @@ def nanmedian_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tenso
     return outs(o, 2)
 
 
-_rt_mode = lib.rt_mode
+_py_mode = lib.py_mode
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The most frequent element along `dim` (the smallest one of several) and an index of it."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_mode(input._h, dim, bool_(keepdim), o + 0, o + 1)
+        status = _py_mode(input._h, dim, bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mode", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if status:
@@ -5432,7 +5433,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, T
     return outs(o, 2)
 
 
-_rt_unique_flat = lib.rt_unique_flat
+_py_unique_flat = lib.py_unique_flat
 
 
 def unique_flat(input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False) -> tuple[Tensor, Tensor, Tensor]:
@@ -5441,7 +5442,7 @@ def unique_flat(input: Tensor, sorted: bool = True, return_inverse: bool = False
     """
     try:
         o = ffi.new("rt_tensor *[3]")
-        status = _rt_unique_flat(input._h, bool_(sorted), bool_(return_inverse), bool_(return_counts), o + 0, o + 1, o + 2)
+        status = _py_unique_flat(input._h, bool_(sorted), bool_(return_inverse), bool_(return_counts), o + 0, o + 1, o + 2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unique_flat", e, "Tensor Bool Bool Bool", input=input, sorted=sorted, return_inverse=return_inverse, return_counts=return_counts) from None
     if status:
@@ -5449,14 +5450,14 @@ def unique_flat(input: Tensor, sorted: bool = True, return_inverse: bool = False
     return outs(o, 3)
 
 
-_rt_unique_consecutive_flat = lib.rt_unique_consecutive_flat
+_py_unique_consecutive_flat = lib.py_unique_consecutive_flat
 
 
 def unique_consecutive_flat(input: Tensor, return_inverse: bool = False, return_counts: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """As `unique_flat`, but only neighbours are compared and the order stays."""
     try:
         o = ffi.new("rt_tensor *[3]")
-        status = _rt_unique_consecutive_flat(input._h, bool_(return_inverse), bool_(return_counts), o + 0, o + 1, o + 2)
+        status = _py_unique_consecutive_flat(input._h, bool_(return_inverse), bool_(return_counts), o + 0, o + 1, o + 2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unique_consecutive_flat", e, "Tensor Bool Bool", input=input, return_inverse=return_inverse, return_counts=return_counts) from None
     if status:
@@ -5464,14 +5465,14 @@ def unique_consecutive_flat(input: Tensor, return_inverse: bool = False, return_
     return outs(o, 3)
 
 
-_rt_unique_dim = lib.rt_unique_dim
+_py_unique_dim = lib.py_unique_dim
 
 
 def unique_dim(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
     """The distinct slices along `dim` in lexicographic order, the place of each slice among them, and how often each occurs."""
     try:
         o = ffi.new("rt_tensor *[3]")
-        status = _rt_unique_dim(input._h, dim, o + 0, o + 1, o + 2)
+        status = _py_unique_dim(input._h, dim, o + 0, o + 1, o + 2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unique_dim", e, "Tensor Int", input=input, dim=dim) from None
     if status:
@@ -6253,8 +6254,9 @@ _py_cat = lib.py_cat
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype."""
     try:
-        tensors = tensors_(tensors)
-        h = _py_cat(tensors, len(tensors), dim)
+        tensors = several(tensors)
+        tensors_handles = handles(tensors)
+        h = _py_cat(tensors_handles, len(tensors_handles), dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cat", e, "Tensors Int", tensors=tensors, dim=dim) from None
     if not h:
@@ -6276,8 +6278,9 @@ _py_stack = lib.py_stack
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors of one shape along a new dimension `dim`."""
     try:
-        tensors = tensors_(tensors)
-        h = _py_stack(tensors, len(tensors), dim)
+        tensors = several(tensors)
+        tensors_handles = handles(tensors)
+        h = _py_stack(tensors_handles, len(tensors_handles), dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("stack", e, "Tensors Int", tensors=tensors, dim=dim) from None
     if not h:
@@ -6295,8 +6298,9 @@ _py_hstack = lib.py_hstack
 def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors side by side: along dimension 0 for 1-d tensors, else along dimension 1."""
     try:
-        tensors = tensors_(tensors)
-        h = _py_hstack(tensors, len(tensors))
+        tensors = several(tensors)
+        tensors_handles = handles(tensors)
+        h = _py_hstack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hstack", e, "Tensors", tensors=tensors) from None
     if not h:
@@ -6314,8 +6318,9 @@ _py_vstack = lib.py_vstack
 def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors, 1-d ones seen as rows, one below the other."""
     try:
-        tensors = tensors_(tensors)
-        h = _py_vstack(tensors, len(tensors))
+        tensors = several(tensors)
+        tensors_handles = handles(tensors)
+        h = _py_vstack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("vstack", e, "Tensors", tensors=tensors) from None
     if not h:
@@ -6336,8 +6341,9 @@ _py_dstack = lib.py_dstack
 def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors, seen with three dimensions, along the third."""
     try:
-        tensors = tensors_(tensors)
-        h = _py_dstack(tensors, len(tensors))
+        tensors = several(tensors)
+        tensors_handles = handles(tensors)
+        h = _py_dstack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("dstack", e, "Tensors", tensors=tensors) from None
     if not h:
@@ -6355,8 +6361,9 @@ _py_column_stack = lib.py_column_stack
 def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors, those with fewer than two dimensions seen as columns, side by side."""
     try:
-        tensors = tensors_(tensors)
-        h = _py_column_stack(tensors, len(tensors))
+        tensors = several(tensors)
+        tensors_handles = handles(tensors)
+        h = _py_column_stack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("column_stack", e, "Tensors", tensors=tensors) from None
     if not h:
@@ -6374,8 +6381,9 @@ _py_block_diag = lib.py_block_diag
 def block_diag(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Matrices (1-d and 0-d tensors are seen as rows) along the diagonal of a matrix that is zero elsewhere."""
     try:
-        tensors = tensors_(tensors)
-        h = _py_block_diag(tensors, len(tensors))
+        tensors = several(tensors)
+        tensors_handles = handles(tensors)
+        h = _py_block_diag(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("block_diag", e, "Tensors", tensors=tensors) from None
     if not h:
@@ -6808,8 +6816,9 @@ _py_broadcast_tensors = lib.py_broadcast_tensors
 def broadcast_tensors(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """All tensors with the shape that they broadcast to; views."""
     try:
-        tensors = tensors_(tensors)
-        h = _py_broadcast_tensors(tensors, len(tensors))
+        tensors = several(tensors)
+        tensors_handles = handles(tensors)
+        h = _py_broadcast_tensors(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("broadcast_tensors", e, "Tensors", tensors=tensors) from None
     if not h:
@@ -6877,8 +6886,9 @@ _py_meshgrid = lib.py_meshgrid
 def meshgrid(tensors: Sequence[Tensor], indexing: str | None = "ij") -> tuple[Tensor, ...]:
     """The coordinates of a grid: tensor `i` varies along dimension `i` ("ij"; with "xy" the first two are exchanged)."""
     try:
-        tensors = tensors_(tensors)
-        h = _py_meshgrid(tensors, len(tensors), word(indexing))
+        tensors = several(tensors)
+        tensors_handles = handles(tensors)
+        h = _py_meshgrid(tensors_handles, len(tensors_handles), word(indexing))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("meshgrid", e, "Tensors Str", tensors=tensors, indexing=indexing) from None
     if not h:
@@ -6892,8 +6902,9 @@ _py_cartesian_prod = lib.py_cartesian_prod
 def cartesian_prod(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """All combinations of the elements of 1-d tensors, one per row."""
     try:
-        tensors = tensors_(tensors)
-        h = _py_cartesian_prod(tensors, len(tensors))
+        tensors = several(tensors)
+        tensors_handles = handles(tensors)
+        h = _py_cartesian_prod(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cartesian_prod", e, "Tensors", tensors=tensors) from None
     if not h:
@@ -6929,8 +6940,9 @@ _py_index = lib.py_index
 def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     """`input[indices]` with tensors of whole numbers, masks, and None for whole dimensions, by NumPy's rules."""
     try:
-        indices = tensors_(indices)
-        h = _py_index(input._h, indices, len(indices))
+        indices = several(indices)
+        indices_handles = handles(indices)
+        h = _py_index(input._h, indices_handles, len(indices_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index", e, "Tensor OptTensors", input=input, indices=indices) from None
     if not h:
@@ -6946,9 +6958,10 @@ _py_index_backward = lib.py_index_backward
 def index_backward(grad: Tensor, indices: Sequence[Tensor | None], input_sizes: int | Sequence[int]) -> Tensor:
     """The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from."""
     try:
-        indices = tensors_(indices)
+        indices = several(indices)
+        indices_handles = handles(indices)
         input_sizes = ints(input_sizes)
-        h = _py_index_backward(grad._h, indices, len(indices), input_sizes, len(input_sizes))
+        h = _py_index_backward(grad._h, indices_handles, len(indices_handles), input_sizes, len(input_sizes))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_backward", e, "Tensor OptTensors Ints", grad=grad, indices=indices, input_sizes=input_sizes) from None
     if not h:
@@ -6964,8 +6977,9 @@ _py_index_put = lib.py_index_put
 def index_put(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], accumulate: bool = False, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`."""
     try:
-        indices = tensors_(indices)
-        h = _py_index_put(input._h, values._h, indices, len(indices), bool_(accumulate))
+        indices = several(indices)
+        indices_handles = handles(indices)
+        h = _py_index_put(input._h, values._h, indices_handles, len(indices_handles), bool_(accumulate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_put", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate) from None
     if not h:
@@ -6983,8 +6997,9 @@ _py_index_put_ = lib.py_index_put_
 def index_put_(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], accumulate: bool = False) -> Tensor:
     """In-place form of index_put."""
     try:
-        indices = tensors_(indices)
-        status = _py_index_put_(input._h, values._h, indices, len(indices), bool_(accumulate))
+        indices = several(indices)
+        indices_handles = handles(indices)
+        status = _py_index_put_(input._h, values._h, indices_handles, len(indices_handles), bool_(accumulate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_put_", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate) from None
     if status:
@@ -7878,8 +7893,9 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
     vectors. (Dynamic programming: Cormen et al., *Introduction to Algorithms*.)
     """
     try:
-        tensors = tensors_(tensors)
-        h = _py_multi_dot(tensors, len(tensors))
+        tensors = several(tensors)
+        tensors_handles = handles(tensors)
+        h = _py_multi_dot(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("multi_dot", e, "Tensors", tensors=tensors) from None
     if not h:
@@ -7943,8 +7959,9 @@ def einsum(equation: str | None, operands: Sequence[Tensor], *, out: Tensor | No
     diagonal; without "->" the result has the letters that occur once, in alphabetical order.
     """
     try:
-        operands = tensors_(operands)
-        h = _py_einsum(operands, len(operands), word(equation))
+        operands = several(operands)
+        operands_handles = handles(operands)
+        h = _py_einsum(operands_handles, len(operands_handles), word(equation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("einsum", e, "Str Tensors", equation=equation, operands=operands) from None
     if not h:
@@ -7989,6 +8006,238 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
         h = _py_scaled_dot_product_attention(query._h, key._h, value._h, NULL if attn_mask is None else attn_mask._h, dropout_p, bool_(is_causal), NULL if scale is None else (scale,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scaled_dot_product_attention", e, "Tensor Tensor Tensor OptTensor Float Bool OptFloat", query=query, key=key, value=value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_inverse = lib.py_inverse
+
+
+def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Inverses of square matrices `[..., n, n]`."""
+    try:
+        h = _py_inverse(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("inverse", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_det = lib.py_det
+
+
+def det(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Determinants of square matrices `[..., n, n]`."""
+    try:
+        h = _py_det(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("det", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_slogdet = lib.py_slogdet
+
+
+def slogdet(input: Tensor) -> tuple[Tensor, Tensor]:
+    """Signs of the determinants of square matrices `[..., n, n]`, and logarithms of their absolute values."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _py_slogdet(input._h, o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("slogdet", e, "Tensor", input=input) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_py_logdet = lib.py_logdet
+
+
+def logdet(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Logarithms of the determinants of square matrices; NaN where one is negative."""
+    try:
+        h = _py_logdet(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("logdet", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_matrix_power = lib.py_matrix_power
+
+
+def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
+    """The matrix `input` multiplied `n` times by itself; its inverse if `n` is negative."""
+    try:
+        h = _py_matrix_power(input._h, n)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("matrix_power", e, "Tensor Int", input=input, n=n) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_cholesky = lib.py_cholesky
+
+
+def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Cholesky factors `L` with `input = L L'` of symmetric positive-definite matrices `[..., n, n]`; `L'` if `upper`."""
+    try:
+        h = _py_cholesky(input._h, bool_(upper))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cholesky", e, "Tensor Bool", input=input, upper=upper) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_linalg_qr = lib.py_linalg_qr
+
+
+def linalg_qr(A: Tensor, mode: str | None = "reduced") -> tuple[Tensor, Tensor]:
+    """QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`)."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _py_linalg_qr(A._h, word(mode), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_qr", e, "Tensor Str", A=A, mode=mode) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_py_linalg_svd = lib.py_linalg_svd
+
+
+def linalg_svd(A: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`."""
+    try:
+        o = ffi.new("rt_tensor *[3]")
+        status = _py_linalg_svd(A._h, bool_(full_matrices), o + 0, o + 1, o + 2)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_svd", e, "Tensor Bool", A=A, full_matrices=full_matrices) from None
+    if status:
+        raise error()
+    return outs(o, 3)
+
+
+_py_linalg_eigh = lib.py_linalg_eigh
+
+
+def linalg_eigh(input: Tensor, UPLO: str | None = "L") -> tuple[Tensor, Tensor]:
+    """Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read."""
+    try:
+        o = ffi.new("rt_tensor *[2]")
+        status = _py_linalg_eigh(input._h, word(UPLO), o + 0, o + 1)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_eigh", e, "Tensor Str", input=input, UPLO=UPLO) from None
+    if status:
+        raise error()
+    return outs(o, 2)
+
+
+_py_linalg_solve = lib.py_linalg_solve
+
+
+def linalg_solve(input: Tensor, B: Tensor, left: bool = True) -> Tensor:
+    """`X` with `input X = B` (`X input = B` if not `left`), for square matrices `[..., n, n]`; `B` is a batch of matrices, or of
+    vectors if it has the shape of `input` without the last dimension (or one dimension).
+    """
+    try:
+        h = _py_linalg_solve(input._h, B._h, bool_(left))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_solve", e, "Tensor Tensor Bool", input=input, B=B, left=left) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_solve_matrices = lib.py_solve_matrices
+
+
+def solve_matrices(input: Tensor, B: Tensor) -> Tensor:
+    """`X` with `input X = B`, for square matrices `[..., n, n]` and right-hand sides `[..., n, k]`."""
+    try:
+        h = _py_solve_matrices(input._h, B._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("solve_matrices", e, "Tensor Tensor", input=input, B=B) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_linalg_solve_triangular = lib.py_linalg_solve_triangular
+
+
+def linalg_solve_triangular(input: Tensor, B: Tensor, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
+    """`X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`."""
+    try:
+        h = _py_linalg_solve_triangular(input._h, B._h, bool_(upper), bool_(left), bool_(unitriangular))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_solve_triangular", e, "Tensor Tensor Bool Bool Bool", input=input, B=B, upper=upper, left=left, unitriangular=unitriangular) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_linalg_pinv = lib.py_linalg_pinv
+
+
+def linalg_pinv(input: Tensor, rtol: float | None = None) -> Tensor:
+    """Pseudoinverses of matrices `[..., m, n]`; singular values of at most `rtol` times the largest count as zero."""
+    try:
+        h = _py_linalg_pinv(input._h, NULL if rtol is None else (rtol,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_pinv", e, "Tensor OptFloat", input=input, rtol=rtol) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_linalg_lstsq = lib.py_linalg_lstsq
+
+
+def linalg_lstsq(input: Tensor, B: Tensor, rcond: float | None = None) -> Tensor:
+    """`X` of smallest norm that minimises `|input X - B|`."""
+    try:
+        h = _py_linalg_lstsq(input._h, B._h, NULL if rcond is None else (rcond,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_lstsq", e, "Tensor Tensor OptFloat", input=input, B=B, rcond=rcond) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -8237,7 +8486,7 @@ def max_pool_values(input: Tensor, kernel_size: int | Sequence[int], stride: int
     return t
 
 
-_rt_max_pool1d_with_indices = lib.rt_max_pool1d_with_indices
+_py_max_pool1d_with_indices = lib.py_max_pool1d_with_indices
 
 
 def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
@@ -8248,7 +8497,7 @@ def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
         padding = ints(padding)
         dilation = ints(dilation)
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_max_pool1d_with_indices(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), o + 0, o + 1)
+        status = _py_max_pool1d_with_indices(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool1d_with_indices", e, "Tensor Ints Ints Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if status:
@@ -8256,7 +8505,7 @@ def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
     return outs(o, 2)
 
 
-_rt_max_pool2d_with_indices = lib.rt_max_pool2d_with_indices
+_py_max_pool2d_with_indices = lib.py_max_pool2d_with_indices
 
 
 def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
@@ -8267,7 +8516,7 @@ def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
         padding = ints(padding)
         dilation = ints(dilation)
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_max_pool2d_with_indices(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), o + 0, o + 1)
+        status = _py_max_pool2d_with_indices(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool2d_with_indices", e, "Tensor Ints Ints Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if status:
@@ -8275,7 +8524,7 @@ def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
     return outs(o, 2)
 
 
-_rt_adaptive_max_pool1d = lib.rt_adaptive_max_pool1d
+_py_adaptive_max_pool1d = lib.py_adaptive_max_pool1d
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: int | Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -8283,7 +8532,7 @@ def adaptive_max_pool1d(input: Tensor, output_size: int | Sequence[int]) -> tupl
     try:
         output_size = ints(output_size)
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_adaptive_max_pool1d(input._h, output_size, len(output_size), o + 0, o + 1)
+        status = _py_adaptive_max_pool1d(input._h, output_size, len(output_size), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_max_pool1d", e, "Tensor Ints", input=input, output_size=output_size) from None
     if status:
@@ -8291,7 +8540,7 @@ def adaptive_max_pool1d(input: Tensor, output_size: int | Sequence[int]) -> tupl
     return outs(o, 2)
 
 
-_rt_adaptive_max_pool2d = lib.rt_adaptive_max_pool2d
+_py_adaptive_max_pool2d = lib.py_adaptive_max_pool2d
 
 
 def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -8299,7 +8548,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int]) -> tupl
     try:
         output_size = ints(output_size)
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_adaptive_max_pool2d(input._h, output_size, len(output_size), o + 0, o + 1)
+        status = _py_adaptive_max_pool2d(input._h, output_size, len(output_size), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_max_pool2d", e, "Tensor Ints", input=input, output_size=output_size) from None
     if status:
@@ -8576,14 +8825,14 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     return t
 
 
-_rt_batch_norm_train = lib.rt_batch_norm_train
+_py_batch_norm_train = lib.py_batch_norm_train
 
 
 def batch_norm_train(input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Batch normalisation by the input's own statistics; also gives those: mean and biased variance per channel."""
     try:
         o = ffi.new("rt_tensor *[3]")
-        status = _rt_batch_norm_train(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps, o + 0, o + 1, o + 2)
+        status = _py_batch_norm_train(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps, o + 0, o + 1, o + 2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("batch_norm_train", e, "Tensor OptTensor OptTensor Float", input=input, weight=weight, bias=bias, eps=eps) from None
     if status:
@@ -8607,7 +8856,7 @@ def batch_norm_eval(input: Tensor, running_mean: Tensor, running_var: Tensor, we
     return t
 
 
-_rt_batch_norm_backward = lib.rt_batch_norm_backward
+_py_batch_norm_backward = lib.py_batch_norm_backward
 
 
 def batch_norm_backward(grad: Tensor, input: Tensor, mean: Tensor, var: Tensor, weight: Tensor | None, eps: float, training: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -8616,7 +8865,7 @@ def batch_norm_backward(grad: Tensor, input: Tensor, mean: Tensor, var: Tensor, 
     """
     try:
         o = ffi.new("rt_tensor *[3]")
-        status = _rt_batch_norm_backward(grad._h, input._h, mean._h, var._h, NULL if weight is None else weight._h, eps, bool_(training), o + 0, o + 1, o + 2)
+        status = _py_batch_norm_backward(grad._h, input._h, mean._h, var._h, NULL if weight is None else weight._h, eps, bool_(training), o + 0, o + 1, o + 2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("batch_norm_backward", e, "Tensor Tensor Tensor Tensor OptTensor Float Bool", grad=grad, input=input, mean=mean, var=var, weight=weight, eps=eps, training=training) from None
     if status:
@@ -8666,7 +8915,7 @@ def rms_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Tenso
     return t
 
 
-_rt_layer_norm_backward = lib.rt_layer_norm_backward
+_py_layer_norm_backward = lib.py_layer_norm_backward
 
 
 def layer_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, normalized_shape: int | Sequence[int], eps: float, centered: bool, affine: bool) -> tuple[Tensor, Tensor, Tensor]:
@@ -8676,7 +8925,7 @@ def layer_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, norm
     try:
         normalized_shape = ints(normalized_shape)
         o = ffi.new("rt_tensor *[3]")
-        status = _rt_layer_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), eps, bool_(centered), bool_(affine), o + 0, o + 1, o + 2)
+        status = _py_layer_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), eps, bool_(centered), bool_(affine), o + 0, o + 1, o + 2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("layer_norm_backward", e, "Tensor Tensor OptTensor Ints Float Bool Bool", grad=grad, input=input, weight=weight, normalized_shape=normalized_shape, eps=eps, centered=centered, affine=affine) from None
     if status:
@@ -8702,14 +8951,14 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     return t
 
 
-_rt_group_norm_backward = lib.rt_group_norm_backward
+_py_group_norm_backward = lib.py_group_norm_backward
 
 
 def group_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, num_groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `group_norm` with respect to input, weight and bias."""
     try:
         o = ffi.new("rt_tensor *[3]")
-        status = _rt_group_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, num_groups, eps, o + 0, o + 1, o + 2)
+        status = _py_group_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, num_groups, eps, o + 0, o + 1, o + 2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("group_norm_backward", e, "Tensor Tensor OptTensor Int Float", grad=grad, input=input, weight=weight, num_groups=num_groups, eps=eps) from None
     if status:
@@ -8728,6 +8977,292 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
         h = _py_instance_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, bool_(use_input_stats), momentum, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("instance_norm", e, "Tensor OptTensor OptTensor OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, use_input_stats=use_input_stats, momentum=momentum, eps=eps) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_mse_loss = lib.py_mse_loss
+
+
+def mse_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", *, out: Tensor | None = None) -> Tensor:
+    """Squared differences of input and target, and their mean or sum."""
+    try:
+        h = _py_mse_loss(input._h, target._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("mse_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_l1_loss = lib.py_l1_loss
+
+
+def l1_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", *, out: Tensor | None = None) -> Tensor:
+    """Absolute differences of input and target, and their mean or sum."""
+    try:
+        h = _py_l1_loss(input._h, target._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("l1_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_smooth_l1_loss = lib.py_smooth_l1_loss
+
+
+def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", beta: float = 1.0, *, out: Tensor | None = None) -> Tensor:
+    """`d^2 / (2 beta)` for differences below `beta`, `|d| - beta / 2` for others, and their mean or sum (Girshick 2015)."""
+    try:
+        h = _py_smooth_l1_loss(input._h, target._h, word(reduction), beta)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("smooth_l1_loss", e, "Tensor Tensor Str Float", input=input, target=target, reduction=reduction, beta=beta) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_huber_loss = lib.py_huber_loss
+
+
+def huber_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", delta: float = 1.0, *, out: Tensor | None = None) -> Tensor:
+    """`d^2 / 2` for differences up to `delta`, `delta (|d| - delta / 2)` for others, and their mean or sum (Huber 1964)."""
+    try:
+        h = _py_huber_loss(input._h, target._h, word(reduction), delta)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("huber_loss", e, "Tensor Tensor Str Float", input=input, target=target, reduction=reduction, delta=delta) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_distance_backward = lib.py_distance_backward
+
+
+def distance_backward(grad: Tensor, input: Tensor, target: Tensor, kind: int, beta: float, reduction: str | None) -> Tensor:
+    """Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape."""
+    try:
+        h = _py_distance_backward(grad._h, input._h, target._h, kind, beta, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("distance_backward", e, "Tensor Tensor Tensor Int Float Str", grad=grad, input=input, target=target, kind=kind, beta=beta, reduction=reduction) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_nll_loss = lib.py_nll_loss
+
+
+def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, reduction: str | None = "mean", *, out: Tensor | None = None) -> Tensor:
+    """Negative log-likelihood: `-weight[t] * input[n, t, ...]` for the class `t = target[n, ...]`, 0 where it is
+    `ignore_index`; the mean is over the weights. Input `[N, C, ...]` or `[C]`.
+    """
+    try:
+        h = _py_nll_loss(input._h, target._h, NULL if weight is None else weight._h, ignore_index, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("nll_loss", e, "Tensor Tensor OptTensor Int Str", input=input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_nll_loss_backward = lib.py_nll_loss_backward
+
+
+def nll_loss_backward(grad: Tensor, target: Tensor, weight: Tensor | None, input_size: int | Sequence[int], ignore_index: int, reduction: str | None) -> Tensor:
+    """Gradient of `nll_loss` with respect to its input of shape `input_size`."""
+    try:
+        input_size = ints(input_size)
+        h = _py_nll_loss_backward(grad._h, target._h, NULL if weight is None else weight._h, input_size, len(input_size), ignore_index, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("nll_loss_backward", e, "Tensor Tensor OptTensor Ints Int Str", grad=grad, target=target, weight=weight, input_size=input_size, ignore_index=ignore_index, reduction=reduction) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_softmax_nll = lib.py_softmax_nll
+
+
+def softmax_nll(input: Tensor, target: Tensor, ignore_index: int, reduction: str | None) -> Tensor:
+    """Softmax and negative log-likelihood of `[N, C]` in one pass."""
+    try:
+        h = _py_softmax_nll(input._h, target._h, ignore_index, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("softmax_nll", e, "Tensor Tensor Int Str", input=input, target=target, ignore_index=ignore_index, reduction=reduction) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_softmax_nll_backward = lib.py_softmax_nll_backward
+
+
+def softmax_nll_backward(grad: Tensor, input: Tensor, target: Tensor, ignore_index: int, reduction: str | None) -> Tensor:
+    """Gradient of `softmax_nll` with respect to its input: `(softmax - one_hot(target)) * grad`."""
+    try:
+        h = _py_softmax_nll_backward(grad._h, input._h, target._h, ignore_index, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("softmax_nll_backward", e, "Tensor Tensor Tensor Int Str", grad=grad, input=input, target=target, ignore_index=ignore_index, reduction=reduction) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_cross_entropy = lib.py_cross_entropy
+
+
+def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, reduction: str | None = "mean", label_smoothing: float = 0.0, *, out: Tensor | None = None) -> Tensor:
+    """Cross-entropy of the softmax of `input` over the classes (dimension 1, or 0 of a vector) and a target: class
+    indices (int64, without the dimension of the classes), or probabilities (floats of the input's shape).
+    `label_smoothing` mixes in the uniform distribution (Szegedy et al. 2016).
+    """
+    try:
+        h = _py_cross_entropy(input._h, target._h, NULL if weight is None else weight._h, ignore_index, word(reduction), label_smoothing)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cross_entropy", e, "Tensor Tensor OptTensor Int Str Float", input=input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_bce_each = lib.py_bce_each
+
+
+def bce_each(input: Tensor, target: Tensor) -> Tensor:
+    """`-(t log x + (1 - t) log(1 - x))`, the logarithms bounded below by -100."""
+    try:
+        h = _py_bce_each(input._h, target._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("bce_each", e, "Tensor Tensor", input=input, target=target) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_binary_cross_entropy = lib.py_binary_cross_entropy
+
+
+def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str | None = "mean", *, out: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy of probabilities: `-weight * (t log x + (1 - t) log(1 - x))`, the logarithms bounded below by
+    -100, and the mean or sum.
+    """
+    try:
+        h = _py_binary_cross_entropy(input._h, target._h, NULL if weight is None else weight._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("binary_cross_entropy", e, "Tensor Tensor OptTensor Str", input=input, target=target, weight=weight, reduction=reduction) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_bce_logits_each = lib.py_bce_logits_each
+
+
+def bce_logits_each(input: Tensor, target: Tensor) -> Tensor:
+    """`(1 - t) x + log(1 + e^-x)`: the binary cross-entropy of `sigmoid(x)`."""
+    try:
+        h = _py_bce_logits_each(input._h, target._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("bce_logits_each", e, "Tensor Tensor", input=input, target=target) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
+_py_binary_cross_entropy_with_logits = lib.py_binary_cross_entropy_with_logits
+
+
+def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: str | None = "mean", *, out: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy of `sigmoid(input)`, without overflow; `pos_weight` multiplies the share of the ones."""
+    try:
+        h = _py_binary_cross_entropy_with_logits(input._h, target._h, NULL if weight is None else weight._h, NULL if pos_weight is None else pos_weight._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("binary_cross_entropy_with_logits", e, "Tensor Tensor OptTensor OptTensor Str", input=input, target=target, weight=weight, pos_weight=pos_weight, reduction=reduction) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_kl_div = lib.py_kl_div
+
+
+def kl_div(input: Tensor, target: Tensor, reduction: str | None = "mean", log_target: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Kullback-Leibler divergence of log-probabilities `input` from `target`: `t (log t - input)`, or with `log_target`
+    `e^t (t - input)`. "batchmean" divides the sum by the first size.
+    """
+    try:
+        h = _py_kl_div(input._h, target._h, word(reduction), bool_(log_target))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("kl_div", e, "Tensor Tensor Str Bool", input=input, target=target, reduction=reduction, log_target=log_target) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_cosine_similarity = lib.py_cosine_similarity
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *, out: Tensor | None = None) -> Tensor:
+    """Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`."""
+    try:
+        h = _py_cosine_similarity(x1._h, x2._h, dim, eps)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cosine_similarity", e, "Tensor Tensor Int Float", x1=x1, x2=x2, dim=dim, eps=eps) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -9212,14 +9747,14 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     return t
 
 
-_rt_native_dropout = lib.rt_native_dropout
+_py_native_dropout = lib.py_native_dropout
 
 
 def native_dropout(input: Tensor, p: float, *, generator: Generator_ | None = None) -> tuple[Tensor, Tensor]:
     """`input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _rt_native_dropout(input._h, p, NULL if generator is None else generator._h, o + 0, o + 1)
+        status = _py_native_dropout(input._h, p, NULL if generator is None else generator._h, o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("native_dropout", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
     if status:
@@ -9270,10 +9805,13 @@ def sgd_step(params: Sequence[Tensor], grads: Sequence[Tensor], momentum_buffers
     `param -= lr * grad`.
     """
     try:
-        params = tensors_(params)
-        grads = tensors_(grads)
-        momentum_buffers = tensors_(momentum_buffers)
-        status = _py_sgd_step(params, len(params), grads, len(grads), momentum_buffers, len(momentum_buffers), lr, momentum, dampening, weight_decay, bool_(nesterov), bool_(maximize), bool_(first))
+        params = several(params)
+        params_handles = handles(params)
+        grads = several(grads)
+        grads_handles = handles(grads)
+        momentum_buffers = several(momentum_buffers)
+        momentum_buffers_handles = handles(momentum_buffers)
+        status = _py_sgd_step(params_handles, len(params_handles), grads_handles, len(grads_handles), momentum_buffers_handles, len(momentum_buffers_handles), lr, momentum, dampening, weight_decay, bool_(nesterov), bool_(maximize), bool_(first))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sgd_step", e, "Tensors Tensors OptTensors Float Float Float Float Bool Bool Bool", params=params, grads=grads, momentum_buffers=momentum_buffers, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize, first=first) from None
     if status:
@@ -9286,12 +9824,17 @@ _py_adam_step = lib.py_adam_step
 def adam_step(params: Sequence[Tensor], grads: Sequence[Tensor], exp_avgs: Sequence[Tensor], exp_avg_sqs: Sequence[Tensor], max_exp_avg_sqs: Sequence[Tensor | None], lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, step: float = 1.0, amsgrad: bool = False, maximize: bool = False, decoupled: bool = False) -> None:
     """One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad."""
     try:
-        params = tensors_(params)
-        grads = tensors_(grads)
-        exp_avgs = tensors_(exp_avgs)
-        exp_avg_sqs = tensors_(exp_avg_sqs)
-        max_exp_avg_sqs = tensors_(max_exp_avg_sqs)
-        status = _py_adam_step(params, len(params), grads, len(grads), exp_avgs, len(exp_avgs), exp_avg_sqs, len(exp_avg_sqs), max_exp_avg_sqs, len(max_exp_avg_sqs), lr, beta1, beta2, eps, weight_decay, step, bool_(amsgrad), bool_(maximize), bool_(decoupled))
+        params = several(params)
+        params_handles = handles(params)
+        grads = several(grads)
+        grads_handles = handles(grads)
+        exp_avgs = several(exp_avgs)
+        exp_avgs_handles = handles(exp_avgs)
+        exp_avg_sqs = several(exp_avg_sqs)
+        exp_avg_sqs_handles = handles(exp_avg_sqs)
+        max_exp_avg_sqs = several(max_exp_avg_sqs)
+        max_exp_avg_sqs_handles = handles(max_exp_avg_sqs)
+        status = _py_adam_step(params_handles, len(params_handles), grads_handles, len(grads_handles), exp_avgs_handles, len(exp_avgs_handles), exp_avg_sqs_handles, len(exp_avg_sqs_handles), max_exp_avg_sqs_handles, len(max_exp_avg_sqs_handles), lr, beta1, beta2, eps, weight_decay, step, bool_(amsgrad), bool_(maximize), bool_(decoupled))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adam_step", e, "Tensors Tensors Tensors Tensors OptTensors Float Float Float Float Float Float Bool Bool Bool", params=params, grads=grads, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs, max_exp_avg_sqs=max_exp_avg_sqs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step, amsgrad=amsgrad, maximize=maximize, decoupled=decoupled) from None
     if status:
@@ -9306,12 +9849,17 @@ def rmsprop_step(params: Sequence[Tensor], grads: Sequence[Tensor], square_avgs:
     not 0.
     """
     try:
-        params = tensors_(params)
-        grads = tensors_(grads)
-        square_avgs = tensors_(square_avgs)
-        grad_avgs = tensors_(grad_avgs)
-        momentum_buffers = tensors_(momentum_buffers)
-        status = _py_rmsprop_step(params, len(params), grads, len(grads), square_avgs, len(square_avgs), grad_avgs, len(grad_avgs), momentum_buffers, len(momentum_buffers), lr, alpha, eps, weight_decay, momentum, bool_(centered), bool_(maximize))
+        params = several(params)
+        params_handles = handles(params)
+        grads = several(grads)
+        grads_handles = handles(grads)
+        square_avgs = several(square_avgs)
+        square_avgs_handles = handles(square_avgs)
+        grad_avgs = several(grad_avgs)
+        grad_avgs_handles = handles(grad_avgs)
+        momentum_buffers = several(momentum_buffers)
+        momentum_buffers_handles = handles(momentum_buffers)
+        status = _py_rmsprop_step(params_handles, len(params_handles), grads_handles, len(grads_handles), square_avgs_handles, len(square_avgs_handles), grad_avgs_handles, len(grad_avgs_handles), momentum_buffers_handles, len(momentum_buffers_handles), lr, alpha, eps, weight_decay, momentum, bool_(centered), bool_(maximize))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rmsprop_step", e, "Tensors Tensors Tensors OptTensors OptTensors Float Float Float Float Float Bool Bool", params=params, grads=grads, square_avgs=square_avgs, grad_avgs=grad_avgs, momentum_buffers=momentum_buffers, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered, maximize=maximize) from None
     if status:
@@ -9324,10 +9872,13 @@ _py_adagrad_step = lib.py_adagrad_step
 def adagrad_step(params: Sequence[Tensor], grads: Sequence[Tensor], state_sums: Sequence[Tensor], lr: float, lr_decay: float = 0.0, weight_decay: float = 0.0, eps: float = 1e-10, step: float = 1.0, maximize: bool = False) -> None:
     """One step of Adagrad; `step` counts from 1."""
     try:
-        params = tensors_(params)
-        grads = tensors_(grads)
-        state_sums = tensors_(state_sums)
-        status = _py_adagrad_step(params, len(params), grads, len(grads), state_sums, len(state_sums), lr, lr_decay, weight_decay, eps, step, bool_(maximize))
+        params = several(params)
+        params_handles = handles(params)
+        grads = several(grads)
+        grads_handles = handles(grads)
+        state_sums = several(state_sums)
+        state_sums_handles = handles(state_sums)
+        status = _py_adagrad_step(params_handles, len(params_handles), grads_handles, len(grads_handles), state_sums_handles, len(state_sums_handles), lr, lr_decay, weight_decay, eps, step, bool_(maximize))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adagrad_step", e, "Tensors Tensors Tensors Float Float Float Float Float Bool", params=params, grads=grads, state_sums=state_sums, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps, step=step, maximize=maximize) from None
     if status:
@@ -9713,6 +10264,12 @@ class TensorOps:
     inner = inner
     cross = cross
     linalg_cross = cross
+    inverse = inverse
+    det = det
+    slogdet = slogdet
+    logdet = logdet
+    matrix_power = matrix_power
+    cholesky = cholesky
     uniform_ = uniform_
     normal_ = normal_
     random_ = random_
@@ -10138,6 +10695,12 @@ FUNCTIONS = (
     "einsum",
     "cross",
     "linalg_cross",
+    "inverse",
+    "det",
+    "slogdet",
+    "logdet",
+    "matrix_power",
+    "cholesky",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -10159,6 +10722,16 @@ FUNCTIONS = (
     "rms_norm",
     "group_norm",
     "instance_norm",
+    "mse_loss",
+    "l1_loss",
+    "smooth_l1_loss",
+    "huber_loss",
+    "nll_loss",
+    "cross_entropy",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "kl_div",
+    "cosine_similarity",
     "rand",
     "randn",
     "randint",

@@ -612,12 +612,14 @@ def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, **options: A
     options.pop("gen_non_contig_grad_outputs", None)
 
     def first(*values: Any) -> tuple[Any, ...]:
-        xs, gs = values[: len(args)], values[len(args) :]
-        xs = tuple(x.detach().requires_grad_() if _leaf_wanted(x, a) else x for x, a in zip(xs, args))
-        result = func(*xs)
-        results = [o for o in ([result] if isinstance(result, Tensor) else list(result)) if o.requires_grad]
-        wanted = [x for x in xs if isinstance(x, Tensor) and x.requires_grad]
-        return grad(results, wanted, gs, create_graph=True, materialize_grads=True)
+        # The numeric side calls this under no_grad, with perturbed copies that have lost their flag.
+        with enable_grad():
+            xs = tuple(x.detach().requires_grad_() if _leaf_wanted(x, a) else x for x, a in zip(values, args))
+            gs = values[len(args) :]
+            result = func(*xs)
+            results = [o for o in ([result] if isinstance(result, Tensor) else list(result)) if o.requires_grad]
+            wanted = [x for x in xs if isinstance(x, Tensor) and x.requires_grad]
+            return grad(results, wanted, gs, create_graph=True, materialize_grads=True)
 
     return gradcheck(first, (*args, *seeds), **options)
 

@@ -158,7 +158,7 @@ def get(x: Tensor, index: Any) -> Tensor:
     """`x[index]`."""
     view, tensors = _split(x, index)
     if tensors is None:
-        return _ops.alias(view) if view is x else view
+        return _ops.expand(view, view.shape) if view is x else view
     return _ops.index(view, tensors)
 
 

@@ -2934,6 +2934,78 @@ rt_status rt_scaled_dot_product_attention(const struct rt_tensor *query,
                                           const double *scale,
                                           struct rt_tensor **out);
 
+// Inverses of square matrices `[..., n, n]`.
+rt_status rt_inverse(const struct rt_tensor *input, struct rt_tensor **out);
+
+// Determinants of square matrices `[..., n, n]`.
+rt_status rt_det(const struct rt_tensor *input, struct rt_tensor **out);
+
+// Signs of the determinants of square matrices `[..., n, n]`, and logarithms of their absolute values.
+rt_status rt_slogdet(const struct rt_tensor *input,
+                     struct rt_tensor **out0,
+                     struct rt_tensor **out1);
+
+// Logarithms of the determinants of square matrices; NaN where one is negative.
+rt_status rt_logdet(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The matrix `input` multiplied `n` times by itself; its inverse if `n` is negative.
+rt_status rt_matrix_power(const struct rt_tensor *input, int64_t n, struct rt_tensor **out);
+
+// Cholesky factors `L` with `input = L L'` of symmetric positive-definite matrices `[..., n, n]`; `L'` if `upper`.
+rt_status rt_cholesky(const struct rt_tensor *input,
+                      bool upper,
+                      struct rt_tensor **out);
+
+// QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`).
+rt_status rt_linalg_qr(const struct rt_tensor *A,
+                       const char *mode,
+                       struct rt_tensor **out0,
+                       struct rt_tensor **out1);
+
+// Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`.
+rt_status rt_linalg_svd(const struct rt_tensor *A,
+                        bool full_matrices,
+                        struct rt_tensor **out0,
+                        struct rt_tensor **out1,
+                        struct rt_tensor **out2);
+
+// Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
+rt_status rt_linalg_eigh(const struct rt_tensor *input,
+                         const char *UPLO,
+                         struct rt_tensor **out0,
+                         struct rt_tensor **out1);
+
+// `X` with `input X = B` (`X input = B` if not `left`), for square matrices `[..., n, n]`; `B` is a batch of matrices, or of
+// vectors if it has the shape of `input` without the last dimension (or one dimension).
+rt_status rt_linalg_solve(const struct rt_tensor *input,
+                          const struct rt_tensor *B,
+                          bool left,
+                          struct rt_tensor **out);
+
+// `X` with `input X = B`, for square matrices `[..., n, n]` and right-hand sides `[..., n, k]`.
+rt_status rt_solve_matrices(const struct rt_tensor *input,
+                            const struct rt_tensor *B,
+                            struct rt_tensor **out);
+
+// `X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`.
+rt_status rt_linalg_solve_triangular(const struct rt_tensor *input,
+                                     const struct rt_tensor *B,
+                                     bool upper,
+                                     bool left,
+                                     bool unitriangular,
+                                     struct rt_tensor **out);
+
+// Pseudoinverses of matrices `[..., m, n]`; singular values of at most `rtol` times the largest count as zero.
+rt_status rt_linalg_pinv(const struct rt_tensor *input,
+                         const double *rtol,
+                         struct rt_tensor **out);
+
+// `X` of smallest norm that minimises `|input X - B|`.
+rt_status rt_linalg_lstsq(const struct rt_tensor *input,
+                          const struct rt_tensor *B,
+                          const double *rcond,
+                          struct rt_tensor **out);
+
 // Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`;
 // the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
 rt_status rt_conv1d(const struct rt_tensor *input,
@@ -3362,6 +3434,127 @@ rt_status rt_instance_norm(const struct rt_tensor *input,
                            double momentum,
                            double eps,
                            struct rt_tensor **out);
+
+// Squared differences of input and target, and their mean or sum.
+rt_status rt_mse_loss(const struct rt_tensor *input,
+                      const struct rt_tensor *target,
+                      const char *reduction,
+                      struct rt_tensor **out);
+
+// Absolute differences of input and target, and their mean or sum.
+rt_status rt_l1_loss(const struct rt_tensor *input,
+                     const struct rt_tensor *target,
+                     const char *reduction,
+                     struct rt_tensor **out);
+
+// `d^2 / (2 beta)` for differences below `beta`, `|d| - beta / 2` for others, and their mean or sum (Girshick 2015).
+rt_status rt_smooth_l1_loss(const struct rt_tensor *input,
+                            const struct rt_tensor *target,
+                            const char *reduction,
+                            double beta,
+                            struct rt_tensor **out);
+
+// `d^2 / 2` for differences up to `delta`, `delta (|d| - delta / 2)` for others, and their mean or sum (Huber 1964).
+rt_status rt_huber_loss(const struct rt_tensor *input,
+                        const struct rt_tensor *target,
+                        const char *reduction,
+                        double delta,
+                        struct rt_tensor **out);
+
+// Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
+rt_status rt_distance_backward(const struct rt_tensor *grad,
+                               const struct rt_tensor *input,
+                               const struct rt_tensor *target,
+                               int64_t kind,
+                               double beta,
+                               const char *reduction,
+                               struct rt_tensor **out);
+
+// Negative log-likelihood: `-weight[t] * input[n, t, ...]` for the class `t = target[n, ...]`, 0 where it is
+// `ignore_index`; the mean is over the weights. Input `[N, C, ...]` or `[C]`.
+rt_status rt_nll_loss(const struct rt_tensor *input,
+                      const struct rt_tensor *target,
+                      const struct rt_tensor *weight,
+                      int64_t ignore_index,
+                      const char *reduction,
+                      struct rt_tensor **out);
+
+// Gradient of `nll_loss` with respect to its input of shape `input_size`.
+rt_status rt_nll_loss_backward(const struct rt_tensor *grad,
+                               const struct rt_tensor *target,
+                               const struct rt_tensor *weight,
+                               const int64_t *input_size,
+                               size_t input_size_len,
+                               int64_t ignore_index,
+                               const char *reduction,
+                               struct rt_tensor **out);
+
+// Softmax and negative log-likelihood of `[N, C]` in one pass.
+rt_status rt_softmax_nll(const struct rt_tensor *input,
+                         const struct rt_tensor *target,
+                         int64_t ignore_index,
+                         const char *reduction,
+                         struct rt_tensor **out);
+
+// Gradient of `softmax_nll` with respect to its input: `(softmax - one_hot(target)) * grad`.
+rt_status rt_softmax_nll_backward(const struct rt_tensor *grad,
+                                  const struct rt_tensor *input,
+                                  const struct rt_tensor *target,
+                                  int64_t ignore_index,
+                                  const char *reduction,
+                                  struct rt_tensor **out);
+
+// Cross-entropy of the softmax of `input` over the classes (dimension 1, or 0 of a vector) and a target: class
+// indices (int64, without the dimension of the classes), or probabilities (floats of the input's shape).
+// `label_smoothing` mixes in the uniform distribution (Szegedy et al. 2016).
+rt_status rt_cross_entropy(const struct rt_tensor *input,
+                           const struct rt_tensor *target,
+                           const struct rt_tensor *weight,
+                           int64_t ignore_index,
+                           const char *reduction,
+                           double label_smoothing,
+                           struct rt_tensor **out);
+
+// `-(t log x + (1 - t) log(1 - x))`, the logarithms bounded below by -100.
+rt_status rt_bce_each(const struct rt_tensor *input,
+                      const struct rt_tensor *target,
+                      struct rt_tensor **out);
+
+// Binary cross-entropy of probabilities: `-weight * (t log x + (1 - t) log(1 - x))`, the logarithms bounded below by
+// -100, and the mean or sum.
+rt_status rt_binary_cross_entropy(const struct rt_tensor *input,
+                                  const struct rt_tensor *target,
+                                  const struct rt_tensor *weight,
+                                  const char *reduction,
+                                  struct rt_tensor **out);
+
+// `(1 - t) x + log(1 + e^-x)`: the binary cross-entropy of `sigmoid(x)`.
+rt_status rt_bce_logits_each(const struct rt_tensor *input,
+                             const struct rt_tensor *target,
+                             struct rt_tensor **out);
+
+// Binary cross-entropy of `sigmoid(input)`, without overflow; `pos_weight` multiplies the share of the ones.
+rt_status rt_binary_cross_entropy_with_logits(const struct rt_tensor *input,
+                                              const struct rt_tensor *target,
+                                              const struct rt_tensor *weight,
+                                              const struct rt_tensor *pos_weight,
+                                              const char *reduction,
+                                              struct rt_tensor **out);
+
+// Kullback-Leibler divergence of log-probabilities `input` from `target`: `t (log t - input)`, or with `log_target`
+// `e^t (t - input)`. "batchmean" divides the sum by the first size.
+rt_status rt_kl_div(const struct rt_tensor *input,
+                    const struct rt_tensor *target,
+                    const char *reduction,
+                    bool log_target,
+                    struct rt_tensor **out);
+
+// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
+rt_status rt_cosine_similarity(const struct rt_tensor *x1,
+                               const struct rt_tensor *x2,
+                               int64_t dim,
+                               double eps,
+                               struct rt_tensor **out);
 
 // Uniform numbers of [0, 1) of shape `size`.
 rt_status rt_rand(const int64_t *size,

@@ -1110,9 +1110,9 @@ inline Tensor polygamma(int64_t n, const Tensor &input) {
 }
 
 /// `polygamma`, in place.
-inline Tensor &polygamma_(Tensor &n, const Tensor &input) {
+inline Tensor &polygamma_(int64_t n, Tensor &input) {
   check(rt_polygamma_(input.get(), n));
-  return n;
+  return input;
 }
 
 /// The greater one; NaN if either is. Equal operands share the gradient.
@@ -3421,6 +3421,104 @@ inline Tensor scaled_dot_product_attention(const Tensor &query, const Tensor &ke
   return Tensor(out_[0]);
 }
 
+/// Inverses of square matrices `[..., n, n]`.
+inline Tensor inverse(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_inverse(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Determinants of square matrices `[..., n, n]`.
+inline Tensor det(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_det(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Signs of the determinants of square matrices `[..., n, n]`, and logarithms of their absolute values.
+inline std::array<Tensor, 2> slogdet(const Tensor &input) {
+  rt_tensor *out_[2] = {};
+  check(rt_slogdet(input.get(), out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Logarithms of the determinants of square matrices; NaN where one is negative.
+inline Tensor logdet(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_logdet(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The matrix `input` multiplied `n` times by itself; its inverse if `n` is negative.
+inline Tensor matrix_power(const Tensor &input, int64_t n) {
+  rt_tensor *out_[1] = {};
+  check(rt_matrix_power(input.get(), n, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Cholesky factors `L` with `input = L L'` of symmetric positive-definite matrices `[..., n, n]`; `L'` if `upper`.
+inline Tensor cholesky(const Tensor &input, bool upper = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_cholesky(input.get(), upper, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`).
+inline std::array<Tensor, 2> linalg_qr(const Tensor &A, const char *mode = "reduced") {
+  rt_tensor *out_[2] = {};
+  check(rt_linalg_qr(A.get(), mode, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`.
+inline std::array<Tensor, 3> linalg_svd(const Tensor &A, bool full_matrices = true) {
+  rt_tensor *out_[3] = {};
+  check(rt_linalg_svd(A.get(), full_matrices, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
+inline std::array<Tensor, 2> linalg_eigh(const Tensor &input, const char *UPLO = "L") {
+  rt_tensor *out_[2] = {};
+  check(rt_linalg_eigh(input.get(), UPLO, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// `X` with `input X = B` (`X input = B` if not `left`), for square matrices `[..., n, n]`; `B` is a batch of matrices, or of vectors if it has the shape of `input` without the last dimension (or one dimension).
+inline Tensor linalg_solve(const Tensor &input, const Tensor &B, bool left = true) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_solve(input.get(), B.get(), left, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `X` with `input X = B`, for square matrices `[..., n, n]` and right-hand sides `[..., n, k]`.
+inline Tensor solve_matrices(const Tensor &input, const Tensor &B) {
+  rt_tensor *out_[1] = {};
+  check(rt_solve_matrices(input.get(), B.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`.
+inline Tensor linalg_solve_triangular(const Tensor &input, const Tensor &B, bool upper, bool left = true, bool unitriangular = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_solve_triangular(input.get(), B.get(), upper, left, unitriangular, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Pseudoinverses of matrices `[..., m, n]`; singular values of at most `rtol` times the largest count as zero.
+inline Tensor linalg_pinv(const Tensor &input, std::optional<double> rtol = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_pinv(input.get(), rtol ? &*rtol : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `X` of smallest norm that minimises `|input X - B|`.
+inline Tensor linalg_lstsq(const Tensor &input, const Tensor &B, std::optional<double> rcond = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_lstsq(input.get(), B.get(), rcond ? &*rcond : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`; the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
 inline Tensor conv1d(const Tensor &input, const Tensor &weight, const Tensor *bias = nullptr, Ints stride = Ints{1}, Ints padding = Ints{0}, Ints dilation = Ints{1}, int64_t groups = 1) {
   rt_tensor *out_[1] = {};
@@ -3684,6 +3782,118 @@ inline std::array<Tensor, 3> group_norm_backward(const Tensor &grad, const Tenso
 inline Tensor instance_norm(const Tensor &input, const Tensor *running_mean = nullptr, const Tensor *running_var = nullptr, const Tensor *weight = nullptr, const Tensor *bias = nullptr, bool use_input_stats = true, double momentum = 0.1, double eps = 1e-5) {
   rt_tensor *out_[1] = {};
   check(rt_instance_norm(input.get(), running_mean ? running_mean->get() : nullptr, running_var ? running_var->get() : nullptr, weight ? weight->get() : nullptr, bias ? bias->get() : nullptr, use_input_stats, momentum, eps, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Squared differences of input and target, and their mean or sum.
+inline Tensor mse_loss(const Tensor &input, const Tensor &target, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_mse_loss(input.get(), target.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Absolute differences of input and target, and their mean or sum.
+inline Tensor l1_loss(const Tensor &input, const Tensor &target, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_l1_loss(input.get(), target.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `d^2 / (2 beta)` for differences below `beta`, `|d| - beta / 2` for others, and their mean or sum (Girshick 2015).
+inline Tensor smooth_l1_loss(const Tensor &input, const Tensor &target, const char *reduction = "mean", double beta = 1.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_smooth_l1_loss(input.get(), target.get(), reduction, beta, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `d^2 / 2` for differences up to `delta`, `delta (|d| - delta / 2)` for others, and their mean or sum (Huber 1964).
+inline Tensor huber_loss(const Tensor &input, const Tensor &target, const char *reduction = "mean", double delta = 1.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_huber_loss(input.get(), target.get(), reduction, delta, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
+inline Tensor distance_backward(const Tensor &grad, const Tensor &input, const Tensor &target, int64_t kind, double beta, const char *reduction) {
+  rt_tensor *out_[1] = {};
+  check(rt_distance_backward(grad.get(), input.get(), target.get(), kind, beta, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Negative log-likelihood: `-weight[t] * input[n, t, ...]` for the class `t = target[n, ...]`, 0 where it is `ignore_index`; the mean is over the weights. Input `[N, C, ...]` or `[C]`.
+inline Tensor nll_loss(const Tensor &input, const Tensor &target, const Tensor *weight = nullptr, int64_t ignore_index = -100, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_nll_loss(input.get(), target.get(), weight ? weight->get() : nullptr, ignore_index, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `nll_loss` with respect to its input of shape `input_size`.
+inline Tensor nll_loss_backward(const Tensor &grad, const Tensor &target, const Tensor *weight, Ints input_size, int64_t ignore_index, const char *reduction) {
+  rt_tensor *out_[1] = {};
+  check(rt_nll_loss_backward(grad.get(), target.get(), weight ? weight->get() : nullptr, input_size.data(), input_size.size(), ignore_index, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Softmax and negative log-likelihood of `[N, C]` in one pass.
+inline Tensor softmax_nll(const Tensor &input, const Tensor &target, int64_t ignore_index, const char *reduction) {
+  rt_tensor *out_[1] = {};
+  check(rt_softmax_nll(input.get(), target.get(), ignore_index, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `softmax_nll` with respect to its input: `(softmax - one_hot(target)) * grad`.
+inline Tensor softmax_nll_backward(const Tensor &grad, const Tensor &input, const Tensor &target, int64_t ignore_index, const char *reduction) {
+  rt_tensor *out_[1] = {};
+  check(rt_softmax_nll_backward(grad.get(), input.get(), target.get(), ignore_index, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Cross-entropy of the softmax of `input` over the classes (dimension 1, or 0 of a vector) and a target: class indices (int64, without the dimension of the classes), or probabilities (floats of the input's shape). `label_smoothing` mixes in the uniform distribution (Szegedy et al. 2016).
+inline Tensor cross_entropy(const Tensor &input, const Tensor &target, const Tensor *weight = nullptr, int64_t ignore_index = -100, const char *reduction = "mean", double label_smoothing = 0.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_cross_entropy(input.get(), target.get(), weight ? weight->get() : nullptr, ignore_index, reduction, label_smoothing, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `-(t log x + (1 - t) log(1 - x))`, the logarithms bounded below by -100.
+inline Tensor bce_each(const Tensor &input, const Tensor &target) {
+  rt_tensor *out_[1] = {};
+  check(rt_bce_each(input.get(), target.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Binary cross-entropy of probabilities: `-weight * (t log x + (1 - t) log(1 - x))`, the logarithms bounded below by -100, and the mean or sum.
+inline Tensor binary_cross_entropy(const Tensor &input, const Tensor &target, const Tensor *weight = nullptr, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_binary_cross_entropy(input.get(), target.get(), weight ? weight->get() : nullptr, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `(1 - t) x + log(1 + e^-x)`: the binary cross-entropy of `sigmoid(x)`.
+inline Tensor bce_logits_each(const Tensor &input, const Tensor &target) {
+  rt_tensor *out_[1] = {};
+  check(rt_bce_logits_each(input.get(), target.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Binary cross-entropy of `sigmoid(input)`, without overflow; `pos_weight` multiplies the share of the ones.
+inline Tensor binary_cross_entropy_with_logits(const Tensor &input, const Tensor &target, const Tensor *weight = nullptr, const Tensor *pos_weight = nullptr, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_binary_cross_entropy_with_logits(input.get(), target.get(), weight ? weight->get() : nullptr, pos_weight ? pos_weight->get() : nullptr, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Kullback-Leibler divergence of log-probabilities `input` from `target`: `t (log t - input)`, or with `log_target` `e^t (t - input)`. "batchmean" divides the sum by the first size.
+inline Tensor kl_div(const Tensor &input, const Tensor &target, const char *reduction = "mean", bool log_target = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_kl_div(input.get(), target.get(), reduction, log_target, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
+inline Tensor cosine_similarity(const Tensor &x1, const Tensor &x2, int64_t dim = 1, double eps = 1e-8) {
+  rt_tensor *out_[1] = {};
+  check(rt_cosine_similarity(x1.get(), x2.get(), dim, eps, out_ + 0));
   return Tensor(out_[0]);
 }
 

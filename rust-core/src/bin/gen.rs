@@ -272,8 +272,8 @@ fn python() -> String {
     let mut s = format!(
         "# {MARK}\n\"\"\"One function per op of the table. Those with `input` first are methods of Tensor too.\"\"\"\n\n\
          # ruff: noqa: A001, A002, E501, N801\n# mypy: disable-error-code=\"no-any-return\"\n\n\
-         from __future__ import annotations\n\nfrom ._door import (\n    NULL,\n    bool_,\n    created,\n    dtype_code,\n    error,\n    ffi,\n    into,\n    \
-         ints,\n    lib,\n    misuse,\n    new,\n    number,\n    operand,\n    outs,\n    shape_,\n    tensors_,\n    word,\n)\n\n\
+         from __future__ import annotations\n\nfrom ._door import (\n    NULL,\n    bool_,\n    created,\n    dtype_code,\n    error,\n    ffi,\n    handles,\n    into,\n    \
+         ints,\n    lib,\n    misuse,\n    new,\n    number,\n    operand,\n    outs,\n    several,\n    shape_,\n    word,\n)\n\n\
          TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from collections.abc import Sequence\n    from typing import Any\n\n    \
          from ._door import Number\n    from .dtypes import dtype as dtype_\n    from .random import Generator as Generator_\n    from ._tensor import Tensor\n\n"
     );
@@ -372,12 +372,7 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
         OutKind::Nothing => "None",
     };
     let number_twin = has_number_twin(op);
-    let shim = |twin: &str| {
-        let prefix = if inplace || op.out == OutKind::Nothing || matches!(op.out, OutKind::Pair | OutKind::Triple) { "rt_" } else { "py_" };
-        // In-place twins may take numbers, which the shims spell out.
-        let prefix = if inplace || op.out == OutKind::Nothing { "py_" } else { prefix };
-        format!("{prefix}{}{twin}{}", op.name, if inplace { "_" } else { "" })
-    };
+    let shim = |twin: &str| format!("py_{}{twin}{}", op.name, if inplace { "_" } else { "" });
     let bound = |twin: &str| format!("_{}", shim(twin));
     let _ = writeln!(s, "{} = lib.{}", bound(""), shim(""));
     if number_twin {
@@ -409,7 +404,8 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
                 let _ = writeln!(s, "        {n} = ints({n})");
             }
             Tensors | OptTensors => {
-                let _ = writeln!(s, "        {n} = tensors_({n})");
+                // The argument keeps its name: it may hold the only references to its tensors.
+                let _ = writeln!(s, "        {n} = several({n})\n        {n}_handles = handles({n})");
             }
             Operand if !number_twin => {
                 let _ = writeln!(s, "        {n} = operand({n})");
@@ -425,7 +421,7 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
                 Operand if as_number => format!("*number({n})"),
                 Tensor | Operand => format!("{n}._h"),
                 OptTensor => format!("NULL if {n} is None else {n}._h"),
-                Tensors | OptTensors => format!("{n}, len({n})"),
+                Tensors | OptTensors => format!("{n}_handles, len({n}_handles)"),
                 Scalar | OptScalar => format!("*number({n})"),
                 Int | Float => n,
                 Bool => format!("bool_({n})"),

@@ -6834,6 +6834,195 @@ pub unsafe extern "C" fn rt_scaled_dot_product_attention(
     })
 }
 
+/// Inverses of square matrices `[..., n, n]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_inverse(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::inverse, &[input], 0b1, &[]);
+        call_one(&table::linalg::defs::inverse, ins, &[], out)
+    })
+}
+
+/// Determinants of square matrices `[..., n, n]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_det(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::det, &[input], 0b1, &[]);
+        call_one(&table::linalg::defs::det, ins, &[], out)
+    })
+}
+
+/// Signs of the determinants of square matrices `[..., n, n]`, and logarithms of their absolute values.
+#[no_mangle]
+pub unsafe extern "C" fn rt_slogdet(
+    input: *const rt_tensor,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::slogdet, &[input], 0b1, &[]);
+        call_some(&table::linalg::defs::slogdet, ins, &[], &[out0, out1])
+    })
+}
+
+/// Logarithms of the determinants of square matrices; NaN where one is negative.
+#[no_mangle]
+pub unsafe extern "C" fn rt_logdet(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::logdet, &[input], 0b1, &[]);
+        call_one(&table::linalg::defs::logdet, ins, &[], out)
+    })
+}
+
+/// The matrix `input` multiplied `n` times by itself; its inverse if `n` is negative.
+#[no_mangle]
+pub unsafe extern "C" fn rt_matrix_power(
+    input: *const rt_tensor,
+    n: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::matrix_power, &[input], 0b1, &[]);
+        call_one(&table::linalg::defs::matrix_power, ins, &[Attr::Int(n)], out)
+    })
+}
+
+/// Cholesky factors `L` with `input = L L'` of symmetric positive-definite matrices `[..., n, n]`; `L'` if `upper`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cholesky(
+    input: *const rt_tensor,
+    upper: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::cholesky, &[input], 0b1, &[]);
+        call_one(&table::linalg::defs::cholesky, ins, &[Attr::Bool(upper)], out)
+    })
+}
+
+/// QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`).
+#[no_mangle]
+pub unsafe extern "C" fn rt_linalg_qr(
+    A: *const rt_tensor,
+    mode: *const c_char,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::linalg_qr, &[A], 0b1, &[]);
+        call_some(&table::linalg::defs::linalg_qr, ins, &[a_str(mode)?], &[out0, out1])
+    })
+}
+
+/// Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_linalg_svd(
+    A: *const rt_tensor,
+    full_matrices: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::linalg_svd, &[A], 0b1, &[]);
+        call_some(&table::linalg::defs::linalg_svd, ins, &[Attr::Bool(full_matrices)], &[out0, out1, out2])
+    })
+}
+
+/// Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
+#[no_mangle]
+pub unsafe extern "C" fn rt_linalg_eigh(
+    input: *const rt_tensor,
+    UPLO: *const c_char,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::linalg_eigh, &[input], 0b1, &[]);
+        call_some(&table::linalg::defs::linalg_eigh, ins, &[a_str(UPLO)?], &[out0, out1])
+    })
+}
+
+/// `X` with `input X = B` (`X input = B` if not `left`), for square matrices `[..., n, n]`; `B` is a batch of matrices, or of
+/// vectors if it has the shape of `input` without the last dimension (or one dimension).
+#[no_mangle]
+pub unsafe extern "C" fn rt_linalg_solve(
+    input: *const rt_tensor,
+    B: *const rt_tensor,
+    left: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::linalg_solve, &[input, B], 0b11, &[]);
+        call_one(&table::linalg::defs::linalg_solve, ins, &[Attr::Bool(left)], out)
+    })
+}
+
+/// `X` with `input X = B`, for square matrices `[..., n, n]` and right-hand sides `[..., n, k]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_solve_matrices(
+    input: *const rt_tensor,
+    B: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::solve_matrices, &[input, B], 0b11, &[]);
+        call_one(&table::linalg::defs::solve_matrices, ins, &[], out)
+    })
+}
+
+/// `X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_linalg_solve_triangular(
+    input: *const rt_tensor,
+    B: *const rt_tensor,
+    upper: bool,
+    left: bool,
+    unitriangular: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::linalg_solve_triangular, &[input, B], 0b11, &[]);
+        call_one(&table::linalg::defs::linalg_solve_triangular, ins, &[Attr::Bool(upper), Attr::Bool(left), Attr::Bool(unitriangular)], out)
+    })
+}
+
+/// Pseudoinverses of matrices `[..., m, n]`; singular values of at most `rtol` times the largest count as zero.
+#[no_mangle]
+pub unsafe extern "C" fn rt_linalg_pinv(
+    input: *const rt_tensor,
+    rtol: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::linalg_pinv, &[input], 0b1, &[]);
+        call_one(&table::linalg::defs::linalg_pinv, ins, &[a_opt_float(rtol)?], out)
+    })
+}
+
+/// `X` of smallest norm that minimises `|input X - B|`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_linalg_lstsq(
+    input: *const rt_tensor,
+    B: *const rt_tensor,
+    rcond: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::linalg::defs::linalg_lstsq, &[input, B], 0b11, &[]);
+        call_one(&table::linalg::defs::linalg_lstsq, ins, &[a_opt_float(rcond)?], out)
+    })
+}
+
 /// Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`;
 /// the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
 #[no_mangle]
@@ -7564,6 +7753,255 @@ pub unsafe extern "C" fn rt_instance_norm(
     guard(|| {
         let ins = inputs(&table::norm::defs::instance_norm, &[input, running_mean, running_var, weight, bias], 0b1, &[]);
         call_one(&table::norm::defs::instance_norm, ins, &[Attr::Bool(use_input_stats), Attr::Float(momentum), Attr::Float(eps)], out)
+    })
+}
+
+/// Squared differences of input and target, and their mean or sum.
+#[no_mangle]
+pub unsafe extern "C" fn rt_mse_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::mse_loss, &[input, target], 0b11, &[]);
+        call_one(&table::loss::defs::mse_loss, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// Absolute differences of input and target, and their mean or sum.
+#[no_mangle]
+pub unsafe extern "C" fn rt_l1_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::l1_loss, &[input, target], 0b11, &[]);
+        call_one(&table::loss::defs::l1_loss, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// `d^2 / (2 beta)` for differences below `beta`, `|d| - beta / 2` for others, and their mean or sum (Girshick 2015).
+#[no_mangle]
+pub unsafe extern "C" fn rt_smooth_l1_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    reduction: *const c_char,
+    beta: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::smooth_l1_loss, &[input, target], 0b11, &[]);
+        call_one(&table::loss::defs::smooth_l1_loss, ins, &[a_str(reduction)?, Attr::Float(beta)], out)
+    })
+}
+
+/// `d^2 / 2` for differences up to `delta`, `delta (|d| - delta / 2)` for others, and their mean or sum (Huber 1964).
+#[no_mangle]
+pub unsafe extern "C" fn rt_huber_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    reduction: *const c_char,
+    delta: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::huber_loss, &[input, target], 0b11, &[]);
+        call_one(&table::loss::defs::huber_loss, ins, &[a_str(reduction)?, Attr::Float(delta)], out)
+    })
+}
+
+/// Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
+#[no_mangle]
+pub unsafe extern "C" fn rt_distance_backward(
+    grad: *const rt_tensor,
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    kind: i64,
+    beta: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::distance_backward, &[grad, input, target], 0b111, &[]);
+        call_one(&table::loss::defs::distance_backward, ins, &[Attr::Int(kind), Attr::Float(beta), a_str(reduction)?], out)
+    })
+}
+
+/// Negative log-likelihood: `-weight[t] * input[n, t, ...]` for the class `t = target[n, ...]`, 0 where it is
+/// `ignore_index`; the mean is over the weights. Input `[N, C, ...]` or `[C]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_nll_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    ignore_index: i64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::nll_loss, &[input, target, weight], 0b11, &[]);
+        call_one(&table::loss::defs::nll_loss, ins, &[Attr::Int(ignore_index), a_str(reduction)?], out)
+    })
+}
+
+/// Gradient of `nll_loss` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_nll_loss_backward(
+    grad: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    ignore_index: i64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::nll_loss_backward, &[grad, target, weight], 0b11, &[]);
+        call_one(&table::loss::defs::nll_loss_backward, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(ignore_index), a_str(reduction)?], out)
+    })
+}
+
+/// Softmax and negative log-likelihood of `[N, C]` in one pass.
+#[no_mangle]
+pub unsafe extern "C" fn rt_softmax_nll(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    ignore_index: i64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::softmax_nll, &[input, target], 0b11, &[]);
+        call_one(&table::loss::defs::softmax_nll, ins, &[Attr::Int(ignore_index), a_str(reduction)?], out)
+    })
+}
+
+/// Gradient of `softmax_nll` with respect to its input: `(softmax - one_hot(target)) * grad`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_softmax_nll_backward(
+    grad: *const rt_tensor,
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    ignore_index: i64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::softmax_nll_backward, &[grad, input, target], 0b111, &[]);
+        call_one(&table::loss::defs::softmax_nll_backward, ins, &[Attr::Int(ignore_index), a_str(reduction)?], out)
+    })
+}
+
+/// Cross-entropy of the softmax of `input` over the classes (dimension 1, or 0 of a vector) and a target: class
+/// indices (int64, without the dimension of the classes), or probabilities (floats of the input's shape).
+/// `label_smoothing` mixes in the uniform distribution (Szegedy et al. 2016).
+#[no_mangle]
+pub unsafe extern "C" fn rt_cross_entropy(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    ignore_index: i64,
+    reduction: *const c_char,
+    label_smoothing: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::cross_entropy, &[input, target, weight], 0b11, &[]);
+        call_one(&table::loss::defs::cross_entropy, ins, &[Attr::Int(ignore_index), a_str(reduction)?, Attr::Float(label_smoothing)], out)
+    })
+}
+
+/// `-(t log x + (1 - t) log(1 - x))`, the logarithms bounded below by -100.
+#[no_mangle]
+pub unsafe extern "C" fn rt_bce_each(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::bce_each, &[input, target], 0b11, &[]);
+        call_one(&table::loss::defs::bce_each, ins, &[], out)
+    })
+}
+
+/// Binary cross-entropy of probabilities: `-weight * (t log x + (1 - t) log(1 - x))`, the logarithms bounded below by
+/// -100, and the mean or sum.
+#[no_mangle]
+pub unsafe extern "C" fn rt_binary_cross_entropy(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::binary_cross_entropy, &[input, target, weight], 0b11, &[]);
+        call_one(&table::loss::defs::binary_cross_entropy, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// `(1 - t) x + log(1 + e^-x)`: the binary cross-entropy of `sigmoid(x)`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_bce_logits_each(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::bce_logits_each, &[input, target], 0b11, &[]);
+        call_one(&table::loss::defs::bce_logits_each, ins, &[], out)
+    })
+}
+
+/// Binary cross-entropy of `sigmoid(input)`, without overflow; `pos_weight` multiplies the share of the ones.
+#[no_mangle]
+pub unsafe extern "C" fn rt_binary_cross_entropy_with_logits(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    pos_weight: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::binary_cross_entropy_with_logits, &[input, target, weight, pos_weight], 0b11, &[]);
+        call_one(&table::loss::defs::binary_cross_entropy_with_logits, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// Kullback-Leibler divergence of log-probabilities `input` from `target`: `t (log t - input)`, or with `log_target`
+/// `e^t (t - input)`. "batchmean" divides the sum by the first size.
+#[no_mangle]
+pub unsafe extern "C" fn rt_kl_div(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    reduction: *const c_char,
+    log_target: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::kl_div, &[input, target], 0b11, &[]);
+        call_one(&table::loss::defs::kl_div, ins, &[a_str(reduction)?, Attr::Bool(log_target)], out)
+    })
+}
+
+/// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cosine_similarity(
+    x1: *const rt_tensor,
+    x2: *const rt_tensor,
+    dim: i64,
+    eps: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let ins = inputs(&table::loss::defs::cosine_similarity, &[x1, x2], 0b11, &[]);
+        call_one(&table::loss::defs::cosine_similarity, ins, &[Attr::Int(dim), Attr::Float(eps)], out)
     })
 }
 
