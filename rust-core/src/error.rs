@@ -78,6 +78,12 @@ impl Error {
         self.0.shapes.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()))
     }
 
+    /// The same error as one of the composite `op`, whichever part it happened in.
+    pub fn of_op(mut self, op: &str) -> Self {
+        self.0.op = op.to_string();
+        self
+    }
+
     /// The same error with the op's name filled in where it had none.
     pub fn in_op(mut self, op: &str) -> Self {
         if self.0.op.is_empty() {

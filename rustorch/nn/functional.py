@@ -100,11 +100,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x1 [*, i], x2 [*, j], weight [o, i, j] -> [*, o]: x1^T W_o x2 + b_o."""
-    out, in1, in2 = weight.shape
-    lead = input1.shape[:-1]
-    projected = input2.reshape(-1, in2).matmul(weight.reshape(out * in1, in2).t()).reshape(-1, out, in1)
-    result = (projected * input1.reshape(-1, 1, in1)).sum(-1).reshape(*lead, out)
-    return result if bias is None else result + bias
+    return _ops.bilinear(input1, input2, weight, bias)
 
 
 def _renormalize(weight: Tensor, rows: Tensor, max_norm: float, norm_type: float) -> None:
@@ -254,42 +250,9 @@ def conv3d(
     groups: int = 1,
 ) -> Tensor:
     """input [N, C, D, H, W], weight [O, C / groups, kd, kh, kw] -> [N, O, D', H', W']."""
-    op = getattr(_ops, "conv3d", None)
     if isinstance(padding, str):
         input, padding = _same_padding("conv3d", input, weight, stride, padding, dilation)
-    if op is not None:
-        return op(input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    if input.dim() not in (4, 5) or weight.dim() != 5:
-        raise RuntimeError(
-            f"conv3d: expected input [(N,) C, D, H, W] and a 5D weight, "
-            f"got {list(input.shape)} and {list(weight.shape)}"
-        )
-    x = input if input.dim() == 5 else input.unsqueeze(0)
-    steps, pads, gaps = (_tuple(v, 3) for v in (stride, padding, dilation))
-    if pads[0]:
-        x = pad(x, (0, 0, 0, 0, pads[0], pads[0]))
-    kernel, (n, _, depth) = weight.size(2), x.shape[:3]
-    planes = (depth - gaps[0] * (kernel - 1) - 1) // steps[0] + 1
-    if planes < 1:
-        raise RuntimeError(f"conv3d: kernel {list(weight.shape[2:])} does not fit input {list(input.shape)}")
-    x = x.transpose(1, 2)
-    total: Tensor | None = None
-    for k in range(kernel):  # one conv2d per depth of the kernel, the output's planes taken as the batch
-        start = k * gaps[0]
-        part = x[:, start : start + (planes - 1) * steps[0] + 1 : steps[0]].flatten(0, 1)
-        plane = _ops.conv2d(
-            part,
-            weight[:, :, k],
-            bias if k == 0 else None,
-            stride=steps[1:],
-            padding=pads[1:],
-            dilation=gaps[1:],
-            groups=groups,
-        )
-        total = plane if total is None else total + plane
-    assert total is not None
-    out = total.reshape(n, planes, *total.shape[1:]).transpose(1, 2)
-    return out if input.dim() == 5 else out.squeeze(0)
+    return _ops.conv3d(input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 def _same_padding(
@@ -320,10 +283,16 @@ def conv_transpose1d(
     dilation: Ints = 1,
 ) -> Tensor:
     """The gradient of conv1d as a layer: input [N, C, L], weight [C, O / groups, k] -> [N, O, L']."""
-    op = getattr(_ops, "conv_transpose1d", None)
-    if op is not None:
-        return op(input, weight, bias, stride, padding, output_padding, groups, dilation)
-    return _conv_transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _ops.conv_transpose1d(
+        input,
+        weight,
+        bias,
+        stride=stride,
+        padding=padding,
+        output_padding=output_padding,
+        groups=groups,
+        dilation=dilation,
+    )
 
 
 def conv_transpose2d(
@@ -337,10 +306,16 @@ def conv_transpose2d(
     dilation: Ints = 1,
 ) -> Tensor:
     """The gradient of conv2d as a layer: input [N, C, H, W], weight [C, O / groups, kh, kw] -> [N, O, H', W']."""
-    op = getattr(_ops, "conv_transpose2d", None)
-    if op is not None:
-        return op(input, weight, bias, stride, padding, output_padding, groups, dilation)
-    return _conv_transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return _ops.conv_transpose2d(
+        input,
+        weight,
+        bias,
+        stride=stride,
+        padding=padding,
+        output_padding=output_padding,
+        groups=groups,
+        dilation=dilation,
+    )
 
 
 def conv_transpose3d(
@@ -354,107 +329,23 @@ def conv_transpose3d(
     dilation: Ints = 1,
 ) -> Tensor:
     """The gradient of conv3d as a layer: input [N, C, D, H, W], weight [C, O / groups, kd, kh, kw]."""
-    op = getattr(_ops, "conv_transpose3d", None)
-    if op is not None:
-        return op(input, weight, bias, stride, padding, output_padding, groups, dilation)
-    return _conv_transpose(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
-
-
-def _conv_transpose(
-    n: int,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Ints,
-    padding: Ints,
-    output_padding: Ints,
-    groups: int,
-    dilation: Ints,
-) -> Tensor:
-    """Columns = weight^T @ input, then `fold`ed: each input pixel adds its kernel-sized patch to the output."""
-    name = f"conv_transpose{n}d"
-    if input.dim() not in (n + 1, n + 2) or weight.dim() != n + 2:
-        raise RuntimeError(
-            f"{name}: expected input [(N,) C, {n} spatial dims] and a {n + 2}D weight, "
-            f"got {list(input.shape)} and {list(weight.shape)}"
-        )
-    batched = input.dim() == n + 2
-    x = input if batched else input.unsqueeze(0)
-    channels, per_group, *kernel = weight.shape
-    if x.size(1) != channels or channels % groups:
-        raise RuntimeError(
-            f"{name}: weight {list(weight.shape)} with groups={groups} does not fit input {list(x.shape)}"
-        )
-    steps, pads, extra, gaps = (_tuple(v, n) for v in (stride, padding, output_padding, dilation))
-    if any(e >= max(s, g) for e, s, g in zip(extra, steps, gaps)):
-        raise RuntimeError(f"{name}: output padding must be smaller than either stride or dilation, got {extra}")
-    size = [
-        (i - 1) * s - 2 * p + g * (k - 1) + e + 1
-        for i, s, p, g, k, e in zip(x.shape[2:], steps, pads, gaps, kernel, extra)
-    ]
-    if min(size) < 1:
-        raise RuntimeError(f"{name}: input {list(x.shape)} is too small, the output would be {size}")
-    cols = (
-        weight.reshape(groups, channels // groups, -1)
-        .transpose(1, 2)
-        .matmul(x.reshape(x.size(0), groups, channels // groups, -1))
+    return _ops.conv_transpose3d(
+        input,
+        weight,
+        bias,
+        stride=stride,
+        padding=padding,
+        output_padding=output_padding,
+        groups=groups,
+        dilation=dilation,
     )
-    # The extra pixels change the output's size, not where patches land, so the block count is the input's own.
-    index, full = _patch_index(size, kernel, gaps, pads, steps, list(x.shape[2:]))
-    out = _scatter_patches(cols.reshape(x.size(0), groups * per_group, -1), index, full, pads, size)
-    if bias is not None:
-        out = out + bias.reshape(-1, *(1,) * n)
-    return out if batched else out.squeeze(0)
-
-
-def _patch_index(
-    size: Sequence[int],
-    kernel: Sequence[int],
-    dilation: Sequence[int],
-    padding: Sequence[int],
-    stride: Sequence[int],
-    blocks: Sequence[int],
-) -> tuple[Tensor, list[int]]:
-    """The flat index into the padded image of each kernel position (outer) of each block (inner), and its size."""
-    full = [n + 2 * p for n, p in zip(size, padding)]
-    n = len(size)
-    index: Tensor | None = None
-    for i, (k, d, s, b, f) in enumerate(zip(kernel, dilation, stride, blocks, full)):
-        at = rt.arange(k).reshape(-1, 1) * d + rt.arange(b) * s
-        at = at.reshape(*(k if j == i else 1 for j in range(n)), *(b if j == i else 1 for j in range(n)))
-        index = at if index is None else index * f + at
-    assert index is not None
-    return index.reshape(-1), full
-
-
-def _scatter_patches(
-    cols: Tensor, index: Tensor, full: Sequence[int], padding: Sequence[int], size: Sequence[int]
-) -> Tensor:
-    """Add cols [N, C, len(index)] (any trailing split) into images [N, C, *size]."""
-    batch, channels = cols.shape[:2]
-    flat = rt.zeros(batch, channels, math.prod(full), dtype=cols.dtype)
-    image = flat.index_add(2, index, cols.reshape(batch, channels, -1)).reshape(batch, channels, *full)
-    for dim, (p, n) in enumerate(zip(padding, size), 2):
-        if p:
-            image = image.narrow(dim, p, n)
-    return image
 
 
 def unfold(input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> Tensor:
-    """Sliding patches: input [N, C, H, W] -> [N, C * kh * kw, number of patches]."""
-    batched = input.dim() == 4
-    if not batched and input.dim() != 3:
-        raise RuntimeError(f"unfold: expected a 3D or 4D input, got {list(input.shape)}")
-    x = input if batched else input.unsqueeze(0)
-    kernel, gaps, pads, steps = (_tuple(v, 2) for v in (kernel_size, dilation, padding, stride))
-    blocks = [(n + 2 * p - g * (k - 1) - 1) // s + 1 for n, p, g, k, s in zip(x.shape[2:], pads, gaps, kernel, steps)]
-    if min(blocks) < 1:
-        raise RuntimeError(f"unfold: kernel {list(kernel)} does not fit input {list(input.shape)}")
-    index, _ = _patch_index(x.shape[2:], kernel, gaps, pads, steps, blocks)
-    padded = pad(x, [pads[1], pads[1], pads[0], pads[0]]) if any(pads) else x
-    cols = padded.flatten(2).index_select(2, index)
-    cols = cols.reshape(x.size(0), x.size(1) * math.prod(kernel), math.prod(blocks))
-    return cols if batched else cols.squeeze(0)
+    """Sliding patches as columns: input [N, C, H, W] -> [N, C * kh * kw, number of patches]."""
+    x = input.unsqueeze(0) if input.dim() == 3 else input
+    cols = _ops.im2col(x, kernel_size, dilation=dilation, padding=padding, stride=stride)
+    return cols.squeeze(0) if input.dim() == 3 else cols
 
 
 def fold(
@@ -466,23 +357,17 @@ def fold(
     stride: Ints = 1,
 ) -> Tensor:
     """Sum of patches, the transpose of `unfold`: input [N, C * kh * kw, patches] -> [N, C, *output_size]."""
-    batched = input.dim() == 3
-    if not batched and input.dim() != 2:
-        raise RuntimeError(f"fold: expected a 2D or 3D input, got {list(input.shape)}")
-    x = input if batched else input.unsqueeze(0)
-    size, kernel, gaps, pads, steps = (_tuple(v, 2) for v in (output_size, kernel_size, dilation, padding, stride))
-    blocks = [(n + 2 * p - g * (k - 1) - 1) // s + 1 for n, p, g, k, s in zip(size, pads, gaps, kernel, steps)]
-    if x.size(1) % math.prod(kernel) or x.size(2) != math.prod(blocks):
-        raise RuntimeError(
-            f"fold: expected input [N, C * {math.prod(kernel)}, {math.prod(blocks)}], got {list(input.shape)}"
-        )
-    index, full = _patch_index(size, kernel, gaps, pads, steps, blocks)
-    cols = x.reshape(x.size(0), x.size(1) // math.prod(kernel), -1)
-    out = _scatter_patches(cols, index, full, pads, size)
-    return out if batched else out.squeeze(0)
+    x = input.unsqueeze(0) if input.dim() == 2 else input
+    out = _ops.col2im(x, output_size, kernel_size, dilation=dilation, padding=padding, stride=stride)
+    return out.squeeze(0) if input.dim() == 2 else out
 
 
 # ---- pooling ----------------------------------------------------------------------------------------------------
+
+
+def _stride(stride: Ints | None) -> Ints:
+    """The table's word for "as large as the kernel" is an empty list."""
+    return () if stride is None else stride
 
 
 def max_pool1d_with_indices(
@@ -495,16 +380,9 @@ def max_pool1d_with_indices(
     return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Maximum over windows of [N, C, L], and where it was (index along L)."""
-    kernel, pads, gaps = ((1, *_tuple(v, 1)) for v in (kernel_size, padding, dilation))
-    values, indices = _ops.max_pool2d_with_indices(
-        input.unsqueeze(-2),
-        kernel,
-        stride=None if stride is None else (1, *_tuple(stride, 1)),
-        padding=(0, *pads[1:]),
-        dilation=gaps,
-        ceil_mode=ceil_mode,
+    return _ops.max_pool1d_with_indices(
+        input, kernel_size, stride=_stride(stride), padding=padding, dilation=dilation, ceil_mode=ceil_mode
     )
-    return values.squeeze(-2), indices.squeeze(-2)
 
 
 def max_pool1d(
@@ -519,7 +397,9 @@ def max_pool1d(
     """Maximum over windows of [N, C, L]; stride defaults to the kernel size."""
     if return_indices:
         return max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return _ops.max_pool1d(input, kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
+    return _ops.max_pool1d(
+        input, kernel_size, stride=_stride(stride), padding=padding, dilation=dilation, ceil_mode=ceil_mode
+    )
 
 
 def max_pool2d_with_indices(
@@ -533,7 +413,7 @@ def max_pool2d_with_indices(
 ) -> tuple[Tensor, Tensor]:
     """Maximum over windows of [N, C, H, W], and where it was (flat index into H * W)."""
     return _ops.max_pool2d_with_indices(
-        input, kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode
+        input, kernel_size, stride=_stride(stride), padding=padding, dilation=dilation, ceil_mode=ceil_mode
     )
 
 
@@ -549,7 +429,9 @@ def max_pool2d(
     """Maximum over windows of [N, C, H, W]; stride defaults to the kernel size."""
     if return_indices:
         return max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return _ops.max_pool2d(input, kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode)
+    return _ops.max_pool2d(
+        input, kernel_size, stride=_stride(stride), padding=padding, dilation=dilation, ceil_mode=ceil_mode
+    )
 
 
 def max_pool3d_with_indices(
@@ -610,7 +492,12 @@ def avg_pool1d(
 ) -> Tensor:
     """Mean over windows of [N, C, L]; stride defaults to the kernel size."""
     return _ops.avg_pool1d(
-        input, kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad
+        input,
+        kernel_size,
+        stride=_stride(stride),
+        padding=padding,
+        ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad,
     )
 
 
@@ -627,7 +514,7 @@ def avg_pool2d(
     return _ops.avg_pool2d(
         input,
         kernel_size,
-        stride=stride,
+        stride=_stride(stride),
         padding=padding,
         ceil_mode=ceil_mode,
         count_include_pad=count_include_pad,
@@ -690,8 +577,7 @@ def adaptive_max_pool2d_with_indices(
     input: Tensor, output_size: Any, return_indices: bool = False
 ) -> tuple[Tensor, Tensor]:
     """[N, C, H, W] -> [N, C, *output_size] of maxima, and their flat indices into H * W."""
-    values, indices = _ops.adaptive_max_pool2d(input, _target_size(input, output_size, 2))
-    return values, indices
+    return _ops.adaptive_max_pool2d(input, _target_size(input, output_size, 2))
 
 
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
@@ -704,9 +590,7 @@ def adaptive_max_pool1d_with_indices(
     input: Tensor, output_size: Ints, return_indices: bool = False
 ) -> tuple[Tensor, Tensor]:
     """[N, C, L] -> [N, C, output_size] of maxima, and their indices along L."""
-    size = _target_size(input, output_size, 1)
-    values, indices = adaptive_max_pool2d_with_indices(input.unsqueeze(-2), (1, *size))
-    return values.squeeze(-2), indices.squeeze(-2)
+    return _ops.adaptive_max_pool1d(input, _target_size(input, output_size, 1))
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: Ints, return_indices: bool = False) -> Any:
@@ -872,50 +756,26 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-05,
 ) -> Tensor:
-    """Normalise each channel of each sample of [N, C, *] (Ulyanov et al. 2016): batch_norm of [1, N * C, *]."""
-    n, c = input.shape[:2]
+    """Normalise each channel of each sample of [N, C, *] (Ulyanov et al. 2016)."""
     if use_input_stats and math.prod(input.shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
-
-    def spread(t: Tensor | None) -> Tensor | None:
-        return None if t is None else t.repeat(n)
-
-    mean, var = spread(running_mean), spread(running_var)
-    out = _ops.batch_norm(
-        input.reshape(1, n * c, *input.shape[2:]),
-        mean,
-        var,
-        spread(weight),
-        spread(bias),
-        training=use_input_stats,
+    return _ops.instance_norm(
+        input,
+        running_mean,
+        running_var,
+        weight,
+        bias,
+        use_input_stats=use_input_stats,
         momentum=momentum,
         eps=eps,
     )
-    if use_input_stats:
-        with rt.no_grad():
-            for running, new in ((running_mean, mean), (running_var, var)):
-                if running is not None and new is not None:
-                    running.copy_(new.reshape(n, c).mean(0))
-    return out.reshape(input.shape)
 
 
 def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang & Sennrich 2019)."""
-    op = getattr(_ops, "rms_norm", None)
-    if op is not None:
-        return op(input, normalized_shape, weight, eps=eps)
-    n = len(normalized_shape)
-    if tuple(input.shape[input.dim() - n :]) != tuple(normalized_shape):
-        raise RuntimeError(f"rms_norm: input {list(input.shape)} does not end in {list(normalized_shape)}")
-    x = input.float() if input.dtype in (rt.float16, rt.bfloat16) else input
-    if eps is None:
-        eps = rt.finfo(x.dtype).eps
-    out = x * (x.pow(2).mean(dim=tuple(range(-n, 0)), keepdim=True) + eps).rsqrt()
-    if weight is not None:
-        out = out * weight
-    return out.to(input.dtype)
+    return _ops.rms_norm(input, normalized_shape, weight, eps=eps)
 
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
@@ -1250,7 +1110,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """|x1 - x2 + eps|_p along the last dimension."""
-    return _ops.pairwise_distance(x1, x2, p=p, eps=eps, keepdim=keepdim)
+    return (x1 - x2 + eps).norm(p, dim=-1, keepdim=keepdim)
 
 
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
@@ -1732,26 +1592,12 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """[*, C r^2, H, W] -> [*, C, H r, W r] (Shi et al. 2016)."""
-    if input.dim() < 3:
-        raise RuntimeError(f"pixel_shuffle expects input to have at least 3 dimensions, got {input.dim()}")
-    *lead, c, h, w = input.shape
-    r = upscale_factor
-    if r <= 0 or c % (r * r):
-        raise RuntimeError(f"pixel_shuffle: channels must be divisible by the upscale factor squared, got {c} and {r}")
-    x = input.reshape(-1, c // (r * r), r, r, h, w).permute(0, 1, 4, 2, 5, 3)
-    return x.reshape(*lead, c // (r * r), h * r, w * r)
+    return _ops.pixel_shuffle(input, upscale_factor)
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """[*, C, H r, W r] -> [*, C r^2, H, W], the inverse of `pixel_shuffle`."""
-    if input.dim() < 3:
-        raise RuntimeError(f"pixel_unshuffle expects input to have at least 3 dimensions, got {input.dim()}")
-    *lead, c, h, w = input.shape
-    r = downscale_factor
-    if r <= 0 or h % r or w % r:
-        raise RuntimeError(f"pixel_unshuffle: height and width must be divisible by the factor {r}, got {h} and {w}")
-    x = input.reshape(-1, c, h // r, r, w // r, r).permute(0, 1, 3, 5, 2, 4)
-    return x.reshape(*lead, c * r * r, h // r, w // r)
+    return _ops.pixel_unshuffle(input, downscale_factor)
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
@@ -1812,6 +1658,12 @@ def interpolate(
         size = list(given)
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, size)
+    # The table's ops take the ratio of the sizes as the scale.
+    if n == 2 and all(f is None or f * have == new for f, have, new in zip(scales, input.shape[2:], size)):
+        if mode == "nearest":
+            return _ops.upsample_nearest2d(input, size)
+        if mode == "bilinear":
+            return _ops.upsample_bilinear2d(input, size, align_corners=bool(align_corners))
     out = input
     for dim, (new, factor) in enumerate(zip(size, scales), 2):
         out = _resize(out, dim, new, factor, mode, bool(align_corners))
@@ -1964,20 +1816,9 @@ def scaled_dot_product_attention(
     if enable_gqa:
         repeats = query.size(-3) // key.size(-3)
         key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
-    scale = 1 / math.sqrt(query.size(-1)) if scale is None else scale
-    scores = (query * scale).matmul(key.transpose(-2, -1))
-    if is_causal:
-        if attn_mask is not None:
-            raise RuntimeError("scaled_dot_product_attention: attn_mask must be None when is_causal=True")
-        attn_mask = rt.ones(query.size(-2), key.size(-2), dtype=rt.bool).tril()
-    if attn_mask is not None:
-        scores = (
-            scores.masked_fill(attn_mask.logical_not(), -math.inf) if attn_mask.dtype == rt.bool else scores + attn_mask
-        )
-    weights = softmax(scores, -1)
-    if dropout_p > 0.0:
-        weights = dropout(weights, dropout_p)
-    return weights.matmul(value)
+    return _ops.scaled_dot_product_attention(
+        query, key, value, attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale
+    )
 
 
 def _additive_mask(mask: Tensor | None, dtype: Any) -> Tensor | None:

@@ -65,6 +65,7 @@ def out():
 
 
 def tensor(values, shape=None, dtype="float"):
+    values = list(values)
     code = {"float": lib.RT_FLOAT32, "double": lib.RT_FLOAT64, "int64_t": lib.RT_INT64}[dtype]
     p = out()
     shape = [len(values)] if shape is None else shape
@@ -142,7 +143,7 @@ def test_unknown_dtype_codes(code):
 
 def test_bad_arguments_of_the_makers():
     data = ffi.new("float[4]")
-    assert lib.rt_tensor_from_data(data, [-1], 1, lib.RT_FLOAT32, out()) == lib.RT_ERR_VALUE
+    assert lib.rt_tensor_from_data(data, [-1], 1, lib.RT_FLOAT32, out()) == lib.RT_ERR_SHAPE
     assert lib.rt_tensor_from_data(data, ffi.NULL, 3, lib.RT_FLOAT32, out()) == lib.RT_ERR_NULL
     assert lib.rt_tensor_from_data(ffi.NULL, [4], 1, lib.RT_FLOAT32, out()) == lib.RT_ERR_NULL
     assert lib.rt_tensor_from_data(data, [4], 1 << 40, lib.RT_FLOAT32, out()) == lib.RT_ERR_VALUE

@@ -164,7 +164,7 @@ def test_release_is_not_called_on_failure(balanced):
     release = RELEASE(lambda ctx: calls.append(ctx))
     data = ffi.new("float[4]")
     blob(data, release, dtype=99, status=lib.RT_ERR_DTYPE)
-    blob(data, release, shape=(-4,), status=lib.RT_ERR_VALUE)
+    blob(data, release, shape=(-4,), status=lib.RT_ERR_SHAPE)
     blob(ffi.NULL, release, status=lib.RT_ERR_NULL)
     assert calls == []
 

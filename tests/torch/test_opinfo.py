@@ -30,8 +30,20 @@ NOT_COMPARABLE = {
 KNOWN: dict[str, str] = {}
 
 
+# OpInfo hands these their arguments in an order of its own.
+ADAPTED: dict[str, Any] = {
+    "where": lambda x, c, o: rt.where(c, x, o),
+    "einsum": lambda ts, eq: rt.einsum(eq, *ts),
+    "nn.functional.embedding": lambda w, i, **k: rt.nn.functional.embedding(i, w, **k),
+    "polygamma": lambda x, n, **k: rt.special.polygamma(n, x, **k),
+    "block_diag": lambda *ts: rt.block_diag(*ts),
+}
+
+
 def resolve(name: str) -> Any:
     """The rustorch function that an OpInfo name stands for; None if there is none."""
+    if name in ADAPTED:
+        return ADAPTED[name]
     target: Any = rt
     for part in name.split("."):
         try:
@@ -55,12 +67,10 @@ def convert(v: Any, leaves: list[Any]) -> Any:
             raise Unsupported(str(v.dtype))
         d = TO_RT[v.dtype]
         data = v.detach()
-        raw = data.contiguous().view(torch.uint8) if data.dtype is torch.bfloat16 else data
         if data.dtype is torch.bfloat16:
             t = rt.from_numpy(data.float().numpy().copy()).to(rt.bfloat16)
         else:
-            base = raw.numpy()
-            t = rt.from_numpy(base.copy(order="K"))
+            t = rt.from_numpy(data.numpy().copy(order="K"))
         assert t.dtype is d
         if v.requires_grad:
             t.requires_grad_()

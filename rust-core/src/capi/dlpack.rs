@@ -153,7 +153,7 @@ pub unsafe extern "C" fn rt_tensor_from_dlpack(managed: *mut c_void, versioned: 
             }
         }
         let data = dl.data.cast::<u8>().wrapping_add(dl.byte_offset as usize);
-        let bytes = layout.span() * dtype.size();
+        let bytes = super::tensor::span_bytes(&layout, dtype)?;
         *out = give(Tensor::build(Storage::foreign(data, bytes, deleter, managed), layout, dtype, None));
         Ok(())
     })

@@ -83,10 +83,21 @@ pub unsafe extern "C" fn rt_tensor_from_blob(
                 }
             }
         }
-        let bytes = layout.span() * dtype.size();
+        let bytes = span_bytes(&layout, dtype)?;
         *out = give(Tensor::build(Storage::foreign(data.cast(), bytes, release, ctx), layout, dtype, None));
         Ok(())
     })
+}
+
+/// Bytes from the first element of a foreign block to the end of the last one.
+pub(super) fn span_bytes(layout: &Layout, dtype: DType) -> Result<usize> {
+    if layout.numel() == 0 {
+        return Ok(0);
+    }
+    let step = |last: usize, (&n, &s): (&usize, &isize)| (n - 1).checked_mul(usize::try_from(s).ok()?)?.checked_add(last);
+    let last = layout.shape.iter().zip(&layout.strides).try_fold(0, step);
+    let bytes = last.and_then(|l| l.checked_add(1)?.checked_mul(dtype.size())).filter(|&b| b <= isize::MAX as usize);
+    bytes.ok_or_else(|| err!(Value, "shape {:?} with strides {:?} reaches too far", layout.shape, layout.strides))
 }
 
 /// A 0-d tensor of `dtype`; with -1, a plain number that yields in type promotion.

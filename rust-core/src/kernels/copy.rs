@@ -303,3 +303,74 @@ unsafe fn rest<T: Copy>(src: *const T, si: isize, dst: *mut T, dj: isize, i: Ran
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtype::half::{bf16, f16};
+
+    unsafe fn cast<S: Elem, D: Elem + Default>(src: &[S]) -> Vec<D> {
+        let mut out = vec![D::default(); src.len()];
+        cast_row(src.as_ptr().cast(), S::DTYPE, 1, out.as_mut_ptr().cast(), D::DTYPE, 1, src.len());
+        out
+    }
+
+    #[test]
+    fn half_floats_are_converted_as_the_standard_says() {
+        let all: Vec<u16> = (0..=u16::MAX).collect();
+        let halves: Vec<f16> = all.iter().map(|&b| f16::from_bits(b)).collect();
+        let brains: Vec<bf16> = all.iter().map(|&b| bf16::from_bits(b)).collect();
+        // Numbers between, beside and beyond the half floats.
+        let singles: Vec<f32> = (0..1u32 << 20).map(|i| f32::from_bits(i << 12 | i & 0xfff)).collect();
+        // SAFETY: slices of the named types.
+        let (wide, wide2, narrow, narrow2) = unsafe {
+            (cast::<f16, f32>(&halves), cast::<bf16, f32>(&brains), cast::<f32, f16>(&singles), cast::<f32, bf16>(&singles))
+        };
+        for i in 0..all.len() {
+            assert!(wide[i].to_bits() == halves[i].to_f32().to_bits() || halves[i].is_nan() && wide[i].is_nan());
+            assert!(wide2[i].to_bits() == brains[i].to_f32().to_bits() || brains[i].is_nan() && wide2[i].is_nan());
+        }
+        for (i, &x) in singles.iter().enumerate() {
+            assert!(narrow[i].to_bits() == f16::from_f32(x).to_bits() || x.is_nan() && narrow[i].is_nan(), "{x}");
+            assert!(narrow2[i].to_bits() == bf16::from_f32(x).to_bits() || x.is_nan() && narrow2[i].is_nan(), "{x}");
+        }
+    }
+
+    #[test]
+    fn casts_truncate_and_wrap() {
+        let x = [-1.7f64, 300.5, 0.0, 2.0];
+        // SAFETY: slices of the named types.
+        unsafe {
+            assert_eq!(cast::<f64, u8>(&x), [255, 44, 0, 2]);
+            assert_eq!(cast::<f64, i32>(&x), [-1, 300, 0, 2]);
+            assert_eq!(cast::<f64, bool>(&x), [true, true, false, true]);
+            assert_eq!(cast::<bool, f16>(&[true, false]), [f16::ONE, f16::ZERO]);
+            assert_eq!(cast::<i64, bf16>(&[3, -2]), [bf16::from_f32(3.0), bf16::from_f32(-2.0)]);
+        }
+    }
+
+    #[test]
+    fn turned_copies() {
+        for shape in [[5usize, 9, 1], [64, 65, 2], [130, 70, 3], [8, 8, 8]] {
+            let from = Layout::contiguous(&shape);
+            let n = from.numel();
+            let src: Vec<u16> = (0..n as u16).collect();
+            for order in [[1, 0, 2], [2, 1, 0], [0, 2, 1], [1, 2, 0], [2, 0, 1]] {
+                let turned = from.permute(&order);
+                let mut dst = vec![0u16; n];
+                // SAFETY: both hold `n` elements of two bytes.
+                unsafe { to_contiguous(src.as_ptr().cast(), DType::F16, &turned, dst.as_mut_ptr().cast(), DType::F16) };
+                let mut at = 0;
+                for a in 0..turned.shape[0] as isize {
+                    for b in 0..turned.shape[1] as isize {
+                        for c in 0..turned.shape[2] as isize {
+                            let s = &turned.strides;
+                            assert_eq!(dst[at], src[(a * s[0] + b * s[1] + c * s[2]) as usize]);
+                            at += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -657,7 +657,7 @@ ops! {
         ]),
         saves: Saves(INDICES.0 & !2),
         inplace: true,
-        refuses: &[Refusal { call: "rt.ones(3), [rt.tensor([0, 1])], rt.ones(3)", message: "shape mismatch" }],
+        refuses: &[Refusal { call: "rt.ones(3), rt.ones(3), [rt.tensor([0, 1])]", message: "shape mismatch" }],
     }
 
     /// `out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result.

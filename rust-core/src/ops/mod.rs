@@ -466,7 +466,10 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
         }
         Ok(outs)
     };
-    let outs = run().map_err(|e: crate::error::Error| e.in_op(op.name))?;
+    let outs = run().map_err(|e: crate::error::Error| {
+        // What a composite is made of is its own business.
+        if op.class == Class::Composite { e.of_op(op.name) } else { e.in_op(op.name) }
+    })?;
     if listener::active() {
         listener::tell(op, false, inputs, attrs, &outs);
     }

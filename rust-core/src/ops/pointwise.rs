@@ -255,12 +255,6 @@ macro_rules! float2 {
     (|$a:ident, $d:ident| $b:expr) => {
         |c| run::<2>(c, kernel!(float |$a, $d, _p| $b), Promote::ToFloat, Params::default())
     };
-    (no_bool |$a:ident, $d:ident| $b:expr) => {
-        |c| {
-            no_bool(c, "")?;
-            run::<2>(c, kernel!(float |$a, $d, _p| $b), Promote::ToFloat, Params::default())
-        }
-    };
 }
 /// `eval` of an op that gives bools: one expression for floats, one for whole numbers.
 macro_rules! test1 {
@@ -340,7 +334,7 @@ fn eval_add(c: &Call) -> Result<Outs> {
 
 /// `a - alpha * b`.
 fn subtract(c: &Call, a: &Tensor, b: &Tensor) -> Result<Outs> {
-    if [a, b].iter().any(|t| t.dtype() == DType::Bool && !t.0.wrapped) {
+    if [a, b].iter().any(|t| t.dtype() == DType::Bool) {
         bail!(DType, "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, \
             use the `~` or `logical_not()` operator instead; for two masks, `^` or `logical_xor()`.");
     }
@@ -1070,7 +1064,7 @@ ops! {
 
     /// `log(e^input + e^other)` without overflow.
     logaddexp(input: Tensor, other: Tensor) -> Tensor, Real {
-        eval: float2!(no_bool |a, b| log_add!(a, b, exp, 1.0)),
+        eval: |c| run::<2>(c, kernel!(float |a, b, _p| log_add!(a, b, exp, 1.0)), Promote::Common, Params::default()),
         vjp: vjp!(|v| [
             v.want(0, || v.g() / ((v.x(1) - v.x(0)).exp() + 1.0)),
             v.want(1, || v.g() / ((v.x(0) - v.x(1)).exp() + 1.0)),
@@ -1082,7 +1076,7 @@ ops! {
     logaddexp2(input: Tensor, other: Tensor) -> Tensor, Real {
         eval: |c| {
             let p = Params::new(&[Scalar::Float(LOG2_E)]);
-            run::<2>(c, kernel!(float |a, b, p| log_add!(a, b, exp2, p[0])), Promote::ToFloat, p)
+            run::<2>(c, kernel!(float |a, b, p| log_add!(a, b, exp2, p[0])), Promote::Common, p)
         },
         vjp: vjp!(|v| [
             v.want(0, || v.g() / ((v.x(1) - v.x(0)).then(|t| t.exp2()) + 1.0)),
@@ -1242,7 +1236,7 @@ ops! {
 
     /// `sqrt(input^2 + other^2)` without overflow in between.
     hypot(input: Tensor, other: Tensor) -> Tensor, NonZero {
-        eval: float2!(no_bool |a, b| Real::hypot(a, b)),
+        eval: |c| run::<2>(c, kernel!(float |a, b, _p| Real::hypot(a, b)), Promote::Common, Params::default()),
         vjp: vjp!(|v| [v.want(0, || v.g() * (v.x(0) / v.y())), v.want(1, || v.g() * (v.x(1) / v.y()))]),
         saves: Saves::XB.and(Saves::OUTPUT), inplace: true, c: Some("hypot{f}({x}, {y})"),
     }
@@ -1683,5 +1677,63 @@ ops! {
             v.want(1, || v.g() * v.x(0) * (1.0 - v.x(1) * 2.0)),
         ]),
         saves: Saves::XB, method: false, function: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(n: usize) -> Vec<f32> {
+        (0..n).map(|i| i as f32 * 0.5 - 3.0).collect()
+    }
+
+    #[test]
+    fn operands_may_lie_in_any_way() -> Result<()> {
+        let (rows, columns) = (37, 70);
+        let a = Tensor::from_slice(&range(rows * columns), &[rows, columns])?;
+        let full = a.to_vec::<f32>()?;
+        let turned = Tensor::from_slice(&range(rows * columns), &[columns, rows])?.transpose(0, 1)?;
+        let others = [
+            Tensor::from_slice(&range(columns), &[columns])?,
+            Tensor::from_slice(&range(rows), &[rows, 1])?,
+            Tensor::from_slice(&[2.0f32], &[])?,
+            turned.clone(),
+            turned.to_dtype(DType::I32)?,
+            Tensor::from_slice(&range(columns), &[1, columns])?.expand(&[rows as i64, columns as i64])?,
+        ];
+        for b in &others {
+            let wide = b.expand(&[rows as i64, columns as i64])?.to_vec::<f32>()?;
+            let want: Vec<f32> = full.iter().zip(&wide).map(|(a, b)| a - b).collect();
+            assert_eq!(a.sub(b, 1)?.to_vec::<f32>()?, want);
+            assert_eq!(b.rsub(&a, 1)?.to_vec::<f32>()?, want);
+            let target = a.duplicate()?;
+            crate::ops::call_inplace(&defs::sub, &[Some(&target), Some(b)], &[crate::ops::Attr::Int(1)])?;
+            assert_eq!(target.to_vec::<f32>()?, want);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn in_place_on_overlapping_views() -> Result<()> {
+        let x = Tensor::from_slice(&range(100), &[100])?;
+        let before = x.to_vec::<f32>()?;
+        let (low, high) = (x.as_strided(&[99], &[1], Some(0))?, x.as_strided(&[99], &[1], Some(1))?);
+        crate::ops::call_inplace(&defs::add, &[Some(&high), Some(&low)], &[crate::ops::Attr::Int(1)])?;
+        let want: Vec<f32> = before.windows(2).map(|w| w[0] + w[1]).collect();
+        assert_eq!(high.to_vec::<f32>()?, want);
+        Ok(())
+    }
+
+    #[test]
+    fn whole_numbers() -> Result<()> {
+        let a = Tensor::from_slice(&[7i64, -7, i64::MIN, 5], &[4])?;
+        let b = Tensor::from_slice(&[2i64, 2, -1, -3], &[4])?;
+        assert_eq!(a.floor_divide(&b)?.to_vec::<i64>()?, [3, -4, i64::MIN, -2]);
+        assert_eq!(a.remainder(&b)?.to_vec::<i64>()?, [1, 1, 0, -1]);
+        assert_eq!(a.fmod(&b)?.to_vec::<i64>()?, [1, -1, 0, 2]);
+        assert_eq!(b.pow(&Tensor::from_slice(&[3i64], &[])?)?.to_vec::<i64>()?, [8, 8, -1, -27]);
+        assert!(a.floor_divide(&Tensor::from_slice(&[1i64, 0, 1, 1], &[4])?).is_err());
+        Ok(())
     }
 }
