@@ -9,7 +9,7 @@
 
 #define POINTS 194
 #define HIDDEN 32
-#define STEPS 400
+#define STEPS 600
 #define LOSS_WANTED 0.05
 
 enum { W1, B1, W2, B2, W3, B3, PARAMS };
@@ -104,7 +104,7 @@ int main(void) {
     rt_set_grad_enabled(false);
     check(rt_adam_step((const rt_tensor *const *)p, PARAMS, (const rt_tensor *const *)grads, PARAMS,
                        (const rt_tensor *const *)mean, PARAMS, (const rt_tensor *const *)square, PARAMS, NULL, 0,
-                       /* lr */ 0.01, 0.9, 0.999, 1e-8, /* weight_decay */ 0, step, false, false, false));
+                       /* lr */ 0.02, 0.9, 0.999, 1e-8, /* weight_decay */ 0, step, false, false, false));
     rt_set_grad_enabled(true);
     for (i = 0; i < PARAMS; i++) {
       rt_tensor_free(grads[i]);

@@ -75,9 +75,9 @@ int train(const std::string &file) {
 
   rt::manual_seed(0);
   Network network(32);
-  Adam adam(network, 0.01);
+  Adam adam(network, 0.02);
   double value = 0;
-  for (int step = 1; step <= 400; ++step) {
+  for (int step = 1; step <= 600; ++step) {
     const rt::Tensor error = network(x) - target, loss = rt::mean(error * error);
     value = loss.item<double>();
     if (step % 100 == 0) std::printf("step %3d: loss %.4f\n", step, value);

@@ -4,7 +4,7 @@ Most are one call of the op table; the rest are compositions of ops, so gradient
 Shapes in the docstrings: N batch, C channels, L / H, W length / height, width; `*` any number of dimensions.
 """
 
-# Results of ops found by name are not typed.
+# Functions of the package that are looked up when first used are not typed.
 # mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def _table(name: str) -> Callable[..., Any]:
 
 
 def _inplace(name: str, input: Tensor, *args: Any, **attributes: Any) -> Tensor:
-    """Op `name` in place: its twin if the table has one, else compute from a copy and write back."""
+    """Op `name` in place: by its twin, or where backward will need the old values, computed from a copy of them."""
     twin = getattr(_ops, name + "_", None)
-    if twin is not None:
-        return twin(input, *args, **attributes)
-    return input.copy_(_table(name)(input.clone(), *args, **attributes))
+    if twin is None or (input.requires_grad and rt.is_grad_enabled()):
+        return input.copy_(_table(name)(input.clone(), *args, **attributes))
+    return twin(input, *args, **attributes)
 
 
 def _tuple(value: Any, n: int) -> tuple[Any, ...]:
@@ -109,7 +109,7 @@ def _renormalize(weight: Tensor, rows: Tensor, max_norm: float, norm_type: float
         rows = rows.reshape(-1)
         picked = weight.index_select(0, rows)
         norm = picked.norm(norm_type, dim=1, keepdim=True)
-        weight[rows] = rt.where(norm > max_norm, picked * (max_norm / (norm + 1e-7)), picked)
+        weight[rows] = rt.where(norm.gt(max_norm), picked * (max_norm / (norm + 1e-7)), picked)
 
 
 def _dense_only(name: str, scale_grad_by_freq: bool, sparse: bool) -> None:
@@ -130,9 +130,7 @@ def embedding(
 ) -> Tensor:
     """Rows of weight [n, d] by integer input [*] -> [*, d]; row `padding_idx` gets no gradient."""
     _dense_only("embedding", scale_grad_by_freq, sparse)
-    if padding_idx is None:
-        padding_idx = -1
-    else:
+    if padding_idx is not None:
         n = weight.size(0)
         if not -n <= padding_idx < n:
             raise AssertionError(f"embedding: padding_idx must be within num_embeddings ({n}), got {padding_idx}")
@@ -187,7 +185,7 @@ def embedding_bag(
         rows = rows * per_sample_weights.unsqueeze(-1)
     bag = rt.tensor([b for b, (i, j) in enumerate(pairwise(bounds)) for _ in range(i, j)], dtype=rt.int64)
     if padding_idx is not None:  # padded entries count nowhere
-        keep = (input != padding_idx).nonzero().reshape(-1)
+        keep = input.ne(padding_idx).nonzero().reshape(-1)
         rows, bag = rows.index_select(0, keep), bag.index_select(0, keep)
     bags = len(bounds) - 1
     zeros = rt.zeros(bags, weight.size(1), dtype=weight.dtype)
@@ -884,7 +882,7 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(x, 0)."""
-    return _inplace("relu", input) if inplace else _ops.relu(input)
+    return _ops.relu_(input) if inplace else _ops.relu(input)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
@@ -911,7 +909,7 @@ def rrelu(
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     with rt.no_grad():
-        negative = input <= 0
+        negative = input.le(0)
         count = int(negative.sum().item())
         slope = rt.ones_like(input)
         slope[negative] = rt.empty(count, dtype=rt.float64).uniform_(lower, upper).to(input.dtype)
@@ -1304,7 +1302,7 @@ def poisson_nll_loss(
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
-        loss = loss + rt.where(target > 1, stirling, rt.zeros_like(stirling))
+        loss = loss + rt.where(target.gt(1), stirling, rt.zeros_like(stirling))
     return _reduce(loss, reduction)
 
 
@@ -1319,7 +1317,7 @@ def gaussian_nll_loss(
     """(log var + (x - t)^2 / var) / 2, var at least `eps` (Nix & Weigend 1994); `full` adds log(2 pi) / 2."""
     reduction = _reduction(reduction, None, None)
     v: Tensor = var if isinstance(var, Tensor) else rt.full_like(input, var)
-    if bool((v < 0).any()):
+    if bool(v.lt(0).any()):
         raise ValueError("var has negative entry/entries")
     if v.shape != input.shape:
         if input.shape[:-1] == v.shape:
@@ -1342,8 +1340,8 @@ def hinge_embedding_loss(
 ) -> Tensor:
     """x where t = 1, max(0, margin - x) where t = -1."""
     zero = rt.zeros_like(input)
-    far = rt.where(target != 1, (margin - input).clamp(min=0), zero)
-    near = rt.where(target != -1, input, zero)
+    far = rt.where(target.ne(1), (margin - input).clamp(min=0), zero)
+    near = rt.where(target.ne(-1), input, zero)
     return _reduce(far + near, _reduction(reduction, size_average, reduce))
 
 
@@ -1367,7 +1365,7 @@ def cosine_embedding_loss(
     dot = (input1 * input2).sum(-1)
     cos = dot / (((input1 * input1).sum(-1) + eps) * ((input2 * input2).sum(-1) + eps)).sqrt()
     zero = rt.zeros_like(cos)
-    loss = rt.where(target == 1, 1 - cos, zero) + rt.where(target == -1, (cos - margin).clamp(min=0), zero)
+    loss = rt.where(target.eq(1), 1 - cos, zero) + rt.where(target.eq(-1), (cos - margin).clamp(min=0), zero)
     return _reduce(loss, reduction)
 
 
@@ -1452,7 +1450,7 @@ def multilabel_margin_loss(
     batched = input.dim() == 2
     x, t = (input, target) if batched else (input.unsqueeze(0), target.unsqueeze(0))
     classes = x.size(1)
-    listed = ((t < 0).long().cumsum(1) == 0).to(x.dtype)
+    listed = t.lt(0).long().cumsum(1).eq(0).to(x.dtype)
     t = t.clamp(min=0)
     is_target = (one_hot(t, classes) * listed.unsqueeze(2)).sum(1).clamp(max=1)
     hinge = (1 - x.gather(1, t).unsqueeze(2) + x.unsqueeze(1)).clamp(min=0)
@@ -1775,16 +1773,16 @@ def grid_sample(
             off = (at - low).abs()
             turns = (off / span).floor().detach()
             rest = off - turns * span
-            at = rt.where(turns.remainder(2) == 0, rest + low, span - rest + low)
+            at = rt.where(turns.remainder(2).eq(0), rest + low, span - rest + low)
         return at if padding_mode == "zeros" else at.clamp(0, size - 1)
 
     x, y = locate(grid[..., 0], w), locate(grid[..., 1], h)
     pixels = input.reshape(n, c, h * w)
 
     def read(ix: Tensor, iy: Tensor) -> Tensor:
-        inside = (ix >= 0) & (ix <= w - 1) & (iy >= 0) & (iy <= h - 1)
-        index = iy.clamp(0, h - 1) * w + ix.clamp(0, w - 1)
-        index = index.long().reshape(n, 1, -1).expand(n, c, -1)
+        cx, cy = ix.clamp(0, w - 1), iy.clamp(0, h - 1)
+        inside = cx.eq(ix).logical_and(cy.eq(iy))
+        index = (cy * w + cx).long().reshape(n, 1, -1).expand(n, c, -1)
         return pixels.gather(2, index).reshape(n, c, *ix.shape[1:]) * inside.unsqueeze(1).to(input.dtype)
 
     if mode == "nearest":

@@ -3,6 +3,9 @@
 Each draws from the generator what PyTorch's function of the same name draws, so one seed gives the same weights.
 """
 
+# Functions of the package that are looked up when first used are not typed.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 import math

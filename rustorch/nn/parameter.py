@@ -1,5 +1,8 @@
 """Tensors a module owns: parameters (learned) and buffers (carried along), and their not yet sized forms."""
 
+# Functions of the package that are looked up when first used are not typed.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 from typing import Any

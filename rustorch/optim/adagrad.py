@@ -73,12 +73,12 @@ class Adagrad(Optimizer):
         return buffers("sum", params, states, self.defaults["initial_accumulator_value"])
 
     def _update(self, group: Group) -> None:
-        """Calls ``adagrad_step_(params, grads, state_sums, lr, lr_decay, weight_decay, eps, step, maximize)``.
+        """Calls ``adagrad_step(params, grads, state_sums, lr, lr_decay, weight_decay, eps, step, maximize)``.
 
         ``step`` is the number of this step, from 1.
         """
         for step, params, grads, states in self._next_step(group):
-            _ops.adagrad_step_(
+            _ops.adagrad_step(
                 params,
                 grads,
                 self._sums(params, states),

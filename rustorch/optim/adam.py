@@ -71,7 +71,7 @@ class Adam(Optimizer):
 
     def _update(self, group: Group) -> None:
         """Calls
-        ``adam_step_(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, step,
+        ``adam_step(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, lr, beta1, beta2, eps, weight_decay, step,
         amsgrad, maximize, decoupled)``.
 
         ``max_exp_avg_sqs`` is empty unless ``amsgrad``. ``step`` is the number of this step, from 1.
@@ -79,7 +79,7 @@ class Adam(Optimizer):
         beta1, beta2 = group["betas"]
         amsgrad = group["amsgrad"]
         for step, params, grads, states in self._next_step(group):
-            _ops.adam_step_(
+            _ops.adam_step(
                 params,
                 grads,
                 buffers("exp_avg", params, states),

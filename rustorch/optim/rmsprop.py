@@ -65,7 +65,7 @@ class RMSprop(Optimizer):
         super().__init__(params, defaults)
 
     def _update(self, group: Group) -> None:
-        """Calls ``rmsprop_step_(params, grads, square_avgs, grad_avgs, momentum_buffers, lr, alpha, eps, weight_decay,
+        """Calls ``rmsprop_step(params, grads, square_avgs, grad_avgs, momentum_buffers, lr, alpha, eps, weight_decay,
         momentum, centered, maximize)``.
 
         ``grad_avgs`` is empty unless ``centered``, ``momentum_buffers`` if ``momentum`` is 0; all of them begin at
@@ -73,7 +73,7 @@ class RMSprop(Optimizer):
         """
         momentum, centered = group["momentum"], group["centered"]
         for _, params, grads, states in self._next_step(group):
-            _ops.rmsprop_step_(
+            _ops.rmsprop_step(
                 params,
                 grads,
                 buffers("square_avg", params, states),

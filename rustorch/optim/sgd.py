@@ -67,7 +67,7 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _update(self, group: Group) -> None:
-        """Calls ``sgd_step_(params, grads, momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize,
+        """Calls ``sgd_step(params, grads, momentum_buffers, lr, momentum, dampening, weight_decay, nesterov, maximize,
         first)``.
 
         ``momentum_buffers`` is empty if ``momentum`` is 0. ``first`` is true in the first step of these buffers: they
@@ -82,7 +82,7 @@ class SGD(Optimizer):
             states = self._states(params)
             batches = split(["momentum_buffer" not in state for state in states], params, grads, states)
         for first, params, grads, states in batches:
-            _ops.sgd_step_(
+            _ops.sgd_step(
                 params,
                 grads,
                 buffers("momentum_buffer", params, states),

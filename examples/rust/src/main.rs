@@ -54,7 +54,7 @@ fn train() -> Result<f64> {
     let (means, squares) = (zeros()?, zeros()?);
     let none = vec![None; parameters.len()];
     let mut value = f64::INFINITY;
-    for step in 1..=400 {
+    for step in 1..=600 {
         let error = (&forward(&parameters, &x)? - &target)?;
         let loss = (&error * &error)?.mean(None, false, None)?;
         value = loss.item()?.f64();
@@ -65,7 +65,7 @@ fn train() -> Result<f64> {
         let grads: Vec<Tensor> = parameters.iter().filter_map(|p| p.grad()).collect();
         let _no_grad = GradMode::set(false);
         Tensor::adam_step(
-            &parameters, &grads, &means, &squares, &none, 0.01, 0.9, 0.999, 1e-8, 0.0, step as f64, false, false, false,
+            &parameters, &grads, &means, &squares, &none, 0.02, 0.9, 0.999, 1e-8, 0.0, step as f64, false, false, false,
         )?;
         for p in &parameters {
             p.set_grad(None)?;

@@ -544,14 +544,6 @@ pub(crate) fn before_inplace(
     Ok(Some(prepare(op, inputs, attrs)))
 }
 
-/// Refuses a changing op without a derivative on a tensor that autograd watches.
-pub(crate) fn check_mutates(op: &OpDef, inputs: &[Option<&Tensor>]) -> Result<()> {
-    if grad_enabled() && op.vjp.is_none() && inputs.iter().flatten().any(|t| t.requires_grad()) {
-        bail!(Autograd, "it changes tensors that require gradients; call it under no_grad");
-    }
-    Ok(())
-}
-
 /// Gives `target` the history of the in-place call that has just changed it, and its base with it.
 pub(crate) fn rebase(target: &Tensor, node: Node, outs: &Outs) -> Result<()> {
     let save_outputs = matches!(node.rule, Rule::Op(op, _) if op.saves.output());

@@ -216,8 +216,8 @@ unsafe fn inputs(op: &OpDef, tensors: &[*const rt_tensor], required: u32, lists:
     }
     for (&(p, n), def) in lists.iter().zip(names) {
         let optional = def.kind == crate::ops::ArgKind::OptTensors;
-        if p.is_null() && optional {
-            // A missing list is one without tensors.
+        if (p.is_null() || n == 0) && optional {
+            // A list that is missing or empty is one without tensors.
             all.extend((0..lists[0].1).map(|_| None));
             continue;
         }

@@ -150,7 +150,9 @@ unsafe fn cast_dense(src: *const u8, sd: DType, dst: *mut u8, dd: DType, n: usiz
         }
         // A bool is a byte that is 0 or 1.
         (_, Bool) => plain!(if sd == Bool { U8 } else { sd }, S => cast_plain::<S, bool>(src.cast(), dst.cast(), n)),
-        _ => plain!(if sd == Bool { U8 } else { sd }, S => plain!(dd, D => cast_plain::<S, D>(src.cast(), dst.cast(), n))),
+        _ => plain!(if sd == Bool { U8 } else { sd }, S => {
+            plain!(dd, D => cast_plain::<S, D>(src.cast(), dst.cast(), n))
+        }),
     }
 }
 
@@ -282,7 +284,8 @@ unsafe fn turn<T: Copy>(src: *const T, si: isize, dst: *mut T, dj: isize, ni: us
         while j + SIDE <= nj {
             let s = src.offset(i as isize * si + j as isize);
             let d = dst.offset(j as isize * dj + i as isize);
-            let lines: [[T; SIDE]; SIDE] = std::array::from_fn(|a| s.offset(a as isize * si).cast::<[T; SIDE]>().read_unaligned());
+            let lines: [[T; SIDE]; SIDE] =
+                std::array::from_fn(|a| s.offset(a as isize * si).cast::<[T; SIDE]>().read_unaligned());
             for b in 0..SIDE {
                 let line: [T; SIDE] = std::array::from_fn(|a| lines[a][b]);
                 d.offset(b as isize * dj).cast::<[T; SIDE]>().write_unaligned(line);
@@ -324,7 +327,12 @@ mod tests {
         let singles: Vec<f32> = (0..1u32 << 20).map(|i| f32::from_bits(i << 12 | i & 0xfff)).collect();
         // SAFETY: slices of the named types.
         let (wide, wide2, narrow, narrow2) = unsafe {
-            (cast::<f16, f32>(&halves), cast::<bf16, f32>(&brains), cast::<f32, f16>(&singles), cast::<f32, bf16>(&singles))
+            (
+                cast::<f16, f32>(&halves),
+                cast::<bf16, f32>(&brains),
+                cast::<f32, f16>(&singles),
+                cast::<f32, bf16>(&singles),
+            )
         };
         for i in 0..all.len() {
             assert!(wide[i].to_bits() == halves[i].to_f32().to_bits() || halves[i].is_nan() && wide[i].is_nan());

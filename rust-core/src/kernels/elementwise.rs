@@ -63,7 +63,7 @@ pub const fn chunk(widest: usize) -> usize {
 
 /// Room for one chunk of one operand.
 #[repr(align(64))]
-pub struct Pad([u8; 256]);
+pub struct Pad(#[allow(dead_code)] [u8; 256]);
 
 /// The last elements of an operand, filled up to a whole chunk with ones (which no op objects to).
 #[inline(always)]
@@ -158,14 +158,16 @@ macro_rules! kernel {
     };
     (all |$($x:ident),+| $b:expr) => {
         $crate::kernel!(@make false, $crate::kernel!(@loop f32, f32, params_f32, |$($x),+| $b),
-            $crate::kernel!(@loop f64, f64, params_f64, |$($x),+| $b), $crate::kernel!(@loop i64, i64, params_i64, |$($x),+| $b))
+            $crate::kernel!(@loop f64, f64, params_f64, |$($x),+| $b),
+            $crate::kernel!(@loop i64, i64, params_i64, |$($x),+| $b))
     };
     (int |$($x:ident),+| $b:expr) => {
         $crate::kernel!(@make false, None, None, $crate::kernel!(@loop i64, i64, params_i64, |$($x),+| $b))
     };
     (split |$($x:ident),+| $b:expr; |$($y:ident),+| $c:expr) => {
         $crate::kernel!(@make false, $crate::kernel!(@loop f32, f32, params_f32, |$($x),+| $b),
-            $crate::kernel!(@loop f64, f64, params_f64, |$($x),+| $b), $crate::kernel!(@loop i64, i64, params_i64, |$($y),+| $c))
+            $crate::kernel!(@loop f64, f64, params_f64, |$($x),+| $b),
+            $crate::kernel!(@loop i64, i64, params_i64, |$($y),+| $c))
     };
     (float_to_bool |$($x:ident),+| $b:expr) => {
         $crate::kernel!(@make true, $crate::kernel!(@loop f32, bool, params_f32, |$($x),+| $b),
@@ -173,16 +175,19 @@ macro_rules! kernel {
     };
     (all_to_bool |$($x:ident),+| $b:expr) => {
         $crate::kernel!(@make true, $crate::kernel!(@loop f32, bool, params_f32, |$($x),+| $b),
-            $crate::kernel!(@loop f64, bool, params_f64, |$($x),+| $b), $crate::kernel!(@loop i64, bool, params_i64, |$($x),+| $b))
+            $crate::kernel!(@loop f64, bool, params_f64, |$($x),+| $b),
+            $crate::kernel!(@loop i64, bool, params_i64, |$($x),+| $b))
     };
     (split_to_bool |$($x:ident),+| $b:expr; |$($y:ident),+| $c:expr) => {
         $crate::kernel!(@make true, $crate::kernel!(@loop f32, bool, params_f32, |$($x),+| $b),
-            $crate::kernel!(@loop f64, bool, params_f64, |$($x),+| $b), $crate::kernel!(@loop i64, bool, params_i64, |$($y),+| $c))
+            $crate::kernel!(@loop f64, bool, params_f64, |$($x),+| $b),
+            $crate::kernel!(@loop i64, bool, params_i64, |$($y),+| $c))
     };
 }
 
 /// Calls `f` with the byte offsets and element strides of one-dimensional rows that together cover `shape` once.
-/// Dimensions that lie alike in all operands are merged; the one that the first operand steps through fastest is innermost.
+/// Dimensions that lie alike in all operands are merged; the one that the first operand steps through fastest is
+/// innermost.
 pub fn rows<const N: usize>(
     shape: &[usize],
     strides: [&[isize]; N],
@@ -371,12 +376,13 @@ pub unsafe fn map<const N: usize>(shape: &[usize], ins: [Operand; N], out: Opera
     let (from, to) = (std::array::from_fn::<Lane, N, _>(|k| lane(&ins[k])), lane(&out));
     let at = |l: Lane, bytes: isize, step: isize| Lane { ptr: Shared(l.ptr.get().offset(bytes)), step, ..l };
     macro_rules! go {
-        ($($k:literal),+) => {
-            rows(shape, [out.strides, $(ins[$k].strides),+], [to.dtype.size(), $(from[$k].dtype.size()),+], GRAIN, &|o, s, n| {
+        ($($k:literal),+) => {{
+            let (strides, sizes) = ([out.strides, $(ins[$k].strides),+], [to.dtype.size(), $(from[$k].dtype.size()),+]);
+            rows(shape, strides, sizes, GRAIN, &|o, s, n| {
                 let lanes = std::array::from_fn::<Lane, N, _>(|k| at(from[k], o[k + 1], s[k + 1]));
                 row(lanes, at(to, o[0], s[0]), n, f, p);
             })
-        };
+        }};
     }
     match N {
         1 => go!(0),

@@ -192,12 +192,12 @@ macro_rules! softmax {
                     Mode::LogBackward => row::<$t, $w>(Mode::LogBackward, a, y, out, n),
                 }
             }
-            unsafe fn $columns(mode: Mode, a: *const $t, y: *const $t, out: *mut $t, n: usize, step: usize, width: usize) {
+            unsafe fn $columns(mode: Mode, a: *const $t, y: *const $t, out: *mut $t, n: usize, step: usize, w: usize) {
                 match mode {
-                    Mode::Forward => columns(Mode::Forward, a, y, out, n, step, width),
-                    Mode::LogForward => columns(Mode::LogForward, a, y, out, n, step, width),
-                    Mode::Backward => columns(Mode::Backward, a, y, out, n, step, width),
-                    Mode::LogBackward => columns(Mode::LogBackward, a, y, out, n, step, width),
+                    Mode::Forward => columns(Mode::Forward, a, y, out, n, step, w),
+                    Mode::LogForward => columns(Mode::LogForward, a, y, out, n, step, w),
+                    Mode::Backward => columns(Mode::Backward, a, y, out, n, step, w),
+                    Mode::LogBackward => columns(Mode::LogBackward, a, y, out, n, step, w),
                 }
             }
         }
@@ -205,8 +205,8 @@ macro_rules! softmax {
             unsafe fn row(mode: Mode, a: *const $t, y: *const $t, out: *mut $t, n: usize) {
                 $row(mode, a, y, out, n)
             }
-            unsafe fn columns(mode: Mode, a: *const $t, y: *const $t, out: *mut $t, n: usize, step: usize, width: usize) {
-                $columns(mode, a, y, out, n, step, width)
+            unsafe fn columns(mode: Mode, a: *const $t, y: *const $t, out: *mut $t, n: usize, step: usize, w: usize) {
+                $columns(mode, a, y, out, n, step, w)
             }
         }
     };

@@ -41,22 +41,26 @@ fn gelu_by_tanh(approximate: &str) -> Result<bool> {
 
 fn eval_gelu(c: &Call) -> Result<Outs> {
     if gelu_by_tanh(c.str(0))? {
-        let k = kernel!(float |x, p| 0.5 * x * (1.0 + Real::tanh(p[0] * (x + p[1] * x * x * x))));
+        let k = kernel!(float | x, p | 0.5 * x * (1.0 + Real::tanh(p[0] * (x + p[1] * x * x * x))));
         return with::<1>(c, k, &GELU_TANH);
     }
-    with::<1>(c, kernel!(float |x, p| 0.5 * x * (1.0 + Real::erf(x * p[0]))), &GELU)
+    with::<1>(c, kernel!(float | x, p | 0.5 * x * (1.0 + Real::erf(x * p[0]))), &GELU)
 }
 
 fn eval_gelu_backward(c: &Call) -> Result<Outs> {
     if gelu_by_tanh(c.str(0))? {
-        let k = kernel!(float |g, x, p| {
-            let t = Real::tanh(p[0] * (x + p[1] * x * x * x));
-            let slope = p[0] * (1.0 + 3.0 * p[1] * x * x);
-            g * 0.5 * ((1.0 + t) + x * (1.0 - t * t) * slope)
-        });
+        let k = kernel!(
+            float | g,
+            x,
+            p | {
+                let t = Real::tanh(p[0] * (x + p[1] * x * x * x));
+                let slope = p[0] * (1.0 + 3.0 * p[1] * x * x);
+                g * 0.5 * ((1.0 + t) + x * (1.0 - t * t) * slope)
+            }
+        );
         return with::<2>(c, k, &GELU_TANH);
     }
-    let k = kernel!(float |g, x, p| g * (0.5 * (1.0 + Real::erf(x * p[0])) + x * p[1] * Real::exp(-0.5 * x * x)));
+    let k = kernel!(float | g, x, p | g * (0.5 * (1.0 + Real::erf(x * p[0])) + x * p[1] * Real::exp(-0.5 * x * x)));
     with::<2>(c, k, &GELU)
 }
 
@@ -73,7 +77,7 @@ fn gelu_curvature(x: &Ex, approximate: &str) -> Ex {
 }
 
 fn eval_elu(c: &Call, alpha: f64, scale: f64, input_scale: f64) -> Result<Outs> {
-    let k = kernel!(float |x, p| if x > 0.0 { x * p[1] } else { Real::expm1(x * p[2]) * p[0] });
+    let k = kernel!(float | x, p | if x > 0.0 { x * p[1] } else { Real::expm1(x * p[2]) * p[0] });
     with::<1>(c, k, &[alpha * scale, scale, input_scale])
 }
 
@@ -146,8 +150,12 @@ fn channel_weight(x: &Tensor, w: &Tensor) -> Result<Tensor> {
         bail!(Shape, "Not allow zero-dim input tensor.");
     }
     if w.numel() != 1 && w.numel() != channels {
-        bail!(Shape, "Mismatch of parameter numbers and input channel size. Found parameter numbers = {} and channel size = \
-            {channels}.", w.numel());
+        bail!(
+            Shape,
+            "Mismatch of parameter numbers and input channel size. Found parameter numbers = {} and channel size = \
+            {channels}.",
+            w.numel()
+        );
     }
     let mut shape: SmallVec<[i64; 8]> = SmallVec::from_elem(1, x.ndim());
     if x.ndim() >= 2 {
@@ -207,7 +215,8 @@ ops! {
             let whole = |s: Scalar| if c.x(0).dtype().is_float() { s } else { Scalar::Int(s.i64()) };
             clamp_to(c, c.opt_scalar(0).map(whole), c.opt_scalar(1).map(whole))
         },
-        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, v.scalar(0), v.scalar(1)))), saves: Saves::X,
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, v.scalar(0), v.scalar(1)))),
+        saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("Clip"),
     }
 
@@ -241,7 +250,8 @@ ops! {
         saves: Saves::B, method: false, function: false,
     }
 
-    /// `input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension 1).
+    /// `input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension
+    /// 1).
     prelu(input: Tensor, weight: Tensor) -> Tensor, Special {
         eval: |c| one(Tensor::prelu_channels(c.x(0), &channel_weight(c.x(0), c.x(1))?)?),
         class: Class::Composite, onnx: Some("PRelu"),
@@ -287,7 +297,9 @@ ops! {
     }
 
     /// Gradient of `elu`.
-    elu_backward(grad_output: Tensor, input: Tensor, alpha: Scalar, scale: Scalar, input_scale: Scalar) -> Tensor, NonZero {
+    elu_backward(
+        grad_output: Tensor, input: Tensor, alpha: Scalar, scale: Scalar, input_scale: Scalar,
+    ) -> Tensor, NonZero {
         eval: |c| {
             let k = kernel!(float |g, x, p| if x > 0.0 { g * p[1] } else { g * p[0] * Real::exp(x * p[2]) });
             with::<2>(c, k, &[c.float(0) * c.float(1) * c.float(2), c.float(1), c.float(2)])
@@ -296,7 +308,10 @@ ops! {
             let (alpha, scale, inner) = (v.float(0), v.float(1), v.float(2));
             [
                 v.want(0, || v.g().with(v.x(1), |g, x| Tensor::elu_backward(g, x, alpha, scale, inner))),
-                v.want(1, || (v.g() * v.x(0) * ((v.x(1) * inner).exp() * (alpha * scale * inner * inner))).keep(v.x(1).le(0.0))),
+                v.want(1, || {
+                    let curve = (v.x(1) * inner).exp() * (alpha * scale * inner * inner);
+                    (v.g() * v.x(0) * curve).keep(v.x(1).le(0.0))
+                }),
             ]
         }),
         saves: Saves::XB, method: false, function: false,
@@ -395,7 +410,8 @@ ops! {
             });
             with::<1>(c, k, &[c.float(0), c.float(1)])
         },
-        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::softplus_backward(g, x, v.scalar(0), v.scalar(1)))), saves: Saves::X,
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::softplus_backward(g, x, v.scalar(0), v.scalar(1)))),
+        saves: Saves::X,
         method: false, function: false, onnx: Some("Softplus"),
     }
 
@@ -544,7 +560,10 @@ ops! {
         eval: |c| eval_softmax(c, Mode::Forward),
         vjp: vjp!(|v| v.g().with(v.y(), |g, y| Tensor::softmax_backward(g, y, v.int(0)))), saves: Saves::OUTPUT,
         onnx: Some("Softmax"),
-        refuses: &[Refusal { call: "rt.ones(2), 1", message: "out of range" }, Refusal { call: "rt.tensor([1]), 0", message: "int64" }],
+        refuses: &[
+            Refusal { call: "rt.ones(2), 1", message: "out of range" },
+            Refusal { call: "rt.tensor([1]), 0", message: "int64" },
+        ],
     }
 
     /// `input - log(sum(e^input))` along `dim`, computed without overflow.

@@ -2,7 +2,7 @@
 
 use super::shape::same_layout;
 use super::{one, Call, Outs, Refusal};
-use crate::dtype::{default_dtype, Category, DType, Scalar};
+use crate::dtype::{default_dtype, dispatch, Category, DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::copy;
 use crate::shape::sizes;
@@ -26,9 +26,9 @@ fn filled_like(c: &Call, value: Option<Scalar>, dtype: Option<DType>) -> Result<
 /// A 1-d tensor of `n` numbers computed in f64.
 fn computed(n: usize, dtype: DType, f: impl Fn(usize) -> f64) -> Result<Tensor> {
     let t = Tensor::empty_of(&[n], dtype)?;
-    crate::dtype::dispatch!(dtype, T => {
+    dispatch!(dtype, T => {
         // SAFETY: the tensor is new and has `n` elements.
-        (0..n).for_each(|i| unsafe { *t.ptr::<T>().add(i) = <T as crate::dtype::Elem>::from_f64(f(i)) })
+        (0..n).for_each(|i| unsafe { *t.ptr::<T>().add(i) = T::from_f64(f(i)) })
     });
     Ok(t)
 }
@@ -38,17 +38,17 @@ fn eval_arange(c: &Call) -> Result<Outs> {
     let whole = [start, end, step].iter().all(|s| s.category() < Category::Float);
     let dtype = c.opt_dtype(3).unwrap_or(if whole { DType::I64 } else { default_dtype() });
     let (a, b, s) = (start.f64(), end.f64(), step.f64());
-    if s == 0.0 || s.is_nan() {
+    if s == 0.0 || s.is_nan() || (dtype == DType::I64 && step.i64() == 0) {
         bail!(Value, "step must be nonzero, got {s}");
     }
     if !(a.is_finite() && b.is_finite()) {
         bail!(Value, "unsupported range: {a} -> {b}");
     }
-    if (s > 0.0) != (b >= a) && a != b {
+    if a != b && (s > 0.0) != (b > a) {
         bail!(Value, "upper bound and lower bound inconsistent with step sign: {a} -> {b} by {s}");
     }
-    // Whole numbers are counted as such: differences above 2^53 are exact.
-    let n = if whole {
+    // int64 counts in whole numbers, which are exact above 2^53 too.
+    let n = if dtype == DType::I64 {
         let (span, s) = (end.i64() as i128 - start.i64() as i128, step.i64() as i128);
         ((span + s - s.signum()) / s) as f64
     } else {
@@ -58,33 +58,36 @@ fn eval_arange(c: &Call) -> Result<Outs> {
         bail!(Memory, "a range of {n} elements is too large");
     }
     let n = n as usize;
-    if !whole || dtype.is_float() {
+    if dtype.is_float() {
         return one(computed(n, dtype, |i| s.mul_add(i as f64, a))?);
     }
     let t = Tensor::empty_of(&[n], dtype)?;
     let (a, s) = (start.i64(), step.i64());
-    crate::dtype::dispatch!(dtype, T => {
+    dispatch!(dtype, T => {
         for i in 0..n {
             let v = a.wrapping_add(s.wrapping_mul(i as i64));
             // SAFETY: the tensor is new and has `n` elements.
-            unsafe { *t.ptr::<T>().add(i) = <T as crate::dtype::Elem>::from_i64(v) };
+            unsafe { *t.ptr::<T>().add(i) = T::from_i64(v) };
         }
     });
     one(t)
 }
 
-/// Point `i` of `n` from `a` to `b`, counted from the nearer end so that both ends are exact.
-fn even(a: f64, b: f64, n: usize, i: usize) -> f64 {
-    let step = if n > 1 { (b - a) / (n - 1) as f64 } else { 0.0 };
-    if i < n / 2 || n == 1 {
-        a + step * i as f64
-    } else {
-        b - step * (n - 1 - i) as f64
-    }
-}
-
-fn steps(c: &Call) -> Result<usize> {
-    usize::try_from(c.int(2)).map_err(|_| err!(Value, "number of steps must be non-negative, got {}", c.int(2)))
+/// `n` evenly spaced numbers from `start` to `end`, after `f`, in the arithmetic of the dtype (f32 for whole numbers, whose
+/// ends are cut first), each counted from the nearer end so that both ends are exact.
+fn spaced(c: &Call, dtype: Option<DType>, f: impl Fn(f64) -> f64) -> Result<Outs> {
+    let n = usize::try_from(c.int(2)).map_err(|_| err!(Value, "number of steps must be non-negative, got {}", c.int(2)))?;
+    let dtype = dtype.unwrap_or(default_dtype());
+    one(dispatch!(dtype, T => {
+        let round = |v: f64| if dtype.is_float() { T::from_f64(v).to_f64() } else { v as f32 as f64 };
+        let (a, b) = (c.scalar(0).to::<T>().to_f64(), c.scalar(1).to::<T>().to_f64());
+        let step = if n > 1 { round(round(b - a) / (n - 1) as f64) } else { 0.0 };
+        computed(n, dtype, |i| f(if i < n / 2 || n == 1 {
+            round(a + round(step * i as f64))
+        } else {
+            round(b - round(step * (n - 1 - i) as f64))
+        }))?
+    }))
 }
 
 fn eval_triangle_indices(c: &Call, lower: bool) -> Result<Outs> {
@@ -190,20 +193,14 @@ ops! {
 
     /// `steps` evenly spaced numbers from `start` to `end`, both included.
     linspace(start: Scalar, end: Scalar, steps: Int, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| {
-            let (a, b, n) = (c.scalar(0).f64(), c.scalar(1).f64(), steps(c)?);
-            one(computed(n, c.opt_dtype(3).unwrap_or(default_dtype()), |i| even(a, b, n, i))?)
-        },
+        eval: |c| spaced(c, c.opt_dtype(3), |v| v),
         method: false,
         refuses: &[Refusal { call: "0, 1, -1", message: "number of steps must be non-negative" }],
     }
 
     /// `base` to the power of `steps` evenly spaced numbers from `start` to `end`, both included.
     logspace(start: Scalar, end: Scalar, steps: Int, base: Float = 10.0, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| {
-            let (a, b, n, base) = (c.scalar(0).f64(), c.scalar(1).f64(), steps(c)?, c.float(3));
-            one(computed(n, c.opt_dtype(4).unwrap_or(default_dtype()), |i| base.powf(even(a, b, n, i)))?)
-        },
+        eval: |c| spaced(c, c.opt_dtype(4), |v| c.float(3).powf(v)),
         method: false,
     }
 
@@ -213,7 +210,7 @@ ops! {
             let shape = sizes(&[c.int(0), c.opt_int(1).unwrap_or(c.int(0))])?;
             let dtype = c.opt_dtype(2).unwrap_or(default_dtype());
             let out = Tensor::filled(&shape, Scalar::Int(0), dtype)?;
-            crate::dtype::dispatch!(dtype, T => for i in 0..shape[0].min(shape[1]) {
+            dispatch!(dtype, T => for i in 0..shape[0].min(shape[1]) {
                 // SAFETY: row `i`, column `i` of a new row-major matrix.
                 unsafe { *out.ptr::<T>().add(i * (shape[1] + 1)) = Scalar::Int(1).to() };
             });

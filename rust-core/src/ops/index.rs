@@ -5,7 +5,7 @@
 
 use super::lang::Ex;
 use super::shape::{contiguous_unlocked, signed};
-use super::{one, Call, Class, Outs, Refusal, Saves};
+use super::{one, Call, Class, Grads, Outs, Refusal, Saves};
 use crate::autograd::Vjp;
 use crate::dtype::{dispatch, DType, Elem, Scalar};
 use crate::error::{Error, Result};
@@ -561,6 +561,49 @@ fn eval_scatter_reduce(c: &Call) -> Result<Outs> {
     one(out)
 }
 
+/// 1 where the tensors are equal, else 0, as `dtype`.
+fn same(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    a.eq(b)?.to_dtype(a.dtype())
+}
+
+fn scatter_reduce_vjp(v: &Vjp) -> Result<Grads> {
+    let (dim, own) = (v.int(0), v.bool(2));
+    let (g, x, index, src) = (v.g().tensor()?, v.x(0).tensor()?, v.x(1).tensor()?, v.x(2).tensor()?);
+    let from = |t: &Tensor| grown(t.gather(dim, &index, false)?, src.shape());
+    let cut = |t: Tensor| if own { Ok(t) } else { t.scatter_value(dim, &index, 0) };
+    let (to_x, to_src) = match v.str(1) {
+        "sum" => (cut(g.clone())?, from(&g)?),
+        "mean" => {
+            let counts = if own { x.ones_like(None)? } else { x.zeros_like(None)? };
+            let counts = counts.scatter_add(dim, &index, &src.ones_like(None)?)?.clamp_min(Scalar::Int(1))?;
+            let g = g.div(&counts, "")?;
+            (cut(g.clone())?, from(&g)?)
+        }
+        "prod" => {
+            // What is left of a product without one of its factors: the product over the factor, but where a factor
+            // is 0 the product of the others, which is not 0 only if there is no second 0.
+            let zero_x = x.eq(&zero()?)?;
+            let others = x.masked_fill(&zero_x, &number(1)?)?;
+            let left = others.scatter_reduce(dim, &index, &src, "prod", own)?;
+            let to_x = g.mul(&left)?.div(&others, "")?;
+            let zero_src = src.eq(&zero()?)?;
+            let zeros = x.zeros_like(None)?.scatter_add(dim, &index, &zero_src.to_dtype(x.dtype())?)?;
+            let single = zero_src.logical_and(&from(&zeros)?.eq(&number(1)?)?)?;
+            let rest = x.scatter_reduce(dim, &index, &src.masked_fill(&single, &number(1)?)?, "prod", own)?;
+            let usual = from(&g.mul(&v.y().tensor()?)?)?.div(&src.masked_fill(&zero_src, &number(1)?)?, "")?;
+            (cut(to_x)?, Tensor::where_(&single, &from(&g.mul(&rest)?)?, &usual)?)
+        }
+        _ => {
+            // The gradient is shared among all elements that are equal to the result.
+            let y = v.y().tensor()?;
+            let (hit_x, hit_src) = (cut(same(&x, &y)?)?, same(&src, &from(&y)?)?);
+            let g = g.div(&hit_x.scatter_add(dim, &index, &hit_src)?, "")?;
+            (hit_x.mul(&g)?, hit_src.mul(&from(&g)?)?)
+        }
+    };
+    Ok(Grads::from_iter([Some(to_x), None, Some(to_src)]))
+}
+
 /// Rows of the table that `index` names; the row `padding` gets no gradient.
 fn eval_embedding_backward(c: &Call) -> Result<Outs> {
     let (g, index) = (c.x(0), c.x(1));
@@ -596,13 +639,30 @@ fn with_indices(v: &Vjp, first: usize, f: impl FnOnce(&[Option<&Tensor>]) -> Res
 }
 
 fn zero() -> Result<Tensor> {
-    Tensor::number(Scalar::Int(0))
+    number(0)
+}
+
+fn number(v: i64) -> Result<Tensor> {
+    Tensor::number(Scalar::Int(v))
+}
+
+/// Indices counted from the end if negative.
+fn from_start(index: &Tensor, n: usize) -> Result<Tensor> {
+    let mut values = index.to_vec::<i64>()?;
+    if values.iter().all(|&v| v >= 0) {
+        return Ok(index.clone());
+    }
+    values.iter_mut().filter(|v| **v < 0).for_each(|v| *v += n as i64);
+    Tensor::from_slice(&values, index.shape())
 }
 
 fn eval_take_along_dim(c: &Call) -> Result<Outs> {
     let (x, index) = (c.x(0), c.x(1));
+    if index.dtype().is_float() || index.dtype() == DType::Bool {
+        bail!(DType, "dtype of indices should be long but got {}", index.dtype());
+    }
     let Some(dim) = c.opt_int(0) else {
-        return one(x.ravel()?.gather(0, &index.ravel()?, false)?);
+        return one(x.ravel()?.gather(0, &from_start(&index.ravel()?, x.numel())?, false)?);
     };
     if x.ndim() != index.ndim() {
         bail!(Value, "input and indices should have the same number of dimensions, but got {} dimensions for input, and \
@@ -621,7 +681,8 @@ fn eval_take_along_dim(c: &Call) -> Result<Outs> {
         }
         t.expand(&shape)
     };
-    one(with(x)?.gather(dim, &with(index)?, false)?)
+    let n = x.shape().get(d).copied().unwrap_or(1);
+    one(with(x)?.gather(dim, &with(&from_start(index, n)?)?, false)?)
 }
 
 ops! {
@@ -657,7 +718,7 @@ ops! {
         ]),
         saves: Saves(INDICES.0 & !2),
         inplace: true,
-        refuses: &[Refusal { call: "rt.ones(3), rt.ones(3), [rt.tensor([0, 1])]", message: "shape mismatch" }],
+        refuses: &[Refusal { call: "rt.ones(3), [rt.tensor([0, 1])], rt.ones(3)", message: "shape mismatch" }],
     }
 
     /// `out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result.
@@ -880,6 +941,7 @@ ops! {
         input: Tensor, dim: Int, index: Tensor, src: Tensor, reduce: Str, include_self: Bool = true
     ) -> Tensor, Special {
         eval: eval_scatter_reduce,
+        vjp: vjp!(|v| scatter_reduce_vjp(v)), saves: Saves::ALL,
         inplace: true, onnx: Some("ScatterElements"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([0]), rt.ones(1), \"max\"", message: "reduce argument must be" }],
     }
@@ -901,4 +963,63 @@ fn along(c: &Call, alpha: Option<Scalar>) -> Result<Outs> {
     };
     p.put(&out, &source, alpha)?;
     one(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parallel::tests::with_threads;
+
+    fn whole(v: &[i64]) -> Tensor {
+        Tensor::from_slice(v, &[v.len()]).unwrap()
+    }
+
+    fn numbers(shape: &[usize]) -> Tensor {
+        let v: Vec<f64> = (0..shape.iter().product::<usize>()).map(|i| i as f64).collect();
+        Tensor::from_slice(&v, shape).unwrap()
+    }
+
+    #[test]
+    fn index_tensors_that_are_not_adjacent_go_first() {
+        let x = numbers(&[2, 3, 4]);
+        let (a, b) = (whole(&[0, -1]), whole(&[1, 3]));
+        let y = x.index(&[Some(&a), None, Some(&b)]).unwrap();
+        assert_eq!(y.shape(), [2, 3]);
+        assert_eq!(y.to_vec::<f64>().unwrap(), [1.0, 5.0, 9.0, 15.0, 19.0, 23.0]);
+        let y = x.index(&[None, Some(&whole(&[0, 2])), Some(&b)]).unwrap();
+        assert_eq!(y.to_vec::<f64>().unwrap(), [1.0, 11.0, 13.0, 23.0]);
+        let mask = Tensor::from_slice(&[true, false, false, false, true, false], &[2, 3]).unwrap();
+        assert_eq!(x.index(&[Some(&mask)]).unwrap().shape(), [2, 4]);
+        let error = x.index(&[Some(&whole(&[2]))]).unwrap_err().to_string();
+        assert_eq!(error, "index: index 2 is out of bounds for dimension 0 with size 2");
+    }
+
+    #[test]
+    fn sums_do_not_depend_on_the_thread_count() {
+        let n = 50_000usize;
+        let index: Vec<i64> = (0..n as i64).map(|i| (i * 7919) % 13).collect();
+        let src: Vec<f32> = (0..3 * n).map(|i| (i as f32).sin()).collect();
+        let run = || {
+            let src = Tensor::from_slice(&src, &[n, 3]).unwrap();
+            let zeros = Tensor::filled(&[13, 3], Scalar::Int(0), DType::F32).unwrap();
+            let rows = zeros.index_add(0, &whole(&index), &src, 1).unwrap();
+            let all = whole(&index).reshape(&[n as i64, 1]).unwrap().expand(&[n as i64, 3]).unwrap();
+            (rows.to_vec::<f32>().unwrap(), zeros.scatter_add(0, &all, &src).unwrap().to_vec::<f32>().unwrap())
+        };
+        let one = with_threads(1, run);
+        assert_eq!(one.0, one.1);
+        assert_eq!(one, with_threads(4, run));
+    }
+
+    #[test]
+    fn an_index_out_of_bounds_is_an_error_and_nothing_else() {
+        let x = numbers(&[3]);
+        for bad in [3, -4, i64::MIN, i64::MAX] {
+            let i = whole(&[bad]);
+            let one = numbers(&[1]);
+            assert!(x.index(&[Some(&i)]).is_err() && x.gather(0, &i, false).is_err() && x.take(&i).is_err());
+            assert!(x.index_select(0, &i).is_err() && x.scatter(0, &i, &one).is_err());
+            assert!(x.index_add(0, &i, &one, 1).is_err() && x.index_put(&one, &[Some(&i)], true).is_err());
+        }
+    }
 }

@@ -105,7 +105,8 @@ fn join(
 
 macro_rules! operator {
     ($trait:ident $m:ident, $zero:expr, $num:expr, $f:expr) => {
-        operator!(@impl $trait $m $zero, $num, $f; Ex, Ex; Ex, &Ex; &Ex, Ex; &Ex, &Ex; Ex, f64; &Ex, f64; f64, Ex; f64, &Ex);
+        operator!(@impl $trait $m $zero, $num, $f;
+            Ex, Ex; Ex, &Ex; &Ex, Ex; &Ex, &Ex; Ex, f64; &Ex, f64; f64, Ex; f64, &Ex);
     };
     (@impl $trait:ident $m:ident $zero:expr, $num:expr, $f:expr; $($l:ty, $r:ty);+) => {
         $(impl $trait<$r> for $l {

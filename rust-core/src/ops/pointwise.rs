@@ -4,15 +4,15 @@ use super::lang::Ex;
 use super::shape::{contiguous_unlocked, copy_into};
 use super::{one, Call, Class, Outs, Refusal, Saves};
 use crate::autograd::Vjp;
+use crate::bail;
 use crate::dtype::{default_dtype, Category, DType, ResultType, Scalar};
 use crate::error::Result;
 use crate::kernel;
 use crate::kernels::copy::{cast_row, Shared};
-use crate::kernels::math::Real;
 use crate::kernels::elementwise::{line, map, Kernel, Lane, Loop, Operand, Params, MAX_PERIOD};
+use crate::kernels::math::Real;
 use crate::shape::{broadcast, Dims, Layout};
 use crate::tensor::Tensor;
-use crate::bail;
 use smallvec::SmallVec;
 use std::f64::consts::{FRAC_2_SQRT_PI, LN_10, LN_2, LOG2_E, PI};
 
@@ -50,7 +50,13 @@ pub fn run<const N: usize>(c: &Call, k: &'static Kernel, promote: Promote, p: Pa
 }
 
 /// Runs an elementwise kernel over some tensors.
-pub fn run_on<const N: usize>(c: &Call, k: &'static Kernel, ins: [&Tensor; N], promote: Promote, p: Params) -> Result<Outs> {
+pub fn run_on<const N: usize>(
+    c: &Call,
+    k: &'static Kernel,
+    ins: [&Tensor; N],
+    promote: Promote,
+    p: Params,
+) -> Result<Outs> {
     let common = common_dtype(&ins, promote);
     run_as(c, k, ins, common, if promote == Promote::ToBool { DType::Bool } else { common }, p)
 }
@@ -68,8 +74,8 @@ pub fn run_as<const N: usize>(
     let Some(f) = k.get(common.compute()) else {
         bail!(DType, "not implemented for dtype {common}");
     };
-    // A 0-d operand of a wider dtype takes the common one first: whole numbers wrap around, and half floats are compared
-    // as half floats.
+    // A 0-d operand of a wider dtype takes the common one first: whole numbers wrap around, and half floats are
+    // compared as half floats.
     let strict = !common.is_float() || (k.to_bool && common.size() == 2);
     let wider = |t: &Tensor| t.dtype() != common && crate::dtype::promote(t.dtype(), common) != common;
     let cast: SmallVec<[Tensor; N]>;
@@ -85,9 +91,7 @@ pub fn run_as<const N: usize>(
 
 /// How an operand lies beside the one that has the shape of the result.
 fn lane(t: &Tensor, lead: &Tensor, loop_dtype: DType) -> Option<Lane> {
-    let lane = |step, period| {
-        Some(Lane { ptr: Shared(t.data_ptr()), dtype: t.dtype(), loop_dtype, step, period })
-    };
+    let lane = |step, period| Some(Lane { ptr: Shared(t.data_ptr()), dtype: t.dtype(), loop_dtype, step, period });
     if t.shape() == lead.shape() && t.strides() == lead.strides() {
         return lane(1, 1);
     }
@@ -134,7 +138,8 @@ pub fn apply<const N: usize>(
         }
         &wide
     };
-    // Operands that lie alike in memory are walked as one line, along which smaller ones repeat; the result lies as they do.
+    // Operands that lie alike in memory are walked as one line, along which smaller ones repeat; the result lies as
+    // they do.
     let lead = ins.iter().copied().find(|t| t.shape() == shape && (t.is_contiguous() || t.layout().is_dense()));
     let mut lanes = [None; N];
     if let Some(lead) = lead {
@@ -190,7 +195,10 @@ pub fn apply<const N: usize>(
 /// True if `t` steps fastest through another dimension than `out` does.
 fn across(t: &Tensor, out: &Tensor) -> bool {
     let fastest = |t: &Tensor| {
-        (0..t.ndim()).filter(|&d| t.shape()[d] > 1 && t.strides()[d] > 0).min_by_key(|&d| t.strides()[d]).map(|d| d + out.ndim() - t.ndim())
+        (0..t.ndim())
+            .filter(|&d| t.shape()[d] > 1 && t.strides()[d] > 0)
+            .min_by_key(|&d| t.strides()[d])
+            .map(|d| d + out.ndim() - t.ndim())
     };
     let (a, b) = (fastest(t), fastest(out));
     a.is_some() && a != b && t.ndim() >= 2 && !t.is_contiguous()
@@ -234,26 +242,23 @@ pub(crate) fn zeros(v: &Vjp, i: usize) -> Ex {
     v.want(i, || Tensor::filled(v.shape(i), Scalar::Int(0), v.dtype(i)).into())
 }
 
-/// A number as a whole op's argument.
-fn num(v: f64) -> Result<Tensor> {
-    Tensor::number(Scalar::Float(v))
-}
-
-/// `eval` of an op whose result is a float: one expression for f32 and f64. `float1!(|a, p| expr; 0)` has attribute 0 as
-/// `p[0]`.
+/// `eval` of an op whose result is a float: one expression for f32 and f64.
 macro_rules! float1 {
     (|$a:ident| $b:expr) => {
-        |c| $crate::ops::pointwise::run::<1>(c, $crate::kernel!(float |$a, _p| $b), Promote::ToFloat, Params::default())
-    };
-    (|$a:ident, $p:ident| $b:expr; $($k:literal),+) => {
-        |c| $crate::ops::pointwise::run::<1>(
-            c, $crate::kernel!(float |$a, $p| $b), Promote::ToFloat, Params::new(&[$(c.scalar($k)),+]))
+        |c| {
+            $crate::ops::pointwise::run::<1>(
+                c,
+                $crate::kernel!(float | $a, _p | $b),
+                Promote::ToFloat,
+                Params::default(),
+            )
+        }
     };
 }
 /// The same for two operands.
 macro_rules! float2 {
     (|$a:ident, $d:ident| $b:expr) => {
-        |c| run::<2>(c, kernel!(float |$a, $d, _p| $b), Promote::ToFloat, Params::default())
+        |c| run::<2>(c, kernel!(float | $a, $d, _p | $b), Promote::ToFloat, Params::default())
     };
 }
 /// `eval` of an op that gives bools: one expression for floats, one for whole numbers.
@@ -278,12 +283,12 @@ macro_rules! common2 {
 /// `eval` of an op on whole numbers.
 macro_rules! int2 {
     (|$a:ident, $d:ident| $i:expr) => {
-        |c| run::<2>(c, kernel!(int |$a, $d, _p| $i), Promote::Common, Params::default())
+        |c| run::<2>(c, kernel!(int | $a, $d, _p | $i), Promote::Common, Params::default())
     };
     (no_bool |$a:ident, $d:ident| $i:expr) => {
         |c| {
             no_bool(c, "")?;
-            run::<2>(c, kernel!(int |$a, $d, _p| $i), Promote::Common, Params::default())
+            run::<2>(c, kernel!(int | $a, $d, _p | $i), Promote::Common, Params::default())
         }
     };
 }
@@ -320,9 +325,12 @@ fn alpha(c: &Call, k: usize, name: &str) -> Result<Scalar> {
 
 fn eval_add(c: &Call) -> Result<Outs> {
     match alpha(c, 0, "alpha")? {
-        Scalar::Int(1) => {
-            run::<2>(c, kernel!(split |a, b, _p| a + b; |a, b, _p| a.wrapping_add(b)), Promote::Common, Params::default())
-        }
+        Scalar::Int(1) => run::<2>(
+            c,
+            kernel!(split |a, b, _p| a + b; |a, b, _p| a.wrapping_add(b)),
+            Promote::Common,
+            Params::default(),
+        ),
         s => run::<2>(
             c,
             kernel!(split |a, b, p| a + p[0] * b; |a, b, p| a.wrapping_add(p[0].wrapping_mul(b))),
@@ -335,8 +343,11 @@ fn eval_add(c: &Call) -> Result<Outs> {
 /// `a - alpha * b`.
 fn subtract(c: &Call, a: &Tensor, b: &Tensor) -> Result<Outs> {
     if [a, b].iter().any(|t| t.dtype() == DType::Bool) {
-        bail!(DType, "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, \
-            use the `~` or `logical_not()` operator instead; for two masks, `^` or `logical_xor()`.");
+        bail!(
+            DType,
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, \
+            use the `~` or `logical_not()` operator instead; for two masks, `^` or `logical_xor()`."
+        );
     }
     match alpha(c, 0, "alpha")? {
         Scalar::Int(1) => run_on(
@@ -361,7 +372,7 @@ const FLOOR_DIVIDE: &Kernel = kernel!(split |a, b, _p| Real::floor_divide(a, b);
 
 fn eval_div(c: &Call) -> Result<Outs> {
     match c.str(0) {
-        "" => run::<2>(c, kernel!(float |a, b, _p| a / b), Promote::ToFloat, Params::default()),
+        "" => run::<2>(c, kernel!(float | a, b, _p | a / b), Promote::ToFloat, Params::default()),
         "trunc" => divide(c, TRUNC_DIVIDE),
         "floor" => divide(c, FLOOR_DIVIDE),
         mode => {
@@ -452,7 +463,7 @@ fn eval_pow(c: &Call) -> Result<Outs> {
     }
     no_bool(c, "")?;
     if x.0.wrapped && common.is_float() && only(x).f64() == 2.0 {
-        return run_as(c, kernel!(float |b, _p| Real::exp2(b)), [e], common, common, Params::default());
+        return run_as(c, kernel!(float | b, _p | Real::exp2(b)), [e], common, common, Params::default());
     }
     run::<2>(c, POW, Promote::Common, Params::default())
 }
@@ -463,7 +474,7 @@ fn special_power(e: f64, common: DType) -> Option<&'static Kernel> {
         return Some(kernel!(split |_a, _p| 1.0; |_a, _p| 1));
     }
     if e == 1.0 {
-        return Some(kernel!(all |a, _p| a));
+        return Some(kernel!(all | a, _p | a));
     }
     if common == DType::Bool {
         return None;
@@ -478,13 +489,13 @@ fn special_power(e: f64, common: DType) -> Option<&'static Kernel> {
         return None;
     }
     Some(if e == 0.5 {
-        kernel!(float |a, _p| a.sqrt())
+        kernel!(float | a, _p | a.sqrt())
     } else if e == -0.5 {
-        kernel!(float |a, _p| Real::rsqrt(a))
+        kernel!(float | a, _p | Real::rsqrt(a))
     } else if e == -1.0 {
-        kernel!(float |a, _p| 1.0 / a)
+        kernel!(float | a, _p | 1.0 / a)
     } else if e == -2.0 {
-        kernel!(float |a, _p| 1.0 / (a * a))
+        kernel!(float | a, _p | 1.0 / (a * a))
     } else {
         return None;
     })
@@ -509,14 +520,14 @@ fn vjp_pow(v: &Vjp) -> [Ex; 2] {
 }
 
 fn times(c: &Call, factor: f64) -> Result<Outs> {
-    run::<1>(c, kernel!(float |a, p| a * p[0]), Promote::ToFloat, Params::new(&[Scalar::Float(factor)]))
+    run::<1>(c, kernel!(float | a, p | a * p[0]), Promote::ToFloat, Params::new(&[Scalar::Float(factor)]))
 }
 
 /// Rounding: whole numbers are whole already.
 fn eval_round(c: &Call, k: &'static Kernel) -> Result<Outs> {
     no_bool(c, "")?;
     if !c.x(0).dtype().is_float() {
-        return run::<1>(c, kernel!(all |a, _p| a), Promote::Common, Params::default());
+        return run::<1>(c, kernel!(all | a, _p | a), Promote::Common, Params::default());
     }
     run::<1>(c, k, Promote::Common, Params::default())
 }
@@ -524,16 +535,16 @@ fn eval_round(c: &Call, k: &'static Kernel) -> Result<Outs> {
 fn eval_round_decimals(c: &Call) -> Result<Outs> {
     let d = c.int(0);
     if d == 0 {
-        return eval_round(c, kernel!(float |a, _p| Real::round(a)));
+        return eval_round(c, kernel!(float | a, _p | Real::round(a)));
     }
     if !c.x(0).dtype().is_float() {
         bail!(DType, "round with decimals is not implemented for dtype {}", c.x(0).dtype());
     }
     let p = Params::new(&[Scalar::Float(10f64.powi(d.unsigned_abs().min(400) as i32))]);
     let k = if d > 0 {
-        kernel!(float |a, p| Real::round(a * p[0]) / p[0])
+        kernel!(float | a, p | Real::round(a * p[0]) / p[0])
     } else {
-        kernel!(float |a, p| Real::round(a / p[0]) * p[0])
+        kernel!(float | a, p | Real::round(a / p[0]) * p[0])
     };
     run::<1>(c, k, Promote::Common, p)
 }
@@ -541,14 +552,25 @@ fn eval_round_decimals(c: &Call) -> Result<Outs> {
 fn eval_nan_to_num(c: &Call) -> Result<Outs> {
     let x = c.x(0);
     if !x.dtype().is_float() {
-        return run::<1>(c, kernel!(all |a, _p| a), Promote::Common, Params::default());
+        return run::<1>(c, kernel!(all | a, _p | a), Promote::Common, Params::default());
     }
-    let p = [c.opt_float(0).unwrap_or(0.0), c.opt_float(1).unwrap_or(x.dtype().max()), c.opt_float(2).unwrap_or(x.dtype().min())];
-    let k = kernel!(float |a, p| {
-        let limit = if a > 0.0 { p[1] } else { p[2] };
-        let v = if Real::is_inf(a) { limit } else { a };
-        if a.is_nan() { p[0] } else { v }
-    });
+    let p = [
+        c.opt_float(0).unwrap_or(0.0),
+        c.opt_float(1).unwrap_or(x.dtype().max()),
+        c.opt_float(2).unwrap_or(x.dtype().min()),
+    ];
+    let k = kernel!(
+        float | a,
+        p | {
+            let limit = if a > 0.0 { p[1] } else { p[2] };
+            let v = if Real::is_inf(a) { limit } else { a };
+            if a.is_nan() {
+                p[0]
+            } else {
+                v
+            }
+        }
+    );
     run::<1>(c, k, Promote::Common, Params::new(&p.map(Scalar::Float)))
 }
 
@@ -569,7 +591,7 @@ pub(crate) fn clamp_to(c: &Call, min: Option<Scalar>, max: Option<Scalar>) -> Re
     }
     let nan = |s: Option<Scalar>| s.is_some_and(|s| s.f64().is_nan());
     if nan(min) || nan(max) {
-        return run_as(c, kernel!(float |_a, _p| <_ as Real>::NAN), [x], common, common, Params::default());
+        return run_as(c, kernel!(float | _a, _p | <_ as Real>::NAN), [x], common, common, Params::default());
     }
     let k = kernel!(split |a, p| {
         let a = if a < p[0] { p[0] } else { a };
@@ -623,7 +645,9 @@ const MINIMUM: &Kernel = kernel!(split |a, b, _p| Real::minimum(a, b); |a, b, _p
 /// One typed loop of `where`: it moves bits, so the size of an element says all.
 macro_rules! choose {
     ($t:ty) => {
-        crate::elementwise_loop!([m: u8 = 0, a: $t = 1, b: $t = 2] -> $t, $t, |p: params_i64| if m != 0 { a } else { b })
+        crate::elementwise_loop!([m: u8 = 0, a: $t = 1, b: $t = 2] -> $t, $t, |p: params_i64| {
+            if m != 0 { a } else { b }
+        })
     };
 }
 
@@ -665,10 +689,16 @@ fn eval_isclose(c: &Call) -> Result<Outs> {
             bail!(Value, "{name} must be greater than or equal to zero, but got {}", c.float(k));
         }
     }
-    let k = kernel!(float_to_bool |a, b, p| {
-        let error = (a - b).abs();
-        (a == b) | ((p[2] != 0.0) & a.is_nan() & b.is_nan()) | (error.is_finite() & (error <= p[1] + (p[0] * b).abs()))
-    });
+    let k = kernel!(
+        float_to_bool | a,
+        b,
+        p | {
+            let error = (a - b).abs();
+            (a == b)
+                | ((p[2] != 0.0) & a.is_nan() & b.is_nan())
+                | (error.is_finite() & (error <= p[1] + (p[0] * b).abs()))
+        }
+    );
     let p = Params::new(&[Scalar::Float(c.float(0)), Scalar::Float(c.float(1)), Scalar::Bool(c.bool(2))]);
     let common = if x.dtype().is_float() { x.dtype() } else { DType::F64 };
     run_as(c, k, [x, y], common, DType::Bool, p)
@@ -686,7 +716,7 @@ fn eval_lerp(c: &Call) -> Result<Outs> {
         bail!(DType, "expected dtype {} for `weight` but got dtype {}", x.dtype(), c.x(2).dtype());
     }
     // From the nearer end, so that both ends are hit exactly.
-    let k = kernel!(float |a, b, w, _p| if w.abs() < 0.5 { a + w * (b - a) } else { b - (b - a) * (1.0 - w) });
+    let k = kernel!(float | a, b, w, _p | if w.abs() < 0.5 { a + w * (b - a) } else { b - (b - a) * (1.0 - w) });
     run::<3>(c, k, Promote::Common, Params::default())
 }
 
@@ -695,7 +725,7 @@ fn eval_addcdiv(c: &Call) -> Result<Outs> {
         bail!(DType, "Integer division with addcdiv is no longer supported; divide with true_divide and add instead");
     }
     let p = Params::new(&[c.scalar(0)]);
-    run::<3>(c, kernel!(float |a, b, d, p| a + p[0] * b / d), Promote::ToFloat, p)
+    run::<3>(c, kernel!(float | a, b, d, p | a + p[0] * b / d), Promote::ToFloat, p)
 }
 
 /// Hurwitz's zeta function, the sum of `(q + k)^-s` over k >= 0, for s > 1 (Euler-Maclaurin, DLMF 25.11.5).
@@ -760,17 +790,20 @@ fn eval_polygamma(c: &Call) -> Result<Outs> {
         bail!(Value, "polygamma(n, x) does not support negative n.");
     }
     let p = Params::new(&[Scalar::Int(c.int(0))]);
-    run::<1>(c, kernel!(float |a, p| Real::of(polygamma(p[0].as_f64(), a.as_f64()))), Promote::ToFloat, p)
+    run::<1>(c, kernel!(float | a, p | Real::of(polygamma(p[0].as_f64(), a.as_f64()))), Promote::ToFloat, p)
 }
 
 fn eval_logit(c: &Call) -> Result<Outs> {
     let eps = c.opt_float(0).unwrap_or(-1.0);
-    let k = kernel!(float |a, p| {
-        let low = if a < p[0] { p[0] } else { a };
-        let inner = if low > 1.0 - p[0] { 1.0 - p[0] } else { low };
-        let a = if p[0] < 0.0 { a } else { inner };
-        Real::log(a / (1.0 - a))
-    });
+    let k = kernel!(
+        float | a,
+        p | {
+            let low = if a < p[0] { p[0] } else { a };
+            let inner = if low > 1.0 - p[0] { 1.0 - p[0] } else { low };
+            let a = if p[0] < 0.0 { a } else { inner };
+            Real::log(a / (1.0 - a))
+        }
+    );
     run::<1>(c, k, Promote::ToFloat, Params::new(&[Scalar::Float(eps)]))
 }
 
@@ -796,7 +829,11 @@ macro_rules! log_add {
     ($a:ident, $b:ident, $exp:ident, $scale:expr) => {{
         let top = Real::maximum($a, $b);
         let y = top + $scale * Real::log1p(Real::$exp(-($a - $b).abs()));
-        if ($a == $b) & $a.is_inf() { $a } else { y }
+        if ($a == $b) & $a.is_inf() {
+            $a
+        } else {
+            y
+        }
     }};
 }
 
@@ -816,7 +853,7 @@ ops! {
         eval: |c| subtract(c, c.x(0), c.x(1)),
         vjp: vjp!(|v| [v.g(), v.want(1, || -scaled(v.g(), v.scalar(0)))]),
         inplace: true, aliases: &["subtract"], onnx: Some("Sub"), c: Some("{x} - {y}"),
-        refuses: &[Refusal { call: "rt.tensor([True]), rt.tensor([True])", message: "with a bool tensor is not supported" }],
+        refuses: &[Refusal { call: "rt.tensor([True]), rt.tensor([True])", message: "with a bool tensor" }],
     }
 
     /// `other - alpha * input`, elementwise with broadcasting.
@@ -859,7 +896,8 @@ ops! {
     /// The rest of the division that rounds towards minus infinity, as Python's `%`: it has the sign of `other`.
     remainder(input: Tensor, other: Operand) -> Tensor, NonZero {
         eval: |c| divide(c, kernel!(split |a, b, _p| Real::remainder(a, b); |a, b, _p| floor_rest(a, b))),
-        vjp: vjp!(|v| [v.g(), v.want(1, || -(v.g() * v.x(0).with(v.x(1), |a, b| a.div(b, "floor"))))]), saves: Saves::XB,
+        vjp: vjp!(|v| [v.g(), v.want(1, || -(v.g() * v.x(0).with(v.x(1), |a, b| a.div(b, "floor"))))]),
+        saves: Saves::XB,
         inplace: true, onnx: Some("Mod"),
         refuses: &[Refusal { call: "rt.tensor([1]), 0", message: "ZeroDivisionError" }],
     }
@@ -867,7 +905,8 @@ ops! {
     /// The rest of the division that rounds towards zero, as C's `fmod`: it has the sign of `input`.
     fmod(input: Tensor, other: Operand) -> Tensor, NonZero {
         eval: |c| divide(c, kernel!(split |a, b, _p| Real::fmod(a, b); |a, b, _p| a.wrapping_rem(b))),
-        vjp: vjp!(|v| [v.g(), v.want(1, || -(v.g() * v.x(0).with(v.x(1), |a, b| a.div(b, "trunc"))))]), saves: Saves::XB,
+        vjp: vjp!(|v| [v.g(), v.want(1, || -(v.g() * v.x(0).with(v.x(1), |a, b| a.div(b, "trunc"))))]),
+        saves: Saves::XB,
         inplace: true, onnx: Some("Mod"), c: Some("fmod{f}({x}, {y})"),
     }
 
@@ -875,7 +914,8 @@ ops! {
     addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Scalar = 1) -> Tensor, Real {
         eval: |c| {
             let p = Params::new(&[alpha(c, 0, "value")?]);
-            let k = kernel!(split |a, b, d, p| a + p[0] * b * d; |a, b, d, p| a.wrapping_add(p[0].wrapping_mul(b).wrapping_mul(d)));
+            let k = kernel!(split |a, b, d, p| a + p[0] * b * d;
+                |a, b, d, p| a.wrapping_add(p[0].wrapping_mul(b).wrapping_mul(d)));
             run::<3>(c, k, Promote::Common, p)
         },
         vjp: vjp!(|v| [
@@ -895,7 +935,7 @@ ops! {
             v.want(2, || -scaled(v.g() * (v.x(1) / (v.x(2) * v.x(2))), v.scalar(0))),
         ]),
         saves: Saves(6), inplace: true,
-        refuses: &[Refusal { call: "rt.ones(1), rt.tensor([1]), rt.tensor([1])", message: "Integer division with addcdiv" }],
+        refuses: &[Refusal { call: "rt.ones(1), rt.tensor([1]), rt.tensor([1])", message: "Integer division" }],
     }
 
     /// `input + weight * (end - input)`.
@@ -912,7 +952,7 @@ ops! {
     /// `-input`.
     neg(input: Tensor) -> Tensor, Real {
         eval: |c| {
-            no_bool(c, ": negation of a bool tensor is not supported; to invert a mask, use the `~` or `logical_not()` operator")?;
+            no_bool(c, ": to invert a mask, use the `~` or `logical_not()` operator")?;
             run::<1>(c, kernel!(split |a, _p| -a; |a, _p| a.wrapping_neg()), Promote::Common, Params::default())
         },
         vjp: vjp!(|v| -v.g()),
@@ -949,7 +989,10 @@ ops! {
 
     /// -1, 0 or 1 by the sign; 0 for NaN.
     sign(input: Tensor) -> Tensor, NonZero {
-        eval: |c| run::<1>(c, kernel!(split |a, _p| Real::sign(a); |a, _p| a.signum()), Promote::Common, Params::default()),
+        eval: |c| {
+            let k = kernel!(split |a, _p| Real::sign(a); |a, _p| a.signum());
+            run::<1>(c, k, Promote::Common, Params::default())
+        },
         vjp: vjp!(|v| zeros(v, 0)),
         inplace: true, aliases: &["sgn"], onnx: Some("Sign"), c: Some("({x} > 0) - ({x} < 0)"),
     }
@@ -1122,7 +1165,10 @@ ops! {
             [
                 v.want(0, || g.with(&x, |g, x| Tensor::logit_backward(g, x, v.opt_float(0)))),
                 // The second factor 1 / (x (1 - x)) brings its own zeros outside of the bounds.
-                v.want(1, || (&g * slope / (&x * (1.0 - &x))).with(&x, |s, x| Tensor::logit_backward(s, x, v.opt_float(0)))),
+                v.want(1, || {
+                    let s = &g * slope / (&x * (1.0 - &x));
+                    s.with(&x, |s, x| Tensor::logit_backward(s, x, v.opt_float(0)))
+                }),
             ]
         }),
         saves: Saves::XB, method: false, function: false,
@@ -1389,7 +1435,11 @@ ops! {
             });
             run::<3>(c, k, Promote::Common, Params::default())
         },
-        vjp: vjp!(|v| [v.g().then(|g| Tensor::extreme_backward(g, &v.x(1).tensor()?, &v.x(2).tensor()?)), zeros(v, 1), zeros(v, 2)]),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().then(|g| Tensor::extreme_backward(g, &v.x(1).tensor()?, &v.x(2).tensor()?))),
+            zeros(v, 1),
+            zeros(v, 2),
+        ]),
         saves: Saves(6), method: false, function: false,
     }
 
@@ -1416,7 +1466,8 @@ ops! {
     /// `input` brought into `[min, max]`; `max` wins if the bounds cross.
     clamp(input: Tensor, min: OptScalar = None, max: OptScalar = None) -> Tensor, Real {
         eval: |c| clamp_to(c, c.opt_scalar(0), c.opt_scalar(1)),
-        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::clamp_backward(g, x, v.opt_scalar(0), v.opt_scalar(1)))), saves: Saves::X,
+        vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::clamp_backward(g, x, v.opt_scalar(0), v.opt_scalar(1)))),
+        saves: Saves::X,
         inplace: true, aliases: &["clip"], onnx: Some("Clip"),
         refuses: &[Refusal { call: "rt.ones(1)", message: "At least one of 'min' or 'max'" }],
     }
@@ -1441,7 +1492,10 @@ ops! {
             let k = kernel!(float |g, x, p| if (x >= p[0]) & (x <= p[1]) { g } else { 0.0 });
             run::<2>(c, k, Promote::Common, bounds(c.opt_scalar(0), c.opt_scalar(1)))
         },
-        vjp: vjp!(|v| [v.g().with(v.x(1), |g, x| Tensor::clamp_backward(g, x, v.opt_scalar(0), v.opt_scalar(1))), zeros(v, 1)]),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), |g, x| Tensor::clamp_backward(g, x, v.opt_scalar(0), v.opt_scalar(1)))),
+            zeros(v, 1),
+        ]),
         saves: Saves::B, method: false, function: false,
     }
 
@@ -1491,7 +1545,9 @@ ops! {
     }
 
     /// True where `|input - other| <= atol + rtol * |other|`, or where both are equal (with `equal_nan`: or both NaN).
-    isclose(input: Tensor, other: Tensor, rtol: Float = 1e-05, atol: Float = 1e-08, equal_nan: Bool = false) -> Tensor, Real {
+    isclose(
+        input: Tensor, other: Tensor, rtol: Float = 1e-05, atol: Float = 1e-08, equal_nan: Bool = false,
+    ) -> Tensor, Real {
         eval: eval_isclose,
         refuses: &[Refusal { call: "rt.ones(1), rt.ones(1), rtol=-1.0", message: "greater than or equal to zero" }],
     }
@@ -1628,7 +1684,7 @@ ops! {
     heaviside(input: Tensor, values: Tensor) -> Tensor, NonZero {
         eval: |c| {
             if c.x(0).dtype() != c.x(1).dtype() {
-                bail!(DType, "not implemented for tensors with different dtypes, {} and {}", c.x(0).dtype(), c.x(1).dtype());
+                bail!(DType, "not implemented for different dtypes, {} and {}", c.x(0).dtype(), c.x(1).dtype());
             }
             let k = kernel!(split |a, b, _p| if a == 0.0 { b } else if a > 0.0 { 1.0 } else { 0.0 };
                 |a, b, _p| if a == 0 { b } else { (a > 0) as i64 });
@@ -1658,8 +1714,12 @@ ops! {
 
     /// `input * 2^other`.
     ldexp(input: Tensor, other: Tensor) -> Tensor, Real {
-        eval: |c| one(c.x(0).mul(&num(2.0)?.pow(c.x(1))?)?),
-        class: Class::Composite, inplace: true,
+        eval: float2!(|a, b| a * Real::exp2(b)),
+        vjp: vjp!(|v| {
+            let part = v.g() * v.x(1).then(|e| e.exp2());
+            [v.want(0, || part.clone()), v.want(1, || &part * (v.x(0) * LN_2))]
+        }),
+        saves: Saves::XB, inplace: true,
     }
 
     /// `1 / (1 + e^-input)`.

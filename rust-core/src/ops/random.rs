@@ -293,7 +293,8 @@ ops! {
             if n < 0 {
                 bail!(Value, "n must be non-negative, got {n}");
             }
-            if n > full_range(dtype).0 {
+            // PyTorch lets bfloat16 round.
+            if dtype != DType::BF16 && n > full_range(dtype).0 {
                 bail!(Value, "n is too large for result tensor type {dtype}");
             }
             let out = Tensor::empty_of(&[n as usize], DType::I64)?;
@@ -367,7 +368,7 @@ ops! {
     /// Ones with the probabilities of `input`, else zeros.
     bernoulli(input: Tensor, generator: Generator = None) -> Tensor, Special {
         eval: |c| {
-            let out = same_layout(c.x(0), c.x(0).dtype())?;
+            let out = Tensor::empty_of(c.x(0).shape(), c.x(0).dtype())?;
             c.with_generator(0, |g| bernoulli_into(g, &out, c.x(0)))?;
             one(out)
         },

@@ -393,6 +393,9 @@ fn pad_maps(shape: &[usize], pad: &[i64], mode: &str) -> Result<(Vec<Vec<isize>>
 fn remapped(x: &Tensor, maps: &[Vec<isize>], shape: &[usize], fill: Scalar) -> Result<Outs> {
     let x = contiguous_unlocked(x, x.dtype(), false)?;
     let out = Tensor::empty_of(shape, x.dtype())?;
+    if out.numel() == 0 {
+        return one(out);
+    }
     dispatch!(x.dtype(), T => {
         let fill = fill.to::<T>();
         let fill = &fill as *const T as *const u8;
@@ -410,6 +413,9 @@ fn eval_pad_backward(c: &Call) -> Result<Outs> {
     }
     let g = contiguous_unlocked(g, g.dtype(), false)?;
     let out = zeros(&shape, g.dtype())?;
+    if g.numel() == 0 {
+        return one(out);
+    }
     // SAFETY: both are row-major with these shapes; the maps name places inside of `out`.
     dispatch!(g.dtype(), T => unsafe { kernel::remap_add::<T>(g.ptr(), g.shape(), &maps, out.ptr(), &shape) });
     one(out)
@@ -1522,4 +1528,46 @@ pub(crate) fn reduced_dtype(t: &Tensor, dtype: Option<DType>) -> DType {
 /// Gradients of an op on a list: one per input.
 pub(crate) fn per_input(parts: Vec<Ex>) -> Result<Grads> {
     parts.into_iter().map(Ex::value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(shape: &[usize]) -> Tensor {
+        let v: Vec<f64> = (0..shape.iter().product::<usize>()).map(|i| i as f64).collect();
+        Tensor::from_slice(&v, shape).unwrap()
+    }
+
+    #[test]
+    fn padding_and_its_transpose() {
+        let x = numbers(&[1, 4]);
+        for (mode, want) in [
+            ("constant", [0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 0.0]),
+            ("reflect", [2.0, 1.0, 0.0, 1.0, 2.0, 3.0, 2.0]),
+            ("replicate", [0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 3.0]),
+            ("circular", [2.0, 3.0, 0.0, 1.0, 2.0, 3.0, 0.0]),
+        ] {
+            assert_eq!(x.pad(&[2, 1], mode, None).unwrap().to_vec::<f64>().unwrap(), want);
+            let ones = Tensor::filled(&[1, 7], Scalar::Int(1), DType::F64).unwrap();
+            let back = Tensor::pad_backward(&ones, &[1, 4], &[2, 1], mode).unwrap();
+            let total: f64 = back.to_vec::<f64>().unwrap().iter().sum();
+            assert_eq!(total, if mode == "constant" { 4.0 } else { 7.0 });
+        }
+        assert_eq!(x.pad(&[-1, -3, 1, 0], "constant", None).unwrap().shape(), [2, 0]);
+    }
+
+    #[test]
+    fn gradients_of_views_add_up() {
+        let x = numbers(&[5]);
+        x.set_requires_grad(true).unwrap();
+        x.unfold(0, 3, 1).unwrap().sum(None, false, None).unwrap().backward().unwrap();
+        assert_eq!(x.grad().unwrap().to_vec::<f64>().unwrap(), [1.0, 2.0, 3.0, 2.0, 1.0]);
+        x.set_grad(None).unwrap();
+        x.as_strided(&[2, 3], &[1, 1], Some(1)).unwrap().sum(None, false, None).unwrap().backward().unwrap();
+        assert_eq!(x.grad().unwrap().to_vec::<f64>().unwrap(), [0.0, 1.0, 2.0, 2.0, 1.0]);
+        x.set_grad(None).unwrap();
+        x.slice(0, Some(-4), None, 2).unwrap().sum(None, false, None).unwrap().backward().unwrap();
+        assert_eq!(x.grad().unwrap().to_vec::<f64>().unwrap(), [0.0, 1.0, 0.0, 1.0, 0.0]);
+    }
 }

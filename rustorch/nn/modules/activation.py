@@ -65,7 +65,7 @@ class ReLU(_InplaceActivation):
 
     def forward(self, input: Tensor) -> Tensor:
         """Elementwise."""
-        return F.relu(input, True) if self.inplace else _ops.relu(input)
+        return _ops.relu_(input) if self.inplace else _ops.relu(input)
 
 
 class SELU(_InplaceActivation):

@@ -512,7 +512,8 @@ class Module:
                     raise RuntimeError("state_dict post-hook must return None")
             elif new is not None:
                 destination = new
-        return destination
+        out: dict[str, Any] = destination
+        return out
 
     def _load_from_state_dict(
         self,

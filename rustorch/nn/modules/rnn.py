@@ -1,5 +1,8 @@
 """Recurrent layers, composed of one linear per time step (the input's part is one linear for all steps)."""
 
+# Functions of the package that are looked up when first used are not typed.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 import math

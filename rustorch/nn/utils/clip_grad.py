@@ -1,5 +1,8 @@
 """Keeping gradients in bounds."""
 
+# Functions of the package that are looked up when first used are not typed.
+# mypy: disable-error-code="no-any-return"
+
 from __future__ import annotations
 
 import warnings
