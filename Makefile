@@ -43,7 +43,6 @@ test-torch: $(VENV)/torch ## Comparisons with PyTorch (installs it)
 
 gen: ## Write everything that follows from the op table
 	cd rust-core && $(CARGO) run --quiet --no-default-features --features gen --bin gen -- ..
-	cd rust-core && rustfmt --edition 2021 src/capi/ops.rs
 
 fmt: $(VENV)/lint ## Format the sources
 	cd rust-core && $(CARGO) fmt

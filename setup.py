@@ -30,7 +30,12 @@ class build_ext(_build_ext):
 
     def run(self):
         rust = self.get_finalized_command("build_rust")
-        rust.inplace, rust.target, rust.verbose, rust.plat_name = self.inplace, self.target, self.verbose, self.plat_name
+        rust.inplace, rust.target, rust.verbose, rust.plat_name = (
+            self.inplace,
+            self.target,
+            self.verbose,
+            self.plat_name,
+        )
         rust.run()
         lib = os.path.dirname(rust.get_dylib_ext_path(None, None))
         for extension in self.extensions:
@@ -59,7 +64,12 @@ def copy_headers(package: Path) -> None:
 
 setup(
     rust_extensions=[
-        RustExtension("rustorch.lib.rustorch", path="rust-core/Cargo.toml", binding=Binding.NoBinding, debug=os.environ.get("RUSTORCH_DEBUG") == "1")
+        RustExtension(
+            "rustorch.lib.rustorch",
+            path="rust-core/Cargo.toml",
+            binding=Binding.NoBinding,
+            debug=os.environ.get("RUSTORCH_DEBUG") == "1",
+        )
     ],
     cffi_modules=["build_ffi.py:ffibuilder"],
     cmdclass={"build_rust": build_rust, "build_ext": build_ext, "build_py": build_py},

@@ -1,10 +1,15 @@
-"""Measures one statement with rustorch and with PyTorch, turn by turn; results are rows of a table."""
+"""Measures one statement with rustorch and with PyTorch, turn by turn; results are rows of a table.
+
+Times are CPU times of the process, which on one thread are what a clock shows on an idle machine, and on a busy one are
+disturbed far less.
+"""
 
 from __future__ import annotations
 
 import gc
 import importlib.util
 import statistics
+import time
 import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,7 +101,7 @@ def compare(
 
 def statement(code: str, names: dict[str, Any], sample: float = SECONDS_PER_SAMPLE) -> Callable[[], float]:
     """A function that times `code` once: seconds per execution, over as many as fill `sample` seconds."""
-    timer = timeit.Timer(code, globals=names)
+    timer = timeit.Timer(code, timer=time.process_time, globals=names)
     timer.timeit(2)
     number = 1
     while (taken := timer.timeit(number)) < sample / 4:

@@ -1,6 +1,7 @@
 """Prints rustorch's figures beside PyTorch's (if it is installed), on one thread.
 
-Ratios are ours / torch's: medians over rounds in which the two take turns, so that a busy machine disturbs both alike.
+Times are CPU times. Ratios are ours / torch's: medians over rounds in which the two take turns, so that a busy machine
+disturbs both alike.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -17,9 +18,9 @@ def resident():
         return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 have = sys.platform == "linux"
 before = resident() if have else 0.0
-start = time.perf_counter()
+start = time.process_time()
 import {modules}
-taken = time.perf_counter() - start
+taken = time.process_time() - start
 print(taken, (resident() if have else 0.0) - before, "numpy" in sys.modules)
 """
 IN_USE = "rustorch, rustorch.nn, rustorch.optim, rustorch.utils.data"
@@ -28,14 +29,15 @@ IN_USE = "rustorch, rustorch.nn, rustorch.optim, rustorch.utils.data"
 def measure(modules: str) -> tuple[float, float, bool]:
     """Seconds, MB, and whether numpy was loaded, of one fresh process."""
     command = [sys.executable, "-c", SCRIPT.format(modules=modules)]
-    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}  # installed code is compiled
+    run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     taken, memory, numpy = run.stdout.split()
     return float(taken), float(memory), numpy == "True"
 
 
 def rows(torch: Any) -> list[Row]:
     """All rows of this file."""
-    measure("rustorch")  # disk caches, byte code
+    measure(IN_USE)  # disk caches, byte code
     rounds = 7
     memory: dict[str, list[float]] = {"rustorch": [], "torch": [], IN_USE: []}
     numpy = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,9 @@ def demo_epoch(torch: Any) -> Row:
     data = digits.load()
 
     def epoch(library: Any) -> float:
-        return digits.train(library, data, epochs=1, batch_size=32, seed=0).seconds_per_epoch
+        start = time.process_time()
+        digits.train(library, data, epochs=1, batch_size=32, seed=0)
+        return time.process_time() - start
 
     return compare("the demo's training epoch", 1.0, lambda: epoch(rt), torch and (lambda: epoch(torch)), rounds=7)
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import builtins
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _ops, words
-from ._door import check, lib, text
 from ._device import device
-from .dtypes import BY_NAME, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
+from ._door import check, lib, text
 from ._tensor import Size, Tensor
+from .dtypes import BY_NAME, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
 
 # isort: split
 from . import autograd, errors, random
@@ -37,9 +37,31 @@ from .random import (
 
 __version__ = text(lib.rt_version())
 
-globals().update({name: getattr(_ops, name) for name in _ops.FUNCTIONS})
-globals().update({name: getattr(words, name) for name in words.FUNCTIONS})
+globals().update({name: getattr(_ops, name) for name in _ops.__all__})
+globals().update({name: getattr(words, name) for name in words.__all__})
 globals().update(BY_NAME)
+if TYPE_CHECKING:  # the same names for type checkers, which keep the first of two
+    from .words import *  # noqa: F403
+
+    # isort: split
+    from ._ops import *  # type: ignore[assignment]  # noqa: F403
+
+    uint8: dtype
+    int8: dtype
+    int16: dtype
+    int32: dtype
+    int64: dtype
+    float16: dtype
+    bfloat16: dtype
+    float32: dtype
+    float64: dtype
+    half: dtype
+    double: dtype
+    short: dtype
+    long: dtype
+    bool: dtype
+    int: dtype
+    float: dtype
 
 inf = builtins.float("inf")
 nan = builtins.float("nan")
@@ -174,7 +196,7 @@ def live_tensors() -> builtins.int:
     return lib.rt_live_tensors()  # type: ignore[no-any-return]
 
 
-def compile(model: Any = None, **options: Any) -> Any:  # noqa: A001
+def compile(model: Any = None, **options: Any) -> Any:
     """Returns the model unchanged: there is nothing to compile."""
     return (lambda f: f) if model is None else model
 
@@ -190,5 +212,5 @@ __all__ = [
     "Generator", "Size", "Tensor", "autograd", "default_generator", "device", "dtype", "enable_grad", "errors", "finfo",
     "get_default_dtype", "get_rng_state", "iinfo", "inference_mode", "initial_seed", "is_grad_enabled",
     "is_inference_mode_enabled", "manual_seed", "no_grad", "promote_types", "random", "seed", "set_default_dtype",
-    "set_grad_enabled", "set_rng_state", *_ops.FUNCTIONS, *words.FUNCTIONS, *BY_NAME,
+    "set_grad_enabled", "set_rng_state", *_ops.__all__, *words.__all__, *BY_NAME,
 ]  # fmt: skip

@@ -11,25 +11,28 @@ __all__ = ["device"]
 _KNOWN = ("cpu", "cuda", "mps", "xpu", "meta", "mtia", "hpu", "xla", "privateuseone")
 
 
-class device:  # noqa: N801
+class device:
     """A device such as `device("cpu")`. Others can be named, but tensors cannot be put there."""
 
     __slots__ = ("index", "type")
 
-    def __init__(self, type: str | device | int = "cpu", index: int | None = None) -> None:  # noqa: A002
+    def __init__(self, type: str | device | int = "cpu", index: int | None = None) -> None:
+        name: str
         if isinstance(type, device):
-            type, index = type.type, type.index if index is None else index  # noqa: A001
-        if isinstance(type, int):
-            type, index = "cuda", type  # noqa: A001
-        if ":" in type:
-            type, _, number = type.partition(":")  # noqa: A001
+            name, index = type.type, type.index if index is None else index
+        elif isinstance(type, int):
+            name, index = "cuda", type
+        elif ":" in type:
+            name, _, number = type.partition(":")
             if not number.isdigit():
-                raise RustorchError(f"Invalid device string: '{type}:{number}'")
+                raise RustorchError(f"Invalid device string: '{type}'")
             index = int(number)
-        if type not in _KNOWN:
-            raise RustorchError(f"Expected one of {', '.join(_KNOWN)} device type at start of device string: {type}")
-        self.type = type
-        self.index = index
+        else:
+            name = type
+        if name not in _KNOWN:
+            raise RustorchError(f"Expected one of {', '.join(_KNOWN)} device type at start of device string: {name}")
+        self.type: str = name
+        self.index: int | None = index
 
     def __repr__(self) -> str:
         return f"device(type='{self.type}'" + (f", index={self.index})" if self.index is not None else ")")
@@ -59,9 +62,7 @@ CPU = device("cpu")
 
 def check(d: Any) -> device:
     """The device, if tensors can be put there; else an error."""
-    if d is CPU:
-        return CPU
-    d = device(d)
-    if d.type != "cpu":
-        raise UnsupportedError(f"rustorch runs on the CPU; there is no device '{d}' here")
-    return d
+    place: device = d if isinstance(d, device) else device(d)
+    if place.type != "cpu":
+        raise UnsupportedError(f"rustorch runs on the CPU; there is no device '{place}' here")
+    return place

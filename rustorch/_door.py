@@ -1,4 +1,4 @@
-"""The hand-written half of the door to C (the generated half is `_ops.py`): conversions of arguments, results and errors."""
+"""The hand-written half of the door to C (`_ops.py` is generated): conversions of arguments, results and errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ if sys.platform == "win32":
 
     os.add_dll_directory(os.path.join(os.path.dirname(__file__), "lib"))
 
-from ._ffi import ffi, lib
+from ._ffi import ffi as ffi  # type: ignore[import-not-found]
+from ._ffi import lib as lib
 from .errors import BY_STATUS, DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
 
 TYPE_CHECKING = False
@@ -33,7 +34,7 @@ pending: dict[int, BaseException] = {}
 
 def text(p: Any) -> str:
     """A C string."""
-    return ffi.string(p).decode() if p else ""  # type: ignore[no-any-return]
+    return ffi.string(p).decode() if p else ""
 
 
 def error() -> BaseException:
@@ -111,10 +112,8 @@ def operand(v: Any) -> Tensor:
     return wrap(lib.py_tensor_from_number(*number(v), -1))
 
 
-def ints(v: Any) -> Any:
-    """A list of whole numbers from one or several; None stays."""
-    if v is None:
-        return None
+def ints(v: Any) -> tuple[int, ...]:
+    """A list of whole numbers from one or several."""
     if v.__class__ is tuple:
         return v
     if isinstance(v, int):
@@ -138,12 +137,12 @@ def shape_(sizes: tuple[Any, ...]) -> Any:
     return tuple(s if s.__class__ is int else s.__index__() for s in sizes)
 
 
-def several(v: Any) -> Sequence[Tensor | None]:
+def several(v: Any) -> Any:
     """Several tensors as a sequence; a tensor stands for its parts along the first dimension."""
     if v.__class__ is list or v.__class__ is tuple:
-        return v  # type: ignore[no-any-return]
+        return v
     if hasattr(v, "_h"):
-        return v.unbind(0)  # type: ignore[no-any-return]
+        return v.unbind(0)
     return list(v)
 
 
@@ -155,7 +154,7 @@ def handles(ts: Sequence[Any]) -> list[Any]:
 def bool_(v: Any) -> bool:
     """A truth value; whole numbers are accepted as in PyTorch."""
     if v is True or v is False:
-        return v  # type: ignore[no-any-return]
+        return v
     if isinstance(v, int) or v.__class__.__name__ in ("bool_", "bool"):
         return bool(v)
     raise TypeError(f"expected a bool, got {type(v).__name__}")
@@ -206,7 +205,7 @@ def into(out: Tensor, result: Tensor) -> Tensor:
             result = result.to(out.dtype)
         out._replace(result)
         return out
-    return out.copy_(result)  # type: ignore[no-any-return,attr-defined]
+    return out.copy_(result)
 
 
 def created(t: Tensor, device: Any, requires_grad: bool) -> Tensor:
@@ -272,7 +271,7 @@ def _fits(kind: str, v: Any) -> bool:
 
 
 def misuse(op: str, e: Exception, kinds: str, **arguments: Any) -> Exception:
-    """The error for arguments that could not be handed to C: names the op, the argument, what was wanted and what came."""
+    """The error for arguments that C could not be given: names the op, the argument, what was wanted and what came."""
     if isinstance(e, RustorchError):
         return e
     for kind, (name, v) in zip(kinds.split(), arguments.items()):

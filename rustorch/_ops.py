@@ -4063,7 +4063,9 @@ _py_prelu = lib.py_prelu
 
 
 def prelu(input: Tensor, weight: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """`input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension 1)."""
+    """`input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension
+    1).
+    """
     try:
         h = _py_prelu(input._h, weight._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -4639,7 +4641,8 @@ _py_sum = lib.py_sum
 def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """Sum of the elements over `dim` (one or several; all by default). Whole numbers add up in int64."""
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         h = _py_sum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
@@ -4658,7 +4661,8 @@ _py_mean = lib.py_mean
 def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """Mean of the elements over `dim` (one or several; all by default). Floats only."""
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         h = _py_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
@@ -4711,7 +4715,8 @@ _py_nansum = lib.py_nansum
 def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """Sum of the elements over `dim` (all by default), NaN counting as 0."""
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         h = _py_nansum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nansum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
@@ -4730,7 +4735,8 @@ _py_nanmean = lib.py_nanmean
 def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """Mean over `dim` (all by default) of the elements that are not NaN."""
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         h = _py_nanmean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanmean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
@@ -4900,7 +4906,8 @@ _py_any = lib.py_any
 def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """True if any element over `dim` (all by default) is not zero. uint8 gives uint8."""
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         h = _py_any(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("any", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim) from None
@@ -4919,7 +4926,8 @@ _py_all = lib.py_all
 def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """True if no element over `dim` (all by default) is zero. uint8 gives uint8."""
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         h = _py_all(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("all", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim) from None
@@ -4938,7 +4946,8 @@ _py_var = lib.py_var
 def var(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Variance over `dim` (all by default): squared distances from the mean, divided by `n - correction`."""
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         h = _py_var(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("var", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
@@ -4957,7 +4966,8 @@ _py_std = lib.py_std
 def std(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Standard deviation over `dim` (all by default): the root of `var`."""
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         h = _py_std(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("std", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
@@ -4976,7 +4986,8 @@ _py_var_mean = lib.py_var_mean
 def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """Variance and mean over `dim` (all by default)."""
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         o = ffi.new("rt_tensor *[2]")
         status = _py_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -4992,7 +5003,8 @@ _py_std_mean = lib.py_std_mean
 def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """Standard deviation and mean over `dim` (all by default)."""
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         o = ffi.new("rt_tensor *[2]")
         status = _py_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -5029,7 +5041,8 @@ def vector_norm(input: Tensor, ord: Number = 2, dim: int | Sequence[int] | None 
     smallest absolute value for ±inf, the number of elements that are not zero for 0.
     """
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         h = _py_vector_norm(input._h, *number(ord), NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("vector_norm", e, "Tensor Scalar OptInts Bool OptDType", input=input, ord=ord, dim=dim, keepdim=keepdim, dtype=dtype) from None
@@ -5064,7 +5077,8 @@ _py_count_nonzero = lib.py_count_nonzero
 def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tensor | None = None) -> Tensor:
     """Number of elements over `dim` (all by default) that are not zero."""
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         h = _py_count_nonzero(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("count_nonzero", e, "Tensor OptInts", input=input, dim=dim) from None
@@ -5918,7 +5932,8 @@ _py_squeeze = lib.py_squeeze
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tensor | None = None) -> Tensor:
     """Without the dimensions of size 1, or without those of them that `dim` names; a view."""
     try:
-        dim = ints(dim)
+        if dim is not None:
+            dim = ints(dim)
         h = _py_squeeze(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("squeeze", e, "Tensor OptInts", input=input, dim=dim) from None
@@ -7476,8 +7491,8 @@ _py_embedding = lib.py_embedding
 
 
 def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> Tensor:
-    """Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` gets no
-    gradient.
+    """Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` (negative for
+    none) gets no gradient.
     """
     try:
         h = _py_embedding(input._h, weight._h, NULL if padding_idx is None else (padding_idx,))
@@ -7739,7 +7754,7 @@ _py_addr = lib.py_addr
 
 
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, beta: Number = 1, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
-    """`beta * input + alpha * outer(vec1, vec2)`."""
+    """`beta * input + alpha * outer(vec1, vec2)`; with `beta` 0, `input` is not read. Truth values: or and and."""
     try:
         h = _py_addr(input._h, vec1._h, vec2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -8423,18 +8438,19 @@ def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
 _py_max_pool1d = lib.py_max_pool1d
 
 
-def max_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
+def max_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
     dimension. NaN is larger than any number.
     """
     try:
         kernel_size = ints(kernel_size)
-        stride = ints(stride)
+        if stride is not None:
+            stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_max_pool1d(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode))
+        h = _py_max_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_pool1d", e, "Tensor Ints Ints Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+        raise misuse("max_pool1d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -8447,16 +8463,17 @@ def max_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
 _py_max_pool2d = lib.py_max_pool2d
 
 
-def max_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
+def max_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The largest element of each window over the last two dimensions."""
     try:
         kernel_size = ints(kernel_size)
-        stride = ints(stride)
+        if stride is not None:
+            stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_max_pool2d(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode))
+        h = _py_max_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_pool2d", e, "Tensor Ints Ints Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+        raise misuse("max_pool2d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -8489,17 +8506,18 @@ def max_pool_values(input: Tensor, kernel_size: int | Sequence[int], stride: int
 _py_max_pool1d_with_indices = lib.py_max_pool1d_with_indices
 
 
-def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
+def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
     """[`max_pool1d`], and the places of the elements in the last dimension (int64)."""
     try:
         kernel_size = ints(kernel_size)
-        stride = ints(stride)
+        if stride is not None:
+            stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
         o = ffi.new("rt_tensor *[2]")
-        status = _py_max_pool1d_with_indices(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), o + 0, o + 1)
+        status = _py_max_pool1d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_pool1d_with_indices", e, "Tensor Ints Ints Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+        raise misuse("max_pool1d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if status:
         raise error()
     return outs(o, 2)
@@ -8508,17 +8526,18 @@ def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
 _py_max_pool2d_with_indices = lib.py_max_pool2d_with_indices
 
 
-def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
+def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
     """[`max_pool2d`], and the places of the elements in their planes (int64, row-major)."""
     try:
         kernel_size = ints(kernel_size)
-        stride = ints(stride)
+        if stride is not None:
+            stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
         o = ffi.new("rt_tensor *[2]")
-        status = _py_max_pool2d_with_indices(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), o + 0, o + 1)
+        status = _py_max_pool2d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("max_pool2d_with_indices", e, "Tensor Ints Ints Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+        raise misuse("max_pool2d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if status:
         raise error()
     return outs(o, 2)
@@ -8592,15 +8611,16 @@ def pool_gather(input: Tensor, indices: Tensor, rank: int) -> Tensor:
 _py_avg_pool1d = lib.py_avg_pool1d
 
 
-def avg_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True, *, out: Tensor | None = None) -> Tensor:
+def avg_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True, *, out: Tensor | None = None) -> Tensor:
     """The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`."""
     try:
         kernel_size = ints(kernel_size)
-        stride = ints(stride)
+        if stride is not None:
+            stride = ints(stride)
         padding = ints(padding)
-        h = _py_avg_pool1d(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), bool_(ceil_mode), bool_(count_include_pad))
+        h = _py_avg_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), bool_(ceil_mode), bool_(count_include_pad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("avg_pool1d", e, "Tensor Ints Ints Ints Bool Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad) from None
+        raise misuse("avg_pool1d", e, "Tensor Ints OptInts Ints Bool Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -8613,15 +8633,16 @@ def avg_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
 _py_avg_pool2d = lib.py_avg_pool2d
 
 
-def avg_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] = (), padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None, *, out: Tensor | None = None) -> Tensor:
+def avg_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count."""
     try:
         kernel_size = ints(kernel_size)
-        stride = ints(stride)
+        if stride is not None:
+            stride = ints(stride)
         padding = ints(padding)
-        h = _py_avg_pool2d(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), bool_(ceil_mode), bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,))
+        h = _py_avg_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), bool_(ceil_mode), bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("avg_pool2d", e, "Tensor Ints Ints Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override) from None
+        raise misuse("avg_pool2d", e, "Tensor Ints OptInts Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -8899,7 +8920,7 @@ _py_rms_norm = lib.py_rms_norm
 
 def rms_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Tensor | None = None, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input /
-    sqrt(mean(input^2) + eps) * weight`; `eps` is that of the dtype by default.
+    sqrt(mean(input^2) + eps) * weight`; `eps` is that of the compute type by default.
     """
     try:
         normalized_shape = ints(normalized_shape)
@@ -10284,7 +10305,7 @@ class TensorOps:
     dropout_ = dropout_
 
 
-FUNCTIONS = (
+__all__ = (
     "empty",
     "zeros",
     "ones",

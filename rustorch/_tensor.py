@@ -1,16 +1,23 @@
-"""The class people see: `Tensor`, a handle of a tensor in the core. Ops come from the table through `_ops.TensorOps`."""
+"""`Tensor`, the class people see: a handle of a core tensor. Its ops come from the table: `_ops.TensorOps`."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 from . import _ops
-from ._door import NULL, check, error, ffi, lib, new, number, pending, shape_, wrap
 from ._device import CPU, device
 from ._device import check as check_device
+from ._door import NULL, check, error, ffi, lib, new, number, pending, shape_, wrap
 from .dtypes import ALL, BY_NAME, dtype, from_python
+from .errors import (
+    AutogradError,
+    DTypeError,
+    IndexOutOfRangeError,
+    InvalidArgumentError,
+    ShapeMismatchError,
+    UnsupportedError,
+)
 from .words import TensorWords
-from .errors import AutogradError, DTypeError, IndexOutOfRangeError, InvalidArgumentError, ShapeMismatchError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,6 +58,12 @@ class Size(tuple[int, ...]):
     def __add__(self, other: Any) -> Size:
         return Size(tuple(self) + tuple(other))
 
+    @overload
+    def __getitem__(self, i: SupportsIndex) -> int: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> Size: ...
+
     def __getitem__(self, i: Any) -> Any:
         v = tuple.__getitem__(self, i)
         return Size(v) if isinstance(i, slice) else v
@@ -63,11 +76,11 @@ class Meta(type):
     """Makes `isinstance(x, FloatTensor)` and the like work through `Tensor` subclasses that only name a dtype."""
 
 
-class Tensor(TensorWords, _ops.TensorOps):
+class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go before ops of the same name
     """An n-dimensional array that can record operations for automatic differentiation.
 
-    `Tensor(2, 3)` is uninitialised float32 of that shape, `Tensor([1, 2])` holds the given numbers as float32; `tensor()`
-    is the better way to make one from data.
+    `Tensor(2, 3)` is uninitialised float32 of that shape, `Tensor([1, 2])` holds the given numbers as float32;
+    `tensor()` is the better way to make one from data.
     """
 
     __slots__ = ("__dict__", "__weakref__", "_h")
@@ -127,7 +140,7 @@ class Tensor(TensorWords, _ops.TensorOps):
     @property
     def dtype(self) -> dtype:
         """Data type of the elements."""
-        return ALL[_dtype(self._h)]
+        return ALL[_dtype(self._h)]  # type: ignore[no-any-return]
 
     @property
     def device(self) -> device:
@@ -440,7 +453,9 @@ class Tensor(TensorWords, _ops.TensorOps):
 
         return to_array(self, dtype, copy)
 
-    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None) -> Any:
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
         from .interchange import to_capsule
 
         return to_capsule(self, max_version, dl_device, copy)
@@ -546,6 +561,31 @@ class Tensor(TensorWords, _ops.TensorOps):
     def __rmatmul__(self, other: Any) -> Tensor:
         return _reflected(_ops.matmul, self, other)
 
+    if TYPE_CHECKING:  # set in the loop below the class
+
+        def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+        def __ne__(self, other: Any) -> Tensor: ...  # type: ignore[override]
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __mod__(self, other: Any) -> Tensor: ...
+        def __rmod__(self, other: Any) -> Tensor: ...
+        def __floordiv__(self, other: Any) -> Tensor: ...
+        def __rfloordiv__(self, other: Any) -> Tensor: ...
+        def __and__(self, other: Any) -> Tensor: ...
+        def __rand__(self, other: Any) -> Tensor: ...
+        def __or__(self, other: Any) -> Tensor: ...
+        def __ror__(self, other: Any) -> Tensor: ...
+        def __xor__(self, other: Any) -> Tensor: ...
+        def __rxor__(self, other: Any) -> Tensor: ...
+        def __lshift__(self, other: Any) -> Tensor: ...
+        def __rlshift__(self, other: Any) -> Tensor: ...
+        def __rshift__(self, other: Any) -> Tensor: ...
+        def __rrshift__(self, other: Any) -> Tensor: ...
+
     # ---- indexing ----
 
     def __getitem__(self, index: Any) -> Tensor:
@@ -570,7 +610,8 @@ class Tensor(TensorWords, _ops.TensorOps):
             return memo[id(self)]
         if not self.is_leaf:
             raise AutogradError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment."
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
+                "at the moment."
             )
         t = Tensor._make_subclass(type(self), self.detach().clone(), self.requires_grad)
         g = self.grad
@@ -599,13 +640,15 @@ def _rows(shape: Sequence[int], size: int) -> int:
     return n
 
 
-def _rebuild(cls: type[Tensor], raw: bytes, shape: tuple[int, ...], d: dtype, requires_grad: bool, attributes: dict[str, Any]) -> Any:
+def _rebuild(
+    cls: type[Tensor], raw: bytes, shape: tuple[int, ...], d: dtype, requires_grad: bool, attributes: dict[str, Any]
+) -> Any:
     t = Tensor._make_subclass(cls, from_raw(raw, shape, d), requires_grad)
     t.__dict__.update(attributes)
     return t
 
 
-def _operator(op: Any, self: Tensor, other: Any) -> Any:
+def _operator(op: Callable[..., Tensor], self: Tensor, other: Any) -> Tensor:
     """A binary operator on something that is neither a tensor nor a float."""
     if isinstance(other, (int, float)):
         return op(self, other)
@@ -613,7 +656,7 @@ def _operator(op: Any, self: Tensor, other: Any) -> Any:
     return other if other is NotImplemented else op(self, other)
 
 
-def _reflected(op: Any, self: Tensor, other: Any) -> Any:
+def _reflected(op: Callable[..., Tensor], self: Tensor, other: Any) -> Tensor:
     if isinstance(other, (int, float)):
         return op(wrap(lib.py_tensor_from_number(*number(other), -1)), self)
     other = _foreign(other)
@@ -682,7 +725,6 @@ for _name, _op in {
             setattr(Tensor, f"__i{_name}__", _inplace(f"__i{_name}__", getattr(_ops, _op + "_")))
 for _name, _op in {"add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_"}.items():
     setattr(Tensor, f"__i{_name}__", _inplace(f"__i{_name}__", getattr(_ops, _op)))
-Tensor.__hash__ = object.__hash__  # type: ignore[method-assign]  # __eq__ compares elements
 
 _ops.bind(Tensor)
 

@@ -7,8 +7,8 @@ import threading
 from typing import Any
 
 from ._door import NULL, check, error, ffi, handles, lib, new, pending, text, wrap
-from .errors import AutogradError, DTypeError, RustorchError
 from ._tensor import Tensor
+from .errors import AutogradError, DTypeError, RustorchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class _Mode:
         return wrapper
 
 
-class no_grad(_Mode):  # noqa: N801
+class no_grad(_Mode):
     """Ops inside are not recorded. A context manager and a decorator."""
 
     __slots__ = ()
@@ -101,7 +101,7 @@ class no_grad(_Mode):  # noqa: N801
         return new(cls) if f is None else cls()(f)
 
 
-class enable_grad(_Mode):  # noqa: N801
+class enable_grad(_Mode):
     """Ops inside are recorded again. A context manager and a decorator."""
 
     __slots__ = ()
@@ -114,7 +114,7 @@ class enable_grad(_Mode):  # noqa: N801
         return new(cls) if f is None else cls()(f)
 
 
-class set_grad_enabled(_Mode):  # noqa: N801
+class set_grad_enabled(_Mode):
     """Switches recording at once; as a context manager it switches back at the end."""
 
     __slots__ = ()
@@ -131,10 +131,10 @@ class set_grad_enabled(_Mode):  # noqa: N801
 
     def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
         lib.rt_set_grad_enabled(self._before[0])
-        return (enable_grad if self._on else no_grad)()(f)  # type: ignore[no-any-return]
+        return (enable_grad if self._on else no_grad)()(f)
 
 
-class inference_mode(_Mode):  # noqa: N801
+class inference_mode(_Mode):
     """Like `no_grad`, for code that will never need gradients."""
 
     __slots__ = ()
@@ -165,7 +165,7 @@ def is_inference_mode_enabled() -> bool:
     return lib.rt_inference_enabled()  # type: ignore[no-any-return]
 
 
-class set_detect_anomaly:  # noqa: N801
+class set_detect_anomaly:
     """Accepted for compatibility: errors in backward always name the op."""
 
     def __init__(self, mode: bool = True, check_nan: bool = True) -> None:
@@ -178,7 +178,7 @@ class set_detect_anomaly:  # noqa: N801
         pass
 
 
-class detect_anomaly(set_detect_anomaly):  # noqa: N801
+class detect_anomaly(set_detect_anomaly):
     """See `set_detect_anomaly`."""
 
 
@@ -397,7 +397,7 @@ class FunctionCtx:
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """What `save_for_backward` got."""
-        return self._save if self._saved is None else self._saved  # type: ignore[no-any-return]
+        return self._save if self._saved is None else self._saved
 
     def mark_dirty(self, *args: Tensor) -> None:
         """Says which inputs `forward` changed in place."""
@@ -436,15 +436,19 @@ def py_on_backward(ctx: Any, grads: Any, n_grads: int, saved: Any, n_saved: int,
     results = result if isinstance(result, (tuple, list)) else (result,)
     if len(results) > n_out and any(r is not None for r in results[n_out:]):
         raise RustorchError(
-            f"function {cls.__name__}Backward returned an incorrect number of gradients (expected {n_out}, got {len(results)})"
+            f"function {cls.__name__}Backward returned an incorrect number of gradients "
+            f"(expected {n_out}, got {len(results)})"
         )
     if len(results) < n_out:
         raise RustorchError(
-            f"function {cls.__name__}Backward returned an incorrect number of gradients (expected {n_out}, got {len(results)})"
+            f"function {cls.__name__}Backward returned an incorrect number of gradients "
+            f"(expected {n_out}, got {len(results)})"
         )
     for i, r in enumerate(results[:n_out]):
         if r is not None and not isinstance(r, Tensor):
-            raise DTypeError(f"{cls.__name__}.backward: expected a Tensor or None for input {i}, got {type(r).__name__}")
+            raise DTypeError(
+                f"{cls.__name__}.backward: expected a Tensor or None for input {i}, got {type(r).__name__}"
+            )
         out[i] = _hand(r)
     return 0
 
@@ -468,7 +472,9 @@ class Function:
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """Gradients for the arguments of forward, given those of its outputs."""
-        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function.")
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function."
+        )
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
@@ -498,7 +504,9 @@ class Function:
         saved, ctx._save = ctx._save, ()
         for s in saved:
             if s is not None and not isinstance(s, Tensor):
-                raise DTypeError(f"save_for_backward can only save variables, but argument is of type {type(s).__name__}")
+                raise DTypeError(
+                    f"save_for_backward can only save variables, but argument is of type {type(s).__name__}"
+                )
         check(
             lib.rt_custom_function(
                 f"{cls.__name__}Backward".encode(),
@@ -516,10 +524,10 @@ class Function:
         return type(result)(results) if several else results[0]
 
 
-def Variable(data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:  # noqa: N802
+def Variable(data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:
     """A tensor; PyTorch's old name for one that takes part in autograd."""
     t = data if isinstance(data, Tensor) else wrap(NULL)
-    return t.requires_grad_() if requires_grad else t  # type: ignore[no-any-return]
+    return t.requires_grad_() if requires_grad else t
 
 
 # ---- gradcheck ----
@@ -570,7 +578,11 @@ def gradcheck(
     with no_grad():
         pass
     out = func(*args)
-    outs = [o for o in ([out] if isinstance(out, Tensor) else list(out)) if isinstance(o, Tensor) and o.dtype.is_floating_point]
+    outs = [
+        o
+        for o in ([out] if isinstance(out, Tensor) else list(out))
+        if isinstance(o, Tensor) and o.dtype.is_floating_point
+    ]
     for i, x in enumerate(args):
         if not isinstance(x, Tensor) or not x.requires_grad:
             continue

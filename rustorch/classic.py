@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import words
-from .errors import InvalidArgumentError, ShapeMismatchError
 from ._tensor import Tensor
+from .errors import InvalidArgumentError, ShapeMismatchError
 
 __all__ = ["PyTensor", "PyVariable", "validate_dimensions"]
 
@@ -59,7 +59,7 @@ class _Gradient:
     """`v.grad` is the gradient, and `v.grad()` is too."""
 
     def __get__(self, v: Any, owner: Any = None) -> Any:
-        g = Tensor.grad.__get__(v)  # type: ignore[attr-defined]
+        g = Tensor.grad.__get__(v)
         return _Callable._of(g)
 
     def __set__(self, v: Any, g: Any) -> None:
@@ -80,7 +80,7 @@ class _Callable(Tensor):
 class PyVariable(Tensor):
     """A tensor that takes part in automatic differentiation; `v.grad()` gives its gradient."""
 
-    grad = _Gradient()  # type: ignore[assignment]
+    grad = _Gradient()
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         t = data if isinstance(data, Tensor) else words.tensor(data, dtype=_float32())

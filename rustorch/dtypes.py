@@ -10,7 +10,7 @@ from .errors import DTypeError
 __all__ = ["dtype", "finfo", "get_default_dtype", "iinfo", "promote_types", "set_default_dtype"]
 
 
-class dtype:  # noqa: N801
+class dtype:
     """A data type of tensor elements, such as `rustorch.float32`."""
 
     __slots__ = ("_code", "_eps", "_max", "_min", "_name", "_typestr", "is_complex", "is_floating_point", "itemsize")
@@ -85,7 +85,8 @@ def from_python(v: Any) -> dtype:
 
 def get_default_dtype() -> dtype:
     """The dtype of floating-point tensors made without one."""
-    return ALL[lib.rt_default_dtype()]
+    code: int = lib.rt_default_dtype()
+    return ALL[code]
 
 
 def set_default_dtype(d: dtype) -> None:
@@ -97,13 +98,14 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype that holds both."""
     out = ffi.new("int32_t *")
     check(lib.rt_promote_types(type1._code, type2._code, out))
-    return ALL[out[0]]
+    code: int = out[0]
+    return ALL[code]
 
 
-class finfo:  # noqa: N801
+class finfo:
     """Limits of a floating-point type: `eps`, `max`, `min`, `tiny`, `bits`, `resolution`."""
 
-    def __init__(self, type: dtype | None = None) -> None:  # noqa: A002
+    def __init__(self, type: dtype | None = None) -> None:
         d = type if type is not None else get_default_dtype()
         if not d.is_floating_point:
             raise DTypeError(f"finfo: wanted a floating-point dtype, got {d}")
@@ -123,10 +125,10 @@ class finfo:  # noqa: N801
         )
 
 
-class iinfo:  # noqa: N801
+class iinfo:
     """Limits of a whole-number type: `max`, `min`, `bits`."""
 
-    def __init__(self, type: dtype) -> None:  # noqa: A002
+    def __init__(self, type: dtype) -> None:
         if type.is_floating_point or type._name == "bool":
             raise DTypeError(f"iinfo: wanted a whole-number dtype, got {type}")
         self.dtype = type._name

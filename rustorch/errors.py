@@ -1,6 +1,6 @@
 """The errors that rustorch raises: one class per status code of the C ABI.
 
-Each is a `RustorchError` (a `RuntimeError`, which is what PyTorch programs catch) and also the builtin that people expect.
+Each is a `RustorchError` (a `RuntimeError`, which PyTorch programs catch) and also the builtin that people expect.
 """
 
 from __future__ import annotations

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from . import _ops
-from ._door import number, wrap
 from ._door import lib as _lib
-from .errors import DTypeError, IndexOutOfRangeError
+from ._door import number, wrap
 from ._tensor import Tensor, make
+from .errors import DTypeError, IndexOutOfRangeError
 
 
 def _is_advanced(i: Any) -> bool:
@@ -43,7 +43,7 @@ def _ops_int64() -> Any:
 
 
 def _split(x: Tensor, index: Any) -> tuple[Tensor, list[Tensor | None] | None]:
-    """The view that the basic part of an index names, and the index tensors that remain (None where a dimension is kept)."""
+    """The view that the basic part of an index names, and the index tensors that remain (None for a kept dimension)."""
     if index.__class__ is int:
         return _ops.select(x, 0, index), None
     if not isinstance(index, tuple):
@@ -57,7 +57,7 @@ def _split(x: Tensor, index: Any) -> tuple[Tensor, list[Tensor | None] | None]:
             continue
         if isinstance(i, Tensor) and i.dtype._name in ("bool", "uint8"):
             used += i.ndim
-        elif type(i).__module__ == "numpy" and getattr(i, "dtype", None) == bool:
+        elif type(i).__module__ == "numpy" and getattr(i, "dtype", None) == bool:  # noqa: E721
             used += i.ndim
         elif isinstance(i, list) and i and _all_bools(i):
             used += make(i).ndim
@@ -76,7 +76,13 @@ def _split(x: Tensor, index: Any) -> tuple[Tensor, list[Tensor | None] | None]:
                     from .errors import InvalidArgumentError
 
                     raise InvalidArgumentError("slice step must be positive")
-                x = _ops.slice(x, dim, None if i.start is None else _whole(i.start), None if i.stop is None else _whole(i.stop), step)
+                x = _ops.slice(
+                    x,
+                    dim,
+                    None if i.start is None else _whole(i.start),
+                    None if i.stop is None else _whole(i.stop),
+                    step,
+                )
             dim += 1
         elif i is None:
             x = _ops.unsqueeze(x, dim)
@@ -124,7 +130,7 @@ def _consumed(index: tuple[Any, ...], ellipsis: Any) -> int:
             continue
         if isinstance(i, Tensor) and i.dtype._name in ("bool", "uint8"):
             n += i.ndim
-        elif type(i).__module__ == "numpy" and getattr(i, "dtype", None) == bool:
+        elif type(i).__module__ == "numpy" and getattr(i, "dtype", None) == bool:  # noqa: E721
             n += i.ndim
         elif isinstance(i, list) and i and _all_bools(i):
             n += make(i).ndim
@@ -182,4 +188,3 @@ def set_(x: Tensor, index: Any, value: Any) -> None:
     if value.dtype is not x.dtype:
         value = value.to(x.dtype)
     _ops.index_put_(view, value, tensors)
-

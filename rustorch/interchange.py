@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ._door import NULL, check, error, ffi, lib, wrap
+from ._tensor import Tensor
 from .dtypes import ALL, BY_NAME, dtype
 from .errors import AutogradError, DTypeError, InvalidArgumentError
-from ._tensor import Tensor
 
 __all__ = ["as_tensor", "asarray", "from_dlpack", "from_numpy", "frombuffer"]
 
@@ -109,9 +109,11 @@ def frombuffer(buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, r
     room = len(view) - offset
     n = room // dtype.itemsize if count < 0 else count
     if offset < 0 or n <= 0 or n * dtype.itemsize > room:
-        raise InvalidArgumentError(f"frombuffer: {n} elements of {dtype} at offset {offset} do not fit {len(view)} bytes")
+        raise InvalidArgumentError(
+            f"frombuffer: {n} elements of {dtype} at offset {offset} do not fit {len(view)} bytes"
+        )
     t = wrap(lib.py_from_object(id(view), view + offset, (n,), NULL, 1, dtype._code))
-    return t.requires_grad_(requires_grad) if requires_grad else t  # type: ignore[no-any-return]
+    return t.requires_grad_(requires_grad) if requires_grad else t
 
 
 # ---- DLPack ----
@@ -123,7 +125,7 @@ def to_capsule(t: Tensor, max_version: Any, dl_device: Any, copy: Any) -> Any:
 
     if t.requires_grad:
         raise AutogradError("Can't export tensors that require gradient, use tensor.detach()")
-    if dl_device is not None and tuple(dl_device)[0] != 1:
+    if dl_device is not None and dl_device[0] != 1:
         raise InvalidArgumentError(f"__dlpack__: only the CPU (1, 0) can be exported to, got {dl_device}")
     if copy:
         t = t.clone()
@@ -199,12 +201,14 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return make(data, dtype)
 
 
-def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False) -> Tensor:
+def asarray(
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+) -> Tensor:
     """`obj` as a tensor; `copy` forces or forbids a copy."""
     from ._tensor import make
 
     t = make(obj, dtype) if copy else as_tensor(obj, dtype, device)
-    return t.detach().requires_grad_() if requires_grad else t  # type: ignore[no-any-return]
+    return t.detach().requires_grad_() if requires_grad else t
 
 
 _UNUSED = BY_NAME

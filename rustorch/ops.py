@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _ops, words
-from ._door import check, ffi, lib, text
+from ._door import check, ffi, lib, operand, text
 from ._tensor import Tensor, make
 
 __all__ = ["dispatch_ufunc", "names", "table"]
@@ -59,7 +59,7 @@ def dispatch_ufunc(ufunc: Any, *inputs: Any, **kwargs: Any) -> Any:
     args = [_operand(v) for v in inputs]
     # Plain numbers are fine in the second place only.
     if not isinstance(args[0], Tensor):
-        args[0] = _ops.operand(args[0])
+        args[0] = operand(args[0])
     result = op(*args)
     if out is None:
         return result

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._door import NULL, check, error, ffi, lib
 from ._device import CPU, device
+from ._door import NULL, check, error, ffi, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._tensor import Tensor
 
-__all__ = ["Generator", "default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state"]
+__all__ = [
+    "Generator",
+    "default_generator",
+    "fork_rng",
+    "get_rng_state",
+    "initial_seed",
+    "manual_seed",
+    "seed",
+    "set_rng_state",
+]
 
 
 class Generator:
@@ -123,7 +132,7 @@ def set_rng_state(new_state: Tensor) -> None:
     default_generator.set_state(new_state)
 
 
-class fork_rng:  # noqa: N801
+class fork_rng:
     """A context that leaves the default generator as it found it."""
 
     def __init__(self, devices: Any = None, enabled: bool = True, **_: Any) -> None:

@@ -6,8 +6,8 @@ import os
 from typing import Any
 
 from ._door import NULL, check, error, ffi, lib, text, wrap
-from .errors import DTypeError, InvalidArgumentError, SerializationError
 from ._tensor import Tensor
+from .errors import DTypeError, InvalidArgumentError, SerializationError
 
 __all__ = ["load", "save"]
 
@@ -27,13 +27,15 @@ def _flatten(obj: Any, prefix: str, out: dict[str, Tensor], plain: dict[str, Any
     if isinstance(obj, float):
         return {"f": obj.hex()} if obj == obj and abs(obj) != float("inf") else {"f": str(obj)}
     if isinstance(obj, dict):
-        return {"d": [[_key(k), _flatten(v, f"{prefix}.{k}" if prefix else str(k), out, plain)] for k, v in obj.items()]}
+        return {
+            "d": [[_key(k), _flatten(v, f"{prefix}.{k}" if prefix else str(k), out, plain)] for k, v in obj.items()]
+        }
     if isinstance(obj, (list, tuple)):
         kind = "l" if isinstance(obj, list) else "u"
         return {kind: [_flatten(v, f"{prefix}.{i}" if prefix else str(i), out, plain) for i, v in enumerate(obj)]}
     raise DTypeError(
-        f"save: cannot save a {type(obj).__name__} at '{prefix}'; tensors, numbers, strings, None, lists, tuples and dicts "
-        "can be saved (for a module, save its state_dict())"
+        f"save: cannot save a {type(obj).__name__} at '{prefix}'; tensors, numbers, strings, None, lists, tuples and "
+        "dicts can be saved (for a module, save its state_dict())"
     )
 
 
@@ -82,7 +84,13 @@ def save(obj: Any, f: Any, **_: Any) -> None:
     try:
         check(
             lib.rt_save(
-                os.fsencode(path), names, [t._h for t in tensors.values()], len(names), keys or NULL, values or NULL, len(keys)
+                os.fsencode(path),
+                names,
+                [t._h for t in tensors.values()],
+                len(names),
+                keys or NULL,
+                values or NULL,
+                len(keys),
             )
         )
         if own:
@@ -95,7 +103,9 @@ def save(obj: Any, f: Any, **_: Any) -> None:
             shutil.rmtree(own)
 
 
-def load(f: Any, map_location: Any = None, *, weights_only: bool | None = None, mmap: bool | None = None, **_: Any) -> Any:
+def load(
+    f: Any, map_location: Any = None, *, weights_only: bool | None = None, mmap: bool | None = None, **_: Any
+) -> Any:
     """Loads what `save` has written, or any safetensors file (as a dict of tensors).
 
     `f` is a path or a file object opened for reading bytes. Damaged files raise `SerializationError`.

@@ -10,20 +10,24 @@ from collections import namedtuple
 from typing import Any
 
 from . import _ops
-from ._door import NULL, check, created, error, ffi, into, ints, lib, number, operand, shape_, wrap
 from ._device import CPU
 from ._device import check as check_device
+from ._door import NULL, check, created, error, ffi, into, ints, lib, number, operand, shape_, wrap
 from .dtypes import ALL, BY_NAME, from_python
 from .dtypes import dtype as dtype_
 from .errors import DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from ._tensor import Tensor
 
-_int, _float, _bool, _range = builtins.int, builtins.float, builtins.bool, builtins.range
+# The class below has methods called int, float and bool.
+_int = builtins.int
+_float = builtins.float
+_bool = builtins.bool
+_range = builtins.range
 
 # ---- results with names, as PyTorch has them ----
 
@@ -31,7 +35,7 @@ _ValuesIndices = namedtuple("_ValuesIndices", ("values", "indices"))
 
 
 def _result(op: str, fields: str = "values indices") -> Any:
-    return namedtuple(op, fields.split())  # type: ignore[misc]
+    return namedtuple(op, fields.split())
 
 
 return_max = _result("max")
@@ -58,7 +62,9 @@ def _pair(result: Any, make: Any, out: Any) -> Any:
 
 
 def _extreme(name: str, make: Any) -> Any:
-    def f(input: Tensor, dim: Any = None, keepdim: _bool = False, *, other: Any = None, out: Any = None, axis: Any = None) -> Any:
+    def f(
+        input: Tensor, dim: Any = None, keepdim: _bool = False, *, other: Any = None, out: Any = None, axis: Any = None
+    ) -> Any:
         if axis is not None:
             dim = axis
         if other is None and _is_tensor(dim):
@@ -72,21 +78,21 @@ def _extreme(name: str, make: Any) -> Any:
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = (
-        f"The {name}imum: of all elements; over `dim` as (values, indices), its size becoming 1 with `keepdim`; or, given "
-        "another tensor, elementwise."
+        f"The {name}imum: of all elements; over `dim` as (values, indices), its size becoming 1 with `keepdim`; or, "
+        "given another tensor, elementwise."
     )
     return f
 
 
-max = _extreme("max", return_max)  # noqa: A001
-min = _extreme("min", return_min)  # noqa: A001
+max = _extreme("max", return_max)
+min = _extreme("min", return_min)
 
 
 def median(input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Any = None) -> Any:
     """The lower median of all elements, or over `dim` as (values, indices)."""
     if dim is None:
-        return _ops.median_all(input)  # type: ignore[attr-defined]
-    return _pair(_ops.median_dim(input, dim, keepdim), return_median, out)  # type: ignore[attr-defined]
+        return _ops.median_all(input)
+    return _pair(_ops.median_dim(input, dim, keepdim), return_median, out)
 
 
 def _named_pair(name: str, make: Any) -> Any:
@@ -109,7 +115,9 @@ cummax = _named_pair("cummax", return_cummax)
 cummin = _named_pair("cummin", return_cummin)
 
 
-def sort(input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool | None = False, *, out: Any = None) -> Any:
+def sort(
+    input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool | None = False, *, out: Any = None
+) -> Any:
     """Sorted values along `dim` and the indices they came from. Equal elements keep their order."""
     return _pair(_ops.sort(input, dim, descending, True), return_sort, out)
 
@@ -143,7 +151,9 @@ def _spread(name: str) -> Any:
         return r if out is None else into(out, r)
 
     f.__name__ = f.__qualname__ = name
-    f.__doc__ = f"`{name}` over `dim` (all by default) with `correction` degrees of freedom taken off (1; 0 if not `unbiased`)."
+    f.__doc__ = (
+        f"`{name}` over `dim` (all by default) with `correction` degrees of freedom taken off (1; 0 if not `unbiased`)."
+    )
     return f
 
 
@@ -161,8 +171,8 @@ def norm(
         p = 2.0
     elif p == "nuc":
         raise UnsupportedError("norm: the nuclear norm is not built")
-    r = _ops.vector_norm(input, _float(p), dim, keepdim, dtype)  # type: ignore[attr-defined]
-    return r if out is None else into(out, r)  # type: ignore[no-any-return]
+    r = _ops.vector_norm(input, _float(p), dim, keepdim, dtype)
+    return r if out is None else into(out, r)
 
 
 def split(input: Tensor, split_size_or_sections: Any, dim: _int = 0, *, split_size: Any = None) -> Any:
@@ -175,64 +185,116 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: _int = 0) -> Any:
     """Views of `input` along `dim`: so many nearly equal ones, or cut at the given indices."""
     s = indices_or_sections.tolist() if _is_tensor(indices_or_sections) else indices_or_sections
     if isinstance(s, _int):
-        return _ops.tensor_split_sections(input, s, dim)  # type: ignore[attr-defined]
-    return _ops.tensor_split_indices(input, s, dim)  # type: ignore[attr-defined]
+        return _ops.tensor_split_sections(input, s, dim)
+    return _ops.tensor_split_indices(input, s, dim)
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
     """`input` where `condition` holds, else `other`; with the condition alone, the indices where it holds."""
     if input is None and other is None:
-        return _ops.nonzero_list(condition)  # type: ignore[attr-defined]
+        return _ops.nonzero_list(condition)
     r = _ops.where(condition, input, other)
     return r if out is None else into(out, r)
 
 
 def _where_method(input: Tensor, condition: Tensor, other: Any) -> Tensor:
-    return _ops.where(condition, input, other)  # type: ignore[attr-defined,no-any-return]
+    return _ops.where(condition, input, other)
 
 
 def nonzero(input: Tensor, *, out: Any = None, as_tuple: _bool = False) -> Any:
     """Indices of the elements that are not zero: one row each, or one tensor per dimension."""
     if as_tuple:
-        return _ops.nonzero_list(input)  # type: ignore[attr-defined]
+        return _ops.nonzero_list(input)
     r = _ops.nonzero(input)
     return r if out is None else into(out, r)
 
 
 def repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Tensor:
-    """Each element repeated, by one number or by one per element; a lone tensor gives each index as often as it says."""
+    """Each element repeated, by one number or one per element; a lone tensor gives each index as often as it says."""
     if repeats is None:
-        return _ops.repeat_interleave_tensor(_ops.arange(0, input.numel(), 1), input, 0)  # type: ignore[attr-defined]
+        return _ops.repeat_interleave_tensor(_ops.arange(0, input.numel(), 1), input, 0)
     if isinstance(repeats, _int):
-        return _ops.repeat_interleave_int(input, repeats, dim)  # type: ignore[attr-defined]
+        return _ops.repeat_interleave_int(input, repeats, dim)
     from ._tensor import make
 
     r = repeats if _is_tensor(repeats) else make(repeats)
     if dim is None:
         input, dim = input.reshape(-1), 0
-    return _ops.repeat_interleave_tensor(input, r, dim)  # type: ignore[attr-defined]
+    return _ops.repeat_interleave_tensor(input, r, dim)
 
 
-def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:  # noqa: A002
+def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:
     """`input` limited to [min, max]; bounds are numbers or tensors, either may be missing."""
     if _is_tensor(min) or _is_tensor(max):
         low = None if min is None else operand(min)
         high = None if max is None else operand(max)
-        r = _ops.clamp_tensor(input, low, high)  # type: ignore[attr-defined]
+        r = _ops.clamp_tensor(input, low, high)
     else:
         r = _ops.clamp(input, min, max)
     return r if out is None else into(out, r)
 
 
-def clamp_(input: Tensor, min: Any = None, max: Any = None) -> Tensor:  # noqa: A002
+def clamp_(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """In-place form of clamp."""
     if _is_tensor(min) or _is_tensor(max):
-        return input.copy_(clamp(input, min, max))  # type: ignore[no-any-return]
+        return input.copy_(clamp(input, min, max))
     return _ops.clamp_(input, min, max)
 
 
-def _scatter(name: str) -> Any:
-    def f(input: Tensor, dim: _int, index: Tensor, src: Any = None, *, value: Any = None, reduce: Any = None, out: Any = None) -> Any:
+def clamp_min(input: Tensor, min: Any, *, out: Any = None) -> Tensor:
+    """`input` limited from below by a number or a tensor."""
+    return clamp(input, min, None, out=out)
+
+
+def clamp_max(input: Tensor, max: Any, *, out: Any = None) -> Tensor:
+    """`input` limited from above by a number or a tensor."""
+    return clamp(input, None, max, out=out)
+
+
+def polygamma(n: Any, input: Any, *, out: Any = None) -> Tensor:
+    """The `n`-th derivative of digamma."""
+    r = _ops.polygamma(n, input)
+    return r if out is None else into(out, r)
+
+
+def _polygamma_method(input: Tensor, n: _int) -> Tensor:
+    return _ops.polygamma(n, input)
+
+
+def _atleast(k: _int) -> Any:
+    def f(*tensors: Any) -> Any:
+        op = getattr(_ops, f"atleast_{k}d")
+        if len(tensors) == 1:
+            ts = tensors[0]
+            return op(ts) if _is_tensor(ts) else tuple(op(t) for t in ts)
+        return tuple(op(t) for t in tensors)
+
+    f.__name__ = f.__qualname__ = f"atleast_{k}d"
+    f.__doc__ = f"Each tensor with at least {k} dimensions."
+    return f
+
+
+atleast_1d = _atleast(1)
+atleast_2d = _atleast(2)
+atleast_3d = _atleast(3)
+
+
+def block_diag(*tensors: Tensor) -> Tensor:
+    """Matrices along the diagonal of a larger one."""
+    return _ops.block_diag(list(tensors))
+
+
+def _scatter(name: str) -> Callable[..., Tensor]:
+    def f(
+        input: Tensor,
+        dim: _int,
+        index: Tensor,
+        src: Any = None,
+        *,
+        value: Any = None,
+        reduce: Any = None,
+        out: Any = None,
+    ) -> Any:
         if reduce is not None:
             words = {"add": "sum", "multiply": "prod"}
             s = src if _is_tensor(src) else _ops.full(index.shape, src if src is not None else value, dtype=input.dtype)
@@ -278,10 +340,10 @@ def allclose(input: Tensor, other: Tensor, rtol: _float = 1e-5, atol: _float = 1
 def unique(
     input: Tensor, sorted: _bool = True, return_inverse: _bool = False, return_counts: _bool = False, dim: Any = None
 ) -> Any:
-    """The distinct elements in ascending order, on demand with the place of each element among them and their counts."""
+    """The distinct elements in ascending order, on demand with each element's place among them and their counts."""
     if dim is not None:
         return _unique_dim(input, return_inverse, return_counts, dim)
-    values, inverse, counts = _ops.unique_flat(input, sorted, return_inverse, return_counts)  # type: ignore[attr-defined]
+    values, inverse, counts = _ops.unique_flat(input, sorted, return_inverse, return_counts)
     return _chosen(values, inverse, counts, return_inverse, return_counts)
 
 
@@ -302,7 +364,9 @@ def _unique_dim(input: Tensor, return_inverse: _bool, return_counts: _bool, dim:
     first = [keys.index(k) for k in order]
     values = rows[make(first, BY_NAME["int64"])].movedim(0, dim)
     counts = [inverse.count(i) for i in _range(len(order))]
-    return _chosen(values, make(inverse, BY_NAME["int64"]), make(counts, BY_NAME["int64"]), return_inverse, return_counts)
+    return _chosen(
+        values, make(inverse, BY_NAME["int64"]), make(counts, BY_NAME["int64"]), return_inverse, return_counts
+    )
 
 
 def _tuple(v: Any) -> Any:
@@ -337,7 +401,7 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return _ops.cast(input, d)
 
 
-def _conversion(name: str, target: str) -> Any:
+def _conversion(name: str, target: str) -> Callable[..., Tensor]:
     d = BY_NAME[target]
 
     def f(input: Tensor, memory_format: Any = None) -> Tensor:
@@ -373,7 +437,7 @@ _TYPE_NAMES = {
 }
 
 
-def type(input: Tensor, dtype: Any = None, non_blocking: _bool = False, **_: Any) -> Any:  # noqa: A001
+def type(input: Tensor, dtype: Any = None, non_blocking: _bool = False, **_: Any) -> Any:
     """The tensor's type as a string such as "torch.FloatTensor", or the tensor converted to a dtype or type."""
     if dtype is None:
         return "torch." + next(k for k, v in _TYPE_NAMES.items() if v == input.dtype._name)
@@ -468,7 +532,7 @@ def apply_(input: Tensor, callable: Any) -> Tensor:
 
     flat = [callable(v) for v in input.reshape(-1).tolist()]
     with _quiet():
-        return input.copy_(make(flat, input.dtype).reshape(input.shape))  # type: ignore[no-any-return]
+        return input.copy_(make(flat, input.dtype).reshape(input.shape))
 
 
 def _quiet() -> Any:
@@ -480,8 +544,16 @@ def _quiet() -> Any:
 # ---- tensors like another ----
 
 
-def _new(name: str) -> Any:
-    def f(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **_: Any) -> Any:
+def _new(name: str) -> Callable[..., Tensor]:
+    def f(
+        input: Tensor,
+        *sizes: Any,
+        size: Any = None,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: _bool = False,
+        **_: Any,
+    ) -> Any:
         s = shape_(sizes) if size is None else size
         return getattr(_ops, name)(s, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
@@ -490,12 +562,16 @@ def _new(name: str) -> Any:
     return f
 
 
-def new_full(input: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False) -> Tensor:
+def new_full(
+    input: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False
+) -> Tensor:
     """A tensor of the given sizes filled with a number, with the dtype of `input`."""
     return _ops.full(size, fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
 
-def new_tensor(input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False) -> Tensor:
+def new_tensor(
+    input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False
+) -> Tensor:
     """A tensor from data, with the dtype of `input`."""
     return tensor(data, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
 
@@ -506,13 +582,17 @@ def new_tensor(input: Tensor, data: Any, *, dtype: Any = None, device: Any = Non
 def bernoulli_(input: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     """Ones with probability `p` (a number, or a tensor of them), else zeros."""
     if _is_tensor(p):
-        return input.copy_(_ops.bernoulli(p.expand(input.shape), generator=generator))  # type: ignore[no-any-return]
-    return _ops.bernoulli_p_(input, p, generator=generator)  # type: ignore[attr-defined,no-any-return]
+        return input.copy_(_ops.bernoulli(p.expand(input.shape), generator=generator))
+    return _ops.bernoulli_p_(input, p, generator=generator)
 
 
 def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any = None) -> Tensor:
     """Ones with the probabilities in `input` (or with probability `p`), else zeros."""
-    r = _ops.bernoulli(input, generator=generator) if p is None else bernoulli_(_ops.empty_like(input), p, generator=generator)
+    r = (
+        _ops.bernoulli(input, generator=generator)
+        if p is None
+        else bernoulli_(_ops.empty_like(input), p, generator=generator)
+    )
     return r if out is None else into(out, r)
 
 
@@ -521,10 +601,10 @@ def random_(input: Tensor, from_: Any = None, to: Any = None, *, generator: Any 
     low = kwargs.get("from", from_)
     if low is not None and to is None:
         low, to = 0, low
-    return _ops.random_(input, low, to, generator=generator)  # type: ignore[attr-defined,no-any-return]
+    return _ops.random_(input, low, to, generator=generator)
 
 
-def _range_method(name: str) -> Any:
+def _range_method(name: str) -> Callable[..., Tensor]:
     def f(input: Tensor, *args: Any, generator: Any = None, **kwargs: Any) -> Any:
         if "from" in kwargs:
             kwargs["from_"] = kwargs.pop("from")
@@ -535,25 +615,47 @@ def _range_method(name: str) -> Any:
     return f
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Any = None, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: _bool = False) -> Tensor:
+def normal(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Any = None,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: _bool = False,
+) -> Tensor:
     """Normal numbers; mean and standard deviation are numbers (then `size` says how many) or tensors."""
     if not _is_tensor(mean) and not _is_tensor(std):
         if size is None and out is None:
             raise InvalidArgumentError("normal(): size is wanted when mean and std are numbers")
         t = _ops.empty(tuple(out.shape) if size is None else size, dtype=dtype, device=device)
-        r = _ops.normal_(t, _float(mean), _float(std), generator=generator)  # type: ignore[attr-defined]
+        r = _ops.normal_(t, _float(mean), _float(std), generator=generator)
         r = r.requires_grad_() if requires_grad else r
-        return r if out is None else into(out, r)  # type: ignore[no-any-return]
+        return r if out is None else into(out, r)
     m = mean if _is_tensor(mean) else operand(mean)
     s = std if _is_tensor(std) else operand(std)
     shape = broadcast_shapes(m.shape, s.shape)
     d = m.dtype if _is_tensor(mean) else s.dtype
-    z = _ops.normal_(_ops.empty(shape, dtype=d), 0.0, 1.0, generator=generator)  # type: ignore[attr-defined]
+    z = _ops.normal_(_ops.empty(shape, dtype=d), 0.0, 1.0, generator=generator)
     r = z * s.detach() + m.detach()
-    return r if out is None else into(out, r)  # type: ignore[no-any-return]
+    return r if out is None else into(out, r)
 
 
-def randint(*args: Any, low: Any = None, high: Any = None, size: Any = None, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: _bool = False, out: Any = None, layout: Any = None, pin_memory: _bool = False) -> Tensor:
+def randint(
+    *args: Any,
+    low: Any = None,
+    high: Any = None,
+    size: Any = None,
+    generator: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: _bool = False,
+    out: Any = None,
+    layout: Any = None,
+    pin_memory: _bool = False,
+) -> Tensor:
     """Whole numbers from [low, high): `randint(high, size)` or `randint(low, high, size)`."""
     a = list(args)
     if size is None and a:
@@ -576,19 +678,32 @@ def _whole(v: Any) -> _int:
     return _int(v)
 
 
-def randint_like(input: Tensor, *args: Any, low: Any = 0, high: Any = None, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **_: Any) -> Tensor:
+def randint_like(
+    input: Tensor,
+    *args: Any,
+    low: Any = 0,
+    high: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: _bool = False,
+    **_: Any,
+) -> Tensor:
     """Whole numbers from [low, high) in the shape of `input`."""
     if len(args) == 2:
         low, high = args
     elif args:
         high = args[0]
-    return randint(low, high, tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    return randint(
+        low, high, tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad
+    )
 
 
 # ---- making tensors ----
 
 
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False, pin_memory: _bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False, pin_memory: _bool = False
+) -> Tensor:
     """A new tensor with a copy of `data`: numbers, nested sequences, arrays. The dtype is inferred if not given."""
     from ._tensor import make
 
@@ -598,8 +713,19 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _
     return t
 
 
-def arange(*args: Any, start: Any = None, end: Any = None, step: Any = None, dtype: Any = None, device: Any = None, requires_grad: _bool = False, out: Any = None, layout: Any = None, pin_memory: _bool = False) -> Tensor:
-    """`arange(end)`, `arange(start, end)` or `arange(start, end, step)`: the numbers start, start + step, ... below end."""
+def arange(
+    *args: Any,
+    start: Any = None,
+    end: Any = None,
+    step: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: _bool = False,
+    out: Any = None,
+    layout: Any = None,
+    pin_memory: _bool = False,
+) -> Tensor:
+    """`arange(end)`, `arange(start, end)` or `arange(start, end, step)`: start, start + step, ... below end."""
     if len(args) == 1:
         end = args[0] if end is None else end
         if end is not args[0]:
@@ -616,7 +742,17 @@ def arange(*args: Any, start: Any = None, end: Any = None, step: Any = None, dty
     return r if out is None else into(out, r)
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False, out: Any = None, layout: Any = None, pin_memory: _bool = False) -> Tensor:
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: _bool = False,
+    out: Any = None,
+    layout: Any = None,
+    pin_memory: _bool = False,
+) -> Tensor:
     """A tensor of the given sizes filled with a number, whose type decides the dtype if none is given."""
     if _is_tensor(fill_value):
         dtype = dtype or fill_value.dtype
@@ -627,7 +763,9 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     return r if out is None else into(out, r)
 
 
-def empty_strided(size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **_: Any) -> Tensor:
+def empty_strided(
+    size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **_: Any
+) -> Tensor:
     """An uninitialised tensor with the given strides."""
     n = 1 + builtins.sum((d - 1) * s for d, s in zip(size, stride)) if all_positive(size) else 0
     return created(_ops.as_strided(_ops.empty(n, dtype=dtype), size, stride, 0).detach(), device, requires_grad)
@@ -673,7 +811,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     shape = [t.numel() for t in ts]
     out = [t.reshape([-1 if i == k else 1 for i in _range(len(ts))]).expand(shape) for k, t in enumerate(ts)]
     if swap:
-        out[0], out[1] = out[1].transpose(0, 1), out[0].transpose(0, 1)
+        out[0], out[1] = out[1], out[0]
     return tuple(out)
 
 
@@ -698,8 +836,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
     for x, y in zip(da, db):
         if a.shape[x] != b.shape[y]:
             raise ShapeMismatchError(
-                f"tensordot: contracted dimensions need to match, but first has size {a.shape[x]} in dim {x} and second "
-                f"has size {b.shape[y]} in dim {y}"
+                f"tensordot: contracted dimensions need to match, but first has size {a.shape[x]} in dim {x} and "
+                f"second has size {b.shape[y]} in dim {y}"
             )
         n *= a.shape[x]
     left = a.permute([*ka, *da]).reshape(-1, n)
@@ -723,9 +861,7 @@ def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) ->
 
     pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(pick(_range(input.numel()), r))
-    if not rows:
-        return _ops.empty(0, r, dtype=input.dtype)
-    return input[make(rows, BY_NAME["int64"])]
+    return input[make(rows, BY_NAME["int64"]).reshape(len(rows), r)]
 
 
 # ---- small questions ----
@@ -763,12 +899,16 @@ def result_type(tensor1: Any, tensor2: Any) -> dtype_:
     ts = [operand(tensor1), operand(tensor2)]
     out = ffi.new("int32_t *")
     check(lib.rt_result_type([t._h for t in ts], 2, out))
-    return ALL[out[0]]
+    code: _int = out[0]
+    return ALL[code]
 
 
 def can_cast(from_: dtype_, to: dtype_) -> _bool:
     """True if results of the first dtype may be written into tensors of the second."""
-    rank = lambda d: 0 if d._name == "bool" else 2 if d.is_floating_point else 1  # noqa: E731
+
+    def rank(d: dtype_) -> _int:
+        return 0 if d._name == "bool" else 2 if d.is_floating_point else 1
+
     return rank(from_) <= rank(to)
 
 
@@ -807,11 +947,11 @@ def index_fill_(input: Tensor, dim: _int, index: Tensor, value: Any) -> Tensor:
     return _ops.index_fill_(input, dim, index, value.item() if _is_tensor(value) else value)
 
 
-def _T(input: Tensor) -> Tensor:  # noqa: N802
+def _T(input: Tensor) -> Tensor:
     return _ops.permute(input, tuple(_range(input.ndim - 1, -1, -1)))
 
 
-def _mT(input: Tensor) -> Tensor:  # noqa: N802
+def _mT(input: Tensor) -> Tensor:
     return _ops.transpose(input, -2, -1)
 
 
@@ -862,6 +1002,9 @@ class TensorWords:
     clamp_ = clamp_
     clip = clamp
     clip_ = clamp_
+    clamp_min = clamp_min
+    clamp_max = clamp_max
+    polygamma = _polygamma_method
     scatter = scatter
     scatter_ = scatter_
     index_put = index_put
@@ -920,13 +1063,69 @@ class TensorWords:
     real = property(cpu)
 
 
-FUNCTIONS = (
-    "allclose", "aminmax", "arange", "argmax", "argmin", "argsort", "bernoulli", "broadcast_shapes", "broadcast_tensors",
-    "can_cast", "cartesian_prod", "clamp", "clone", "combinations", "cummax", "cummin", "einsum", "empty_strided", "equal",
-    "full", "index_fill", "index_put", "index_put_", "is_complex", "is_floating_point", "is_nonzero", "is_tensor",
-    "kthvalue", "max", "median", "meshgrid", "min", "mode", "nonzero", "norm", "normal", "numel", "randint", "randint_like",
-    "repeat_interleave", "result_type", "scatter", "sort", "split", "std", "std_mean", "tensor", "tensor_split", "tensordot",
-    "topk", "unflatten", "unique", "var", "var_mean", "where",
+__all__ = (
+    "allclose",
+    "aminmax",
+    "arange",
+    "argmax",
+    "argmin",
+    "argsort",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "bernoulli",
+    "block_diag",
+    "broadcast_shapes",
+    "broadcast_tensors",
+    "can_cast",
+    "cartesian_prod",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
+    "clone",
+    "combinations",
+    "cummax",
+    "cummin",
+    "einsum",
+    "empty_strided",
+    "equal",
+    "full",
+    "index_fill",
+    "index_put",
+    "index_put_",
+    "is_complex",
+    "is_floating_point",
+    "is_nonzero",
+    "is_tensor",
+    "kthvalue",
+    "max",
+    "median",
+    "meshgrid",
+    "min",
+    "mode",
+    "nonzero",
+    "norm",
+    "normal",
+    "numel",
+    "polygamma",
+    "randint",
+    "randint_like",
+    "repeat_interleave",
+    "result_type",
+    "scatter",
+    "sort",
+    "split",
+    "std",
+    "std_mean",
+    "tensor",
+    "tensor_split",
+    "tensordot",
+    "topk",
+    "unflatten",
+    "unique",
+    "var",
+    "var_mean",
+    "where",
 )  # fmt: skip
 
 _UNUSED = (error, ints, number, RustorchError)

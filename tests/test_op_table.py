@@ -29,7 +29,9 @@ SPECIAL = {"clamp_tensor", "fill"}
 
 
 def required(op: dict[str, Any]) -> list[dict[str, Any]]:
-    return [a for a in op["args"] if a["default"] is None and not a["kind"].startswith("Opt") and a["kind"] != "Generator"]
+    return [
+        a for a in op["args"] if a["default"] is None and not a["kind"].startswith("Opt") and a["kind"] != "Generator"
+    ]
 
 
 def is_simple(op: dict[str, Any]) -> bool:
@@ -46,7 +48,9 @@ def is_simple(op: dict[str, Any]) -> bool:
 
 
 SIMPLE = sorted(name for name, op in TABLE.items() if is_simple(op))
-ELEMENTWISE = sorted(n for n in SIMPLE if TABLE[n]["module"] in ("pointwise", "activation") and TABLE[n]["out"] == "Tensor")
+ELEMENTWISE = sorted(
+    n for n in SIMPLE if TABLE[n]["module"] in ("pointwise", "activation") and TABLE[n]["out"] == "Tensor"
+)
 
 
 def sample(domain: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
@@ -123,7 +127,9 @@ def test_values_equal_numpy(name: str) -> None:
     close(ours, reference)
 
 
-@pytest.mark.parametrize("name", [n for n in SIMPLE if TABLE[n]["differentiable"] and TABLE[n]["domain"] not in ("Integer", "Boolean")])
+@pytest.mark.parametrize(
+    "name", [n for n in SIMPLE if TABLE[n]["differentiable"] and TABLE[n]["domain"] not in ("Integer", "Boolean")]
+)
 def test_gradients_equal_differences(name: str) -> None:
     op = TABLE[name]
     args = [t.requires_grad_() for t in tensors(fits(name, inputs(op, square(name))))]
@@ -135,7 +141,9 @@ def test_gradients_equal_differences(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", [n for n in ELEMENTWISE if TABLE[n]["differentiable"] and TABLE[n]["domain"] not in ("Integer", "Boolean")])
+@pytest.mark.parametrize(
+    "name", [n for n in ELEMENTWISE if TABLE[n]["differentiable"] and TABLE[n]["domain"] not in ("Integer", "Boolean")]
+)
 def test_second_derivatives(name: str) -> None:
     op = TABLE[name]
     args = [t.requires_grad_() for t in tensors(inputs(op, (2, 2), seed=3))]
@@ -195,7 +203,10 @@ def test_broadcasting(name: str) -> None:
 def test_every_dtype_works_or_is_refused(name: str) -> None:
     op = TABLE[name]
     for d in rt.dtypes.ALL:
-        args = [t.abs().clamp(0, 5).to(d) if d is not rt.bool else (t.abs() > 0.5) for t in (x.to(rt.float64) for x in tensors(inputs(op, (7,))))]
+        args = [
+            t.abs().clamp(0, 5).to(d) if d is not rt.bool else (t.abs() > 0.5)
+            for t in (x.to(rt.float64) for x in tensors(inputs(op, (7,))))
+        ]
         try:
             (out,) = call(name, *args)
         except RustorchError as e:
@@ -204,7 +215,9 @@ def test_every_dtype_works_or_is_refused(name: str) -> None:
         assert out.shape == (7,)
         if d in (rt.float16, rt.bfloat16) and out.dtype is d:
             wide = call(name, *(a.to(rt.float32) for a in args))[0]
-            np.testing.assert_allclose(out.to(rt.float64).tolist(), wide.to(d).to(rt.float64).tolist(), rtol=2e-2, atol=2e-2)
+            np.testing.assert_allclose(
+                out.to(rt.float64).tolist(), wide.to(d).to(rt.float64).tolist(), rtol=2e-2, atol=2e-2
+            )
 
 
 @pytest.mark.parametrize("name", [n for n in ELEMENTWISE if TABLE[n]["inplace"]])
@@ -269,7 +282,12 @@ def test_broadcast_of_any_shape(shape: tuple[int, ...], data: st.DataObject) -> 
     close(x.grad, np.broadcast_to(b, shape))
     lead = len(shape) - len(other)
     expected = a.sum(tuple(range(lead))) if lead else a
-    close(y.grad, expected.sum(tuple(i for i, d in enumerate(other) if d == 1 and expected.shape[i] != 1), keepdims=True).reshape(other))
+    close(
+        y.grad,
+        expected.sum(tuple(i for i, d in enumerate(other) if d == 1 and expected.shape[i] != 1), keepdims=True).reshape(
+            other
+        ),
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -1528,7 +1528,8 @@ rt_status rt_leaky_relu_backward(const struct rt_tensor *grad_output,
                                  struct rt_scalar negative_slope,
                                  struct rt_tensor **out);
 
-// `input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension 1).
+// `input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension
+// 1).
 rt_status rt_prelu(const struct rt_tensor *input,
                    const struct rt_tensor *weight,
                    struct rt_tensor **out);
@@ -2728,8 +2729,8 @@ rt_status rt_nonzero(const struct rt_tensor *input, struct rt_tensor **out);
 // The coordinates of the elements that are not zero, one tensor per dimension.
 rt_status rt_nonzero_list(const struct rt_tensor *input, struct rt_tensor_list **out);
 
-// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` gets no
-// gradient.
+// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` (negative for
+// none) gets no gradient.
 rt_status rt_embedding(const struct rt_tensor *input,
                        const struct rt_tensor *weight,
                        const int64_t *padding_idx,
@@ -2824,7 +2825,7 @@ rt_status rt_addmv_(struct rt_tensor *input,
                     struct rt_scalar beta,
                     struct rt_scalar alpha);
 
-// `beta * input + alpha * outer(vec1, vec2)`.
+// `beta * input + alpha * outer(vec1, vec2)`; with `beta` 0, `input` is not read. Truth values: or and and.
 rt_status rt_addr(const struct rt_tensor *input,
                   const struct rt_tensor *vec1,
                   const struct rt_tensor *vec2,
@@ -3383,7 +3384,7 @@ rt_status rt_layer_norm(const struct rt_tensor *input,
                         struct rt_tensor **out);
 
 // Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input /
-// sqrt(mean(input^2) + eps) * weight`; `eps` is that of the dtype by default.
+// sqrt(mean(input^2) + eps) * weight`; `eps` is that of the compute type by default.
 rt_status rt_rms_norm(const struct rt_tensor *input,
                       const struct rt_tensor *weight,
                       const int64_t *normalized_shape,
@@ -4008,8 +4009,9 @@ size_t rt_op_count(void);
 // What is known about op `index`.
 rt_status rt_op_get(size_t index, struct rt_op_info *out);
 
-// Sets the listener that sees every outermost call of an op, from whichever thread; NULL removes it. `ctx` is handed to it
-// and must live until it is removed.
+// Sets the listener that sees every outermost call of an op, from whichever thread; NULL removes it. Of an op that is made
+// of others it sees one call, or, if gradients will flow through it, those others. `ctx` is handed to the listener and must
+// live until it is removed.
 void rt_set_listener(rt_listener callback,
                      void *ctx);
 

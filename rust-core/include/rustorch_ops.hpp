@@ -3217,7 +3217,7 @@ inline std::vector<Tensor> nonzero_list(const Tensor &input) {
   return detail::take(out_[0]);
 }
 
-/// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` gets no gradient.
+/// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` (negative for none) gets no gradient.
 inline Tensor embedding(const Tensor &input, const Tensor &weight, std::optional<int64_t> padding_idx = std::nullopt) {
   rt_tensor *out_[1] = {};
   check(rt_embedding(input.get(), weight.get(), padding_idx ? &*padding_idx : nullptr, out_ + 0));
@@ -3319,7 +3319,7 @@ inline Tensor &addmv_(Tensor &input, const Tensor &mat, const Tensor &vec, Scala
   return input;
 }
 
-/// `beta * input + alpha * outer(vec1, vec2)`.
+/// `beta * input + alpha * outer(vec1, vec2)`; with `beta` 0, `input` is not read. Truth values: or and and.
 inline Tensor addr(const Tensor &input, const Tensor &vec1, const Tensor &vec2, Scalar beta = 1, Scalar alpha = 1) {
   rt_tensor *out_[1] = {};
   check(rt_addr(input.get(), vec1.get(), vec2.get(), beta.value, alpha.value, out_ + 0));
@@ -3576,16 +3576,16 @@ inline Tensor conv_transpose3d(const Tensor &input, const Tensor &weight, const 
 }
 
 /// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last dimension. NaN is larger than any number.
-inline Tensor max_pool1d(const Tensor &input, Ints kernel_size, Ints stride = Ints{}, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
+inline Tensor max_pool1d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
-  check(rt_max_pool1d(input.get(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0));
+  check(rt_max_pool1d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// The largest element of each window over the last two dimensions.
-inline Tensor max_pool2d(const Tensor &input, Ints kernel_size, Ints stride = Ints{}, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
+inline Tensor max_pool2d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
-  check(rt_max_pool2d(input.get(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0));
+  check(rt_max_pool2d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -3597,16 +3597,16 @@ inline Tensor max_pool_values(const Tensor &input, Ints kernel_size, Ints stride
 }
 
 /// [`max_pool1d`], and the places of the elements in the last dimension (int64).
-inline std::array<Tensor, 2> max_pool1d_with_indices(const Tensor &input, Ints kernel_size, Ints stride = Ints{}, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
+inline std::array<Tensor, 2> max_pool1d_with_indices(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
   rt_tensor *out_[2] = {};
-  check(rt_max_pool1d_with_indices(input.get(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0, out_ + 1));
+  check(rt_max_pool1d_with_indices(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0, out_ + 1));
   return {{Tensor(out_[0]), Tensor(out_[1])}};
 }
 
 /// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
-inline std::array<Tensor, 2> max_pool2d_with_indices(const Tensor &input, Ints kernel_size, Ints stride = Ints{}, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
+inline std::array<Tensor, 2> max_pool2d_with_indices(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
   rt_tensor *out_[2] = {};
-  check(rt_max_pool2d_with_indices(input.get(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0, out_ + 1));
+  check(rt_max_pool2d_with_indices(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0, out_ + 1));
   return {{Tensor(out_[0]), Tensor(out_[1])}};
 }
 
@@ -3639,16 +3639,16 @@ inline Tensor pool_gather(const Tensor &input, const Tensor &indices, int64_t ra
 }
 
 /// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
-inline Tensor avg_pool1d(const Tensor &input, Ints kernel_size, Ints stride = Ints{}, Ints padding = Ints{0}, bool ceil_mode = false, bool count_include_pad = true) {
+inline Tensor avg_pool1d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, bool ceil_mode = false, bool count_include_pad = true) {
   rt_tensor *out_[1] = {};
-  check(rt_avg_pool1d(input.get(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), ceil_mode, count_include_pad, out_ + 0));
+  check(rt_avg_pool1d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), ceil_mode, count_include_pad, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
-inline Tensor avg_pool2d(const Tensor &input, Ints kernel_size, Ints stride = Ints{}, Ints padding = Ints{0}, bool ceil_mode = false, bool count_include_pad = true, std::optional<int64_t> divisor_override = std::nullopt) {
+inline Tensor avg_pool2d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, bool ceil_mode = false, bool count_include_pad = true, std::optional<int64_t> divisor_override = std::nullopt) {
   rt_tensor *out_[1] = {};
-  check(rt_avg_pool2d(input.get(), kernel_size.data(), kernel_size.size(), stride.data(), stride.size(), padding.data(), padding.size(), ceil_mode, count_include_pad, divisor_override ? &*divisor_override : nullptr, out_ + 0));
+  check(rt_avg_pool2d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), ceil_mode, count_include_pad, divisor_override ? &*divisor_override : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -3750,7 +3750,7 @@ inline Tensor layer_norm(const Tensor &input, Ints normalized_shape, const Tenso
   return Tensor(out_[0]);
 }
 
-/// Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input / sqrt(mean(input^2) + eps) * weight`; `eps` is that of the dtype by default.
+/// Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input / sqrt(mean(input^2) + eps) * weight`; `eps` is that of the compute type by default.
 inline Tensor rms_norm(const Tensor &input, Ints normalized_shape, const Tensor *weight = nullptr, std::optional<double> eps = std::nullopt) {
   rt_tensor *out_[1] = {};
   check(rt_rms_norm(input.get(), weight ? weight->get() : nullptr, normalized_shape.data(), normalized_shape.size(), eps ? &*eps : nullptr, out_ + 0));

@@ -64,26 +64,42 @@ macro_rules! elem {
             const DTYPE: DType = DType::$v;
             type Acc = $acc;
             #[inline(always)]
-            fn up(self) -> $acc { $up(self) }
+            fn up(self) -> $acc {
+                $up(self)
+            }
             #[inline(always)]
-            fn down(v: $acc) -> Self { $down(v) }
+            fn down(v: $acc) -> Self {
+                $down(v)
+            }
             #[inline(always)]
-            fn to_f64(self) -> f64 { $tof(self) }
+            fn to_f64(self) -> f64 {
+                $tof(self)
+            }
             #[inline(always)]
-            fn to_i64(self) -> i64 { ($tof(self)) as i64 }
+            fn to_i64(self) -> i64 {
+                ($tof(self)) as i64
+            }
             #[inline(always)]
-            fn from_f64(v: f64) -> Self { $fromf(v) }
+            fn from_f64(v: f64) -> Self {
+                $fromf(v)
+            }
             #[inline(always)]
-            fn from_i64(v: i64) -> Self { $fromf(v as f64) }
+            fn from_i64(v: i64) -> Self {
+                $fromf(v as f64)
+            }
             #[inline(always)]
-            fn truth(self) -> bool { $tof(self) != 0.0 }
+            fn truth(self) -> bool {
+                $tof(self) != 0.0
+            }
             #[inline(always)]
             fn less(self, other: Self) -> bool {
                 let (a, b) = ($tof(self), $tof(other));
                 a < b || (b.is_nan() && !a.is_nan())
             }
             #[inline(always)]
-            fn nan(self) -> bool { $tof(self).is_nan() }
+            fn nan(self) -> bool {
+                $tof(self).is_nan()
+            }
         }
     };
     (int $t:ty, $v:ident) => {
@@ -91,23 +107,41 @@ macro_rules! elem {
             const DTYPE: DType = DType::$v;
             type Acc = i64;
             #[inline(always)]
-            fn up(self) -> i64 { self as i64 }
+            fn up(self) -> i64 {
+                self as i64
+            }
             #[inline(always)]
-            fn down(v: i64) -> Self { v as $t }
+            fn down(v: i64) -> Self {
+                v as $t
+            }
             #[inline(always)]
-            fn to_f64(self) -> f64 { self as f64 }
+            fn to_f64(self) -> f64 {
+                self as f64
+            }
             #[inline(always)]
-            fn to_i64(self) -> i64 { self as i64 }
+            fn to_i64(self) -> i64 {
+                self as i64
+            }
             #[inline(always)]
-            fn from_f64(v: f64) -> Self { v as i64 as $t }
+            fn from_f64(v: f64) -> Self {
+                v as i64 as $t
+            }
             #[inline(always)]
-            fn from_i64(v: i64) -> Self { v as $t }
+            fn from_i64(v: i64) -> Self {
+                v as $t
+            }
             #[inline(always)]
-            fn truth(self) -> bool { self != 0 }
+            fn truth(self) -> bool {
+                self != 0
+            }
             #[inline(always)]
-            fn less(self, other: Self) -> bool { self < other }
+            fn less(self, other: Self) -> bool {
+                self < other
+            }
             #[inline(always)]
-            fn nan(self) -> bool { false }
+            fn nan(self) -> bool {
+                false
+            }
         }
     };
 }

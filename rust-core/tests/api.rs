@@ -1,6 +1,7 @@
 //! The crate as a Rust program sees it.
 
 use rustorch::autograd::{grad, GradMode};
+use rustorch::ops::{call_inplace, find, Attr};
 use rustorch::{DType, Error, Kind, Result, Tensor};
 
 #[test]
@@ -70,13 +71,13 @@ fn a_long_chain_needs_no_deep_stack() -> Result<()> {
 #[test]
 fn tensors_travel_between_threads() -> Result<()> {
     let shared = Tensor::zeros(&[1000])?;
+    let add_one = || -> Result<Tensor> {
+        let (add, _) = find("add").unwrap();
+        call_inplace(add, &[Some(&shared), Some(&Tensor::ones(&[1000])?)], &[Attr::Int(1)])
+    };
     std::thread::scope(|s| {
         for _ in 0..4 {
-            s.spawn(|| (0..50).for_each(|_| drop(rustorch::ops::call_inplace(
-                rustorch::ops::find("add").unwrap().0,
-                &[Some(&shared), Some(&Tensor::ones(&[1000]).unwrap())],
-                &[rustorch::ops::Attr::Int(1)],
-            ).unwrap())));
+            s.spawn(|| (0..50).for_each(|_| drop(add_one().unwrap())));
         }
     });
     assert!(shared.to_vec::<f32>()?.iter().all(|&v| v == 200.0));

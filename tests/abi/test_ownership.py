@@ -205,6 +205,83 @@ def test_dlpack_round_trip(versioned, balanced):
     lib.rt_tensor_free(back[0])
 
 
+class DlTensor(ctypes.Structure):
+    """As the protocol has it, for tensors that come from elsewhere."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+    ]
+
+
+class Managed(ctypes.Structure):
+    _fields_ = [("dl", DlTensor), ("ctx", ctypes.c_void_p), ("deleter", RELEASE)]
+
+
+class ManagedVersioned(ctypes.Structure):
+    _fields_ = [
+        ("major", ctypes.c_uint32),
+        ("minor", ctypes.c_uint32),
+        ("ctx", ctypes.c_void_p),
+        ("deleter", RELEASE),
+        ("flags", ctypes.c_uint64),
+        ("dl", DlTensor),
+    ]
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+@pytest.mark.parametrize(
+    "change,status",
+    [
+        ({}, lib.RT_OK),
+        ({"strides": None}, lib.RT_OK),
+        ({"byte_offset": 4}, lib.RT_OK),
+        ({"device_type": 2}, lib.RT_ERR_UNSUPPORTED),
+        ({"bits": 7}, lib.RT_ERR_DTYPE),
+        ({"lanes": 4}, lib.RT_ERR_DTYPE),
+        ({"strides": (ctypes.c_int64 * 2)(-3, 1)}, lib.RT_ERR_VALUE),
+        ({"strides": (ctypes.c_int64 * 2)(2**61, 2**61)}, lib.RT_ERR_VALUE),
+        ({"shape": (ctypes.c_int64 * 2)(-2, 3)}, lib.RT_ERR_SHAPE),
+        ({"flags": 1}, lib.RT_ERR_VALUE),
+        ({"major": 9}, lib.RT_ERR_UNSUPPORTED),
+    ],
+)
+def test_dlpack_in(versioned, change, status, balanced):
+    numbers, shape, strides = (ctypes.c_float * 8)(*range(8)), (ctypes.c_int64 * 2)(2, 3), (ctypes.c_int64 * 2)(3, 1)
+    m = ManagedVersioned(major=1) if versioned else Managed()
+    m.dl = DlTensor(ctypes.addressof(numbers), 1, 0, 2, 2, 32, 1, shape, strides, 0)
+    calls = []
+    m.deleter = RELEASE(calls.append)
+    for name, value in change.items():
+        if name in ("flags", "major"):
+            if not versioned:
+                pytest.skip("only in the versioned struct")
+            setattr(m, name, value)
+        else:
+            setattr(m.dl, name, value)
+    out = ffi.new("rt_tensor **")
+    place = ctypes.addressof(m)
+    assert lib.rt_tensor_from_dlpack(ffi.cast("void *", place), versioned, out) == status
+    assert calls == []
+    if status == lib.RT_OK:
+        twice = ffi.new("rt_tensor **")
+        assert lib.rt_add(out[0], out[0], ffi.new("rt_scalar *", {"kind": 2, "value": {"i": 1}})[0], twice) == lib.RT_OK
+        got, first = ffi.new("float[6]"), m.dl.byte_offset // 4
+        assert lib.rt_tensor_copy_to(twice[0], lib.RT_FLOAT32, got, 24) == lib.RT_OK
+        assert list(got) == [2.0 * (first + i) for i in range(6)]
+        lib.rt_tensor_free(twice[0])
+        lib.rt_tensor_free(out[0])
+        assert calls == [place]
+
+
 def test_capsules(balanced):
     a = np.from_dlpack(rt.arange(50, dtype=rt.float32))
     assert a.sum() == 1225

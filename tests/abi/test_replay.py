@@ -105,9 +105,10 @@ class Recorder:
 
     def call(self, name: bytes, inputs, attrs, outputs) -> None:
         changed = outputs or inputs  # ops without results change their inputs
-        for h in inputs:
+        for i, h in enumerate(inputs):
             if h and self.key(h) not in self.ids:
-                assert outputs and not name.endswith(b"_"), f"{name.decode()} changes a tensor that was never seen"
+                changes = not outputs or (i == 0 and name.endswith(b"_"))
+                assert not changes, f"{name.decode()} changes a tensor that was never seen"
                 self.constant(h)
                 self.late.append((name.decode(), raw(h)))
         self.calls.append(name.decode())
@@ -205,16 +206,11 @@ def test_a_training_step_replayed_in_c(network, optimizer, replay, tmp_path):
     for t in [loss, *model.parameters(), *model.buffers(), *(p.grad for p in model.parameters())]:
         trace.final(t)
     assert all(not rt.equal(a, b) for a, b in zip(start, model.parameters()))
-    # What appears from nowhere during the step may only be one value again and again, as backward's first gradient.
-    assert [name for name, data in trace.late if data != data[: len(data) // max(count(data), 1)] * count(data)] == []
+    # What appears from nowhere during the step may only be plain numbers, such as the 1 that backward starts from.
+    assert [name for name, data in trace.late if len(data) > 8] == []
     path = tmp_path / "trace"
     trace.write(path)
     assert run(replay, path).startswith(f"{len(trace.calls)} calls")
-
-
-def count(data: bytes) -> int:
-    """How many 4-byte elements that is; 1 for data that cannot be such."""
-    return len(data) // 4 if len(data) % 4 == 0 and data else 1
 
 
 def opt_state(opt) -> list[rt.Tensor]:

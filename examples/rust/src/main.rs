@@ -65,7 +65,20 @@ fn train() -> Result<f64> {
         let grads: Vec<Tensor> = parameters.iter().filter_map(|p| p.grad()).collect();
         let _no_grad = GradMode::set(false);
         Tensor::adam_step(
-            &parameters, &grads, &means, &squares, &none, 0.02, 0.9, 0.999, 1e-8, 0.0, step as f64, false, false, false,
+            &parameters,
+            &grads,
+            &means,
+            &squares,
+            &none,
+            0.02,
+            0.9,
+            0.999,
+            1e-8,
+            0.0,
+            step as f64,
+            false,
+            false,
+            false,
         )?;
         for p in &parameters {
             p.set_grad(None)?;

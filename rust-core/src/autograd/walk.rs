@@ -115,7 +115,11 @@ impl Walk<'_> {
                 None if self.create_graph => g.clone(),
                 // Nobody else has the buffer: keep it. Else take a copy, so that leaves never share one.
                 None if g.is_contiguous() && Arc::strong_count(&g.0) == 1 && Arc::strong_count(&g.0.storage) == 1 => {
-                    if g.requires_grad() { g.alias() } else { g.clone() }
+                    if g.requires_grad() {
+                        g.alias()
+                    } else {
+                        g.clone()
+                    }
                 }
                 None => g.duplicate()?,
             };
@@ -370,9 +374,8 @@ fn useful(roots: &[Edge], wanted: &[Place]) -> HashSet<u64> {
     nodes.sort_by_key(|n| n.sequence);
     let mut useful = HashSet::new();
     for n in nodes {
-        let leads = |e: &Edge| {
-            wanted.contains(&place(e)) || matches!(e, Edge::Node(m, _) if useful.contains(&m.sequence))
-        };
+        let leads =
+            |e: &Edge| wanted.contains(&place(e)) || matches!(e, Edge::Node(m, _) if useful.contains(&m.sequence));
         if n.edges.iter().flatten().any(leads) {
             useful.insert(n.sequence);
         }

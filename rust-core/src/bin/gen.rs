@@ -63,7 +63,9 @@ fn rust_ident(name: &str) -> String {
 /// The name of an argument in Rust and C++, where some words are taken.
 fn safe(name: &str) -> String {
     match name {
-        "where" | "type" | "self" | "default" | "from" | "in" | "char" | "out" | "register" | "signed" => format!("{name}_"),
+        "where" | "type" | "self" | "default" | "from" | "in" | "char" | "out" | "register" | "signed" => {
+            format!("{name}_")
+        }
         n => n.into(),
     }
 }
@@ -121,9 +123,11 @@ fn outputs(op: &OpDef) -> Vec<(String, &'static str)> {
 }
 
 fn capi() -> String {
-    let mut s = format!("// {MARK}\n\n//! The named C function of every op.\n\nuse super::*;\nuse crate::ops as table;\n\n");
+    let mut s =
+        format!("// {MARK}\n\n//! The named C function of every op.\n\nuse super::*;\nuse crate::ops as table;\n\n");
     for d in dtype::ALL {
-        let _ = writeln!(s, "/// Code of the dtype {d}.\npub const RT_{}: i32 = {};", d.name().to_uppercase(), *d as i32);
+        let _ =
+            writeln!(s, "/// Code of the dtype {d}.\npub const RT_{}: i32 = {};", d.name().to_uppercase(), *d as i32);
     }
     for (module, op) in table() {
         function(&mut s, module, op, false, false);
@@ -184,7 +188,8 @@ fn function(s: &mut String, module: &str, op: &OpDef, number: bool, inplace: boo
     }
     let lists: Vec<String> =
         op.tensor_args().filter(|a| a.kind.is_list()).map(|a| format!("({0}, {0}_len)", safe(a.name))).collect();
-    let _ = writeln!(s, "        let ins = inputs({def}, &[{}], {required:#b}, &[{}]);", ins.join(", "), lists.join(", "));
+    let _ =
+        writeln!(s, "        let ins = inputs({def}, &[{}], {required:#b}, &[{}]);", ins.join(", "), lists.join(", "));
     let attrs: Vec<String> = op.attr_args().map(attr_expr).collect();
     let attrs = format!("&[{}]", attrs.join(", "));
     let call = if inplace {
@@ -204,7 +209,8 @@ fn function(s: &mut String, module: &str, op: &OpDef, number: bool, inplace: boo
 // ---- the header ----
 
 fn header(root: &Path) -> String {
-    let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap_or_else(|e| panic!("cbindgen.toml: {e}"));
+    let config =
+        cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap_or_else(|e| panic!("cbindgen.toml: {e}"));
     // cbindgen follows the modules that this file declares.
     let b = cbindgen::Builder::new().with_config(config).with_src(root.join("rust-core/src/capi/mod.rs"));
     let mut out = Vec::new();
@@ -265,7 +271,8 @@ fn is_variadic(op: &OpDef) -> Option<usize> {
 }
 
 fn is_creation(module: &str, op: &OpDef) -> bool {
-    (module == "create" || module == "random") && op.args.iter().any(|a| a.kind == ArgKind::OptDType && a.name == "dtype")
+    (module == "create" || module == "random")
+        && op.args.iter().any(|a| a.kind == ArgKind::OptDType && a.name == "dtype")
 }
 
 fn python() -> String {
@@ -312,7 +319,7 @@ fn python() -> String {
     for (m, f) in &methods {
         let _ = writeln!(s, "    {m} = {f}");
     }
-    s.push_str("\n\nFUNCTIONS = (\n");
+    s.push_str("\n\n__all__ = (\n");
     for (f, _) in &functions {
         let _ = writeln!(s, "    \"{f}\",");
     }
@@ -334,7 +341,8 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
             keyword_only = true;
             continue;
         }
-        let keyword = a.kind == Generator || (creation && a.kind == OptDType) || (a.name == "alpha" && operands(op) == 1);
+        let keyword =
+            a.kind == Generator || (creation && a.kind == OptDType) || (a.name == "alpha" && operands(op) == 1);
         if keyword && !keyword_only {
             sig.push("*".into());
             keyword_only = true;
@@ -400,8 +408,11 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
     for a in op.args {
         let n = py(a.name);
         match a.kind {
-            Ints | Shape | OptInts => {
+            Ints | Shape => {
                 let _ = writeln!(s, "        {n} = ints({n})");
+            }
+            OptInts => {
+                let _ = writeln!(s, "        if {n} is not None:\n            {n} = ints({n})");
             }
             Tensors | OptTensors => {
                 // The argument keeps its name: it may hold the only references to its tensors.
@@ -479,7 +490,9 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
             _ => {
                 s.push_str("    if not h:\n        raise error()\n    t = new(Tensor)\n    t._h = h\n");
                 if creation {
-                    s.push_str("    if device is not None or requires_grad:\n        t = created(t, device, requires_grad)\n");
+                    s.push_str(
+                        "    if device is not None or requires_grad:\n        t = created(t, device, requires_grad)\n",
+                    );
                 }
                 if with_out {
                     s.push_str("    if out is not None:\n        return into(out, t)\n");
@@ -591,7 +604,9 @@ fn wrapper(s: &mut String, op: &OpDef, number: bool, inplace: bool) {
     } else {
         let (result, kind, n, back) = match op.out {
             OutKind::Tensor => ("Tensor ".to_string(), "rt_tensor", 1, "Tensor(out_[0])".to_string()),
-            OutKind::List => ("std::vector<Tensor> ".to_string(), "rt_tensor_list", 1, "detail::take(out_[0])".to_string()),
+            OutKind::List => {
+                ("std::vector<Tensor> ".to_string(), "rt_tensor_list", 1, "detail::take(out_[0])".to_string())
+            }
             OutKind::Nothing => ("void ".to_string(), "", 0, String::new()),
             OutKind::Pair | OutKind::Triple => {
                 let k = if op.out == OutKind::Pair { 2 } else { 3 };

@@ -87,13 +87,19 @@ pub unsafe extern "C" fn rt_node_next_count(node: *const rt_node) -> usize {
 }
 /// Where the gradient of input `index` goes: a node, or NULL with `is_leaf` saying whether a leaf is there.
 #[no_mangle]
-pub unsafe extern "C" fn rt_node_next(node_: *const rt_node, index: usize, is_leaf: *mut bool, out: *mut *mut rt_node) -> rt_status {
+pub unsafe extern "C" fn rt_node_next(
+    node_: *const rt_node,
+    index: usize,
+    is_leaf: *mut bool,
+    out: *mut *mut rt_node,
+) -> rt_status {
     guard(|| {
         need_out(out)?;
         need_out(is_leaf)?;
         let n = node_.as_ref().ok_or_else(|| err!(Null, "rt_node_next: node is NULL"))?;
         let next = n.0.next();
-        let e = next.get(index).ok_or_else(|| err!(Index, "rt_node_next: index {index}, the node has {}", next.len()))?;
+        let e =
+            next.get(index).ok_or_else(|| err!(Index, "rt_node_next: index {index}, the node has {}", next.len()))?;
         *is_leaf = matches!(e, Some(None));
         *out = e.clone().flatten().map_or(std::ptr::null_mut(), node);
         Ok(())
@@ -196,7 +202,9 @@ pub extern "C" fn rt_set_inference_enabled(enabled: bool) -> bool {
 }
 
 /// A hook sees a gradient and may put another one (a handle of its own) into `replacement`.
-pub type rt_hook = Option<unsafe extern "C" fn(ctx: *mut c_void, grad: *const rt_tensor, replacement: *mut *mut rt_tensor) -> rt_status>;
+pub type rt_hook = Option<
+    unsafe extern "C" fn(ctx: *mut c_void, grad: *const rt_tensor, replacement: *mut *mut rt_tensor) -> rt_status,
+>;
 /// Called once when nobody needs `ctx` any more.
 pub type rt_release = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 
@@ -307,7 +315,15 @@ impl Custom for Function {
         let mut out = vec![std::ptr::null_mut(); self.inputs];
         // SAFETY: arrays and handles live through the call.
         let status = unsafe {
-            (self.backward)(self.ctx.0, g.as_ptr().cast(), g.len(), s.as_ptr().cast(), s.len(), out.as_mut_ptr(), out.len())
+            (self.backward)(
+                self.ctx.0,
+                g.as_ptr().cast(),
+                g.len(),
+                s.as_ptr().cast(),
+                s.len(),
+                out.as_mut_ptr(),
+                out.len(),
+            )
         };
         for p in g.into_iter().chain(s) {
             // SAFETY: ours since `give`.
@@ -341,8 +357,11 @@ pub unsafe extern "C" fn rt_custom_function(
     guard(move || {
         let name = string(name, "the function's name")?.to_string();
         let backward = backward.ok_or_else(|| err!(Null, "{name}: backward is NULL"))?;
-        let (ins, outs, kept) =
-            (many(inputs, inputs_len, "inputs")?, many(outputs, outputs_len, "outputs")?, many(saved, saved_len, "saved")?);
+        let (ins, outs, kept) = (
+            many(inputs, inputs_len, "inputs")?,
+            many(outputs, outputs_len, "outputs")?,
+            many(saved, saved_len, "saved")?,
+        );
         let outs: Vec<Tensor> = all(&outs, "outputs")?.into_iter().cloned().collect();
         let rule = Arc::new(Function { name, backward, ctx, inputs: inputs_len });
         autograd::record_custom(rule, &some(&ins), &outs, &some(&kept));

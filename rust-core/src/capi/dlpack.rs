@@ -65,7 +65,11 @@ unsafe extern "C" fn drop_versioned(p: *mut c_void) {
 /// A `DLManagedTensorVersioned` (or, if `versioned` is false, a `DLManagedTensor`) that shares the tensor's memory. Whoever
 /// takes it calls its deleter; if nobody does, `rt_dlpack_free`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_to_dlpack(tensor: *const rt_tensor, versioned: bool, managed: *mut *mut c_void) -> rt_status {
+pub unsafe extern "C" fn rt_tensor_to_dlpack(
+    tensor: *const rt_tensor,
+    versioned: bool,
+    managed: *mut *mut c_void,
+) -> rt_status {
     guard(|| {
         need_out(managed)?;
         let t = need(tensor, "tensor")?;
@@ -114,7 +118,11 @@ pub unsafe extern "C" fn rt_dlpack_free(managed: *mut c_void, versioned: bool) {
 /// Takes a managed tensor of another library and shares its memory; its deleter is called when nobody needs it any more.
 /// On failure it stays with the caller. Read-only memory and devices other than the CPU are refused.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_from_dlpack(managed: *mut c_void, versioned: bool, out: *mut *mut rt_tensor) -> rt_status {
+pub unsafe extern "C" fn rt_tensor_from_dlpack(
+    managed: *mut c_void,
+    versioned: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
     guard(|| {
         need_out(out)?;
         if managed.is_null() {

@@ -80,7 +80,8 @@ pub unsafe extern "C" fn rt_op_call(
             return Err(err!(Null, "inputs or attributes are NULL").in_op(name));
         }
         let ins: Borrows = (0..inputs_len).map(|i| *inputs.add(i)).map(|t| (!t.is_null()).then(|| borrow(t))).collect();
-        let attrs = (0..attrs_len).map(|i| attr(&*attrs.add(i))).collect::<Result<Vec<_>>>().map_err(|e| e.in_op(name))?;
+        let attrs =
+            (0..attrs_len).map(|i| attr(&*attrs.add(i))).collect::<Result<Vec<_>>>().map_err(|e| e.in_op(name))?;
         let results = ops::call_by_name(name, &refs(&ins), &attrs)?;
         if results.len() > capacity {
             return Err(err!(Value, "it has {} results, there is room for {capacity}", results.len()).in_op(name));
@@ -164,7 +165,8 @@ fn infos() -> &'static [rt_op_info] {
                         default_value: maybe(a.default),
                     })
                     .collect();
-                let refuses: Vec<*const c_char> = op.refuses.iter().flat_map(|r| [keep(r.call), keep(r.message)]).collect();
+                let refuses: Vec<*const c_char> =
+                    op.refuses.iter().flat_map(|r| [keep(r.call), keep(r.message)]).collect();
                 let (args, refuses) = (Vec::leak(args), Vec::leak(refuses));
                 rt_op_info {
                     name: keep(op.name),
@@ -199,7 +201,8 @@ pub unsafe extern "C" fn rt_op_get(index: usize, out: *mut rt_op_info) -> rt_sta
     guard(|| {
         need_out(out)?;
         let all = infos();
-        let info = all.get(index).ok_or_else(|| err!(Index, "rt_op_get: index {index}, there are {} ops", all.len()))?;
+        let info =
+            all.get(index).ok_or_else(|| err!(Index, "rt_op_get: index {index}, there are {} ops", all.len()))?;
         std::ptr::copy_nonoverlapping(info, out, 1);
         Ok(())
     })
@@ -241,7 +244,8 @@ impl listener::Listener for Callback {
         let ins: Vec<*const rt_tensor> = e.inputs.iter().map(|t| t.map_or(std::ptr::null(), lend)).collect();
         let outs: Vec<*const rt_tensor> = e.outputs.iter().map(lend).collect();
         let name = text(&format!("{}{}", e.op.name, if e.inplace { "_" } else { "" }));
-        let words: Vec<CString> = e.attrs.iter().map(|a| if let Attr::Str(s) = a { text(s) } else { CString::default() }).collect();
+        let words: Vec<CString> =
+            e.attrs.iter().map(|a| if let Attr::Str(s) = a { text(s) } else { CString::default() }).collect();
         let none = rt_attr {
             kind: RT_ATTR_NONE,
             i: 0,
@@ -269,15 +273,24 @@ impl listener::Listener for Callback {
             .collect();
         // SAFETY: everything lives through the call.
         unsafe {
-            (self.0)(self.1, name.as_ptr(), ins.as_ptr(), ins.len(), attrs.as_ptr(), attrs.len(), outs.as_ptr(), outs.len())
+            (self.0)(
+                self.1,
+                name.as_ptr(),
+                ins.as_ptr(),
+                ins.len(),
+                attrs.as_ptr(),
+                attrs.len(),
+                outs.as_ptr(),
+                outs.len(),
+            )
         }
     }
 }
 
-/// Sets the listener that sees every outermost call of an op, from whichever thread; NULL removes it. `ctx` is handed to it
-/// and must live until it is removed.
+/// Sets the listener that sees every outermost call of an op, from whichever thread; NULL removes it. Of an op that is made
+/// of others it sees one call, or, if gradients will flow through it, those others. `ctx` is handed to the listener and must
+/// live until it is removed.
 #[no_mangle]
 pub unsafe extern "C" fn rt_set_listener(callback: rt_listener, ctx: *mut c_void) {
     listener::set(callback.map(|f| Arc::new(Callback(f, ctx)) as Arc<dyn listener::Listener>));
 }
-

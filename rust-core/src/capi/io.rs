@@ -90,11 +90,18 @@ pub unsafe extern "C" fn rt_archive_name(archive: *const rt_archive, index: usiz
 }
 /// A new handle of tensor `index`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_archive_tensor(archive: *const rt_archive, index: usize, out: *mut *mut rt_tensor) -> rt_status {
+pub unsafe extern "C" fn rt_archive_tensor(
+    archive: *const rt_archive,
+    index: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
     guard(|| {
         need_out(out)?;
         let a = archive.as_ref().ok_or_else(|| err!(Null, "rt_archive_tensor: archive is NULL"))?;
-        let t = a.tensors.get(index).ok_or_else(|| err!(Index, "rt_archive_tensor: index {index}, it holds {}", a.tensors.len()))?;
+        let t = a
+            .tensors
+            .get(index)
+            .ok_or_else(|| err!(Index, "rt_archive_tensor: index {index}, it holds {}", a.tensors.len()))?;
         *out = give(t.1.clone());
         Ok(())
     })

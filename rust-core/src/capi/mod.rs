@@ -10,6 +10,7 @@ pub mod system;
 
 pub mod tensor;
 
+#[rustfmt::skip] // generated
 pub mod ops;
 
 pub mod autograd;
@@ -197,7 +198,12 @@ fn give(t: Tensor) -> *mut rt_tensor {
 type Borrows = SmallVec<[Option<Borrowed>; 4]>;
 
 /// Tensor arguments; bit `i` of `required` says that number `i` must be there.
-unsafe fn inputs(op: &OpDef, tensors: &[*const rt_tensor], required: u32, lists: &[(*const *const rt_tensor, usize)]) -> Result<Borrows> {
+unsafe fn inputs(
+    op: &OpDef,
+    tensors: &[*const rt_tensor],
+    required: u32,
+    lists: &[(*const *const rt_tensor, usize)],
+) -> Result<Borrows> {
     let mut all = Borrows::new();
     for (i, &p) in tensors.iter().enumerate() {
         if p.is_null() {
@@ -225,7 +231,9 @@ unsafe fn inputs(op: &OpDef, tensors: &[*const rt_tensor], required: u32, lists:
             return Err(err!(Null, "argument '{}' is NULL, wanted a list of tensors", def.name).in_op(op.name));
         }
         if n != lists[0].1 {
-            return Err(err!(Value, "lists of tensors must have equal lengths, got {} and {n}", lists[0].1).in_op(op.name));
+            return Err(
+                err!(Value, "lists of tensors must have equal lengths, got {} and {n}", lists[0].1).in_op(op.name)
+            );
         }
         for i in 0..n {
             let t = *p.add(i);
@@ -322,7 +330,12 @@ unsafe fn call_one(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr], out
     Ok(())
 }
 
-unsafe fn call_some(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr], outs: &[*mut *mut rt_tensor]) -> Result<()> {
+unsafe fn call_some(
+    op: &'static OpDef,
+    ins: Result<Borrows>,
+    attrs: &[Attr],
+    outs: &[*mut *mut rt_tensor],
+) -> Result<()> {
     for &o in outs {
         need_out(o)?;
     }
@@ -334,7 +347,12 @@ unsafe fn call_some(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr], ou
     Ok(())
 }
 
-unsafe fn call_list(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr], out: *mut *mut rt_tensor_list) -> Result<()> {
+unsafe fn call_list(
+    op: &'static OpDef,
+    ins: Result<Borrows>,
+    attrs: &[Attr],
+    out: *mut *mut rt_tensor_list,
+) -> Result<()> {
     need_out(out)?;
     let ins = ins?;
     let results = crate::ops::call(op, &refs(&ins), attrs)?;

@@ -3491,7 +3491,8 @@ pub unsafe extern "C" fn rt_leaky_relu_backward(
     })
 }
 
-/// `input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension 1).
+/// `input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension
+/// 1).
 #[no_mangle]
 pub unsafe extern "C" fn rt_prelu(
     input: *const rt_tensor,
@@ -6386,8 +6387,8 @@ pub unsafe extern "C" fn rt_nonzero_list(
     })
 }
 
-/// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` gets no
-/// gradient.
+/// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` (negative for
+/// none) gets no gradient.
 #[no_mangle]
 pub unsafe extern "C" fn rt_embedding(
     input: *const rt_tensor,
@@ -6604,7 +6605,7 @@ pub unsafe extern "C" fn rt_addmv_(
     })
 }
 
-/// `beta * input + alpha * outer(vec1, vec2)`.
+/// `beta * input + alpha * outer(vec1, vec2)`; with `beta` 0, `input` is not read. Truth values: or and and.
 #[no_mangle]
 pub unsafe extern "C" fn rt_addr(
     input: *const rt_tensor,
@@ -7220,7 +7221,7 @@ pub unsafe extern "C" fn rt_max_pool1d(
 ) -> rt_status {
     guard(|| {
         let ins = inputs(&table::conv::defs::max_pool1d, &[input], 0b1, &[]);
-        call_one(&table::conv::defs::max_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+        call_one(&table::conv::defs::max_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
     })
 }
 
@@ -7241,7 +7242,7 @@ pub unsafe extern "C" fn rt_max_pool2d(
 ) -> rt_status {
     guard(|| {
         let ins = inputs(&table::conv::defs::max_pool2d, &[input], 0b1, &[]);
-        call_one(&table::conv::defs::max_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+        call_one(&table::conv::defs::max_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
     })
 }
 
@@ -7285,7 +7286,7 @@ pub unsafe extern "C" fn rt_max_pool1d_with_indices(
 ) -> rt_status {
     guard(|| {
         let ins = inputs(&table::conv::defs::max_pool1d_with_indices, &[input], 0b1, &[]);
-        call_some(&table::conv::defs::max_pool1d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+        call_some(&table::conv::defs::max_pool1d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
     })
 }
 
@@ -7307,7 +7308,7 @@ pub unsafe extern "C" fn rt_max_pool2d_with_indices(
 ) -> rt_status {
     guard(|| {
         let ins = inputs(&table::conv::defs::max_pool2d_with_indices, &[input], 0b1, &[]);
-        call_some(&table::conv::defs::max_pool2d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+        call_some(&table::conv::defs::max_pool2d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
     })
 }
 
@@ -7387,7 +7388,7 @@ pub unsafe extern "C" fn rt_avg_pool1d(
 ) -> rt_status {
     guard(|| {
         let ins = inputs(&table::conv::defs::avg_pool1d, &[input], 0b1, &[]);
-        call_one(&table::conv::defs::avg_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad)], out)
+        call_one(&table::conv::defs::avg_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad)], out)
     })
 }
 
@@ -7408,7 +7409,7 @@ pub unsafe extern "C" fn rt_avg_pool2d(
 ) -> rt_status {
     guard(|| {
         let ins = inputs(&table::conv::defs::avg_pool2d, &[input], 0b1, &[]);
-        call_one(&table::conv::defs::avg_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?], out)
+        call_one(&table::conv::defs::avg_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?], out)
     })
 }
 
@@ -7664,7 +7665,7 @@ pub unsafe extern "C" fn rt_layer_norm(
 }
 
 /// Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input /
-/// sqrt(mean(input^2) + eps) * weight`; `eps` is that of the dtype by default.
+/// sqrt(mean(input^2) + eps) * weight`; `eps` is that of the compute type by default.
 #[no_mangle]
 pub unsafe extern "C" fn rt_rms_norm(
     input: *const rt_tensor,

@@ -44,7 +44,11 @@ pub unsafe extern "C" fn rt_initial_seed(generator: *const rt_generator) -> u64 
 pub const RT_GENERATOR_STATE_BYTES: usize = 5056;
 /// Copies the state (`RT_GENERATOR_STATE_BYTES` bytes, PyTorch's layout) to `data`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_generator_get_state(generator: *const rt_generator, data: *mut u8, nbytes: usize) -> rt_status {
+pub unsafe extern "C" fn rt_generator_get_state(
+    generator: *const rt_generator,
+    data: *mut u8,
+    nbytes: usize,
+) -> rt_status {
     guard(|| {
         need_out(data)?;
         let state = lock(generator).get_state();
@@ -57,7 +61,11 @@ pub unsafe extern "C" fn rt_generator_get_state(generator: *const rt_generator, 
 }
 /// Restores a state that `rt_generator_get_state` gave.
 #[no_mangle]
-pub unsafe extern "C" fn rt_generator_set_state(generator: *mut rt_generator, data: *const u8, nbytes: usize) -> rt_status {
+pub unsafe extern "C" fn rt_generator_set_state(
+    generator: *mut rt_generator,
+    data: *const u8,
+    nbytes: usize,
+) -> rt_status {
     guard(|| {
         if data.is_null() {
             bail!(Null, "set_state: data is NULL");

@@ -114,7 +114,11 @@ pub unsafe extern "C" fn rt_promote_types(a: i32, b: i32, out: *mut i32) -> rt_s
 }
 /// The dtype in which an operation on these tensors runs (PyTorch's `result_type`).
 #[no_mangle]
-pub unsafe extern "C" fn rt_result_type(tensors: *const *const rt_tensor, tensors_len: usize, out: *mut i32) -> rt_status {
+pub unsafe extern "C" fn rt_result_type(
+    tensors: *const *const rt_tensor,
+    tensors_len: usize,
+    out: *mut i32,
+) -> rt_status {
     guard(|| {
         need_out(out)?;
         let mut r = ResultType::default();

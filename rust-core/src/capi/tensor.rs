@@ -94,7 +94,8 @@ pub(super) fn span_bytes(layout: &Layout, dtype: DType) -> Result<usize> {
     if layout.numel() == 0 {
         return Ok(0);
     }
-    let step = |last: usize, (&n, &s): (&usize, &isize)| (n - 1).checked_mul(usize::try_from(s).ok()?)?.checked_add(last);
+    let step =
+        |last: usize, (&n, &s): (&usize, &isize)| (n - 1).checked_mul(usize::try_from(s).ok()?)?.checked_add(last);
     let last = layout.shape.iter().zip(&layout.strides).try_fold(0, step);
     let bytes = last.and_then(|l| l.checked_add(1)?.checked_mul(dtype.size())).filter(|&b| b <= isize::MAX as usize);
     bytes.ok_or_else(|| err!(Value, "shape {:?} with strides {:?} reaches too far", layout.shape, layout.strides))
@@ -215,7 +216,12 @@ pub unsafe extern "C" fn rt_tensor_item(tensor: *const rt_tensor, out: *mut rt_s
 
 /// Copies the elements to `data` in row-major order, converted to `dtype`; `nbytes` is the room there and must suffice.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_copy_to(tensor: *const rt_tensor, dtype: i32, data: *mut c_void, nbytes: usize) -> rt_status {
+pub unsafe extern "C" fn rt_tensor_copy_to(
+    tensor: *const rt_tensor,
+    dtype: i32,
+    data: *mut c_void,
+    nbytes: usize,
+) -> rt_status {
     guard(|| {
         let t = need(tensor, "tensor")?;
         let dtype = DType::from_code(dtype)?;
@@ -246,7 +252,11 @@ pub unsafe extern "C" fn rt_tensor_detach(tensor: *const rt_tensor, out: *mut *m
 /// A handle with the elements of `data` and the autograd state (gradient, hooks) of `tensor`: what `tensor.data = data`
 /// makes of `tensor`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_with_data(tensor: *const rt_tensor, data: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
+pub unsafe extern "C" fn rt_tensor_with_data(
+    tensor: *const rt_tensor,
+    data: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
     guard(|| {
         need_out(out)?;
         let (t, d) = (need(tensor, "tensor")?, need(data, "data")?);
@@ -277,11 +287,18 @@ pub unsafe extern "C" fn rt_tensor_list_len(list: *const rt_tensor_list) -> usiz
 }
 /// A new handle of tensor `index` of a list.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_list_get(list: *const rt_tensor_list, index: usize, out: *mut *mut rt_tensor) -> rt_status {
+pub unsafe extern "C" fn rt_tensor_list_get(
+    list: *const rt_tensor_list,
+    index: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
     guard(|| {
         need_out(out)?;
         let list = list.as_ref().ok_or_else(|| err!(Null, "rt_tensor_list_get: list is NULL"))?;
-        let t = list.0.get(index).ok_or_else(|| err!(Index, "rt_tensor_list_get: index {index}, the list holds {}", list.0.len()))?;
+        let t = list
+            .0
+            .get(index)
+            .ok_or_else(|| err!(Index, "rt_tensor_list_get: index {index}, the list holds {}", list.0.len()))?;
         *out = give(t.clone());
         Ok(())
     })

@@ -70,7 +70,8 @@ pub fn deserialize(bytes: &[u8]) -> Result<Archive> {
     for name in header.offset_keys() {
         let view = file.tensor(&name).map_err(bad)?;
         let dtype = PAIRS.iter().find(|p| p.1 == view.dtype()).map(|p| p.0);
-        let dtype = dtype.ok_or_else(|| err!(Io, "tensor {name:?} has dtype {:?}, which is not supported", view.dtype()))?;
+        let dtype =
+            dtype.ok_or_else(|| err!(Io, "tensor {name:?} has dtype {:?}, which is not supported", view.dtype()))?;
         let t = Tensor::empty_of(view.shape(), dtype)?;
         let data = view.data();
         if data.len() != t.numel() * dtype.size() {

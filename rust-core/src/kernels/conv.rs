@@ -3,12 +3,15 @@
 //! Each image is first copied into a buffer with its padding. From there blocks of columns (one per output position,
 //! one row per channel and tap: "im2col") are gathered into a buffer that stays in cache, and a GEMM does the rest.
 //! Images with few output positions are taken several at a time, so that the GEMM is worth its name.
+//! Functions return false if there is no memory for the buffers.
 #![allow(clippy::missing_safety_doc)]
 
 use super::copy::Shared;
 use super::gemm::{dgemm, igemm, sgemm};
 use crate::parallel::parallel_for;
 use std::cell::Cell;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The sizes of a convolution, dimensions as depth, height, width.
 #[derive(Clone, Debug)]
@@ -54,7 +57,8 @@ impl Geometry {
     pub fn depth(&self) -> usize {
         self.c_in / self.groups * self.kernel.iter().product::<usize>()
     }
-    fn padded(&self) -> [usize; 3] {
+    /// Size with padding.
+    pub fn padded(&self) -> [usize; 3] {
         std::array::from_fn(|d| {
             let reach = (self.out[d].max(1) - 1) * self.stride[d] + (self.kernel[d] - 1) * self.dilation[d] + 1;
             reach.max(self.size[d] + 2 * self.padding[d])
@@ -115,11 +119,14 @@ thread_local! {
     static SCRATCH: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
-/// Calls `f` with uninitialised room for `parts` elements of `T`, each part on a cache line of its own.
-fn with_scratch<T, const N: usize>(parts: [usize; N], f: impl FnOnce([*mut T; N])) {
-    let lines = parts.map(|n| (n * size_of::<T>()).div_ceil(64));
+/// Calls `f` with uninitialised room for `parts` elements of `T`, each part on a cache line of its own. False, without
+/// a call, if there is no memory.
+fn with_scratch<T, const N: usize>(parts: [usize; N], f: impl FnOnce([*mut T; N])) -> bool {
+    let lines = parts.map(|n| n.saturating_mul(size_of::<T>()).div_ceil(64));
     let mut memory = SCRATCH.take();
-    memory.reserve(lines.iter().sum::<usize>());
+    if memory.try_reserve(lines.iter().fold(0, |a: usize, &n| a.saturating_add(n))).is_err() {
+        return false;
+    }
     let mut at = memory.as_mut_ptr();
     f(std::array::from_fn(|i| {
         let here = at;
@@ -129,6 +136,23 @@ fn with_scratch<T, const N: usize>(parts: [usize; N], f: impl FnOnce([*mut T; N]
     if memory.capacity() <= KEEP {
         SCRATCH.set(memory);
     }
+    true
+}
+
+/// [`parallel_for`] with scratch memory for each range; false if there was none for some.
+fn tasks<T, const N: usize>(
+    n: usize,
+    grain: usize,
+    parts: [usize; N],
+    f: impl Fn(Range<usize>, [*mut T; N]) + Sync,
+) -> bool {
+    let fine = AtomicBool::new(true);
+    parallel_for(n, grain, &|r| {
+        if !with_scratch(parts, |memory| f(r, memory)) {
+            fine.store(false, Ordering::Relaxed);
+        }
+    });
+    fine.into_inner()
 }
 
 // ---- element types ----
@@ -141,6 +165,8 @@ pub trait Num: Copy + Send + Sync + 'static {
     const ONE: Self;
     /// Sum.
     fn plus(self, other: Self) -> Self;
+    /// Product.
+    fn times(self, other: Self) -> Self;
     #[doc(hidden)]
     unsafe fn gemm(
         m: usize,
@@ -245,7 +271,7 @@ unsafe fn scatter<T: Num>(image: *mut T, taps: &[usize], runs: &[Run], step: usi
 
 /// One output channel that sees one input channel. `out` needs slack.
 #[inline(always)]
-unsafe fn depthwise<T: Num + std::ops::Mul<Output = T>>(
+unsafe fn depthwise<T: Num>(
     image: *const T,
     taps: &[usize],
     runs: &[Run],
@@ -263,11 +289,11 @@ unsafe fn depthwise<T: Num + std::ops::Mul<Output = T>>(
                 if step == 1 {
                     let s = s.cast::<[T; SLACK]>().read_unaligned();
                     for i in 0..SLACK {
-                        sum[i] = sum[i].plus(w * s[i]);
+                        sum[i] = sum[i].plus(w.times(s[i]));
                     }
                 } else {
                     for (i, sum) in sum.iter_mut().enumerate().take(n - x) {
-                        *sum = sum.plus(w * *s.add(i * step));
+                        *sum = sum.plus(w.times(*s.add(i * step)));
                     }
                 }
             }
@@ -278,7 +304,7 @@ unsafe fn depthwise<T: Num + std::ops::Mul<Output = T>>(
 }
 
 macro_rules! num {
-    ($t:ty, $m:ident, $zero:literal, $one:literal, $plus:expr, $gemm:expr) => {
+    ($t:ty, $m:ident, $zero:literal, $one:literal, $plus:expr, $times:expr, $gemm:expr) => {
         mod $m {
             use super::*;
             crate::simd_fn! {
@@ -302,6 +328,10 @@ macro_rules! num {
             fn plus(self, other: $t) -> $t {
                 $plus(self, other)
             }
+            #[inline(always)]
+            fn times(self, other: $t) -> $t {
+                $times(self, other)
+            }
             unsafe fn gemm(
                 m: usize, n: usize, k: usize, a: *const $t, rsa: isize, csa: isize, b: *const $t, rsb: isize, csb: isize,
                 beta: $t, c: *mut $t, rsc: isize, csc: isize,
@@ -322,9 +352,9 @@ macro_rules! num {
         }
     };
 }
-num!(f32, single, 0.0, 1.0, |a: f32, b: f32| a + b, sgemm);
-num!(f64, double, 0.0, 1.0, |a: f64, b: f64| a + b, dgemm);
-num!(i64, whole, 0, 1, i64::wrapping_add, igemm);
+num!(f32, single, 0.0, 1.0, |a: f32, b: f32| a + b, |a: f32, b: f32| a * b, sgemm);
+num!(f64, double, 0.0, 1.0, |a: f64, b: f64| a + b, |a: f64, b: f64| a * b, dgemm);
+num!(i64, whole, 0, 1, i64::wrapping_add, i64::wrapping_mul, igemm);
 
 // ---- padding ----
 
@@ -364,7 +394,7 @@ unsafe fn unpad<T: Num>(g: &Geometry, channels: usize, from: *const T, x: *mut T
 // ---- the three products ----
 
 /// `out[n, o] = bias[o] + sum over c and taps of weight[o, c, tap] * x[n, c, ...]`; `bias` may be null.
-pub unsafe fn forward<T: Num>(g: &Geometry, x: *const T, weight: *const T, bias: *const T, out: *mut T) {
+pub unsafe fn forward<T: Num>(g: &Geometry, x: *const T, weight: *const T, bias: *const T, out: *mut T) -> bool {
     let (cg, og, k, p) = (g.c_in / g.groups, g.c_out / g.groups, g.depth(), g.positions());
     let (images, columns) = g.blocks();
     let vol = cg * g.padded().iter().product::<usize>();
@@ -374,67 +404,65 @@ pub unsafe fn forward<T: Num>(g: &Geometry, x: *const T, weight: *const T, bias:
     let (taps, all_runs) = (g.taps(), g.runs(0, p));
     let (px, pw, pb, po) = (Shared(x as *mut T), Shared(weight as *mut T), Shared(bias as *mut T), Shared(out));
     let blocks = g.batch.div_ceil(images);
-    parallel_for(blocks * g.groups, grain(g, images), &|r| {
-        let width = if images == 1 { columns } else { images * p };
-        let ld = width + SLACK;
-        let room = if direct { [0; 3] } else { [vol + SLACK, if depthwise { p + SLACK } else { k * ld }, og * width] };
-        with_scratch(room, |[image, col, tmp]: [*mut T; 3]| {
-            for task in r {
-                let (block, group) = (task / g.groups, task % g.groups);
-                let (first, last) = (block * images, ((block + 1) * images).min(g.batch));
-                let w = pw.get().add(group * og * k);
-                let bias = |o: usize| if pb.get().is_null() { T::ZERO } else { *pb.get().add(group * og + o) };
-                let beta = if pb.get().is_null() { T::ZERO } else { T::ONE };
-                let plane = |n: usize, o: usize| po.get().add((n * g.c_out + group * og + o) * p);
-                let x = |n: usize| px.get().add((n * g.c_in + group * cg) * g.volume());
-                if depthwise {
+    let width = if images == 1 { columns } else { images * p };
+    let ld = width + SLACK;
+    let room = if direct { [0; 3] } else { [vol + SLACK, if depthwise { p + SLACK } else { k * ld }, og * width] };
+    tasks(blocks * g.groups, grain(g, images), room, |r, [image, col, tmp]: [*mut T; 3]| {
+        for task in r {
+            let (block, group) = (task / g.groups, task % g.groups);
+            let (first, last) = (block * images, ((block + 1) * images).min(g.batch));
+            let w = pw.get().add(group * og * k);
+            let bias = |o: usize| if pb.get().is_null() { T::ZERO } else { *pb.get().add(group * og + o) };
+            let beta = if pb.get().is_null() { T::ZERO } else { T::ONE };
+            let plane = |n: usize, o: usize| po.get().add((n * g.c_out + group * og + o) * p);
+            let x = |n: usize| px.get().add((n * g.c_in + group * cg) * g.volume());
+            if depthwise {
+                pad(g, cg, x(first), image);
+                for o in 0..og {
+                    T::depthwise(image, &taps, &all_runs, g.stride[2], w.add(o * k), bias(o), col);
+                    std::ptr::copy_nonoverlapping(col, plane(first, o), p);
+                }
+            } else if images == 1 {
+                if !direct {
                     pad(g, cg, x(first), image);
-                    for o in 0..og {
-                        T::depthwise(image, &taps, &all_runs, g.stride[2], w.add(o * k), bias(o), col);
-                        std::ptr::copy_nonoverlapping(col, plane(first, o), p);
-                    }
-                } else if images == 1 {
-                    if !direct {
-                        pad(g, cg, x(first), image);
-                    }
-                    let mut from = 0;
-                    while from < p {
-                        let to = (from + columns).min(p);
-                        let n = to - from;
-                        let (b, ldb) = if direct {
-                            (x(first).add(from) as *const T, p)
-                        } else {
-                            T::gather(image, &taps, &g.runs(from, to), g.stride[2], col, ld);
-                            (col as *const T, ld)
-                        };
-                        if !pb.get().is_null() {
-                            for o in 0..og {
-                                std::slice::from_raw_parts_mut(plane(first, o).add(from), n).fill(bias(o));
-                            }
-                        }
-                        let c = plane(first, 0).add(from);
-                        T::gemm(og, n, k, w, k as isize, 1, b, ldb as isize, 1, beta, c, p as isize, 1);
-                        from = to;
-                    }
-                } else {
-                    for n in first..last {
-                        pad(g, cg, x(n), image);
-                        T::gather(image, &taps, &all_runs, g.stride[2], col.add((n - first) * p), ld);
-                    }
-                    let q = (last - first) * p;
-                    T::gemm(og, q, k, w, k as isize, 1, col, ld as isize, 1, T::ZERO, tmp, q as isize, 1);
-                    for n in first..last {
+                }
+                let mut from = 0;
+                while from < p {
+                    let to = (from + columns).min(p);
+                    let n = to - from;
+                    let (b, ldb) = if direct {
+                        (x(first).add(from) as *const T, p)
+                    } else {
+                        T::gather(image, &taps, &g.runs(from, to), g.stride[2], col, ld);
+                        (col as *const T, ld)
+                    };
+                    if !pb.get().is_null() {
                         for o in 0..og {
-                            let (s, d, b) = (tmp.add(o * q + (n - first) * p), plane(n, o), bias(o));
-                            for i in 0..p {
-                                *d.add(i) = (*s.add(i)).plus(b);
-                            }
+                            std::slice::from_raw_parts_mut(plane(first, o).add(from), n).fill(bias(o));
+                        }
+                    }
+                    let c = plane(first, 0).add(from);
+                    T::gemm(og, n, k, w, k as isize, 1, b, ldb as isize, 1, beta, c, p as isize, 1);
+                    from = to;
+                }
+            } else {
+                for n in first..last {
+                    pad(g, cg, x(n), image);
+                    T::gather(image, &taps, &all_runs, g.stride[2], col.add((n - first) * p), ld);
+                }
+                let q = (last - first) * p;
+                T::gemm(og, q, k, w, k as isize, 1, col, ld as isize, 1, T::ZERO, tmp, q as isize, 1);
+                for n in first..last {
+                    for o in 0..og {
+                        let (s, d, b) = (tmp.add(o * q + (n - first) * p), plane(n, o), bias(o));
+                        for i in 0..p {
+                            *d.add(i) = (*s.add(i)).plus(b);
                         }
                     }
                 }
             }
-        });
-    });
+        }
+    })
 }
 
 /// Tasks per thread at least: enough multiplications to be worth a thread.
@@ -444,7 +472,7 @@ fn grain(g: &Geometry, images: usize) -> usize {
 }
 
 /// Gradient with respect to the images: `gx` from the gradient `gy` of the outputs.
-pub unsafe fn input_grad<T: Num>(g: &Geometry, gy: *const T, weight: *const T, gx: *mut T) {
+pub unsafe fn input_grad<T: Num>(g: &Geometry, gy: *const T, weight: *const T, gx: *mut T) -> bool {
     let (cg, og, k, p) = (g.c_in / g.groups, g.c_out / g.groups, g.depth(), g.positions());
     let (images, columns) = g.blocks();
     let vol = cg * g.padded().iter().product::<usize>();
@@ -452,56 +480,54 @@ pub unsafe fn input_grad<T: Num>(g: &Geometry, gy: *const T, weight: *const T, g
     let (taps, all_runs) = (g.taps(), g.runs(0, p));
     let (py, pw, px) = (Shared(gy as *mut T), Shared(weight as *mut T), Shared(gx));
     let blocks = g.batch.div_ceil(images);
-    parallel_for(blocks * g.groups, grain(g, images), &|r| {
-        let width = if images == 1 { columns } else { images * p };
-        let room = [if direct { 0 } else { vol }, k * width, if images == 1 { 0 } else { og * width }];
-        with_scratch(room, |[image, col, tmp]: [*mut T; 3]| {
-            for task in r {
-                let (block, group) = (task / g.groups, task % g.groups);
-                let (first, last) = (block * images, ((block + 1) * images).min(g.batch));
-                let w = pw.get().add(group * og * k);
-                let plane = |n: usize, o: usize| py.get().add((n * g.c_out + group * og + o) * p) as *const T;
-                let x = |n: usize| px.get().add((n * g.c_in + group * cg) * g.volume());
-                let clear = || std::slice::from_raw_parts_mut(image, vol).fill(T::ZERO);
-                if images == 1 {
+    let width = if images == 1 { columns } else { images * p };
+    let room = [if direct { 0 } else { vol }, k * width, if images == 1 { 0 } else { og * width }];
+    tasks(blocks * g.groups, grain(g, images), room, |r, [image, col, tmp]: [*mut T; 3]| {
+        for task in r {
+            let (block, group) = (task / g.groups, task % g.groups);
+            let (first, last) = (block * images, ((block + 1) * images).min(g.batch));
+            let w = pw.get().add(group * og * k);
+            let plane = |n: usize, o: usize| py.get().add((n * g.c_out + group * og + o) * p) as *const T;
+            let x = |n: usize| px.get().add((n * g.c_in + group * cg) * g.volume());
+            let clear = || std::slice::from_raw_parts_mut(image, vol).fill(T::ZERO);
+            if images == 1 {
+                if !direct {
+                    clear();
+                }
+                let mut from = 0;
+                while from < p {
+                    let to = (from + columns).min(p);
+                    let n = to - from;
+                    let y = plane(first, 0).add(from);
+                    let (c, ldc) = if direct { (x(first).add(from), p) } else { (col, n) };
+                    T::gemm(k, n, og, w, 1, k as isize, y, p as isize, 1, T::ZERO, c, ldc as isize, 1);
                     if !direct {
+                        T::scatter(image, &taps, &g.runs(from, to), g.stride[2], col, n);
+                    }
+                    from = to;
+                }
+                if !direct {
+                    unpad(g, cg, image, x(first));
+                }
+            } else {
+                let q = (last - first) * p;
+                gather_planes(first, last, og, p, &plane, tmp);
+                T::gemm(k, q, og, w, 1, k as isize, tmp, q as isize, 1, T::ZERO, col, q as isize, 1);
+                for n in first..last {
+                    if direct {
+                        for c in 0..cg {
+                            let s = col.add(c * q + (n - first) * p);
+                            std::ptr::copy_nonoverlapping(s, x(n).add(c * p), p);
+                        }
+                    } else {
                         clear();
-                    }
-                    let mut from = 0;
-                    while from < p {
-                        let to = (from + columns).min(p);
-                        let n = to - from;
-                        let y = plane(first, 0).add(from);
-                        let (c, ldc) = if direct { (x(first).add(from), p) } else { (col, n) };
-                        T::gemm(k, n, og, w, 1, k as isize, y, p as isize, 1, T::ZERO, c, ldc as isize, 1);
-                        if !direct {
-                            T::scatter(image, &taps, &g.runs(from, to), g.stride[2], col, n);
-                        }
-                        from = to;
-                    }
-                    if !direct {
-                        unpad(g, cg, image, x(first));
-                    }
-                } else {
-                    let q = (last - first) * p;
-                    gather_planes(first, last, og, p, &plane, tmp);
-                    T::gemm(k, q, og, w, 1, k as isize, tmp, q as isize, 1, T::ZERO, col, q as isize, 1);
-                    for n in first..last {
-                        if direct {
-                            for c in 0..cg {
-                                let s = col.add(c * q + (n - first) * p);
-                                std::ptr::copy_nonoverlapping(s, x(n).add(c * p), p);
-                            }
-                        } else {
-                            clear();
-                            T::scatter(image, &taps, &all_runs, g.stride[2], col.add((n - first) * p), q);
-                            unpad(g, cg, image, x(n));
-                        }
+                        T::scatter(image, &taps, &all_runs, g.stride[2], col.add((n - first) * p), q);
+                        unpad(g, cg, image, x(n));
                     }
                 }
             }
-        });
-    });
+        }
+    })
 }
 
 /// Planes of several images side by side: `to[o, n, ...]`.
@@ -521,7 +547,7 @@ unsafe fn gather_planes<T: Num>(
 }
 
 /// Gradient with respect to the weight.
-pub unsafe fn weight_grad<T: Num>(g: &Geometry, gy: *const T, x: *const T, gw: *mut T) {
+pub unsafe fn weight_grad<T: Num>(g: &Geometry, gy: *const T, x: *const T, gw: *mut T) -> bool {
     let (cg, og, k, p) = (g.c_in / g.groups, g.c_out / g.groups, g.depth(), g.positions());
     let (images, columns) = g.blocks();
     let vol = cg * g.padded().iter().product::<usize>();
@@ -535,92 +561,88 @@ pub unsafe fn weight_grad<T: Num>(g: &Geometry, gy: *const T, x: *const T, gw: *
     let rest = Shared(sums.as_mut_ptr());
     let (py, px, pw) = (Shared(gy as *mut T), Shared(x as *mut T), Shared(gw));
     if g.batch == 0 || p == 0 {
-        return std::slice::from_raw_parts_mut(gw, size).fill(T::ZERO);
+        std::slice::from_raw_parts_mut(gw, size).fill(T::ZERO);
+        return true;
     }
-    parallel_for(parts * g.groups, 1, &|r| {
-        let width = if images == 1 { columns } else { images * p };
-        let ld = width + SLACK;
-        let room = if direct { [0; 3] } else { [vol + SLACK, k * ld, if images == 1 { 0 } else { og * width }] };
-        with_scratch(room, |[image, col, tmp]: [*mut T; 3]| {
-            for task in r {
-                let (part, group) = (task / g.groups, task % g.groups);
-                let to = if part == 0 { pw.get() } else { rest.get().add((part - 1) * size) }.add(group * og * k);
-                let mut beta = T::ZERO;
-                let mut add = |n: usize, y: *const T, ldy: usize, b: *const T, ldb: usize| {
-                    T::gemm(og, k, n, y, ldy as isize, 1, b, 1, ldb as isize, beta, to, k as isize, 1);
-                    beta = T::ONE;
-                };
-                let plane = |n: usize, o: usize| py.get().add((n * g.c_out + group * og + o) * p) as *const T;
-                let x = |n: usize| px.get().add((n * g.c_in + group * cg) * g.volume()) as *const T;
-                for block in blocks * part / parts..blocks * (part + 1) / parts {
-                    let (first, last) = (block * images, ((block + 1) * images).min(g.batch));
-                    if images == 1 {
-                        if !direct {
-                            pad(g, cg, x(first), image);
-                        }
-                        let mut from = 0;
-                        while from < p {
-                            let to = (from + columns).min(p);
-                            let y = plane(first, 0).add(from);
-                            if direct {
-                                add(to - from, y, p, x(first).add(from), p);
-                            } else {
-                                T::gather(image, &taps, &g.runs(from, to), g.stride[2], col, ld);
-                                add(to - from, y, p, col, ld);
-                            }
-                            from = to;
-                        }
-                    } else {
-                        let q = (last - first) * p;
-                        for n in first..last {
-                            pad(g, cg, x(n), image);
-                            T::gather(image, &taps, &all_runs, g.stride[2], col.add((n - first) * p), ld);
-                        }
-                        gather_planes(first, last, og, p, &plane, tmp);
-                        add(q, tmp, q, col, ld);
+    let width = if images == 1 { columns } else { images * p };
+    let ld = width + SLACK;
+    let room = if direct { [0; 3] } else { [vol + SLACK, k * ld, if images == 1 { 0 } else { og * width }] };
+    let fine = tasks(parts * g.groups, 1, room, |r, [image, col, tmp]: [*mut T; 3]| {
+        for task in r {
+            let (part, group) = (task / g.groups, task % g.groups);
+            let to = if part == 0 { pw.get() } else { rest.get().add((part - 1) * size) }.add(group * og * k);
+            let mut beta = T::ZERO;
+            let mut add = |n: usize, y: *const T, ldy: usize, b: *const T, ldb: usize| {
+                T::gemm(og, k, n, y, ldy as isize, 1, b, 1, ldb as isize, beta, to, k as isize, 1);
+                beta = T::ONE;
+            };
+            let plane = |n: usize, o: usize| py.get().add((n * g.c_out + group * og + o) * p) as *const T;
+            let x = |n: usize| px.get().add((n * g.c_in + group * cg) * g.volume()) as *const T;
+            for block in blocks * part / parts..blocks * (part + 1) / parts {
+                let (first, last) = (block * images, ((block + 1) * images).min(g.batch));
+                if images == 1 {
+                    if !direct {
+                        pad(g, cg, x(first), image);
                     }
+                    let mut from = 0;
+                    while from < p {
+                        let to = (from + columns).min(p);
+                        let y = plane(first, 0).add(from);
+                        if direct {
+                            add(to - from, y, p, x(first).add(from), p);
+                        } else {
+                            T::gather(image, &taps, &g.runs(from, to), g.stride[2], col, ld);
+                            add(to - from, y, p, col, ld);
+                        }
+                        from = to;
+                    }
+                } else {
+                    let q = (last - first) * p;
+                    for n in first..last {
+                        pad(g, cg, x(n), image);
+                        T::gather(image, &taps, &all_runs, g.stride[2], col.add((n - first) * p), ld);
+                    }
+                    gather_planes(first, last, og, p, &plane, tmp);
+                    add(q, tmp, q, col, ld);
                 }
             }
-        });
+        }
     });
     for part in sums.chunks_exact(size.max(1)) {
         for (i, &v) in part.iter().enumerate() {
             *gw.add(i) = (*gw.add(i)).plus(v);
         }
     }
+    fine
 }
 
 /// The column matrix of each image: `out[n, channel and tap, position]`.
-pub unsafe fn im2col<T: Num>(g: &Geometry, x: *const T, out: *mut T) {
+pub unsafe fn im2col<T: Num>(g: &Geometry, x: *const T, out: *mut T) -> bool {
     let (k, p) = (g.depth(), g.positions());
     let vol = g.c_in * g.padded().iter().product::<usize>();
     let (taps, runs) = (g.taps(), g.runs(0, p));
     let (px, po) = (Shared(x as *mut T), Shared(out));
-    parallel_for(g.batch, 1, &|r| {
-        with_scratch([vol + SLACK, k * p + SLACK], |[image, col]: [*mut T; 2]| {
-            for n in r {
-                pad(g, g.c_in, px.get().add(n * g.c_in * g.volume()), image);
-                // Rows follow each other, so that each overrun is written over by the next row.
-                T::gather(image, &taps, &runs, g.stride[2], col, p);
-                std::ptr::copy_nonoverlapping(col, po.get().add(n * k * p), k * p);
-            }
-        });
-    });
+    tasks(g.batch, 1, [vol + SLACK, k * p + SLACK], |r, [image, col]: [*mut T; 2]| {
+        for n in r {
+            pad(g, g.c_in, px.get().add(n * g.c_in * g.volume()), image);
+            // Rows follow each other, so that each overrun is written over by the next row.
+            T::gather(image, &taps, &runs, g.stride[2], col, p);
+            std::ptr::copy_nonoverlapping(col, po.get().add(n * k * p), k * p);
+        }
+    })
 }
 
 /// Adds up columns to images: the adjoint of [`im2col`].
-pub unsafe fn col2im<T: Num>(g: &Geometry, col: *const T, x: *mut T) {
+pub unsafe fn col2im<T: Num>(g: &Geometry, col: *const T, x: *mut T) -> bool {
     let (k, p) = (g.depth(), g.positions());
     let vol = g.c_in * g.padded().iter().product::<usize>();
     let (taps, runs) = (g.taps(), g.runs(0, p));
     let (pc, px) = (Shared(col as *mut T), Shared(x));
-    parallel_for(g.batch, 1, &|r| {
-        with_scratch([vol], |[image]: [*mut T; 1]| {
-            for n in r {
-                std::slice::from_raw_parts_mut(image, vol).fill(T::ZERO);
-                T::scatter(image, &taps, &runs, g.stride[2], pc.get().add(n * k * p), p);
-                unpad(g, g.c_in, image, px.get().add(n * g.c_in * g.volume()));
-            }
-        });
-    });
+    tasks(g.batch, 1, [vol], |r, [image]: [*mut T; 1]| {
+        for n in r {
+            std::slice::from_raw_parts_mut(image, vol).fill(T::ZERO);
+            T::scatter(image, &taps, &runs, g.stride[2], pc.get().add(n * k * p), p);
+            unpad(g, g.c_in, image, px.get().add(n * g.c_in * g.volume()));
+        }
+    })
 }

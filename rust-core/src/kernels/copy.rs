@@ -1,5 +1,5 @@
 //! Fill, copy and cast between strided buffers of any dtypes.
-#![allow(clippy::missing_safety_doc)]
+#![allow(clippy::missing_safety_doc, clippy::needless_range_loop)]
 
 use crate::dtype::{dispatch, Compute, DType, Elem, Scalar};
 use crate::kernels::elementwise::rows;

@@ -1,6 +1,6 @@
 //! The elementwise engine: walks broadcast operands, brings each block of them into the compute type, and runs a
 //! contiguous loop over it. Loops are written once per op by [`kernel!`].
-#![allow(clippy::missing_safety_doc)]
+#![allow(clippy::missing_safety_doc, clippy::needless_range_loop)]
 
 use crate::dtype::{Compute, DType, Elem, Scalar};
 use crate::kernels::copy::{cast_row, Shared, GRAIN};

@@ -13,10 +13,22 @@ use std::sync::Mutex;
 macro_rules! by_size {
     ($size:expr, $T:ident => $body:expr) => {
         match $size {
-            1 => { type $T = u8; $body }
-            2 => { type $T = u16; $body }
-            4 => { type $T = u32; $body }
-            _ => { type $T = u64; $body }
+            1 => {
+                type $T = u8;
+                $body
+            }
+            2 => {
+                type $T = u16;
+                $body
+            }
+            4 => {
+                type $T = u32;
+                $body
+            }
+            _ => {
+                type $T = u64;
+                $body
+            }
         }
     };
 }
@@ -599,7 +611,11 @@ pub unsafe fn triangle(size: usize, x: *const u8, out: *mut u8, batch: usize, r:
             unsafe {
                 let (s, d) = (x.get().add(row * c * size), out.get().add(row * c * size));
                 if s != d {
-                    std::ptr::copy_nonoverlapping(s.add(keep.start * size), d.add(keep.start * size), keep.len() * size);
+                    std::ptr::copy_nonoverlapping(
+                        s.add(keep.start * size),
+                        d.add(keep.start * size),
+                        keep.len() * size,
+                    );
                 }
                 std::ptr::write_bytes(d, 0, keep.start * size);
                 std::ptr::write_bytes(d.add(keep.end * size), 0, (c - keep.end) * size);

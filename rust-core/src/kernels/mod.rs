@@ -9,8 +9,8 @@ pub mod elementwise;
 pub mod gemm;
 pub mod index;
 
-pub mod loss;
 pub mod linalg;
+pub mod loss;
 pub mod math;
 pub mod norm;
 pub mod optim;

@@ -72,11 +72,13 @@ pub trait Num:
 pub struct Columns<T> {
     best: Vec<T>,
     row: Vec<u32>,
+    /// Elements of a plane.
+    size: usize,
 }
 
 impl<T: Num> Columns<T> {
-    fn new(w: usize) -> Self {
-        Columns { best: vec![T::ZERO; w], row: vec![0; w] }
+    fn new([h, w]: [usize; 2]) -> Self {
+        Columns { best: vec![T::ZERO; w], row: vec![0; w], size: h * w }
     }
 }
 
@@ -85,6 +87,14 @@ impl<T: Num> Columns<T> {
 #[allow(clippy::eq_op)]
 fn beats<T: PartialOrd>(v: T, best: T) -> bool {
     (v > best) | (v != v)
+}
+
+/// True if `v` at place `p` takes the place of `best` at place `q`: in row-major order the first of equal numbers counts,
+/// and the last one that is not a number.
+#[inline(always)]
+#[allow(clippy::eq_op)]
+fn later<T: PartialOrd, P: PartialOrd>(v: T, p: P, best: T, q: P) -> bool {
+    ((v != v) & ((best == best) | (p > q))) | (v > best) | ((v == best) & (p < q))
 }
 
 #[inline(always)]
@@ -99,6 +109,9 @@ unsafe fn max<T: Num>(
 ) {
     let (best, row) = (&mut tmp.best[..w], &mut tmp.row[..w]);
     let (mut out, mut index) = (out, index);
+    // Pairs of columns, the common case, need no loops over windows.
+    let width = w as u32;
+    let pairs = cols.step == 1 && tmp.size < 1 << 32 && cols.at.iter().enumerate().all(|(o, &c)| c == (2 * o, 2));
     for &(first, count) in &rows.at {
         best.fill(T::LOWEST);
         row.fill(first as u32);
@@ -117,7 +130,22 @@ unsafe fn max<T: Num>(
                 }
             }
         }
-        for (o, &(first, count)) in cols.at.iter().enumerate() {
+        if pairs {
+            for o in 0..cols.len() {
+                let (a, b) = (*best.get_unchecked(2 * o), *best.get_unchecked(2 * o + 1));
+                *out.add(o) = if beats(b, a) { b } else { a };
+            }
+            if !index.is_null() {
+                for o in 0..cols.len() {
+                    let (a, b) = (*best.get_unchecked(2 * o), *best.get_unchecked(2 * o + 1));
+                    let (i, j) = (*row.get_unchecked(2 * o), *row.get_unchecked(2 * o + 1));
+                    let second = later(b, j * width + 1, a, i * width);
+                    let r = if second { j } else { i };
+                    *index.add(o) = (r * width + 2 * o as u32 + second as u32) as i64;
+                }
+            }
+        }
+        for (o, &(first, count)) in cols.at.iter().enumerate().take(if pairs { 0 } else { usize::MAX }) {
             let mut top = T::LOWEST;
             if index.is_null() {
                 for c in 0..count {
@@ -129,9 +157,7 @@ unsafe fn max<T: Num>(
                 for c in 0..count {
                     let i = first + c * cols.step;
                     let (v, p) = (*best.get_unchecked(i), *row.get_unchecked(i) as u64 * w as u64 + i as u64);
-                    // In row-major order, the first of equal numbers counts, and the last one that is not a number.
-                    #[allow(clippy::eq_op)]
-                    let better = if v != v { top == top || p > place } else { v > top || (v == top && p < place) };
+                    let better = later(v, p, top, place);
                     top = if better { v } else { top };
                     place = if better { p } else { place };
                 }
@@ -146,8 +172,35 @@ unsafe fn max<T: Num>(
     }
 }
 
+/// What to divide by if there is one window, the whole plane.
+#[inline(always)]
+fn whole(w: usize, size: usize, rows: &Windows, cols: &Windows) -> Option<f64> {
+    let one = rows.len() == 1 && cols.at[..] == [(0, w)] && rows.at[..] == [(0, size / w)];
+    one.then(|| rows.divisor[0] * cols.divisor[0])
+}
+
+/// Sum of contiguous elements, in lanes.
+#[inline(always)]
+unsafe fn sum<T: Num>(x: *const T, n: usize) -> T {
+    let mut lanes = [T::ZERO; 16];
+    let whole = n / 16 * 16;
+    let mut i = 0;
+    while i < whole {
+        for (k, lane) in lanes.iter_mut().enumerate() {
+            *lane = *lane + *x.add(i + k);
+        }
+        i += 16;
+    }
+    let rest = (whole..n).fold(T::ZERO, |s, i| s + *x.add(i));
+    lanes.into_iter().fold(rest, |s, v| s + v)
+}
+
 #[inline(always)]
 unsafe fn average<T: Num>(x: *const T, w: usize, rows: &Windows, cols: &Windows, out: *mut T, tmp: &mut Columns<T>) {
+    if let Some(all) = whole(w, tmp.size, rows, cols) {
+        *out = sum(x, tmp.size) / T::of(all);
+        return;
+    }
     let sum = &mut tmp.best[..w];
     for (r, &(first, count)) in rows.at.iter().enumerate() {
         sum.fill(T::ZERO);
@@ -177,6 +230,10 @@ unsafe fn average_grad<T: Num>(
     gx: *mut T,
     tmp: &mut Columns<T>,
 ) {
+    if let Some(all) = whole(w, tmp.size, rows, cols) {
+        std::slice::from_raw_parts_mut(gx, tmp.size).fill(*g / T::of(all));
+        return;
+    }
     let sum = &mut tmp.best[..w];
     for (r, &(first, count)) in rows.at.iter().enumerate() {
         sum.fill(T::ZERO);
@@ -261,7 +318,7 @@ pub unsafe fn max_pool<T: Num>(
     let ([h, w], p) = (size, rows.len() * cols.len());
     let (x, out, index) = (Shared(x as *mut T), Shared(out), Shared(index));
     parallel_for(planes, grain(h * w), &|r| {
-        let mut tmp = Columns::new(w);
+        let mut tmp = Columns::new(size);
         for i in r {
             let at = if index.get().is_null() { index.get() } else { index.get().add(i * p) };
             T::max(x.get().add(i * h * w), w, rows, cols, out.get().add(i * p), at, &mut tmp);
@@ -281,7 +338,7 @@ pub unsafe fn avg_pool<T: Num>(
     let ([h, w], p) = (size, rows.len() * cols.len());
     let (x, out) = (Shared(x as *mut T), Shared(out));
     parallel_for(planes, grain(h * w), &|r| {
-        let mut tmp = Columns::new(w);
+        let mut tmp = Columns::new(size);
         for i in r {
             T::average(x.get().add(i * h * w), w, rows, cols, out.get().add(i * p), &mut tmp);
         }
@@ -300,7 +357,7 @@ pub unsafe fn avg_pool_grad<T: Num>(
     let ([h, w], p) = (size, rows.len() * cols.len());
     let (g, gx) = (Shared(g as *mut T), Shared(gx));
     parallel_for(planes, grain(h * w), &|r| {
-        let mut tmp = Columns::new(w);
+        let mut tmp = Columns::new(size);
         for i in r {
             let plane = gx.get().add(i * h * w);
             std::slice::from_raw_parts_mut(plane, h * w).fill(T::ZERO);

@@ -907,7 +907,8 @@ pub unsafe fn reduce(k: &Kernel, x: *const u8, dtype: DType, dims: &[Dim], p: &P
         }
     }
     let pick = |reduced: bool| merged.iter().filter(|d| d.2 == reduced).map(|d| (d.0, d.1)).collect();
-    let mut w = Walk { k, p, x: Shared(x as *mut u8), dtype, out: out.map(Shared), kept: pick(false), reduced: pick(true), n };
+    let mut w =
+        Walk { k, p, x: Shared(x as *mut u8), dtype, out: out.map(Shared), kept: pick(false), reduced: pick(true), n };
     // Narrow columns are better gathered.
     match merged.last() {
         Some(&(width, _, false)) if width >= 8 || w.reduced.is_empty() => w.downwards(),
@@ -964,7 +965,8 @@ impl Walk<'_> {
                 for row in first..(first + group).min(others) {
                     // SAFETY: block `start..start + count` of reduced row `row` of result `o`; parts fit into 24 bytes.
                     unsafe {
-                        let mut x = this.x.get().offset((base + offset_of(&this.reduced, row)) * size as isize) as *const u8;
+                        let mut x =
+                            this.x.get().offset((base + offset_of(&this.reduced, row)) * size as isize) as *const u8;
                         if !direct {
                             let b = buffer.get(count * width);
                             cast_row(x, this.dtype, step, b, k.input, 1, count);

@@ -1,6 +1,6 @@
 //! Softmax and its logarithm, forward and backward, over the middle of a row-major block seen as `[outer, n, inner]`.
 //! The order of every sum is fixed by `n` alone. Safety contract: see the folder's.
-#![allow(clippy::missing_safety_doc)]
+#![allow(clippy::missing_safety_doc, clippy::needless_range_loop)]
 
 use super::copy::{Shared, GRAIN};
 use super::math::Real;

@@ -259,10 +259,13 @@ pub unsafe fn rows<T: Sortable>(
                     Task::Select(nth) => put(0, select_row(row, nth, &mut order)),
                     Task::Median { skip_nan } => {
                         let nans = row.iter().filter(|v| v.nan()).count();
-                        put(0, match row.iter().position(|v| v.nan()) {
-                            Some(at) if !skip_nan || nans == n => at,
-                            _ => select_row(row, (n - nans - 1) / 2, &mut order),
-                        });
+                        put(
+                            0,
+                            match row.iter().position(|v| v.nan()) {
+                                Some(at) if !skip_nan || nans == n => at,
+                                _ => select_row(row, (n - nans - 1) / 2, &mut order),
+                            },
+                        );
                     }
                     Task::Mode => {
                         sort_row(row, false, &mut order, &mut aside);

@@ -4,13 +4,13 @@ use super::lang::Ex;
 use super::shape::contiguous_unlocked;
 use super::{one, Call, Class, Outs, Refusal, Saves};
 use crate::autograd;
-use crate::bail;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernels::conv::{self, Geometry};
 use crate::kernels::pool::{self, Tap, Windows};
 use crate::shape::{sizes, Dims};
 use crate::tensor::Tensor;
+use crate::{bail, err};
 use smallvec::SmallVec;
 
 /// Runs `$body` with `$T` as the compute type of a dtype. Of the whole numbers only int64 is taken.
@@ -45,6 +45,14 @@ fn done(t: &Tensor, dtype: DType) -> Result<Outs> {
     one(contiguous_unlocked(t, dtype, false)?)
 }
 
+/// What the convolutions' kernels answer.
+fn enough(memory: bool) -> Result<()> {
+    if !memory {
+        bail!(Memory, "could not allocate the buffers of a convolution");
+    }
+    Ok(())
+}
+
 // ---- convolution ----
 
 /// An argument that is one number for all `n` dimensions, or one for each, in three dimensions.
@@ -54,6 +62,9 @@ fn per_dim<const N: usize>(values: &[i64], n: usize, fill: usize, least: i64, na
     }
     if let Some(v) = values.iter().find(|&&v| v < least) {
         bail!(Value, "{name} must be at least {least}, got {v}");
+    }
+    if let Some(v) = values.iter().find(|&&v| v > i32::MAX as i64) {
+        bail!(Value, "{name} is too large: {v}");
     }
     let mut out = [fill; N];
     for d in 0..n {
@@ -146,6 +157,10 @@ impl<'a> Params<'a> {
             }
             g.out = three(out, n);
         }
+        let padded = g.padded().iter().try_fold(c_in, |a, &d| a.checked_mul(d));
+        if padded.is_none_or(|n| n > isize::MAX as usize / 16) {
+            bail!(Memory, "input {input:?} is too large with padding {:?}", self.padding);
+        }
         Ok(g)
     }
 }
@@ -192,18 +207,26 @@ fn eval_conv(c: &Call, n: usize) -> Result<Outs> {
     let (x1, w1) = (ready(x)?, ready(w)?);
     let out = Tensor::empty_of(&out_shape(x.shape(), &g, n), x1.dtype())?;
     if out.numel() > 0 {
-        compute!(x.dtype(), T => conv::forward::<T>(&g, x1.ptr(), w1.ptr(), bias.as_ref().map_or(std::ptr::null(), |b| b.ptr()), out.ptr()));
+        enough(
+            compute!(x.dtype(), T => conv::forward::<T>(&g, x1.ptr(), w1.ptr(), bias.as_ref().map_or(std::ptr::null(), |b| b.ptr()), out.ptr())),
+        )?;
     }
     done(&out, x.dtype())
 }
 
-/// The convolution that fits the rank of `w`.
-fn conv_any(x: &Tensor, w: &Tensor, p: Params) -> Result<Tensor> {
-    match w.ndim() {
-        3 => x.conv1d(w, None, p.stride, p.padding, p.dilation, p.groups),
-        4 => x.conv2d(w, None, p.stride, p.padding, p.dilation, p.groups),
-        _ => x.conv3d(w, None, p.stride, p.padding, p.dilation, p.groups),
+/// The convolution that fits the rank of `w`, cut to `shape`: output padding beyond the stride leaves more places.
+fn conv_to(x: &Tensor, w: &Tensor, p: Params, shape: &[usize]) -> Result<Tensor> {
+    let mut y = match w.ndim() {
+        3 => x.conv1d(w, None, p.stride, p.padding, p.dilation, p.groups)?,
+        4 => x.conv2d(w, None, p.stride, p.padding, p.dilation, p.groups)?,
+        _ => x.conv3d(w, None, p.stride, p.padding, p.dilation, p.groups)?,
+    };
+    for (d, &n) in shape.iter().enumerate() {
+        if y.shape()[d] > n {
+            y = y.narrow(d as i64, 0, n as i64)?;
+        }
     }
+    Ok(y)
 }
 
 fn input_grad(g: &Ex, w: impl Into<Ex>, size: &[i64], p: Params) -> Ex {
@@ -361,7 +384,7 @@ impl Pool {
         if self.ceil && (count - 1) * s >= n + p {
             count -= 1;
         }
-        let mut w = Windows { at: Vec::with_capacity(count), step, divisor: Vec::with_capacity(count) };
+        let mut w = Windows { at: with_room(count)?, step, divisor: with_room(count)? };
         for o in 0..count {
             // Window elements are at `o * s - p + i * step`; those inside are `low..high` of the `k`.
             let start = (o * s) as isize - p as isize;
@@ -376,15 +399,27 @@ impl Pool {
     }
 }
 
+/// A vector with room for `n` elements.
+fn with_room<T>(n: usize) -> Result<Vec<T>> {
+    let mut v = Vec::new();
+    v.try_reserve_exact(n).map_err(|_| err!(Memory, "an output of {n} elements per dimension is too large"))?;
+    Ok(v)
+}
+
 /// The windows of adaptive pools: output `o` of `count` sees the part from `o / count` to `(o + 1) / count`.
-fn adaptive(n: usize, count: usize) -> Windows {
-    let at: Vec<_> = (0..count).map(|o| (o * n / count, ((o + 1) * n).div_ceil(count) - o * n / count)).collect();
-    Windows { divisor: at.iter().map(|w| w.1 as f64).collect(), at, step: 1 }
+fn adaptive(n: usize, count: usize) -> Result<Windows> {
+    let mut w = Windows { at: with_room(count)?, step: 1, divisor: with_room(count)? };
+    for o in 0..count {
+        let (first, end) = (o * n / count, ((o + 1) * n).div_ceil(count));
+        w.at.push((first, end - first));
+        w.divisor.push((end - first) as f64);
+    }
+    Ok(w)
 }
 
 fn adaptive_windows(sizes_wanted: &[i64], n: usize, size: [usize; 2]) -> Result<[Windows; 2]> {
     let out: [usize; 2] = per_dim(sizes_wanted, n, 1, 0, "output_size")?;
-    Ok([adaptive(size[0], out[0]), adaptive(size[1], out[1])])
+    Ok([adaptive(size[0], out[0])?, adaptive(size[1], out[1])?])
 }
 
 /// `t`'s shape with other sizes in the last `n` dimensions.
@@ -428,9 +463,9 @@ fn eval_max_pool_only(c: &Call, n: usize) -> Result<Outs> {
         return one(x.max_pool_values(k, s, p, d, ceil, n as i64)?);
     }
     let mut outs = if n == 1 {
-        x.max_pool1d_with_indices(k, s, p, d, ceil)?
+        x.max_pool1d_with_indices(k, Some(s), p, d, ceil)?
     } else {
-        x.max_pool2d_with_indices(k, s, p, d, ceil)?
+        x.max_pool2d_with_indices(k, Some(s), p, d, ceil)?
     };
     outs.truncate(1);
     Ok(outs)
@@ -533,44 +568,40 @@ fn eval_avg_pool(c: &Call) -> Result<Outs> {
 
 // ---- resizing ----
 
-/// Where output positions look along a dimension of `n` elements.
-fn nearest_taps(n: usize, count: usize) -> Vec<Tap> {
-    let scale = n as f32 / count as f32;
-    (0..count)
-        .map(|o| {
-            let i = ((o as f32 * scale) as usize).min(n - 1);
-            (i, i, 0.0)
-        })
-        .collect()
-}
-
-fn linear_taps(n: usize, count: usize, align_corners: bool) -> Vec<Tap> {
-    let scale = match align_corners {
-        true if count > 1 => (n - 1) as f64 / (count - 1) as f64,
-        true => 0.0,
-        false => n as f64 / count as f64,
+/// Where output positions look along a dimension of `n` elements; `mode` is None for the nearest element, else says
+/// whether corners are aligned.
+fn resize_taps(n: usize, count: usize, mode: Option<bool>) -> Result<Vec<Tap>> {
+    let mut taps = with_room(count)?;
+    let scale = match mode {
+        Some(true) if count > 1 => (n - 1) as f64 / (count - 1) as f64,
+        Some(true) => 0.0,
+        _ => n as f64 / count as f64,
     };
-    let place = |o: usize| if align_corners { o as f64 * scale } else { ((o as f64 + 0.5) * scale - 0.5).max(0.0) };
-    (0..count)
-        .map(|o| {
-            let i = (place(o) as usize).min(n - 1);
-            (i, (i + 1).min(n - 1), (place(o) - i as f64).clamp(0.0, 1.0))
-        })
-        .collect()
+    for o in 0..count {
+        taps.push(match mode {
+            None => {
+                // In f32, as the published indices are.
+                let i = ((o as f32 * (n as f32 / count as f32)) as usize).min(n - 1);
+                (i, i, 0.0)
+            }
+            Some(align) => {
+                let place = if align { o as f64 * scale } else { ((o as f64 + 0.5) * scale - 0.5).max(0.0) };
+                let i = (place as usize).min(n - 1);
+                (i, (i + 1).min(n - 1), (place - i as f64).clamp(0.0, 1.0))
+            }
+        });
+    }
+    Ok(taps)
 }
 
-fn resize_taps(size: [usize; 2], out: &[i64], mode: Option<bool>) -> Result<[Vec<Tap>; 2]> {
+fn all_taps(size: [usize; 2], out: &[i64], mode: Option<bool>) -> Result<[Vec<Tap>; 2]> {
     let out: [usize; 2] = per_dim(out, 2, 1, 1, "output_size")?;
-    let taps = |d: usize| match mode {
-        None => nearest_taps(size[d], out[d]),
-        Some(align) => linear_taps(size[d], out[d], align),
-    };
-    Ok([taps(0), taps(1)])
+    Ok([resize_taps(size[0], out[0], mode)?, resize_taps(size[1], out[1], mode)?])
 }
 
 fn resize(x: &Tensor, out_size: &[i64], mode: Option<bool>) -> Result<Outs> {
     let (count, size) = planes(x, 2)?;
-    let [rows, cols] = resize_taps(size, out_size, mode)?;
+    let [rows, cols] = all_taps(size, out_size, mode)?;
     let x1 = ready(x)?;
     let mut shape = Dims::from_slice(&x.shape()[..x.ndim() - 2]);
     shape.extend_from_slice(&[rows.len(), cols.len()]);
@@ -591,7 +622,7 @@ fn resize_grad(g: &Tensor, input_size: &[i64], mode: Option<bool>) -> Result<Out
         ));
     }
     let out = [g.shape()[g.ndim() - 2] as i64, g.shape()[g.ndim() - 1] as i64];
-    let [rows, cols] = resize_taps(size, &out, mode)?;
+    let [rows, cols] = all_taps(size, &out, mode)?;
     let g1 = ready(g)?;
     compute!(g.dtype(), T => pool::bilinear_grad::<T>(count, size, &rows, &cols, g1.ptr(), gx.ptr()));
     done(&gx, g.dtype())
@@ -653,12 +684,12 @@ ops! {
             let (gy1, w1) = (ready(gy)?, ready(w)?);
             let gx = Tensor::empty_of(&shape, gy1.dtype())?;
             if gx.numel() > 0 {
-                compute!(gy.dtype(), T => conv::input_grad::<T>(&g, gy1.ptr(), w1.ptr(), gx.ptr()));
+                enough(compute!(gy.dtype(), T => conv::input_grad::<T>(&g, gy1.ptr(), w1.ptr(), gx.ptr())))?;
             }
             done(&gx, gy.dtype())
         },
         vjp: vjp!(|v| [
-            v.want(0, || v.g().with(v.x(1), |z, w| conv_any(z, w, params!(v, 1)))),
+            v.want(0, || v.g().with(v.x(1), |z, w| conv_to(z, w, params!(v, 1), v.shape(0)))),
             v.want(1, || weight_grad(&v.x(0), v.g(), &v.sizes(1), params!(v, 1))),
         ]),
         saves: Saves::CROSS, method: false, function: false,
@@ -676,12 +707,12 @@ ops! {
             let (gy1, x1) = (ready(gy)?, ready(x)?);
             let gw = Tensor::empty_of(&shape, gy1.dtype())?;
             if gw.numel() > 0 {
-                compute!(gy.dtype(), T => conv::weight_grad::<T>(&g, gy1.ptr(), x1.ptr(), gw.ptr()));
+                enough(compute!(gy.dtype(), T => conv::weight_grad::<T>(&g, gy1.ptr(), x1.ptr(), gw.ptr())))?;
             }
             done(&gw, gy.dtype())
         },
         vjp: vjp!(|v| [
-            v.want(0, || v.x(1).with(v.g(), |x, z| conv_any(x, z, params!(v, 1)))),
+            v.want(0, || v.x(1).with(v.g(), |x, z| conv_to(x, z, params!(v, 1), v.shape(0)))),
             v.want(1, || input_grad(&v.x(0), v.g(), &v.sizes(1), params!(v, 1))),
         ]),
         saves: Saves::CROSS, method: false, function: false,
@@ -718,7 +749,7 @@ ops! {
     /// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
     /// dimension. NaN is larger than any number.
     max_pool1d(
-        input: Tensor, kernel_size: Ints, stride: Ints = [], padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
+        input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
     ) -> Tensor, Special {
         eval: |c| eval_max_pool_only(c, 1),
         class: Class::Composite, method: false, onnx: Some("MaxPool"),
@@ -726,7 +757,7 @@ ops! {
 
     /// The largest element of each window over the last two dimensions.
     max_pool2d(
-        input: Tensor, kernel_size: Ints, stride: Ints = [], padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
+        input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
     ) -> Tensor, Special {
         eval: |c| eval_max_pool_only(c, 2),
         class: Class::Composite, method: false, onnx: Some("MaxPool"),
@@ -743,7 +774,7 @@ ops! {
 
     /// [`max_pool1d`], and the places of the elements in the last dimension (int64).
     max_pool1d_with_indices(
-        input: Tensor, kernel_size: Ints, stride: Ints = [], padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
+        input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
     ) -> Pair, Special {
         eval: |c| eval_max_pool(c, 1, true), vjp: max_pool_rule!(1), saves: Saves::OUTPUT,
         method: false,
@@ -751,7 +782,7 @@ ops! {
 
     /// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
     max_pool2d_with_indices(
-        input: Tensor, kernel_size: Ints, stride: Ints = [], padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
+        input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
     ) -> Pair, Special {
         eval: |c| eval_max_pool(c, 2, true), vjp: max_pool_rule!(2), saves: Saves::OUTPUT,
         method: false,
@@ -809,7 +840,7 @@ ops! {
 
     /// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
     avg_pool1d(
-        input: Tensor, kernel_size: Ints, stride: Ints = [], padding: Ints = 0, ceil_mode: Bool = false, count_include_pad: Bool = true
+        input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, ceil_mode: Bool = false, count_include_pad: Bool = true
     ) -> Tensor, Special {
         eval: eval_avg_pool,
         vjp: vjp!(|v| v.g().then(|g| Tensor::avg_pool_grad(
@@ -819,7 +850,7 @@ ops! {
 
     /// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
     avg_pool2d(
-        input: Tensor, kernel_size: Ints, stride: Ints = [], padding: Ints = 0, ceil_mode: Bool = false, count_include_pad: Bool = true,
+        input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, ceil_mode: Bool = false, count_include_pad: Bool = true,
         divisor_override: OptInt = None
     ) -> Tensor, Special {
         eval: eval_avg_pool,
@@ -840,8 +871,8 @@ ops! {
             })
         },
         vjp: vjp!(|v| v.g().then(|z| match v.int(7) {
-            1 => z.avg_pool1d(v.ints(1), v.ints(2), v.ints(3), v.bool(4), v.bool(5)),
-            _ => z.avg_pool2d(v.ints(1), v.ints(2), v.ints(3), v.bool(4), v.bool(5), v.opt_int(6)),
+            1 => z.avg_pool1d(v.ints(1), Some(v.ints(2)), v.ints(3), v.bool(4), v.bool(5)),
+            _ => z.avg_pool2d(v.ints(1), Some(v.ints(2)), v.ints(3), v.bool(4), v.bool(5), v.opt_int(6)),
         })),
         method: false, function: false,
     }
@@ -919,7 +950,7 @@ ops! {
             let mut shape = Dims::from_slice(&x.shape()[..x.ndim() - 3]);
             shape.extend_from_slice(&[g.depth(), g.positions()]);
             let out = Tensor::empty_of(&shape, x1.dtype())?;
-            compute!(x.dtype(), T => conv::im2col::<T>(&g, x1.ptr(), out.ptr()));
+            enough(compute!(x.dtype(), T => conv::im2col::<T>(&g, x1.ptr(), out.ptr())))?;
             done(&out, x.dtype())
         },
         vjp: vjp!(|v| v.g().then(|g| {
@@ -950,7 +981,7 @@ ops! {
             }
             let col1 = ready(col)?;
             let out = Tensor::empty_of(&shape, col1.dtype())?;
-            compute!(col.dtype(), T => conv::col2im::<T>(&g, col1.ptr(), out.ptr()));
+            enough(compute!(col.dtype(), T => conv::col2im::<T>(&g, col1.ptr(), out.ptr())))?;
             done(&out, col.dtype())
         },
         vjp: vjp!(|v| v.g().then(|z| z.im2col(v.ints(1), v.ints(2), v.ints(3), v.ints(4)))),
@@ -1060,11 +1091,11 @@ mod tests {
             &|x| x[0].conv_transpose2d(&x[1], Some(&x[2]), &[2], &[1], &[1], 2, &[1]),
             &[noise(&[1, 4, 2, 3], 1), noise(&[4, 1, 3, 2], 2), noise(&[2], 3)],
         );
-        gradcheck(&|x| x[0].max_pool2d(&[2], &[], &[1], &[1], true), &[noise(&[2, 5, 4], 1)]);
-        gradcheck(&|x| x[0].max_pool1d(&[3], &[2], &[1], &[1], false), &[noise(&[2, 2, 7], 1)]);
-        gradcheck(&|x| x[0].avg_pool2d(&[3, 2], &[2], &[1], true, false, None), &[noise(&[2, 5, 4], 1)]);
-        gradcheck(&|x| x[0].avg_pool2d(&[2], &[], &[1], true, true, None), &[noise(&[2, 5, 4], 1)]);
-        gradcheck(&|x| x[0].avg_pool1d(&[2], &[1], &[0], false, true), &[noise(&[2, 5], 1)]);
+        gradcheck(&|x| x[0].max_pool2d(&[2], None, &[1], &[1], true), &[noise(&[2, 5, 4], 1)]);
+        gradcheck(&|x| x[0].max_pool1d(&[3], Some(&[2]), &[1], &[1], false), &[noise(&[2, 2, 7], 1)]);
+        gradcheck(&|x| x[0].avg_pool2d(&[3, 2], Some(&[2]), &[1], true, false, None), &[noise(&[2, 5, 4], 1)]);
+        gradcheck(&|x| x[0].avg_pool2d(&[2], None, &[1], true, true, None), &[noise(&[2, 5, 4], 1)]);
+        gradcheck(&|x| x[0].avg_pool1d(&[2], Some(&[1]), &[0], false, true), &[noise(&[2, 5], 1)]);
         gradcheck(&|x| x[0].adaptive_avg_pool2d(&[3, 2]), &[noise(&[2, 5, 4], 1)]);
         gradcheck(
             &|x| {
@@ -1081,16 +1112,16 @@ mod tests {
     #[test]
     fn pools() {
         let x = Tensor::from_slice(&[1.0f32, f32::NAN, 3.0, 3.0, 5.0, 0.0], &[1, 2, 3]).unwrap();
-        let y = x.max_pool2d_with_indices(&[2], &[1], &[0], &[1], false).unwrap();
+        let y = x.max_pool2d_with_indices(&[2], Some(&[1]), &[0], &[1], false).unwrap();
         let v = y[0].to_vec::<f32>().unwrap();
         assert!(v[0].is_nan() && v[1].is_nan());
         assert_eq!(y[1].to_vec::<i64>().unwrap(), [1, 1]);
         let x = Tensor::from_slice(&[2.0f32, 2.0, 2.0, 2.0], &[1, 2, 2]).unwrap();
-        assert_eq!(x.max_pool2d_with_indices(&[2], &[], &[0], &[1], false).unwrap()[1].to_vec::<i64>().unwrap(), [0]);
-        assert!(x.max_pool2d(&[3], &[], &[0], &[1], false).is_err());
-        assert!(x.max_pool2d(&[0], &[], &[0], &[1], false).is_err());
+        assert_eq!(x.max_pool2d_with_indices(&[2], None, &[0], &[1], false).unwrap()[1].to_vec::<i64>().unwrap(), [0]);
+        assert!(x.max_pool2d(&[3], None, &[0], &[1], false).is_err());
+        assert!(x.max_pool2d(&[0], None, &[0], &[1], false).is_err());
         let ones = Tensor::filled(&[1, 4, 4], crate::dtype::Scalar::Float(1.0), DType::F32).unwrap();
-        let y = ones.avg_pool2d(&[3], &[2], &[1], true, true, None).unwrap();
+        let y = ones.avg_pool2d(&[3], Some(&[2]), &[1], true, true, None).unwrap();
         assert_eq!(y.shape(), [1, 3, 3]);
         assert!((y.to_vec::<f32>().unwrap()[0] - 4.0 / 9.0).abs() < 1e-6);
     }

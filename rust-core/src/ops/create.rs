@@ -73,40 +73,51 @@ fn eval_arange(c: &Call) -> Result<Outs> {
     one(t)
 }
 
-/// `n` evenly spaced numbers from `start` to `end`, after `f`, in the arithmetic of the dtype (f32 for whole numbers, whose
-/// ends are cut first), each counted from the nearer end so that both ends are exact.
+/// `n` evenly spaced numbers from `start` to `end`, after `f`, in f64 for that dtype and else in f32, the ends
+/// first brought to the dtype, each counted from the nearer end so that both ends are exact.
 fn spaced(c: &Call, dtype: Option<DType>, f: impl Fn(f64) -> f64) -> Result<Outs> {
     let n = usize::try_from(c.int(2)).map_err(|_| err!(Value, "number of steps must be non-negative, got {}", c.int(2)))?;
     let dtype = dtype.unwrap_or(default_dtype());
     one(dispatch!(dtype, T => {
-        let round = |v: f64| if dtype.is_float() { T::from_f64(v).to_f64() } else { v as f32 as f64 };
+        let round = |v: f64| if dtype == DType::F64 { v } else { v as f32 as f64 };
         let (a, b) = (c.scalar(0).to::<T>().to_f64(), c.scalar(1).to::<T>().to_f64());
         let step = if n > 1 { round(round(b - a) / (n - 1) as f64) } else { 0.0 };
         computed(n, dtype, |i| f(if i < n / 2 || n == 1 {
-            round(a + round(step * i as f64))
+            round(step.mul_add(i as f64, a))
         } else {
-            round(b - round(step * (n - 1 - i) as f64))
+            round(step.mul_add(-((n - 1 - i) as f64), b))
         }))?
     }))
 }
 
+/// `1 + 2 + ... + n`; 0 for negative `n`.
+fn triangle(n: i128) -> u128 {
+    let n = n.max(0) as u128;
+    n * (n + 1) / 2
+}
+
 fn eval_triangle_indices(c: &Call, lower: bool) -> Result<Outs> {
-    let (r, n, k) = (c.int(0), c.int(1), c.int(2));
+    let (r, n, k) = (c.int(0) as i128, c.int(1) as i128, c.int(2) as i128);
     if r < 0 || n < 0 {
         bail!(Value, "row and col must be non-negative, got {r} and {n}");
     }
-    let (mut rows, mut cols) = (Vec::new(), Vec::new());
-    for i in 0..r {
-        let cut = i.saturating_add(k).saturating_add(lower as i64).clamp(0, n);
-        let range = if lower { 0..cut } else { cut..n };
-        rows.extend(std::iter::repeat_n(i, range.clone().count()));
-        cols.extend(range);
+    // Row `i` has the columns up to `i + k` (lower), or those after it.
+    let k = (if lower { k } else { k - 1 }).clamp(-r - 1, n);
+    let below = triangle(r + k) - triangle(k) - (triangle(r + k - n) - triangle(k - n));
+    let count = if lower { below } else { r as u128 * n as u128 - below };
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let t = Tensor::empty_of(&[2, count], DType::I64)?;
+    let (p, mut at) = (t.ptr::<i64>(), 0);
+    let (first, last) = if lower { ((-k).max(0), r) } else { (0, r.min(n - k)) };
+    for i in first..last {
+        let cut = (i + k + 1).clamp(0, n);
+        for j in if lower { 0..cut } else { cut..n } {
+            // SAFETY: the rows have `count` columns in all.
+            unsafe { (*p.add(at), *p.add(count + at)) = (i as i64, j as i64) };
+            at += 1;
+        }
     }
-    let count = cols.len();
-    rows.append(&mut cols);
-    let dtype = c.opt_dtype(3).unwrap_or(DType::I64);
-    let t = Tensor::from_slice(&rows, &[2, count])?;
-    one(super::shape::contiguous_unlocked(&t, dtype, false)?)
+    one(super::shape::contiguous_unlocked(&t, c.opt_dtype(3).unwrap_or(DType::I64), false)?)
 }
 
 /// A window: `f(x)` for `x` from 0 to 1, over one step more if periodic.

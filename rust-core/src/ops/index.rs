@@ -615,7 +615,7 @@ fn eval_embedding_backward(c: &Call) -> Result<Outs> {
     let g = contiguous_unlocked(g, g.dtype(), false)?;
     let out = zeros(&[rows, inner], g.dtype())?;
     let to = offsets(index, 0, rows, inner as isize, false)?;
-    let padding = c.opt_int(1).map(|p| if p < 0 { p + rows as i64 } else { p } as isize * inner as isize);
+    let padding = c.opt_int(1).filter(|&p| p >= 0).map(|p| (p as isize).saturating_mul(inner as isize));
     let (to, from): (Vec<isize>, Vec<isize>) = to
         .into_iter()
         .enumerate()
@@ -718,7 +718,7 @@ ops! {
         ]),
         saves: Saves(INDICES.0 & !2),
         inplace: true,
-        refuses: &[Refusal { call: "rt.ones(3), [rt.tensor([0, 1])], rt.ones(3)", message: "shape mismatch" }],
+        refuses: &[Refusal { call: "rt.ones(3), rt.ones(3), [rt.tensor([0, 1])]", message: "shape mismatch" }],
     }
 
     /// `out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result.
@@ -899,8 +899,8 @@ ops! {
         class: Class::Composite, function: false, method: false,
     }
 
-    /// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` gets no
-    /// gradient.
+    /// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` (negative for
+    /// none) gets no gradient.
     embedding(input: Tensor, weight: Tensor, padding_idx: OptInt = None) -> Tensor, Special {
         eval: |c| {
             let (rows, w) = (c.x(0), c.x(1));
@@ -925,11 +925,10 @@ ops! {
     embedding_backward(grad: Tensor, indices: Tensor, num_weights: Int, padding_idx: OptInt = None) -> Tensor, Special {
         eval: eval_embedding_backward,
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| match v.opt_int(1) {
-            None => i.embedding(g, None),
-            Some(p) => {
-                let row = Tensor::from_slice(&[if p < 0 { p + v.int(0) } else { p }], &[1])?;
-                i.embedding(&g.index_fill(0, &row, &zero()?)?, None)
+            Some(p) if (0..v.int(0)).contains(&p) => {
+                i.embedding(&g.index_fill(0, &Tensor::from_slice(&[p], &[1])?, &zero()?)?, None)
             }
+            _ => i.embedding(g, None),
         })),
         saves: Saves::B,
         function: false, method: false,

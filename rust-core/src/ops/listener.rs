@@ -20,7 +20,8 @@ pub struct Event<'a> {
     pub outputs: &'a [Tensor],
 }
 
-/// Looks on. Only outermost calls are told: what a composite op is made of stays its own business.
+/// Looks on. Only outermost calls are told: what a composite op is made of stays its own business, unless it is recorded
+/// for backward; then its parts are told in its place.
 pub trait Listener: Send + Sync {
     /// One call has succeeded.
     fn called(&self, event: &Event);

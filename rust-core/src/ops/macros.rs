@@ -33,42 +33,76 @@ macro_rules! arg_type {
 
 /// Appends an argument to the inputs or the attributes of a call.
 macro_rules! arg_push {
-    (Tensor, $ins:ident, $attrs:ident, $v:expr) => { $ins.push(Some($v)) };
-    (Operand, $ins:ident, $attrs:ident, $v:expr) => { $ins.push(Some($v)) };
-    (OptTensor, $ins:ident, $attrs:ident, $v:expr) => { $ins.push($v) };
-    (Tensors, $ins:ident, $attrs:ident, $v:expr) => { $ins.extend($v.iter().map(Some)) };
-    (OptTensors, $ins:ident, $attrs:ident, $v:expr) => { $ins.extend($v.iter().copied()) };
-    (Scalar, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Scalar($v.into())) };
+    (Tensor, $ins:ident, $attrs:ident, $v:expr) => {
+        $ins.push(Some($v))
+    };
+    (Operand, $ins:ident, $attrs:ident, $v:expr) => {
+        $ins.push(Some($v))
+    };
+    (OptTensor, $ins:ident, $attrs:ident, $v:expr) => {
+        $ins.push($v)
+    };
+    (Tensors, $ins:ident, $attrs:ident, $v:expr) => {
+        $ins.extend($v.iter().map(Some))
+    };
+    (OptTensors, $ins:ident, $attrs:ident, $v:expr) => {
+        $ins.extend($v.iter().copied())
+    };
+    (Scalar, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($crate::ops::Attr::Scalar($v.into()))
+    };
     (OptScalar, $ins:ident, $attrs:ident, $v:expr) => {
         $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::Scalar))
     };
-    (Int, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Int($v)) };
+    (Int, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($crate::ops::Attr::Int($v))
+    };
     (OptInt, $ins:ident, $attrs:ident, $v:expr) => {
         $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::Int))
     };
-    (Ints, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Ints($v)) };
-    (Shape, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Ints($v)) };
+    (Ints, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($crate::ops::Attr::Ints($v))
+    };
+    (Shape, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($crate::ops::Attr::Ints($v))
+    };
     (OptInts, $ins:ident, $attrs:ident, $v:expr) => {
         $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::Ints))
     };
-    (Float, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Float($v)) };
+    (Float, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($crate::ops::Attr::Float($v))
+    };
     (OptFloat, $ins:ident, $attrs:ident, $v:expr) => {
         $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::Float))
     };
-    (Bool, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Bool($v)) };
-    (DType, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::DType($v)) };
+    (Bool, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($crate::ops::Attr::Bool($v))
+    };
+    (DType, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($crate::ops::Attr::DType($v))
+    };
     (OptDType, $ins:ident, $attrs:ident, $v:expr) => {
         $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::DType))
     };
-    (Str, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Str($v)) };
-    (Generator, $ins:ident, $attrs:ident, $v:expr) => { $attrs.push($crate::ops::Attr::Generator($v)) };
+    (Str, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($crate::ops::Attr::Str($v))
+    };
+    (Generator, $ins:ident, $attrs:ident, $v:expr) => {
+        $attrs.push($crate::ops::Attr::Generator($v))
+    };
 }
 
 /// PyTorch's name of an entry: its identifier, but where Rust reserves that.
 macro_rules! op_name {
-    (duplicate) => { "clone" };
-    (where_) => { "where" };
-    ($name:ident) => { stringify!($name) };
+    (duplicate) => {
+        "clone"
+    };
+    (where_) => {
+        "where"
+    };
+    ($name:ident) => {
+        stringify!($name)
+    };
 }
 
 /// The Rust method of one op.

@@ -82,6 +82,7 @@ impl Product {
     fn run(mut self, dtype: DType, a: *const u8, b: *const u8, out: *mut u8) -> Result<()> {
         self.fold();
         let (m, n, k) = (self.m, self.n, self.k);
+        let work = m.saturating_mul(n).saturating_mul(k).max(1);
         let count: usize = self.batch.iter().product();
         if count == 0 || m == 0 || n == 0 {
             return Ok(());
@@ -115,8 +116,7 @@ impl Product {
                     one([0; 3]);
                 } else {
                     // Large products split themselves; many small ones are split here.
-                    let grain =
-                        (1usize << 17).div_ceil(m * n * k.max(1)).max(if m * n * k > 1 << 24 { count } else { 1 });
+                    let grain = if work > 1 << 24 { count } else { (1usize << 17).div_ceil(work) };
                     parallel_for(count, grain, &|r| r.for_each(|i| one(self.offsets(i))));
                 }
             }};
@@ -235,13 +235,7 @@ fn eval_matmul(c: &Call) -> Result<Outs> {
     let dtype = a.dtype();
     let compute = if dtype.is_float() { dtype.compute_dtype() } else { dtype };
     let (a, b) = (contiguous_if(a, compute)?, contiguous_if(b, compute)?);
-    let to = match c.out {
-        Some(t) if dtype != compute || t.shares_storage(&a) || t.shares_storage(&b) => {
-            Tensor::empty_of(&shape, compute)?
-        }
-        None => Tensor::empty_of(&shape, compute)?,
-        Some(_) => c.output(&shape, dtype)?,
-    };
+    let to = Tensor::empty_of(&shape, compute)?;
     // A vector is a matrix with one row or one column; the step along the missing dimension is never taken.
     let side_a = if ma {
         Side::new(&a, &batch)
@@ -331,22 +325,9 @@ fn drop_dim(e: Ex, back: usize) -> Ex {
     })
 }
 
-/// `alpha` and `beta` must be whole numbers when the operands are.
-fn check_scales(c: &Call) -> Result<(Scalar, Scalar)> {
-    let (beta, alpha) = (c.scalar(0), c.scalar(1));
-    if !c.x(0).dtype().is_float() {
-        for (name, s) in [("beta", beta), ("alpha", alpha)] {
-            if s.category() == Category::Float {
-                bail!(Value, "for integral input tensors, argument {name} must not be a floating point number");
-            }
-        }
-    }
-    Ok((beta, alpha))
-}
-
 /// `beta * input + alpha * a @ b` where the shapes of `a` and `b` have been checked.
 fn eval_add_product(c: &Call, a: &Tensor, b: &Tensor, shape: &[usize]) -> Result<Outs> {
-    let (beta, alpha) = check_scales(c)?;
+    let (beta, alpha) = (c.scalar(0), c.scalar(1));
     let x = c.x(0);
     same_dtype(x, a)?;
     same_dtype(a, b)?;
@@ -557,20 +538,31 @@ ops! {
         saves: Saves(6), inplace: true,
     }
 
-    /// `beta * input + alpha * outer(vec1, vec2)`.
+    /// `beta * input + alpha * outer(vec1, vec2)`; with `beta` 0, `input` is not read. Truth values: or and and.
     addr(input: Tensor, vec1: Tensor, vec2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
         eval: |c| {
-            want_ndim(c, 1, 1)?;
-            want_ndim(c, 2, 1)?;
-            let (a, b) = (c.x(1).with_layout(unsqueezed(c.x(1), 1)), c.x(2).with_layout(unsqueezed(c.x(2), 0)));
-            eval_add_product(c, &a, &b, &[a.shape()[0], b.shape()[1]])
+            let x = c.x(0);
+            let bools = x.dtype() == DType::Bool;
+            let number = |s: Scalar| -> Result<Tensor> {
+                if s.category() == Category::Float && !x.dtype().is_float() {
+                    bail!(Value, "for integral input tensors, arguments beta and alpha must not be floating point numbers");
+                }
+                Tensor::number(if bools { Scalar::Bool(s.f64() != 0.0) } else { s })
+            };
+            let product = c.x(1).outer(c.x(2))?.mul(&number(c.scalar(1))?)?;
+            if c.scalar(0).f64() == 0.0 {
+                x.expand(&[product.shape()[0] as i64, product.shape()[1] as i64])?;
+                return one(product);
+            }
+            let x = x.mul(&number(c.scalar(0))?)?;
+            let sum = if bools { x.logical_or(&product)? } else { x.add(&product, 1)? };
+            if sum.shape() != product.shape() {
+                let message = format!("input of shape {:?} cannot be expanded to {:?}", x.shape(), product.shape());
+                return Err(Error::shapes("", message, x.shape(), product.shape()));
+            }
+            one(sum)
         },
-        vjp: vjp!(|v| [
-            v.want(0, || scaled(v.g(), v.scalar(0))),
-            v.want(1, || scaled(product(&v.g(), v.x(2)), v.scalar(1))),
-            v.want(2, || scaled(product(&v.g().mt(), v.x(1)), v.scalar(1))),
-        ]),
-        saves: Saves(6), inplace: true,
+        class: Class::Composite, inplace: true,
     }
 
     /// `beta * input + alpha * batch1 @ batch2`, batch by batch.

@@ -24,9 +24,7 @@ macro_rules! tables {
         pub static TABLES: &[(&str, &[&OpDef])] = &[$((stringify!($module), $module::TABLE)),+];
     };
 }
-tables!(
-    create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, norm, loss, random, optim
-);
+tables!(create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, norm, loss, random, optim);
 
 /// Results of an op.
 pub type Outs = SmallVec<[Tensor; 2]>;
@@ -402,7 +400,10 @@ impl<'a> Call<'a> {
         if out.shape() != shape {
             return Err(crate::error::Error::shapes(
                 "",
-                format!("the result has shape {shape:?}, which does not fit the tensor of shape {:?} that is to hold it", out.shape()),
+                format!(
+                    "the result has shape {shape:?}, which does not fit the tensor of shape {:?} that is to hold it",
+                    out.shape()
+                ),
                 out.shape(),
                 shape,
             ));
@@ -433,6 +434,12 @@ fn locks<'a>(inputs: &[Option<&'a Tensor>], written: Option<&'a Tensor>, all: bo
     Locks::take(read.chain(written.map(|t| (&*t.0.storage as &Storage, true))))
 }
 
+/// True for a composite op that backward will go through: a listener is told its parts, as their results are what the
+/// gradients are computed from.
+fn told_in_parts(op: &OpDef, inputs: &[Option<&Tensor>]) -> bool {
+    op.class == Class::Composite && autograd::wanted(inputs)
+}
+
 /// Calls an op. The inputs must fit its declaration; [`crate::ops::door`] checks that for callers by name.
 pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
     let record = match op.class {
@@ -456,7 +463,7 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
             }
             Class::View => (op.eval)(&c)?,
             Class::Composite => {
-                let _depth = listener::Depth::enter();
+                let _depth = (!told_in_parts(op, inputs)).then(listener::Depth::enter);
                 (op.eval)(&c)?
             }
         };
@@ -467,9 +474,13 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
     };
     let outs = run().map_err(|e: crate::error::Error| {
         // What a composite is made of is its own business.
-        if op.class == Class::Composite { e.of_op(op.name) } else { e.in_op(op.name) }
+        if op.class == Class::Composite {
+            e.of_op(op.name)
+        } else {
+            e.in_op(op.name)
+        }
     })?;
-    if listener::active() {
+    if listener::active() && !told_in_parts(op, inputs) {
         listener::tell(op, false, inputs, attrs, &outs);
     }
     Ok(outs)
@@ -480,13 +491,14 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
     let Some(Some(target)) = inputs.first().copied() else {
         return Err(err!(Null, "input is missing").in_op(op.name));
     };
+    let in_parts = told_in_parts(op, inputs);
     let run = || {
         if !op.inplace {
             bail!(Unsupported, "{} has no in-place form", op.name);
         }
         if op.class == Class::Composite {
             // Its parts record themselves; what remains is an assignment.
-            let _depth = listener::Depth::enter();
+            let _depth = (!in_parts).then(listener::Depth::enter);
             let result = call1(op, inputs, attrs)?;
             return call_inplace(&shape::defs::copy, &[Some(target), Some(&result)], &[]).map(|_| ());
         }
@@ -509,7 +521,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
         Ok(())
     };
     run().map_err(|e| e.in_op(op.name))?;
-    if listener::active() {
+    if listener::active() && !in_parts {
         listener::tell(op, true, inputs, attrs, std::slice::from_ref(target));
     }
     Ok(target.clone())

@@ -149,7 +149,7 @@ fn eval_rows(c: &Call, bias: Option<&Tensor>, eps: f64, centered: bool) -> Resul
 
 /// eps of `rms_norm` where none is given.
 fn rms_eps(eps: Option<f64>, dtype: DType) -> f64 {
-    eps.unwrap_or(dtype.eps())
+    eps.unwrap_or(dtype.compute_dtype().eps())
 }
 
 /// `g`, `x`, `w` and the normalised dimensions to the gradients of x, weight and bias.
@@ -264,6 +264,9 @@ fn update(stat: &Tensor, new: &Tensor, momentum: f64) -> Result<()> {
 fn eval_batch_norm(c: &Call) -> Result<Outs> {
     let (x, mean, var, w, b) = (c.x(0), c.opt(1), c.opt(2), c.opt(3), c.opt(4));
     let (training, momentum, eps) = (c.bool(0), c.float(1), c.float(2));
+    if x.ndim() < 2 && x.numel() == 0 {
+        return one(x.duplicate()?);
+    }
     if !training {
         let (Some(m), Some(v)) = (mean, var) else {
             bail!(Value, "expected running_mean and running_var to be defined when training=False");
@@ -433,7 +436,7 @@ ops! {
     }
 
     /// Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input /
-    /// sqrt(mean(input^2) + eps) * weight`; `eps` is that of the dtype by default.
+    /// sqrt(mean(input^2) + eps) * weight`; `eps` is that of the compute type by default.
     rms_norm(input: Tensor, normalized_shape: Ints, weight: OptTensor = None, eps: OptFloat = None) -> Tensor, Special {
         eval: |c| eval_rows(c, None, rms_eps(c.opt_float(1), c.x(0).dtype()), false),
         vjp: vjp!(|v| {
@@ -524,9 +527,9 @@ ops! {
         vjp: vjp!(|v| {
             let shape = v.sizes(1);
             let (groups, eps) = (v.int(0), v.float(1));
-            let per = shape[1] / groups;
+            let (per, inner) = (shape[1] / groups, shape[2..].iter().product::<i64>());
             through(v, |x| {
-                let grouped = |e: &Ex| e.reshape(&[shape[0], groups, per, -1]);
+                let grouped = |e: &Ex| e.reshape(&[shape[0], groups, per, inner]);
                 let w = x[2].reshape(&[1, groups, per, 1]);
                 let outs = rows_formula(&grouped(&x[0]), &grouped(&x[1]), &w, &[2, 3], &[], eps, true);
                 let per_channel = |e: &Ex| e.sum(&[0, 3], false).reshape(&[shape[1]]);

@@ -100,7 +100,7 @@ ops! {
             let n = c.inputs.len() / 5;
             let s = Adam {
                 lr: c.float(0), beta1: c.float(1), beta2: c.float(2), eps: c.float(3), weight_decay: c.float(4),
-                step: c.float(5), maximize: c.bool(7), decoupled: c.bool(8),
+                step: c.float(5), amsgrad: c.bool(6), maximize: c.bool(7), decoupled: c.bool(8),
             };
             if c.bool(6) {
                 want(c, 5, 4, "amsgrad")?;

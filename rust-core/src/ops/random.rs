@@ -293,6 +293,9 @@ ops! {
             if n < 0 {
                 bail!(Value, "n must be non-negative, got {n}");
             }
+            if dtype == DType::Bool {
+                bail!(DType, "not implemented for dtype {dtype}");
+            }
             // PyTorch lets bfloat16 round.
             if dtype != DType::BF16 && n > full_range(dtype).0 {
                 bail!(Value, "n is too large for result tensor type {dtype}");

@@ -342,7 +342,7 @@ fn pad_map(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[u
     }
     let too_far = match mode {
         "reflect" => before >= n || after >= n,
-        "circular" => before > n || after > n,
+        "circular" => before.max(after) > n + before.min(0) + after.min(0),
         "replicate" => n == 0 && total > 0,
         _ => false,
     };
@@ -350,12 +350,15 @@ fn pad_map(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[u
         bail!(Value, "padding ({before}, {after}) is too large for mode {mode:?} at dimension {dim} of input {shape:?}: \
             padding size should be less than the corresponding input dimension");
     }
+    // What is cut off does not come back from the other end.
+    let cut = (-before).max(0);
+    let left = n - cut - (-after).max(0);
     let place = |i: i64| match mode {
+        "circular" => cut + (i - cut).rem_euclid(left),
         _ if (0..n).contains(&i) => i,
         "reflect" if i < 0 => -i,
         "reflect" => 2 * (n - 1) - i,
         "replicate" => i.clamp(0, n - 1),
-        "circular" => i.rem_euclid(n),
         _ => -1,
     };
     Ok((-before..n + after).map(|i| place(i) as isize).collect())

@@ -1,0 +1,210 @@
+"""Linear algebra: `rustorch.linalg`, over the ops of the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _ops, words
+from ._door import into
+from ._tensor import Tensor
+from .errors import InvalidArgumentError, ShapeMismatchError
+
+__all__ = [
+    "cholesky",
+    "cross",
+    "det",
+    "diagonal",
+    "eigh",
+    "eigvalsh",
+    "inv",
+    "lstsq",
+    "matmul",
+    "matrix_norm",
+    "matrix_power",
+    "multi_dot",
+    "norm",
+    "pinv",
+    "qr",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "svd",
+    "svdvals",
+    "vecdot",
+    "vector_norm",
+]
+
+_QR = words._result("qr", "Q R")
+_SVD = words._result("svd", "U S Vh")
+_Eigh = words._result("eigh", "eigenvalues eigenvectors")
+_Slogdet = words._result("slogdet", "sign logabsdet")
+_Lstsq = words._result("lstsq", "solution residuals rank singular_values")
+
+
+def _out(r: Tensor, out: Any) -> Tensor:
+    return r if out is None else into(out, r)
+
+
+def qr(A: Tensor, mode: str = "reduced") -> Any:
+    """`A [*, m, n] = Q @ R` by Householder reflections; mode "reduced", "complete" or "r"."""
+    return _QR(*_ops.linalg_qr(A, mode))
+
+
+def svd(A: Tensor, full_matrices: bool = True) -> Any:
+    """`A [*, m, n] = U @ diag(S) @ Vh`, singular values in descending order."""
+    return _SVD(*_ops.linalg_svd(A, full_matrices))
+
+
+def svdvals(A: Tensor) -> Tensor:
+    """Singular values in descending order."""
+    return _ops.linalg_svd(A, False)[1]
+
+
+def eigh(A: Tensor, UPLO: str = "L") -> Any:
+    """Eigenvalues (ascending) and eigenvectors of symmetric matrices; reads the triangle that UPLO names."""
+    return _Eigh(*_ops.linalg_eigh(A, UPLO))
+
+
+def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
+    """Eigenvalues of symmetric matrices, ascending."""
+    return _ops.linalg_eigh(A, UPLO)[0]
+
+
+def inv(A: Tensor, *, out: Any = None) -> Tensor:
+    """Inverses of square matrices; singular ones are an error."""
+    return _out(_ops.inverse(A), out)
+
+
+def det(A: Tensor, *, out: Any = None) -> Tensor:
+    """Determinants of square matrices."""
+    return _out(_ops.det(A), out)
+
+
+def slogdet(A: Tensor) -> Any:
+    """Sign and logarithm of the absolute value of determinants."""
+    return _Slogdet(*_ops.slogdet(A))
+
+
+def cholesky(A: Tensor, *, upper: bool = False, out: Any = None) -> Tensor:
+    """`A = L @ L.T` of symmetric positive definite matrices."""
+    return _out(_ops.cholesky(A, upper), out)
+
+
+def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Any = None) -> Tensor:
+    """X with `A @ X = B` (or `X @ A = B` if not `left`)."""
+    return _out(_ops.linalg_solve(A, B, left), out)
+
+
+def solve_triangular(
+    A: Tensor,
+    B: Tensor,
+    *,
+    upper: bool,
+    left: bool = True,
+    unitriangular: bool = False,
+    out: Any = None,
+) -> Tensor:
+    """X with `A @ X = B` for triangular A."""
+    return _out(_ops.linalg_solve_triangular(A, B, upper, left, unitriangular), out)
+
+
+def pinv(A: Tensor, *, rtol: float | None = None, hermitian: bool = False, out: Any = None) -> Tensor:
+    """The Moore-Penrose inverse."""
+    return _out(_ops.linalg_pinv(A, rtol), out)
+
+
+def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
+    """The X with least `|A @ X - B|`; residuals, rank and singular values are empty, as from PyTorch's fast driver."""
+    empty = _ops.empty(0, dtype=A.dtype)
+    return _Lstsq(_ops.linalg_lstsq(A, B, rcond), empty, empty, empty)
+
+
+def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:
+    """`A` to the power `n`; negative powers invert."""
+    return _out(_ops.matrix_power(A, n), out)
+
+
+def multi_dot(tensors: Any, *, out: Any = None) -> Tensor:
+    """The product of two or more matrices in the cheapest order (the ends may be vectors)."""
+    if len(tensors) < 2:
+        raise InvalidArgumentError("multi_dot(): expected at least 2 tensors")
+    r = tensors[0]
+    dims = [t.shape[0] for t in tensors] + [tensors[-1].shape[-1]]
+    if len(tensors) == 3 and all(t.ndim == 2 for t in tensors):
+        a, b, c, d = dims
+        first = a * b * c + a * c * d <= b * c * d + a * b * d
+        return _out((r @ tensors[1]) @ tensors[2] if first else r @ (tensors[1] @ tensors[2]), out)
+    for t in tensors[1:]:
+        r = r @ t
+    return _out(r, out)
+
+
+def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
+    """See `rustorch.matmul`."""
+    return _out(_ops.matmul(input, other), out)
+
+
+def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
+    """Dot products along `dim`."""
+    return _out(_ops.sum(x * y, dim), out)
+
+
+def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
+    """Cross products along a dimension of size 3."""
+    return _out(_ops.cross(input, other, dim), out)
+
+
+def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """A view of the diagonals."""
+    return _ops.diagonal(A, offset, dim1, dim2)
+
+
+def vector_norm(
+    x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+) -> Tensor:
+    """The `ord`-norm of the elements over `dim` (all by default)."""
+    return _out(_ops.vector_norm(x, ord, dim, keepdim, dtype), out)
+
+
+def matrix_norm(
+    A: Tensor,
+    ord: Any = "fro",
+    dim: Any = (-2, -1),
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+) -> Tensor:
+    """Norms of matrices: "fro", "nuc", 1, -1, 2, -2, inf, -inf."""
+    if len(dim) != 2:
+        raise ShapeMismatchError(f"matrix_norm: dim must hold two dimensions, got {dim}")
+    a = A if dtype is None else A.to(dtype)
+    if ord == "fro":
+        return _out(_ops.vector_norm(a, 2, dim, keepdim), out)
+    rows, columns = (d % a.ndim for d in dim)
+    if ord in ("nuc", 2, -2):
+        s = svdvals(a.movedim((rows, columns), (-2, -1)))
+        r = s.sum(-1) if ord == "nuc" else s.amax(-1) if ord == 2 else s.amin(-1)
+        if keepdim:
+            for d in sorted((rows, columns)):
+                r = r.unsqueeze(d)
+        return _out(r, out)
+    if abs(ord) not in (1, float("inf")):
+        raise InvalidArgumentError(f"matrix_norm: ord {ord!r} is not known")
+    over, along = (rows, columns) if abs(ord) == 1 else (columns, rows)
+    sums = a.abs().sum(over, True)
+    r = sums.amax(along, True) if ord > 0 else sums.amin(along, True)
+    if not keepdim:
+        r = r.squeeze((rows, columns))
+    return _out(r, out)
+
+
+def norm(
+    A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+) -> Tensor:
+    """`vector_norm` or `matrix_norm`, as PyTorch chooses: two dimensions or a word mean matrices."""
+    if ord is None:
+        return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
+    if isinstance(ord, str) or (dim is None and A.ndim == 2) or (isinstance(dim, (tuple, list)) and len(dim) == 2):
+        return matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
+    return vector_norm(A, ord, dim, keepdim, dtype=dtype, out=out)

@@ -1,0 +1,143 @@
+"""Calls ops through the door by name with arguments that mostly do not fit; see test_fuzz.py.
+
+Prints each call before it is made. Arguments: seed, rounds, names of the ops (none: all).
+"""
+
+import random
+import resource
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from abi_tools import ffi, lib
+
+SHAPES = [(), (0,), (1,), (3,), (5,), (2, 3), (3, 2), (3, 3), (0, 3), (1, 4, 1), (2, 3, 4), (1, 2, 6, 6), (2, 2, 3, 4, 5)]
+WORDS = ["", "mean", "sum", "none", "floor", "trunc", "ij", "xy", "reflect", "constant", "nearest", "ij,jk->ik", "...", "é"]
+INTS = [*range(-3, 8), 2**62, -(2**62), 2**63 - 1, -(2**63)]
+FLOATS = [0.0, 1.0, -1.0, 0.5, 2.0, 1e-8, 1e300, float("inf"), float("-inf"), float("nan")]
+GIGABYTES = 8 << 30
+
+
+def kept(text):
+    p = ffi.new("char[]", text.encode())
+    KEEP.append(p)
+    return p
+
+
+KEEP = []
+
+
+def tensor(r):
+    shape = r.choice(SHAPES)
+    dtype = r.choice([lib.RT_FLOAT32] * 3 + [lib.RT_INT64] * 2 + list(range(lib.rt_dtype_count())))
+    n = 1
+    for d in shape:
+        n *= d
+    out = ffi.new("rt_tensor **")
+    if dtype in (lib.RT_FLOAT32, lib.RT_INT64):
+        kind = "float" if dtype == lib.RT_FLOAT32 else "int64_t"
+        values = [r.choice(FLOATS) if kind == "float" and r.random() < 0.1 else r.randint(-3, 6) for _ in range(n)]
+        assert lib.rt_tensor_from_data(ffi.new(f"{kind}[]", values), shape, len(shape), dtype, out) == lib.RT_OK
+    else:
+        assert lib.rt_ones(shape, len(shape), dtype, out) == lib.RT_OK
+    t = ffi.gc(out[0], lib.rt_tensor_free)
+    if len(shape) > 1 and r.random() < 0.3 and lib.rt_transpose(t, 0, -1, out) == lib.RT_OK:
+        t = ffi.gc(out[0], lib.rt_tensor_free)
+    if dtype == lib.RT_FLOAT32 and r.random() < 0.3:
+        lib.rt_tensor_set_requires_grad(t, True)
+    return t
+
+
+def attribute(r, kind):
+    a = {"kind": lib.RT_ATTR_NONE}
+    if kind.startswith("Opt") and r.random() < 0.5:
+        return a
+    kind = kind.removeprefix("Opt")
+    number = r.choice(INTS) if r.random() < 0.2 else r.randint(-2, 5)
+    if kind == "Bool":
+        a |= {"kind": lib.RT_ATTR_BOOL, "i": r.randint(0, 1)}
+    elif kind == "Int" or (kind == "Scalar" and r.random() < 0.5):
+        a |= {"kind": lib.RT_ATTR_INT, "i": number}
+    elif kind in ("Float", "Scalar"):
+        a |= {"kind": lib.RT_ATTR_FLOAT, "f": r.choice(FLOATS)}
+    elif kind in ("Ints", "Shape"):
+        values = [r.choice(INTS) if r.random() < 0.1 else r.randint(-1, 4) for _ in range(r.randint(0, 4))]
+        KEEP.append(ffi.new("int64_t[]", values or [0]))
+        a |= {"kind": lib.RT_ATTR_INTS, "ints": KEEP[-1], "len": len(values)}
+    elif kind == "DType":
+        a |= {"kind": lib.RT_ATTR_DTYPE, "i": r.randrange(lib.rt_dtype_count())}
+    elif kind == "Str":
+        a |= {"kind": lib.RT_ATTR_STR, "str": kept(r.choice(WORDS))}
+    elif kind == "Generator":
+        a |= {"kind": lib.RT_ATTR_GENERATOR}
+    return a
+
+
+def show(inputs, attrs):
+    """The call as text."""
+    shape = [None if not t else list(lib.rt_tensor_shape(t)[0 : lib.rt_tensor_ndim(t)]) for t in inputs]
+    dtypes = [lib.rt_tensor_dtype(t) for t in inputs]
+
+    def value(a):
+        if "len" in a:
+            return a["ints"][0 : a["len"]] and list(a["ints"][0 : a["len"]])
+        return ffi.string(a["str"]).decode() if "str" in a else a.get("i", a.get("f"))
+
+    return f"{shape} {dtypes} {[value(a) for a in attrs]}"
+
+
+def main(seed, rounds, wanted):
+    resource.setrlimit(resource.RLIMIT_AS, (GIGABYTES, GIGABYTES))
+    info, bad = ffi.new("rt_op_info *"), 0
+    outs, n = ffi.new("rt_tensor *[4096]"), ffi.new("size_t *")
+    for k in range(lib.rt_op_count()):
+        assert lib.rt_op_get(k, info) == lib.RT_OK
+        name = ffi.string(info.name).decode()
+        if wanted and name not in wanted:
+            continue
+        kinds = [ffi.string(info.args[i].kind).decode() for i in range(info.args_len)]
+        r = random.Random(f"{seed} {name}")
+        for _ in range(rounds):
+            KEEP.clear()
+            inputs, lists = [], []
+            length = r.randint(0, 3)
+            shared = tensor(r)
+            for kind in kinds:
+                if kind in ("Tensor", "Operand", "OptTensor"):
+                    missing = r.random() < (0.3 if kind == "OptTensor" else 0.02)
+                    inputs.append(ffi.NULL if missing else shared if r.random() < 0.4 else tensor(r))
+                elif kind in ("Tensors", "OptTensors"):
+                    missing = 0.3 if kind == "OptTensors" else 0.02
+                    for _ in range(length):
+                        lists.append(ffi.NULL if r.random() < missing else shared if r.random() < 0.6 else tensor(r))
+            inputs += lists
+            attrs = [attribute(r, kind) for kind in kinds if "Tensor" not in kind and kind != "Operand"]
+            call = name + ("_" if info.inplace and r.random() < 0.3 else "")
+            print(call, show(inputs, attrs), flush=True)
+            signal.alarm(60)
+            status = lib.rt_op_call(
+                call.encode(), inputs, len(inputs), ffi.new("rt_attr[]", attrs) if attrs else ffi.NULL, len(attrs), outs, 4096, n
+            )
+            if status == lib.RT_ERR_PANIC:
+                bad += 1
+                print("PANIC", call, show(inputs, attrs), ffi.string(lib.rt_last_error()).decode(), file=sys.stderr)
+            if status == lib.RT_OK:
+                results = [ffi.gc(outs[i], lib.rt_tensor_free) for i in range(n[0])]
+                # Backward through what came out.
+                for t in results[:1]:
+                    if lib.rt_tensor_requires_grad(t):
+                        one = ffi.new("rt_tensor **")
+                        if lib.rt_ones_like(t, -1, one) == lib.RT_OK:
+                            g = ffi.gc(one[0], lib.rt_tensor_free)
+                            status = lib.rt_backward([t], [g], 1, ffi.NULL, 0, False, False)
+                            if status == lib.RT_ERR_PANIC:
+                                bad += 1
+                                text = ffi.string(lib.rt_last_error()).decode()
+                                print("PANIC backward", call, show(inputs, attrs), text, file=sys.stderr)
+    signal.alarm(0)
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(sys.argv[1], int(sys.argv[2]), sys.argv[3:]) else 0)
