@@ -44,15 +44,25 @@ pub struct FullRange {
 /// Integers get `0..=MAX`, floats `0..=2^digits` (the integers they hold exactly).
 #[rustfmt::skip]
 impl FullRange {
+    /// For the dtype of this name.
     pub const BOOL: Self = Self { modulus: 2, wide: false };
+    /// For the dtype of this name.
     pub const U8: Self = Self { modulus: 1 << 8, wide: false };
+    /// For the dtype of this name.
     pub const I8: Self = Self { modulus: 1 << 7, wide: false };
+    /// For the dtype of this name.
     pub const I16: Self = Self { modulus: 1 << 15, wide: false };
+    /// For the dtype of this name.
     pub const I32: Self = Self { modulus: 1 << 31, wide: false };
+    /// For the dtype of this name.
     pub const I64: Self = Self { modulus: 1 << 63, wide: true };
+    /// For the dtype of this name.
     pub const F16: Self = Self { modulus: (1 << 11) + 1, wide: false };
+    /// For the dtype of this name.
     pub const BF16: Self = Self { modulus: (1 << 8) + 1, wide: false };
+    /// For the dtype of this name.
     pub const F32: Self = Self { modulus: (1 << 24) + 1, wide: false };
+    /// For the dtype of this name.
     pub const F64: Self = Self { modulus: (1 << 53) + 1, wide: true };
 }
 

@@ -9,11 +9,40 @@ import signal
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 from abi_tools import ffi, lib
 
-SHAPES = [(), (0,), (1,), (3,), (5,), (2, 3), (3, 2), (3, 3), (0, 3), (1, 4, 1), (2, 3, 4), (1, 2, 6, 6), (2, 2, 3, 4, 5)]
-WORDS = ["", "mean", "sum", "none", "floor", "trunc", "ij", "xy", "reflect", "constant", "nearest", "ij,jk->ik", "...", "é"]
+SHAPES = [
+    (),
+    (0,),
+    (1,),
+    (3,),
+    (5,),
+    (2, 3),
+    (3, 2),
+    (3, 3),
+    (0, 3),
+    (1, 4, 1),
+    (2, 3, 4),
+    (1, 2, 6, 6),
+    (2, 2, 3, 4, 5),
+]
+WORDS = [
+    "",
+    "mean",
+    "sum",
+    "none",
+    "floor",
+    "trunc",
+    "ij",
+    "xy",
+    "reflect",
+    "constant",
+    "nearest",
+    "ij,jk->ik",
+    "...",
+    "é",
+]
 INTS = [*range(-3, 8), 2**62, -(2**62), 2**63 - 1, -(2**63)]
 FLOATS = [0.0, 1.0, -1.0, 0.5, 2.0, 1e-8, 1e300, float("inf"), float("-inf"), float("nan")]
 GIGABYTES = 8 << 30
@@ -28,16 +57,22 @@ def kept(text):
 KEEP = []
 
 
-def tensor(r):
-    shape = r.choice(SHAPES)
-    dtype = r.choice([lib.RT_FLOAT32] * 3 + [lib.RT_INT64] * 2 + list(range(lib.rt_dtype_count())))
+def tensor(r, friendly):
+    """Any tensor, or one of those that many ops accept together: dimensions of 3, small whole numbers as indices."""
+    shape = (3,) * r.choice([1, 1, 2, 2, 3, 4, 4, 5]) if friendly else r.choice(SHAPES)
+    dtype = r.choice([lib.RT_FLOAT32] * 4 + [lib.RT_INT64])
+    if not friendly:
+        dtype = r.choice([dtype, r.randrange(lib.rt_dtype_count())])
     n = 1
     for d in shape:
         n *= d
     out = ffi.new("rt_tensor **")
     if dtype in (lib.RT_FLOAT32, lib.RT_INT64):
         kind = "float" if dtype == lib.RT_FLOAT32 else "int64_t"
-        values = [r.choice(FLOATS) if kind == "float" and r.random() < 0.1 else r.randint(-3, 6) for _ in range(n)]
+        odd = kind == "float" and not friendly
+        values = [r.choice(FLOATS) if odd and r.random() < 0.1 else r.randint(0, 2) for _ in range(n)]
+        if not friendly:
+            values = [v if r.random() < 0.9 else r.randint(-4, 7) for v in values]
         assert lib.rt_tensor_from_data(ffi.new(f"{kind}[]", values), shape, len(shape), dtype, out) == lib.RT_OK
     else:
         assert lib.rt_ones(shape, len(shape), dtype, out) == lib.RT_OK
@@ -49,12 +84,14 @@ def tensor(r):
     return t
 
 
-def attribute(r, kind):
+def attribute(r, kind, default, friendly):
     a = {"kind": lib.RT_ATTR_NONE}
+    if default is not None and r.random() < (0.8 if friendly else 0.4):
+        return written(kind.removeprefix("Opt"), default)
     if kind.startswith("Opt") and r.random() < 0.5:
         return a
     kind = kind.removeprefix("Opt")
-    number = r.choice(INTS) if r.random() < 0.2 else r.randint(-2, 5)
+    number = r.randint(0, 2) if friendly else r.choice(INTS) if r.random() < 0.2 else r.randint(-2, 5)
     if kind == "Bool":
         a |= {"kind": lib.RT_ATTR_BOOL, "i": r.randint(0, 1)}
     elif kind == "Int" or (kind == "Scalar" and r.random() < 0.5):
@@ -62,7 +99,9 @@ def attribute(r, kind):
     elif kind in ("Float", "Scalar"):
         a |= {"kind": lib.RT_ATTR_FLOAT, "f": r.choice(FLOATS)}
     elif kind in ("Ints", "Shape"):
-        values = [r.choice(INTS) if r.random() < 0.1 else r.randint(-1, 4) for _ in range(r.randint(0, 4))]
+        values = [r.randint(1, 2)] * r.randint(1, 3) if friendly else []
+        if not friendly:
+            values = [r.choice(INTS) if r.random() < 0.1 else r.randint(-1, 4) for _ in range(r.randint(0, 4))]
         KEEP.append(ffi.new("int64_t[]", values or [0]))
         a |= {"kind": lib.RT_ATTR_INTS, "ints": KEEP[-1], "len": len(values)}
     elif kind == "DType":
@@ -72,6 +111,27 @@ def attribute(r, kind):
     elif kind == "Generator":
         a |= {"kind": lib.RT_ATTR_GENERATOR}
     return a
+
+
+def written(kind, text):
+    """An attribute from the text in the table."""
+    if text == "None":
+        return {"kind": lib.RT_ATTR_GENERATOR if kind == "Generator" else lib.RT_ATTR_NONE}
+    if kind == "Str":
+        return {"kind": lib.RT_ATTR_STR, "str": kept(text.strip('"'))}
+    if kind in ("Ints", "Shape"):
+        values = [int(v) for v in text.strip("[]").split(",") if v.strip()]
+        KEEP.append(ffi.new("int64_t[]", values or [0]))
+        return {"kind": lib.RT_ATTR_INTS, "ints": KEEP[-1], "len": len(values)}
+    if text in ("true", "false"):
+        return {"kind": lib.RT_ATTR_BOOL, "i": text == "true"}
+    if kind == "Int" or (kind == "Scalar" and text.lstrip("-").isdigit()):
+        return {"kind": lib.RT_ATTR_INT, "i": int(text)}
+    return {"kind": lib.RT_ATTR_FLOAT, "f": float(text)}
+
+
+def text(p):
+    return ffi.string(p).decode() if p else None
 
 
 def show(inputs, attrs):
@@ -96,32 +156,42 @@ def main(seed, rounds, wanted):
         name = ffi.string(info.name).decode()
         if wanted and name not in wanted:
             continue
-        kinds = [ffi.string(info.args[i].kind).decode() for i in range(info.args_len)]
+        args = [(text(info.args[i].kind), text(info.args[i].default_value)) for i in range(info.args_len)]
         r = random.Random(f"{seed} {name}")
         for _ in range(rounds):
             KEEP.clear()
             inputs, lists = [], []
-            length = r.randint(0, 3)
-            shared = tensor(r)
-            for kind in kinds:
+            length, friendly = r.randint(0, 3), r.random() < 0.6
+            shared = tensor(r, friendly)
+            for kind, _ in args:
                 if kind in ("Tensor", "Operand", "OptTensor"):
                     missing = r.random() < (0.3 if kind == "OptTensor" else 0.02)
-                    inputs.append(ffi.NULL if missing else shared if r.random() < 0.4 else tensor(r))
+                    inputs.append(ffi.NULL if missing else shared if r.random() < 0.4 else tensor(r, friendly))
                 elif kind in ("Tensors", "OptTensors"):
                     missing = 0.3 if kind == "OptTensors" else 0.02
                     for _ in range(length):
-                        lists.append(ffi.NULL if r.random() < missing else shared if r.random() < 0.6 else tensor(r))
+                        lists.append(
+                            ffi.NULL if r.random() < missing else shared if r.random() < 0.6 else tensor(r, friendly)
+                        )
             inputs += lists
-            attrs = [attribute(r, kind) for kind in kinds if "Tensor" not in kind and kind != "Operand"]
+            plain = [(kind, default) for kind, default in args if "Tensor" not in kind and kind != "Operand"]
+            attrs = [attribute(r, kind, default, friendly) for kind, default in plain]
             call = name + ("_" if info.inplace and r.random() < 0.3 else "")
             print(call, show(inputs, attrs), flush=True)
             signal.alarm(60)
             status = lib.rt_op_call(
-                call.encode(), inputs, len(inputs), ffi.new("rt_attr[]", attrs) if attrs else ffi.NULL, len(attrs), outs, 4096, n
+                call.encode(),
+                inputs,
+                len(inputs),
+                ffi.new("rt_attr[]", attrs) if attrs else ffi.NULL,
+                len(attrs),
+                outs,
+                4096,
+                n,
             )
             if status == lib.RT_ERR_PANIC:
                 bad += 1
-                print("PANIC", call, show(inputs, attrs), ffi.string(lib.rt_last_error()).decode(), file=sys.stderr)
+                print("PANIC", call, show(inputs, attrs), text(lib.rt_last_error()), file=sys.stderr)
             if status == lib.RT_OK:
                 results = [ffi.gc(outs[i], lib.rt_tensor_free) for i in range(n[0])]
                 # Backward through what came out.
@@ -133,8 +203,8 @@ def main(seed, rounds, wanted):
                             status = lib.rt_backward([t], [g], 1, ffi.NULL, 0, False, False)
                             if status == lib.RT_ERR_PANIC:
                                 bad += 1
-                                text = ffi.string(lib.rt_last_error()).decode()
-                                print("PANIC backward", call, show(inputs, attrs), text, file=sys.stderr)
+                                why = text(lib.rt_last_error())
+                                print("PANIC backward", call, show(inputs, attrs), why, file=sys.stderr)
     signal.alarm(0)
     return bad
 

@@ -547,7 +547,7 @@ pub(crate) fn before_inplace(
 /// Gives `target` the history of the in-place call that has just changed it, and its base with it.
 pub(crate) fn rebase(target: &Tensor, node: Node, outs: &Outs) -> Result<()> {
     let save_outputs = matches!(node.rule, Rule::Op(op, _) if op.saves.output());
-    let inner = finish(node, &[target.clone()], save_outputs);
+    let inner = finish(node, std::slice::from_ref(target), save_outputs);
     let _ = outs;
     let Some(base) = target.base() else {
         target.set_history(inner, 0);

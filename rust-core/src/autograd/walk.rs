@@ -194,7 +194,7 @@ impl Walk<'_> {
                 Act::Retain(k, meta) => {
                     if let Some(g) = &grads[k] {
                         let kept = if self.create_graph { g.clone() } else { g.duplicate()? };
-                        let _old = std::mem::replace(&mut meta.lock().grad, Some(kept));
+                        let _old = meta.lock().grad.replace(kept);
                     }
                 }
             }

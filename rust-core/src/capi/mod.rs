@@ -3,7 +3,7 @@
 //!
 //! Safety: every function here trusts its caller as the contract says: pointers are NULL or valid, handles are live,
 //! lengths are right. Everything else is checked.
-#![allow(non_camel_case_types, clippy::missing_safety_doc)]
+#![allow(non_camel_case_types, non_snake_case, clippy::missing_safety_doc)]
 
 // In this order they stand in the header; the blank lines keep rustfmt from sorting them.
 pub mod system;

@@ -156,6 +156,7 @@ pub(crate) trait Real:
     type V1: Vector<T = Self>;
     type V2: Vector<T = Self>;
     type V3: Vector<T = Self>;
+    /// Zero.
     const ZERO: Self;
     const ONE: Self;
 }
@@ -1141,6 +1142,7 @@ fn with_scratch<T>(bytes: usize, f: impl FnOnce(*mut T)) {
 
 /// An integer with wrapping arithmetic: the result is the exact one modulo two to the number of its bits.
 pub trait Int: Copy + PartialEq + Send + Sync + 'static {
+    /// Zero.
     const ZERO: Self;
     /// `self * x + y`.
     fn mul_add(self, x: Self, y: Self) -> Self;

@@ -688,7 +688,7 @@ impl<T: Real + Elem> Reduce for Spread<T> {
         let (mut d, mut d2) = ([<T as Real>::ZERO; WIDTH], [<T as Real>::ZERO; WIDTH]);
         let count = T::of(n as f64);
         for c in &mut center[..w] {
-            *c = *c / count;
+            *c /= count;
         }
         for k in 0..n {
             let r = x.offset(k as isize * stride);
@@ -898,7 +898,7 @@ pub unsafe fn reduce(k: &Kernel, x: *const u8, dtype: DType, dims: &[Dim], p: &P
     }
     // Memory order, with neighbours that lie like one dimension made one. The order of the kept dimensions stays.
     let mut sorted: SmallVec<[Dim; 8]> = dims.iter().copied().filter(|d| d.0 != 1).collect();
-    sorted.sort_by(|a, b| b.1.cmp(&a.1));
+    sorted.sort_by_key(|a| std::cmp::Reverse(a.1));
     let mut merged: SmallVec<[Dim; 8]> = SmallVec::new();
     for d in sorted {
         match merged.last_mut() {

@@ -6,11 +6,11 @@ use super::copy::{Shared, GRAIN};
 use super::math::Real;
 use crate::parallel::parallel_for;
 
-/// Columns that are worked on together when `inner` is not 1.
+/// Columns that are worked on together where `inner` is not 1.
 const PIECE: usize = 256;
 
 /// What is computed; of the two inputs, `a` is the input or the gradient, `y` the output.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// `e^a / sum(e^a)`
     Forward,
@@ -30,24 +30,15 @@ pub trait Softmax: Real {
     unsafe fn columns(mode: Mode, a: *const Self, y: *const Self, out: *mut Self, n: usize, step: usize, width: usize);
 }
 
-/// `W` elements from `x`, of which only `m` exist; the others are `other`.
+/// `W` elements at `x`, of which only `m` exist; the others are `other`.
 #[inline(always)]
-unsafe fn load<T: Real, const W: usize>(x: *const T, m: usize, other: T) -> [T; W] {
+unsafe fn whole<T: Real, const W: usize>(x: *const T, m: usize, other: T, pad: &mut [T; W]) -> *const T {
     if m >= W {
-        return x.cast::<[T; W]>().read();
+        return x;
     }
-    let mut v = [other; W];
-    std::ptr::copy_nonoverlapping(x, v.as_mut_ptr(), m);
-    v
-}
-
-/// Writes the first `m` of `W` elements.
-#[inline(always)]
-unsafe fn store<T: Real, const W: usize>(v: [T; W], out: *mut T, m: usize) {
-    if m >= W {
-        return out.cast::<[T; W]>().write(v);
-    }
-    std::ptr::copy_nonoverlapping(v.as_ptr(), out, m);
+    *pad = [other; W];
+    std::ptr::copy_nonoverlapping(x, pad.as_mut_ptr(), m);
+    pad.as_ptr()
 }
 
 /// Combines lanes pairwise.
@@ -74,63 +65,71 @@ fn greater<T: Real>(a: T, b: T) -> T {
 
 #[inline(always)]
 unsafe fn row<T: Real, const W: usize>(mode: Mode, a: *const T, y: *const T, out: *mut T, n: usize) {
+    let (mut pad, mut pad2) = ([T::ZERO; W], [T::ZERO; W]);
     let mut lanes = [T::ZERO; W];
     if matches!(mode, Mode::Backward | Mode::LogBackward) {
         for i in (0..n).step_by(W) {
-            let g: [T; W] = load(a.add(i), n - i, T::ZERO);
+            let g = whole(a.add(i), n - i, T::ZERO, &mut pad);
             if mode == Mode::Backward {
-                let y: [T; W] = load(y.add(i), n - i, T::ZERO);
+                let y = whole(y.add(i), n - i, T::ZERO, &mut pad2);
                 for k in 0..W {
-                    lanes[k] = g[k].mul_add(y[k], lanes[k]);
+                    lanes[k] = (*g.add(k)).mul_add(*y.add(k), lanes[k]);
                 }
             } else {
                 for k in 0..W {
-                    lanes[k] += g[k];
+                    lanes[k] += *g.add(k);
                 }
             }
         }
         let sum = fold(lanes, |a, b| a + b);
         for i in (0..n).step_by(W) {
-            let mut g: [T; W] = load(a.add(i), n - i, T::ZERO);
-            let y: [T; W] = load(y.add(i), n - i, T::ZERO);
+            let g = whole(a.add(i), n - i, T::ZERO, &mut pad);
+            let y = whole(y.add(i), n - i, T::ZERO, &mut pad2);
+            let mut r = [T::ZERO; W];
             for k in 0..W {
-                g[k] = if mode == Mode::Backward { y[k] * (g[k] - sum) } else { g[k] - y[k].exp() * sum };
+                let (g, y) = (*g.add(k), *y.add(k));
+                r[k] = if mode == Mode::Backward { y * (g - sum) } else { g - y.exp() * sum };
             }
-            store(g, out.add(i), n - i);
+            std::ptr::copy_nonoverlapping(r.as_ptr(), out.add(i), W.min(n - i));
         }
         return;
     }
     let mut most = [-T::INF; W];
     for i in (0..n).step_by(W) {
-        let x: [T; W] = load(a.add(i), n - i, -T::INF);
+        let x = whole(a.add(i), n - i, -T::INF, &mut pad);
         for k in 0..W {
-            most[k] = greater(most[k], x[k]);
+            most[k] = greater(most[k], *x.add(k));
         }
     }
     let most = fold(most, greater);
     for i in (0..n).step_by(W) {
-        let mut x: [T; W] = load(a.add(i), n - i, -T::INF);
+        let x = whole(a.add(i), n - i, -T::INF, &mut pad);
+        let mut e = [T::ZERO; W];
         for k in 0..W {
-            x[k] = (x[k] - most).exp();
+            e[k] = (*x.add(k) - most).exp();
         }
-        if n - i < W {
-            x[n - i..].fill(T::ZERO);
+        let m = W.min(n - i);
+        if m < W {
+            e[m..].fill(T::ZERO);
         }
         for k in 0..W {
-            lanes[k] += x[k];
+            lanes[k] += e[k];
         }
         if mode == Mode::Forward {
-            store(x, out.add(i), n - i);
+            std::ptr::copy_nonoverlapping(e.as_ptr(), out.add(i), m);
         }
     }
     let sum = fold(lanes, |a, b| a + b);
-    let (scale, rest) = (T::ONE / sum, sum.log());
-    for i in (0..n).step_by(W) {
-        let mut v: [T; W] = load(if mode == Mode::Forward { out.add(i) } else { a.add(i) }, n - i, T::ZERO);
-        for v in &mut v {
-            *v = if mode == Mode::Forward { *v * scale } else { *v - most - rest };
+    if mode == Mode::Forward {
+        let scale = T::ONE / sum;
+        for i in 0..n {
+            *out.add(i) = *out.add(i) * scale;
         }
-        store(v, out.add(i), n - i);
+    } else {
+        let rest = sum.log();
+        for i in 0..n {
+            *out.add(i) = *a.add(i) - most - rest;
+        }
     }
 }
 
@@ -211,8 +210,8 @@ macro_rules! softmax {
         }
     };
 }
-softmax!(f32, 32, row_f32, columns_f32);
-softmax!(f64, 16, row_f64, columns_f64);
+softmax!(f32, 64, row_f32, columns_f32);
+softmax!(f64, 32, row_f64, columns_f64);
 
 /// Runs over the whole block; `y` is read by the backward modes only.
 pub unsafe fn run<T: Softmax>(mode: Mode, a: *const T, y: *const T, out: *mut T, [outer, n, inner]: [usize; 3]) {

@@ -92,6 +92,13 @@ fn celu_alpha(c: &Call) -> Result<f64> {
     }
 }
 
+/// Where the dimension of a softmax goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Last,
+}
+
 fn softmax_eval<const N: usize>(c: &Call, mode: Mode, dim: i64, dtype: DType) -> Result<Outs> {
     let x = c.x(0);
     if !dtype.is_float() {
@@ -105,18 +112,30 @@ fn softmax_eval<const N: usize>(c: &Call, mode: Mode, dim: i64, dtype: DType) ->
         0 => (1, 1),
         _ => (x.shape()[d], x.shape()[d + 1..].iter().product()),
     };
-    // Few columns do not fill a vector: they are turned into rows.
-    let turn = inner > 1 && inner < 16;
-    let order: SmallVec<[usize; 8]> = (0..x.ndim()).filter(|&k| !turn || k != d).chain(turn.then_some(d)).collect();
+    // Short rows and few columns do not fill vectors: such a tensor is turned, so that the dimension comes last (rows)
+    // or first (columns).
+    let others = x.numel() / n.max(1);
+    let turn = match inner {
+        1 if n >= 64 || others < 16 => None,
+        1 => Some(Turn::First),
+        2..16 if n >= 64 || others < 16 => Some(Turn::Last),
+        2..16 => Some(Turn::First),
+        _ => None,
+    };
+    let first = (turn == Some(Turn::First)).then_some(d);
+    let last = (turn == Some(Turn::Last)).then_some(d);
+    let rest = (0..x.ndim()).filter(|&k| turn.is_none() || k != d);
+    let order: SmallVec<[usize; 8]> = first.into_iter().chain(rest).chain(last).collect();
     let compute = dtype.compute_dtype();
     let ready = |t: &Tensor| contiguous_unlocked(&t.with_layout(t.layout().permute(&order)), compute, false);
     let a = ready(x)?;
     let y = if N == 2 { ready(c.x(1))? } else { a.clone() };
     let out = Tensor::empty_of(a.shape(), compute)?;
-    let sizes = match (a.numel(), turn) {
-        (0, _) => [0; 3],
-        (all, true) => [all / n, n, 1],
-        (all, false) => [all / n / inner, n, inner],
+    let sizes = match turn {
+        _ if a.numel() == 0 => [0; 3],
+        None => [others / inner, n, inner],
+        Some(Turn::First) => [1, n, others],
+        Some(Turn::Last) => [others, n, 1],
     };
     // SAFETY: three row-major blocks of the compute type with these sizes.
     unsafe {
@@ -125,7 +144,7 @@ fn softmax_eval<const N: usize>(c: &Call, mode: Mode, dim: i64, dtype: DType) ->
             _ => softmax::run::<f32>(mode, a.ptr(), y.ptr(), out.ptr(), sizes),
         }
     }
-    if !turn {
+    if turn.is_none() {
         return one(contiguous_unlocked(&out, dtype, false)?);
     }
     let mut back: SmallVec<[usize; 8]> = SmallVec::from_elem(0, order.len());

@@ -1,6 +1,7 @@
 //! Linear algebra beyond products: factorisations, solvers and what follows from them, over batches of matrices in the
 //! last two dimensions. Gradients after Giles, *An extended collection of matrix derivative results* (2008), and Walter and
 //! Lehmann, *Algorithmic differentiation of linear algebra functions* (2010).
+#![allow(non_snake_case, reason = "matrices have PyTorch's names")]
 
 use super::lang::Ex;
 use super::shape::contiguous_unlocked;

@@ -1230,8 +1230,8 @@ pub(crate) mod tests {
         close(&ein("ij,jk->ik", &[a.clone(), b.clone()]).unwrap(), &a.mm(&b).unwrap().to_vec::<f64>().unwrap(), 1e-14);
         close(&ein("ij,jk", &[a.clone(), b.clone()]).unwrap(), &a.mm(&b).unwrap().to_vec::<f64>().unwrap(), 1e-14);
         let v = d.to_vec::<f64>().unwrap();
-        close(&ein("ii", &[d.clone()]).unwrap(), &[v[0] + v[4] + v[8]], 1e-14);
-        close(&ein("ii->i", &[d.clone()]).unwrap(), &[v[0], v[4], v[8]], 0.0);
+        close(&ein("ii", std::slice::from_ref(&d)).unwrap(), &[v[0] + v[4] + v[8]], 1e-14);
+        close(&ein("ii->i", std::slice::from_ref(&d)).unwrap(), &[v[0], v[4], v[8]], 0.0);
         assert_eq!(
             ein("b...i,...ij->...bj", &[noise(&[5, 2, 3], 1), noise(&[2, 3, 4], 2)]).unwrap().shape(),
             [2, 5, 4]

@@ -597,6 +597,7 @@ pub fn check_arguments(op: &OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -
     }
     for (a, v) in op.attr_args().zip(attrs) {
         use ArgKind::*;
+        #[allow(clippy::match_like_matches_macro, reason = "a table, one row per kind")]
         let fits = match (a.kind, v) {
             (OptScalar | OptInt | OptInts | OptFloat | OptDType | Generator, Attr::None) => true,
             (Scalar | OptScalar, Attr::Scalar(_) | Attr::Int(_) | Attr::Float(_) | Attr::Bool(_)) => true,

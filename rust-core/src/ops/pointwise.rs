@@ -646,7 +646,9 @@ const MINIMUM: &Kernel = kernel!(split |a, b, _p| Real::minimum(a, b); |a, b, _p
 macro_rules! choose {
     ($t:ty) => {
         crate::elementwise_loop!([m: u8 = 0, a: $t = 1, b: $t = 2] -> $t, $t, |p: params_i64| {
-            if m != 0 { a } else { b }
+            // Masks rather than a branch, which would keep the loads apart.
+            let keep = ((m != 0) as $t).wrapping_neg();
+            (a & keep) | (b & !keep)
         })
     };
 }
@@ -942,7 +944,7 @@ ops! {
     lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor, Real {
         eval: eval_lerp,
         vjp: vjp!(|v| [
-            v.want(0, || v.g() * (1.0 - plain_number(&v.x(2)).map_or(v.x(2), Ex::Num))),
+            v.want(0, || v.g() * (1.0 - v.x(2))),
             v.want(1, || v.g() * v.x(2)),
             v.want(2, || v.g() * (v.x(1) - v.x(0))),
         ]),

@@ -1,8 +1,8 @@
 //! Shape, view, copy and joining ops.
 
-use super::lang::{sum_dtype, Ex};
+use super::lang::Ex;
 use super::pointwise::result_type;
-use super::{one, Call, Class, Grads, Outs, Refusal};
+use super::{one, Call, Class, Outs, Refusal};
 use crate::autograd::Vjp;
 use crate::dtype::{dispatch, DType, Scalar};
 use crate::error::{Error, Result};
@@ -401,7 +401,7 @@ fn remapped(x: &Tensor, maps: &[Vec<isize>], shape: &[usize], fill: Scalar) -> R
     }
     dispatch!(x.dtype(), T => {
         let fill = fill.to::<T>();
-        let fill = &fill as *const T as *const u8;
+        let fill = (&fill as *const T).cast::<u8>();
         // SAFETY: both are row-major with these shapes; the maps name places inside of `x`.
         unsafe { kernel::remap(x.dtype().size(), x.data_ptr(), x.shape(), maps, out.data_ptr(), shape, fill) }
     });
@@ -1521,16 +1521,6 @@ ops! {
         onnx: Some("OneHot"), function: false, method: false,
         refuses: &[Refusal { call: "rt.tensor([3]), 3", message: "smaller than num_classes" }],
     }
-}
-
-/// Used by reductions that give their sums in another dtype.
-pub(crate) fn reduced_dtype(t: &Tensor, dtype: Option<DType>) -> DType {
-    dtype.unwrap_or_else(|| sum_dtype(t.dtype()))
-}
-
-/// Gradients of an op on a list: one per input.
-pub(crate) fn per_input(parts: Vec<Ex>) -> Result<Grads> {
-    parts.into_iter().map(Ex::value).collect()
 }
 
 #[cfg(test)]
