@@ -41,3 +41,8 @@ pub use tensor::Tensor;
 
 mod convenience;
 mod operators;
+
+/// The README's Rust blocks, compiled and run as documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

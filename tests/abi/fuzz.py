@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-from abi_tools import ffi, lib
+from abi_tools import ffi, lib  # noqa: E402
 
 SHAPES = [
     (),

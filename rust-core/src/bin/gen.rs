@@ -46,7 +46,7 @@ fn has_number_twin(op: &OpDef) -> bool {
     operands(op) == 1
 }
 
-fn doc_lines<'a>(op: &'a OpDef) -> impl Iterator<Item = &'a str> {
+fn doc_lines(op: &OpDef) -> impl Iterator<Item = &str> {
     op.doc.trim().lines().map(|l| l.trim())
 }
 

@@ -117,12 +117,12 @@ unsafe fn cast_plain<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
 /// Runs `$body` with `$T` bound to the type of a dtype that is no half float.
 macro_rules! plain {
     ($d:expr, $T:ident => $body:expr) => {
-        plain!(@match $d, $T, $body; U8 u8, I8 i8, I16 i16, I32 i32, I64 i64, F64 f64; f32)
+        plain!(@match $d, $T, $body; U8 u8, I8 i8, I16 i16, I32 i32, I64 i64, F32 f32, F64 f64)
     };
-    (@match $d:expr, $T:ident, $body:expr; $($v:ident $t:ty),+; $rest:ty) => {
+    (@match $d:expr, $T:ident, $body:expr; $($v:ident $t:ty),+) => {
         match $d {
             $(DType::$v => { type $T = $t; $body })+
-            _ => { type $T = $rest; $body }
+            DType::Bool | DType::F16 | DType::BF16 => unreachable!("{} has casts of its own", $d),
         }
     };
 }

@@ -228,6 +228,11 @@ fn plain_number(e: &Ex) -> Option<f64> {
     }
 }
 
+/// The logarithm of an operand; that of a plain number keeps the precision of one.
+fn log_of(e: &Ex) -> Ex {
+    plain_number(e).map_or_else(|| e.log(), |n| Ex::Num(n.ln()))
+}
+
 /// `e * s` for an attribute `s`, which is mostly 1.
 fn scaled(e: Ex, s: Scalar) -> Ex {
     if s.f64() == 1.0 {
@@ -514,7 +519,7 @@ fn vjp_pow(v: &Vjp) -> [Ex; 2] {
     let exponent = v.want(1, || {
         let y = x.with(&e, |x, e| x.pow(e));
         let stays = x.eq(0.0).with(e.ge(0.0), |a, b| a.logical_and(b));
-        v.g() * (y * x.log()).keep(stays.then(|m| m.logical_not()))
+        v.g() * (y * log_of(&x)).keep(stays.then(|m| m.logical_not()))
     });
     [base, exponent]
 }
@@ -944,7 +949,7 @@ ops! {
     lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor, Real {
         eval: eval_lerp,
         vjp: vjp!(|v| [
-            v.want(0, || v.g() * (1.0 - v.x(2))),
+            v.want(0, || v.g() * (1.0 - plain_number(&v.x(2)).map_or(v.x(2), Ex::Num))),
             v.want(1, || v.g() * v.x(2)),
             v.want(2, || v.g() * (v.x(1) - v.x(0))),
         ]),
@@ -1136,7 +1141,7 @@ ops! {
         vjp: vjp!(|v| [
             v.want(0, || {
                 let nothing = v.x(0).eq(0.0).with(v.x(1).le(0.0), |a, b| a.logical_and(b));
-                (v.g() * v.x(1).log()).keep(nothing.then(|m| m.logical_not()))
+                (v.g() * log_of(&v.x(1))).keep(nothing.then(|m| m.logical_not()))
             }),
             v.want(1, || v.g() * v.x(0) / v.x(1)),
         ]),
