@@ -541,7 +541,16 @@ pub(crate) fn before_inplace(
         return Ok(None);
     }
     // An op without a derivative (a fill, random numbers) cuts the history: its rule sends no gradient back.
-    Ok(Some(prepare(op, inputs, attrs)))
+    let mut node = prepare(op, inputs, attrs);
+    let saved = node.saved.get_mut().unwrap_or_else(|e| e.into_inner());
+    if let Some(Some(first)) = saved.as_mut().and_then(|s| s.inputs.first_mut()) {
+        // The rule reads the elements as they are now: they are copied before the op writes over them.
+        let _mode = GradMode::set(false);
+        let copy = target.duplicate()?;
+        first.version = copy.version();
+        first.data = copy.0;
+    }
+    Ok(Some(node))
 }
 
 /// Gives `target` the history of the in-place call that has just changed it, and its base with it.

@@ -108,8 +108,12 @@ fn eval_triangle_indices(c: &Call, lower: bool) -> Result<Outs> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let t = Tensor::empty_of(&[2, count], DType::I64)?;
     let (p, mut at) = (t.ptr::<i64>(), 0);
-    let (first, last) = if lower { ((-k).max(0), r) } else { (0, r.min(n - k)) };
-    for i in first..if count > 0 { last } else { first } {
+    let (first, last) = match (count, lower) {
+        (0, _) => (0, 0),
+        (_, true) => ((-k).max(0), r),
+        (_, false) => (0, r.min(n - k)),
+    };
+    for i in first..last {
         let cut = (i + k + 1).clamp(0, n);
         for j in if lower { 0..cut } else { cut..n } {
             // SAFETY: the rows have `count` columns in all.

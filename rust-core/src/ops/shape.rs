@@ -674,6 +674,11 @@ fn eval_tensor_split_indices(c: &Call) -> Result<Outs> {
         .collect()
 }
 
+/// A number of parts, which may exceed the size of a dimension but not all memory.
+fn few(parts: i64) -> Result<usize> {
+    usize::try_from(parts).ok().filter(|&n| n <= 1 << 24).ok_or_else(|| err!(Memory, "cannot make {parts} tensors"))
+}
+
 ops! {
     /// A copy of `input` with its own memory.
     duplicate(input: Tensor) -> Tensor, Real {
@@ -1249,7 +1254,7 @@ ops! {
                 bail!(Value, "expects chunks to be greater than 0, got {k}");
             }
             if n == 0 {
-                return x.split_with_sizes(&vec![0; k as usize], c.int(1));
+                return x.split_with_sizes(&vec![0; few(k)?], c.int(1));
             }
             x.split_with_sizes(&parts_of(n, n / k + (n % k != 0) as i64)?, c.int(1))
         },
@@ -1264,6 +1269,7 @@ ops! {
             if k <= 0 {
                 bail!(Value, "number of sections must be larger than 0, got {k}");
             }
+            few(k)?;
             let parts: Vec<i64> = (0..k).map(|i| n / k + (i < n % k) as i64).collect();
             x.split_with_sizes(&parts, c.int(1))
         },

@@ -288,6 +288,9 @@ class _Pool:
         ready = wait([answers, *(worker.sentinel for worker in self._workers)], timeout)
         if answers in ready:
             return pickle.loads(self._results.get())
+        for worker in self._workers:
+            if worker.sentinel in ready:
+                worker.join()  # it has ended; this fetches its exit code
         dead = [f"pid {w.pid} with exit code {w.exitcode}" for w in self._workers if w.exitcode is not None]
         self.shut_down()
         if ready:
