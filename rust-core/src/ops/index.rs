@@ -508,6 +508,10 @@ fn grown(g: Tensor, shape: &[usize]) -> Result<Tensor> {
     if g.shape() == shape {
         return Ok(g);
     }
+    if g.numel() == 0 {
+        // An empty index may have any number of dimensions.
+        return Tensor::filled(shape, Scalar::Int(0), g.dtype());
+    }
     let pad: SmallVec<[i64; 16]> = (0..shape.len()).rev().flat_map(|d| [0, shape[d] as i64 - g.shape()[d] as i64]).collect();
     g.pad(&pad, "constant", None)
 }

@@ -278,10 +278,11 @@ fn eval_batch_norm(c: &Call) -> Result<Outs> {
     for (stat, name) in [(mean, "running_mean"), (var, "running_var")] {
         check_affine(stat, &[x.shape()[1]], name)?;
     }
-    if let Some(m) = mean {
+    // An empty batch says nothing about the statistics.
+    if let Some(m) = mean.filter(|_| n > 0) {
         update(m, &outs[1], momentum)?;
     }
-    if let Some(v) = var {
+    if let Some(v) = var.filter(|_| n > 0) {
         // The running variance is the unbiased one.
         update(v, &(&outs[2] * (n as f64 / (n as f64 - 1.0)))?, momentum)?;
     }

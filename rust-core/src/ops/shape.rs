@@ -336,6 +336,10 @@ fn parts_of(n: i64, size: i64) -> Result<SmallVec<[i64; 16]>> {
 
 /// Positions along one dimension after padding by `before` and `after`; negative where there is no source.
 fn pad_map(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[usize]) -> Result<Vec<isize>> {
+    let most = 1i64 << 40;
+    if before.max(after) > most || before.min(after) < -most {
+        bail!(Memory, "padding ({before}, {after}) of dimension {dim} of {shape:?} is too large");
+    }
     let (n, total) = (n as i64, n as i64 + before + after);
     if total < 0 {
         bail!(Value, "padding ({before}, {after}) leaves dimension {dim} of {shape:?} with negative size {total}");
@@ -361,7 +365,15 @@ fn pad_map(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[u
         "replicate" => i.clamp(0, n - 1),
         _ => -1,
     };
-    Ok((-before..n + after).map(|i| place(i) as isize).collect())
+    listed(total as usize, (-before..n + after).map(|i| place(i) as isize))
+}
+
+/// `n` numbers, if memory holds so many.
+fn listed<T>(n: usize, numbers: impl Iterator<Item = T>) -> Result<Vec<T>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(n).map_err(|_| err!(Memory, "could not hold {n} numbers"))?;
+    list.extend(numbers);
+    Ok(list)
 }
 
 /// Maps of `pad` for every dimension, and the padded shape.
@@ -1355,7 +1367,8 @@ ops! {
                 bail!(Value, "repeats can not be negative, got {r}");
             }
             let times = |i: usize| repeats[if repeats.len() == 1 { 0 } else { i }] as usize;
-            let index: Vec<i64> = (0..n).flat_map(|i| std::iter::repeat_n(i as i64, times(i))).collect();
+            let total = (0..n).fold(0usize, |sum, i| sum.saturating_add(times(i)));
+            let index = listed(total, (0..n).flat_map(|i| std::iter::repeat_n(i as i64, times(i))))?;
             one(x.index_select(d as i64, &Tensor::from_slice(&index, &[index.len()])?)?)
         },
         class: Class::Composite, function: false, method: false,
