@@ -851,7 +851,7 @@ def _is_floating(v: Any) -> bool:
 def _is_sequence(v: Any) -> bool:
     if isinstance(v, (list, tuple, range)):
         return True
-    if isinstance(v, (str, bytes)):
+    if isinstance(v, (str, bytes, dict, set)):
         raise DTypeError(f"tensor: cannot make numbers of a {type(v).__name__}")
     return hasattr(v, "__len__") and getattr(v, "ndim", 1) != 0
 

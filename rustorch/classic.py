@@ -56,7 +56,7 @@ def _float32() -> Any:
 
 
 class _Gradient:
-    """`v.grad` is the gradient, and `v.grad()` is too."""
+    """`v.grad` is the gradient (None before backward), and `v.grad()` is too."""
 
     def __get__(self, v: Any, owner: Any = None) -> Any:
         g = Tensor.grad.__get__(v)
@@ -71,7 +71,7 @@ class _Callable(Tensor):
 
     @staticmethod
     def _of(g: Tensor | None) -> Any:
-        return (lambda: None) if g is None else g.as_subclass(_Callable)
+        return None if g is None else g.as_subclass(_Callable)
 
     def __call__(self) -> Tensor:
         return self.as_subclass(Tensor)  # type: ignore[no-any-return]

@@ -1,0 +1,548 @@
+"""The words of the API: overloads, conversions, autograd functions, interchange, files, the first names."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rustorch as rt
+from rustorch import autograd, errors
+
+
+def same(t: Any, a: Any, tolerance: float = 1e-6) -> None:
+    np.testing.assert_allclose(np.asarray(t.tolist(), dtype=float), np.asarray(a, dtype=float), tolerance, tolerance)
+
+
+A = np.arange(12.0).reshape(3, 4) % 5 - 1.5
+
+
+def x(a: Any = A) -> rt.Tensor:
+    return rt.tensor(np.asarray(a).tolist())
+
+
+def test_extremes() -> None:
+    t = x()
+    same(t.max(), A.max())
+    same(rt.min(t), A.min())
+    values, indices = t.max(1)
+    same(values, A.max(1))
+    same(indices, A.argmax(1))
+    same(t.min(dim=0, keepdim=True).values, A.min(0, keepdims=True))
+    same(rt.max(t, -t), np.maximum(A, -A))
+    same(t.aminmax().max, A.max())
+    same(t.median(), np.sort(A.ravel())[5])
+    same(t.median(1).values, np.sort(A, 1)[:, 1])
+    same(t.argmax(1), A.argmax(1))
+    same(rt.argmin(t), A.argmin())
+    same(t.topk(2, 1).values, -np.sort(-A, 1)[:, :2])
+    same(t.sort(1, True).values, -np.sort(-A, 1))
+    same(rt.argsort(t, 1), np.argsort(A, 1, kind="stable"))
+    same(t.kthvalue(2, 1).values, np.sort(A, 1)[:, 1])
+    same(t.cummax(0).values, np.maximum.accumulate(A, 0))
+
+
+def test_spread_and_norms() -> None:
+    t = x()
+    same(t.std(), A.std(ddof=1))
+    same(t.var(0, unbiased=False), A.var(0))
+    same(t.var(1, correction=0, keepdim=True), A.var(1, keepdims=True))
+    same(t.std(False), A.std())
+    same(rt.std_mean(t)[1], A.mean())
+    same(t.norm(), np.linalg.norm(A))
+    same(t.norm(1, 0), np.abs(A).sum(0))
+    with pytest.raises(errors.UnsupportedError):
+        t.norm("nuc")
+
+
+def test_splitting_and_joining() -> None:
+    t = x()
+    assert [tuple(p.shape) for p in t.split(3, 1)] == [(3, 3), (3, 1)]
+    assert [tuple(p.shape) for p in t.split([1, 3], 1)] == [(3, 1), (3, 3)]
+    assert [tuple(p.shape) for p in t.tensor_split(2, 1)] == [(3, 2), (3, 2)]
+    assert [tuple(p.shape) for p in rt.tensor_split(t, (1, 2), 1)] == [(3, 1), (3, 1), (3, 2)]
+    same(rt.cat(t.chunk(2, 0)), A)
+    same(t.repeat_interleave(2, 0), A.repeat(2, 0))
+    same(t[0].repeat_interleave(rt.tensor([1, 0, 2, 1])), A[0].repeat([1, 0, 2, 1]))
+    same(rt.repeat_interleave(rt.tensor([1, 2])), [0, 1, 1])
+    a, b = rt.meshgrid(rt.arange(3), rt.arange(2), indexing="xy")
+    same(a, np.meshgrid(np.arange(3), np.arange(2))[0])
+    same(b, np.meshgrid(np.arange(3), np.arange(2))[1])
+    same(rt.cartesian_prod(rt.arange(2), rt.arange(2)), [[0, 0], [0, 1], [1, 0], [1, 1]])
+    same(rt.combinations(rt.arange(3)), [[0, 1], [0, 2], [1, 2]])
+    assert [tuple(t.shape) for t in rt.broadcast_tensors(rt.zeros(2, 1), rt.zeros(3))] == [(2, 3), (2, 3)]
+    assert rt.broadcast_shapes((2, 1), 3) == (2, 3)
+    with pytest.raises(errors.ShapeMismatchError):
+        rt.broadcast_shapes((2,), (3,))
+    same(rt.block_diag(rt.ones(1, 1), rt.ones(1, 2)), [[1, 0, 0], [0, 1, 1]])
+    assert rt.atleast_2d(rt.tensor(1.0)).shape == (1, 1)
+    assert [t.ndim for t in rt.atleast_3d(rt.tensor(1.0), rt.ones(2))] == [3, 3]
+
+
+def test_choosing() -> None:
+    t = x()
+    same(rt.where(t > 0, t, 0.0), np.where(A > 0, A, 0))
+    same(rt.where(t > 0)[0], np.where(A > 0)[0])
+    same(t.where(t > 0, rt.zeros(())), np.where(A > 0, A, 0))
+    same(t.nonzero(), np.argwhere(A))
+    assert len(t.nonzero(as_tuple=True)) == 2
+    same(t.clamp(-1, 1), A.clip(-1, 1))
+    same(rt.clamp(t, min=rt.zeros(4)), A.clip(0))
+    same(t.clamp_min(0), A.clip(0))
+    same(t.clamp_max(rt.tensor(0.0)), A.clip(None, 0))
+    same(t.clone().clamp_(max=0), A.clip(None, 0))
+    same(t.clone().clamp_(rt.zeros(4), rt.ones(4)), A.clip(0, 1))
+    i = rt.tensor([[0, 1, 2, 0]])
+    same(rt.zeros(3, 4).scatter(0, i, t[:1]), np.where(np.arange(3)[:, None] == [0, 1, 2, 0], A[0], 0))
+    same(rt.zeros(3, 4).scatter_(0, i, 2.0).sum(), 8)
+    same(rt.ones(3, 4).scatter(0, i, t[:1], reduce="add").sum(), 12 + A[0].sum())
+    same(rt.zeros(4).index_put_((rt.tensor([1, 1]),), rt.tensor([2.0, 3.0]), accumulate=True), [0, 5, 0, 0])
+    same(rt.index_put(rt.zeros(2), (rt.tensor([0]),), rt.tensor(1.0)), [1, 0])
+    same(t.index_fill(0, rt.tensor([1]), 9)[1], [9] * 4)
+    same(t.clone().index_fill_(0, rt.tensor([1]), rt.tensor(9.0))[1], [9] * 4)
+    values, inverse, counts = rt.tensor([3, 1, 3]).unique(return_inverse=True, return_counts=True)
+    same(values, [1, 3])
+    same(inverse, [1, 0, 1])
+    same(counts, [1, 2])
+    same(rt.unique(rt.tensor([[1, 2], [0, 1], [1, 2]]), dim=0), [[0, 1], [1, 2]])
+    assert rt.equal(t, t) and rt.allclose(t, t + 1e-9) and not rt.equal(t, t[0])
+
+
+def test_conversions() -> None:
+    t = x()
+    for name, d in {"double": rt.float64, "half": rt.float16, "bfloat16": rt.bfloat16, "int": rt.int32, "long": rt.int64,
+                    "short": rt.int16, "char": rt.int8, "bool": rt.bool, "float": rt.float32}.items():  # fmt: skip
+        assert getattr(t, name)().dtype is d
+    assert t.to(rt.float64).dtype is rt.float64 and t.to("cpu") is t and t.to(t.double()).dtype is rt.float64
+    assert t.to("cpu", rt.int64, True).dtype is rt.int64 and t.to(dtype=int).dtype is rt.int64
+    assert t.to(copy=True) is not t
+    assert t.type() == "torch.FloatTensor" and t.type("torch.LongTensor").dtype is rt.int64
+    assert t.type(rt.DoubleTensor).dtype is rt.float64 and t.type_as(t.int()).dtype is rt.int32
+    assert t.view(4, 3).shape == t.view_as(rt.ones(4, 3)).shape == t.reshape_as(rt.ones(4, 3)).shape == (4, 3)
+    assert t.view(rt.int32).dtype is rt.int32
+    with pytest.raises(errors.UnsupportedError):
+        t.view(rt.int64)
+    assert rt.ones(3, 1).expand_as(t).shape == (3, 4)
+    same(t.sum_to_size(1, 4), A.sum(0, keepdims=True))
+    assert t.T.shape == t.mT.shape == (4, 3)
+    for error_call in (t.cuda, lambda: t.to("cuda"), lambda: rt.ones(1, device="cuda")):
+        with pytest.raises(errors.UnsupportedError, match="CPU"):
+            error_call()
+    assert t.new_zeros(2).dtype is t.dtype and t.new_ones((2, 2)).shape == (2, 2) and t.new_empty(1).shape == (1,)
+    same(t.new_full((2,), 3), [3, 3])
+    same(t.new_tensor([1]), [1])
+    u = rt.arange(4.0)
+    u.resize_(2, 3)
+    same(u.reshape(-1)[:4], range(4))
+    same(u.set_(rt.ones(2)), [1, 1])
+    same(rt.arange(3.0).apply_(lambda v: v + 1), [1, 2, 3])
+    assert t.is_shared() is t.is_pinned() is False and t.pin_memory() is t and t.get_device() == -1
+
+
+def test_making() -> None:
+    rt.manual_seed(0)
+    same(rt.arange(3), [0, 1, 2])
+    same(rt.arange(1, 4, 2), [1, 3])
+    same(rt.arange(start=1, end=3), [1, 2])
+    same(rt.full((2,), rt.tensor(2.0)), [2, 2])
+    assert rt.full((1,), True).dtype is rt.bool and rt.full((1,), 1).dtype is rt.int64
+    assert (
+        rt.randint(5, (9,)).max() < 5 and rt.randint(3, 5, (9,)).min() >= 3 and rt.randint(high=2, size=(1,)).ndim == 1
+    )
+    assert rt.randint_like(rt.ones(2), 3).shape == (2,)
+    assert rt.normal(0.0, 1.0, (2, 3)).shape == (2, 3) and rt.normal(rt.zeros(2), rt.ones(2)).shape == (2,)
+    assert rt.bernoulli(rt.ones(3)).sum() == 3 and rt.empty(3).bernoulli_(0.0).sum() == 0
+    assert rt.empty(5).random_(2).max() < 2 and rt.empty(5).uniform_(1, 2).min() >= 1
+    assert rt.empty_strided((2, 3), (1, 2)).stride() == (1, 2)
+    assert rt.result_type(rt.ones(1, dtype=rt.int32), 1.0) is rt.float32 and rt.can_cast(rt.int32, rt.float32)
+    assert rt.is_tensor(rt.ones(1)) and rt.is_floating_point(rt.ones(1)) and not rt.is_complex(rt.ones(1))
+    assert rt.numel(rt.ones(2, 2)) == 4 and rt.is_nonzero(rt.ones(1))
+    same(rt.einsum("ij->ji", x()), A.T)
+    same(rt.tensordot(x(), x(A.T), 1), A @ A.T)
+    same(rt.tensordot(x(), x(), ([0, 1], [0, 1])), (A * A).sum())
+    out = rt.empty(0)
+    rt.add(rt.ones(2), 1, out=out)
+    same(out, [2, 2])
+    g = rt.Generator()
+    g.manual_seed(3)
+    state = g.get_state()
+    first = rt.rand(4, generator=g)
+    assert rt.equal(rt.rand(4, generator=g.set_state(state)), first)
+    assert pickle.loads(pickle.dumps(g)).initial_seed() == g.clone_state().initial_seed()
+    with rt.random.fork_rng():
+        rt.manual_seed(9)
+        assert rt.initial_seed() == 9
+    assert rt.seed() == rt.initial_seed()
+    assert rt.get_rng_state().numel() == 5056
+    for bad in ([[1], [2, 3]], "text", [object()], {}):
+        with pytest.raises((errors.RustorchError, TypeError)):
+            rt.tensor(bad)
+    assert rt.tensor([]).shape == (0,) and rt.tensor([[]]).shape == (1, 0) and rt.tensor(np.float32(2)).item() == 2
+    assert rt.tensor([rt.tensor(1.0), 2]).tolist() == [1, 2] and rt.tensor(np.eye(2)).dtype is rt.float64
+    assert (
+        rt.FloatTensor([1]).dtype is rt.float32
+        and isinstance(rt.ones(1), rt.FloatTensor)
+        and rt.LongTensor(2).numel() == 2
+    )
+    assert rt.Tensor(2, 3).shape == (2, 3) and rt.Tensor([1, 2]).tolist() == [1, 2] and rt.Tensor().numel() == 0
+
+
+def test_dtypes_and_devices() -> None:
+    assert rt.finfo(rt.float32).eps == np.finfo(np.float32).eps and "eps" in repr(rt.finfo())
+    assert rt.iinfo(rt.int8).min == -128 and rt.iinfo(rt.uint8).max == 255 and "max" in repr(rt.iinfo(rt.int64))
+    for wrong in (lambda: rt.finfo(rt.int8), lambda: rt.iinfo(rt.float32), lambda: rt.set_default_dtype(rt.int8)):
+        with pytest.raises(errors.DTypeError):
+            wrong()
+    assert pickle.loads(pickle.dumps(rt.float16)) is rt.float16 and copy.deepcopy(rt.float16) is rt.float16
+    assert rt.float32.to_real() is rt.float32 and rt.int8.is_signed and rt.promote_types(rt.uint8, rt.int8) is rt.int16
+    rt.set_default_dtype(rt.float64)
+    assert rt.tensor(1.0).dtype is rt.float64
+    rt.set_default_dtype(rt.float32)
+    d = rt.device("cuda:1")
+    assert (d.type, d.index, str(d)) == ("cuda", 1, "cuda:1") and d == rt.device("cuda", 1) and hash(d) is not None
+    assert rt.device(d) == d and rt.device(0).type == "cuda" and pickle.loads(pickle.dumps(d)) == d
+    assert repr(rt.device("cpu")) == "device(type='cpu')"
+    for bad in ("nowhere", "cpu:x"):
+        with pytest.raises(errors.RustorchError):
+            rt.device(bad)
+    with rt.device("cpu"):
+        assert rt.ones(1).device == rt.device("cpu")
+    assert not rt.cuda.is_available() and rt.cuda.device_count() == 0 and rt.cuda.manual_seed_all(1) is None
+    rt.cuda.empty_cache()
+    rt.cuda.synchronize()
+    for call in (rt.cuda.current_device, rt.cuda.get_device_name, lambda: rt.cuda.set_device(0)):
+        with pytest.raises(errors.UnsupportedError):
+            call()
+    rt.backends.cudnn.deterministic = True
+    assert not rt.backends.mps.is_available() and not rt.backends.cuda.is_built()
+    rt.set_num_threads(rt.get_num_threads())
+    rt.set_num_interop_threads(1)
+    rt.use_deterministic_algorithms(True)
+    rt.set_default_device("cpu")
+    rt.set_float32_matmul_precision("high")
+    assert rt.are_deterministic_algorithms_enabled() and rt.get_default_device().type == "cpu"
+    assert rt.compile(len) is len and rt.compile()(len) is len and rt.typename(1) == "builtins.int"
+    assert rt.typename(rt.ones(1)) == "torch.FloatTensor" and "nn" in dir(rt)
+    with pytest.raises(AttributeError):
+        _ = rt.no_such_name
+
+
+def test_tensor_protocol() -> None:
+    t = x()
+    assert len(t) == 3 and [r.shape for r in t] == [(4,)] * 3 and 0.5 in t and t.size(-1) == 4 and t.dim() == 2
+    assert float(t[0, 0]) == -1.5 and int(t[0, 0]) == -1 and complex(t[0, 0]) == -1.5 and bool(t[0, 0])
+    assert [10, 20][rt.tensor(1)] == 20 and f"{t[0, 0]:.1f}" == "-1.5" and t.nbytes == 48 and t.element_size() == 4
+    for bad in (lambda: len(rt.tensor(1)), lambda: iter(rt.tensor(1)), lambda: [1][rt.tensor(1.0)]):
+        with pytest.raises(TypeError):
+            bad()
+    with pytest.raises(errors.InvalidArgumentError, match="ambiguous"):
+        bool(t)
+    with pytest.raises(IndexError):
+        t.size(5)
+    same(2 - t, 2 - A)
+    same(2 / (t + 0.25), 2 / (A + 0.25))
+    same(2**t, 2**A)
+    same(t % 2, A % 2)
+    same(7 % rt.tensor([4, 3]), [3, 1])
+    same(t // 2, A // 2)
+    same(-t, -A)
+    same(+t, A)
+    same(abs(t), abs(A))
+    same(~rt.tensor([True]), [False])
+    same(rt.tensor([6]) & 3, [2])
+    same(rt.tensor([6]) | 1, [7])
+    same(rt.tensor([6]) ^ 3, [5])
+    same(rt.tensor([1]) << 2, [4])
+    same(t @ t.T, A @ A.T)
+    same(np.eye(3, dtype=np.float32) @ t, A)
+    u = t.clone()
+    u += 1
+    u *= 2
+    u -= 1
+    u /= 2
+    same(u, ((A + 1) * 2 - 1) / 2)
+    assert t.__add__("text") is NotImplemented
+    assert t.shape.numel() == 12 and t.shape + (1,) == (3, 4, 1) and pickle.loads(pickle.dumps(t.shape)) == (3, 4)
+    assert t.stride() == (4, 1) and t.stride(0) == 4 and t.storage_offset() == 0 and t[1:].storage_offset() == 4
+    assert t[0]._is_view() and t[0]._base is not None and t._base is None and not t.is_inference()
+    p = pickle.loads(pickle.dumps(t.requires_grad_()))
+    assert p.requires_grad and rt.equal(p.detach(), t.detach())
+    t.grad = rt.ones(3, 4)
+    d = copy.deepcopy(t)
+    same(d.grad, np.ones((3, 4)))
+    assert copy.copy(t).requires_grad
+    del t.grad
+    assert t.grad is None
+    y = t * 2
+    for bad in (lambda: copy.deepcopy(y), lambda: pickle.dumps(y)):
+        with pytest.raises(errors.AutogradError):
+            bad()
+    t.data = rt.zeros(2)
+    assert t.shape == (2,) and t.requires_grad
+
+
+def test_autograd_words() -> None:
+    a = rt.tensor([2.0], requires_grad=True)
+    seen: list[float] = []
+    handle = a.register_hook(lambda g: seen.append(g.item()) or g * 2)
+    (a * 3).backward()
+    assert seen == [3.0] and a.grad.item() == 6
+    handle.remove()
+    b = a * a
+    b.retain_grad()
+    b.register_hook(lambda g: None)
+    (b * 1).sum().backward()
+    assert b.grad.item() == 1 and "MulBackward0" in repr(b.grad_fn)
+    assert b.grad_fn.next_functions[0][0].name() == "AccumulateGrad"
+    with rt.no_grad():
+        assert not (a * 1).requires_grad
+        with rt.enable_grad():
+            assert (a * 1).requires_grad
+    with rt.set_grad_enabled(False):
+        assert not rt.is_grad_enabled()
+    with rt.inference_mode():
+        assert rt.is_inference_mode_enabled() and not (a * 1).requires_grad
+
+    @rt.no_grad()
+    def f() -> bool:
+        return (a * 1).requires_grad
+
+    @rt.no_grad
+    def g() -> Any:
+        yield (a * 1).requires_grad
+
+    assert f() is False and list(g()) == [False] and rt.is_grad_enabled()
+    (first,) = autograd.grad((a**3).sum(), a, create_graph=True)
+    (second,) = autograd.grad(first, a)
+    assert second.item() == 12
+    c = rt.ones(1, requires_grad=True)
+    with pytest.raises(errors.AutogradError, match="not have been used"):
+        autograd.grad((a * 1).sum(), c)
+    assert autograd.grad((a * 1).sum(), c, allow_unused=True) == (None,)
+    assert autograd.grad((a * 1).sum(), c, materialize_grads=True)[0].item() == 0
+    a.grad = None
+    autograd.backward([a * 1, a * 2], [rt.ones(1), rt.ones(1)])
+    assert a.grad.item() == 3
+    (a * 5).backward(inputs=[a])
+    assert a.grad.item() == 8
+    with pytest.raises(errors.AutogradError, match="second time"):
+        z = (a * a).sum()
+        z.backward()
+        z.backward()
+    with pytest.raises(errors.AutogradError, match="leaf"):
+        a.add_(1)
+    w = rt.ones(1, requires_grad=True) * 1
+    v = (w * w).sum()
+    w.add_(1)
+    with pytest.raises(errors.AutogradError, match="modified by an inplace"):
+        v.backward()
+    assert autograd.Variable(rt.ones(1), requires_grad=True).requires_grad
+    with autograd.detect_anomaly():
+        pass
+
+
+class Square(autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, input: rt.Tensor) -> rt.Tensor:
+        ctx.save_for_backward(input)
+        return input**2
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: rt.Tensor) -> rt.Tensor:
+        (input,) = ctx.saved_tensors
+        return 2 * input * grad_output
+
+
+class Failing(Square):
+    @staticmethod
+    def backward(ctx: Any, grad_output: rt.Tensor) -> Any:
+        raise KeyError("from backward")
+
+
+def test_custom_functions() -> None:
+    a = rt.tensor([3.0], requires_grad=True, dtype=rt.float64)
+    Square.apply(a).backward()
+    assert a.grad.item() == 6
+    assert autograd.gradcheck(Square.apply, (a,)) and autograd.gradgradcheck(Square.apply, (a,))
+    with pytest.raises(KeyError, match="from backward"):
+        Failing.apply(a).backward()
+    with pytest.raises(errors.AutogradError, match="Jacobian"):
+        autograd.gradcheck(lambda t: Square.apply(t.detach()) + t, (a,))
+    for name in ("forward", "backward", "setup_context"):
+        with pytest.raises(NotImplementedError):
+            getattr(autograd.Function, name)(None, None, None)
+
+
+def test_numpy_and_dlpack() -> None:
+    a = np.arange(6, dtype=np.float32).reshape(2, 3)
+    t = rt.from_numpy(a)
+    t[0, 0] = 9
+    assert a[0, 0] == 9
+    b = t.numpy()
+    b[1, 1] = 7
+    assert t[1, 1] == 7 and np.asarray(t).shape == (2, 3) and np.asarray(t, dtype=np.int64).dtype == np.int64
+    assert rt.from_numpy(a.T).stride() == (1, 3) and rt.as_tensor(a).data_ptr() == t.data_ptr()
+    assert (
+        rt.asarray(a, copy=True).data_ptr() != t.data_ptr()
+        and rt.as_tensor([1.0], dtype=rt.float64).dtype is rt.float64
+    )
+    frozen = a.copy()
+    frozen.flags.writeable = False
+    for bad in (frozen, a[::-1], np.array(["x"]), [1]):
+        with pytest.raises(errors.RustorchError):
+            rt.from_numpy(bad)
+    with pytest.raises(errors.DTypeError):
+        rt.ones(1, dtype=rt.bfloat16).numpy()
+    with pytest.raises(errors.AutogradError):
+        rt.ones(1, requires_grad=True).numpy()
+    assert rt.ones(1, requires_grad=True).numpy(force=True).shape == (1,)
+    back = np.from_dlpack(t)
+    assert back.shape == (2, 3) and t.__dlpack_device__() == (1, 0)
+    assert rt.from_dlpack(a).data_ptr() == t.data_ptr() and rt.from_dlpack(t).data_ptr() == t.data_ptr()
+    capsule = t.__dlpack__()
+    rt.from_dlpack(capsule)
+    with pytest.raises(errors.InvalidArgumentError):
+        rt.from_dlpack(capsule)
+    with pytest.raises(errors.DTypeError):
+        rt.from_dlpack(3)
+    same(rt.frombuffer(bytearray(a.tobytes()), dtype=rt.float32, offset=4, count=2), a.ravel()[1:3])
+    g = rt.tensor([0.5], requires_grad=True)
+    np.exp(g).backward()
+    same(g.grad, np.exp([0.5]))
+    same(np.ones(3, np.float32) + rt.ones(3), [2, 2, 2])
+    same(np.float32(2) * rt.ones(2), [2, 2])
+    same(np.add(a, t), a + a)
+    target = np.empty(3)
+    np.multiply(rt.ones(3), 2.0, out=target)
+    same(rt.tensor(target), [2, 2, 2])
+    with pytest.raises(TypeError):
+        np.frexp(rt.ones(1))
+    assert "relu" in rt.ops.names() and rt.ops.relu(rt.ones(1)).item() == 1
+
+
+def test_files(tmp_path: Any) -> None:
+    state = {"b": rt.ones(2), "a": rt.arange(3)}
+    for obj in (
+        state,
+        rt.ones(2),
+        [1, 2.5, float("inf"), None, True, "s", (rt.zeros(1),)],
+        {"x": {1: rt.ones(1, requires_grad=True)}},
+    ):
+        rt.save(obj, tmp_path / "f")
+        assert str(rt.load(tmp_path / "f")) == str(obj)
+    buffer = io.BytesIO()
+    rt.save(state, buffer)
+    buffer.seek(0)
+    assert list(rt.load(buffer, map_location="cpu")) == ["b", "a"]
+    (tmp_path / "bad").write_bytes(b"nonsense")
+    for path in (tmp_path / "bad", tmp_path / "missing"):
+        with pytest.raises(errors.SerializationError):
+            rt.load(path)
+    for wrong in (object(), {1.5: rt.ones(1)}):
+        with pytest.raises(errors.DTypeError):
+            rt.save(wrong, tmp_path / "f")
+
+
+def test_linalg() -> None:
+    la = rt.linalg
+    m = np.array([[4.0, 1.0], [1.0, 3.0]])
+    t = rt.tensor(m.tolist(), dtype=rt.float64)
+    q, r = la.qr(t)
+    same(q @ r, m)
+    same(la.svdvals(t), np.linalg.svd(m)[1])
+    u, s, vh = la.svd(t)
+    same(u @ rt.diag(s) @ vh, m)
+    same(la.eigh(t).eigenvalues, np.linalg.eigvalsh(m))
+    same(la.eigvalsh(t), np.linalg.eigvalsh(m))
+    same(la.inv(t), np.linalg.inv(m))
+    same(la.pinv(t), np.linalg.inv(m))
+    same(la.det(t), np.linalg.det(m))
+    same(la.slogdet(t).logabsdet, np.linalg.slogdet(m)[1])
+    same(la.cholesky(t), np.linalg.cholesky(m))
+    b = rt.ones(2, 1, dtype=rt.float64)
+    same(la.solve(t, b), np.linalg.solve(m, np.ones((2, 1))))
+    same(la.lstsq(t, b).solution, np.linalg.solve(m, np.ones((2, 1))))
+    same(la.solve_triangular(la.cholesky(t), b, upper=False), np.linalg.solve(np.linalg.cholesky(m), np.ones((2, 1))))
+    same(la.matrix_power(t, 3), np.linalg.matrix_power(m, 3))
+    same(la.multi_dot([t, t, t]), m @ m @ m)
+    same(la.multi_dot([t, t, t, t]), m @ m @ m @ m)
+    same(la.matmul(t, t), m @ m)
+    same(la.vecdot(t, t), (m * m).sum(-1))
+    same(la.diagonal(t), np.diag(m))
+    same(la.cross(rt.eye(3)[0], rt.eye(3)[1]), [0, 0, 1])
+    same(la.vector_norm(t), np.linalg.norm(m))
+    for order in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf):
+        same(la.norm(t, order), np.linalg.norm(m, order))
+    assert la.matrix_norm(t, 2, keepdim=True).shape == (1, 1) and la.norm(t, 1, 0).shape == (2,)
+    for wrong in (lambda: la.matrix_norm(t, 7), lambda: la.multi_dot([t]), lambda: la.matrix_norm(t, dim=(0,))):
+        with pytest.raises(errors.RustorchError):
+            wrong()
+
+
+def test_first_names() -> None:
+    t = rt.PyTensor([1.0, 2.0, 3.0, 4.0], [2, 2])
+    assert t.reshape([4, 1]).shape == (4, 1) and rt.PyTensor.from_numpy(np.ones(2, np.float32)).shape == (2,)
+    with pytest.raises(errors.ShapeMismatchError) as e:
+        rt.PyTensor([1.0], [2])
+    assert e.value.shape2 == (2,)
+    for bad in ([], [0]):
+        with pytest.raises(errors.InvalidArgumentError):
+            rt.PyTensor([1.0], bad)
+    v = rt.PyVariable.from_data([2.0, 3.0], [2], requires_grad=True)
+    result = v.pow(2.0).exp().log().sqrt()
+    result.sum().backward()
+    same(v.grad(), [1, 1], 1e-4)
+    v.grad = None
+    v.backward()
+    same(v.grad(), [1, 1])
+    v.grad = None
+    assert v.grad is None
+    with pytest.raises(errors.ShapeMismatchError) as e2:
+        rt.ones(2, 3).matmul(rt.ones(2, 3))
+    assert (e2.value.shape1, e2.value.shape2) == ((2, 3), (2, 3))
+    for wrong in (lambda: rt.SGD([v], lr=-1), lambda: rt.Adam([v], betas=[1.5, 0.9]), lambda: rt.Adam([v], eps=-1)):
+        with pytest.raises(errors.InvalidArgumentError):
+            wrong()
+    rt.Adam([v], lr=0.001, betas=[0.9, 0.999]).step()
+
+
+def test_config(capsys: Any) -> None:
+    from rustorch import config
+
+    assert config.main(["--cflags", "--libs"]) == 0 and "-lrustorch" in capsys.readouterr().out
+    assert config.main(["--nonsense"]) == 2 and config.main([]) == 2
+
+
+def test_fancy_indexing() -> None:
+    t, a = rt.arange(24).reshape(2, 3, 4), np.arange(24).reshape(2, 3, 4)
+    for index in (
+        np.s_[..., 1], np.s_[0, ..., None], np.s_[[0, 1], [2, 0]], np.s_[:, [0, 2], 1:3], np.s_[[1], :, [0]],
+        np.s_[None, 1], np.s_[True], np.s_[:, [[0, 1], [1, 2]]], (a > 5), np.s_[a[..., 0] > 5, 1], np.s_[0, [True, False, True]],
+    ):  # fmt: skip
+        same(t[index], a[index])
+        u, b = t.clone(), a.copy()
+        u[index] = -1
+        b[index] = -1
+        same(u, b)
+    same(t[rt.tensor(1)], a[1])
+    same(t[rt.tensor([0, 1]), 0], a[[0, 1], 0])
+    t[0] = rt.ones(3, 4)
+    t[1, 0] = [1, 2, 3, 4]
+    t[:, 1] = np.zeros(4)
+    same(t[1, 0], [1, 2, 3, 4])
+    for bad in (
+        lambda: t[5],
+        lambda: t[0, 0, 0, 0],
+        lambda: t["x"],
+        lambda: t[rt.tensor([9])],
+        lambda: t[..., ...],
+        lambda: t[1.0],
+    ):
+        with pytest.raises((IndexError, TypeError)):
+            bad()
+    with pytest.raises(ValueError):
+        t[::-1]
