@@ -114,9 +114,9 @@ def test_choosing() -> None:
 
 def test_conversions() -> None:
     t = x()
-    for name, d in {"double": rt.float64, "half": rt.float16, "bfloat16": rt.bfloat16, "int": rt.int32, "long": rt.int64,
-                    "short": rt.int16, "char": rt.int8, "bool": rt.bool, "float": rt.float32}.items():  # fmt: skip
-        assert getattr(t, name)().dtype is d
+    names = {"double": "float64", "half": "float16", "int": "int32", "long": "int64", "short": "int16", "char": "int8"}
+    for name, d in {**names, "bfloat16": "bfloat16", "bool": "bool", "float": "float32"}.items():
+        assert getattr(t, name)().dtype is getattr(rt, d)
     assert t.to(rt.float64).dtype is rt.float64 and t.to("cpu") is t and t.to(t.double()).dtype is rt.float64
     assert t.to("cpu", rt.int64, True).dtype is rt.int64 and t.to(dtype=int).dtype is rt.int64
     assert t.to(copy=True) is not t
@@ -266,7 +266,9 @@ def test_tensor_protocol() -> None:
     u /= 2
     same(u, ((A + 1) * 2 - 1) / 2)
     assert t.__add__("text") is NotImplemented
-    assert t.shape.numel() == 12 and t.shape + (1,) == (3, 4, 1) and pickle.loads(pickle.dumps(t.shape)) == (3, 4)
+    assert (
+        t.shape.numel() == 12 and t.shape.__add__((1,)) == (3, 4, 1) and pickle.loads(pickle.dumps(t.shape)) == (3, 4)
+    )
     assert t.stride() == (4, 1) and t.stride(0) == 4 and t.storage_offset() == 0 and t[1:].storage_offset() == 4
     assert t[0]._is_view() and t[0]._base is not None and t._base is None and not t.is_inference()
     p = pickle.loads(pickle.dumps(t.requires_grad_()))
@@ -521,7 +523,8 @@ def test_fancy_indexing() -> None:
     t, a = rt.arange(24).reshape(2, 3, 4), np.arange(24).reshape(2, 3, 4)
     for index in (
         np.s_[..., 1], np.s_[0, ..., None], np.s_[[0, 1], [2, 0]], np.s_[:, [0, 2], 1:3], np.s_[[1], :, [0]],
-        np.s_[None, 1], np.s_[True], np.s_[:, [[0, 1], [1, 2]]], (a > 5), np.s_[a[..., 0] > 5, 1], np.s_[0, [True, False, True]],
+        np.s_[None, 1], np.s_[True], np.s_[:, [[0, 1], [1, 2]]], (a > 5), np.s_[a[..., 0] > 5, 1],
+        np.s_[0, [True, False, True]],
     ):  # fmt: skip
         same(t[index], a[index])
         u, b = t.clone(), a.copy()
