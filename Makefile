@@ -26,7 +26,7 @@ $(VENV)/torch: $(VENV)/built
 	touch $@
 
 $(VENV)/lint: $(VENV)/built
-	$(BIN)/python -m pip install --quiet ruff mypy types-cffi
+	$(BIN)/python -m pip install --quiet ruff mypy
 	touch $@
 
 demo: $(VENV)/built ## Train a small CNN on real handwritten digits; pictures and weights go to out/
