@@ -2,7 +2,8 @@
 
 Besides the C functions as they are, the module holds a static shim for every fallible one: `py_name` instead of
 `rt_name`. A shim whose last argument is one output returns that (NULL on failure), so that a call needs no output slot;
-it spells `rt_scalar` arguments as three plain numbers (kind, whole number, float).
+it spells `rt_scalar` arguments as three plain numbers (kind, whole number, float). The four arithmetic operators have
+shims with two arguments each, as a conversion of an argument costs about as much as a small addition.
 """
 
 from __future__ import annotations
@@ -53,6 +54,25 @@ def shims(source: str) -> tuple[str, str]:
             body = f"return rt_{name}({', '.join(inner)});"
         declarations.append(f"{signature};")
         definitions.append(f"static {signature} {{ {body} }}")
+    return "\n".join(declarations), "\n".join(definitions)
+
+
+# The arguments that the operators leave at their defaults.
+OPERATORS = {"add": "number(RT_SCALAR_INT, 1, 0), ", "sub": "number(RT_SCALAR_INT, 1, 0), ", "mul": "", "div": '"", '}
+
+
+def operator_shims() -> tuple[str, str]:
+    """Declarations and definitions of `tensor op tensor` and `tensor op float`."""
+    declarations, definitions = [], []
+    for name, rest in OPERATORS.items():
+        for kind, other, suffix, value in (
+            ("const struct rt_tensor *", "", "", "other"),
+            ("double ", "_float", "_scalar", "number(RT_SCALAR_FLOAT, 0, other)"),
+        ):
+            signature = f"struct rt_tensor *op_{name}{other}(const struct rt_tensor *input, {kind}other)"
+            call = f"rt_{name}{suffix}(input, {value}, {rest}&out)"
+            declarations.append(f"{signature};")
+            definitions.append(f"static {signature} {{ struct rt_tensor *out = NULL; {call}; return out; }}")
     return "\n".join(declarations), "\n".join(definitions)
 
 
@@ -121,7 +141,7 @@ static struct rt_scalar number(int32_t kind, int64_t i, double f) {
 def make() -> FFI:
     """The builder that setup.py hands to cffi."""
     source = cdef_source(HEADER.read_text(encoding="utf-8"))
-    declarations, definitions = shims(source)
+    declarations, definitions = ("\n".join(both) for both in zip(shims(source), operator_shims()))
     ffi = FFI()
     ffi.cdef(source + "\n" + declarations + NUMPY_AND_DLPACK_CDEF)
     ffi.set_source(

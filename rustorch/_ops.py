@@ -341,7 +341,7 @@ _py_hann_window = lib.py_hann_window
 def hann_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The Hann window `(1 - cos(2 pi x)) / 2`."""
     try:
-        h = _py_hann_window(window_length, bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+        h = _py_hann_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hann_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
     if not h:
@@ -361,7 +361,7 @@ _py_hamming_window = lib.py_hamming_window
 def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The Hamming window `alpha - beta cos(2 pi x)`."""
     try:
-        h = _py_hamming_window(window_length, bool_(periodic), alpha, beta, -1 if dtype is None else dtype_code(dtype))
+        h = _py_hamming_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), alpha, beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hamming_window", e, "Int Bool Float Float OptDType", window_length=window_length, periodic=periodic, alpha=alpha, beta=beta, dtype=dtype) from None
     if not h:
@@ -381,7 +381,7 @@ _py_blackman_window = lib.py_blackman_window
 def blackman_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The Blackman window `0.42 - 0.5 cos(2 pi x) + 0.08 cos(4 pi x)`."""
     try:
-        h = _py_blackman_window(window_length, bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+        h = _py_blackman_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("blackman_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
     if not h:
@@ -401,7 +401,7 @@ _py_bartlett_window = lib.py_bartlett_window
 def bartlett_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The triangular window `1 - |2 x - 1|`."""
     try:
-        h = _py_bartlett_window(window_length, bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+        h = _py_bartlett_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bartlett_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
     if not h:
@@ -421,7 +421,7 @@ _py_kaiser_window = lib.py_kaiser_window
 def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The Kaiser window `I0(beta sqrt(1 - (2 x - 1)^2)) / I0(beta)`."""
     try:
-        h = _py_kaiser_window(window_length, bool_(periodic), beta, -1 if dtype is None else dtype_code(dtype))
+        h = _py_kaiser_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kaiser_window", e, "Int Bool Float OptDType", window_length=window_length, periodic=periodic, beta=beta, dtype=dtype) from None
     if not h:
@@ -3111,7 +3111,7 @@ _py_isclose = lib.py_isclose
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False, *, out: Tensor | None = None) -> Tensor:
     """True where `|input - other| <= atol + rtol * |other|`, or where both are equal (with `equal_nan`: or both NaN)."""
     try:
-        h = _py_isclose(input._h, other._h, rtol, atol, bool_(equal_nan))
+        h = _py_isclose(input._h, other._h, rtol, atol, equal_nan if equal_nan.__class__ is bool else bool_(equal_nan))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isclose", e, "Tensor Tensor Float Float Bool", input=input, other=other, rtol=rtol, atol=atol, equal_nan=equal_nan) from None
     if not h:
@@ -4643,7 +4643,7 @@ def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_sum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        h = _py_sum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
     if not h:
@@ -4663,7 +4663,7 @@ def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = 
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        h = _py_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
     if not h:
@@ -4681,7 +4681,7 @@ _py_prod = lib.py_prod
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """Product of the elements over `dim` (all by default). Whole numbers multiply in int64."""
     try:
-        h = _py_prod(input._h, NULL if dim is None else (dim,), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        h = _py_prod(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("prod", e, "Tensor OptInt Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
     if not h:
@@ -4717,7 +4717,7 @@ def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool 
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_nansum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        h = _py_nansum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nansum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
     if not h:
@@ -4737,7 +4737,7 @@ def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_nanmean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        h = _py_nanmean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanmean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
     if not h:
@@ -4756,7 +4756,7 @@ def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *,
     """Largest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals."""
     try:
         dim = ints(dim)
-        h = _py_amax(input._h, dim, len(dim), bool_(keepdim))
+        h = _py_amax(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("amax", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
     if not h:
@@ -4775,7 +4775,7 @@ def amin(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *,
     """Smallest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals."""
     try:
         dim = ints(dim)
-        h = _py_amin(input._h, dim, len(dim), bool_(keepdim))
+        h = _py_amin(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("amin", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
     if not h:
@@ -4826,7 +4826,7 @@ def max_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Ten
     """Largest elements along `dim` and their indices, the first of equals; NaN wins."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _py_max_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
+        status = _py_max_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if status:
@@ -4841,7 +4841,7 @@ def min_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Ten
     """Smallest elements along `dim` and their indices, the first of equals; NaN wins."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _py_min_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
+        status = _py_min_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("min_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if status:
@@ -4855,7 +4855,7 @@ _py_argmax = lib.py_argmax
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Index of the largest element along `dim`, or in the flattened input; the first of equals, NaN being largest."""
     try:
-        h = _py_argmax(input._h, NULL if dim is None else (dim,), bool_(keepdim))
+        h = _py_argmax(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("argmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
     if not h:
@@ -4873,7 +4873,7 @@ _py_argmin = lib.py_argmin
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Index of the smallest element along `dim`, or in the flattened input; the first of equals, NaN being smallest."""
     try:
-        h = _py_argmin(input._h, NULL if dim is None else (dim,), bool_(keepdim))
+        h = _py_argmin(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("argmin", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
     if not h:
@@ -4892,7 +4892,7 @@ def aminmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> tup
     """Smallest and largest element along `dim` (of all by default)."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _py_aminmax(input._h, NULL if dim is None else (dim,), bool_(keepdim), o + 0, o + 1)
+        status = _py_aminmax(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("aminmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
     if status:
@@ -4908,7 +4908,7 @@ def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_any(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim))
+        h = _py_any(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("any", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim) from None
     if not h:
@@ -4928,7 +4928,7 @@ def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_all(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim))
+        h = _py_all(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("all", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim) from None
     if not h:
@@ -4948,7 +4948,7 @@ def var(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_var(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim))
+        h = _py_var(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("var", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if not h:
@@ -4968,7 +4968,7 @@ def std(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_std(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim))
+        h = _py_std(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("std", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if not h:
@@ -4989,7 +4989,7 @@ def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
         if dim is not None:
             dim = ints(dim)
         o = ffi.new("rt_tensor *[2]")
-        status = _py_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim), o + 0, o + 1)
+        status = _py_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("var_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if status:
@@ -5006,7 +5006,7 @@ def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
         if dim is not None:
             dim = ints(dim)
         o = ffi.new("rt_tensor *[2]")
-        status = _py_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), bool_(keepdim), o + 0, o + 1)
+        status = _py_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("std_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if status:
@@ -5021,7 +5021,7 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False, *,
     """`log(sum(exp(input)))` over `dim` (all if empty), without overflow."""
     try:
         dim = ints(dim)
-        h = _py_logsumexp(input._h, dim, len(dim), bool_(keepdim))
+        h = _py_logsumexp(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logsumexp", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
     if not h:
@@ -5043,7 +5043,7 @@ def vector_norm(input: Tensor, ord: Number = 2, dim: int | Sequence[int] | None 
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_vector_norm(input._h, *number(ord), NULL if dim is None else dim, 0 if dim is None else len(dim), bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        h = _py_vector_norm(input._h, *number(ord), NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("vector_norm", e, "Tensor Scalar OptInts Bool OptDType", input=input, ord=ord, dim=dim, keepdim=keepdim, dtype=dtype) from None
     if not h:
@@ -5296,7 +5296,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     """The elements along `dim` in order, and their indices. NaN is greatest. Always stable."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _py_sort(input._h, dim, bool_(descending), bool_(stable), o + 0, o + 1)
+        status = _py_sort(input._h, dim, descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
     if status:
@@ -5310,7 +5310,7 @@ _py_argsort = lib.py_argsort
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The indices that sort along `dim`. NaN is greatest. Always stable."""
     try:
-        h = _py_argsort(input._h, dim, bool_(descending), bool_(stable))
+        h = _py_argsort(input._h, dim, descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("argsort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
     if not h:
@@ -5347,7 +5347,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     """The `k` largest (or smallest) elements along `dim`, in order, and their indices."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _py_topk(input._h, k, dim, bool_(largest), bool_(sorted), o + 0, o + 1)
+        status = _py_topk(input._h, k, dim, largest if largest.__class__ is bool else bool_(largest), sorted if sorted.__class__ is bool else bool_(sorted), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("topk", e, "Tensor Int Int Bool Bool", input=input, k=k, dim=dim, largest=largest, sorted=sorted) from None
     if status:
@@ -5362,7 +5362,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tup
     """The `k`-th smallest element along `dim` (`k` counting from 1), and its index."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _py_kthvalue(input._h, k, dim, bool_(keepdim), o + 0, o + 1)
+        status = _py_kthvalue(input._h, k, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kthvalue", e, "Tensor Int Int Bool", input=input, k=k, dim=dim, keepdim=keepdim) from None
     if status:
@@ -5393,7 +5393,7 @@ def median_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, 
     """The middle elements along `dim`, the lower one of two, and their indices; NaN if there is one."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _py_median_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
+        status = _py_median_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("median_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if status:
@@ -5424,7 +5424,7 @@ def nanmedian_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tenso
     """The middle elements along `dim` among those that are not NaN, and their indices."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _py_nanmedian_dim(input._h, dim, bool_(keepdim), o + 0, o + 1)
+        status = _py_nanmedian_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanmedian_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if status:
@@ -5439,7 +5439,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, T
     """The most frequent element along `dim` (the smallest one of several) and an index of it."""
     try:
         o = ffi.new("rt_tensor *[2]")
-        status = _py_mode(input._h, dim, bool_(keepdim), o + 0, o + 1)
+        status = _py_mode(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mode", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if status:
@@ -5456,7 +5456,7 @@ def unique_flat(input: Tensor, sorted: bool = True, return_inverse: bool = False
     """
     try:
         o = ffi.new("rt_tensor *[3]")
-        status = _py_unique_flat(input._h, bool_(sorted), bool_(return_inverse), bool_(return_counts), o + 0, o + 1, o + 2)
+        status = _py_unique_flat(input._h, sorted if sorted.__class__ is bool else bool_(sorted), return_inverse if return_inverse.__class__ is bool else bool_(return_inverse), return_counts if return_counts.__class__ is bool else bool_(return_counts), o + 0, o + 1, o + 2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unique_flat", e, "Tensor Bool Bool Bool", input=input, sorted=sorted, return_inverse=return_inverse, return_counts=return_counts) from None
     if status:
@@ -5471,7 +5471,7 @@ def unique_consecutive_flat(input: Tensor, return_inverse: bool = False, return_
     """As `unique_flat`, but only neighbours are compared and the order stays."""
     try:
         o = ffi.new("rt_tensor *[3]")
-        status = _py_unique_consecutive_flat(input._h, bool_(return_inverse), bool_(return_counts), o + 0, o + 1, o + 2)
+        status = _py_unique_consecutive_flat(input._h, return_inverse if return_inverse.__class__ is bool else bool_(return_inverse), return_counts if return_counts.__class__ is bool else bool_(return_counts), o + 0, o + 1, o + 2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unique_consecutive_flat", e, "Tensor Bool Bool", input=input, return_inverse=return_inverse, return_counts=return_counts) from None
     if status:
@@ -5504,9 +5504,9 @@ def searchsorted(sorted_sequence: Tensor, input: Tensor | Number, out_int32: boo
     """
     try:
         if isinstance(input, Tensor):
-            h = _py_searchsorted(sorted_sequence._h, input._h, NULL if sorter is None else sorter._h, bool_(out_int32), bool_(right), word(side))
+            h = _py_searchsorted(sorted_sequence._h, input._h, NULL if sorter is None else sorter._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right), word(side))
         else:
-            h = _py_searchsorted_scalar(sorted_sequence._h, *number(input), NULL if sorter is None else sorter._h, bool_(out_int32), bool_(right), word(side))
+            h = _py_searchsorted_scalar(sorted_sequence._h, *number(input), NULL if sorter is None else sorter._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right), word(side))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("searchsorted", e, "Tensor Operand Bool Bool Str OptTensor", sorted_sequence=sorted_sequence, input=input, out_int32=out_int32, right=right, side=side, sorter=sorter) from None
     if not h:
@@ -5526,9 +5526,9 @@ def bucketize(input: Tensor | Number, boundaries: Tensor, out_int32: bool = Fals
     """Numbers of the buckets between ascending `boundaries` that the elements of `input` fall into."""
     try:
         if isinstance(input, Tensor):
-            h = _py_bucketize(input._h, boundaries._h, bool_(out_int32), bool_(right))
+            h = _py_bucketize(input._h, boundaries._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right))
         else:
-            h = _py_bucketize_scalar(*number(input), boundaries._h, bool_(out_int32), bool_(right))
+            h = _py_bucketize_scalar(*number(input), boundaries._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bucketize", e, "Operand Tensor Bool Bool", input=input, boundaries=boundaries, out_int32=out_int32, right=right) from None
     if not h:
@@ -5548,7 +5548,7 @@ def isin(elements: Tensor | Number, test_elements: Tensor | Number, assume_uniqu
     try:
         elements = operand(elements)
         test_elements = operand(test_elements)
-        h = _py_isin(elements._h, test_elements._h, bool_(assume_unique), bool_(invert))
+        h = _py_isin(elements._h, test_elements._h, assume_unique if assume_unique.__class__ is bool else bool_(assume_unique), invert if invert.__class__ is bool else bool_(invert))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isin", e, "Operand Operand Bool Bool", elements=elements, test_elements=test_elements, assume_unique=assume_unique, invert=invert) from None
     if not h:
@@ -5570,9 +5570,9 @@ def quantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepdim:
     """
     try:
         if isinstance(q, Tensor):
-            h = _py_quantile(input._h, q._h, NULL if dim is None else (dim,), bool_(keepdim), word(interpolation))
+            h = _py_quantile(input._h, q._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
         else:
-            h = _py_quantile_scalar(input._h, *number(q), NULL if dim is None else (dim,), bool_(keepdim), word(interpolation))
+            h = _py_quantile_scalar(input._h, *number(q), NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("quantile", e, "Tensor Operand OptInt Bool Str", input=input, q=q, dim=dim, keepdim=keepdim, interpolation=interpolation) from None
     if not h:
@@ -5592,9 +5592,9 @@ def nanquantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepd
     """As `quantile`, over the elements that are not NaN."""
     try:
         if isinstance(q, Tensor):
-            h = _py_nanquantile(input._h, q._h, NULL if dim is None else (dim,), bool_(keepdim), word(interpolation))
+            h = _py_nanquantile(input._h, q._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
         else:
-            h = _py_nanquantile_scalar(input._h, *number(q), NULL if dim is None else (dim,), bool_(keepdim), word(interpolation))
+            h = _py_nanquantile_scalar(input._h, *number(q), NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanquantile", e, "Tensor Operand OptInt Bool Str", input=input, q=q, dim=dim, keepdim=keepdim, interpolation=interpolation) from None
     if not h:
@@ -6269,8 +6269,9 @@ _py_cat = lib.py_cat
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype."""
     try:
-        tensors = several(tensors)
-        tensors_handles = handles(tensors)
+        if tensors.__class__ is not list:
+            tensors = several(tensors)
+        tensors_handles = tensors and handles(tensors)
         h = _py_cat(tensors_handles, len(tensors_handles), dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cat", e, "Tensors Int", tensors=tensors, dim=dim) from None
@@ -6293,8 +6294,9 @@ _py_stack = lib.py_stack
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors of one shape along a new dimension `dim`."""
     try:
-        tensors = several(tensors)
-        tensors_handles = handles(tensors)
+        if tensors.__class__ is not list:
+            tensors = several(tensors)
+        tensors_handles = tensors and handles(tensors)
         h = _py_stack(tensors_handles, len(tensors_handles), dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("stack", e, "Tensors Int", tensors=tensors, dim=dim) from None
@@ -6313,8 +6315,9 @@ _py_hstack = lib.py_hstack
 def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors side by side: along dimension 0 for 1-d tensors, else along dimension 1."""
     try:
-        tensors = several(tensors)
-        tensors_handles = handles(tensors)
+        if tensors.__class__ is not list:
+            tensors = several(tensors)
+        tensors_handles = tensors and handles(tensors)
         h = _py_hstack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hstack", e, "Tensors", tensors=tensors) from None
@@ -6333,8 +6336,9 @@ _py_vstack = lib.py_vstack
 def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors, 1-d ones seen as rows, one below the other."""
     try:
-        tensors = several(tensors)
-        tensors_handles = handles(tensors)
+        if tensors.__class__ is not list:
+            tensors = several(tensors)
+        tensors_handles = tensors and handles(tensors)
         h = _py_vstack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("vstack", e, "Tensors", tensors=tensors) from None
@@ -6356,8 +6360,9 @@ _py_dstack = lib.py_dstack
 def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors, seen with three dimensions, along the third."""
     try:
-        tensors = several(tensors)
-        tensors_handles = handles(tensors)
+        if tensors.__class__ is not list:
+            tensors = several(tensors)
+        tensors_handles = tensors and handles(tensors)
         h = _py_dstack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("dstack", e, "Tensors", tensors=tensors) from None
@@ -6376,8 +6381,9 @@ _py_column_stack = lib.py_column_stack
 def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors, those with fewer than two dimensions seen as columns, side by side."""
     try:
-        tensors = several(tensors)
-        tensors_handles = handles(tensors)
+        if tensors.__class__ is not list:
+            tensors = several(tensors)
+        tensors_handles = tensors and handles(tensors)
         h = _py_column_stack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("column_stack", e, "Tensors", tensors=tensors) from None
@@ -6396,8 +6402,9 @@ _py_block_diag = lib.py_block_diag
 def block_diag(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Matrices (1-d and 0-d tensors are seen as rows) along the diagonal of a matrix that is zero elsewhere."""
     try:
-        tensors = several(tensors)
-        tensors_handles = handles(tensors)
+        if tensors.__class__ is not list:
+            tensors = several(tensors)
+        tensors_handles = tensors and handles(tensors)
         h = _py_block_diag(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("block_diag", e, "Tensors", tensors=tensors) from None
@@ -6831,8 +6838,9 @@ _py_broadcast_tensors = lib.py_broadcast_tensors
 def broadcast_tensors(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """All tensors with the shape that they broadcast to; views."""
     try:
-        tensors = several(tensors)
-        tensors_handles = handles(tensors)
+        if tensors.__class__ is not list:
+            tensors = several(tensors)
+        tensors_handles = tensors and handles(tensors)
         h = _py_broadcast_tensors(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("broadcast_tensors", e, "Tensors", tensors=tensors) from None
@@ -6901,8 +6909,9 @@ _py_meshgrid = lib.py_meshgrid
 def meshgrid(tensors: Sequence[Tensor], indexing: str | None = "ij") -> tuple[Tensor, ...]:
     """The coordinates of a grid: tensor `i` varies along dimension `i` ("ij"; with "xy" the first two are exchanged)."""
     try:
-        tensors = several(tensors)
-        tensors_handles = handles(tensors)
+        if tensors.__class__ is not list:
+            tensors = several(tensors)
+        tensors_handles = tensors and handles(tensors)
         h = _py_meshgrid(tensors_handles, len(tensors_handles), word(indexing))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("meshgrid", e, "Tensors Str", tensors=tensors, indexing=indexing) from None
@@ -6917,8 +6926,9 @@ _py_cartesian_prod = lib.py_cartesian_prod
 def cartesian_prod(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """All combinations of the elements of 1-d tensors, one per row."""
     try:
-        tensors = several(tensors)
-        tensors_handles = handles(tensors)
+        if tensors.__class__ is not list:
+            tensors = several(tensors)
+        tensors_handles = tensors and handles(tensors)
         h = _py_cartesian_prod(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cartesian_prod", e, "Tensors", tensors=tensors) from None
@@ -6955,8 +6965,9 @@ _py_index = lib.py_index
 def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     """`input[indices]` with tensors of whole numbers, masks, and None for whole dimensions, by NumPy's rules."""
     try:
-        indices = several(indices)
-        indices_handles = handles(indices)
+        if indices.__class__ is not list:
+            indices = several(indices)
+        indices_handles = indices and handles(indices)
         h = _py_index(input._h, indices_handles, len(indices_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index", e, "Tensor OptTensors", input=input, indices=indices) from None
@@ -6973,8 +6984,9 @@ _py_index_backward = lib.py_index_backward
 def index_backward(grad: Tensor, indices: Sequence[Tensor | None], input_sizes: int | Sequence[int]) -> Tensor:
     """The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from."""
     try:
-        indices = several(indices)
-        indices_handles = handles(indices)
+        if indices.__class__ is not list:
+            indices = several(indices)
+        indices_handles = indices and handles(indices)
         input_sizes = ints(input_sizes)
         h = _py_index_backward(grad._h, indices_handles, len(indices_handles), input_sizes, len(input_sizes))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6992,9 +7004,10 @@ _py_index_put = lib.py_index_put
 def index_put(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], accumulate: bool = False, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`."""
     try:
-        indices = several(indices)
-        indices_handles = handles(indices)
-        h = _py_index_put(input._h, values._h, indices_handles, len(indices_handles), bool_(accumulate))
+        if indices.__class__ is not list:
+            indices = several(indices)
+        indices_handles = indices and handles(indices)
+        h = _py_index_put(input._h, values._h, indices_handles, len(indices_handles), accumulate if accumulate.__class__ is bool else bool_(accumulate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_put", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate) from None
     if not h:
@@ -7012,9 +7025,10 @@ _py_index_put_ = lib.py_index_put_
 def index_put_(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], accumulate: bool = False) -> Tensor:
     """In-place form of index_put."""
     try:
-        indices = several(indices)
-        indices_handles = handles(indices)
-        status = _py_index_put_(input._h, values._h, indices_handles, len(indices_handles), bool_(accumulate))
+        if indices.__class__ is not list:
+            indices = several(indices)
+        indices_handles = indices and handles(indices)
+        status = _py_index_put_(input._h, values._h, indices_handles, len(indices_handles), accumulate if accumulate.__class__ is bool else bool_(accumulate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_put_", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate) from None
     if status:
@@ -7028,7 +7042,7 @@ _py_gather = lib.py_gather
 def gather(input: Tensor, dim: int, index: Tensor, sparse_grad: bool = False, *, out: Tensor | None = None) -> Tensor:
     """`out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result."""
     try:
-        h = _py_gather(input._h, index._h, dim, bool_(sparse_grad))
+        h = _py_gather(input._h, index._h, dim, sparse_grad if sparse_grad.__class__ is bool else bool_(sparse_grad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gather", e, "Tensor Int Tensor Bool", input=input, dim=dim, index=index, sparse_grad=sparse_grad) from None
     if not h:
@@ -7408,7 +7422,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False, 
     increased by) those of `source`.
     """
     try:
-        h = _py_put(input._h, index._h, source._h, bool_(accumulate))
+        h = _py_put(input._h, index._h, source._h, accumulate if accumulate.__class__ is bool else bool_(accumulate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("put", e, "Tensor Tensor Tensor Bool", input=input, index=index, source=source, accumulate=accumulate) from None
     if not h:
@@ -7426,7 +7440,7 @@ _py_put_ = lib.py_put_
 def put_(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """In-place form of put."""
     try:
-        status = _py_put_(input._h, index._h, source._h, bool_(accumulate))
+        status = _py_put_(input._h, index._h, source._h, accumulate if accumulate.__class__ is bool else bool_(accumulate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("put_", e, "Tensor Tensor Tensor Bool", input=input, index=index, source=source, accumulate=accumulate) from None
     if status:
@@ -7529,7 +7543,7 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     "prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
     """
     try:
-        h = _py_scatter_reduce(input._h, index._h, src._h, dim, word(reduce), bool_(include_self))
+        h = _py_scatter_reduce(input._h, index._h, src._h, dim, word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, src=src, reduce=reduce, include_self=include_self) from None
     if not h:
@@ -7547,7 +7561,7 @@ _py_scatter_reduce_ = lib.py_scatter_reduce_
 def scatter_reduce_(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str | None, include_self: bool = True) -> Tensor:
     """In-place form of scatter_reduce."""
     try:
-        status = _py_scatter_reduce_(input._h, index._h, src._h, dim, word(reduce), bool_(include_self))
+        status = _py_scatter_reduce_(input._h, index._h, src._h, dim, word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_reduce_", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, src=src, reduce=reduce, include_self=include_self) from None
     if status:
@@ -7908,8 +7922,9 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
     vectors. (Dynamic programming: Cormen et al., *Introduction to Algorithms*.)
     """
     try:
-        tensors = several(tensors)
-        tensors_handles = handles(tensors)
+        if tensors.__class__ is not list:
+            tensors = several(tensors)
+        tensors_handles = tensors and handles(tensors)
         h = _py_multi_dot(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("multi_dot", e, "Tensors", tensors=tensors) from None
@@ -7974,8 +7989,9 @@ def einsum(equation: str | None, operands: Sequence[Tensor], *, out: Tensor | No
     diagonal; without "->" the result has the letters that occur once, in alphabetical order.
     """
     try:
-        operands = several(operands)
-        operands_handles = handles(operands)
+        if operands.__class__ is not list:
+            operands = several(operands)
+        operands_handles = operands and handles(operands)
         h = _py_einsum(operands_handles, len(operands_handles), word(equation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("einsum", e, "Str Tensors", equation=equation, operands=operands) from None
@@ -8018,7 +8034,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     `1 / sqrt(size of the last dimension)` by default.
     """
     try:
-        h = _py_scaled_dot_product_attention(query._h, key._h, value._h, NULL if attn_mask is None else attn_mask._h, dropout_p, bool_(is_causal), NULL if scale is None else (scale,))
+        h = _py_scaled_dot_product_attention(query._h, key._h, value._h, NULL if attn_mask is None else attn_mask._h, dropout_p, is_causal if is_causal.__class__ is bool else bool_(is_causal), NULL if scale is None else (scale,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scaled_dot_product_attention", e, "Tensor Tensor Tensor OptTensor Float Bool OptFloat", query=query, key=key, value=value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale) from None
     if not h:
@@ -8121,7 +8137,7 @@ _py_cholesky = lib.py_cholesky
 def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Cholesky factors `L` with `input = L L'` of symmetric positive-definite matrices `[..., n, n]`; `L'` if `upper`."""
     try:
-        h = _py_cholesky(input._h, bool_(upper))
+        h = _py_cholesky(input._h, upper if upper.__class__ is bool else bool_(upper))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cholesky", e, "Tensor Bool", input=input, upper=upper) from None
     if not h:
@@ -8155,7 +8171,7 @@ def linalg_svd(A: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, T
     """Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`."""
     try:
         o = ffi.new("rt_tensor *[3]")
-        status = _py_linalg_svd(A._h, bool_(full_matrices), o + 0, o + 1, o + 2)
+        status = _py_linalg_svd(A._h, full_matrices if full_matrices.__class__ is bool else bool_(full_matrices), o + 0, o + 1, o + 2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_svd", e, "Tensor Bool", A=A, full_matrices=full_matrices) from None
     if status:
@@ -8186,7 +8202,7 @@ def linalg_solve(input: Tensor, B: Tensor, left: bool = True) -> Tensor:
     vectors if it has the shape of `input` without the last dimension (or one dimension).
     """
     try:
-        h = _py_linalg_solve(input._h, B._h, bool_(left))
+        h = _py_linalg_solve(input._h, B._h, left if left.__class__ is bool else bool_(left))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_solve", e, "Tensor Tensor Bool", input=input, B=B, left=left) from None
     if not h:
@@ -8218,7 +8234,7 @@ _py_linalg_solve_triangular = lib.py_linalg_solve_triangular
 def linalg_solve_triangular(input: Tensor, B: Tensor, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
     """`X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`."""
     try:
-        h = _py_linalg_solve_triangular(input._h, B._h, bool_(upper), bool_(left), bool_(unitriangular))
+        h = _py_linalg_solve_triangular(input._h, B._h, upper if upper.__class__ is bool else bool_(upper), left if left.__class__ is bool else bool_(left), unitriangular if unitriangular.__class__ is bool else bool_(unitriangular))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_solve_triangular", e, "Tensor Tensor Bool Bool Bool", input=input, B=B, upper=upper, left=left, unitriangular=unitriangular) from None
     if not h:
@@ -8448,7 +8464,7 @@ def max_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
             stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_max_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode))
+        h = _py_max_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool1d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if not h:
@@ -8471,7 +8487,7 @@ def max_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
             stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_max_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode))
+        h = _py_max_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool2d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if not h:
@@ -8493,7 +8509,7 @@ def max_pool_values(input: Tensor, kernel_size: int | Sequence[int], stride: int
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_max_pool_values(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), rank)
+        h = _py_max_pool_values(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), rank)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool_values", e, "Tensor Ints Ints Ints Ints Bool Int", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, rank=rank) from None
     if not h:
@@ -8515,7 +8531,7 @@ def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
         padding = ints(padding)
         dilation = ints(dilation)
         o = ffi.new("rt_tensor *[2]")
-        status = _py_max_pool1d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), o + 0, o + 1)
+        status = _py_max_pool1d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool1d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if status:
@@ -8535,7 +8551,7 @@ def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
         padding = ints(padding)
         dilation = ints(dilation)
         o = ffi.new("rt_tensor *[2]")
-        status = _py_max_pool2d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), bool_(ceil_mode), o + 0, o + 1)
+        status = _py_max_pool2d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), o + 0, o + 1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool2d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
     if status:
@@ -8618,7 +8634,7 @@ def avg_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         if stride is not None:
             stride = ints(stride)
         padding = ints(padding)
-        h = _py_avg_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), bool_(ceil_mode), bool_(count_include_pad))
+        h = _py_avg_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("avg_pool1d", e, "Tensor Ints OptInts Ints Bool Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad) from None
     if not h:
@@ -8640,7 +8656,7 @@ def avg_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         if stride is not None:
             stride = ints(stride)
         padding = ints(padding)
-        h = _py_avg_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), bool_(ceil_mode), bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,))
+        h = _py_avg_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("avg_pool2d", e, "Tensor Ints OptInts Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override) from None
     if not h:
@@ -8662,7 +8678,7 @@ def avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], kernel_size: in
         kernel_size = ints(kernel_size)
         stride = ints(stride)
         padding = ints(padding)
-        h = _py_avg_pool_grad(grad._h, input_size, len(input_size), kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), bool_(ceil_mode), bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,), rank)
+        h = _py_avg_pool_grad(grad._h, input_size, len(input_size), kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,), rank)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("avg_pool_grad", e, "Tensor Ints Ints Ints Ints Bool Bool OptInt Int", grad=grad, input_size=input_size, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override, rank=rank) from None
     if not h:
@@ -8753,7 +8769,7 @@ def upsample_bilinear2d(input: Tensor, output_size: int | Sequence[int], align_c
     """
     try:
         output_size = ints(output_size)
-        h = _py_upsample_bilinear2d(input._h, output_size, len(output_size), bool_(align_corners))
+        h = _py_upsample_bilinear2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_bilinear2d", e, "Tensor Ints Bool", input=input, output_size=output_size, align_corners=align_corners) from None
     if not h:
@@ -8770,7 +8786,7 @@ def upsample_grad(grad: Tensor, input_size: int | Sequence[int], mode: str | Non
     """Gradient of the resizing ops with respect to their input of shape `input_size`."""
     try:
         input_size = ints(input_size)
-        h = _py_upsample_grad(grad._h, input_size, len(input_size), word(mode), bool_(align_corners))
+        h = _py_upsample_grad(grad._h, input_size, len(input_size), word(mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_grad", e, "Tensor Ints Str Bool", grad=grad, input_size=input_size, mode=mode, align_corners=align_corners) from None
     if not h:
@@ -8834,7 +8850,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     them (the variance unbiased) by `momentum`; else the running ones are used.
     """
     try:
-        h = _py_batch_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, bool_(training), momentum, eps)
+        h = _py_batch_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, training if training.__class__ is bool else bool_(training), momentum, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("batch_norm", e, "Tensor OptTensor OptTensor OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, training=training, momentum=momentum, eps=eps) from None
     if not h:
@@ -8886,7 +8902,7 @@ def batch_norm_backward(grad: Tensor, input: Tensor, mean: Tensor, var: Tensor, 
     """
     try:
         o = ffi.new("rt_tensor *[3]")
-        status = _py_batch_norm_backward(grad._h, input._h, mean._h, var._h, NULL if weight is None else weight._h, eps, bool_(training), o + 0, o + 1, o + 2)
+        status = _py_batch_norm_backward(grad._h, input._h, mean._h, var._h, NULL if weight is None else weight._h, eps, training if training.__class__ is bool else bool_(training), o + 0, o + 1, o + 2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("batch_norm_backward", e, "Tensor Tensor Tensor Tensor OptTensor Float Bool", grad=grad, input=input, mean=mean, var=var, weight=weight, eps=eps, training=training) from None
     if status:
@@ -8946,7 +8962,7 @@ def layer_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, norm
     try:
         normalized_shape = ints(normalized_shape)
         o = ffi.new("rt_tensor *[3]")
-        status = _py_layer_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), eps, bool_(centered), bool_(affine), o + 0, o + 1, o + 2)
+        status = _py_layer_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), eps, centered if centered.__class__ is bool else bool_(centered), affine if affine.__class__ is bool else bool_(affine), o + 0, o + 1, o + 2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("layer_norm_backward", e, "Tensor Tensor OptTensor Ints Float Bool Bool", grad=grad, input=input, weight=weight, normalized_shape=normalized_shape, eps=eps, centered=centered, affine=affine) from None
     if status:
@@ -8995,7 +9011,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
     statistics as in `batch_norm`.
     """
     try:
-        h = _py_instance_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, bool_(use_input_stats), momentum, eps)
+        h = _py_instance_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, use_input_stats if use_input_stats.__class__ is bool else bool_(use_input_stats), momentum, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("instance_norm", e, "Tensor OptTensor OptTensor OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, use_input_stats=use_input_stats, momentum=momentum, eps=eps) from None
     if not h:
@@ -9263,7 +9279,7 @@ def kl_div(input: Tensor, target: Tensor, reduction: str | None = "mean", log_ta
     `e^t (t - input)`. "batchmean" divides the sum by the first size.
     """
     try:
-        h = _py_kl_div(input._h, target._h, word(reduction), bool_(log_target))
+        h = _py_kl_div(input._h, target._h, word(reduction), log_target if log_target.__class__ is bool else bool_(log_target))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kl_div", e, "Tensor Tensor Str Bool", input=input, target=target, reduction=reduction, log_target=log_target) from None
     if not h:
@@ -9756,7 +9772,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     `[*, num_samples]` of int64.
     """
     try:
-        h = _py_multinomial(input._h, num_samples, bool_(replacement), NULL if generator is None else generator._h)
+        h = _py_multinomial(input._h, num_samples, replacement if replacement.__class__ is bool else bool_(replacement), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("multinomial", e, "Tensor Int Bool Generator", input=input, num_samples=num_samples, replacement=replacement, generator=generator) from None
     if not h:
@@ -9791,7 +9807,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, *, out: Tensor
     2014); else `input` itself.
     """
     try:
-        h = _py_dropout(input._h, p, bool_(training))
+        h = _py_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
     if not h:
@@ -9809,7 +9825,7 @@ _py_dropout_ = lib.py_dropout_
 def dropout_(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """In-place form of dropout."""
     try:
-        status = _py_dropout_(input._h, p, bool_(training))
+        status = _py_dropout_(input._h, p, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("dropout_", e, "Tensor Float Bool", input=input, p=p, training=training) from None
     if status:
@@ -9820,21 +9836,25 @@ def dropout_(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 _py_sgd_step = lib.py_sgd_step
 
 
-def sgd_step(params: Sequence[Tensor], grads: Sequence[Tensor], momentum_buffers: Sequence[Tensor | None], lr: float, momentum: float = 0.0, dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False, maximize: bool = False, first: bool = False) -> None:
+def sgd_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], momentum_buffers: Sequence[Tensor | None], lr: float, momentum: float = 0.0, dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False, maximize: bool = False, first: bool = False) -> None:
     """One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad`
     (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then
-    `param -= lr * grad`.
+    `param -= lr * grad`. Where an optimizer step is given no gradient, it takes the one that backward has collected,
+    and leaves out parameters that have none.
     """
     try:
-        params = several(params)
-        params_handles = handles(params)
-        grads = several(grads)
-        grads_handles = handles(grads)
-        momentum_buffers = several(momentum_buffers)
-        momentum_buffers_handles = handles(momentum_buffers)
-        status = _py_sgd_step(params_handles, len(params_handles), grads_handles, len(grads_handles), momentum_buffers_handles, len(momentum_buffers_handles), lr, momentum, dampening, weight_decay, bool_(nesterov), bool_(maximize), bool_(first))
+        if params.__class__ is not list:
+            params = several(params)
+        params_handles = params and handles(params)
+        if grads.__class__ is not list:
+            grads = several(grads)
+        grads_handles = grads and handles(grads)
+        if momentum_buffers.__class__ is not list:
+            momentum_buffers = several(momentum_buffers)
+        momentum_buffers_handles = momentum_buffers and handles(momentum_buffers)
+        status = _py_sgd_step(params_handles, len(params_handles), grads_handles, len(grads_handles), momentum_buffers_handles, len(momentum_buffers_handles), lr, momentum, dampening, weight_decay, nesterov if nesterov.__class__ is bool else bool_(nesterov), maximize if maximize.__class__ is bool else bool_(maximize), first if first.__class__ is bool else bool_(first))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sgd_step", e, "Tensors Tensors OptTensors Float Float Float Float Bool Bool Bool", params=params, grads=grads, momentum_buffers=momentum_buffers, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize, first=first) from None
+        raise misuse("sgd_step", e, "Tensors OptTensors OptTensors Float Float Float Float Bool Bool Bool", params=params, grads=grads, momentum_buffers=momentum_buffers, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize, first=first) from None
     if status:
         raise error()
 
@@ -9842,22 +9862,27 @@ def sgd_step(params: Sequence[Tensor], grads: Sequence[Tensor], momentum_buffers
 _py_adam_step = lib.py_adam_step
 
 
-def adam_step(params: Sequence[Tensor], grads: Sequence[Tensor], exp_avgs: Sequence[Tensor], exp_avg_sqs: Sequence[Tensor], max_exp_avg_sqs: Sequence[Tensor | None], lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, step: float = 1.0, amsgrad: bool = False, maximize: bool = False, decoupled: bool = False) -> None:
+def adam_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], exp_avgs: Sequence[Tensor], exp_avg_sqs: Sequence[Tensor], max_exp_avg_sqs: Sequence[Tensor | None], lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, step: float = 1.0, amsgrad: bool = False, maximize: bool = False, decoupled: bool = False) -> None:
     """One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad."""
     try:
-        params = several(params)
-        params_handles = handles(params)
-        grads = several(grads)
-        grads_handles = handles(grads)
-        exp_avgs = several(exp_avgs)
-        exp_avgs_handles = handles(exp_avgs)
-        exp_avg_sqs = several(exp_avg_sqs)
-        exp_avg_sqs_handles = handles(exp_avg_sqs)
-        max_exp_avg_sqs = several(max_exp_avg_sqs)
-        max_exp_avg_sqs_handles = handles(max_exp_avg_sqs)
-        status = _py_adam_step(params_handles, len(params_handles), grads_handles, len(grads_handles), exp_avgs_handles, len(exp_avgs_handles), exp_avg_sqs_handles, len(exp_avg_sqs_handles), max_exp_avg_sqs_handles, len(max_exp_avg_sqs_handles), lr, beta1, beta2, eps, weight_decay, step, bool_(amsgrad), bool_(maximize), bool_(decoupled))
+        if params.__class__ is not list:
+            params = several(params)
+        params_handles = params and handles(params)
+        if grads.__class__ is not list:
+            grads = several(grads)
+        grads_handles = grads and handles(grads)
+        if exp_avgs.__class__ is not list:
+            exp_avgs = several(exp_avgs)
+        exp_avgs_handles = exp_avgs and handles(exp_avgs)
+        if exp_avg_sqs.__class__ is not list:
+            exp_avg_sqs = several(exp_avg_sqs)
+        exp_avg_sqs_handles = exp_avg_sqs and handles(exp_avg_sqs)
+        if max_exp_avg_sqs.__class__ is not list:
+            max_exp_avg_sqs = several(max_exp_avg_sqs)
+        max_exp_avg_sqs_handles = max_exp_avg_sqs and handles(max_exp_avg_sqs)
+        status = _py_adam_step(params_handles, len(params_handles), grads_handles, len(grads_handles), exp_avgs_handles, len(exp_avgs_handles), exp_avg_sqs_handles, len(exp_avg_sqs_handles), max_exp_avg_sqs_handles, len(max_exp_avg_sqs_handles), lr, beta1, beta2, eps, weight_decay, step, amsgrad if amsgrad.__class__ is bool else bool_(amsgrad), maximize if maximize.__class__ is bool else bool_(maximize), decoupled if decoupled.__class__ is bool else bool_(decoupled))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adam_step", e, "Tensors Tensors Tensors Tensors OptTensors Float Float Float Float Float Float Bool Bool Bool", params=params, grads=grads, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs, max_exp_avg_sqs=max_exp_avg_sqs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step, amsgrad=amsgrad, maximize=maximize, decoupled=decoupled) from None
+        raise misuse("adam_step", e, "Tensors OptTensors Tensors Tensors OptTensors Float Float Float Float Float Float Bool Bool Bool", params=params, grads=grads, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs, max_exp_avg_sqs=max_exp_avg_sqs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step, amsgrad=amsgrad, maximize=maximize, decoupled=decoupled) from None
     if status:
         raise error()
 
@@ -9865,24 +9890,29 @@ def adam_step(params: Sequence[Tensor], grads: Sequence[Tensor], exp_avgs: Seque
 _py_rmsprop_step = lib.py_rmsprop_step
 
 
-def rmsprop_step(params: Sequence[Tensor], grads: Sequence[Tensor], square_avgs: Sequence[Tensor], grad_avgs: Sequence[Tensor | None], momentum_buffers: Sequence[Tensor | None], lr: float, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0, momentum: float = 0.0, centered: bool = False, maximize: bool = False) -> None:
+def rmsprop_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], square_avgs: Sequence[Tensor], grad_avgs: Sequence[Tensor | None], momentum_buffers: Sequence[Tensor | None], lr: float, alpha: float = 0.99, eps: float = 1e-8, weight_decay: float = 0.0, momentum: float = 0.0, centered: bool = False, maximize: bool = False) -> None:
     """One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is
     not 0.
     """
     try:
-        params = several(params)
-        params_handles = handles(params)
-        grads = several(grads)
-        grads_handles = handles(grads)
-        square_avgs = several(square_avgs)
-        square_avgs_handles = handles(square_avgs)
-        grad_avgs = several(grad_avgs)
-        grad_avgs_handles = handles(grad_avgs)
-        momentum_buffers = several(momentum_buffers)
-        momentum_buffers_handles = handles(momentum_buffers)
-        status = _py_rmsprop_step(params_handles, len(params_handles), grads_handles, len(grads_handles), square_avgs_handles, len(square_avgs_handles), grad_avgs_handles, len(grad_avgs_handles), momentum_buffers_handles, len(momentum_buffers_handles), lr, alpha, eps, weight_decay, momentum, bool_(centered), bool_(maximize))
+        if params.__class__ is not list:
+            params = several(params)
+        params_handles = params and handles(params)
+        if grads.__class__ is not list:
+            grads = several(grads)
+        grads_handles = grads and handles(grads)
+        if square_avgs.__class__ is not list:
+            square_avgs = several(square_avgs)
+        square_avgs_handles = square_avgs and handles(square_avgs)
+        if grad_avgs.__class__ is not list:
+            grad_avgs = several(grad_avgs)
+        grad_avgs_handles = grad_avgs and handles(grad_avgs)
+        if momentum_buffers.__class__ is not list:
+            momentum_buffers = several(momentum_buffers)
+        momentum_buffers_handles = momentum_buffers and handles(momentum_buffers)
+        status = _py_rmsprop_step(params_handles, len(params_handles), grads_handles, len(grads_handles), square_avgs_handles, len(square_avgs_handles), grad_avgs_handles, len(grad_avgs_handles), momentum_buffers_handles, len(momentum_buffers_handles), lr, alpha, eps, weight_decay, momentum, centered if centered.__class__ is bool else bool_(centered), maximize if maximize.__class__ is bool else bool_(maximize))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rmsprop_step", e, "Tensors Tensors Tensors OptTensors OptTensors Float Float Float Float Float Bool Bool", params=params, grads=grads, square_avgs=square_avgs, grad_avgs=grad_avgs, momentum_buffers=momentum_buffers, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered, maximize=maximize) from None
+        raise misuse("rmsprop_step", e, "Tensors OptTensors Tensors OptTensors OptTensors Float Float Float Float Float Bool Bool", params=params, grads=grads, square_avgs=square_avgs, grad_avgs=grad_avgs, momentum_buffers=momentum_buffers, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered, maximize=maximize) from None
     if status:
         raise error()
 
@@ -9890,18 +9920,21 @@ def rmsprop_step(params: Sequence[Tensor], grads: Sequence[Tensor], square_avgs:
 _py_adagrad_step = lib.py_adagrad_step
 
 
-def adagrad_step(params: Sequence[Tensor], grads: Sequence[Tensor], state_sums: Sequence[Tensor], lr: float, lr_decay: float = 0.0, weight_decay: float = 0.0, eps: float = 1e-10, step: float = 1.0, maximize: bool = False) -> None:
+def adagrad_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], state_sums: Sequence[Tensor], lr: float, lr_decay: float = 0.0, weight_decay: float = 0.0, eps: float = 1e-10, step: float = 1.0, maximize: bool = False) -> None:
     """One step of Adagrad; `step` counts from 1."""
     try:
-        params = several(params)
-        params_handles = handles(params)
-        grads = several(grads)
-        grads_handles = handles(grads)
-        state_sums = several(state_sums)
-        state_sums_handles = handles(state_sums)
-        status = _py_adagrad_step(params_handles, len(params_handles), grads_handles, len(grads_handles), state_sums_handles, len(state_sums_handles), lr, lr_decay, weight_decay, eps, step, bool_(maximize))
+        if params.__class__ is not list:
+            params = several(params)
+        params_handles = params and handles(params)
+        if grads.__class__ is not list:
+            grads = several(grads)
+        grads_handles = grads and handles(grads)
+        if state_sums.__class__ is not list:
+            state_sums = several(state_sums)
+        state_sums_handles = state_sums and handles(state_sums)
+        status = _py_adagrad_step(params_handles, len(params_handles), grads_handles, len(grads_handles), state_sums_handles, len(state_sums_handles), lr, lr_decay, weight_decay, eps, step, maximize if maximize.__class__ is bool else bool_(maximize))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adagrad_step", e, "Tensors Tensors Tensors Float Float Float Float Float Bool", params=params, grads=grads, state_sums=state_sums, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps, step=step, maximize=maximize) from None
+        raise misuse("adagrad_step", e, "Tensors OptTensors Tensors Float Float Float Float Float Bool", params=params, grads=grads, state_sums=state_sums, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps, step=step, maximize=maximize) from None
     if status:
         raise error()
 

@@ -27,14 +27,15 @@ __all__ = ["Size", "Tensor"]
 
 _free = lib.rt_tensor_free
 _ndim = lib.rt_tensor_ndim
+_grad = lib.py_tensor_grad
 _shape = lib.rt_tensor_shape
 _dtype = lib.rt_tensor_dtype
 _requires_grad = lib.rt_tensor_requires_grad
 _unpack = ffi.unpack
-_add, _add_n = lib.py_add, lib.py_add_scalar
-_sub, _sub_n = lib.py_sub, lib.py_sub_scalar
-_mul, _mul_n = lib.py_mul, lib.py_mul_scalar
-_div, _div_n = lib.py_div, lib.py_div_scalar
+_add, _add_float = lib.op_add, lib.op_add_float
+_sub, _sub_float = lib.op_sub, lib.op_sub_float
+_mul, _mul_float = lib.op_mul, lib.op_mul_float
+_div, _div_float = lib.op_div, lib.op_div_float
 _BOOL = BY_NAME["bool"]
 _INT64 = BY_NAME["int64"]
 _UINT8 = BY_NAME["uint8"]
@@ -268,7 +269,7 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward has collected; None if there is none."""
-        h = lib.py_tensor_grad(self._h)
+        h = _grad(self._h)
         if not h:
             return None
         t = new(Tensor)
@@ -481,10 +482,13 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
     # ---- operators ----
 
     def __add__(self, other: Any) -> Tensor:
-        if isinstance(other, Tensor):
-            h = _add(self._h, other._h, 2, 1, 0.0)
-        elif other.__class__ is float:
-            h = _add_n(self._h, 3, 0, other, 2, 1, 0.0)
+        cls = type(other)
+        if cls is Tensor:
+            h = _add(self._h, other._h)
+        elif cls is float:
+            h = _add_float(self._h, other)
+        elif isinstance(other, Tensor):
+            h = _add(self._h, other._h)
         else:
             return _operator(_ops.add, self, other)
         if h:
@@ -494,10 +498,13 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
         raise error()
 
     def __sub__(self, other: Any) -> Tensor:
-        if isinstance(other, Tensor):
-            h = _sub(self._h, other._h, 2, 1, 0.0)
-        elif other.__class__ is float:
-            h = _sub_n(self._h, 3, 0, other, 2, 1, 0.0)
+        cls = type(other)
+        if cls is Tensor:
+            h = _sub(self._h, other._h)
+        elif cls is float:
+            h = _sub_float(self._h, other)
+        elif isinstance(other, Tensor):
+            h = _sub(self._h, other._h)
         else:
             return _operator(_ops.sub, self, other)
         if h:
@@ -507,10 +514,13 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
         raise error()
 
     def __mul__(self, other: Any) -> Tensor:
-        if isinstance(other, Tensor):
+        cls = type(other)
+        if cls is Tensor:
             h = _mul(self._h, other._h)
-        elif other.__class__ is float:
-            h = _mul_n(self._h, 3, 0, other)
+        elif cls is float:
+            h = _mul_float(self._h, other)
+        elif isinstance(other, Tensor):
+            h = _mul(self._h, other._h)
         else:
             return _operator(_ops.mul, self, other)
         if h:
@@ -520,10 +530,13 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
         raise error()
 
     def __truediv__(self, other: Any) -> Tensor:
-        if isinstance(other, Tensor):
-            h = _div(self._h, other._h, b"")
-        elif other.__class__ is float:
-            h = _div_n(self._h, 3, 0, other, b"")
+        cls = type(other)
+        if cls is Tensor:
+            h = _div(self._h, other._h)
+        elif cls is float:
+            h = _div_float(self._h, other)
+        elif isinstance(other, Tensor):
+            h = _div(self._h, other._h)
         else:
             return _operator(_ops.div, self, other)
         if h:

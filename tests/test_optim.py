@@ -610,3 +610,22 @@ def test_bad_parameters():
         rt.optim.SGD([p], lr=0.1).add_param_group([p])
     with pytest.warns(UserWarning, match="duplicate parameters"):
         rt.optim.SGD([p, p], lr=0.1)
+
+
+def test_a_step_takes_the_collected_gradients_where_none_are_given():
+    from rustorch import _ops
+
+    with_grad, without = tensor([1.0, 2.0], requires_grad=True), tensor([3.0], requires_grad=True)
+    (with_grad * tensor([10.0, 20.0])).sum().backward()
+    version = with_grad.grad._version
+    _ops.sgd_step([with_grad, without], [], [], 0.1)
+    assert with_grad.tolist() == [0.0, 0.0] and without.tolist() == [3.0]
+    assert with_grad.grad._version == version and with_grad._version == 1 and without._version == 0
+    means = [rt.zeros(2), rt.zeros(1)]
+    _ops.adam_step([with_grad, without], [], means, [rt.zeros(2), rt.zeros(1)], [], 0.5)
+    assert [t.tolist() for t in means] == [pytest.approx([1.0, 2.0]), [0.0]]
+    assert with_grad.tolist() == pytest.approx([-0.5, -0.5])
+    given = tensor([1.0])
+    _ops.sgd_step([without, with_grad], [given, None], [], 1.0)
+    assert without.tolist() == [2.0] and with_grad.tolist() == pytest.approx([-10.5, -20.5])
+    _ops.sgd_step([tensor([1.0])], [], [], 0.1)  # nothing to do

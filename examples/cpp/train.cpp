@@ -54,10 +54,9 @@ struct Adam {
   }
 
   void step() {
-    std::vector<rt::Tensor> grads;
-    for (const rt::Tensor &p : parameters) grads.push_back(p.grad());
     const rt::NoGrad no_grad;
-    rt::adam_step(parameters, grads, means, squares, {}, lr, 0.9, 0.999, 1e-8, 0.0, ++steps);
+    // Without gradients of its own a step takes those that backward has collected.
+    rt::adam_step(parameters, {}, means, squares, {}, lr, 0.9, 0.999, 1e-8, 0.0, ++steps);
     for (rt::Tensor &p : parameters) p.set_grad();
   }
 };

@@ -3749,7 +3749,8 @@ rt_status rt_dropout_(struct rt_tensor *input, double p, bool training);
 
 // One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad`
 // (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then
-// `param -= lr * grad`.
+// `param -= lr * grad`. Where an optimizer step is given no gradient, it takes the one that backward has collected,
+// and leaves out parameters that have none.
 rt_status rt_sgd_step(const struct rt_tensor *const *params,
                       size_t params_len,
                       const struct rt_tensor *const *grads,

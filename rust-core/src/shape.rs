@@ -4,13 +4,13 @@ use crate::error::{Error, Result};
 use crate::{bail, err};
 use smallvec::SmallVec;
 
-/// Sizes, inline for up to eight dimensions.
-pub type Dims = SmallVec<[usize; 8]>;
-/// Strides in elements, inline for up to eight dimensions.
-pub type Strides = SmallVec<[isize; 8]>;
+/// Sizes, inline for up to five dimensions.
+pub type Dims = SmallVec<[usize; 5]>;
+/// Strides in elements, inline for up to five dimensions.
+pub type Strides = SmallVec<[isize; 5]>;
 
 /// Where the elements of a tensor lie in a storage: `offset + sum(index[d] * strides[d])`, in elements.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Size per dimension.
     pub shape: Dims,
@@ -21,7 +21,11 @@ pub struct Layout {
 }
 
 /// Row-major strides of `shape`.
+#[inline]
 pub fn contiguous_strides(shape: &[usize]) -> Strides {
+    if let &[_] = shape {
+        return SmallVec::from_buf_and_len([1; 5], 1);
+    }
     let mut strides: Strides = SmallVec::from_elem(1, shape.len());
     let mut step = 1usize;
     for d in (0..shape.len()).rev() {
@@ -43,10 +47,27 @@ pub fn checked_numel(shape: &[usize]) -> Result<usize> {
         .ok_or_else(|| err!(Memory, "a tensor of shape {shape:?} has too many elements"))
 }
 
+impl Clone for Layout {
+    fn clone(&self) -> Layout {
+        // `from_slice` copies memory, where a clone of the vectors goes from element to element.
+        let (shape, strides) = (Dims::from_slice(&self.shape), Strides::from_slice(&self.strides));
+        Layout { shape, strides, offset: self.offset }
+    }
+}
+
 impl Layout {
     /// Row-major from element 0.
+    #[inline]
     pub fn contiguous(shape: &[usize]) -> Self {
         Layout { shape: Dims::from_slice(shape), strides: contiguous_strides(shape), offset: 0 }
+    }
+
+    /// True if both step through their elements in the same way, wherever they begin.
+    #[inline(always)]
+    pub fn alike(&self, other: &Layout) -> bool {
+        let n = self.ndim();
+        // Few numbers: a loop is quicker than a call that compares memory.
+        n == other.ndim() && (0..n).all(|d| self.shape[d] == other.shape[d] && self.strides[d] == other.strides[d])
     }
 
     /// Number of dimensions.

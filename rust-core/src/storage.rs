@@ -80,7 +80,7 @@ fn large() -> Option<MutexGuard<'static, Large>> {
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 static FAIL_AFTER: AtomicI32 = AtomicI32::new(-1);
 
-/// Bytes that storages hold at present (cached free blocks not counted).
+/// Bytes of the blocks that storages hold at present; cached free blocks do not count, nor does what lives inside a header.
 pub fn bytes_in_use() -> usize {
     IN_USE.load(Ordering::Relaxed)
 }
@@ -217,9 +217,9 @@ impl Storage {
             (std::ptr::null_mut(), Owner::Inline)
         } else {
             let (p, size) = allocate(nbytes)?;
+            IN_USE.fetch_add(nbytes, Ordering::Relaxed);
             (p, Owner::Cached(size))
         };
-        IN_USE.fetch_add(nbytes, Ordering::Relaxed);
         let s = Arc::new(Storage::with(ptr, nbytes, owner));
         if ptr.is_null() {
             s.ptr.set(s.inline.get().cast());
@@ -269,6 +269,7 @@ impl Storage {
         self.version.fetch_add(1, Ordering::Release);
     }
 
+    #[inline(always)]
     fn try_lock(&self, write: bool) -> bool {
         if write {
             self.guard.compare_exchange(0, -1, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -278,8 +279,17 @@ impl Storage {
         }
     }
 
-    /// Waits, but not for ever: after [`set_lock_timeout`]'s time the answer is `RT_ERR_STATE`.
+    #[inline(always)]
     fn lock(&self, write: bool) -> Result<()> {
+        if self.try_lock(write) {
+            return Ok(());
+        }
+        self.wait(write)
+    }
+
+    /// Waits, but not for ever: after [`set_lock_timeout`]'s time the answer is `RT_ERR_STATE`.
+    #[cold]
+    fn wait(&self, write: bool) -> Result<()> {
         for _ in 0..64 {
             if self.try_lock(write) {
                 return Ok(());
@@ -299,6 +309,7 @@ impl Storage {
         Ok(())
     }
 
+    #[inline(always)]
     fn unlock(&self, write: bool) {
         if write {
             self.guard.store(0, Ordering::Release);
@@ -311,9 +322,7 @@ impl Storage {
 impl Drop for Storage {
     fn drop(&mut self) {
         match self.owner {
-            Owner::Inline => {
-                IN_USE.fetch_sub(self.nbytes, Ordering::Relaxed);
-            }
+            Owner::Inline | Owner::Foreign(None, _) => {}
             Owner::Cached(size) => {
                 IN_USE.fetch_sub(self.nbytes, Ordering::Relaxed);
                 release(self.ptr(), size);
@@ -322,7 +331,6 @@ impl Drop for Storage {
                 // SAFETY: the contract of `foreign`: called once, here.
                 unsafe { f(ctx) }
             }
-            Owner::Foreign(None, _) => {}
         }
     }
 }
@@ -339,25 +347,16 @@ pub struct Locks<'a>(smallvec::SmallVec<[(&'a Storage, bool); 4]>);
 
 impl<'a> Locks<'a> {
     /// Locks each storage once, for writing if any of its mentions says so.
-    #[inline]
+    #[inline(always)] // made in its place, without a copy
     pub fn take(wanted: impl Iterator<Item = (&'a Storage, bool)>) -> Result<Self> {
         let mut all: smallvec::SmallVec<[(&'a Storage, bool); 4]> = smallvec::SmallVec::new();
-        'next: for (s, write) in wanted {
-            // Few entries as a rule: insertion keeps them sorted and finds repeats.
-            let mut at = all.len();
-            for (i, e) in all.iter_mut().enumerate().rev() {
-                if std::ptr::eq(e.0, s) {
-                    e.1 |= write;
-                    continue 'next;
-                }
-                if (e.0 as *const Storage) > s as *const Storage {
-                    at = i;
-                } else {
-                    break;
-                }
-            }
-            all.insert(at, (s, write));
-        }
+        all.extend(wanted);
+        all.sort_unstable_by_key(|e| e.0 as *const Storage);
+        all.dedup_by(|again, first| {
+            let same = std::ptr::eq(again.0, first.0);
+            first.1 |= same && again.1;
+            same
+        });
         for i in 0..all.len() {
             if let Err(e) = all[i].0.lock(all[i].1) {
                 for &(s, write) in &all[..i] {

@@ -73,19 +73,18 @@ class SGD(Optimizer):
         ``momentum_buffers`` is empty if ``momentum`` is 0. ``first`` is true in the first step of these buffers: they
         are then written (``b = g``) without being read.
         """
-        params, grads = self._active(group)
-        if not params:
-            return
         momentum = group["momentum"]
-        batches: Iterable[tuple[Any, ...]] = [(False, params, grads, [])]
+        # Without states the step finds the gradients itself.
+        batches: Iterable[tuple[Any, ...]] = [(False, group["params"], [], [])]
         if momentum:
+            params, grads = self._active(group)
             states = self._states(params)
             batches = split(["momentum_buffer" not in state for state in states], params, grads, states)
         for first, params, grads, states in batches:
             _ops.sgd_step(
                 params,
                 grads,
-                buffers("momentum_buffer", params, states),
+                buffers("momentum_buffer", params, states) if states else [],
                 float(group["lr"]),
                 momentum,
                 group["dampening"],

@@ -62,11 +62,10 @@ fn train() -> Result<f64> {
             println!("step {step:3}: loss {value:.4}");
         }
         loss.backward()?;
-        let grads: Vec<Tensor> = parameters.iter().filter_map(|p| p.grad()).collect();
         let _no_grad = GradMode::set(false);
         Tensor::adam_step(
             &parameters,
-            &grads,
+            &none, // the gradients that backward has collected
             &means,
             &squares,
             &none,

@@ -65,12 +65,12 @@ pub trait Custom: Send + Sync {
 }
 
 enum Rule {
-    Op(&'static OpDef, Vec<OwnedAttr>),
+    Op(&'static OpDef, SmallVec<[OwnedAttr; 2]>),
     Custom(Arc<dyn Custom>),
     /// An in-place change of a view, seen from its base: the inner node, and the view's layout in the base.
-    Slices(Arc<Node>, Layout, Layout),
+    Slices(Arc<Node>, Box<[Layout; 2]>),
     /// A view whose base got a new history.
-    AsStrided(Layout, Layout),
+    AsStrided(Box<[Layout; 2]>),
 }
 
 /// A recorded op.
@@ -111,14 +111,14 @@ struct Saved {
 #[derive(Clone, Debug)]
 pub(crate) enum OwnedAttr {
     Plain(Attr<'static>),
-    Ints(SmallVec<[i64; 4]>),
+    Ints(Box<[i64]>),
     Str(Box<str>),
 }
 
 impl OwnedAttr {
     fn new(a: &Attr) -> OwnedAttr {
         OwnedAttr::Plain(match *a {
-            Attr::Ints(v) => return OwnedAttr::Ints(SmallVec::from_slice(v)),
+            Attr::Ints(v) => return OwnedAttr::Ints(v.into()),
             Attr::Str(s) => return OwnedAttr::Str(s.into()),
             // A generator has done its work in the forward pass.
             Attr::Generator(_) | Attr::None => Attr::None,
@@ -245,7 +245,7 @@ impl Tensor {
         }
         let Some(edge) = base.edge() else { return };
         let node = Node {
-            rule: Rule::AsStrided(base.layout().clone(), self.layout().clone()),
+            rule: Rule::AsStrided(Box::new([base.layout().clone(), self.layout().clone()])),
             edges: SmallVec::from_iter([Some(edge)]),
             inputs: SmallVec::from_iter([(base.dims(), base.dtype())]),
             outputs: SmallVec::from_iter([(self.dims(), self.dtype())]),
@@ -443,6 +443,7 @@ pub(crate) fn wanted(inputs: &[Option<&Tensor>]) -> bool {
 }
 
 /// The node of a call, without its outputs.
+#[inline(always)] // a large value, to be made in its place
 fn prepare(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Node {
     let mut saved = SavedSet::default();
     let mut edges: SmallVec<[Option<Edge>; 3]> = SmallVec::new();
@@ -465,6 +466,7 @@ fn prepare(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> No
     }
 }
 
+#[inline(always)] // as above
 fn finish(mut node: Node, outs: &[Tensor], save_outputs: bool) -> Arc<Node> {
     node.outputs = outs.iter().map(|t| (t.dims(), t.dtype())).collect();
     if save_outputs {
@@ -476,14 +478,18 @@ fn finish(mut node: Node, outs: &[Tensor], save_outputs: bool) -> Arc<Node> {
 }
 
 /// Attaches the history of a call to its results.
-pub(crate) fn record(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &Outs) -> Result<()> {
+pub(crate) fn record(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &mut Outs) {
     let node = finish(prepare(op, inputs, attrs), outs, op.saves.output());
-    for (k, out) in outs.iter().enumerate() {
-        if out.dtype().is_float() {
-            out.set_history(node.clone(), k);
+    for (k, out) in outs.iter_mut().enumerate().filter(|o| o.1.dtype().is_float()) {
+        match Arc::get_mut(&mut out.0) {
+            // A new tensor that nobody else has seen.
+            Some(t) if t.base.is_none() && t.meta.get().is_none() => {
+                let state = State { history: Some((node.clone(), k)), ..State::default() };
+                t.meta = Arc::new(Meta { needs: true.into(), generation: 0.into(), state: state.into() }).into();
+            }
+            _ => out.set_history(node.clone(), k),
         }
     }
-    Ok(())
 }
 
 /// Attaches a custom function's history to `outs`; `saved` is handed to its backward.
@@ -554,10 +560,9 @@ pub(crate) fn before_inplace(
 }
 
 /// Gives `target` the history of the in-place call that has just changed it, and its base with it.
-pub(crate) fn rebase(target: &Tensor, node: Node, outs: &Outs) -> Result<()> {
+pub(crate) fn rebase(target: &Tensor, node: Node) -> Result<()> {
     let save_outputs = matches!(node.rule, Rule::Op(op, _) if op.saves.output());
     let inner = finish(node, std::slice::from_ref(target), save_outputs);
-    let _ = outs;
     let Some(base) = target.base() else {
         target.set_history(inner, 0);
         target.meta().generation.fetch_add(1, Ordering::AcqRel);
@@ -568,7 +573,7 @@ pub(crate) fn rebase(target: &Tensor, node: Node, outs: &Outs) -> Result<()> {
     let mut inputs = inner.inputs.clone();
     inputs[0] = (base.dims(), base.dtype());
     let node = Arc::new(Node {
-        rule: Rule::Slices(inner, base.layout().clone(), target.layout().clone()),
+        rule: Rule::Slices(inner, Box::new([base.layout().clone(), target.layout().clone()])),
         edges,
         inputs,
         outputs: SmallVec::from_iter([(base.dims(), base.dtype())]),

@@ -298,14 +298,16 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
             };
             c.backward(grads, &saved)
         }
-        Rule::AsStrided(base, view) => {
+        Rule::AsStrided(layouts) => {
+            let [base, view] = &**layouts;
             let Some(g) = &grads[0] else { return Ok(Grads::new()) };
             let at = inside(base, view)?;
             let zeros = Tensor::filled(&base.shape, crate::dtype::Scalar::Int(0), g.dtype())?;
             let (s, t) = (signed(&at.shape), signed(&at.strides));
             Ok(Grads::from_iter([Some(zeros.as_strided_scatter(g, &s, &t, at.offset as i64)?)]))
         }
-        Rule::Slices(inner, base, view) => {
+        Rule::Slices(inner, layouts) => {
+            let [base, view] = &**layouts;
             let Some(g) = &grads[0] else { return Ok(Grads::new()) };
             let at = inside(base, view)?;
             let (s, t, o) = (signed(&at.shape), signed(&at.strides), at.offset as i64);

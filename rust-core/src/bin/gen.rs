@@ -188,8 +188,9 @@ fn function(s: &mut String, module: &str, op: &OpDef, number: bool, inplace: boo
     }
     let lists: Vec<String> =
         op.tensor_args().filter(|a| a.kind.is_list()).map(|a| format!("({0}, {0}_len)", safe(a.name))).collect();
-    let _ =
-        writeln!(s, "        let ins = inputs({def}, &[{}], {required:#b}, &[{}]);", ins.join(", "), lists.join(", "));
+    let (n, ins, lists) = (ins.len(), ins.join(", "), lists.join(", "));
+    let _ = writeln!(s, "        let handles: [*const rt_tensor; {n}] = [{ins}];");
+    let _ = writeln!(s, "        let ins = inputs({def}, &handles, {required:#b}, &[{lists}]);");
     let attrs: Vec<String> = op.attr_args().map(attr_expr).collect();
     let attrs = format!("&[{}]", attrs.join(", "));
     let call = if inplace {
@@ -416,7 +417,8 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
             }
             Tensors | OptTensors => {
                 // The argument keeps its name: it may hold the only references to its tensors.
-                let _ = writeln!(s, "        {n} = several({n})\n        {n}_handles = handles({n})");
+                let _ = writeln!(s, "        if {n}.__class__ is not list:\n            {n} = several({n})");
+                let _ = writeln!(s, "        {n}_handles = {n} and handles({n})");
             }
             Operand if !number_twin => {
                 let _ = writeln!(s, "        {n} = operand({n})");
@@ -435,7 +437,7 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
                 Tensors | OptTensors => format!("{n}_handles, len({n}_handles)"),
                 Scalar | OptScalar => format!("*number({n})"),
                 Int | Float => n,
-                Bool => format!("bool_({n})"),
+                Bool => format!("{n} if {n}.__class__ is bool else bool_({n})"),
                 OptInt | OptFloat => format!("NULL if {n} is None else ({n},)"),
                 Ints | Shape => format!("{n}, len({n})"),
                 OptInts => format!("NULL if {n} is None else {n}, 0 if {n} is None else len({n})"),

@@ -11,24 +11,24 @@ pub struct rt_node(Arc<Node>, CString);
 /// True if gradients flow to or through the tensor; false for NULL.
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_requires_grad(tensor: *const rt_tensor) -> bool {
-    !tensor.is_null() && borrow(tensor).0.requires_grad()
+    !tensor.is_null() && borrow(&tensor).requires_grad()
 }
 /// True if no recorded op made the tensor; true for NULL.
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_is_leaf(tensor: *const rt_tensor) -> bool {
-    tensor.is_null() || borrow(tensor).0.is_leaf()
+    tensor.is_null() || borrow(&tensor).is_leaf()
 }
 /// Makes a leaf ask for gradients, or stop asking.
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_set_requires_grad(tensor: *mut rt_tensor, requires_grad: bool) -> rt_status {
-    guard(|| need(tensor, "tensor")?.0.set_requires_grad(requires_grad))
+    guard(|| need(&tensor.cast_const(), "tensor")?.set_requires_grad(requires_grad))
 }
 /// The gradient collected by backward; NULL in `out` if there is none.
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_grad(tensor: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
     guard(|| {
         need_out(out)?;
-        *out = need(tensor, "tensor")?.0.grad().map_or(std::ptr::null_mut(), give);
+        *out = need(&tensor, "tensor")?.grad().map_or(std::ptr::null_mut(), give);
         Ok(())
     })
 }
@@ -36,27 +36,28 @@ pub unsafe extern "C" fn rt_tensor_grad(tensor: *const rt_tensor, out: *mut *mut
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_set_grad(tensor: *mut rt_tensor, grad: *const rt_tensor) -> rt_status {
     guard(|| {
-        let t = need(tensor, "tensor")?;
-        let g = if grad.is_null() { None } else { Some((*borrow(grad).0).clone()) };
-        t.0.set_grad(g)
+        let tensor = tensor.cast_const();
+        let t = need(&tensor, "tensor")?;
+        let g = borrow_opt(&grad).cloned();
+        t.set_grad(g)
     })
 }
 /// Makes backward keep the gradient of a tensor that is no leaf.
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_retain_grad(tensor: *mut rt_tensor) -> rt_status {
-    guard(|| need(tensor, "tensor")?.0.retain_grad())
+    guard(|| need(&tensor.cast_const(), "tensor")?.retain_grad())
 }
 /// Cuts the tensor from its history in place.
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_detach_(tensor: *mut rt_tensor) -> rt_status {
-    guard(|| need(tensor, "tensor")?.0.detach_in_place())
+    guard(|| need(&tensor.cast_const(), "tensor")?.detach_in_place())
 }
 /// The node that made the tensor; NULL in `out` for a leaf.
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_grad_fn(tensor: *const rt_tensor, out: *mut *mut rt_node) -> rt_status {
     guard(|| {
         need_out(out)?;
-        *out = need(tensor, "tensor")?.0.grad_fn().map_or(std::ptr::null_mut(), node);
+        *out = need(&tensor, "tensor")?.grad_fn().map_or(std::ptr::null_mut(), node);
         Ok(())
     })
 }
@@ -106,19 +107,18 @@ pub unsafe extern "C" fn rt_node_next(
     })
 }
 
-unsafe fn many(p: *const *const rt_tensor, n: usize, what: &str) -> Result<Vec<Option<Borrowed>>> {
-    if p.is_null() && n > 0 {
+unsafe fn some<'a>(p: *const *const rt_tensor, n: usize, what: &str) -> Result<Vec<Option<&'a Tensor>>> {
+    if n == 0 {
+        return Ok(Vec::new());
+    }
+    if p.is_null() {
         bail!(Null, "{what} is NULL");
     }
-    Ok((0..n).map(|i| *p.add(i)).map(|t| (!t.is_null()).then(|| borrow(t))).collect())
+    Ok(std::slice::from_raw_parts(p, n).iter().map(|t| borrow_opt(t)).collect())
 }
 
-fn all<'a>(v: &'a [Option<Borrowed>], what: &str) -> Result<Vec<&'a Tensor>> {
-    v.iter().map(|b| b.as_ref().map(|b| &*b.0).ok_or_else(|| err!(Null, "{what} holds a NULL"))).collect()
-}
-
-fn some(v: &[Option<Borrowed>]) -> Vec<Option<&Tensor>> {
-    v.iter().map(|b| b.as_ref().map(|b| &*b.0)).collect()
+unsafe fn all<'a>(p: *const *const rt_tensor, n: usize, what: &str) -> Result<Vec<&'a Tensor>> {
+    some(p, n, what)?.into_iter().map(|t| t.ok_or_else(|| err!(Null, "{what} holds a NULL"))).collect()
 }
 
 /// Adds the gradients of `roots` to their leaves. `grads` holds one gradient per root (or NULL: 1 for a root with one
@@ -138,12 +138,10 @@ pub unsafe extern "C" fn rt_backward(
         if roots_len == 0 {
             bail!(Null, "backward: no tensor is given");
         }
-        let roots = many(roots, roots_len, "backward: roots")?;
-        let grads = if grads.is_null() { Vec::new() } else { many(grads, roots_len, "backward: grads")? };
-        let inputs_ = many(inputs, inputs_len, "backward: inputs")?;
-        let ins = if inputs.is_null() { None } else { Some(all(&inputs_, "backward: inputs")?) };
-        autograd::backward(&all(&roots, "backward: roots")?, &some(&grads), ins.as_deref(), retain_graph, create_graph)
-            .map_err(|e| e.in_op("backward"))
+        let roots = all(roots, roots_len, "backward: roots")?;
+        let grads = if grads.is_null() { Vec::new() } else { some(grads, roots_len, "backward: grads")? };
+        let ins = if inputs.is_null() { None } else { Some(all(inputs, inputs_len, "backward: inputs")?) };
+        autograd::backward(&roots, &grads, ins.as_deref(), retain_graph, create_graph).map_err(|e| e.in_op("backward"))
     })
 }
 
@@ -162,17 +160,10 @@ pub unsafe extern "C" fn rt_grad(
 ) -> rt_status {
     guard(|| {
         need_out(outs)?;
-        let roots = many(roots, roots_len, "grad: roots")?;
-        let grads = if grads.is_null() { Vec::new() } else { many(grads, roots_len, "grad: grads")? };
-        let inputs = many(inputs, inputs_len, "grad: inputs")?;
-        let found = autograd::grad(
-            &all(&roots, "grad: roots")?,
-            &some(&grads),
-            &all(&inputs, "grad: inputs")?,
-            retain_graph,
-            create_graph,
-        )
-        .map_err(|e| e.in_op("grad"))?;
+        let roots = all(roots, roots_len, "grad: roots")?;
+        let grads = if grads.is_null() { Vec::new() } else { some(grads, roots_len, "grad: grads")? };
+        let inputs = all(inputs, inputs_len, "grad: inputs")?;
+        let found = autograd::grad(&roots, &grads, &inputs, retain_graph, create_graph).map_err(|e| e.in_op("grad"))?;
         for (i, g) in found.into_iter().enumerate() {
             *outs.add(i) = g.map_or(std::ptr::null_mut(), give);
         }
@@ -234,13 +225,14 @@ pub unsafe extern "C" fn rt_tensor_register_hook(
 ) -> rt_status {
     guard(|| {
         need_out(id)?;
-        let t = need(tensor, "tensor")?;
+        let tensor = tensor.cast_const();
+        let t = need(&tensor, "tensor")?;
         let f = hook.ok_or_else(|| err!(Null, "register_hook: hook is NULL"))?;
-        if !t.0.requires_grad() {
+        if !t.requires_grad() {
             bail!(Autograd, "register_hook: cannot register a hook on a tensor that doesn't require gradient");
         }
         let ctx = Context(ctx, release);
-        *id = t.0.register_hook(Arc::new(move |g: &Tensor| {
+        *id = t.register_hook(Arc::new(move |g: &Tensor| {
             let ctx = &ctx;
             let mut new = std::ptr::null_mut();
             let g = give(g.clone());
@@ -261,14 +253,9 @@ pub unsafe extern "C" fn rt_tensor_register_hook(
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_remove_hook(tensor: *mut rt_tensor, id: u64) -> rt_status {
     guard(|| {
-        need(tensor, "tensor")?.0.remove_hook(id);
+        need(&tensor.cast_const(), "tensor")?.remove_hook(id);
         Ok(())
     })
-}
-
-unsafe fn take(p: *mut rt_tensor) -> Tensor {
-    LIVE.fetch_sub(1, Ordering::Relaxed);
-    Tensor(Arc::from_raw(p.cast::<TensorImpl>()))
 }
 
 /// The backward of a custom function: given the gradients of the outputs (NULL where none came) and the saved tensors, it
@@ -358,13 +345,13 @@ pub unsafe extern "C" fn rt_custom_function(
         let name = string(name, "the function's name")?.to_string();
         let backward = backward.ok_or_else(|| err!(Null, "{name}: backward is NULL"))?;
         let (ins, outs, kept) = (
-            many(inputs, inputs_len, "inputs")?,
-            many(outputs, outputs_len, "outputs")?,
-            many(saved, saved_len, "saved")?,
+            some(inputs, inputs_len, "inputs")?,
+            all(outputs, outputs_len, "outputs")?,
+            some(saved, saved_len, "saved")?,
         );
-        let outs: Vec<Tensor> = all(&outs, "outputs")?.into_iter().cloned().collect();
+        let outs: Vec<Tensor> = outs.into_iter().cloned().collect();
         let rule = Arc::new(Function { name, backward, ctx, inputs: inputs_len });
-        autograd::record_custom(rule, &some(&ins), &outs, &some(&kept));
+        autograd::record_custom(rule, &ins, &outs, &kept);
         Ok(())
     })
 }

@@ -72,8 +72,7 @@ pub unsafe extern "C" fn rt_tensor_to_dlpack(
 ) -> rt_status {
     guard(|| {
         need_out(managed)?;
-        let t = need(tensor, "tensor")?;
-        let t: &Tensor = &t.0;
+        let t = need(&tensor, "tensor")?;
         let (code, bits) = t.dtype().dlpack();
         let mut keep = Box::new(Keep {
             _tensor: t.clone(),

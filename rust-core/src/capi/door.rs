@@ -79,10 +79,10 @@ pub unsafe extern "C" fn rt_op_call(
         if (inputs.is_null() && inputs_len > 0) || (attrs.is_null() && attrs_len > 0) {
             return Err(err!(Null, "inputs or attributes are NULL").in_op(name));
         }
-        let ins: Borrows = (0..inputs_len).map(|i| *inputs.add(i)).map(|t| (!t.is_null()).then(|| borrow(t))).collect();
+        let ins: Borrows = (0..inputs_len).map(|i| borrow_opt(&*inputs.add(i))).collect();
         let attrs =
             (0..attrs_len).map(|i| attr(&*attrs.add(i))).collect::<Result<Vec<_>>>().map_err(|e| e.in_op(name))?;
-        let results = ops::call_by_name(name, &refs(&ins), &attrs)?;
+        let results = ops::call_by_name(name, &ins, &attrs)?;
         if results.len() > capacity {
             return Err(err!(Value, "it has {} results, there is room for {capacity}", results.len()).in_op(name));
         }

@@ -34,10 +34,10 @@ pub unsafe extern "C" fn rt_save(
         if tensors.is_null() && len > 0 {
             bail!(Null, "save: tensors is NULL");
         }
-        let handles = (0..len).map(|i| need(*tensors.add(i), "tensors")).collect::<Result<Vec<_>>>()?;
+        let handles = (0..len).map(|i| need(&*tensors.add(i), "tensors")).collect::<Result<Vec<_>>>()?;
         let keys = strings(metadata_keys, metadata_len, "save: metadata")?;
         let values = strings(metadata_values, metadata_len, "save: metadata")?;
-        let pairs: Vec<(&str, &Tensor)> = names.iter().zip(&handles).map(|(n, h)| (*n, &*h.0)).collect();
+        let pairs: Vec<(&str, &Tensor)> = names.into_iter().zip(handles).collect();
         let meta: Vec<(&str, &str)> = keys.into_iter().zip(values).collect();
         st::save(Path::new(path), &pairs, &meta)
     })

@@ -27,12 +27,11 @@ use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Kind, Result};
 use crate::ops::{Attr, OpDef, Outs};
 use crate::random::GeneratorHandle;
-use crate::tensor::{Tensor, TensorImpl};
+use crate::tensor::Tensor;
 use crate::{bail, err};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::ffi::{c_char, CStr, CString};
-use std::mem::ManuallyDrop;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Once};
@@ -155,9 +154,12 @@ fn guard(f: impl FnOnce() -> Result<()>) -> rt_status {
             }
         }));
     });
-    let outer = GUARDED.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(f));
-    GUARDED.set(outer);
+    let result = GUARDED.with(|guarded| {
+        let outer = guarded.replace(true);
+        let result = catch_unwind(AssertUnwindSafe(f));
+        guarded.set(outer);
+        result
+    });
     match result {
         Ok(Ok(())) => RT_OK,
         Ok(Err(e)) => fail(&e),
@@ -167,19 +169,26 @@ fn guard(f: impl FnOnce() -> Result<()>) -> rt_status {
 
 // ---- arguments ----
 
-/// A borrowed handle.
-struct Borrowed(ManuallyDrop<Tensor>);
+// A handle is a `Tensor` as it lies in memory: whatever holds a handle can be read as a tensor.
+const _: () = assert!(size_of::<Tensor>() == size_of::<*mut rt_tensor>());
 
-unsafe fn borrow(p: *const rt_tensor) -> Borrowed {
-    // SAFETY: a live handle owns one count of the Arc it points into; ours is given back by not dropping it.
-    Borrowed(ManuallyDrop::new(Tensor(Arc::from_raw(p.cast::<TensorImpl>()))))
+/// The tensor of a handle that is not NULL; it lives as long as the place that holds the handle.
+#[inline(always)]
+unsafe fn borrow(p: &*const rt_tensor) -> &Tensor {
+    &*(p as *const *const rt_tensor).cast()
 }
 
-unsafe fn need(p: *const rt_tensor, name: &str) -> Result<Borrowed> {
+#[inline(always)]
+unsafe fn borrow_opt(p: &*const rt_tensor) -> Option<&Tensor> {
     if p.is_null() {
-        bail!(Null, "argument '{name}' is NULL, wanted a tensor");
+        None
+    } else {
+        Some(borrow(p))
     }
-    Ok(borrow(p))
+}
+
+unsafe fn need<'a>(p: &'a *const rt_tensor, name: &str) -> Result<&'a Tensor> {
+    borrow_opt(p).ok_or_else(|| err!(Null, "argument '{name}' is NULL, wanted a tensor"))
 }
 
 unsafe fn need_out<T>(p: *mut T) -> Result<()> {
@@ -192,30 +201,42 @@ unsafe fn need_out<T>(p: *mut T) -> Result<()> {
 /// A handle that the caller owns.
 fn give(t: Tensor) -> *mut rt_tensor {
     LIVE.fetch_add(1, Ordering::Relaxed);
-    Arc::into_raw(t.0) as *mut rt_tensor
+    // SAFETY: equally large (see above); `take` turns it back.
+    unsafe { std::mem::transmute::<Tensor, *mut rt_tensor>(t) }
 }
 
-type Borrows = SmallVec<[Option<Borrowed>; 4]>;
+/// The tensor that the caller gives back.
+unsafe fn take(p: *mut rt_tensor) -> Tensor {
+    LIVE.fetch_sub(1, Ordering::Relaxed);
+    std::mem::transmute::<*mut rt_tensor, Tensor>(p)
+}
+
+type Borrows<'a> = SmallVec<[Option<&'a Tensor>; 4]>;
 
 /// Tensor arguments; bit `i` of `required` says that number `i` must be there.
-unsafe fn inputs(
+#[inline(always)]
+unsafe fn inputs<'a>(
     op: &OpDef,
-    tensors: &[*const rt_tensor],
+    tensors: &'a [*const rt_tensor],
     required: u32,
     lists: &[(*const *const rt_tensor, usize)],
-) -> Result<Borrows> {
+) -> Result<Borrows<'a>> {
     let mut all = Borrows::new();
-    for (i, &p) in tensors.iter().enumerate() {
-        if p.is_null() {
-            if required >> i & 1 == 1 {
-                let name = op.tensor_args().nth(i).map_or("", |a| a.name);
-                return Err(err!(Null, "argument '{name}' is NULL, wanted a tensor").in_op(op.name));
-            }
-            all.push(None);
-        } else {
-            all.push(Some(borrow(p)));
+    for (i, p) in tensors.iter().enumerate() {
+        let t = borrow_opt(p);
+        if t.is_none() && required >> i & 1 == 1 {
+            let name = op.tensor_args().nth(i).map_or("", |a| a.name);
+            return Err(err!(Null, "argument '{name}' is NULL, wanted a tensor").in_op(op.name));
         }
+        all.push(t);
     }
+    if !lists.is_empty() {
+        add_lists(op, lists, &mut all)?;
+    }
+    Ok(all)
+}
+
+unsafe fn add_lists(op: &OpDef, lists: &[(*const *const rt_tensor, usize)], all: &mut Borrows) -> Result<()> {
     let names = op.tensor_args().filter(|a| a.kind.is_list());
     if let Some(&(_, n)) = lists.iter().find(|l| l.1 > 1 << 20) {
         return Err(err!(Value, "a list of {n} tensors is too long").in_op(op.name));
@@ -235,19 +256,14 @@ unsafe fn inputs(
                 err!(Value, "lists of tensors must have equal lengths, got {} and {n}", lists[0].1).in_op(op.name)
             );
         }
-        for i in 0..n {
-            let t = *p.add(i);
-            if t.is_null() && !optional {
+        for (i, t) in std::slice::from_raw_parts(p, n).iter().map(|t| borrow_opt(t)).enumerate() {
+            if t.is_none() && !optional {
                 return Err(err!(Null, "argument '{}' has NULL at place {i}", def.name).in_op(op.name));
             }
-            all.push(if t.is_null() { None } else { Some(borrow(t)) });
+            all.push(t);
         }
     }
-    Ok(all)
-}
-
-fn refs(all: &Borrows) -> SmallVec<[Option<&Tensor>; 4]> {
-    all.iter().map(|b| b.as_ref().map(|b| &*b.0)).collect()
+    Ok(())
 }
 
 unsafe fn number(s: rt_scalar) -> Result<Option<Scalar>> {
@@ -326,7 +342,7 @@ unsafe fn shape_of(p: *const i64, n: usize) -> Result<crate::shape::Dims> {
 unsafe fn call_one(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr], out: *mut *mut rt_tensor) -> Result<()> {
     need_out(out)?;
     let ins = ins?;
-    *out = give(crate::ops::call1(op, &refs(&ins), attrs)?);
+    *out = give(crate::ops::call1(op, &ins, attrs)?);
     Ok(())
 }
 
@@ -340,7 +356,7 @@ unsafe fn call_some(
         need_out(o)?;
     }
     let ins = ins?;
-    let results: Outs = crate::ops::call(op, &refs(&ins), attrs)?;
+    let results: Outs = crate::ops::call(op, &ins, attrs)?;
     for (t, &o) in results.into_iter().zip(outs) {
         *o = give(t);
     }
@@ -355,17 +371,17 @@ unsafe fn call_list(
 ) -> Result<()> {
     need_out(out)?;
     let ins = ins?;
-    let results = crate::ops::call(op, &refs(&ins), attrs)?;
+    let results = crate::ops::call(op, &ins, attrs)?;
     *out = Box::into_raw(Box::new(rt_tensor_list(results.into_vec())));
     Ok(())
 }
 
 unsafe fn call_nothing(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr]) -> Result<()> {
-    crate::ops::call(op, &refs(&ins?), attrs).map(|_| ())
+    crate::ops::call(op, &ins?, attrs).map(|_| ())
 }
 
 unsafe fn call_inplace(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr]) -> Result<()> {
-    crate::ops::call_inplace(op, &refs(&ins?), attrs).map(|_| ())
+    crate::ops::call_inplace(op, &ins?, attrs).map(|_| ())
 }
 
 /// A plain number as a tensor argument.
@@ -375,5 +391,6 @@ unsafe fn plain(s: rt_scalar) -> Result<Tensor> {
 
 /// A handle that lives as long as `t`.
 fn lend(t: &Tensor) -> *const rt_tensor {
-    Arc::as_ptr(&t.0).cast()
+    // SAFETY: a tensor, read as the handle that it is.
+    unsafe { *(t as *const Tensor).cast() }
 }

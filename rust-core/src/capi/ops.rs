@@ -35,7 +35,8 @@ pub unsafe extern "C" fn rt_empty(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::empty, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::empty, &handles, 0b0, &[]);
         call_one(&table::create::defs::empty, ins, &[a_ints(size, size_len)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -49,7 +50,8 @@ pub unsafe extern "C" fn rt_zeros(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::zeros, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::zeros, &handles, 0b0, &[]);
         call_one(&table::create::defs::zeros, ins, &[a_ints(size, size_len)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -63,7 +65,8 @@ pub unsafe extern "C" fn rt_ones(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::ones, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::ones, &handles, 0b0, &[]);
         call_one(&table::create::defs::ones, ins, &[a_ints(size, size_len)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -78,7 +81,8 @@ pub unsafe extern "C" fn rt_full(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::full, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::full, &handles, 0b0, &[]);
         call_one(&table::create::defs::full, ins, &[a_ints(size, size_len)?, a_scalar(fill_value)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -91,7 +95,8 @@ pub unsafe extern "C" fn rt_empty_like(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::empty_like, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::create::defs::empty_like, &handles, 0b1, &[]);
         call_one(&table::create::defs::empty_like, ins, &[a_opt_dtype(dtype)?], out)
     })
 }
@@ -104,7 +109,8 @@ pub unsafe extern "C" fn rt_zeros_like(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::zeros_like, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::create::defs::zeros_like, &handles, 0b1, &[]);
         call_one(&table::create::defs::zeros_like, ins, &[a_opt_dtype(dtype)?], out)
     })
 }
@@ -117,7 +123,8 @@ pub unsafe extern "C" fn rt_ones_like(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::ones_like, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::create::defs::ones_like, &handles, 0b1, &[]);
         call_one(&table::create::defs::ones_like, ins, &[a_opt_dtype(dtype)?], out)
     })
 }
@@ -131,7 +138,8 @@ pub unsafe extern "C" fn rt_full_like(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::full_like, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::create::defs::full_like, &handles, 0b1, &[]);
         call_one(&table::create::defs::full_like, ins, &[a_scalar(fill_value)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -147,7 +155,8 @@ pub unsafe extern "C" fn rt_arange(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::arange, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::arange, &handles, 0b0, &[]);
         call_one(&table::create::defs::arange, ins, &[a_scalar(start)?, a_scalar(end)?, a_scalar(step)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -162,7 +171,8 @@ pub unsafe extern "C" fn rt_linspace(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::linspace, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::linspace, &handles, 0b0, &[]);
         call_one(&table::create::defs::linspace, ins, &[a_scalar(start)?, a_scalar(end)?, Attr::Int(steps), a_opt_dtype(dtype)?], out)
     })
 }
@@ -178,7 +188,8 @@ pub unsafe extern "C" fn rt_logspace(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::logspace, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::logspace, &handles, 0b0, &[]);
         call_one(&table::create::defs::logspace, ins, &[a_scalar(start)?, a_scalar(end)?, Attr::Int(steps), Attr::Float(base), a_opt_dtype(dtype)?], out)
     })
 }
@@ -192,7 +203,8 @@ pub unsafe extern "C" fn rt_eye(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::eye, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::eye, &handles, 0b0, &[]);
         call_one(&table::create::defs::eye, ins, &[Attr::Int(n), a_opt_int(m)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -207,7 +219,8 @@ pub unsafe extern "C" fn rt_tril_indices(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::tril_indices, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::tril_indices, &handles, 0b0, &[]);
         call_one(&table::create::defs::tril_indices, ins, &[Attr::Int(row), Attr::Int(col), Attr::Int(offset), a_opt_dtype(dtype)?], out)
     })
 }
@@ -222,7 +235,8 @@ pub unsafe extern "C" fn rt_triu_indices(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::triu_indices, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::triu_indices, &handles, 0b0, &[]);
         call_one(&table::create::defs::triu_indices, ins, &[Attr::Int(row), Attr::Int(col), Attr::Int(offset), a_opt_dtype(dtype)?], out)
     })
 }
@@ -236,7 +250,8 @@ pub unsafe extern "C" fn rt_hann_window(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::hann_window, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::hann_window, &handles, 0b0, &[]);
         call_one(&table::create::defs::hann_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), a_opt_dtype(dtype)?], out)
     })
 }
@@ -252,7 +267,8 @@ pub unsafe extern "C" fn rt_hamming_window(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::hamming_window, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::hamming_window, &handles, 0b0, &[]);
         call_one(&table::create::defs::hamming_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), Attr::Float(alpha), Attr::Float(beta), a_opt_dtype(dtype)?], out)
     })
 }
@@ -266,7 +282,8 @@ pub unsafe extern "C" fn rt_blackman_window(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::blackman_window, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::blackman_window, &handles, 0b0, &[]);
         call_one(&table::create::defs::blackman_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), a_opt_dtype(dtype)?], out)
     })
 }
@@ -280,7 +297,8 @@ pub unsafe extern "C" fn rt_bartlett_window(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::bartlett_window, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::bartlett_window, &handles, 0b0, &[]);
         call_one(&table::create::defs::bartlett_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), a_opt_dtype(dtype)?], out)
     })
 }
@@ -295,7 +313,8 @@ pub unsafe extern "C" fn rt_kaiser_window(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::create::defs::kaiser_window, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::kaiser_window, &handles, 0b0, &[]);
         call_one(&table::create::defs::kaiser_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), Attr::Float(beta), a_opt_dtype(dtype)?], out)
     })
 }
@@ -309,7 +328,8 @@ pub unsafe extern "C" fn rt_add(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::add, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::add, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -324,7 +344,8 @@ pub unsafe extern "C" fn rt_add_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::add, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::add, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -337,7 +358,8 @@ pub unsafe extern "C" fn rt_add_(
     alpha: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::add, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::add, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?])
     })
 }
@@ -351,7 +373,8 @@ pub unsafe extern "C" fn rt_add_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::add, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::add, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?])
     })
 }
@@ -365,7 +388,8 @@ pub unsafe extern "C" fn rt_sub(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sub, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::sub, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -380,7 +404,8 @@ pub unsafe extern "C" fn rt_sub_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::sub, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::sub, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -393,7 +418,8 @@ pub unsafe extern "C" fn rt_sub_(
     alpha: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sub, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::sub, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?])
     })
 }
@@ -407,7 +433,8 @@ pub unsafe extern "C" fn rt_sub_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::sub, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::sub, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?])
     })
 }
@@ -421,7 +448,8 @@ pub unsafe extern "C" fn rt_rsub(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::rsub, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::rsub, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::rsub, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -436,7 +464,8 @@ pub unsafe extern "C" fn rt_rsub_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::rsub, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::rsub, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::rsub, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -449,7 +478,8 @@ pub unsafe extern "C" fn rt_mul(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::mul, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::mul, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::mul, ins, &[], out)
     })
 }
@@ -463,7 +493,8 @@ pub unsafe extern "C" fn rt_mul_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::mul, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::mul, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::mul, ins, &[], out)
     })
 }
@@ -475,7 +506,8 @@ pub unsafe extern "C" fn rt_mul_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::mul, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::mul, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::mul, ins, &[])
     })
 }
@@ -488,7 +520,8 @@ pub unsafe extern "C" fn rt_mul_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::mul, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::mul, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::mul, ins, &[])
     })
 }
@@ -502,7 +535,8 @@ pub unsafe extern "C" fn rt_div(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::div, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::div, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?], out)
     })
 }
@@ -517,7 +551,8 @@ pub unsafe extern "C" fn rt_div_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::div, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::div, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?], out)
     })
 }
@@ -530,7 +565,8 @@ pub unsafe extern "C" fn rt_div_(
     rounding_mode: *const c_char,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::div, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::div, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?])
     })
 }
@@ -544,7 +580,8 @@ pub unsafe extern "C" fn rt_div_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::div, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::div, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?])
     })
 }
@@ -557,7 +594,8 @@ pub unsafe extern "C" fn rt_floor_divide(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::floor_divide, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::floor_divide, ins, &[], out)
     })
 }
@@ -571,7 +609,8 @@ pub unsafe extern "C" fn rt_floor_divide_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::floor_divide, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::floor_divide, ins, &[], out)
     })
 }
@@ -583,7 +622,8 @@ pub unsafe extern "C" fn rt_floor_divide_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::floor_divide, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::floor_divide, ins, &[])
     })
 }
@@ -596,7 +636,8 @@ pub unsafe extern "C" fn rt_floor_divide_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::floor_divide, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::floor_divide, ins, &[])
     })
 }
@@ -609,7 +650,8 @@ pub unsafe extern "C" fn rt_remainder(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::remainder, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::remainder, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::remainder, ins, &[], out)
     })
 }
@@ -623,7 +665,8 @@ pub unsafe extern "C" fn rt_remainder_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::remainder, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::remainder, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::remainder, ins, &[], out)
     })
 }
@@ -635,7 +678,8 @@ pub unsafe extern "C" fn rt_remainder_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::remainder, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::remainder, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::remainder, ins, &[])
     })
 }
@@ -648,7 +692,8 @@ pub unsafe extern "C" fn rt_remainder_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::remainder, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::remainder, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::remainder, ins, &[])
     })
 }
@@ -661,7 +706,8 @@ pub unsafe extern "C" fn rt_fmod(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::fmod, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::fmod, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::fmod, ins, &[], out)
     })
 }
@@ -675,7 +721,8 @@ pub unsafe extern "C" fn rt_fmod_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::fmod, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::fmod, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::fmod, ins, &[], out)
     })
 }
@@ -687,7 +734,8 @@ pub unsafe extern "C" fn rt_fmod_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::fmod, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::fmod, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::fmod, ins, &[])
     })
 }
@@ -700,7 +748,8 @@ pub unsafe extern "C" fn rt_fmod_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::fmod, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::fmod, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::fmod, ins, &[])
     })
 }
@@ -715,7 +764,8 @@ pub unsafe extern "C" fn rt_addcmul(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::addcmul, &[input, tensor1, tensor2], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
+        let ins = inputs(&table::pointwise::defs::addcmul, &handles, 0b111, &[]);
         call_one(&table::pointwise::defs::addcmul, ins, &[a_scalar(value)?], out)
     })
 }
@@ -729,7 +779,8 @@ pub unsafe extern "C" fn rt_addcmul_(
     value: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::addcmul, &[input, tensor1, tensor2], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
+        let ins = inputs(&table::pointwise::defs::addcmul, &handles, 0b111, &[]);
         call_inplace(&table::pointwise::defs::addcmul, ins, &[a_scalar(value)?])
     })
 }
@@ -744,7 +795,8 @@ pub unsafe extern "C" fn rt_addcdiv(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::addcdiv, &[input, tensor1, tensor2], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
+        let ins = inputs(&table::pointwise::defs::addcdiv, &handles, 0b111, &[]);
         call_one(&table::pointwise::defs::addcdiv, ins, &[a_scalar(value)?], out)
     })
 }
@@ -758,7 +810,8 @@ pub unsafe extern "C" fn rt_addcdiv_(
     value: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::addcdiv, &[input, tensor1, tensor2], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
+        let ins = inputs(&table::pointwise::defs::addcdiv, &handles, 0b111, &[]);
         call_inplace(&table::pointwise::defs::addcdiv, ins, &[a_scalar(value)?])
     })
 }
@@ -772,7 +825,8 @@ pub unsafe extern "C" fn rt_lerp(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::lerp, &[input, end, weight], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, end, weight];
+        let ins = inputs(&table::pointwise::defs::lerp, &handles, 0b111, &[]);
         call_one(&table::pointwise::defs::lerp, ins, &[], out)
     })
 }
@@ -787,7 +841,8 @@ pub unsafe extern "C" fn rt_lerp_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(weight)?;
-        let ins = inputs(&table::pointwise::defs::lerp, &[input, end, lend(&number)], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, end, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::lerp, &handles, 0b111, &[]);
         call_one(&table::pointwise::defs::lerp, ins, &[], out)
     })
 }
@@ -800,7 +855,8 @@ pub unsafe extern "C" fn rt_lerp_(
     weight: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::lerp, &[input, end, weight], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, end, weight];
+        let ins = inputs(&table::pointwise::defs::lerp, &handles, 0b111, &[]);
         call_inplace(&table::pointwise::defs::lerp, ins, &[])
     })
 }
@@ -814,7 +870,8 @@ pub unsafe extern "C" fn rt_lerp_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(weight)?;
-        let ins = inputs(&table::pointwise::defs::lerp, &[input, end, lend(&number)], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, end, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::lerp, &handles, 0b111, &[]);
         call_inplace(&table::pointwise::defs::lerp, ins, &[])
     })
 }
@@ -826,7 +883,8 @@ pub unsafe extern "C" fn rt_neg(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::neg, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::neg, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::neg, ins, &[], out)
     })
 }
@@ -837,7 +895,8 @@ pub unsafe extern "C" fn rt_neg_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::neg, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::neg, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::neg, ins, &[])
     })
 }
@@ -849,7 +908,8 @@ pub unsafe extern "C" fn rt_positive(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::positive, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::positive, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::positive, ins, &[], out)
     })
 }
@@ -861,7 +921,8 @@ pub unsafe extern "C" fn rt_reciprocal(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::reciprocal, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::reciprocal, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::reciprocal, ins, &[], out)
     })
 }
@@ -872,7 +933,8 @@ pub unsafe extern "C" fn rt_reciprocal_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::reciprocal, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::reciprocal, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::reciprocal, ins, &[])
     })
 }
@@ -884,7 +946,8 @@ pub unsafe extern "C" fn rt_abs(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::abs, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::abs, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::abs, ins, &[], out)
     })
 }
@@ -895,7 +958,8 @@ pub unsafe extern "C" fn rt_abs_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::abs, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::abs, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::abs, ins, &[])
     })
 }
@@ -907,7 +971,8 @@ pub unsafe extern "C" fn rt_sign(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sign, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::sign, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::sign, ins, &[], out)
     })
 }
@@ -918,7 +983,8 @@ pub unsafe extern "C" fn rt_sign_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sign, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::sign, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::sign, ins, &[])
     })
 }
@@ -930,7 +996,8 @@ pub unsafe extern "C" fn rt_signbit(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::signbit, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::signbit, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::signbit, ins, &[], out)
     })
 }
@@ -943,7 +1010,8 @@ pub unsafe extern "C" fn rt_copysign(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::copysign, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::copysign, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::copysign, ins, &[], out)
     })
 }
@@ -957,7 +1025,8 @@ pub unsafe extern "C" fn rt_copysign_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::copysign, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::copysign, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::copysign, ins, &[], out)
     })
 }
@@ -969,7 +1038,8 @@ pub unsafe extern "C" fn rt_copysign_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::copysign, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::copysign, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::copysign, ins, &[])
     })
 }
@@ -982,7 +1052,8 @@ pub unsafe extern "C" fn rt_copysign_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::copysign, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::copysign, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::copysign, ins, &[])
     })
 }
@@ -995,7 +1066,8 @@ pub unsafe extern "C" fn rt_pow(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::pow, &[input, exponent], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, exponent];
+        let ins = inputs(&table::pointwise::defs::pow, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::pow, ins, &[], out)
     })
 }
@@ -1009,7 +1081,8 @@ pub unsafe extern "C" fn rt_pow_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(exponent)?;
-        let ins = inputs(&table::pointwise::defs::pow, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::pow, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::pow, ins, &[], out)
     })
 }
@@ -1021,7 +1094,8 @@ pub unsafe extern "C" fn rt_pow_(
     exponent: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::pow, &[input, exponent], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, exponent];
+        let ins = inputs(&table::pointwise::defs::pow, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::pow, ins, &[])
     })
 }
@@ -1034,7 +1108,8 @@ pub unsafe extern "C" fn rt_pow_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(exponent)?;
-        let ins = inputs(&table::pointwise::defs::pow, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::pow, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::pow, ins, &[])
     })
 }
@@ -1047,7 +1122,8 @@ pub unsafe extern "C" fn rt_float_power(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::float_power, &[input, exponent], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, exponent];
+        let ins = inputs(&table::pointwise::defs::float_power, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::float_power, ins, &[], out)
     })
 }
@@ -1061,7 +1137,8 @@ pub unsafe extern "C" fn rt_float_power_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(exponent)?;
-        let ins = inputs(&table::pointwise::defs::float_power, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::float_power, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::float_power, ins, &[], out)
     })
 }
@@ -1073,7 +1150,8 @@ pub unsafe extern "C" fn rt_float_power_(
     exponent: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::float_power, &[input, exponent], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, exponent];
+        let ins = inputs(&table::pointwise::defs::float_power, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::float_power, ins, &[])
     })
 }
@@ -1086,7 +1164,8 @@ pub unsafe extern "C" fn rt_float_power_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(exponent)?;
-        let ins = inputs(&table::pointwise::defs::float_power, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::float_power, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::float_power, ins, &[])
     })
 }
@@ -1098,7 +1177,8 @@ pub unsafe extern "C" fn rt_square(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::square, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::square, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::square, ins, &[], out)
     })
 }
@@ -1109,7 +1189,8 @@ pub unsafe extern "C" fn rt_square_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::square, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::square, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::square, ins, &[])
     })
 }
@@ -1121,7 +1202,8 @@ pub unsafe extern "C" fn rt_sqrt(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sqrt, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::sqrt, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::sqrt, ins, &[], out)
     })
 }
@@ -1132,7 +1214,8 @@ pub unsafe extern "C" fn rt_sqrt_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sqrt, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::sqrt, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::sqrt, ins, &[])
     })
 }
@@ -1144,7 +1227,8 @@ pub unsafe extern "C" fn rt_rsqrt(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::rsqrt, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::rsqrt, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::rsqrt, ins, &[], out)
     })
 }
@@ -1155,7 +1239,8 @@ pub unsafe extern "C" fn rt_rsqrt_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::rsqrt, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::rsqrt, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::rsqrt, ins, &[])
     })
 }
@@ -1167,7 +1252,8 @@ pub unsafe extern "C" fn rt_exp(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::exp, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::exp, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::exp, ins, &[], out)
     })
 }
@@ -1178,7 +1264,8 @@ pub unsafe extern "C" fn rt_exp_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::exp, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::exp, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::exp, ins, &[])
     })
 }
@@ -1190,7 +1277,8 @@ pub unsafe extern "C" fn rt_exp2(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::exp2, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::exp2, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::exp2, ins, &[], out)
     })
 }
@@ -1201,7 +1289,8 @@ pub unsafe extern "C" fn rt_exp2_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::exp2, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::exp2, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::exp2, ins, &[])
     })
 }
@@ -1213,7 +1302,8 @@ pub unsafe extern "C" fn rt_expm1(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::expm1, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::expm1, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::expm1, ins, &[], out)
     })
 }
@@ -1224,7 +1314,8 @@ pub unsafe extern "C" fn rt_expm1_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::expm1, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::expm1, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::expm1, ins, &[])
     })
 }
@@ -1236,7 +1327,8 @@ pub unsafe extern "C" fn rt_log(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::log, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::log, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::log, ins, &[], out)
     })
 }
@@ -1247,7 +1339,8 @@ pub unsafe extern "C" fn rt_log_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::log, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::log, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::log, ins, &[])
     })
 }
@@ -1259,7 +1352,8 @@ pub unsafe extern "C" fn rt_log2(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::log2, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::log2, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::log2, ins, &[], out)
     })
 }
@@ -1270,7 +1364,8 @@ pub unsafe extern "C" fn rt_log2_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::log2, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::log2, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::log2, ins, &[])
     })
 }
@@ -1282,7 +1377,8 @@ pub unsafe extern "C" fn rt_log10(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::log10, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::log10, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::log10, ins, &[], out)
     })
 }
@@ -1293,7 +1389,8 @@ pub unsafe extern "C" fn rt_log10_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::log10, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::log10, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::log10, ins, &[])
     })
 }
@@ -1305,7 +1402,8 @@ pub unsafe extern "C" fn rt_log1p(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::log1p, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::log1p, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::log1p, ins, &[], out)
     })
 }
@@ -1316,7 +1414,8 @@ pub unsafe extern "C" fn rt_log1p_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::log1p, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::log1p, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::log1p, ins, &[])
     })
 }
@@ -1329,7 +1428,8 @@ pub unsafe extern "C" fn rt_logaddexp(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logaddexp, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::logaddexp, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::logaddexp, ins, &[], out)
     })
 }
@@ -1342,7 +1442,8 @@ pub unsafe extern "C" fn rt_logaddexp2(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logaddexp2, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::logaddexp2, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::logaddexp2, ins, &[], out)
     })
 }
@@ -1355,7 +1456,8 @@ pub unsafe extern "C" fn rt_xlogy(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::xlogy, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::xlogy, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::xlogy, ins, &[], out)
     })
 }
@@ -1369,7 +1471,8 @@ pub unsafe extern "C" fn rt_xlogy_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::xlogy, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::xlogy, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::xlogy, ins, &[], out)
     })
 }
@@ -1381,7 +1484,8 @@ pub unsafe extern "C" fn rt_xlogy_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::xlogy, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::xlogy, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::xlogy, ins, &[])
     })
 }
@@ -1394,7 +1498,8 @@ pub unsafe extern "C" fn rt_xlogy_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::xlogy, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::xlogy, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::xlogy, ins, &[])
     })
 }
@@ -1407,7 +1512,8 @@ pub unsafe extern "C" fn rt_logit(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logit, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::logit, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::logit, ins, &[a_opt_float(eps)?], out)
     })
 }
@@ -1419,7 +1525,8 @@ pub unsafe extern "C" fn rt_logit_(
     eps: *const f64,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logit, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::logit, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::logit, ins, &[a_opt_float(eps)?])
     })
 }
@@ -1433,7 +1540,8 @@ pub unsafe extern "C" fn rt_logit_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logit_backward, &[grad_output, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, input];
+        let ins = inputs(&table::pointwise::defs::logit_backward, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::logit_backward, ins, &[a_opt_float(eps)?], out)
     })
 }
@@ -1445,7 +1553,8 @@ pub unsafe extern "C" fn rt_sin(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sin, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::sin, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::sin, ins, &[], out)
     })
 }
@@ -1456,7 +1565,8 @@ pub unsafe extern "C" fn rt_sin_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sin, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::sin, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::sin, ins, &[])
     })
 }
@@ -1468,7 +1578,8 @@ pub unsafe extern "C" fn rt_cos(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::cos, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::cos, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::cos, ins, &[], out)
     })
 }
@@ -1479,7 +1590,8 @@ pub unsafe extern "C" fn rt_cos_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::cos, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::cos, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::cos, ins, &[])
     })
 }
@@ -1491,7 +1603,8 @@ pub unsafe extern "C" fn rt_tan(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::tan, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::tan, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::tan, ins, &[], out)
     })
 }
@@ -1502,7 +1615,8 @@ pub unsafe extern "C" fn rt_tan_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::tan, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::tan, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::tan, ins, &[])
     })
 }
@@ -1514,7 +1628,8 @@ pub unsafe extern "C" fn rt_asin(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::asin, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::asin, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::asin, ins, &[], out)
     })
 }
@@ -1525,7 +1640,8 @@ pub unsafe extern "C" fn rt_asin_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::asin, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::asin, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::asin, ins, &[])
     })
 }
@@ -1537,7 +1653,8 @@ pub unsafe extern "C" fn rt_acos(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::acos, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::acos, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::acos, ins, &[], out)
     })
 }
@@ -1548,7 +1665,8 @@ pub unsafe extern "C" fn rt_acos_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::acos, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::acos, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::acos, ins, &[])
     })
 }
@@ -1560,7 +1678,8 @@ pub unsafe extern "C" fn rt_atan(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::atan, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::atan, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::atan, ins, &[], out)
     })
 }
@@ -1571,7 +1690,8 @@ pub unsafe extern "C" fn rt_atan_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::atan, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::atan, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::atan, ins, &[])
     })
 }
@@ -1584,7 +1704,8 @@ pub unsafe extern "C" fn rt_atan2(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::atan2, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::atan2, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::atan2, ins, &[], out)
     })
 }
@@ -1596,7 +1717,8 @@ pub unsafe extern "C" fn rt_atan2_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::atan2, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::atan2, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::atan2, ins, &[])
     })
 }
@@ -1608,7 +1730,8 @@ pub unsafe extern "C" fn rt_sinh(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sinh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::sinh, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::sinh, ins, &[], out)
     })
 }
@@ -1619,7 +1742,8 @@ pub unsafe extern "C" fn rt_sinh_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sinh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::sinh, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::sinh, ins, &[])
     })
 }
@@ -1631,7 +1755,8 @@ pub unsafe extern "C" fn rt_cosh(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::cosh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::cosh, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::cosh, ins, &[], out)
     })
 }
@@ -1642,7 +1767,8 @@ pub unsafe extern "C" fn rt_cosh_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::cosh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::cosh, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::cosh, ins, &[])
     })
 }
@@ -1654,7 +1780,8 @@ pub unsafe extern "C" fn rt_tanh(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::tanh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::tanh, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::tanh, ins, &[], out)
     })
 }
@@ -1665,7 +1792,8 @@ pub unsafe extern "C" fn rt_tanh_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::tanh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::tanh, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::tanh, ins, &[])
     })
 }
@@ -1678,7 +1806,8 @@ pub unsafe extern "C" fn rt_tanh_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::tanh_backward, &[grad_output, output], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, output];
+        let ins = inputs(&table::pointwise::defs::tanh_backward, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::tanh_backward, ins, &[], out)
     })
 }
@@ -1690,7 +1819,8 @@ pub unsafe extern "C" fn rt_asinh(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::asinh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::asinh, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::asinh, ins, &[], out)
     })
 }
@@ -1701,7 +1831,8 @@ pub unsafe extern "C" fn rt_asinh_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::asinh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::asinh, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::asinh, ins, &[])
     })
 }
@@ -1713,7 +1844,8 @@ pub unsafe extern "C" fn rt_acosh(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::acosh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::acosh, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::acosh, ins, &[], out)
     })
 }
@@ -1724,7 +1856,8 @@ pub unsafe extern "C" fn rt_acosh_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::acosh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::acosh, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::acosh, ins, &[])
     })
 }
@@ -1736,7 +1869,8 @@ pub unsafe extern "C" fn rt_atanh(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::atanh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::atanh, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::atanh, ins, &[], out)
     })
 }
@@ -1747,7 +1881,8 @@ pub unsafe extern "C" fn rt_atanh_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::atanh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::atanh, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::atanh, ins, &[])
     })
 }
@@ -1760,7 +1895,8 @@ pub unsafe extern "C" fn rt_hypot(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::hypot, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::hypot, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::hypot, ins, &[], out)
     })
 }
@@ -1772,7 +1908,8 @@ pub unsafe extern "C" fn rt_hypot_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::hypot, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::hypot, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::hypot, ins, &[])
     })
 }
@@ -1784,7 +1921,8 @@ pub unsafe extern "C" fn rt_sinc(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sinc, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::sinc, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::sinc, ins, &[], out)
     })
 }
@@ -1795,7 +1933,8 @@ pub unsafe extern "C" fn rt_sinc_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sinc, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::sinc, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::sinc, ins, &[])
     })
 }
@@ -1807,7 +1946,8 @@ pub unsafe extern "C" fn rt_deg2rad(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::deg2rad, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::deg2rad, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::deg2rad, ins, &[], out)
     })
 }
@@ -1818,7 +1958,8 @@ pub unsafe extern "C" fn rt_deg2rad_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::deg2rad, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::deg2rad, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::deg2rad, ins, &[])
     })
 }
@@ -1830,7 +1971,8 @@ pub unsafe extern "C" fn rt_rad2deg(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::rad2deg, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::rad2deg, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::rad2deg, ins, &[], out)
     })
 }
@@ -1841,7 +1983,8 @@ pub unsafe extern "C" fn rt_rad2deg_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::rad2deg, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::rad2deg, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::rad2deg, ins, &[])
     })
 }
@@ -1853,7 +1996,8 @@ pub unsafe extern "C" fn rt_ceil(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::ceil, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::ceil, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::ceil, ins, &[], out)
     })
 }
@@ -1864,7 +2008,8 @@ pub unsafe extern "C" fn rt_ceil_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::ceil, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::ceil, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::ceil, ins, &[])
     })
 }
@@ -1876,7 +2021,8 @@ pub unsafe extern "C" fn rt_floor(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::floor, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::floor, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::floor, ins, &[], out)
     })
 }
@@ -1887,7 +2033,8 @@ pub unsafe extern "C" fn rt_floor_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::floor, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::floor, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::floor, ins, &[])
     })
 }
@@ -1899,7 +2046,8 @@ pub unsafe extern "C" fn rt_trunc(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::trunc, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::trunc, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::trunc, ins, &[], out)
     })
 }
@@ -1910,7 +2058,8 @@ pub unsafe extern "C" fn rt_trunc_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::trunc, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::trunc, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::trunc, ins, &[])
     })
 }
@@ -1923,7 +2072,8 @@ pub unsafe extern "C" fn rt_round(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::round, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::round, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::round, ins, &[Attr::Int(decimals)], out)
     })
 }
@@ -1935,7 +2085,8 @@ pub unsafe extern "C" fn rt_round_(
     decimals: i64,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::round, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::round, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::round, ins, &[Attr::Int(decimals)])
     })
 }
@@ -1947,7 +2098,8 @@ pub unsafe extern "C" fn rt_frac(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::frac, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::frac, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::frac, ins, &[], out)
     })
 }
@@ -1958,7 +2110,8 @@ pub unsafe extern "C" fn rt_frac_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::frac, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::frac, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::frac, ins, &[])
     })
 }
@@ -1973,7 +2126,8 @@ pub unsafe extern "C" fn rt_nan_to_num(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::nan_to_num, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::nan_to_num, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::nan_to_num, ins, &[a_opt_float(nan)?, a_opt_float(posinf)?, a_opt_float(neginf)?], out)
     })
 }
@@ -1987,7 +2141,8 @@ pub unsafe extern "C" fn rt_nan_to_num_(
     neginf: *const f64,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::nan_to_num, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::nan_to_num, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::nan_to_num, ins, &[a_opt_float(nan)?, a_opt_float(posinf)?, a_opt_float(neginf)?])
     })
 }
@@ -1999,7 +2154,8 @@ pub unsafe extern "C" fn rt_erf(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::erf, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::erf, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::erf, ins, &[], out)
     })
 }
@@ -2010,7 +2166,8 @@ pub unsafe extern "C" fn rt_erf_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::erf, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::erf, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::erf, ins, &[])
     })
 }
@@ -2022,7 +2179,8 @@ pub unsafe extern "C" fn rt_erfc(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::erfc, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::erfc, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::erfc, ins, &[], out)
     })
 }
@@ -2033,7 +2191,8 @@ pub unsafe extern "C" fn rt_erfc_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::erfc, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::erfc, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::erfc, ins, &[])
     })
 }
@@ -2045,7 +2204,8 @@ pub unsafe extern "C" fn rt_erfinv(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::erfinv, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::erfinv, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::erfinv, ins, &[], out)
     })
 }
@@ -2056,7 +2216,8 @@ pub unsafe extern "C" fn rt_erfinv_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::erfinv, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::erfinv, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::erfinv, ins, &[])
     })
 }
@@ -2068,7 +2229,8 @@ pub unsafe extern "C" fn rt_lgamma(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::lgamma, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::lgamma, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::lgamma, ins, &[], out)
     })
 }
@@ -2079,7 +2241,8 @@ pub unsafe extern "C" fn rt_lgamma_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::lgamma, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::lgamma, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::lgamma, ins, &[])
     })
 }
@@ -2091,7 +2254,8 @@ pub unsafe extern "C" fn rt_digamma(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::digamma, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::digamma, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::digamma, ins, &[], out)
     })
 }
@@ -2102,7 +2266,8 @@ pub unsafe extern "C" fn rt_digamma_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::digamma, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::digamma, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::digamma, ins, &[])
     })
 }
@@ -2115,7 +2280,8 @@ pub unsafe extern "C" fn rt_polygamma(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::polygamma, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::polygamma, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::polygamma, ins, &[Attr::Int(n)], out)
     })
 }
@@ -2127,7 +2293,8 @@ pub unsafe extern "C" fn rt_polygamma_(
     n: i64,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::polygamma, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::polygamma, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::polygamma, ins, &[Attr::Int(n)])
     })
 }
@@ -2140,7 +2307,8 @@ pub unsafe extern "C" fn rt_maximum(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::maximum, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::maximum, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::maximum, ins, &[], out)
     })
 }
@@ -2153,7 +2321,8 @@ pub unsafe extern "C" fn rt_minimum(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::minimum, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::minimum, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::minimum, ins, &[], out)
     })
 }
@@ -2167,7 +2336,8 @@ pub unsafe extern "C" fn rt_extreme_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::extreme_backward, &[grad_output, high, low], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [grad_output, high, low];
+        let ins = inputs(&table::pointwise::defs::extreme_backward, &handles, 0b111, &[]);
         call_one(&table::pointwise::defs::extreme_backward, ins, &[], out)
     })
 }
@@ -2180,7 +2350,8 @@ pub unsafe extern "C" fn rt_fmax(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::fmax, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::fmax, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::fmax, ins, &[], out)
     })
 }
@@ -2193,7 +2364,8 @@ pub unsafe extern "C" fn rt_fmin(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::fmin, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::fmin, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::fmin, ins, &[], out)
     })
 }
@@ -2207,7 +2379,8 @@ pub unsafe extern "C" fn rt_clamp(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::clamp, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::clamp, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::clamp, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?], out)
     })
 }
@@ -2220,7 +2393,8 @@ pub unsafe extern "C" fn rt_clamp_(
     max: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::clamp, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::clamp, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::clamp, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?])
     })
 }
@@ -2233,7 +2407,8 @@ pub unsafe extern "C" fn rt_clamp_min(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::clamp_min, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::clamp_min, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::clamp_min, ins, &[a_scalar(min)?], out)
     })
 }
@@ -2245,7 +2420,8 @@ pub unsafe extern "C" fn rt_clamp_min_(
     min: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::clamp_min, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::clamp_min, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::clamp_min, ins, &[a_scalar(min)?])
     })
 }
@@ -2258,7 +2434,8 @@ pub unsafe extern "C" fn rt_clamp_max(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::clamp_max, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::clamp_max, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::clamp_max, ins, &[a_scalar(max)?], out)
     })
 }
@@ -2270,7 +2447,8 @@ pub unsafe extern "C" fn rt_clamp_max_(
     max: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::clamp_max, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::clamp_max, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::clamp_max, ins, &[a_scalar(max)?])
     })
 }
@@ -2285,7 +2463,8 @@ pub unsafe extern "C" fn rt_clamp_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::clamp_backward, &[grad_output, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, input];
+        let ins = inputs(&table::pointwise::defs::clamp_backward, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::clamp_backward, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?], out)
     })
 }
@@ -2299,7 +2478,8 @@ pub unsafe extern "C" fn rt_clamp_tensor(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::clamp_tensor, &[input, min, max], 0b1, &[]);
+        let handles: [*const rt_tensor; 3] = [input, min, max];
+        let ins = inputs(&table::pointwise::defs::clamp_tensor, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::clamp_tensor, ins, &[], out)
     })
 }
@@ -2312,7 +2492,8 @@ pub unsafe extern "C" fn rt_clamp_tensor_(
     max: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::clamp_tensor, &[input, min, max], 0b1, &[]);
+        let handles: [*const rt_tensor; 3] = [input, min, max];
+        let ins = inputs(&table::pointwise::defs::clamp_tensor, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::clamp_tensor, ins, &[])
     })
 }
@@ -2325,7 +2506,8 @@ pub unsafe extern "C" fn rt_eq(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::eq, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::eq, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::eq, ins, &[], out)
     })
 }
@@ -2339,7 +2521,8 @@ pub unsafe extern "C" fn rt_eq_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::eq, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::eq, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::eq, ins, &[], out)
     })
 }
@@ -2351,7 +2534,8 @@ pub unsafe extern "C" fn rt_eq_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::eq, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::eq, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::eq, ins, &[])
     })
 }
@@ -2364,7 +2548,8 @@ pub unsafe extern "C" fn rt_eq_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::eq, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::eq, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::eq, ins, &[])
     })
 }
@@ -2377,7 +2562,8 @@ pub unsafe extern "C" fn rt_ne(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::ne, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::ne, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::ne, ins, &[], out)
     })
 }
@@ -2391,7 +2577,8 @@ pub unsafe extern "C" fn rt_ne_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::ne, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::ne, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::ne, ins, &[], out)
     })
 }
@@ -2403,7 +2590,8 @@ pub unsafe extern "C" fn rt_ne_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::ne, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::ne, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::ne, ins, &[])
     })
 }
@@ -2416,7 +2604,8 @@ pub unsafe extern "C" fn rt_ne_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::ne, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::ne, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::ne, ins, &[])
     })
 }
@@ -2429,7 +2618,8 @@ pub unsafe extern "C" fn rt_lt(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::lt, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::lt, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::lt, ins, &[], out)
     })
 }
@@ -2443,7 +2633,8 @@ pub unsafe extern "C" fn rt_lt_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::lt, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::lt, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::lt, ins, &[], out)
     })
 }
@@ -2455,7 +2646,8 @@ pub unsafe extern "C" fn rt_lt_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::lt, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::lt, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::lt, ins, &[])
     })
 }
@@ -2468,7 +2660,8 @@ pub unsafe extern "C" fn rt_lt_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::lt, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::lt, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::lt, ins, &[])
     })
 }
@@ -2481,7 +2674,8 @@ pub unsafe extern "C" fn rt_le(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::le, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::le, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::le, ins, &[], out)
     })
 }
@@ -2495,7 +2689,8 @@ pub unsafe extern "C" fn rt_le_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::le, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::le, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::le, ins, &[], out)
     })
 }
@@ -2507,7 +2702,8 @@ pub unsafe extern "C" fn rt_le_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::le, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::le, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::le, ins, &[])
     })
 }
@@ -2520,7 +2716,8 @@ pub unsafe extern "C" fn rt_le_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::le, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::le, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::le, ins, &[])
     })
 }
@@ -2533,7 +2730,8 @@ pub unsafe extern "C" fn rt_gt(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::gt, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::gt, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::gt, ins, &[], out)
     })
 }
@@ -2547,7 +2745,8 @@ pub unsafe extern "C" fn rt_gt_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::gt, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::gt, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::gt, ins, &[], out)
     })
 }
@@ -2559,7 +2758,8 @@ pub unsafe extern "C" fn rt_gt_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::gt, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::gt, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::gt, ins, &[])
     })
 }
@@ -2572,7 +2772,8 @@ pub unsafe extern "C" fn rt_gt_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::gt, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::gt, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::gt, ins, &[])
     })
 }
@@ -2585,7 +2786,8 @@ pub unsafe extern "C" fn rt_ge(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::ge, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::ge, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::ge, ins, &[], out)
     })
 }
@@ -2599,7 +2801,8 @@ pub unsafe extern "C" fn rt_ge_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::ge, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::ge, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::ge, ins, &[], out)
     })
 }
@@ -2611,7 +2814,8 @@ pub unsafe extern "C" fn rt_ge_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::ge, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::ge, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::ge, ins, &[])
     })
 }
@@ -2624,7 +2828,8 @@ pub unsafe extern "C" fn rt_ge_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::ge, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::ge, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::ge, ins, &[])
     })
 }
@@ -2640,7 +2845,8 @@ pub unsafe extern "C" fn rt_isclose(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::isclose, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::isclose, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::isclose, ins, &[Attr::Float(rtol), Attr::Float(atol), Attr::Bool(equal_nan)], out)
     })
 }
@@ -2652,7 +2858,8 @@ pub unsafe extern "C" fn rt_isnan(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::isnan, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::isnan, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::isnan, ins, &[], out)
     })
 }
@@ -2664,7 +2871,8 @@ pub unsafe extern "C" fn rt_isinf(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::isinf, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::isinf, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::isinf, ins, &[], out)
     })
 }
@@ -2676,7 +2884,8 @@ pub unsafe extern "C" fn rt_isfinite(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::isfinite, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::isfinite, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::isfinite, ins, &[], out)
     })
 }
@@ -2688,7 +2897,8 @@ pub unsafe extern "C" fn rt_isposinf(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::isposinf, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::isposinf, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::isposinf, ins, &[], out)
     })
 }
@@ -2700,7 +2910,8 @@ pub unsafe extern "C" fn rt_isneginf(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::isneginf, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::isneginf, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::isneginf, ins, &[], out)
     })
 }
@@ -2712,7 +2923,8 @@ pub unsafe extern "C" fn rt_isreal(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::isreal, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::isreal, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::isreal, ins, &[], out)
     })
 }
@@ -2725,7 +2937,8 @@ pub unsafe extern "C" fn rt_logical_and(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logical_and, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::logical_and, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::logical_and, ins, &[], out)
     })
 }
@@ -2737,7 +2950,8 @@ pub unsafe extern "C" fn rt_logical_and_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logical_and, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::logical_and, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::logical_and, ins, &[])
     })
 }
@@ -2750,7 +2964,8 @@ pub unsafe extern "C" fn rt_logical_or(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logical_or, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::logical_or, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::logical_or, ins, &[], out)
     })
 }
@@ -2762,7 +2977,8 @@ pub unsafe extern "C" fn rt_logical_or_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logical_or, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::logical_or, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::logical_or, ins, &[])
     })
 }
@@ -2775,7 +2991,8 @@ pub unsafe extern "C" fn rt_logical_xor(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logical_xor, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::logical_xor, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::logical_xor, ins, &[], out)
     })
 }
@@ -2787,7 +3004,8 @@ pub unsafe extern "C" fn rt_logical_xor_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logical_xor, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::logical_xor, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::logical_xor, ins, &[])
     })
 }
@@ -2799,7 +3017,8 @@ pub unsafe extern "C" fn rt_logical_not(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logical_not, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::logical_not, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::logical_not, ins, &[], out)
     })
 }
@@ -2810,7 +3029,8 @@ pub unsafe extern "C" fn rt_logical_not_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::logical_not, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::logical_not, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::logical_not, ins, &[])
     })
 }
@@ -2823,7 +3043,8 @@ pub unsafe extern "C" fn rt_bitwise_and(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::bitwise_and, ins, &[], out)
     })
 }
@@ -2837,7 +3058,8 @@ pub unsafe extern "C" fn rt_bitwise_and_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::bitwise_and, ins, &[], out)
     })
 }
@@ -2849,7 +3071,8 @@ pub unsafe extern "C" fn rt_bitwise_and_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::bitwise_and, ins, &[])
     })
 }
@@ -2862,7 +3085,8 @@ pub unsafe extern "C" fn rt_bitwise_and_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::bitwise_and, ins, &[])
     })
 }
@@ -2875,7 +3099,8 @@ pub unsafe extern "C" fn rt_bitwise_or(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::bitwise_or, ins, &[], out)
     })
 }
@@ -2889,7 +3114,8 @@ pub unsafe extern "C" fn rt_bitwise_or_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::bitwise_or, ins, &[], out)
     })
 }
@@ -2901,7 +3127,8 @@ pub unsafe extern "C" fn rt_bitwise_or_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::bitwise_or, ins, &[])
     })
 }
@@ -2914,7 +3141,8 @@ pub unsafe extern "C" fn rt_bitwise_or_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::bitwise_or, ins, &[])
     })
 }
@@ -2927,7 +3155,8 @@ pub unsafe extern "C" fn rt_bitwise_xor(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::bitwise_xor, ins, &[], out)
     })
 }
@@ -2941,7 +3170,8 @@ pub unsafe extern "C" fn rt_bitwise_xor_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::bitwise_xor, ins, &[], out)
     })
 }
@@ -2953,7 +3183,8 @@ pub unsafe extern "C" fn rt_bitwise_xor_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::bitwise_xor, ins, &[])
     })
 }
@@ -2966,7 +3197,8 @@ pub unsafe extern "C" fn rt_bitwise_xor_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::bitwise_xor, ins, &[])
     })
 }
@@ -2978,7 +3210,8 @@ pub unsafe extern "C" fn rt_bitwise_not(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::bitwise_not, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::bitwise_not, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::bitwise_not, ins, &[], out)
     })
 }
@@ -2989,7 +3222,8 @@ pub unsafe extern "C" fn rt_bitwise_not_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::bitwise_not, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::bitwise_not, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::bitwise_not, ins, &[])
     })
 }
@@ -3002,7 +3236,8 @@ pub unsafe extern "C" fn rt_bitwise_left_shift(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::bitwise_left_shift, ins, &[], out)
     })
 }
@@ -3016,7 +3251,8 @@ pub unsafe extern "C" fn rt_bitwise_left_shift_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::bitwise_left_shift, ins, &[], out)
     })
 }
@@ -3028,7 +3264,8 @@ pub unsafe extern "C" fn rt_bitwise_left_shift_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::bitwise_left_shift, ins, &[])
     })
 }
@@ -3041,7 +3278,8 @@ pub unsafe extern "C" fn rt_bitwise_left_shift_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::bitwise_left_shift, ins, &[])
     })
 }
@@ -3054,7 +3292,8 @@ pub unsafe extern "C" fn rt_bitwise_right_shift(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::bitwise_right_shift, ins, &[], out)
     })
 }
@@ -3068,7 +3307,8 @@ pub unsafe extern "C" fn rt_bitwise_right_shift_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::bitwise_right_shift, ins, &[], out)
     })
 }
@@ -3080,7 +3320,8 @@ pub unsafe extern "C" fn rt_bitwise_right_shift_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::bitwise_right_shift, ins, &[])
     })
 }
@@ -3093,7 +3334,8 @@ pub unsafe extern "C" fn rt_bitwise_right_shift_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(other)?;
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::bitwise_right_shift, ins, &[])
     })
 }
@@ -3106,7 +3348,8 @@ pub unsafe extern "C" fn rt_gcd(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::gcd, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::gcd, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::gcd, ins, &[], out)
     })
 }
@@ -3118,7 +3361,8 @@ pub unsafe extern "C" fn rt_gcd_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::gcd, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::gcd, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::gcd, ins, &[])
     })
 }
@@ -3131,7 +3375,8 @@ pub unsafe extern "C" fn rt_lcm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::lcm, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::lcm, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::lcm, ins, &[], out)
     })
 }
@@ -3143,7 +3388,8 @@ pub unsafe extern "C" fn rt_lcm_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::lcm, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::lcm, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::lcm, ins, &[])
     })
 }
@@ -3157,7 +3403,8 @@ pub unsafe extern "C" fn rt_where(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::where_, &[condition, input, other], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [condition, input, other];
+        let ins = inputs(&table::pointwise::defs::where_, &handles, 0b111, &[]);
         call_one(&table::pointwise::defs::where_, ins, &[], out)
     })
 }
@@ -3170,7 +3417,8 @@ pub unsafe extern "C" fn rt_heaviside(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::heaviside, &[input, values], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, values];
+        let ins = inputs(&table::pointwise::defs::heaviside, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::heaviside, ins, &[], out)
     })
 }
@@ -3182,7 +3430,8 @@ pub unsafe extern "C" fn rt_heaviside_(
     values: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::heaviside, &[input, values], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, values];
+        let ins = inputs(&table::pointwise::defs::heaviside, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::heaviside, ins, &[])
     })
 }
@@ -3195,7 +3444,8 @@ pub unsafe extern "C" fn rt_fill(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::fill, &[input, value], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, value];
+        let ins = inputs(&table::pointwise::defs::fill, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::fill, ins, &[], out)
     })
 }
@@ -3209,7 +3459,8 @@ pub unsafe extern "C" fn rt_fill_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(value)?;
-        let ins = inputs(&table::pointwise::defs::fill, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::fill, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::fill, ins, &[], out)
     })
 }
@@ -3221,7 +3472,8 @@ pub unsafe extern "C" fn rt_fill_(
     value: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::fill, &[input, value], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, value];
+        let ins = inputs(&table::pointwise::defs::fill, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::fill, ins, &[])
     })
 }
@@ -3234,7 +3486,8 @@ pub unsafe extern "C" fn rt_fill_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(value)?;
-        let ins = inputs(&table::pointwise::defs::fill, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::pointwise::defs::fill, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::fill, ins, &[])
     })
 }
@@ -3246,7 +3499,8 @@ pub unsafe extern "C" fn rt_zero(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::zero, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::zero, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::zero, ins, &[], out)
     })
 }
@@ -3257,7 +3511,8 @@ pub unsafe extern "C" fn rt_zero_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::zero, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::zero, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::zero, ins, &[])
     })
 }
@@ -3270,7 +3525,8 @@ pub unsafe extern "C" fn rt_ldexp(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::ldexp, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::ldexp, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::ldexp, ins, &[], out)
     })
 }
@@ -3282,7 +3538,8 @@ pub unsafe extern "C" fn rt_ldexp_(
     other: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::ldexp, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::ldexp, &handles, 0b11, &[]);
         call_inplace(&table::pointwise::defs::ldexp, ins, &[])
     })
 }
@@ -3294,7 +3551,8 @@ pub unsafe extern "C" fn rt_sigmoid(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sigmoid, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::sigmoid, &handles, 0b1, &[]);
         call_one(&table::pointwise::defs::sigmoid, ins, &[], out)
     })
 }
@@ -3305,7 +3563,8 @@ pub unsafe extern "C" fn rt_sigmoid_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sigmoid, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pointwise::defs::sigmoid, &handles, 0b1, &[]);
         call_inplace(&table::pointwise::defs::sigmoid, ins, &[])
     })
 }
@@ -3318,7 +3577,8 @@ pub unsafe extern "C" fn rt_sigmoid_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::pointwise::defs::sigmoid_backward, &[grad_output, output], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, output];
+        let ins = inputs(&table::pointwise::defs::sigmoid_backward, &handles, 0b11, &[]);
         call_one(&table::pointwise::defs::sigmoid_backward, ins, &[], out)
     })
 }
@@ -3330,7 +3590,8 @@ pub unsafe extern "C" fn rt_relu(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::relu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::relu, &handles, 0b1, &[]);
         call_one(&table::activation::defs::relu, ins, &[], out)
     })
 }
@@ -3341,7 +3602,8 @@ pub unsafe extern "C" fn rt_relu_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::relu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::relu, &handles, 0b1, &[]);
         call_inplace(&table::activation::defs::relu, ins, &[])
     })
 }
@@ -3355,7 +3617,8 @@ pub unsafe extern "C" fn rt_threshold(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::threshold, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::threshold, &handles, 0b1, &[]);
         call_one(&table::activation::defs::threshold, ins, &[a_scalar(threshold)?, a_scalar(value)?], out)
     })
 }
@@ -3368,7 +3631,8 @@ pub unsafe extern "C" fn rt_threshold_(
     value: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::threshold, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::threshold, &handles, 0b1, &[]);
         call_inplace(&table::activation::defs::threshold, ins, &[a_scalar(threshold)?, a_scalar(value)?])
     })
 }
@@ -3382,7 +3646,8 @@ pub unsafe extern "C" fn rt_threshold_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::threshold_backward, &[grad_output, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, input];
+        let ins = inputs(&table::activation::defs::threshold_backward, &handles, 0b11, &[]);
         call_one(&table::activation::defs::threshold_backward, ins, &[a_scalar(threshold)?], out)
     })
 }
@@ -3394,7 +3659,8 @@ pub unsafe extern "C" fn rt_relu6(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::relu6, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::relu6, &handles, 0b1, &[]);
         call_one(&table::activation::defs::relu6, ins, &[], out)
     })
 }
@@ -3405,7 +3671,8 @@ pub unsafe extern "C" fn rt_relu6_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::relu6, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::relu6, &handles, 0b1, &[]);
         call_inplace(&table::activation::defs::relu6, ins, &[])
     })
 }
@@ -3419,7 +3686,8 @@ pub unsafe extern "C" fn rt_hardtanh(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::hardtanh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::hardtanh, &handles, 0b1, &[]);
         call_one(&table::activation::defs::hardtanh, ins, &[a_scalar(min_val)?, a_scalar(max_val)?], out)
     })
 }
@@ -3432,7 +3700,8 @@ pub unsafe extern "C" fn rt_hardtanh_(
     max_val: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::hardtanh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::hardtanh, &handles, 0b1, &[]);
         call_inplace(&table::activation::defs::hardtanh, ins, &[a_scalar(min_val)?, a_scalar(max_val)?])
     })
 }
@@ -3447,7 +3716,8 @@ pub unsafe extern "C" fn rt_hardtanh_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::hardtanh_backward, &[grad_output, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, input];
+        let ins = inputs(&table::activation::defs::hardtanh_backward, &handles, 0b11, &[]);
         call_one(&table::activation::defs::hardtanh_backward, ins, &[a_scalar(min_val)?, a_scalar(max_val)?], out)
     })
 }
@@ -3460,7 +3730,8 @@ pub unsafe extern "C" fn rt_leaky_relu(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::leaky_relu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::leaky_relu, &handles, 0b1, &[]);
         call_one(&table::activation::defs::leaky_relu, ins, &[a_scalar(negative_slope)?], out)
     })
 }
@@ -3472,7 +3743,8 @@ pub unsafe extern "C" fn rt_leaky_relu_(
     negative_slope: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::leaky_relu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::leaky_relu, &handles, 0b1, &[]);
         call_inplace(&table::activation::defs::leaky_relu, ins, &[a_scalar(negative_slope)?])
     })
 }
@@ -3486,7 +3758,8 @@ pub unsafe extern "C" fn rt_leaky_relu_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::leaky_relu_backward, &[grad_output, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, input];
+        let ins = inputs(&table::activation::defs::leaky_relu_backward, &handles, 0b11, &[]);
         call_one(&table::activation::defs::leaky_relu_backward, ins, &[a_scalar(negative_slope)?], out)
     })
 }
@@ -3500,7 +3773,8 @@ pub unsafe extern "C" fn rt_prelu(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::prelu, &[input, weight], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, weight];
+        let ins = inputs(&table::activation::defs::prelu, &handles, 0b11, &[]);
         call_one(&table::activation::defs::prelu, ins, &[], out)
     })
 }
@@ -3513,7 +3787,8 @@ pub unsafe extern "C" fn rt_prelu_channels(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::prelu_channels, &[input, weight], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, weight];
+        let ins = inputs(&table::activation::defs::prelu_channels, &handles, 0b11, &[]);
         call_one(&table::activation::defs::prelu_channels, ins, &[], out)
     })
 }
@@ -3528,7 +3803,8 @@ pub unsafe extern "C" fn rt_elu(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::elu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::elu, &handles, 0b1, &[]);
         call_one(&table::activation::defs::elu, ins, &[a_scalar(alpha)?, a_scalar(scale)?, a_scalar(input_scale)?], out)
     })
 }
@@ -3542,7 +3818,8 @@ pub unsafe extern "C" fn rt_elu_(
     input_scale: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::elu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::elu, &handles, 0b1, &[]);
         call_inplace(&table::activation::defs::elu, ins, &[a_scalar(alpha)?, a_scalar(scale)?, a_scalar(input_scale)?])
     })
 }
@@ -3554,7 +3831,8 @@ pub unsafe extern "C" fn rt_selu(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::selu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::selu, &handles, 0b1, &[]);
         call_one(&table::activation::defs::selu, ins, &[], out)
     })
 }
@@ -3565,7 +3843,8 @@ pub unsafe extern "C" fn rt_selu_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::selu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::selu, &handles, 0b1, &[]);
         call_inplace(&table::activation::defs::selu, ins, &[])
     })
 }
@@ -3578,7 +3857,8 @@ pub unsafe extern "C" fn rt_celu(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::celu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::celu, &handles, 0b1, &[]);
         call_one(&table::activation::defs::celu, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -3590,7 +3870,8 @@ pub unsafe extern "C" fn rt_celu_(
     alpha: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::celu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::celu, &handles, 0b1, &[]);
         call_inplace(&table::activation::defs::celu, ins, &[a_scalar(alpha)?])
     })
 }
@@ -3606,7 +3887,8 @@ pub unsafe extern "C" fn rt_elu_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::elu_backward, &[grad_output, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, input];
+        let ins = inputs(&table::activation::defs::elu_backward, &handles, 0b11, &[]);
         call_one(&table::activation::defs::elu_backward, ins, &[a_scalar(alpha)?, a_scalar(scale)?, a_scalar(input_scale)?], out)
     })
 }
@@ -3619,7 +3901,8 @@ pub unsafe extern "C" fn rt_gelu(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::gelu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::gelu, &handles, 0b1, &[]);
         call_one(&table::activation::defs::gelu, ins, &[a_str(approximate)?], out)
     })
 }
@@ -3633,7 +3916,8 @@ pub unsafe extern "C" fn rt_gelu_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::gelu_backward, &[grad_output, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, input];
+        let ins = inputs(&table::activation::defs::gelu_backward, &handles, 0b11, &[]);
         call_one(&table::activation::defs::gelu_backward, ins, &[a_str(approximate)?], out)
     })
 }
@@ -3645,7 +3929,8 @@ pub unsafe extern "C" fn rt_silu(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::silu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::silu, &handles, 0b1, &[]);
         call_one(&table::activation::defs::silu, ins, &[], out)
     })
 }
@@ -3656,7 +3941,8 @@ pub unsafe extern "C" fn rt_silu_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::silu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::silu, &handles, 0b1, &[]);
         call_inplace(&table::activation::defs::silu, ins, &[])
     })
 }
@@ -3669,7 +3955,8 @@ pub unsafe extern "C" fn rt_silu_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::silu_backward, &[grad_output, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, input];
+        let ins = inputs(&table::activation::defs::silu_backward, &handles, 0b11, &[]);
         call_one(&table::activation::defs::silu_backward, ins, &[], out)
     })
 }
@@ -3681,7 +3968,8 @@ pub unsafe extern "C" fn rt_mish(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::mish, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::mish, &handles, 0b1, &[]);
         call_one(&table::activation::defs::mish, ins, &[], out)
     })
 }
@@ -3692,7 +3980,8 @@ pub unsafe extern "C" fn rt_mish_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::mish, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::mish, &handles, 0b1, &[]);
         call_inplace(&table::activation::defs::mish, ins, &[])
     })
 }
@@ -3705,7 +3994,8 @@ pub unsafe extern "C" fn rt_mish_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::mish_backward, &[grad_output, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, input];
+        let ins = inputs(&table::activation::defs::mish_backward, &handles, 0b11, &[]);
         call_one(&table::activation::defs::mish_backward, ins, &[], out)
     })
 }
@@ -3719,7 +4009,8 @@ pub unsafe extern "C" fn rt_softplus(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::softplus, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::softplus, &handles, 0b1, &[]);
         call_one(&table::activation::defs::softplus, ins, &[a_scalar(beta)?, a_scalar(threshold)?], out)
     })
 }
@@ -3734,7 +4025,8 @@ pub unsafe extern "C" fn rt_softplus_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::softplus_backward, &[grad_output, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, input];
+        let ins = inputs(&table::activation::defs::softplus_backward, &handles, 0b11, &[]);
         call_one(&table::activation::defs::softplus_backward, ins, &[a_scalar(beta)?, a_scalar(threshold)?], out)
     })
 }
@@ -3746,7 +4038,8 @@ pub unsafe extern "C" fn rt_logsigmoid(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::logsigmoid, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::logsigmoid, &handles, 0b1, &[]);
         call_one(&table::activation::defs::logsigmoid, ins, &[], out)
     })
 }
@@ -3758,7 +4051,8 @@ pub unsafe extern "C" fn rt_hardsigmoid(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::hardsigmoid, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::hardsigmoid, &handles, 0b1, &[]);
         call_one(&table::activation::defs::hardsigmoid, ins, &[], out)
     })
 }
@@ -3769,7 +4063,8 @@ pub unsafe extern "C" fn rt_hardsigmoid_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::hardsigmoid, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::hardsigmoid, &handles, 0b1, &[]);
         call_inplace(&table::activation::defs::hardsigmoid, ins, &[])
     })
 }
@@ -3781,7 +4076,8 @@ pub unsafe extern "C" fn rt_hardswish(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::hardswish, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::hardswish, &handles, 0b1, &[]);
         call_one(&table::activation::defs::hardswish, ins, &[], out)
     })
 }
@@ -3792,7 +4088,8 @@ pub unsafe extern "C" fn rt_hardswish_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::hardswish, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::hardswish, &handles, 0b1, &[]);
         call_inplace(&table::activation::defs::hardswish, ins, &[])
     })
 }
@@ -3805,7 +4102,8 @@ pub unsafe extern "C" fn rt_hardswish_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::hardswish_backward, &[grad_output, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, input];
+        let ins = inputs(&table::activation::defs::hardswish_backward, &handles, 0b11, &[]);
         call_one(&table::activation::defs::hardswish_backward, ins, &[], out)
     })
 }
@@ -3818,7 +4116,8 @@ pub unsafe extern "C" fn rt_hardshrink(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::hardshrink, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::hardshrink, &handles, 0b1, &[]);
         call_one(&table::activation::defs::hardshrink, ins, &[a_scalar(lambd)?], out)
     })
 }
@@ -3831,7 +4130,8 @@ pub unsafe extern "C" fn rt_softshrink(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::softshrink, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::softshrink, &handles, 0b1, &[]);
         call_one(&table::activation::defs::softshrink, ins, &[a_scalar(lambd)?], out)
     })
 }
@@ -3845,7 +4145,8 @@ pub unsafe extern "C" fn rt_shrink_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::shrink_backward, &[grad_output, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, input];
+        let ins = inputs(&table::activation::defs::shrink_backward, &handles, 0b11, &[]);
         call_one(&table::activation::defs::shrink_backward, ins, &[a_scalar(lambd)?], out)
     })
 }
@@ -3857,7 +4158,8 @@ pub unsafe extern "C" fn rt_tanhshrink(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::tanhshrink, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::tanhshrink, &handles, 0b1, &[]);
         call_one(&table::activation::defs::tanhshrink, ins, &[], out)
     })
 }
@@ -3869,7 +4171,8 @@ pub unsafe extern "C" fn rt_softsign(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::softsign, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::softsign, &handles, 0b1, &[]);
         call_one(&table::activation::defs::softsign, ins, &[], out)
     })
 }
@@ -3882,7 +4185,8 @@ pub unsafe extern "C" fn rt_glu(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::glu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::glu, &handles, 0b1, &[]);
         call_one(&table::activation::defs::glu, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -3896,7 +4200,8 @@ pub unsafe extern "C" fn rt_softmax(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::softmax, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::softmax, &handles, 0b1, &[]);
         call_one(&table::activation::defs::softmax, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -3910,7 +4215,8 @@ pub unsafe extern "C" fn rt_log_softmax(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::log_softmax, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::log_softmax, &handles, 0b1, &[]);
         call_one(&table::activation::defs::log_softmax, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -3924,7 +4230,8 @@ pub unsafe extern "C" fn rt_softmin(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::softmin, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::softmin, &handles, 0b1, &[]);
         call_one(&table::activation::defs::softmin, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -3938,7 +4245,8 @@ pub unsafe extern "C" fn rt_softmax_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::softmax_backward, &[grad_output, output], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, output];
+        let ins = inputs(&table::activation::defs::softmax_backward, &handles, 0b11, &[]);
         call_one(&table::activation::defs::softmax_backward, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -3952,7 +4260,8 @@ pub unsafe extern "C" fn rt_log_softmax_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::activation::defs::log_softmax_backward, &[grad_output, output], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad_output, output];
+        let ins = inputs(&table::activation::defs::log_softmax_backward, &handles, 0b11, &[]);
         call_one(&table::activation::defs::log_softmax_backward, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -3968,7 +4277,8 @@ pub unsafe extern "C" fn rt_sum(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::sum, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::sum, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::sum, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -3984,7 +4294,8 @@ pub unsafe extern "C" fn rt_mean(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::mean, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::mean, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::mean, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -3999,7 +4310,8 @@ pub unsafe extern "C" fn rt_prod(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::prod, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::prod, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::prod, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4013,7 +4325,8 @@ pub unsafe extern "C" fn rt_prod_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::prod_backward, &[grad, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad, input];
+        let ins = inputs(&table::reduce::defs::prod_backward, &handles, 0b11, &[]);
         call_one(&table::reduce::defs::prod_backward, ins, &[a_opt_int(dim)?], out)
     })
 }
@@ -4029,7 +4342,8 @@ pub unsafe extern "C" fn rt_nansum(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::nansum, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::nansum, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::nansum, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4045,7 +4359,8 @@ pub unsafe extern "C" fn rt_nanmean(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::nanmean, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::nanmean, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::nanmean, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4060,7 +4375,8 @@ pub unsafe extern "C" fn rt_amax(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::amax, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::amax, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::amax, ins, &[a_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4075,7 +4391,8 @@ pub unsafe extern "C" fn rt_amin(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::amin, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::amin, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::amin, ins, &[a_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4087,7 +4404,8 @@ pub unsafe extern "C" fn rt_max_all(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::max_all, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::max_all, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::max_all, ins, &[], out)
     })
 }
@@ -4099,7 +4417,8 @@ pub unsafe extern "C" fn rt_min_all(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::min_all, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::min_all, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::min_all, ins, &[], out)
     })
 }
@@ -4114,7 +4433,8 @@ pub unsafe extern "C" fn rt_max_dim(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::max_dim, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::max_dim, &handles, 0b1, &[]);
         call_some(&table::reduce::defs::max_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4129,7 +4449,8 @@ pub unsafe extern "C" fn rt_min_dim(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::min_dim, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::min_dim, &handles, 0b1, &[]);
         call_some(&table::reduce::defs::min_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4143,7 +4464,8 @@ pub unsafe extern "C" fn rt_argmax(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::argmax, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::argmax, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::argmax, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4157,7 +4479,8 @@ pub unsafe extern "C" fn rt_argmin(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::argmin, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::argmin, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::argmin, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4172,7 +4495,8 @@ pub unsafe extern "C" fn rt_aminmax(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::aminmax, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::aminmax, &handles, 0b1, &[]);
         call_some(&table::reduce::defs::aminmax, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4187,7 +4511,8 @@ pub unsafe extern "C" fn rt_any(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::any, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::any, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::any, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4202,7 +4527,8 @@ pub unsafe extern "C" fn rt_all(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::all, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::all, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::all, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4218,7 +4544,8 @@ pub unsafe extern "C" fn rt_var(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::var, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::var, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::var, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4234,7 +4561,8 @@ pub unsafe extern "C" fn rt_std(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::std, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::std, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::std, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4251,7 +4579,8 @@ pub unsafe extern "C" fn rt_var_mean(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::var_mean, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::var_mean, &handles, 0b1, &[]);
         call_some(&table::reduce::defs::var_mean, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4268,7 +4597,8 @@ pub unsafe extern "C" fn rt_std_mean(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::std_mean, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::std_mean, &handles, 0b1, &[]);
         call_some(&table::reduce::defs::std_mean, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4283,7 +4613,8 @@ pub unsafe extern "C" fn rt_logsumexp(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::logsumexp, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::logsumexp, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::logsumexp, ins, &[a_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4301,7 +4632,8 @@ pub unsafe extern "C" fn rt_vector_norm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::vector_norm, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::vector_norm, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::vector_norm, ins, &[a_scalar(ord)?, a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4315,7 +4647,8 @@ pub unsafe extern "C" fn rt_dist(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::dist, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::reduce::defs::dist, &handles, 0b11, &[]);
         call_one(&table::reduce::defs::dist, ins, &[a_scalar(p)?], out)
     })
 }
@@ -4329,7 +4662,8 @@ pub unsafe extern "C" fn rt_count_nonzero(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::count_nonzero, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::count_nonzero, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::count_nonzero, ins, &[a_opt_ints(dim, dim_len)?], out)
     })
 }
@@ -4344,7 +4678,8 @@ pub unsafe extern "C" fn rt_bincount(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::bincount, &[input, weights], 0b1, &[]);
+        let handles: [*const rt_tensor; 2] = [input, weights];
+        let ins = inputs(&table::reduce::defs::bincount, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::bincount, ins, &[Attr::Int(minlength)], out)
     })
 }
@@ -4358,7 +4693,8 @@ pub unsafe extern "C" fn rt_cumsum(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::cumsum, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::cumsum, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::cumsum, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4371,7 +4707,8 @@ pub unsafe extern "C" fn rt_cumsum_(
     dtype: i32,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::cumsum, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::cumsum, &handles, 0b1, &[]);
         call_inplace(&table::reduce::defs::cumsum, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?])
     })
 }
@@ -4384,7 +4721,8 @@ pub unsafe extern "C" fn rt_cumsum_from_end(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::cumsum_from_end, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::cumsum_from_end, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::cumsum_from_end, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4398,7 +4736,8 @@ pub unsafe extern "C" fn rt_cumprod(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::cumprod, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::cumprod, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::cumprod, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4411,7 +4750,8 @@ pub unsafe extern "C" fn rt_cumprod_(
     dtype: i32,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::cumprod, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::cumprod, &handles, 0b1, &[]);
         call_inplace(&table::reduce::defs::cumprod, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?])
     })
 }
@@ -4425,7 +4765,8 @@ pub unsafe extern "C" fn rt_cumprod_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::cumprod_backward, &[grad, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad, input];
+        let ins = inputs(&table::reduce::defs::cumprod_backward, &handles, 0b11, &[]);
         call_one(&table::reduce::defs::cumprod_backward, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4439,7 +4780,8 @@ pub unsafe extern "C" fn rt_cummax(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::cummax, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::cummax, &handles, 0b1, &[]);
         call_some(&table::reduce::defs::cummax, ins, &[Attr::Int(dim)], &[out0, out1])
     })
 }
@@ -4453,7 +4795,8 @@ pub unsafe extern "C" fn rt_cummin(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::cummin, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::cummin, &handles, 0b1, &[]);
         call_some(&table::reduce::defs::cummin, ins, &[Attr::Int(dim)], &[out0, out1])
     })
 }
@@ -4466,7 +4809,8 @@ pub unsafe extern "C" fn rt_logcumsumexp(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::logcumsumexp, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::logcumsumexp, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::logcumsumexp, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4481,7 +4825,8 @@ pub unsafe extern "C" fn rt_logcumsumexp_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::logcumsumexp_backward, &[grad, input, output], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [grad, input, output];
+        let ins = inputs(&table::reduce::defs::logcumsumexp_backward, &handles, 0b111, &[]);
         call_one(&table::reduce::defs::logcumsumexp_backward, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4493,7 +4838,8 @@ pub unsafe extern "C" fn rt_trace(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::reduce::defs::trace, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::trace, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::trace, ins, &[], out)
     })
 }
@@ -4509,7 +4855,8 @@ pub unsafe extern "C" fn rt_sort(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::sort, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::sort, &handles, 0b1, &[]);
         call_some(&table::sort::defs::sort, ins, &[Attr::Int(dim), Attr::Bool(descending), Attr::Bool(stable)], &[out0, out1])
     })
 }
@@ -4524,7 +4871,8 @@ pub unsafe extern "C" fn rt_argsort(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::argsort, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::argsort, &handles, 0b1, &[]);
         call_one(&table::sort::defs::argsort, ins, &[Attr::Int(dim), Attr::Bool(descending), Attr::Bool(stable)], out)
     })
 }
@@ -4536,7 +4884,8 @@ pub unsafe extern "C" fn rt_msort(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::msort, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::msort, &handles, 0b1, &[]);
         call_one(&table::sort::defs::msort, ins, &[], out)
     })
 }
@@ -4553,7 +4902,8 @@ pub unsafe extern "C" fn rt_topk(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::topk, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::topk, &handles, 0b1, &[]);
         call_some(&table::sort::defs::topk, ins, &[Attr::Int(k), Attr::Int(dim), Attr::Bool(largest), Attr::Bool(sorted)], &[out0, out1])
     })
 }
@@ -4569,7 +4919,8 @@ pub unsafe extern "C" fn rt_kthvalue(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::kthvalue, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::kthvalue, &handles, 0b1, &[]);
         call_some(&table::sort::defs::kthvalue, ins, &[Attr::Int(k), Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4581,7 +4932,8 @@ pub unsafe extern "C" fn rt_median_all(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::median_all, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::median_all, &handles, 0b1, &[]);
         call_one(&table::sort::defs::median_all, ins, &[], out)
     })
 }
@@ -4596,7 +4948,8 @@ pub unsafe extern "C" fn rt_median_dim(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::median_dim, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::median_dim, &handles, 0b1, &[]);
         call_some(&table::sort::defs::median_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4608,7 +4961,8 @@ pub unsafe extern "C" fn rt_nanmedian_all(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::nanmedian_all, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::nanmedian_all, &handles, 0b1, &[]);
         call_one(&table::sort::defs::nanmedian_all, ins, &[], out)
     })
 }
@@ -4623,7 +4977,8 @@ pub unsafe extern "C" fn rt_nanmedian_dim(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::nanmedian_dim, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::nanmedian_dim, &handles, 0b1, &[]);
         call_some(&table::sort::defs::nanmedian_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4638,7 +4993,8 @@ pub unsafe extern "C" fn rt_mode(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::mode, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::mode, &handles, 0b1, &[]);
         call_some(&table::sort::defs::mode, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4656,7 +5012,8 @@ pub unsafe extern "C" fn rt_unique_flat(
     out2: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::unique_flat, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::unique_flat, &handles, 0b1, &[]);
         call_some(&table::sort::defs::unique_flat, ins, &[Attr::Bool(sorted), Attr::Bool(return_inverse), Attr::Bool(return_counts)], &[out0, out1, out2])
     })
 }
@@ -4672,7 +5029,8 @@ pub unsafe extern "C" fn rt_unique_consecutive_flat(
     out2: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::unique_consecutive_flat, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::unique_consecutive_flat, &handles, 0b1, &[]);
         call_some(&table::sort::defs::unique_consecutive_flat, ins, &[Attr::Bool(return_inverse), Attr::Bool(return_counts)], &[out0, out1, out2])
     })
 }
@@ -4687,7 +5045,8 @@ pub unsafe extern "C" fn rt_unique_dim(
     out2: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::unique_dim, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::unique_dim, &handles, 0b1, &[]);
         call_some(&table::sort::defs::unique_dim, ins, &[Attr::Int(dim)], &[out0, out1, out2])
     })
 }
@@ -4705,7 +5064,8 @@ pub unsafe extern "C" fn rt_searchsorted(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::searchsorted, &[sorted_sequence, input, sorter], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [sorted_sequence, input, sorter];
+        let ins = inputs(&table::sort::defs::searchsorted, &handles, 0b11, &[]);
         call_one(&table::sort::defs::searchsorted, ins, &[Attr::Bool(out_int32), Attr::Bool(right), a_str(side)?], out)
     })
 }
@@ -4723,7 +5083,8 @@ pub unsafe extern "C" fn rt_searchsorted_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(input)?;
-        let ins = inputs(&table::sort::defs::searchsorted, &[sorted_sequence, lend(&number), sorter], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [sorted_sequence, lend(&number), sorter];
+        let ins = inputs(&table::sort::defs::searchsorted, &handles, 0b11, &[]);
         call_one(&table::sort::defs::searchsorted, ins, &[Attr::Bool(out_int32), Attr::Bool(right), a_str(side)?], out)
     })
 }
@@ -4738,7 +5099,8 @@ pub unsafe extern "C" fn rt_bucketize(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::bucketize, &[input, boundaries], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, boundaries];
+        let ins = inputs(&table::sort::defs::bucketize, &handles, 0b11, &[]);
         call_one(&table::sort::defs::bucketize, ins, &[Attr::Bool(out_int32), Attr::Bool(right)], out)
     })
 }
@@ -4754,7 +5116,8 @@ pub unsafe extern "C" fn rt_bucketize_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(input)?;
-        let ins = inputs(&table::sort::defs::bucketize, &[lend(&number), boundaries], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [lend(&number), boundaries];
+        let ins = inputs(&table::sort::defs::bucketize, &handles, 0b11, &[]);
         call_one(&table::sort::defs::bucketize, ins, &[Attr::Bool(out_int32), Attr::Bool(right)], out)
     })
 }
@@ -4769,7 +5132,8 @@ pub unsafe extern "C" fn rt_isin(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::isin, &[elements, test_elements], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [elements, test_elements];
+        let ins = inputs(&table::sort::defs::isin, &handles, 0b11, &[]);
         call_one(&table::sort::defs::isin, ins, &[Attr::Bool(assume_unique), Attr::Bool(invert)], out)
     })
 }
@@ -4786,7 +5150,8 @@ pub unsafe extern "C" fn rt_quantile(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::quantile, &[input, q], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, q];
+        let ins = inputs(&table::sort::defs::quantile, &handles, 0b11, &[]);
         call_one(&table::sort::defs::quantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
@@ -4803,7 +5168,8 @@ pub unsafe extern "C" fn rt_quantile_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(q)?;
-        let ins = inputs(&table::sort::defs::quantile, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::sort::defs::quantile, &handles, 0b11, &[]);
         call_one(&table::sort::defs::quantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
@@ -4819,7 +5185,8 @@ pub unsafe extern "C" fn rt_nanquantile(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::sort::defs::nanquantile, &[input, q], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, q];
+        let ins = inputs(&table::sort::defs::nanquantile, &handles, 0b11, &[]);
         call_one(&table::sort::defs::nanquantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
@@ -4836,7 +5203,8 @@ pub unsafe extern "C" fn rt_nanquantile_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(q)?;
-        let ins = inputs(&table::sort::defs::nanquantile, &[input, lend(&number)], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, lend(&number)];
+        let ins = inputs(&table::sort::defs::nanquantile, &handles, 0b11, &[]);
         call_one(&table::sort::defs::nanquantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
@@ -4848,7 +5216,8 @@ pub unsafe extern "C" fn rt_clone(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::duplicate, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::duplicate, &handles, 0b1, &[]);
         call_one(&table::shape::defs::duplicate, ins, &[], out)
     })
 }
@@ -4861,7 +5230,8 @@ pub unsafe extern "C" fn rt_copy(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::copy, &[input, src], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, src];
+        let ins = inputs(&table::shape::defs::copy, &handles, 0b11, &[]);
         call_one(&table::shape::defs::copy, ins, &[], out)
     })
 }
@@ -4873,7 +5243,8 @@ pub unsafe extern "C" fn rt_copy_(
     src: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::copy, &[input, src], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, src];
+        let ins = inputs(&table::shape::defs::copy, &handles, 0b11, &[]);
         call_inplace(&table::shape::defs::copy, ins, &[])
     })
 }
@@ -4886,7 +5257,8 @@ pub unsafe extern "C" fn rt_cast(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::cast, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::cast, &handles, 0b1, &[]);
         call_one(&table::shape::defs::cast, ins, &[a_dtype(dtype)?], out)
     })
 }
@@ -4898,7 +5270,8 @@ pub unsafe extern "C" fn rt_contiguous(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::contiguous, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::contiguous, &handles, 0b1, &[]);
         call_one(&table::shape::defs::contiguous, ins, &[], out)
     })
 }
@@ -4910,7 +5283,8 @@ pub unsafe extern "C" fn rt_contiguous_copy(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::contiguous_copy, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::contiguous_copy, &handles, 0b1, &[]);
         call_one(&table::shape::defs::contiguous_copy, ins, &[], out)
     })
 }
@@ -4924,7 +5298,8 @@ pub unsafe extern "C" fn rt_view(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::view, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::view, &handles, 0b1, &[]);
         call_one(&table::shape::defs::view, ins, &[a_ints(size, size_len)?], out)
     })
 }
@@ -4938,7 +5313,8 @@ pub unsafe extern "C" fn rt_reshape(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::reshape, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::reshape, &handles, 0b1, &[]);
         call_one(&table::shape::defs::reshape, ins, &[a_ints(shape, shape_len)?], out)
     })
 }
@@ -4952,7 +5328,8 @@ pub unsafe extern "C" fn rt_expand(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::expand, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::expand, &handles, 0b1, &[]);
         call_one(&table::shape::defs::expand, ins, &[a_ints(size, size_len)?], out)
     })
 }
@@ -4966,7 +5343,8 @@ pub unsafe extern "C" fn rt_transpose(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::transpose, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::transpose, &handles, 0b1, &[]);
         call_one(&table::shape::defs::transpose, ins, &[Attr::Int(dim0), Attr::Int(dim1)], out)
     })
 }
@@ -4979,7 +5357,8 @@ pub unsafe extern "C" fn rt_unsqueeze(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::unsqueeze, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::unsqueeze, &handles, 0b1, &[]);
         call_one(&table::shape::defs::unsqueeze, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4996,7 +5375,8 @@ pub unsafe extern "C" fn rt_as_strided(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::as_strided, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::as_strided, &handles, 0b1, &[]);
         call_one(&table::shape::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt_int(storage_offset)?], out)
     })
 }
@@ -5015,7 +5395,8 @@ pub unsafe extern "C" fn rt_as_strided_scatter(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::as_strided_scatter, &[input, src], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, src];
+        let ins = inputs(&table::shape::defs::as_strided_scatter, &handles, 0b11, &[]);
         call_one(&table::shape::defs::as_strided_scatter, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, Attr::Int(storage_offset)], out)
     })
 }
@@ -5029,7 +5410,8 @@ pub unsafe extern "C" fn rt_permute(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::permute, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::permute, &handles, 0b1, &[]);
         call_one(&table::shape::defs::permute, ins, &[a_ints(dims, dims_len)?], out)
     })
 }
@@ -5045,7 +5427,8 @@ pub unsafe extern "C" fn rt_movedim(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::movedim, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::movedim, &handles, 0b1, &[]);
         call_one(&table::shape::defs::movedim, ins, &[a_ints(source, source_len)?, a_ints(destination, destination_len)?], out)
     })
 }
@@ -5057,7 +5440,8 @@ pub unsafe extern "C" fn rt_t(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::t, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::t, &handles, 0b1, &[]);
         call_one(&table::shape::defs::t, ins, &[], out)
     })
 }
@@ -5069,7 +5453,8 @@ pub unsafe extern "C" fn rt_matrix_transpose(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::matrix_transpose, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::matrix_transpose, &handles, 0b1, &[]);
         call_one(&table::shape::defs::matrix_transpose, ins, &[], out)
     })
 }
@@ -5083,7 +5468,8 @@ pub unsafe extern "C" fn rt_squeeze(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::squeeze, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::squeeze, &handles, 0b1, &[]);
         call_one(&table::shape::defs::squeeze, ins, &[a_opt_ints(dim, dim_len)?], out)
     })
 }
@@ -5097,7 +5483,8 @@ pub unsafe extern "C" fn rt_flatten(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::flatten, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::flatten, &handles, 0b1, &[]);
         call_one(&table::shape::defs::flatten, ins, &[Attr::Int(start_dim), Attr::Int(end_dim)], out)
     })
 }
@@ -5112,7 +5499,8 @@ pub unsafe extern "C" fn rt_unflatten(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::unflatten, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::unflatten, &handles, 0b1, &[]);
         call_one(&table::shape::defs::unflatten, ins, &[Attr::Int(dim), a_ints(sizes, sizes_len)?], out)
     })
 }
@@ -5124,7 +5512,8 @@ pub unsafe extern "C" fn rt_ravel(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::ravel, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::ravel, &handles, 0b1, &[]);
         call_one(&table::shape::defs::ravel, ins, &[], out)
     })
 }
@@ -5139,7 +5528,8 @@ pub unsafe extern "C" fn rt_narrow(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::narrow, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::narrow, &handles, 0b1, &[]);
         call_one(&table::shape::defs::narrow, ins, &[Attr::Int(dim), Attr::Int(start), Attr::Int(length)], out)
     })
 }
@@ -5153,7 +5543,8 @@ pub unsafe extern "C" fn rt_select(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::select, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::select, &handles, 0b1, &[]);
         call_one(&table::shape::defs::select, ins, &[Attr::Int(dim), Attr::Int(index)], out)
     })
 }
@@ -5169,7 +5560,8 @@ pub unsafe extern "C" fn rt_select_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::select_backward, &[grad], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::shape::defs::select_backward, &handles, 0b1, &[]);
         call_one(&table::shape::defs::select_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), Attr::Int(index)], out)
     })
 }
@@ -5185,7 +5577,8 @@ pub unsafe extern "C" fn rt_slice(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::slice, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::slice, &handles, 0b1, &[]);
         call_one(&table::shape::defs::slice, ins, &[Attr::Int(dim), a_opt_int(start)?, a_opt_int(end)?, Attr::Int(step)], out)
     })
 }
@@ -5203,7 +5596,8 @@ pub unsafe extern "C" fn rt_slice_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::slice_backward, &[grad], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::shape::defs::slice_backward, &handles, 0b1, &[]);
         call_one(&table::shape::defs::slice_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), a_opt_int(start)?, a_opt_int(end)?, Attr::Int(step)], out)
     })
 }
@@ -5220,7 +5614,8 @@ pub unsafe extern "C" fn rt_slice_scatter(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::slice_scatter, &[input, src], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, src];
+        let ins = inputs(&table::shape::defs::slice_scatter, &handles, 0b11, &[]);
         call_one(&table::shape::defs::slice_scatter, ins, &[Attr::Int(dim), a_opt_int(start)?, a_opt_int(end)?, Attr::Int(step)], out)
     })
 }
@@ -5235,7 +5630,8 @@ pub unsafe extern "C" fn rt_select_scatter(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::select_scatter, &[input, src], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, src];
+        let ins = inputs(&table::shape::defs::select_scatter, &handles, 0b11, &[]);
         call_one(&table::shape::defs::select_scatter, ins, &[Attr::Int(dim), Attr::Int(index)], out)
     })
 }
@@ -5251,7 +5647,8 @@ pub unsafe extern "C" fn rt_diagonal_scatter(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::diagonal_scatter, &[input, src], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, src];
+        let ins = inputs(&table::shape::defs::diagonal_scatter, &handles, 0b11, &[]);
         call_one(&table::shape::defs::diagonal_scatter, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
@@ -5266,7 +5663,8 @@ pub unsafe extern "C" fn rt_unfold(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::unfold, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::unfold, &handles, 0b1, &[]);
         call_one(&table::shape::defs::unfold, ins, &[Attr::Int(dimension), Attr::Int(size), Attr::Int(step)], out)
     })
 }
@@ -5283,7 +5681,8 @@ pub unsafe extern "C" fn rt_unfold_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::unfold_backward, &[grad], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::shape::defs::unfold_backward, &handles, 0b1, &[]);
         call_one(&table::shape::defs::unfold_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), Attr::Int(size), Attr::Int(step)], out)
     })
 }
@@ -5298,7 +5697,8 @@ pub unsafe extern "C" fn rt_diagonal(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::diagonal, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::diagonal, &handles, 0b1, &[]);
         call_one(&table::shape::defs::diagonal, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
@@ -5315,7 +5715,8 @@ pub unsafe extern "C" fn rt_diagonal_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::diagonal_backward, &[grad], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::shape::defs::diagonal_backward, &handles, 0b1, &[]);
         call_one(&table::shape::defs::diagonal_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
@@ -5330,7 +5731,8 @@ pub unsafe extern "C" fn rt_diag_embed(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::diag_embed, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::diag_embed, &handles, 0b1, &[]);
         call_one(&table::shape::defs::diag_embed, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
@@ -5343,7 +5745,8 @@ pub unsafe extern "C" fn rt_diag(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::diag, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::diag, &handles, 0b1, &[]);
         call_one(&table::shape::defs::diag, ins, &[Attr::Int(diagonal)], out)
     })
 }
@@ -5356,7 +5759,8 @@ pub unsafe extern "C" fn rt_diagflat(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::diagflat, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::diagflat, &handles, 0b1, &[]);
         call_one(&table::shape::defs::diagflat, ins, &[Attr::Int(offset)], out)
     })
 }
@@ -5370,7 +5774,8 @@ pub unsafe extern "C" fn rt_cat(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::cat, &[], 0b0, &[(tensors, tensors_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::shape::defs::cat, &handles, 0b0, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::cat, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -5384,7 +5789,8 @@ pub unsafe extern "C" fn rt_stack(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::stack, &[], 0b0, &[(tensors, tensors_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::shape::defs::stack, &handles, 0b0, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::stack, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -5397,7 +5803,8 @@ pub unsafe extern "C" fn rt_hstack(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::hstack, &[], 0b0, &[(tensors, tensors_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::shape::defs::hstack, &handles, 0b0, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::hstack, ins, &[], out)
     })
 }
@@ -5410,7 +5817,8 @@ pub unsafe extern "C" fn rt_vstack(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::vstack, &[], 0b0, &[(tensors, tensors_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::shape::defs::vstack, &handles, 0b0, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::vstack, ins, &[], out)
     })
 }
@@ -5423,7 +5831,8 @@ pub unsafe extern "C" fn rt_dstack(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::dstack, &[], 0b0, &[(tensors, tensors_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::shape::defs::dstack, &handles, 0b0, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::dstack, ins, &[], out)
     })
 }
@@ -5436,7 +5845,8 @@ pub unsafe extern "C" fn rt_column_stack(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::column_stack, &[], 0b0, &[(tensors, tensors_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::shape::defs::column_stack, &handles, 0b0, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::column_stack, ins, &[], out)
     })
 }
@@ -5449,7 +5859,8 @@ pub unsafe extern "C" fn rt_block_diag(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::block_diag, &[], 0b0, &[(tensors, tensors_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::shape::defs::block_diag, &handles, 0b0, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::block_diag, ins, &[], out)
     })
 }
@@ -5464,7 +5875,8 @@ pub unsafe extern "C" fn rt_split_with_sizes(
     out: *mut *mut rt_tensor_list,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::split_with_sizes, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::split_with_sizes, &handles, 0b1, &[]);
         call_list(&table::shape::defs::split_with_sizes, ins, &[a_ints(split_sizes, split_sizes_len)?, Attr::Int(dim)], out)
     })
 }
@@ -5478,7 +5890,8 @@ pub unsafe extern "C" fn rt_split(
     out: *mut *mut rt_tensor_list,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::split, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::split, &handles, 0b1, &[]);
         call_list(&table::shape::defs::split, ins, &[Attr::Int(split_size), Attr::Int(dim)], out)
     })
 }
@@ -5492,7 +5905,8 @@ pub unsafe extern "C" fn rt_chunk(
     out: *mut *mut rt_tensor_list,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::chunk, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::chunk, &handles, 0b1, &[]);
         call_list(&table::shape::defs::chunk, ins, &[Attr::Int(chunks), Attr::Int(dim)], out)
     })
 }
@@ -5506,7 +5920,8 @@ pub unsafe extern "C" fn rt_tensor_split_sections(
     out: *mut *mut rt_tensor_list,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::tensor_split_sections, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::tensor_split_sections, &handles, 0b1, &[]);
         call_list(&table::shape::defs::tensor_split_sections, ins, &[Attr::Int(sections), Attr::Int(dim)], out)
     })
 }
@@ -5521,7 +5936,8 @@ pub unsafe extern "C" fn rt_tensor_split_indices(
     out: *mut *mut rt_tensor_list,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::tensor_split_indices, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::tensor_split_indices, &handles, 0b1, &[]);
         call_list(&table::shape::defs::tensor_split_indices, ins, &[a_ints(indices, indices_len)?, Attr::Int(dim)], out)
     })
 }
@@ -5534,7 +5950,8 @@ pub unsafe extern "C" fn rt_unbind(
     out: *mut *mut rt_tensor_list,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::unbind, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::unbind, &handles, 0b1, &[]);
         call_list(&table::shape::defs::unbind, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -5548,7 +5965,8 @@ pub unsafe extern "C" fn rt_repeat(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::repeat, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::repeat, &handles, 0b1, &[]);
         call_one(&table::shape::defs::repeat, ins, &[a_ints(repeats, repeats_len)?], out)
     })
 }
@@ -5562,7 +5980,8 @@ pub unsafe extern "C" fn rt_tile(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::tile, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::tile, &handles, 0b1, &[]);
         call_one(&table::shape::defs::tile, ins, &[a_ints(dims, dims_len)?], out)
     })
 }
@@ -5576,7 +5995,8 @@ pub unsafe extern "C" fn rt_repeat_interleave_int(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::repeat_interleave_int, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::repeat_interleave_int, &handles, 0b1, &[]);
         call_one(&table::shape::defs::repeat_interleave_int, ins, &[Attr::Int(repeats), a_opt_int(dim)?], out)
     })
 }
@@ -5590,7 +6010,8 @@ pub unsafe extern "C" fn rt_repeat_interleave_tensor(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::repeat_interleave_tensor, &[input, repeats], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, repeats];
+        let ins = inputs(&table::shape::defs::repeat_interleave_tensor, &handles, 0b11, &[]);
         call_one(&table::shape::defs::repeat_interleave_tensor, ins, &[a_opt_int(dim)?], out)
     })
 }
@@ -5607,7 +6028,8 @@ pub unsafe extern "C" fn rt_roll(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::roll, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::roll, &handles, 0b1, &[]);
         call_one(&table::shape::defs::roll, ins, &[a_ints(shifts, shifts_len)?, a_ints(dims, dims_len)?], out)
     })
 }
@@ -5621,7 +6043,8 @@ pub unsafe extern "C" fn rt_flip(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::flip, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::flip, &handles, 0b1, &[]);
         call_one(&table::shape::defs::flip, ins, &[a_ints(dims, dims_len)?], out)
     })
 }
@@ -5633,7 +6056,8 @@ pub unsafe extern "C" fn rt_fliplr(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::fliplr, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::fliplr, &handles, 0b1, &[]);
         call_one(&table::shape::defs::fliplr, ins, &[], out)
     })
 }
@@ -5645,7 +6069,8 @@ pub unsafe extern "C" fn rt_flipud(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::flipud, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::flipud, &handles, 0b1, &[]);
         call_one(&table::shape::defs::flipud, ins, &[], out)
     })
 }
@@ -5660,7 +6085,8 @@ pub unsafe extern "C" fn rt_rot90(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::rot90, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::rot90, &handles, 0b1, &[]);
         call_one(&table::shape::defs::rot90, ins, &[Attr::Int(k), a_ints(dims, dims_len)?], out)
     })
 }
@@ -5673,7 +6099,8 @@ pub unsafe extern "C" fn rt_tril(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::tril, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::tril, &handles, 0b1, &[]);
         call_one(&table::shape::defs::tril, ins, &[Attr::Int(diagonal)], out)
     })
 }
@@ -5685,7 +6112,8 @@ pub unsafe extern "C" fn rt_tril_(
     diagonal: i64,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::tril, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::tril, &handles, 0b1, &[]);
         call_inplace(&table::shape::defs::tril, ins, &[Attr::Int(diagonal)])
     })
 }
@@ -5698,7 +6126,8 @@ pub unsafe extern "C" fn rt_triu(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::triu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::triu, &handles, 0b1, &[]);
         call_one(&table::shape::defs::triu, ins, &[Attr::Int(diagonal)], out)
     })
 }
@@ -5710,7 +6139,8 @@ pub unsafe extern "C" fn rt_triu_(
     diagonal: i64,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::triu, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::triu, &handles, 0b1, &[]);
         call_inplace(&table::shape::defs::triu, ins, &[Attr::Int(diagonal)])
     })
 }
@@ -5728,7 +6158,8 @@ pub unsafe extern "C" fn rt_pad(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::pad, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::pad, &handles, 0b1, &[]);
         call_one(&table::shape::defs::pad, ins, &[a_ints(pad, pad_len)?, a_str(mode)?, a_opt_float(value)?], out)
     })
 }
@@ -5745,7 +6176,8 @@ pub unsafe extern "C" fn rt_pad_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::pad_backward, &[grad], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::shape::defs::pad_backward, &handles, 0b1, &[]);
         call_one(&table::shape::defs::pad_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, a_ints(pad, pad_len)?, a_str(mode)?], out)
     })
 }
@@ -5758,7 +6190,8 @@ pub unsafe extern "C" fn rt_pixel_shuffle(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::pixel_shuffle, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::pixel_shuffle, &handles, 0b1, &[]);
         call_one(&table::shape::defs::pixel_shuffle, ins, &[Attr::Int(upscale_factor)], out)
     })
 }
@@ -5771,7 +6204,8 @@ pub unsafe extern "C" fn rt_pixel_unshuffle(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::pixel_unshuffle, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::pixel_unshuffle, &handles, 0b1, &[]);
         call_one(&table::shape::defs::pixel_unshuffle, ins, &[Attr::Int(downscale_factor)], out)
     })
 }
@@ -5785,7 +6219,8 @@ pub unsafe extern "C" fn rt_broadcast_to(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::broadcast_to, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::broadcast_to, &handles, 0b1, &[]);
         call_one(&table::shape::defs::broadcast_to, ins, &[a_ints(size, size_len)?], out)
     })
 }
@@ -5798,7 +6233,8 @@ pub unsafe extern "C" fn rt_broadcast_tensors(
     out: *mut *mut rt_tensor_list,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::broadcast_tensors, &[], 0b0, &[(tensors, tensors_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::shape::defs::broadcast_tensors, &handles, 0b0, &[(tensors, tensors_len)]);
         call_list(&table::shape::defs::broadcast_tensors, ins, &[], out)
     })
 }
@@ -5810,7 +6246,8 @@ pub unsafe extern "C" fn rt_atleast_1d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::atleast_1d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::atleast_1d, &handles, 0b1, &[]);
         call_one(&table::shape::defs::atleast_1d, ins, &[], out)
     })
 }
@@ -5822,7 +6259,8 @@ pub unsafe extern "C" fn rt_atleast_2d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::atleast_2d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::atleast_2d, &handles, 0b1, &[]);
         call_one(&table::shape::defs::atleast_2d, ins, &[], out)
     })
 }
@@ -5834,7 +6272,8 @@ pub unsafe extern "C" fn rt_atleast_3d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::atleast_3d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::atleast_3d, &handles, 0b1, &[]);
         call_one(&table::shape::defs::atleast_3d, ins, &[], out)
     })
 }
@@ -5848,7 +6287,8 @@ pub unsafe extern "C" fn rt_meshgrid(
     out: *mut *mut rt_tensor_list,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::meshgrid, &[], 0b0, &[(tensors, tensors_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::shape::defs::meshgrid, &handles, 0b0, &[(tensors, tensors_len)]);
         call_list(&table::shape::defs::meshgrid, ins, &[a_str(indexing)?], out)
     })
 }
@@ -5861,7 +6301,8 @@ pub unsafe extern "C" fn rt_cartesian_prod(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::cartesian_prod, &[], 0b0, &[(tensors, tensors_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::shape::defs::cartesian_prod, &handles, 0b0, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::cartesian_prod, ins, &[], out)
     })
 }
@@ -5875,7 +6316,8 @@ pub unsafe extern "C" fn rt_one_hot(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::shape::defs::one_hot, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::one_hot, &handles, 0b1, &[]);
         call_one(&table::shape::defs::one_hot, ins, &[Attr::Int(num_classes)], out)
     })
 }
@@ -5889,7 +6331,8 @@ pub unsafe extern "C" fn rt_index(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::index, &[input], 0b1, &[(indices, indices_len)]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::index::defs::index, &handles, 0b1, &[(indices, indices_len)]);
         call_one(&table::index::defs::index, ins, &[], out)
     })
 }
@@ -5905,7 +6348,8 @@ pub unsafe extern "C" fn rt_index_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::index_backward, &[grad], 0b1, &[(indices, indices_len)]);
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::index::defs::index_backward, &handles, 0b1, &[(indices, indices_len)]);
         call_one(&table::index::defs::index_backward, ins, &[a_ints(input_sizes, input_sizes_len)?], out)
     })
 }
@@ -5921,7 +6365,8 @@ pub unsafe extern "C" fn rt_index_put(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::index_put, &[input, values], 0b11, &[(indices, indices_len)]);
+        let handles: [*const rt_tensor; 2] = [input, values];
+        let ins = inputs(&table::index::defs::index_put, &handles, 0b11, &[(indices, indices_len)]);
         call_one(&table::index::defs::index_put, ins, &[Attr::Bool(accumulate)], out)
     })
 }
@@ -5936,7 +6381,8 @@ pub unsafe extern "C" fn rt_index_put_(
     accumulate: bool,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::index_put, &[input, values], 0b11, &[(indices, indices_len)]);
+        let handles: [*const rt_tensor; 2] = [input, values];
+        let ins = inputs(&table::index::defs::index_put, &handles, 0b11, &[(indices, indices_len)]);
         call_inplace(&table::index::defs::index_put, ins, &[Attr::Bool(accumulate)])
     })
 }
@@ -5951,7 +6397,8 @@ pub unsafe extern "C" fn rt_gather(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::gather, &[input, index], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, index];
+        let ins = inputs(&table::index::defs::gather, &handles, 0b11, &[]);
         call_one(&table::index::defs::gather, ins, &[Attr::Int(dim), Attr::Bool(sparse_grad)], out)
     })
 }
@@ -5967,7 +6414,8 @@ pub unsafe extern "C" fn rt_gather_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::gather_backward, &[grad, index], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad, index];
+        let ins = inputs(&table::index::defs::gather_backward, &handles, 0b11, &[]);
         call_one(&table::index::defs::gather_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim)], out)
     })
 }
@@ -5983,7 +6431,8 @@ pub unsafe extern "C" fn rt_scatter(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::scatter, &[input, index, src], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, src];
+        let ins = inputs(&table::index::defs::scatter, &handles, 0b111, &[]);
         call_one(&table::index::defs::scatter, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -5997,7 +6446,8 @@ pub unsafe extern "C" fn rt_scatter_(
     dim: i64,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::scatter, &[input, index, src], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, src];
+        let ins = inputs(&table::index::defs::scatter, &handles, 0b111, &[]);
         call_inplace(&table::index::defs::scatter, ins, &[Attr::Int(dim)])
     })
 }
@@ -6012,7 +6462,8 @@ pub unsafe extern "C" fn rt_scatter_value(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::scatter_value, &[input, index], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, index];
+        let ins = inputs(&table::index::defs::scatter_value, &handles, 0b11, &[]);
         call_one(&table::index::defs::scatter_value, ins, &[Attr::Int(dim), a_scalar(value)?], out)
     })
 }
@@ -6026,7 +6477,8 @@ pub unsafe extern "C" fn rt_scatter_value_(
     value: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::scatter_value, &[input, index], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, index];
+        let ins = inputs(&table::index::defs::scatter_value, &handles, 0b11, &[]);
         call_inplace(&table::index::defs::scatter_value, ins, &[Attr::Int(dim), a_scalar(value)?])
     })
 }
@@ -6041,7 +6493,8 @@ pub unsafe extern "C" fn rt_scatter_add(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::scatter_add, &[input, index, src], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, src];
+        let ins = inputs(&table::index::defs::scatter_add, &handles, 0b111, &[]);
         call_one(&table::index::defs::scatter_add, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6055,7 +6508,8 @@ pub unsafe extern "C" fn rt_scatter_add_(
     dim: i64,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::scatter_add, &[input, index, src], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, src];
+        let ins = inputs(&table::index::defs::scatter_add, &handles, 0b111, &[]);
         call_inplace(&table::index::defs::scatter_add, ins, &[Attr::Int(dim)])
     })
 }
@@ -6069,7 +6523,8 @@ pub unsafe extern "C" fn rt_index_select(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::index_select, &[input, index], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, index];
+        let ins = inputs(&table::index::defs::index_select, &handles, 0b11, &[]);
         call_one(&table::index::defs::index_select, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6085,7 +6540,8 @@ pub unsafe extern "C" fn rt_index_select_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::index_select_backward, &[grad, index], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad, index];
+        let ins = inputs(&table::index::defs::index_select_backward, &handles, 0b11, &[]);
         call_one(&table::index::defs::index_select_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim)], out)
     })
 }
@@ -6101,7 +6557,8 @@ pub unsafe extern "C" fn rt_index_add(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::index_add, &[input, index, source], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, source];
+        let ins = inputs(&table::index::defs::index_add, &handles, 0b111, &[]);
         call_one(&table::index::defs::index_add, ins, &[Attr::Int(dim), a_scalar(alpha)?], out)
     })
 }
@@ -6116,7 +6573,8 @@ pub unsafe extern "C" fn rt_index_add_(
     alpha: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::index_add, &[input, index, source], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, source];
+        let ins = inputs(&table::index::defs::index_add, &handles, 0b111, &[]);
         call_inplace(&table::index::defs::index_add, ins, &[Attr::Int(dim), a_scalar(alpha)?])
     })
 }
@@ -6131,7 +6589,8 @@ pub unsafe extern "C" fn rt_index_copy(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::index_copy, &[input, index, source], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, source];
+        let ins = inputs(&table::index::defs::index_copy, &handles, 0b111, &[]);
         call_one(&table::index::defs::index_copy, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6145,7 +6604,8 @@ pub unsafe extern "C" fn rt_index_copy_(
     dim: i64,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::index_copy, &[input, index, source], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, source];
+        let ins = inputs(&table::index::defs::index_copy, &handles, 0b111, &[]);
         call_inplace(&table::index::defs::index_copy, ins, &[Attr::Int(dim)])
     })
 }
@@ -6160,7 +6620,8 @@ pub unsafe extern "C" fn rt_index_fill(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::index_fill, &[input, index, value], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, value];
+        let ins = inputs(&table::index::defs::index_fill, &handles, 0b111, &[]);
         call_one(&table::index::defs::index_fill, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6176,7 +6637,8 @@ pub unsafe extern "C" fn rt_index_fill_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(value)?;
-        let ins = inputs(&table::index::defs::index_fill, &[input, index, lend(&number)], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, lend(&number)];
+        let ins = inputs(&table::index::defs::index_fill, &handles, 0b111, &[]);
         call_one(&table::index::defs::index_fill, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6190,7 +6652,8 @@ pub unsafe extern "C" fn rt_index_fill_(
     dim: i64,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::index_fill, &[input, index, value], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, value];
+        let ins = inputs(&table::index::defs::index_fill, &handles, 0b111, &[]);
         call_inplace(&table::index::defs::index_fill, ins, &[Attr::Int(dim)])
     })
 }
@@ -6205,7 +6668,8 @@ pub unsafe extern "C" fn rt_index_fill_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(value)?;
-        let ins = inputs(&table::index::defs::index_fill, &[input, index, lend(&number)], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, lend(&number)];
+        let ins = inputs(&table::index::defs::index_fill, &handles, 0b111, &[]);
         call_inplace(&table::index::defs::index_fill, ins, &[Attr::Int(dim)])
     })
 }
@@ -6219,7 +6683,8 @@ pub unsafe extern "C" fn rt_masked_fill(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::masked_fill, &[input, mask, value], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, mask, value];
+        let ins = inputs(&table::index::defs::masked_fill, &handles, 0b111, &[]);
         call_one(&table::index::defs::masked_fill, ins, &[], out)
     })
 }
@@ -6234,7 +6699,8 @@ pub unsafe extern "C" fn rt_masked_fill_scalar(
 ) -> rt_status {
     guard(|| {
         let number = plain(value)?;
-        let ins = inputs(&table::index::defs::masked_fill, &[input, mask, lend(&number)], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, mask, lend(&number)];
+        let ins = inputs(&table::index::defs::masked_fill, &handles, 0b111, &[]);
         call_one(&table::index::defs::masked_fill, ins, &[], out)
     })
 }
@@ -6247,7 +6713,8 @@ pub unsafe extern "C" fn rt_masked_fill_(
     value: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::masked_fill, &[input, mask, value], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, mask, value];
+        let ins = inputs(&table::index::defs::masked_fill, &handles, 0b111, &[]);
         call_inplace(&table::index::defs::masked_fill, ins, &[])
     })
 }
@@ -6261,7 +6728,8 @@ pub unsafe extern "C" fn rt_masked_fill_scalar_(
 ) -> rt_status {
     guard(|| {
         let number = plain(value)?;
-        let ins = inputs(&table::index::defs::masked_fill, &[input, mask, lend(&number)], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, mask, lend(&number)];
+        let ins = inputs(&table::index::defs::masked_fill, &handles, 0b111, &[]);
         call_inplace(&table::index::defs::masked_fill, ins, &[])
     })
 }
@@ -6274,7 +6742,8 @@ pub unsafe extern "C" fn rt_masked_select(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::masked_select, &[input, mask], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, mask];
+        let ins = inputs(&table::index::defs::masked_select, &handles, 0b11, &[]);
         call_one(&table::index::defs::masked_select, ins, &[], out)
     })
 }
@@ -6288,7 +6757,8 @@ pub unsafe extern "C" fn rt_masked_scatter(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::masked_scatter, &[input, mask, source], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, mask, source];
+        let ins = inputs(&table::index::defs::masked_scatter, &handles, 0b111, &[]);
         call_one(&table::index::defs::masked_scatter, ins, &[], out)
     })
 }
@@ -6301,7 +6771,8 @@ pub unsafe extern "C" fn rt_masked_scatter_(
     source: *const rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::masked_scatter, &[input, mask, source], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, mask, source];
+        let ins = inputs(&table::index::defs::masked_scatter, &handles, 0b111, &[]);
         call_inplace(&table::index::defs::masked_scatter, ins, &[])
     })
 }
@@ -6314,7 +6785,8 @@ pub unsafe extern "C" fn rt_take(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::take, &[input, index], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, index];
+        let ins = inputs(&table::index::defs::take, &handles, 0b11, &[]);
         call_one(&table::index::defs::take, ins, &[], out)
     })
 }
@@ -6330,7 +6802,8 @@ pub unsafe extern "C" fn rt_put(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::put, &[input, index, source], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, source];
+        let ins = inputs(&table::index::defs::put, &handles, 0b111, &[]);
         call_one(&table::index::defs::put, ins, &[Attr::Bool(accumulate)], out)
     })
 }
@@ -6344,7 +6817,8 @@ pub unsafe extern "C" fn rt_put_(
     accumulate: bool,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::put, &[input, index, source], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, source];
+        let ins = inputs(&table::index::defs::put, &handles, 0b111, &[]);
         call_inplace(&table::index::defs::put, ins, &[Attr::Bool(accumulate)])
     })
 }
@@ -6358,7 +6832,8 @@ pub unsafe extern "C" fn rt_take_along_dim(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::take_along_dim, &[input, indices], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::index::defs::take_along_dim, &handles, 0b11, &[]);
         call_one(&table::index::defs::take_along_dim, ins, &[a_opt_int(dim)?], out)
     })
 }
@@ -6370,7 +6845,8 @@ pub unsafe extern "C" fn rt_nonzero(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::nonzero, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::index::defs::nonzero, &handles, 0b1, &[]);
         call_one(&table::index::defs::nonzero, ins, &[], out)
     })
 }
@@ -6382,7 +6858,8 @@ pub unsafe extern "C" fn rt_nonzero_list(
     out: *mut *mut rt_tensor_list,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::nonzero_list, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::index::defs::nonzero_list, &handles, 0b1, &[]);
         call_list(&table::index::defs::nonzero_list, ins, &[], out)
     })
 }
@@ -6397,7 +6874,8 @@ pub unsafe extern "C" fn rt_embedding(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::embedding, &[input, weight], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, weight];
+        let ins = inputs(&table::index::defs::embedding, &handles, 0b11, &[]);
         call_one(&table::index::defs::embedding, ins, &[a_opt_int(padding_idx)?], out)
     })
 }
@@ -6412,7 +6890,8 @@ pub unsafe extern "C" fn rt_embedding_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::embedding_backward, &[grad, indices], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad, indices];
+        let ins = inputs(&table::index::defs::embedding_backward, &handles, 0b11, &[]);
         call_one(&table::index::defs::embedding_backward, ins, &[Attr::Int(num_weights), a_opt_int(padding_idx)?], out)
     })
 }
@@ -6430,7 +6909,8 @@ pub unsafe extern "C" fn rt_scatter_reduce(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::scatter_reduce, &[input, index, src], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, src];
+        let ins = inputs(&table::index::defs::scatter_reduce, &handles, 0b111, &[]);
         call_one(&table::index::defs::scatter_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)], out)
     })
 }
@@ -6446,7 +6926,8 @@ pub unsafe extern "C" fn rt_scatter_reduce_(
     include_self: bool,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::index::defs::scatter_reduce, &[input, index, src], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, index, src];
+        let ins = inputs(&table::index::defs::scatter_reduce, &handles, 0b111, &[]);
         call_inplace(&table::index::defs::scatter_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)])
     })
 }
@@ -6460,7 +6941,8 @@ pub unsafe extern "C" fn rt_matmul(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::matmul, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::matmul::defs::matmul, &handles, 0b11, &[]);
         call_one(&table::matmul::defs::matmul, ins, &[], out)
     })
 }
@@ -6473,7 +6955,8 @@ pub unsafe extern "C" fn rt_mm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::mm, &[input, mat2], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, mat2];
+        let ins = inputs(&table::matmul::defs::mm, &handles, 0b11, &[]);
         call_one(&table::matmul::defs::mm, ins, &[], out)
     })
 }
@@ -6486,7 +6969,8 @@ pub unsafe extern "C" fn rt_bmm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::bmm, &[input, mat2], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, mat2];
+        let ins = inputs(&table::matmul::defs::bmm, &handles, 0b11, &[]);
         call_one(&table::matmul::defs::bmm, ins, &[], out)
     })
 }
@@ -6499,7 +6983,8 @@ pub unsafe extern "C" fn rt_mv(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::mv, &[input, vec], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, vec];
+        let ins = inputs(&table::matmul::defs::mv, &handles, 0b11, &[]);
         call_one(&table::matmul::defs::mv, ins, &[], out)
     })
 }
@@ -6512,7 +6997,8 @@ pub unsafe extern "C" fn rt_dot(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::dot, &[input, tensor], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, tensor];
+        let ins = inputs(&table::matmul::defs::dot, &handles, 0b11, &[]);
         call_one(&table::matmul::defs::dot, ins, &[], out)
     })
 }
@@ -6525,7 +7011,8 @@ pub unsafe extern "C" fn rt_vdot(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::vdot, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::matmul::defs::vdot, &handles, 0b11, &[]);
         call_one(&table::matmul::defs::vdot, ins, &[], out)
     })
 }
@@ -6538,7 +7025,8 @@ pub unsafe extern "C" fn rt_outer(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::outer, &[input, vec2], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, vec2];
+        let ins = inputs(&table::matmul::defs::outer, &handles, 0b11, &[]);
         call_one(&table::matmul::defs::outer, ins, &[], out)
     })
 }
@@ -6554,7 +7042,8 @@ pub unsafe extern "C" fn rt_addmm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::addmm, &[input, mat1, mat2], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, mat1, mat2];
+        let ins = inputs(&table::matmul::defs::addmm, &handles, 0b111, &[]);
         call_one(&table::matmul::defs::addmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -6569,7 +7058,8 @@ pub unsafe extern "C" fn rt_addmm_(
     alpha: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::addmm, &[input, mat1, mat2], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, mat1, mat2];
+        let ins = inputs(&table::matmul::defs::addmm, &handles, 0b111, &[]);
         call_inplace(&table::matmul::defs::addmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -6585,7 +7075,8 @@ pub unsafe extern "C" fn rt_addmv(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::addmv, &[input, mat, vec], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, mat, vec];
+        let ins = inputs(&table::matmul::defs::addmv, &handles, 0b111, &[]);
         call_one(&table::matmul::defs::addmv, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -6600,7 +7091,8 @@ pub unsafe extern "C" fn rt_addmv_(
     alpha: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::addmv, &[input, mat, vec], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, mat, vec];
+        let ins = inputs(&table::matmul::defs::addmv, &handles, 0b111, &[]);
         call_inplace(&table::matmul::defs::addmv, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -6616,7 +7108,8 @@ pub unsafe extern "C" fn rt_addr(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::addr, &[input, vec1, vec2], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, vec1, vec2];
+        let ins = inputs(&table::matmul::defs::addr, &handles, 0b111, &[]);
         call_one(&table::matmul::defs::addr, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -6631,7 +7124,8 @@ pub unsafe extern "C" fn rt_addr_(
     alpha: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::addr, &[input, vec1, vec2], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, vec1, vec2];
+        let ins = inputs(&table::matmul::defs::addr, &handles, 0b111, &[]);
         call_inplace(&table::matmul::defs::addr, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -6647,7 +7141,8 @@ pub unsafe extern "C" fn rt_baddbmm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::baddbmm, &[input, batch1, batch2], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, batch1, batch2];
+        let ins = inputs(&table::matmul::defs::baddbmm, &handles, 0b111, &[]);
         call_one(&table::matmul::defs::baddbmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -6662,7 +7157,8 @@ pub unsafe extern "C" fn rt_baddbmm_(
     alpha: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::baddbmm, &[input, batch1, batch2], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, batch1, batch2];
+        let ins = inputs(&table::matmul::defs::baddbmm, &handles, 0b111, &[]);
         call_inplace(&table::matmul::defs::baddbmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -6678,7 +7174,8 @@ pub unsafe extern "C" fn rt_addbmm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::addbmm, &[input, batch1, batch2], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, batch1, batch2];
+        let ins = inputs(&table::matmul::defs::addbmm, &handles, 0b111, &[]);
         call_one(&table::matmul::defs::addbmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -6693,7 +7190,8 @@ pub unsafe extern "C" fn rt_addbmm_(
     alpha: rt_scalar,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::addbmm, &[input, batch1, batch2], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [input, batch1, batch2];
+        let ins = inputs(&table::matmul::defs::addbmm, &handles, 0b111, &[]);
         call_inplace(&table::matmul::defs::addbmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -6707,7 +7205,8 @@ pub unsafe extern "C" fn rt_linear(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::linear, &[input, weight, bias], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::matmul::defs::linear, &handles, 0b11, &[]);
         call_one(&table::matmul::defs::linear, ins, &[], out)
     })
 }
@@ -6722,7 +7221,8 @@ pub unsafe extern "C" fn rt_bilinear(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::bilinear, &[input1, input2, weight, bias], 0b111, &[]);
+        let handles: [*const rt_tensor; 4] = [input1, input2, weight, bias];
+        let ins = inputs(&table::matmul::defs::bilinear, &handles, 0b111, &[]);
         call_one(&table::matmul::defs::bilinear, ins, &[], out)
     })
 }
@@ -6735,7 +7235,8 @@ pub unsafe extern "C" fn rt_kron(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::kron, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::matmul::defs::kron, &handles, 0b11, &[]);
         call_one(&table::matmul::defs::kron, ins, &[], out)
     })
 }
@@ -6749,7 +7250,8 @@ pub unsafe extern "C" fn rt_multi_dot(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::multi_dot, &[], 0b0, &[(tensors, tensors_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::matmul::defs::multi_dot, &handles, 0b0, &[(tensors, tensors_len)]);
         call_one(&table::matmul::defs::multi_dot, ins, &[], out)
     })
 }
@@ -6767,7 +7269,8 @@ pub unsafe extern "C" fn rt_tensordot(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::tensordot, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::matmul::defs::tensordot, &handles, 0b11, &[]);
         call_one(&table::matmul::defs::tensordot, ins, &[a_ints(dims_self, dims_self_len)?, a_ints(dims_other, dims_other_len)?], out)
     })
 }
@@ -6780,7 +7283,8 @@ pub unsafe extern "C" fn rt_inner(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::inner, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::matmul::defs::inner, &handles, 0b11, &[]);
         call_one(&table::matmul::defs::inner, ins, &[], out)
     })
 }
@@ -6796,7 +7300,8 @@ pub unsafe extern "C" fn rt_einsum(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::einsum, &[], 0b0, &[(operands, operands_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::matmul::defs::einsum, &handles, 0b0, &[(operands, operands_len)]);
         call_one(&table::matmul::defs::einsum, ins, &[a_str(equation)?], out)
     })
 }
@@ -6810,7 +7315,8 @@ pub unsafe extern "C" fn rt_cross(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::cross, &[input, other], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::matmul::defs::cross, &handles, 0b11, &[]);
         call_one(&table::matmul::defs::cross, ins, &[a_opt_int(dim)?], out)
     })
 }
@@ -6830,7 +7336,8 @@ pub unsafe extern "C" fn rt_scaled_dot_product_attention(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::matmul::defs::scaled_dot_product_attention, &[query, key, value, attn_mask], 0b111, &[]);
+        let handles: [*const rt_tensor; 4] = [query, key, value, attn_mask];
+        let ins = inputs(&table::matmul::defs::scaled_dot_product_attention, &handles, 0b111, &[]);
         call_one(&table::matmul::defs::scaled_dot_product_attention, ins, &[Attr::Float(dropout_p), Attr::Bool(is_causal), a_opt_float(scale)?], out)
     })
 }
@@ -6842,7 +7349,8 @@ pub unsafe extern "C" fn rt_inverse(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::inverse, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::linalg::defs::inverse, &handles, 0b1, &[]);
         call_one(&table::linalg::defs::inverse, ins, &[], out)
     })
 }
@@ -6854,7 +7362,8 @@ pub unsafe extern "C" fn rt_det(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::det, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::linalg::defs::det, &handles, 0b1, &[]);
         call_one(&table::linalg::defs::det, ins, &[], out)
     })
 }
@@ -6867,7 +7376,8 @@ pub unsafe extern "C" fn rt_slogdet(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::slogdet, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::linalg::defs::slogdet, &handles, 0b1, &[]);
         call_some(&table::linalg::defs::slogdet, ins, &[], &[out0, out1])
     })
 }
@@ -6879,7 +7389,8 @@ pub unsafe extern "C" fn rt_logdet(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::logdet, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::linalg::defs::logdet, &handles, 0b1, &[]);
         call_one(&table::linalg::defs::logdet, ins, &[], out)
     })
 }
@@ -6892,7 +7403,8 @@ pub unsafe extern "C" fn rt_matrix_power(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::matrix_power, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::linalg::defs::matrix_power, &handles, 0b1, &[]);
         call_one(&table::linalg::defs::matrix_power, ins, &[Attr::Int(n)], out)
     })
 }
@@ -6905,7 +7417,8 @@ pub unsafe extern "C" fn rt_cholesky(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::cholesky, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::linalg::defs::cholesky, &handles, 0b1, &[]);
         call_one(&table::linalg::defs::cholesky, ins, &[Attr::Bool(upper)], out)
     })
 }
@@ -6919,7 +7432,8 @@ pub unsafe extern "C" fn rt_linalg_qr(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::linalg_qr, &[A], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [A];
+        let ins = inputs(&table::linalg::defs::linalg_qr, &handles, 0b1, &[]);
         call_some(&table::linalg::defs::linalg_qr, ins, &[a_str(mode)?], &[out0, out1])
     })
 }
@@ -6934,7 +7448,8 @@ pub unsafe extern "C" fn rt_linalg_svd(
     out2: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::linalg_svd, &[A], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [A];
+        let ins = inputs(&table::linalg::defs::linalg_svd, &handles, 0b1, &[]);
         call_some(&table::linalg::defs::linalg_svd, ins, &[Attr::Bool(full_matrices)], &[out0, out1, out2])
     })
 }
@@ -6948,7 +7463,8 @@ pub unsafe extern "C" fn rt_linalg_eigh(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::linalg_eigh, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::linalg::defs::linalg_eigh, &handles, 0b1, &[]);
         call_some(&table::linalg::defs::linalg_eigh, ins, &[a_str(UPLO)?], &[out0, out1])
     })
 }
@@ -6963,7 +7479,8 @@ pub unsafe extern "C" fn rt_linalg_solve(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::linalg_solve, &[input, B], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, B];
+        let ins = inputs(&table::linalg::defs::linalg_solve, &handles, 0b11, &[]);
         call_one(&table::linalg::defs::linalg_solve, ins, &[Attr::Bool(left)], out)
     })
 }
@@ -6976,7 +7493,8 @@ pub unsafe extern "C" fn rt_solve_matrices(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::solve_matrices, &[input, B], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, B];
+        let ins = inputs(&table::linalg::defs::solve_matrices, &handles, 0b11, &[]);
         call_one(&table::linalg::defs::solve_matrices, ins, &[], out)
     })
 }
@@ -6992,7 +7510,8 @@ pub unsafe extern "C" fn rt_linalg_solve_triangular(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::linalg_solve_triangular, &[input, B], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, B];
+        let ins = inputs(&table::linalg::defs::linalg_solve_triangular, &handles, 0b11, &[]);
         call_one(&table::linalg::defs::linalg_solve_triangular, ins, &[Attr::Bool(upper), Attr::Bool(left), Attr::Bool(unitriangular)], out)
     })
 }
@@ -7005,7 +7524,8 @@ pub unsafe extern "C" fn rt_linalg_pinv(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::linalg_pinv, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::linalg::defs::linalg_pinv, &handles, 0b1, &[]);
         call_one(&table::linalg::defs::linalg_pinv, ins, &[a_opt_float(rtol)?], out)
     })
 }
@@ -7019,7 +7539,8 @@ pub unsafe extern "C" fn rt_linalg_lstsq(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::linalg::defs::linalg_lstsq, &[input, B], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, B];
+        let ins = inputs(&table::linalg::defs::linalg_lstsq, &handles, 0b11, &[]);
         call_one(&table::linalg::defs::linalg_lstsq, ins, &[a_opt_float(rcond)?], out)
     })
 }
@@ -7041,7 +7562,8 @@ pub unsafe extern "C" fn rt_conv1d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::conv1d, &[input, weight, bias], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::conv::defs::conv1d, &handles, 0b11, &[]);
         call_one(&table::conv::defs::conv1d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7063,7 +7585,8 @@ pub unsafe extern "C" fn rt_conv2d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::conv2d, &[input, weight, bias], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::conv::defs::conv2d, &handles, 0b11, &[]);
         call_one(&table::conv::defs::conv2d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7084,7 +7607,8 @@ pub unsafe extern "C" fn rt_conv3d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::conv3d, &[input, weight, bias], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::conv::defs::conv3d, &handles, 0b11, &[]);
         call_one(&table::conv::defs::conv3d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7106,7 +7630,8 @@ pub unsafe extern "C" fn rt_conv_input_grad(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::conv_input_grad, &[grad, weight], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad, weight];
+        let ins = inputs(&table::conv::defs::conv_input_grad, &handles, 0b11, &[]);
         call_one(&table::conv::defs::conv_input_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7128,7 +7653,8 @@ pub unsafe extern "C" fn rt_conv_weight_grad(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::conv_weight_grad, &[grad, input], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad, input];
+        let ins = inputs(&table::conv::defs::conv_weight_grad, &handles, 0b11, &[]);
         call_one(&table::conv::defs::conv_weight_grad, ins, &[a_ints(weight_size, weight_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7152,7 +7678,8 @@ pub unsafe extern "C" fn rt_conv_transpose1d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::conv_transpose1d, &[input, weight, bias], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::conv::defs::conv_transpose1d, &handles, 0b11, &[]);
         call_one(&table::conv::defs::conv_transpose1d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(output_padding, output_padding_len)?, Attr::Int(groups), a_ints(dilation, dilation_len)?], out)
     })
 }
@@ -7175,7 +7702,8 @@ pub unsafe extern "C" fn rt_conv_transpose2d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::conv_transpose2d, &[input, weight, bias], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::conv::defs::conv_transpose2d, &handles, 0b11, &[]);
         call_one(&table::conv::defs::conv_transpose2d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(output_padding, output_padding_len)?, Attr::Int(groups), a_ints(dilation, dilation_len)?], out)
     })
 }
@@ -7198,7 +7726,8 @@ pub unsafe extern "C" fn rt_conv_transpose3d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::conv_transpose3d, &[input, weight, bias], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::conv::defs::conv_transpose3d, &handles, 0b11, &[]);
         call_one(&table::conv::defs::conv_transpose3d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(output_padding, output_padding_len)?, Attr::Int(groups), a_ints(dilation, dilation_len)?], out)
     })
 }
@@ -7220,7 +7749,8 @@ pub unsafe extern "C" fn rt_max_pool1d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::max_pool1d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::max_pool1d, &handles, 0b1, &[]);
         call_one(&table::conv::defs::max_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
     })
 }
@@ -7241,7 +7771,8 @@ pub unsafe extern "C" fn rt_max_pool2d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::max_pool2d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::max_pool2d, &handles, 0b1, &[]);
         call_one(&table::conv::defs::max_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
     })
 }
@@ -7263,7 +7794,8 @@ pub unsafe extern "C" fn rt_max_pool_values(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::max_pool_values, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::max_pool_values, &handles, 0b1, &[]);
         call_one(&table::conv::defs::max_pool_values, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode), Attr::Int(rank)], out)
     })
 }
@@ -7285,7 +7817,8 @@ pub unsafe extern "C" fn rt_max_pool1d_with_indices(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::max_pool1d_with_indices, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::max_pool1d_with_indices, &handles, 0b1, &[]);
         call_some(&table::conv::defs::max_pool1d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
     })
 }
@@ -7307,7 +7840,8 @@ pub unsafe extern "C" fn rt_max_pool2d_with_indices(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::max_pool2d_with_indices, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::max_pool2d_with_indices, &handles, 0b1, &[]);
         call_some(&table::conv::defs::max_pool2d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
     })
 }
@@ -7322,7 +7856,8 @@ pub unsafe extern "C" fn rt_adaptive_max_pool1d(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::adaptive_max_pool1d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::adaptive_max_pool1d, &handles, 0b1, &[]);
         call_some(&table::conv::defs::adaptive_max_pool1d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
     })
 }
@@ -7337,7 +7872,8 @@ pub unsafe extern "C" fn rt_adaptive_max_pool2d(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::adaptive_max_pool2d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::adaptive_max_pool2d, &handles, 0b1, &[]);
         call_some(&table::conv::defs::adaptive_max_pool2d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
     })
 }
@@ -7353,7 +7889,8 @@ pub unsafe extern "C" fn rt_max_pool_grad(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::max_pool_grad, &[grad, indices], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [grad, indices];
+        let ins = inputs(&table::conv::defs::max_pool_grad, &handles, 0b11, &[]);
         call_one(&table::conv::defs::max_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
     })
 }
@@ -7367,7 +7904,8 @@ pub unsafe extern "C" fn rt_pool_gather(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::pool_gather, &[input, indices], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::conv::defs::pool_gather, &handles, 0b11, &[]);
         call_one(&table::conv::defs::pool_gather, ins, &[Attr::Int(rank)], out)
     })
 }
@@ -7387,7 +7925,8 @@ pub unsafe extern "C" fn rt_avg_pool1d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::avg_pool1d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::avg_pool1d, &handles, 0b1, &[]);
         call_one(&table::conv::defs::avg_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad)], out)
     })
 }
@@ -7408,7 +7947,8 @@ pub unsafe extern "C" fn rt_avg_pool2d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::avg_pool2d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::avg_pool2d, &handles, 0b1, &[]);
         call_one(&table::conv::defs::avg_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?], out)
     })
 }
@@ -7432,7 +7972,8 @@ pub unsafe extern "C" fn rt_avg_pool_grad(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::avg_pool_grad, &[grad], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::conv::defs::avg_pool_grad, &handles, 0b1, &[]);
         call_one(&table::conv::defs::avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?, Attr::Int(rank)], out)
     })
 }
@@ -7446,7 +7987,8 @@ pub unsafe extern "C" fn rt_adaptive_avg_pool1d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool1d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::adaptive_avg_pool1d, &handles, 0b1, &[]);
         call_one(&table::conv::defs::adaptive_avg_pool1d, ins, &[a_ints(output_size, output_size_len)?], out)
     })
 }
@@ -7460,7 +8002,8 @@ pub unsafe extern "C" fn rt_adaptive_avg_pool2d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool2d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::adaptive_avg_pool2d, &handles, 0b1, &[]);
         call_one(&table::conv::defs::adaptive_avg_pool2d, ins, &[a_ints(output_size, output_size_len)?], out)
     })
 }
@@ -7475,7 +8018,8 @@ pub unsafe extern "C" fn rt_adaptive_avg_pool_grad(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool_grad, &[grad], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::conv::defs::adaptive_avg_pool_grad, &handles, 0b1, &[]);
         call_one(&table::conv::defs::adaptive_avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
     })
 }
@@ -7489,7 +8033,8 @@ pub unsafe extern "C" fn rt_upsample_nearest2d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::upsample_nearest2d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::upsample_nearest2d, &handles, 0b1, &[]);
         call_one(&table::conv::defs::upsample_nearest2d, ins, &[a_ints(output_size, output_size_len)?], out)
     })
 }
@@ -7505,7 +8050,8 @@ pub unsafe extern "C" fn rt_upsample_bilinear2d(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::upsample_bilinear2d, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::upsample_bilinear2d, &handles, 0b1, &[]);
         call_one(&table::conv::defs::upsample_bilinear2d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners)], out)
     })
 }
@@ -7521,7 +8067,8 @@ pub unsafe extern "C" fn rt_upsample_grad(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::upsample_grad, &[grad], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::conv::defs::upsample_grad, &handles, 0b1, &[]);
         call_one(&table::conv::defs::upsample_grad, ins, &[a_ints(input_size, input_size_len)?, a_str(mode)?, Attr::Bool(align_corners)], out)
     })
 }
@@ -7542,7 +8089,8 @@ pub unsafe extern "C" fn rt_im2col(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::im2col, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::im2col, &handles, 0b1, &[]);
         call_one(&table::conv::defs::im2col, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(dilation, dilation_len)?, a_ints(padding, padding_len)?, a_ints(stride, stride_len)?], out)
     })
 }
@@ -7565,7 +8113,8 @@ pub unsafe extern "C" fn rt_col2im(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::conv::defs::col2im, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::conv::defs::col2im, &handles, 0b1, &[]);
         call_one(&table::conv::defs::col2im, ins, &[a_ints(output_size, output_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(dilation, dilation_len)?, a_ints(padding, padding_len)?, a_ints(stride, stride_len)?], out)
     })
 }
@@ -7586,7 +8135,8 @@ pub unsafe extern "C" fn rt_batch_norm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::norm::defs::batch_norm, &[input, running_mean, running_var, weight, bias], 0b1, &[]);
+        let handles: [*const rt_tensor; 5] = [input, running_mean, running_var, weight, bias];
+        let ins = inputs(&table::norm::defs::batch_norm, &handles, 0b1, &[]);
         call_one(&table::norm::defs::batch_norm, ins, &[Attr::Bool(training), Attr::Float(momentum), Attr::Float(eps)], out)
     })
 }
@@ -7603,7 +8153,8 @@ pub unsafe extern "C" fn rt_batch_norm_train(
     out2: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::norm::defs::batch_norm_train, &[input, weight, bias], 0b1, &[]);
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::norm::defs::batch_norm_train, &handles, 0b1, &[]);
         call_some(&table::norm::defs::batch_norm_train, ins, &[Attr::Float(eps)], &[out0, out1, out2])
     })
 }
@@ -7620,7 +8171,8 @@ pub unsafe extern "C" fn rt_batch_norm_eval(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::norm::defs::batch_norm_eval, &[input, running_mean, running_var, weight, bias], 0b111, &[]);
+        let handles: [*const rt_tensor; 5] = [input, running_mean, running_var, weight, bias];
+        let ins = inputs(&table::norm::defs::batch_norm_eval, &handles, 0b111, &[]);
         call_one(&table::norm::defs::batch_norm_eval, ins, &[Attr::Float(eps)], out)
     })
 }
@@ -7641,7 +8193,8 @@ pub unsafe extern "C" fn rt_batch_norm_backward(
     out2: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::norm::defs::batch_norm_backward, &[grad, input, mean, var, weight], 0b1111, &[]);
+        let handles: [*const rt_tensor; 5] = [grad, input, mean, var, weight];
+        let ins = inputs(&table::norm::defs::batch_norm_backward, &handles, 0b1111, &[]);
         call_some(&table::norm::defs::batch_norm_backward, ins, &[Attr::Float(eps), Attr::Bool(training)], &[out0, out1, out2])
     })
 }
@@ -7659,7 +8212,8 @@ pub unsafe extern "C" fn rt_layer_norm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::norm::defs::layer_norm, &[input, weight, bias], 0b1, &[]);
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::norm::defs::layer_norm, &handles, 0b1, &[]);
         call_one(&table::norm::defs::layer_norm, ins, &[a_ints(normalized_shape, normalized_shape_len)?, Attr::Float(eps)], out)
     })
 }
@@ -7676,7 +8230,8 @@ pub unsafe extern "C" fn rt_rms_norm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::norm::defs::rms_norm, &[input, weight], 0b1, &[]);
+        let handles: [*const rt_tensor; 2] = [input, weight];
+        let ins = inputs(&table::norm::defs::rms_norm, &handles, 0b1, &[]);
         call_one(&table::norm::defs::rms_norm, ins, &[a_ints(normalized_shape, normalized_shape_len)?, a_opt_float(eps)?], out)
     })
 }
@@ -7698,7 +8253,8 @@ pub unsafe extern "C" fn rt_layer_norm_backward(
     out2: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::norm::defs::layer_norm_backward, &[grad, input, weight], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [grad, input, weight];
+        let ins = inputs(&table::norm::defs::layer_norm_backward, &handles, 0b11, &[]);
         call_some(&table::norm::defs::layer_norm_backward, ins, &[a_ints(normalized_shape, normalized_shape_len)?, Attr::Float(eps), Attr::Bool(centered), Attr::Bool(affine)], &[out0, out1, out2])
     })
 }
@@ -7714,7 +8270,8 @@ pub unsafe extern "C" fn rt_group_norm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::norm::defs::group_norm, &[input, weight, bias], 0b1, &[]);
+        let handles: [*const rt_tensor; 3] = [input, weight, bias];
+        let ins = inputs(&table::norm::defs::group_norm, &handles, 0b1, &[]);
         call_one(&table::norm::defs::group_norm, ins, &[Attr::Int(num_groups), Attr::Float(eps)], out)
     })
 }
@@ -7732,7 +8289,8 @@ pub unsafe extern "C" fn rt_group_norm_backward(
     out2: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::norm::defs::group_norm_backward, &[grad, input, weight], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [grad, input, weight];
+        let ins = inputs(&table::norm::defs::group_norm_backward, &handles, 0b11, &[]);
         call_some(&table::norm::defs::group_norm_backward, ins, &[Attr::Int(num_groups), Attr::Float(eps)], &[out0, out1, out2])
     })
 }
@@ -7752,7 +8310,8 @@ pub unsafe extern "C" fn rt_instance_norm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::norm::defs::instance_norm, &[input, running_mean, running_var, weight, bias], 0b1, &[]);
+        let handles: [*const rt_tensor; 5] = [input, running_mean, running_var, weight, bias];
+        let ins = inputs(&table::norm::defs::instance_norm, &handles, 0b1, &[]);
         call_one(&table::norm::defs::instance_norm, ins, &[Attr::Bool(use_input_stats), Attr::Float(momentum), Attr::Float(eps)], out)
     })
 }
@@ -7766,7 +8325,8 @@ pub unsafe extern "C" fn rt_mse_loss(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::mse_loss, &[input, target], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::mse_loss, &handles, 0b11, &[]);
         call_one(&table::loss::defs::mse_loss, ins, &[a_str(reduction)?], out)
     })
 }
@@ -7780,7 +8340,8 @@ pub unsafe extern "C" fn rt_l1_loss(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::l1_loss, &[input, target], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::l1_loss, &handles, 0b11, &[]);
         call_one(&table::loss::defs::l1_loss, ins, &[a_str(reduction)?], out)
     })
 }
@@ -7795,7 +8356,8 @@ pub unsafe extern "C" fn rt_smooth_l1_loss(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::smooth_l1_loss, &[input, target], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::smooth_l1_loss, &handles, 0b11, &[]);
         call_one(&table::loss::defs::smooth_l1_loss, ins, &[a_str(reduction)?, Attr::Float(beta)], out)
     })
 }
@@ -7810,7 +8372,8 @@ pub unsafe extern "C" fn rt_huber_loss(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::huber_loss, &[input, target], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::huber_loss, &handles, 0b11, &[]);
         call_one(&table::loss::defs::huber_loss, ins, &[a_str(reduction)?, Attr::Float(delta)], out)
     })
 }
@@ -7827,7 +8390,8 @@ pub unsafe extern "C" fn rt_distance_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::distance_backward, &[grad, input, target], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [grad, input, target];
+        let ins = inputs(&table::loss::defs::distance_backward, &handles, 0b111, &[]);
         call_one(&table::loss::defs::distance_backward, ins, &[Attr::Int(kind), Attr::Float(beta), a_str(reduction)?], out)
     })
 }
@@ -7844,7 +8408,8 @@ pub unsafe extern "C" fn rt_nll_loss(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::nll_loss, &[input, target, weight], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::nll_loss, &handles, 0b11, &[]);
         call_one(&table::loss::defs::nll_loss, ins, &[Attr::Int(ignore_index), a_str(reduction)?], out)
     })
 }
@@ -7862,7 +8427,8 @@ pub unsafe extern "C" fn rt_nll_loss_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::nll_loss_backward, &[grad, target, weight], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [grad, target, weight];
+        let ins = inputs(&table::loss::defs::nll_loss_backward, &handles, 0b11, &[]);
         call_one(&table::loss::defs::nll_loss_backward, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(ignore_index), a_str(reduction)?], out)
     })
 }
@@ -7877,7 +8443,8 @@ pub unsafe extern "C" fn rt_softmax_nll(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::softmax_nll, &[input, target], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::softmax_nll, &handles, 0b11, &[]);
         call_one(&table::loss::defs::softmax_nll, ins, &[Attr::Int(ignore_index), a_str(reduction)?], out)
     })
 }
@@ -7893,7 +8460,8 @@ pub unsafe extern "C" fn rt_softmax_nll_backward(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::softmax_nll_backward, &[grad, input, target], 0b111, &[]);
+        let handles: [*const rt_tensor; 3] = [grad, input, target];
+        let ins = inputs(&table::loss::defs::softmax_nll_backward, &handles, 0b111, &[]);
         call_one(&table::loss::defs::softmax_nll_backward, ins, &[Attr::Int(ignore_index), a_str(reduction)?], out)
     })
 }
@@ -7912,7 +8480,8 @@ pub unsafe extern "C" fn rt_cross_entropy(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::cross_entropy, &[input, target, weight], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::cross_entropy, &handles, 0b11, &[]);
         call_one(&table::loss::defs::cross_entropy, ins, &[Attr::Int(ignore_index), a_str(reduction)?, Attr::Float(label_smoothing)], out)
     })
 }
@@ -7925,7 +8494,8 @@ pub unsafe extern "C" fn rt_bce_each(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::bce_each, &[input, target], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::bce_each, &handles, 0b11, &[]);
         call_one(&table::loss::defs::bce_each, ins, &[], out)
     })
 }
@@ -7941,7 +8511,8 @@ pub unsafe extern "C" fn rt_binary_cross_entropy(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::binary_cross_entropy, &[input, target, weight], 0b11, &[]);
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::binary_cross_entropy, &handles, 0b11, &[]);
         call_one(&table::loss::defs::binary_cross_entropy, ins, &[a_str(reduction)?], out)
     })
 }
@@ -7954,7 +8525,8 @@ pub unsafe extern "C" fn rt_bce_logits_each(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::bce_logits_each, &[input, target], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::bce_logits_each, &handles, 0b11, &[]);
         call_one(&table::loss::defs::bce_logits_each, ins, &[], out)
     })
 }
@@ -7970,7 +8542,8 @@ pub unsafe extern "C" fn rt_binary_cross_entropy_with_logits(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::binary_cross_entropy_with_logits, &[input, target, weight, pos_weight], 0b11, &[]);
+        let handles: [*const rt_tensor; 4] = [input, target, weight, pos_weight];
+        let ins = inputs(&table::loss::defs::binary_cross_entropy_with_logits, &handles, 0b11, &[]);
         call_one(&table::loss::defs::binary_cross_entropy_with_logits, ins, &[a_str(reduction)?], out)
     })
 }
@@ -7986,7 +8559,8 @@ pub unsafe extern "C" fn rt_kl_div(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::kl_div, &[input, target], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::kl_div, &handles, 0b11, &[]);
         call_one(&table::loss::defs::kl_div, ins, &[a_str(reduction)?, Attr::Bool(log_target)], out)
     })
 }
@@ -8001,7 +8575,8 @@ pub unsafe extern "C" fn rt_cosine_similarity(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::loss::defs::cosine_similarity, &[x1, x2], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [x1, x2];
+        let ins = inputs(&table::loss::defs::cosine_similarity, &handles, 0b11, &[]);
         call_one(&table::loss::defs::cosine_similarity, ins, &[Attr::Int(dim), Attr::Float(eps)], out)
     })
 }
@@ -8016,7 +8591,8 @@ pub unsafe extern "C" fn rt_rand(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::rand, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::random::defs::rand, &handles, 0b0, &[]);
         call_one(&table::random::defs::rand, ins, &[a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8031,7 +8607,8 @@ pub unsafe extern "C" fn rt_randn(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::randn, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::random::defs::randn, &handles, 0b0, &[]);
         call_one(&table::random::defs::randn, ins, &[a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8048,7 +8625,8 @@ pub unsafe extern "C" fn rt_randint(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::randint, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::random::defs::randint, &handles, 0b0, &[]);
         call_one(&table::random::defs::randint, ins, &[Attr::Int(low), Attr::Int(high), a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8062,7 +8640,8 @@ pub unsafe extern "C" fn rt_randperm(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::randperm, &[], 0b0, &[]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::random::defs::randperm, &handles, 0b0, &[]);
         call_one(&table::random::defs::randperm, ins, &[Attr::Int(n), a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8076,7 +8655,8 @@ pub unsafe extern "C" fn rt_rand_like(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::rand_like, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::rand_like, &handles, 0b1, &[]);
         call_one(&table::random::defs::rand_like, ins, &[a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8090,7 +8670,8 @@ pub unsafe extern "C" fn rt_randn_like(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::randn_like, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::randn_like, &handles, 0b1, &[]);
         call_one(&table::random::defs::randn_like, ins, &[a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8106,7 +8687,8 @@ pub unsafe extern "C" fn rt_randint_like(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::randint_like, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::randint_like, &handles, 0b1, &[]);
         call_one(&table::random::defs::randint_like, ins, &[Attr::Int(low), Attr::Int(high), a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8121,7 +8703,8 @@ pub unsafe extern "C" fn rt_uniform(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::uniform, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::uniform, &handles, 0b1, &[]);
         call_one(&table::random::defs::uniform, ins, &[Attr::Float(from_), Attr::Float(to), a_generator(generator)?], out)
     })
 }
@@ -8135,7 +8718,8 @@ pub unsafe extern "C" fn rt_uniform_(
     generator: *const rt_generator,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::uniform, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::uniform, &handles, 0b1, &[]);
         call_inplace(&table::random::defs::uniform, ins, &[Attr::Float(from_), Attr::Float(to), a_generator(generator)?])
     })
 }
@@ -8150,7 +8734,8 @@ pub unsafe extern "C" fn rt_normal(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::normal, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::normal, &handles, 0b1, &[]);
         call_one(&table::random::defs::normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?], out)
     })
 }
@@ -8164,7 +8749,8 @@ pub unsafe extern "C" fn rt_normal_(
     generator: *const rt_generator,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::normal, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::normal, &handles, 0b1, &[]);
         call_inplace(&table::random::defs::normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?])
     })
 }
@@ -8179,7 +8765,8 @@ pub unsafe extern "C" fn rt_random(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::random, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::random, &handles, 0b1, &[]);
         call_one(&table::random::defs::random, ins, &[a_opt_int(from_)?, a_opt_int(to)?, a_generator(generator)?], out)
     })
 }
@@ -8193,7 +8780,8 @@ pub unsafe extern "C" fn rt_random_(
     generator: *const rt_generator,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::random, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::random, &handles, 0b1, &[]);
         call_inplace(&table::random::defs::random, ins, &[a_opt_int(from_)?, a_opt_int(to)?, a_generator(generator)?])
     })
 }
@@ -8206,7 +8794,8 @@ pub unsafe extern "C" fn rt_bernoulli(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::bernoulli, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::bernoulli, &handles, 0b1, &[]);
         call_one(&table::random::defs::bernoulli, ins, &[a_generator(generator)?], out)
     })
 }
@@ -8220,7 +8809,8 @@ pub unsafe extern "C" fn rt_bernoulli_p(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::bernoulli_p, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::bernoulli_p, &handles, 0b1, &[]);
         call_one(&table::random::defs::bernoulli_p, ins, &[Attr::Float(p), a_generator(generator)?], out)
     })
 }
@@ -8233,7 +8823,8 @@ pub unsafe extern "C" fn rt_bernoulli_p_(
     generator: *const rt_generator,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::bernoulli_p, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::bernoulli_p, &handles, 0b1, &[]);
         call_inplace(&table::random::defs::bernoulli_p, ins, &[Attr::Float(p), a_generator(generator)?])
     })
 }
@@ -8247,7 +8838,8 @@ pub unsafe extern "C" fn rt_bernoulli_tensor(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::bernoulli_tensor, &[input, p], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, p];
+        let ins = inputs(&table::random::defs::bernoulli_tensor, &handles, 0b11, &[]);
         call_one(&table::random::defs::bernoulli_tensor, ins, &[a_generator(generator)?], out)
     })
 }
@@ -8260,7 +8852,8 @@ pub unsafe extern "C" fn rt_bernoulli_tensor_(
     generator: *const rt_generator,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::bernoulli_tensor, &[input, p], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [input, p];
+        let ins = inputs(&table::random::defs::bernoulli_tensor, &handles, 0b11, &[]);
         call_inplace(&table::random::defs::bernoulli_tensor, ins, &[a_generator(generator)?])
     })
 }
@@ -8274,7 +8867,8 @@ pub unsafe extern "C" fn rt_exponential(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::exponential, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::exponential, &handles, 0b1, &[]);
         call_one(&table::random::defs::exponential, ins, &[Attr::Float(lambd), a_generator(generator)?], out)
     })
 }
@@ -8287,7 +8881,8 @@ pub unsafe extern "C" fn rt_exponential_(
     generator: *const rt_generator,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::exponential, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::exponential, &handles, 0b1, &[]);
         call_inplace(&table::random::defs::exponential, ins, &[Attr::Float(lambd), a_generator(generator)?])
     })
 }
@@ -8301,7 +8896,8 @@ pub unsafe extern "C" fn rt_geometric(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::geometric, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::geometric, &handles, 0b1, &[]);
         call_one(&table::random::defs::geometric, ins, &[Attr::Float(p), a_generator(generator)?], out)
     })
 }
@@ -8314,7 +8910,8 @@ pub unsafe extern "C" fn rt_geometric_(
     generator: *const rt_generator,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::geometric, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::geometric, &handles, 0b1, &[]);
         call_inplace(&table::random::defs::geometric, ins, &[Attr::Float(p), a_generator(generator)?])
     })
 }
@@ -8329,7 +8926,8 @@ pub unsafe extern "C" fn rt_cauchy(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::cauchy, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::cauchy, &handles, 0b1, &[]);
         call_one(&table::random::defs::cauchy, ins, &[Attr::Float(median), Attr::Float(sigma), a_generator(generator)?], out)
     })
 }
@@ -8343,7 +8941,8 @@ pub unsafe extern "C" fn rt_cauchy_(
     generator: *const rt_generator,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::cauchy, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::cauchy, &handles, 0b1, &[]);
         call_inplace(&table::random::defs::cauchy, ins, &[Attr::Float(median), Attr::Float(sigma), a_generator(generator)?])
     })
 }
@@ -8358,7 +8957,8 @@ pub unsafe extern "C" fn rt_log_normal(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::log_normal, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::log_normal, &handles, 0b1, &[]);
         call_one(&table::random::defs::log_normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?], out)
     })
 }
@@ -8372,7 +8972,8 @@ pub unsafe extern "C" fn rt_log_normal_(
     generator: *const rt_generator,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::log_normal, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::log_normal, &handles, 0b1, &[]);
         call_inplace(&table::random::defs::log_normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?])
     })
 }
@@ -8386,7 +8987,8 @@ pub unsafe extern "C" fn rt_normal_tensors(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::normal_tensors, &[mean, std], 0b11, &[]);
+        let handles: [*const rt_tensor; 2] = [mean, std];
+        let ins = inputs(&table::random::defs::normal_tensors, &handles, 0b11, &[]);
         call_one(&table::random::defs::normal_tensors, ins, &[a_generator(generator)?], out)
     })
 }
@@ -8402,7 +9004,8 @@ pub unsafe extern "C" fn rt_multinomial(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::multinomial, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::multinomial, &handles, 0b1, &[]);
         call_one(&table::random::defs::multinomial, ins, &[Attr::Int(num_samples), Attr::Bool(replacement), a_generator(generator)?], out)
     })
 }
@@ -8417,7 +9020,8 @@ pub unsafe extern "C" fn rt_native_dropout(
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::native_dropout, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::native_dropout, &handles, 0b1, &[]);
         call_some(&table::random::defs::native_dropout, ins, &[Attr::Float(p), a_generator(generator)?], &[out0, out1])
     })
 }
@@ -8432,7 +9036,8 @@ pub unsafe extern "C" fn rt_dropout(
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::dropout, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::dropout, &handles, 0b1, &[]);
         call_one(&table::random::defs::dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
     })
 }
@@ -8445,14 +9050,16 @@ pub unsafe extern "C" fn rt_dropout_(
     training: bool,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::random::defs::dropout, &[input], 0b1, &[]);
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::dropout, &handles, 0b1, &[]);
         call_inplace(&table::random::defs::dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
     })
 }
 
 /// One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad`
 /// (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then
-/// `param -= lr * grad`.
+/// `param -= lr * grad`. Where an optimizer step is given no gradient, it takes the one that backward has collected,
+/// and leaves out parameters that have none.
 #[no_mangle]
 pub unsafe extern "C" fn rt_sgd_step(
     params: *const *const rt_tensor,
@@ -8470,7 +9077,8 @@ pub unsafe extern "C" fn rt_sgd_step(
     first: bool,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::optim::defs::sgd_step, &[], 0b0, &[(params, params_len), (grads, grads_len), (momentum_buffers, momentum_buffers_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::optim::defs::sgd_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (momentum_buffers, momentum_buffers_len)]);
         call_nothing(&table::optim::defs::sgd_step, ins, &[Attr::Float(lr), Attr::Float(momentum), Attr::Float(dampening), Attr::Float(weight_decay), Attr::Bool(nesterov), Attr::Bool(maximize), Attr::Bool(first)])
     })
 }
@@ -8499,7 +9107,8 @@ pub unsafe extern "C" fn rt_adam_step(
     decoupled: bool,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::optim::defs::adam_step, &[], 0b0, &[(params, params_len), (grads, grads_len), (exp_avgs, exp_avgs_len), (exp_avg_sqs, exp_avg_sqs_len), (max_exp_avg_sqs, max_exp_avg_sqs_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::optim::defs::adam_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (exp_avgs, exp_avgs_len), (exp_avg_sqs, exp_avg_sqs_len), (max_exp_avg_sqs, max_exp_avg_sqs_len)]);
         call_nothing(&table::optim::defs::adam_step, ins, &[Attr::Float(lr), Attr::Float(beta1), Attr::Float(beta2), Attr::Float(eps), Attr::Float(weight_decay), Attr::Float(step), Attr::Bool(amsgrad), Attr::Bool(maximize), Attr::Bool(decoupled)])
     })
 }
@@ -8527,7 +9136,8 @@ pub unsafe extern "C" fn rt_rmsprop_step(
     maximize: bool,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::optim::defs::rmsprop_step, &[], 0b0, &[(params, params_len), (grads, grads_len), (square_avgs, square_avgs_len), (grad_avgs, grad_avgs_len), (momentum_buffers, momentum_buffers_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::optim::defs::rmsprop_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (square_avgs, square_avgs_len), (grad_avgs, grad_avgs_len), (momentum_buffers, momentum_buffers_len)]);
         call_nothing(&table::optim::defs::rmsprop_step, ins, &[Attr::Float(lr), Attr::Float(alpha), Attr::Float(eps), Attr::Float(weight_decay), Attr::Float(momentum), Attr::Bool(centered), Attr::Bool(maximize)])
     })
 }
@@ -8549,7 +9159,8 @@ pub unsafe extern "C" fn rt_adagrad_step(
     maximize: bool,
 ) -> rt_status {
     guard(|| {
-        let ins = inputs(&table::optim::defs::adagrad_step, &[], 0b0, &[(params, params_len), (grads, grads_len), (state_sums, state_sums_len)]);
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::optim::defs::adagrad_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (state_sums, state_sums_len)]);
         call_nothing(&table::optim::defs::adagrad_step, ins, &[Attr::Float(lr), Attr::Float(lr_decay), Attr::Float(weight_decay), Attr::Float(eps), Attr::Float(step), Attr::Bool(maximize)])
     })
 }

@@ -123,8 +123,8 @@ pub unsafe extern "C" fn rt_result_type(
         need_out(out)?;
         let mut r = ResultType::default();
         for i in 0..tensors_len {
-            let t = need(if tensors.is_null() { std::ptr::null() } else { *tensors.add(i) }, "tensors")?;
-            r.add(t.0.dtype(), t.0.ndim(), t.0 .0.wrapped);
+            let t = need(if tensors.is_null() { &std::ptr::null() } else { &*tensors.add(i) }, "tensors")?;
+            r.add(t.dtype(), t.ndim(), t.0.wrapped);
         }
         *out = r.get() as i32;
         Ok(())

@@ -9,8 +9,7 @@ use std::ffi::c_void;
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_free(tensor: *mut rt_tensor) {
     if !tensor.is_null() {
-        LIVE.fetch_sub(1, Ordering::Relaxed);
-        let t = Tensor(Arc::from_raw(tensor.cast::<TensorImpl>()));
+        let t = take(tensor);
         // A destructor must not throw into C.
         let _ = catch_unwind(AssertUnwindSafe(move || drop(t)));
     }
@@ -22,7 +21,7 @@ pub unsafe extern "C" fn rt_tensor_retain(tensor: *const rt_tensor) -> *mut rt_t
     if tensor.is_null() {
         return std::ptr::null_mut();
     }
-    give((*borrow(tensor).0).clone())
+    give(borrow(&tensor).clone())
 }
 
 /// Number of tensor handles that have not been released.
@@ -121,8 +120,8 @@ macro_rules! read {
         if $tensor.is_null() {
             return $null;
         }
-        let b = borrow($tensor);
-        let $x: &Tensor = &b.0;
+        let handle: *const rt_tensor = $tensor;
+        let $x: &Tensor = borrow(&handle);
         $body
     }};
 }
@@ -194,8 +193,8 @@ pub unsafe extern "C" fn rt_tensor_data(tensor: *const rt_tensor) -> *mut c_void
 pub unsafe extern "C" fn rt_tensor_base(tensor: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
     guard(|| {
         need_out(out)?;
-        let t = need(tensor, "tensor")?;
-        *out = t.0.base().map_or(std::ptr::null_mut(), |b| give(b.clone()));
+        let t = need(&tensor, "tensor")?;
+        *out = t.base().map_or(std::ptr::null_mut(), |b| give(b.clone()));
         Ok(())
     })
 }
@@ -205,7 +204,7 @@ pub unsafe extern "C" fn rt_tensor_base(tensor: *const rt_tensor, out: *mut *mut
 pub unsafe extern "C" fn rt_tensor_item(tensor: *const rt_tensor, out: *mut rt_scalar) -> rt_status {
     guard(|| {
         need_out(out)?;
-        *out = match need(tensor, "tensor")?.0.item()? {
+        *out = match need(&tensor, "tensor")?.item()? {
             Scalar::Bool(b) => rt_scalar { kind: RT_SCALAR_BOOL, value: rt_number { i: b as i64 } },
             Scalar::Int(i) => rt_scalar { kind: RT_SCALAR_INT, value: rt_number { i } },
             Scalar::Float(f) => rt_scalar { kind: RT_SCALAR_FLOAT, value: rt_number { f } },
@@ -223,9 +222,9 @@ pub unsafe extern "C" fn rt_tensor_copy_to(
     nbytes: usize,
 ) -> rt_status {
     guard(|| {
-        let t = need(tensor, "tensor")?;
+        let t = need(&tensor, "tensor")?;
         let dtype = DType::from_code(dtype)?;
-        let wanted = t.0.numel() * dtype.size();
+        let wanted = t.numel() * dtype.size();
         if nbytes < wanted {
             bail!(Value, "rt_tensor_copy_to: {wanted} bytes are wanted, there is room for {nbytes}");
         }
@@ -235,7 +234,7 @@ pub unsafe extern "C" fn rt_tensor_copy_to(
         if data.is_null() {
             bail!(Null, "rt_tensor_copy_to: data is NULL");
         }
-        t.0.read_into(data.cast(), dtype)
+        t.read_into(data.cast(), dtype)
     })
 }
 
@@ -244,7 +243,7 @@ pub unsafe extern "C" fn rt_tensor_copy_to(
 pub unsafe extern "C" fn rt_tensor_detach(tensor: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
     guard(|| {
         need_out(out)?;
-        *out = give(need(tensor, "tensor")?.0.alias());
+        *out = give(need(&tensor, "tensor")?.alias());
         Ok(())
     })
 }
@@ -259,8 +258,8 @@ pub unsafe extern "C" fn rt_tensor_with_data(
 ) -> rt_status {
     guard(|| {
         need_out(out)?;
-        let (t, d) = (need(tensor, "tensor")?, need(data, "data")?);
-        *out = give(t.0.replaced_by(&d.0));
+        let (t, d) = (need(&tensor, "tensor")?, need(&data, "data")?);
+        *out = give(t.replaced_by(d));
         Ok(())
     })
 }

@@ -107,68 +107,70 @@ fn lerp<T: Real>(a: T, b: T, w: T) -> T {
 /// Elements that are worked on together: whole vectors, so that the compiler need not prove that the arrays are apart.
 const W: usize = 32;
 
-/// Calls `f` on blocks of up to `W` elements of each array, which it may change, and writes those of `WRITTEN` back
-/// (bit `k` stands for array `k`). A null pointer reads as zeros.
+/// Reads up to `W` elements of each array from element `i` on. A null pointer reads as zeros.
 #[inline(always)]
-unsafe fn blocks<T: Real, const N: usize, const WRITTEN: u32>(
-    p: [*mut T; N],
-    n: usize,
-    mut f: impl FnMut(&mut [[T; W]; N]),
-) {
-    let mut v = [[T::ZERO; W]; N];
-    let mut i = 0;
-    while i + W <= n {
-        for k in 0..N {
-            if !p[k].is_null() {
-                v[k] = p[k].add(i).cast::<[T; W]>().read_unaligned();
-            }
-        }
-        f(&mut v);
-        for k in 0..N {
-            if WRITTEN >> k & 1 == 1 && !p[k].is_null() {
-                p[k].add(i).cast::<[T; W]>().write_unaligned(v[k]);
-            }
-        }
-        i += W;
-    }
-    if i < n {
-        for k in 0..N {
-            if !p[k].is_null() {
-                std::ptr::copy_nonoverlapping(p[k].add(i), v[k].as_mut_ptr(), n - i);
-            }
-        }
-        f(&mut v);
-        for k in 0..N {
-            if WRITTEN >> k & 1 == 1 && !p[k].is_null() {
-                std::ptr::copy_nonoverlapping(v[k].as_ptr(), p[k].add(i), n - i);
-            }
+unsafe fn load<T: Real, const N: usize>(p: &[*mut T; N], i: usize, n: usize, v: &mut [[T; W]; N]) {
+    for k in 0..N {
+        if p[k].is_null() {
+            v[k] = [T::ZERO; W];
+        } else if n - i >= W {
+            v[k] = p[k].add(i).cast::<[T; W]>().read_unaligned();
+        } else {
+            std::ptr::copy_nonoverlapping(p[k].add(i), v[k].as_mut_ptr(), n - i);
         }
     }
+}
+
+/// Writes back those of the arrays that `written` names (bit `k` stands for array `k`).
+#[inline(always)]
+unsafe fn store<T: Real, const N: usize>(p: &[*mut T; N], i: usize, n: usize, v: &[[T; W]; N], written: u32) {
+    for k in 0..N {
+        if written >> k & 1 == 0 || p[k].is_null() {
+            continue;
+        } else if n - i >= W {
+            p[k].add(i).cast::<[T; W]>().write_unaligned(v[k]);
+        } else {
+            std::ptr::copy_nonoverlapping(v[k].as_ptr(), p[k].add(i), n - i);
+        }
+    }
+}
+
+/// Runs `$body` on every `$i` of blocks of the arrays `$p`, of which those in `$written` are changed. A macro, as a
+/// closure would be compiled for the baseline instruction set.
+macro_rules! blocks {
+    ($t:ident, $n:ident, $written:literal, [$($p:ident),+], |$i:ident| $body:block) => {{
+        let arrays = [$($p),+];
+        let mut v = [[$t::ZERO; W]; [$(stringify!($p)),+].len()];
+        let mut done = 0;
+        while done < $n {
+            load(&arrays, done, $n, &mut v);
+            let [$($p),+] = &mut v;
+            for $i in 0..W $body
+            store(&arrays, done, $n, &v, $written);
+            done += W;
+        }
+    }};
 }
 
 #[inline(always)]
 unsafe fn adam<T: Real>(s: &Adam, p: *mut T, g: *mut T, avg: *mut T, sq: *mut T, max_sq: *mut T, n: usize) {
     let correction1 = 1.0 - s.beta1.powf(s.step);
-    let correction2 = T::of((1.0 - s.beta2.powf(s.step)).sqrt());
-    let (step, eps) = (T::of(-(s.lr / correction1)), T::of(s.eps));
+    let correction2 = (1.0 - s.beta2.powf(s.step)).sqrt();
+    // `step m / (sqrt(v) / c + eps)` with one division: both sides times `c`.
+    let (step, eps) = (T::of(-(s.lr / correction1) * correction2), T::of(s.eps * correction2));
     let (w1, beta2, w2) = (T::of(1.0 - s.beta1), T::of(s.beta2), T::of(1.0 - s.beta2));
     let (decay, keep) =
         if s.decoupled { (T::ZERO, T::of(1.0 - s.lr * s.weight_decay)) } else { (T::of(s.weight_decay), T::ONE) };
-    blocks::<T, 5, 0b11101>([p, g, avg, sq, max_sq], n, |[p, g, avg, sq, max_sq]| {
-        for i in 0..W {
-            let x = p[i] * keep;
-            let g = decayed(g[i], x, s.maximize, decay);
-            avg[i] = lerp(avg[i], g, w1);
-            sq[i] = sq[i] * beta2 + w2 * g * g;
-            // Without AMSGrad `max_sq` is not kept, so that this is `sq`; NaN stays NaN.
-            let old = max_sq[i];
-            let v = if (sq[i] > old) | sq[i].is_nan() { sq[i] } else { old };
-            max_sq[i] = v;
-            p[i] = x + step * avg[i] / (v.sqrt() / correction2 + eps);
-        }
-        if !s.amsgrad {
-            *max_sq = [T::ZERO; W];
-        }
+    blocks!(T, n, 0b11101, [p, g, avg, sq, max_sq], |i| {
+        let x = p[i] * keep;
+        let g = decayed(g[i], x, s.maximize, decay);
+        avg[i] = lerp(avg[i], g, w1);
+        sq[i] = sq[i] * beta2 + w2 * g * g;
+        // Without AMSGrad `max_sq` is not kept, so that this is `sq`; NaN stays NaN.
+        let old = max_sq[i];
+        let v = if (sq[i] > old) | sq[i].is_nan() { sq[i] } else { old };
+        max_sq[i] = v;
+        p[i] = x + step * avg[i] / (v.sqrt() + eps);
     });
 }
 
@@ -177,32 +179,28 @@ unsafe fn rms_prop<T: Real>(s: &RmsProp, p: *mut T, g: *mut T, sq: *mut T, avg: 
     let (step, eps, decay) = (T::of(-s.lr), T::of(s.eps), T::of(s.weight_decay));
     let (alpha, w, momentum) = (T::of(s.alpha), T::of(1.0 - s.alpha), T::of(s.momentum));
     let (centered, with_momentum) = (!avg.is_null(), !buf.is_null());
-    blocks::<T, 5, 0b11101>([p, g, sq, avg, buf], n, |[p, g, sq, avg, buf]| {
-        for i in 0..W {
-            let x = p[i];
-            let g = decayed(g[i], x, s.maximize, decay);
-            sq[i] = sq[i] * alpha + w * g * g;
-            let m = lerp(avg[i], g, w);
-            avg[i] = m;
-            let v = if centered { sq[i] - m * m } else { sq[i] };
-            let size = v.sqrt() + eps;
-            let b = buf[i] * momentum + g / size;
-            buf[i] = b;
-            p[i] = if with_momentum { x + step * b } else { x + step * g / size };
-        }
+    blocks!(T, n, 0b11101, [p, g, sq, avg, buf], |i| {
+        let x = p[i];
+        let g = decayed(g[i], x, s.maximize, decay);
+        sq[i] = sq[i] * alpha + w * g * g;
+        let m = lerp(avg[i], g, w);
+        avg[i] = m;
+        let v = if centered { sq[i] - m * m } else { sq[i] };
+        let size = v.sqrt() + eps;
+        let b = buf[i] * momentum + g / size;
+        buf[i] = b;
+        p[i] = if with_momentum { x + step * b } else { x + step * g / size };
     });
 }
 
 #[inline(always)]
 unsafe fn adagrad<T: Real>(s: &Adagrad, p: *mut T, g: *mut T, sum: *mut T, n: usize) {
     let (step, eps, decay) = (T::of(-s.lr), T::of(s.eps), T::of(s.weight_decay));
-    blocks::<T, 3, 0b101>([p, g, sum], n, |[p, g, sum]| {
-        for i in 0..W {
-            let x = p[i];
-            let g = decayed(g[i], x, s.maximize, decay);
-            sum[i] += g * g;
-            p[i] = x + step * g / (sum[i].sqrt() + eps);
-        }
+    blocks!(T, n, 0b101, [p, g, sum], |i| {
+        let x = p[i];
+        let g = decayed(g[i], x, s.maximize, decay);
+        sum[i] += g * g;
+        p[i] = x + step * g / (sum[i].sqrt() + eps);
     });
 }
 

@@ -177,7 +177,8 @@ pub enum Class {
     View,
     /// Is made of other ops, which do their own recording and locking.
     Composite,
-    /// Changes its inputs behind autograd's back, as an optimizer does; backward notices by the version counters.
+    /// An optimizer step on lists of parameters, gradients and states: it changes its inputs behind autograd's back;
+    /// backward notices by the version counters. Where no gradient is given, the one that backward has collected is meant.
     Mutates,
 }
 
@@ -429,6 +430,7 @@ pub fn one(t: Tensor) -> Result<Outs> {
     Ok(outs)
 }
 
+#[inline(always)]
 fn locks<'a>(inputs: &[Option<&'a Tensor>], written: Option<&'a Tensor>, all: bool) -> Result<Locks<'a>> {
     let read = inputs.iter().flatten().map(|t| (&*t.0.storage as &Storage, all));
     Locks::take(read.chain(written.map(|t| (&*t.0.storage as &Storage, true))))
@@ -442,13 +444,16 @@ fn told_in_parts(op: &OpDef, inputs: &[Option<&Tensor>]) -> bool {
 
 /// Calls an op. The inputs must fit its declaration; [`crate::ops::door`] checks that for callers by name.
 pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
+    if op.class == Class::Mutates && optim::lacks_gradients(op, inputs) {
+        return optim::with_own_gradients(op, inputs, |filled| call(op, filled, attrs));
+    }
     let record = match op.class {
         Class::Composite => false,
         _ => op.vjp.is_some() && autograd::wanted(inputs),
     };
     let run = || {
         let c = Call { op, inputs, attrs, out: None };
-        let outs = match op.class {
+        let mut outs = match op.class {
             Class::Kernel => {
                 let _locks = locks(inputs, None, false)?;
                 (op.eval)(&c)?
@@ -458,7 +463,9 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
                     let _locks = locks(inputs, None, true)?;
                     (op.eval)(&c)?
                 };
-                inputs.iter().flatten().for_each(|t| t.0.storage.bump());
+                let read = optim::gradients(op, inputs);
+                let written = inputs.iter().enumerate().filter(|(i, _)| !read.contains(i));
+                written.filter_map(|(_, t)| *t).for_each(|t| t.0.storage.bump());
                 outs
             }
             Class::View => (op.eval)(&c)?,
@@ -468,7 +475,7 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
             }
         };
         if record {
-            autograd::record(op, inputs, attrs, &outs)?;
+            autograd::record(op, inputs, attrs, &mut outs);
         }
         Ok(outs)
     };
@@ -516,7 +523,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
         }
         target.0.storage.bump();
         if let Some(node) = prepared {
-            autograd::rebase(target, node, &outs)?;
+            autograd::rebase(target, node)?;
         }
         Ok(())
     };
@@ -528,6 +535,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
 }
 
 /// Calls an op with one result.
+#[inline]
 pub fn call1(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Tensor> {
     let mut outs = call(op, inputs, attrs)?;
     outs.pop().ok_or_else(|| err!(Panic, "{} gave no result", op.name))

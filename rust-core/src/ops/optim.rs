@@ -1,12 +1,13 @@
 //! Optimizer steps: one call changes all parameters of a group and their states in place.
 
 use super::shape::{contiguous_unlocked, copy_into};
-use super::{Call, Class, Outs};
+use super::{Call, Class, OpDef, Outs};
 use crate::bail;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernels::optim::{self, Adagrad, Adam, RmsProp, Sgd, Step};
 use crate::tensor::Tensor;
+use smallvec::SmallVec;
 
 /// Applies a step to each parameter. The inputs are `lists` lists of one length: parameters, gradients, states.
 fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
@@ -30,6 +31,37 @@ fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
         step_one(&tensors, p, s)?;
     }
     Ok(Outs::new())
+}
+
+/// The gradients of a step, by their place among its inputs.
+pub(super) fn gradients(op: &OpDef, inputs: &[Option<&Tensor>]) -> std::ops::Range<usize> {
+    let n = inputs.len() / op.tensor_args().count();
+    n..2 * n
+}
+
+/// True if some gradient of a step is not given.
+pub(super) fn lacks_gradients(op: &OpDef, inputs: &[Option<&Tensor>]) -> bool {
+    inputs[gradients(op, inputs)].iter().any(|g| g.is_none())
+}
+
+/// Puts the gradients that backward has collected where none are given; parameters that have none are left out.
+pub(super) fn with_own_gradients(
+    op: &OpDef,
+    inputs: &[Option<&Tensor>],
+    step: impl FnOnce(&[Option<&Tensor>]) -> Result<Outs>,
+) -> Result<Outs> {
+    let (grads, n) = (gradients(op, inputs), gradients(op, inputs).start);
+    let own: SmallVec<[Option<Tensor>; 16]> = grads.map(|i| inputs[i].or(inputs[i - n]?.grad().as_ref()).cloned()).collect();
+    let mut filled: SmallVec<[Option<&Tensor>; 32]> = SmallVec::new();
+    for (i, t) in inputs.iter().enumerate() {
+        if let Some(g) = &own[i % n] {
+            filled.push(if i / n == 1 { Some(g) } else { *t });
+        }
+    }
+    if filled.is_empty() {
+        return Ok(Outs::new());
+    }
+    step(&filled)
 }
 
 fn step_one(tensors: &[Option<&Tensor>; 5], p: &Tensor, s: &dyn Step) -> Result<()> {
@@ -73,9 +105,10 @@ fn want(c: &Call, lists: usize, k: usize, why: &str) -> Result<()> {
 ops! {
     /// One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad`
     /// (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then
-    /// `param -= lr * grad`.
+    /// `param -= lr * grad`. Where an optimizer step is given no gradient, it takes the one that backward has collected,
+    /// and leaves out parameters that have none.
     sgd_step(
-        params: Tensors, grads: Tensors, momentum_buffers: OptTensors, lr: Float, momentum: Float = 0.0, dampening: Float = 0.0,
+        params: Tensors, grads: OptTensors, momentum_buffers: OptTensors, lr: Float, momentum: Float = 0.0, dampening: Float = 0.0,
         weight_decay: Float = 0.0, nesterov: Bool = false, maximize: Bool = false, first: Bool = false
     ) -> Nothing, Special {
         eval: |c| {
@@ -92,7 +125,7 @@ ops! {
 
     /// One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
     adam_step(
-        params: Tensors, grads: Tensors, exp_avgs: Tensors, exp_avg_sqs: Tensors, max_exp_avg_sqs: OptTensors, lr: Float,
+        params: Tensors, grads: OptTensors, exp_avgs: Tensors, exp_avg_sqs: Tensors, max_exp_avg_sqs: OptTensors, lr: Float,
         beta1: Float = 0.9, beta2: Float = 0.999, eps: Float = 1e-8, weight_decay: Float = 0.0, step: Float = 1.0,
         amsgrad: Bool = false, maximize: Bool = false, decoupled: Bool = false
     ) -> Nothing, Special {
@@ -115,13 +148,13 @@ ops! {
     /// One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is
     /// not 0.
     rmsprop_step(
-        params: Tensors, grads: Tensors, square_avgs: Tensors, grad_avgs: OptTensors, momentum_buffers: OptTensors, lr: Float,
+        params: Tensors, grads: OptTensors, square_avgs: Tensors, grad_avgs: OptTensors, momentum_buffers: OptTensors, lr: Float,
         alpha: Float = 0.99, eps: Float = 1e-8, weight_decay: Float = 0.0, momentum: Float = 0.0, centered: Bool = false,
         maximize: Bool = false
     ) -> Nothing, Special {
         eval: |c| {
             let (n, momentum, centered) = (c.inputs.len() / 5, c.float(4), c.bool(5));
-            let mut inputs: smallvec::SmallVec<[Option<&Tensor>; 20]> = c.inputs.into();
+            let mut inputs: SmallVec<[Option<&Tensor>; 20]> = c.inputs.into();
             if centered {
                 want(c, 5, 3, "centered")?;
             } else {
@@ -141,7 +174,7 @@ ops! {
 
     /// One step of Adagrad; `step` counts from 1.
     adagrad_step(
-        params: Tensors, grads: Tensors, state_sums: Tensors, lr: Float, lr_decay: Float = 0.0, weight_decay: Float = 0.0,
+        params: Tensors, grads: OptTensors, state_sums: Tensors, lr: Float, lr_decay: Float = 0.0, weight_decay: Float = 0.0,
         eps: Float = 1e-10, step: Float = 1.0, maximize: Bool = false
     ) -> Nothing, Special {
         eval: |c| apply(c, 3, &Adagrad {

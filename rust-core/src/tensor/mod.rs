@@ -25,7 +25,12 @@ pub struct TensorImpl {
 #[derive(Clone)]
 pub struct Tensor(pub(crate) Arc<TensorImpl>);
 
+thread_local! {
+    static NUMBER: std::cell::RefCell<Option<Tensor>> = const { std::cell::RefCell::new(None) };
+}
+
 impl Tensor {
+    #[inline(always)] // made in its place, without a copy
     pub(crate) fn build(storage: Arc<Storage>, layout: Layout, dtype: DType, base: Option<Tensor>) -> Tensor {
         Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped: false, base, meta: OnceLock::new() }))
     }
@@ -34,7 +39,8 @@ impl Tensor {
     pub fn empty_of(shape: &[usize], dtype: DType) -> Result<Tensor> {
         let n = checked_numel(shape)?;
         let bytes = n.checked_mul(dtype.size()).ok_or_else(|| err!(Memory, "shape {shape:?} is too large"))?;
-        Ok(Tensor::build(Storage::new(bytes)?, Layout::contiguous(shape), dtype, None))
+        let storage = Storage::new(bytes)?;
+        Ok(Tensor::build(storage, Layout::contiguous(shape), dtype, None))
     }
 
     /// An uninitialised tensor whose elements lie in storage as those of the dense `layout` do.
@@ -54,16 +60,34 @@ impl Tensor {
 
     /// A plain number as a 0-d tensor that yields in type promotion.
     pub fn number(value: Scalar) -> Result<Tensor> {
+        // The last one of this thread serves again if nobody has kept it.
+        NUMBER.try_with(|last| Tensor::number_in(&mut last.borrow_mut(), value)).unwrap_or_else(|_| {
+            // The thread is shutting down.
+            Tensor::number_in(&mut None, value)
+        })
+    }
+
+    fn number_in(last: &mut Option<Tensor>, value: Scalar) -> Result<Tensor> {
         let dtype = match value {
             Scalar::Float(_) => DType::F64,
             s => s.dtype(),
         };
-        let t = Tensor::filled(&[], value, dtype)?;
-        let mut inner = t.0;
-        if let Some(i) = Arc::get_mut(&mut inner) {
-            i.wrapped = true;
+        if let Some(inner) = last.as_mut().and_then(|t| Arc::get_mut(&mut t.0)) {
+            if inner.meta.get().is_none() && Arc::get_mut(&mut inner.storage).is_some() {
+                inner.dtype = dtype;
+                // SAFETY: the storage holds 8 bytes, which is enough for one element, and nobody else knows it.
+                unsafe { copy::fill(inner.storage.ptr(), dtype, 1, value) };
+                return Ok(last.clone().unwrap_or_else(|| unreachable!("it was there")));
+            }
         }
-        Ok(Tensor(inner))
+        let mut t = Tensor::build(Storage::new(8)?, Layout::contiguous(&[]), dtype, None);
+        if let Some(inner) = Arc::get_mut(&mut t.0) {
+            inner.wrapped = true;
+        }
+        // SAFETY: as above.
+        unsafe { copy::fill(t.data_ptr(), dtype, 1, value) };
+        *last = Some(t.clone());
+        Ok(t)
     }
 
     /// A tensor of `shape` with the elements of `data` in row-major order.
@@ -150,7 +174,7 @@ impl Tensor {
     }
     /// Sizes, owned.
     pub fn dims(&self) -> Dims {
-        self.0.layout.shape.clone()
+        Dims::from_slice(&self.0.layout.shape)
     }
     /// Steps in elements.
     #[inline(always)]
