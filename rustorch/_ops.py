@@ -5071,6 +5071,86 @@ def dist(input: Tensor, other: Tensor, p: Number = 2, *, out: Tensor | None = No
     return t
 
 
+_py_cdist = lib.py_cdist
+
+
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = "use_mm_for_euclid_dist_if_necessary", *, out: Tensor | None = None) -> Tensor:
+    """The `p`-norms of the differences of all pairs of rows: `x1 [*, n, d]` and `x2 [*, m, d]` give `[*, n, m]`. The 2-norm
+    goes by way of a matrix product if `compute_mode` says so (by default if `n` or `m` is above 25); other norms need
+    memory for `n * m * d` elements.
+    """
+    try:
+        h = _py_cdist(x1._h, x2._h, p, word(compute_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cdist", e, "Tensor Tensor Float Str", x1=x1, x2=x2, p=p, compute_mode=compute_mode) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_cov = lib.py_cov
+
+
+def cov(input: Tensor, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row.
+    `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts,
+    `aweights` how important it is.
+    """
+    try:
+        h = _py_cov(input._h, NULL if fweights is None else fweights._h, NULL if aweights is None else aweights._h, correction)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cov", e, "Tensor Int OptTensor OptTensor", input=input, correction=correction, fweights=fweights, aweights=aweights) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_corrcoef = lib.py_corrcoef
+
+
+def corrcoef(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Pearson's correlation coefficients of the rows of `input [n, observations]`: `[n, n]`, or a number for one row."""
+    try:
+        h = _py_corrcoef(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("corrcoef", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_histc = lib.py_histc
+
+
+def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0, *, out: Tensor | None = None) -> Tensor:
+    """How many elements lie in each of `bins` intervals of one width from `min` to `max`, as floats. Elements outside do
+    not count; if both bounds are equal they are the least and greatest element.
+    """
+    try:
+        h = _py_histc(input._h, bins, *number(min), *number(max))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("histc", e, "Tensor Int Scalar Scalar", input=input, bins=bins, min=min, max=max) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
 _py_count_nonzero = lib.py_count_nonzero
 
 
@@ -5818,6 +5898,27 @@ def as_strided(input: Tensor, size: int | Sequence[int], stride: int | Sequence[
     t._h = h
     if out is not None:
         return into(out, t)
+    return t
+
+
+_py_restride = lib.py_restride
+
+
+def restride(input: Tensor, size: int | Sequence[int], stride: int | Sequence[int], storage_offset: int, own_stride: int | Sequence[int], own_offset: int) -> Tensor:
+    """`as_strided` of a tensor whose own strides and offset are given too, for the gradient: what flows to a place of the
+    storage flows to the elements of `input` that lie there, in equal shares.
+    """
+    try:
+        size = ints(size)
+        stride = ints(stride)
+        own_stride = ints(own_stride)
+        h = _py_restride(input._h, size, len(size), stride, len(stride), storage_offset, own_stride, len(own_stride), own_offset)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("restride", e, "Tensor Ints Ints Int Ints Int", input=input, size=size, stride=stride, storage_offset=storage_offset, own_stride=own_stride, own_offset=own_offset) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
     return t
 
 
@@ -7555,6 +7656,40 @@ def scatter_reduce_(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce:
     return input
 
 
+_py_index_reduce = lib.py_index_reduce
+
+
+def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str | None, include_self: bool = True, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` in which the slices of `source` along `dim` that `index` (one-dimensional) sends to one place are
+    reduced ("prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
+    """
+    try:
+        h = _py_index_reduce(input._h, index._h, source._h, dim, word(reduce), bool_(include_self))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, source=source, reduce=reduce, include_self=include_self) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_index_reduce_ = lib.py_index_reduce_
+
+
+def index_reduce_(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str | None, include_self: bool = True) -> Tensor:
+    """In-place form of index_reduce."""
+    try:
+        status = _py_index_reduce_(input._h, index._h, source._h, dim, word(reduce), bool_(include_self))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_reduce_", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, source=source, reduce=reduce, include_self=include_self) from None
+    if status:
+        raise error()
+    return input
+
+
 _py_matmul = lib.py_matmul
 
 
@@ -7929,8 +8064,8 @@ _py_tensordot = lib.py_tensordot
 
 
 def tensordot(input: Tensor, other: Tensor, dims_self: int | Sequence[int], dims_other: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
-    """Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`. The result has the other
-    dimensions of `input`, then those of `other`.
+    """Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`, size 1 going with any. The
+    result has the other dimensions of `input`, then those of `other`.
     """
     try:
         dims_self = ints(dims_self)
@@ -8231,12 +8366,15 @@ def linalg_solve_triangular(input: Tensor, B: Tensor, upper: bool, left: bool = 
 _py_linalg_pinv = lib.py_linalg_pinv
 
 
-def linalg_pinv(input: Tensor, rtol: float | None = None) -> Tensor:
-    """Pseudoinverses of matrices `[..., m, n]`; singular values of at most `rtol` times the largest count as zero."""
+def linalg_pinv(input: Tensor, atol: Tensor | None = None, rtol: Tensor | None = None, hermitian: bool = False) -> Tensor:
+    """Pseudoinverses of matrices `[..., m, n]`. Singular values of at most `max(atol, rtol * the largest)` count as zero; the
+    tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon if neither is given.
+    Of `hermitian` matrices the lower triangle is read.
+    """
     try:
-        h = _py_linalg_pinv(input._h, NULL if rtol is None else (rtol,))
+        h = _py_linalg_pinv(input._h, NULL if atol is None else atol._h, NULL if rtol is None else rtol._h, bool_(hermitian))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_pinv", e, "Tensor OptFloat", input=input, rtol=rtol) from None
+        raise misuse("linalg_pinv", e, "Tensor OptTensor OptTensor Bool", input=input, atol=atol, rtol=rtol, hermitian=hermitian) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -10166,6 +10304,9 @@ class TensorOps:
     std = std
     logsumexp = logsumexp
     dist = dist
+    cov = cov
+    corrcoef = corrcoef
+    histc = histc
     count_nonzero = count_nonzero
     bincount = bincount
     cumsum = cumsum
@@ -10263,6 +10404,8 @@ class TensorOps:
     argwhere = nonzero
     scatter_reduce = scatter_reduce
     scatter_reduce_ = scatter_reduce_
+    index_reduce = index_reduce
+    index_reduce_ = index_reduce_
     matmul = matmul
     mm = mm
     bmm = bmm
@@ -10580,6 +10723,10 @@ __all__ = (
     "std_mean",
     "logsumexp",
     "dist",
+    "cdist",
+    "cov",
+    "corrcoef",
+    "histc",
     "count_nonzero",
     "bincount",
     "cumsum",
@@ -10688,6 +10835,8 @@ __all__ = (
     "argwhere",
     "scatter_reduce",
     "scatter_reduce_",
+    "index_reduce",
+    "index_reduce_",
     "matmul",
     "mm",
     "bmm",
