@@ -166,13 +166,15 @@ var_mean = _spread("var_mean")
 def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: _bool = False, out: Any = None, dtype: Any = None
 ) -> Tensor:
-    """The `p`-norm of the elements over `dim` (all by default); "fro" is the 2-norm, "nuc" the nuclear norm of matrices."""
+    """The `p`-norm of the elements over `dim` (all by default); "fro" is the 2-norm, "nuc" the nuclear norm."""
     if p is None or p == "fro":
         p = 2.0
     elif p == "nuc":
         from .linalg import matrix_norm
 
-        return matrix_norm(input, "nuc", (0, 1) if dim is None else dim, keepdim, dtype=dtype, out=out)
+        return matrix_norm(
+            input, "nuc", tuple(_range(input.ndim)) if dim is None else dim, keepdim, dtype=dtype, out=out
+        )
     r = _ops.vector_norm(input, _float(p), dim, keepdim, dtype)
     return r if out is None else into(out, r)
 
@@ -546,6 +548,8 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     if not s:
         return _ops.sum(input)
     lead = input.ndim - len(s)
+    if lead < 0 or builtins.any(n not in (1, have) for n, have in zip(s, input.shape[lead:])):
+        raise ShapeMismatchError(f"sum_to_size: {tuple(s)} cannot be expanded to {tuple(input.shape)}")
     dims = [*_range(lead), *(lead + i for i, n in enumerate(s) if n == 1 and input.shape[lead + i] != 1)]
     return _ops.reshape(_ops.sum(input, dims, True) if dims else input, s)
 

@@ -241,3 +241,10 @@ def test_pools_of_an_empty_batch(pool: str) -> None:
     for lib in (rt, torch):
         f = getattr(lib.nn.functional, pool)
         assert f(lib.ones(0, 2, 4, 4, 4), *([2, 2] if pool == "lp_pool3d" else [2])).shape == (0, 2, 2, 2, 2)
+
+
+def test_sum_to_size_refuses_what_does_not_fit() -> None:
+    for lib, size in itertools.product((rt, torch), [(3, 2, 3), (2, 2), (4,)]):
+        with pytest.raises(RuntimeError, match="expand"):
+            lib.ones(2, 3).sum_to_size(*size)
+    assert rt.ones(2, 3).sum_to_size((3,)).tolist() == [2, 2, 2]
