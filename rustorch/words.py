@@ -774,7 +774,8 @@ def randint(
             high = a[0]
         else:
             low = a[0]
-    r = _ops.randint(0 if low is None else _whole(low), _whole(high), size, generator=generator, dtype=dtype)
+    made = _made_as(dtype, out)
+    r = _ops.randint(0 if low is None else _whole(low), _whole(high), size, generator=generator, dtype=made)
     r = created(r, device, requires_grad)
     return r if out is None else into(out, r)
 
@@ -806,6 +807,11 @@ def randint_like(
 
 
 # ---- making tensors ----
+
+
+def _made_as(dtype: Any, out: Any) -> Any:
+    """The dtype to make: that of the tensor given as `out=`, if none is asked for."""
+    return out.dtype if dtype is None and out is not None else dtype
 
 
 def tensor(
@@ -843,7 +849,7 @@ def arange(
             step = args[2]
     if end is None:
         raise DTypeError("arange(): argument 'end' is missing")
-    r = _ops.arange(0 if start is None else start, end, 1 if step is None else step, dtype=dtype)
+    r = _ops.arange(0 if start is None else start, end, 1 if step is None else step, dtype=_made_as(dtype, out))
     if device is not None or requires_grad:
         r = created(r, device, requires_grad)
     return r if out is None else into(out, r)
@@ -859,9 +865,9 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, 
     if step == 0 or (end - start) / step < 0:
         raise InvalidArgumentError(f"range: cannot go from {start} to {end} by steps of {step}")
     n = _int((end - start) / step) + 1
-    d = dtype or get_default_dtype()
-    places = _ops.arange(0, n, 1, dtype=BY_NAME["float64" if d.is_floating_point else "int64"])
     out = options.pop("out", None)
+    d = _made_as(dtype, out) or get_default_dtype()
+    places = _ops.arange(0, n, 1, dtype=BY_NAME["float64" if d.is_floating_point else "int64"])
     r = created((places * step + start).to(d), options.get("device"), options.get("requires_grad", False))
     return r if out is None else into(out, r)
 
@@ -881,7 +887,7 @@ def full(
     if _is_tensor(fill_value):
         dtype = dtype or fill_value.dtype
         fill_value = fill_value.item()
-    r = _ops.full(size, fill_value, dtype=dtype)
+    r = _ops.full(size, fill_value, dtype=_made_as(dtype, out))
     if device is not None or requires_grad:
         r = created(r, device, requires_grad)
     return r if out is None else into(out, r)

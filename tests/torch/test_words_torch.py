@@ -248,3 +248,17 @@ def test_sum_to_size_refuses_what_does_not_fit() -> None:
         with pytest.raises(RuntimeError, match="expand"):
             lib.ones(2, 3).sum_to_size(*size)
     assert rt.ones(2, 3).sum_to_size((3,)).tolist() == [2, 2, 2]
+
+
+def test_out_decides_the_dtype_of_what_is_made() -> None:
+    def f(lib: Any, _: Any) -> tuple[Any, ...]:
+        lib.manual_seed(1)
+        whole, wide = (lib.empty(0, dtype=d) for d in (lib.int64, lib.float64))
+        return (
+            lib.arange(3.5, out=whole),
+            lib.full((2,), 1.5, out=lib.empty(0, dtype=lib.int64)),
+            lib.randint(9, (4,), out=wide),
+            lib.arange(0, 1, 0.1, out=lib.empty(0, dtype=lib.float64)),
+        )
+
+    both(f)
