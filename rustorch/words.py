@@ -1181,7 +1181,6 @@ class TensorWords:
     is_shared = is_shared
     get_device = get_device
     unflatten = unflatten
-    spmm = spmm
     T = property(_T)
     mT = property(_mT)
     H = property(_T)
