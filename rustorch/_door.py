@@ -200,11 +200,21 @@ def into(out: Tensor, result: Tensor) -> Tensor:
     """Puts a result into the tensor given as `out=`, resizing it as PyTorch does."""
     if lib.rt_grad_enabled() and (out.requires_grad or result.requires_grad):
         raise InvalidArgumentError("functions with out=... arguments don't support automatic differentiation")
+    from .words import can_cast
+
+    if not can_cast(result.dtype, out.dtype):
+        raise DTypeError(f"result type {result.dtype} can't be cast to the desired output type {out.dtype}")
     if out.shape != result.shape:
-        if out.dtype is not result.dtype:
-            result = result.to(out.dtype)
-        out._replace(result)
-        return out
+        if out.numel():
+            import warnings
+
+            warnings.warn(
+                f"An output with one or more elements was resized: it had shape {tuple(out.shape)}, the result has shape "
+                f"{tuple(result.shape)}. Reuse a tensor by first resizing it to nothing: out.resize_(0).",
+                UserWarning,
+                stacklevel=3,
+            )
+        out.resize_(result.shape)
     return out.copy_(result)
 
 

@@ -50,6 +50,8 @@ def empty(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
     """An uninitialised tensor of shape `size`."""
     if size is None:
         size = shape_(sizes)
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         size = ints(size)
         h = _py_empty(size, len(size), -1 if dtype is None else dtype_code(dtype))
@@ -73,6 +75,8 @@ def zeros(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
     """Zeros of shape `size`."""
     if size is None:
         size = shape_(sizes)
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         size = ints(size)
         h = _py_zeros(size, len(size), -1 if dtype is None else dtype_code(dtype))
@@ -96,6 +100,8 @@ def ones(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | N
     """Ones of shape `size`."""
     if size is None:
         size = shape_(sizes)
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         size = ints(size)
         h = _py_ones(size, len(size), -1 if dtype is None else dtype_code(dtype))
@@ -117,6 +123,8 @@ _py_full = lib.py_full
 
 def full(size: int | Sequence[int], fill_value: Number, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """A tensor of shape `size` with every element `fill_value`, whose kind decides the dtype if none is given."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         size = ints(size)
         h = _py_full(size, len(size), *number(fill_value), -1 if dtype is None else dtype_code(dtype))
@@ -138,6 +146,8 @@ _py_empty_like = lib.py_empty_like
 
 def empty_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """An uninitialised tensor as `input`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_empty_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -158,6 +168,8 @@ _py_zeros_like = lib.py_zeros_like
 
 def zeros_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Zeros in the shape of `input`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_zeros_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -178,6 +190,8 @@ _py_ones_like = lib.py_ones_like
 
 def ones_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Ones in the shape of `input`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_ones_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -198,6 +212,8 @@ _py_full_like = lib.py_full_like
 
 def full_like(input: Tensor, fill_value: Number, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """`fill_value` in the shape of `input`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_full_like(input._h, *number(fill_value), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -220,6 +236,8 @@ def arange(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None
     """`start + i * step` up to `end`, which is not included: `ceil((end - start) / step)` numbers. int64 if all three
     are whole, else the default dtype.
     """
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_arange(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -240,6 +258,8 @@ _py_linspace = lib.py_linspace
 
 def linspace(start: Number, end: Number, steps: int, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """`steps` evenly spaced numbers from `start` to `end`, both included."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_linspace(*number(start), *number(end), steps, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -260,6 +280,8 @@ _py_logspace = lib.py_logspace
 
 def logspace(start: Number, end: Number, steps: int, base: float = 10.0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """`base` to the power of `steps` evenly spaced numbers from `start` to `end`, both included."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_logspace(*number(start), *number(end), steps, base, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -280,6 +302,8 @@ _py_eye = lib.py_eye
 
 def eye(n: int, m: int | None = None, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The matrix of `n` rows and `m` (or `n`) columns with ones on the diagonal and zeros elsewhere."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_eye(n, NULL if m is None else (m,), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -300,6 +324,8 @@ _py_tril_indices = lib.py_tril_indices
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Row and column numbers of the lower triangle of a `row x col` matrix, up to diagonal `offset`: `[2, n]`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_tril_indices(row, col, offset, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -320,6 +346,8 @@ _py_triu_indices = lib.py_triu_indices
 
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Row and column numbers of the upper triangle of a `row x col` matrix, from diagonal `offset` on: `[2, n]`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_triu_indices(row, col, offset, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -340,6 +368,8 @@ _py_hann_window = lib.py_hann_window
 
 def hann_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The Hann window `(1 - cos(2 pi x)) / 2`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_hann_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -360,6 +390,8 @@ _py_hamming_window = lib.py_hamming_window
 
 def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The Hamming window `alpha - beta cos(2 pi x)`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_hamming_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), alpha, beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -380,6 +412,8 @@ _py_blackman_window = lib.py_blackman_window
 
 def blackman_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The Blackman window `0.42 - 0.5 cos(2 pi x) + 0.08 cos(4 pi x)`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_blackman_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -400,6 +434,8 @@ _py_bartlett_window = lib.py_bartlett_window
 
 def bartlett_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The triangular window `1 - |2 x - 1|`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_bartlett_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -420,6 +456,8 @@ _py_kaiser_window = lib.py_kaiser_window
 
 def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The Kaiser window `I0(beta sqrt(1 - (2 x - 1)^2)) / I0(beta)`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_kaiser_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -4556,6 +4594,8 @@ _py_softmax = lib.py_softmax
 
 def softmax(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """`e^input / sum(e^input)` along `dim`, computed without overflow."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_softmax(input._h, dim, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -4574,6 +4614,8 @@ _py_log_softmax = lib.py_log_softmax
 
 def log_softmax(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """`input - log(sum(e^input))` along `dim`, computed without overflow."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_log_softmax(input._h, dim, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -4640,6 +4682,8 @@ _py_sum = lib.py_sum
 
 def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """Sum of the elements over `dim` (one or several; all by default). Whole numbers add up in int64."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         if dim is not None:
             dim = ints(dim)
@@ -4660,6 +4704,8 @@ _py_mean = lib.py_mean
 
 def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """Mean of the elements over `dim` (one or several; all by default). Floats only."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         if dim is not None:
             dim = ints(dim)
@@ -4680,6 +4726,8 @@ _py_prod = lib.py_prod
 
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """Product of the elements over `dim` (all by default). Whole numbers multiply in int64."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_prod(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -4714,6 +4762,8 @@ _py_nansum = lib.py_nansum
 
 def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """Sum of the elements over `dim` (all by default), NaN counting as 0."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         if dim is not None:
             dim = ints(dim)
@@ -4734,6 +4784,8 @@ _py_nanmean = lib.py_nanmean
 
 def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """Mean over `dim` (all by default) of the elements that are not NaN."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         if dim is not None:
             dim = ints(dim)
@@ -5071,6 +5123,86 @@ def dist(input: Tensor, other: Tensor, p: Number = 2, *, out: Tensor | None = No
     return t
 
 
+_py_cdist = lib.py_cdist
+
+
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = "use_mm_for_euclid_dist_if_necessary", *, out: Tensor | None = None) -> Tensor:
+    """The `p`-norms of the differences of all pairs of rows: `x1 [*, n, d]` and `x2 [*, m, d]` give `[*, n, m]`. The 2-norm
+    goes by way of a matrix product if `compute_mode` says so (by default if `n` or `m` is above 25); other norms need
+    memory for `n * m * d` elements.
+    """
+    try:
+        h = _py_cdist(x1._h, x2._h, p, word(compute_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cdist", e, "Tensor Tensor Float Str", x1=x1, x2=x2, p=p, compute_mode=compute_mode) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_cov = lib.py_cov
+
+
+def cov(input: Tensor, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row.
+    `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts,
+    `aweights` how important it is.
+    """
+    try:
+        h = _py_cov(input._h, NULL if fweights is None else fweights._h, NULL if aweights is None else aweights._h, correction)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cov", e, "Tensor Int OptTensor OptTensor", input=input, correction=correction, fweights=fweights, aweights=aweights) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_corrcoef = lib.py_corrcoef
+
+
+def corrcoef(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Pearson's correlation coefficients of the rows of `input [n, observations]`: `[n, n]`, or a number for one row."""
+    try:
+        h = _py_corrcoef(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("corrcoef", e, "Tensor", input=input) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_histc = lib.py_histc
+
+
+def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0, *, out: Tensor | None = None) -> Tensor:
+    """How many elements lie in each of `bins` intervals of one width from `min` to `max`, as floats. Elements outside do
+    not count; if both bounds are equal they are the least and greatest element.
+    """
+    try:
+        h = _py_histc(input._h, bins, *number(min), *number(max))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("histc", e, "Tensor Int Scalar Scalar", input=input, bins=bins, min=min, max=max) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
 _py_count_nonzero = lib.py_count_nonzero
 
 
@@ -5116,6 +5248,8 @@ _py_cumsum = lib.py_cumsum
 
 def cumsum(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """Sums of the elements so far along `dim`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_cumsum(input._h, dim, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -5164,6 +5298,8 @@ _py_cumprod = lib.py_cumprod
 
 def cumprod(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
     """Products of the elements so far along `dim`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_cumprod(input._h, dim, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -5818,6 +5954,27 @@ def as_strided(input: Tensor, size: int | Sequence[int], stride: int | Sequence[
     t._h = h
     if out is not None:
         return into(out, t)
+    return t
+
+
+_py_restride = lib.py_restride
+
+
+def restride(input: Tensor, size: int | Sequence[int], stride: int | Sequence[int], storage_offset: int, own_stride: int | Sequence[int], own_offset: int) -> Tensor:
+    """`as_strided` of a tensor whose own strides and offset are given too, for the gradient: what flows to a place of the
+    storage flows to the elements of `input` that lie there, in equal shares.
+    """
+    try:
+        size = ints(size)
+        stride = ints(stride)
+        own_stride = ints(own_stride)
+        h = _py_restride(input._h, size, len(size), stride, len(stride), storage_offset, own_stride, len(own_stride), own_offset)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("restride", e, "Tensor Ints Ints Int Ints Int", input=input, size=size, stride=stride, storage_offset=storage_offset, own_stride=own_stride, own_offset=own_offset) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
     return t
 
 
@@ -7569,6 +7726,40 @@ def scatter_reduce_(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce:
     return input
 
 
+_py_index_reduce = lib.py_index_reduce
+
+
+def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str | None, include_self: bool = True, *, out: Tensor | None = None) -> Tensor:
+    """A copy of `input` in which the slices of `source` along `dim` that `index` (one-dimensional) sends to one place are
+    reduced ("prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
+    """
+    try:
+        h = _py_index_reduce(input._h, index._h, source._h, dim, word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, source=source, reduce=reduce, include_self=include_self) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    if out is not None:
+        return into(out, t)
+    return t
+
+
+_py_index_reduce_ = lib.py_index_reduce_
+
+
+def index_reduce_(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str | None, include_self: bool = True) -> Tensor:
+    """In-place form of index_reduce."""
+    try:
+        status = _py_index_reduce_(input._h, index._h, source._h, dim, word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("index_reduce_", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, source=source, reduce=reduce, include_self=include_self) from None
+    if status:
+        raise error()
+    return input
+
+
 _py_matmul = lib.py_matmul
 
 
@@ -7944,8 +8135,8 @@ _py_tensordot = lib.py_tensordot
 
 
 def tensordot(input: Tensor, other: Tensor, dims_self: int | Sequence[int], dims_other: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
-    """Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`. The result has the other
-    dimensions of `input`, then those of `other`.
+    """Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`, size 1 going with any. The
+    result has the other dimensions of `input`, then those of `other`.
     """
     try:
         dims_self = ints(dims_self)
@@ -8247,12 +8438,15 @@ def linalg_solve_triangular(input: Tensor, B: Tensor, upper: bool, left: bool = 
 _py_linalg_pinv = lib.py_linalg_pinv
 
 
-def linalg_pinv(input: Tensor, rtol: float | None = None) -> Tensor:
-    """Pseudoinverses of matrices `[..., m, n]`; singular values of at most `rtol` times the largest count as zero."""
+def linalg_pinv(input: Tensor, atol: Tensor | None = None, rtol: Tensor | None = None, hermitian: bool = False) -> Tensor:
+    """Pseudoinverses of matrices `[..., m, n]`. Singular values of at most `max(atol, rtol * the largest)` count as zero; the
+    tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon if neither is given.
+    Of `hermitian` matrices the lower triangle is read.
+    """
     try:
-        h = _py_linalg_pinv(input._h, NULL if rtol is None else (rtol,))
+        h = _py_linalg_pinv(input._h, NULL if atol is None else atol._h, NULL if rtol is None else rtol._h, hermitian if hermitian.__class__ is bool else bool_(hermitian))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("linalg_pinv", e, "Tensor OptFloat", input=input, rtol=rtol) from None
+        raise misuse("linalg_pinv", e, "Tensor OptTensor OptTensor Bool", input=input, atol=atol, rtol=rtol, hermitian=hermitian) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -9316,6 +9510,8 @@ def rand(*sizes: Any, size: int | Sequence[int] | None = None, generator: Genera
     """Uniform numbers of [0, 1) of shape `size`."""
     if size is None:
         size = shape_(sizes)
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         size = ints(size)
         h = _py_rand(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
@@ -9339,6 +9535,8 @@ def randn(*sizes: Any, size: int | Sequence[int] | None = None, generator: Gener
     """Standard normal numbers of shape `size`."""
     if size is None:
         size = shape_(sizes)
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         size = ints(size)
         h = _py_randn(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
@@ -9362,6 +9560,8 @@ def randint(low: int, high: int, *sizes: Any, size: int | Sequence[int] | None =
     """Whole numbers of `[low, high)` of shape `size`; int64 by default."""
     if size is None:
         size = shape_(sizes)
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         size = ints(size)
         h = _py_randint(low, high, size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
@@ -9383,6 +9583,8 @@ _py_randperm = lib.py_randperm
 
 def randperm(n: int, *, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """The numbers 0 to `n - 1` in random order; int64 by default."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_randperm(n, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -9403,6 +9605,8 @@ _py_rand_like = lib.py_rand_like
 
 def rand_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Uniform numbers of [0, 1) in the shape of `input`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_rand_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -9423,6 +9627,8 @@ _py_randn_like = lib.py_randn_like
 
 def randn_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Standard normal numbers in the shape of `input`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_randn_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -9443,6 +9649,8 @@ _py_randint_like = lib.py_randint_like
 
 def randint_like(input: Tensor, low: int, high: int, *, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Whole numbers of `[low, high)` in the shape and dtype of `input`."""
+    if dtype is None and out is not None:
+        dtype = out.dtype
     try:
         h = _py_randint_like(input._h, low, high, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -10199,6 +10407,9 @@ class TensorOps:
     std = std
     logsumexp = logsumexp
     dist = dist
+    cov = cov
+    corrcoef = corrcoef
+    histc = histc
     count_nonzero = count_nonzero
     bincount = bincount
     cumsum = cumsum
@@ -10296,6 +10507,8 @@ class TensorOps:
     argwhere = nonzero
     scatter_reduce = scatter_reduce
     scatter_reduce_ = scatter_reduce_
+    index_reduce = index_reduce
+    index_reduce_ = index_reduce_
     matmul = matmul
     mm = mm
     bmm = bmm
@@ -10613,6 +10826,10 @@ __all__ = (
     "std_mean",
     "logsumexp",
     "dist",
+    "cdist",
+    "cov",
+    "corrcoef",
+    "histc",
     "count_nonzero",
     "bincount",
     "cumsum",
@@ -10721,6 +10938,8 @@ __all__ = (
     "argwhere",
     "scatter_reduce",
     "scatter_reduce_",
+    "index_reduce",
+    "index_reduce_",
     "matmul",
     "mm",
     "bmm",

@@ -7,6 +7,7 @@ from typing import Any
 from . import _ops, words
 from ._door import into
 from ._tensor import Tensor
+from .dtypes import BY_NAME, finfo
 from .errors import InvalidArgumentError, ShapeMismatchError
 
 __all__ = [
@@ -108,15 +109,43 @@ def solve_triangular(
     return _out(_ops.linalg_solve_triangular(A, B, upper, left, unitriangular), out)
 
 
-def pinv(A: Tensor, *, rtol: float | None = None, hermitian: bool = False, out: Any = None) -> Tensor:
-    """The Moore-Penrose inverse."""
-    return _out(_ops.linalg_pinv(A, rtol), out)
+def _tolerance(v: Any) -> Tensor | None:
+    return v if v is None or isinstance(v, Tensor) else _ops.full((), float(v), dtype=BY_NAME["float64"])
+
+
+def pinv(
+    A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None, out: Any = None
+) -> Tensor:
+    """The Moore-Penrose inverse. Singular values of at most `max(atol, rtol * the largest)` count as zero (numbers, or
+    tensors with one for each matrix; `rcond` is `rtol`); of `hermitian` matrices the lower triangle is read.
+    """
+    return _out(_ops.linalg_pinv(A, _tolerance(atol), _tolerance(rcond if rtol is None else rtol), hermitian), out)
 
 
 def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Any:
-    """The X with least `|A @ X - B|`; residuals, rank and singular values are empty, as from PyTorch's fast driver."""
-    empty = _ops.empty(0, dtype=A.dtype)
-    return _Lstsq(_ops.linalg_lstsq(A, B, rcond), empty, empty, empty)
+    """The `X` with least `|A @ X - B|` (of several the one of least norm), and what LAPACK's drivers add to it.
+
+    What a driver does not give is empty: squared residuals (not from "gelsy", only for full rank and more rows than
+    columns), the rank (not from "gels"), the singular values (from "gelsd" and "gelss"). The default is "gelsy"; all
+    compute the solution in the same way here.
+    """
+    if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
+        raise InvalidArgumentError(f"lstsq: driver must be one of gels, gelsy, gelsd and gelss, got {driver!r}")
+    x = _ops.linalg_lstsq(A, B, rcond)
+    *_, m, n = A.shape
+    residuals = x.reshape(-1)[:0]  # empty, but with a history, as PyTorch's
+    rank, values = _ops.empty(0, dtype=BY_NAME["int64"]), _ops.empty(0, dtype=A.dtype)
+    full = True
+    if driver != "gels":
+        s = svdvals(A.detach())
+        rank = (s > s[..., :1] * (max(m, n) * finfo(A.dtype).eps if rcond is None else rcond)).sum(-1)
+        full = bool((rank == n).all())
+        if driver in ("gelsd", "gelss"):
+            values = s
+    if driver not in (None, "gelsy") and full and m > n:
+        vector = B.ndim == 1 or (B.ndim + 1 == A.ndim and B.shape == A.shape[:-1])
+        residuals = (A @ x.unsqueeze(-1) - B.unsqueeze(-1) if vector else A @ x - B).square().sum(-2)
+    return _Lstsq(x, residuals, rank, values)
 
 
 def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:
@@ -126,17 +155,7 @@ def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:
 
 def multi_dot(tensors: Any, *, out: Any = None) -> Tensor:
     """The product of two or more matrices in the cheapest order (the ends may be vectors)."""
-    if len(tensors) < 2:
-        raise InvalidArgumentError("multi_dot(): expected at least 2 tensors")
-    r = tensors[0]
-    dims = [t.shape[0] for t in tensors] + [tensors[-1].shape[-1]]
-    if len(tensors) == 3 and all(t.ndim == 2 for t in tensors):
-        a, b, c, d = dims
-        first = a * b * c + a * c * d <= b * c * d + a * b * d
-        return _out((r @ tensors[1]) @ tensors[2] if first else r @ (tensors[1] @ tensors[2]), out)
-    for t in tensors[1:]:
-        r = r @ t
-    return _out(r, out)
+    return _out(_ops.multi_dot(list(tensors)), out)
 
 
 def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:

@@ -13,9 +13,9 @@ from . import _ops
 from ._device import CPU
 from ._device import check as check_device
 from ._door import NULL, check, created, error, ffi, into, ints, lib, number, operand, shape_, wrap
-from .dtypes import ALL, BY_NAME, from_python
+from .dtypes import ALL, BY_NAME, from_python, get_default_dtype
 from .dtypes import dtype as dtype_
-from .errors import DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
+from .errors import AutogradError, DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,11 +166,15 @@ var_mean = _spread("var_mean")
 def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: _bool = False, out: Any = None, dtype: Any = None
 ) -> Tensor:
-    """The `p`-norm of the elements over `dim` (all by default); "fro" is the 2-norm."""
+    """The `p`-norm of the elements over `dim` (all by default); "fro" is the 2-norm, "nuc" the nuclear norm."""
     if p is None or p == "fro":
         p = 2.0
     elif p == "nuc":
-        raise UnsupportedError("norm: the nuclear norm is not built")
+        from .linalg import matrix_norm
+
+        return matrix_norm(
+            input, "nuc", tuple(_range(input.ndim)) if dim is None else dim, keepdim, dtype=dtype, out=out
+        )
     r = _ops.vector_norm(input, _float(p), dim, keepdim, dtype)
     return r if out is None else into(out, r)
 
@@ -187,6 +191,46 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: _int = 0) -> Any:
     if isinstance(s, _int):
         return _ops.tensor_split_sections(input, s, dim)
     return _ops.tensor_split_indices(input, s, dim)
+
+
+def _split_along(name: str, least: _int, dim: _int) -> Any:
+    def f(input: Tensor, indices_or_sections: Any) -> Any:
+        if input.ndim < least:
+            raise ShapeMismatchError(
+                f"{name}: requires a tensor with at least {least} dimension{'s'[: least - 1]}, got {input.ndim}"
+            )
+        d = 0 if input.ndim == 1 else dim
+        n = indices_or_sections
+        if isinstance(n, _int) and (n <= 0 or input.shape[d] % n):
+            raise InvalidArgumentError(
+                f"{name}: dimension {d} of size {input.shape[d]} is not divisible by the split_size {n}"
+            )
+        return tensor_split(input, n, d)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = f"Views of `input` along dimension {dim}: so many equal ones, or cut at the given indices."
+    return f
+
+
+hsplit = _split_along("hsplit", 1, 1)
+hsplit.__doc__ = "Views of `input` along dimension 1 (0 of a vector): so many equal ones, or cut at the given indices."
+vsplit = _split_along("vsplit", 2, 0)
+dsplit = _split_along("dsplit", 3, 2)
+
+
+def unsafe_split(input: Tensor, split_size: Any, dim: _int = 0) -> Any:
+    """`split`. In-place changes of the parts are recorded, so there is nothing unsafe about it here."""
+    return split(input, split_size, dim)
+
+
+def unsafe_chunk(input: Tensor, chunks: _int, dim: _int = 0) -> Any:
+    """`chunk`. In-place changes of the parts are recorded, so there is nothing unsafe about it here."""
+    return _ops.chunk(input, chunks, dim)
+
+
+def narrow_copy(input: Tensor, dim: _int, start: Any, length: _int) -> Tensor:
+    """`narrow` as a copy."""
+    return _ops.clone(_ops.narrow(input, dim, start, length))
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
@@ -341,9 +385,10 @@ def unique(
     input: Tensor, sorted: _bool = True, return_inverse: _bool = False, return_counts: _bool = False, dim: Any = None
 ) -> Any:
     """The distinct elements in ascending order, on demand with each element's place among them and their counts."""
-    if dim is not None:
-        return _unique_dim(input, return_inverse, return_counts, dim)
-    values, inverse, counts = _ops.unique_flat(input, sorted, return_inverse, return_counts)
+    if dim is None:
+        values, inverse, counts = _ops.unique_flat(input, sorted, return_inverse, return_counts)
+    else:
+        values, inverse, counts = _ops.unique_dim(input, dim)
     return _chosen(values, inverse, counts, return_inverse, return_counts)
 
 
@@ -353,24 +398,23 @@ def _chosen(values: Tensor, inverse: Any, counts: Any, want_inverse: _bool, want
     return (values, *([inverse] if want_inverse else []), *([counts] if want_counts else []))
 
 
-def _unique_dim(input: Tensor, return_inverse: _bool, return_counts: _bool, dim: _int) -> Any:
-    from ._tensor import make
-
-    rows = input.movedim(dim, 0)
-    keys = [str(r) if not isinstance(r, list) else _tuple(r) for r in rows.tolist()]
-    order = sorted(set(keys))
-    place = {k: i for i, k in enumerate(order)}
-    inverse = [place[k] for k in keys]
-    first = [keys.index(k) for k in order]
-    values = rows[make(first, BY_NAME["int64"])].movedim(0, dim)
-    counts = [inverse.count(i) for i in _range(len(order))]
-    return _chosen(
-        values, make(inverse, BY_NAME["int64"]), make(counts, BY_NAME["int64"]), return_inverse, return_counts
-    )
-
-
-def _tuple(v: Any) -> Any:
-    return tuple(_tuple(i) for i in v) if isinstance(v, list) else v
+def unique_consecutive(
+    input: Tensor, return_inverse: _bool = False, return_counts: _bool = False, dim: _int | None = None
+) -> Any:
+    """The elements (or slices along `dim`) that differ from the one before, on demand with each element's place among
+    them and the lengths of the runs.
+    """
+    if dim is None:
+        values, inverse, counts = _ops.unique_consecutive_flat(input, return_inverse, return_counts)
+    else:
+        rows = input.movedim(dim, 0)
+        n = rows.shape[0]
+        flat = rows.reshape(n, rows.numel() // builtins.max(n, 1))
+        new = _ops.cat([_ops.ones(builtins.min(n, 1), dtype=BY_NAME["bool"]), _ops.ne(flat[1:], flat[:-1]).any(1)])
+        starts = _ops.nonzero(new).reshape(-1)
+        values, inverse = rows[starts].movedim(0, dim), new.cumsum(0) - 1
+        counts = _ops.cat([starts[1:], _ops.full((builtins.min(n, 1),), n)]) - starts
+    return _chosen(values, inverse, counts, return_inverse, return_counts)
 
 
 # ---- conversions ----
@@ -501,28 +545,79 @@ def copy_(input: Tensor, src: Any, non_blocking: _bool = False) -> Tensor:
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     """`input` summed to a shape that broadcasts to its own."""
     s = shape_(size)
+    if not s:
+        return _ops.sum(input)
     lead = input.ndim - len(s)
+    if lead < 0 or builtins.any(n not in (1, have) for n, have in zip(s, input.shape[lead:])):
+        raise ShapeMismatchError(f"sum_to_size: {tuple(s)} cannot be expanded to {tuple(input.shape)}")
     dims = [*_range(lead), *(lead + i for i, n in enumerate(s) if n == 1 and input.shape[lead + i] != 1)]
     return _ops.reshape(_ops.sum(input, dims, True) if dims else input, s)
 
 
+def _layout_change(name: str) -> Callable[..., Tensor]:
+    view = getattr(_ops, name)
+
+    def f(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        recording = lib.rt_grad_enabled()
+        if input.requires_grad and (recording or not input.is_leaf):
+            if input.is_leaf:
+                raise AutogradError(
+                    f"{name}_: a leaf tensor that requires grad cannot be changed in place (outside of no_grad)"
+                )
+            # Recorded even under no_grad: the history has to know the shape.
+            with _enable_grad():
+                seen = view(input, *args, **kwargs)
+        elif input._is_view():
+            seen = view(input, *args, **kwargs)
+        else:
+            input._replace(view(input.detach(), *args, **kwargs))
+            return input
+        # From here on this is the new view; what was made from the old one still points there.
+        input._h, seen._h = seen._h, input._h
+        return input
+
+    f.__name__ = f.__qualname__ = f"{name}_"
+    f.__doc__ = f"In-place form of {name}: this tensor looks at the same elements in the new way."
+    return f
+
+
+unsqueeze_ = _layout_change("unsqueeze")
+squeeze_ = _layout_change("squeeze")
+t_ = _layout_change("t")
+transpose_ = _layout_change("transpose")
+as_strided_ = _layout_change("as_strided")
+
+
+def _no_history(op: str, input: Tensor) -> None:
+    if input.requires_grad:
+        raise AutogradError(f"{op}: a tensor that requires grad cannot get other elements")
+
+
 def resize_(input: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
-    """Gives the tensor another shape; elements are kept as far as they fit, further ones are not initialised."""
+    """Gives the tensor another shape, row-major from its first element on. If that does not fit into its memory it gets
+    new memory: elements are kept, further ones are not initialised.
+    """
+    _no_history("resize_", input)
     s = shape_(sizes)
+    steps: list[_int] = []
     n = 1
-    for d in s:
+    for d in reversed(s):
+        steps.insert(0, n)
         n *= d
-    flat = _ops.empty(n, dtype=input.dtype)
-    with _quiet():
+    try:
+        input._replace(_ops.as_strided(input.detach(), s, steps))
+    except InvalidArgumentError:
+        flat = _ops.empty(n, dtype=input.dtype)
         m = builtins.min(n, input.numel())
         flat[:m].copy_(input.detach().reshape(-1)[:m])
-    input._replace(flat.view(s))
+        input._replace(flat.view(s))
     return input
 
 
 def set_(input: Tensor, source: Tensor) -> Tensor:
     """Makes `input` share the memory of `source`."""
-    input._replace(source)
+    _no_history("set_", input)
+    input._replace(source.detach())
     return input
 
 
@@ -539,6 +634,12 @@ def _quiet() -> Any:
     from .autograd import no_grad
 
     return no_grad()
+
+
+def _enable_grad() -> Any:
+    from .autograd import enable_grad
+
+    return enable_grad()
 
 
 # ---- tensors like another ----
@@ -596,12 +697,18 @@ def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any =
     return r if out is None else into(out, r)
 
 
-def random_(input: Tensor, from_: Any = None, to: Any = None, *, generator: Any = None, **kwargs: Any) -> Tensor:
-    """Whole numbers: of the dtype's whole range, from [0, to) given one number, or from [from, to)."""
-    low = kwargs.get("from", from_)
-    if low is not None and to is None:
-        low, to = 0, low
-    return _ops.random_(input, low, to, generator=generator)
+def random_(input: Tensor, *limits: Any, generator: Any = None, **named: Any) -> Tensor:
+    """Whole numbers: `random_()` of the dtype's whole range, `random_(to)` from [0, to), `random_(from, to)` from
+    [from, to); `to` = None stands for the end of that range.
+    """
+    only_to = len(limits) + len(named) == 1 and not {"from", "from_"} & named.keys()
+    limits += tuple(named.pop(k) for k in ("from", "from_", "to") if k in named)
+    if only_to:
+        limits = (0, *limits)
+    if len(limits) not in (0, 2) or named:
+        raise DTypeError(f"random_(): expected (), (to) or (from, to), got {limits} and {[*named]}")
+    low, high = limits or (None, None)
+    return _ops.random_(input, low, high, generator=generator)
 
 
 def _range_method(name: str) -> Callable[..., Tensor]:
@@ -667,7 +774,8 @@ def randint(
             high = a[0]
         else:
             low = a[0]
-    r = _ops.randint(0 if low is None else _whole(low), _whole(high), size, generator=generator, dtype=dtype)
+    made = _made_as(dtype, out)
+    r = _ops.randint(0 if low is None else _whole(low), _whole(high), size, generator=generator, dtype=made)
     r = created(r, device, requires_grad)
     return r if out is None else into(out, r)
 
@@ -699,6 +807,11 @@ def randint_like(
 
 
 # ---- making tensors ----
+
+
+def _made_as(dtype: Any, out: Any) -> Any:
+    """The dtype to make: that of the tensor given as `out=`, if none is asked for."""
+    return out.dtype if dtype is None and out is not None else dtype
 
 
 def tensor(
@@ -736,9 +849,26 @@ def arange(
             step = args[2]
     if end is None:
         raise DTypeError("arange(): argument 'end' is missing")
-    r = _ops.arange(0 if start is None else start, end, 1 if step is None else step, dtype=dtype)
+    r = _ops.arange(0 if start is None else start, end, 1 if step is None else step, dtype=_made_as(dtype, out))
     if device is not None or requires_grad:
         r = created(r, device, requires_grad)
+    return r if out is None else into(out, r)
+
+
+def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, **options: Any) -> Tensor:
+    """`arange` with `end` among the numbers and a float dtype; deprecated in PyTorch too."""
+    import warnings
+
+    warnings.warn("range is deprecated: use arange, whose end is not among the numbers", UserWarning, stacklevel=2)
+    if end is None:
+        start, end = 0, start
+    if step == 0 or (end - start) / step < 0:
+        raise InvalidArgumentError(f"range: cannot go from {start} to {end} by steps of {step}")
+    n = _int((end - start) / step) + 1
+    out = options.pop("out", None)
+    d = _made_as(dtype, out) or get_default_dtype()
+    places = _ops.arange(0, n, 1, dtype=BY_NAME["float64" if d.is_floating_point else "int64"])
+    r = created((places * step + start).to(d), options.get("device"), options.get("requires_grad", False))
     return r if out is None else into(out, r)
 
 
@@ -757,7 +887,7 @@ def full(
     if _is_tensor(fill_value):
         dtype = dtype or fill_value.dtype
         fill_value = fill_value.item()
-    r = _ops.full(size, fill_value, dtype=dtype)
+    r = _ops.full(size, fill_value, dtype=_made_as(dtype, out))
     if device is not None or requires_grad:
         r = created(r, device, requires_grad)
     return r if out is None else into(out, r)
@@ -826,24 +956,17 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
     if _is_tensor(dims):
         dims = dims.tolist()
     if isinstance(dims, _int):
-        da, db = [*_range(a.ndim - dims, a.ndim)], [*_range(dims)]
-    else:
-        da, db = ([d] if isinstance(d, _int) else list(d) for d in dims)
-    da, db = [d % a.ndim for d in da], [d % b.ndim for d in db]
-    ka = [d for d in _range(a.ndim) if d not in da]
-    kb = [d for d in _range(b.ndim) if d not in db]
-    n = 1
-    for x, y in zip(da, db):
-        if a.shape[x] != b.shape[y]:
-            raise ShapeMismatchError(
-                f"tensordot: contracted dimensions need to match, but first has size {a.shape[x]} in dim {x} and "
-                f"second has size {b.shape[y]} in dim {y}"
-            )
-        n *= a.shape[x]
-    left = a.permute([*ka, *da]).reshape(-1, n)
-    right = b.permute([*db, *kb]).reshape(n, -1)
-    r = _ops.mm(left, right).reshape([a.shape[d] for d in ka] + [b.shape[d] for d in kb])
+        if not 0 <= dims <= builtins.min(a.ndim, b.ndim):
+            raise InvalidArgumentError(f"tensordot: dims must be from 0 to {builtins.min(a.ndim, b.ndim)}, got {dims}")
+        dims = (_range(a.ndim - dims, a.ndim), _range(dims))
+    da, db = ((d,) if isinstance(d, _int) else tuple(d) for d in dims)
+    r = _ops.tensordot(a, b, da, db)
     return r if out is None else into(out, r)
+
+
+def spmm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
+    """`mm`: all tensors are dense."""
+    return _ops.mm(input, mat2, out=out)
 
 
 def cartesian_prod(*tensors: Tensor) -> Tensor:
@@ -937,16 +1060,6 @@ def get_device(input: Tensor) -> _int:
     return -1
 
 
-def index_fill(input: Tensor, dim: _int, index: Tensor, value: Any) -> Tensor:
-    """A copy of `input` with a number at the places that `index` names along `dim`."""
-    return _ops.index_fill(input, dim, index, value.item() if _is_tensor(value) else value)
-
-
-def index_fill_(input: Tensor, dim: _int, index: Tensor, value: Any) -> Tensor:
-    """In-place form of index_fill."""
-    return _ops.index_fill_(input, dim, index, value.item() if _is_tensor(value) else value)
-
-
 def _T(input: Tensor) -> Tensor:
     return _ops.permute(input, tuple(_range(input.ndim - 1, -1, -1)))
 
@@ -995,6 +1108,12 @@ class TensorWords:
     norm = norm
     split = split
     tensor_split = tensor_split
+    hsplit = hsplit
+    vsplit = vsplit
+    dsplit = dsplit
+    unsafe_split = unsafe_split
+    unsafe_chunk = unsafe_chunk
+    narrow_copy = narrow_copy
     where = _where_method
     nonzero = nonzero
     repeat_interleave = repeat_interleave
@@ -1009,11 +1128,10 @@ class TensorWords:
     scatter_ = scatter_
     index_put = index_put
     index_put_ = index_put_
-    index_fill = index_fill
-    index_fill_ = index_fill_
     equal = equal
     allclose = allclose
     unique = unique
+    unique_consecutive = unique_consecutive
     to = to
     float = _conversion("float", "float32")
     double = _conversion("double", "float64")
@@ -1037,6 +1155,13 @@ class TensorWords:
     contiguous = contiguous
     copy_ = copy_
     sum_to_size = sum_to_size
+    unsqueeze_ = unsqueeze_
+    squeeze_ = squeeze_
+    t_ = t_
+    transpose_ = transpose_
+    swapaxes_ = transpose_
+    swapdims_ = transpose_
+    as_strided_ = as_strided_
     resize_ = resize_
     set_ = set_
     apply_ = apply_
@@ -1086,11 +1211,12 @@ __all__ = (
     "combinations",
     "cummax",
     "cummin",
+    "dsplit",
     "einsum",
     "empty_strided",
     "equal",
     "full",
-    "index_fill",
+    "hsplit",
     "index_put",
     "index_put_",
     "is_complex",
@@ -1103,6 +1229,7 @@ __all__ = (
     "meshgrid",
     "min",
     "mode",
+    "narrow_copy",
     "nonzero",
     "norm",
     "normal",
@@ -1110,11 +1237,13 @@ __all__ = (
     "polygamma",
     "randint",
     "randint_like",
+    "range",
     "repeat_interleave",
     "result_type",
     "scatter",
     "sort",
     "split",
+    "spmm",
     "std",
     "std_mean",
     "tensor",
@@ -1123,8 +1252,12 @@ __all__ = (
     "topk",
     "unflatten",
     "unique",
+    "unique_consecutive",
+    "unsafe_chunk",
+    "unsafe_split",
     "var",
     "var_mean",
+    "vsplit",
     "where",
 )  # fmt: skip
 

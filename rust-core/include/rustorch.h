@@ -1864,6 +1864,36 @@ rt_status rt_dist(const struct rt_tensor *input,
                   struct rt_scalar p,
                   struct rt_tensor **out);
 
+// The `p`-norms of the differences of all pairs of rows: `x1 [*, n, d]` and `x2 [*, m, d]` give `[*, n, m]`. The 2-norm
+// goes by way of a matrix product if `compute_mode` says so (by default if `n` or `m` is above 25); other norms need
+// memory for `n * m * d` elements.
+rt_status rt_cdist(const struct rt_tensor *x1,
+                   const struct rt_tensor *x2,
+                   double p,
+                   const char *compute_mode,
+                   struct rt_tensor **out);
+
+// Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row.
+// `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts,
+// `aweights` how important it is.
+rt_status rt_cov(const struct rt_tensor *input,
+                 const struct rt_tensor *fweights,
+                 const struct rt_tensor *aweights,
+                 int64_t correction,
+                 struct rt_tensor **out);
+
+// Pearson's correlation coefficients of the rows of `input [n, observations]`: `[n, n]`, or a number for one row.
+rt_status rt_corrcoef(const struct rt_tensor *input,
+                      struct rt_tensor **out);
+
+// How many elements lie in each of `bins` intervals of one width from `min` to `max`, as floats. Elements outside do
+// not count; if both bounds are equal they are the least and greatest element.
+rt_status rt_histc(const struct rt_tensor *input,
+                   int64_t bins,
+                   struct rt_scalar min,
+                   struct rt_scalar max,
+                   struct rt_tensor **out);
+
 // Number of elements over `dim` (all by default) that are not zero.
 rt_status rt_count_nonzero(const struct rt_tensor *input,
                            const int64_t *dim,
@@ -2144,6 +2174,19 @@ rt_status rt_as_strided(const struct rt_tensor *input,
                         size_t stride_len,
                         const int64_t *storage_offset,
                         struct rt_tensor **out);
+
+// `as_strided` of a tensor whose own strides and offset are given too, for the gradient: what flows to a place of the
+// storage flows to the elements of `input` that lie there, in equal shares.
+rt_status rt_restride(const struct rt_tensor *input,
+                      const int64_t *size,
+                      size_t size_len,
+                      const int64_t *stride,
+                      size_t stride_len,
+                      int64_t storage_offset,
+                      const int64_t *own_stride,
+                      size_t own_stride_len,
+                      int64_t own_offset,
+                      struct rt_tensor **out);
 
 // A row-major copy of `input` in which the part that `as_strided(size, stride, storage_offset)` names is replaced by
 // `src`; places that the part names several times get the sum.
@@ -2761,6 +2804,24 @@ rt_status rt_scatter_reduce_(struct rt_tensor *input,
                              const char *reduce,
                              bool include_self);
 
+// A copy of `input` in which the slices of `source` along `dim` that `index` (one-dimensional) sends to one place are
+// reduced ("prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
+rt_status rt_index_reduce(const struct rt_tensor *input,
+                          const struct rt_tensor *index,
+                          const struct rt_tensor *source,
+                          int64_t dim,
+                          const char *reduce,
+                          bool include_self,
+                          struct rt_tensor **out);
+
+// `index_reduce`, in place.
+rt_status rt_index_reduce_(struct rt_tensor *input,
+                           const struct rt_tensor *index,
+                           const struct rt_tensor *source,
+                           int64_t dim,
+                           const char *reduce,
+                           bool include_self);
+
 // Matrix product, by the ranks: vectors give their dot product, a vector is a row on the left and a column on the
 // right, and all dimensions before the last two are batches that broadcast: `[..., m, k] @ [..., k, n]`.
 rt_status rt_matmul(const struct rt_tensor *input,
@@ -2894,8 +2955,8 @@ rt_status rt_multi_dot(const struct rt_tensor *const *tensors,
                        size_t tensors_len,
                        struct rt_tensor **out);
 
-// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`. The result has the other
-// dimensions of `input`, then those of `other`.
+// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`, size 1 going with any. The
+// result has the other dimensions of `input`, then those of `other`.
 rt_status rt_tensordot(const struct rt_tensor *input,
                        const struct rt_tensor *other,
                        const int64_t *dims_self,
@@ -2996,9 +3057,13 @@ rt_status rt_linalg_solve_triangular(const struct rt_tensor *input,
                                      bool unitriangular,
                                      struct rt_tensor **out);
 
-// Pseudoinverses of matrices `[..., m, n]`; singular values of at most `rtol` times the largest count as zero.
+// Pseudoinverses of matrices `[..., m, n]`. Singular values of at most `max(atol, rtol * the largest)` count as zero; the
+// tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon if neither is given.
+// Of `hermitian` matrices the lower triangle is read.
 rt_status rt_linalg_pinv(const struct rt_tensor *input,
-                         const double *rtol,
+                         const struct rt_tensor *atol,
+                         const struct rt_tensor *rtol,
+                         bool hermitian,
                          struct rt_tensor **out);
 
 // `X` of smallest norm that minimises `|input X - B|`.

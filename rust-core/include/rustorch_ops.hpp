@@ -2226,6 +2226,34 @@ inline Tensor dist(const Tensor &input, const Tensor &other, Scalar p = 2) {
   return Tensor(out_[0]);
 }
 
+/// The `p`-norms of the differences of all pairs of rows: `x1 [*, n, d]` and `x2 [*, m, d]` give `[*, n, m]`. The 2-norm goes by way of a matrix product if `compute_mode` says so (by default if `n` or `m` is above 25); other norms need memory for `n * m * d` elements.
+inline Tensor cdist(const Tensor &x1, const Tensor &x2, double p = 2.0, const char *compute_mode = "use_mm_for_euclid_dist_if_necessary") {
+  rt_tensor *out_[1] = {};
+  check(rt_cdist(x1.get(), x2.get(), p, compute_mode, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row. `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts, `aweights` how important it is.
+inline Tensor cov(const Tensor &input, int64_t correction = 1, const Tensor *fweights = nullptr, const Tensor *aweights = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_cov(input.get(), fweights ? fweights->get() : nullptr, aweights ? aweights->get() : nullptr, correction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Pearson's correlation coefficients of the rows of `input [n, observations]`: `[n, n]`, or a number for one row.
+inline Tensor corrcoef(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_corrcoef(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// How many elements lie in each of `bins` intervals of one width from `min` to `max`, as floats. Elements outside do not count; if both bounds are equal they are the least and greatest element.
+inline Tensor histc(const Tensor &input, int64_t bins = 100, Scalar min = 0, Scalar max = 0) {
+  rt_tensor *out_[1] = {};
+  check(rt_histc(input.get(), bins, min.value, max.value, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Number of elements over `dim` (all by default) that are not zero.
 inline Tensor count_nonzero(const Tensor &input, std::optional<Ints> dim = std::nullopt) {
   rt_tensor *out_[1] = {};
@@ -2549,6 +2577,13 @@ inline Tensor unsqueeze(const Tensor &input, int64_t dim) {
 inline Tensor as_strided(const Tensor &input, Ints size, Ints stride, std::optional<int64_t> storage_offset = std::nullopt) {
   rt_tensor *out_[1] = {};
   check(rt_as_strided(input.get(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `as_strided` of a tensor whose own strides and offset are given too, for the gradient: what flows to a place of the storage flows to the elements of `input` that lie there, in equal shares.
+inline Tensor restride(const Tensor &input, Ints size, Ints stride, int64_t storage_offset, Ints own_stride, int64_t own_offset) {
+  rt_tensor *out_[1] = {};
+  check(rt_restride(input.get(), size.data(), size.size(), stride.data(), stride.size(), storage_offset, own_stride.data(), own_stride.size(), own_offset, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -3244,6 +3279,19 @@ inline Tensor &scatter_reduce_(Tensor &input, int64_t dim, const Tensor &index, 
   return input;
 }
 
+/// A copy of `input` in which the slices of `source` along `dim` that `index` (one-dimensional) sends to one place are reduced ("prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
+inline Tensor index_reduce(const Tensor &input, int64_t dim, const Tensor &index, const Tensor &source, const char *reduce, bool include_self = true) {
+  rt_tensor *out_[1] = {};
+  check(rt_index_reduce(input.get(), index.get(), source.get(), dim, reduce, include_self, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `index_reduce`, in place.
+inline Tensor &index_reduce_(Tensor &input, int64_t dim, const Tensor &index, const Tensor &source, const char *reduce, bool include_self = true) {
+  check(rt_index_reduce_(input.get(), index.get(), source.get(), dim, reduce, include_self));
+  return input;
+}
+
 /// Matrix product, by the ranks: vectors give their dot product, a vector is a row on the left and a column on the right, and all dimensions before the last two are batches that broadcast: `[..., m, k] @ [..., k, n]`.
 inline Tensor matmul(const Tensor &input, const Tensor &other) {
   rt_tensor *out_[1] = {};
@@ -3386,7 +3434,7 @@ inline Tensor multi_dot(const std::vector<Tensor> &tensors) {
   return Tensor(out_[0]);
 }
 
-/// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`. The result has the other dimensions of `input`, then those of `other`.
+/// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`, size 1 going with any. The result has the other dimensions of `input`, then those of `other`.
 inline Tensor tensordot(const Tensor &input, const Tensor &other, Ints dims_self, Ints dims_other) {
   rt_tensor *out_[1] = {};
   check(rt_tensordot(input.get(), other.get(), dims_self.data(), dims_self.size(), dims_other.data(), dims_other.size(), out_ + 0));
@@ -3505,10 +3553,10 @@ inline Tensor linalg_solve_triangular(const Tensor &input, const Tensor &B, bool
   return Tensor(out_[0]);
 }
 
-/// Pseudoinverses of matrices `[..., m, n]`; singular values of at most `rtol` times the largest count as zero.
-inline Tensor linalg_pinv(const Tensor &input, std::optional<double> rtol = std::nullopt) {
+/// Pseudoinverses of matrices `[..., m, n]`. Singular values of at most `max(atol, rtol * the largest)` count as zero; the tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon if neither is given. Of `hermitian` matrices the lower triangle is read.
+inline Tensor linalg_pinv(const Tensor &input, const Tensor *atol = nullptr, const Tensor *rtol = nullptr, bool hermitian = false) {
   rt_tensor *out_[1] = {};
-  check(rt_linalg_pinv(input.get(), rtol ? &*rtol : nullptr, out_ + 0));
+  check(rt_linalg_pinv(input.get(), atol ? atol->get() : nullptr, rtol ? rtol->get() : nullptr, hermitian, out_ + 0));
   return Tensor(out_[0]);
 }
 

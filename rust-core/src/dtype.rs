@@ -30,6 +30,10 @@ pub enum Compute {
 pub trait Elem: Copy + Send + Sync + PartialEq + 'static {
     /// Its dtype.
     const DTYPE: DType;
+    /// Its promotion category.
+    const CATEGORY: Category;
+    /// True if it has negative numbers.
+    const SIGNED: bool;
     /// The type arithmetic runs in.
     type Acc: Acc;
     /// To the compute type.
@@ -62,6 +66,8 @@ macro_rules! elem {
     (float $t:ty, $v:ident, $acc:ty, $up:expr, $down:expr, $tof:expr, $fromf:expr) => {
         impl Elem for $t {
             const DTYPE: DType = DType::$v;
+            const CATEGORY: Category = Category::Float;
+            const SIGNED: bool = true;
             type Acc = $acc;
             #[inline(always)]
             fn up(self) -> $acc {
@@ -105,6 +111,8 @@ macro_rules! elem {
     (int $t:ty, $v:ident) => {
         impl Elem for $t {
             const DTYPE: DType = DType::$v;
+            const CATEGORY: Category = Category::Int;
+            const SIGNED: bool = <$t>::MIN != 0;
             type Acc = i64;
             #[inline(always)]
             fn up(self) -> i64 {
@@ -148,6 +156,8 @@ macro_rules! elem {
 
 impl Elem for bool {
     const DTYPE: DType = DType::Bool;
+    const CATEGORY: Category = Category::Bool;
+    const SIGNED: bool = false;
     type Acc = i64;
     #[inline(always)]
     fn up(self) -> i64 {
@@ -188,10 +198,11 @@ impl Elem for bool {
 }
 
 // One row per dtype: variant, code in the ABI, name, Rust type, category, compute type, NumPy type string, DLPack
-// (code, bits), smallest and largest finite value, machine epsilon.
+// (code, bits), what safetensors files call it, smallest and largest finite value, machine epsilon, and how elements are
+// converted: `int`, `own` (by hand, as bool), `half` or `float` with functions to and from the compute type and f64.
 macro_rules! dtypes {
     ($($v:ident = $code:literal, $name:literal, $t:ty, $cat:ident, $acc:ident, $np:literal, ($dl:literal, $bits:literal),
-       $min:expr, $max:expr, $eps:expr, $elem:tt;)+) => {
+       $file:ident, $min:expr, $max:expr, $eps:expr, $elem:tt;)+) => {
         /// A data type of tensor elements.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
@@ -202,7 +213,7 @@ macro_rules! dtypes {
 
         static ROWS: &[Row] = &[$(Row {
             name: $name, size: std::mem::size_of::<$t>(), category: Category::$cat, compute: Compute::$acc,
-            typestr: $np, dlpack: ($dl, $bits), min: $min, max: $max, eps: $eps,
+            typestr: $np, dlpack: ($dl, $bits), file: safetensors::Dtype::$file, min: $min, max: $max, eps: $eps,
         }),+];
 
         $(dtypes!(@elem $elem $t, $v);)+
@@ -214,11 +225,41 @@ macro_rules! dtypes {
             };
         }
         pub(crate) use dispatch;
+
+        /// The same for types whose elements are cast one by one: no half floats, no bool.
+        macro_rules! dispatch_plain {
+            ($d:expr, $T:ident => $body:expr) => {
+                match $d { $($crate::dtype::DType::$v => $crate::dtype::if_plain!($elem, $t, $T, $body, $d),)+ }
+            };
+        }
+        pub(crate) use dispatch_plain;
+
+        /// Expands a macro for the Rust type of each dtype.
+        macro_rules! for_each_type {
+            ($m:ident) => { $($m!($t);)+ };
+        }
+        pub(crate) use for_each_type;
     };
+    (@elem (half $($rest:tt)*) $t:ty, $v:ident) => { elem!(float $t, $v, $($rest)*); };
     (@elem (float $($rest:tt)*) $t:ty, $v:ident) => { elem!(float $t, $v, $($rest)*); };
     (@elem (int) $t:ty, $v:ident) => { elem!(int $t, $v); };
     (@elem (own) $t:ty, $v:ident) => {};
 }
+
+/// `$body` for the rows that [`dispatch_plain!`] is for.
+macro_rules! if_plain {
+    ((half $($rest:tt)*), $t:ty, $T:ident, $body:expr, $d:expr) => {
+        unreachable!("{} has casts of its own", $d)
+    };
+    ((own), $t:ty, $T:ident, $body:expr, $d:expr) => {
+        unreachable!("{} has casts of its own", $d)
+    };
+    (($($kind:tt)*), $t:ty, $T:ident, $body:expr, $d:expr) => {{
+        type $T = $t;
+        $body
+    }};
+}
+pub(crate) use if_plain;
 
 struct Row {
     name: &'static str,
@@ -227,6 +268,7 @@ struct Row {
     compute: Compute,
     typestr: &'static str,
     dlpack: (u8, u8),
+    file: safetensors::Dtype,
     min: f64,
     max: f64,
     eps: f64,
@@ -236,21 +278,21 @@ struct Row {
 pub use half;
 
 dtypes! {
-    Bool = 0, "bool", bool, Bool, I64, "|b1", (6, 8), 0.0, 1.0, 0.0, (own);
-    U8 = 1, "uint8", u8, Int, I64, "|u1", (1, 8), 0.0, 255.0, 0.0, (int);
-    I8 = 2, "int8", i8, Int, I64, "|i1", (0, 8), -128.0, 127.0, 0.0, (int);
-    I16 = 3, "int16", i16, Int, I64, "<i2", (0, 16), -32768.0, 32767.0, 0.0, (int);
-    I32 = 4, "int32", i32, Int, I64, "<i4", (0, 32), -2147483648.0, 2147483647.0, 0.0, (int);
-    I64 = 5, "int64", i64, Int, I64, "<i8", (0, 64), -9223372036854775808.0, 9223372036854775807.0, 0.0, (int);
-    F16 = 6, "float16", crate::dtype::half::f16, Float, F32, "<f2", (2, 16), -65504.0, 65504.0, 0.0009765625,
-        (float f32, f16::to_f32, f16::from_f32, f16::to_f64, f16::from_f64);
-    BF16 = 7, "bfloat16", crate::dtype::half::bf16, Float, F32, "<V2", (4, 16),
+    Bool = 0, "bool", bool, Bool, I64, "|b1", (6, 8), BOOL, 0.0, 1.0, 0.0, (own);
+    U8 = 1, "uint8", u8, Int, I64, "|u1", (1, 8), U8, 0.0, 255.0, 0.0, (int);
+    I8 = 2, "int8", i8, Int, I64, "|i1", (0, 8), I8, -128.0, 127.0, 0.0, (int);
+    I16 = 3, "int16", i16, Int, I64, "<i2", (0, 16), I16, -32768.0, 32767.0, 0.0, (int);
+    I32 = 4, "int32", i32, Int, I64, "<i4", (0, 32), I32, -2147483648.0, 2147483647.0, 0.0, (int);
+    I64 = 5, "int64", i64, Int, I64, "<i8", (0, 64), I64, -9223372036854775808.0, 9223372036854775807.0, 0.0, (int);
+    F16 = 6, "float16", crate::dtype::half::f16, Float, F32, "<f2", (2, 16), F16, -65504.0, 65504.0, 0.0009765625,
+        (half f32, f16::to_f32, f16::from_f32, f16::to_f64, f16::from_f64);
+    BF16 = 7, "bfloat16", crate::dtype::half::bf16, Float, F32, "<V2", (4, 16), BF16,
         -3.3895313892515355e38, 3.3895313892515355e38, 0.0078125,
-        (float f32, bf16::to_f32, bf16::from_f32, bf16::to_f64, bf16::from_f64);
-    F32 = 8, "float32", f32, Float, F32, "<f4", (2, 32),
+        (half f32, bf16::to_f32, bf16::from_f32, bf16::to_f64, bf16::from_f64);
+    F32 = 8, "float32", f32, Float, F32, "<f4", (2, 32), F32,
         -3.4028234663852886e38, 3.4028234663852886e38, 1.1920928955078125e-7,
         (float f32, |x: f32| x, |x: f32| x, |x: f32| x as f64, |x: f64| x as f32);
-    F64 = 9, "float64", f64, Float, F64, "<f8", (2, 64), f64::MIN, f64::MAX, f64::EPSILON,
+    F64 = 9, "float64", f64, Float, F64, "<f8", (2, 64), F64, f64::MIN, f64::MAX, f64::EPSILON,
         (float f64, |x: f64| x, |x: f64| x, |x: f64| x, |x: f64| x);
 }
 
@@ -293,6 +335,23 @@ impl DType {
     /// DLPack type code and bits.
     pub fn dlpack(self) -> (u8, u8) {
         self.row().dlpack
+    }
+    /// What safetensors files call it.
+    pub fn file_dtype(self) -> safetensors::Dtype {
+        self.row().file
+    }
+    /// True for floats that are stored in fewer bits than they are computed in.
+    #[inline(always)]
+    pub fn is_half(self) -> bool {
+        self.is_float() && self.size() < 4
+    }
+    /// The largest whole number up to which every one is held exactly.
+    pub fn largest_whole(self) -> i64 {
+        if self.is_float() {
+            (2.0 / self.eps()) as i64
+        } else {
+            self.max() as i64
+        }
     }
     /// Smallest finite value.
     pub fn min(self) -> f64 {

@@ -34,38 +34,6 @@ const RANDPERM_WIDE: usize = (u32::MAX / 20) as usize;
 /// From this range on `random_from_to` draws 64-bit words.
 const FROM_TO_WIDE: u64 = 1 << 28;
 
-/// What `random_` without bounds draws for a dtype: a word modulo `modulus`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FullRange {
-    modulus: u64,
-    wide: bool,
-}
-
-/// Integers get `0..=MAX`, floats `0..=2^digits` (the integers they hold exactly).
-#[rustfmt::skip]
-impl FullRange {
-    /// For the dtype of this name.
-    pub const BOOL: Self = Self { modulus: 2, wide: false };
-    /// For the dtype of this name.
-    pub const U8: Self = Self { modulus: 1 << 8, wide: false };
-    /// For the dtype of this name.
-    pub const I8: Self = Self { modulus: 1 << 7, wide: false };
-    /// For the dtype of this name.
-    pub const I16: Self = Self { modulus: 1 << 15, wide: false };
-    /// For the dtype of this name.
-    pub const I32: Self = Self { modulus: 1 << 31, wide: false };
-    /// For the dtype of this name.
-    pub const I64: Self = Self { modulus: 1 << 63, wide: true };
-    /// For the dtype of this name.
-    pub const F16: Self = Self { modulus: (1 << 11) + 1, wide: false };
-    /// For the dtype of this name.
-    pub const BF16: Self = Self { modulus: (1 << 8) + 1, wide: false };
-    /// For the dtype of this name.
-    pub const F32: Self = Self { modulus: (1 << 24) + 1, wide: false };
-    /// For the dtype of this name.
-    pub const F64: Self = Self { modulus: (1 << 53) + 1, wide: true };
-}
-
 /// An mt19937 stream with PyTorch's distributions on top. Not synchronised; see [`default_generator`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generator {
@@ -431,8 +399,9 @@ impl Generator {
     }
 
     /// `random_()`: the whole non-negative range of a dtype.
-    pub fn random_full<T>(&mut self, out: &mut [T], range: FullRange, cast: impl Fn(u64) -> T) {
-        self.modulo(out, range.modulus, range.wide, cast);
+    pub fn random_full<T>(&mut self, out: &mut [T], largest: i64, cast: impl Fn(u64) -> T) {
+        let range = largest as u64 + 1;
+        self.modulo(out, range, range > 1 << 32, cast);
     }
 
     /// Words modulo `range`, of 64 bits if `wide` and 32 otherwise.
@@ -953,10 +922,10 @@ mod tests {
         let v = fill(3, |o| g.random_from_to_i64(o, -5, 1 << 40).unwrap());
         assert_eq!(v, [741_234_585_336, 506_077_272_957, 291_397_093_751]);
         g.manual_seed(0);
-        let v = fill(2, |o| g.random_full(o, FullRange::I64, |v| v));
+        let v = fill(2, |o| g.random_full(o, i64::MAX, |v| v));
         assert_eq!(v, [900_450_186_894_289_455, 3_969_543_146_641_149_120]);
         assert_eq!(fill(1, |o| g.random_from(o, i64::MIN)), [-7_327_722_439_656_189_189]);
-        assert_eq!(fill(4, |o| g.random_full(o, FullRange::I8, |v| v)), [67, 103, 9, 83]);
+        assert_eq!(fill(4, |o| g.random_full(o, i8::MAX.into(), |v| v)), [67, 103, 9, 83]);
         g.manual_seed(0);
         assert_eq!(g.randperm(8).unwrap(), [4, 0, 7, 3, 2, 5, 1, 6]);
         assert_eq!((g.randperm(0).unwrap(), g.randperm(1).unwrap()), (vec![], vec![0]));

@@ -85,6 +85,11 @@ def _warn_size(input: Tensor, target: Tensor) -> None:
         )
 
 
+def _wide(t: Tensor) -> Tensor:
+    """Half floats as float32, in which sums of several terms are computed."""
+    return t.float() if t.dtype in (rt.float16, rt.bfloat16) else t
+
+
 def _probability(p: float) -> None:
     if p < 0.0 or p > 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
@@ -180,7 +185,7 @@ def embedding_bag(
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")
     if padding_idx is not None:
         padding_idx %= weight.size(0)
-    rows = embedding(input, weight, padding_idx, max_norm, norm_type)
+    rows = _wide(embedding(input, weight, padding_idx, max_norm, norm_type))
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(-1)
     bag = rt.tensor([b for b, (i, j) in enumerate(pairwise(bounds)) for _ in range(i, j)], dtype=rt.int64)
@@ -188,16 +193,15 @@ def embedding_bag(
         keep = input.ne(padding_idx).nonzero().reshape(-1)
         rows, bag = rows.index_select(0, keep), bag.index_select(0, keep)
     bags = len(bounds) - 1
-    zeros = rt.zeros(bags, weight.size(1), dtype=weight.dtype)
+    zeros = rt.zeros(bags, weight.size(1), dtype=rows.dtype)
     if mode == "max":
         groups = bag.tolist()
         members = [[i for i, g in enumerate(groups) if g == b] for b in range(bags)]
-        return rt.stack([rows[m].amax(0) if m else zeros[b] for b, m in enumerate(members)])
+        return rt.stack([rows[m].amax(0) if m else zeros[b] for b, m in enumerate(members)]).to(weight.dtype)
     total = zeros.index_add(0, bag, rows)
-    if mode == "sum":
-        return total
-    count = rt.zeros(bags, dtype=weight.dtype).index_add(0, bag, rt.ones(bag.numel(), dtype=weight.dtype))
-    return total / count.clamp(min=1).unsqueeze(-1)
+    if mode == "mean":
+        total = total / bag.bincount(minlength=bags).clamp(min=1).unsqueeze(-1)
+    return total.to(weight.dtype)
 
 
 def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
@@ -432,6 +436,13 @@ def max_pool2d(
     )
 
 
+def _planes(input: Tensor) -> Tensor:
+    """[N, C, D, H, W] or [C, D, H, W] as [M, D, H, W]."""
+    if input.dim() not in (4, 5):
+        raise RuntimeError(f"pooling over three dimensions: expected 4D or 5D input, got shape {tuple(input.shape)}")
+    return input.flatten(0, -4)
+
+
 def max_pool3d_with_indices(
     input: Tensor,
     kernel_size: Ints,
@@ -444,9 +455,8 @@ def max_pool3d_with_indices(
     """Maximum over windows of [N, C, D, H, W], and its flat index: max over H, W, then over D, as maxima nest."""
     kernel, gaps, pads = (_tuple(v, 3) for v in (kernel_size, dilation, padding))
     steps = kernel if stride is None else _tuple(stride, 3)
-    *lead, depth, height, width = input.shape
-    planes = input.reshape(-1, depth, height, width)
-    flat, at = max_pool2d_with_indices(planes, kernel[1:], steps[1:], pads[1:], gaps[1:], ceil_mode)
+    *lead, _, height, width = input.shape
+    flat, at = max_pool2d_with_indices(_planes(input), kernel[1:], steps[1:], pads[1:], gaps[1:], ceil_mode)
     return _over_depth(
         (flat, at), lead, height * width,
         lambda x: max_pool2d_with_indices(
@@ -463,7 +473,8 @@ def _over_depth(
     h, w = values.shape[-2:]
     out, rows = pool(values.flatten(2))
     index = rows // (h * w) * area + at.flatten(1).gather(1, rows.flatten(1)).reshape(rows.shape)
-    return out.reshape(*lead, -1, h, w), index.reshape(*lead, -1, h, w)
+    shape = (*lead, out.shape[1], h, w)
+    return out.reshape(shape), index.reshape(shape)
 
 
 def max_pool3d(
@@ -534,15 +545,20 @@ def avg_pool3d(
     steps = kernel if stride is None else _tuple(stride, 3)
     if divisor_override is not None and divisor_override == 0:
         raise RuntimeError("avg_pool3d: divisor_override must not be zero")
-    *lead, depth, height, width = input.shape
-    planes = input.reshape(-1, depth, height, width)
+    if divisor_override is None and not input.is_floating_point():
+        # Means of rounded means would be wrong: exact sums, and the numbers of elements that their windows count.
+        def sums(x: Tensor, divisor: int | None = 1) -> Tensor:
+            return avg_pool3d(x, kernel, steps, pads, ceil_mode, count_include_pad, divisor)
+
+        ones = rt.ones(1, *input.shape[-3:], dtype=rt.float64)
+        return rt.div(sums(input), (sums(ones) / sums(ones, None)).round().long(), rounding_mode="trunc")
     each = None if divisor_override is None else 1
-    out = avg_pool2d(planes, kernel[1:], steps[1:], pads[1:], ceil_mode, count_include_pad, each)
+    out = avg_pool2d(_wide(_planes(input)), kernel[1:], steps[1:], pads[1:], ceil_mode, count_include_pad, each)
     h, w = out.shape[-2:]
     out = avg_pool2d(
         out.flatten(2), (kernel[0], 1), (steps[0], 1), (pads[0], 0), ceil_mode, count_include_pad, divisor_override
     )
-    return out.reshape(*lead, -1, h, w)
+    return out.reshape(*input.shape[:-3], out.shape[1], h, w).to(input.dtype)
 
 
 def _target_size(input: Tensor, output_size: Any, n: int) -> list[int]:
@@ -566,9 +582,9 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """[N, C, D, H, W] -> [N, C, *output_size]: H, W first, then D, as such means nest."""
     d, h, w = _target_size(input, output_size, 3)
-    *lead, depth, height, width = input.shape
-    plane = _ops.adaptive_avg_pool2d(input.reshape(-1, depth, height, width), [h, w])
-    return _ops.adaptive_avg_pool2d(plane.flatten(2), [d, h * w]).reshape(*lead, d, h, w)
+    plane = _ops.adaptive_avg_pool2d(_wide(_planes(input)), [h, w])
+    out = _ops.adaptive_avg_pool2d(plane.flatten(2), [d, h * w])
+    return out.reshape(*input.shape[:-3], d, h, w).to(input.dtype)
 
 
 def adaptive_max_pool2d_with_indices(
@@ -602,8 +618,8 @@ def adaptive_max_pool3d_with_indices(
 ) -> tuple[Tensor, Tensor]:
     """[N, C, D, H, W] -> [N, C, *output_size] of maxima, and their flat indices into D * H * W."""
     d, h, w = _target_size(input, output_size, 3)
-    *lead, depth, height, width = input.shape
-    planes = adaptive_max_pool2d_with_indices(input.reshape(-1, depth, height, width), (h, w))
+    *lead, _, height, width = input.shape
+    planes = adaptive_max_pool2d_with_indices(_planes(input), (h, w))
     return _over_depth(planes, lead, height * width, lambda x: adaptive_max_pool2d_with_indices(x, (d, h * w)))
 
 
@@ -1339,10 +1355,11 @@ def hinge_embedding_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """x where t = 1, max(0, margin - x) where t = -1."""
-    zero = rt.zeros_like(input)
-    far = rt.where(target.ne(1), (margin - input).clamp(min=0), zero)
-    near = rt.where(target.ne(-1), input, zero)
-    return _reduce(far + near, _reduction(reduction, size_average, reduce))
+    x = _wide(input)
+    zero = rt.zeros_like(x)
+    far = rt.where(target.ne(1), (margin - x).clamp(min=0), zero)
+    near = rt.where(target.ne(-1), x, zero)
+    return _reduce(far + near, _reduction(reduction, size_average, reduce)).to(input.dtype)
 
 
 def cosine_embedding_loss(
@@ -1425,17 +1442,16 @@ def multi_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Sum over i != t of max(0, margin - x[t] + x[i])^p / C; input [N, C] or [C], target [N] or scalar."""
+    """Sum over i != t of max(0, margin - x[t] + x[i])^p / C; input [N, C], [C] or a number, target [N] or a number."""
     reduction = _reduction(reduction, size_average, reduce)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
-    batched = input.dim() == 2
-    x, t = (input, target) if batched else (input.unsqueeze(0), target.reshape(1))
+    x, t = (input, target) if input.dim() == 2 else (input.reshape(1, -1), target.reshape(1))
     loss = (margin - x.gather(1, t.unsqueeze(1)) + x).clamp(min=0).pow(p)
     if weight is not None:
         loss = loss * weight.index_select(0, t).unsqueeze(1)
     loss = (loss * (1 - one_hot(t, x.size(1)))).sum(1) / x.size(1)
-    return _reduce(loss if batched else loss.squeeze(0), reduction)
+    return _reduce(loss.reshape(target.shape), reduction)
 
 
 def multilabel_margin_loss(
@@ -1448,7 +1464,7 @@ def multilabel_margin_loss(
     """Sum over targets t, other classes i of max(0, 1 - x[t] + x[i]) / C; target lists classes up to the first -1."""
     reduction = _reduction(reduction, size_average, reduce)
     batched = input.dim() == 2
-    x, t = (input, target) if batched else (input.unsqueeze(0), target.unsqueeze(0))
+    x, t = (input, target) if batched else (input.reshape(1, -1), target.reshape(1, -1))
     classes = x.size(1)
     listed = t.lt(0).long().cumsum(1).eq(0).to(x.dtype)
     t = t.clamp(min=0)
@@ -1523,10 +1539,12 @@ def ctc_loss(
 ) -> Tensor:
     """Connectionist temporal classification (Graves et al. 2006).
 
-    log_probs [T, N, C] or [T, C]; targets [N, S] or concatenated; the lengths say how much of T and S counts.
+    log_probs [T, N, C] or [T, C]; targets [N, S] or concatenated; the lengths say how much of T and S counts. A target
+    that does not fit into its input costs infinity (and the gradient is NaN), or nothing with `zero_infinity`. As in
+    PyTorch the gradient is that of log-probabilities whose exponentials add up to 1.
     """
     batched = log_probs.dim() == 3
-    x = log_probs if batched else log_probs.unsqueeze(1)
+    x = (log_probs if batched else log_probs.unsqueeze(1)).clone()
     times, batch, _ = x.shape
     in_len, t_len = (
         [
@@ -1567,6 +1585,12 @@ def ctc_loss(
     no_label = rt.tensor([[False, n == 0] for n in t_len], dtype=rt.bool)
     loss = -rt.where(no_label, rt.full((batch, 2), tiny, dtype=x.dtype), ends_at).logsumexp(1)
     impossible = loss > -tiny / 2
+    # The sum of all probabilities is fixed: it adds nothing but its gradient.
+    counts = rt.arange(times).unsqueeze(1) < rt.tensor(in_len, dtype=rt.int64)
+    total = (x.exp() * counts.unsqueeze(2)).sum((0, 2))
+    loss = loss + (total - total.detach())
+    if x.requires_grad and not zero_infinity:
+        x.register_hook(lambda g: g.masked_fill((counts & impossible).unsqueeze(2), math.nan))
     loss = rt.where(impossible, rt.full((batch,), 0.0 if zero_infinity else math.inf, dtype=x.dtype), loss)
     if reduction == "mean":
         return (loss / rt.tensor([float(max(n, 1)) for n in t_len], dtype=x.dtype)).mean()
@@ -1662,10 +1686,10 @@ def interpolate(
             return _ops.upsample_nearest2d(input, size)
         if mode == "bilinear":
             return _ops.upsample_bilinear2d(input, size, align_corners=bool(align_corners))
-    out = input
+    out = _wide(input)
     for dim, (new, factor) in enumerate(zip(size, scales), 2):
         out = _resize(out, dim, new, factor, mode, bool(align_corners))
-    return out
+    return out.to(input.dtype)
 
 
 def _resize(x: Tensor, dim: int, new: int, factor: float | None, mode: str, align_corners: bool) -> Tensor:

@@ -403,6 +403,9 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
         let n = py(op.args[i].name);
         let _ = writeln!(s, "    if {n} is None:\n        {n} = shape_(sizes)");
     }
+    if with_out && op.args.iter().any(|a| a.kind == OptDType && a.name == "dtype") {
+        s.push_str("    if dtype is None and out is not None:\n        dtype = out.dtype\n");
+    }
     let first_tensor = singles(op).first().map(|a| py(a.name)).or(op.tensor_args().next().map(|a| py(a.name)));
     s.push_str("    try:\n");
     // Values that are used twice are made once.

@@ -4653,6 +4653,72 @@ pub unsafe extern "C" fn rt_dist(
     })
 }
 
+/// The `p`-norms of the differences of all pairs of rows: `x1 [*, n, d]` and `x2 [*, m, d]` give `[*, n, m]`. The 2-norm
+/// goes by way of a matrix product if `compute_mode` says so (by default if `n` or `m` is above 25); other norms need
+/// memory for `n * m * d` elements.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cdist(
+    x1: *const rt_tensor,
+    x2: *const rt_tensor,
+    p: f64,
+    compute_mode: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x1, x2];
+        let ins = inputs(&table::reduce::defs::cdist, &handles, 0b11, &[]);
+        call_one(&table::reduce::defs::cdist, ins, &[Attr::Float(p), a_str(compute_mode)?], out)
+    })
+}
+
+/// Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row.
+/// `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts,
+/// `aweights` how important it is.
+#[no_mangle]
+pub unsafe extern "C" fn rt_cov(
+    input: *const rt_tensor,
+    fweights: *const rt_tensor,
+    aweights: *const rt_tensor,
+    correction: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, fweights, aweights];
+        let ins = inputs(&table::reduce::defs::cov, &handles, 0b1, &[]);
+        call_one(&table::reduce::defs::cov, ins, &[Attr::Int(correction)], out)
+    })
+}
+
+/// Pearson's correlation coefficients of the rows of `input [n, observations]`: `[n, n]`, or a number for one row.
+#[no_mangle]
+pub unsafe extern "C" fn rt_corrcoef(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::corrcoef, &handles, 0b1, &[]);
+        call_one(&table::reduce::defs::corrcoef, ins, &[], out)
+    })
+}
+
+/// How many elements lie in each of `bins` intervals of one width from `min` to `max`, as floats. Elements outside do
+/// not count; if both bounds are equal they are the least and greatest element.
+#[no_mangle]
+pub unsafe extern "C" fn rt_histc(
+    input: *const rt_tensor,
+    bins: i64,
+    min: rt_scalar,
+    max: rt_scalar,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::histc, &handles, 0b1, &[]);
+        call_one(&table::reduce::defs::histc, ins, &[Attr::Int(bins), a_scalar(min)?, a_scalar(max)?], out)
+    })
+}
+
 /// Number of elements over `dim` (all by default) that are not zero.
 #[no_mangle]
 pub unsafe extern "C" fn rt_count_nonzero(
@@ -5378,6 +5444,28 @@ pub unsafe extern "C" fn rt_as_strided(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::shape::defs::as_strided, &handles, 0b1, &[]);
         call_one(&table::shape::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt_int(storage_offset)?], out)
+    })
+}
+
+/// `as_strided` of a tensor whose own strides and offset are given too, for the gradient: what flows to a place of the
+/// storage flows to the elements of `input` that lie there, in equal shares.
+#[no_mangle]
+pub unsafe extern "C" fn rt_restride(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    storage_offset: i64,
+    own_stride: *const i64,
+    own_stride_len: usize,
+    own_offset: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::restride, &handles, 0b1, &[]);
+        call_one(&table::shape::defs::restride, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, Attr::Int(storage_offset), a_ints(own_stride, own_stride_len)?, Attr::Int(own_offset)], out)
     })
 }
 
@@ -6932,6 +7020,42 @@ pub unsafe extern "C" fn rt_scatter_reduce_(
     })
 }
 
+/// A copy of `input` in which the slices of `source` along `dim` that `index` (one-dimensional) sends to one place are
+/// reduced ("prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_reduce(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    source: *const rt_tensor,
+    dim: i64,
+    reduce: *const c_char,
+    include_self: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, index, source];
+        let ins = inputs(&table::index::defs::index_reduce, &handles, 0b111, &[]);
+        call_one(&table::index::defs::index_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)], out)
+    })
+}
+
+/// `index_reduce`, in place.
+#[no_mangle]
+pub unsafe extern "C" fn rt_index_reduce_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    source: *const rt_tensor,
+    dim: i64,
+    reduce: *const c_char,
+    include_self: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, index, source];
+        let ins = inputs(&table::index::defs::index_reduce, &handles, 0b111, &[]);
+        call_inplace(&table::index::defs::index_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)])
+    })
+}
+
 /// Matrix product, by the ranks: vectors give their dot product, a vector is a row on the left and a column on the
 /// right, and all dimensions before the last two are batches that broadcast: `[..., m, k] @ [..., k, n]`.
 #[no_mangle]
@@ -7256,8 +7380,8 @@ pub unsafe extern "C" fn rt_multi_dot(
     })
 }
 
-/// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`. The result has the other
-/// dimensions of `input`, then those of `other`.
+/// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`, size 1 going with any. The
+/// result has the other dimensions of `input`, then those of `other`.
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensordot(
     input: *const rt_tensor,
@@ -7516,17 +7640,21 @@ pub unsafe extern "C" fn rt_linalg_solve_triangular(
     })
 }
 
-/// Pseudoinverses of matrices `[..., m, n]`; singular values of at most `rtol` times the largest count as zero.
+/// Pseudoinverses of matrices `[..., m, n]`. Singular values of at most `max(atol, rtol * the largest)` count as zero; the
+/// tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon if neither is given.
+/// Of `hermitian` matrices the lower triangle is read.
 #[no_mangle]
 pub unsafe extern "C" fn rt_linalg_pinv(
     input: *const rt_tensor,
-    rtol: *const f64,
+    atol: *const rt_tensor,
+    rtol: *const rt_tensor,
+    hermitian: bool,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
+        let handles: [*const rt_tensor; 3] = [input, atol, rtol];
         let ins = inputs(&table::linalg::defs::linalg_pinv, &handles, 0b1, &[]);
-        call_one(&table::linalg::defs::linalg_pinv, ins, &[a_opt_float(rtol)?], out)
+        call_one(&table::linalg::defs::linalg_pinv, ins, &[Attr::Bool(hermitian)], out)
     })
 }
 

@@ -11,19 +11,6 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
 
-const PAIRS: [(DType, Dtype); 10] = [
-    (DType::Bool, Dtype::BOOL),
-    (DType::U8, Dtype::U8),
-    (DType::I8, Dtype::I8),
-    (DType::I16, Dtype::I16),
-    (DType::I32, Dtype::I32),
-    (DType::I64, Dtype::I64),
-    (DType::F16, Dtype::F16),
-    (DType::BF16, Dtype::BF16),
-    (DType::F32, Dtype::F32),
-    (DType::F64, Dtype::F64),
-];
-
 /// A file that was read: named tensors in the file's order, and its metadata.
 pub struct Archive {
     /// Tensors.
@@ -40,12 +27,10 @@ pub fn serialize(tensors: &[(&str, &Tensor)], metadata: &[(&str, &str)]) -> Resu
         if !seen.insert(*name) {
             bail!(Value, "save: the name {name:?} occurs twice");
         }
-        let dtype = PAIRS.iter().find(|p| p.0 == t.dtype()).map(|p| p.1);
-        let dtype = dtype.ok_or_else(|| err!(DType, "save: {} cannot be written", t.dtype()))?;
         let mut bytes = vec![0u8; t.numel() * t.dtype().size()];
         // SAFETY: the vector has room for every element.
         unsafe { t.read_into(bytes.as_mut_ptr(), t.dtype())? };
-        data.push((name, dtype, t.shape().to_vec(), bytes));
+        data.push((name, t.dtype().file_dtype(), t.shape().to_vec(), bytes));
     }
     let views = data
         .iter()
@@ -69,7 +54,7 @@ pub fn deserialize(bytes: &[u8]) -> Result<Archive> {
     let mut tensors = Vec::new();
     for name in header.offset_keys() {
         let view = file.tensor(&name).map_err(bad)?;
-        let dtype = PAIRS.iter().find(|p| p.1 == view.dtype()).map(|p| p.0);
+        let dtype = crate::dtype::ALL.iter().copied().find(|d| d.file_dtype() == view.dtype());
         let dtype =
             dtype.ok_or_else(|| err!(Io, "tensor {name:?} has dtype {:?}, which is not supported", view.dtype()))?;
         let t = Tensor::empty_of(view.shape(), dtype)?;

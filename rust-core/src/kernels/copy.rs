@@ -1,7 +1,7 @@
 //! Fill, copy and cast between strided buffers of any dtypes.
 #![allow(clippy::missing_safety_doc, clippy::needless_range_loop)]
 
-use crate::dtype::{dispatch, Compute, DType, Elem, Scalar};
+use crate::dtype::{dispatch, dispatch_plain, Compute, DType, Elem, Scalar};
 use crate::kernels::elementwise::rows;
 use crate::parallel::parallel_for;
 use crate::shape::Layout;
@@ -114,30 +114,29 @@ unsafe fn cast_plain<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
     body(src, dst, n)
 }
 
-/// Runs `$body` with `$T` bound to the type of a dtype that is no half float.
-macro_rules! plain {
-    ($d:expr, $T:ident => $body:expr) => {
-        plain!(@match $d, $T, $body; U8 u8, I8 i8, I16 i16, I32 i32, I64 i64, F32 f32, F64 f64)
-    };
-    (@match $d:expr, $T:ident, $body:expr; $($v:ident $t:ty),+) => {
-        match $d {
-            $(DType::$v => { type $T = $t; $body })+
-            DType::Bool | DType::F16 | DType::BF16 => unreachable!("{} has casts of its own", $d),
-        }
-    };
-}
-
 /// Casts consecutive elements.
 unsafe fn cast_dense(src: *const u8, sd: DType, dst: *mut u8, dd: DType, n: usize) {
     use DType::{Bool, BF16, F16, F32, U8};
+    let byte = |d: DType| if d == Bool { U8 } else { d };
     match (sd, dd) {
         (s, d) if s == d => std::ptr::copy_nonoverlapping(src, dst, n * sd.size()),
         (BF16, F32) => bf16_to_f32(src.cast(), dst.cast(), n),
         (F32, BF16) => f32_to_bf16(src.cast(), dst.cast(), n),
         (F16, F32) => f16_to_f32(src.cast(), dst.cast(), n),
         (F32, F16) => f32_to_f16(src.cast(), dst.cast(), n),
+        // Other half floats have no loops of their own.
+        (half, F32) if half.is_half() => dispatch!(half, S => {
+            for i in 0..n {
+                *dst.cast::<f32>().add(i) = (*src.cast::<S>().add(i)).to_f64() as f32;
+            }
+        }),
+        (F32, half) if half.is_half() => dispatch!(half, D => {
+            for i in 0..n {
+                *dst.cast::<D>().add(i) = D::from_f64((*src.cast::<f32>().add(i)).into());
+            }
+        }),
         // Half floats come and go by way of f32.
-        (BF16 | F16, _) | (_, BF16 | F16) => {
+        (s, d) if s.is_half() || d.is_half() => {
             let mut between = [0f32; 256];
             let b = between.as_mut_ptr().cast::<u8>();
             let mut i = 0;
@@ -149,9 +148,9 @@ unsafe fn cast_dense(src: *const u8, sd: DType, dst: *mut u8, dd: DType, n: usiz
             }
         }
         // A bool is a byte that is 0 or 1.
-        (_, Bool) => plain!(if sd == Bool { U8 } else { sd }, S => cast_plain::<S, bool>(src.cast(), dst.cast(), n)),
-        _ => plain!(if sd == Bool { U8 } else { sd }, S => {
-            plain!(dd, D => cast_plain::<S, D>(src.cast(), dst.cast(), n))
+        (_, Bool) => dispatch_plain!(byte(sd), S => cast_plain::<S, bool>(src.cast(), dst.cast(), n)),
+        _ => dispatch_plain!(byte(sd), S => {
+            dispatch_plain!(dd, D => cast_plain::<S, D>(src.cast(), dst.cast(), n))
         }),
     }
 }

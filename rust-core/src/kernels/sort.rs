@@ -3,9 +3,9 @@
 #![allow(clippy::missing_safety_doc)]
 
 use super::copy::Shared;
-use crate::dtype::Elem;
+use crate::dtype::{for_each_type, Category, Elem};
 use crate::parallel::parallel_for;
-use half::{bf16, f16};
+use std::mem::transmute_copy;
 
 /// A key above an index.
 pub trait Packed: Copy + Ord + Send + Sync + Default + 'static {
@@ -50,9 +50,31 @@ pub trait Sortable: Elem {
     /// Key and index in one number.
     type P: Packed;
     /// Bits of a key.
-    const BITS: u32;
+    const BITS: u32 = 8 * size_of::<Self>() as u32;
     /// An unsigned number in the order of the elements.
-    fn key(self) -> u64;
+    #[inline(always)]
+    fn key(self) -> u64 {
+        // SAFETY: the elements are plain numbers of that size.
+        let bits: u64 = unsafe {
+            match size_of::<Self>() {
+                1 => transmute_copy::<Self, u8>(&self).into(),
+                2 => transmute_copy::<Self, u16>(&self).into(),
+                4 => transmute_copy::<Self, u32>(&self).into(),
+                _ => transmute_copy(&self),
+            }
+        };
+        let sign = if Self::SIGNED { 1 << (Self::BITS - 1) } else { 0 };
+        if Self::CATEGORY != Category::Float {
+            return bits ^ sign;
+        }
+        let all = sign | (sign - 1);
+        if self.nan() {
+            return all;
+        }
+        // Negative numbers turned around, positive ones above them; the key just below that of 0 is the one of -0.
+        let ordered = bits ^ if bits & sign != 0 { all } else { sign };
+        ordered + (ordered == sign - 1) as u64
+    }
     /// Like the key, but for descending order.
     #[inline(always)]
     fn key_in(self, descending: bool) -> u64 {
@@ -65,43 +87,24 @@ pub trait Sortable: Elem {
     }
 }
 
+/// The packed type for elements of so many bytes.
+pub trait BySize {
+    /// Key and index in one number.
+    type P: Packed;
+}
+macro_rules! by_size {
+    ($($bytes:literal $p:ty),+) => { $(impl BySize for [(); $bytes] { type P = $p; })+ };
+}
+by_size!(1 u64, 2 u64, 4 u64, 8 u128);
+
 macro_rules! sortable {
-    ($($t:ty, $p:ty, $bits:literal, |$x:ident| $key:expr;)+) => { $(
+    ($t:ty) => {
         impl Sortable for $t {
-            type P = $p;
-            const BITS: u32 = $bits;
-            #[inline(always)]
-            fn key(self) -> u64 {
-                let $x = self;
-                $key
-            }
+            type P = <[(); size_of::<$t>()] as BySize>::P;
         }
-    )+ };
+    };
 }
-
-/// Bits of a float as a key: negative numbers turned around, positive ones above them.
-macro_rules! float_key {
-    ($bits:expr, $nan:expr, $u:ty, $sign:literal) => {{
-        let b: $u = $bits;
-        let ordered = b ^ if b >> $sign == 1 { <$u>::MAX } else { 1 << $sign };
-        // The key just below that of 0 is the one of -0.
-        let ordered = ordered + (ordered == (1 << $sign) - 1) as $u;
-        (if $nan { <$u>::MAX } else { ordered }) as u64
-    }};
-}
-
-sortable! {
-    bool, u64, 8, |x| x as u64;
-    u8, u64, 8, |x| x as u64;
-    i8, u64, 8, |x| (x as u8 ^ 0x80) as u64;
-    i16, u64, 16, |x| (x as u16 ^ 0x8000) as u64;
-    i32, u64, 32, |x| (x as u32 ^ 0x8000_0000) as u64;
-    i64, u128, 64, |x| x as u64 ^ 1 << 63;
-    f16, u64, 16, |x| float_key!(x.to_bits(), x.is_nan(), u16, 15);
-    bf16, u64, 16, |x| float_key!(x.to_bits(), x.is_nan(), u16, 15);
-    f32, u64, 32, |x| float_key!(x.to_bits(), x.is_nan(), u32, 31);
-    f64, u128, 64, |x| float_key!(x.to_bits(), x.is_nan(), u64, 63);
-}
+for_each_type!(sortable);
 
 /// Rows shorter than this are sorted by comparing.
 const RADIX_FROM: usize = 1024;

@@ -1,6 +1,6 @@
 //! Convolution, pooling, resizing of images.
 
-use super::lang::Ex;
+use super::lang::{rounded_once, Ex};
 use super::shape::contiguous_unlocked;
 use super::{one, Call, Class, Outs, Refusal, Saves};
 use crate::autograd;
@@ -303,23 +303,19 @@ fn eval_conv_transpose(c: &Call, n: usize) -> Result<Outs> {
         }
         size.push(s);
     }
-    let y = Tensor::conv_input_grad(x, w, &size, p.stride, p.padding, p.dilation, p.groups)?;
-    one(match c.opt(2) {
-        Some(b) => {
-            let channels = size[size.len() - n - 1];
-            if b.shape() != [channels as usize] {
-                bail!(
-                    Shape,
-                    "expected bias to be 1-dimensional with {channels} elements, but got bias of size {:?}",
-                    b.shape()
-                );
-            }
-            let mut shape: SmallVec<[i64; 4]> = SmallVec::from_elem(1, n + 1);
-            shape[0] = channels;
-            y.add(&b.reshape(&shape)?, 1)?
-        }
-        None => y,
-    })
+    let run = |x: &Tensor, w: &Tensor| Tensor::conv_input_grad(x, w, &size, p.stride, p.padding, p.dilation, p.groups);
+    let Some(b) = c.opt(2) else { return one(run(x, w)?) };
+    let channels = size[size.len() - n - 1];
+    if b.shape() != [channels as usize] {
+        bail!(
+            Shape,
+            "expected bias to be 1-dimensional with {channels} elements, but got bias of size {:?}",
+            b.shape()
+        );
+    }
+    let mut shape: SmallVec<[i64; 4]> = SmallVec::from_elem(1, n + 1);
+    shape[0] = channels;
+    one(rounded_once([x, w, b], |[x, w, b]| run(x, w)?.add(&b.reshape(&shape)?, 1))?)
 }
 
 // ---- pooling ----
@@ -946,11 +942,13 @@ ops! {
         eval: |c| {
             let x = c.x(0);
             let g = window_geometry(x.shape(), c, 0)?;
-            let x1 = ready(x)?;
+            // Truth values are only moved.
+            let compute = if x.dtype() == DType::Bool { DType::I64 } else { x.dtype().compute_dtype() };
+            let x1 = contiguous_unlocked(x, compute, false)?;
             let mut shape = Dims::from_slice(&x.shape()[..x.ndim() - 3]);
             shape.extend_from_slice(&[g.depth(), g.positions()]);
             let out = Tensor::empty_of(&shape, x1.dtype())?;
-            enough(compute!(x.dtype(), T => conv::im2col::<T>(&g, x1.ptr(), out.ptr())))?;
+            enough(compute!(compute, T => conv::im2col::<T>(&g, x1.ptr(), out.ptr())))?;
             done(&out, x.dtype())
         },
         vjp: vjp!(|v| v.g().then(|g| {

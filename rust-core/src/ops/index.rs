@@ -825,7 +825,8 @@ ops! {
         },
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, i| g.index_fill(v.int(0), i, &zero()?))), Ex::None,
-            v.want(2, || v.g().with(v.x(1), |g, i| g.index_select(v.int(0), i)).sum(&[], false)),
+            // An index that repeats names one place.
+            v.want(2, || v.g().with(v.x(1), |g, i| g.sub(&g.index_fill(v.int(0), i, &zero()?)?, 1)).sum(&[], false)),
         ]),
         saves: Saves::B, inplace: true,
     }
@@ -948,6 +949,42 @@ ops! {
         inplace: true, onnx: Some("ScatterElements"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([0]), rt.ones(1), \"max\"", message: "reduce argument must be" }],
     }
+
+    /// A copy of `input` in which the slices of `source` along `dim` that `index` (one-dimensional) sends to one place are
+    /// reduced ("prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
+    index_reduce(
+        input: Tensor, dim: Int, index: Tensor, source: Tensor, reduce: Str, include_self: Bool = true
+    ) -> Tensor, Special {
+        eval: eval_index_reduce,
+        class: Class::Composite, inplace: true,
+        refuses: &[
+            Refusal { call: "rt.ones(3), 0, rt.tensor([0]), rt.ones(1), \"sum\"", message: "prod, mean, amax or amin" },
+            Refusal { call: "rt.ones(3), 0, rt.tensor([0, 1]), rt.ones(1), \"prod\"", message: "source of shape" },
+        ],
+    }
+}
+
+/// `scatter_reduce` with one index for a whole slice.
+fn eval_index_reduce(c: &Call) -> Result<Outs> {
+    let (x, dim, index, source) = (c.x(0), c.int(0), c.x(1), c.x(2));
+    if !["prod", "mean", "amax", "amin"].contains(&c.str(1)) {
+        bail!(Value, "reduce argument must be either prod, mean, amax or amin, got {}", c.str(1));
+    }
+    if index.ndim() > 1 {
+        bail!(Shape, "index is supposed to be a vector, got shape {:?}", index.shape());
+    }
+    let mut wanted = x.dims();
+    let mut lifted: SmallVec<[i64; 8]> = SmallVec::from_elem(1, x.ndim());
+    if x.ndim() > 0 {
+        let d = wrap_dim(dim, x.ndim())?;
+        (wanted[d], lifted[d]) = (index.numel(), -1);
+    }
+    if source.shape() != wanted.as_slice() {
+        let text = format!("expected source of shape {wanted:?}, got {:?}", source.shape());
+        return Err(Error::shapes("", text, &wanted, source.shape()));
+    }
+    let places = index.reshape(&lifted)?.expand(&signed(&wanted))?;
+    one(x.scatter_reduce(dim, &places, source, c.str(1), c.bool(2))?)
 }
 
 /// `index_add` and `index_copy`.

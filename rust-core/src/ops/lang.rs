@@ -233,6 +233,20 @@ pub fn sum_to(t: &Tensor, shape: &[usize]) -> Result<Tensor> {
     s.reshape(&signed)
 }
 
+/// Runs `f` on half floats as float32 and rounds its result once, as composite ops of several terms should. Tensors that are
+/// not all of one half dtype are left as they are.
+pub fn rounded_once<const N: usize>(
+    inputs: [&Tensor; N],
+    f: impl FnOnce([&Tensor; N]) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let d = inputs[0].dtype();
+    if !matches!(d, DType::F16 | DType::BF16) || inputs.iter().any(|t| t.dtype() != d) {
+        return f(inputs);
+    }
+    let wide: SmallVec<[Tensor; 4]> = inputs.iter().map(|t| t.to_dtype(DType::F32)).collect::<Result<_>>()?;
+    f(std::array::from_fn(|i| &wide[i]))?.to_dtype(d)
+}
+
 /// What a rule may give: one expression, several, or ready gradients.
 pub trait IntoGrads {
     /// As gradients.

@@ -265,17 +265,33 @@ fn eval_solve_triangular(c: &Call) -> Result<Outs> {
     one(result(&s.batch, &if left { [n, w] } else { [w, n] }, c.x(0).dtype(), &s.b)?)
 }
 
-/// `V diag(1 / s) U'`, leaving out singular values of at most `rtol` times the largest.
+/// One tolerance for each matrix of a batch.
+fn tolerances(t: Option<&Tensor>, batch: &[usize], otherwise: f64) -> Result<Vec<f64>> {
+    match t {
+        Some(t) => read(&t.with_layout(t.layout().broadcast_to(batch)?)),
+        None => Ok(vec![otherwise; product(batch)]),
+    }
+}
+
+/// `V diag(1 / s) U'`, leaving out singular values of at most `max(atol, rtol * the largest)`.
 fn eval_pinv(c: &Call) -> Result<Outs> {
-    let (batch, m, n) = matrices(c.x(0))?;
+    let hermitian = c.bool(0);
+    let (batch, m, n) = if hermitian { square(c.x(0)).map(|(b, n)| (b, n, n))? } else { matrices(c.x(0))? };
     let dtype = c.x(0).dtype();
-    let rtol = c.opt_float(0).unwrap_or(m.max(n) as f64 * dtype.eps());
-    let k = m.min(n);
+    // Who gives an absolute tolerance alone wants no relative one.
+    let usual = if c.opt(1).is_some() { 0.0 } else { m.max(n) as f64 * dtype.eps() };
+    let (atol, rtol) = (tolerances(c.opt(1), &batch, 0.0)?, tolerances(c.opt(2), &batch, usual)?);
     let mut out = vec![0.0; product(&batch) * m * n];
     let a = read(c.x(0))?;
-    for (x, to) in each(&a, m * n).zip(out.chunks_exact_mut((m * n).max(1))) {
-        let (s, u, v) = linalg::svd(x, m, n);
-        for i in (0..k).filter(|&i| s[i] > rtol * s[0]) {
+    for (b, (x, to)) in each(&a, m * n).zip(out.chunks_exact_mut((m * n).max(1))).enumerate() {
+        let (s, u, v) = if hermitian {
+            let (s, v) = linalg::eigh(x, n);
+            (s, v.clone(), v)
+        } else {
+            linalg::svd(x, m, n)
+        };
+        let largest = s.iter().fold(0.0f64, |x, y| x.max(y.abs()));
+        for i in (0..s.len()).filter(|&i| s[i].abs() > atol[b].max(rtol[b] * largest)) {
             for r in 0..n {
                 let f = v[i * n + r] / s[i];
                 (0..m).for_each(|c| to[r * m + c] += f * u[i * m + c]);
@@ -393,9 +409,7 @@ fn gaps(x: &Ex) -> Ex {
 fn svd_rule(v: &Vjp) -> Result<super::Grads> {
     use super::lang::IntoGrads;
     let (m, n) = (v.shape(0)[v.shape(0).len() - 2], v.shape(0)[v.shape(0).len() - 1]);
-    if v.bool(0) && m != n && (v.has(0) || v.has(2)) {
-        bail!(Autograd, "the derivative of the singular vectors needs full_matrices=False");
-    }
+    // What completes full matrices is arbitrary, as in PyTorch: its gradients are left out.
     let narrow = |e: Ex, dim: i64| e.then(|t| t.narrow(dim, 0, m.min(n) as i64));
     let (u, s, vt) = (narrow(v.yk(0), -1), v.yk(1), narrow(v.yk(2), -2));
     let mut inner = if v.has(1) { v.gk(1).diag_embed() } else { Ex::None };
@@ -459,7 +473,8 @@ fn eval_lstsq(c: &Call) -> Result<Outs> {
     if b.ndim() < 2 || b.shape()[b.ndim() - 2] != m {
         bail!(Shape, "A {:?} and B {:?} must have the same number of rows", a.shape(), c.x(1).shape());
     }
-    let x = a.linalg_pinv(c.opt_float(0))?.matmul(&b)?;
+    let rtol = c.opt_float(0).map(number).transpose()?;
+    let x = a.linalg_pinv(None, rtol.as_ref(), false)?.matmul(&b)?;
     one(if vector { x.squeeze(Some(&[-1]))? } else { x })
 }
 
@@ -484,8 +499,10 @@ fn eval_matrix_power(c: &Call) -> Result<Outs> {
         Some(o) if o.is_same(c.x(0)) => one(o.duplicate()?),
         Some(o) => one(o),
         None => {
-            let shape: Vec<i64> = c.x(0).shape().iter().map(|&d| d as i64).collect();
-            one(Tensor::from_slice(&identity(n), &[n, n])?.to_dtype(c.x(0).dtype())?.expand(&shape)?.duplicate()?)
+            // An overwritten copy: the identity with the input's history, and no gradient.
+            let power = c.x(0).duplicate()?;
+            let e = Tensor::from_slice(&identity(n), &[n, n])?;
+            one(super::call_inplace(&super::shape::defs::copy, &[Some(&power), Some(&e)], &[])?)
         }
     }
 }
@@ -599,11 +616,14 @@ ops! {
         saves: Saves::X.and(Saves::OUTPUT), method: false, function: false,
     }
 
-    /// Pseudoinverses of matrices `[..., m, n]`; singular values of at most `rtol` times the largest count as zero.
-    linalg_pinv(input: Tensor, rtol: OptFloat = None) -> Tensor, Special {
+    /// Pseudoinverses of matrices `[..., m, n]`. Singular values of at most `max(atol, rtol * the largest)` count as zero; the
+    /// tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon if neither is given.
+    /// Of `hermitian` matrices the lower triangle is read.
+    linalg_pinv(input: Tensor, atol: OptTensor = None, rtol: OptTensor = None, hermitian: Bool = false) -> Tensor, Special {
         eval: eval_pinv,
-        vjp: vjp!(|v| pinv_rule(v)), saves: Saves::X.and(Saves::OUTPUT),
+        vjp: vjp!(|v| [pinv_rule(v), Ex::None, Ex::None]), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2, 3), hermitian=True", message: "square" }],
     }
 
     /// `X` of smallest norm that minimises `|input X - B|`.

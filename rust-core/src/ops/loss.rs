@@ -1,6 +1,6 @@
 //! Losses.
 
-use super::lang::Ex;
+use super::lang::{rounded_once, Ex};
 use super::norm::{float, through};
 use super::pointwise::{result_type, run, Promote};
 use super::shape::contiguous_unlocked;
@@ -342,12 +342,12 @@ fn same_shape(input: &Tensor, target: &Tensor) -> Result<()> {
 }
 
 /// Weighs the losses of the elements and reduces them.
-fn weigh(losses: Tensor, w: Option<&Tensor>, word: &str) -> Result<Outs> {
+fn weigh(losses: Tensor, w: Option<&Tensor>, word: &str) -> Result<Tensor> {
     let losses = match w {
         Some(w) => losses.mul(w)?,
         None => losses,
     };
-    one(reduce(&losses, word)?)
+    reduce(&losses, word)
 }
 
 /// `log(e)`, at least -100.
@@ -515,7 +515,7 @@ ops! {
     ) -> Tensor, Probability {
         eval: |c| {
             same_shape(c.x(0), c.x(1))?;
-            weigh(Tensor::bce_each(c.x(0), c.x(1))?, c.opt(2), c.str(0))
+            one(weigh(Tensor::bce_each(c.x(0), c.x(1))?, c.opt(2), c.str(0))?)
         },
         class: Class::Composite, method: false,
     }
@@ -538,16 +538,17 @@ ops! {
         input: Tensor, target: Tensor, weight: OptTensor = None, pos_weight: OptTensor = None, reduction: Str = "mean"
     ) -> Tensor, Real {
         eval: |c| {
-            let (x, t) = (c.x(0), c.x(1));
+            let (x, t, weight, p) = (c.x(0), c.x(1), c.opt(2), c.opt(3));
             same_shape(x, t)?;
-            let losses = match c.opt(3) {
-                None => Tensor::bce_logits_each(x, t)?,
-                Some(p) => {
-                    let ones = (&(&(p - 1.0)? * t)? + 1.0)?;
+            one(rounded_once([x, t, weight.unwrap_or(x), p.unwrap_or(x)], |[x, t, w, p1]| {
+                let losses = if p.is_some() {
+                    let ones = (&(&(p1 - 1.0)? * t)? + 1.0)?;
                     (&(&(1.0 - t)? * x)? - &(&ones * &x.logsigmoid()?)?)?
-                }
-            };
-            weigh(losses, c.opt(2), c.str(0))
+                } else {
+                    Tensor::bce_logits_each(x, t)?
+                };
+                weigh(losses, weight.map(|_| w), c.str(0))
+            })?)
         },
         class: Class::Composite, method: false,
     }

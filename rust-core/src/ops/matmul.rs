@@ -1,6 +1,6 @@
 //! Matrix products: everything that ends in a GEMM.
 
-use super::lang::Ex;
+use super::lang::{rounded_once, Ex};
 use super::shape::{contiguous_unlocked, copy_into};
 use super::{one, Call, Class, Outs, Refusal, Saves};
 use crate::autograd::Vjp;
@@ -540,28 +540,7 @@ ops! {
 
     /// `beta * input + alpha * outer(vec1, vec2)`; with `beta` 0, `input` is not read. Truth values: or and and.
     addr(input: Tensor, vec1: Tensor, vec2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
-        eval: |c| {
-            let x = c.x(0);
-            let bools = x.dtype() == DType::Bool;
-            let number = |s: Scalar| -> Result<Tensor> {
-                if s.category() == Category::Float && !x.dtype().is_float() {
-                    bail!(Value, "for integral input tensors, arguments beta and alpha must not be floating point numbers");
-                }
-                Tensor::number(if bools { Scalar::Bool(s.f64() != 0.0) } else { s })
-            };
-            let product = c.x(1).outer(c.x(2))?.mul(&number(c.scalar(1))?)?;
-            if c.scalar(0).f64() == 0.0 {
-                x.expand(&[product.shape()[0] as i64, product.shape()[1] as i64])?;
-                return one(product);
-            }
-            let x = x.mul(&number(c.scalar(0))?)?;
-            let sum = if bools { x.logical_or(&product)? } else { x.add(&product, 1)? };
-            if sum.shape() != product.shape() {
-                let message = format!("input of shape {:?} cannot be expanded to {:?}", x.shape(), product.shape());
-                return Err(Error::shapes("", message, x.shape(), product.shape()));
-            }
-            one(sum)
-        },
+        eval: |c| one(rounded_once([c.x(0), c.x(1), c.x(2)], |[x, a, b]| eval_addr(x, a, b, c.scalar(0), c.scalar(1)))?),
         class: Class::Composite, inplace: true,
     }
 
@@ -686,8 +665,8 @@ ops! {
     }
 
 
-    /// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`. The result has the other
-    /// dimensions of `input`, then those of `other`.
+    /// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`, size 1 going with any. The
+    /// result has the other dimensions of `input`, then those of `other`.
     tensordot(input: Tensor, other: Tensor, dims_self: Ints, dims_other: Ints) -> Tensor, Special {
         eval: |c| one(eval_tensordot(c.x(0), c.x(1), c.ints(0), c.ints(1))?),
         class: Class::Composite, method: false,
@@ -795,6 +774,28 @@ fn eval_attention(c: &Call) -> Result<Outs> {
     one(weights.matmul(value)?)
 }
 
+fn eval_addr(x: &Tensor, a: &Tensor, b: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
+    let bools = x.dtype() == DType::Bool;
+    let number = |s: Scalar| -> Result<Tensor> {
+        if s.category() == Category::Float && !x.dtype().is_float() {
+            bail!(Value, "for integral input tensors, arguments beta and alpha must not be floating point numbers");
+        }
+        Tensor::number(if bools { Scalar::Bool(s.f64() != 0.0) } else { s })
+    };
+    let product = a.outer(b)?.mul(&number(alpha)?)?;
+    if beta.f64() == 0.0 {
+        x.expand(&[product.shape()[0] as i64, product.shape()[1] as i64])?;
+        return Ok(product);
+    }
+    let x = x.mul(&number(beta)?)?;
+    let sum = if bools { x.logical_or(&product)? } else { x.add(&product, 1)? };
+    if sum.shape() != product.shape() {
+        let message = format!("input of shape {:?} cannot be expanded to {:?}", x.shape(), product.shape());
+        return Err(Error::shapes("", message, x.shape(), product.shape()));
+    }
+    Ok(sum)
+}
+
 fn eval_tensordot(a: &Tensor, b: &Tensor, da: &[i64], db: &[i64]) -> Result<Tensor> {
     if da.len() != db.len() {
         bail!(Value, "both dimension lists must have one length, got {da:?} and {db:?}");
@@ -803,13 +804,24 @@ fn eval_tensordot(a: &Tensor, b: &Tensor, da: &[i64], db: &[i64]) -> Result<Tens
         dims.iter().map(|&d| wrap_dim(d, t.ndim())).collect::<Result<SmallVec<[usize; 8]>>>()
     };
     let (da, db) = (wrap(da, a)?, wrap(db, b)?);
+    let (mut a, mut b) = (a.clone(), b.clone());
+    let sum = |t: &Tensor, dim: usize| t.sum(Some(&[dim as i64]), true, Some(t.dtype()));
     for (&x, &y) in da.iter().zip(&db) {
-        if a.shape()[x] != b.shape()[y] {
-            let message =
-                format!("sizes differ, dimension {x} of {:?} and dimension {y} of {:?}", a.shape(), b.shape());
-            return Err(Error::shapes("", message, a.shape(), b.shape()));
+        match (a.shape()[x], b.shape()[y]) {
+            (n, m) if n == m => {}
+            (1, _) => b = sum(&b, y)?,
+            (_, 1) => a = sum(&a, x)?,
+            _ => {
+                let message = format!(
+                    "contracted dimensions need to match: sizes differ, dimension {x} of {:?} and dimension {y} of {:?}",
+                    a.shape(),
+                    b.shape()
+                );
+                return Err(Error::shapes("", message, a.shape(), b.shape()));
+            }
         }
     }
+    let (a, b) = (&a, &b);
     let rest =
         |t: &Tensor, used: &[usize]| (0..t.ndim()).filter(|d| !used.contains(d)).collect::<SmallVec<[usize; 8]>>();
     let (fa, fb) = (rest(a, &da), rest(b, &db));

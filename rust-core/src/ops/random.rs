@@ -8,7 +8,7 @@ use crate::dtype::{default_dtype, dispatch, DType, Elem, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy;
 use crate::parallel::parallel_for;
-use crate::random::{FullRange, Generator};
+use crate::random::Generator;
 use crate::shape::{broadcast, sizes, wrap_dim};
 use crate::tensor::Tensor;
 use crate::{bail, err};
@@ -87,22 +87,6 @@ fn normal_into(g: &mut Generator, out: &Tensor, mean: f64, std: f64) -> Result<(
     }
 }
 
-/// The largest whole number that `random_` gives for a dtype, and the range of `random_()`.
-fn full_range(dtype: DType) -> (i64, FullRange) {
-    match dtype {
-        DType::Bool => (1, FullRange::BOOL),
-        DType::U8 => (u8::MAX.into(), FullRange::U8),
-        DType::I8 => (i8::MAX.into(), FullRange::I8),
-        DType::I16 => (i16::MAX.into(), FullRange::I16),
-        DType::I32 => (i32::MAX.into(), FullRange::I32),
-        DType::I64 => (i64::MAX, FullRange::I64),
-        DType::F16 => (1 << 11, FullRange::F16),
-        DType::BF16 => (1 << 8, FullRange::BF16),
-        DType::F32 => (1 << 24, FullRange::F32),
-        DType::F64 => (1 << 53, FullRange::F64),
-    }
-}
-
 /// Whole numbers of `[low, high)`.
 fn integers_into(g: &mut Generator, out: &Tensor, low: i64, high: i64) -> Result<()> {
     let d = out.dtype();
@@ -120,10 +104,10 @@ fn integers_into(g: &mut Generator, out: &Tensor, low: i64, high: i64) -> Result
 
 fn eval_random(c: &Call) -> Result<Outs> {
     let out = target(c)?;
-    let (most, range) = full_range(out.dtype());
+    let most = out.dtype().largest_whole();
     c.with_generator(2, |g| match (c.opt_int(0), c.opt_int(1)) {
         (None, None) => dispatch!(out.dtype(), T => fill::<T>(&out, |s, _| {
-            g.random_full(s, range, |v| T::from_i64(v as i64));
+            g.random_full(s, most, |v| T::from_i64(v as i64));
             Ok(())
         })),
         (Some(low), None) if out.dtype() == DType::I64 => fill::<i64>(&out, |s, _| {
@@ -297,7 +281,7 @@ ops! {
                 bail!(DType, "not implemented for dtype {dtype}");
             }
             // PyTorch lets bfloat16 round.
-            if dtype != DType::BF16 && n > full_range(dtype).0 {
+            if dtype != DType::BF16 && n > dtype.largest_whole() {
                 bail!(Value, "n is too large for result tensor type {dtype}");
             }
             let out = Tensor::empty_of(&[n as usize], DType::I64)?;

@@ -5,7 +5,7 @@ use super::shape::contiguous_unlocked;
 use super::{one, Call, Class, Outs, Refusal, Saves};
 use crate::autograd::{grad_enabled, Vjp};
 use crate::dtype::{default_dtype, promote, Compute, DType, Scalar};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::elementwise::Params;
 use crate::kernels::reduce::{self, Dim, Kernels};
 use crate::kernels::scan;
@@ -234,6 +234,123 @@ fn eval_vector_norm(c: &Call) -> Result<Outs> {
         _ => &reduce::NORMP,
     };
     single(x, c.ints(1), c.bool(2), k, dtype, params(&[p]), dtype)
+}
+
+fn eval_cdist(c: &Call) -> Result<Outs> {
+    let (a, b, p) = (c.x(0), c.x(1), c.float(0));
+    if a.ndim() < 2 || b.ndim() < 2 {
+        bail!(Shape, "x1 and x2 must have at least two dimensions, got shapes {:?} and {:?}", a.shape(), b.shape());
+    }
+    if !a.dtype().is_float() || !b.dtype().is_float() {
+        bail!(DType, "expected floating point tensors, got {} and {}", a.dtype(), b.dtype());
+    }
+    let (rows, columns) = ([a, b].map(|t| t.shape()[t.ndim() - 2]), [a, b].map(|t| t.shape()[t.ndim() - 1]));
+    if columns[0] != columns[1] {
+        let message = format!("x1 and x2 must have the same number of columns, got {} and {}", columns[0], columns[1]);
+        return Err(Error::shapes("", message, a.shape(), b.shape()));
+    }
+    if p.is_nan() || p < 0.0 {
+        bail!(Value, "only non-negative p values are supported, got {p}");
+    }
+    let many = match c.str(1) {
+        "use_mm_for_euclid_dist_if_necessary" => rows[0] > 25 || rows[1] > 25,
+        "use_mm_for_euclid_dist" => true,
+        "donot_use_mm_for_euclid_dist" => false,
+        mode => bail!(Value, "{mode} is not a valid value for compute_mode"),
+    };
+    if p != 2.0 || !many {
+        let difference = a.unsqueeze(-2)?.sub(&b.unsqueeze(-3)?, 1)?;
+        if columns[0] == 0 {
+            return one(difference.sum(Some(&[-1]), false, None)?);
+        }
+        return one(difference.vector_norm(p, Some(&[-1]), false, None)?);
+    }
+    // |x - y|^2 = |x|^2 + |y|^2 - 2 x y. Where that is 0 the square root has no slope, and the gradient is 0.
+    let squares = |t: &Tensor| t.square()?.sum(Some(&[-1]), true, None);
+    let product = a.matmul(&b.transpose(-2, -1)?)?;
+    let d = squares(a)?.add(&squares(b)?.transpose(-2, -1)?, 1)?.sub(&product, 2)?;
+    let zero = d.le(&Tensor::number(Scalar::Int(0))?)?;
+    one(d.masked_fill(&zero, &Tensor::number(Scalar::Int(1))?)?.sqrt()?.masked_fill(&zero, &Tensor::number(Scalar::Int(0))?)?)
+}
+
+/// Weights of observations: a vector with one number for each.
+fn observed(w: Option<&Tensor>, n: usize, name: &str, whole: bool) -> Result<Option<Tensor>> {
+    let Some(w) = w else { return Ok(None) };
+    if w.ndim() > 1 || w.numel() != n {
+        bail!(Shape, "expected {name} to have one number for each of {n} observations, got shape {:?}", w.shape());
+    }
+    if w.dtype() == DType::Bool || w.dtype().is_float() == whole {
+        bail!(DType, "expected {} {name}, got {}", if whole { "whole numbers as" } else { "floats as" }, w.dtype());
+    }
+    if w.lt(&Tensor::number(Scalar::Int(0))?)?.any(None, false)?.item()?.i64() != 0 {
+        bail!(Value, "{name} cannot be negative");
+    }
+    w.reshape(&[-1]).map(Some)
+}
+
+fn eval_cov(c: &Call) -> Result<Outs> {
+    let x = c.x(0);
+    if x.ndim() > 2 {
+        bail!(Shape, "expected input to have two or fewer dimensions, got shape {:?}", x.shape());
+    }
+    if x.dtype() == DType::Bool {
+        bail!(DType, "bool dtype is not supported for input");
+    }
+    let x = if x.ndim() < 2 { x.reshape(&[1, -1])? } else { x.clone() };
+    let n = x.shape()[1];
+    let often = observed(c.opt(1), n, "fweights", true)?;
+    let weight = observed(c.opt(2), n, "aweights", false)?;
+    let w = match (&often, &weight) {
+        (Some(f), Some(a)) => Some(f.mul(a)?),
+        (f, a) => f.as_ref().or(a.as_ref()).cloned(),
+    };
+    let weighed = |t: &Tensor| w.as_ref().map_or_else(|| Ok(t.clone()), |w| t.mul(w));
+    let total = match &w {
+        Some(w) => w.sum(None, false, None)?,
+        None => Tensor::number(Scalar::Int(n as i64))?,
+    };
+    if w.is_some() && total.item()?.f64() == 0.0 {
+        bail!(Value, "weights sum to zero, cannot be normalized");
+    }
+    let average = weighed(&x)?.sum(Some(&[1]), true, None)?.div(&total, "")?;
+    let correction = Tensor::number(Scalar::Int(c.int(0)))?;
+    let off = match (&w, &weight) {
+        (Some(w), Some(a)) => w.mul(a)?.sum(None, false, None)?.div(&total, "")?.mul(&correction)?,
+        _ => correction,
+    };
+    let freedom = total.sub(&off, 1)?.clamp(Some(Scalar::Int(0)), None)?;
+    let x = x.sub(&average, 1)?;
+    let squares = x.mm(&weighed(&x)?.transpose(0, 1)?)?;
+    one(squares.div(&freedom, "")?.squeeze(None)?)
+}
+
+fn eval_histc(c: &Call) -> Result<Outs> {
+    let (x, bins) = (c.x(0), c.int(0));
+    if !x.dtype().is_float() {
+        bail!(DType, "expected a floating point tensor as input, got {}", x.dtype());
+    }
+    if bins <= 0 {
+        bail!(Value, "bins must be > 0, got {bins}");
+    }
+    let (mut low, mut high) = (c.scalar(1).f64(), c.scalar(2).f64());
+    if low == high && x.numel() > 0 {
+        (low, high) = (x.min_all()?.item()?.f64(), x.max_all()?.item()?.f64());
+    }
+    if low == high {
+        (low, high) = (low - 1.0, high + 1.0);
+    }
+    if !low.is_finite() || !high.is_finite() {
+        bail!(Value, "range of [{low}, {high}] is not finite");
+    }
+    if low > high {
+        bail!(Value, "max must be larger than min, got {high} and {low}");
+    }
+    let [from, to, width, count] = [low, high, high - low, bins as f64].map(|v| Tensor::number(Scalar::Float(v)));
+    let (from, to) = (from?, to?);
+    let inside = x.masked_select(&x.ge(&from)?.logical_and(&x.le(&to)?)?)?;
+    // The upper bound belongs to the last interval.
+    let place = inside.sub(&from, 1)?.mul(&count?)?.div(&width?, "")?.to_dtype(DType::I64)?;
+    one(place.clamp(None, Some(Scalar::Int(bins - 1)))?.bincount(None, bins)?.to_dtype(x.dtype())?)
 }
 
 /// The input's shape with each reduced dimension of size 1.
@@ -613,6 +730,59 @@ ops! {
     dist(input: Tensor, other: Tensor, p: Scalar = 2) -> Tensor, Real {
         eval: |c| one(c.x(0).sub(c.x(1), 1)?.vector_norm(c.scalar(0), None, false, None)?),
         class: Class::Composite,
+    }
+
+    /// The `p`-norms of the differences of all pairs of rows: `x1 [*, n, d]` and `x2 [*, m, d]` give `[*, n, m]`. The 2-norm
+    /// goes by way of a matrix product if `compute_mode` says so (by default if `n` or `m` is above 25); other norms need
+    /// memory for `n * m * d` elements.
+    cdist(
+        x1: Tensor, x2: Tensor, p: Float = 2.0, compute_mode: Str = "use_mm_for_euclid_dist_if_necessary"
+    ) -> Tensor, Real {
+        eval: eval_cdist,
+        class: Class::Composite, method: false,
+        refuses: &[
+            Refusal { call: "rt.ones(2, 3), rt.ones(2, 4)", message: "same number of columns" },
+            Refusal { call: "rt.ones(2, 3), rt.ones(2, 3), -1.0", message: "non-negative" },
+        ],
+    }
+
+    /// Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row.
+    /// `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts,
+    /// `aweights` how important it is.
+    cov(input: Tensor, correction: Int = 1, fweights: OptTensor = None, aweights: OptTensor = None) -> Tensor, Real {
+        eval: eval_cov,
+        class: Class::Composite,
+        refuses: &[
+            Refusal { call: "rt.ones(2, 3, 4)", message: "two or fewer dimensions" },
+            Refusal { call: "rt.ones(2, 3), 1, rt.tensor([1, -1, 2])", message: "cannot be negative" },
+        ],
+    }
+
+    /// Pearson's correlation coefficients of the rows of `input [n, observations]`: `[n, n]`, or a number for one row.
+    corrcoef(input: Tensor) -> Tensor, Real {
+        eval: |c| {
+            let k = c.x(0).cov(1, None, None)?;
+            if k.ndim() == 0 {
+                return one(k.div(&k, "")?);
+            }
+            let s = k.diagonal(0, 0, 1)?.sqrt()?;
+            let r = k.div(&s.unsqueeze(1)?, "")?.div(&s.unsqueeze(0)?, "")?;
+            one(r.clamp(Some(Scalar::Int(-1)), Some(Scalar::Int(1)))?)
+        },
+        class: Class::Composite,
+        refuses: &[Refusal { call: "rt.ones(2, 3, 4)", message: "two or fewer dimensions" }],
+    }
+
+    /// How many elements lie in each of `bins` intervals of one width from `min` to `max`, as floats. Elements outside do
+    /// not count; if both bounds are equal they are the least and greatest element.
+    histc(input: Tensor, bins: Int = 100, min: Scalar = 0, max: Scalar = 0) -> Tensor, Real {
+        eval: eval_histc,
+        class: Class::Composite,
+        refuses: &[
+            Refusal { call: "rt.ones(3), 0", message: "bins must be > 0" },
+            Refusal { call: "rt.ones(3), 4, 1, 0", message: "max must be larger than min" },
+            Refusal { call: "rt.tensor([1, 2])", message: "floating point" },
+        ],
     }
 
     /// Number of elements over `dim` (all by default) that are not zero.

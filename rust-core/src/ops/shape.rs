@@ -822,21 +822,49 @@ ops! {
     as_strided(input: Tensor, size: Ints, stride: Ints, storage_offset: OptInt = None) -> Tensor, Special {
         eval: |c| {
             let x = c.x(0);
+            let own: SmallVec<[i64; 8]> = x.strides().iter().map(|&s| s as i64).collect();
+            let start = x.layout().offset as i64;
+            one(x.restride(c.ints(0), c.ints(1), c.opt_int(2).unwrap_or(start), &own, start)?)
+        },
+        class: Class::Composite,
+    }
+
+    /// `as_strided` of a tensor whose own strides and offset are given too, for the gradient: what flows to a place of the
+    /// storage flows to the elements of `input` that lie there, in equal shares.
+    restride(
+        input: Tensor, size: Ints, stride: Ints, storage_offset: Int, own_stride: Ints, own_offset: Int
+    ) -> Tensor, Special {
+        eval: |c| {
+            let x = c.x(0);
             let shape = sizes(c.ints(0))?;
             if c.ints(1).len() != shape.len() {
                 bail!(Value, "size {:?} and stride {:?} must have equal lengths", c.ints(0), c.ints(1));
             }
-            let offset = c.opt_int(2).map_or(Ok(x.layout().offset), |o| usize::try_from(o)
-                .map_err(|_| err!(Value, "storage_offset must not be negative, got {o}")))?;
+            let offset = usize::try_from(c.int(2))
+                .map_err(|_| err!(Value, "storage_offset must not be negative, got {}", c.int(2)))?;
             let layout = Layout { shape, strides: c.ints(1).iter().map(|&s| s as isize).collect(), offset };
             check_bounds(&x.0.storage, &layout, x.dtype())?;
             with_view(c, layout)
         },
         vjp: vjp!(|v| {
-            let zeros = Ex::from(zeros(v.shape(0), v.dtype(0)));
-            zeros.with(v.g(), |z, g| z.as_strided_scatter(g, v.ints(0), v.ints(1), v.opt_int(2).unwrap_or(0)))
+            let (own, own_stride) = (v.sizes(0), v.ints(3));
+            // The part of the storage that the two layouts span.
+            let start = v.int(2).min(v.int(4));
+            let end = |size: &[i64], stride: &[i64], offset: i64| {
+                let last = size.iter().zip(stride).map(|(&d, &s)| (d - 1).max(0).saturating_mul(s));
+                last.fold(offset - start + 1, i64::saturating_add)
+            };
+            let n = end(v.ints(0), v.ints(1), v.int(2)).max(end(&own, own_stride, v.int(4)));
+            let flat = || Ex::from(sizes(&[n]).and_then(|s| zeros(&s, v.dtype(0))));
+            let at_own = |x: &Tensor| x.as_strided(&own, own_stride, Some(v.int(4) - start));
+            let g = flat().with(v.g(), |z, g| z.as_strided_scatter(g, v.ints(0), v.ints(1), v.int(2) - start));
+            let shares = flat().then(|z| {
+                let ones = Tensor::filled(v.shape(0), Scalar::Int(1), v.dtype(0))?;
+                at_own(&z.as_strided_scatter(&ones, &own, own_stride, v.int(4) - start)?)
+            });
+            g.then(at_own) / shares
         }),
-        class: Class::View,
+        class: Class::View, method: false, function: false,
     }
 
     /// A row-major copy of `input` in which the part that `as_strided(size, stride, storage_offset)` names is replaced by
