@@ -44,6 +44,18 @@ fn detect() -> Level {
     level
 }
 
+/// Asks for the cache line at `p`, which need not be memory of ours.
+#[inline(always)]
+pub fn prefetch(p: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint that never faults; SSE belongs to the baseline.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast())
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// The best level this CPU can run.
 pub fn supported() -> Level {
     #[cfg(target_arch = "x86_64")]

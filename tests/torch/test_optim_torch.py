@@ -227,21 +227,24 @@ def test_lbfgs(search, options):
         lr = options.get("lr", 1.0) * (1.0 if search else 1e-3)
         opt = lib.optim.LBFGS([x, unused, y], **{**options, "lr": lr}, line_search_fn=search)
         value = rosenbrock(lib, x, y)
-        evaluations = 0
+        evaluations = []
 
-        def closure(opt=opt, value=value):
-            nonlocal evaluations
-            evaluations += 1
+        def closure(opt=opt, value=value, evaluations=evaluations):
             opt.zero_grad()
             loss = value()
             loss.backward()
+            evaluations.append(loss.item())
             return loss
 
         losses = [opt.step(closure).item() for _ in range(6)]
         results.append((losses, evaluations, x.tolist() + y.tolist() + unused.tolist()))
     ours, theirs = results
-    if search and options == {"history_size": 3} and ours[1] != theirs[1]:
-        pytest.xfail(f"not the same yet: {ours[1]} evaluations, torch has {theirs[1]}")
-    assert ours[1] == theirs[1]
+    if search and options == {"history_size": 3}:
+        # With so short a memory the line search multiplies rounding differences, about tenfold every eight evaluations:
+        # from 1e-16 at first to 1e-7 after eighty. What follows is not comparable, but both must arrive.
+        assert ours[1][:70] == pytest.approx(theirs[1][:70], rel=1e-6)
+        assert min(ours[1]) < 1e-6 and min(theirs[1]) < 1e-6  # from 35
+        return
+    assert ours[1] == pytest.approx(theirs[1], rel=1e-6, abs=1e-12)
     assert ours[0] == pytest.approx(theirs[0], rel=1e-6, abs=1e-12)
     assert ours[2] == pytest.approx(theirs[2], rel=1e-6, abs=1e-9)
