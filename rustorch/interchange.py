@@ -21,7 +21,9 @@ def _numpy_dtype(d: dtype) -> Any:
 
 
 def array_interface(t: Tensor) -> dict[str, Any]:
-    """NumPy's array interface, version 3."""
+    """NumPy's array interface, version 3. NumPy asks for it first, so this is where gradients are not to be lost."""
+    if t.requires_grad:
+        raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     size = t.element_size()
     return {
         "shape": tuple(t.shape),
@@ -36,12 +38,7 @@ def to_numpy(t: Tensor, force: bool = False) -> Any:
     """An array that shares the memory of `t`."""
     import numpy as np
 
-    if t.requires_grad:
-        if not force:
-            raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-        t = t.detach()
-    _numpy_dtype(t.dtype)
-    return np.asarray(_Shared(t))
+    return np.asarray(_Shared(t.detach() if force else t))
 
 
 class _Shared:

@@ -549,3 +549,48 @@ def test_fancy_indexing() -> None:
             bad()
     with pytest.raises(ValueError):
         t[::-1]
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        ([np.float64(1), 2], "float64"),
+        ([np.float32(1), 2], "float32"),
+        ([np.float32(1), np.float64(1)], "float64"),
+        ([np.int32(1), np.int32(2)], "int32"),
+        ([np.int32(1), 2], "int64"),
+        ([np.bool_(True), 2], "int64"),
+        ([np.int64(1), 2.5], "float32"),
+        ([np.ones(2), np.zeros(2)], "float64"),
+        ([[np.ones(2, np.float16)], [np.zeros(2, np.float16)]], "float16"),
+        ([np.arange(2, dtype=np.int16), np.arange(2, dtype=np.uint8)], "int16"),
+        ([rt.tensor(1), rt.tensor(2.5)], "float32"),
+        ([rt.tensor(1.0, dtype=rt.float64), 2], "float64"),
+        ([np.zeros(0), np.zeros(0)], "float64"),
+    ],
+)
+def test_numbers_that_know_their_dtype_keep_it(data, dtype):
+    assert str(rt.tensor(data).dtype) == f"rustorch.{dtype}"
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "text"),
+    [
+        ([None], TypeError, "cannot make numbers of a NoneType"),
+        ([1, "a"], TypeError, "cannot make numbers of a str"),
+        (2**70, ValueError, "does not fit 64 bits"),
+        ([np.uint16(1)], TypeError, "can't convert NumPy's uint16"),
+    ],
+)
+def test_what_is_no_number_is_refused(data, error, text):
+    with pytest.raises(error, match=text) as e:
+        rt.tensor(data)
+    assert isinstance(e.value, RuntimeError)
+
+
+def test_numpy_does_not_lose_gradients_silently():
+    x = rt.ones(2, requires_grad=True)
+    for read in (np.array, np.asarray, lambda t: np.concatenate([t, t]), lambda t: t.numpy()):
+        with pytest.raises(RuntimeError, match="requires grad"):
+            read(x)
+    assert np.array(x.detach()).sum() == 2 and x.numpy(force=True).sum() == 2
