@@ -278,6 +278,8 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
 
     @grad.setter
     def grad(self, g: Tensor | None) -> None:
+        if g is not None and not isinstance(g, Tensor):
+            raise DTypeError(f"grad: wanted a Tensor or None, got {type(g).__name__}")
         check(lib.rt_tensor_set_grad(self._h, NULL if g is None else g._h))
 
     @grad.deleter
@@ -301,6 +303,8 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise DTypeError(f"data: wanted a Tensor, got {type(value).__name__}")
         self._replace(value)
 
     def detach(self) -> Tensor:
@@ -437,7 +441,14 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
         return tensor_str(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 and spec else str(self)
+        if not spec:
+            return str(self)
+        if self.ndim:
+            raise DTypeError(
+                f"format: a format specification such as {spec!r} wants a tensor without dimensions, "
+                f"this one has shape {list(self.shape)}; pass .item() or print the tensor as it is"
+            )
+        return format(self.item(), spec)
 
     __hash__ = object.__hash__
 

@@ -667,6 +667,8 @@ def randint(
             high = a[0]
         else:
             low = a[0]
+    if high is None or size is None:
+        raise DTypeError("randint(): wanted randint(high, size) or randint(low, high, size)")
     r = _ops.randint(0 if low is None else _whole(low), _whole(high), size, generator=generator, dtype=dtype)
     r = created(r, device, requires_grad)
     return r if out is None else into(out, r)

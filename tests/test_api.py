@@ -441,9 +441,12 @@ def test_files(tmp_path: Any) -> None:
     buffer.seek(0)
     assert list(rt.load(buffer, map_location="cpu")) == ["b", "a"]
     (tmp_path / "bad").write_bytes(b"nonsense")
-    for path in (tmp_path / "bad", tmp_path / "missing"):
-        with pytest.raises(errors.SerializationError):
-            rt.load(path)
+    with pytest.raises(errors.SerializationError):
+        rt.load(tmp_path / "bad")
+    with pytest.raises(FileNotFoundError, match="missing"):
+        rt.load(tmp_path / "missing")
+    rt.save({"best": np.float32(0.5), "n": np.int64(3)}, tmp_path / "f")
+    assert rt.load(tmp_path / "f") == {"best": 0.5, "n": 3}
     for wrong in (object(), {1.5: rt.ones(1)}):
         with pytest.raises(errors.DTypeError):
             rt.save(wrong, tmp_path / "f")
@@ -594,3 +597,17 @@ def test_numpy_does_not_lose_gradients_silently():
         with pytest.raises(RuntimeError, match="requires grad"):
             read(x)
     assert np.array(x.detach()).sum() == 2 and x.numpy(force=True).sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (lambda t: setattr(t, "grad", 3), "grad: wanted a Tensor or None, got int"),
+        (lambda t: setattr(t, "data", [1]), "data: wanted a Tensor, got list"),
+        (lambda t: f"{t:.2f}", r"shape \[2\]"),
+        (lambda t: rt.randint(5), r"randint\(high, size\)"),
+    ],
+)
+def test_misuse_says_what_was_wanted(wrong, text):
+    with pytest.raises(TypeError, match=text):
+        wrong(rt.ones(2))
