@@ -85,6 +85,7 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
     """
 
     __slots__ = ("__dict__", "__weakref__", "_h")
+    __module__ = "rustorch"
 
     _h: Any
 

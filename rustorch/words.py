@@ -35,7 +35,12 @@ _ValuesIndices = namedtuple("_ValuesIndices", ("values", "indices"))
 
 
 def _result(op: str, fields: str = "values indices") -> Any:
-    return namedtuple(op, fields.split())
+    def show(self: Any) -> str:
+        return f"rustorch.return_types.{op}(\n" + ",\n".join(f"{k}={v!r}" for k, v in self._asdict().items()) + ")"
+
+    cls = namedtuple(op, fields.split())  # type: ignore[misc]
+    cls.__repr__ = show  # type: ignore[method-assign]
+    return cls
 
 
 return_max = _result("max")

@@ -611,3 +611,84 @@ def test_numpy_does_not_lose_gradients_silently():
 def test_misuse_says_what_was_wanted(wrong, text):
     with pytest.raises(TypeError, match=text):
         wrong(rt.ones(2))
+
+
+def test_accelerators_are_asked_for_and_absent() -> None:
+    import rustorch.backends.cudnn as cudnn
+    from rustorch.cuda.amp import GradScaler, autocast
+
+    cudnn.benchmark = True
+    assert rt.backends.cudnn.benchmark and not cudnn.is_available()
+    assert not rt.accelerator.is_available() and rt.accelerator.current_accelerator() is None
+    assert rt.accelerator.device_count() == 0 and not rt.cuda.is_bf16_supported()
+    rt.accelerator.synchronize()
+    p = rt.ones(1, requires_grad=True)
+    opt, scaler = rt.optim.SGD([p], lr=0.5), GradScaler()
+    with autocast():
+        loss = (p * 2).sum()
+    scaler.scale(loss).backward()
+    scaler.unscale_(opt)
+    scaler.step(opt)
+    scaler.update()
+    scaler.load_state_dict(scaler.state_dict())
+    assert p.item() == 0 and not scaler.is_enabled() and scaler.get_scale() == 1
+    assert rt.autocast("cpu", dtype=rt.bfloat16)(lambda t: t + 1)(rt.ones(1)).dtype is rt.float32
+
+
+def test_data_parallel_is_the_module_one_level_down() -> None:
+    inner = rt.nn.Linear(2, 1)
+    model = rt.nn.DataParallel(inner)
+    assert list(model.state_dict()) == ["module.weight", "module.bias"]
+    same(model(rt.ones(1, 2)), inner(rt.ones(1, 2)).tolist())
+    same(rt.nn.parallel.data_parallel(inner, rt.ones(1, 2)), inner(rt.ones(1, 2)).tolist())
+
+
+def test_old_way_to_set_the_default_dtype() -> None:
+    try:
+        for t in (rt.DoubleTensor, "rustorch.DoubleTensor"):
+            rt.set_default_tensor_type(t)
+            assert rt.zeros(1).dtype is rt.float64
+            rt.set_default_tensor_type(rt.FloatTensor)
+            assert rt.zeros(1).dtype is rt.float32
+    finally:
+        rt.set_default_dtype(rt.float32)
+
+
+def test_results_with_names_print_as_pytorch_prints_them() -> None:
+    r = rt.max(rt.tensor([[1, 2]]), 1)
+    assert repr(r) == "rustorch.return_types.max(\nvalues=tensor([2]),\nindices=tensor([1]))"
+    assert str(rt.Tensor) == "<class 'rustorch.Tensor'>" and pickle.loads(pickle.dumps(rt.Tensor)) is rt.Tensor
+
+
+def test_functional_calls() -> None:
+    from rustorch.func import functional_call, grad, grad_and_value, hessian, jacrev, vjp
+
+    m = rt.nn.Sequential(rt.nn.Linear(2, 2), rt.nn.BatchNorm1d(2))
+    before = {k: v.clone() for k, v in m.state_dict().items()}
+    given = {"0.weight": rt.eye(2), "0.bias": rt.zeros(2), "1.running_mean": rt.zeros(2)}
+    a = rt.tensor([[1.0, 2.0]])
+    same(functional_call(m.eval(), given, (a,)), a.tolist(), 1e-4)
+    assert all(rt.equal(v, before[k]) for k, v in m.state_dict().items())
+    with pytest.raises(RuntimeError, match=r"missing .*unexpected"):
+        functional_call(m, {"0.nothing": a}, (a,), strict=True)
+
+    def loss(parameters: Any, t: Any) -> Any:
+        return functional_call(m, parameters, t).pow(2).sum()
+
+    parameters = dict(m.named_parameters())
+    gradient, value = grad_and_value(loss)(parameters, a)
+    loss(parameters, a).backward()
+    same(value, loss(parameters, a).item())
+    for k, p in m.named_parameters():
+        same(gradient[k], p.grad.tolist())
+    t = rt.tensor([1.0, 2.0])
+    same(grad(lambda u, v: (u * v).sum(), argnums=1)(t, t), [1, 2])
+    same(grad(grad(lambda u: u**3))(rt.tensor(2.0)), 12)
+    assert grad(lambda u: (u.sum(), "aux"), has_aux=True)(t)[1] == "aux"
+    same(jacrev(lambda u: u**2)(t), [[2, 0], [0, 4]])
+    same(hessian(lambda u, v: (u**3).sum() + v.sum())(t, t), [[6, 0], [0, 12]])
+    out, product = vjp(lambda u: u.exp(), t)
+    same(product(rt.ones(2))[0], out.tolist())
+    for wrong in (lambda: grad(lambda u: u)(t), lambda: grad(lambda u: u)(3.0)):
+        with pytest.raises(RuntimeError):
+            wrong()
