@@ -442,14 +442,14 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
         return tensor_str(self)
 
     def __format__(self, spec: str) -> str:
-        if not spec:
-            return str(self)
-        if self.ndim:
+        if not self.ndim:
+            return format(self.item(), spec)
+        if spec:
             raise DTypeError(
                 f"format: a format specification such as {spec!r} wants a tensor without dimensions, "
                 f"this one has shape {list(self.shape)}; pass .item() or print the tensor as it is"
             )
-        return format(self.item(), spec)
+        return str(self)
 
     __hash__ = object.__hash__
 
