@@ -15,7 +15,7 @@ from ._device import check as check_device
 from ._door import NULL, check, created, error, ffi, into, ints, lib, number, operand, shape_, wrap
 from .dtypes import ALL, BY_NAME, from_python
 from .dtypes import dtype as dtype_
-from .errors import DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
+from .errors import AutogradError, DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -531,6 +531,43 @@ def set_(input: Tensor, source: Tensor) -> Tensor:
     return input
 
 
+def resize_as_(input: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
+    """`resize_` to the shape of `other`."""
+    return resize_(input, other.shape)
+
+
+def _seen_anew(op: str) -> Any:
+    """The in-place form of a view: the tensor itself gets the other shape."""
+
+    def method(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        view = getattr(_ops, op)(input, *args, **kwargs)
+        if not view.requires_grad:
+            input._replace(view)
+        elif input.is_leaf:
+            raise AutogradError(f"{op}_: a leaf Variable that requires grad is being used in an in-place operation")
+        else:
+            input._h, view._h = view._h, input._h
+        return input
+
+    method.__name__ = method.__qualname__ = f"{op}_"
+    method.__doc__ = f"In-place form of {op}: this tensor sees its elements in the other shape from now on."
+    return method
+
+
+def fill_diagonal_(input: Tensor, fill_value: Any, wrap: _bool = False) -> Tensor:
+    """Sets the elements whose indices are all equal; in tall matrices the diagonal starts again if `wrap`."""
+    if input.ndim < 2 or (input.ndim > 2 and len(set(input.shape)) > 1):
+        raise InvalidArgumentError(
+            f"fill_diagonal_: wanted a matrix, or dimensions of one size, got shape {list(input.shape)}"
+        )
+    rows, columns = input.shape[0], input.shape[-1]
+    # In a wrapped diagonal one row is left out after each round.
+    places = [r for r in _range(rows if wrap else builtins.min(rows, columns)) if r % (columns + 1) < columns]
+    at = [p % (columns + 1) for p in places]
+    input[(places, *[at] * (input.ndim - 1))] = fill_value
+    return input
+
+
 def apply_(input: Tensor, callable: Any) -> Tensor:
     """Replaces each element by `callable(element)`; slow."""
     from ._tensor import make
@@ -871,6 +908,95 @@ def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) ->
     return input[make(rows, BY_NAME["int64"]).reshape(len(rows), r)]
 
 
+def diff(input: Tensor, n: _int = 1, dim: _int = -1, prepend: Any = None, append: Any = None) -> Tensor:
+    """Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first."""
+    parts = [t for t in (prepend, input, append) if t is not None]
+    r = _ops.cat(parts, dim) if len(parts) > 1 else input
+    for _ in _range(n):
+        size = builtins.max(r.size(dim) - 1, 0)
+        late, early = _ops.narrow(r, dim, r.size(dim) - size, size), _ops.narrow(r, dim, 0, size)
+        r = _ops.logical_xor(late, early) if r.dtype is BY_NAME["bool"] else late - early
+    return r
+
+
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: _int = -1) -> Tensor:
+    """Integral along `dim` by the trapezoidal rule, with points `x` or steps `dx`."""
+    n = y.size(dim)
+    heights = (_ops.narrow(y, dim, 1, n - 1) + _ops.narrow(y, dim, 0, n - 1)) / 2
+    if x is None:
+        whole: Tensor = heights.sum(dim) * dx
+        return whole
+    steps = diff(x, dim=dim if x.ndim == y.ndim else -1)
+    if x.ndim == 1 and dim % y.ndim != y.ndim - 1:
+        steps = steps.reshape([-1 if d == dim % y.ndim else 1 for d in _range(y.ndim)])
+    r: Tensor = (heights * steps).sum(dim)
+    return r
+
+
+def cdist(x1: Tensor, x2: Tensor, p: _float = 2.0, compute_mode: Any = None) -> Tensor:
+    """Distances in the p-norm of all rows: `[..., P, M]` and `[..., R, M]` give `[..., P, R]`."""
+    if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
+        raise ShapeMismatchError(f"cdist: wanted rows of one length, got shapes {list(x1.shape)} and {list(x2.shape)}")
+    r: Tensor = norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
+    return r
+
+
+def histc(input: Tensor, bins: _int = 100, min: Any = 0, max: Any = 0) -> Tensor:
+    """Counts of elements in `bins` equal parts of [min, max], by default of the range of the elements."""
+    if bins <= 0 or min > max:
+        raise InvalidArgumentError(f"histc: wanted bins > 0 and min <= max, got bins={bins}, min={min}, max={max}")
+    x = input.detach().reshape(-1)
+    if min == max and x.numel():
+        min, max = x.min().item(), x.max().item()
+    if min == max:
+        min, max = min - 1, max + 1
+    x = x[(x >= min) & (x <= max)]
+    bin = ((x - min) * (bins / (max - min))).long().clamp(0, bins - 1)
+    return _ops.bincount(bin, minlength=bins).to(input.dtype)
+
+
+def unique_consecutive(
+    input: Tensor, return_inverse: _bool = False, return_counts: _bool = False, dim: _int | None = None
+) -> Any:
+    """The elements (or slices along `dim`) without those that equal the one before.
+
+    With `return_inverse` also where each element went, with `return_counts` how many each stands for.
+    """
+    x = input.reshape(-1) if dim is None else input.transpose(0, dim)
+    n = x.shape[0]
+    new = _ops.ones(n, dtype=BY_NAME["bool"])
+    if n > 1:
+        new[1:] = (x[1:] != x[:-1]).reshape(n - 1, -1).any(1)
+    found = x[new] if dim is None else x[new].transpose(0, dim)
+    result: list[Tensor] = [found]
+    if return_inverse:
+        inverse = new.cumsum(0) - 1
+        result.append(inverse.reshape(input.shape) if dim is None else inverse)
+    if return_counts:
+        result.append(diff(new.nonzero().reshape(-1), append=tensor([n])))
+    return tuple(result) if len(result) > 1 else found
+
+
+def _splitter(name: str, dim: _int, least: _int) -> Any:
+    def f(input: Tensor, indices_or_sections: Any) -> Any:
+        if input.ndim < least:
+            raise InvalidArgumentError(f"{name}: wanted at least {least} dimensions, got shape {list(input.shape)}")
+        where_ = 0 if input.ndim == 1 else dim
+        n = input.shape[where_]
+        if isinstance(indices_or_sections, _int) and (indices_or_sections < 1 or n % indices_or_sections):
+            raise InvalidArgumentError(f"{name}: a size of {n} cannot be split into {indices_or_sections} equal parts")
+        return tensor_split(input, indices_or_sections, where_)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = f"Equal parts along dimension {dim}, or parts that begin at the given indices."
+    return f
+
+
+hsplit = _splitter("hsplit", 1, 1)
+vsplit = _splitter("vsplit", 0, 2)
+dsplit = _splitter("dsplit", 2, 3)
+
+
 # ---- small questions ----
 
 
@@ -1045,6 +1171,19 @@ class TensorWords:
     copy_ = copy_
     sum_to_size = sum_to_size
     resize_ = resize_
+    resize_as_ = resize_as_
+    squeeze_ = _seen_anew("squeeze")
+    unsqueeze_ = _seen_anew("unsqueeze")
+    t_ = _seen_anew("t")
+    transpose_ = swapaxes_ = swapdims_ = _seen_anew("transpose")
+    fill_diagonal_ = fill_diagonal_
+    diff = diff
+    histc = histc
+    unique_consecutive = unique_consecutive
+    hsplit = hsplit
+    vsplit = vsplit
+    dsplit = dsplit
+    is_nonzero = is_nonzero
     set_ = set_
     apply_ = apply_
     new_empty = _new("empty")
@@ -1086,6 +1225,7 @@ __all__ = (
     "broadcast_tensors",
     "can_cast",
     "cartesian_prod",
+    "cdist",
     "clamp",
     "clamp_max",
     "clamp_min",
@@ -1093,10 +1233,14 @@ __all__ = (
     "combinations",
     "cummax",
     "cummin",
+    "diff",
+    "dsplit",
     "einsum",
     "empty_strided",
     "equal",
     "full",
+    "histc",
+    "hsplit",
     "index_fill",
     "index_put",
     "index_put_",
@@ -1128,10 +1272,13 @@ __all__ = (
     "tensor_split",
     "tensordot",
     "topk",
+    "trapezoid",
     "unflatten",
     "unique",
+    "unique_consecutive",
     "var",
     "var_mean",
+    "vsplit",
     "where",
 )  # fmt: skip
 
