@@ -10,6 +10,7 @@ Parameters broadcast to the batch shape. `sample(shape)` and `rsample(shape)` gi
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 from . import _ops, words
@@ -591,3 +592,11 @@ def _kl_independent(p: Independent, q: Independent) -> Tensor:
     if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
         raise UnsupportedError("kl_divergence: the two Independents have different numbers of event dimensions")
     return p._sum(kl_divergence(p.base_dist, q.base_dist))
+
+
+# PyTorch has a module for each: `from rustorch.distributions.normal import Normal`.
+for _name in (
+    "bernoulli", "categorical", "distribution", "exponential", "independent", "kl", "laplace", "log_normal", "normal",
+    "one_hot_categorical", "uniform",
+):  # fmt: skip
+    sys.modules[f"{__name__}.{_name}"] = globals()[_name] = sys.modules[__name__]

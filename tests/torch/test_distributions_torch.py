@@ -103,3 +103,10 @@ def test_what_is_not_there_says_so():
         _ = d.Categorical(rt.ones(2)).nothing
     n = d.Normal(rt.tensor(LOC), 2.0)
     torch.testing.assert_close(n.icdf(n.cdf(rt.tensor(SCALE))).tolist(), SCALE, rtol=1e-5, atol=1e-5)
+
+
+def test_distributions_are_found_where_pytorch_has_them():
+    from rustorch.distributions.categorical import Categorical
+    from rustorch.distributions.normal import Normal
+
+    assert Normal is rt.distributions.Normal and rt.distributions.categorical.Categorical is Categorical
