@@ -64,7 +64,10 @@ def to_array(t: Tensor, d: Any = None, copy: bool | None = None) -> Any:
 
 
 def from_numpy(a: Any) -> Tensor:
-    """A tensor that shares the memory of a NumPy array. Read-only arrays and negative strides are refused."""
+    """A tensor that shares the memory of a NumPy array.
+
+    A read-only array is copied, with a warning; negative strides are refused.
+    """
     interface = getattr(a, "__array_interface__", None)
     if interface is None:
         raise DTypeError(f"from_numpy(): expected np.ndarray (got {type(a).__name__})")
@@ -73,7 +76,10 @@ def from_numpy(a: Any) -> Tensor:
         raise DTypeError(f"from_numpy(): can't convert np.ndarray of type {a.dtype}")
     pointer, read_only = interface["data"]
     if read_only:
-        raise InvalidArgumentError("from_numpy(): the array is read-only; pass a copy (array.copy())")
+        import warnings
+
+        warnings.warn("from_numpy(): the array is read-only, so its elements are copied", UserWarning, stacklevel=2)
+        return copy_array(a)
     shape = interface["shape"]
     strides = interface.get("strides")
     if strides is not None:

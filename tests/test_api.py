@@ -394,7 +394,11 @@ def test_numpy_and_dlpack() -> None:
     )
     frozen = a.copy()
     frozen.flags.writeable = False
-    for bad in (frozen, a[::-1], np.array(["x"]), [1]):
+    with pytest.warns(UserWarning, match="read-only"):
+        thawed = rt.from_numpy(frozen)
+    thawed.add_(1)
+    same(thawed, frozen + 1)
+    for bad in (a[::-1], np.array(["x"]), [1]):
         with pytest.raises(errors.RustorchError):
             rt.from_numpy(bad)
     with pytest.raises(errors.DTypeError):
