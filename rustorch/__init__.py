@@ -89,6 +89,7 @@ _LAZY = {
     "autocast": "amp",
     "distributions": "",
     "func": "",
+    "multiprocessing": "",
     "kernels": "",
     "config": "",
     "save": "serialization",

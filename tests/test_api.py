@@ -696,3 +696,24 @@ def test_functional_calls() -> None:
     for wrong in (lambda: grad(lambda u: u)(t), lambda: grad(lambda u: u)(3.0)):
         with pytest.raises(RuntimeError):
             wrong()
+
+
+def _put_double(i: int, queue: Any, t: Any) -> None:
+    queue.put((i, t * 2))
+
+
+def _fail(i: int) -> None:
+    raise SystemExit(3)
+
+
+def test_processes() -> None:
+    mp = rt.multiprocessing
+    queue = mp.get_context("fork").SimpleQueue()
+    mp.spawn(_put_double, (queue, rt.ones(2)), nprocs=2, start_method="fork")
+    found = sorted(queue.get() for _ in range(2))
+    assert [i for i, _ in found] == [0, 1] and all(t.tolist() == [2, 2] for _, t in found)
+    (p,) = mp.spawn(_fail, join=False, start_method="fork")
+    p.join()
+    assert p.exitcode == 3
+    with pytest.raises(RuntimeError, match="process 0 terminated with exit code 3"):
+        mp.spawn(_fail, start_method="fork")
