@@ -717,3 +717,77 @@ def test_processes() -> None:
     assert p.exitcode == 3
     with pytest.raises(RuntimeError, match="process 0 terminated with exit code 3"):
         mp.spawn(_fail, start_method="fork")
+
+
+def test_jacobians_and_hessians() -> None:
+    from rustorch.autograd import functional
+
+    m, u = rt.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), rt.tensor([1.0, -2.0])
+    same(functional.jacobian(lambda v: m @ v, u), m.tolist())
+    by_m, by_u = functional.jacobian(lambda a, v: a @ v, (m, u))
+    same(by_m[1], [[0, 0], [1, -2], [0, 0]])
+    same(by_u, m.tolist())
+    same(functional.jacobian(lambda v: rt.ones(2), u), np.zeros((2, 2)))
+    assert functional.jacobian(lambda v: v[:0], u).shape == (0, 2)
+    same(functional.hessian(lambda v: (v**3).sum(), u), [[6, 0], [0, -12]])
+    value, product = functional.vjp(lambda v: m @ v, u, rt.tensor([1.0, 0.0, 1.0]))
+    same(value, (m @ u).tolist())
+    same(product, [6, 8])
+    same(functional.jvp(lambda v: m @ v, u, rt.tensor([1.0, 1.0]))[1], [3, 7, 11])
+    same(functional.hvp(lambda v: (v**3).sum(), u, rt.tensor([1.0, 1.0]))[1], [6, -12])
+    same(functional.vjp(lambda v: v.sum(), u)[1], [1, 1])
+    v = u.clone().requires_grad_()
+    functional.jacobian(lambda w: w**2, v, create_graph=True).sum().backward()
+    same(v.grad, [2, 2])
+    for wrong in (
+        lambda: functional.jacobian(lambda w: rt.ones(1, requires_grad=True), u, strict=True),
+        lambda: functional.vjp(lambda w: w, u),
+        lambda: functional.vjp(lambda w: w, u, rt.ones(3)),
+        lambda: functional.hessian(lambda w: w, u),
+        lambda: functional.jacobian(lambda w: 3, u),
+    ):
+        with pytest.raises(errors.RustorchError):
+            wrong()
+
+
+def test_composed_words() -> None:
+    t = x()
+    same(t.diff(), np.diff(A))
+    same(rt.diff(t, 2, 0), np.diff(A, 2, 0))
+    same(rt.diff(t, dim=0, prepend=rt.zeros(1, 4)), np.diff(A, axis=0, prepend=np.zeros((1, 4))))
+    assert rt.diff(t > 0).tolist() == np.diff(A > 0).tolist()
+    same(rt.trapezoid(t, dx=2), ((A[:, 1:] + A[:, :-1]) / 2 * 2).sum(1))
+    same(rt.trapezoid(t, rt.tensor([0.0, 1.0, 3.0]), dim=0), (A[0] + A[1]) / 2 + (A[1] + A[2]))
+    same(rt.cdist(t, t + 1), np.sqrt(((A[:, None] - A[None] - 1) ** 2).sum(-1)))
+    same(rt.histc(t, 4, -1, 2), np.histogram(A, 4, (-1, 2))[0])
+    same(t.histc(3), np.histogram(A, 3)[0])
+    values, inverse, counts = rt.unique_consecutive(rt.tensor([1, 1, 2, 1]), True, True)
+    assert (values.tolist(), inverse.tolist(), counts.tolist()) == ([1, 2, 1], [0, 0, 1, 2], [2, 1, 1])
+    assert rt.unique_consecutive(rt.tensor([[1, 1, 2]]), dim=1).tolist() == [[1, 2]]
+    for name in ("hsplit", "vsplit"):
+        for parts in (1, [1, 2]):
+            for ours, theirs in zip(getattr(rt, name)(t, parts), getattr(np, name)(A, parts), strict=True):
+                same(ours, theirs)
+    assert [p.shape[2] for p in rt.dsplit(rt.ones(1, 1, 4), 2)] == [2, 2]
+    u = t.clone()
+    assert u.t_() is u and u.shape == (4, 3) and u.unsqueeze_(0).shape == (1, 4, 3) and u.squeeze_().shape == (4, 3)
+    same(u.transpose_(0, 1), A)
+    for shape, wrap in (((3, 3), False), ((2, 4), False), ((8, 3), True), ((8, 3), False), ((2, 2, 2), False)):
+        a = np.zeros(shape)
+        np.fill_diagonal(a, 5, wrap)
+        same(rt.zeros(shape).fill_diagonal_(5, wrap), a)
+    leaf = rt.ones(2, requires_grad=True)
+    product = leaf * rt.tensor([1.0, 2.0])
+    product.unsqueeze_(0).sum().backward()
+    same(leaf.grad, [1, 2])
+    for wrong in (
+        lambda: leaf.unsqueeze_(0),
+        lambda: rt.zeros(2).fill_diagonal_(1),
+        lambda: rt.hsplit(t, 3),
+        lambda: rt.vsplit(t[0], 1),
+        lambda: rt.cdist(t, t[:, :2]),
+        lambda: rt.histc(t, 0),
+    ):
+        with pytest.raises(errors.RustorchError):
+            wrong()
+    same(t[range(2), [0, 1]], A[[0, 1], [0, 1]])

@@ -637,3 +637,38 @@ def test_bad_parameters():
         rt.optim.SGD([p], lr=0.1).add_param_group([p])
     with pytest.warns(UserWarning, match="duplicate parameters"):
         rt.optim.SGD([p, p], lr=0.1)
+
+
+def test_averaged_weights():
+    from rustorch.optim import swa_utils
+
+    model = rt.nn.Sequential(rt.nn.Linear(1, 2), rt.nn.BatchNorm1d(2))
+    mean = swa_utils.AveragedModel(model)
+    decayed = swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.5), use_buffers=True)
+    for value in (1.0, 2.0, 6.0):
+        model[0].weight.data.fill_(value)
+        model[1].running_mean.fill_(value)
+        for average in (mean, decayed):
+            average.update_parameters(model)
+    assert mean.module[0].weight.eq(3).all() and mean.n_averaged == 3 and mean.module[1].running_mean.eq(6).all()
+    assert decayed.module[0].weight.eq(3.75).all() and decayed.module[1].running_mean.eq(3.75).all()
+    x = rt.randn(64, 1)
+    swa_utils.update_bn([x[:32], (x[32:],)], mean)
+    expected = mean.module[0](x).view(2, 32, 2).mean(1).mean(0)
+    assert rt.allclose(mean.module[1].running_mean, expected, atol=1e-5)
+    assert mean(x).shape == (64, 2)
+    opt = rt.optim.SGD(model.parameters(), lr=1.0)
+    scheduler = swa_utils.SWALR(opt, 0.5, anneal_epochs=2, anneal_strategy="linear")
+    rates = []
+    for _ in range(3):
+        opt.step()
+        scheduler.step()
+        rates += scheduler.get_last_lr()
+    assert rates == pytest.approx([0.75, 0.5, 0.5])
+    for wrong in (
+        lambda: swa_utils.SWALR(opt, 0.1, anneal_strategy="bad"),
+        lambda: swa_utils.SWALR(opt, 0.1, -1),
+        lambda: swa_utils.get_ema_avg_fn(2.0),
+    ):
+        with pytest.raises(ValueError):
+            wrong()
