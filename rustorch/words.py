@@ -910,6 +910,8 @@ def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) ->
 
 def diff(input: Tensor, n: _int = 1, dim: _int = -1, prepend: Any = None, append: Any = None) -> Tensor:
     """Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first."""
+    if not n:
+        return input.clone()
     parts = [t for t in (prepend, input, append) if t is not None]
     r = _ops.cat(parts, dim) if len(parts) > 1 else input
     for _ in _range(n):
@@ -951,7 +953,7 @@ def histc(input: Tensor, bins: _int = 100, min: Any = 0, max: Any = 0) -> Tensor
     if min == max:
         min, max = min - 1, max + 1
     x = x[(x >= min) & (x <= max)]
-    bin = ((x - min) * (bins / (max - min))).long().clamp(0, bins - 1)
+    bin = ((x - min) * bins / (max - min)).long().clamp(0, bins - 1)
     return _ops.bincount(bin, minlength=bins).to(input.dtype)
 
 
