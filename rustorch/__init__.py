@@ -84,6 +84,12 @@ _LAZY = {
     "backends": "",
     "interchange": "",
     "special": "",
+    "accelerator": "",
+    "amp": "",
+    "autocast": "amp",
+    "distributions": "",
+    "func": "",
+    "multiprocessing": "",
     "kernels": "",
     "config": "",
     "save": "serialization",
@@ -185,6 +191,12 @@ def set_default_device(device: Any) -> None:
 def get_default_device() -> device:
     """The CPU."""
     return device("cpu")
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """PyTorch's old form of `set_default_dtype`, such as `set_default_tensor_type(rustorch.DoubleTensor)`."""
+    t = getattr(__import__(__name__), t.rpartition(".")[2]) if isinstance(t, str) else t
+    set_default_dtype(t._tensor_dtype if isinstance(t, _TypedMeta) else t)
 
 
 def set_float32_matmul_precision(precision: str) -> None:

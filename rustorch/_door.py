@@ -209,8 +209,8 @@ def into(out: Tensor, result: Tensor) -> Tensor:
             import warnings
 
             warnings.warn(
-                f"An output with one or more elements was resized: it had shape {tuple(out.shape)}, the result has shape "
-                f"{tuple(result.shape)}. Reuse a tensor by first resizing it to nothing: out.resize_(0).",
+                f"An output with one or more elements was resized: it had shape {tuple(out.shape)}, the result has "
+                f"shape {tuple(result.shape)}. Reuse a tensor by first resizing it to nothing: out.resize_(0).",
                 UserWarning,
                 stacklevel=3,
             )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, SupportsIndex, overload
 
 from . import _ops
 from ._device import CPU, device
 from ._device import check as check_device
 from ._door import NULL, check, error, ffi, lib, new, number, pending, shape_, wrap
-from .dtypes import ALL, BY_NAME, dtype, from_python
+from .dtypes import ALL, BY_NAME, dtype, from_python, get_default_dtype, promote_types
 from .errors import (
     AutogradError,
     DTypeError,
@@ -85,6 +86,7 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
     """
 
     __slots__ = ("__dict__", "__weakref__", "_h")
+    __module__ = "rustorch"
 
     _h: Any
 
@@ -278,6 +280,8 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
 
     @grad.setter
     def grad(self, g: Tensor | None) -> None:
+        if g is not None and not isinstance(g, Tensor):
+            raise DTypeError(f"grad: wanted a Tensor or None, got {type(g).__name__}")
         check(lib.rt_tensor_set_grad(self._h, NULL if g is None else g._h))
 
     @grad.deleter
@@ -301,6 +305,8 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
 
     @data.setter
     def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise DTypeError(f"data: wanted a Tensor, got {type(value).__name__}")
         self._replace(value)
 
     def detach(self) -> Tensor:
@@ -437,7 +443,14 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
         return tensor_str(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if self.ndim == 0 and spec else str(self)
+        if not self.ndim:
+            return format(self.item(), spec)
+        if spec:
+            raise DTypeError(
+                f"format: a format specification such as {spec!r} wants a tensor without dimensions, "
+                f"this one has shape {list(self.shape)}; pass .item() or print the tensor as it is"
+            )
+        return str(self)
 
     __hash__ = object.__hash__
 
@@ -786,7 +799,10 @@ def make(data: Any, d: Any = None) -> Tensor:
         return t if d is None else t.to(d)
     if isinstance(data, (bool, int, float)):
         d = d or _infer(data)
-        return wrap(lib.py_tensor_from_number(*number(data), d._code))
+        try:
+            return wrap(lib.py_tensor_from_number(*number(data), d._code))
+        except OverflowError:
+            raise InvalidArgumentError(f"tensor: {data} does not fit 64 bits") from None
     if not isinstance(data, (list, tuple, range)):
         if hasattr(data, "__array_interface__") or hasattr(data, "__array__"):
             from .interchange import copy_array
@@ -824,6 +840,7 @@ def make(data: Any, d: Any = None) -> Tensor:
 def _flatten(data: Any, shape: list[int]) -> tuple[list[Any], dtype]:
     """The numbers of a nested sequence in row-major order, its shape, and the dtype they want."""
     level: list[Any] = [data]
+    declared: dtype | None = None  # what arrays, tensors and NumPy's numbers ask for
     while level and _is_sequence(level[0]):
         n = len(level[0])
         following: list[Any] = []
@@ -832,21 +849,25 @@ def _flatten(data: Any, shape: list[int]) -> tuple[list[Any], dtype]:
                 got = len(v) if _is_sequence(v) else type(v).__name__
                 raise InvalidArgumentError(f"tensor: expected sequence of length {n} at dim {len(shape)} (got {got})")
             following.extend(v.tolist() if hasattr(v, "tolist") else v)
-        if following and hasattr(level[0], "dtype") and not hasattr(level[0], "_h") and _is_floating(level[0]):
-            pass
+        if declared is None and all(hasattr(v, "dtype") for v in level):
+            declared = _common_dtype(level)
         shape.append(n)
         level = following
     kinds = {type(v) for v in level}
     if not kinds:
-        from .dtypes import get_default_dtype
-
-        return [], get_default_dtype()
+        return [], declared or get_default_dtype()
     flat = level
     if not kinds <= {bool, int, float}:
         if any(_is_sequence(v) for v in level):
             raise InvalidArgumentError(f"tensor: the nesting is not regular at dim {len(shape)}")
         flat = [v.item() if hasattr(v, "item") else v for v in level]
+        for v in flat:
+            if not isinstance(v, (bool, int, float)) and not hasattr(v, "__float__"):
+                raise DTypeError(f"tensor: cannot make numbers of a {type(v).__name__}")
+        declared = declared or _common_dtype(level)
         kinds = {type(v) for v in flat}
+    if declared is not None:
+        return flat, declared
     if float in kinds:
         return flat, _infer(1.0)
     if kinds == {bool}:
@@ -857,8 +878,20 @@ def _flatten(data: Any, shape: list[int]) -> tuple[list[Any], dtype]:
     return [float(v) if not isinstance(v, int) else v for v in flat], _infer(bad)
 
 
-def _is_floating(v: Any) -> bool:
-    return "float" in str(getattr(v, "dtype", ""))
+def _common_dtype(values: list[Any]) -> dtype | None:
+    """The dtype of tensors, arrays, NumPy's and Python's numbers together; None if no value has one of its own."""
+    own = {v.dtype if isinstance(v.dtype, dtype) else _from_numpy(v.dtype) for v in values if hasattr(v, "dtype")}
+    if not own:
+        return None
+    plain = {_infer(v) for v in values if not hasattr(v, "dtype")}
+    return functools.reduce(promote_types, own | plain)
+
+
+def _from_numpy(d: Any) -> dtype:
+    try:
+        return from_python(d)
+    except DTypeError:
+        raise DTypeError(f"tensor: can't convert NumPy's {d}") from None
 
 
 def _is_sequence(v: Any) -> bool:

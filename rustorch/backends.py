@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import types
 
-class _Backend:
+
+class _Backend(types.ModuleType):
     """A backend that is not there; its switches can be set and have no effect."""
 
     deterministic = True
@@ -22,9 +25,16 @@ class _Backend:
         return False
 
 
-cudnn = _Backend()
-mps = _Backend()
-cuda = _Backend()
-cuda.matmul = _Backend()  # type: ignore[attr-defined]
-mkl = _Backend()
-mkldnn = _Backend()
+def _backend(name: str) -> _Backend:
+    """A backend that can also be imported, as in `import rustorch.backends.cudnn as cudnn`."""
+    path = f"{__name__}.{name}"
+    sys.modules[path] = found = _Backend(path)
+    return found
+
+
+cudnn = _backend("cudnn")
+mps = _backend("mps")
+cuda = _backend("cuda")
+cuda.matmul = _Backend("matmul")  # type: ignore[attr-defined]
+mkl = _backend("mkl")
+mkldnn = _backend("mkldnn")

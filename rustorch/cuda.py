@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from . import amp
 from .errors import UnsupportedError
 from .random import Generator, manual_seed
 
-__all__ = ["device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "synchronize"]
+__all__ = ["amp", "device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "synchronize"]
+
+# So that `from rustorch.cuda.amp import autocast` finds it.
+sys.modules[f"{__name__}.amp"] = amp
 
 
 def is_available() -> bool:
+    """False."""
+    return False
+
+
+def is_bf16_supported(including_emulation: bool = True) -> bool:
     """False."""
     return False
 

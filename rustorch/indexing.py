@@ -14,7 +14,7 @@ from .errors import DTypeError, IndexOutOfRangeError
 def _is_advanced(i: Any) -> bool:
     if isinstance(i, Tensor):
         return True
-    return isinstance(i, (list, tuple)) or (type(i).__module__ == "numpy" and getattr(i, "ndim", 0) > 0)
+    return isinstance(i, (list, tuple, range)) or (type(i).__module__ == "numpy" and getattr(i, "ndim", 0) > 0)
 
 
 def _as_index(i: Any) -> Tensor:

@@ -21,7 +21,9 @@ def _numpy_dtype(d: dtype) -> Any:
 
 
 def array_interface(t: Tensor) -> dict[str, Any]:
-    """NumPy's array interface, version 3."""
+    """NumPy's array interface, version 3. NumPy asks for it first, so this is where gradients are not to be lost."""
+    if t.requires_grad:
+        raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     size = t.element_size()
     return {
         "shape": tuple(t.shape),
@@ -36,12 +38,7 @@ def to_numpy(t: Tensor, force: bool = False) -> Any:
     """An array that shares the memory of `t`."""
     import numpy as np
 
-    if t.requires_grad:
-        if not force:
-            raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-        t = t.detach()
-    _numpy_dtype(t.dtype)
-    return np.asarray(_Shared(t))
+    return np.asarray(_Shared(t.detach() if force else t))
 
 
 class _Shared:
@@ -67,7 +64,10 @@ def to_array(t: Tensor, d: Any = None, copy: bool | None = None) -> Any:
 
 
 def from_numpy(a: Any) -> Tensor:
-    """A tensor that shares the memory of a NumPy array. Read-only arrays and negative strides are refused."""
+    """A tensor that shares the memory of a NumPy array.
+
+    A read-only array is copied, with a warning; negative strides are refused.
+    """
     interface = getattr(a, "__array_interface__", None)
     if interface is None:
         raise DTypeError(f"from_numpy(): expected np.ndarray (got {type(a).__name__})")
@@ -76,7 +76,10 @@ def from_numpy(a: Any) -> Tensor:
         raise DTypeError(f"from_numpy(): can't convert np.ndarray of type {a.dtype}")
     pointer, read_only = interface["data"]
     if read_only:
-        raise InvalidArgumentError("from_numpy(): the array is read-only; pass a copy (array.copy())")
+        import warnings
+
+        warnings.warn("from_numpy(): the array is read-only, so its elements are copied", UserWarning, stacklevel=2)
+        return copy_array(a)
     shape = interface["shape"]
     strides = interface.get("strides")
     if strides is not None:

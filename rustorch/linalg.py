@@ -35,11 +35,11 @@ __all__ = [
     "vector_norm",
 ]
 
-_QR = words._result("qr", "Q R")
-_SVD = words._result("svd", "U S Vh")
-_Eigh = words._result("eigh", "eigenvalues eigenvectors")
-_Slogdet = words._result("slogdet", "sign logabsdet")
-_Lstsq = words._result("lstsq", "solution residuals rank singular_values")
+_QR = words._result("linalg_qr", "Q R")
+_SVD = words._result("linalg_svd", "U S Vh")
+_Eigh = words._result("linalg_eigh", "eigenvalues eigenvectors")
+_Slogdet = words._result("linalg_slogdet", "sign logabsdet")
+_Lstsq = words._result("linalg_lstsq", "solution residuals rank singular_values")
 
 
 def _out(r: Tensor, out: Any) -> Tensor:

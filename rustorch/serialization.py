@@ -26,6 +26,8 @@ def _flatten(obj: Any, prefix: str, out: dict[str, Tensor], plain: dict[str, Any
         return obj
     if isinstance(obj, float):
         return {"f": obj.hex()} if obj == obj and abs(obj) != float("inf") else {"f": str(obj)}
+    if getattr(obj, "ndim", None) == 0 and hasattr(obj, "item"):  # a NumPy number
+        return _flatten(obj.item(), prefix, out, plain)
     if isinstance(obj, dict):
         return {
             "d": [[_key(k), _flatten(v, f"{prefix}.{k}" if prefix else str(k), out, plain)] for k, v in obj.items()]
@@ -108,7 +110,8 @@ def load(
 ) -> Any:
     """Loads what `save` has written, or any safetensors file (as a dict of tensors).
 
-    `f` is a path or a file object opened for reading bytes. Damaged files raise `SerializationError`.
+    `f` is a path or a file object opened for reading bytes. Missing files raise `FileNotFoundError`, damaged ones
+    `SerializationError`.
     """
     import json
 
@@ -122,6 +125,7 @@ def load(
             raise InvalidArgumentError("load: the file object must be opened for reading bytes")
         archive = lib.py_load_bytes(ffi.from_buffer("uint8_t[]", raw), len(raw))
     else:
+        os.stat(f)  # raises FileNotFoundError and its like
         archive = lib.py_load(os.fsencode(f))
     if not archive:
         raise error()

@@ -35,7 +35,12 @@ _ValuesIndices = namedtuple("_ValuesIndices", ("values", "indices"))
 
 
 def _result(op: str, fields: str = "values indices") -> Any:
-    return namedtuple(op, fields.split())
+    def show(self: Any) -> str:
+        return f"rustorch.return_types.{op}(\n" + ",\n".join(f"{k}={v!r}" for k, v in self._asdict().items()) + ")"
+
+    cls = namedtuple(op, fields.split())  # type: ignore[misc]
+    cls.__repr__ = show  # type: ignore[method-assign]
+    return cls
 
 
 return_max = _result("max")
@@ -621,6 +626,25 @@ def set_(input: Tensor, source: Tensor) -> Tensor:
     return input
 
 
+def resize_as_(input: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
+    """`resize_` to the shape of `other`."""
+    return resize_(input, other.shape)
+
+
+def fill_diagonal_(input: Tensor, fill_value: Any, wrap: _bool = False) -> Tensor:
+    """Sets the elements whose indices are all equal; in tall matrices the diagonal starts again if `wrap`."""
+    if input.ndim < 2 or (input.ndim > 2 and len(set(input.shape)) > 1):
+        raise InvalidArgumentError(
+            f"fill_diagonal_: wanted a matrix, or dimensions of one size, got shape {list(input.shape)}"
+        )
+    rows, columns = input.shape[0], input.shape[-1]
+    # In a wrapped diagonal one row is left out after each round.
+    places = [r for r in _range(rows if wrap else builtins.min(rows, columns)) if r % (columns + 1) < columns]
+    at = [p % (columns + 1) for p in places]
+    input[(places, *[at] * (input.ndim - 1))] = fill_value
+    return input
+
+
 def apply_(input: Tensor, callable: Any) -> Tensor:
     """Replaces each element by `callable(element)`; slow."""
     from ._tensor import make
@@ -774,6 +798,8 @@ def randint(
             high = a[0]
         else:
             low = a[0]
+    if high is None or size is None:
+        raise DTypeError("randint(): wanted randint(high, size) or randint(low, high, size)")
     made = _made_as(dtype, out)
     r = _ops.randint(0 if low is None else _whole(low), _whole(high), size, generator=generator, dtype=made)
     r = created(r, device, requires_grad)
@@ -927,7 +953,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """Views of all tensors, expanded to their common shape."""
     ts = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
     shape = broadcast_shapes(*(t.shape for t in ts))
-    return tuple(t.expand(shape) for t in ts)
+    return tuple(t if t.shape == shape else t.expand(shape) for t in ts)
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
@@ -985,6 +1011,33 @@ def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) ->
     pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(pick(_range(input.numel()), r))
     return input[make(rows, BY_NAME["int64"]).reshape(len(rows), r)]
+
+
+def diff(input: Tensor, n: _int = 1, dim: _int = -1, prepend: Any = None, append: Any = None) -> Tensor:
+    """Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first."""
+    if not n:
+        return input.clone()
+    parts = [t for t in (prepend, input, append) if t is not None]
+    r = _ops.cat(parts, dim) if len(parts) > 1 else input
+    for _ in _range(n):
+        size = builtins.max(r.size(dim) - 1, 0)
+        late, early = _ops.narrow(r, dim, r.size(dim) - size, size), _ops.narrow(r, dim, 0, size)
+        r = _ops.logical_xor(late, early) if r.dtype is BY_NAME["bool"] else late - early
+    return r
+
+
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: _int = -1) -> Tensor:
+    """Integral along `dim` by the trapezoidal rule, with points `x` or steps `dx`."""
+    n = y.size(dim)
+    heights = (_ops.narrow(y, dim, 1, n - 1) + _ops.narrow(y, dim, 0, n - 1)) / 2
+    if x is None:
+        whole: Tensor = heights.sum(dim) * dx
+        return whole
+    steps = diff(x, dim=dim if x.ndim == y.ndim else -1)
+    if x.ndim == 1 and dim % y.ndim != y.ndim - 1:
+        steps = steps.reshape([-1 if d == dim % y.ndim else 1 for d in _range(y.ndim)])
+    r: Tensor = (heights * steps).sum(dim)
+    return r
 
 
 # ---- small questions ----
@@ -1163,6 +1216,10 @@ class TensorWords:
     swapdims_ = transpose_
     as_strided_ = as_strided_
     resize_ = resize_
+    resize_as_ = resize_as_
+    fill_diagonal_ = fill_diagonal_
+    diff = diff
+    is_nonzero = is_nonzero
     set_ = set_
     apply_ = apply_
     new_empty = _new("empty")
@@ -1211,6 +1268,7 @@ __all__ = (
     "combinations",
     "cummax",
     "cummin",
+    "diff",
     "dsplit",
     "einsum",
     "empty_strided",
@@ -1250,6 +1308,7 @@ __all__ = (
     "tensor_split",
     "tensordot",
     "topk",
+    "trapezoid",
     "unflatten",
     "unique",
     "unique_consecutive",

@@ -393,7 +393,11 @@ def test_numpy_and_dlpack() -> None:
     )
     frozen = a.copy()
     frozen.flags.writeable = False
-    for bad in (frozen, a[::-1], np.array(["x"]), [1]):
+    with pytest.warns(UserWarning, match="read-only"):
+        thawed = rt.from_numpy(frozen)
+    thawed.add_(1)
+    same(thawed, frozen + 1)
+    for bad in (a[::-1], np.array(["x"]), [1]):
         with pytest.raises(errors.RustorchError):
             rt.from_numpy(bad)
     with pytest.raises(errors.DTypeError):
@@ -440,9 +444,12 @@ def test_files(tmp_path: Any) -> None:
     buffer.seek(0)
     assert list(rt.load(buffer, map_location="cpu")) == ["b", "a"]
     (tmp_path / "bad").write_bytes(b"nonsense")
-    for path in (tmp_path / "bad", tmp_path / "missing"):
-        with pytest.raises(errors.SerializationError):
-            rt.load(path)
+    with pytest.raises(errors.SerializationError):
+        rt.load(tmp_path / "bad")
+    with pytest.raises(FileNotFoundError, match="missing"):
+        rt.load(tmp_path / "missing")
+    rt.save({"best": np.float32(0.5), "n": np.int64(3)}, tmp_path / "f")
+    assert rt.load(tmp_path / "f") == {"best": 0.5, "n": 3}
     for wrong in (object(), {1.5: rt.ones(1)}):
         with pytest.raises(errors.DTypeError):
             rt.save(wrong, tmp_path / "f")
@@ -548,3 +555,238 @@ def test_fancy_indexing() -> None:
             bad()
     with pytest.raises(ValueError):
         t[::-1]
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        ([np.float64(1), 2], "float64"),
+        ([np.float32(1), 2], "float32"),
+        ([np.float32(1), np.float64(1)], "float64"),
+        ([np.int32(1), np.int32(2)], "int32"),
+        ([np.int32(1), 2], "int64"),
+        ([np.bool_(True), 2], "int64"),
+        ([np.int64(1), 2.5], "float32"),
+        ([np.ones(2), np.zeros(2)], "float64"),
+        ([[np.ones(2, np.float16)], [np.zeros(2, np.float16)]], "float16"),
+        ([np.arange(2, dtype=np.int16), np.arange(2, dtype=np.uint8)], "int16"),
+        ([rt.tensor(1), rt.tensor(2.5)], "float32"),
+        ([rt.tensor(1.0, dtype=rt.float64), 2], "float64"),
+        ([np.zeros(0), np.zeros(0)], "float64"),
+    ],
+)
+def test_numbers_that_know_their_dtype_keep_it(data, dtype):
+    assert str(rt.tensor(data).dtype) == f"rustorch.{dtype}"
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "text"),
+    [
+        ([None], TypeError, "cannot make numbers of a NoneType"),
+        ([1, "a"], TypeError, "cannot make numbers of a str"),
+        (2**70, ValueError, "does not fit 64 bits"),
+        ([np.uint16(1)], TypeError, "can't convert NumPy's uint16"),
+    ],
+)
+def test_what_is_no_number_is_refused(data, error, text):
+    with pytest.raises(error, match=text) as e:
+        rt.tensor(data)
+    assert isinstance(e.value, RuntimeError)
+
+
+def test_numpy_does_not_lose_gradients_silently():
+    x = rt.ones(2, requires_grad=True)
+    for read in (np.array, np.asarray, lambda t: np.concatenate([t, t]), lambda t: t.numpy()):
+        with pytest.raises(RuntimeError, match="requires grad"):
+            read(x)
+    assert np.array(x.detach()).sum() == 2 and x.numpy(force=True).sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (lambda t: setattr(t, "grad", 3), "grad: wanted a Tensor or None, got int"),
+        (lambda t: setattr(t, "data", [1]), "data: wanted a Tensor, got list"),
+        (lambda t: f"{t:.2f}", r"shape \[2\]"),
+        (lambda t: rt.randint(5), r"randint\(high, size\)"),
+    ],
+)
+def test_misuse_says_what_was_wanted(wrong, text):
+    with pytest.raises(TypeError, match=text):
+        wrong(rt.ones(2))
+
+
+def test_accelerators_are_asked_for_and_absent() -> None:
+    import rustorch.backends.cudnn as cudnn
+    from rustorch.cuda.amp import GradScaler, autocast
+
+    cudnn.benchmark = True
+    assert rt.backends.cudnn.benchmark and not cudnn.is_available()
+    assert not rt.accelerator.is_available() and rt.accelerator.current_accelerator() is None
+    assert rt.accelerator.device_count() == 0 and not rt.cuda.is_bf16_supported()
+    rt.accelerator.synchronize()
+    p = rt.ones(1, requires_grad=True)
+    opt, scaler = rt.optim.SGD([p], lr=0.5), GradScaler()
+    with autocast():
+        loss = (p * 2).sum()
+    scaler.scale(loss).backward()
+    scaler.unscale_(opt)
+    scaler.step(opt)
+    scaler.update()
+    scaler.load_state_dict(scaler.state_dict())
+    assert p.item() == 0 and not scaler.is_enabled() and scaler.get_scale() == 1
+    assert rt.autocast("cpu", dtype=rt.bfloat16)(lambda t: t + 1)(rt.ones(1)).dtype is rt.float32
+
+
+def test_data_parallel_is_the_module_one_level_down() -> None:
+    inner = rt.nn.Linear(2, 1)
+    model = rt.nn.DataParallel(inner)
+    assert list(model.state_dict()) == ["module.weight", "module.bias"]
+    same(model(rt.ones(1, 2)), inner(rt.ones(1, 2)).tolist())
+    same(rt.nn.parallel.data_parallel(inner, rt.ones(1, 2)), inner(rt.ones(1, 2)).tolist())
+
+
+def test_old_way_to_set_the_default_dtype() -> None:
+    try:
+        for t in (rt.DoubleTensor, "rustorch.DoubleTensor"):
+            rt.set_default_tensor_type(t)
+            assert rt.zeros(1).dtype is rt.float64
+            rt.set_default_tensor_type(rt.FloatTensor)
+            assert rt.zeros(1).dtype is rt.float32
+    finally:
+        rt.set_default_dtype(rt.float32)
+
+
+def test_results_with_names_print_as_pytorch_prints_them() -> None:
+    r = rt.max(rt.tensor([[1, 2]]), 1)
+    assert repr(r) == "rustorch.return_types.max(\nvalues=tensor([2]),\nindices=tensor([1]))"
+    assert str(rt.Tensor) == "<class 'rustorch.Tensor'>" and pickle.loads(pickle.dumps(rt.Tensor)) is rt.Tensor
+
+
+def test_functional_calls() -> None:
+    from rustorch.func import functional_call, grad, grad_and_value, hessian, jacrev, vjp
+
+    m = rt.nn.Sequential(rt.nn.Linear(2, 2), rt.nn.BatchNorm1d(2))
+    before = {k: v.clone() for k, v in m.state_dict().items()}
+    given = {"0.weight": rt.eye(2), "0.bias": rt.zeros(2), "1.running_mean": rt.zeros(2)}
+    a = rt.tensor([[1.0, 2.0]])
+    same(functional_call(m.eval(), given, (a,)), a.tolist(), 1e-4)
+    assert all(rt.equal(v, before[k]) for k, v in m.state_dict().items())
+    with pytest.raises(RuntimeError, match=r"missing .*unexpected"):
+        functional_call(m, {"0.nothing": a}, (a,), strict=True)
+
+    def loss(parameters: Any, t: Any) -> Any:
+        return functional_call(m, parameters, t).pow(2).sum()
+
+    parameters = dict(m.named_parameters())
+    gradient, value = grad_and_value(loss)(parameters, a)
+    loss(parameters, a).backward()
+    same(value, loss(parameters, a).item())
+    for k, p in m.named_parameters():
+        same(gradient[k], p.grad.tolist())
+    t = rt.tensor([1.0, 2.0])
+    same(grad(lambda u, v: (u * v).sum(), argnums=1)(t, t), [1, 2])
+    same(grad(grad(lambda u: u**3))(rt.tensor(2.0)), 12)
+    assert grad(lambda u: (u.sum(), "aux"), has_aux=True)(t)[1] == "aux"
+    same(jacrev(lambda u: u**2)(t), [[2, 0], [0, 4]])
+    same(hessian(lambda u, v: (u**3).sum() + v.sum())(t, t), [[6, 0], [0, 12]])
+    out, product = vjp(lambda u: u.exp(), t)
+    same(product(rt.ones(2))[0], out.tolist())
+    for wrong in (lambda: grad(lambda u: u)(t), lambda: grad(lambda u: u)(3.0)):
+        with pytest.raises(RuntimeError):
+            wrong()
+
+
+def _put_double(i: int, queue: Any, t: Any) -> None:
+    queue.put((i, t * 2))
+
+
+def _fail(i: int) -> None:
+    raise SystemExit(3)
+
+
+def test_processes() -> None:
+    mp = rt.multiprocessing
+    queue = mp.get_context("fork").SimpleQueue()
+    mp.spawn(_put_double, (queue, rt.ones(2)), nprocs=2, start_method="fork")
+    found = sorted(queue.get() for _ in range(2))
+    assert [i for i, _ in found] == [0, 1] and all(t.tolist() == [2, 2] for _, t in found)
+    (p,) = mp.spawn(_fail, join=False, start_method="fork")
+    p.join()
+    assert p.exitcode == 3
+    with pytest.raises(RuntimeError, match="process 0 terminated with exit code 3"):
+        mp.spawn(_fail, start_method="fork")
+
+
+def test_jacobians_and_hessians() -> None:
+    from rustorch.autograd import functional
+
+    m, u = rt.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), rt.tensor([1.0, -2.0])
+    same(functional.jacobian(lambda v: m @ v, u), m.tolist())
+    by_m, by_u = functional.jacobian(lambda a, v: a @ v, (m, u))
+    same(by_m[1], [[0, 0], [1, -2], [0, 0]])
+    same(by_u, m.tolist())
+    same(functional.jacobian(lambda v: rt.ones(2), u), np.zeros((2, 2)))
+    assert functional.jacobian(lambda v: v[:0], u).shape == (0, 2)
+    same(functional.hessian(lambda v: (v**3).sum(), u), [[6, 0], [0, -12]])
+    value, product = functional.vjp(lambda v: m @ v, u, rt.tensor([1.0, 0.0, 1.0]))
+    same(value, (m @ u).tolist())
+    same(product, [6, 8])
+    same(functional.jvp(lambda v: m @ v, u, rt.tensor([1.0, 1.0]))[1], [3, 7, 11])
+    same(functional.hvp(lambda v: (v**3).sum(), u, rt.tensor([1.0, 1.0]))[1], [6, -12])
+    same(functional.vjp(lambda v: v.sum(), u)[1], [1, 1])
+    v = u.clone().requires_grad_()
+    functional.jacobian(lambda w: w**2, v, create_graph=True).sum().backward()
+    same(v.grad, [2, 2])
+    for wrong in (
+        lambda: functional.jacobian(lambda w: rt.ones(1, requires_grad=True), u, strict=True),
+        lambda: functional.vjp(lambda w: w, u),
+        lambda: functional.vjp(lambda w: w, u, rt.ones(3)),
+        lambda: functional.hessian(lambda w: w, u),
+        lambda: functional.jacobian(lambda w: 3, u),
+    ):
+        with pytest.raises(errors.RustorchError):
+            wrong()
+
+
+def test_composed_words() -> None:
+    t = x()
+    same(t.diff(), np.diff(A))
+    same(rt.diff(t, 2, 0), np.diff(A, 2, 0))
+    same(rt.diff(t, dim=0, prepend=rt.zeros(1, 4)), np.diff(A, axis=0, prepend=np.zeros((1, 4))))
+    assert rt.diff(t > 0).tolist() == np.diff(A > 0).tolist()
+    same(rt.trapezoid(t, dx=2), ((A[:, 1:] + A[:, :-1]) / 2 * 2).sum(1))
+    same(rt.trapezoid(t, rt.tensor([0.0, 1.0, 3.0]), dim=0), (A[0] + A[1]) / 2 + (A[1] + A[2]))
+    same(rt.cdist(t, t + 1), np.sqrt(((A[:, None] - A[None] - 1) ** 2).sum(-1)))
+    same(rt.histc(t, 4, -1, 2), np.histogram(A, 4, (-1, 2))[0])
+    same(t.histc(3), np.histogram(A, 3)[0])
+    values, inverse, counts = rt.unique_consecutive(rt.tensor([1, 1, 2, 1]), True, True)
+    assert (values.tolist(), inverse.tolist(), counts.tolist()) == ([1, 2, 1], [0, 0, 1, 2], [2, 1, 1])
+    assert rt.unique_consecutive(rt.tensor([[1, 1, 2]]), dim=1).tolist() == [[1, 2]]
+    for name in ("hsplit", "vsplit"):
+        for parts in (1, [1, 2]):
+            for ours, theirs in zip(getattr(rt, name)(t, parts), getattr(np, name)(A, parts), strict=True):
+                same(ours, theirs)
+    assert [p.shape[2] for p in rt.dsplit(rt.ones(1, 1, 4), 2)] == [2, 2]
+    u = t.clone()
+    assert u.t_() is u and u.shape == (4, 3) and u.unsqueeze_(0).shape == (1, 4, 3) and u.squeeze_().shape == (4, 3)
+    same(u.transpose_(0, 1), A)
+    for shape, wrap in (((3, 3), False), ((2, 4), False), ((8, 3), True), ((8, 3), False), ((2, 2, 2), False)):
+        a = np.zeros(shape)
+        np.fill_diagonal(a, 5, wrap)
+        same(rt.zeros(shape).fill_diagonal_(5, wrap), a)
+    leaf = rt.ones(2, requires_grad=True)
+    product = leaf * rt.tensor([1.0, 2.0])
+    product.unsqueeze_(0).sum().backward()
+    same(leaf.grad, [1, 2])
+    for wrong in (
+        lambda: leaf.unsqueeze_(0),
+        lambda: rt.zeros(2).fill_diagonal_(1),
+        lambda: rt.hsplit(t, 3),
+        lambda: rt.vsplit(t[0], 1),
+        lambda: rt.cdist(t, t[:, :2]),
+        lambda: rt.histc(t, 0),
+    ):
+        with pytest.raises(errors.RustorchError):
+            wrong()
+    same(t[range(2), [0, 1]], A[[0, 1], [0, 1]])

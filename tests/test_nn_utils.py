@@ -221,3 +221,62 @@ def test_training_makes_progress() -> None:
         warnings.simplefilter("error")
         twin = copy.deepcopy(net).eval()
     assert np.isfinite(arr(twin(x))).all()
+
+
+class Doubled(nn.Module):
+    def forward(self, x):
+        return x * 2
+
+    def right_inverse(self, x):
+        return x / 2
+
+
+def test_parametrised_parameters():
+    from rustorch.nn.utils import parametrize
+
+    m = nn.Linear(2, 3)
+    weight = m.weight.detach().clone()
+    parametrize.register_parametrization(m, "weight", Doubled())
+    assert type(m).__name__ == "ParametrizedLinear" and parametrize.type_before_parametrizations(m) is nn.Linear
+    assert rt.equal(m.weight, weight) and rt.equal(m.parametrizations.weight.original, weight / 2)
+    parametrize.register_parametrization(m, "weight", Doubled())
+    assert rt.equal(m.weight, weight * 2)
+    m.weight = rt.ones(3, 2)
+    assert m.weight.eq(1).all() and m.parametrizations.weight.original.eq(0.25).all()
+    with parametrize.cached():
+        assert m.weight is m.weight
+    assert m.weight is not m.weight
+    m(rt.ones(1, 2)).sum().backward()
+    assert m.parametrizations.weight.original.grad.eq(4).all()
+    parametrize.remove_parametrizations(m, "weight", leave_parametrized=False)
+    assert type(m) is nn.Linear and m.weight.eq(0.25).all() and not parametrize.is_parametrized(m, "weight")
+    for wrong in (
+        lambda: parametrize.register_parametrization(m, "nothing", Doubled()),
+        lambda: parametrize.register_parametrization(m, "weight", nn.Flatten(0)),
+        lambda: parametrize.remove_parametrizations(m, "weight"),
+    ):
+        with pytest.raises(ValueError):
+            wrong()
+
+
+def test_norms_as_parametrisations():
+    from rustorch.nn.utils import parametrizations, parametrize
+
+    m = parametrizations.weight_norm(nn.Linear(3, 2))
+    m.parametrizations.weight.original0.data.fill_(2)
+    assert rt.allclose(m.weight.norm(dim=1), rt.full((2,), 2.0))
+    with pytest.raises(ValueError, match="several"):
+        parametrize.remove_parametrizations(m, "weight", leave_parametrized=False)
+    m = parametrizations.spectral_norm(nn.ConvTranspose1d(3, 2, 2), n_power_iterations=5)
+    for _ in range(10):
+        weight = m.weight
+    largest = rt.linalg.svd(weight.transpose(0, 1).flatten(1))[1][0]
+    assert rt.allclose(largest, rt.tensor(1.0), atol=1e-4)
+    m.eval()
+    assert rt.equal(m.weight, m.weight)
+    m = parametrizations.spectral_norm(nn.Linear(3, 2), "bias")
+    assert rt.allclose(m.bias.norm(), rt.tensor(1.0))
+    m.bias = rt.tensor([3.0, 4.0])
+    assert rt.allclose(m.bias, rt.tensor([0.6, 0.8]))
+    with pytest.raises(ValueError, match="n_power_iterations"):
+        parametrizations.spectral_norm(nn.Linear(1, 1), n_power_iterations=0)

@@ -88,6 +88,20 @@ def radam(p, g, s, t, o):
     return p - o["lr"] * m * scale / (np.sqrt(v) + o["eps"])
 
 
+def rprop(p, g, s, t, o):
+    (shrink, grow), (least, greatest) = o["etas"], o["step_sizes"]
+    turn = g * s.get("g", 0)
+    factor = np.where(turn > 0, grow, np.where(turn < 0, shrink, 1.0))
+    s["size"] = np.clip(s.get("size", o["lr"]) * factor, least, greatest)
+    s["g"] = np.where(turn < 0, 0.0, g)
+    return p - np.sign(s["g"]) * s["size"]
+
+
+def asgd(p, g, s, t, o):
+    eta = o["lr"] / (1 + o["lambd"] * o["lr"] * (t - 1)) ** o["alpha"]
+    return p * (1 - o["lambd"] * eta) - eta * g
+
+
 COMMON = {"lr": [0.1], "weight_decay": [0, 0.2], "maximize": [False, True]}
 BETAS = {"betas": [(0.9, 0.999), [0.5, 0.9]], "eps": [1e-8, 0.1]}
 CASES = {
@@ -100,6 +114,16 @@ CASES = {
     "Adamax": (adamax, {**COMMON, **BETAS}),
     "NAdam": (nadam, {**COMMON, **BETAS, "momentum_decay": [4e-3], "decoupled_weight_decay": [False, True]}),
     "RAdam": (radam, {**COMMON, **BETAS, "decoupled_weight_decay": [False, True]}),
+    "Rprop": (
+        rprop,
+        {
+            "lr": [0.1],
+            "maximize": [False, True],
+            "etas": [(0.5, 1.2), (0.3, 2)],
+            "step_sizes": [(1e-6, 50), (0.05, 0.2)],
+        },
+    ),
+    "ASGD": (asgd, {**COMMON, "lambd": [1e-4, 0.1], "alpha": [0.75, 0.5]}),
 }
 
 
@@ -154,7 +178,7 @@ def test_formula(name):
                 if full.get("decoupled_weight_decay"):
                     values[i] = values[i] * (1 - full["lr"] * full["weight_decay"])
                 else:
-                    g = g + full["weight_decay"] * values[i]
+                    g = g + full.get("weight_decay", 0) * values[i]
                 values[i] = reference(values[i], g, states[i], t, full)
         assert_same(params, values)
 
@@ -218,7 +242,8 @@ def test_parameters_without_a_gradient_rest(name):
     reference = CASES[name][0]
     options = {"momentum": 0.9} if name in ("SGD", "RMSprop") else {}
     params = parameters()
-    opt = getattr(rt.optim, name)(params, lr=0.1, weight_decay=0, **options)
+    opt = getattr(rt.optim, name)(params, lr=0.1, **options)
+    opt.param_groups[0]["weight_decay"] = opt.defaults["weight_decay"] = 0
     values, states, counts = [array(p) for p in params], [{} for _ in params], [0] * len(params)
     for t, missing in enumerate([(0,), (), (1, 2), (0, 1, 2), ()]):
         set_grads(params, t)
@@ -237,7 +262,7 @@ def test_single_precision_and_half():
         for name in CASES:
             params = [tensor(numbers(1, (5,)), dtype=dtype, requires_grad=True)]
             exact = [tensor(array(params[0]), requires_grad=True)]
-            options = {"momentum": 0.9} if name == "SGD" else {"eps": 1e-3}
+            options = {"SGD": {"momentum": 0.9}, "Rprop": {}, "ASGD": {}}.get(name, {"eps": 1e-3})
             both = [getattr(rt.optim, name)(p, lr=0.01, **options) for p in (params, exact)]
             for seed in range(3):
                 grad = numbers(seed, (5,))
@@ -422,7 +447,7 @@ def test_resuming(name, way):
         opt = pickle.loads(pickle.dumps(opt)) if way == "pickle" else copy.deepcopy(opt)
         params = opt.param_groups[0]["params"]
     run(params, opt, range(3, 6))
-    assert_same(params, [array(p) for p in straight], 1e-6 if name == "NAdam" else 1e-10)
+    assert_same(params, [array(p) for p in straight], 1e-6 if name in ("NAdam", "ASGD") else 1e-10)
 
 
 def test_loading_copies_and_casts():
@@ -571,6 +596,8 @@ MESSAGES = [
     ("Adagrad", {"initial_accumulator_value": -1}, "Invalid initial_accumulator_value value: -1"),
     ("Adadelta", {"rho": 1.5}, "Invalid rho value: 1.5"),
     ("NAdam", {"momentum_decay": -1}, "Invalid momentum_decay value: -1"),
+    ("Rprop", {"etas": (1.5, 2)}, "Invalid eta values: 1.5, 2"),
+    ("ASGD", {"lr": -1}, "Invalid learning rate: -1"),
     ("RAdam", {"lr": -2}, "Invalid learning rate: -2"),
     ("LBFGS", {"lr": -2}, "Invalid learning rate: -2"),
 ]
@@ -629,3 +656,38 @@ def test_a_step_takes_the_collected_gradients_where_none_are_given():
     _ops.sgd_step([without, with_grad], [given, None], [], 1.0)
     assert without.tolist() == [2.0] and with_grad.tolist() == pytest.approx([-10.5, -20.5])
     _ops.sgd_step([tensor([1.0])], [], [], 0.1)  # nothing to do
+
+
+def test_averaged_weights():
+    from rustorch.optim import swa_utils
+
+    model = rt.nn.Sequential(rt.nn.Linear(1, 2), rt.nn.BatchNorm1d(2))
+    mean = swa_utils.AveragedModel(model)
+    decayed = swa_utils.AveragedModel(model, multi_avg_fn=swa_utils.get_ema_multi_avg_fn(0.5), use_buffers=True)
+    for value in (1.0, 2.0, 6.0):
+        model[0].weight.data.fill_(value)
+        model[1].running_mean.fill_(value)
+        for average in (mean, decayed):
+            average.update_parameters(model)
+    assert mean.module[0].weight.eq(3).all() and mean.n_averaged == 3 and mean.module[1].running_mean.eq(6).all()
+    assert decayed.module[0].weight.eq(3.75).all() and decayed.module[1].running_mean.eq(3.75).all()
+    x = rt.randn(64, 1)
+    swa_utils.update_bn([x[:32], (x[32:],)], mean)
+    expected = mean.module[0](x).view(2, 32, 2).mean(1).mean(0)
+    assert rt.allclose(mean.module[1].running_mean, expected, atol=1e-5)
+    assert mean(x).shape == (64, 2)
+    opt = rt.optim.SGD(model.parameters(), lr=1.0)
+    scheduler = swa_utils.SWALR(opt, 0.5, anneal_epochs=2, anneal_strategy="linear")
+    rates = []
+    for _ in range(3):
+        opt.step()
+        scheduler.step()
+        rates += scheduler.get_last_lr()
+    assert rates == pytest.approx([0.75, 0.5, 0.5])
+    for wrong in (
+        lambda: swa_utils.SWALR(opt, 0.1, anneal_strategy="bad"),
+        lambda: swa_utils.SWALR(opt, 0.1, -1),
+        lambda: swa_utils.get_ema_avg_fn(2.0),
+    ):
+        with pytest.raises(ValueError):
+            wrong()

@@ -120,3 +120,11 @@ def test_options_context():
 def test_unknown_profile():
     with pytest.raises(ValueError, match="profile must be one of default, short, full, got 'tall'"):
         set_printoptions(profile="tall")
+
+
+def test_formats_of_single_numbers() -> None:
+    """As in PyTorch, a format string shows the number of a tensor without dimensions, and `str` the tensor."""
+    t = rt.tensor(1.5, requires_grad=True)
+    assert f"{t}" == "1.5" and f"{t:.2f}" == "1.50" and f"{rt.tensor(3):d}" == "3" and f"{rt.tensor(True)}" == "True"
+    assert str(t) == "tensor(1.5000, requires_grad=True)" and f"{t!s}" == str(t)
+    assert f"{rt.ones(1)}" == "tensor([1.])"

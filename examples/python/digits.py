@@ -135,6 +135,7 @@ def draw_predictions(path: Path, x: np.ndarray, predicted: np.ndarray, labels: n
         right = predicted[i] == labels[i]
         axes.set_title(f"{predicted[i]}" if right else f"{predicted[i]}, is {labels[i]}", color="k" if right else "r")
         axes.axis("off")
+    figure.suptitle("What the network says of test digits (its mistakes first)")
     figure.savefig(path, dpi=120, bbox_inches="tight")
     plt.close(figure)
 

@@ -1,5 +1,6 @@
 """Optimizers against torch.optim: trajectories over many options, state dicts, printing, errors."""
 
+import importlib
 import inspect
 import itertools
 
@@ -30,6 +31,8 @@ OPTIONS = {
         "eps": [1e-8, 0.1],
         "decoupled_weight_decay": [False, True],
     },
+    "Rprop": {"lr": [0.01, 0.3], "maximize": [False, True], "etas": [(0.5, 1.2), (0.3, 2.0)]},
+    "ASGD": {**COMMON, "lambd": [1e-4, 0.1], "alpha": [0.75], "t0": [1e6, 3]},
 }
 SHAPES = [(3, 4), (5,), (), (2, 1, 3)]
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5, "float16": 2e-2, "bfloat16": 1e-1}
@@ -66,8 +69,8 @@ class Pair:
             where = params if groups is None else [{"params": params[:2]}, {"params": params[2:], **groups}]
             self.opt[lib] = getattr(lib.optim, name)(where, **options)
         self.dtype = dtype
-        # PyTorch keeps NAdam's product of momenta in float32, whatever the parameters.
-        self.tolerance = max(TOLERANCE[dtype], 1e-7 if name == "NAdam" else 0)
+        # PyTorch keeps NAdam's product of momenta and ASGD's rate in float32, whatever the parameters.
+        self.tolerance = max(TOLERANCE[dtype], 1e-7 if name in ("NAdam", "ASGD") else 0)
 
     def step(self, seed, skip=()):
         for i, shape in enumerate(SHAPES):
@@ -96,8 +99,8 @@ def test_trajectories(name):
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize("name", OPTIONS)
 def test_dtypes(name, dtype):
-    options = {"lr": 0.01, "eps": 1e-3} if name != "SGD" else {"lr": 0.01, "momentum": 0.9}
-    pair = Pair(name, options, dtype)
+    options = {"SGD": {"momentum": 0.9}, "Rprop": {}, "ASGD": {}}.get(name, {"eps": 1e-3})
+    pair = Pair(name, {"lr": 0.01, **options}, dtype)
     for seed in range(3):
         pair.step(seed)
     pair.check()
@@ -196,6 +199,8 @@ BAD += [{"nesterov": True}, {"nesterov": True, "momentum": 0.9, "dampening": 0.1
 
 
 def takes(name, options):
+    if (name, *options) == ("ASGD", "alpha"):
+        return False  # PyTorch lets it pass
     return set(options) <= set(inspect.signature(getattr(torch.optim, name)).parameters)
 
 
@@ -248,3 +253,69 @@ def test_lbfgs(search, options):
     assert ours[1] == pytest.approx(theirs[1], rel=1e-6, abs=1e-12)
     assert ours[0] == pytest.approx(theirs[0], rel=1e-6, abs=1e-12)
     assert ours[2] == pytest.approx(theirs[2], rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("options", [{}, {"use_buffers": True}, {"avg": 0.9}, {"multi": 0.9}], ids=str)
+def test_averaged_models(options):
+    """Averages of weights, and batch norm's statistics for them."""
+    found = []
+    for lib in (rt, torch):
+        swa = importlib.import_module(f"{lib.__name__}.optim.swa_utils")
+        lib.manual_seed(0)
+        model = lib.nn.Sequential(lib.nn.Linear(3, 4), lib.nn.BatchNorm1d(4), lib.nn.Linear(4, 1))
+        kwargs = dict(options)
+        if "avg" in kwargs:
+            kwargs = {"avg_fn": swa.get_ema_avg_fn(kwargs["avg"])}
+        if "multi" in kwargs:
+            kwargs = {"multi_avg_fn": swa.get_ema_multi_avg_fn(kwargs["multi"])}
+        averaged = swa.AveragedModel(model, **kwargs)
+        opt = lib.optim.SGD(model.parameters(), lr=0.1)
+        x = lib.randn(32, 3)
+        for _ in range(4):
+            opt.zero_grad()
+            model(x).pow(2).mean().backward()
+            opt.step()
+            averaged.update_parameters(model)
+        before = {k: v.tolist() for k, v in averaged.state_dict().items()}
+        swa.update_bn([(x[:16],), (x[16:],)], averaged)
+        assert averaged.training and averaged.module[1].momentum == 0.1
+        found.append((before, averaged.module[1].running_mean.tolist(), averaged(x).tolist()))
+    (ours, *rest), (theirs, *expected) = found
+    assert list(ours) == list(theirs)
+    for a, b in zip([*ours.values(), *rest], [*theirs.values(), *expected]):
+        torch.testing.assert_close(torch.tensor(a), torch.tensor(b), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["cos", "linear"])
+@pytest.mark.parametrize("epochs", [0, 1, 4])
+def test_swalr(strategy, epochs):
+    found = []
+    for lib in (rt, torch):
+        swa = importlib.import_module(f"{lib.__name__}.optim.swa_utils")
+        opt = lib.optim.SGD([{"params": [lib.ones(1)]}, {"params": [lib.ones(1)], "lr": 0.5}], lr=0.1)
+        scheduler = swa.SWALR(opt, [0.05, 0.01], epochs, strategy)
+        rates = []
+        for _ in range(7):
+            opt.step()
+            scheduler.step()
+            rates.append(scheduler.get_last_lr())
+        found.append(rates)
+    assert found[0] == [pytest.approx(rates, rel=1e-12) for rates in found[1]]
+
+
+def test_swa_options_are_checked():
+    from rustorch.optim import swa_utils
+
+    opt = rt.optim.SGD([rt.ones(1)], lr=0.1)
+    for make, text in [
+        (lambda: swa_utils.SWALR(opt, 0.1, anneal_strategy="bad"), "anneal_strategy must"),
+        (lambda: swa_utils.SWALR(opt, 0.1, anneal_epochs=-1), "anneal_epochs must"),
+        (lambda: swa_utils.SWALR(opt, [0.1, 0.2]), "same length"),
+        (lambda: swa_utils.get_ema_avg_fn(2.0), "Invalid decay value 2.0"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            make()
+    with pytest.raises(AssertionError):
+        swa_utils.AveragedModel(rt.nn.Linear(1, 1), avg_fn=len, multi_avg_fn=len)
+    model = rt.nn.Linear(1, 1)
+    swa_utils.update_bn([], model)  # nothing to do

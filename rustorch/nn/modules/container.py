@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
+import rustorch as rt
 from rustorch import Tensor
 
 from ..parameter import Parameter
@@ -462,4 +463,4 @@ class ParameterDict(Module):
 
     def extra_repr(self) -> str:
         """One line per value."""
-        return "\n".join(_describe(key, value, lambda t: str(t.dtype)) for key, value in self.items())
+        return "\n".join(_describe(key, value, rt.typename) for key, value in self.items())

@@ -6,19 +6,23 @@ import functools
 import threading
 from typing import Any
 
-from ._door import NULL, check, error, ffi, handles, lib, new, pending, text, wrap
-from ._tensor import Tensor
-from .errors import AutogradError, DTypeError, RustorchError
+from .._door import NULL, check, error, ffi, handles, lib, new, pending, text, wrap
+from .._tensor import Tensor
+from ..errors import AutogradError, DTypeError, RustorchError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from . import function, functional
 
 __all__ = [
     "Function",
     "Variable",
     "backward",
     "enable_grad",
+    "function",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
@@ -255,7 +259,7 @@ def grad(
     )
     found = [wrap(h) if h else None for h in out]
     if materialize_grads:
-        from ._ops import zeros_like
+        from .._ops import zeros_like
 
         found = [zeros_like(t) if g is None else g for t, g in zip(ins, found)]
     elif not allow_unused and any(g is None for g in found):
@@ -267,9 +271,15 @@ def grad(
 
 
 class Node:
-    """A recorded op. `name()` says which; `next_functions` are the nodes that its gradients go to."""
+    """A recorded op. `name()` says which; `next_functions` are the nodes that its gradients go to.
+
+    Its class has the same name: programs that draw graphs print `type(node).__name__`.
+    """
 
     __slots__ = ("__weakref__", "_h")
+
+    def __new__(cls, handle: Any) -> Node:
+        return new(_node_class(text(lib.rt_node_name(handle))))
 
     def __init__(self, handle: Any) -> None:
         self._h = handle
@@ -293,6 +303,11 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {hex(int(ffi.cast('uintptr_t', self._h)))}>"
+
+
+@functools.cache
+def _node_class(name: str) -> type[Node]:
+    return type(name, (Node,), {"__slots__": (), "__module__": Node.__module__})
 
 
 class AccumulateGrad:
@@ -413,9 +428,13 @@ class FunctionCtx:
 
 
 class _Frame:
-    """The state that one recorded call keeps: it holds no tensors of the graph, so it makes no cycle."""
+    """The state that one recorded call keeps: it holds no tensors of the graph, so it makes no cycle.
 
-    def __init__(self, cls: Any, ctx: FunctionCtx, outputs: list[tuple[Any, Any]]) -> None:
+    `outputs` has an entry for everything that `forward` returned: None for what is no tensor, else shape, dtype and
+    whether a gradient can come back to it.
+    """
+
+    def __init__(self, cls: Any, ctx: FunctionCtx, outputs: list[tuple[Any, Any, bool] | None]) -> None:
         self.cls, self.ctx, self.outputs = cls, ctx, outputs
 
 
@@ -423,11 +442,12 @@ class _Frame:
 def py_on_backward(ctx: Any, grads: Any, n_grads: int, saved: Any, n_saved: int, out: Any, n_out: int) -> int:
     frame = _object(ctx)
     c, cls = frame.ctx, frame.cls
-    gs: list[Any] = [_share(grads[i]) for i in range(n_grads)]
+    came = iter([_share(grads[i]) for i in range(n_grads)])
+    gs: list[Any] = [next(came) if o is not None and o[2] else None for o in frame.outputs]
     if c._materialize:
-        from ._ops import zeros
+        from .._ops import zeros
 
-        gs = [zeros(shape, dtype=d) if g is None else g for g, (shape, d) in zip(gs, frame.outputs)]
+        gs = [zeros(o[0], dtype=o[1]) if g is None and o is not None else g for g, o in zip(gs, frame.outputs)]
     c._saved = tuple(_share(saved[i]) for i in range(n_saved))
     try:
         result = cls.backward(c, *gs)
@@ -494,13 +514,16 @@ class Function:
         several = isinstance(result, (tuple, list))
         results: list[Any] = list(result) if several else [result]
         outputs: list[Tensor] = []
+        described: list[tuple[Any, Any, bool] | None] = []
         for i, r in enumerate(results):
-            if isinstance(r, Tensor) and not any(r is n for n in ctx._non_differentiable):
+            tracked = isinstance(r, Tensor) and not any(r is n for n in ctx._non_differentiable)
+            described.append((tuple(r.shape), r.dtype, tracked) if isinstance(r, Tensor) else None)
+            if tracked:
                 # An input that comes back unchanged gets a handle of its own.
                 if any(r is t for t in tensors) and not any(r is d for d in ctx._dirty):
                     results[i] = r = r.detach()
                 outputs.append(r)
-        frame = _Frame(cls, ctx, [(tuple(o.shape), o.dtype) for o in outputs])
+        frame = _Frame(cls, ctx, described)
         saved, ctx._save = ctx._save, ()
         for s in saved:
             if s is not None and not isinstance(s, Tensor):
@@ -591,7 +614,7 @@ def gradcheck(
         for k, o in enumerate(outs):
             if not o.requires_grad:
                 continue
-            from ._ops import zeros
+            from .._ops import zeros
 
             for m in range(o.numel()):
                 seed = zeros(o.numel(), dtype=o.dtype)
@@ -612,7 +635,7 @@ def gradcheck(
 
 def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, **options: Any) -> bool:
     """`gradcheck` of the gradients of `func`: second derivatives."""
-    from ._ops import randn
+    from .._ops import randn
 
     args = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     out = func(*args)
@@ -639,3 +662,11 @@ def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, **options: A
 def _leaf_wanted(x: Any, original: Any) -> bool:
     """Under numeric differentiation the perturbed copy has lost its flag: give it back."""
     return isinstance(x, Tensor) and original.requires_grad and not x.requires_grad
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("function", "functional"):  # loaded on first use
+        import importlib
+
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,72 @@
+"""`rustorch.amp`: automatic mixed precision is accepted and changes nothing; ops compute in their tensors' dtypes."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._tensor import Tensor
+
+__all__ = ["GradScaler", "autocast"]
+
+
+class autocast:
+    """A context manager and decorator without effect."""
+
+    def __init__(
+        self, device_type: Any = "cpu", dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
+    ) -> None:
+        pass
+
+    def __enter__(self) -> autocast:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        pass
+
+    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(f)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return f(*args, **kwargs)
+
+        return wrapper
+
+
+class GradScaler:
+    """What a scaler of gradients is on a machine without a GPU: switched off. Losses and gradients stay as they are."""
+
+    def __init__(self, device: str = "cuda", *args: Any, enabled: bool = True, **kwargs: Any) -> None:
+        pass
+
+    def scale(self, outputs: Tensor) -> Tensor:
+        """The loss itself."""
+        return outputs
+
+    def unscale_(self, optimizer: Any) -> None:
+        """Nothing to take back."""
+
+    def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+        """Calls `optimizer.step()`."""
+        return optimizer.step(*args, **kwargs)
+
+    def update(self, new_scale: Any = None) -> None:
+        """Nothing to adapt."""
+
+    def get_scale(self) -> float:
+        """1."""
+        return 1.0
+
+    def is_enabled(self) -> bool:
+        """False."""
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Empty."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to take over."""

@@ -1,0 +1,164 @@
+"""Functional transforms: calling a module with other parameters, and gradients of functions."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from . import autograd
+from ._tensor import Tensor
+from .autograd import functional
+from .errors import AutogradError, DTypeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["functional_call", "grad", "grad_and_value", "hessian", "jacrev", "vjp"]
+
+
+def _owner(module: Any, name: str) -> tuple[Any, str]:
+    """The submodule that holds the tensor, and its name there."""
+    path, _, last = name.rpartition(".")
+    return module.get_submodule(path), last
+
+
+def functional_call(
+    module: Any,
+    parameter_and_buffer_dicts: Any,
+    args: Any = None,
+    kwargs: dict[str, Any] | None = None,
+    *,
+    tie_weights: bool = True,
+    strict: bool = False,
+) -> Any:
+    """`module(*args, **kwargs)` with the given tensors, by name, in the place of its parameters and buffers.
+
+    `strict` makes it an error to leave one out or to name one that is not there. The module is as before afterwards.
+    """
+    dicts = parameter_and_buffer_dicts
+    given: dict[str, Any] = {}
+    for part in dicts if isinstance(dicts, (tuple, list)) else (dicts,):
+        given.update(part)
+    own = dict(module.named_parameters(remove_duplicate=False))
+    own.update(module.named_buffers(remove_duplicate=False))
+    if strict and given.keys() != own.keys():
+        missing, unexpected = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+        raise AutogradError(f"functional_call: missing {missing}, unexpected {unexpected}")
+    if tie_weights:
+        new = {id(own[k]): v for k, v in given.items() if k in own}
+        given.update({k: new[id(t)] for k, t in own.items() if k not in given and id(t) in new})
+    places = []
+    try:
+        for name, value in given.items():
+            holder, last = _owner(module, name)
+            table = next((d for d in (holder._parameters, holder._buffers) if last in d), None)
+            if table is None:
+                continue
+            places.append((table, last, table[last]))
+            table[last] = value
+        return module(*(args if isinstance(args, tuple) else () if args is None else (args,)), **(kwargs or {}))
+    finally:
+        for table, last, value in reversed(places):
+            table[last] = value
+
+
+def grad_and_value(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that gives the gradient of `func` by argument `argnums` (a number, or several), and its value.
+
+    `func` returns a tensor without dimensions, with `has_aux` also something else. An argument is a tensor, or a dict,
+    list or tuple of tensors; its gradient is built likewise.
+    """
+
+    @functools.wraps(func)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        wanted = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
+        leaves: list[Tensor] = []
+        values = list(args)
+        with autograd.enable_grad():
+            for i in wanted:
+                values[i] = _mapped(args[i], lambda t: _collected(t, leaves))
+            result = func(*values, **kwargs)
+            value, aux = result if has_aux else (result, None)
+            if not isinstance(value, Tensor) or value.ndim:
+                got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+                raise AutogradError(f"grad: the function must return a tensor without dimensions, got {got}")
+            found = iter(autograd.grad(value, leaves, create_graph=True, materialize_grads=True))
+        keep = any(t.requires_grad for t in _flat([args[i] for i in wanted])) and autograd.is_grad_enabled()
+        grads = tuple(_mapped(values[i], lambda _: _result(next(found), keep)) for i in wanted)
+        gradient = grads if isinstance(argnums, (tuple, list)) else grads[0]
+        value = _result(value, keep)
+        return (gradient, (value, aux)) if has_aux else (gradient, value)
+
+    return wrapper
+
+
+def grad(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """Like `grad_and_value`, without the value."""
+
+    @functools.wraps(func)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        gradient, value = grad_and_value(func, argnums, has_aux)(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return wrapper
+
+
+def _mapped(v: Any, f: Callable[[Tensor], Any]) -> Any:
+    if isinstance(v, Tensor):
+        return f(v)
+    if isinstance(v, dict):
+        return {k: _mapped(e, f) for k, e in v.items()}
+    if isinstance(v, (list, tuple)):
+        return type(v)([_mapped(e, f) for e in v])
+    raise DTypeError(f"grad: wanted tensors, or dicts, lists and tuples of them, got {type(v).__name__}")
+
+
+def _flat(v: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    _mapped(v, found.append)
+    return found
+
+
+def _collected(t: Tensor, leaves: list[Tensor]) -> Tensor:
+    """The tensor to call the function with: connected to the caller's graph if there is one."""
+    leaves.append(t.view_as(t) if t.requires_grad else t.detach().requires_grad_())
+    return leaves[-1]
+
+
+def _result(t: Tensor, keep: bool) -> Tensor:
+    return t if keep or not t.requires_grad else t.detach()
+
+
+def vjp(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
+    """`func(*primals)`, and the function that multiplies a vector with the Jacobian there: it gives a tuple."""
+    leaves: list[Tensor] = []
+    with autograd.enable_grad():
+        result = func(*[_mapped(p, lambda t: _collected(t, leaves)) for p in primals])
+
+    def product(*cotangents: Any) -> tuple[Any, ...]:
+        outputs, seeds = _flat(result), _flat(list(cotangents))
+        return autograd.grad(outputs, leaves, seeds, retain_graph=True, materialize_grads=True)
+
+    return _mapped(result, lambda t: t.detach()), product
+
+
+def jacrev(func: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """The Jacobian of `func` by one argument, as a function."""
+    return _by_one(functional.jacobian, func, argnums)
+
+
+def hessian(func: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """The Hessian of `func` by one argument, as a function."""
+    return _by_one(functional.hessian, func, argnums)
+
+
+def _by_one(transform: Any, func: Callable[..., Any], argnums: int) -> Callable[..., Any]:
+    @functools.wraps(func)
+    def wrapper(*args: Any) -> Any:
+        def of_one(x: Tensor) -> Any:
+            return func(*args[:argnums], x, *args[argnums + 1 :])
+
+        return transform(of_one, args[argnums], create_graph=args[argnums].requires_grad)
+
+    return wrapper
