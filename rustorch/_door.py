@@ -123,11 +123,15 @@ def ints(v: Any) -> tuple[int, ...]:
         return (v,) if isinstance(v, int) else tuple(v)
     if hasattr(v, "__index__"):
         return (v.__index__(),)
-    return tuple(int(i) if not isinstance(i, float) else _not_int(i) for i in v)
+    return tuple(i if i.__class__ is int else _whole(i) for i in v)
 
 
-def _not_int(v: float) -> int:
-    raise TypeError(f"expected whole numbers, got {v!r}")
+def _whole(v: Any) -> int:
+    if hasattr(v, "_h"):
+        v = v.item()
+    if not hasattr(v, "__index__"):
+        raise TypeError(f"expected whole numbers, got {v!r}")
+    return v.__index__()  # type: ignore[no-any-return]
 
 
 def shape_(sizes: tuple[Any, ...]) -> Any:
@@ -280,13 +284,25 @@ def _fits(kind: str, v: Any) -> bool:
     return v is None or hasattr(v, "_h")
 
 
+def _described(kind: str, v: Any) -> str:
+    """What came in place of a `kind`: the entry that does not fit, a text itself, or a type."""
+    if isinstance(v, (tuple, list)) and ("Ints" in kind or kind == "Shape"):
+        wrong = [e for e in v if not hasattr(e, "__index__")]
+        return f"{type(v).__name__} with {_described('', wrong[0])}" if wrong else type(v).__name__
+    if isinstance(v, (str, bytes, int, float)):
+        return f"{type(v).__name__} {v!r}"
+    if type(v).__name__ in ("Tensor", "Parameter"):
+        return f"{type(v).__module__}.{type(v).__name__}"
+    return type(v).__name__
+
+
 def misuse(op: str, e: Exception, kinds: str, **arguments: Any) -> Exception:
     """The error for arguments that C could not be given: names the op, the argument, what was wanted and what came."""
     if isinstance(e, RustorchError):
         return e
     for kind, (name, v) in zip(kinds.split(), arguments.items()):
         if not _fits(kind, v):
-            what = type(v).__name__ if not isinstance(v, (str, bytes)) else repr(v)
+            what = _described(kind, v)
             err = DTypeError(f"{op}(): argument '{name}' must be {_KINDS.get(kind, kind)}, not {what}")
             err.op = op
             return err

@@ -48,15 +48,15 @@ _py_empty = lib.py_empty
 
 def empty(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """An uninitialised tensor of shape `size`."""
-    if size is None:
-        size = shape_(sizes)
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if size is None:
+            size = shape_(sizes)
         size = ints(size)
         h = _py_empty(size, len(size), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("empty", e, "Shape OptDType", size=size, dtype=dtype) from None
+        raise misuse("empty", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -73,15 +73,15 @@ _py_zeros = lib.py_zeros
 
 def zeros(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Zeros of shape `size`."""
-    if size is None:
-        size = shape_(sizes)
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if size is None:
+            size = shape_(sizes)
         size = ints(size)
         h = _py_zeros(size, len(size), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("zeros", e, "Shape OptDType", size=size, dtype=dtype) from None
+        raise misuse("zeros", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -98,15 +98,15 @@ _py_ones = lib.py_ones
 
 def ones(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Ones of shape `size`."""
-    if size is None:
-        size = shape_(sizes)
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if size is None:
+            size = shape_(sizes)
         size = ints(size)
         h = _py_ones(size, len(size), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("ones", e, "Shape OptDType", size=size, dtype=dtype) from None
+        raise misuse("ones", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -4592,8 +4592,10 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 _py_softmax = lib.py_softmax
 
 
-def softmax(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """`e^input / sum(e^input)` along `dim`, computed without overflow."""
+    if axis is not None:
+        dim = axis
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
@@ -4612,8 +4614,10 @@ def softmax(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor
 _py_log_softmax = lib.py_log_softmax
 
 
-def log_softmax(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """`input - log(sum(e^input))` along `dim`, computed without overflow."""
+    if axis is not None:
+        dim = axis
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
@@ -4680,8 +4684,12 @@ def log_softmax_backward(grad_output: Tensor, output: Tensor, dim: int) -> Tenso
 _py_sum = lib.py_sum
 
 
-def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """Sum of the elements over `dim` (one or several; all by default). Whole numbers add up in int64."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
@@ -4702,8 +4710,12 @@ def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
 _py_mean = lib.py_mean
 
 
-def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """Mean of the elements over `dim` (one or several; all by default). Floats only."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
@@ -4724,8 +4736,12 @@ def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = 
 _py_prod = lib.py_prod
 
 
-def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """Product of the elements over `dim` (all by default). Whole numbers multiply in int64."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
@@ -4760,8 +4776,12 @@ def prod_backward(grad: Tensor, input: Tensor, dim: int | None) -> Tensor:
 _py_nansum = lib.py_nansum
 
 
-def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """Sum of the elements over `dim` (all by default), NaN counting as 0."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
@@ -4782,8 +4802,12 @@ def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool 
 _py_nanmean = lib.py_nanmean
 
 
-def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, dtype: dtype_ | None = None, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """Mean over `dim` (all by default) of the elements that are not NaN."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
@@ -4804,8 +4828,12 @@ def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool
 _py_amax = lib.py_amax
 
 
-def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """Largest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         dim = ints(dim)
         h = _py_amax(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
@@ -4823,8 +4851,12 @@ def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *,
 _py_amin = lib.py_amin
 
 
-def amin(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def amin(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """Smallest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         dim = ints(dim)
         h = _py_amin(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
@@ -4904,8 +4936,12 @@ def min_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Ten
 _py_argmax = lib.py_argmax
 
 
-def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """Index of the largest element along `dim`, or in the flattened input; the first of equals, NaN being largest."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         h = _py_argmax(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -4922,8 +4958,12 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
 _py_argmin = lib.py_argmin
 
 
-def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """Index of the smallest element along `dim`, or in the flattened input; the first of equals, NaN being smallest."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         h = _py_argmin(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -4940,8 +4980,12 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
 _py_aminmax = lib.py_aminmax
 
 
-def aminmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+def aminmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
     """Smallest and largest element along `dim` (of all by default)."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         o = ffi.new("rt_tensor *[2]")
         status = _py_aminmax(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
@@ -4955,8 +4999,12 @@ def aminmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> tup
 _py_any = lib.py_any
 
 
-def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """True if any element over `dim` (all by default) is not zero. uint8 gives uint8."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         if dim is not None:
             dim = ints(dim)
@@ -4975,8 +5023,12 @@ def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
 _py_all = lib.py_all
 
 
-def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """True if no element over `dim` (all by default) is zero. uint8 gives uint8."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         if dim is not None:
             dim = ints(dim)
@@ -4995,8 +5047,12 @@ def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
 _py_var = lib.py_var
 
 
-def var(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def var(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """Variance over `dim` (all by default): squared distances from the mean, divided by `n - correction`."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         if dim is not None:
             dim = ints(dim)
@@ -5015,8 +5071,12 @@ def var(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
 _py_std = lib.py_std
 
 
-def std(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def std(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """Standard deviation over `dim` (all by default): the root of `var`."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         if dim is not None:
             dim = ints(dim)
@@ -5035,8 +5095,12 @@ def std(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
 _py_var_mean = lib.py_var_mean
 
 
-def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
     """Variance and mean over `dim` (all by default)."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         if dim is not None:
             dim = ints(dim)
@@ -5052,8 +5116,12 @@ def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
 _py_std_mean = lib.py_std_mean
 
 
-def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: Number | None = 1, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
     """Standard deviation and mean over `dim` (all by default)."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         if dim is not None:
             dim = ints(dim)
@@ -5069,8 +5137,12 @@ def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
 _py_logsumexp = lib.py_logsumexp
 
 
-def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+def logsumexp(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = False, *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """`log(sum(exp(input)))` over `dim` (all if empty), without overflow."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         dim = ints(dim)
         h = _py_logsumexp(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
@@ -5206,8 +5278,10 @@ def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0, *, o
 _py_count_nonzero = lib.py_count_nonzero
 
 
-def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tensor | None = None) -> Tensor:
+def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """Number of elements over `dim` (all by default) that are not zero."""
+    if axis is not None:
+        dim = axis
     try:
         if dim is not None:
             dim = ints(dim)
@@ -5246,8 +5320,10 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0, *
 _py_cumsum = lib.py_cumsum
 
 
-def cumsum(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+def cumsum(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """Sums of the elements so far along `dim`."""
+    if axis is not None:
+        dim = axis
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
@@ -5266,8 +5342,10 @@ def cumsum(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor 
 _py_cumsum_ = lib.py_cumsum_
 
 
-def cumsum_(input: Tensor, dim: int, dtype: dtype_ | None = None) -> Tensor:
+def cumsum_(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, *, axis: Any = None) -> Tensor:
     """In-place form of cumsum."""
+    if axis is not None:
+        dim = axis
     try:
         status = _py_cumsum_(input._h, dim, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -5296,8 +5374,10 @@ def cumsum_from_end(input: Tensor, dim: int) -> Tensor:
 _py_cumprod = lib.py_cumprod
 
 
-def cumprod(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor | None = None) -> Tensor:
+def cumprod(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """Products of the elements so far along `dim`."""
+    if axis is not None:
+        dim = axis
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
@@ -5316,8 +5396,10 @@ def cumprod(input: Tensor, dim: int, dtype: dtype_ | None = None, *, out: Tensor
 _py_cumprod_ = lib.py_cumprod_
 
 
-def cumprod_(input: Tensor, dim: int, dtype: dtype_ | None = None) -> Tensor:
+def cumprod_(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, *, axis: Any = None) -> Tensor:
     """In-place form of cumprod."""
+    if axis is not None:
+        dim = axis
     try:
         status = _py_cumprod_(input._h, dim, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -5346,8 +5428,10 @@ def cumprod_backward(grad: Tensor, input: Tensor, dim: int) -> Tensor:
 _py_cummax = lib.py_cummax
 
 
-def cummax(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+def cummax(input: Tensor, dim: int | None = None, *, axis: Any = None) -> tuple[Tensor, Tensor]:
     """Largest element so far along `dim`, and the index of the latest one that reached it."""
+    if axis is not None:
+        dim = axis
     try:
         o = ffi.new("rt_tensor *[2]")
         status = _py_cummax(input._h, dim, o + 0, o + 1)
@@ -5361,8 +5445,10 @@ def cummax(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 _py_cummin = lib.py_cummin
 
 
-def cummin(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+def cummin(input: Tensor, dim: int | None = None, *, axis: Any = None) -> tuple[Tensor, Tensor]:
     """Smallest element so far along `dim`, and the index of the latest one that reached it."""
+    if axis is not None:
+        dim = axis
     try:
         o = ffi.new("rt_tensor *[2]")
         status = _py_cummin(input._h, dim, o + 0, o + 1)
@@ -5376,8 +5462,10 @@ def cummin(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 _py_logcumsumexp = lib.py_logcumsumexp
 
 
-def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
+def logcumsumexp(input: Tensor, dim: int | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """`log(sum(exp))` of the elements so far along `dim`."""
+    if axis is not None:
+        dim = axis
     try:
         h = _py_logcumsumexp(input._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -5428,8 +5516,10 @@ def trace(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 _py_sort = lib.py_sort
 
 
-def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[Tensor, Tensor]:
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, axis: Any = None) -> tuple[Tensor, Tensor]:
     """The elements along `dim` in order, and their indices. NaN is greatest. Always stable."""
+    if axis is not None:
+        dim = axis
     try:
         o = ffi.new("rt_tensor *[2]")
         status = _py_sort(input._h, dim, descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable), o + 0, o + 1)
@@ -5443,8 +5533,10 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
 _py_argsort = lib.py_argsort
 
 
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Tensor | None = None) -> Tensor:
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """The indices that sort along `dim`. NaN is greatest. Always stable."""
+    if axis is not None:
+        dim = axis
     try:
         h = _py_argsort(input._h, dim, descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -5479,8 +5571,10 @@ def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 _py_topk = lib.py_topk
 
 
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *, axis: Any = None) -> tuple[Tensor, Tensor]:
     """The `k` largest (or smallest) elements along `dim`, in order, and their indices."""
+    if axis is not None:
+        dim = axis
     try:
         o = ffi.new("rt_tensor *[2]")
         status = _py_topk(input._h, k, dim, largest if largest.__class__ is bool else bool_(largest), sorted if sorted.__class__ is bool else bool_(sorted), o + 0, o + 1)
@@ -5494,8 +5588,12 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 _py_kthvalue = lib.py_kthvalue
 
 
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
     """The `k`-th smallest element along `dim` (`k` counting from 1), and its index."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         o = ffi.new("rt_tensor *[2]")
         status = _py_kthvalue(input._h, k, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
@@ -5571,8 +5669,12 @@ def nanmedian_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tenso
 _py_mode = lib.py_mode
 
 
-def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, axis: Any = None, keepdims: bool | None = None) -> tuple[Tensor, Tensor]:
     """The most frequent element along `dim` (the smallest one of several) and an index of it."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         o = ffi.new("rt_tensor *[2]")
         status = _py_mode(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
@@ -5700,10 +5802,14 @@ _py_quantile = lib.py_quantile
 _py_quantile_scalar = lib.py_quantile_scalar
 
 
-def quantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepdim: bool = False, interpolation: str | None = "linear", *, out: Tensor | None = None) -> Tensor:
+def quantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepdim: bool = False, interpolation: str | None = "linear", *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """The `q`-quantiles (`q` from 0 to 1) of the elements along `dim` (of all by default), between two elements as
     `interpolation` says: linear, lower, higher, midpoint or nearest. The dimension of `q`, if it has one, comes first.
     """
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         if isinstance(q, Tensor):
             h = _py_quantile(input._h, q._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
@@ -5724,8 +5830,12 @@ _py_nanquantile = lib.py_nanquantile
 _py_nanquantile_scalar = lib.py_nanquantile_scalar
 
 
-def nanquantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepdim: bool = False, interpolation: str | None = "linear", *, out: Tensor | None = None) -> Tensor:
+def nanquantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepdim: bool = False, interpolation: str | None = "linear", *, out: Tensor | None = None, axis: Any = None, keepdims: bool | None = None) -> Tensor:
     """As `quantile`, over the elements that are not NaN."""
+    if axis is not None:
+        dim = axis
+    if keepdims is not None:
+        keepdim = keepdims
     try:
         if isinstance(q, Tensor):
             h = _py_nanquantile(input._h, q._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
@@ -5843,13 +5953,13 @@ _py_view = lib.py_view
 
 def view(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) -> Tensor:
     """The same elements with another shape, sharing memory; an error if that needs a copy. One size may be -1."""
-    if size is None:
-        size = shape_(sizes)
     try:
+        if size is None:
+            size = shape_(sizes)
         size = ints(size)
         h = _py_view(input._h, size, len(size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("view", e, "Tensor Shape", input=input, size=size) from None
+        raise misuse("view", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -5862,13 +5972,13 @@ _py_reshape = lib.py_reshape
 
 def reshape(input: Tensor, *sizes: Any, shape: int | Sequence[int] | None = None, out: Tensor | None = None) -> Tensor:
     """The same elements with another shape: a view where possible, else a copy. One size may be -1."""
-    if shape is None:
-        shape = shape_(sizes)
     try:
+        if shape is None:
+            shape = shape_(sizes)
         shape = ints(shape)
         h = _py_reshape(input._h, shape, len(shape))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("reshape", e, "Tensor Shape", input=input, shape=shape) from None
+        raise misuse("reshape", e, "Tensor Shape", input=input, shape=sizes if shape is None else shape) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -5883,13 +5993,13 @@ _py_expand = lib.py_expand
 
 def expand(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) -> Tensor:
     """Dimensions of size 1 repeated to `size` without copying; -1 keeps a size."""
-    if size is None:
-        size = shape_(sizes)
     try:
+        if size is None:
+            size = shape_(sizes)
         size = ints(size)
         h = _py_expand(input._h, size, len(size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("expand", e, "Tensor Shape", input=input, size=size) from None
+        raise misuse("expand", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -5922,8 +6032,10 @@ swapdims = transpose
 _py_unsqueeze = lib.py_unsqueeze
 
 
-def unsqueeze(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
+def unsqueeze(input: Tensor, dim: int | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """A dimension of size 1 inserted at `dim`; a view."""
+    if axis is not None:
+        dim = axis
     try:
         h = _py_unsqueeze(input._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6005,13 +6117,13 @@ _py_permute = lib.py_permute
 
 def permute(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, out: Tensor | None = None) -> Tensor:
     """Dimensions in the order `dims`; a view."""
-    if dims is None:
-        dims = shape_(sizes)
     try:
+        if dims is None:
+            dims = shape_(sizes)
         dims = ints(dims)
         h = _py_permute(input._h, dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("permute", e, "Tensor Shape", input=input, dims=dims) from None
+        raise misuse("permute", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -6086,8 +6198,10 @@ adjoint = matrix_transpose
 _py_squeeze = lib.py_squeeze
 
 
-def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tensor | None = None) -> Tensor:
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """Without the dimensions of size 1, or without those of them that `dim` names; a view."""
+    if axis is not None:
+        dim = axis
     try:
         if dim is not None:
             dim = ints(dim)
@@ -6247,8 +6361,10 @@ def slice_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, sta
 _py_slice_scatter = lib.py_slice_scatter
 
 
-def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *, out: Tensor | None = None) -> Tensor:
+def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """A copy of `input` with `[start:end:step]` of dimension `dim` replaced by `src`."""
+    if axis is not None:
+        dim = axis
     try:
         h = _py_slice_scatter(input._h, src._h, dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6423,8 +6539,10 @@ def diagflat(input: Tensor, offset: int = 0, *, out: Tensor | None = None) -> Te
 _py_cat = lib.py_cat
 
 
-def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype."""
+    if axis is not None:
+        dim = axis
     try:
         if tensors.__class__ is not list:
             tensors = several(tensors)
@@ -6448,8 +6566,10 @@ concatenate = cat
 _py_stack = lib.py_stack
 
 
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """Tensors of one shape along a new dimension `dim`."""
+    if axis is not None:
+        dim = axis
     try:
         if tensors.__class__ is not list:
             tensors = several(tensors)
@@ -6577,8 +6697,10 @@ def block_diag(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tenso
 _py_split_with_sizes = lib.py_split_with_sizes
 
 
-def split_with_sizes(input: Tensor, split_sizes: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+def split_with_sizes(input: Tensor, split_sizes: int | Sequence[int], dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
     """Parts of dimension `dim` with the given sizes; views."""
+    if axis is not None:
+        dim = axis
     try:
         split_sizes = ints(split_sizes)
         h = _py_split_with_sizes(input._h, split_sizes, len(split_sizes), dim)
@@ -6592,8 +6714,10 @@ def split_with_sizes(input: Tensor, split_sizes: int | Sequence[int], dim: int =
 _py_split = lib.py_split
 
 
-def split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
+def split(input: Tensor, split_size: int, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
     """Parts of `split_size` elements of dimension `dim`, the last one smaller if need be; views."""
+    if axis is not None:
+        dim = axis
     try:
         h = _py_split(input._h, split_size, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6606,8 +6730,10 @@ def split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
 _py_chunk = lib.py_chunk
 
 
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+def chunk(input: Tensor, chunks: int, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
     """At most `chunks` parts of equal size of dimension `dim`, the last one smaller if need be; views."""
+    if axis is not None:
+        dim = axis
     try:
         h = _py_chunk(input._h, chunks, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6649,8 +6775,10 @@ def tensor_split_indices(input: Tensor, indices: int | Sequence[int], dim: int =
 _py_unbind = lib.py_unbind
 
 
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+def unbind(input: Tensor, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
     """Each element of dimension `dim`, which disappears; views."""
+    if axis is not None:
+        dim = axis
     try:
         h = _py_unbind(input._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6665,13 +6793,13 @@ _py_repeat = lib.py_repeat
 
 def repeat(input: Tensor, *sizes: Any, repeats: int | Sequence[int] | None = None) -> Tensor:
     """`input` repeated `repeats[d]` times along each dimension; further numbers in front add dimensions."""
-    if repeats is None:
-        repeats = shape_(sizes)
     try:
+        if repeats is None:
+            repeats = shape_(sizes)
         repeats = ints(repeats)
         h = _py_repeat(input._h, repeats, len(repeats))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("repeat", e, "Tensor Shape", input=input, repeats=repeats) from None
+        raise misuse("repeat", e, "Tensor Shape", input=input, repeats=sizes if repeats is None else repeats) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -6684,13 +6812,13 @@ _py_tile = lib.py_tile
 
 def tile(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, out: Tensor | None = None) -> Tensor:
     """As `repeat`, with missing numbers taken as 1."""
-    if dims is None:
-        dims = shape_(sizes)
     try:
+        if dims is None:
+            dims = shape_(sizes)
         dims = ints(dims)
         h = _py_tile(input._h, dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("tile", e, "Tensor Shape", input=input, dims=dims) from None
+        raise misuse("tile", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -6759,13 +6887,13 @@ _py_flip = lib.py_flip
 
 def flip(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, out: Tensor | None = None) -> Tensor:
     """The order of the elements reversed along `dims`."""
-    if dims is None:
-        dims = shape_(sizes)
     try:
+        if dims is None:
+            dims = shape_(sizes)
         dims = ints(dims)
         h = _py_flip(input._h, dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("flip", e, "Tensor Shape", input=input, dims=dims) from None
+        raise misuse("flip", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -6973,13 +7101,13 @@ _py_broadcast_to = lib.py_broadcast_to
 
 def broadcast_to(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None, out: Tensor | None = None) -> Tensor:
     """Dimensions of size 1 repeated to `size` without copying; `expand` as a function."""
-    if size is None:
-        size = shape_(sizes)
     try:
+        if size is None:
+            size = shape_(sizes)
         size = ints(size)
         h = _py_broadcast_to(input._h, size, len(size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("broadcast_to", e, "Tensor Shape", input=input, size=size) from None
+        raise misuse("broadcast_to", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -7608,8 +7736,10 @@ def put_(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False)
 _py_take_along_dim = lib.py_take_along_dim
 
 
-def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """`gather` with broadcasting; without `dim` of the flattened tensors."""
+    if axis is not None:
+        dim = axis
     try:
         h = _py_take_along_dim(input._h, indices._h, NULL if dim is None else (dim,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -8198,8 +8328,10 @@ def einsum(equation: str | None, operands: Sequence[Tensor], *, out: Tensor | No
 _py_cross = lib.py_cross
 
 
-def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
+def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """Cross product over dimension `dim` of size 3 (the first such by default); the other dimensions broadcast."""
+    if axis is not None:
+        dim = axis
     try:
         h = _py_cross(input._h, other._h, NULL if dim is None else (dim,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -9488,8 +9620,10 @@ def kl_div(input: Tensor, target: Tensor, reduction: str | None = "mean", log_ta
 _py_cosine_similarity = lib.py_cosine_similarity
 
 
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *, out: Tensor | None = None) -> Tensor:
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
     """Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`."""
+    if axis is not None:
+        dim = axis
     try:
         h = _py_cosine_similarity(x1._h, x2._h, dim, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -9508,15 +9642,15 @@ _py_rand = lib.py_rand
 
 def rand(*sizes: Any, size: int | Sequence[int] | None = None, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Uniform numbers of [0, 1) of shape `size`."""
-    if size is None:
-        size = shape_(sizes)
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if size is None:
+            size = shape_(sizes)
         size = ints(size)
         h = _py_rand(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rand", e, "Shape Generator OptDType", size=size, generator=generator, dtype=dtype) from None
+        raise misuse("rand", e, "Shape Generator OptDType", size=sizes if size is None else size, generator=generator, dtype=dtype) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -9533,15 +9667,15 @@ _py_randn = lib.py_randn
 
 def randn(*sizes: Any, size: int | Sequence[int] | None = None, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Standard normal numbers of shape `size`."""
-    if size is None:
-        size = shape_(sizes)
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if size is None:
+            size = shape_(sizes)
         size = ints(size)
         h = _py_randn(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("randn", e, "Shape Generator OptDType", size=size, generator=generator, dtype=dtype) from None
+        raise misuse("randn", e, "Shape Generator OptDType", size=sizes if size is None else size, generator=generator, dtype=dtype) from None
     if not h:
         raise error()
     t = new(Tensor)
@@ -9558,15 +9692,15 @@ _py_randint = lib.py_randint
 
 def randint(low: int, high: int, *sizes: Any, size: int | Sequence[int] | None = None, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None, out: Tensor | None = None) -> Tensor:
     """Whole numbers of `[low, high)` of shape `size`; int64 by default."""
-    if size is None:
-        size = shape_(sizes)
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if size is None:
+            size = shape_(sizes)
         size = ints(size)
         h = _py_randint(low, high, size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("randint", e, "Int Int Shape Generator OptDType", low=low, high=high, size=size, generator=generator, dtype=dtype) from None
+        raise misuse("randint", e, "Int Int Shape Generator OptDType", low=low, high=high, size=sizes if size is None else size, generator=generator, dtype=dtype) from None
     if not h:
         raise error()
     t = new(Tensor)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 from collections import namedtuple
+from functools import wraps
 from typing import Any
 
 from . import _ops
@@ -60,6 +61,19 @@ def _is_tensor(v: Any) -> _bool:
     return hasattr(v, "_h") and hasattr(v, "requires_grad")
 
 
+def _numpy_names(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets `axis` and `keepdims` stand for `dim` and `keepdim`, as in NumPy and as the generated ops do."""
+
+    @wraps(f)
+    def named(*args: Any, **kwargs: Any) -> Any:
+        for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+            if theirs in kwargs:
+                kwargs[ours] = kwargs.pop(theirs)
+        return f(*args, **kwargs)
+
+    return named
+
+
 def _pair(result: Any, make: Any, out: Any) -> Any:
     if out is not None:
         return make(*(into(o, r) for o, r in zip(out, result)))
@@ -67,11 +81,7 @@ def _pair(result: Any, make: Any, out: Any) -> Any:
 
 
 def _extreme(name: str, make: Any) -> Any:
-    def f(
-        input: Tensor, dim: Any = None, keepdim: _bool = False, *, other: Any = None, out: Any = None, axis: Any = None
-    ) -> Any:
-        if axis is not None:
-            dim = axis
+    def f(input: Tensor, dim: Any = None, keepdim: _bool = False, *, other: Any = None, out: Any = None) -> Any:
         if other is None and _is_tensor(dim):
             other, dim = dim, None
         if other is not None:
@@ -89,10 +99,11 @@ def _extreme(name: str, make: Any) -> Any:
     return f
 
 
-max = _extreme("max", return_max)
-min = _extreme("min", return_min)
+max = _numpy_names(_extreme("max", return_max))
+min = _numpy_names(_extreme("min", return_min))
 
 
+@_numpy_names
 def median(input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Any = None) -> Any:
     """The lower median of all elements, or over `dim` as (values, indices)."""
     if dim is None:
@@ -120,6 +131,7 @@ cummax = _named_pair("cummax", return_cummax)
 cummin = _named_pair("cummin", return_cummin)
 
 
+@_numpy_names
 def sort(
     input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool | None = False, *, out: Any = None
 ) -> Any:
@@ -127,11 +139,13 @@ def sort(
     return _pair(_ops.sort(input, dim, descending, True), return_sort, out)
 
 
+@_numpy_names
 def argsort(input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool = False) -> Tensor:
     """The indices that sort `input` along `dim`."""
     return _ops.argsort(input, dim, descending, True)
 
 
+@_numpy_names
 def aminmax(input: Tensor, *, dim: _int | None = None, keepdim: _bool = False) -> Any:
     """Minimum and maximum as one pair."""
     d: Any = () if dim is None else dim
@@ -162,10 +176,10 @@ def _spread(name: str) -> Any:
     return f
 
 
-std = _spread("std")
-var = _spread("var")
-std_mean = _spread("std_mean")
-var_mean = _spread("var_mean")
+std = _numpy_names(_spread("std"))
+var = _numpy_names(_spread("var"))
+std_mean = _numpy_names(_spread("std_mean"))
+var_mean = _numpy_names(_spread("var_mean"))
 
 
 def norm(
@@ -190,6 +204,7 @@ def split(input: Tensor, split_size_or_sections: Any, dim: _int = 0, *, split_si
     return _ops.split(input, s, dim) if isinstance(s, _int) else _ops.split_with_sizes(input, s, dim)
 
 
+@_numpy_names
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: _int = 0) -> Any:
     """Views of `input` along `dim`: so many nearly equal ones, or cut at the given indices."""
     s = indices_or_sections.tolist() if _is_tensor(indices_or_sections) else indices_or_sections
@@ -258,6 +273,7 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: _bool = False) -> Any:
     return r if out is None else into(out, r)
 
 
+@_numpy_names
 def repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Tensor:
     """Each element repeated, by one number or one per element; a lone tensor gives each index as often as it says."""
     if repeats is None:
@@ -1013,6 +1029,7 @@ def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) ->
     return input[make(rows, BY_NAME["int64"]).reshape(len(rows), r)]
 
 
+@_numpy_names
 def diff(input: Tensor, n: _int = 1, dim: _int = -1, prepend: Any = None, append: Any = None) -> Tensor:
     """Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first."""
     if not n:
@@ -1121,20 +1138,23 @@ def _mT(input: Tensor) -> Tensor:
     return _ops.transpose(input, -2, -1)
 
 
+@_numpy_names
 def unflatten(input: Tensor, dim: _int, sizes: Any) -> Tensor:
     """Dimension `dim` as several, of the given sizes (one may be -1)."""
     return _ops.unflatten(input, dim, sizes)
 
 
-def argmax(input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Any = None, axis: Any = None) -> Tensor:
+@_numpy_names
+def argmax(input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Any = None) -> Tensor:
     """Index of the greatest element, of all or over `dim`."""
-    r = _ops.argmax(input, dim if axis is None else axis, keepdim)
+    r = _ops.argmax(input, dim, keepdim)
     return r if out is None else into(out, r)
 
 
-def argmin(input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Any = None, axis: Any = None) -> Tensor:
+@_numpy_names
+def argmin(input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Any = None) -> Tensor:
     """Index of the least element, of all or over `dim`."""
-    r = _ops.argmin(input, dim if axis is None else axis, keepdim)
+    r = _ops.argmin(input, dim, keepdim)
     return r if out is None else into(out, r)
 
 

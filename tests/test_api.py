@@ -342,8 +342,50 @@ def test_autograd_words() -> None:
     with pytest.raises(errors.AutogradError, match="modified by an inplace"):
         v.backward()
     assert autograd.Variable(rt.ones(1), requires_grad=True).requires_grad
+
+
+def test_anomalies() -> None:
+    def root_of(x: float) -> None:
+        rt.tensor([x], requires_grad=True).sqrt().sum().backward()
+
+    root_of(-1.0)  # unnoticed
     with autograd.detect_anomaly():
-        pass
+        root_of(2.0)
+        with pytest.raises(
+            errors.AutogradError, match="Function 'SqrtBackward0' returned nan values in its 0th output"
+        ):
+            root_of(-1.0)
+    root_of(-1.0)
+    with autograd.set_detect_anomaly(True):
+        with autograd.set_detect_anomaly(True, check_nan=False):
+            root_of(-1.0)
+        with pytest.raises(errors.AutogradError, match="nan values"):
+            root_of(-1.0)
+    root_of(-1.0)
+
+
+def test_numpys_names_for_dimensions() -> None:
+    x = rt.tensor([[1.0, 5.0], [4.0, 2.0]])
+    assert x.sum(axis=0).tolist() == [5.0, 7.0] and x.mean(axis=1, keepdims=True).shape == (2, 1)
+    assert rt.cat([x, x], axis=1).shape == (2, 4) and rt.stack([x, x], axis=2).shape == (2, 2, 2)
+    assert x.max(axis=0).values.tolist() == [4.0, 5.0] and x.argmax(axis=0, keepdims=True).tolist() == [[1, 0]]
+    assert x.std(axis=0).shape == (2,) and x.sort(axis=0).values[0].tolist() == [1.0, 2.0]
+    assert x.softmax(axis=1).shape == (2, 2) and rt.cumsum(x, axis=0)[1].tolist() == [5.0, 7.0]
+    assert x.unsqueeze(axis=0).shape == (1, 2, 2) and x.squeeze(axis=0).shape == (2, 2)
+    assert rt.any(x > 4, axis=1).tolist() == [True, False] and rt.median(x, axis=0).values.tolist() == [1.0, 2.0]
+    with pytest.raises(TypeError, match="argument 'dim' must be an int, not NoneType"):
+        rt.cumsum(x)
+
+
+def test_messages_about_arguments() -> None:
+    for call, message in [
+        (lambda: rt.zeros("a"), "zeros"),
+        (lambda: rt.nn.Linear(2.5, 2), "2.5"),
+        (lambda: rt.zeros((2, 1.5)), "float 1.5"),
+        (lambda: rt.ones(2).view(1.0), "1.0"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=message):
+            call()
 
 
 class Square(autograd.Function):

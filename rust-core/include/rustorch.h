@@ -3958,6 +3958,12 @@ bool rt_inference_enabled(void);
 // Switches inference mode on this thread; returns what it was.
 bool rt_set_inference_enabled(bool enabled);
 
+// True if backward looks for NaN in every gradient.
+bool rt_detect_anomaly(void);
+
+// Makes backward, on every thread, fail at the first op whose gradient has NaN in it (or stop looking); returns what it was.
+bool rt_set_detect_anomaly(bool enabled);
+
 // Calls `hook` with each gradient of the tensor in backward; `id` names it for `rt_tensor_remove_hook`.
 rt_status rt_tensor_register_hook(struct rt_tensor *tensor,
                                   rt_hook hook,

@@ -170,20 +170,32 @@ def is_inference_mode_enabled() -> bool:
 
 
 class set_detect_anomaly:
-    """Accepted for compatibility: errors in backward always name the op."""
+    """From now on, or as a context: backward fails at the first op whose gradient has NaN in it, naming the op.
+
+    Every gradient is searched, so this is slow. Without `check_nan` nothing is searched: errors always name their op.
+    """
 
     def __init__(self, mode: bool = True, check_nan: bool = True) -> None:
-        self.mode = mode
+        self._before = lib.rt_set_detect_anomaly(mode and check_nan)
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, *args: object) -> None:
-        pass
+        lib.rt_set_detect_anomaly(self._before)
 
 
-class detect_anomaly(set_detect_anomaly):
-    """See `set_detect_anomaly`."""
+class detect_anomaly:
+    """A context in which backward fails at the first op whose gradient has NaN in it; see `set_detect_anomaly`."""
+
+    def __init__(self, check_nan: bool = True) -> None:
+        self._check = check_nan
+
+    def __enter__(self) -> None:
+        self._mode = set_detect_anomaly(True, self._check)
+
+    def __exit__(self, *args: object) -> None:
+        self._mode.__exit__()
 
 
 # ---- backward and grad ----

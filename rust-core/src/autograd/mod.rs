@@ -3,7 +3,10 @@
 mod modes;
 mod walk;
 
-pub use modes::{grad_enabled, inference_enabled, set_grad_enabled, set_inference, GradMode, InferenceMode};
+pub use modes::{
+    detect_anomaly, grad_enabled, inference_enabled, set_detect_anomaly, set_grad_enabled, set_inference, GradMode,
+    InferenceMode,
+};
 pub use walk::{backward, grad};
 
 use crate::dtype::DType;

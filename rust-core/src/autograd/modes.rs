@@ -1,6 +1,7 @@
 //! Whether ops are recorded, per thread.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 thread_local! {
     static GRAD: Cell<bool> = const { Cell::new(true) };
@@ -58,4 +59,17 @@ pub fn set_grad_enabled(on: bool) -> bool {
 /// Sets inference mode for good; returns the old one.
 pub fn set_inference(on: bool) -> bool {
     INFERENCE.replace(on)
+}
+
+static DETECT_ANOMALY: AtomicBool = AtomicBool::new(false);
+
+/// True if backward looks for NaN in every gradient.
+pub fn detect_anomaly() -> bool {
+    DETECT_ANOMALY.load(Ordering::Relaxed)
+}
+
+/// Makes backward, on every thread, fail at the first op whose gradient has NaN in it (or stop looking); returns what
+/// it was.
+pub fn set_detect_anomaly(on: bool) -> bool {
+    DETECT_ANOMALY.swap(on, Ordering::Relaxed)
 }

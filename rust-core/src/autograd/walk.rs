@@ -156,6 +156,9 @@ impl Walk<'_> {
             }
             let out = apply(&node, &grads).map_err(|e| e.in_op(&node.name()))?;
             drop(grads);
+            if detect_anomaly() {
+                no_nan(&node, &out)?;
+            }
             if !keep {
                 release(&node);
             }
@@ -201,6 +204,15 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+fn no_nan(node: &Node, grads: &Grads) -> Result<()> {
+    for (k, g) in grads.iter().enumerate() {
+        if g.as_ref().map(|g| g.to_vec::<f64>()).transpose()?.is_some_and(|v| v.iter().any(|x| x.is_nan())) {
+            bail!(Autograd, "Function '{}' returned nan values in its {k}th output.", node.name());
+        }
+    }
+    Ok(())
 }
 
 fn one() -> Attr<'static> {

@@ -334,6 +334,11 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
     let creation = is_creation(module, op) && !inplace;
     let mut sig: Vec<String> = Vec::new();
     let mut keyword_only = false;
+    // NumPy's names, which PyTorch takes too: `axis` for `dim`, `keepdims` for `keepdim`.
+    let dim = op.args.iter().position(|a| a.name == "dim");
+    let with_axis =
+        (op.method || op.function) && dim.is_some_and(|i| op.args[i + 1..].iter().all(|a| py_default(a).is_some()));
+    let with_keepdims = with_axis && op.args.iter().any(|a| a.name == "keepdim");
     for (i, a) in op.args.iter().enumerate() {
         let n = py(a.name);
         if Some(i) == variadic {
@@ -348,7 +353,8 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
             sig.push("*".into());
             keyword_only = true;
         }
-        let default = py_default(a).or((a.kind == Generator).then(|| "None".into()));
+        let missing = a.kind == Generator || (a.name == "dim" && with_axis);
+        let default = py_default(a).or(missing.then(|| "None".into()));
         let typ = py_type(a);
         sig.push(match default {
             Some(d) => {
@@ -359,7 +365,7 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
         });
     }
     let with_out = !inplace && op.out == OutKind::Tensor && op.function;
-    if (creation || with_out) && !keyword_only {
+    if (creation || with_out || with_axis) && !keyword_only {
         sig.push("*".into());
     }
     if creation {
@@ -371,6 +377,12 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
     }
     if with_out {
         sig.push("out: Tensor | None = None".into());
+    }
+    if with_axis {
+        sig.push("axis: Any = None".into());
+    }
+    if with_keepdims {
+        sig.push("keepdims: bool | None = None".into());
     }
     let result = match op.out {
         _ if inplace => "Tensor",
@@ -399,15 +411,21 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
             let _ = writeln!(s, "    \"\"\"{text}\"\"\"");
         }
     }
-    if let Some(i) = variadic {
-        let n = py(op.args[i].name);
-        let _ = writeln!(s, "    if {n} is None:\n        {n} = shape_(sizes)");
+    if with_axis {
+        s.push_str("    if axis is not None:\n        dim = axis\n");
+    }
+    if with_keepdims {
+        s.push_str("    if keepdims is not None:\n        keepdim = keepdims\n");
     }
     if with_out && op.args.iter().any(|a| a.kind == OptDType && a.name == "dtype") {
         s.push_str("    if dtype is None and out is not None:\n        dtype = out.dtype\n");
     }
     let first_tensor = singles(op).first().map(|a| py(a.name)).or(op.tensor_args().next().map(|a| py(a.name)));
     s.push_str("    try:\n");
+    if let Some(i) = variadic {
+        let n = py(op.args[i].name);
+        let _ = writeln!(s, "        if {n} is None:\n            {n} = shape_(sizes)");
+    }
     // Values that are used twice are made once.
     for a in op.args {
         let n = py(a.name);
@@ -475,7 +493,11 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
             let _ = writeln!(s, "        {left} = {}({})", bound(""), args(false).join(", "));
         }
     }
-    let named: Vec<String> = op.args.iter().map(|a| format!("{0}={0}", py(a.name))).collect();
+    let named = |(i, a): (usize, &ArgDef)| match py(a.name) {
+        n if Some(i) == variadic => format!("{n}=sizes if {n} is None else {n}"),
+        n => format!("{n}={n}"),
+    };
+    let named: Vec<String> = op.args.iter().enumerate().map(named).collect();
     let kinds: Vec<String> = op.args.iter().map(|a| format!("{:?}", a.kind)).collect();
     let _ = writeln!(
         s,

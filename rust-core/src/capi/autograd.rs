@@ -191,6 +191,16 @@ pub extern "C" fn rt_inference_enabled() -> bool {
 pub extern "C" fn rt_set_inference_enabled(enabled: bool) -> bool {
     autograd::set_inference(enabled)
 }
+/// True if backward looks for NaN in every gradient.
+#[no_mangle]
+pub extern "C" fn rt_detect_anomaly() -> bool {
+    autograd::detect_anomaly()
+}
+/// Makes backward, on every thread, fail at the first op whose gradient has NaN in it (or stop looking); returns what it was.
+#[no_mangle]
+pub extern "C" fn rt_set_detect_anomaly(enabled: bool) -> bool {
+    autograd::set_detect_anomaly(enabled)
+}
 
 /// A hook sees a gradient and may put another one (a handle of its own) into `replacement`.
 pub type rt_hook = Option<
