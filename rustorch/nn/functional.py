@@ -95,17 +95,30 @@ def _probability(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
+# ---- ops as they are --------------------------------------------------------------------------------------------
+
+linear = _ops.linear
+bilinear = _ops.bilinear
+one_hot = _ops.one_hot
+conv_transpose1d = _ops.conv_transpose1d
+conv_transpose2d = _ops.conv_transpose2d
+conv_transpose3d = _ops.conv_transpose3d
+layer_norm = _ops.layer_norm
+rms_norm = _ops.rms_norm
+prelu = _ops.prelu
+gelu = _ops.gelu
+softplus = _ops.softplus
+softsign = _ops.softsign
+logsigmoid = _ops.logsigmoid
+tanhshrink = _ops.tanhshrink
+hardshrink = _ops.hardshrink
+softshrink = _ops.softshrink
+cosine_similarity = _ops.cosine_similarity
+pixel_shuffle = _ops.pixel_shuffle
+pixel_unshuffle = _ops.pixel_unshuffle
+
+
 # ---- linear and embedding ---------------------------------------------------------------------------------------
-
-
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """input [*, in] @ weight [out, in]^T + bias [out] -> [*, out]."""
-    return _ops.linear(input, weight, bias)
-
-
-def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x1 [*, i], x2 [*, j], weight [o, i, j] -> [*, o]: x1^T W_o x2 + b_o."""
-    return _ops.bilinear(input1, input2, weight, bias)
 
 
 def _renormalize(weight: Tensor, rows: Tensor, max_norm: float, norm_type: float) -> None:
@@ -204,11 +217,6 @@ def embedding_bag(
     return total.to(weight.dtype)
 
 
-def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
-    """Class indices [*] -> int64 [*, num_classes] of zeros and ones; -1 means the largest index + 1."""
-    return _ops.one_hot(input, num_classes)
-
-
 # ---- convolution ------------------------------------------------------------------------------------------------
 
 
@@ -272,75 +280,6 @@ def _same_padding(
     if any(a % 2 for a in around):  # the op pads both sides alike: pad here, the odd one behind
         return pad(input, [side for a in reversed(around) for side in (a // 2, a - a // 2)]), 0
     return input, [a // 2 for a in around]
-
-
-def conv_transpose1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Ints = 1,
-    padding: Ints = 0,
-    output_padding: Ints = 0,
-    groups: int = 1,
-    dilation: Ints = 1,
-) -> Tensor:
-    """The gradient of conv1d as a layer: input [N, C, L], weight [C, O / groups, k] -> [N, O, L']."""
-    return _ops.conv_transpose1d(
-        input,
-        weight,
-        bias,
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        groups=groups,
-        dilation=dilation,
-    )
-
-
-def conv_transpose2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Ints = 1,
-    padding: Ints = 0,
-    output_padding: Ints = 0,
-    groups: int = 1,
-    dilation: Ints = 1,
-) -> Tensor:
-    """The gradient of conv2d as a layer: input [N, C, H, W], weight [C, O / groups, kh, kw] -> [N, O, H', W']."""
-    return _ops.conv_transpose2d(
-        input,
-        weight,
-        bias,
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        groups=groups,
-        dilation=dilation,
-    )
-
-
-def conv_transpose3d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Ints = 1,
-    padding: Ints = 0,
-    output_padding: Ints = 0,
-    groups: int = 1,
-    dilation: Ints = 1,
-) -> Tensor:
-    """The gradient of conv3d as a layer: input [N, C, D, H, W], weight [C, O / groups, kd, kh, kw]."""
-    return _ops.conv_transpose3d(
-        input,
-        weight,
-        bias,
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        groups=groups,
-        dilation=dilation,
-    )
 
 
 def unfold(input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> Tensor:
@@ -740,17 +679,6 @@ def batch_norm(
     )
 
 
-def layer_norm(
-    input: Tensor,
-    normalized_shape: Sequence[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-05,
-) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions (Ba et al. 2016)."""
-    return _ops.layer_norm(input, normalized_shape, weight, bias, eps=eps)
-
-
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-05
 ) -> Tensor:
@@ -783,13 +711,6 @@ def instance_norm(
         momentum=momentum,
         eps=eps,
     )
-
-
-def rms_norm(
-    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
-) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) * weight over the last dimensions (Zhang & Sennrich 2019)."""
-    return _ops.rms_norm(input, normalized_shape, weight, eps=eps)
 
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
@@ -913,11 +834,6 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return _ops.leaky_relu(input, negative_slope=negative_slope)
 
 
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """x if x > 0 else weight * x, weight [1] or one per channel of [N, C, *] (He et al. 2015)."""
-    return _ops.prelu(input, weight)
-
-
 def rrelu(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
@@ -947,11 +863,6 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _inplace("celu", input, alpha=alpha) if inplace else _ops.celu(input, alpha=alpha)
 
 
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
-    """x * Phi(x), Phi the normal distribution's cdf or its tanh approximation (Hendrycks & Gimpel 2016)."""
-    return _ops.gelu(input, approximate=approximate)
-
-
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x * sigmoid(x)."""
     return _inplace("silu", input) if inplace else _ops.silu(input)
@@ -972,26 +883,6 @@ def tanh(input: Tensor) -> Tensor:
     return input.tanh()
 
 
-def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
-    """log(1 + exp(beta x)) / beta; x itself where beta x > threshold."""
-    return _ops.softplus(input, beta=beta, threshold=threshold)
-
-
-def softsign(input: Tensor) -> Tensor:
-    """x / (1 + |x|)."""
-    return _ops.softsign(input)
-
-
-def logsigmoid(input: Tensor) -> Tensor:
-    """log(sigmoid(x)), stable."""
-    return _ops.logsigmoid(input)
-
-
-def tanhshrink(input: Tensor) -> Tensor:
-    """x - tanh(x)."""
-    return _ops.tanhshrink(input)
-
-
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """x clamped to [min_val, max_val]."""
     if min_val > max_val:
@@ -1009,16 +900,6 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x * hardsigmoid(x) (Howard et al. 2019)."""
     return _inplace("hardswish", input) if inplace else _ops.hardswish(input)
-
-
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """x where |x| > lambd, else 0."""
-    return _ops.hardshrink(input, lambd)
-
-
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """x moved towards 0 by lambd, stopping there."""
-    return _ops.softshrink(input, lambd)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -1115,11 +996,6 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
 
 
 # ---- distances --------------------------------------------------------------------------------------------------
-
-
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`."""
-    return _ops.cosine_similarity(x1, x2, dim=dim, eps=eps)
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
@@ -1610,16 +1486,6 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if value:
         raise NotImplementedError(f'Padding mode "{mode}" doesn\'t take in value argument')
     return _ops.pad(input, pad, mode=mode)
-
-
-def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
-    """[*, C r^2, H, W] -> [*, C, H r, W r] (Shi et al. 2016)."""
-    return _ops.pixel_shuffle(input, upscale_factor)
-
-
-def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """[*, C, H r, W r] -> [*, C r^2, H, W], the inverse of `pixel_shuffle`."""
-    return _ops.pixel_unshuffle(input, downscale_factor)
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
