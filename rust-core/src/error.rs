@@ -78,10 +78,9 @@ impl Error {
         self.0.shapes.as_ref().map(|(a, b)| (a.as_slice(), b.as_slice()))
     }
 
-    /// The same error as one of the composite `op`, whichever part it happened in.
-    pub fn of_op(mut self, op: &str) -> Self {
+    /// Says in which op it happened.
+    pub fn set_op(&mut self, op: &str) {
         self.0.op = op.to_string();
-        self
     }
 
     /// The same error with the op's name filled in where it had none.

@@ -447,50 +447,50 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
     if op.class == Class::Mutates && optim::lacks_gradients(op, inputs) {
         return optim::with_own_gradients(op, inputs, |filled| call(op, filled, attrs));
     }
-    let record = match op.class {
-        Class::Composite => false,
-        _ => op.vjp.is_some() && autograd::wanted(inputs),
-    };
-    let run = || {
-        let c = Call { op, inputs, attrs, out: None };
-        let mut outs = match op.class {
-            Class::Kernel => {
-                let _locks = locks(inputs, None, false)?;
-                (op.eval)(&c)?
+    let record = op.class != Class::Composite && op.vjp.is_some() && autograd::wanted(inputs);
+    let mut result = run(op, inputs, attrs);
+    // The result stays in its place: each move of it costs as much as the addition of two numbers.
+    match &mut result {
+        Ok(outs) => {
+            if record {
+                autograd::record(op, inputs, attrs, outs);
             }
-            Class::Mutates => {
-                let outs = {
-                    let _locks = locks(inputs, None, true)?;
-                    (op.eval)(&c)?
-                };
-                let read = optim::gradients(op, inputs);
-                let written = inputs.iter().enumerate().filter(|(i, _)| !read.contains(i));
-                written.filter_map(|(_, t)| *t).for_each(|t| t.0.storage.bump());
-                outs
+            if listener::active() && !told_in_parts(op, inputs) {
+                listener::tell(op, false, inputs, attrs, outs);
             }
-            Class::View => (op.eval)(&c)?,
-            Class::Composite => {
-                let _depth = (!told_in_parts(op, inputs)).then(listener::Depth::enter);
-                (op.eval)(&c)?
-            }
-        };
-        if record {
-            autograd::record(op, inputs, attrs, &mut outs);
         }
-        Ok(outs)
-    };
-    let outs = run().map_err(|e: crate::error::Error| {
         // What a composite is made of is its own business.
-        if op.class == Class::Composite {
-            e.of_op(op.name)
-        } else {
-            e.in_op(op.name)
-        }
-    })?;
-    if listener::active() && !told_in_parts(op, inputs) {
-        listener::tell(op, false, inputs, attrs, &outs);
+        Err(e) if op.class == Class::Composite || e.op().is_empty() => e.set_op(op.name),
+        Err(_) => {}
     }
-    Ok(outs)
+    result
+}
+
+/// Runs the `eval` of an op as its class wants it.
+#[inline(always)]
+fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
+    let c = Call { op, inputs, attrs, out: None };
+    match op.class {
+        Class::Kernel => {
+            let _locks = locks(inputs, None, false)?;
+            (op.eval)(&c)
+        }
+        Class::View => (op.eval)(&c),
+        Class::Mutates => {
+            let outs = {
+                let _locks = locks(inputs, None, true)?;
+                (op.eval)(&c)?
+            };
+            let read = optim::gradients(op, inputs);
+            let written = inputs.iter().enumerate().filter(|(i, _)| !read.contains(i));
+            written.filter_map(|(_, t)| *t).for_each(|t| t.0.storage.bump());
+            Ok(outs)
+        }
+        Class::Composite => {
+            let _depth = (!told_in_parts(op, inputs)).then(listener::Depth::enter);
+            (op.eval)(&c)
+        }
+    }
 }
 
 /// Calls the in-place twin of an op: the result goes into the first input.
@@ -537,8 +537,11 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
 /// Calls an op with one result.
 #[inline]
 pub fn call1(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Tensor> {
-    let mut outs = call(op, inputs, attrs)?;
-    outs.pop().ok_or_else(|| err!(Panic, "{} gave no result", op.name))
+    let mut result = call(op, inputs, attrs);
+    match &mut result {
+        Ok(outs) => outs.pop().ok_or_else(|| err!(Panic, "{} gave no result", op.name)),
+        Err(_) => result.map(|_| unreachable!("an error")),
+    }
 }
 
 /// The whole table, in a fixed order.
