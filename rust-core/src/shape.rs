@@ -291,7 +291,7 @@ pub fn infer_sizes(dims: &[i64], numel: usize) -> Result<Dims> {
         if known == 0 {
             bail!(Shape, "cannot tell the size of the dimension -1 in {dims:?}: the others hold no elements");
         }
-        if numel % known != 0 {
+        if !numel.is_multiple_of(known) {
             bail!(Shape, "shape {dims:?} is invalid for input of size {numel}");
         }
         out[i] = numel / known;

@@ -483,7 +483,7 @@ ops! {
     bce_each(input: Tensor, target: Tensor) -> Tensor, Probability {
         eval: |c| {
             let x = contiguous_unlocked(c.x(0), c.x(0).dtype().compute_dtype(), false)?;
-            let fits = float!(x.dtype(), T => std::slice::from_raw_parts(x.ptr::<T>(), x.numel()).iter().all(|&v| (v >= T::ZERO) & (v <= T::ONE)));
+            let fits = float!(x.dtype(), T => std::slice::from_raw_parts(x.ptr::<T>(), x.numel()).iter().all(|v| (T::ZERO..=T::ONE).contains(v)));
             if !fits {
                 bail!(Value, "all elements of input should be between 0 and 1");
             }

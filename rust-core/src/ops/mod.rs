@@ -586,7 +586,7 @@ pub fn check_arguments(op: &OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -
     if inputs.len() < single || (lists == 0 && inputs.len() != single) {
         bail!(Value, "wanted {single} tensor arguments, got {}", inputs.len());
     }
-    if lists > 0 && (inputs.len() - single) % lists != 0 {
+    if lists > 0 && !(inputs.len() - single).is_multiple_of(lists) {
         bail!(Value, "its {lists} tensor lists must have equal lengths");
     }
     for (a, t) in op.tensor_args().filter(|a| !a.kind.is_list()).zip(inputs) {
@@ -594,8 +594,7 @@ pub fn check_arguments(op: &OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -
             bail!(Null, "argument '{}' must be a tensor", a.name);
         }
     }
-    if lists > 0 {
-        let n = (inputs.len() - single) / lists;
+    if let Some(n) = (inputs.len() - single).checked_div(lists) {
         for (k, a) in op.tensor_args().filter(|a| a.kind.is_list()).enumerate() {
             let part = &inputs[single + k * n..single + (k + 1) * n];
             if a.kind == ArgKind::Tensors && part.iter().any(|t| t.is_none()) {

@@ -157,7 +157,7 @@ fn eval_unique_dim(c: &Call) -> Result<Outs> {
     let n = x.shape()[dim];
     // Slices as rows.
     let rows = contiguous_unlocked(&x.with_layout(x.layout().transpose(0, dim)), x.dtype(), false)?;
-    let width = if n == 0 { 0 } else { rows.numel() / n };
+    let width = rows.numel().checked_div(n).unwrap_or(0);
     let mut order: Vec<usize> = (0..n).collect();
     let mut shape = rows.dims();
     let inverse = Tensor::empty_of(&[n], DType::I64)?;
