@@ -187,13 +187,19 @@ fn pool() -> &'static Pool {
     unsafe { &*p }
 }
 
+/// A function to be called when the process is forked.
+#[cfg(unix)]
+pub(crate) type ForkHook = Option<unsafe extern "C" fn()>;
+
+#[cfg(unix)]
+extern "C" {
+    /// Calls the hooks at every fork: before it, and after it in the parent and in the child.
+    pub(crate) fn pthread_atfork(prepare: ForkHook, parent: ForkHook, child: ForkHook) -> i32;
+}
+
 /// Makes every forked child start without a pool: its threads and perhaps its locks belong to the parent.
 #[cfg(unix)]
 fn forget_pool_in_child() {
-    type Hook = Option<unsafe extern "C" fn()>;
-    extern "C" {
-        fn pthread_atfork(prepare: Hook, parent: Hook, child: Hook) -> i32;
-    }
     unsafe extern "C" fn child() {
         POOL.store(null_mut(), Ordering::Release);
     }

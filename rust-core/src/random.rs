@@ -60,7 +60,39 @@ pub type GeneratorHandle = Mutex<Generator>;
 /// The process-wide generator, used where the caller names none. Starts from [`DEFAULT_SEED`].
 pub fn default_generator() -> &'static Mutex<Generator> {
     static DEFAULT: OnceLock<Mutex<Generator>> = OnceLock::new();
-    DEFAULT.get_or_init(Mutex::default)
+    DEFAULT.get_or_init(|| {
+        #[cfg(unix)]
+        fork::keep_the_generator_whole();
+        Mutex::default()
+    })
+}
+
+/// A process may be forked while another thread draws numbers. The forking thread takes the generator for that moment, so
+/// that the child, which does not have the other thread, finds it whole and free.
+#[cfg(unix)]
+mod fork {
+    use super::{default_generator, Generator};
+    use std::cell::RefCell;
+    use std::sync::MutexGuard;
+
+    thread_local! {
+        static HELD: RefCell<Option<MutexGuard<'static, Generator>>> = const { RefCell::new(None) };
+    }
+
+    unsafe extern "C" fn before() {
+        let guard = default_generator().lock().unwrap_or_else(|e| e.into_inner());
+        // A thread that is shutting down does not fork.
+        let _ = HELD.try_with(|held| held.replace(Some(guard)));
+    }
+
+    unsafe extern "C" fn after() {
+        let _ = HELD.try_with(|held| held.take());
+    }
+
+    pub fn keep_the_generator_whole() {
+        // SAFETY: the hooks lock and unlock on the forking thread. Failure (no memory) leaves a fork as it was.
+        unsafe { crate::parallel::pthread_atfork(Some(before), Some(after), Some(after)) };
+    }
 }
 
 // Seeds and states

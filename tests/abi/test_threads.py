@@ -222,3 +222,28 @@ print(rt.live_tensors())
 
 def test_threads_that_end_give_their_memory_back():
     assert run_python(MANY).strip() == "0"
+
+
+FORK_WHILE_DRAWING = """
+import os, sys, threading, warnings
+warnings.simplefilter("ignore")
+import rustorch as rt
+stop = False
+def draw():
+    while not stop:
+        rt.randn(20_000)
+threads = [threading.Thread(target=draw) for _ in range(2)]
+for t in threads: t.start()
+for _ in range(30):
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if rt.rand(3).shape == (3,) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+stop = True
+for t in threads: t.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="there is no fork here")
+def test_fork_while_another_thread_draws_numbers():
+    run_python(FORK_WHILE_DRAWING)
