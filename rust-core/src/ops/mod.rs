@@ -459,13 +459,14 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
                 (op.eval)(&c)?
             }
             Class::Mutates => {
+                let read = optim::gradients(op, inputs);
+                let written = || inputs.iter().enumerate().filter(|(i, _)| !read.contains(i)).filter_map(|(_, t)| *t);
+                written().try_for_each(autograd::may_change)?;
                 let outs = {
                     let _locks = locks(inputs, None, true)?;
                     (op.eval)(&c)?
                 };
-                let read = optim::gradients(op, inputs);
-                let written = inputs.iter().enumerate().filter(|(i, _)| !read.contains(i));
-                written.filter_map(|(_, t)| *t).for_each(|t| t.0.storage.bump());
+                written().for_each(|t| t.0.storage.bump());
                 outs
             }
             Class::View => (op.eval)(&c)?,
@@ -475,7 +476,7 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
             }
         };
         if record {
-            autograd::record(op, inputs, attrs, &mut outs);
+            autograd::record(op, inputs, attrs, &mut outs)?;
         }
         Ok(outs)
     };
