@@ -236,6 +236,8 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
 
     @property
     def _version(self) -> int:
+        if self.is_inference():
+            raise AutogradError("Inference tensors do not track version counter.")
         return lib.rt_tensor_version(self._h)  # type: ignore[no-any-return]
 
     def _is_view(self) -> bool:
@@ -361,9 +363,19 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
 
         return register_hook(self, hook)
 
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], Any]) -> Any:
+        """Calls `hook(self)` whenever backward has added all of a gradient to `.grad`; the hook may use and remove it.
+
+        The tensor must be a leaf that requires a gradient. What the hook returns is ignored; it should not refer to the
+        tensor but by its argument, or the two keep each other alive.
+        """
+        from .autograd import register_post_accumulate_grad_hook
+
+        return register_post_accumulate_grad_hook(self, hook)
+
     def is_inference(self) -> bool:
-        """False: tensors made in inference mode are ordinary ones."""
-        return False
+        """True if it was made in `inference_mode`, or is a view of a tensor that was."""
+        return lib.rt_tensor_is_inference(self._h)  # type: ignore[no-any-return]
 
     # ---- reading ----
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import weakref
 from typing import Any
 
 import numpy as np
@@ -284,6 +285,159 @@ def test_tensor_protocol() -> None:
             bad()
     t.data = rt.zeros(2)
     assert t.shape == (2,) and t.requires_grad
+
+
+def test_hooks_of_a_leaf_see_the_whole_gradient() -> None:
+    """A leaf that is used twice gets one gradient: hooks that are not linear must not see its parts."""
+    x = rt.ones(2, requires_grad=True)
+    x.register_hook(lambda g: g.clamp(max=4.0))
+    ((x * 2) * x + x).sum().backward()
+    assert x.grad.tolist() == [4.0, 4.0]
+    assert autograd.grad((x * 3 + x * 3).sum(), x)[0].tolist() == [4.0, 4.0]
+
+
+def test_hooks_after_accumulation() -> None:
+    x = rt.ones(2, requires_grad=True)
+    seen: list[Any] = []
+    handle = x.register_post_accumulate_grad_hook(lambda p: seen.append((p is x, p.grad.tolist())) or p * 0)
+    (x * 2 + x).sum().backward()
+    (x * 2).sum().backward(inputs=[x])
+    assert seen == [(True, [3.0, 3.0]), (True, [5.0, 5.0])]
+    autograd.grad((x * 2).sum(), x)
+    x.data = rt.zeros(3)  # the hook follows the tensor
+    x.grad = None
+    x.backward(rt.full((3,), 7.0))
+    assert seen[2:] == [(True, [7.0, 7.0, 7.0])] and x.grad.tolist() == [7.0, 7.0, 7.0]
+    handle.remove()
+    (x * 2).sum().backward()
+    assert len(seen) == 3
+    with pytest.raises(errors.AutogradError, match="non-leaf tensors"):
+        (x * 1).register_post_accumulate_grad_hook(print)
+    with pytest.raises(errors.AutogradError, match="doesn't require gradient"):
+        rt.ones(1).register_post_accumulate_grad_hook(print)
+
+
+def test_a_step_inside_of_backward() -> None:
+    """The optimizer runs as soon as a gradient is complete, and the gradient goes before the next one is made."""
+    model = rt.nn.Sequential(rt.nn.Linear(3, 3), rt.nn.Tanh(), rt.nn.Linear(3, 1))
+    model.append(rt.nn.Linear(1, 1))
+    steps = {p: rt.optim.SGD([p], lr=0.1) for p in model.parameters()}
+    before = [p.detach().clone() for p in model.parameters()]
+    alive: list[int] = []
+
+    def step(p: rt.Tensor) -> None:
+        alive.append(sum(q.grad is not None for q in steps))
+        steps[p].step()
+        p.grad = None
+
+    for p in steps:
+        p.register_post_accumulate_grad_hook(step)
+    model(rt.ones(2, 3)).sum().backward()
+    assert alive == [1] * 6
+    for p, old in zip(steps, before):
+        assert p.grad is None and not rt.equal(p, old)
+
+
+def test_errors_in_hooks_after_accumulation() -> None:
+    x = rt.ones(2, requires_grad=True)
+
+    def fail(p: rt.Tensor) -> None:
+        raise KeyError("from the hook")
+
+    x.register_post_accumulate_grad_hook(fail)
+    with pytest.raises(KeyError, match="from the hook") as caught:
+        (x * 2).sum().backward()
+    assert caught.traceback[-1].name == "fail"
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_hooks_after_accumulation_own_nothing() -> None:
+    """The tensor owns its hook, and goes with its last name; a graph that outlives it has nobody to call."""
+
+    class Mark:
+        def __call__(self, p: rt.Tensor) -> None:
+            raise AssertionError("nobody is there to see the gradient")
+
+    mark = Mark()
+    gone = weakref.ref(mark)
+    x = rt.ones(2, requires_grad=True)
+    x.register_post_accumulate_grad_hook(mark)
+    tensor, y = weakref.ref(x), (x * 2).sum()
+    del x, mark
+    assert tensor() is None
+    y.backward()
+    del y
+    assert gone() is None
+
+
+def test_inference_tensors() -> None:
+    w = rt.ones(3, requires_grad=True)
+    n = rt.ones(3)
+    with rt.inference_mode():
+        a = rt.ones(3) * 2
+        assert not n.add_(1).is_inference() and not n[:2].is_inference() and not n.detach().is_inference()
+        assert n.clone().is_inference() and (w * 2).is_inference() and rt.tensor([1.0]).is_inference()
+        assert rt.ones(1, requires_grad=True).is_inference()
+        with rt.enable_grad():
+            assert not (w * 2).requires_grad
+        with rt.inference_mode(False):
+            assert (w * 2).requires_grad and not a.clone().is_inference()
+        a.add_(1)
+        places = rt.tensor([0, 1])
+
+    class Times(autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: rt.Tensor, y: rt.Tensor) -> rt.Tensor:
+            ctx.save_for_backward(y)
+            return x * y
+
+    assert n.tolist() == [2.0] * 3
+    assert a.is_inference() and a[1:].is_inference() and a.detach().is_inference() and a.view(3, 1).is_inference()
+    assert not (a + 1).is_inference() and not a.clone().is_inference() and not copy.deepcopy(a).is_inference()
+    assert (w + a).sum().requires_grad and (w * (a * 1)).requires_grad
+    with rt.no_grad():
+        assert (w * a).tolist() == [3.0] * 3
+    saves = [
+        lambda: w * a,
+        lambda: w @ a,
+        lambda: (w * 1).mul_(a),
+        lambda: w.gather(0, places),
+        lambda: Times.apply(w, a),
+    ]
+    for save in saves:
+        with pytest.raises(errors.AutogradError, match="cannot be saved for backward"):
+            save()
+    changes = [
+        lambda: a.add_(1),
+        lambda: a[:1].zero_(),
+        lambda: a.copy_(n),
+        lambda: a.__setitem__(0, 1.0),
+        lambda: a.uniform_(),
+        lambda: rt.add(n, n, out=a),
+    ]
+    for change in changes:
+        with pytest.raises(errors.AutogradError, match="Inplace update to inference tensor"):
+            change()
+        with rt.no_grad(), pytest.raises(errors.AutogradError, match="Inplace update to inference tensor"):
+            change()
+    assert a.tolist() == [3.0] * 3
+    for ask in (a.requires_grad_, lambda: rt.nn.Parameter(a)):
+        with pytest.raises(errors.AutogradError, match="requires_grad=True on inference tensor"):
+            ask()
+    assert not a.requires_grad_(False).requires_grad
+    with pytest.raises(errors.AutogradError, match="version counter"):
+        _ = a._version
+
+
+def test_numbers_of_inference_mode_leave_no_trace() -> None:
+    """A plain number that an op has wrapped serves again: not as an inference tensor."""
+    w = rt.ones(3, requires_grad=True)
+    with rt.inference_mode():
+        w.pow(2.5)
+        rt.where(w > 0, 2.5, w)
+        _ = w * 2.5
+    (w * 2.5).pow(2.5).sum().backward()
+    assert rt.allclose(w.grad, rt.full((3,), 2.5 * 2.5**2.5))
 
 
 def test_autograd_words() -> None:

@@ -420,6 +420,9 @@ rt_status rt_tensor_copy_to(const struct rt_tensor *tensor,
                             void *data,
                             size_t nbytes);
 
+// True if the tensor was made in inference mode or is a view of one that was; false for NULL.
+bool rt_tensor_is_inference(const struct rt_tensor *tensor);
+
 // The same elements without autograd history. In-place changes are seen by both.
 rt_status rt_tensor_detach(const struct rt_tensor *tensor, struct rt_tensor **out);
 
@@ -3970,6 +3973,14 @@ rt_status rt_tensor_register_hook(struct rt_tensor *tensor,
                                   void *ctx,
                                   rt_release release,
                                   uint64_t *id);
+
+// Calls `hook` with the tensor (a leaf) itself, in place of a gradient, whenever backward has added all of a gradient to
+// what `rt_tensor_grad` gives. A replacement is ignored. `ctx` must not own a handle of the tensor, which owns the hook.
+rt_status rt_tensor_register_post_accumulate_grad_hook(struct rt_tensor *tensor,
+                                                       rt_hook hook,
+                                                       void *ctx,
+                                                       rt_release release,
+                                                       uint64_t *id);
 
 // Removes a hook; unknown ids are ignored.
 rt_status rt_tensor_remove_hook(struct rt_tensor *tensor, uint64_t id);

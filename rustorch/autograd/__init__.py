@@ -139,7 +139,11 @@ class set_grad_enabled(_Mode):
 
 
 class inference_mode(_Mode):
-    """Like `no_grad`, for code that will never need gradients."""
+    """Like `no_grad`, for code that will never need gradients.
+
+    The tensors that ops make inside are inference tensors. Outside, autograd refuses to save one, and it can neither be
+    changed in place nor ask for a gradient; `clone` gives a normal tensor. With `mode=False` ops are recorded again.
+    """
 
     __slots__ = ()
     _set = staticmethod(lib.rt_set_inference_enabled)
@@ -152,7 +156,7 @@ class inference_mode(_Mode):
 
     def __enter__(self) -> None:
         self._before.append(lib.rt_set_inference_enabled(self._on))
-        self._before.append(lib.rt_set_grad_enabled(not self._on and lib.rt_grad_enabled()))
+        self._before.append(lib.rt_set_grad_enabled(not self._on))
 
     def __exit__(self, *args: object) -> None:
         lib.rt_set_grad_enabled(self._before.pop())
@@ -392,15 +396,32 @@ def py_on_hook(ctx: Any, grad: Any, replacement: Any) -> int:
     return 0
 
 
-def register_hook(t: Tensor, hook: Any) -> RemovableHandle:
-    """See `Tensor.register_hook`."""
+def _register(t: Tensor, hook: Any, add: Any) -> RemovableHandle:
     number = ffi.new("uint64_t *")
     ctx = _keep(hook)
-    status = lib.rt_tensor_register_hook(t._h, lib.py_on_hook, ctx, ffi.addressof(lib, "py_release"), number)
+    status = add(t._h, lib.py_on_hook, ctx, ffi.addressof(lib, "py_release"), number)
     if status:
         lib.py_release(ctx)
         raise error()
     return RemovableHandle(t, number[0])
+
+
+def register_hook(t: Tensor, hook: Any) -> RemovableHandle:
+    """See `Tensor.register_hook`."""
+    return _register(t, hook, lib.rt_tensor_register_hook)
+
+
+def register_post_accumulate_grad_hook(t: Tensor, hook: Any) -> RemovableHandle:
+    """See `Tensor.register_post_accumulate_grad_hook`."""
+    import weakref
+
+    ref = weakref.ref(t)  # the tensor owns the hook, which must not own the tensor
+
+    def call(same: Tensor) -> None:
+        own = ref()
+        hook(same if own is None else own)
+
+    return _register(t, call, lib.rt_tensor_register_post_accumulate_grad_hook)
 
 
 # ---- custom functions ----
@@ -514,7 +535,7 @@ class Function:
         ctx: Any = FunctionCtx()
         tensors = [a if isinstance(a, Tensor) else None for a in args]
         ctx.needs_input_grad = tuple(t is not None and t.requires_grad for t in tensors)
-        record = lib.rt_grad_enabled() and any(ctx.needs_input_grad)
+        record = lib.rt_grad_enabled() and not lib.rt_inference_enabled() and any(ctx.needs_input_grad)
         with no_grad():
             if cls.setup_context is not Function.setup_context:
                 result = cls.forward(*args, **kwargs)

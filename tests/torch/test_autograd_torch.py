@@ -1,5 +1,7 @@
 """Jacobians, Hessians and custom functions beside PyTorch's."""
 
+import warnings
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -124,3 +126,144 @@ def test_nodes_have_classes_of_their_names():
         below = node.next_functions[0][0]
         names.append([type(node).__name__, node.name(), type(below).__name__, below.name()])
     assert names[0] == names[1]
+
+
+def after_accumulation(lib):
+    """What hooks of a leaf see, in which order, on all the ways of a gradient to it."""
+    x = lib.ones(3, requires_grad=True)
+    seen = []
+    x.register_hook(lambda g: seen.append(("before", g.tolist())) or g.clamp(max=4))
+    x.register_post_accumulate_grad_hook(
+        lambda p: seen.append(("first", p is x, p.grad.tolist(), lib.is_grad_enabled()))
+    )
+    handle = x.register_post_accumulate_grad_hook(lambda p: seen.append(("second", p.grad.tolist())))
+    (x * 2 * x + x).sum().backward()
+    y = x.exp().log() * x
+    (y + y * 2).sum().backward(inputs=[x])
+    seen.append(lib.autograd.grad((x * 2 + x).sum(), x)[0].tolist())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch's, of the cycle that x and its gradient now are
+        (x * 2).sum().backward(create_graph=True)
+    x.backward(lib.ones(3))
+    handle.remove()
+    x.grad = None
+    lib.autograd.backward([(x * 2).sum(), x.sum()])
+    x.register_post_accumulate_grad_hook(lambda p: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        (x * 2).sum().backward()
+    return seen
+
+
+def test_hooks_after_accumulation():
+    ours, theirs = after_accumulation(rt), after_accumulation(torch)
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs):
+        assert str(a) == str(b)
+
+
+def inference(lib):
+    """Of each call: which refusal it met, or whether the result is an inference tensor and requires a gradient."""
+    w, n = lib.ones(3, requires_grad=True), lib.ones(3)
+    found = {}
+    refusals = [
+        "saved for backward",
+        "Inplace update to inference tensor outside InferenceMode",
+        "Setting requires_grad=True on inference tensor outside InferenceMode",
+        "do not track version counter",
+        "does not require grad",
+    ]
+
+    def note(where, calls):
+        for i, f in enumerate(calls):
+            try:
+                t = f()
+                found[where, i] = (t.is_inference(), t.requires_grad) if isinstance(t, lib.Tensor) else t
+            except RuntimeError as e:
+                found[where, i] = [r for r in refusals if r in str(e)] or str(e)
+
+    with lib.inference_mode():
+        a, i = lib.ones(3), lib.tensor([0, 2])
+        v, nv = (a * 2)[:2], n[:2]
+        note(
+            "inside",
+            [
+                lambda: a,
+                lambda: v,
+                lambda: nv,
+                lambda: i,
+                lambda: n.add_(1),
+                lambda: w * 2,
+                lambda: lib.ones(2).requires_grad_(),
+                lambda: lib.tensor([1.0], requires_grad=True),
+                lambda: n.detach(),
+                lambda: n.data,
+                lambda: n.contiguous(),
+                lambda: n.to(lib.float64),
+                lambda: n.clone(),
+                lambda: w.add_(1),
+                lambda: lib.add(a, a, out=n),
+                lambda: lib.nn.Linear(2, 2).weight,
+                lambda: a.detach(),
+                lambda: a.split(2)[0],
+                lambda: (w * 2).sum().backward(),
+                lib.is_grad_enabled,
+            ],
+        )
+        with lib.enable_grad():
+            note("enabled", [lambda: w * 2, lib.is_grad_enabled])
+        with lib.inference_mode(False):
+            note("left", [lambda: w * 2, lambda: a.clone(), lambda: w * a, lib.is_grad_enabled])
+    with lib.no_grad():
+        with lib.inference_mode(False):
+            note("not entered", [lib.is_grad_enabled])
+        note("without gradients", [lambda: w * a, lambda: a.add_(1), lambda: a[:2].zero_()])
+    note(
+        "outside",
+        [
+            lambda: a[:2],
+            lambda: a.detach(),
+            lambda: a.data,
+            lambda: a.clone(),
+            lambda: a + 1,
+            lambda: a.view(3, 1),
+            lambda: a.contiguous(),
+            lambda: a.to(lib.float32),
+            lambda: a.to(lib.float64),
+            lambda: a.expand(2, 3),
+            lambda: w * a,
+            lambda: w + a,
+            lambda: a * n,
+            lambda: w @ a,
+            lambda: w[i],
+            lambda: w.gather(0, i),
+            lambda: lib.cat([w, a]),
+            lambda: (w * 1).mul_(a),
+            lambda: (w * 1).add_(a),
+            lambda: n.add_(a),
+            lambda: n.copy_(a),
+            lambda: nv.add_(1),
+            lambda: a.add_(1),
+            lambda: v.mul_(2),
+            lambda: a.copy_(n),
+            lambda: a.zero_(),
+            lambda: a.__setitem__(0, 1.0),
+            lambda: lib.add(n, n, out=a),
+            lambda: a.requires_grad_(),
+            lambda: a.requires_grad_(False),
+            lambda: lib.nn.Parameter(a),
+            lambda: (w * 2).backward(a),
+            lambda: lib.as_tensor(a),
+            lambda: a._version,
+        ],
+    )
+    w.data = a
+    w.grad = None
+    note("afterwards", [lambda: w, lambda: w * 1, lambda: w * n])
+    w.grad = a
+    note("a gradient", [lambda: (w * 1).sum().backward()])
+    return found
+
+
+def test_inference_tensors():
+    ours, theirs = inference(rt), inference(torch)
+    assert {k: (v, theirs[k]) for k, v in ours.items() if v != theirs[k]} == {}

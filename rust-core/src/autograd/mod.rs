@@ -3,6 +3,7 @@
 mod modes;
 mod walk;
 
+use modes::recording;
 pub use modes::{
     detect_anomaly, grad_enabled, inference_enabled, set_detect_anomaly, set_grad_enabled, set_inference, GradMode,
     InferenceMode,
@@ -18,7 +19,7 @@ use crate::tensor::{Tensor, TensorImpl};
 use crate::{bail, err};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 /// A function that sees a gradient and may replace it.
 pub type Hook = Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>;
@@ -40,13 +41,34 @@ pub(crate) struct State {
     history: Option<(Arc<Node>, usize)>,
     /// Hooks of a leaf. Those of other tensors are at the node.
     hooks: Vec<(u64, Hook)>,
+    /// Hooks that a leaf calls when `grad` is complete. Few have any.
+    after: Option<Box<After>>,
     /// For a view: the generation of its base that `history` belongs to.
     base_generation: u64,
 }
 
+struct After {
+    hooks: Vec<(u64, Hook)>,
+    /// The tensor that the hooks get.
+    owner: Weak<TensorImpl>,
+}
+
 impl Meta {
+    /// True if a tensor that is made now on this thread is an inference tensor.
+    #[inline]
+    pub(crate) fn of_inference() -> bool {
+        inference_enabled()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// The tensor whose state this is now `t`: the hooks that see the tensor follow it.
+    pub(crate) fn moved_to(&self, t: &Tensor) {
+        if let Some(after) = &mut self.lock().after {
+            after.owner = Arc::downgrade(&t.0);
+        }
     }
 }
 
@@ -92,7 +114,7 @@ pub struct Node {
 /// A hook on one output of a node, or a leaf-like place that keeps the gradient (`retain_grad`).
 pub(crate) enum NodeHook {
     Call(u64, usize, Hook),
-    Retain(usize, std::sync::Weak<Meta>),
+    Retain(usize, Weak<Meta>),
 }
 
 #[derive(Default)]
@@ -169,6 +191,9 @@ impl Tensor {
     pub fn set_requires_grad(&self, on: bool) -> Result<()> {
         if on && !self.dtype().is_float() {
             bail!(Autograd, "only floating point tensors can require gradients, got {}", self.dtype());
+        }
+        if on && self.0.inference && !inference_enabled() {
+            bail!(Autograd, "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.");
         }
         if !on && self.history().is_some() {
             bail!(Autograd, "you can only change requires_grad flags of leaf tensors; use detach()");
@@ -284,14 +309,34 @@ impl Tensor {
         Ok(id)
     }
 
+    /// Calls `hook` with this leaf whenever backward has added all of a gradient to its `grad`; what it returns is ignored.
+    ///
+    /// The hook must not own the tensor, which owns the hook.
+    pub fn register_post_accumulate_grad_hook(&self, hook: Hook) -> Result<u64> {
+        const NAME: &str = "register_post_accumulate_grad_hook";
+        if !self.requires_grad() {
+            bail!(Autograd, "{NAME}: cannot register a hook on a tensor that doesn't require gradient");
+        }
+        if !self.is_leaf() {
+            bail!(Autograd, "{NAME}: post accumulate grad hooks cannot be registered on non-leaf tensors");
+        }
+        let id = HOOK_ID.fetch_add(1, Ordering::Relaxed);
+        let mut s = self.meta().lock();
+        let after = s.after.get_or_insert_with(|| After { hooks: Vec::new(), owner: Weak::new() }.into());
+        after.hooks.push((id, hook));
+        after.owner = Arc::downgrade(&self.0);
+        Ok(id)
+    }
+
     /// Removes a hook; unknown ids are ignored.
     pub fn remove_hook(&self, id: u64) {
         if let Some(m) = self.0.meta.get() {
-            let _gone: Vec<_> = {
+            // Dropped after the lock is released: it may run a foreign release callback.
+            let _gone = {
                 let mut s = m.lock();
-                let (gone, kept) = std::mem::take(&mut s.hooks).into_iter().partition(|h| h.0 == id);
-                s.hooks = kept;
-                gone
+                let s = &mut *s;
+                let of_list = |l: &mut Vec<(u64, Hook)>| l.iter().position(|h| h.0 == id).map(|i| l.remove(i));
+                [of_list(&mut s.hooks), s.after.as_mut().and_then(|a| of_list(&mut a.hooks))]
             };
         }
         if let Some((node, _)) = self.history() {
@@ -442,7 +487,32 @@ impl Tensor {
 /// True if a call with these inputs has to be recorded.
 #[inline]
 pub(crate) fn wanted(inputs: &[Option<&Tensor>]) -> bool {
-    inputs.iter().flatten().any(|t| t.requires_grad()) && grad_enabled()
+    inputs.iter().flatten().any(|t| t.requires_grad()) && recording()
+}
+
+/// An inference tensor is not watched: what backward would read may have changed.
+fn refuse_inference(saved: &[Option<Saved>]) -> Result<()> {
+    if saved.iter().flatten().any(|s| s.data.inference) {
+        bail!(
+            Autograd,
+            "Inference tensors cannot be saved for backward. Use clone() to get a normal tensor from one that was made in \
+             inference mode, or no_grad() in the place of inference_mode()"
+        );
+    }
+    Ok(())
+}
+
+/// Refuses to change an inference tensor outside of inference mode.
+#[inline]
+pub(crate) fn may_change(t: &Tensor) -> Result<()> {
+    if t.0.inference && !inference_enabled() {
+        bail!(
+            Autograd,
+            "Inplace update to inference tensor outside InferenceMode is not allowed. Use clone() to get a normal tensor \
+             from one that was made in inference mode"
+        );
+    }
+    Ok(())
 }
 
 /// The node of a call, without its outputs.
@@ -481,8 +551,12 @@ fn finish(mut node: Node, outs: &[Tensor], save_outputs: bool) -> Arc<Node> {
 }
 
 /// Attaches the history of a call to its results.
-pub(crate) fn record(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &mut Outs) {
-    let node = finish(prepare(op, inputs, attrs), outs, op.saves.output());
+pub(crate) fn record(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &mut Outs) -> Result<()> {
+    let mut node = prepare(op, inputs, attrs);
+    if let Some(s) = node.saved.get_mut().unwrap_or_else(|e| e.into_inner()) {
+        refuse_inference(&s.inputs)?;
+    }
+    let node = finish(node, outs, op.saves.output());
     for (k, out) in outs.iter_mut().enumerate().filter(|o| o.1.dtype().is_float()) {
         match Arc::get_mut(&mut out.0) {
             // A new tensor that nobody else has seen.
@@ -493,28 +567,33 @@ pub(crate) fn record(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[At
             _ => out.set_history(node.clone(), k),
         }
     }
+    Ok(())
 }
 
 /// Attaches a custom function's history to `outs`; `saved` is handed to its backward.
-pub fn record_custom(rule: Arc<dyn Custom>, inputs: &[Option<&Tensor>], outs: &[Tensor], saved: &[Option<&Tensor>]) {
+pub fn record_custom(
+    rule: Arc<dyn Custom>,
+    inputs: &[Option<&Tensor>],
+    outs: &[Tensor],
+    saved: &[Option<&Tensor>],
+) -> Result<()> {
     let own = |t: &Tensor| outs.iter().position(|o| o.shares_storage(t) && o.layout() == t.layout());
+    let saved: SmallVec<_> = saved
+        .iter()
+        .map(|t| {
+            t.map(|t| {
+                let input = inputs.iter().flatten().any(|i| i.is_same(t));
+                Saved::new(t, if input { None } else { own(t) })
+            })
+        })
+        .collect();
+    refuse_inference(&saved)?;
     let node = Node {
         rule: Rule::Custom(rule),
         edges: inputs.iter().map(|t| t.and_then(|t| t.edge())).collect(),
         inputs: inputs.iter().map(|t| t.map_or((Dims::new(), DType::F32), |t| (t.dims(), t.dtype()))).collect(),
         outputs: outs.iter().map(|t| (t.dims(), t.dtype())).collect(),
-        saved: Mutex::new(Some(SavedSet {
-            inputs: saved
-                .iter()
-                .map(|t| {
-                    t.map(|t| {
-                        let input = inputs.iter().flatten().any(|i| i.is_same(t));
-                        Saved::new(t, if input { None } else { own(t) })
-                    })
-                })
-                .collect(),
-            outputs: SmallVec::new(),
-        })),
+        saved: Mutex::new(Some(SavedSet { inputs: saved, outputs: SmallVec::new() })),
         hooks: Mutex::default(),
         hooked: AtomicBool::new(false),
         sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
@@ -525,6 +604,7 @@ pub fn record_custom(rule: Arc<dyn Custom>, inputs: &[Option<&Tensor>], outs: &[
             out.set_history(node.clone(), k);
         }
     }
+    Ok(())
 }
 
 /// Refuses in-place changes that autograd cannot follow; gives the node of a call that must be recorded.
@@ -534,7 +614,8 @@ pub(crate) fn before_inplace(
     inputs: &[Option<&Tensor>],
     attrs: &[Attr],
 ) -> Result<Option<Node>> {
-    if !grad_enabled() {
+    may_change(target)?;
+    if !recording() {
         return Ok(None);
     }
     let needs = target.requires_grad();
@@ -558,6 +639,9 @@ pub(crate) fn before_inplace(
         let copy = target.duplicate()?;
         first.version = copy.version();
         first.data = copy.0;
+    }
+    if let Some(s) = saved {
+        refuse_inference(&s.inputs)?;
     }
     Ok(Some(node))
 }

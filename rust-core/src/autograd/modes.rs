@@ -4,19 +4,30 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 thread_local! {
-    static GRAD: Cell<bool> = const { Cell::new(true) };
-    static INFERENCE: Cell<bool> = const { Cell::new(false) };
+    static MODES: Modes = const { Modes { grad: Cell::new(true), inference: Cell::new(false) } };
+}
+
+struct Modes {
+    grad: Cell<bool>,
+    inference: Cell<bool>,
 }
 
 /// True if ops are recorded on this thread.
 #[inline]
 pub fn grad_enabled() -> bool {
-    GRAD.get()
+    MODES.with(|m| m.grad.get())
+}
+
+/// True if ops on tensors that require gradients get a history on this thread.
+#[inline]
+pub(crate) fn recording() -> bool {
+    MODES.with(|m| m.grad.get() && !m.inference.get())
 }
 
 /// True inside `inference_mode`.
+#[inline]
 pub fn inference_enabled() -> bool {
-    INFERENCE.get()
+    MODES.with(|m| m.inference.get())
 }
 
 /// Switches recording on or off until it is dropped.
@@ -25,13 +36,13 @@ pub struct GradMode(bool);
 impl GradMode {
     /// Sets the mode.
     pub fn set(on: bool) -> GradMode {
-        GradMode(GRAD.replace(on))
+        GradMode(set_grad_enabled(on))
     }
 }
 
 impl Drop for GradMode {
     fn drop(&mut self) {
-        GRAD.set(self.0);
+        set_grad_enabled(self.0);
     }
 }
 
@@ -41,24 +52,24 @@ pub struct InferenceMode(bool, #[allow(dead_code, reason = "restores the grad mo
 impl InferenceMode {
     /// Sets the mode.
     pub fn set(on: bool) -> InferenceMode {
-        InferenceMode(INFERENCE.replace(on), GradMode::set(!on))
+        InferenceMode(set_inference(on), GradMode::set(!on))
     }
 }
 
 impl Drop for InferenceMode {
     fn drop(&mut self) {
-        INFERENCE.set(self.0);
+        set_inference(self.0);
     }
 }
 
 /// Sets the recording mode for good; returns the old one (for callers that cannot hold a guard).
 pub fn set_grad_enabled(on: bool) -> bool {
-    GRAD.replace(on)
+    MODES.with(|m| m.grad.replace(on))
 }
 
 /// Sets inference mode for good; returns the old one.
 pub fn set_inference(on: bool) -> bool {
-    INFERENCE.replace(on)
+    MODES.with(|m| m.inference.replace(on))
 }
 
 static DETECT_ANOMALY: AtomicBool = AtomicBool::new(false);

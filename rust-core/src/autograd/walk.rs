@@ -49,6 +49,10 @@ struct Walk<'a> {
     found: HashMap<Place, Tensor>,
     /// For `grad`: the nodes on a path to a requested place.
     useful: Option<HashSet<u64>>,
+    /// Leaves with hooks and what has reached them so far: a hook sees the whole gradient.
+    held: Vec<(Arc<Meta>, Tensor)>,
+    /// The oldest node that sends to each leaf, by sequence number; made when a leaf is first held.
+    oldest: Option<HashMap<*const Meta, u64>>,
 }
 
 impl Walk<'_> {
@@ -85,17 +89,55 @@ impl Walk<'_> {
     }
 
     /// A gradient reaches a leaf.
-    fn arrive(&mut self, meta: &Arc<Meta>, mut g: Tensor) -> Result<()> {
-        let place = Place::Leaf(Arc::as_ptr(meta));
-        if self.wanted.is_some() && !self.is_wanted(&place) {
+    fn arrive(&mut self, meta: &Arc<Meta>, g: Tensor) -> Result<()> {
+        if self.wanted.is_some() && !self.is_wanted(&Place::Leaf(Arc::as_ptr(meta))) {
             return Ok(());
         }
-        let hooks: Vec<Hook> = meta.lock().hooks.iter().map(|h| h.1.clone()).collect();
-        for h in hooks {
-            if let Some(new) = h(&g)? {
-                g = new;
+        let hooked = {
+            let s = meta.lock();
+            !s.hooks.is_empty() || s.after.is_some()
+        };
+        if !hooked {
+            return self.deliver(meta, g);
+        }
+        match self.held.iter_mut().find(|h| Arc::ptr_eq(&h.0, meta)) {
+            Some((_, sum)) => *sum = add(sum, &g)?,
+            None => self.held.push((meta.clone(), g)),
+        }
+        Ok(())
+    }
+
+    /// Runs the hooks of the held leaves that no node still waiting sends to, and delivers what they were sent.
+    fn settle(&mut self) -> Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let heap = &self.heap;
+        let oldest = self.oldest.get_or_insert_with(|| oldest_senders(heap.iter().map(|n| n.0.clone())));
+        let waiting = |meta: &Arc<Meta>| {
+            let last = oldest.get(&Arc::as_ptr(meta));
+            heap.peek().zip(last).is_some_and(|(next, &last)| next.0.sequence >= last)
+        };
+        let (held, complete) = std::mem::take(&mut self.held).into_iter().partition::<Vec<_>, _>(|h| waiting(&h.0));
+        self.held = held;
+        for (meta, mut g) in complete {
+            let hooks: Vec<Hook> = meta.lock().hooks.iter().map(|h| h.1.clone()).collect();
+            for h in hooks {
+                if let Some(new) = h(&g)? {
+                    g = new;
+                }
+            }
+            self.deliver(&meta, g)?;
+            if self.wanted.is_none() {
+                after_collecting(&meta)?;
             }
         }
+        Ok(())
+    }
+
+    /// A leaf gets a gradient, beside what it has.
+    fn deliver(&mut self, meta: &Arc<Meta>, g: Tensor) -> Result<()> {
+        let place = Place::Leaf(Arc::as_ptr(meta));
         if self.wanted.is_some() {
             let sum = match self.found.remove(&place) {
                 Some(old) => add(&old, &g)?,
@@ -138,7 +180,9 @@ impl Walk<'_> {
     }
 
     fn run(&mut self, keep: bool) -> Result<()> {
-        while let Some(ByAge(node)) = self.heap.pop() {
+        loop {
+            self.settle()?;
+            let Some(ByAge(node)) = self.heap.pop() else { return Ok(()) };
             let Some(mut grads) = self.pending.remove(&node.sequence) else { continue };
             if node.hooked.load(Ordering::Acquire) {
                 self.hooks(&node, &mut grads)?;
@@ -169,7 +213,6 @@ impl Walk<'_> {
                 }
             }
         }
-        Ok(())
     }
 
     fn hooks(&self, node: &Node, grads: &mut [Option<Tensor>]) -> Result<()> {
@@ -369,22 +412,54 @@ fn seed(root: &Tensor, g: Option<&Tensor>) -> Result<Tensor> {
     }
 }
 
-/// The nodes from which a requested place can be reached.
-fn useful(roots: &[Edge], wanted: &[Place]) -> HashSet<u64> {
+fn node_of(e: &Edge) -> Option<Arc<Node>> {
+    match e {
+        Edge::Node(n, _) => Some(n.clone()),
+        Edge::Leaf(_) => None,
+    }
+}
+
+/// The given nodes and all that they send to, directly or not.
+fn reachable(from: impl Iterator<Item = Arc<Node>>) -> impl Iterator<Item = Arc<Node>> {
     let mut seen: HashMap<u64, Arc<Node>> = HashMap::new();
-    let mut work: Vec<Arc<Node>> = Vec::new();
-    let visit = |e: &Edge, seen: &mut HashMap<u64, Arc<Node>>, work: &mut Vec<Arc<Node>>| {
-        if let Edge::Node(n, _) = e {
-            if seen.insert(n.sequence, n.clone()).is_none() {
-                work.push(n.clone());
+    let mut work: Vec<Arc<Node>> = from.collect();
+    while let Some(n) = work.pop() {
+        if seen.insert(n.sequence, n.clone()).is_none() {
+            work.extend(n.edges.iter().flatten().filter_map(node_of));
+        }
+    }
+    seen.into_values()
+}
+
+/// For each leaf, the oldest of these nodes and those behind them that sends to it. Newer nodes are walked first, so the
+/// leaf's gradient is complete when that node has been passed.
+fn oldest_senders(from: impl Iterator<Item = Arc<Node>>) -> HashMap<*const Meta, u64> {
+    let mut oldest = HashMap::new();
+    for n in reachable(from) {
+        for e in n.edges.iter().flatten() {
+            if let Edge::Leaf(m) = e {
+                let last = oldest.entry(Arc::as_ptr(m)).or_insert(n.sequence);
+                *last = n.sequence.min(*last);
             }
         }
-    };
-    roots.iter().for_each(|e| visit(e, &mut seen, &mut work));
-    while let Some(n) = work.pop() {
-        n.edges.iter().flatten().for_each(|e| visit(e, &mut seen, &mut work));
     }
-    let mut nodes: Vec<_> = seen.into_values().collect();
+    oldest
+}
+
+/// Calls the hooks that wait for the gradient of a leaf.
+fn after_collecting(meta: &Meta) -> Result<()> {
+    let (hooks, owner) = match &meta.lock().after {
+        Some(a) => (a.hooks.iter().map(|h| h.1.clone()).collect::<Vec<Hook>>(), a.owner.upgrade()),
+        None => return Ok(()),
+    };
+    // A leaf that is gone has no gradient to look at.
+    let Some(t) = owner.map(Tensor) else { return Ok(()) };
+    hooks.iter().try_for_each(|h| h(&t).map(drop))
+}
+
+/// The nodes from which a requested place can be reached.
+fn useful(roots: &[Edge], wanted: &[Place]) -> HashSet<u64> {
+    let mut nodes: Vec<_> = reachable(roots.iter().filter_map(node_of)).collect();
     nodes.sort_by_key(|n| n.sequence);
     let mut useful = HashSet::new();
     for n in nodes {
@@ -406,6 +481,7 @@ pub fn backward(
     retain_graph: bool,
     create_graph: bool,
 ) -> Result<()> {
+    let _mode = GradMode::set(create_graph);
     if let Some(inputs) = inputs {
         let found = grad(roots, grads, inputs, retain_graph, create_graph)?;
         for (t, g) in inputs.iter().zip(found) {
@@ -415,11 +491,11 @@ pub fn backward(
                     None => g,
                 };
                 t.set_grad(Some(sum))?;
+                after_collecting(t.meta())?;
             }
         }
         return Ok(());
     }
-    let _mode = GradMode::set(create_graph);
     let mut walk = Walk {
         pending: HashMap::new(),
         heap: BinaryHeap::new(),
@@ -427,6 +503,8 @@ pub fn backward(
         wanted: None,
         found: HashMap::new(),
         useful: None,
+        held: Vec::new(),
+        oldest: None,
     };
     for (i, root) in roots.iter().enumerate() {
         let g = seed(root, grads.get(i).copied().flatten())?;
@@ -466,6 +544,8 @@ pub fn grad(
         wanted: Some(&places),
         found: HashMap::new(),
         useful: Some(useful(&edges, &places)),
+        held: Vec::new(),
+        oldest: None,
     };
     for (edge, g) in edges.iter().zip(seeds) {
         walk.send(edge, g)?;

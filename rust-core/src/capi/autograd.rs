@@ -224,6 +224,47 @@ impl Drop for Context {
     }
 }
 
+/// Registers a callback by `add`. If that fails, `ctx` stays the caller's.
+unsafe fn register(
+    tensor: *mut rt_tensor,
+    hook: rt_hook,
+    ctx: *mut c_void,
+    release: rt_release,
+    id: *mut u64,
+    add: fn(&Tensor, autograd::Hook) -> Result<u64>,
+) -> Result<()> {
+    need_out(id)?;
+    let tensor = tensor.cast_const();
+    let t = need(&tensor, "tensor")?;
+    let f = hook.ok_or_else(|| err!(Null, "the hook is NULL"))?;
+    let ctx = Arc::new(Context(ctx, release));
+    let own = ctx.clone();
+    let registered = add(
+        t,
+        Arc::new(move |t: &Tensor| {
+            let mut new = std::ptr::null_mut();
+            let t = give(t.clone());
+            // SAFETY: the handle lives through the call.
+            let status = unsafe { f(own.0, t, &mut new) };
+            // SAFETY: ours since `give`.
+            unsafe { tensor::rt_tensor_free(t) };
+            // SAFETY: the hook gave us a handle of its own.
+            let new = if new.is_null() { None } else { Some(unsafe { take(new) }) };
+            if status != RT_OK {
+                bail!(Callback, "a hook failed with status {status}");
+            }
+            Ok(new)
+        }),
+    );
+    if registered.is_err() {
+        if let Some(c) = Arc::into_inner(ctx) {
+            std::mem::forget(c);
+        }
+    }
+    *id = registered?;
+    Ok(())
+}
+
 /// Calls `hook` with each gradient of the tensor in backward; `id` names it for `rt_tensor_remove_hook`.
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_register_hook(
@@ -233,31 +274,19 @@ pub unsafe extern "C" fn rt_tensor_register_hook(
     release: rt_release,
     id: *mut u64,
 ) -> rt_status {
-    guard(|| {
-        need_out(id)?;
-        let tensor = tensor.cast_const();
-        let t = need(&tensor, "tensor")?;
-        let f = hook.ok_or_else(|| err!(Null, "register_hook: hook is NULL"))?;
-        if !t.requires_grad() {
-            bail!(Autograd, "register_hook: cannot register a hook on a tensor that doesn't require gradient");
-        }
-        let ctx = Context(ctx, release);
-        *id = t.register_hook(Arc::new(move |g: &Tensor| {
-            let ctx = &ctx;
-            let mut new = std::ptr::null_mut();
-            let g = give(g.clone());
-            // SAFETY: the handle lives through the call.
-            let status = unsafe { f(ctx.0, g, &mut new) };
-            // SAFETY: ours since `give`.
-            unsafe { tensor::rt_tensor_free(g) };
-            if status != RT_OK {
-                bail!(Callback, "a hook failed with status {status}");
-            }
-            // SAFETY: the hook gave us a handle of its own.
-            Ok(if new.is_null() { None } else { Some(unsafe { take(new) }) })
-        }))?;
-        Ok(())
-    })
+    guard(|| register(tensor, hook, ctx, release, id, Tensor::register_hook))
+}
+/// Calls `hook` with the tensor (a leaf) itself, in place of a gradient, whenever backward has added all of a gradient to
+/// what `rt_tensor_grad` gives. A replacement is ignored. `ctx` must not own a handle of the tensor, which owns the hook.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_register_post_accumulate_grad_hook(
+    tensor: *mut rt_tensor,
+    hook: rt_hook,
+    ctx: *mut c_void,
+    release: rt_release,
+    id: *mut u64,
+) -> rt_status {
+    guard(|| register(tensor, hook, ctx, release, id, Tensor::register_post_accumulate_grad_hook))
 }
 /// Removes a hook; unknown ids are ignored.
 #[no_mangle]
@@ -361,7 +390,6 @@ pub unsafe extern "C" fn rt_custom_function(
         );
         let outs: Vec<Tensor> = outs.into_iter().cloned().collect();
         let rule = Arc::new(Function { name, backward, ctx, inputs: inputs_len });
-        autograd::record_custom(rule, &ins, &outs, &kept);
-        Ok(())
+        autograd::record_custom(rule, &ins, &outs, &kept)
     })
 }

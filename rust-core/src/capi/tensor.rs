@@ -238,6 +238,12 @@ pub unsafe extern "C" fn rt_tensor_copy_to(
     })
 }
 
+/// True if the tensor was made in inference mode or is a view of one that was; false for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_is_inference(tensor: *const rt_tensor) -> bool {
+    !tensor.is_null() && borrow(&tensor).is_inference()
+}
+
 /// The same elements without autograd history. In-place changes are seen by both.
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_detach(tensor: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {

@@ -450,15 +450,16 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
     let record = op.class != Class::Composite && op.vjp.is_some() && autograd::wanted(inputs);
     let mut result = run(op, inputs, attrs);
     // The result stays in its place: each move of it costs as much as the addition of two numbers.
-    match &mut result {
-        Ok(outs) => {
-            if record {
-                autograd::record(op, inputs, attrs, outs);
-            }
-            if listener::active() && !told_in_parts(op, inputs) {
-                listener::tell(op, false, inputs, attrs, outs);
-            }
+    if record {
+        if let Err(e) = result.as_mut().map_or(Ok(()), |outs| autograd::record(op, inputs, attrs, outs)) {
+            result = Err(e);
         }
+    }
+    match &mut result {
+        Ok(outs) if listener::active() && !told_in_parts(op, inputs) => {
+            listener::tell(op, false, inputs, attrs, outs);
+        }
+        Ok(_) => {}
         // What a composite is made of is its own business.
         Err(e) if op.class == Class::Composite || e.op().is_empty() => e.set_op(op.name),
         Err(_) => {}
@@ -477,13 +478,14 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
         }
         Class::View => (op.eval)(&c),
         Class::Mutates => {
+            let read = optim::gradients(op, inputs);
+            let written = || inputs.iter().enumerate().filter(|(i, _)| !read.contains(i)).filter_map(|(_, t)| *t);
+            written().try_for_each(autograd::may_change)?;
             let outs = {
                 let _locks = locks(inputs, None, true)?;
                 (op.eval)(&c)?
             };
-            let read = optim::gradients(op, inputs);
-            let written = inputs.iter().enumerate().filter(|(i, _)| !read.contains(i));
-            written.filter_map(|(_, t)| *t).for_each(|t| t.0.storage.bump());
+            written().for_each(|t| t.0.storage.bump());
             Ok(outs)
         }
         Class::Composite => {

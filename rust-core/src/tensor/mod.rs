@@ -16,6 +16,8 @@ pub struct TensorImpl {
     pub(crate) dtype: DType,
     /// A plain number that was wrapped for an op: it yields in type promotion.
     pub(crate) wrapped: bool,
+    /// Made in inference mode, or a view of such a tensor: autograd keeps no track of its changes.
+    pub(crate) inference: bool,
     /// For a view, the tensor that it looks into (never itself a view).
     pub(crate) base: Option<Tensor>,
     pub(crate) meta: OnceLock<Arc<Meta>>,
@@ -32,7 +34,16 @@ thread_local! {
 impl Tensor {
     #[inline(always)] // made in its place, without a copy
     pub(crate) fn build(storage: Arc<Storage>, layout: Layout, dtype: DType, base: Option<Tensor>) -> Tensor {
-        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped: false, base, meta: OnceLock::new() }))
+        let inference = Meta::of_inference();
+        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped: false, inference, base, meta: OnceLock::new() }))
+    }
+
+    /// A tensor over the same storage.
+    #[inline(always)] // as above
+    fn sharing(&self, layout: Layout, base: Option<Tensor>) -> Tensor {
+        let TensorImpl { storage, dtype, inference, .. } = &*self.0;
+        let (storage, dtype, inference) = (storage.clone(), *dtype, *inference);
+        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped: false, inference, base, meta: OnceLock::new() }))
     }
 
     /// An uninitialised row-major tensor.
@@ -83,6 +94,7 @@ impl Tensor {
         let mut t = Tensor::build(Storage::new(8)?, Layout::contiguous(&[]), dtype, None);
         if let Some(inner) = Arc::get_mut(&mut t.0) {
             inner.wrapped = true;
+            inner.inference = false; // it may serve again outside of inference mode
         }
         // SAFETY: as above.
         unsafe { copy::fill(t.data_ptr(), dtype, 1, value) };
@@ -144,12 +156,12 @@ impl Tensor {
     /// A tensor over the same storage with another layout.
     pub(crate) fn with_layout(&self, layout: Layout) -> Tensor {
         let base = self.0.base.clone().unwrap_or_else(|| self.clone());
-        Tensor::build(self.0.storage.clone(), layout, self.0.dtype, Some(base))
+        self.sharing(layout, Some(base))
     }
 
     /// The same elements without autograd history; in-place changes are seen by both.
     pub fn alias(&self) -> Tensor {
-        Tensor::build(self.0.storage.clone(), self.0.layout.clone(), self.0.dtype, None)
+        self.sharing(self.0.layout.clone(), None)
     }
 
     /// A handle with other elements but this one's autograd state (gradient, hooks, `requires_grad`).
@@ -158,6 +170,7 @@ impl Tensor {
         if self.0.meta.get().is_some() || self.requires_grad() {
             // `t` is new and has no state yet, so this cannot fail.
             let _ = t.0.meta.set(self.meta().clone());
+            self.meta().moved_to(&t);
         }
         t
     }
@@ -208,6 +221,10 @@ impl Tensor {
     /// The tensor that this is a view of.
     pub fn base(&self) -> Option<&Tensor> {
         self.0.base.as_ref()
+    }
+    /// True if it was made in inference mode or looks into a tensor that was.
+    pub fn is_inference(&self) -> bool {
+        self.0.inference
     }
     /// Counts in-place changes of the storage.
     pub fn version(&self) -> u64 {
