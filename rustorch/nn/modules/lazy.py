@@ -30,7 +30,6 @@ __all__ = [
     "LazyInstanceNorm2d",
     "LazyInstanceNorm3d",
     "LazyLinear",
-    "LazyModuleMixin",
 ]
 
 
