@@ -33,10 +33,6 @@ _shape = lib.rt_tensor_shape
 _dtype = lib.rt_tensor_dtype
 _requires_grad = lib.rt_tensor_requires_grad
 _unpack = ffi.unpack
-_add, _add_float = lib.op_add, lib.op_add_float
-_sub, _sub_float = lib.op_sub, lib.op_sub_float
-_mul, _mul_float = lib.op_mul, lib.op_mul_float
-_div, _div_float = lib.op_div, lib.op_div_float
 _BOOL = BY_NAME["bool"]
 _INT64 = BY_NAME["int64"]
 _UINT8 = BY_NAME["uint8"]
@@ -72,6 +68,30 @@ class Size(tuple[int, ...]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Size, (tuple(self),)
+
+
+def _arithmetic(with_tensor: Any, with_float: Any, op: Any) -> Callable[[Tensor, Any], Tensor]:
+    """An arithmetic operator. Tensors and floats go straight to their C functions: the cost of a small op is mostly
+    that of getting there.
+    """
+
+    def operator(self: Tensor, other: Any) -> Tensor:
+        cls = type(other)
+        if cls is Tensor:
+            h = with_tensor(self._h, other._h)
+        elif cls is float:
+            h = with_float(self._h, other)
+        elif isinstance(other, Tensor):
+            h = with_tensor(self._h, other._h)
+        else:
+            return _operator(op, self, other)
+        if h:
+            t = new(Tensor)
+            t._h = h
+            return t
+        raise error()
+
+    return operator
 
 
 class Meta(type):
@@ -506,70 +526,10 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
 
     # ---- operators ----
 
-    def __add__(self, other: Any) -> Tensor:
-        cls = type(other)
-        if cls is Tensor:
-            h = _add(self._h, other._h)
-        elif cls is float:
-            h = _add_float(self._h, other)
-        elif isinstance(other, Tensor):
-            h = _add(self._h, other._h)
-        else:
-            return _operator(_ops.add, self, other)
-        if h:
-            t = new(Tensor)
-            t._h = h
-            return t
-        raise error()
-
-    def __sub__(self, other: Any) -> Tensor:
-        cls = type(other)
-        if cls is Tensor:
-            h = _sub(self._h, other._h)
-        elif cls is float:
-            h = _sub_float(self._h, other)
-        elif isinstance(other, Tensor):
-            h = _sub(self._h, other._h)
-        else:
-            return _operator(_ops.sub, self, other)
-        if h:
-            t = new(Tensor)
-            t._h = h
-            return t
-        raise error()
-
-    def __mul__(self, other: Any) -> Tensor:
-        cls = type(other)
-        if cls is Tensor:
-            h = _mul(self._h, other._h)
-        elif cls is float:
-            h = _mul_float(self._h, other)
-        elif isinstance(other, Tensor):
-            h = _mul(self._h, other._h)
-        else:
-            return _operator(_ops.mul, self, other)
-        if h:
-            t = new(Tensor)
-            t._h = h
-            return t
-        raise error()
-
-    def __truediv__(self, other: Any) -> Tensor:
-        cls = type(other)
-        if cls is Tensor:
-            h = _div(self._h, other._h)
-        elif cls is float:
-            h = _div_float(self._h, other)
-        elif isinstance(other, Tensor):
-            h = _div(self._h, other._h)
-        else:
-            return _operator(_ops.div, self, other)
-        if h:
-            t = new(Tensor)
-            t._h = h
-            return t
-        raise error()
-
+    __add__ = _arithmetic(lib.op_add, lib.op_add_float, _ops.add)
+    __sub__ = _arithmetic(lib.op_sub, lib.op_sub_float, _ops.sub)
+    __mul__ = _arithmetic(lib.op_mul, lib.op_mul_float, _ops.mul)
+    __truediv__ = _arithmetic(lib.op_div, lib.op_div_float, _ops.div)
     __radd__ = __add__
     __rmul__ = __mul__
 
