@@ -2,12 +2,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+SO = $(if $(filter Darwin,$(shell uname)),dylib,so)
 CARGO = cargo
 RUST = $(shell find rust-core/src rust-core/build.rs rust-core/Cargo.toml -type f 2>/dev/null)
 NATIVE = $(RUST) rust-core/include/rustorch.h build_ffi.py setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-torch test-rust gen fmt lint bench size clean
+PYTEST = $(BIN)/python -m pytest -n $(shell nproc 2>/dev/null || echo 2) --dist worksteal
+
+.PHONY: help dev demo test test-torch test-rust gen fmt lint bench size clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -29,17 +32,26 @@ $(VENV)/lint: $(VENV)/built
 	$(BIN)/python -m pip install --quiet ruff mypy
 	touch $@
 
+dev: $(BIN)/python ## A quick, unoptimised and checked build in place of the installed one, for work on the core
+	cd rust-core && $(CARGO) build --quiet
+	mkdir -p rustorch/lib && cp rust-core/target/debug/librustorch.$(SO) rustorch/lib/
+	if [ rust-core/include/rustorch.h -nt rustorch/_ffi.abi3.so ] || [ build_ffi.py -nt rustorch/_ffi.abi3.so ]; then \
+	  cp rust-core/include/*.h* rustorch/include/ && \
+	  LIBRARY_PATH=rustorch/lib $(BIN)/python -c 'import build_ffi as b, os; os.replace(b.make().compile(), "rustorch/_ffi.abi3.so")' && \
+	  rm -f rustorch/_ffi.c rustorch/_ffi.o; fi
+	touch $(VENV)/built
+
 demo: $(VENV)/built ## Train a small CNN on real handwritten digits; pictures and weights go to out/
 	$(BIN)/python examples/python/digits.py
 
 test: $(VENV)/built test-rust ## All tests that need no torch
-	$(BIN)/python -m pytest --ignore tests/torch --cov=rustorch --cov-report=term:skip-covered --cov-fail-under=90
+	$(PYTEST) --ignore tests/torch --cov=rustorch --cov-report=term:skip-covered --cov-fail-under=90
 
 test-rust: ## Tests of the Rust core
 	cd rust-core && $(CARGO) test --quiet
 
 test-torch: $(VENV)/torch ## Comparisons with PyTorch (installs it)
-	$(BIN)/python -m pytest tests/torch
+	$(PYTEST) tests/torch
 
 gen: ## Write everything that follows from the op table
 	cd rust-core && $(CARGO) run --quiet --no-default-features --features gen --bin gen -- ..
