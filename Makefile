@@ -33,7 +33,7 @@ $(VENV)/lint: $(VENV)/built
 	touch $@
 
 dev: $(BIN)/python ## A quick, unoptimised and checked build in place of the installed one, for work on the core
-	cd rust-core && $(CARGO) build --quiet
+	cd rust-core && RUSTORCH_QUICK=1 $(CARGO) build --quiet
 	mkdir -p rustorch/lib && cp rust-core/target/debug/librustorch.$(SO) rustorch/lib/
 	if [ rust-core/include/rustorch.h -nt rustorch/_ffi.abi3.so ] || [ build_ffi.py -nt rustorch/_ffi.abi3.so ]; then \
 	  cp rust-core/include/*.h* rustorch/include/ && \

@@ -90,7 +90,7 @@ macro_rules! simd_fn {
             #[inline(always)]
             #[allow(clippy::too_many_arguments)]
             unsafe fn body($($a: $t),*) $(-> $r)? $body
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(quick)))]
             {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,f16c,lzcnt,popcnt")]
                 #[allow(clippy::too_many_arguments)]
