@@ -291,28 +291,26 @@ fn fit(g: Tensor, shape: &[usize], dtype: DType) -> Result<Tensor> {
 /// Layout of the part `view` of `base`, seen in a row-major copy of `base`'s elements.
 fn inside(base: &Layout, view: &Layout) -> Result<Layout> {
     if base.is_contiguous() {
-        return Ok(Layout { offset: view.offset - base.offset, ..view.clone() });
+        return Ok(view.counted_from(base.offset()));
     }
     if !base.is_dense() {
         bail!(Unsupported, "in-place changes of a view of a non-dense tensor cannot be differentiated");
     }
     // The position of an element in storage is written in the digits of the base's strides, then in row-major strides.
-    let row = contiguous_strides(&base.shape);
-    let mut order: SmallVec<[usize; 8]> = (0..base.ndim()).filter(|&d| base.shape[d] > 1).collect();
-    order.sort_by_key(|&d| std::cmp::Reverse(base.strides[d]));
+    let row = contiguous_strides(base.shape());
+    let mut order: SmallVec<[usize; 8]> = (0..base.ndim()).filter(|&d| base.shape()[d] > 1).collect();
+    order.sort_by_key(|&d| std::cmp::Reverse(base.strides()[d]));
     let convert = |mut step: isize| {
         let mut out = 0;
         for &d in &order {
-            out += step / base.strides[d] * row[d];
-            step %= base.strides[d];
+            out += step / base.strides()[d] * row[d];
+            step %= base.strides()[d];
         }
         out
     };
-    Ok(Layout {
-        shape: view.shape.clone(),
-        strides: view.strides.iter().map(|&s| convert(s)).collect(),
-        offset: convert((view.offset - base.offset) as isize) as usize,
-    })
+    let strides = view.strides().iter().map(|&s| convert(s)).collect();
+    let start = convert(view.offset().saturating_sub(base.offset()) as isize) as usize;
+    Layout::new(Dims::from_slice(view.shape()), strides, start)
 }
 
 fn signed<T: Copy + TryInto<i64>>(v: &[T]) -> SmallVec<[i64; 8]> {
@@ -357,15 +355,15 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
             let [base, view] = &**layouts;
             let Some(g) = &grads[0] else { return Ok(Grads::new()) };
             let at = inside(base, view)?;
-            let zeros = Tensor::filled(&base.shape, crate::dtype::Scalar::Int(0), g.dtype())?;
-            let (s, t) = (signed(&at.shape), signed(&at.strides));
-            Ok(Grads::from_iter([Some(zeros.as_strided_scatter(g, &s, &t, at.offset as i64)?)]))
+            let zeros = Tensor::filled(base.shape(), crate::dtype::Scalar::Int(0), g.dtype())?;
+            let (s, t) = (signed(at.shape()), signed(at.strides()));
+            Ok(Grads::from_iter([Some(zeros.as_strided_scatter(g, &s, &t, at.offset() as i64)?)]))
         }
         Rule::Slices(inner, layouts) => {
             let [base, view] = &**layouts;
             let Some(g) = &grads[0] else { return Ok(Grads::new()) };
             let at = inside(base, view)?;
-            let (s, t, o) = (signed(&at.shape), signed(&at.strides), at.offset as i64);
+            let (s, t, o) = (signed(at.shape()), signed(at.strides()), at.offset() as i64);
             let g = g.contiguous()?;
             let part = g.as_strided(&s, &t, Some(o))?;
             let mut out = apply(inner, &[Some(part)])?;

@@ -3,8 +3,6 @@
 
 use super::*;
 use crate::dtype::ALL;
-use crate::shape::Layout;
-use crate::storage::Storage;
 use std::ffi::c_void;
 
 #[repr(C)]
@@ -147,21 +145,14 @@ pub unsafe extern "C" fn rt_tensor_from_dlpack(
         let Some(dtype) = dtype else {
             bail!(DType, "from_dlpack: type code {}, {} bits, {} lanes is not supported", dl.code, dl.bits, dl.lanes);
         };
-        let n = dl.ndim.max(0) as usize;
-        let mut layout = Layout::contiguous(&shape_of(dl.shape, n)?);
-        crate::shape::checked_numel(&layout.shape)?;
-        if !dl.strides.is_null() {
-            for (d, s) in layout.strides.iter_mut().enumerate() {
-                *s = *dl.strides.add(d) as isize;
-                if *s < 0 && layout.shape[d] > 1 {
-                    bail!(Value, "from_dlpack: negative strides are not supported; pass a copy");
-                }
-                *s = (*s).max(0);
-            }
-        }
-        let data = dl.data.cast::<u8>().wrapping_add(dl.byte_offset as usize);
-        let bytes = super::tensor::span_bytes(&layout, dtype)?;
-        *out = give(Tensor::build(Storage::foreign(data, bytes, deleter, managed), layout, dtype, None));
+        let n = usize::try_from(dl.ndim).map_err(|_| err!(Value, "from_dlpack: ndim is {}", dl.ndim))?;
+        let shape = shape_of(dl.shape, n)?;
+        let data = match (dl.data.is_null(), usize::try_from(dl.byte_offset)) {
+            (true, _) => std::ptr::null_mut(),
+            (false, Ok(at)) if (dl.data as usize).checked_add(at).is_some() => dl.data.cast::<u8>().wrapping_add(at),
+            _ => bail!(Value, "from_dlpack: byte_offset {} reaches too far", dl.byte_offset),
+        };
+        *out = give(super::tensor::shared("from_dlpack", data, &shape, dl.strides, dtype, (deleter, managed))?);
         Ok(())
     })
 }

@@ -1,8 +1,8 @@
 //! Tensors: making, reading, sharing, releasing.
 
 use super::*;
-use crate::shape::Layout;
-use crate::storage::Storage;
+use crate::shape::{Layout, Strides};
+use crate::storage::{Release, Storage};
 use std::ffi::c_void;
 
 /// Releases a tensor handle; NULL is accepted.
@@ -69,35 +69,39 @@ pub unsafe extern "C" fn rt_tensor_from_blob(
     guard(|| {
         need_out(out)?;
         let dtype = DType::from_code(dtype)?;
-        let mut layout = Layout::contiguous(&shape_of(shape, ndim)?);
-        let n = crate::shape::checked_numel(&layout.shape)?;
-        if data.is_null() && n > 0 {
-            bail!(Null, "rt_tensor_from_blob: data is NULL");
-        }
-        if !strides.is_null() {
-            for (d, s) in layout.strides.iter_mut().enumerate() {
-                *s = *strides.add(d) as isize;
-                if *s < 0 {
-                    bail!(Value, "rt_tensor_from_blob: negative strides are not supported");
-                }
-            }
-        }
-        let bytes = span_bytes(&layout, dtype)?;
-        *out = give(Tensor::build(Storage::foreign(data.cast(), bytes, release, ctx), layout, dtype, None));
+        *out =
+            give(shared("rt_tensor_from_blob", data.cast(), &shape_of(shape, ndim)?, strides, dtype, (release, ctx))?);
         Ok(())
     })
 }
 
-/// Bytes from the first element of a foreign block to the end of the last one.
-pub(super) fn span_bytes(layout: &Layout, dtype: DType) -> Result<usize> {
-    if layout.numel() == 0 {
-        return Ok(0);
+/// A tensor over foreign memory, after all checks that do not need the memory itself. `strides` may be NULL.
+pub(super) unsafe fn shared(
+    who: &str,
+    data: *mut u8,
+    shape: &[usize],
+    strides: *const i64,
+    dtype: DType,
+    (release, ctx): (Option<Release>, *mut c_void),
+) -> Result<Tensor> {
+    let mut layout = Layout::contiguous(shape)?;
+    if !strides.is_null() {
+        // The step of a dimension with one element means nothing, and other libraries write anything there.
+        let step = |(d, &own): (usize, &isize)| if shape[d] > 1 { *strides.add(d) as isize } else { own };
+        let steps: Strides = layout.strides().iter().enumerate().map(step).collect();
+        if steps.iter().any(|&s| s < 0) {
+            bail!(Value, "{who}: negative strides are not supported; pass a copy");
+        }
+        layout = Layout::new(shape.into(), steps, 0)?;
     }
-    let step =
-        |last: usize, (&n, &s): (&usize, &isize)| (n - 1).checked_mul(usize::try_from(s).ok()?)?.checked_add(last);
-    let last = layout.shape.iter().zip(&layout.strides).try_fold(0, step);
-    let bytes = last.and_then(|l| l.checked_add(1)?.checked_mul(dtype.size())).filter(|&b| b <= isize::MAX as usize);
-    bytes.ok_or_else(|| err!(Value, "shape {:?} with strides {:?} reaches too far", layout.shape, layout.strides))
+    if layout.numel() > 0 && data.is_null() {
+        bail!(Null, "{who}: data is NULL");
+    }
+    let bytes = layout.span().checked_mul(dtype.size()).filter(|&b| b <= isize::MAX as usize);
+    let Some(bytes) = bytes.filter(|&b| (data as usize).checked_add(b).is_some()) else {
+        bail!(Value, "{who}: shape {shape:?} with strides {:?} reaches too far", layout.strides());
+    };
+    Ok(Tensor::build(Storage::foreign(data, bytes, release, ctx), layout, dtype, None))
 }
 
 /// A 0-d tensor of `dtype`; with -1, a plain number that yields in type promotion.
@@ -154,7 +158,7 @@ pub unsafe extern "C" fn rt_tensor_dtype(tensor: *const rt_tensor) -> i32 {
 /// Place of the first element in the storage, in elements; 0 for NULL.
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_storage_offset(tensor: *const rt_tensor) -> i64 {
-    read!(tensor, 0, |t| t.layout().offset as i64)
+    read!(tensor, 0, |t| t.layout().offset() as i64)
 }
 /// Bytes of the storage that the tensor looks into; 0 for NULL.
 #[no_mangle]
@@ -224,7 +228,7 @@ pub unsafe extern "C" fn rt_tensor_copy_to(
     guard(|| {
         let t = need(&tensor, "tensor")?;
         let dtype = DType::from_code(dtype)?;
-        let wanted = t.numel() * dtype.size();
+        let wanted = crate::tensor::bytes(t.layout(), dtype)?;
         if nbytes < wanted {
             bail!(Value, "rt_tensor_copy_to: {wanted} bytes are wanted, there is room for {nbytes}");
         }

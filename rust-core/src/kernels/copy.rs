@@ -210,8 +210,8 @@ pub unsafe fn strided(src: *const u8, sd: DType, sl: &Layout, dst: *mut u8, dd: 
     if n == 0 {
         return;
     }
-    let (sp, dp) = (Shared(src.add(sl.offset * sd.size()) as *mut u8), Shared(dst.add(dl.offset * dd.size())));
-    if sl.shape == dl.shape && sl.strides == dl.strides && dl.is_dense() {
+    let (sp, dp) = (Shared(src.add(sl.offset() * sd.size()) as *mut u8), Shared(dst.add(dl.offset() * dd.size())));
+    if sl.alike(dl) && dl.is_dense() {
         return parallel_for(n, GRAIN, &|r| {
             // SAFETY: disjoint ranges of one dense block.
             unsafe {
@@ -223,7 +223,7 @@ pub unsafe fn strided(src: *const u8, sd: DType, sl: &Layout, dst: *mut u8, dd: 
     if sd == dd && turned(sp, sl, dp, dl, sd.size()) {
         return;
     }
-    rows(&dl.shape, [&dl.strides, &sl.strides], [dd.size(), sd.size()], GRAIN, &|[d, s], [ds, ss], n| {
+    rows(dl.shape(), [dl.strides(), sl.strides()], [dd.size(), sd.size()], GRAIN, &|[d, s], [ds, ss], n| {
         // SAFETY: `rows` yields each destination element once.
         unsafe { cast_row(sp.get().offset(s), sd, ss, dp.get().offset(d), dd, ds, n) }
     });
@@ -231,32 +231,33 @@ pub unsafe fn strided(src: *const u8, sd: DType, sl: &Layout, dst: *mut u8, dd: 
 
 /// Copies `src` to a row-major block, casting.
 pub unsafe fn to_contiguous(src: *const u8, sd: DType, sl: &Layout, dst: *mut u8, dd: DType) {
-    strided(src, sd, sl, dst, dd, &Layout::contiguous(&sl.shape));
+    let Ok(to) = Layout::contiguous(sl.shape()) else { unreachable!("a layout has checked sizes") };
+    strided(src, sd, sl, dst, dd, &to);
 }
 
 /// Copies between layouts of which each steps fastest through another dimension, in square blocks, so that both sides
 /// are touched by whole cache lines. False if the layouts are not of that kind.
 unsafe fn turned(src: Shared<u8>, sl: &Layout, dst: Shared<u8>, dl: &Layout, size: usize) -> bool {
-    let unit = |strides: &[isize]| (0..dl.ndim()).find(|&d| dl.shape[d] > 1 && strides[d] == 1);
-    let (Some(i), Some(j)) = (unit(&dl.strides), unit(&sl.strides)) else { return false };
-    let (ni, nj) = (dl.shape[i], dl.shape[j]);
-    let (si, dj) = (sl.strides[i], dl.strides[j]);
+    let unit = |strides: &[isize]| (0..dl.ndim()).find(|&d| dl.shape()[d] > 1 && strides[d] == 1);
+    let (Some(i), Some(j)) = (unit(dl.strides()), unit(sl.strides())) else { return false };
+    let (ni, nj) = (dl.shape()[i], dl.shape()[j]);
+    let (si, dj) = (sl.strides()[i], dl.strides()[j]);
     if i == j || ni < 4 || nj < 4 || si < 2 || dj < 2 {
         return false;
     }
     const STRIP: usize = 64;
     let strips = nj.div_ceil(STRIP);
     let outer: SmallVec<[usize; 8]> = (0..dl.ndim()).filter(|&d| d != i && d != j).collect();
-    let total = strips * outer.iter().map(|&d| dl.shape[d]).product::<usize>();
+    let total = strips * outer.iter().map(|&d| dl.shape()[d]).product::<usize>();
     parallel_for(total, (GRAIN / (STRIP * ni)).max(1), &|r| {
         for strip in r {
             let first = strip % strips * STRIP;
             let (mut rest, mut s, mut d) = (strip / strips, first as isize, first as isize * dj);
             for &k in outer.iter().rev() {
-                let index = (rest % dl.shape[k]) as isize;
-                rest /= dl.shape[k];
-                s += index * sl.strides[k];
-                d += index * dl.strides[k];
+                let index = (rest % dl.shape()[k]) as isize;
+                rest /= dl.shape()[k];
+                s += index * sl.strides()[k];
+                d += index * dl.strides()[k];
             }
             let (s, d) = (src.get().offset(s * size as isize), dst.get().offset(d * size as isize));
             let n = STRIP.min(nj - first);
@@ -359,7 +360,7 @@ mod tests {
     #[test]
     fn turned_copies() {
         for shape in [[5usize, 9, 1], [64, 65, 2], [130, 70, 3], [8, 8, 8]] {
-            let from = Layout::contiguous(&shape);
+            let from = Layout::contiguous(&shape).unwrap();
             let n = from.numel();
             let src: Vec<u16> = (0..n as u16).collect();
             for order in [[1, 0, 2], [2, 1, 0], [0, 2, 1], [1, 2, 0], [2, 0, 1]] {
@@ -368,10 +369,10 @@ mod tests {
                 // SAFETY: both hold `n` elements of two bytes.
                 unsafe { to_contiguous(src.as_ptr().cast(), DType::F16, &turned, dst.as_mut_ptr().cast(), DType::F16) };
                 let mut at = 0;
-                for a in 0..turned.shape[0] as isize {
-                    for b in 0..turned.shape[1] as isize {
-                        for c in 0..turned.shape[2] as isize {
-                            let s = &turned.strides;
+                for a in 0..turned.shape()[0] as isize {
+                    for b in 0..turned.shape()[1] as isize {
+                        for c in 0..turned.shape()[2] as isize {
+                            let s = turned.strides();
                             assert_eq!(dst[at], src[(a * s[0] + b * s[1] + c * s[2]) as usize]);
                             at += 1;
                         }

@@ -89,17 +89,17 @@ fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
             first = d;
         }
         picked.push(if is_mask(t) {
-            if let Some(i) = (0..k).find(|&i| t.shape()[i] != l.shape[d + i]) {
+            if let Some(i) = (0..k).find(|&i| t.shape()[i] != l.shape()[d + i]) {
                 bail!(Index, "the shape of the mask {:?} at index {i} does not match the shape of the indexed tensor \
-                    {:?} at index {}", t.shape(), l.shape, d + i);
+                    {:?} at index {}", t.shape(), l.shape(), d + i);
             }
-            let steps = Steps::new(&l.shape[d..d + k], &l.strides[d..d + k]);
+            let steps = Steps::new(&l.shape()[d..d + k], &l.strides()[d..d + k]);
             let offsets: Vec<isize> = true_positions(t)?.into_iter().map(|p| steps.at(p as usize)).collect();
             Picked { shape: Dims::from_slice(&[offsets.len()]), offsets }
         } else if t.dtype().is_float() {
             bail!(Index, "tensors used as indices must be long, int, byte or bool tensors, got {}", t.dtype());
         } else {
-            Picked { shape: t.dims(), offsets: offsets(t, d, l.shape[d], l.strides[d], true)? }
+            Picked { shape: t.dims(), offsets: offsets(t, d, l.shape()[d], l.strides()[d], true)? }
         });
         rest[d..d + k].fill(false);
         d += k;
@@ -119,10 +119,10 @@ fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
         [] => Steps::Even { n: 1, step: 1 },
         [only] => Steps::Table(std::mem::take(&mut only.offsets)),
         several => {
-            let mut sum = vec![0isize; wide.iter().product()];
+            let mut sum = vec![0isize; crate::shape::checked_numel(&wide)?];
             for p in several {
-                let from = Layout::contiguous(&p.shape).broadcast_to(&wide)?;
-                let from = Steps::new(&from.shape, &from.strides);
+                let from = Layout::contiguous(&p.shape)?.broadcast_to(&wide)?;
+                let from = Steps::new(from.shape(), from.strides());
                 sum.iter_mut().enumerate().for_each(|(i, s)| *s += p.offsets[from.at(i) as usize]);
             }
             Steps::Table(sum)
@@ -130,7 +130,7 @@ fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
     };
     let lead = if adjacent { first } else { 0 };
     let group = |dims: &mut dyn Iterator<Item = usize>| -> (Dims, Strides) {
-        dims.filter(|&d| rest[d]).map(|d| (l.shape[d], l.strides[d])).unzip()
+        dims.filter(|&d| rest[d]).map(|d| (l.shape()[d], l.strides()[d])).unzip()
     };
     let (front, back) = (group(&mut (0..lead)), group(&mut (lead..l.ndim())));
     let mut shape = front.0.clone();
@@ -150,9 +150,9 @@ impl Plan {
         if index.ndim() > 1 {
             bail!(Index, "index is supposed to be a vector, but got shape {:?}", index.shape());
         }
-        let (n, step) = if l.ndim() == 0 { (1, 0) } else { (l.shape[d], l.strides[d]) };
+        let (n, step) = if l.ndim() == 0 { (1, 0) } else { (l.shape()[d], l.strides()[d]) };
         let j = offsets(index, d, n, step, false)?;
-        let mut shape = l.shape.clone();
+        let mut shape = Dims::from_slice(l.shape());
         if let Some(n) = shape.get_mut(d) {
             *n = j.len();
         } else if j.len() != 1 {
@@ -160,9 +160,9 @@ impl Plan {
         }
         let (cut, end) = (d.min(l.ndim()), (d + 1).min(l.ndim()));
         let groups = [
-            Steps::new(&l.shape[..cut], &l.strides[..cut]),
+            Steps::new(&l.shape()[..cut], &l.strides()[..cut]),
             Steps::Table(j),
-            Steps::new(&l.shape[end..], &l.strides[end..]),
+            Steps::new(&l.shape()[end..], &l.strides()[end..]),
         ];
         Ok(Plan { groups, shape, cuts: [cut, end] })
     }
@@ -194,7 +194,7 @@ impl Plan {
         })?;
         let [p, q] = self.cuts;
         let n = from.ndim();
-        let part = |r: std::ops::Range<usize>| Steps::new(&from.shape[r.clone()], &from.strides[r]);
+        let part = |r: std::ops::Range<usize>| Steps::new(&from.shape()[r.clone()], &from.strides()[r]);
         let (sb, sj, sa) = (part(0..p), part(p..q), part(q..n));
         self.put_steps(out, &src, [&sb, &sj, &sa], alpha);
         Ok(())
@@ -281,8 +281,8 @@ fn filled_where(c: &Call, x: &Tensor, mask: &Tensor, value: &Tensor) -> Result<O
     let (from, hit) = (x.layout().broadcast_to(&shape)?, mask.layout().broadcast_to(&shape)?);
     // SAFETY: all three are seen with one shape; in place the output is `x` itself.
     unsafe {
-        let (o, s) = ((out.data_ptr(), out.strides()), (x.data_ptr(), &from.strides[..]));
-        let m = (mask.data_ptr(), &hit.strides[..]);
+        let (o, s) = ((out.data_ptr(), out.strides()), (x.data_ptr(), from.strides()));
+        let m = (mask.data_ptr(), hit.strides());
         kernel::masked_fill(x.dtype().size(), &shape, o, s, m, value.data_ptr());
     }
     one(out)
@@ -363,7 +363,7 @@ fn eval_nonzero(c: &Call) -> Result<Outs> {
 fn axes(t: &Tensor) -> (Dims, Strides) {
     match t.ndim() {
         0 => (Dims::from_slice(&[1]), SmallVec::from_slice(&[1])),
-        _ => (t.dims(), t.layout().strides.clone()),
+        _ => (t.dims(), Strides::from_slice(t.strides())),
     }
 }
 
@@ -999,7 +999,7 @@ fn along(c: &Call, alpha: Option<Scalar>) -> Result<Outs> {
     let source = if source.ndim() == p.shape.len() {
         source.clone()
     } else {
-        source.with_layout(Layout { shape: p.shape.clone(), strides: contiguous_strides(&p.shape), offset: source.layout().offset })
+        source.with_layout(Layout::new(p.shape.clone(), contiguous_strides(&p.shape), source.layout().offset())?)
     };
     p.put(&out, &source, alpha)?;
     one(out)

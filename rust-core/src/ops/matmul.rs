@@ -352,10 +352,7 @@ fn eval_add_product(c: &Call, a: &Tensor, b: &Tensor, shape: &[usize]) -> Result
 
 /// The layout of `t` with a dimension of size 1 at `d`.
 fn unsqueezed(t: &Tensor, d: usize) -> crate::shape::Layout {
-    let mut l = t.layout().clone();
-    l.shape.insert(d, 1);
-    l.strides.insert(d, 0);
-    l
+    t.layout().unsqueeze(d)
 }
 
 fn number(s: Scalar) -> Ex {

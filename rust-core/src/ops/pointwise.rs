@@ -109,7 +109,7 @@ fn lane(t: &Tensor, lead: &Tensor, loop_dtype: DType) -> Option<Lane> {
 /// True if writing `out` elementwise could change elements of `t` before they are read.
 fn clashes(t: &Tensor, out: &Tensor) -> bool {
     let range = |t: &Tensor| {
-        let start = t.layout().offset * t.dtype().size();
+        let start = t.layout().offset() * t.dtype().size();
         (start, start + t.layout().span() * t.dtype().size())
     };
     t.shares_storage(out) && (t.layout() != out.layout() || t.dtype() != out.dtype()) && {
@@ -200,7 +200,7 @@ pub fn apply<const N: usize>(
         ptr: held[i].0.data_ptr(),
         dtype: held[i].0.dtype(),
         loop_dtype: types[i],
-        strides: &held[i].1.strides,
+        strides: held[i].1.strides(),
     });
     let to = Operand { ptr: out.data_ptr(), dtype: out.dtype(), loop_dtype: loop_out, strides: out.strides() };
     // SAFETY: operands are broadcast to the result's shape; overlap is exact or none.

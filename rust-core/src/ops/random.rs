@@ -29,7 +29,7 @@ fn fill<T: Elem>(out: &Tensor, f: impl FnOnce(&mut [T], bool) -> std::result::Re
     let mut order: Vec<usize> = (0..out.ndim()).collect();
     order.sort_by_key(|&d| std::cmp::Reverse(out.strides()[d]));
     let to = out.layout().permute(&order);
-    let aside = Tensor::empty_of(&to.shape, T::DTYPE)?;
+    let aside = Tensor::empty_of(to.shape(), T::DTYPE)?;
     // SAFETY: a new row-major tensor with `n` elements.
     f(unsafe { std::slice::from_raw_parts_mut(aside.ptr::<T>(), n) }, false).map_err(fails)?;
     // SAFETY: both have the shape of `to`.

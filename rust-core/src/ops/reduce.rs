@@ -31,21 +31,21 @@ fn reduced(
     let l = x.layout();
     // The results lie in memory as the elements that they come from.
     let mut kept: SmallVec<[usize; 8]> = (0..l.ndim()).filter(|d| !dims.contains(d)).collect();
-    kept.sort_by_key(|&d| std::cmp::Reverse(if l.shape[d] == 1 { isize::MAX } else { l.strides[d] }));
+    kept.sort_by_key(|&d| std::cmp::Reverse(if l.shape()[d] == 1 { isize::MAX } else { l.strides()[d] }));
     let mut strides: Strides = SmallVec::from_elem(1, l.ndim());
     let mut step = 1;
     for &d in kept.iter().rev() {
         strides[d] = step;
-        step *= l.shape[d].max(1) as isize;
+        step *= l.shape()[d].max(1) as isize;
     }
-    let mut shape: Dims = (0..l.ndim()).map(|d| if dims.contains(&d) { 1 } else { l.shape[d] }).collect();
+    let mut shape: Dims = (0..l.ndim()).map(|d| if dims.contains(&d) { 1 } else { l.shape()[d] }).collect();
     if !keepdim {
         for &d in dims.iter().rev() {
             shape.remove(d);
             strides.remove(d);
         }
     }
-    let layout = Layout { shape, strides, offset: 0 };
+    let layout = Layout::new(shape, strides, 0)?;
     let mut outs = [None, None];
     for (i, out) in outs.iter_mut().enumerate() {
         if want[i] {
@@ -54,8 +54,8 @@ fn reduced(
     }
     let walk: SmallVec<[Dim; 8]> = kept
         .iter()
-        .map(|&d| (l.shape[d], l.strides[d], false))
-        .chain(dims.iter().map(|&d| (l.shape[d], l.strides[d], true)))
+        .map(|&d| (l.shape()[d], l.strides()[d], false))
+        .chain(dims.iter().map(|&d| (l.shape()[d], l.strides()[d], true)))
         .collect();
     let to = [0, 1].map(|i: usize| outs[i].as_ref().map_or(std::ptr::null_mut(), |t| t.data_ptr()));
     // SAFETY: the results have one element for each place of the kept dimensions, in the order of `kept`.

@@ -7,7 +7,7 @@ use crate::autograd::Vjp;
 use crate::dtype::{dispatch, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::{copy, index as kernel};
-use crate::shape::{infer_sizes, sizes, wrap_dim, wrap_dims, Dims, Layout};
+use crate::shape::{infer_sizes, sizes, wrap_dim, wrap_dims, Dims, Layout, Strides};
 use crate::tensor::{check_bounds, Tensor};
 use crate::{bail, err};
 use smallvec::SmallVec;
@@ -37,6 +37,14 @@ pub(crate) fn contiguous_unlocked(t: &Tensor, dtype: DType, always: bool) -> Res
 }
 
 impl Tensor {
+    /// A row-major tensor as one dimension, without history.
+    pub(crate) fn flat(&self) -> Tensor {
+        match self.layout().view(&[self.numel()]) {
+            Some(l) => self.with_layout(l),
+            None => unreachable!("it is row-major"),
+        }
+    }
+
     /// As `to_vec`, for callers that hold the lock.
     pub(crate) fn to_vec_unlocked<T: crate::dtype::Elem>(&self) -> Result<Vec<T>> {
         let t = contiguous_unlocked(self, T::DTYPE, false)?;
@@ -171,21 +179,16 @@ fn diagonal_layout(l: &Layout, offset: i64, dim1: i64, dim2: i64) -> Result<Layo
     }
     let shift = offset.unsigned_abs() as usize;
     let (n, skip) = if offset >= 0 {
-        (l.shape[a].min(l.shape[b].saturating_sub(shift)), l.strides[b])
+        (l.shape()[a].min(l.shape()[b].saturating_sub(shift)), l.strides()[b])
     } else {
-        (l.shape[b].min(l.shape[a].saturating_sub(shift)), l.strides[a])
+        (l.shape()[b].min(l.shape()[a].saturating_sub(shift)), l.strides()[a])
     };
-    let mut out = l.clone();
-    if n > 0 {
-        out.offset += shift * skip as usize;
-    }
-    for d in [a.max(b), a.min(b)] {
-        out.shape.remove(d);
-        out.strides.remove(d);
-    }
-    out.shape.push(n);
-    out.strides.push(l.strides[a] + l.strides[b]);
-    Ok(out)
+    let start = if n > 0 && l.numel() > 0 { shift * skip as usize } else { 0 };
+    let rest = (0..l.ndim()).filter(|&d| d != a && d != b);
+    let (mut shape, mut strides): (Dims, Strides) = rest.map(|d| (l.shape()[d], l.strides()[d])).unzip();
+    shape.push(n);
+    strides.push(l.strides()[a].saturating_add(l.strides()[b]));
+    Layout::new(shape, strides, l.offset() + start)
 }
 
 /// Zeros of `shape` with `src` on a diagonal.
@@ -197,46 +200,33 @@ fn on_diagonal(src: &Tensor, shape: &[usize], offset: i64, dim1: i64, dim2: i64)
 
 fn unfold_layout(l: &Layout, dim: i64, size: i64, step: i64) -> Result<Layout> {
     let d = wrap_dim(dim, l.ndim())?;
-    let n = l.shape.get(d).copied().unwrap_or(1);
+    let n = l.shape().get(d).copied().unwrap_or(1);
     if size < 0 || size as usize > n {
         bail!(Value, "size must be between 0 and the size {n} of dimension {d}, got {size}");
     }
     if step <= 0 {
         bail!(Value, "step is {step} but must be > 0");
     }
-    let mut out = l.clone();
-    out.shape.push(size as usize);
-    out.strides.push(l.strides.get(d).copied().unwrap_or(1));
+    let (mut shape, mut strides) = (Dims::from_slice(l.shape()), Strides::from_slice(l.strides()));
+    shape.push(size as usize);
+    strides.push(l.strides().get(d).copied().unwrap_or(1));
     if l.ndim() > 0 {
-        out.shape[d] = (n - size as usize) / step as usize + 1;
-        out.strides[d] = out.strides[d].saturating_mul(step as isize);
+        shape[d] = (n - size as usize) / step as usize + 1;
+        strides[d] = strides[d].saturating_mul(step as isize);
     }
-    Ok(out)
+    Layout::new(shape, strides, l.offset())
 }
 
 /// Adds `src` to the part of `out` that `layout` names, places that it names several times receiving the sum.
 fn add_into(out: &Tensor, layout: &Layout, src: &Tensor) -> Result<()> {
     let from = contiguous_unlocked(src, out.dtype(), false)?;
-    let from_layout = from.layout().broadcast_to(&layout.shape)?;
+    let from_layout = from.layout().broadcast_to(layout.shape())?;
     let to = out.with_layout(layout.clone());
     dispatch!(out.dtype(), T => {
         // SAFETY: the caller has checked that the layout lies inside of `out`.
-        unsafe { kernel::accumulate::<T>(&layout.shape, (to.ptr(), &layout.strides), (from.ptr(), &from_layout.strides)) }
+        unsafe { kernel::accumulate::<T>(layout.shape(), (to.ptr(), layout.strides()), (from.ptr(), from_layout.strides())) }
     });
     Ok(())
-}
-
-/// True if two elements may share a place.
-fn may_overlap(l: &Layout) -> bool {
-    let mut dims: SmallVec<[(isize, usize); 8]> =
-        l.strides.iter().copied().zip(l.shape.iter().copied()).filter(|d| d.1 != 1).collect();
-    dims.sort_unstable();
-    let mut reach = 0;
-    dims.iter().any(|&(s, n)| {
-        let clash = s <= reach;
-        reach += s * (n as isize - 1);
-        clash
-    })
 }
 
 /// Concatenates along `dim`, or along a new dimension if `new` is true.
@@ -281,11 +271,8 @@ fn join(c: &Call, new: bool) -> Result<Outs> {
     let mut at = 0;
     for t in c.inputs.iter().flatten().filter(|t| new || !skipped(t, shape.len())) {
         let len = if new { 1 } else { t.shape()[d] };
-        let mut to = out.layout().slice(d, at, len, 1);
-        if new {
-            to.shape.remove(d);
-            to.strides.remove(d);
-        }
+        let part = out.layout().slice(d, at, len, 1);
+        let to = if new { part.without(d) } else { part };
         // SAFETY: the slice has the input's shape and lies inside of the new output.
         unsafe { copy::strided(t.base_ptr(), t.dtype(), t.layout(), out.base_ptr(), dtype, &to) };
         at += len;
@@ -442,9 +429,8 @@ fn eval_roll(c: &Call) -> Result<Outs> {
     if dims.is_empty() && shifts.len() == 1 {
         let flat = contiguous_unlocked(x, x.dtype(), false)?;
         let n = x.numel();
-        let out = remapped(&flat.with_layout(Layout { offset: flat.layout().offset, ..Layout::contiguous(&[n]) }),
-            &[back(n, shifts[0])], &[n], Scalar::Int(0))?;
-        return one(Tensor::build(out[0].0.storage.clone(), Layout::contiguous(x.shape()), x.dtype(), None));
+        let out = remapped(&flat.flat(), &[back(n, shifts[0])], &[n], Scalar::Int(0))?;
+        return one(Tensor::build(out[0].0.storage.clone(), Layout::contiguous(x.shape())?, x.dtype(), None));
     }
     if shifts.is_empty() || shifts.len() != dims.len() {
         bail!(Value, "shifts {shifts:?} and dims {dims:?} must have equal lengths");
@@ -500,14 +486,14 @@ fn eval_repeat(c: &Call) -> Result<Outs> {
     };
     // Each repeated dimension is seen as two, [times, size], of which the input has the second.
     let (mut wide, mut shape) = (Dims::new(), Dims::new());
-    let mut from = Layout { shape: Dims::new(), strides: SmallVec::new(), offset: x.layout().offset };
+    let mut strides = Strides::new();
     for (i, &r) in repeats.iter().enumerate() {
         let (n, s) = i.checked_sub(lead).map_or((1, 0), |d| (x.shape()[d], x.strides()[d]));
         wide.extend([r, n]);
-        from.strides.extend([0, s]);
+        strides.extend([0, s]);
         shape.push(r.checked_mul(n).ok_or_else(|| err!(Memory, "repeats {repeats:?} are too large"))?);
     }
-    from.shape = wide.clone();
+    let from = Layout::new(wide, strides, x.layout().offset())?;
     let out = Tensor::empty_of(&shape, x.dtype())?;
     // SAFETY: the output is new and row-major, in both shapes.
     unsafe { copy::to_contiguous(x.base_ptr(), x.dtype(), &from, out.data_ptr(), x.dtype()) };
@@ -808,11 +794,7 @@ ops! {
     unsqueeze(input: Tensor, dim: Int) -> Tensor, Special {
         eval: |c| {
             let d = wrap_dim(c.int(0), c.x(0).ndim() + 1)?;
-            let mut l = c.x(0).layout().clone();
-            let step = if d < l.ndim() { l.shape[d] as isize * l.strides[d] } else { 1 };
-            l.shape.insert(d, 1);
-            l.strides.insert(d, step);
-            with_view(c, l)
+            with_view(c, c.x(0).layout().unsqueeze(d))
         },
         vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
         class: Class::View, onnx: Some("Unsqueeze"),
@@ -823,7 +805,7 @@ ops! {
         eval: |c| {
             let x = c.x(0);
             let own: SmallVec<[i64; 8]> = x.strides().iter().map(|&s| s as i64).collect();
-            let start = x.layout().offset as i64;
+            let start = x.layout().offset() as i64;
             one(x.restride(c.ints(0), c.ints(1), c.opt_int(2).unwrap_or(start), &own, start)?)
         },
         class: Class::Composite,
@@ -837,12 +819,9 @@ ops! {
         eval: |c| {
             let x = c.x(0);
             let shape = sizes(c.ints(0))?;
-            if c.ints(1).len() != shape.len() {
-                bail!(Value, "size {:?} and stride {:?} must have equal lengths", c.ints(0), c.ints(1));
-            }
             let offset = usize::try_from(c.int(2))
                 .map_err(|_| err!(Value, "storage_offset must not be negative, got {}", c.int(2)))?;
-            let layout = Layout { shape, strides: c.ints(1).iter().map(|&s| s as isize).collect(), offset };
+            let layout = Layout::new(shape, c.ints(1).iter().map(|&s| s as isize).collect(), offset)?;
             check_bounds(&x.0.storage, &layout, x.dtype())?;
             with_view(c, layout)
         },
@@ -874,13 +853,10 @@ ops! {
             let out = contiguous_unlocked(c.x(0), c.x(0).dtype(), true)?;
             let strides = c.ints(1).iter().map(|&s| s as isize).collect();
             let offset = usize::try_from(c.int(2)).map_err(|_| err!(Value, "storage_offset must not be negative"))?;
-            let layout = Layout { shape: sizes(c.ints(0))?, strides, offset };
-            if layout.strides.len() != layout.ndim() {
-                bail!(Value, "size {:?} and stride {:?} must have equal lengths", c.ints(0), c.ints(1));
-            }
+            let layout = Layout::new(sizes(c.ints(0))?, strides, offset)?;
             check_bounds(&out.0.storage, &layout, out.dtype())?;
             let part = out.with_layout(layout.clone());
-            if may_overlap(&layout) {
+            if layout.overlaps_itself() {
                 copy_into(&part, &zeros(&[], out.dtype())?)?;
                 add_into(&out, &layout, c.x(1))?;
             } else {
@@ -957,8 +933,7 @@ ops! {
                 dims => wrap_dims(dims.unwrap_or(&[]), x.ndim())?,
             };
             for &d in dims.iter().rev().filter(|&&d| x.shape()[d] == 1) {
-                l.shape.remove(d);
-                l.strides.remove(d);
+                l = l.without(d);
             }
             with_view(c, l)
         },
@@ -1029,10 +1004,7 @@ ops! {
         eval: |c| {
             let x = c.x(0);
             let d = real_dim(c.int(0), x.ndim())?;
-            let mut l = x.layout().slice(d, wrap_index(c.int(1), d, x.shape())?, 1, 1);
-            l.shape.remove(d);
-            l.strides.remove(d);
-            with_view(c, l)
+            with_view(c, x.layout().select(d, wrap_index(c.int(1), d, x.shape())?))
         },
         vjp: vjp!(|v| v.g().then(|g| Tensor::select_backward(g, &v.sizes(0), v.int(0), v.int(1)))),
         class: Class::View,
@@ -1056,8 +1028,7 @@ ops! {
             let x = c.x(0);
             let d = real_dim(c.int(0), x.ndim())?;
             let (start, len, step) = slice_bounds(x.shape()[d], c.opt_int(1), c.opt_int(2), c.int(3))?;
-            let step = step.min(isize::MAX as usize / x.strides()[d].unsigned_abs().max(1));
-            with_view(c, x.layout().slice(d, start, len, if len > 1 { step } else { 1 }))
+            with_view(c, x.layout().slice(d, start, len, step))
         },
         vjp: vjp!(|v| v.g().then(|g| {
             Tensor::slice_backward(g, &v.sizes(0), v.int(0), v.opt_int(1), v.opt_int(2), v.int(3))
@@ -1102,12 +1073,7 @@ ops! {
             let x = c.x(0);
             let d = real_dim(c.int(0), x.ndim())?;
             let i = wrap_index(c.int(1), d, x.shape())?;
-            scatter_into(x, c.x(1), |l| {
-                let mut l = l.slice(d, i, 1, 1);
-                l.shape.remove(d);
-                l.strides.remove(d);
-                Ok(l)
-            })
+            scatter_into(x, c.x(1), |l| Ok(l.select(d, i)))
         },
         vjp: vjp!(|v| [
             v.want(0, || v.g().then(|g| g.select_scatter(&zeros(v.shape(1), g.dtype())?, v.int(0), v.int(1)))),
@@ -1327,12 +1293,7 @@ ops! {
         eval: |c| {
             let x = c.x(0);
             let d = real_dim(c.int(0), x.ndim())?;
-            Ok((0..x.shape()[d]).map(|i| {
-                let mut l = x.layout().slice(d, i, 1, 1);
-                l.shape.remove(d);
-                l.strides.remove(d);
-                x.with_layout(l)
-            }).collect())
+            Ok((0..x.shape()[d]).map(|i| x.with_layout(x.layout().select(d, i))).collect())
         },
         vjp: vjp!(|v| {
             let n = v.shape(0)[wrap_dim(v.int(0), v.shape(0).len())?];

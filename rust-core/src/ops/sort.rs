@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::kernels::copy::{Shared, GRAIN};
 use crate::kernels::sort::{self, Packed, Task};
 use crate::parallel::parallel_for;
-use crate::shape::{wrap_dim, Layout};
+use crate::shape::wrap_dim;
 use crate::tensor::Tensor;
 use crate::bail;
 
@@ -74,7 +74,7 @@ fn eval_median_all(c: &Call, skip_nan: bool) -> Result<Outs> {
         return one(Tensor::filled(&[], Scalar::Float(f64::NAN), x.dtype())?);
     }
     let flat = contiguous_unlocked(x, x.dtype(), false)?;
-    let flat = flat.with_layout(Layout { offset: flat.layout().offset, ..Layout::contiguous(&[x.numel()]) });
+    let flat = flat.flat();
     let mut outs = along(&flat, 0, Some(1), false, Task::Median { skip_nan })?;
     outs.truncate(1);
     Ok(outs)

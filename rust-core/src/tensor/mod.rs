@@ -4,7 +4,7 @@ use crate::autograd::Meta;
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::copy;
-use crate::shape::{checked_numel, Dims, Layout};
+use crate::shape::{Dims, Layout};
 use crate::storage::{Locks, Storage};
 use crate::{bail, err};
 use std::sync::{Arc, OnceLock};
@@ -34,6 +34,7 @@ thread_local! {
 impl Tensor {
     #[inline(always)] // made in its place, without a copy
     pub(crate) fn build(storage: Arc<Storage>, layout: Layout, dtype: DType, base: Option<Tensor>) -> Tensor {
+        debug_assert!(is_inside(&storage, &layout, dtype));
         let inference = Meta::of_inference();
         Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped: false, inference, base, meta: OnceLock::new() }))
     }
@@ -41,6 +42,7 @@ impl Tensor {
     /// A tensor over the same storage.
     #[inline(always)] // as above
     fn sharing(&self, layout: Layout, base: Option<Tensor>) -> Tensor {
+        debug_assert!(is_inside(&self.0.storage, &layout, self.0.dtype));
         let TensorImpl { storage, dtype, inference, .. } = &*self.0;
         let (storage, dtype, inference) = (storage.clone(), *dtype, *inference);
         Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped: false, inference, base, meta: OnceLock::new() }))
@@ -48,17 +50,15 @@ impl Tensor {
 
     /// An uninitialised row-major tensor.
     pub fn empty_of(shape: &[usize], dtype: DType) -> Result<Tensor> {
-        let n = checked_numel(shape)?;
-        let bytes = n.checked_mul(dtype.size()).ok_or_else(|| err!(Memory, "shape {shape:?} is too large"))?;
-        let storage = Storage::new(bytes)?;
-        Ok(Tensor::build(storage, Layout::contiguous(shape), dtype, None))
+        let layout = Layout::contiguous(shape)?;
+        let storage = Storage::new(bytes(&layout, dtype)?)?;
+        Ok(Tensor::build(storage, layout, dtype, None))
     }
 
     /// An uninitialised tensor whose elements lie in storage as those of the dense `layout` do.
     pub(crate) fn empty_like_layout(layout: &Layout, dtype: DType) -> Result<Tensor> {
-        let n = checked_numel(&layout.shape)?;
-        let layout = Layout { offset: 0, ..layout.clone() };
-        Ok(Tensor::build(Storage::new(n * dtype.size())?, layout, dtype, None))
+        let storage = Storage::new(bytes(layout, dtype)?)?;
+        Ok(Tensor::build(storage, layout.counted_from(layout.offset()), dtype, None))
     }
 
     /// A tensor with every element `value`.
@@ -91,7 +91,7 @@ impl Tensor {
                 return Ok(last.clone().unwrap_or_else(|| unreachable!("it was there")));
             }
         }
-        let mut t = Tensor::build(Storage::new(8)?, Layout::contiguous(&[]), dtype, None);
+        let mut t = Tensor::build(Storage::new(8)?, Layout::contiguous(&[])?, dtype, None);
         if let Some(inner) = Arc::get_mut(&mut t.0) {
             inner.wrapped = true;
             inner.inference = false; // it may serve again outside of inference mode
@@ -183,16 +183,16 @@ impl Tensor {
     /// Sizes.
     #[inline(always)]
     pub fn shape(&self) -> &[usize] {
-        &self.0.layout.shape
+        self.0.layout.shape()
     }
     /// Sizes, owned.
     pub fn dims(&self) -> Dims {
-        Dims::from_slice(&self.0.layout.shape)
+        Dims::from_slice(self.shape())
     }
     /// Steps in elements.
     #[inline(always)]
     pub fn strides(&self) -> &[isize] {
-        &self.0.layout.strides
+        self.0.layout.strides()
     }
     /// Element type.
     #[inline(always)]
@@ -202,7 +202,7 @@ impl Tensor {
     /// Number of dimensions.
     #[inline(always)]
     pub fn ndim(&self) -> usize {
-        self.0.layout.shape.len()
+        self.0.layout.ndim()
     }
     /// Number of elements.
     #[inline(always)]
@@ -247,7 +247,7 @@ impl Tensor {
     #[inline(always)]
     pub fn data_ptr(&self) -> *mut u8 {
         // SAFETY: the offset lies within the storage (or is 0 for an empty one).
-        unsafe { self.0.storage.ptr().add(self.0.layout.offset * self.0.dtype.size()) }
+        unsafe { self.0.storage.ptr().add(self.0.layout.offset() * self.0.dtype.size()) }
     }
     /// First element, typed.
     #[inline(always)]
@@ -257,29 +257,31 @@ impl Tensor {
     }
 }
 
+/// Bytes that the elements fill if they lie without gaps.
+#[inline(always)]
+pub(crate) fn bytes(layout: &Layout, dtype: DType) -> Result<usize> {
+    let bytes = layout.numel().checked_mul(dtype.size()).filter(|&b| b <= isize::MAX as usize);
+    bytes.ok_or_else(|| err!(Memory, "shape {:?} is too large", layout.shape()))
+}
+
+/// True if all elements lie in the storage.
+fn is_inside(storage: &Storage, layout: &Layout, dtype: DType) -> bool {
+    layout.offset() + layout.span() <= storage.nbytes() / dtype.size()
+}
+
 /// A view that steps through another tensor's storage must stay inside it.
 pub(crate) fn check_bounds(storage: &Storage, layout: &Layout, dtype: DType) -> Result<()> {
-    if layout.strides.iter().any(|&s| s < 0) {
-        bail!(Value, "negative strides are not supported, got {:?}", layout.strides);
-    }
-    let n = checked_numel(&layout.shape)?;
-    let mut last = Some(layout.offset);
-    if n > 0 {
-        for (&d, &s) in layout.shape.iter().zip(&layout.strides) {
-            last = last.and_then(|l| (d - 1).checked_mul(s as usize).and_then(|x| l.checked_add(x)));
-        }
-    }
-    let room = storage.nbytes() / dtype.size();
-    match last {
-        Some(l) if (n == 0 && l <= room) || l < room => Ok(()),
-        _ => bail!(
+    if !is_inside(storage, layout, dtype) {
+        bail!(
             Value,
-            "sizes {:?}, strides {:?} and offset {} reach outside of a storage of {room} elements",
-            layout.shape,
-            layout.strides,
-            layout.offset
-        ),
+            "sizes {:?}, strides {:?} and offset {} reach outside of a storage of {} elements",
+            layout.shape(),
+            layout.strides(),
+            layout.offset(),
+            storage.nbytes() / dtype.size()
+        )
     }
+    Ok(())
 }
 
 impl std::fmt::Debug for Tensor {
