@@ -10,7 +10,8 @@ fn main() {
         println!("cargo:rustc-cfg=quick");
     }
     match std::env::var("CARGO_CFG_TARGET_OS").as_deref() {
-        Ok("linux") => println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,librustorch.so"),
+        // Threads call into the library when they end, so it stays loaded.
+        Ok("linux") => println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,librustorch.so,-z,nodelete"),
         Ok("macos") => println!("cargo:rustc-cdylib-link-arg=-Wl,-install_name,@rpath/librustorch.dylib"),
         _ => {}
     }

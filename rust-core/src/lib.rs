@@ -1,7 +1,7 @@
 //! rustorch: tensors, autograd and neural-network kernels behind a flat C ABI.
 //!
 //! Layers, each using only those below it: `capi`, then `io`, then `autograd` and `ops` (the table), then `tensor`, then
-//! `kernels`, then `error`, `dtype`, `shape`, `storage`, `parallel`, `random`, `simd`.
+//! `kernels`, then `error`, `memory`, `dtype`, `shape`, `storage`, `parallel`, `random`, `simd`.
 //!
 //! ```
 //! use rustorch::{DType, Tensor};
@@ -17,6 +17,7 @@
 
 pub mod dtype;
 pub mod error;
+pub mod memory;
 pub mod parallel;
 pub mod random;
 pub mod shape;
@@ -38,6 +39,10 @@ pub use convenience::manual_seed;
 pub use dtype::{DType, Scalar};
 pub use error::{Error, Kind, Result};
 pub use tensor::Tensor;
+
+#[cfg(feature = "reserve")]
+#[global_allocator]
+static ALLOCATOR: memory::Allocator = memory::Allocator;
 
 mod convenience;
 mod operators;

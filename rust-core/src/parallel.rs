@@ -10,14 +10,16 @@
 //!
 //! The split depends on the thread count, so a kernel must give the same bits for any split of its range.
 
+use crate::error::Result;
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ops::Range;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::Mutex;
-use std::thread::{self, Thread};
+use std::sync::{Condvar, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// More threads than this are not used.
@@ -88,13 +90,24 @@ pub fn parallel_for(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
     fork_join(n, grain.max(1), f);
 }
 
+/// [`parallel_for`] for work that can fail: one of the errors comes back when all is done.
+pub fn try_parallel_for(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) -> Result<()> + Sync)) -> Result<()> {
+    let failed = Mutex::new(None);
+    parallel_for(n, grain, &|r| {
+        if let Err(e) = f(r) {
+            failed.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(e);
+        }
+    });
+    failed.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
+}
+
 fn fork_join(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
     let threads = num_threads();
     let chunks = (n / grain).min(threads * CHUNKS_PER_THREAD);
     if chunks < 2 {
         return f(0..n);
     }
-    let pool = pool();
+    let Some(pool) = pool() else { return f(0..n) };
     if pool.busy.swap(true, Ordering::Acquire) {
         return f(0..n);
     }
@@ -136,9 +149,24 @@ struct Job {
     f: *const (dyn Fn(Range<usize>) + Sync),
 }
 
-struct Worker {
-    thread: Thread,
-    parked: &'static AtomicBool,
+/// Where a worker without work sleeps.
+struct Bed {
+    /// What its thread is told when it starts: the pool, and which worker it is.
+    pool: AtomicPtr<Pool>,
+    me: AtomicUsize,
+    parked: AtomicBool,
+    lock: Mutex<()>,
+    bell: Condvar,
+}
+
+impl Bed {
+    const NEW: Bed = Bed {
+        pool: AtomicPtr::new(null_mut()),
+        me: AtomicUsize::new(0),
+        parked: AtomicBool::new(false),
+        lock: Mutex::new(()),
+        bell: Condvar::new(),
+    };
 }
 
 struct Pool {
@@ -149,42 +177,53 @@ struct Pool {
     active: AtomicUsize,
     /// Chunks not yet finished.
     pending: AtomicUsize,
-    shares: Vec<Share>,
+    shares: [Share; MAX_THREADS],
+    beds: [Bed; MAX_THREADS],
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     // These two belong to whoever holds `busy`.
     job: UnsafeCell<Job>,
-    workers: UnsafeCell<Vec<Worker>>,
+    workers: UnsafeCell<usize>,
 }
 
 // SAFETY: `job` and `workers` follow the rules stated at their types and fields; the rest is atomics and a mutex.
 unsafe impl Sync for Pool {}
 
-/// The pool of this process, made on first use and never freed.
-fn pool() -> &'static Pool {
+/// The pool of this process, made on first use and never freed; None if there is no memory for it.
+fn pool() -> Option<&'static Pool> {
     let mut p = POOL.load(Ordering::Acquire);
     if p.is_null() {
         forget_pool_in_child();
-        let new = Box::into_raw(Box::new(Pool {
-            busy: AtomicBool::new(false),
-            epoch: AtomicU32::new(0),
-            active: AtomicUsize::new(0),
-            pending: AtomicUsize::new(0),
-            shares: (0..MAX_THREADS).map(|_| Share(AtomicU64::new(0))).collect(),
-            panic: Mutex::new(None),
-            job: UnsafeCell::new(Job { n: 0, chunks: 1, f: &|_: Range<usize>| {} }),
-            workers: UnsafeCell::new(Vec::new()),
-        }));
+        let layout = Layout::new::<Pool>();
+        // SAFETY: the layout has a size.
+        let new = unsafe { System.alloc(layout) }.cast::<Pool>();
+        if new.is_null() {
+            return None;
+        }
+        // SAFETY: room for a pool, which nobody else knows.
+        unsafe {
+            new.write(Pool {
+                busy: AtomicBool::new(false),
+                epoch: AtomicU32::new(0),
+                active: AtomicUsize::new(0),
+                pending: AtomicUsize::new(0),
+                shares: [const { Share(AtomicU64::new(0)) }; MAX_THREADS],
+                beds: [const { Bed::NEW }; MAX_THREADS],
+                panic: Mutex::new(None),
+                job: UnsafeCell::new(Job { n: 0, chunks: 1, f: &|_: Range<usize>| {} }),
+                workers: UnsafeCell::new(0),
+            });
+        }
         p = match POOL.compare_exchange(null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => new,
             Err(other) => {
-                // SAFETY: `new` was not published.
-                drop(unsafe { Box::from_raw(new) });
+                // SAFETY: `new` was not published, and owns nothing.
+                unsafe { System.dealloc(new.cast(), layout) };
                 other
             }
         };
     }
     // SAFETY: a published pool is never freed.
-    unsafe { &*p }
+    Some(unsafe { &*p })
 }
 
 /// A function to be called when the process is forked.
@@ -218,14 +257,8 @@ impl Pool {
     /// The caller holds `busy`.
     unsafe fn start_workers(&'static self, wanted: usize) {
         let workers = &mut *self.workers.get();
-        while workers.len() < wanted {
-            let parked: &'static AtomicBool = Box::leak(Box::new(AtomicBool::new(false)));
-            let me = workers.len() + 1;
-            let spawned = thread::Builder::new().name(format!("rustorch-{me}")).spawn(move || self.work(me, parked));
-            match spawned {
-                Ok(handle) => workers.push(Worker { thread: handle.thread().clone(), parked }),
-                Err(_) => break,
-            }
+        while *workers < wanted && start_thread(self, *workers + 1) {
+            *workers += 1;
         }
     }
 
@@ -243,9 +276,11 @@ impl Pool {
         }
         // SeqCst here and in work(): either the worker sees the new epoch, or we see that it parked.
         self.epoch.fetch_add(1, Ordering::SeqCst);
-        for w in (*self.workers.get()).iter().take(threads - 1) {
-            if w.parked.load(Ordering::SeqCst) {
-                w.thread.unpark();
+        for bed in &self.beds[1..threads.min(*self.workers.get() + 1)] {
+            if bed.parked.load(Ordering::SeqCst) {
+                // A worker that holds the lock and has not yet seen the epoch waits for the bell by the time we have it.
+                drop(bed.lock.lock().unwrap_or_else(|e| e.into_inner()));
+                bed.bell.notify_one();
             }
         }
         IN_REGION.set(true);
@@ -283,7 +318,8 @@ impl Pool {
     }
 
     /// A worker's life.
-    fn work(&self, me: usize, parked: &AtomicBool) {
+    fn work(&self, me: usize) {
+        let bed = &self.beds[me];
         IN_REGION.set(true);
         let mut seen = 0;
         loop {
@@ -298,11 +334,13 @@ impl Pool {
                 spins += 1;
                 std::hint::spin_loop();
                 if spins.is_multiple_of(32) && idle_since.elapsed() > SPIN {
-                    parked.store(true, Ordering::SeqCst);
-                    if self.epoch.load(Ordering::SeqCst) == seen {
-                        thread::park();
+                    bed.parked.store(true, Ordering::SeqCst);
+                    let mut asleep = bed.lock.lock().unwrap_or_else(|e| e.into_inner());
+                    while self.epoch.load(Ordering::SeqCst) == seen {
+                        asleep = bed.bell.wait(asleep).unwrap_or_else(|e| e.into_inner());
                     }
-                    parked.store(false, Ordering::SeqCst);
+                    drop(asleep);
+                    bed.parked.store(false, Ordering::SeqCst);
                     idle_since = Instant::now();
                 }
             }
@@ -312,6 +350,74 @@ impl Pool {
             }
         }
     }
+}
+
+/// Starts worker `me` of the pool. The system's own call: `std::thread` notes the thread's end in a way that ends the
+/// process if there is no memory for it.
+#[cfg(target_os = "linux")]
+fn start_thread(pool: &'static Pool, me: usize) -> bool {
+    use std::ffi::{c_char, c_void};
+
+    extern "C" {
+        fn pthread_attr_init(attributes: *mut c_void) -> i32;
+        fn pthread_attr_setstacksize(attributes: *mut c_void, bytes: usize) -> i32;
+        fn pthread_attr_destroy(attributes: *mut c_void) -> i32;
+        fn pthread_create(
+            thread: *mut usize,
+            attributes: *const c_void,
+            start: extern "C" fn(*mut c_void) -> *mut c_void,
+            argument: *mut c_void,
+        ) -> i32;
+        fn pthread_detach(thread: usize) -> i32;
+        fn pthread_setname_np(thread: usize, name: *const c_char) -> i32;
+    }
+
+    extern "C" fn start(argument: *mut c_void) -> *mut c_void {
+        // SAFETY: `start_thread` passes a bed of the pool, which lives for ever.
+        let bed = unsafe { &*argument.cast::<Bed>() };
+        let pool: *const Pool = bed.pool.load(Ordering::Acquire);
+        // SAFETY: as above; the pool was written there before the thread began.
+        unsafe { (*pool).work(bed.me.load(Ordering::Relaxed)) };
+        std::ptr::null_mut()
+    }
+
+    let bed = &pool.beds[me];
+    bed.me.store(me, Ordering::Relaxed);
+    bed.pool.store(std::ptr::from_ref(pool).cast_mut(), Ordering::Release);
+    if crate::memory::is_short() {
+        return false;
+    }
+    let mut thread = 0;
+    let mut attributes = [0u64; 16]; // more than any C library's `pthread_attr_t`
+    let attributes: *mut c_void = attributes.as_mut_ptr().cast();
+    // SAFETY: the attributes are used between their making and their end; the bed lives for ever.
+    let started = unsafe {
+        if pthread_attr_init(attributes) != 0 {
+            return false;
+        }
+        pthread_attr_setstacksize(attributes, 2 << 20);
+        let bed = std::ptr::from_ref(bed).cast_mut().cast();
+        let started = pthread_create(&mut thread, attributes, start, bed) == 0;
+        pthread_attr_destroy(attributes);
+        started
+    };
+    if !started {
+        return false;
+    }
+    let mut name = *b"rustorch-000\0";
+    let digits = [me / 100, me / 10 % 10, me % 10];
+    name[9..12].copy_from_slice(&digits.map(|d| b'0' + d as u8));
+    // SAFETY: the thread runs for ever, so its handle is good; the name ends with 0.
+    unsafe {
+        pthread_setname_np(thread, name.as_ptr().cast());
+        pthread_detach(thread);
+    }
+    true
+}
+
+#[cfg(not(target_os = "linux"))]
+fn start_thread(pool: &'static Pool, me: usize) -> bool {
+    thread::Builder::new().name(format!("rustorch-{me}")).spawn(move || pool.work(me)).is_ok()
 }
 
 #[cfg(test)]

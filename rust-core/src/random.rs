@@ -15,6 +15,7 @@
 //! Fills for any element type take a closure that casts the computed value to that type.
 //! Values that go through `ln`, `sin` and the like use the platform's libm in f64 and a fixed polynomial in f32.
 
+use crate::memory::List;
 use std::sync::{Mutex, OnceLock};
 
 const N: usize = 624;
@@ -72,21 +73,23 @@ pub fn default_generator() -> &'static Mutex<Generator> {
 #[cfg(unix)]
 mod fork {
     use super::{default_generator, Generator};
-    use std::cell::RefCell;
+    use std::cell::Cell;
+    use std::mem::ManuallyDrop;
     use std::sync::MutexGuard;
 
     thread_local! {
-        static HELD: RefCell<Option<MutexGuard<'static, Generator>>> = const { RefCell::new(None) };
+        /// Without a destructor, to note which takes memory.
+        static HELD: Cell<ManuallyDrop<Option<MutexGuard<'static, Generator>>>> =
+            const { Cell::new(ManuallyDrop::new(None)) };
     }
 
     unsafe extern "C" fn before() {
         let guard = default_generator().lock().unwrap_or_else(|e| e.into_inner());
-        // A thread that is shutting down does not fork.
-        let _ = HELD.try_with(|held| held.replace(Some(guard)));
+        HELD.set(ManuallyDrop::new(Some(guard)));
     }
 
     unsafe extern "C" fn after() {
-        let _ = HELD.try_with(|held| held.take());
+        drop(ManuallyDrop::into_inner(HELD.replace(ManuallyDrop::new(None))));
     }
 
     pub fn keep_the_generator_whole() {
@@ -474,7 +477,7 @@ impl Generator {
     }
 
     /// [`Generator::randperm_into`] a new vector.
-    pub fn randperm(&mut self, n: usize) -> Result<Vec<i64>, String> {
+    pub fn randperm(&mut self, n: usize) -> Result<List<i64>, String> {
         let mut out = scratch("randperm", n)?;
         self.randperm_into(&mut out);
         Ok(out)
@@ -690,12 +693,12 @@ fn check_probabilities<T: Copy + Into<f64>>(len: usize, p: &[T]) -> Result<(), S
     p.iter().try_for_each(|&p| check_probability(p.into()))
 }
 
-fn scratch<T: Copy + Default>(op: &str, n: usize) -> Result<Vec<T>, String> {
-    let mut v = Vec::new();
-    v.try_reserve_exact(n).map_err(|_| format!("{op}: out of memory for {n} values"))?;
-    v.resize(n, T::default());
-    Ok(v)
+fn scratch<T: Copy + Default>(op: &str, n: usize) -> Result<List<T>, String> {
+    List::filled(n, T::default()).map_err(|_| format!("{op}: {MISSING} for {n} values"))
 }
+
+/// What messages about missing memory say.
+pub const MISSING: &str = "out of memory";
 
 #[inline(always)]
 fn join(hi: u32, lo: u32) -> u64 {

@@ -415,9 +415,11 @@ pub fn wrap_dims(dims: &[i64], ndim: usize) -> Result<SmallVec<[usize; 8]>> {
 
 /// Sizes from signed numbers; negative ones are an error, and so are more elements than can be counted.
 pub fn sizes(dims: &[i64]) -> Result<Dims> {
-    let size = |&d| usize::try_from(d).map_err(|_| err!(Shape, "sizes must not be negative, got {dims:?}"));
-    let sizes: Dims = dims.iter().map(size).collect::<Result<_>>()?;
-    checked_numel(&sizes).map(|_| sizes)
+    let mut out: Dims = crate::memory::room(dims.len())?;
+    for &d in dims {
+        out.push(usize::try_from(d).map_err(|_| err!(Shape, "sizes must not be negative, got {d}"))?);
+    }
+    checked_numel(&out).map(|_| out)
 }
 
 /// Sizes from signed numbers of which one may be -1, "what is left" of `numel`.

@@ -2,10 +2,12 @@
 //! a version counter and a guard against concurrent use.
 
 use crate::bail;
-use crate::error::{Error, Kind, Result};
-use std::alloc::{alloc, dealloc, Layout as Block};
-use std::cell::{Cell, RefCell, UnsafeCell};
+use crate::error::Result;
+use crate::memory::{at_thread_end, missing};
+use std::alloc::{GlobalAlloc, Layout as Block, System};
+use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
+use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -30,21 +32,67 @@ fn class(bytes: usize) -> (usize, usize) {
     ((1 << exp) + step * quarter, exp * 4 + step)
 }
 
-#[derive(Default)]
+/// One more than the last class of `SMALL_MAX` bytes.
+const CLASSES: usize = 81;
+
+/// Free blocks by class. Each holds the address of the next one, so that keeping a block takes no memory.
 struct Small {
-    lists: Vec<Vec<*mut u8>>,
-    bytes: usize,
+    first: [Cell<*mut u8>; CLASSES],
+    bytes: Cell<usize>,
+    /// Whether the thread has noted that it must give all back at its end; it keeps nothing before that, nor after it.
+    open: Cell<Option<bool>>,
 }
 
-impl Drop for Small {
-    fn drop(&mut self) {
-        for (i, list) in self.lists.iter().enumerate() {
-            for &p in list {
-                // SAFETY: blocks in list `i` were allocated with that class's size.
-                unsafe { dealloc(p, block(class_size(i))) };
+impl Small {
+    fn pop(&self, size: usize, index: usize) -> Option<*mut u8> {
+        let p = self.first[index].get();
+        if p.is_null() {
+            return None;
+        }
+        // SAFETY: a free block of ours, which `push` wrote the next one's address to.
+        self.first[index].set(unsafe { p.cast::<*mut u8>().read() });
+        self.bytes.set(self.bytes.get() - size);
+        Some(p)
+    }
+
+    /// False if the block is not kept.
+    fn push(&self, p: *mut u8, size: usize, index: usize) -> bool {
+        let bytes = self.bytes.get();
+        if bytes + size > SMALL_CACHE || !self.open.get().unwrap_or_else(|| self.try_open()) {
+            return false;
+        }
+        // SAFETY: the block is free, aligned and has at least 64 bytes.
+        unsafe { p.cast::<*mut u8>().write(self.first[index].get()) };
+        self.first[index].set(p);
+        self.bytes.set(bytes + size);
+        true
+    }
+
+    #[cold]
+    fn try_open(&self) -> bool {
+        let noted = at_thread_end(close_small);
+        if noted {
+            self.open.set(Some(true));
+        }
+        noted
+    }
+
+    fn empty(&self) {
+        for index in 1..CLASSES {
+            let size = class_size(index);
+            while let Some(p) = self.pop(size, index) {
+                // SAFETY: blocks of this class were allocated with its size.
+                unsafe { System.dealloc(p, block(size)) };
             }
         }
     }
+}
+
+fn close_small() {
+    SMALL.with(|s| {
+        s.open.set(Some(false));
+        s.empty();
+    });
 }
 
 fn class_size(index: usize) -> usize {
@@ -58,13 +106,31 @@ fn block(size: usize) -> Block {
 }
 
 thread_local! {
-    static SMALL: RefCell<Small> = RefCell::default();
+    static SMALL: Small = const {
+        Small { first: [const { Cell::new(null_mut()) }; CLASSES], bytes: Cell::new(0), open: Cell::new(None) }
+    };
 }
 
-struct Large(Vec<(usize, *mut u8)>, usize);
+/// Free large blocks, the first `len` of `blocks`, with `bytes` in all.
+struct Large {
+    blocks: [(usize, *mut u8); LARGE_CACHE / HUGE],
+    len: usize,
+    bytes: usize,
+}
+
+impl Large {
+    fn take(&mut self, i: usize) -> (usize, *mut u8) {
+        let found = self.blocks[i];
+        self.len -= 1;
+        self.blocks[i] = self.blocks[self.len];
+        self.bytes -= found.0;
+        found
+    }
+}
+
 // SAFETY: the pointers are free blocks that nobody else knows.
 unsafe impl Send for Large {}
-static LARGE: Mutex<Large> = Mutex::new(Large(Vec::new(), 0));
+static LARGE: Mutex<Large> = Mutex::new(Large { blocks: [(0, null_mut()); LARGE_CACHE / HUGE], len: 0, bytes: 0 });
 
 /// The list of large blocks, unless it stays busy: a process may have been forked while another thread had it.
 fn large() -> Option<MutexGuard<'static, Large>> {
@@ -92,57 +158,51 @@ pub fn fail_after(n: i32) {
 
 /// Gives cached free blocks of this thread, and the shared large ones, back to the system.
 pub fn empty_cache() {
-    let _old = SMALL.with(|s| s.take());
+    SMALL.with(Small::empty);
     let Some(mut large) = large() else { return };
-    for (size, p) in large.0.drain(..) {
+    while large.len > 0 {
+        let (size, p) = large.take(0);
         // SAFETY: allocated with this size's block.
-        unsafe { dealloc(p, block(size)) };
+        unsafe { System.dealloc(p, block(size)) };
     }
-    large.1 = 0;
+}
+
+/// A new block from the system, which gets the cached ones back if it has no other.
+fn from_system(size: usize) -> *mut u8 {
+    // SAFETY: the size is not zero.
+    let mut p = unsafe { System.alloc(block(size)) };
+    if p.is_null() {
+        empty_cache();
+        // SAFETY: as above.
+        p = unsafe { System.alloc(block(size)) };
+    }
+    p
 }
 
 fn allocate(bytes: usize) -> Result<(*mut u8, usize)> {
-    let fail = || Error::new(Kind::Memory, "", format!("could not allocate {bytes} bytes"));
     if FAIL_AFTER.load(Ordering::Relaxed) >= 0 && FAIL_AFTER.fetch_sub(1, Ordering::Relaxed) == 0 {
-        return Err(fail());
+        return Err(missing(bytes));
     }
     if bytes > isize::MAX as usize - 2 * HUGE {
-        return Err(fail());
+        return Err(missing(bytes));
     }
     if bytes <= SMALL_MAX {
         let (size, index) = class(bytes);
-        let cached = SMALL
-            .try_with(|s| {
-                let mut s = s.borrow_mut();
-                let p = s.lists.get_mut(index)?.pop()?;
-                s.bytes -= size;
-                Some(p)
-            })
-            .ok()
-            .flatten();
-        // SAFETY: the size is not zero.
-        let p = cached.unwrap_or_else(|| unsafe { alloc(block(size)) });
-        return if p.is_null() { Err(fail()) } else { Ok((p, size)) };
+        let p = SMALL.with(|s| s.pop(size, index)).unwrap_or_else(|| from_system(size));
+        return if p.is_null() { Err(missing(bytes)) } else { Ok((p, size)) };
     }
     let size = bytes.div_ceil(HUGE) * HUGE;
     if let Some(mut large) = large() {
         // The best fit that wastes at most a quarter.
-        let fit = (0..large.0.len()).filter(|&i| large.0[i].0 >= size && large.0[i].0 - size <= size / 4);
-        if let Some(i) = fit.min_by_key(|&i| large.0[i].0) {
-            let (size, p) = large.0.swap_remove(i);
-            large.1 -= size;
+        let fit = (0..large.len).filter(|&i| large.blocks[i].0 >= size && large.blocks[i].0 - size <= size / 4);
+        if let Some(i) = fit.min_by_key(|&i| large.blocks[i].0) {
+            let (size, p) = large.take(i);
             return Ok((p, size));
         }
     }
-    // SAFETY: the size is not zero.
-    let mut p = unsafe { alloc(block(size)) };
+    let p = from_system(size);
     if p.is_null() {
-        empty_cache();
-        // SAFETY: as above.
-        p = unsafe { alloc(block(size)) };
-    }
-    if p.is_null() {
-        return Err(fail());
+        return Err(missing(bytes));
     }
     #[cfg(target_os = "linux")]
     {
@@ -157,31 +217,20 @@ fn allocate(bytes: usize) -> Result<(*mut u8, usize)> {
 
 fn release(p: *mut u8, size: usize) {
     if size <= SMALL_MAX {
-        let kept = SMALL.try_with(|s| {
-            let mut s = s.borrow_mut();
-            if s.bytes + size > SMALL_CACHE {
-                return false;
-            }
-            let index = class(size).1;
-            if s.lists.len() <= index {
-                s.lists.resize_with(index + 1, Vec::new);
-            }
-            s.bytes += size;
-            s.lists[index].push(p);
-            true
-        });
-        if kept == Ok(true) {
+        if SMALL.with(|s| s.push(p, size, class(size).1)) {
             return;
         }
     } else if let Some(mut large) = large() {
-        if large.1 + size <= LARGE_CACHE {
-            large.1 += size;
-            large.0.push((size, p));
+        let at = large.len;
+        if large.bytes + size <= LARGE_CACHE && at < large.blocks.len() {
+            large.blocks[at] = (size, p);
+            large.len += 1;
+            large.bytes += size;
             return;
         }
     }
     // SAFETY: allocated with this size's block.
-    unsafe { dealloc(p, block(size)) };
+    unsafe { System.dealloc(p, block(size)) };
 }
 
 // ---- Storage ----
@@ -350,7 +399,13 @@ impl<'a> Locks<'a> {
     #[inline(always)] // made in its place, without a copy
     pub fn take(wanted: impl Iterator<Item = (&'a Storage, bool)>) -> Result<Self> {
         let mut all: smallvec::SmallVec<[(&'a Storage, bool); 4]> = smallvec::SmallVec::new();
-        all.extend(wanted);
+        crate::memory::reserve(&mut all, wanted.size_hint().0)?;
+        for one in wanted {
+            if all.len() == all.capacity() {
+                crate::memory::reserve(&mut all, 1)?;
+            }
+            all.push(one);
+        }
         all.sort_unstable_by_key(|e| e.0 as *const Storage);
         all.dedup_by(|again, first| {
             let same = std::ptr::eq(again.0, first.0);
@@ -380,6 +435,7 @@ impl Drop for Locks<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn classes_cover_their_sizes() {
@@ -388,6 +444,7 @@ mod tests {
             assert!(size >= bytes, "{bytes} {size}");
             assert_eq!(size, class_size(index), "{bytes}");
             assert_eq!(class(size), (size, index));
+            assert!(index < CLASSES);
         }
     }
 

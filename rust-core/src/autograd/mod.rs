@@ -12,6 +12,7 @@ pub use walk::{backward, grad};
 
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::memory::{check, probe, reserve, room, List};
 use crate::ops::lang::Ex;
 use crate::ops::{Attr, Grads, OpDef, Outs};
 use crate::shape::{Dims, Layout};
@@ -40,7 +41,7 @@ pub(crate) struct State {
     /// The edge to the node that made this tensor; None for a leaf.
     history: Option<(Arc<Node>, usize)>,
     /// Hooks of a leaf. Those of other tensors are at the node.
-    hooks: Vec<(u64, Hook)>,
+    hooks: List<(u64, Hook)>,
     /// Hooks that a leaf calls when `grad` is complete. Few have any.
     after: Option<Box<After>>,
     /// For a view: the generation of its base that `history` belongs to.
@@ -48,7 +49,7 @@ pub(crate) struct State {
 }
 
 struct After {
-    hooks: Vec<(u64, Hook)>,
+    hooks: List<(u64, Hook)>,
     /// The tensor that the hooks get.
     owner: Weak<TensorImpl>,
 }
@@ -86,14 +87,15 @@ pub trait Custom: Send + Sync {
     /// Name, for messages and `grad_fn`.
     fn name(&self) -> &str;
     /// Gradients for the inputs, given those of the outputs.
-    fn backward(&self, grads: &[Option<Tensor>], saved: &dyn Fn() -> Result<Vec<Option<Tensor>>>) -> Result<Grads>;
+    fn backward(&self, grads: &[Option<Tensor>], saved: &dyn Fn() -> Result<Grads>) -> Result<Grads>;
 }
 
 enum Rule {
     Op(&'static OpDef, SmallVec<[OwnedAttr; 2]>),
     Custom(Arc<dyn Custom>),
-    /// An in-place change of a view, seen from its base: the inner node, and the view's layout in the base.
-    Slices(Arc<Node>, Box<[Layout; 2]>),
+    /// An in-place change of a view, seen from its base: the inner node (until it is dropped), and the
+    /// view's layout in the base.
+    Slices(Option<Arc<Node>>, Box<[Layout; 2]>),
     /// A view whose base got a new history.
     AsStrided(Box<[Layout; 2]>),
 }
@@ -105,10 +107,12 @@ pub struct Node {
     inputs: SmallVec<[(Dims, DType); 3]>,
     outputs: SmallVec<[(Dims, DType); 1]>,
     saved: Mutex<Option<SavedSet>>,
-    hooks: Mutex<Vec<NodeHook>>,
+    hooks: Mutex<List<NodeHook>>,
     /// True if `hooks` holds any.
     hooked: AtomicBool,
     sequence: u64,
+    /// The next node in the list of those that are taken apart.
+    doomed: Option<Arc<Node>>,
 }
 
 /// A hook on one output of a node, or a leaf-like place that keeps the gradient (`retain_grad`).
@@ -133,18 +137,22 @@ struct Saved {
 }
 
 /// An attribute that a node keeps.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum OwnedAttr {
     Plain(Attr<'static>),
-    Ints(Box<[i64]>),
+    Ints(List<i64>),
     Str(Box<str>),
 }
 
 impl OwnedAttr {
-    fn new(a: &Attr) -> OwnedAttr {
-        OwnedAttr::Plain(match *a {
-            Attr::Ints(v) => return OwnedAttr::Ints(v.into()),
-            Attr::Str(s) => return OwnedAttr::Str(s.into()),
+    fn new(a: &Attr) -> Result<OwnedAttr> {
+        Ok(OwnedAttr::Plain(match *a {
+            Attr::Ints(v) => {
+                let mut list = List::with_room(v.len())?;
+                list.extend_from_slice(v)?;
+                return Ok(OwnedAttr::Ints(list));
+            }
+            Attr::Str(s) => return Ok(OwnedAttr::Str(s.into())),
             // A generator has done its work in the forward pass.
             Attr::Generator(_) | Attr::None => Attr::None,
             Attr::Bool(v) => Attr::Bool(v),
@@ -152,7 +160,7 @@ impl OwnedAttr {
             Attr::Float(v) => Attr::Float(v),
             Attr::Scalar(v) => Attr::Scalar(v),
             Attr::DType(v) => Attr::DType(v),
-        })
+        }))
     }
     fn get(&self) -> Attr<'_> {
         match self {
@@ -281,6 +289,7 @@ impl Tensor {
             hooks: Mutex::default(),
             hooked: AtomicBool::new(false),
             sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
+            doomed: None,
         };
         self.set_history(Arc::new(node), 0);
     }
@@ -291,7 +300,7 @@ impl Tensor {
             bail!(Autograd, "retain_grad: can't retain_grad on a tensor that does not require gradients");
         }
         if let Some((node, k)) = self.history() {
-            node.add_hook(NodeHook::Retain(k, Arc::downgrade(self.meta())));
+            node.add_hook(NodeHook::Retain(k, Arc::downgrade(self.meta())))?;
         }
         Ok(())
     }
@@ -303,8 +312,8 @@ impl Tensor {
         }
         let id = HOOK_ID.fetch_add(1, Ordering::Relaxed);
         match self.history() {
-            Some((node, k)) => node.add_hook(NodeHook::Call(id, k, hook)),
-            None => self.meta().lock().hooks.push((id, hook)),
+            Some((node, k)) => node.add_hook(NodeHook::Call(id, k, hook))?,
+            None => self.meta().lock().hooks.push((id, hook))?,
         }
         Ok(id)
     }
@@ -322,8 +331,8 @@ impl Tensor {
         }
         let id = HOOK_ID.fetch_add(1, Ordering::Relaxed);
         let mut s = self.meta().lock();
-        let after = s.after.get_or_insert_with(|| After { hooks: Vec::new(), owner: Weak::new() }.into());
-        after.hooks.push((id, hook));
+        let after = s.after.get_or_insert_with(|| After { hooks: List::new(), owner: Weak::new() }.into());
+        after.hooks.push((id, hook))?;
         after.owner = Arc::downgrade(&self.0);
         Ok(id)
     }
@@ -335,7 +344,7 @@ impl Tensor {
             let _gone = {
                 let mut s = m.lock();
                 let s = &mut *s;
-                let of_list = |l: &mut Vec<(u64, Hook)>| l.iter().position(|h| h.0 == id).map(|i| l.remove(i));
+                let of_list = |l: &mut List<(u64, Hook)>| l.iter().position(|h| h.0 == id).map(|i| l.remove(i));
                 [of_list(&mut s.hooks), s.after.as_mut().and_then(|a| of_list(&mut a.hooks))]
             };
         }
@@ -376,17 +385,18 @@ impl Node {
     }
 
     /// The nodes that gradients flow to, one per input; None inside for a leaf.
-    pub fn next(&self) -> Vec<Option<Option<Arc<Node>>>> {
+    pub fn next(&self) -> impl ExactSizeIterator<Item = Option<Option<Arc<Node>>>> + '_ {
         let target = |e: &Edge| match e {
             Edge::Node(n, _) => Some(n.clone()),
             Edge::Leaf(_) => None,
         };
-        self.edges.iter().map(|e| e.as_ref().map(target)).collect()
+        self.edges.iter().map(move |e| e.as_ref().map(target))
     }
 
-    fn add_hook(&self, h: NodeHook) {
-        self.hooks.lock().unwrap_or_else(|e| e.into_inner()).push(h);
+    fn add_hook(&self, h: NodeHook) -> Result<()> {
+        self.hooks.lock().unwrap_or_else(|e| e.into_inner()).push(h)?;
         self.hooked.store(true, Ordering::Release);
+        Ok(())
     }
 
     fn lock_saved(&self) -> MutexGuard<'_, Option<SavedSet>> {
@@ -395,12 +405,20 @@ impl Node {
 }
 
 impl Drop for Node {
-    /// Takes long chains apart step by step, where nested drops would overflow the stack.
+    /// Takes long chains apart step by step, where nested drops would overflow the stack. The list of nodes that are still to
+    /// go through lies in the nodes, so that it takes no memory.
     fn drop(&mut self) {
-        fn take(node: &mut Node, work: &mut Vec<Arc<Node>>) {
+        fn add(list: &mut Option<Arc<Node>>, mut n: Arc<Node>) {
+            // A node that somebody else has too only loses an owner.
+            if let Some(node) = Arc::get_mut(&mut n) {
+                node.doomed = list.take();
+                *list = Some(n);
+            }
+        }
+        fn take(node: &mut Node, list: &mut Option<Arc<Node>>) {
             let mut edge = |e: Option<Edge>| {
                 if let Some(Edge::Node(n, _)) = e {
-                    work.push(n);
+                    add(list, n);
                 }
             };
             node.edges.drain(..).for_each(&mut edge);
@@ -408,15 +426,19 @@ impl Drop for Node {
             for s in saved.into_iter().flat_map(|s| s.inputs.into_iter().chain(s.outputs)).flatten() {
                 edge(s.edge);
             }
-            if let Rule::Slices(inner, ..) = &node.rule {
-                work.push(inner.clone());
+            if let Rule::Slices(inner, ..) = &mut node.rule {
+                if let Some(inner) = inner.take() {
+                    add(list, inner);
+                }
             }
         }
-        let mut work = Vec::new();
-        take(self, &mut work);
-        while let Some(n) = work.pop() {
-            if let Some(mut n) = Arc::into_inner(n) {
-                take(&mut n, &mut work);
+        let mut list = self.doomed.take();
+        take(self, &mut list);
+        while let Some(mut n) = list {
+            list = None;
+            if let Some(node) = Arc::get_mut(&mut n) {
+                list = node.doomed.take();
+                take(node, &mut list);
             }
         }
     }
@@ -517,46 +539,60 @@ pub(crate) fn may_change(t: &Tensor) -> Result<()> {
 
 /// The node of a call, without its outputs.
 #[inline(always)] // a large value, to be made in its place
-fn prepare(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Node {
-    let mut saved = SavedSet::default();
-    let mut edges: SmallVec<[Option<Edge>; 3]> = SmallVec::new();
+fn prepare(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Node> {
+    let mut saved = SavedSet { inputs: room(inputs.len())?, outputs: SmallVec::new() };
+    let mut edges: SmallVec<[Option<Edge>; 3]> = room(inputs.len())?;
+    let mut kinds: SmallVec<[(Dims, DType); 3]> = room(inputs.len())?;
     for t in inputs {
         edges.push(t.and_then(|t| if t.dtype().is_float() { t.edge() } else { None }));
     }
     for (i, t) in inputs.iter().enumerate() {
+        if i % 64 == 63 {
+            check()?;
+        }
         let needed = op.saves.input(i) && (!op.saves.cross() || edges.get(1 - i.min(1)).is_some_and(|e| e.is_some()));
         saved.inputs.push(t.filter(|_| needed).map(|t| Saved::new(t, None)));
+        kinds.push(t.map_or((Dims::new(), DType::F32), |t| (t.dims(), t.dtype())));
     }
-    Node {
-        rule: Rule::Op(op, attrs.iter().map(OwnedAttr::new).collect()),
+    let mut owned = room(attrs.len())?;
+    for a in attrs {
+        owned.push(OwnedAttr::new(a)?);
+    }
+    Ok(Node {
+        rule: Rule::Op(op, owned),
         edges,
-        inputs: inputs.iter().map(|t| t.map_or((Dims::new(), DType::F32), |t| (t.dims(), t.dtype()))).collect(),
+        inputs: kinds,
         outputs: SmallVec::new(),
         saved: Mutex::new(Some(saved)),
         hooks: Mutex::default(),
         hooked: AtomicBool::new(false),
         sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
-    }
+        doomed: None,
+    })
 }
 
+/// With one output this cannot fail.
 #[inline(always)] // as above
-fn finish(mut node: Node, outs: &[Tensor], save_outputs: bool) -> Arc<Node> {
-    node.outputs = outs.iter().map(|t| (t.dims(), t.dtype())).collect();
+fn finish(mut node: Node, outs: &[Tensor], save_outputs: bool) -> Result<Arc<Node>> {
+    reserve(&mut node.outputs, outs.len())?;
+    node.outputs.extend(outs.iter().map(|t| (t.dims(), t.dtype())));
     if save_outputs {
         if let Some(s) = node.saved.get_mut().unwrap_or_else(|e| e.into_inner()) {
-            s.outputs = outs.iter().enumerate().map(|(k, t)| Some(Saved::new(t, Some(k)))).collect();
+            reserve(&mut s.outputs, outs.len())?;
+            s.outputs.extend(outs.iter().enumerate().map(|(k, t)| Some(Saved::new(t, Some(k)))));
         }
     }
-    Arc::new(node)
+    Ok(Arc::new(node))
 }
 
 /// Attaches the history of a call to its results.
 pub(crate) fn record(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &mut Outs) -> Result<()> {
-    let mut node = prepare(op, inputs, attrs);
+    let mut node = prepare(op, inputs, attrs)?;
     if let Some(s) = node.saved.get_mut().unwrap_or_else(|e| e.into_inner()) {
         refuse_inference(&s.inputs)?;
     }
-    let node = finish(node, outs, op.saves.output());
+    let node = finish(node, outs, op.saves.output())?;
+    probe(outs.len(), size_of::<Meta>())?;
     for (k, out) in outs.iter_mut().enumerate().filter(|o| o.1.dtype().is_float()) {
         match Arc::get_mut(&mut out.0) {
             // A new tensor that nobody else has seen.
@@ -578,25 +614,30 @@ pub fn record_custom(
     saved: &[Option<&Tensor>],
 ) -> Result<()> {
     let own = |t: &Tensor| outs.iter().position(|o| o.shares_storage(t) && o.layout() == t.layout());
-    let saved: SmallVec<_> = saved
-        .iter()
-        .map(|t| {
-            t.map(|t| {
-                let input = inputs.iter().flatten().any(|i| i.is_same(t));
-                Saved::new(t, if input { None } else { own(t) })
-            })
-        })
-        .collect();
-    refuse_inference(&saved)?;
+    let mut kept: SmallVec<[Option<Saved>; 3]> = room(saved.len())?;
+    for t in saved {
+        kept.push(t.map(|t| {
+            let input = inputs.iter().flatten().any(|i| i.is_same(t));
+            Saved::new(t, if input { None } else { own(t) })
+        }));
+    }
+    refuse_inference(&kept)?;
+    let mut edges: SmallVec<[Option<Edge>; 3]> = room(inputs.len())?;
+    edges.extend(inputs.iter().map(|t| t.and_then(|t| t.edge())));
+    let mut kinds: SmallVec<[(Dims, DType); 3]> = room(inputs.len())?;
+    kinds.extend(inputs.iter().map(|t| t.map_or((Dims::new(), DType::F32), |t| (t.dims(), t.dtype()))));
+    let mut results: SmallVec<[(Dims, DType); 1]> = room(outs.len())?;
+    results.extend(outs.iter().map(|t| (t.dims(), t.dtype())));
     let node = Node {
         rule: Rule::Custom(rule),
-        edges: inputs.iter().map(|t| t.and_then(|t| t.edge())).collect(),
-        inputs: inputs.iter().map(|t| t.map_or((Dims::new(), DType::F32), |t| (t.dims(), t.dtype()))).collect(),
-        outputs: outs.iter().map(|t| (t.dims(), t.dtype())).collect(),
-        saved: Mutex::new(Some(SavedSet { inputs: saved, outputs: SmallVec::new() })),
+        edges,
+        inputs: kinds,
+        outputs: results,
+        saved: Mutex::new(Some(SavedSet { inputs: kept, outputs: SmallVec::new() })),
         hooks: Mutex::default(),
         hooked: AtomicBool::new(false),
         sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
+        doomed: None,
     };
     let node = Arc::new(node);
     for (k, out) in outs.iter().enumerate() {
@@ -631,7 +672,7 @@ pub(crate) fn before_inplace(
         return Ok(None);
     }
     // An op without a derivative (a fill, random numbers) cuts the history: its rule sends no gradient back.
-    let mut node = prepare(op, inputs, attrs);
+    let mut node = prepare(op, inputs, attrs)?;
     let saved = node.saved.get_mut().unwrap_or_else(|e| e.into_inner());
     if let Some(Some(first)) = saved.as_mut().and_then(|s| s.inputs.first_mut()) {
         // The rule reads the elements as they are now: they are copied before the op writes over them.
@@ -649,7 +690,7 @@ pub(crate) fn before_inplace(
 /// Gives `target` the history of the in-place call that has just changed it, and its base with it.
 pub(crate) fn rebase(target: &Tensor, node: Node) -> Result<()> {
     let save_outputs = matches!(node.rule, Rule::Op(op, _) if op.saves.output());
-    let inner = finish(node, std::slice::from_ref(target), save_outputs);
+    let inner = finish(node, std::slice::from_ref(target), save_outputs)?;
     let Some(base) = target.base() else {
         target.set_history(inner, 0);
         target.meta().generation.fetch_add(1, Ordering::AcqRel);
@@ -660,7 +701,7 @@ pub(crate) fn rebase(target: &Tensor, node: Node) -> Result<()> {
     let mut inputs = inner.inputs.clone();
     inputs[0] = (base.dims(), base.dtype());
     let node = Arc::new(Node {
-        rule: Rule::Slices(inner, Box::new([base.layout().clone(), target.layout().clone()])),
+        rule: Rule::Slices(Some(inner), Box::new([base.layout().clone(), target.layout().clone()])),
         edges,
         inputs,
         outputs: SmallVec::from_iter([(base.dims(), base.dtype())]),
@@ -668,6 +709,7 @@ pub(crate) fn rebase(target: &Tensor, node: Node) -> Result<()> {
         hooks: Mutex::default(),
         hooked: AtomicBool::new(false),
         sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
+        doomed: None,
     });
     base.set_history(node, 0);
     base.meta().generation.fetch_add(1, Ordering::AcqRel);

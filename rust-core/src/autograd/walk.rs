@@ -2,6 +2,7 @@
 //! of creation is a topological order and nothing has to be counted beforehand.
 
 use super::*;
+use crate::memory::{room, List};
 use crate::shape::contiguous_strides;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
@@ -50,7 +51,7 @@ struct Walk<'a> {
     /// For `grad`: the nodes on a path to a requested place.
     useful: Option<HashSet<u64>>,
     /// Leaves with hooks and what has reached them so far: a hook sees the whole gradient.
-    held: Vec<(Arc<Meta>, Tensor)>,
+    held: List<(Arc<Meta>, Tensor)>,
     /// The oldest node that sends to each leaf, by sequence number; made when a leaf is first held.
     oldest: Option<HashMap<*const Meta, u64>>,
 }
@@ -73,8 +74,11 @@ impl Walk<'_> {
                         });
                     }
                     None => {
-                        let mut slots = SmallVec::from_elem(None, n.outputs.len());
+                        let mut slots = room(n.outputs.len())?;
+                        slots.extend((0..n.outputs.len()).map(|_| None));
                         slots[*k] = Some(g);
+                        more(self.pending.try_reserve(1))?;
+                        more(self.heap.try_reserve(1))?;
                         self.pending.insert(n.sequence, slots);
                         self.heap.push(ByAge(n.clone()));
                     }
@@ -102,7 +106,7 @@ impl Walk<'_> {
         }
         match self.held.iter_mut().find(|h| Arc::ptr_eq(&h.0, meta)) {
             Some((_, sum)) => *sum = add(sum, &g)?,
-            None => self.held.push((meta.clone(), g)),
+            None => self.held.push((meta.clone(), g))?,
         }
         Ok(())
     }
@@ -113,15 +117,21 @@ impl Walk<'_> {
             return Ok(());
         }
         let heap = &self.heap;
-        let oldest = self.oldest.get_or_insert_with(|| oldest_senders(heap.iter().map(|n| n.0.clone())));
+        if self.oldest.is_none() {
+            self.oldest = Some(oldest_senders(heap.iter().map(|n| n.0.clone()))?);
+        }
+        let oldest = self.oldest.as_ref();
         let waiting = |meta: &Arc<Meta>| {
-            let last = oldest.get(&Arc::as_ptr(meta));
+            let last = oldest.and_then(|o| o.get(&Arc::as_ptr(meta)));
             heap.peek().zip(last).is_some_and(|(next, &last)| next.0.sequence >= last)
         };
-        let (held, complete) = std::mem::take(&mut self.held).into_iter().partition::<Vec<_>, _>(|h| waiting(&h.0));
+        let (mut held, mut complete) = (List::with_room(self.held.len())?, List::with_room(self.held.len())?);
+        for h in std::mem::take(&mut self.held) {
+            if waiting(&h.0) { &mut held } else { &mut complete }.push(h)?;
+        }
         self.held = held;
         for (meta, mut g) in complete {
-            let hooks: Vec<Hook> = meta.lock().hooks.iter().map(|h| h.1.clone()).collect();
+            let hooks = List::collect(meta.lock().hooks.iter().map(|h| h.1.clone()))?;
             for h in hooks {
                 if let Some(new) = h(&g)? {
                     g = new;
@@ -143,6 +153,7 @@ impl Walk<'_> {
                 Some(old) => add(&old, &g)?,
                 None => g,
             };
+            more(self.found.try_reserve(1))?;
             self.found.insert(place, sum);
             return Ok(());
         }
@@ -181,6 +192,7 @@ impl Walk<'_> {
 
     fn run(&mut self, keep: bool) -> Result<()> {
         loop {
+            crate::memory::check()?;
             self.settle()?;
             let Some(ByAge(node)) = self.heap.pop() else { return Ok(()) };
             let Some(mut grads) = self.pending.remove(&node.sequence) else { continue };
@@ -191,6 +203,7 @@ impl Walk<'_> {
                 for (k, g) in grads.iter().enumerate() {
                     let p = Place::Node(node.sequence, k);
                     if let (true, Some(g)) = (self.is_wanted(&p), g) {
+                        more(self.found.try_reserve(1))?;
                         self.found.insert(p, g.clone());
                     }
                 }
@@ -220,13 +233,13 @@ impl Walk<'_> {
             Call(usize, Hook),
             Retain(usize, Arc<Meta>),
         }
-        let acts: Vec<Act> = {
+        let acts = {
             let hooks = node.hooks.lock().unwrap_or_else(|e| e.into_inner());
             let act = |h: &NodeHook| match h {
                 NodeHook::Call(_, k, f) => Some(Act::Call(*k, f.clone())),
                 NodeHook::Retain(k, m) => m.upgrade().map(|m| Act::Retain(*k, m)),
             };
-            hooks.iter().filter_map(act).collect()
+            List::collect(hooks.iter().filter_map(act))?
         };
         for act in acts {
             match act {
@@ -271,7 +284,7 @@ fn release(node: &Node) {
     if matches!(node.rule, Rule::AsStrided(..)) {
         return;
     }
-    if let Rule::Slices(inner, ..) = &node.rule {
+    if let Rule::Slices(Some(inner), ..) = &node.rule {
         let _saved = inner.lock_saved().take();
         return;
     }
@@ -331,7 +344,9 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
                      grad first ran; pass retain_graph=True there if you need to go through it again"
                 );
             };
-            let v = Vjp { grads, node, saved, attrs: attrs.iter().map(OwnedAttr::get).collect() };
+            let mut given = room(attrs.len())?;
+            given.extend(attrs.iter().map(OwnedAttr::get));
+            let v = Vjp { grads, node, saved, attrs: given };
             let out = rule(&v);
             drop(v);
             out
@@ -347,7 +362,11 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
                         c.name()
                     );
                 };
-                saved.inputs.iter().map(|s| s.as_ref().map(|s| s.unpack(node)).transpose()).collect()
+                let mut all = room(saved.inputs.len())?;
+                for s in &saved.inputs {
+                    all.push(s.as_ref().map(|s| s.unpack(node)).transpose()?);
+                }
+                Ok(all)
             };
             c.backward(grads, &saved)
         }
@@ -360,6 +379,7 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
             Ok(Grads::from_iter([Some(zeros.as_strided_scatter(g, &s, &t, at.offset() as i64)?)]))
         }
         Rule::Slices(inner, layouts) => {
+            let Some(inner) = inner else { return Ok(Grads::new()) };
             let [base, view] = &**layouts;
             let Some(g) = &grads[0] else { return Ok(Grads::new()) };
             let at = inside(base, view)?;
@@ -417,37 +437,44 @@ fn node_of(e: &Edge) -> Option<Arc<Node>> {
     }
 }
 
+/// The error of a map that could not grow.
+fn more(grown: std::result::Result<(), std::collections::TryReserveError>) -> Result<()> {
+    grown.map_err(|_| err!(Memory, "there is no memory for the walk through the graph"))
+}
+
 /// The given nodes and all that they send to, directly or not.
-fn reachable(from: impl Iterator<Item = Arc<Node>>) -> impl Iterator<Item = Arc<Node>> {
+fn reachable(from: impl Iterator<Item = Arc<Node>>) -> Result<impl ExactSizeIterator<Item = Arc<Node>>> {
     let mut seen: HashMap<u64, Arc<Node>> = HashMap::new();
-    let mut work: Vec<Arc<Node>> = from.collect();
+    let mut work = List::collect(from)?;
     while let Some(n) = work.pop() {
+        more(seen.try_reserve(1))?;
         if seen.insert(n.sequence, n.clone()).is_none() {
-            work.extend(n.edges.iter().flatten().filter_map(node_of));
+            work.extend(n.edges.iter().flatten().filter_map(node_of))?;
         }
     }
-    seen.into_values()
+    Ok(seen.into_values())
 }
 
 /// For each leaf, the oldest of these nodes and those behind them that sends to it. Newer nodes are walked first, so the
 /// leaf's gradient is complete when that node has been passed.
-fn oldest_senders(from: impl Iterator<Item = Arc<Node>>) -> HashMap<*const Meta, u64> {
+fn oldest_senders(from: impl Iterator<Item = Arc<Node>>) -> Result<HashMap<*const Meta, u64>> {
     let mut oldest = HashMap::new();
-    for n in reachable(from) {
+    for n in reachable(from)? {
         for e in n.edges.iter().flatten() {
             if let Edge::Leaf(m) = e {
+                more(oldest.try_reserve(1))?;
                 let last = oldest.entry(Arc::as_ptr(m)).or_insert(n.sequence);
                 *last = n.sequence.min(*last);
             }
         }
     }
-    oldest
+    Ok(oldest)
 }
 
 /// Calls the hooks that wait for the gradient of a leaf.
 fn after_collecting(meta: &Meta) -> Result<()> {
     let (hooks, owner) = match &meta.lock().after {
-        Some(a) => (a.hooks.iter().map(|h| h.1.clone()).collect::<Vec<Hook>>(), a.owner.upgrade()),
+        Some(a) => (List::collect(a.hooks.iter().map(|h| h.1.clone()))?, a.owner.upgrade()),
         None => return Ok(()),
     };
     // A leaf that is gone has no gradient to look at.
@@ -456,18 +483,19 @@ fn after_collecting(meta: &Meta) -> Result<()> {
 }
 
 /// The nodes from which a requested place can be reached.
-fn useful(roots: &[Edge], wanted: &[Place]) -> HashSet<u64> {
-    let mut nodes: Vec<_> = reachable(roots.iter().filter_map(node_of)).collect();
-    nodes.sort_by_key(|n| n.sequence);
+fn useful(roots: &[Edge], wanted: &[Place]) -> Result<HashSet<u64>> {
+    let mut nodes = List::collect(reachable(roots.iter().filter_map(node_of))?)?;
+    nodes.sort_unstable_by_key(|n| n.sequence);
     let mut useful = HashSet::new();
     for n in nodes {
         let leads =
             |e: &Edge| wanted.contains(&place(e)) || matches!(e, Edge::Node(m, _) if useful.contains(&m.sequence));
         if n.edges.iter().flatten().any(leads) {
+            more(useful.try_reserve(1))?;
             useful.insert(n.sequence);
         }
     }
-    useful
+    Ok(useful)
 }
 
 /// Adds the gradients of `roots` to the leaves (or to the given `inputs` only). A missing gradient means 1 for a root
@@ -501,7 +529,7 @@ pub fn backward(
         wanted: None,
         found: HashMap::new(),
         useful: None,
-        held: Vec::new(),
+        held: List::new(),
         oldest: None,
     };
     for (i, root) in roots.iter().enumerate() {
@@ -520,20 +548,17 @@ pub fn grad(
     inputs: &[&Tensor],
     retain_graph: bool,
     create_graph: bool,
-) -> Result<Vec<Option<Tensor>>> {
-    let places: Vec<Place> = inputs
-        .iter()
-        .map(|t| match t.edge() {
-            Some(e) => Ok(place(&e)),
-            None => Err(err!(Autograd, "one of the differentiated tensors does not require grad")),
-        })
-        .collect::<Result<_>>()?;
-    let mut edges = Vec::new();
-    let mut seeds = Vec::new();
+) -> Result<List<Option<Tensor>>> {
+    let places = List::try_collect(inputs.iter().map(|t| match t.edge() {
+        Some(e) => Ok(place(&e)),
+        None => Err(err!(Autograd, "one of the differentiated tensors does not require grad")),
+    }))?;
+    let mut edges = List::new();
+    let mut seeds = List::new();
     let _mode = GradMode::set(create_graph);
     for (i, root) in roots.iter().enumerate() {
-        seeds.push(seed(root, grads.get(i).copied().flatten())?);
-        edges.extend(root.edge());
+        seeds.push(seed(root, grads.get(i).copied().flatten())?)?;
+        edges.extend(root.edge())?;
     }
     let mut walk = Walk {
         pending: HashMap::new(),
@@ -541,13 +566,13 @@ pub fn grad(
         create_graph,
         wanted: Some(&places),
         found: HashMap::new(),
-        useful: Some(useful(&edges, &places)),
-        held: Vec::new(),
+        useful: Some(useful(&edges, &places)?),
+        held: List::new(),
         oldest: None,
     };
     for (edge, g) in edges.iter().zip(seeds) {
         walk.send(edge, g)?;
     }
     walk.run(retain_graph)?;
-    Ok(places.iter().map(|p| walk.found.get(p).cloned()).collect())
+    List::collect(places.iter().map(|p| walk.found.get(p).cloned()))
 }

@@ -98,27 +98,27 @@ pub unsafe extern "C" fn rt_node_next(
         need_out(out)?;
         need_out(is_leaf)?;
         let n = node_.as_ref().ok_or_else(|| err!(Null, "rt_node_next: node is NULL"))?;
-        let next = n.0.next();
-        let e =
-            next.get(index).ok_or_else(|| err!(Index, "rt_node_next: index {index}, the node has {}", next.len()))?;
+        let mut next = n.0.next();
+        let count = next.len();
+        let e = next.nth(index).ok_or_else(|| err!(Index, "rt_node_next: index {index}, the node has {count}"))?;
         *is_leaf = matches!(e, Some(None));
-        *out = e.clone().flatten().map_or(std::ptr::null_mut(), node);
+        *out = e.flatten().map_or(std::ptr::null_mut(), node);
         Ok(())
     })
 }
 
-unsafe fn some<'a>(p: *const *const rt_tensor, n: usize, what: &str) -> Result<Vec<Option<&'a Tensor>>> {
+unsafe fn some<'a>(p: *const *const rt_tensor, n: usize, what: &str) -> Result<List<Option<&'a Tensor>>> {
     if n == 0 {
-        return Ok(Vec::new());
+        return Ok(List::new());
     }
     if p.is_null() {
         bail!(Null, "{what} is NULL");
     }
-    Ok(std::slice::from_raw_parts(p, n).iter().map(|t| borrow_opt(t)).collect())
+    List::collect(std::slice::from_raw_parts(p, n).iter().map(|t| borrow_opt(t)))
 }
 
-unsafe fn all<'a>(p: *const *const rt_tensor, n: usize, what: &str) -> Result<Vec<&'a Tensor>> {
-    some(p, n, what)?.into_iter().map(|t| t.ok_or_else(|| err!(Null, "{what} holds a NULL"))).collect()
+unsafe fn all<'a>(p: *const *const rt_tensor, n: usize, what: &str) -> Result<List<&'a Tensor>> {
+    List::try_collect(some(p, n, what)?.into_iter().map(|t| t.ok_or_else(|| err!(Null, "{what} holds a NULL"))))
 }
 
 /// Adds the gradients of `roots` to their leaves. `grads` holds one gradient per root (or NULL: 1 for a root with one
@@ -139,7 +139,7 @@ pub unsafe extern "C" fn rt_backward(
             bail!(Null, "backward: no tensor is given");
         }
         let roots = all(roots, roots_len, "backward: roots")?;
-        let grads = if grads.is_null() { Vec::new() } else { some(grads, roots_len, "backward: grads")? };
+        let grads = if grads.is_null() { List::new() } else { some(grads, roots_len, "backward: grads")? };
         let ins = if inputs.is_null() { None } else { Some(all(inputs, inputs_len, "backward: inputs")?) };
         autograd::backward(&roots, &grads, ins.as_deref(), retain_graph, create_graph).map_err(|e| e.in_op("backward"))
     })
@@ -161,7 +161,7 @@ pub unsafe extern "C" fn rt_grad(
     guard(|| {
         need_out(outs)?;
         let roots = all(roots, roots_len, "grad: roots")?;
-        let grads = if grads.is_null() { Vec::new() } else { some(grads, roots_len, "grad: grads")? };
+        let grads = if grads.is_null() { List::new() } else { some(grads, roots_len, "grad: grads")? };
         let inputs = all(inputs, inputs_len, "grad: inputs")?;
         let found = autograd::grad(&roots, &grads, &inputs, retain_graph, create_graph).map_err(|e| e.in_op("grad"))?;
         for (i, g) in found.into_iter().enumerate() {
@@ -332,13 +332,15 @@ impl Custom for Function {
     fn name(&self) -> &str {
         &self.name
     }
-    fn backward(&self, grads: &[Option<Tensor>], saved: &dyn Fn() -> Result<Vec<Option<Tensor>>>) -> Result<Grads> {
+    fn backward(&self, grads: &[Option<Tensor>], saved: &dyn Fn() -> Result<Grads>) -> Result<Grads> {
         let saved = saved()?;
-        let hand = |v: &[Option<Tensor>]| -> Vec<*mut rt_tensor> {
-            v.iter().map(|t| t.clone().map_or(std::ptr::null_mut(), give)).collect()
-        };
-        let (g, s) = (hand(grads), hand(&saved));
-        let mut out = vec![std::ptr::null_mut(); self.inputs];
+        // All room first: what is given out is taken back.
+        let (mut g, mut s) = (List::with_room(grads.len())?, List::with_room(saved.len())?);
+        let mut out = List::filled(self.inputs, std::ptr::null_mut())?;
+        let mut results = memory::room(self.inputs)?;
+        let hand = |t: &Option<Tensor>| t.clone().map_or(std::ptr::null_mut(), give);
+        g.extend(grads.iter().map(hand))?;
+        s.extend(saved.iter().map(hand))?;
         // SAFETY: arrays and handles live through the call.
         let status = unsafe {
             (self.backward)(
@@ -356,11 +358,11 @@ impl Custom for Function {
             unsafe { tensor::rt_tensor_free(p) };
         }
         // SAFETY: the callback gave us handles of its own.
-        let out: Grads = out.into_iter().map(|p| if p.is_null() { None } else { Some(unsafe { take(p) }) }).collect();
+        results.extend(out.into_iter().map(|p| if p.is_null() { None } else { Some(unsafe { take(p) }) }));
         if status != RT_OK {
             bail!(Callback, "the backward of {} failed with status {status}", self.name);
         }
-        Ok(out)
+        Ok(results)
     }
 }
 
@@ -388,7 +390,7 @@ pub unsafe extern "C" fn rt_custom_function(
             all(outputs, outputs_len, "outputs")?,
             some(saved, saved_len, "saved")?,
         );
-        let outs: Vec<Tensor> = outs.into_iter().cloned().collect();
+        let outs = List::collect(outs.into_iter().cloned())?;
         let rule = Arc::new(Function { name, backward, ctx, inputs: inputs_len });
         autograd::record_custom(rule, &ins, &outs, &kept)
     })

@@ -46,8 +46,8 @@ const CPU: i32 = 1;
 /// What an exported tensor keeps alive.
 struct Keep {
     _tensor: Tensor,
-    shape: Vec<i64>,
-    strides: Vec<i64>,
+    shape: SmallVec<[i64; 5]>,
+    strides: SmallVec<[i64; 5]>,
 }
 
 unsafe extern "C" fn drop_old(p: *mut c_void) {

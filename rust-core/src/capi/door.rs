@@ -79,9 +79,10 @@ pub unsafe extern "C" fn rt_op_call(
         if (inputs.is_null() && inputs_len > 0) || (attrs.is_null() && attrs_len > 0) {
             return Err(err!(Null, "inputs or attributes are NULL").in_op(name));
         }
-        let ins: Borrows = (0..inputs_len).map(|i| borrow_opt(&*inputs.add(i))).collect();
+        let mut ins: Borrows = memory::room(inputs_len).map_err(|e| e.in_op(name))?;
+        ins.extend((0..inputs_len).map(|i| borrow_opt(&*inputs.add(i))));
         let attrs =
-            (0..attrs_len).map(|i| attr(&*attrs.add(i))).collect::<Result<Vec<_>>>().map_err(|e| e.in_op(name))?;
+            List::try_collect((0..attrs_len).map(|i| attr(&*attrs.add(i)))).map_err(|e| e.in_op(name))?;
         let results = ops::call_by_name(name, &ins, &attrs)?;
         if results.len() > capacity {
             return Err(err!(Value, "it has {} results, there is room for {capacity}", results.len()).in_op(name));
@@ -139,55 +140,79 @@ pub struct rt_op_info {
     pub refuses_len: usize,
 }
 
-struct Infos(Vec<rt_op_info>);
+/// What the infos point to. It is kept for ever once it is complete.
+#[derive(Default)]
+struct Infos {
+    ops: List<rt_op_info>,
+    args: List<List<rt_arg_info>>,
+    refuses: List<List<*const c_char>>,
+    texts: List<List<u8>>,
+}
 // SAFETY: the pointers lead to constants that are never freed.
 unsafe impl Send for Infos {}
 // SAFETY: as above.
 unsafe impl Sync for Infos {}
 
-fn infos() -> &'static [rt_op_info] {
+impl Infos {
+    fn text(&mut self, s: &str) -> Result<*const c_char> {
+        if self.texts.last().is_none_or(|t| t.capacity() - t.len() <= s.len()) {
+            self.texts.push(List::with_room((64 << 10).max(s.len() + 1))?)?;
+        }
+        let Some(texts) = self.texts.last_mut() else { unreachable!("just pushed") };
+        let at = texts.len();
+        texts.extend_from_slice(s.as_bytes())?;
+        texts.push(0)?;
+        Ok(texts[at..].as_ptr().cast())
+    }
+    fn maybe(&mut self, s: Option<&str>) -> Result<*const c_char> {
+        s.map_or(Ok(std::ptr::null()), |s| self.text(s))
+    }
+    fn add(&mut self, module: &str, op: &OpDef) -> Result<()> {
+        let mut args = List::with_room(op.args.len())?;
+        for a in op.args {
+            args.push(rt_arg_info {
+                name: self.text(a.name)?,
+                kind: self.text(&format!("{:?}", a.kind))?,
+                default_value: self.maybe(a.default)?,
+            })?;
+        }
+        let mut refuses = List::with_room(2 * op.refuses.len())?;
+        for r in op.refuses {
+            refuses.push(self.text(r.call)?)?;
+            refuses.push(self.text(r.message)?)?;
+        }
+        let info = rt_op_info {
+            name: self.text(op.name)?,
+            doc: self.text(op.doc.trim())?,
+            module: self.text(module)?,
+            onnx: self.maybe(op.onnx)?,
+            c_text: self.maybe(op.c)?,
+            domain: self.text(&format!("{:?}", op.domain))?,
+            out: self.text(&format!("{:?}", op.out))?,
+            op_class: self.text(&format!("{:?}", op.class))?,
+            inplace: op.inplace,
+            differentiable: op.vjp.is_some() || op.class == Class::Composite,
+            args: args.as_ptr(),
+            args_len: args.len(),
+            refuses: refuses.as_ptr(),
+            refuses_len: refuses.len(),
+        };
+        self.args.push(args)?;
+        self.refuses.push(refuses)?;
+        self.ops.push(info)
+    }
+}
+
+fn infos() -> Result<&'static [rt_op_info]> {
     static INFOS: OnceLock<Infos> = OnceLock::new();
-    fn keep(s: &str) -> *const c_char {
-        text(s).into_raw()
+    if let Some(all) = INFOS.get() {
+        return Ok(&all.ops);
     }
-    fn maybe(s: Option<&str>) -> *const c_char {
-        s.map_or(std::ptr::null(), keep)
+    let mut all = Infos::default();
+    for (module, op) in ops::table() {
+        all.add(module, op)?;
     }
-    &INFOS
-        .get_or_init(|| {
-            let info = |(module, op): (&str, &OpDef)| {
-                let args: Vec<rt_arg_info> = op
-                    .args
-                    .iter()
-                    .map(|a| rt_arg_info {
-                        name: keep(a.name),
-                        kind: keep(&format!("{:?}", a.kind)),
-                        default_value: maybe(a.default),
-                    })
-                    .collect();
-                let refuses: Vec<*const c_char> =
-                    op.refuses.iter().flat_map(|r| [keep(r.call), keep(r.message)]).collect();
-                let (args, refuses) = (Vec::leak(args), Vec::leak(refuses));
-                rt_op_info {
-                    name: keep(op.name),
-                    doc: keep(op.doc.trim()),
-                    module: keep(module),
-                    onnx: maybe(op.onnx),
-                    c_text: maybe(op.c),
-                    domain: keep(&format!("{:?}", op.domain)),
-                    out: keep(&format!("{:?}", op.out)),
-                    op_class: keep(&format!("{:?}", op.class)),
-                    inplace: op.inplace,
-                    differentiable: op.vjp.is_some() || op.class == Class::Composite,
-                    args: args.as_ptr(),
-                    args_len: args.len(),
-                    refuses: refuses.as_ptr(),
-                    refuses_len: refuses.len(),
-                }
-            };
-            Infos(ops::table().map(info).collect())
-        })
-        .0
+    Ok(&INFOS.get_or_init(|| all).ops)
 }
 
 /// Number of ops.
@@ -200,7 +225,7 @@ pub extern "C" fn rt_op_count() -> usize {
 pub unsafe extern "C" fn rt_op_get(index: usize, out: *mut rt_op_info) -> rt_status {
     guard(|| {
         need_out(out)?;
-        let all = infos();
+        let all = infos()?;
         let info =
             all.get(index).ok_or_else(|| err!(Index, "rt_op_get: index {index}, there are {} ops", all.len()))?;
         std::ptr::copy_nonoverlapping(info, out, 1);
@@ -241,10 +266,17 @@ unsafe impl Sync for Callback {}
 
 impl listener::Listener for Callback {
     fn called(&self, e: &listener::Event) {
-        let ins: Vec<*const rt_tensor> = e.inputs.iter().map(|t| t.map_or(std::ptr::null(), lend)).collect();
-        let outs: Vec<*const rt_tensor> = e.outputs.iter().map(lend).collect();
+        // Without memory for what it is to see, the listener misses the call, which has been made.
+        let _ = self.tell(e);
+    }
+}
+
+impl Callback {
+    fn tell(&self, e: &listener::Event) -> Result<()> {
+        let ins = List::collect(e.inputs.iter().map(|t| t.map_or(std::ptr::null(), lend)))?;
+        let outs = List::collect(e.outputs.iter().map(lend))?;
         let name = text(&format!("{}{}", e.op.name, if e.inplace { "_" } else { "" }));
-        let words: Vec<CString> =
+        let words: SmallVec<[CString; 4]> =
             e.attrs.iter().map(|a| if let Attr::Str(s) = a { text(s) } else { CString::default() }).collect();
         let none = rt_attr {
             kind: RT_ATTR_NONE,
@@ -255,7 +287,7 @@ impl listener::Listener for Callback {
             str: std::ptr::null(),
             generator: std::ptr::null(),
         };
-        let attrs: Vec<rt_attr> = e
+        let attrs: SmallVec<[rt_attr; 8]> = e
             .attrs
             .iter()
             .zip(&words)
@@ -284,6 +316,7 @@ impl listener::Listener for Callback {
                 outs.len(),
             )
         }
+        Ok(())
     }
 }
 

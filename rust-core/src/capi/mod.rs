@@ -25,12 +25,12 @@ pub mod door;
 
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Kind, Result};
+use crate::memory::{self, Kept, List};
 use crate::ops::{Attr, OpDef, Outs};
 use crate::random::GeneratorHandle;
 use crate::tensor::Tensor;
 use crate::{bail, err};
 use smallvec::SmallVec;
-use std::cell::RefCell;
 use std::ffi::{c_char, CStr, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -72,7 +72,7 @@ pub struct rt_tensor {
 }
 
 /// A list of tensors, as ops with several results give it. Release it with `rt_tensor_list_free`.
-pub struct rt_tensor_list(pub(crate) Vec<Tensor>);
+pub struct rt_tensor_list(pub(crate) Outs);
 
 /// A random generator. Release it with `rt_generator_free`.
 pub struct rt_generator(pub(crate) GeneratorHandle);
@@ -115,13 +115,28 @@ struct Last {
     status: i32,
     message: CString,
     op: CString,
-    shapes: [Vec<i64>; 2],
+    shapes: [SmallVec<[i64; 5]>; 2],
 }
 
 thread_local! {
-    static LAST: RefCell<Last> = RefCell::default();
-    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+    static LAST: Kept<Last> = const { Kept::new() };
+    static PANIC: Kept<String> = const { Kept::new() };
     static GUARDED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// What `f` finds in this thread's last error.
+fn last<R>(f: impl FnOnce(&Last) -> R) -> R {
+    LAST.with(|l| {
+        let last = l.take().unwrap_or_default();
+        let found = f(&last);
+        l.put(last, end_last);
+        found
+    })
+}
+
+fn end_last() {
+    LAST.with(Kept::end);
+    PANIC.with(Kept::end);
 }
 
 fn text(s: &str) -> CString {
@@ -131,12 +146,11 @@ fn text(s: &str) -> CString {
 #[cold]
 fn fail(e: &Error) -> rt_status {
     let status = e.kind() as i32;
-    let shapes = e.both_shapes().map_or([Vec::new(), Vec::new()], |(a, b)| {
+    let shapes = e.both_shapes().map_or([SmallVec::new(), SmallVec::new()], |(a, b)| {
         [a.iter().map(|&d| d as i64).collect(), b.iter().map(|&d| d as i64).collect()]
     });
     let last = Last { status, message: text(&e.to_string()), op: text(e.op()), shapes };
-    // Errors of a thread that is shutting down have nobody to read them.
-    let _ = LAST.try_with(|l| l.replace(last));
+    LAST.with(|l| l.put(last, end_last));
     status
 }
 
@@ -148,7 +162,7 @@ fn guard(f: impl FnOnce() -> Result<()>) -> rt_status {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if GUARDED.try_with(|g| g.get()).unwrap_or(false) {
-                let _ = PANIC.try_with(|p| p.replace(info.to_string()));
+                PANIC.with(|p| p.put(info.to_string(), end_last));
             } else {
                 before(info);
             }
@@ -156,14 +170,17 @@ fn guard(f: impl FnOnce() -> Result<()>) -> rt_status {
     });
     let result = GUARDED.with(|guarded| {
         let outer = guarded.replace(true);
-        let result = catch_unwind(AssertUnwindSafe(f));
+        let result = match memory::check() {
+            Ok(()) => catch_unwind(AssertUnwindSafe(f)),
+            Err(e) => Ok(Err(e)),
+        };
         guarded.set(outer);
         result
     });
     match result {
         Ok(Ok(())) => RT_OK,
         Ok(Err(e)) => fail(&e),
-        Err(_) => fail(&Error::new(Kind::Panic, "", PANIC.with(|p| p.take()))),
+        Err(_) => fail(&Error::new(Kind::Panic, "", PANIC.with(Kept::take).unwrap_or_default())),
     }
 }
 
@@ -221,7 +238,7 @@ unsafe fn inputs<'a>(
     required: u32,
     lists: &[(*const *const rt_tensor, usize)],
 ) -> Result<Borrows<'a>> {
-    let mut all = Borrows::new();
+    let mut all: Borrows = memory::room(tensors.len())?;
     for (i, p) in tensors.iter().enumerate() {
         let t = borrow_opt(p);
         if t.is_none() && required >> i & 1 == 1 {
@@ -245,6 +262,7 @@ unsafe fn add_lists(op: &OpDef, lists: &[(*const *const rt_tensor, usize)], all:
         let optional = def.kind == crate::ops::ArgKind::OptTensors;
         if (p.is_null() || n == 0) && optional {
             // A list that is missing or empty is one without tensors.
+            memory::reserve(all, lists[0].1)?;
             all.extend((0..lists[0].1).map(|_| None));
             continue;
         }
@@ -256,6 +274,7 @@ unsafe fn add_lists(op: &OpDef, lists: &[(*const *const rt_tensor, usize)], all:
                 err!(Value, "lists of tensors must have equal lengths, got {} and {n}", lists[0].1).in_op(op.name)
             );
         }
+        memory::reserve(all, n)?;
         for (i, t) in std::slice::from_raw_parts(p, n).iter().map(|t| borrow_opt(t)).enumerate() {
             if t.is_none() && !optional {
                 return Err(err!(Null, "argument '{}' has NULL at place {i}", def.name).in_op(op.name));
@@ -317,7 +336,11 @@ fn a_opt_dtype<'a>(code: i32) -> Result<Attr<'a>> {
     }
 }
 unsafe fn a_str<'a>(p: *const c_char) -> Result<Attr<'a>> {
-    Ok(Attr::Str(string(p, "a word")?))
+    let s = string(p, "a word")?;
+    if s.len() > 4096 {
+        bail!(Value, "a word of {} bytes is too long", s.len());
+    }
+    Ok(Attr::Str(s))
 }
 unsafe fn a_generator<'a>(p: *const rt_generator) -> Result<Attr<'a>> {
     Ok(Attr::Generator(if p.is_null() { None } else { Some(&(*p).0) }))
@@ -372,7 +395,7 @@ unsafe fn call_list(
     need_out(out)?;
     let ins = ins?;
     let results = crate::ops::call(op, &ins, attrs)?;
-    *out = Box::into_raw(Box::new(rt_tensor_list(results.into_vec())));
+    *out = Box::into_raw(Box::new(rt_tensor_list(results)));
     Ok(())
 }
 

@@ -22,24 +22,23 @@ pub extern "C" fn rt_version() -> *const c_char {
 /// This thread's last error as text; "" if there was none. It lives until the next failure on this thread.
 #[no_mangle]
 pub extern "C" fn rt_last_error() -> *const c_char {
-    LAST.with(|l| l.borrow().message.as_ptr())
+    last(|l| l.message.as_ptr())
 }
 /// Status of this thread's last error; `RT_OK` if there was none.
 #[no_mangle]
 pub extern "C" fn rt_last_error_status() -> rt_status {
-    LAST.with(|l| l.borrow().status)
+    last(|l| l.status)
 }
 /// Name of the op of this thread's last error, or "".
 #[no_mangle]
 pub extern "C" fn rt_last_error_op() -> *const c_char {
-    LAST.with(|l| l.borrow().op.as_ptr())
+    last(|l| l.op.as_ptr())
 }
 /// One of the two shapes (`which` is 0 or 1) of this thread's last error: writes where the sizes lie and returns their
 /// number, or -1 if the error is not about two shapes.
 #[no_mangle]
 pub unsafe extern "C" fn rt_last_error_shape(which: i32, sizes: *mut *const i64) -> i32 {
-    LAST.with(|l| {
-        let l = l.borrow();
+    last(|l| {
         if l.status != RT_ERR_SHAPE || sizes.is_null() || !(0..2).contains(&which) {
             return -1;
         }
@@ -83,7 +82,7 @@ pub extern "C" fn rt_dtype_count() -> i32 {
 /// What is known about the dtype with this code.
 #[no_mangle]
 pub unsafe extern "C" fn rt_dtype_get(code: i32, out: *mut rt_dtype_info) -> rt_status {
-    static NAMES: OnceLock<Vec<(CString, CString)>> = OnceLock::new();
+    static NAMES: OnceLock<SmallVec<[(CString, CString); 16]>> = OnceLock::new();
     guard(|| {
         need_out(out)?;
         let names = NAMES.get_or_init(|| dtype::ALL.iter().map(|d| (text(d.name()), text(d.typestr()))).collect());

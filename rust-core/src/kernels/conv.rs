@@ -8,8 +8,8 @@
 
 use super::copy::Shared;
 use super::gemm::{dgemm, igemm, sgemm};
+use crate::memory::{Kept, List};
 use crate::parallel::parallel_for;
-use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -69,34 +69,34 @@ impl Geometry {
         self.kernel == [1; 3] && self.stride == [1; 3] && self.padding == [0; 3] && self.out == self.size
     }
     /// Where each row of the column matrix starts in a padded image.
-    fn taps(&self) -> Vec<usize> {
+    fn taps(&self) -> Option<List<usize>> {
         let [pd, ph, pw] = self.padded();
         let [kd, kh, kw] = self.kernel;
         let [dd, dh, dw] = self.dilation;
-        let mut taps = Vec::with_capacity(self.depth());
+        let mut taps = List::with_room(self.depth()).ok()?;
         for c in 0..self.c_in / self.groups {
             for a in 0..kd {
                 for i in 0..kh {
-                    taps.extend((0..kw).map(|j| ((c * pd + a * dd) * ph + i * dh) * pw + j * dw));
+                    taps.extend((0..kw).map(|j| ((c * pd + a * dd) * ph + i * dh) * pw + j * dw)).ok()?;
                 }
             }
         }
-        taps
+        Some(taps)
     }
     /// The runs that make up output positions `from..to`.
-    fn runs(&self, from: usize, to: usize) -> Vec<Run> {
+    fn runs(&self, from: usize, to: usize) -> Option<List<Run>> {
         let [_, ph, pw] = self.padded();
         let [_, oh, ow] = self.out;
-        let mut runs = Vec::new();
+        let mut runs = List::new();
         let mut p = from;
         while p < to {
             let (row, x) = (p / ow, p % ow);
             let n = (ow - x).min(to - p);
             let start = (row / oh * self.stride[0] * ph + row % oh * self.stride[1]) * pw + x * self.stride[2];
-            runs.push(Run(start, p - from, n));
+            runs.push(Run(start, p - from, n)).ok()?;
             p += n;
         }
-        runs
+        Some(runs)
     }
     /// Images per block, and output positions per block of one image.
     fn blocks(&self) -> (usize, usize) {
@@ -116,35 +116,39 @@ impl Geometry {
 struct Line(#[allow(dead_code)] [u8; 64]);
 const KEEP: usize = (16 << 20) / 64;
 thread_local! {
-    static SCRATCH: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
+    static SCRATCH: Kept<List<Line>> = const { Kept::new() };
 }
 
-/// Calls `f` with uninitialised room for `parts` elements of `T`, each part on a cache line of its own. False, without
-/// a call, if there is no memory.
-fn with_scratch<T, const N: usize>(parts: [usize; N], f: impl FnOnce([*mut T; N])) -> bool {
+fn end_scratch() {
+    SCRATCH.with(Kept::end);
+}
+
+/// Calls `f` with uninitialised room for `parts` elements of `T`, each part on a cache line of its own. False if it says so,
+/// or, without a call, if there is no memory.
+fn with_scratch<T, const N: usize>(parts: [usize; N], f: impl FnOnce([*mut T; N]) -> bool) -> bool {
     let lines = parts.map(|n| n.saturating_mul(size_of::<T>()).div_ceil(64));
-    let mut memory = SCRATCH.take();
-    if memory.try_reserve(lines.iter().fold(0, |a: usize, &n| a.saturating_add(n))).is_err() {
+    let mut memory = SCRATCH.with(Kept::take).unwrap_or_default();
+    if memory.reserve(lines.iter().fold(0, |a: usize, &n| a.saturating_add(n))).is_err() {
         return false;
     }
     let mut at = memory.as_mut_ptr();
-    f(std::array::from_fn(|i| {
+    let fine = f(std::array::from_fn(|i| {
         let here = at;
         at = at.wrapping_add(lines[i]);
         here.cast()
     }));
     if memory.capacity() <= KEEP {
-        SCRATCH.set(memory);
+        SCRATCH.with(|kept| kept.put(memory, end_scratch));
     }
-    true
+    fine
 }
 
-/// [`parallel_for`] with scratch memory for each range; false if there was none for some.
+/// [`parallel_for`] with scratch memory for each range; false if there was none for some, or `f` found none.
 fn tasks<T, const N: usize>(
     n: usize,
     grain: usize,
     parts: [usize; N],
-    f: impl Fn(Range<usize>, [*mut T; N]) + Sync,
+    f: impl Fn(Range<usize>, [*mut T; N]) -> bool + Sync,
 ) -> bool {
     let fine = AtomicBool::new(true);
     parallel_for(n, grain, &|r| {
@@ -401,7 +405,7 @@ pub unsafe fn forward<T: Num>(g: &Geometry, x: *const T, weight: *const T, bias:
     let direct = g.is_pointwise() && images == 1;
     let depthwise = cg == 1 && !g.is_pointwise() && og <= 4;
     let images = if depthwise { 1 } else { images };
-    let (taps, all_runs) = (g.taps(), g.runs(0, p));
+    let (Some(taps), Some(all_runs)) = (g.taps(), g.runs(0, p)) else { return false };
     let (px, pw, pb, po) = (Shared(x as *mut T), Shared(weight as *mut T), Shared(bias as *mut T), Shared(out));
     let blocks = g.batch.div_ceil(images);
     let width = if images == 1 { columns } else { images * p };
@@ -433,7 +437,8 @@ pub unsafe fn forward<T: Num>(g: &Geometry, x: *const T, weight: *const T, bias:
                     let (b, ldb) = if direct {
                         (x(first).add(from) as *const T, p)
                     } else {
-                        T::gather(image, &taps, &g.runs(from, to), g.stride[2], col, ld);
+                        let Some(runs) = g.runs(from, to) else { return false };
+                        T::gather(image, &taps, &runs, g.stride[2], col, ld);
                         (col as *const T, ld)
                     };
                     if !pb.get().is_null() {
@@ -462,6 +467,7 @@ pub unsafe fn forward<T: Num>(g: &Geometry, x: *const T, weight: *const T, bias:
                 }
             }
         }
+        true
     })
 }
 
@@ -477,7 +483,7 @@ pub unsafe fn input_grad<T: Num>(g: &Geometry, gy: *const T, weight: *const T, g
     let (images, columns) = g.blocks();
     let vol = cg * g.padded().iter().product::<usize>();
     let direct = g.is_pointwise();
-    let (taps, all_runs) = (g.taps(), g.runs(0, p));
+    let (Some(taps), Some(all_runs)) = (g.taps(), g.runs(0, p)) else { return false };
     let (py, pw, px) = (Shared(gy as *mut T), Shared(weight as *mut T), Shared(gx));
     let blocks = g.batch.div_ceil(images);
     let width = if images == 1 { columns } else { images * p };
@@ -502,7 +508,8 @@ pub unsafe fn input_grad<T: Num>(g: &Geometry, gy: *const T, weight: *const T, g
                     let (c, ldc) = if direct { (x(first).add(from), p) } else { (col, n) };
                     T::gemm(k, n, og, w, 1, k as isize, y, p as isize, 1, T::ZERO, c, ldc as isize, 1);
                     if !direct {
-                        T::scatter(image, &taps, &g.runs(from, to), g.stride[2], col, n);
+                        let Some(runs) = g.runs(from, to) else { return false };
+                        T::scatter(image, &taps, &runs, g.stride[2], col, n);
                     }
                     from = to;
                 }
@@ -527,6 +534,7 @@ pub unsafe fn input_grad<T: Num>(g: &Geometry, gy: *const T, weight: *const T, g
                 }
             }
         }
+        true
     })
 }
 
@@ -552,12 +560,12 @@ pub unsafe fn weight_grad<T: Num>(g: &Geometry, gy: *const T, x: *const T, gw: *
     let (images, columns) = g.blocks();
     let vol = cg * g.padded().iter().product::<usize>();
     let direct = g.is_pointwise() && images == 1;
-    let (taps, all_runs) = (g.taps(), g.runs(0, p));
+    let (Some(taps), Some(all_runs)) = (g.taps(), g.runs(0, p)) else { return false };
     let size = g.c_out * k;
     let blocks = g.batch.div_ceil(images);
     // Parts of the batch are summed apart, by the sizes alone so that threads do not matter; a large weight has one part.
     let parts = ((1usize << 21) / size.max(1)).clamp(1, 8).min(blocks.max(1));
-    let mut sums: Vec<T> = if parts > 1 { vec![T::ZERO; size * (parts - 1)] } else { Vec::new() };
+    let Ok(mut sums) = List::filled(size * (parts - 1), T::ZERO) else { return false };
     let rest = Shared(sums.as_mut_ptr());
     let (py, px, pw) = (Shared(gy as *mut T), Shared(x as *mut T), Shared(gw));
     if g.batch == 0 || p == 0 {
@@ -591,7 +599,8 @@ pub unsafe fn weight_grad<T: Num>(g: &Geometry, gy: *const T, x: *const T, gw: *
                         if direct {
                             add(to - from, y, p, x(first).add(from), p);
                         } else {
-                            T::gather(image, &taps, &g.runs(from, to), g.stride[2], col, ld);
+                            let Some(runs) = g.runs(from, to) else { return false };
+                        T::gather(image, &taps, &runs, g.stride[2], col, ld);
                             add(to - from, y, p, col, ld);
                         }
                         from = to;
@@ -607,6 +616,7 @@ pub unsafe fn weight_grad<T: Num>(g: &Geometry, gy: *const T, x: *const T, gw: *
                 }
             }
         }
+        true
     });
     for part in sums.chunks_exact(size.max(1)) {
         for (i, &v) in part.iter().enumerate() {
@@ -620,7 +630,7 @@ pub unsafe fn weight_grad<T: Num>(g: &Geometry, gy: *const T, x: *const T, gw: *
 pub unsafe fn im2col<T: Num>(g: &Geometry, x: *const T, out: *mut T) -> bool {
     let (k, p) = (g.depth(), g.positions());
     let vol = g.c_in * g.padded().iter().product::<usize>();
-    let (taps, runs) = (g.taps(), g.runs(0, p));
+    let (Some(taps), Some(runs)) = (g.taps(), g.runs(0, p)) else { return false };
     let (px, po) = (Shared(x as *mut T), Shared(out));
     tasks(g.batch, 1, [vol + SLACK, k * p + SLACK], |r, [image, col]: [*mut T; 2]| {
         for n in r {
@@ -629,6 +639,7 @@ pub unsafe fn im2col<T: Num>(g: &Geometry, x: *const T, out: *mut T) -> bool {
             T::gather(image, &taps, &runs, g.stride[2], col, p);
             std::ptr::copy_nonoverlapping(col, po.get().add(n * k * p), k * p);
         }
+        true
     })
 }
 
@@ -636,7 +647,7 @@ pub unsafe fn im2col<T: Num>(g: &Geometry, x: *const T, out: *mut T) -> bool {
 pub unsafe fn col2im<T: Num>(g: &Geometry, col: *const T, x: *mut T) -> bool {
     let (k, p) = (g.depth(), g.positions());
     let vol = g.c_in * g.padded().iter().product::<usize>();
-    let (taps, runs) = (g.taps(), g.runs(0, p));
+    let (Some(taps), Some(runs)) = (g.taps(), g.runs(0, p)) else { return false };
     let (pc, px) = (Shared(col as *mut T), Shared(x));
     tasks(g.batch, 1, [vol], |r, [image]: [*mut T; 1]| {
         for n in r {
@@ -644,5 +655,6 @@ pub unsafe fn col2im<T: Num>(g: &Geometry, col: *const T, x: *mut T) -> bool {
             T::scatter(image, &taps, &runs, g.stride[2], pc.get().add(n * k * p), p);
             unpad(g, g.c_in, image, px.get().add(n * g.c_in * g.volume()));
         }
+        true
     })
 }

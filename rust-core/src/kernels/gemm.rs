@@ -23,10 +23,10 @@
 // Counted loops over arrays of registers unroll reliably; iterator chains do not.
 #![allow(clippy::needless_range_loop)]
 
+use crate::memory::Kept;
 use crate::parallel::{parallel_for, usable_threads};
 use crate::simd::{level, Level};
-use std::alloc::{alloc, dealloc, Layout};
-use std::cell::Cell;
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::Range;
 use std::ptr::null_mut;
 
@@ -1108,13 +1108,17 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         if let (false, Some(layout)) = (self.p.is_null(), Self::layout(self.bytes)) {
             // SAFETY: allocated with this layout.
-            unsafe { dealloc(self.p, layout) }
+            unsafe { System.dealloc(self.p, layout) }
         }
     }
 }
 
 thread_local! {
-    static SCRATCH: Cell<Scratch> = const { Cell::new(Scratch::NONE) };
+    static SCRATCH: Kept<Scratch> = const { Kept::new() };
+}
+
+fn end_scratch() {
+    SCRATCH.with(Kept::end);
 }
 
 /// Calls `f` with at least `bytes` of uninitialised memory, aligned to 64; null when `bytes` is 0 or there is none.
@@ -1122,20 +1126,19 @@ fn with_scratch<T>(bytes: usize, f: impl FnOnce(*mut T)) {
     if bytes == 0 {
         return f(null_mut());
     }
-    // While a thread is being torn down there may be nowhere to keep it.
-    let mut scratch = SCRATCH.try_with(|kept| kept.replace(Scratch::NONE)).unwrap_or(Scratch::NONE);
+    let mut scratch = SCRATCH.with(Kept::take).unwrap_or(Scratch::NONE);
     if scratch.bytes < bytes {
         scratch = Scratch::NONE;
         if let Some(layout) = Scratch::layout(bytes) {
             // SAFETY: the size is not zero.
-            let p = unsafe { alloc(layout) };
+            let p = unsafe { System.alloc(layout) };
             if !p.is_null() {
                 scratch = Scratch { p, bytes };
             }
         }
     }
     f(scratch.p.cast());
-    let _ = SCRATCH.try_with(|kept| kept.set(scratch));
+    SCRATCH.with(|kept| kept.put(scratch, end_scratch));
 }
 
 // ------------------------------------------------------------------------------------------------ integers

@@ -5,7 +5,10 @@
 use crate::dtype::Elem;
 use crate::kernels::copy::{Shared, GRAIN};
 use crate::kernels::elementwise::rows;
+use crate::error::Result;
+use crate::memory::List;
 use crate::parallel::parallel_for;
+use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Mutex;
 
@@ -44,14 +47,14 @@ pub enum Steps {
         step: isize,
     },
     /// Any positions.
-    Table(Vec<isize>),
+    Table(List<isize>),
 }
 
 impl Steps {
     /// The positions of dimensions with these sizes and strides.
-    pub fn new(shape: &[usize], strides: &[isize]) -> Steps {
+    pub fn new(shape: &[usize], strides: &[isize]) -> Result<Steps> {
         if shape.contains(&0) {
-            return Steps::Even { n: 0, step: 1 };
+            return Ok(Steps::Even { n: 0, step: 1 });
         }
         let (mut n, mut step) = (1, 1);
         for d in (0..shape.len()).rev().filter(|&d| shape[d] != 1) {
@@ -60,14 +63,21 @@ impl Steps {
             } else if strides[d] == step * n as isize {
                 n *= shape[d];
             } else {
-                let mut all = vec![0];
-                for (&n, &s) in shape.iter().zip(strides) {
-                    all = all.iter().flat_map(|&o| (0..n as isize).map(move |k| o + k * s)).collect();
+                let mut all = List::with_room(shape.iter().product())?;
+                all.push(0)?;
+                for (&n, &s) in shape.iter().zip(strides).rev() {
+                    // What is there already is the inner part of each step.
+                    for k in 1..n as isize {
+                        let inner = all.len() / k as usize;
+                        for i in 0..inner {
+                            all.push(all[i] + k * s)?;
+                        }
+                    }
                 }
-                return Steps::Table(all);
+                return Ok(Steps::Table(all));
             }
         }
-        Steps::Even { n, step }
+        Ok(Steps::Even { n, step })
     }
 
     /// Number of positions.
@@ -303,8 +313,8 @@ pub unsafe fn masked_fill(
 const BLOCK: usize = 16 * 1024;
 
 /// First pass over `n` elements: where the non-zero ones of each block start among all of them, and their number.
-pub unsafe fn count<T: Elem>(x: *const T, n: usize) -> (Vec<usize>, usize) {
-    let mut starts = vec![0usize; n.div_ceil(BLOCK)];
+pub unsafe fn count<T: Elem>(x: *const T, n: usize) -> Result<(List<usize>, usize)> {
+    let mut starts = List::filled(n.div_ceil(BLOCK), 0usize)?;
     let (xp, sp) = (Shared(x as *mut T), Shared(starts.as_mut_ptr()));
     parallel_for(starts.len(), 2, &|r| {
         for b in r {
@@ -317,10 +327,10 @@ pub unsafe fn count<T: Elem>(x: *const T, n: usize) -> (Vec<usize>, usize) {
         }
     });
     let mut total = 0;
-    for s in &mut starts {
+    for s in starts.iter_mut() {
         total += std::mem::replace(s, total);
     }
-    (starts, total)
+    Ok((starts, total))
 }
 
 /// Second pass: calls `f(i, k)` for the `k`-th non-zero element, which is element `i`. `f` may write to place `k` only.
@@ -422,8 +432,8 @@ struct Run {
     step: isize,
 }
 
-fn runs(map: &[isize]) -> Vec<Run> {
-    let mut out: Vec<Run> = Vec::new();
+fn runs(map: &[isize]) -> Result<List<Run>> {
+    let mut out: List<Run> = List::new();
     for (at, &from) in map.iter().enumerate() {
         if let Some(r) = out.last_mut() {
             let last = r.from + (r.n as isize - 1) * r.step;
@@ -440,9 +450,9 @@ fn runs(map: &[isize]) -> Vec<Run> {
                 continue;
             }
         }
-        out.push(Run { at, n: 1, from, step: if from < 0 { 0 } else { 1 } });
+        out.push(Run { at, n: 1, from, step: if from < 0 { 0 } else { 1 } })?;
     }
-    out
+    Ok(out)
 }
 
 /// `out[i, j, ..] = src[maps[0][i], maps[1][j], ..]`, both row-major; a negative entry takes `fill`, an empty map is the
@@ -451,22 +461,23 @@ pub unsafe fn remap(
     size: usize,
     src: *const u8,
     src_shape: &[usize],
-    maps: &[Vec<isize>],
+    maps: &[List<isize>],
     out: *mut u8,
     out_shape: &[usize],
     fill: *const u8,
-) {
+) -> Result<()> {
     let Some(last) = maps.iter().rposition(|m| !m.is_empty()) else {
-        return std::ptr::copy_nonoverlapping(src, out, size * out_shape.iter().product::<usize>());
+        std::ptr::copy_nonoverlapping(src, out, size * out_shape.iter().product::<usize>());
+        return Ok(());
     };
     let block: usize = src_shape[last + 1..].iter().product();
     let line = out_shape[last] * block;
     let outer: usize = out_shape[..last].iter().product();
     if outer * line == 0 {
-        return;
+        return Ok(());
     }
     let steps = crate::shape::contiguous_strides(src_shape);
-    let runs = runs(&maps[last]);
+    let runs = runs(&maps[last])?;
     by_size!(size, T => {
         let (src, out, fill) = (Shared(src as *mut T), Shared(out.cast::<T>()), *fill.cast::<T>());
         parallel_for(outer, GRAIN.div_ceil(line), &|r| {
@@ -500,14 +511,15 @@ pub unsafe fn remap(
                 }
             }
         });
-    })
+    });
+    Ok(())
 }
 
 /// The transpose of [`remap`]: `dst[maps[0][i], maps[1][j], ..] += src[i, j, ..]`.
 pub unsafe fn remap_add<T: Elem>(
     src: *const T,
     src_shape: &[usize],
-    maps: &[Vec<isize>],
+    maps: &[List<isize>],
     dst: *mut T,
     dst_shape: &[usize],
 ) {
@@ -523,7 +535,7 @@ pub unsafe fn remap_add<T: Elem>(
     let (sp, dp) = (Shared(src as *mut T), Shared(dst));
     parallel_for(outer, GRAIN.div_ceil(n), &|r| {
         for o in r {
-            let mut index = vec![0usize; nd - lead];
+            let mut index: SmallVec<[usize; 8]> = SmallVec::from_elem(0, nd - lead);
             for i in 0..n {
                 let mut at = Some(0);
                 for (k, &i) in index.iter().enumerate() {

@@ -4,6 +4,8 @@
 use super::copy::{Shared, GRAIN};
 use super::math::Real;
 use super::norm::{per_type, sum_of};
+use crate::error::Result;
+use crate::memory::List;
 use crate::parallel::parallel_for;
 
 /// Elements per block of a sum.
@@ -188,9 +190,9 @@ per_type! {
 }
 
 /// Sum of the distances of `n` pairs.
-pub unsafe fn distance_sum<T: Real + Loops<T>>(kind: Distance, beta: f64, x: *const T, t: *const T, n: usize) -> f64 {
+pub unsafe fn distance_sum<T: Real + Loops<T>>(kind: Distance, beta: f64, x: *const T, t: *const T, n: usize) -> Result<f64> {
     let blocks = n.div_ceil(BLOCK);
-    let mut parts = smallvec::SmallVec::<[f64; 8]>::from_elem(0.0, blocks);
+    let mut parts = List::filled(blocks, 0.0)?;
     let (x, t, p) = (Shared(x as *mut T), Shared(t as *mut T), Shared(parts.as_mut_ptr()));
     parallel_for(blocks, GRAIN / BLOCK, &|r| {
         for j in r {
@@ -198,7 +200,7 @@ pub unsafe fn distance_sum<T: Real + Loops<T>>(kind: Distance, beta: f64, x: *co
             *p.get().add(j) = T::total(kind, T::of(beta), x.get().add(at), t.get().add(at), BLOCK.min(n - at)).as_f64();
         }
     });
-    parts.iter().sum()
+    Ok(parts.iter().sum())
 }
 
 /// The distance of each pair.

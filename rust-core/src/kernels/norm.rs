@@ -4,6 +4,8 @@
 
 use super::copy::{Shared, GRAIN};
 use super::math::Real;
+use crate::error::Result;
+use crate::memory::List;
 use crate::parallel::parallel_for;
 
 /// A trait with SIMD-dispatched versions, for f32 and f64, of generic loops of the same names; `T` is the type.
@@ -222,12 +224,12 @@ pub unsafe fn rows_grad<T: Real + Loops<T>>(
     gx: *mut T,
     gw: *mut T,
     gb: *mut T,
-) {
+) -> Result<()> {
     // A fixed number of row blocks, each with sums of its own.
     let block = rows.div_ceil(16).max(16);
     let blocks = rows.div_ceil(block);
     let affine = !gw.is_null();
-    let mut parts: Vec<T> = if affine { vec![T::ZERO; blocks * 2 * n] } else { Vec::new() };
+    let mut parts = List::filled(if affine { blocks * 2 * n } else { 0 }, T::ZERO)?;
     let p = Shared(parts.as_mut_ptr());
     let (g, x, w, gx) = (Shared(g as *mut T), Shared(x as *mut T), Shared(w as *mut T), Shared(gx));
     parallel_for(blocks, grain(n * block), &|r| {
@@ -253,6 +255,7 @@ pub unsafe fn rows_grad<T: Real + Loops<T>>(
             }
         }
     }
+    Ok(())
 }
 
 /// Sizes of a row-major `[batch, channels, inner]` block.
@@ -404,11 +407,11 @@ pub unsafe fn groups_grad<T: Real + Loops<T>>(
     gx: *mut T,
     gw: *mut T,
     gb: *mut T,
-) {
+) -> Result<()> {
     let per = s.channels / groups;
     let n = per * s.inner;
     // Per sample and channel: the sums that become the gradients of weight and bias.
-    let mut sums = vec![[0.0f64; 2]; s.batch * s.channels];
+    let mut sums = List::filled(s.batch * s.channels, [0.0f64; 2])?;
     let p = Shared(sums.as_mut_ptr());
     let (g, x, w, gx) = (Shared(g as *mut T), Shared(x as *mut T), Shared(w as *mut T), Shared(gx));
     parallel_for(s.batch * groups, grain(n), &|r| {
@@ -440,4 +443,5 @@ pub unsafe fn groups_grad<T: Real + Loops<T>>(
         *gw.add(c) = T::of(total(0));
         *gb.add(c) = T::of(total(1));
     }
+    Ok(())
 }

@@ -3,17 +3,19 @@
 #![allow(clippy::missing_safety_doc)]
 
 use super::copy::{Shared, GRAIN};
-use crate::parallel::parallel_for;
+use crate::error::Result;
+use crate::memory::List;
+use crate::parallel::{parallel_for, try_parallel_for};
 use std::ops::{Add, Div, Mul};
 
 /// The windows along one dimension: for each output the first element and the number of elements, `step` apart.
 pub struct Windows {
     /// First element and count, per output.
-    pub at: Vec<(usize, usize)>,
+    pub at: List<(usize, usize)>,
     /// Distance of the elements of a window.
     pub step: usize,
     /// What an average divides by along this dimension, per output.
-    pub divisor: Vec<f64>,
+    pub divisor: List<f64>,
 }
 
 impl Windows {
@@ -70,15 +72,15 @@ pub trait Num:
 /// What each column of the present output row has so far.
 #[doc(hidden)]
 pub struct Columns<T> {
-    best: Vec<T>,
-    row: Vec<u32>,
+    best: List<T>,
+    row: List<u32>,
     /// Elements of a plane.
     size: usize,
 }
 
 impl<T: Num> Columns<T> {
-    fn new([h, w]: [usize; 2]) -> Self {
-        Columns { best: vec![T::ZERO; w], row: vec![0; w], size: h * w }
+    fn new([h, w]: [usize; 2]) -> Result<Self> {
+        Ok(Columns { best: List::filled(w, T::ZERO)?, row: List::filled(w, 0)?, size: h * w })
     }
 }
 
@@ -314,16 +316,17 @@ pub unsafe fn max_pool<T: Num>(
     x: *const T,
     out: *mut T,
     index: *mut i64,
-) {
+) -> Result<()> {
     let ([h, w], p) = (size, rows.len() * cols.len());
     let (x, out, index) = (Shared(x as *mut T), Shared(out), Shared(index));
-    parallel_for(planes, grain(h * w), &|r| {
-        let mut tmp = Columns::new(size);
+    try_parallel_for(planes, grain(h * w), &|r| {
+        let mut tmp = Columns::new(size)?;
         for i in r {
             let at = if index.get().is_null() { index.get() } else { index.get().add(i * p) };
             T::max(x.get().add(i * h * w), w, rows, cols, out.get().add(i * p), at, &mut tmp);
         }
-    });
+        Ok(())
+    })
 }
 
 /// The mean of each window.
@@ -334,15 +337,16 @@ pub unsafe fn avg_pool<T: Num>(
     cols: &Windows,
     x: *const T,
     out: *mut T,
-) {
+) -> Result<()> {
     let ([h, w], p) = (size, rows.len() * cols.len());
     let (x, out) = (Shared(x as *mut T), Shared(out));
-    parallel_for(planes, grain(h * w), &|r| {
-        let mut tmp = Columns::new(size);
+    try_parallel_for(planes, grain(h * w), &|r| {
+        let mut tmp = Columns::new(size)?;
         for i in r {
             T::average(x.get().add(i * h * w), w, rows, cols, out.get().add(i * p), &mut tmp);
         }
-    });
+        Ok(())
+    })
 }
 
 /// The adjoint of [`avg_pool`].
@@ -353,17 +357,18 @@ pub unsafe fn avg_pool_grad<T: Num>(
     cols: &Windows,
     g: *const T,
     gx: *mut T,
-) {
+) -> Result<()> {
     let ([h, w], p) = (size, rows.len() * cols.len());
     let (g, gx) = (Shared(g as *mut T), Shared(gx));
-    parallel_for(planes, grain(h * w), &|r| {
-        let mut tmp = Columns::new(size);
+    try_parallel_for(planes, grain(h * w), &|r| {
+        let mut tmp = Columns::new(size)?;
         for i in r {
             let plane = gx.get().add(i * h * w);
             std::slice::from_raw_parts_mut(plane, h * w).fill(T::ZERO);
             T::average_grad(g.get().add(i * p), w, rows, cols, plane, &mut tmp);
         }
-    });
+        Ok(())
+    })
 }
 
 /// `gx[plane, index] += g` over planes of `size` elements; the indices have been checked.

@@ -9,7 +9,9 @@ use super::copy::{cast_row, Shared, GRAIN};
 use super::elementwise::Params;
 use super::math::Real;
 use crate::dtype::{Compute, DType, Elem};
-use crate::parallel::parallel_for;
+use crate::error::Result;
+use crate::memory::List;
+use crate::parallel::{parallel_for, try_parallel_for};
 use crate::simd::prefetch;
 use smallvec::SmallVec;
 use std::marker::PhantomData;
@@ -846,20 +848,20 @@ typed_kernels! {
 pub type Dim = (usize, isize, bool);
 
 /// Runs of elements that are not contiguous in the type of the loops go through this.
-struct Buffer(Vec<u64>);
+struct Buffer(List<u64>);
 
 impl Buffer {
-    fn get(&mut self, bytes: usize) -> *mut u8 {
+    fn get(&mut self, bytes: usize) -> Result<*mut u8> {
         if self.0.len() * 8 < bytes {
-            self.0.resize(bytes.div_ceil(8), 0);
+            self.0.resize(bytes.div_ceil(8), 0)?;
         }
-        self.0.as_mut_ptr().cast()
+        Ok(self.0.as_mut_ptr().cast())
     }
 }
 
 /// Space for partial results.
-fn parts_buffer(k: &Kernel, count: usize) -> Vec<u64> {
-    vec![0; (count * k.part).div_ceil(8)]
+fn parts_buffer(k: &Kernel, count: usize) -> Result<List<u64>> {
+    List::filled((count * k.part).div_ceil(8), 0)
 }
 
 /// Offset, in elements, of place `index` of the row-major range over `dims`.
@@ -888,20 +890,20 @@ struct Walk<'a> {
 
 /// Reduces the elements at `x` (first element) over the dimensions that are marked so. Results are row-major over the kept
 /// dimensions in the order given, which should be that of falling strides. A null result pointer is skipped.
-pub unsafe fn reduce(k: &Kernel, x: *const u8, dtype: DType, dims: &[Dim], p: &Params, out: [*mut u8; 2]) {
+pub unsafe fn reduce(k: &Kernel, x: *const u8, dtype: DType, dims: &[Dim], p: &Params, out: [*mut u8; 2]) -> Result<()> {
     let dtype = if dtype == DType::Bool && k.input == DType::U8 { DType::U8 } else { dtype };
     let n: usize = dims.iter().filter(|d| d.2).map(|d| d.0).product();
     let outs: usize = dims.iter().filter(|d| !d.2).map(|d| d.0).product();
     if outs == 0 {
-        return;
+        return Ok(());
     }
     if n == 0 {
-        let mut part = parts_buffer(k, 1);
+        let mut part = parts_buffer(k, 1)?;
         (k.init)(part.as_mut_ptr().cast());
         for i in 0..outs {
             (k.finish)(part.as_ptr().cast(), 1, 0, p, out, i);
         }
-        return;
+        return Ok(());
     }
     // Memory order, with neighbours that lie like one dimension made one. The order of the kept dimensions stays.
     let mut sorted: SmallVec<[Dim; 8]> = dims.iter().copied().filter(|d| d.0 != 1).collect();
@@ -929,7 +931,7 @@ impl Walk<'_> {
     }
 
     /// The innermost dimension is reduced.
-    unsafe fn along(&mut self) {
+    unsafe fn along(&mut self) -> Result<()> {
         let (n, step) = self.reduced.pop().unwrap_or((1, 1));
         let (k, size, width) = (self.k, self.dtype.size(), self.k.input.size());
         let direct = self.dtype == k.input && (step == 1 || n == 1);
@@ -940,7 +942,7 @@ impl Walk<'_> {
         if direct && others == 1 && blocks == 1 {
             let (rows, apart) = self.kept.pop().unwrap_or((1, 0));
             let this = &*self;
-            return parallel_for(outs, (GRAIN / n).max(1), &|r| {
+            parallel_for(outs, (GRAIN / n).max(1), &|r| {
                 let mut parts = [MaybeUninit::<[u64; 3]>::uninit(); BATCH];
                 let parts = parts.as_mut_ptr().cast::<u8>();
                 let mut o = r.start;
@@ -956,13 +958,14 @@ impl Walk<'_> {
                     o += count;
                 }
             });
+            return Ok(());
         }
         let this = &*self;
-        let mut store = parts_buffer(k, if pieces > 1 { outs * pieces } else { 0 });
+        let mut store = parts_buffer(k, if pieces > 1 { outs * pieces } else { 0 })?;
         let all = Shared(store.as_mut_ptr().cast::<u8>());
         let work = n.min(BLOCK) * others.min(group);
-        parallel_for(outs * pieces, (GRAIN / work).max(1), &|r| {
-            let mut buffer = Buffer(Vec::new());
+        try_parallel_for(outs * pieces, (GRAIN / work).max(1), &|r| {
+            let mut buffer = Buffer(List::new());
             let (mut one, mut next) = ([0u64; 3], [0u64; 3]);
             for j in r {
                 let (o, piece) = (j / pieces, j % pieces);
@@ -975,7 +978,7 @@ impl Walk<'_> {
                         let mut x =
                             this.x.get().offset((base + offset_of(&this.reduced, row)) * size as isize) as *const u8;
                         if !direct {
-                            let b = buffer.get(count * width);
+                            let b = buffer.get(count * width)?;
                             cast_row(x, this.dtype, step, b, k.input, 1, count);
                             x = b;
                         }
@@ -995,7 +998,8 @@ impl Walk<'_> {
                     }
                 }
             }
-        });
+            Ok(())
+        })?;
         if pieces > 1 {
             for o in 0..outs {
                 let part = all.get().add(o * pieces * k.part);
@@ -1005,10 +1009,11 @@ impl Walk<'_> {
                 self.finish(part, 1, o);
             }
         }
+        Ok(())
     }
 
     /// The innermost dimension is kept: rows are reduced into one another.
-    unsafe fn downwards(&mut self) {
+    unsafe fn downwards(&mut self) -> Result<()> {
         let (width, step) = self.kept.pop().unwrap_or((1, 1));
         let (n, down) = self.reduced.pop().unwrap_or((1, 0));
         let (k, size, wide) = (self.k, self.dtype.size(), self.k.input.size());
@@ -1021,11 +1026,11 @@ impl Walk<'_> {
         let stacks = blocks.div_ceil(STACK);
         let this = &*self;
         let strip_bytes = WIDTH.min(width) * k.part;
-        let mut store = parts_buffer(k, if stacks > 1 { outer * strips * stacks * WIDTH.min(width) } else { 0 });
+        let mut store = parts_buffer(k, if stacks > 1 { outer * strips * stacks * WIDTH.min(width) } else { 0 })?;
         let all = Shared(store.as_mut_ptr().cast::<u8>());
         let work = width.min(WIDTH) * (n * others).min(HEIGHT * STACK);
-        parallel_for(outer * strips * stacks, (GRAIN / work).max(1), &|r| {
-            let (mut buffer, mut mine, mut next) = (Buffer(Vec::new()), Buffer(Vec::new()), Buffer(Vec::new()));
+        try_parallel_for(outer * strips * stacks, (GRAIN / work).max(1), &|r| {
+            let (mut buffer, mut mine, mut next) = (Buffer(List::new()), Buffer(List::new()), Buffer(List::new()));
             for j in r {
                 let (strip, stack) = (j / stacks, j % stacks);
                 let (o, start) = (strip / strips, strip % strips * WIDTH);
@@ -1034,7 +1039,7 @@ impl Walk<'_> {
                 // SAFETY: the block at `base` and the rows below; the partial results of task `j` belong to it alone.
                 unsafe {
                     let first = stack * STACK;
-                    let one = if stacks > 1 { all.get().add(j * strip_bytes) } else { mine.get(strip_bytes) };
+                    let one = if stacks > 1 { all.get().add(j * strip_bytes) } else { mine.get(strip_bytes)? };
                     for b in first..(first + STACK).min(blocks) {
                         let (other, top) = (b / n.div_ceil(HEIGHT), b % n.div_ceil(HEIGHT) * HEIGHT);
                         let rows = HEIGHT.min(n - top);
@@ -1042,14 +1047,14 @@ impl Walk<'_> {
                         let mut x = this.x.get().offset(at * size as isize) as *const u8;
                         let mut apart = down;
                         if !direct {
-                            let to = buffer.get(rows * count * wide);
+                            let to = buffer.get(rows * count * wide)?;
                             for i in 0..rows {
                                 let from = x.offset(i as isize * down * size as isize);
                                 cast_row(from, this.dtype, step, to.add(i * count * wide), k.input, 1, count);
                             }
                             (x, apart) = (to, count as isize);
                         }
-                        let to = if b == first { one } else { next.get(strip_bytes) };
+                        let to = if b == first { one } else { next.get(strip_bytes)? };
                         (k.columns)(x, apart, rows, count, other * n + top, to, this.p);
                         if b != first {
                             (k.join)(one, to, count);
@@ -1060,7 +1065,8 @@ impl Walk<'_> {
                     }
                 }
             }
-        });
+            Ok(())
+        })?;
         if stacks > 1 {
             for strip in 0..outer * strips {
                 let (o, start) = (strip / strips, strip % strips * WIDTH);
@@ -1072,5 +1078,6 @@ impl Walk<'_> {
                 self.finish(one, count, o * width + start);
             }
         }
+        Ok(())
     }
 }

@@ -4,7 +4,9 @@
 
 use super::copy::Shared;
 use crate::dtype::{for_each_type, Category, Elem};
-use crate::parallel::parallel_for;
+use crate::error::Result;
+use crate::memory::List;
+use crate::parallel::try_parallel_for;
 use std::mem::transmute_copy;
 
 /// A key above an index.
@@ -112,24 +114,25 @@ const RADIX_FROM: usize = 1024;
 const DIGIT: u32 = 11;
 
 /// Sorts a row: `order` receives the packed elements in order.
-pub fn sort_row<T: Sortable>(x: &[T], descending: bool, order: &mut Vec<T::P>, aside: &mut Vec<T::P>) {
+pub fn sort_row<T: Sortable>(x: &[T], descending: bool, order: &mut List<T::P>, aside: &mut List<T::P>) -> Result<()> {
     order.clear();
-    order.extend(x.iter().enumerate().map(|(i, v)| T::P::pack(v.key_in(descending), i)));
+    order.extend(x.iter().enumerate().map(|(i, v)| T::P::pack(v.key_in(descending), i)))?;
     if x.len() < RADIX_FROM {
-        return order.sort_unstable();
+        order.sort_unstable();
+        return Ok(());
     }
     // Least significant digit first; the counts of all digits are taken in one pass.
     let digit = if T::BITS <= 16 { 8 } else { DIGIT };
     let passes = T::BITS.div_ceil(digit) as usize;
     let size = 1 << digit;
-    let mut counts = vec![0u32; passes * size];
+    let mut counts = List::filled(passes * size, 0u32)?;
     for p in order.iter() {
         let key = p.key();
         for pass in 0..passes {
             counts[pass * size + (key >> (pass as u32 * digit)) as usize % size] += 1;
         }
     }
-    aside.resize(x.len(), T::P::default());
+    aside.resize(x.len(), T::P::default())?;
     for pass in 0..passes {
         let counts = &mut counts[pass * size..(pass + 1) * size];
         if counts.iter().any(|&c| c as usize == x.len()) {
@@ -148,20 +151,22 @@ pub fn sort_row<T: Sortable>(x: &[T], descending: bool, order: &mut Vec<T::P>, a
         }
         std::mem::swap(order, aside);
     }
+    Ok(())
 }
 
 /// The `k` first elements in (descending) order, in order. Candidates are collected in a short list; once that is full,
 /// only elements better than its `k`-th are looked at.
-pub fn top_row<T: Sortable>(x: &[T], k: usize, descending: bool, order: &mut Vec<T::P>) {
+pub fn top_row<T: Sortable>(x: &[T], k: usize, descending: bool, order: &mut List<T::P>) -> Result<()> {
     const CHUNK: usize = 32;
     order.clear();
     if k == 0 {
-        return;
+        return Ok(());
     }
     let room = 2 * k + 256;
     if room >= x.len() {
-        order.extend(x.iter().enumerate().map(|(i, v)| T::P::pack(v.key_in(descending), i)));
+        order.extend(x.iter().enumerate().map(|(i, v)| T::P::pack(v.key_in(descending), i)))?;
     } else {
+        order.reserve(room)?;
         let mut worst = u64::MAX;
         for (c, chunk) in x.chunks(CHUNK).enumerate() {
             let best = chunk.iter().fold(u64::MAX, |m, v| m.min(v.key_in(descending)));
@@ -171,7 +176,7 @@ pub fn top_row<T: Sortable>(x: &[T], k: usize, descending: bool, order: &mut Vec
             for (i, v) in chunk.iter().enumerate() {
                 let key = v.key_in(descending);
                 if key < worst || order.len() < k {
-                    order.push(T::P::pack(key, c * CHUNK + i));
+                    order.push(T::P::pack(key, c * CHUNK + i))?;
                 }
             }
             if order.len() + CHUNK > room {
@@ -186,13 +191,14 @@ pub fn top_row<T: Sortable>(x: &[T], k: usize, descending: bool, order: &mut Vec
         order.truncate(k);
     }
     order.sort_unstable();
+    Ok(())
 }
 
 /// Index of the `k`-th smallest element, `k` counting from 0.
-pub fn select_row<T: Sortable>(x: &[T], k: usize, order: &mut Vec<T::P>) -> usize {
+pub fn select_row<T: Sortable>(x: &[T], k: usize, order: &mut List<T::P>) -> Result<usize> {
     order.clear();
-    order.extend(x.iter().enumerate().map(|(i, v)| T::P::pack(v.key(), i)));
-    order.select_nth_unstable(k).1.index()
+    order.extend(x.iter().enumerate().map(|(i, v)| T::P::pack(v.key(), i)))?;
+    Ok(order.select_nth_unstable(k).1.index())
 }
 
 /// What `rows` does with each row.
@@ -227,10 +233,10 @@ pub unsafe fn rows<T: Sortable>(
     task: &Task,
     values: *mut T,
     indices: *mut i64,
-) {
+) -> Result<()> {
     let (x, values, indices) = (Shared(x as *mut T), Shared(values), Shared(indices));
-    parallel_for(outer * inner, (16 * 1024 / n.max(1)).max(1), &|r| {
-        let (mut order, mut aside, mut line) = (Vec::new(), Vec::new(), Vec::new());
+    try_parallel_for(outer * inner, (16 * 1024 / n.max(1)).max(1), &|r| {
+        let (mut order, mut aside, mut line) = (List::new(), List::new(), List::new());
         for j in r {
             let (o, i) = (j / inner, j % inner);
             // SAFETY: the line of `n` elements at (o, i), and its `k` results.
@@ -240,8 +246,8 @@ pub unsafe fn rows<T: Sortable>(
                     std::slice::from_raw_parts(first, n)
                 } else {
                     line.clear();
-                    line.extend((0..n).map(|e| *first.add(e * inner)));
-                    line.as_slice()
+                    line.extend((0..n).map(|e| *first.add(e * inner)))?;
+                    &line[..]
                 };
                 let to = o * k * inner + i;
                 let put = |place: usize, index: usize| {
@@ -252,32 +258,33 @@ pub unsafe fn rows<T: Sortable>(
                 };
                 match *task {
                     Task::Sort { descending } => {
-                        sort_row(row, descending, &mut order, &mut aside);
+                        sort_row(row, descending, &mut order, &mut aside)?;
                         order.iter().enumerate().for_each(|(place, p)| put(place, p.index()));
                     }
                     Task::Top { descending } => {
-                        top_row(row, k, descending, &mut order);
+                        top_row(row, k, descending, &mut order)?;
                         order.iter().enumerate().for_each(|(place, p)| put(place, p.index()));
                     }
-                    Task::Select(nth) => put(0, select_row(row, nth, &mut order)),
+                    Task::Select(nth) => put(0, select_row(row, nth, &mut order)?),
                     Task::Median { skip_nan } => {
                         let nans = row.iter().filter(|v| v.nan()).count();
                         put(
                             0,
                             match row.iter().position(|v| v.nan()) {
                                 Some(at) if !skip_nan || nans == n => at,
-                                _ => select_row(row, (n - nans - 1) / 2, &mut order),
+                                _ => select_row(row, (n - nans - 1) / 2, &mut order)?,
                             },
                         );
                     }
                     Task::Mode => {
-                        sort_row(row, false, &mut order, &mut aside);
+                        sort_row(row, false, &mut order, &mut aside)?;
                         put(0, mode(row, &order));
                     }
                 }
             }
         }
-    });
+        Ok(())
+    })
 }
 
 /// Index of the last of the most frequent elements; the smallest such element if there are several.

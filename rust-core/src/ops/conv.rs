@@ -8,9 +8,10 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernels::conv::{self, Geometry};
 use crate::kernels::pool::{self, Tap, Windows};
+use crate::memory::List;
 use crate::shape::{sizes, Dims};
 use crate::tensor::Tensor;
-use crate::{bail, err};
+use crate::bail;
 use smallvec::SmallVec;
 
 /// Runs `$body` with `$T` as the compute type of a dtype. Of the whole numbers only int64 is taken.
@@ -380,35 +381,28 @@ impl Pool {
         if self.ceil && (count - 1) * s >= n + p {
             count -= 1;
         }
-        let mut w = Windows { at: with_room(count)?, step, divisor: with_room(count)? };
+        let mut w = Windows { at: List::with_room(count)?, step, divisor: List::with_room(count)? };
         for o in 0..count {
             // Window elements are at `o * s - p + i * step`; those inside are `low..high` of the `k`.
             let start = (o * s) as isize - p as isize;
             let low = if start < 0 { (-start) as usize } else { 0 }.div_ceil(step);
             let high = if start >= n as isize { 0 } else { ((n as isize - 1 - start) as usize / step + 1).min(k) };
             let (first, inside) = ((start + (low * step) as isize) as usize, high.saturating_sub(low));
-            w.at.push((first, inside));
+            w.at.push((first, inside))?;
             let with_pad = (start + k as isize).min((n + p) as isize) - start;
-            w.divisor.push(if include_pad { with_pad as f64 } else { inside as f64 });
+            w.divisor.push(if include_pad { with_pad as f64 } else { inside as f64 })?;
         }
         Ok(w)
     }
 }
 
-/// A vector with room for `n` elements.
-fn with_room<T>(n: usize) -> Result<Vec<T>> {
-    let mut v = Vec::new();
-    v.try_reserve_exact(n).map_err(|_| err!(Memory, "an output of {n} elements per dimension is too large"))?;
-    Ok(v)
-}
-
 /// The windows of adaptive pools: output `o` of `count` sees the part from `o / count` to `(o + 1) / count`.
 fn adaptive(n: usize, count: usize) -> Result<Windows> {
-    let mut w = Windows { at: with_room(count)?, step: 1, divisor: with_room(count)? };
+    let mut w = Windows { at: List::with_room(count)?, step: 1, divisor: List::with_room(count)? };
     for o in 0..count {
         let (first, end) = (o * n / count, ((o + 1) * n).div_ceil(count));
-        w.at.push((first, end - first));
-        w.divisor.push((end - first) as f64);
+        w.at.push((first, end - first))?;
+        w.divisor.push((end - first) as f64)?;
     }
     Ok(w)
 }
@@ -436,7 +430,7 @@ fn max_pool(x: &Tensor, n: usize, [rows, cols]: [Windows; 2], indices: bool) -> 
     let out = Tensor::empty_of(&shape, compute)?;
     let index = if indices { Some(Tensor::empty_of(&shape, DType::I64)?) } else { None };
     let at = index.as_ref().map_or(std::ptr::null_mut(), |t| t.ptr());
-    compute!(compute, T => pool::max_pool::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr(), at));
+    compute!(compute, T => pool::max_pool::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr(), at)?);
     let mut outs = done(&out, x.dtype())?;
     outs.extend(index);
     Ok(outs)
@@ -496,7 +490,7 @@ fn average(x: &Tensor, n: usize, [rows, cols]: [Windows; 2]) -> Result<Outs> {
     let (count, size) = planes(x, n)?;
     let x1 = ready(x)?;
     let out = Tensor::empty_of(&pooled_shape(x, n, &rows, &cols), x1.dtype())?;
-    compute!(x.dtype(), T => pool::avg_pool::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr()));
+    compute!(x.dtype(), T => pool::avg_pool::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr())?);
     done(&out, x.dtype())
 }
 
@@ -519,7 +513,7 @@ fn average_grad(
         ));
     }
     let g1 = ready(g)?;
-    compute!(g.dtype(), T => pool::avg_pool_grad::<T>(count, size, &rows, &cols, g1.ptr(), gx.ptr()));
+    compute!(g.dtype(), T => pool::avg_pool_grad::<T>(count, size, &rows, &cols, g1.ptr(), gx.ptr())?);
     done(&gx, g.dtype())
 }
 
@@ -566,8 +560,8 @@ fn eval_avg_pool(c: &Call) -> Result<Outs> {
 
 /// Where output positions look along a dimension of `n` elements; `mode` is None for the nearest element, else says
 /// whether corners are aligned.
-fn resize_taps(n: usize, count: usize, mode: Option<bool>) -> Result<Vec<Tap>> {
-    let mut taps = with_room(count)?;
+fn resize_taps(n: usize, count: usize, mode: Option<bool>) -> Result<List<Tap>> {
+    let mut taps = List::with_room(count)?;
     let scale = match mode {
         Some(true) if count > 1 => (n - 1) as f64 / (count - 1) as f64,
         Some(true) => 0.0,
@@ -585,12 +579,12 @@ fn resize_taps(n: usize, count: usize, mode: Option<bool>) -> Result<Vec<Tap>> {
                 let i = (place as usize).min(n - 1);
                 (i, (i + 1).min(n - 1), (place - i as f64).clamp(0.0, 1.0))
             }
-        });
+        })?;
     }
     Ok(taps)
 }
 
-fn all_taps(size: [usize; 2], out: &[i64], mode: Option<bool>) -> Result<[Vec<Tap>; 2]> {
+fn all_taps(size: [usize; 2], out: &[i64], mode: Option<bool>) -> Result<[List<Tap>; 2]> {
     let out: [usize; 2] = per_dim(out, 2, 1, 1, "output_size")?;
     Ok([resize_taps(size[0], out[0], mode)?, resize_taps(size[1], out[1], mode)?])
 }

@@ -10,6 +10,7 @@ use crate::autograd::Vjp;
 use crate::dtype::{dispatch, DType, Elem, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::index::{self as kernel, by_size, Steps};
+use crate::memory::List;
 use crate::shape::{broadcast, contiguous_strides, sizes, wrap_dim, Dims, Layout, Strides};
 use crate::tensor::Tensor;
 use crate::{bail, err};
@@ -21,7 +22,7 @@ const INDICES: Saves = Saves(Saves::INPUTS.0 & !1);
 /// An index tensor or mask, made ready: the offsets that it picks.
 struct Picked {
     shape: Dims,
-    offsets: Vec<isize>,
+    offsets: List<isize>,
 }
 
 /// What a list of indices picks out of a tensor.
@@ -34,30 +35,30 @@ struct Plan {
 }
 
 /// Offsets of whole numbers along a dimension of size `n` and stride `step`.
-fn offsets(t: &Tensor, dim: usize, n: usize, step: isize, from_end: bool) -> Result<Vec<isize>> {
+fn offsets(t: &Tensor, dim: usize, n: usize, step: isize, from_end: bool) -> Result<List<isize>> {
     let t = contiguous_unlocked(t, DType::I64, false)?;
     // SAFETY: row-major, `numel` elements.
     let values = unsafe { std::slice::from_raw_parts(t.ptr::<i64>(), t.numel()) };
-    let mut out = Vec::with_capacity(values.len());
+    let mut out = List::with_room(values.len())?;
     for &v in values {
         let i = if v < 0 && from_end { v.wrapping_add(n as i64) } else { v };
         if i as u64 >= n as u64 {
             bail!(Index, "index {v} is out of bounds for dimension {dim} with size {n}");
         }
-        out.push(i as isize * step);
+        out.push(i as isize * step)?;
     }
     Ok(out)
 }
 
 /// Flat positions of the true elements.
-fn true_positions(mask: &Tensor) -> Result<Vec<i64>> {
+fn true_positions(mask: &Tensor) -> Result<List<i64>> {
     let m = contiguous_unlocked(mask, mask.dtype(), false)?;
     let n = m.numel();
     Ok(dispatch!(m.dtype(), T => {
         // SAFETY: row-major, `n` elements; all `total` places of the output are written.
         unsafe {
-            let (starts, total) = kernel::count(m.ptr::<T>(), n);
-            let mut out = vec![0i64; total];
+            let (starts, total) = kernel::count(m.ptr::<T>(), n)?;
+            let mut out = List::filled(total, 0i64)?;
             kernel::positions(m.ptr::<T>(), n, &starts, total, out.as_mut_ptr());
             out
         }
@@ -93,8 +94,8 @@ fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
                 bail!(Index, "the shape of the mask {:?} at index {i} does not match the shape of the indexed tensor \
                     {:?} at index {}", t.shape(), l.shape(), d + i);
             }
-            let steps = Steps::new(&l.shape()[d..d + k], &l.strides()[d..d + k]);
-            let offsets: Vec<isize> = true_positions(t)?.into_iter().map(|p| steps.at(p as usize)).collect();
+            let steps = Steps::new(&l.shape()[d..d + k], &l.strides()[d..d + k])?;
+            let offsets = List::collect(true_positions(t)?.into_iter().map(|p| steps.at(p as usize)))?;
             Picked { shape: Dims::from_slice(&[offsets.len()]), offsets }
         } else if t.dtype().is_float() {
             bail!(Index, "tensors used as indices must be long, int, byte or bool tensors, got {}", t.dtype());
@@ -111,7 +112,7 @@ fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
     let mut wide = Dims::new();
     for p in &picked {
         wide = broadcast(&wide, &p.shape).map_err(|_| {
-            let shapes: Vec<_> = picked.iter().map(|p| p.shape.as_slice()).collect();
+            let shapes: SmallVec<[_; 4]> = picked.iter().map(|p| p.shape.as_slice()).collect();
             err!(Index, "shape mismatch: indexing tensors could not be broadcast together with shapes {shapes:?}")
         })?;
     }
@@ -119,10 +120,10 @@ fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
         [] => Steps::Even { n: 1, step: 1 },
         [only] => Steps::Table(std::mem::take(&mut only.offsets)),
         several => {
-            let mut sum = vec![0isize; crate::shape::checked_numel(&wide)?];
+            let mut sum = List::filled(crate::shape::checked_numel(&wide)?, 0isize)?;
             for p in several {
                 let from = Layout::contiguous(&p.shape)?.broadcast_to(&wide)?;
-                let from = Steps::new(from.shape(), from.strides());
+                let from = Steps::new(from.shape(), from.strides())?;
                 sum.iter_mut().enumerate().for_each(|(i, s)| *s += p.offsets[from.at(i) as usize]);
             }
             Steps::Table(sum)
@@ -137,7 +138,7 @@ fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
     let cuts = [shape.len(), shape.len() + wide.len()];
     shape.extend(wide);
     shape.extend(back.0.iter().copied());
-    Ok(Plan { groups: [Steps::new(&front.0, &front.1), j, Steps::new(&back.0, &back.1)], shape, cuts })
+    Ok(Plan { groups: [Steps::new(&front.0, &front.1)?, j, Steps::new(&back.0, &back.1)?], shape, cuts })
 }
 
 impl Plan {
@@ -160,9 +161,9 @@ impl Plan {
         }
         let (cut, end) = (d.min(l.ndim()), (d + 1).min(l.ndim()));
         let groups = [
-            Steps::new(&l.shape()[..cut], &l.strides()[..cut]),
+            Steps::new(&l.shape()[..cut], &l.strides()[..cut])?,
             Steps::Table(j),
-            Steps::new(&l.shape()[end..], &l.strides()[end..]),
+            Steps::new(&l.shape()[end..], &l.strides()[end..])?,
         ];
         Ok(Plan { groups, shape, cuts: [cut, end] })
     }
@@ -195,7 +196,7 @@ impl Plan {
         let [p, q] = self.cuts;
         let n = from.ndim();
         let part = |r: std::ops::Range<usize>| Steps::new(&from.shape()[r.clone()], &from.strides()[r]);
-        let (sb, sj, sa) = (part(0..p), part(p..q), part(q..n));
+        let (sb, sj, sa) = (part(0..p)?, part(p..q)?, part(q..n)?);
         self.put_steps(out, &src, [&sb, &sj, &sa], alpha);
         Ok(())
     }
@@ -252,7 +253,7 @@ fn selected(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
     let (x, m) = (contiguous_unlocked(x, x.dtype(), false)?, contiguous_unlocked(mask, DType::Bool, false)?);
     // SAFETY: both are row-major with the same number of elements.
     unsafe {
-        let (starts, total) = kernel::count(m.ptr::<bool>(), m.numel());
+        let (starts, total) = kernel::count(m.ptr::<bool>(), m.numel())?;
         let out = Tensor::empty_of(&[total], x.dtype())?;
         kernel::compress(x.dtype().size(), x.data_ptr(), m.ptr(), m.numel(), &starts, total, out.data_ptr());
         Ok(out)
@@ -333,7 +334,7 @@ fn eval_masked_scatter(c: &Call) -> Result<Outs> {
     let out = Tensor::empty_of(&shape, x.dtype())?;
     // SAFETY: all are row-major, and the source has enough elements.
     unsafe {
-        let (starts, total) = kernel::count(mask.ptr::<bool>(), mask.numel());
+        let (starts, total) = kernel::count(mask.ptr::<bool>(), mask.numel())?;
         if total > source.numel() {
             bail!(Value, "number of elements of source ({}) < number of ones in mask ({total})", source.numel());
         }
@@ -620,12 +621,9 @@ fn eval_embedding_backward(c: &Call) -> Result<Outs> {
     let out = zeros(&[rows, inner], g.dtype())?;
     let to = offsets(index, 0, rows, inner as isize, false)?;
     let padding = c.opt_int(1).filter(|&p| p >= 0).map(|p| (p as isize).saturating_mul(inner as isize));
-    let (to, from): (Vec<isize>, Vec<isize>) = to
-        .into_iter()
-        .enumerate()
-        .filter(|(_, o)| Some(*o) != padding || inner == 0)
-        .map(|(i, o)| (o, (i * inner) as isize))
-        .unzip();
+    let kept = || to.iter().enumerate().filter(|(_, &o)| Some(o) != padding || inner == 0);
+    let from = List::collect(kept().map(|(i, _)| (i * inner) as isize))?;
+    let to = List::collect(kept().map(|(_, &o)| o))?;
     let unit = || Steps::Even { n: inner, step: 1 };
     let alone = || Steps::Even { n: 1, step: 1 };
     let p = Plan { groups: [alone(), Steps::Table(to), unit()], shape: Dims::new(), cuts: [0, 1] };
@@ -635,11 +633,11 @@ fn eval_embedding_backward(c: &Call) -> Result<Outs> {
 
 /// The saved index tensors of a rule, from input `first` on.
 fn with_indices(v: &Vjp, first: usize, f: impl FnOnce(&[Option<&Tensor>]) -> Result<Tensor>) -> Ex {
-    let all: Result<Vec<Option<Tensor>>> = (first..v.len()).map(|i| v.x(i).value()).collect();
-    match all {
-        Ok(all) => f(&all.iter().map(Option::as_ref).collect::<Vec<_>>()).into(),
-        Err(e) => Ex::Err(e),
-    }
+    let run = || {
+        let all = List::try_collect((first..v.len()).map(|i| v.x(i).value()))?;
+        f(&List::collect(all.iter().map(Option::as_ref))?)
+    };
+    run().into()
 }
 
 fn zero() -> Result<Tensor> {
@@ -916,7 +914,7 @@ ops! {
             let mut shape = rows.dims();
             shape.push(d);
             let j = Steps::Table(offsets(rows, 0, n, w.strides()[0], false)?);
-            let groups = [Steps::Even { n: 1, step: 1 }, j, Steps::new(&[d], &w.strides()[1..])];
+            let groups = [Steps::Even { n: 1, step: 1 }, j, Steps::new(&[d], &w.strides()[1..])?];
             one(Plan { groups, shape, cuts: [0, rows.ndim()] }.take(w)?)
         },
         vjp: vjp!(|v| [Ex::None, v.g().with(v.x(0), |g, i| {

@@ -262,7 +262,7 @@ impl<const N: usize> IntoGrads for [Ex; N] {
         self.into_iter().map(Ex::value).collect()
     }
 }
-impl IntoGrads for Vec<Ex> {
+impl IntoGrads for SmallVec<[Ex; 4]> {
     fn grads(self) -> Result<Grads> {
         self.into_iter().map(Ex::value).collect()
     }

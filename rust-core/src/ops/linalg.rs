@@ -37,7 +37,7 @@ fn square(t: &Tensor) -> Result<(Dims, usize)> {
 
 /// The elements in f64, row-major.
 fn read(t: &Tensor) -> Result<Vec<f64>> {
-    t.to_vec_unlocked::<f64>()
+    Ok(t.to_vec_unlocked::<f64>()?.into_vec())
 }
 
 /// A result of `dtype` with shape `batch` + `last`.

@@ -70,7 +70,7 @@ fn eval_distance(c: &Call, kind: Distance, beta: f64, word: &str) -> Result<Outs
         float!(dtype, T => loss::distance_each::<T>(kind, beta, x.ptr(), t.ptr(), n, out.ptr()));
         return one(contiguous_unlocked(&out, dtype, false)?);
     }
-    let sum = float!(dtype, T => loss::distance_sum::<T>(kind, beta, x.ptr(), t.ptr(), n));
+    let sum = float!(dtype, T => loss::distance_sum::<T>(kind, beta, x.ptr(), t.ptr(), n)?);
     scalar(if reduction == Reduction::Mean { sum / n as f64 } else { sum }, dtype)
 }
 
@@ -417,7 +417,7 @@ ops! {
                     2 => clamp(d / beta, 1.0),
                     _ => clamp(d, beta),
                 };
-                vec![slope * &x[0] * if mean { 1.0 / n } else { 1.0 }]
+                smallvec::smallvec![slope * &x[0] * if mean { 1.0 / n } else { 1.0 }]
             })
         }),
         saves: Saves::INPUTS, method: false, function: false,
@@ -461,7 +461,7 @@ ops! {
             through(v, |x| {
                 let logp = x[1].then(|t| t.log_softmax(1, None));
                 let g = x[0].then(|g| Tensor::nll_loss_backward(g, &target, None, &size, v.int(0), v.str(1)));
-                vec![g.with(logp, |g, y| Tensor::log_softmax_backward(g, y, 1))]
+                smallvec::smallvec![g.with(logp, |g, y| Tensor::log_softmax_backward(g, y, 1))]
             })
         }),
         saves: Saves::INPUTS, method: false, function: false,

@@ -10,6 +10,7 @@ use crate::kernels::copy::Shared;
 use crate::kernels::gemm::{dgemm, igemm, sgemm};
 use crate::parallel::parallel_for;
 use crate::shape::{broadcast, wrap_dim, Dims, Strides};
+use crate::memory::List;
 use crate::tensor::Tensor;
 use crate::{bail, err};
 use smallvec::SmallVec;
@@ -636,7 +637,7 @@ ops! {
     /// vectors. (Dynamic programming: Cormen et al., *Introduction to Algorithms*.)
     multi_dot(tensors: Tensors) -> Tensor, Special {
         eval: |c| {
-            let mut m: Vec<Tensor> = c.inputs.iter().flatten().map(|&t| t.clone()).collect();
+            let mut m = List::collect(c.inputs.iter().flatten().map(|&t| t.clone()))?;
             if m.len() < 2 {
                 bail!(Value, "at least two tensors are wanted, got {}", m.len());
             }
@@ -687,7 +688,7 @@ ops! {
     /// diagonal; without "->" the result has the letters that occur once, in alphabetical order.
     einsum(equation: Str, operands: Tensors) -> Tensor, Special {
         eval: |c| {
-            let operands: Vec<Tensor> = c.inputs.iter().flatten().map(|&t| t.clone()).collect();
+            let operands = List::collect(c.inputs.iter().flatten().map(|&t| t.clone()))?;
             one(einsum::run(c.str(0), operands)?)
         },
         class: Class::Composite, method: false, onnx: Some("Einsum"),
@@ -709,7 +710,7 @@ ops! {
             }
             let d = d as i64;
             let part = |t: &Tensor, i: i64| t.narrow(d, i % 3, 1);
-            let mut parts = Vec::with_capacity(3);
+            let mut parts: SmallVec<[Tensor; 3]> = SmallVec::new();
             for i in 0..3 {
                 parts.push((&(&part(a, i + 1)? * &part(b, i + 2)?)? - &(&part(a, i + 2)? * &part(b, i + 1)?)?)?);
             }
@@ -840,10 +841,10 @@ fn eval_multi_dot(m: &[Tensor]) -> Result<Tensor> {
             return Err(inner_sizes(&w[0], &w[1]));
         }
     }
-    let p: Vec<f64> =
-        std::iter::once(m[0].shape()[0]).chain(m.iter().map(|t| t.shape()[1])).map(|d| d as f64).collect();
-    let mut cost = vec![0.0f64; n * n];
-    let mut cut = vec![0usize; n * n];
+    let sizes = std::iter::once(m[0].shape()[0]).chain(m.iter().map(|t| t.shape()[1]));
+    let p = List::collect(sizes.map(|d| d as f64))?;
+    let mut cost = List::filled(n.saturating_mul(n), 0.0f64)?;
+    let mut cut = List::filled(n.saturating_mul(n), 0usize)?;
     for len in 1..n {
         for i in 0..n - len {
             let j = i + len;
@@ -878,19 +879,21 @@ mod einsum {
         Letter(u8),
     }
 
+    type Labels = SmallVec<[Label; 8]>;
+
     /// The labels of one term; None stands for the ellipsis.
-    fn term(text: &str, equation: &str) -> Result<Vec<Option<u8>>> {
-        let mut out = Vec::new();
+    fn term(text: &str, equation: &str) -> Result<List<Option<u8>>> {
+        let mut out = List::new();
         let mut rest = text.as_bytes();
         while let Some((&first, tail)) = rest.split_first() {
             match first {
                 b' ' => rest = tail,
                 b'.' if rest.starts_with(b"...") && !out.contains(&None) => {
-                    out.push(None);
+                    out.push(None)?;
                     rest = &rest[3..];
                 }
                 l if l.is_ascii_alphabetic() => {
-                    out.push(Some(l));
+                    out.push(Some(l))?;
                     rest = tail;
                 }
                 l => bail!(
@@ -907,7 +910,7 @@ mod einsum {
     /// A tensor whose dimensions carry labels.
     struct Named {
         t: Tensor,
-        labels: Vec<Label>,
+        labels: Labels,
     }
 
     impl Named {
@@ -917,7 +920,7 @@ mod einsum {
 
         /// Sums the dimensions whose labels `keep` does not want.
         fn sum_except(self, keep: impl Fn(Label) -> bool) -> Result<Named> {
-            let gone: Vec<i64> = (0..self.labels.len()).filter(|&d| !keep(self.labels[d])).map(|d| d as i64).collect();
+            let gone: SmallVec<[i64; 8]> = (0..self.labels.len()).filter(|&d| !keep(self.labels[d])).map(|d| d as i64).collect();
             if gone.is_empty() {
                 return Ok(self);
             }
@@ -927,7 +930,7 @@ mod einsum {
 
         /// Dimensions in the order of `labels`, all of which it must have.
         fn permuted(&self, labels: &[Label]) -> Result<Tensor> {
-            let order: Vec<i64> =
+            let order: SmallVec<[i64; 8]> =
                 labels.iter().filter_map(|l| self.labels.iter().position(|x| x == l)).map(|d| d as i64).collect();
             if order.iter().enumerate().all(|(i, &d)| i as i64 == d) {
                 return Ok(self.t.clone());
@@ -944,7 +947,7 @@ mod einsum {
             (Some(0), false) => 0,
             _ => bail!(Shape, "operand {index} of shape {:?} does not fit its {letters} subscripts", t.shape()),
         };
-        let mut n = Named { t: t.clone(), labels: Vec::new() };
+        let mut n = Named { t: t.clone(), labels: Labels::new() };
         for l in term {
             match l {
                 Some(l) => n.labels.push(Label::Letter(*l)),
@@ -980,21 +983,21 @@ mod einsum {
         // A dimension of size 1 against a larger one says nothing.
         let trim = |x: Named, other: &[(Label, usize)]| -> Result<Named> {
             let wide = |l: Label| other.iter().any(|&(o, n)| o == l && n != 1);
-            let thin: Vec<Label> = x.labels.iter().copied().filter(|&l| x.size(l) == Some(1) && wide(l)).collect();
+            let thin: Labels = x.labels.iter().copied().filter(|&l| x.size(l) == Some(1) && wide(l)).collect();
             x.sum_except(|l| !thin.contains(&l))
         };
         let sizes =
-            |x: &Named| -> Vec<(Label, usize)> { x.labels.iter().copied().zip(x.t.shape().iter().copied()).collect() };
+            |x: &Named| -> SmallVec<[(Label, usize); 8]> { x.labels.iter().copied().zip(x.t.shape().iter().copied()).collect() };
         let (sa, sb) = (sizes(&a), sizes(&b));
         let (a, b) = (trim(a, &sb)?, trim(b, &sa)?);
         let (la, lb) = (a.labels.clone(), b.labels.clone());
         let a = a.sum_except(|l| keep(l) || lb.contains(&l))?;
         let b = b.sum_except(|l| keep(l) || la.contains(&l))?;
-        let both = |want: bool| -> Vec<Label> {
+        let both = |want: bool| -> Labels {
             a.labels.iter().copied().filter(|&l| b.labels.contains(&l) && keep(l) == want).collect()
         };
         let (batch, summed) = (both(true), both(false));
-        let only = |x: &Named, y: &Named| -> Vec<Label> {
+        let only = |x: &Named, y: &Named| -> Labels {
             x.labels.iter().copied().filter(|l| !y.labels.contains(l)).collect()
         };
         let (left, right) = (only(&a, &b), only(&b, &a));
@@ -1002,30 +1005,30 @@ mod einsum {
         let (nb, m, k, n) = (count(&a, &batch), count(&a, &left), count(&a, &summed), count(&b, &right));
         let x = a.permuted(&[&batch[..], &left, &summed].concat())?.reshape(&[nb, m, k])?;
         let y = b.permuted(&[&batch[..], &summed, &right].concat())?.reshape(&[nb, k, n])?;
-        let labels = [&batch[..], &left, &right].concat();
-        let shape: Vec<i64> =
+        let labels = Labels::from_vec([&batch[..], &left, &right].concat());
+        let shape: SmallVec<[i64; 8]> =
             labels.iter().filter_map(|&l| a.size(l).or_else(|| b.size(l))).map(|d| d as i64).collect();
         Ok(Named { t: x.bmm(&y)?.reshape(&shape)?, labels })
     }
 
     /// The whole sum.
-    pub fn run(equation: &str, operands: Vec<Tensor>) -> Result<Tensor> {
+    pub fn run(equation: &str, operands: List<Tensor>) -> Result<Tensor> {
         let (inputs, output) = match equation.split_once("->") {
             Some((i, o)) => (i, Some(term(o, equation)?)),
             None => (equation, None),
         };
-        let terms = inputs.split(',').map(|t| term(t, equation)).collect::<Result<Vec<_>>>()?;
+        let terms = List::try_collect(inputs.split(',').map(|t| term(t, equation)))?;
         if terms.len() != operands.len() {
             bail!(Value, "the equation {equation:?} has {} terms, got {} operands", terms.len(), operands.len());
         }
         let named = terms.iter().zip(&operands).enumerate().map(|(i, (s, t))| name(t, s, i));
-        let mut named = named.collect::<Result<Vec<Named>>>()?;
+        let mut named = List::try_collect(named)?;
         // Sizes of one label must agree, but for 1.
-        let mut sizes: Vec<(Label, usize)> = Vec::new();
+        let mut sizes: List<(Label, usize)> = List::new();
         for (i, x) in named.iter().enumerate() {
             for (&l, &n) in x.labels.iter().zip(x.t.shape()) {
                 match sizes.iter_mut().find(|s| s.0 == l) {
-                    None => sizes.push((l, n)),
+                    None => sizes.push((l, n))?,
                     Some(s) if s.1 == n || n == 1 => {}
                     Some(s) if s.1 == 1 => s.1 = n,
                     Some(s) => {
@@ -1034,14 +1037,14 @@ mod einsum {
                 }
             }
         }
-        let mut all: Vec<Label> = sizes.iter().map(|s| s.0).collect();
-        all.sort();
-        let mut out: Vec<Label> = Vec::new();
+        let mut all: Labels = sizes.iter().map(|s| s.0).collect();
+        all.sort_unstable();
+        let mut out = Labels::new();
         match output {
             Some(o) => {
                 for l in o {
                     match l {
-                        None => out.extend(all.iter().filter(|l| matches!(l, Label::Dot(_)))),
+                        None => out.extend(all.iter().copied().filter(|l| matches!(l, Label::Dot(_)))),
                         Some(l) => out.push(Label::Letter(l)),
                     }
                 }
@@ -1051,7 +1054,7 @@ mod einsum {
                     Label::Dot(_) => true,
                     Label::Letter(c) => terms.iter().flatten().filter(|x| **x == Some(*c)).count() == 1,
                 };
-                out.extend(all.iter().filter(|l| once(l)));
+                out.extend(all.iter().copied().filter(once));
             }
         }
         for (i, l) in out.iter().enumerate() {
@@ -1065,7 +1068,7 @@ mod einsum {
         named.reverse();
         let Some(mut x) = named.pop() else { bail!(Value, "at least one operand is wanted") };
         while let Some(y) = named.pop() {
-            let later: Vec<Label> = named.iter().flat_map(|n| n.labels.iter().copied()).collect();
+            let later: Labels = named.iter().flat_map(|n| n.labels.iter().copied()).collect();
             x = contract(x, y, |l| out.contains(&l) || later.contains(&l))?;
         }
         let x = x.sum_except(|l| out.contains(&l))?;

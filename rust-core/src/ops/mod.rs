@@ -4,6 +4,7 @@
 use crate::autograd;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
+use crate::memory;
 use crate::random::GeneratorHandle;
 use crate::storage::{Locks, Storage};
 use crate::tensor::Tensor;
@@ -430,6 +431,17 @@ pub fn one(t: Tensor) -> Result<Outs> {
     Ok(outs)
 }
 
+/// `n` results, made one after the other.
+pub(crate) fn several(n: usize, mut make: impl FnMut(usize) -> Result<Tensor>) -> Result<Outs> {
+    memory::probe(n, size_of::<crate::tensor::TensorImpl>())?;
+    let mut outs = memory::room(n)?;
+    for i in 0..n {
+        memory::check()?;
+        outs.push(make(i)?);
+    }
+    Ok(outs)
+}
+
 #[inline(always)]
 fn locks<'a>(inputs: &[Option<&'a Tensor>], written: Option<&'a Tensor>, all: bool) -> Result<Locks<'a>> {
     let read = inputs.iter().flatten().map(|t| (&*t.0.storage as &Storage, all));
@@ -444,6 +456,9 @@ fn told_in_parts(op: &OpDef, inputs: &[Option<&Tensor>]) -> bool {
 
 /// Calls an op. The inputs must fit its declaration; [`crate::ops::door`] checks that for callers by name.
 pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
+    if let Err(e) = memory::check() {
+        return Err(e.in_op(op.name));
+    }
     if op.class == Class::Mutates && optim::lacks_gradients(op, inputs) {
         return optim::with_own_gradients(op, inputs, |filled| call(op, filled, attrs));
     }
@@ -502,6 +517,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
     };
     let in_parts = told_in_parts(op, inputs);
     let run = || {
+        memory::check()?;
         if !op.inplace {
             bail!(Unsupported, "{} has no in-place form", op.name);
         }
@@ -553,21 +569,23 @@ pub fn table() -> impl Iterator<Item = (&'static str, &'static OpDef)> {
 
 /// Finds an op by its name or an alias; "name_" is the in-place twin. The flag says that it is one.
 pub fn find(name: &str) -> Option<(&'static OpDef, bool)> {
-    type Names = std::collections::HashMap<String, (&'static OpDef, bool)>;
+    type Names = std::collections::HashMap<&'static str, &'static OpDef>;
     static NAMES: OnceLock<Names> = OnceLock::new();
-    let names = NAMES.get_or_init(|| {
-        let mut m = Names::new();
-        for (_, op) in table() {
-            for n in std::iter::once(&op.name).chain(op.aliases) {
-                m.insert(n.to_string(), (op, false));
-                if op.inplace {
-                    m.insert(format!("{n}_"), (op, true));
-                }
+    let all = || table().flat_map(|(_, op)| std::iter::once(&op.name).chain(op.aliases).map(move |n| (*n, op)));
+    let find = |name: &str| match NAMES.get() {
+        Some(names) => names.get(name).copied(),
+        None => {
+            let mut names = Names::new();
+            // Without memory for the map, each search goes through the table.
+            if names.try_reserve(all().count()).is_err() {
+                return all().find(|n| n.0 == name).map(|n| n.1);
             }
+            names.extend(all());
+            NAMES.get_or_init(|| names).get(name).copied()
         }
-        m
-    });
-    names.get(name).copied()
+    };
+    let twin = || find(name.strip_suffix('_')?).filter(|op| op.inplace).map(|op| (op, true));
+    find(name).map(|op| (op, false)).or_else(twin)
 }
 
 /// Calls an op by name, checking the arguments against its declaration. This is the door that graph files and other

@@ -8,17 +8,21 @@ use crate::bail;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::norm::{self, Channels};
+use crate::memory;
 use crate::shape::Dims;
 use crate::tensor::Tensor;
 use smallvec::{smallvec, SmallVec};
 
+/// Some expressions.
+pub(crate) type Exs = SmallVec<[Ex; 4]>;
+
 /// Gradients of an op whose results are a formula of other ops: the formula is run on the saved inputs and walked back
 /// from. This is how hand-written backward ops get derivatives of their own. `f` gets one expression per input (nothing
 /// for inputs that are missing) and gives one per output.
-pub(crate) fn through(v: &Vjp, f: impl FnOnce(&[Ex]) -> Vec<Ex>) -> Result<Grads> {
+pub(crate) fn through(v: &Vjp, f: impl FnOnce(&[Ex]) -> Exs) -> Result<Grads> {
     let create_graph = grad_enabled();
-    let mut inputs: Vec<Ex> = Vec::new();
-    let mut sources: SmallVec<[Option<Tensor>; 4]> = SmallVec::new();
+    let mut inputs: SmallVec<[Ex; 4]> = memory::room(v.len())?;
+    let mut sources: SmallVec<[Option<Tensor>; 4]> = memory::room(v.len())?;
     for i in 0..v.len() {
         let x = v.x(i).value()?;
         let _mode = GradMode::set(true);
@@ -39,9 +43,9 @@ pub(crate) fn through(v: &Vjp, f: impl FnOnce(&[Ex]) -> Vec<Ex>) -> Result<Grads
     }
     let outs = {
         let _mode = GradMode::set(true);
-        f(&inputs).into_iter().map(Ex::value).collect::<Result<Vec<_>>>()?
+        f(&inputs).into_iter().map(Ex::value).collect::<Result<Grads>>()?
     };
-    let (mut roots, mut seeds) = (Vec::new(), Vec::new());
+    let (mut roots, mut seeds) = (SmallVec::<[&Tensor; 4]>::new(), SmallVec::<[Tensor; 4]>::new());
     for (k, out) in outs.iter().enumerate() {
         if let (Some(out), true) = (out, v.has(k)) {
             if out.requires_grad() {
@@ -50,14 +54,14 @@ pub(crate) fn through(v: &Vjp, f: impl FnOnce(&[Ex]) -> Vec<Ex>) -> Result<Grads
             }
         }
     }
-    let wanted: Vec<usize> =
+    let wanted: SmallVec<[usize; 8]> =
         (0..v.len()).filter(|&i| v.need(i) && sources[i].as_ref().is_some_and(|s| s.requires_grad())).collect();
     let mut grads: Grads = smallvec![None; v.len()];
     if roots.is_empty() || wanted.is_empty() {
         return Ok(grads);
     }
-    let targets: Vec<&Tensor> = wanted.iter().filter_map(|&i| sources[i].as_ref()).collect();
-    let seeds: Vec<Option<&Tensor>> = seeds.iter().map(Some).collect();
+    let targets: SmallVec<[&Tensor; 8]> = wanted.iter().filter_map(|&i| sources[i].as_ref()).collect();
+    let seeds: SmallVec<[Option<&Tensor>; 4]> = seeds.iter().map(Some).collect();
     let found = autograd::grad(&roots, &seeds, &targets, create_graph, create_graph)?;
     for (i, g) in wanted.into_iter().zip(found) {
         grads[i] = g;
@@ -153,7 +157,7 @@ fn rms_eps(eps: Option<f64>, dtype: DType) -> f64 {
 }
 
 /// `g`, `x`, `w` and the normalised dimensions to the gradients of x, weight and bias.
-fn rows_formula(g: &Ex, x: &Ex, w: &Ex, dims: &[i64], lead: &[i64], eps: f64, centered: bool) -> Vec<Ex> {
+fn rows_formula(g: &Ex, x: &Ex, w: &Ex, dims: &[i64], lead: &[i64], eps: f64, centered: bool) -> Exs {
     let mean = |e: &Ex| e.then(|t| t.mean(Some(dims), true, None));
     let d = if centered { x - mean(x) } else { x.clone() };
     let rstd = (mean(&(&d * &d)) + eps).then(|t| t.rsqrt());
@@ -162,7 +166,7 @@ fn rows_formula(g: &Ex, x: &Ex, w: &Ex, dims: &[i64], lead: &[i64], eps: f64, ce
     let centre = if centered { &gw - mean(&gw) } else { gw.clone() };
     let gx = &rstd * (centre - &xh * mean(&(&gw * &xh)));
     let total = |e: Ex| if lead.is_empty() { e } else { e.sum(lead, false) };
-    vec![gx, total(g * &xh), total(g.clone())]
+    smallvec![gx, total(g * &xh), total(g.clone())]
 }
 
 // ---- channels ----
@@ -229,7 +233,7 @@ fn eval_batch_apply(
 }
 
 /// Gradients of x, weight and bias of a batch norm with given mean and variance (None: those of x itself).
-fn batch_formula(g: &Ex, x: &Ex, stats: Option<[&Ex; 2]>, w: &Ex, ndim: usize, eps: f64) -> Vec<Ex> {
+fn batch_formula(g: &Ex, x: &Ex, stats: Option<[&Ex; 2]>, w: &Ex, ndim: usize, eps: f64) -> Exs {
     let dims: SmallVec<[i64; 8]> = (0..ndim as i64).filter(|&d| d != 1).collect();
     let mut shape: SmallVec<[i64; 8]> = SmallVec::from_elem(1, ndim);
     shape[1] = -1;
@@ -250,7 +254,7 @@ fn batch_formula(g: &Ex, x: &Ex, stats: Option<[&Ex; 2]>, w: &Ex, ndim: usize, e
         Some(_) => &gw * &rstd,
         None => &rstd * (&gw - mean(&gw) - &xh * mean(&(&gw * &xh))),
     };
-    vec![gx, (g * &xh).sum(&dims, false), g.sum(&dims, false)]
+    smallvec![gx, (g * &xh).sum(&dims, false), g.sum(&dims, false)]
 }
 
 /// `stat += momentum * (new - stat)`, without history.
@@ -469,7 +473,7 @@ ops! {
             let (gw, gb) = (zero()?, zero()?);
             float!(x.dtype(), T => {
                 let (pw, pb): (*mut T, *mut T) = if c.bool(3) { (gw.ptr(), gb.ptr()) } else { (std::ptr::null_mut(), std::ptr::null_mut()) };
-                norm::rows_grad::<T>(rows, n, g1.ptr(), x1.ptr(), ptr!(w1), c.float(1), c.bool(2), gx.ptr(), pw, pb)
+                norm::rows_grad::<T>(rows, n, g1.ptr(), x1.ptr(), ptr!(w1), c.float(1), c.bool(2), gx.ptr(), pw, pb)?
             });
             let affine = w.map_or(x1.dtype(), |w| w.dtype());
             results([(&gx, x.dtype()), (&gw, affine), (&gb, affine)])
@@ -521,7 +525,7 @@ ops! {
             let gx = like(&x1)?;
             let (gw, gb) = (Tensor::empty_of(&[s.channels], x1.dtype())?, Tensor::empty_of(&[s.channels], x1.dtype())?);
             float!(x.dtype(), T => norm::groups_grad::<T>(
-                s, groups, g1.ptr(), x1.ptr(), ptr!(w1), c.float(1), gx.ptr(), gw.ptr(), gb.ptr()));
+                s, groups, g1.ptr(), x1.ptr(), ptr!(w1), c.float(1), gx.ptr(), gw.ptr(), gb.ptr())?);
             let affine = w.map_or(x1.dtype(), |w| w.dtype());
             results([(&gx, x.dtype()), (&gw, affine), (&gb, affine)])
         },
@@ -534,7 +538,7 @@ ops! {
                 let w = x[2].reshape(&[1, groups, per, 1]);
                 let outs = rows_formula(&grouped(&x[0]), &grouped(&x[1]), &w, &[2, 3], &[], eps, true);
                 let per_channel = |e: &Ex| e.sum(&[0, 3], false).reshape(&[shape[1]]);
-                vec![outs[0].reshape(&shape), per_channel(&outs[1]), per_channel(&outs[2])]
+                smallvec![outs[0].reshape(&shape), per_channel(&outs[1]), per_channel(&outs[2])]
             })
         }),
         saves: Saves::INPUTS, method: false, function: false,

@@ -6,12 +6,20 @@ use crate::bail;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernels::optim::{self, Adagrad, Adam, RmsProp, Sgd, Step};
+use crate::memory::List;
 use crate::tensor::Tensor;
-use smallvec::SmallVec;
+
+/// A parameter with its gradient and states, and row-major copies of them in the compute type where they do not lie alike
+/// in dense blocks of that type.
+struct Group<'a> {
+    tensors: [Option<&'a Tensor>; 5],
+    copies: Option<[Option<Tensor>; 5]>,
+}
 
 /// Applies a step to each parameter. The inputs are `lists` lists of one length: parameters, gradients, states.
 fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
     let n = c.inputs.len() / lists;
+    let mut groups = List::with_room(n)?;
     for i in 0..n {
         let mut tensors: [Option<&Tensor>; 5] = [None; 5];
         for (k, slot) in tensors.iter_mut().enumerate().take(lists) {
@@ -28,8 +36,10 @@ fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
                 bail!(DType, "parameters, gradients and states must be floating point, got {}", t.dtype());
             }
         }
-        step_one(&tensors, p, s)?;
+        groups.push(Group::new(tensors, p)?)?;
     }
+    // From here on nothing fails: a step is taken by all parameters or by none.
+    groups.iter().try_for_each(|g| g.step(s))?;
     Ok(Outs::new())
 }
 
@@ -51,11 +61,11 @@ pub(super) fn with_own_gradients(
     step: impl FnOnce(&[Option<&Tensor>]) -> Result<Outs>,
 ) -> Result<Outs> {
     let (grads, n) = (gradients(op, inputs), gradients(op, inputs).start);
-    let own: SmallVec<[Option<Tensor>; 16]> = grads.map(|i| inputs[i].or(inputs[i - n]?.grad().as_ref()).cloned()).collect();
-    let mut filled: SmallVec<[Option<&Tensor>; 32]> = SmallVec::new();
+    let own = List::collect(grads.map(|i| inputs[i].or(inputs[i - n]?.grad().as_ref()).cloned()))?;
+    let mut filled = List::with_room(inputs.len())?;
     for (i, t) in inputs.iter().enumerate() {
         if let Some(g) = &own[i % n] {
-            filled.push(if i / n == 1 { Some(g) } else { *t });
+            filled.push(if i / n == 1 { Some(g) } else { *t })?;
         }
     }
     if filled.is_empty() {
@@ -64,32 +74,37 @@ pub(super) fn with_own_gradients(
     step(&filled)
 }
 
-fn step_one(tensors: &[Option<&Tensor>; 5], p: &Tensor, s: &dyn Step) -> Result<()> {
-    let compute = p.dtype().compute_dtype();
-    let null = std::ptr::null_mut();
-    let alike = |t: &Tensor| t.dtype() == compute && t.strides() == p.strides();
-    if tensors.iter().flatten().all(|t| alike(t)) && (p.is_contiguous() || p.layout().is_dense()) {
-        let at = tensors.map(|t| t.map_or(null, |t| t.data_ptr()));
-        // SAFETY: all lie alike in one dense block of `numel` elements of the compute type.
-        unsafe { optim::run(s, compute == DType::F64, at, p.numel()) };
-        return Ok(());
+impl<'a> Group<'a> {
+    fn new(tensors: [Option<&'a Tensor>; 5], p: &Tensor) -> Result<Self> {
+        let compute = p.dtype().compute_dtype();
+        let alike = |t: &Tensor| t.dtype() == compute && t.strides() == p.strides();
+        if tensors.iter().flatten().all(|t| alike(t)) && (p.is_contiguous() || p.layout().is_dense()) {
+            return Ok(Group { tensors, copies: None });
+        }
+        let mut copies: [Option<Tensor>; 5] = Default::default();
+        for (copy, t) in copies.iter_mut().zip(tensors) {
+            *copy = t.map(|t| contiguous_unlocked(t, compute, false)).transpose()?;
+        }
+        Ok(Group { tensors, copies: Some(copies) })
     }
-    // Others go through row-major copies in the compute type.
-    let mut copies: [Option<Tensor>; 5] = Default::default();
-    for (copy, t) in copies.iter_mut().zip(tensors) {
-        *copy = t.map(|t| contiguous_unlocked(t, compute, false)).transpose()?;
-    }
-    let at = copies.each_ref().map(|t| t.as_ref().map_or(null, |t| t.data_ptr()));
-    // SAFETY: row-major blocks of `numel` elements of the compute type.
-    unsafe { optim::run(s, compute == DType::F64, at, p.numel()) };
-    for (k, (copy, t)) in copies.iter().zip(tensors).enumerate() {
-        if let (Some(copy), Some(t), true) = (copy, t, k != 1) {
-            if !copy.is_same(t) {
-                copy_into(t, copy)?;
+
+    fn step(&self, s: &dyn Step) -> Result<()> {
+        let Some(p) = self.tensors[0] else { return Ok(()) };
+        let at = std::array::from_fn(|k| {
+            let own = self.copies.as_ref().map_or(self.tensors[k], |c| c[k].as_ref());
+            own.map_or(std::ptr::null_mut(), |t| t.data_ptr())
+        });
+        // SAFETY: all lie alike in dense blocks of `numel` elements of the compute type.
+        unsafe { optim::run(s, p.dtype().compute_dtype() == DType::F64, at, p.numel()) };
+        for (k, copy) in self.copies.iter().flatten().enumerate() {
+            if let (Some(copy), Some(t), true) = (copy, self.tensors[k], k != 1) {
+                if !copy.is_same(t) {
+                    copy_into(t, copy)?;
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// All tensors of list `k` must be there.
@@ -154,7 +169,7 @@ ops! {
     ) -> Nothing, Special {
         eval: |c| {
             let (n, momentum, centered) = (c.inputs.len() / 5, c.float(4), c.bool(5));
-            let mut inputs: SmallVec<[Option<&Tensor>; 20]> = c.inputs.into();
+            let mut inputs = List::collect(c.inputs.iter().copied())?;
             if centered {
                 want(c, 5, 3, "centered")?;
             } else {

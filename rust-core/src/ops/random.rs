@@ -12,9 +12,13 @@ use crate::random::Generator;
 use crate::shape::{broadcast, sizes, wrap_dim};
 use crate::tensor::Tensor;
 use crate::{bail, err};
+use smallvec::SmallVec;
 
 /// Errors of the generator as errors of the op, whose name the funnel puts in front.
 fn fails(message: String) -> Error {
+    if message.contains(crate::random::MISSING) {
+        return err!(Memory, "{}", message.split_once(": ").map_or(message.as_str(), |m| m.1));
+    }
     err!(Value, "{}", message.split_once(": ").map_or(message.as_str(), |m| m.1))
 }
 
@@ -26,7 +30,7 @@ fn fill<T: Elem>(out: &Tensor, f: impl FnOnce(&mut [T], bool) -> std::result::Re
         let block = unsafe { std::slice::from_raw_parts_mut(out.ptr::<T>(), n) };
         return f(block, out.is_contiguous()).map_err(fails);
     }
-    let mut order: Vec<usize> = (0..out.ndim()).collect();
+    let mut order: SmallVec<[usize; 8]> = (0..out.ndim()).collect();
     order.sort_by_key(|&d| std::cmp::Reverse(out.strides()[d]));
     let to = out.layout().permute(&order);
     let aside = Tensor::empty_of(to.shape(), T::DTYPE)?;
@@ -139,7 +143,7 @@ macro_rules! fill_any {
 fn bernoulli_into(g: &mut Generator, out: &Tensor, p: &Tensor) -> Result<()> {
     let wide = p.layout().broadcast_to(out.shape())?;
     // The probabilities in the order in which the output is filled.
-    let mut order: Vec<usize> = (0..out.ndim()).collect();
+    let mut order: SmallVec<[usize; 8]> = (0..out.ndim()).collect();
     order.sort_by_key(|&d| std::cmp::Reverse(out.strides()[d]));
     let compute = if p.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
     if !p.dtype().is_float() {

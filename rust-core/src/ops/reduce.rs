@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::kernels::elementwise::Params;
 use crate::kernels::reduce::{self, Dim, Kernels};
 use crate::kernels::scan;
+use crate::memory::List;
 use crate::shape::{wrap_dim, wrap_dims, Dims, Layout, Strides};
 use crate::tensor::Tensor;
 use crate::{bail, err};
@@ -59,7 +60,7 @@ fn reduced(
         .collect();
     let to = [0, 1].map(|i: usize| outs[i].as_ref().map_or(std::ptr::null_mut(), |t| t.data_ptr()));
     // SAFETY: the results have one element for each place of the kept dimensions, in the order of `kept`.
-    unsafe { reduce::reduce(k, x.data_ptr(), x.dtype(), &walk, &p, to) };
+    unsafe { reduce::reduce(k, x.data_ptr(), x.dtype(), &walk, &p, to)? };
     Ok(outs)
 }
 
@@ -915,12 +916,12 @@ fn cumprod_rule(x: &Tensor, g: &Tensor, dim: i64) -> Result<Tensor> {
     }
     let n = x.shape()[wrap_dim(dim, x.ndim())?] as i64;
     let before = before(x, dim)?;
-    let mut parts = Vec::with_capacity(n as usize);
+    let mut parts = List::with_room(n as usize)?;
     for i in 0..n {
         // The products of what follows x[i], which is itself left out.
         let after = after_ones(&x.narrow(dim, i + 1, n - i - 1)?, dim)?.cumprod(dim, None)?;
         let sum = g.narrow(dim, i, n - i)?.mul(&after)?.sum(Some(&[dim]), true, None)?;
-        parts.push(sum.mul(&before.narrow(dim, i, 1)?)?);
+        parts.push(sum.mul(&before.narrow(dim, i, 1)?)?)?;
     }
     Tensor::cat(&parts, dim)
 }

@@ -2,11 +2,12 @@
 
 use super::lang::Ex;
 use super::pointwise::result_type;
-use super::{one, Call, Class, Outs, Refusal};
+use super::{one, several, Call, Class, Grads, Outs, Refusal};
 use crate::autograd::Vjp;
 use crate::dtype::{dispatch, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::{copy, index as kernel};
+use crate::memory::{self, List};
 use crate::shape::{infer_sizes, sizes, wrap_dim, wrap_dims, Dims, Layout, Strides};
 use crate::tensor::{check_bounds, Tensor};
 use crate::{bail, err};
@@ -46,10 +47,14 @@ impl Tensor {
     }
 
     /// As `to_vec`, for callers that hold the lock.
-    pub(crate) fn to_vec_unlocked<T: crate::dtype::Elem>(&self) -> Result<Vec<T>> {
-        let t = contiguous_unlocked(self, T::DTYPE, false)?;
-        // SAFETY: row-major, `numel` elements of T.
-        Ok(unsafe { std::slice::from_raw_parts(t.ptr::<T>(), t.numel()) }.to_vec())
+    pub(crate) fn to_vec_unlocked<T: crate::dtype::Elem>(&self) -> Result<List<T>> {
+        let mut out = List::<T>::with_room(self.numel())?;
+        // SAFETY: room for all elements, all of which are written.
+        unsafe {
+            copy::to_contiguous(self.base_ptr(), self.dtype(), self.layout(), out.as_mut_ptr().cast(), T::DTYPE);
+            out.set_len(self.numel());
+        }
+        Ok(out)
     }
 
     /// Elements converted to `dtype`; the tensor itself if it has that dtype.
@@ -153,7 +158,7 @@ fn moved(ndim: usize, source: &[i64], destination: &[i64]) -> Result<SmallVec<[i
         bail!(Value, "source {source:?} and destination {destination:?} must name equally many dimensions");
     }
     let mut order: SmallVec<[i64; 8]> = SmallVec::from_elem(-1, ndim);
-    let mut free = vec![true; ndim.max(1)];
+    let mut free: SmallVec<[bool; 16]> = SmallVec::from_elem(true, ndim.max(1));
     for (&s, &d) in source.iter().zip(destination) {
         let (s, d) = (wrap_dim(s, ndim)?, wrap_dim(d, ndim)?);
         if ndim == 0 {
@@ -264,7 +269,8 @@ fn join(c: &Call, new: bool) -> Result<Outs> {
             return Err(Error::shapes("", message, first.shape(), t.shape()));
         }
         if !new && !skipped(t, shape.len()) {
-            shape[d] += t.shape()[d];
+            let n = shape[d].checked_add(t.shape()[d]);
+            shape[d] = n.ok_or_else(|| err!(Memory, "the result would be too large along dimension {d}"))?;
         }
     }
     let out = Tensor::empty_of(&shape, dtype)?;
@@ -285,7 +291,7 @@ fn skipped(t: &Tensor, ndim: usize) -> bool {
     ndim != 1 && t.shape() == [0]
 }
 
-fn cat_vjp(v: &Vjp) -> Vec<Ex> {
+fn cat_vjp(v: &Vjp) -> Result<Grads> {
     let mut at = 0;
     let g = v.g();
     let mut part = |i: usize| {
@@ -303,26 +309,31 @@ fn cat_vjp(v: &Vjp) -> Vec<Ex> {
             }
         })
     };
-    let parts: Vec<Ex> = (0..v.len()).map(&mut part).collect();
-    parts.into_iter().enumerate().map(|(i, p)| v.want(i, || p)).collect()
+    let mut grads = memory::room(v.len())?;
+    for i in 0..v.len() {
+        memory::check()?;
+        let part = part(i);
+        grads.push(v.want(i, || part).value()?);
+    }
+    Ok(grads)
 }
 
 /// Gradients of all `n` outputs, zeros where none arrived.
-fn all_grads(v: &Vjp, n: usize) -> Result<Vec<Tensor>> {
-    (0..n).map(|k| v.gk(k).tensor()).collect()
+fn all_grads(v: &Vjp, n: usize) -> Result<List<Tensor>> {
+    List::try_collect((0..n).map(|k| v.gk(k).tensor()))
 }
 
 /// Equal parts of `n`: as many of `size` as fit, then the rest.
-fn parts_of(n: i64, size: i64) -> Result<SmallVec<[i64; 16]>> {
+fn parts_of(n: i64, size: i64) -> Result<List<i64>> {
     if size < 0 || (size == 0 && n != 0) {
         bail!(Value, "split_size must be positive, got {size} for a dimension of size {n}");
     }
-    let count = if size == 0 { 1 } else { ((n + size - 1) / size).max(1) };
-    Ok((0..count).map(|k| size.min(n - k * size)).collect())
+    let count = if size == 0 { 1 } else { (n / size + (n % size != 0) as i64).max(1) };
+    List::collect((0..count).map(|k| size.min(n - k * size)))
 }
 
 /// Positions along one dimension after padding by `before` and `after`; negative where there is no source.
-fn pad_map(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[usize]) -> Result<Vec<isize>> {
+fn pad_map(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[usize]) -> Result<List<isize>> {
     let most = 1i64 << 40;
     if before.max(after) > most || before.min(after) < -most {
         bail!(Memory, "padding ({before}, {after}) of dimension {dim} of {shape:?} is too large");
@@ -352,19 +363,18 @@ fn pad_map(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[u
         "replicate" => i.clamp(0, n - 1),
         _ => -1,
     };
-    listed(total as usize, (-before..n + after).map(|i| place(i) as isize))
+    List::collect((-before..n + after).map(|i| place(i) as isize))
 }
 
-/// `n` numbers, if memory holds so many.
-fn listed<T>(n: usize, numbers: impl Iterator<Item = T>) -> Result<Vec<T>> {
-    let mut list = Vec::new();
-    list.try_reserve_exact(n).map_err(|_| err!(Memory, "could not hold {n} numbers"))?;
-    list.extend(numbers);
-    Ok(list)
+/// For each dimension the places that its elements come from; none where they stay.
+type Maps = SmallVec<[List<isize>; 5]>;
+
+fn no_maps(ndim: usize) -> Maps {
+    (0..ndim).map(|_| List::new()).collect()
 }
 
 /// Maps of `pad` for every dimension, and the padded shape.
-fn pad_maps(shape: &[usize], pad: &[i64], mode: &str) -> Result<(Vec<Vec<isize>>, Dims)> {
+fn pad_maps(shape: &[usize], pad: &[i64], mode: &str) -> Result<(Maps, Dims)> {
     let (nd, k) = (shape.len(), pad.len() / 2);
     if !pad.len().is_multiple_of(2) || k > nd {
         bail!(Value, "padding {pad:?} must hold two numbers for each of at most {nd} dimensions");
@@ -379,7 +389,7 @@ fn pad_maps(shape: &[usize], pad: &[i64], mode: &str) -> Result<(Vec<Vec<isize>>
         }
         _ => bail!(Value, "mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode:?}"),
     }
-    let mut maps = vec![Vec::new(); nd];
+    let mut maps = no_maps(nd);
     let mut out = Dims::from_slice(shape);
     for (i, p) in pad.chunks_exact(2).enumerate() {
         let d = nd - 1 - i;
@@ -392,7 +402,7 @@ fn pad_maps(shape: &[usize], pad: &[i64], mode: &str) -> Result<(Vec<Vec<isize>>
 }
 
 /// A tensor whose elements come from the places of `x` that the maps name.
-fn remapped(x: &Tensor, maps: &[Vec<isize>], shape: &[usize], fill: Scalar) -> Result<Outs> {
+fn remapped(x: &Tensor, maps: &[List<isize>], shape: &[usize], fill: Scalar) -> Result<Outs> {
     let x = contiguous_unlocked(x, x.dtype(), false)?;
     let out = Tensor::empty_of(shape, x.dtype())?;
     if out.numel() == 0 {
@@ -402,7 +412,7 @@ fn remapped(x: &Tensor, maps: &[Vec<isize>], shape: &[usize], fill: Scalar) -> R
         let fill = fill.to::<T>();
         let fill = (&fill as *const T).cast::<u8>();
         // SAFETY: both are row-major with these shapes; the maps name places inside of `x`.
-        unsafe { kernel::remap(x.dtype().size(), x.data_ptr(), x.shape(), maps, out.data_ptr(), shape, fill) }
+        unsafe { kernel::remap(x.dtype().size(), x.data_ptr(), x.shape(), maps, out.data_ptr(), shape, fill)? }
     });
     one(out)
 }
@@ -425,11 +435,13 @@ fn eval_pad_backward(c: &Call) -> Result<Outs> {
 
 fn eval_roll(c: &Call) -> Result<Outs> {
     let (x, shifts, dims) = (c.x(0), c.ints(0), c.ints(1));
-    let back = |n: usize, s: i64| (0..n as i64).map(|i| (i as i128 - s as i128).rem_euclid(n as i128) as isize).collect();
+    let back = |n: usize, s: i64| {
+        List::collect((0..n as i64).map(|i| (i as i128 - s as i128).rem_euclid(n as i128) as isize))
+    };
     if dims.is_empty() && shifts.len() == 1 {
         let flat = contiguous_unlocked(x, x.dtype(), false)?;
         let n = x.numel();
-        let out = remapped(&flat.flat(), &[back(n, shifts[0])], &[n], Scalar::Int(0))?;
+        let out = remapped(&flat.flat(), &[back(n, shifts[0])?], &[n], Scalar::Int(0))?;
         return one(Tensor::build(out[0].0.storage.clone(), Layout::contiguous(x.shape())?, x.dtype(), None));
     }
     if shifts.is_empty() || shifts.len() != dims.len() {
@@ -442,17 +454,22 @@ fn eval_roll(c: &Call) -> Result<Outs> {
             total[d] = (total[d] as i128 + s as i128).rem_euclid(x.shape()[d] as i128) as i64;
         }
     }
-    let maps: Vec<Vec<isize>> =
-        total.iter().zip(x.shape()).map(|(&s, &n)| if s == 0 { Vec::new() } else { back(n, s) }).collect();
+    let mut maps = no_maps(x.ndim());
+    for (d, &s) in total.iter().enumerate().filter(|s| *s.1 != 0 && x.numel() > 0) {
+        maps[d] = back(x.shape()[d], s)?;
+    }
     remapped(x, &maps, x.shape(), Scalar::Int(0))
 }
 
 fn eval_flip(c: &Call) -> Result<Outs> {
     let x = c.x(0);
-    let mut maps = vec![Vec::new(); x.ndim()];
+    let mut maps = no_maps(x.ndim());
     if !c.ints(0).is_empty() && x.ndim() > 0 {
         for d in wrap_dims(c.ints(0), x.ndim())? {
-            maps[d] = (0..x.shape()[d] as isize).rev().collect();
+            // Work goes with the elements, not with the sizes of an empty tensor.
+            if x.numel() > 0 {
+                maps[d] = List::collect((0..x.shape()[d] as isize).rev())?;
+            }
         }
     }
     remapped(x, &maps, x.shape(), Scalar::Int(0))
@@ -554,7 +571,7 @@ fn eval_shuffle(c: &Call, back: bool) -> Result<Outs> {
         let what = if back { "height and width" } else { "its square the number of channels" };
         bail!(Value, "the factor must divide {what} of shape {:?}, got {r}", x.shape());
     }
-    let (b, mut order) = (nd - 3, (0..nd as i64 - 3).collect::<Vec<_>>());
+    let (b, mut order) = (nd - 3, (0..nd as i64 - 3).collect::<SmallVec<[i64; 8]>>());
     let (mut wide, mut last) = (signed(&x.shape()[..b]), signed(&x.shape()[..b]));
     let at = |k: i64| b as i64 + k;
     if back {
@@ -570,8 +587,8 @@ fn eval_shuffle(c: &Call, back: bool) -> Result<Outs> {
 }
 
 /// All tensors of a call, owned.
-fn owned(c: &Call) -> Vec<Tensor> {
-    c.inputs.iter().flatten().map(|&t| t.clone()).collect()
+fn owned(c: &Call) -> Result<List<Tensor>> {
+    List::collect(c.inputs.iter().flatten().map(|&t| t.clone()))
 }
 
 /// Each tensor with at least `n` dimensions, as `hstack` and its siblings see it.
@@ -587,7 +604,7 @@ fn at_least(t: &Tensor, n: usize) -> Result<Tensor> {
 }
 
 fn stacked(c: &Call, least: usize, dim: impl Fn(&Tensor) -> i64) -> Result<Outs> {
-    let all: Vec<Tensor> = c.inputs.iter().flatten().map(|t| at_least(t, least)).collect::<Result<_>>()?;
+    let all = List::try_collect(c.inputs.iter().flatten().map(|t| at_least(t, least)))?;
     let Some(first) = all.first() else {
         bail!(Value, "expected a non-empty list of tensors");
     };
@@ -611,23 +628,21 @@ fn eval_meshgrid(c: &Call) -> Result<Outs> {
     if let Some(t) = c.inputs.iter().flatten().find(|t| t.ndim() > 1 || t.dtype() != c.x(0).dtype()) {
         bail!(Value, "expected 0-d or 1-d tensors of one dtype, got {} {:?}", t.dtype(), t.shape());
     }
-    let mut order: Vec<usize> = (0..c.inputs.len()).collect();
+    let mut order = List::collect(0..c.inputs.len())?;
     if xy {
         order.swap(0, 1);
     }
-    let shape: Vec<i64> = order.iter().map(|&i| c.x(i).numel() as i64).collect();
-    (0..order.len())
-        .map(|i| {
-            let mut own = vec![1i64; shape.len()];
-            let at = if xy && i < 2 { 1 - i } else { i };
-            own[at] = shape[at];
-            c.x(i).reshape(&own)?.expand(&shape)
-        })
-        .collect()
+    let shape = List::collect(order.iter().map(|&i| c.x(i).numel() as i64))?;
+    several(order.len(), |i| {
+        let mut own = List::filled(shape.len(), 1i64)?;
+        let at = if xy && i < 2 { 1 - i } else { i };
+        own[at] = shape[at];
+        c.x(i).reshape(&own)?.expand(&shape)
+    })
 }
 
 fn eval_block_diag(c: &Call) -> Result<Outs> {
-    let all: Vec<Tensor> = c.inputs.iter().flatten().map(|t| at_least(t, 2)).collect::<Result<_>>()?;
+    let all = List::try_collect(c.inputs.iter().flatten().map(|t| at_least(t, 2)))?;
     if let Some(t) = all.iter().find(|t| t.ndim() > 2) {
         bail!(Value, "input tensors must have 2 or fewer dimensions, got shape {:?}", t.shape());
     }
@@ -636,14 +651,11 @@ fn eval_block_diag(c: &Call) -> Result<Outs> {
     }
     let total: i64 = all.iter().map(|t| t.shape()[1] as i64).sum();
     let mut at = 0;
-    let rows: Vec<Tensor> = all
-        .iter()
-        .map(|t| {
-            let n = t.shape()[1] as i64;
-            at += n;
-            t.pad(&[at - n, total - at], "constant", None)
-        })
-        .collect::<Result<_>>()?;
+    let rows = List::try_collect(all.iter().map(|t| {
+        let n = t.shape()[1] as i64;
+        at += n;
+        t.pad(&[at - n, total - at], "constant", None)
+    }))?;
     one(Tensor::cat(&rows, 0)?)
 }
 
@@ -667,9 +679,7 @@ fn eval_rot90(c: &Call) -> Result<Outs> {
 fn eval_tensor_split_indices(c: &Call) -> Result<Outs> {
     let (x, at) = (c.x(0), c.ints(0));
     real_dim(c.int(1), x.ndim())?;
-    (0..=at.len())
-        .map(|i| x.slice(c.int(1), i.checked_sub(1).map(|i| at[i]), at.get(i).copied(), 1))
-        .collect()
+    several(at.len() + 1, |i| x.slice(c.int(1), i.checked_sub(1).map(|i| at[i]), at.get(i).copied(), 1))
 }
 
 /// A number of parts, which may exceed the size of a dimension but not all memory.
@@ -1177,9 +1187,14 @@ ops! {
     /// Tensors of one shape along a new dimension `dim`.
     stack(tensors: Tensors, dim: Int = 0) -> Tensor, Special {
         eval: |c| join(c, true),
-        vjp: vjp!(|v| (0..v.len())
-            .map(|i| v.want(i, || v.g().then(|g| g.select(v.int(0), i as i64))))
-            .collect::<Vec<_>>()),
+        vjp: vjp!(|v| {
+            let mut grads = memory::room(v.len())?;
+            for i in 0..v.len() {
+                memory::check()?;
+                grads.push(v.want(i, || v.g().then(|g| g.select(v.int(0), i as i64))).value()?);
+            }
+            Ok(grads)
+        }),
         onnx: Some("ConcatFromSequence"), method: false,
         refuses: &[Refusal { call: "[rt.ones(2), rt.ones(3)]", message: "must be equal" }],
     }
@@ -1209,7 +1224,7 @@ ops! {
                 0 | 1 => x.reshape(&[x.numel() as i64, 1]),
                 _ => Ok((*x).clone()),
             });
-            one(Tensor::cat(&all.collect::<Result<Vec<_>>>()?, 1)?)
+            one(Tensor::cat(&List::try_collect(all)?, 1)?)
         },
         class: Class::Composite, method: false,
     }
@@ -1230,10 +1245,10 @@ ops! {
                 bail!(Value, "split_sizes must sum up to the size {} of dimension {d}, got {parts:?}", x.shape()[d]);
             }
             let mut at = 0;
-            Ok(parts.iter().map(|&n| {
-                at += n;
-                x.with_layout(x.layout().slice(d, at - n, n, 1))
-            }).collect())
+            several(parts.len(), |i| {
+                at += parts[i];
+                Ok(x.with_layout(x.layout().slice(d, at - parts[i], parts[i], 1)))
+            })
         },
         vjp: vjp!(|v| Ex::from(all_grads(v, v.ints(0).len()).and_then(|g| Tensor::cat(&g, v.int(1))))),
         class: Class::View, onnx: Some("Split"),
@@ -1260,7 +1275,7 @@ ops! {
                 bail!(Value, "expects chunks to be greater than 0, got {k}");
             }
             if n == 0 {
-                return x.split_with_sizes(&vec![0; few(k)?], c.int(1));
+                return x.split_with_sizes(&List::filled(few(k)?, 0)?, c.int(1));
             }
             x.split_with_sizes(&parts_of(n, n / k + (n % k != 0) as i64)?, c.int(1))
         },
@@ -1276,7 +1291,7 @@ ops! {
                 bail!(Value, "number of sections must be larger than 0, got {k}");
             }
             few(k)?;
-            let parts: Vec<i64> = (0..k).map(|i| n / k + (i < n % k) as i64).collect();
+            let parts = List::collect((0..k).map(|i| n / k + (i < n % k) as i64))?;
             x.split_with_sizes(&parts, c.int(1))
         },
         class: Class::Composite, function: false, method: false,
@@ -1293,7 +1308,7 @@ ops! {
         eval: |c| {
             let x = c.x(0);
             let d = real_dim(c.int(0), x.ndim())?;
-            Ok((0..x.shape()[d]).map(|i| x.with_layout(x.layout().select(d, i))).collect())
+            several(x.shape()[d], |i| Ok(x.with_layout(x.layout().select(d, i))))
         },
         vjp: vjp!(|v| {
             let n = v.shape(0)[wrap_dim(v.int(0), v.shape(0).len())?];
@@ -1357,7 +1372,8 @@ ops! {
             }
             let times = |i: usize| repeats[if repeats.len() == 1 { 0 } else { i }] as usize;
             let total = (0..n).fold(0usize, |sum, i| sum.saturating_add(times(i)));
-            let index = listed(total, (0..n).flat_map(|i| std::iter::repeat_n(i as i64, times(i))))?;
+            let mut index = List::with_room(total)?;
+            index.extend((0..n).flat_map(|i| std::iter::repeat_n(i as i64, times(i))))?;
             one(x.index_select(d as i64, &Tensor::from_slice(&index, &[index.len()])?)?)
         },
         class: Class::Composite, function: false, method: false,
@@ -1474,7 +1490,7 @@ ops! {
     broadcast_tensors(tensors: Tensors) -> List, Special {
         eval: |c| {
             let shape = signed(&common_shape(c)?);
-            c.inputs.iter().flatten().map(|x| x.expand(&shape)).collect()
+            several(c.inputs.len(), |i| c.x(i).expand(&shape))
         },
         class: Class::Composite, method: false,
     }
@@ -1514,7 +1530,7 @@ ops! {
                 0 => Err(err!(Value, "expected a non-empty list of tensors")),
                 1 => one(c.x(0).clone()),
                 _ => {
-                    let flat = Tensor::meshgrid(&owned(c), "ij")?.iter().map(Tensor::ravel).collect::<Result<Vec<_>>>()?;
+                    let flat = List::try_collect(Tensor::meshgrid(&owned(c)?, "ij")?.iter().map(Tensor::ravel))?;
                     one(Tensor::stack(&flat, 1)?)
                 }
             }

@@ -8,10 +8,12 @@ use crate::dtype::{dispatch, Compute, DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::copy::{Shared, GRAIN};
 use crate::kernels::sort::{self, Packed, Task};
+use crate::memory::List;
 use crate::parallel::parallel_for;
 use crate::shape::wrap_dim;
 use crate::tensor::Tensor;
 use crate::bail;
+use smallvec::SmallVec;
 
 /// Carries out `task` along `dim`, with `k` results per line (as many as elements if None).
 fn along(x: &Tensor, dim: i64, k: Option<usize>, keepdim: bool, task: Task) -> Result<Outs> {
@@ -35,7 +37,7 @@ fn along(x: &Tensor, dim: i64, k: Option<usize>, keepdim: bool, task: Task) -> R
     if indices.numel() > 0 {
         // SAFETY: row-major elements; the results have `k` elements in place of `n`.
         dispatch!(x.dtype(), T => unsafe {
-            sort::rows::<T>(from.ptr(), [outer, n, inner], k, &task, values.ptr(), indices.ptr())
+            sort::rows::<T>(from.ptr(), [outer, n, inner], k, &task, values.ptr(), indices.ptr())?
         });
     }
     Ok(Outs::from_iter([values, indices]))
@@ -88,21 +90,21 @@ fn eval_unique(c: &Call) -> Result<Outs> {
         bail!(Value, "{n} elements are too many");
     }
     let from = contiguous_unlocked(x, x.dtype(), false)?;
-    let (mut firsts, mut counts) = (Vec::new(), Vec::<i64>::new());
+    let (mut firsts, mut counts) = (List::new(), List::<i64>::new());
     let inverse = Tensor::empty_of(if c.bool(1) { x.shape() } else { &[0] }, DType::I64)?;
     let values = dispatch!(x.dtype(), T => {
         // SAFETY: `n` row-major elements; the inverse has as many if it is wanted.
         let (row, inv) = unsafe {
             (std::slice::from_raw_parts(from.ptr::<T>(), n), std::slice::from_raw_parts_mut(inverse.ptr::<i64>(), inverse.numel()))
         };
-        let (mut order, mut aside) = (Vec::new(), Vec::new());
-        sort::sort_row(row, false, &mut order, &mut aside);
+        let (mut order, mut aside) = (List::new(), List::new());
+        sort::sort_row(row, false, &mut order, &mut aside)?;
         let mut last: Option<T> = None;
         for p in &order {
             let v = row[p.index()];
             if last != Some(v) {
-                firsts.push(p.index());
-                counts.push(0);
+                firsts.push(p.index())?;
+                counts.push(0)?;
                 last = Some(v);
             }
             let place = counts.len() - 1;
@@ -111,7 +113,7 @@ fn eval_unique(c: &Call) -> Result<Outs> {
                 *i = place as i64;
             }
         }
-        Tensor::from_slice(&firsts.iter().map(|&i| row[i]).collect::<Vec<T>>(), &[firsts.len()])?
+        Tensor::from_slice(&List::collect(firsts.iter().map(|&i| row[i]))?, &[firsts.len()])?
     });
     let counts = if c.bool(2) { Tensor::from_slice(&counts, &[counts.len()])? } else { Tensor::empty_of(&[0], DType::I64)? };
     Ok(Outs::from_iter([values, inverse, counts]))
@@ -122,18 +124,18 @@ fn eval_unique_consecutive(c: &Call) -> Result<Outs> {
     let x = c.x(0);
     let n = x.numel();
     let from = contiguous_unlocked(x, x.dtype(), false)?;
-    let mut counts = Vec::<i64>::new();
+    let mut counts = List::<i64>::new();
     let inverse = Tensor::empty_of(if c.bool(0) { x.shape() } else { &[0] }, DType::I64)?;
     let values = dispatch!(x.dtype(), T => {
         // SAFETY: `n` row-major elements; the inverse has as many if it is wanted.
         let (row, inv) = unsafe {
             (std::slice::from_raw_parts(from.ptr::<T>(), n), std::slice::from_raw_parts_mut(inverse.ptr::<i64>(), inverse.numel()))
         };
-        let mut values = Vec::<T>::new();
+        let mut values = List::<T>::new();
         for (i, &v) in row.iter().enumerate() {
             if i == 0 || row[i - 1] != v {
-                values.push(v);
-                counts.push(0);
+                values.push(v)?;
+                counts.push(0)?;
             }
             let place = counts.len() - 1;
             counts[place] += 1;
@@ -158,26 +160,27 @@ fn eval_unique_dim(c: &Call) -> Result<Outs> {
     // Slices as rows.
     let rows = contiguous_unlocked(&x.with_layout(x.layout().transpose(0, dim)), x.dtype(), false)?;
     let width = rows.numel().checked_div(n).unwrap_or(0);
-    let mut order: Vec<usize> = (0..n).collect();
+    let mut order = List::collect(0..n)?;
     let mut shape = rows.dims();
     let inverse = Tensor::empty_of(&[n], DType::I64)?;
     // SAFETY: `n` elements.
     let inv = unsafe { std::slice::from_raw_parts_mut(inverse.ptr::<i64>(), n) };
-    let mut counts = Vec::<i64>::new();
+    let mut counts = List::<i64>::new();
     let values = dispatch!(x.dtype(), T => {
         // SAFETY: `n` rows of `width` elements.
         let all = unsafe { std::slice::from_raw_parts(rows.ptr::<T>(), n * width) };
         let row = |i: usize| &all[i * width..(i + 1) * width];
-        order.sort_by(|&a, &b| {
+        // Of equal slices the first one comes first; a stable sort would want memory.
+        order.sort_unstable_by(|&a, &b| {
             let differ = row(a).iter().zip(row(b)).find(|(x, y)| x.less(**y) || y.less(**x));
-            differ.map_or(std::cmp::Ordering::Equal, |(x, y)| if x.less(*y) { std::cmp::Ordering::Less } else { std::cmp::Ordering::Greater })
+            differ.map_or(a.cmp(&b), |(x, y)| if x.less(*y) { std::cmp::Ordering::Less } else { std::cmp::Ordering::Greater })
         });
-        let mut kept: Vec<T> = Vec::new();
+        let mut kept: List<T> = List::new();
         let mut last = None;
         for &i in &order {
             if last.is_none_or(|l| row(l) != row(i)) {
-                kept.extend_from_slice(row(i));
-                counts.push(0);
+                kept.extend_from_slice(row(i))?;
+                counts.push(0)?;
                 last = Some(i);
             }
             let place = counts.len() - 1;
@@ -281,9 +284,9 @@ fn eval_isin(c: &Call) -> Result<Outs> {
         ($t:ty) => {{
             // SAFETY: row-major elements.
             let set = unsafe { std::slice::from_raw_parts(set.ptr::<$t>(), set.numel()) };
-            let (mut order, mut aside) = (Vec::new(), Vec::new());
-            sort::sort_row(set, false, &mut order, &mut aside);
-            let sorted: Vec<$t> = order.iter().map(|p| set[p.index()]).collect();
+            let (mut order, mut aside) = (List::new(), List::new());
+            sort::sort_row(set, false, &mut order, &mut aside)?;
+            let sorted: List<$t> = List::collect(order.iter().map(|p| set[p.index()]))?;
             let (s, to) = (Shared(from.ptr::<$t>()), Shared(out.ptr::<bool>()));
             parallel_for(x.numel(), GRAIN / 16, &|r| {
                 for i in r {
@@ -348,7 +351,7 @@ fn eval_quantile(c: &Call, skip_nan: bool) -> Result<Outs> {
     let mut ranks = q1.mul(&last.to_dtype(x.dtype())?)?;
     if !skip_nan {
         let any = nan.any(Some(&[-1]), true)?;
-        let mut size: Vec<i64> = sorted.shape().iter().map(|&d| d as i64).collect();
+        let mut size: SmallVec<[i64; 8]> = sorted.shape().iter().map(|&d| d as i64).collect();
         if let Some(l) = size.last_mut() {
             *l = q1.numel() as i64;
         }
@@ -366,17 +369,17 @@ fn eval_quantile(c: &Call, skip_nan: bool) -> Result<Outs> {
         }
     };
     // One dimension for q comes first; the reduced one stays with size 1 if asked for.
-    let mut shape: Vec<i64> = match dim {
+    let mut shape: SmallVec<[i64; 8]> = match dim {
         Some(d) if ndim > 0 => {
-            let mut s: Vec<i64> = x.shape().iter().map(|&d| d as i64).collect();
+            let mut s: SmallVec<[i64; 8]> = x.shape().iter().map(|&d| d as i64).collect();
             s[wrap_dim(d, ndim)?] = 1;
             if !c.bool(1) {
                 s.remove(wrap_dim(d, ndim)?);
             }
             s
         }
-        _ if c.bool(1) => vec![1; ndim],
-        _ => Vec::new(),
+        _ if c.bool(1) => SmallVec::from_elem(1, ndim),
+        _ => SmallVec::new(),
     };
     let moved = result.unsqueeze(0)?.transpose(0, -1)?;
     if q.ndim() == 1 {

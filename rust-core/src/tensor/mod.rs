@@ -4,6 +4,7 @@ use crate::autograd::Meta;
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::copy;
+use crate::memory::{Kept, List};
 use crate::shape::{Dims, Layout};
 use crate::storage::{Locks, Storage};
 use crate::{bail, err};
@@ -28,7 +29,11 @@ pub struct TensorImpl {
 pub struct Tensor(pub(crate) Arc<TensorImpl>);
 
 thread_local! {
-    static NUMBER: std::cell::RefCell<Option<Tensor>> = const { std::cell::RefCell::new(None) };
+    static NUMBER: Kept<Tensor> = const { Kept::new() };
+}
+
+fn end_number() {
+    NUMBER.with(Kept::end);
 }
 
 impl Tensor {
@@ -50,6 +55,7 @@ impl Tensor {
 
     /// An uninitialised row-major tensor.
     pub fn empty_of(shape: &[usize], dtype: DType) -> Result<Tensor> {
+        crate::memory::check()?;
         let layout = Layout::contiguous(shape)?;
         let storage = Storage::new(bytes(&layout, dtype)?)?;
         Ok(Tensor::build(storage, layout, dtype, None))
@@ -71,35 +77,34 @@ impl Tensor {
 
     /// A plain number as a 0-d tensor that yields in type promotion.
     pub fn number(value: Scalar) -> Result<Tensor> {
-        // The last one of this thread serves again if nobody has kept it.
-        NUMBER.try_with(|last| Tensor::number_in(&mut last.borrow_mut(), value)).unwrap_or_else(|_| {
-            // The thread is shutting down.
-            Tensor::number_in(&mut None, value)
-        })
-    }
-
-    fn number_in(last: &mut Option<Tensor>, value: Scalar) -> Result<Tensor> {
         let dtype = match value {
             Scalar::Float(_) => DType::F64,
             s => s.dtype(),
         };
-        if let Some(inner) = last.as_mut().and_then(|t| Arc::get_mut(&mut t.0)) {
-            if inner.meta.get().is_none() && Arc::get_mut(&mut inner.storage).is_some() {
-                inner.dtype = dtype;
-                // SAFETY: the storage holds 8 bytes, which is enough for one element, and nobody else knows it.
-                unsafe { copy::fill(inner.storage.ptr(), dtype, 1, value) };
-                return Ok(last.clone().unwrap_or_else(|| unreachable!("it was there")));
+        // The last one of this thread serves again if nobody has kept it.
+        NUMBER.with(|kept| {
+            if let Some(mut last) = kept.take() {
+                if let Some(inner) = Arc::get_mut(&mut last.0) {
+                    if inner.meta.get().is_none() && Arc::get_mut(&mut inner.storage).is_some() {
+                        inner.dtype = dtype;
+                        // SAFETY: the storage holds 8 bytes, which is enough for one element, and nobody else knows it.
+                        unsafe { copy::fill(inner.storage.ptr(), dtype, 1, value) };
+                        let again = last.clone();
+                        kept.put(last, end_number);
+                        return Ok(again);
+                    }
+                }
             }
-        }
-        let mut t = Tensor::build(Storage::new(8)?, Layout::contiguous(&[])?, dtype, None);
-        if let Some(inner) = Arc::get_mut(&mut t.0) {
-            inner.wrapped = true;
-            inner.inference = false; // it may serve again outside of inference mode
-        }
-        // SAFETY: as above.
-        unsafe { copy::fill(t.data_ptr(), dtype, 1, value) };
-        *last = Some(t.clone());
-        Ok(t)
+            let mut t = Tensor::build(Storage::new(8)?, Layout::contiguous(&[])?, dtype, None);
+            if let Some(inner) = Arc::get_mut(&mut t.0) {
+                inner.wrapped = true;
+                inner.inference = false; // it may serve again outside of inference mode
+            }
+            // SAFETY: as above.
+            unsafe { copy::fill(t.data_ptr(), dtype, 1, value) };
+            kept.put(t.clone(), end_number);
+            Ok(t)
+        })
     }
 
     /// A tensor of `shape` with the elements of `data` in row-major order.
@@ -114,15 +119,16 @@ impl Tensor {
     }
 
     /// The elements in row-major order, converted to `T`.
+    #[allow(clippy::disallowed_types, reason = "what Rust callers expect")]
     pub fn to_vec<T: Elem>(&self) -> Result<Vec<T>> {
         let n = self.numel();
-        let mut out: Vec<T> = Vec::with_capacity(n);
+        let mut out = List::<T>::with_room(n)?;
         // SAFETY: the vector has room for `n` elements, all of which are written.
         unsafe {
             self.read_into(out.as_mut_ptr().cast(), T::DTYPE)?;
             out.set_len(n);
         }
-        Ok(out)
+        Ok(out.into_vec())
     }
 
     /// Writes the elements to `p` in row-major order, converted to `dtype`.

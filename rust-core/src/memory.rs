@@ -1,0 +1,537 @@
+//! L0: memory that the system may not have. What grows with an input is a [`List`] (or a tensor), whose every way to grow
+//! can fail. What is small and bounded (headers, graph nodes, lists of dimensions, messages) cannot fail one by one in
+//! today's Rust: for that, [`Allocator`] keeps a reserve, and [`check`] refuses new work while much of it is in use.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // this is what is used in their place
+
+use crate::error::{Error, Kind, Result};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::{Cell, UnsafeCell};
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+/// The error of an allocation that failed.
+#[cold]
+pub fn missing(bytes: usize) -> Error {
+    Error::new(Kind::Memory, "", format!("could not allocate {bytes} bytes"))
+}
+
+// ---- lists ----
+
+/// A vector that says so when there is no memory for it: an error where `Vec` ends the process.
+#[derive(Debug, PartialEq, Eq)]
+pub struct List<T>(Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        List::new()
+    }
+}
+
+impl<T> List<T> {
+    /// An empty list; takes no memory.
+    pub const fn new() -> Self {
+        List(Vec::new())
+    }
+    /// An empty list with room for `n`.
+    pub fn with_room(n: usize) -> Result<Self> {
+        let mut list = List::new();
+        list.reserve_exact(n)?;
+        Ok(list)
+    }
+    /// `n` times `value`.
+    pub fn filled(n: usize, value: T) -> Result<Self>
+    where
+        T: Clone,
+    {
+        let mut list = List::with_room(n)?;
+        list.0.resize(n, value);
+        Ok(list)
+    }
+    /// What `items` gives.
+    pub fn collect(items: impl IntoIterator<Item = T>) -> Result<Self> {
+        let mut list = List::new();
+        list.extend(items)?;
+        Ok(list)
+    }
+    /// What `items` gives, up to its first error.
+    pub fn try_collect(items: impl IntoIterator<Item = Result<T>>) -> Result<Self> {
+        let items = items.into_iter();
+        let mut list = List::with_room(items.size_hint().0)?;
+        for item in items {
+            list.push(item?)?;
+        }
+        Ok(list)
+    }
+    /// Room for `n` more.
+    pub fn reserve(&mut self, n: usize) -> Result<()> {
+        self.0.try_reserve(n).map_err(|_| missing(n.saturating_mul(size_of::<T>())))
+    }
+    /// Room for `n` more, and no more than that.
+    pub fn reserve_exact(&mut self, n: usize) -> Result<()> {
+        self.0.try_reserve_exact(n).map_err(|_| missing(n.saturating_mul(size_of::<T>())))
+    }
+    /// Adds one.
+    #[inline]
+    pub fn push(&mut self, value: T) -> Result<()> {
+        if self.0.len() == self.0.capacity() {
+            self.reserve(1)?;
+        }
+        self.0.push(value);
+        Ok(())
+    }
+    /// Adds what `items` gives.
+    #[inline]
+    pub fn extend(&mut self, items: impl IntoIterator<Item = T>) -> Result<()> {
+        let mut items = items.into_iter();
+        self.reserve(items.size_hint().0)?;
+        loop {
+            let room = self.0.capacity() - self.0.len();
+            // Takes no more than there is room for, so it does not allocate.
+            self.0.extend(items.by_ref().take(room));
+            if self.0.len() < self.0.capacity() {
+                return Ok(());
+            }
+            let Some(next) = items.next() else { return Ok(()) };
+            self.push(next)?;
+        }
+    }
+    /// Adds copies of `items`.
+    pub fn extend_from_slice(&mut self, items: &[T]) -> Result<()>
+    where
+        T: Clone,
+    {
+        self.reserve(items.len())?;
+        self.0.extend_from_slice(items);
+        Ok(())
+    }
+    /// Makes it `n` long; new places hold `value`.
+    pub fn resize(&mut self, n: usize, value: T) -> Result<()>
+    where
+        T: Clone,
+    {
+        self.reserve(n.saturating_sub(self.0.len()))?;
+        self.0.resize(n, value);
+        Ok(())
+    }
+    /// Sets the length.
+    ///
+    /// # Safety
+    /// As for `Vec::set_len`.
+    pub unsafe fn set_len(&mut self, n: usize) {
+        self.0.set_len(n);
+    }
+    /// Takes the last one off.
+    pub fn pop(&mut self) -> Option<T> {
+        self.0.pop()
+    }
+    /// Takes one out of the middle.
+    pub fn remove(&mut self, at: usize) -> T {
+        self.0.remove(at)
+    }
+    /// Keeps the first `n`.
+    pub fn truncate(&mut self, n: usize) {
+        self.0.truncate(n);
+    }
+    /// Keeps those that `f` wants.
+    pub fn retain(&mut self, f: impl FnMut(&T) -> bool) {
+        self.0.retain(f);
+    }
+    /// Takes all out.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+    /// Places there is room for.
+    pub fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+    /// The vector itself, for callers outside.
+    pub fn into_vec(self) -> Vec<T> {
+        self.0
+    }
+}
+
+impl<T> From<Vec<T>> for List<T> {
+    fn from(v: Vec<T>) -> Self {
+        List(v)
+    }
+}
+
+impl<T> Deref for List<T> {
+    type Target = [T];
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for List<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.0
+    }
+}
+
+impl<T> IntoIterator for List<T> {
+    type Item = T;
+    type IntoIter = std::vec::IntoIter<T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a List<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+/// An empty small vector with room for `n`.
+pub fn room<A: smallvec::Array>(n: usize) -> Result<smallvec::SmallVec<A>> {
+    let mut v = smallvec::SmallVec::new();
+    reserve(&mut v, n)?;
+    Ok(v)
+}
+
+/// Makes room for `n` more in a small vector.
+#[inline]
+pub fn reserve<A: smallvec::Array>(v: &mut smallvec::SmallVec<A>, n: usize) -> Result<()> {
+    v.try_reserve(n).map_err(|_| missing(n.saturating_mul(size_of::<A::Item>())))
+}
+
+/// Fails if the system would not give `n * bytes` now: for work that takes this much in small pieces.
+pub fn probe(n: usize, bytes: usize) -> Result<()> {
+    List::<u8>::with_room(n.saturating_mul(bytes)).map(|_| ())
+}
+
+// ---- the reserve ----
+
+/// Small blocks take whole units. A request is at most 64 of them, 16 KiB.
+const UNIT: usize = 256;
+/// 64 units each, 4 MiB in all; no page of it is touched before the first shortage.
+const WORDS: usize = 256;
+/// From this many units in use on, nothing new is begun.
+const FULL: usize = WORDS * 64 / 4;
+
+#[repr(align(4096))]
+struct Bytes(UnsafeCell<[u8; WORDS * 64 * UNIT]>);
+// SAFETY: a unit belongs to whoever has set its bit in `TAKEN`.
+unsafe impl Sync for Bytes {}
+
+static BYTES: Bytes = Bytes(UnsafeCell::new([0; WORDS * 64 * UNIT]));
+static TAKEN: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
+
+/// Fails while memory is so short that even what cannot fail lives on the reserve. One load when all is well.
+#[inline(always)]
+pub fn check() -> Result<()> {
+    if IN_USE.load(Ordering::Relaxed) >= FULL {
+        return Err(exhausted());
+    }
+    Ok(())
+}
+
+/// True while some of the reserve is in use.
+pub fn is_short() -> bool {
+    IN_USE.load(Ordering::Relaxed) > 0
+}
+
+#[cold]
+fn exhausted() -> Error {
+    Error::new(Kind::Memory, "", "the system has no memory left")
+}
+
+fn units(size: usize) -> (usize, u64) {
+    let n = size.div_ceil(UNIT).max(1);
+    (n, u64::MAX >> (64 - n))
+}
+
+#[cold]
+fn take(size: usize, align: usize) -> *mut u8 {
+    if align > UNIT || size > 64 * UNIT {
+        return std::ptr::null_mut();
+    }
+    let (n, mask) = units(size);
+    for (w, word) in TAKEN.iter().enumerate() {
+        let mut now = word.load(Ordering::Relaxed);
+        loop {
+            // Bit `i` stays if the `n` bits from `i` on are free.
+            let (mut runs, mut have) = (!now, 1);
+            while have < n {
+                let step = have.min(n - have);
+                runs &= runs >> step;
+                have += step;
+            }
+            if runs == 0 {
+                break;
+            }
+            let at = runs.trailing_zeros() as usize;
+            match word.compare_exchange_weak(now, now | mask << at, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => {
+                    IN_USE.fetch_add(n, Ordering::Relaxed);
+                    // SAFETY: inside of the array.
+                    return unsafe { BYTES.0.get().cast::<u8>().add((w * 64 + at) * UNIT) };
+                }
+                Err(other) => now = other,
+            }
+        }
+    }
+    std::ptr::null_mut()
+}
+
+#[inline(always)]
+fn is_ours(p: *mut u8) -> bool {
+    (p as usize).wrapping_sub(BYTES.0.get() as usize) < WORDS * 64 * UNIT
+}
+
+#[cold]
+fn put_back(p: *mut u8, size: usize) {
+    let unit = (p as usize - BYTES.0.get() as usize) / UNIT;
+    let (n, mask) = units(size);
+    TAKEN[unit / 64].fetch_and(!(mask << (unit % 64)), Ordering::Release);
+    IN_USE.fetch_sub(n, Ordering::Relaxed);
+}
+
+/// The system's allocator; when that has nothing, cached blocks are given back to it, and small requests are then served
+/// from the reserve. It is this library's global allocator, so that small things never end the process.
+pub struct Allocator;
+
+#[cold]
+fn short(layout: Layout) -> *mut u8 {
+    crate::storage::empty_cache();
+    // SAFETY: the caller's layout, which has a size.
+    let p = unsafe { System.alloc(layout) };
+    if p.is_null() {
+        take(layout.size(), layout.align())
+    } else {
+        p
+    }
+}
+
+// SAFETY: every block is the system's, or a run of units that nobody else has; `is_ours` tells them apart.
+unsafe impl GlobalAlloc for Allocator {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let p = System.alloc(layout);
+        if p.is_null() {
+            short(layout)
+        } else {
+            p
+        }
+    }
+    #[inline]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let mut p = System.alloc_zeroed(layout);
+        if p.is_null() {
+            p = short(layout);
+            if !p.is_null() {
+                p.write_bytes(0, layout.size());
+            }
+        }
+        p
+    }
+    #[inline]
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        if is_ours(p) {
+            put_back(p, layout.size());
+        } else {
+            System.dealloc(p, layout);
+        }
+    }
+    #[inline]
+    unsafe fn realloc(&self, p: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if !is_ours(p) {
+            let new = System.realloc(p, layout, size);
+            if !new.is_null() {
+                return new;
+            }
+        }
+        let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+        if !new.is_null() {
+            new.copy_from_nonoverlapping(p, layout.size().min(size));
+            self.dealloc(p, layout);
+        }
+        new
+    }
+}
+
+// ---- what a thread keeps ----
+
+thread_local! {
+    static ENDS: [Cell<Option<fn()>>; 8] = const { [const { Cell::new(None) }; 8] };
+}
+
+/// Has `f` called when this thread ends; asked again, it does nothing. False if the system has no memory to note it, or too
+/// many ask: then the thread must keep nothing. (A thread-local with a destructor does not do: to note that, the C library
+/// allocates, and ends the process if it cannot.)
+pub fn at_thread_end(f: fn()) -> bool {
+    ENDS.with(|ends| {
+        let place = ends.iter().find(|e| e.get().is_none_or(|g| std::ptr::fn_addr_eq(g, f)));
+        let Some(place) = place else { return false };
+        if place.get().is_none() {
+            if !ending::arm() {
+                return false;
+            }
+            place.set(Some(f));
+        }
+        true
+    })
+}
+
+fn thread_ends() {
+    // What one gives back may be kept by another one again.
+    for _ in 0..3 {
+        ENDS.with(|ends| ends.iter().filter_map(|e| e.take()).for_each(|f| f()));
+    }
+}
+
+/// What a thread keeps from one call to the next, in a thread-local: dropped when the thread ends.
+pub struct Kept<T> {
+    value: Cell<ManuallyDrop<Option<T>>>,
+    armed: Cell<bool>,
+}
+
+impl<T> Kept<T> {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Kept { value: Cell::new(ManuallyDrop::new(None)), armed: Cell::new(false) }
+    }
+    /// Takes it out.
+    #[inline]
+    pub fn take(&self) -> Option<T> {
+        ManuallyDrop::into_inner(self.value.replace(ManuallyDrop::new(None)))
+    }
+    /// Keeps `value`, or drops it if it cannot be kept; `end` must call [`Kept::end`] of this place.
+    #[inline]
+    pub fn put(&self, value: T, end: fn()) {
+        if self.armed.get() || at_thread_end(end) {
+            self.armed.set(true);
+            drop(ManuallyDrop::into_inner(self.value.replace(ManuallyDrop::new(Some(value)))));
+        }
+    }
+    /// The thread ends.
+    pub fn end(&self) {
+        self.armed.set(false);
+        drop(self.take());
+    }
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Kept::new()
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod ending {
+    use std::ffi::c_void;
+    use std::sync::OnceLock;
+
+    extern "C" {
+        fn pthread_key_create(key: *mut u32, end: Option<unsafe extern "C" fn(*mut c_void)>) -> i32;
+        fn pthread_setspecific(key: u32, value: *const c_void) -> i32;
+    }
+
+    unsafe extern "C" fn end(_: *mut c_void) {
+        super::thread_ends();
+    }
+
+    pub fn arm() -> bool {
+        static KEY: OnceLock<Option<u32>> = OnceLock::new();
+        let key = KEY.get_or_init(|| {
+            let mut key = 0;
+            // SAFETY: `end` may run on any thread; the library is never unloaded (build.rs).
+            (unsafe { pthread_key_create(&mut key, Some(end)) } == 0).then_some(key)
+        });
+        // SAFETY: the key exists; any value but NULL has `end` called.
+        key.is_some_and(|key| unsafe { pthread_setspecific(key, 1 as *const c_void) } == 0)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod ending {
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            super::thread_ends();
+        }
+    }
+    thread_local! {
+        static END: End = const { End };
+    }
+
+    pub fn arm() -> bool {
+        END.try_with(|_| ()).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_grow_or_fail() {
+        let mut list = List::collect((0..1000).filter(|i| i % 3 == 0)).unwrap();
+        list.extend(1..4).unwrap();
+        list.push(7).unwrap();
+        assert_eq!((list.len(), &list[334..]), (338, &[1, 2, 3, 7][..]));
+        assert_eq!(List::with_room(usize::MAX).map(|l: List<u8>| l.len()).unwrap_err().kind(), Kind::Memory);
+        assert_eq!(List::filled(1 << 60, 1u8).unwrap_err().kind(), Kind::Memory);
+        assert_eq!(List::collect(0..usize::MAX).unwrap_err().kind(), Kind::Memory);
+        assert_eq!(List::try_collect([Ok(1), Err(missing(1))]).unwrap_err().kind(), Kind::Memory);
+    }
+
+    #[test]
+    fn the_reserve_lends_units_and_takes_them_back() {
+        let before = IN_USE.load(Ordering::Relaxed);
+        let sizes = [1, 256, 257, 5000, 64 * UNIT];
+        let all: Vec<(*mut u8, usize)> = (0..40).map(|i| sizes[i % 5]).map(|n| (take(n, 16), n)).collect();
+        for &(p, n) in &all {
+            assert!(is_ours(p) && p as usize % UNIT == 0);
+            // SAFETY: ours.
+            unsafe { p.write_bytes(n as u8, n) };
+        }
+        for &(p, n) in &all {
+            // SAFETY: ours, and written.
+            assert!(unsafe { std::slice::from_raw_parts(p, n) }.iter().all(|&b| b == n as u8));
+            put_back(p, n);
+        }
+        assert!(take(64 * UNIT + 1, 16).is_null() && take(1, 512).is_null());
+        assert_eq!(IN_USE.load(Ordering::Relaxed), before);
+        assert!(!is_ours(&mut 0u8));
+    }
+
+    #[test]
+    fn nothing_begins_while_the_reserve_is_in_use() {
+        let taken: Vec<_> = (0..FULL / 64).map(|_| take(64 * UNIT, 1)).collect();
+        let refused = check();
+        taken.into_iter().for_each(|p| put_back(p, 64 * UNIT));
+        assert_eq!(refused.unwrap_err().kind(), Kind::Memory);
+        assert!(check().is_ok());
+    }
+
+    #[test]
+    fn blocks_move_out_of_the_reserve() {
+        let layout = Layout::from_size_align(100, 8).unwrap();
+        let p = take(100, 8);
+        // SAFETY: ours, with this layout.
+        unsafe {
+            p.write_bytes(7, 100);
+            let q = Allocator.realloc(p, layout, 5000);
+            assert!(!is_ours(q) && *q.add(99) == 7);
+            Allocator.dealloc(q, Layout::from_size_align(5000, 8).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_thread_gives_back_at_its_end() {
+        static ENDED: AtomicUsize = AtomicUsize::new(0);
+        fn end() {
+            ENDED.fetch_add(1, Ordering::SeqCst);
+        }
+        std::thread::spawn(|| assert!(at_thread_end(end) && at_thread_end(end))).join().unwrap();
+        assert_eq!(ENDED.load(Ordering::SeqCst), 1);
+    }
+}
