@@ -272,3 +272,87 @@ def test_every_allocation_of_the_tables_calls_may_fail(driver: Path, tmp_path: P
 def test_every_allocation_of_an_optimizer_may_fail(driver: Path, tmp_path: Path) -> None:
     rt.manual_seed(1)
     replayed(driver, tmp_path, list(optimizers()))
+
+
+# Work that goes with sizes: refused or cheap. Each of these ended the process or took for ever.
+SIZES = """
+import rustorch as rt
+e = rt.empty(0, 1 << 40)
+assert e.fliplr().shape == e.shape == e.roll(3, 1).shape == e.flip(0).shape
+for call in (
+    lambda: e.unbind(1),
+    lambda: e.split(1, 1),
+    lambda: rt.tensor_split(e, 1 << 40, 1),
+    lambda: rt.cat([rt.zeros(1).expand(1 << 61)] * 4),
+    lambda: rt.cat([rt.zeros(1).expand(1 << 62)] * 4),
+    lambda: rt.zeros(1).expand(1 << 50).flip(0),
+    lambda: rt.zeros(1).expand(1 << 50).sum(0).repeat(1 << 60),
+    lambda: rt.randperm(1 << 50),
+):
+    try:
+        call()
+    except (MemoryError, rt.RustorchError):
+        continue
+    raise AssertionError("was not refused")
+assert rt.linalg.det(rt.empty(0, 1 << 40, 1 << 40)).shape == (0,)
+"""
+
+# Under a limit that leaves no room for a workspace. `before` makes the inputs, `call` must raise MemoryError.
+LIMITED = {
+    "cat": "rt.cat([x, x, x])",
+    "flip": "x.flip(0)",
+    "sort": "x.sort()",
+    "argsort": "x.argsort()",
+    "nonzero": "x.nonzero()",
+    "topk": "x.topk(x.numel())",
+    "kthvalue": "x.kthvalue(7)",
+    "median": "x.median()",
+    "unique": "x.unique()",
+    "quantile": "x.quantile(0.5)",
+    "index": "x[i]",
+    "index_put": "x.index_put((i,), x)",
+    "index_put_": "x.index_put_((i,), x)",
+    "isin": "rt.isin(x, x)",
+    "svd": "rt.linalg.svd(m)",
+    "qr": "rt.linalg.qr(m)",
+    "inv": "rt.linalg.inv(m)",
+    "embedding": "rt.nn.functional.embedding(i, m)",
+    "save": "rt.save({'x': x}, path)",
+    "load": "rt.load(saved)",
+    "tolist": "x.tolist()",
+    "backward": "(y * y).sum().backward()",
+}
+
+
+def test_sizes_without_elements_are_refused_or_cheap() -> None:
+    run_python(SIZES)
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="wants RLIMIT_AS")
+@pytest.mark.parametrize("name", LIMITED)
+def test_a_limit_on_memory_is_a_memory_error(name: str, tmp_path: Path) -> None:
+    saves = name == "save"  # streams its data: it may succeed
+    run_python(f"""
+import resource, sys
+import rustorch as rt
+rt.set_num_threads(2)
+n = 3 << 20
+path, saved = sys.argv[1] + "/new", sys.argv[1] + "/saved"
+x = rt.arange(n, dtype=rt.float32)
+i = rt.arange(n)
+m = rt.eye(1500)
+y = x.clone().requires_grad_()
+rt.save({{"x": x}}, saved)
+(rt.ones(64, 64) @ rt.ones(64, 64)).sum()
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + (2 << 20),) * 2)
+try:
+    {LIMITED[name]}
+except MemoryError:
+    pass
+else:
+    assert {saves}, "was not refused"
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+assert x[0] == 0 and x[-1] == n - 1 and x[1 << 20] == 1 << 20 and y.grad is None
+assert rt.equal(x.flip(0).flip(0), x)
+""", tmp_path)
