@@ -106,8 +106,14 @@ def _modf(x: Tensor) -> tuple[Tensor, Tensor]:
     return _ops.where(_ops.isinf(x), _ops.zeros_like(x), _ops.sub(x, whole)), whole
 
 
+def _heaviside(x: Tensor, values: Tensor) -> Tensor:
+    d = words.result_type(x, values)
+    return _ops.heaviside(x.to(d), values.to(d))
+
+
 # Universal functions that are more than one op.
 _COMPOSED: dict[str, Any] = {
+    "heaviside": _heaviside,
     "divmod": lambda a, b: (_ops.floor_divide(a, b), _ops.remainder(a, b)),
     "modf": _modf,
     "vecdot": lambda a, b: _ops.mul(a, b).sum(-1),

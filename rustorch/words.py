@@ -702,7 +702,7 @@ def _new(name: str) -> Callable[..., Tensor]:
         **_: Any,
     ) -> Any:
         s = shape_(sizes) if size is None else size
-        return getattr(_ops, name)(s, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+        return getattr(_ops, name)(s, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
 
     f.__name__ = f.__qualname__ = f"new_{name}"
     f.__doc__ = f"`{name}` of the given sizes with the dtype of `input`."
@@ -713,14 +713,14 @@ def new_full(
     input: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False
 ) -> Tensor:
     """A tensor of the given sizes filled with a number, with the dtype of `input`."""
-    return _ops.full(size, fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    return _ops.full(size, fill_value, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
 
 
 def new_tensor(
     input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False
 ) -> Tensor:
     """A tensor from data, with the dtype of `input`."""
-    return tensor(data, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    return tensor(data, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
 
 
 # ---- random numbers in place ----
@@ -854,7 +854,7 @@ def randint_like(
     elif args:
         high = args[0]
     return randint(
-        low, high, tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad
+        low, high, tuple(input.shape), dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
     )
 
 
@@ -918,7 +918,8 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, 
         raise InvalidArgumentError(f"range: cannot go from {start} to {end} by steps of {step}")
     n = _int((end - start) / step) + 1
     out = options.pop("out", None)
-    d = from_python(_made_as(dtype, out) or get_default_dtype())
+    made = _made_as(dtype, out)
+    d = get_default_dtype() if made is None else from_python(made)
     places = _ops.arange(0, n, 1, dtype=BY_NAME["float64" if d.is_floating_point else "int64"])
     r = created((places * step + start).to(d), options.get("device"), options.get("requires_grad", False))
     return r if out is None else into(out, r)
@@ -937,7 +938,7 @@ def full(
 ) -> Tensor:
     """A tensor of the given sizes filled with a number, whose type decides the dtype if none is given."""
     if _is_tensor(fill_value):
-        dtype = dtype or fill_value.dtype
+        dtype = fill_value.dtype if dtype is None else dtype
         fill_value = fill_value.item()
     r = _ops.full(size, fill_value, dtype=_made_as(dtype, out))
     if device is not None or requires_grad:

@@ -28,6 +28,12 @@ WRONG: list[Any] = [
     type, X, np.ones(1), [], (float,), type("float32", (), {}),
 ]  # fmt: skip
 
+
+def deprecated(f: Any, *args: Any, **kwargs: Any) -> Any:
+    with pytest.warns(UserWarning, match="deprecated"):
+        return f(*args, **kwargs)
+
+
 # Every function with an argument `dtype`: a call with it.
 CALLS: dict[str, Any] = {
     "Tensor": lambda d: rt.Tensor([1], dtype=d),
@@ -66,7 +72,7 @@ CALLS: dict[str, Any] = {
     "randn": lambda d: rt.randn(2, dtype=d),
     "randn_like": lambda d: rt.randn_like(X, dtype=d),
     "randperm": lambda d: rt.randperm(2, dtype=d),
-    "range": lambda d: rt.range(0, 2, dtype=d),
+    "range": lambda d: deprecated(rt.range, 0, 2, dtype=d),
     "softmax": lambda d: rt.softmax(X, 0, dtype=d),
     "sum": lambda d: rt.sum(X, dtype=d),
     "tensor": lambda d: rt.tensor([1], dtype=d),
