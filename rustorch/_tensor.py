@@ -117,7 +117,11 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
         if device is not None:
             check_device(device)
         if len(args) == 1 and not isinstance(args[0], (int, Size)):
-            t = args[0].detach() if isinstance(args[0], Tensor) else make(args[0], BY_NAME["float32"] if dtype is None else dtype)
+            t = (
+                args[0].detach()
+                if isinstance(args[0], Tensor)
+                else make(args[0], BY_NAME["float32"] if dtype is None else dtype)
+            )
         elif not args:
             t = _ops.empty(0)
         else:

@@ -120,19 +120,22 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
     try:
         view = memoryview(buffer).cast("B")
     except TypeError as e:
-        raise DTypeError(f"frombuffer: wanted a buffer with its bytes in a row, got {type(buffer).__name__} ({e})") from None
+        raise DTypeError(
+            f"frombuffer: wanted a buffer with its bytes in a row, got {type(buffer).__name__} ({e})"
+        ) from None
     size = view.nbytes
     if size == 0 or count == 0:
         raise InvalidArgumentError(f"frombuffer: both buffer length ({size}) and count ({count}) must not be 0")
     if not 0 <= offset < size:
         raise InvalidArgumentError(
-            f"frombuffer: offset ({offset} bytes) must be non-negative and no greater than buffer length ({size} bytes) minus 1"
+            f"frombuffer: offset ({offset} bytes) must be non-negative and no greater than buffer length "
+            f"({size} bytes) minus 1"
         )
     room = size - offset
     if count < 0 and room % d.itemsize:
         raise InvalidArgumentError(
-            f"frombuffer: buffer length ({size} bytes) after offset ({offset} bytes) must be a multiple of element size "
-            f"({d.itemsize})"
+            f"frombuffer: buffer length ({size} bytes) after offset ({offset} bytes) must be a multiple of element "
+            f"size ({d.itemsize})"
         )
     n = room // d.itemsize if count < 0 else count
     if n * d.itemsize > room:
@@ -147,7 +150,9 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
         view, offset = memoryview(bytearray(view[offset : offset + n * d.itemsize])), 0
     shared = ffi.from_buffer("char[]", view, require_writable=True)
     if int(ffi.cast("uintptr_t", shared + offset)) % d.itemsize:
-        raise InvalidArgumentError(f"frombuffer: the bytes at offset {offset} are not aligned for {d}; pass a copy of them")
+        raise InvalidArgumentError(
+            f"frombuffer: the bytes at offset {offset} are not aligned for {d}; pass a copy of them"
+        )
     t = wrap(lib.py_from_object(id(shared), shared + offset, (n,), NULL, 1, d._code))
     return t.requires_grad_(requires_grad) if requires_grad else t
 

@@ -53,8 +53,8 @@ _DEFAULTS = {"casting": "same_kind", "order": "K", "subok": True, "dtype": None,
 def dispatch_ufunc(ufunc: Any, *inputs: Any, **kwargs: Any) -> Any:
     """Runs the op that a NumPy universal function stands for; arrays among the inputs share their memory with tensors.
 
-    `out`, `where` and `dtype` mean what they mean in NumPy; where `where` is False and there is no `out`, the result is 0.
-    Unknown functions and options give NotImplemented, upon which NumPy raises TypeError.
+    `out`, `where` and `dtype` mean what they mean in NumPy; where `where` is False and there is no `out`, the result
+    is 0. Unknown functions and options give NotImplemented, upon which NumPy raises TypeError.
     """
     out = kwargs.pop("out", None)
     where, wanted = kwargs.pop("where", True), kwargs.pop("dtype", None)

@@ -1,8 +1,8 @@
 """Saving and loading tensors and state dicts as safetensors files. Nothing in a file is ever executed.
 
-A file holds every tensor under a name of its own, row-major, so that any reader of safetensors finds it. Two texts in its
-metadata say the rest: `rustorch` how the tensors were nested, in which order and with which other values; `rustorch.memory`
-which of them look at the same memory, and how tensors that were not row-major lay in it.
+A file holds every tensor under a name of its own, row-major, so that any reader of safetensors finds it. Two texts in
+its metadata say the rest: `rustorch` how the tensors were nested, in which order and with which other values;
+`rustorch.memory` which of them look at the same memory, and how tensors that were not row-major lay in it.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class _Contents:
             kind = "l" if isinstance(obj, list) else "u"
             return {kind: [self.split(v, f"{dot}{i}") for i, v in enumerate(obj)]}
         raise DTypeError(
-            f"save: cannot save a {type(obj).__name__} at '{prefix}'; tensors, numbers, strings, None, lists, tuples and "
-            "dicts can be saved (for a module, save its state_dict())"
+            f"save: cannot save a {type(obj).__name__} at '{prefix}'; tensors, numbers, strings, None, lists, tuples "
+            "and dicts can be saved (for a module, save its state_dict())"
         )
 
 
@@ -108,7 +108,7 @@ def _apart(sizes: Any, steps: Any) -> bool:
 
 
 def _roomy(span: int, elements: int) -> bool:
-    """True if tensors of so many elements may lie in a block of `span`: gaps come back, but a file cannot ask for any."""
+    """True if tensors of so many elements may lie in a block of `span`: a file cannot ask for gaps of any size."""
     return span <= 4 * elements + 1024
 
 
@@ -154,9 +154,9 @@ def _memory(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[Any]]:
         import warnings
 
         warnings.warn(
-            f"save: {', '.join(repr(n) for n in sorted(lost)[:5])}{' and others' if len(lost) > 5 else ''} will come back "
-            "row-major, with memory of their own: they overlap in a way, or lie in memory with gaps of a size, that a file "
-            "does not keep",
+            f"save: {', '.join(repr(n) for n in sorted(lost)[:5])}{' and others' if len(lost) > 5 else ''} will come "
+            "back row-major, with memory of their own: they overlap in a way, or lie in memory with gaps of a size, "
+            "that a file does not keep",
             UserWarning,
             stacklevel=4,
         )
@@ -264,15 +264,15 @@ def py_on_read(ctx: Any, data: Any, n: int) -> int:
 def save(obj: Any, f: Any, **_: Any) -> None:
     """Saves tensors in (nested) dicts, lists and tuples, with numbers and strings, as one safetensors file.
 
-    `f` is a path or a file object opened for writing bytes. A file at a path appears whole or not at all, even if several
-    processes save to it at once or are killed; a link is followed, an existing file keeps its permissions and, where the
-    system allows it, its owner; a device or pipe is written to.
+    `f` is a path or a file object opened for writing bytes. A file at a path appears whole or not at all, even if
+    several processes save to it at once or are killed; a link is followed, an existing file keeps its permissions and,
+    where the system allows it, its owner; a device or pipe is written to.
 
     Order, `requires_grad`, the identity of repeated tensors, memory that tensors share, and strides are kept; a warning
     names tensors for which memory and strides are not (they overlap with themselves or with tensors of other dtypes, or
     there are wide gaps between their elements). A tensor that shares memory is in the file under each of its names.
-    `Parameter`s and other subclasses come back as tensors. A file holds up to 65,536 tensors and 16 MiB of names, shapes
-    and other values; more is refused.
+    `Parameter`s and other subclasses come back as tensors. A file holds up to 65,536 tensors and 16 MiB of names,
+    shapes and other values; more is refused.
     """
     tensors, metadata = _contents(obj)
     names = [ffi.new("char[]", n.encode()) for n in tensors]

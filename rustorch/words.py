@@ -702,7 +702,9 @@ def _new(name: str) -> Callable[..., Tensor]:
         **_: Any,
     ) -> Any:
         s = shape_(sizes) if size is None else size
-        return getattr(_ops, name)(s, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+        return getattr(_ops, name)(
+            s, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
+        )
 
     f.__name__ = f.__qualname__ = f"new_{name}"
     f.__doc__ = f"`{name}` of the given sizes with the dtype of `input`."
@@ -713,7 +715,9 @@ def new_full(
     input: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False
 ) -> Tensor:
     """A tensor of the given sizes filled with a number, with the dtype of `input`."""
-    return _ops.full(size, fill_value, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    return _ops.full(
+        size, fill_value, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
+    )
 
 
 def new_tensor(
@@ -854,7 +858,12 @@ def randint_like(
     elif args:
         high = args[0]
     return randint(
-        low, high, tuple(input.shape), dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
+        low,
+        high,
+        tuple(input.shape),
+        dtype=input.dtype if dtype is None else dtype,
+        device=device,
+        requires_grad=requires_grad,
     )
 
 

@@ -83,7 +83,10 @@ def killed(folder: Path, times: int, seed: int = 0) -> dict[str, int]:
     path = folder / "f"
     rt.save(state(0), path)
     p = subprocess.run(
-        [sys.executable, __file__, str(path), "kill", str(times), str(seed)], stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, __file__, str(path), "kill", str(times), str(seed)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     torn, left = map(int, p.stdout.split())
     rt.save(state(1), path)
@@ -98,7 +101,6 @@ def kill(path: Path, times: int, seed: int) -> None:
     rt.save(state(0), path)
     torn = left = 0
     for _ in range(times):
-        before = stale(path.parent)
         child = os.fork()
         if child == 0:
             i = 0
@@ -108,7 +110,7 @@ def kill(path: Path, times: int, seed: int) -> None:
         time.sleep(chance.uniform(0.0, 0.02))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        left += stale(path.parent) > min(before, 0)
+        left += stale(path.parent)
         try:
             torn += not whole(path)
         except Exception as e:

@@ -682,7 +682,48 @@ ORDERS = {
     "random": (lambda g: d.RandomSampler(range(7), generator=g), [5, 3, 4, 6, 0, 2, 1]),
     "replacement": (
         lambda g: d.RandomSampler(range(7), replacement=True, num_samples=40, generator=g),
-        [5, 3, 3, 4, 0, 6, 2, 4, 5, 0, 6, 6, 0, 6, 6, 2, 6, 5, 6, 5, 6, 6, 5, 0, 2, 2, 4, 5, 5, 2, 4, 1, 2, 5, 3, 5, 6, 2, 4, 4],
+        [
+            5,
+            3,
+            3,
+            4,
+            0,
+            6,
+            2,
+            4,
+            5,
+            0,
+            6,
+            6,
+            0,
+            6,
+            6,
+            2,
+            6,
+            5,
+            6,
+            5,
+            6,
+            6,
+            5,
+            0,
+            2,
+            2,
+            4,
+            5,
+            5,
+            2,
+            4,
+            1,
+            2,
+            5,
+            3,
+            5,
+            6,
+            2,
+            4,
+            4,
+        ],
     ),
     "num_samples": (lambda g: d.RandomSampler(range(4), num_samples=10, generator=g), [2, 3, 1, 0, 3, 2, 1, 0, 0, 3]),
     "subset": (lambda g: d.SubsetRandomSampler([10, 20, 30, 40, 50], generator=g), [20, 10, 40, 50, 30]),
@@ -691,8 +732,11 @@ ORDERS = {
         lambda g: d.WeightedRandomSampler(WEIGHTS, 3, replacement=False, generator=g),
         [0, 3, 1],
     ),
-    "split": (lambda g: sum((p.indices for p in d.random_split(range(7), [4, 3], generator=g)), []), [5, 3, 4, 6, 0, 2, 1]),
-    "loader": (lambda g: sum((b.tolist() for b in loader_of(range(6), g)), []), [1, 3, 2, 0, 4, 5]),
+    "split": (
+        lambda g: [i for p in d.random_split(range(7), [4, 3], generator=g) for i in p.indices],
+        [5, 3, 4, 6, 0, 2, 1],
+    ),
+    "loader": (lambda g: [i for b in loader_of(range(6), g) for i in b.tolist()], [1, 3, 2, 0, 4, 5]),
 }
 
 
@@ -718,8 +762,8 @@ def test_orders_come_from_the_default_generator_otherwise():
         (lambda: d.RandomSampler(range(6)), [1, 5, 0, 4, 3, 2]),
         (lambda: d.WeightedRandomSampler(WEIGHTS, 6), [3, 1, 2, 2, 1, 3]),
         (lambda: d.SubsetRandomSampler(range(6)), [5, 0, 1, 3, 4, 2]),
-        (lambda: sum((p.indices for p in d.random_split(range(7), [0.5, 0.5])), []), [1, 0, 4, 2, 6, 5, 3]),
-        (lambda: sum((b.tolist() for b in loader_of(range(6), None)), []), [2, 3, 4, 5, 1, 0]),
+        (lambda: [i for p in d.random_split(range(7), [0.5, 0.5]) for i in p.indices], [1, 0, 4, 2, 6, 5, 3]),
+        (lambda: [i for b in loader_of(range(6), None) for i in b.tolist()], [2, 3, 4, 5, 1, 0]),
     ):
         rt.manual_seed(5)
         assert list(make()) == expected
@@ -816,7 +860,7 @@ class Epochs(Squares):
 
 
 def test_persistent_workers_give_nothing_of_an_epoch_broken_off():
-    """Batches that were loaded ahead, or were still being loaded, when an epoch ended early are not seen in the next."""
+    """Batches that were loaded ahead, or were being loaded, when an epoch ended early are not seen in the next."""
     for wait in (0.0, 0.02):
         epoch = multiprocessing.Value("i", 1)
         loader = d.DataLoader(Epochs(12, epoch, wait), num_workers=2, persistent_workers=True, prefetch_factor=3)
@@ -862,7 +906,9 @@ def test_what_pinning_leaves_as_it_is():
 def test_no_timeout_waits():
     loader = d.DataLoader(Bad(lambda: time.sleep(0.3)), num_workers=1, timeout=0)
     assert [b.item() for b in loader] == list(range(6))
-    assert [b.item() for b in d.DataLoader(Squares(3), num_workers=1, timeout=60, collate_fn=lambda s: rt.tensor(s[0][0]))] == [0, 1, 4]
+    assert [
+        b.item() for b in d.DataLoader(Squares(3), num_workers=1, timeout=60, collate_fn=lambda s: rt.tensor(s[0][0]))
+    ] == [0, 1, 4]
 
 
 def test_collate_gets_lists_and_its_result_is_the_batch():

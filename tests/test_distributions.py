@@ -220,10 +220,21 @@ def test_shapes_of_values() -> None:
 
 
 PARAMETERS: list[tuple[Any, list[dict[str, Any]]]] = [
-    (D.Normal, [{"loc": NAN, "scale": 1.0}, {"loc": 0.0, "scale": 0.0}, {"loc": 0.0, "scale": -1.0}, {"loc": 0.0, "scale": NAN}]),
+    (
+        D.Normal,
+        [
+            {"loc": NAN, "scale": 1.0},
+            {"loc": 0.0, "scale": 0.0},
+            {"loc": 0.0, "scale": -1.0},
+            {"loc": 0.0, "scale": NAN},
+        ],
+    ),
     (D.Laplace, [{"loc": NAN, "scale": 1.0}, {"loc": 0.0, "scale": 0.0}, {"loc": 0.0, "scale": NAN}]),
     (D.LogNormal, [{"loc": NAN, "scale": 1.0}, {"loc": 0.0, "scale": 0.0}]),
-    (D.Uniform, [{"low": NAN, "high": 1.0}, {"low": 0.0, "high": NAN}, {"low": 1.0, "high": 1.0}, {"low": 2.0, "high": 1.0}]),
+    (
+        D.Uniform,
+        [{"low": NAN, "high": 1.0}, {"low": 0.0, "high": NAN}, {"low": 1.0, "high": 1.0}, {"low": 2.0, "high": 1.0}],
+    ),
     (D.Exponential, [{"rate": 0.0}, {"rate": -1.0}, {"rate": NAN}]),
     (D.Bernoulli, [{"probs": -0.1}, {"probs": 1.1}, {"probs": NAN}, {"logits": NAN}]),
     (D.Categorical, [{"probs": rt.tensor(v)} for v in ([0.0, 0.0], [-1.0, 2.0], [INF, 1.0], [NAN, 1.0])]),
@@ -238,7 +249,10 @@ def test_parameters_are_checked_unless_that_is_left_out(cls: Any, cases: list[di
             with pytest.raises(errors.InvalidArgumentError):
                 cls(**case, **checks)
         cls(**case, validate_args=False)
-        several = {k: rt.stack([v, rt.ones_like(v)]) if isinstance(v, rt.Tensor) else rt.tensor([v, 1.0]) for k, v in case.items()}
+        several = {
+            k: rt.stack([v, rt.ones_like(v)]) if isinstance(v, rt.Tensor) else rt.tensor([v, 1.0])
+            for k, v in case.items()
+        }
         if cls is not D.Uniform:
             with pytest.raises(errors.InvalidArgumentError):  # one of many
                 cls(**several)
@@ -251,7 +265,12 @@ def test_infinite_parameters_are_numbers() -> None:
 
 
 def test_draws_with_a_negative_deviation_are_refused() -> None:
-    for mean, std in ((rt.zeros(2), -1.0), (rt.zeros(2), rt.tensor([1.0, -1.0])), (0.0, rt.tensor([1.0, NAN])), (rt.zeros(2), NAN)):
+    for mean, std in (
+        (rt.zeros(2), -1.0),
+        (rt.zeros(2), rt.tensor([1.0, -1.0])),
+        (0.0, rt.tensor([1.0, NAN])),
+        (rt.zeros(2), NAN),
+    ):
         with pytest.raises(errors.InvalidArgumentError, match="std"):
             rt.normal(mean, std)
     with pytest.raises(errors.InvalidArgumentError, match="std"):
@@ -263,7 +282,8 @@ def test_draws_with_a_negative_deviation_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("cls", "values"),
-    [(D.Normal, {"loc": 0.5, "scale": 2.0}), (D.Laplace, {"loc": 0.5, "scale": 2.0}), (D.LogNormal, {"loc": 0.5, "scale": 0.7}),
+    [(D.Normal, {"loc": 0.5, "scale": 2.0}), (D.Laplace, {"loc": 0.5, "scale": 2.0}),
+     (D.LogNormal, {"loc": 0.5, "scale": 0.7}),
      (D.Uniform, {"low": -1.0, "high": 2.0}), (D.Exponential, {"rate": 1.5})],
     ids=lambda v: v.__name__ if isinstance(v, type) else "",
 )  # fmt: skip
@@ -316,8 +336,9 @@ def test_divergences_by_their_formulas() -> None:
 
 def test_sample_shapes_and_dtypes() -> None:
     for p, dtype in (
-        (D.Normal(t(0, 1), 1.0), F), (D.Uniform(t(0, 1), t(1, 2)), F), (D.Exponential(t(1, 2)), F), (D.Laplace(t(0, 1), 1.0), F),
-        (D.LogNormal(t(0, 1), 1.0), F), (D.Bernoulli(t(0.5, 1)), F), (D.Categorical(rt.ones(2, 3)), rt.int64),
+        (D.Normal(t(0, 1), 1.0), F), (D.Uniform(t(0, 1), t(1, 2)), F), (D.Exponential(t(1, 2)), F),
+        (D.Laplace(t(0, 1), 1.0), F), (D.LogNormal(t(0, 1), 1.0), F),
+        (D.Bernoulli(t(0.5, 1)), F), (D.Categorical(rt.ones(2, 3)), rt.int64),
     ):  # fmt: skip
         for shape in ((), (3,), (4, 1)):
             s = p.sample(shape)

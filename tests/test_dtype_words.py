@@ -20,11 +20,13 @@ WORDS: list[tuple[Any, rt.dtype]] = [
     (float, rt.float64), (int, rt.int64), (bool, rt.bool), (np.float32, rt.float32), (np.float64, rt.float64),
     (np.float16, rt.float16), (np.int8, rt.int8), (np.uint8, rt.uint8), (np.int16, rt.int16), (np.int32, rt.int32),
     (np.int64, rt.int64), (np.bool_, rt.bool), (np.longlong, rt.int64), (np.dtype("int16"), rt.int16),
-    (np.dtype(">f4"), rt.float32), (np.dtype(bool), rt.bool), (np.ones(1).dtype, rt.float64), (rt.bfloat16, rt.bfloat16),
+    (np.dtype(">f4"), rt.float32), (np.dtype(bool), rt.bool), (np.ones(1).dtype, rt.float64),
+    (rt.bfloat16, rt.bfloat16),
 ]  # fmt: skip
 WRONG: list[Any] = [
-    complex, np.complex64, np.dtype("complex128"), np.uint16, np.dtype("uint64"), np.dtype("datetime64[s]"), np.dtype("U3"),
-    np.str_, np.object_, np.floating, np.integer, np.number, np.generic, "float32", "float", b"f4", 5, 1.0, True, object, str,
+    complex, np.complex64, np.dtype("complex128"), np.uint16, np.dtype("uint64"), np.dtype("datetime64[s]"),
+    np.dtype("U3"), np.str_, np.object_, np.floating, np.integer, np.number, np.generic, "float32", "float", b"f4", 5, 1.0, True, object,
+    str,
     type, X, np.ones(1), [], (float,), type("float32", (), {}),
 ]  # fmt: skip
 
@@ -113,7 +115,8 @@ CALLS: dict[str, Any] = {
 # They exist, but show nothing new, or only some dtypes have a meaning (tested below).
 OTHERS = {"cumprod_", "cumsum_", "Tensor.cumprod_", "Tensor.cumsum_", "autocast", "Tensor.view", "save", "load"}
 FLOATS_ONLY = {
-    "bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window", "log_softmax", "mean", "nanmean",
+    "bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window", "log_softmax", "mean",
+    "nanmean",
     "norm", "normal", "rand", "rand_like", "randn", "randn_like", "softmax", "Tensor.log_softmax", "Tensor.mean",
     "Tensor.nanmean", "Tensor.norm", "Tensor.softmax", "F.log_softmax", "F.softmax", "F.softmin", "linalg.matrix_norm",
     "linalg.norm", "linalg.vector_norm", "Linear", "BatchNorm1d", "Module.to", "Module.to(dtype=)",
@@ -195,4 +198,9 @@ def test_the_argument_that_is_wrong_is_named() -> None:
 
 def test_to_a_word_that_is_its_dtype_copies_nothing() -> None:
     x = rt.zeros(2, dtype=rt.float64)
-    assert x.to(float) is x and x.to(np.float64) is x and x.to(dtype=np.dtype("f8")) is x and x.to(float, copy=True) is not x
+    assert (
+        x.to(float) is x
+        and x.to(np.float64) is x
+        and x.to(dtype=np.dtype("f8")) is x
+        and x.to(float, copy=True) is not x
+    )

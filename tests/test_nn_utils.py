@@ -58,7 +58,9 @@ def test_norms_of_gradients(p: float, one: float, several: float) -> None:
     single, all_of_them = leaves([3.0, -4.0, 0.0]), leaves([3.0, -4.0], [0.0, 0.0], [1.0])
     assert near(utils.get_total_norm([q.grad for q in single], p), one)
     assert near(utils.get_total_norm(single[0].grad, p), one)
-    assert near(utils.clip_grad_norm_(iter(single), 0.5, p), one) and near(utils.clip_grad_norm_(all_of_them, 0.5, p), several)
+    assert near(utils.clip_grad_norm_(iter(single), 0.5, p), one) and near(
+        utils.clip_grad_norm_(all_of_them, 0.5, p), several
+    )
     scale = min(1, 0.5 / (one + 1e-6))
     assert np.allclose(arr(single[0].grad), np.array([3, -4, 0]) * scale)
     assert utils.get_total_norm([], p).item() == 0 and utils.clip_grad_norm_([], 1.0, p).item() == 0

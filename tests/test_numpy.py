@@ -82,6 +82,7 @@ def test_gradients_with_a_number_in_either_place(name: str, number: Any) -> None
     f = UFUNCS[name]
     x = np.array([1.25, 3.5])
     for first in (False, True):
+
         def call(v: Any, first: bool = first) -> Any:
             return f(number, v) if first else f(v, number)
 
@@ -142,7 +143,7 @@ def test_numbers_of_numpy_keep_their_dtype() -> None:
 
 
 def test_numbers_of_numpy_lend_no_memory() -> None:
-    with pytest.raises(errors.DTypeError, match="expected np.ndarray"):
+    with pytest.raises(errors.DTypeError, match=r"expected np\.ndarray"):
         rt.from_numpy(np.float64(1))
     tensors = [rt.as_tensor(np.float64(i)) for i in range(100)]
     gc.collect()
@@ -166,9 +167,12 @@ def test_numbers_of_numpy_lend_no_memory() -> None:
         assert make(f).tolist() == list(range(1000))
 
 
-@pytest.mark.parametrize("make", [rt.tensor, rt.as_tensor, rt.asarray, lambda v, dtype: rt.ones(1).new_tensor(v, dtype=dtype)])
+@pytest.mark.parametrize(
+    "make", [rt.tensor, rt.as_tensor, rt.asarray, lambda v, dtype: rt.ones(1).new_tensor(v, dtype=dtype)]
+)
 def test_numbers_that_do_not_fit_are_refused(make: Any) -> None:
-    for d, low, high in [(rt.uint8, -255, 255), (rt.int8, -128, 127), (rt.int16, -(2**15), 2**15 - 1), (rt.int32, -(2**31), 2**31 - 1),
+    for d, low, high in [(rt.uint8, -255, 255), (rt.int8, -128, 127), (rt.int16, -(2**15), 2**15 - 1),
+                         (rt.int32, -(2**31), 2**31 - 1),
                          (rt.int64, -(2**63), 2**63 - 1)]:  # fmt: skip
         for good in (low, high):
             assert make([good], dtype=d).tolist() == [good % 256 if d is rt.uint8 else good]

@@ -134,14 +134,15 @@ WRITER = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctyp
 
 
 def contents(tensors, metadata=()):
-    """Arguments of the functions that save."""
+    """Arguments of the functions that save. The tensors must live as long."""
     names = [ffi.new("char[]", n) for n in tensors]
     keys, values = ([ffi.new("char[]", m[i]) for m in metadata] for i in (0, 1))
     return [names, [t._h for t in tensors.values()], len(names), keys, values, len(keys)]
 
 
 def test_bytes_of_a_file(balanced, tmp_path):
-    what = contents({b"w": rt.arange(6.0).view(2, 3).t(), b"b": rt.zeros(0, dtype=rt.int8)}, [(b"k", b"v")])
+    tensors = {b"w": rt.arange(6.0).view(2, 3).t(), b"b": rt.zeros(0, dtype=rt.int8)}
+    what = contents(tensors, [(b"k", b"v")])
     out = ffi.new("rt_bytes **")
     assert lib.rt_save_bytes(*what, out) == lib.RT_OK
     data, n = lib.rt_bytes_data(out[0]), lib.rt_bytes_len(out[0])
@@ -196,18 +197,24 @@ def test_saving_of_nothing_and_of_what_is_missing(balanced, tmp_path):
     out[0] = ffi.NULL
     lib.rt_bytes_free(ffi.NULL)
     assert lib.rt_bytes_data(ffi.NULL) == ffi.NULL and lib.rt_bytes_len(ffi.NULL) == 0
-    one, path = contents({b"a": rt.ones(1)}), str(tmp_path / "f").encode()
+    t = rt.ones(1)
+    one, path = contents({b"a": t}), str(tmp_path / "f").encode()
     no = ffi.NULL
-    for wrong in ([no, one[1], 1, no, no, 0], [one[0], no, 1, no, no, 0], [one[0], [no], 1, no, no, 0], [*one[:3], no, one[0], 1]):
+    for wrong in (
+        [no, one[1], 1, no, no, 0],
+        [one[0], no, 1, no, no, 0],
+        [one[0], [no], 1, no, no, 0],
+        [*one[:3], no, one[0], 1],
+    ):
         assert lib.rt_save_bytes(*wrong, out) == lib.rt_save(path, *wrong) == lib.RT_ERR_NULL
     assert lib.rt_save_bytes(*one, no) == lib.rt_save(no, *one) == lib.rt_save_to(no, no, *one) == lib.RT_ERR_NULL
     assert lib.rt_load_from(no, no, ffi.new("rt_archive **")) == lib.RT_ERR_NULL
-    for bad in ({b"__metadata__": rt.ones(1)}, {b"\xff": rt.ones(1)}):
+    for bad in ({b"__metadata__": t}, {b"\xff": t}):
         assert lib.rt_save_bytes(*contents(bad), out) == lib.RT_ERR_VALUE
-    twice = contents({b"a": rt.ones(1), b"b": rt.ones(1)})
+    twice = contents({b"a": t, b"b": t})
     twice[0][1] = twice[0][0]
     assert lib.rt_save_bytes(*twice, out) == lib.RT_ERR_VALUE
-    assert lib.rt_save_bytes(*contents({b"a": rt.ones(1)}, [(b"k", b"1"), (b"k", b"2")]), out) == lib.RT_ERR_VALUE
+    assert lib.rt_save_bytes(*contents({b"a": t}, [(b"k", b"1"), (b"k", b"2")]), out) == lib.RT_ERR_VALUE
     assert out[0] == ffi.NULL and list(tmp_path.iterdir()) == []
 
 
