@@ -10,7 +10,7 @@ NATIVE = $(RUST) rust-core/include/rustorch.h build_ffi.py setup.py pyproject.to
 .DEFAULT_GOAL := help
 PYTEST = $(BIN)/python -m pytest -n $(shell nproc 2>/dev/null || echo 2) --dist worksteal
 
-.PHONY: help dev demo test test-torch test-rust gen fmt lint bench size clean
+.PHONY: help dev demo test test-torch test-rust soak gen fmt lint bench size clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ test-rust: ## Tests of the Rust core
 
 test-torch: $(VENV)/torch ## Comparisons with PyTorch (installs it)
 	$(PYTEST) tests/torch
+
+soak: $(VENV)/built ## Saves, loads and killed savers of one file for minutes; prints the figures
+	$(BIN)/python tests/soak_files.py
 
 gen: ## Write everything that follows from the op table
 	cd rust-core && $(CARGO) run --quiet --no-default-features --features gen --bin gen -- ..

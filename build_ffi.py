@@ -84,6 +84,8 @@ extern "Python" rt_status py_on_backward(void *ctx, const struct rt_tensor *cons
     const struct rt_tensor *const *saved, size_t saved_len, struct rt_tensor **out, size_t out_len);
 extern "Python" void py_on_call(void *ctx, const char *name, const struct rt_tensor *const *inputs, size_t inputs_len,
     const struct rt_attr *attrs, size_t attrs_len, const struct rt_tensor *const *outputs, size_t outputs_len);
+extern "Python" rt_status py_on_write(void *ctx, const uint8_t *data, size_t len);
+extern "Python" rt_status py_on_read(void *ctx, uint8_t *data, size_t len);
 void py_release(void *object);
 uintptr_t py_keep(uintptr_t object);
 uintptr_t py_capsule_destructor(void);

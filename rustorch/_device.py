@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import RustorchError, UnsupportedError
+from .errors import DTypeError, RustorchError, UnsupportedError
 
 __all__ = ["device"]
 
@@ -22,6 +22,8 @@ class device:
             name, index = type.type, type.index if index is None else index
         elif isinstance(type, int):
             name, index = "cuda", type
+        elif not isinstance(type, str):
+            raise DTypeError(f"device: wanted a name such as 'cpu', got {type!r}")
         elif ":" in type:
             name, _, number = type.partition(":")
             if not number.isdigit():

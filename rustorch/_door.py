@@ -280,7 +280,12 @@ def _fits(kind: str, v: Any) -> bool:
     if kind == "Str":
         return v is None or isinstance(v, str)
     if kind == "DType":
-        return hasattr(v, "_code")
+        from .dtypes import from_python
+
+        try:
+            return hasattr(from_python(v), "_code")
+        except DTypeError:
+            return False
     return v is None or hasattr(v, "_h")
 
 

@@ -117,7 +117,11 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
         if device is not None:
             check_device(device)
         if len(args) == 1 and not isinstance(args[0], (int, Size)):
-            t = args[0].detach() if isinstance(args[0], Tensor) else make(args[0], dtype or BY_NAME["float32"])
+            t = (
+                args[0].detach()
+                if isinstance(args[0], Tensor)
+                else make(args[0], BY_NAME["float32"] if dtype is None else dtype)
+            )
         elif not args:
             t = _ops.empty(0)
         else:
@@ -611,10 +615,10 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
                 "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
                 "at the moment."
             )
-        t = Tensor._make_subclass(type(self), self.detach().clone(), self.requires_grad)
+        t = Tensor._make_subclass(type(self), _copied(self, memo), self.requires_grad)
         g = self.grad
         if g is not None:
-            t.grad = g.detach().clone()
+            t.grad = g.__deepcopy__(memo) if g.is_leaf else g.detach().clone()
         memo[id(self)] = t
         if self.__dict__:
             import copy
@@ -627,6 +631,18 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
             raise AutogradError("only leaf tensors can be pickled; use detach()")
         raw = bytes(self._bytes())
         return _rebuild, (type(self), raw, tuple(self.shape), self.dtype, self.requires_grad, dict(self.__dict__))
+
+
+def _copied(t: Tensor, memo: dict[Any, Any]) -> Tensor:
+    """A copy of `t` for `copy.deepcopy`: tensors that share a storage get one copy of it and still share."""
+    n = lib.rt_tensor_storage_nbytes(t._h) // t.itemsize
+    if not t.numel() or not n:
+        return t.detach().clone()
+    key = (Tensor, int(ffi.cast("uintptr_t", lib.rt_tensor_storage_data(t._h))), t.dtype)
+    whole = memo.get(key)
+    if whole is None:
+        whole = memo[key] = _ops.as_strided(t.detach(), (n,), (1,), 0).clone()
+    return _ops.as_strided(whole, t.shape, t.stride(), t.storage_offset())
 
 
 def _rows(shape: Sequence[int], size: int) -> int:
@@ -769,9 +785,11 @@ def make(data: Any, d: Any = None) -> Tensor:
     if isinstance(data, Tensor):
         t = data.detach().clone()
         return t if d is None else t.to(d)
-    if isinstance(data, (bool, int, float)):
+    if isinstance(data, (bool, int, float)) and not hasattr(data, "dtype"):  # NumPy's float64 is a float
         d = d or _infer(data)
         try:
+            if d.is_floating_point:
+                data = float(data)
             return wrap(lib.py_tensor_from_number(*number(data), d._code))
         except OverflowError:
             raise InvalidArgumentError(f"tensor: {data} does not fit 64 bits") from None
@@ -799,14 +817,26 @@ def make(data: Any, d: Any = None) -> Tensor:
         buf, code, values = ffi.new("bool[]", len(flat)), _BOOL, [bool(v) for v in flat]
     else:
         buf, code = ffi.new("int64_t[]", len(flat)), _INT64
-        values = [int(v) for v in flat]
+        values = _whole_numbers(flat, d)
     if flat:
         try:
             buf[0 : len(flat)] = values
-        except (TypeError, OverflowError) as e:
+        except TypeError as e:
             raise DTypeError(f"tensor: {e}") from None
+        except OverflowError as e:
+            raise InvalidArgumentError(f"tensor: a number does not fit 64 bits ({e})") from None
     t = wrap(lib.py_tensor_from_data(buf, shape, len(shape), code._code))
     return t if d is code else t.to(d)
+
+
+def _whole_numbers(flat: list[Any], d: dtype) -> list[int]:
+    """Numbers as those of a dtype of whole ones, which must hold them. Negative ones wrap around in unsigned types."""
+    high = 2 ** (d.itemsize * 8 - d.is_signed) - 1
+    low = -high - d.is_signed
+    for v in flat:
+        if not low <= v <= high:  # NaN is not either
+            raise InvalidArgumentError(f"tensor: value {v} cannot be converted to type {d._name} without overflow")
+    return [int(v) for v in flat]
 
 
 def _flatten(data: Any, shape: list[int]) -> tuple[list[Any], dtype]:

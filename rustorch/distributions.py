@@ -77,9 +77,26 @@ class Distribution:
     def _shape(self, sample_shape: Any) -> Size:
         return Size((*sample_shape, *self.batch_shape, *self.event_shape))
 
-    def _check(self, value: Any, good: Callable[[Tensor], Tensor]) -> None:
-        if self._validates and not bool(good(value).all()):
-            raise InvalidArgumentError(f"{type(self).__name__}: the value {value} is outside of the support")
+    def _inside(self, value: Tensor) -> Tensor:
+        """True where a value is in the support: for the base, any real number, which NaN is not."""
+        return value == value
+
+    def _check(self, value: Any) -> None:
+        """Refuses what is no sample of this distribution, or cannot be broadcast with its batch."""
+        if not self._validates:
+            return
+        name = type(self).__name__
+        if not isinstance(value, Tensor):
+            raise InvalidArgumentError(f"{name}: the value must be a Tensor, not {type(value).__name__}")
+        shape, wanted = value.shape, (*self.batch_shape, *self.event_shape)
+        n = len(self.event_shape)
+        fits = all(1 in (a, b) or a == b for a, b in zip(reversed(shape), reversed(wanted)))
+        if not fits or (n and shape[-n:] != self.event_shape):
+            raise InvalidArgumentError(
+                f"{name}: a value of shape {list(shape)} does not fit batch and event shape {list(wanted)}"
+            )
+        if not bool(self._inside(value).all()):
+            raise InvalidArgumentError(f"{name}: the value {value} is outside of the support")
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Samples through which gradients flow to the parameters."""
@@ -171,11 +188,13 @@ class Normal(_LocationScale):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Logarithm of the density."""
+        self._check(value)
         z = (value - self.loc) / self.scale
         return -(z * z) / 2 - self.scale.log() - math.log(math.sqrt(2 * math.pi))
 
     def cdf(self, value: Tensor) -> Tensor:
         """Probability of less than `value`."""
+        self._check(value)
         return 0.5 * (1 + _ops.erf((value - self.loc) / (self.scale * math.sqrt(2))))
 
     def icdf(self, value: Tensor) -> Tensor:
@@ -209,9 +228,12 @@ class LogNormal(_LocationScale):
         """Exponential of a normal sample."""
         return self._base.rsample(sample_shape).exp()
 
+    def _inside(self, value: Tensor) -> Tensor:
+        return value > 0
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Logarithm of the density."""
-        self._check(value, lambda v: v > 0)
+        self._check(value)
         return self._base.log_prob(value.log()) - value.log()
 
     def entropy(self) -> Tensor:
@@ -238,6 +260,7 @@ class Laplace(_LocationScale):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Logarithm of the density."""
+        self._check(value)
         return -(2 * self.scale).log() - (value - self.loc).abs() / self.scale
 
     def entropy(self) -> Tensor:
@@ -271,9 +294,12 @@ class Uniform(Distribution):
         """low + u (high - low)."""
         return self.low + _ops.rand(self._shape(sample_shape), dtype=self.low.dtype) * (self.high - self.low)
 
+    def _inside(self, value: Tensor) -> Tensor:
+        return (value >= self.low) & (value <= self.high)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Logarithm of the density; minus infinity outside."""
-        self._check(value, lambda v: (v >= self.low) & (v <= self.high))
+        self._check(value)
         inside = (self.low <= value) & (self.high > value)
         return inside.to(self.low.dtype).log() - (self.high - self.low).log()
 
@@ -306,9 +332,12 @@ class Exponential(Distribution):
         """A sample of rate 1, divided by the rate."""
         return _ops.empty(self._shape(sample_shape), dtype=self.rate.dtype).exponential_() / self.rate
 
+    def _inside(self, value: Tensor) -> Tensor:
+        return value >= 0
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Logarithm of the density."""
-        self._check(value, lambda v: v >= 0)
+        self._check(value)
         return self.rate.log() - self.rate * value
 
     def entropy(self) -> Tensor:
@@ -361,9 +390,12 @@ class Bernoulli(Distribution):
         with no_grad():
             return _ops.bernoulli(self.probs.expand(self._shape(sample_shape)).contiguous())
 
+    def _inside(self, value: Tensor) -> Tensor:
+        return (value == 0) | (value == 1)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Logarithm of the probability."""
-        self._check(value, lambda v: (v == 0) | (v == 1))
+        self._check(value)
         logits, value = words.broadcast_tensors(self.logits, value)
         return value * logits - _softplus(logits)
 
@@ -443,9 +475,15 @@ class Categorical(Distribution):
         """int64 numbers."""
         return self._indices(sample_shape)
 
+    def _inside(self, value: Tensor) -> Tensor:
+        return (value >= 0) & (value < self._num_events) & (value == value.floor())
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Logarithm of the probability; `value` holds whole numbers."""
-        self._check(value, lambda v: (v >= 0) & (v < self._num_events) & (v == v.long()))
+        self._check(value)
+        return self._log_prob_of(value)
+
+    def _log_prob_of(self, value: Tensor) -> Tensor:
         index, logits = words.broadcast_tensors(value.long().unsqueeze(-1), self.logits)
         return logits.gather(-1, index[..., :1]).squeeze(-1)
 
@@ -477,10 +515,13 @@ class OneHotCategorical(Categorical):
         """Rows in the dtype of the parameter."""
         return _ops.one_hot(self._indices(sample_shape), self._num_events).to(self.probs.dtype)
 
+    def _inside(self, value: Tensor) -> Tensor:
+        return ((value == 0) | (value == 1)) & (value.sum(-1, keepdim=True) == 1)
+
     def log_prob(self, value: Tensor) -> Tensor:
         """Logarithm of the probability."""
-        self._check(value, lambda v: ((v == 0) | (v == 1)) & (v.sum(-1, keepdim=True) == 1))
-        return super().log_prob(value.argmax(-1))
+        self._check(value)
+        return self._log_prob_of(value.argmax(-1))
 
     def __repr__(self) -> str:
         return "OneHotCategorical()"
@@ -491,9 +532,9 @@ class Independent(Distribution):
 
     def __init__(self, base: Distribution, reinterpreted_batch_ndims: int, validate_args: bool | None = None) -> None:
         n = reinterpreted_batch_ndims
-        if n > len(base.batch_shape):
+        if not 0 <= n <= len(base.batch_shape):
             raise InvalidArgumentError(
-                f"Independent: expected reinterpreted_batch_ndims <= {len(base.batch_shape)}, got {n}"
+                f"Independent: expected 0 <= reinterpreted_batch_ndims <= {len(base.batch_shape)}, got {n}"
             )
         self.base_dist, self.reinterpreted_batch_ndims = base, n
         self.has_rsample = base.has_rsample

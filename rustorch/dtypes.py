@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from ._door import check, ffi, lib, text
@@ -68,19 +69,44 @@ def _by_name(name: str) -> dtype:
 
 
 def from_python(v: Any) -> dtype:
-    """The dtype that a builtin type or a NumPy dtype stands for."""
+    """The dtype that a word for one stands for: a dtype, a builtin type (as in PyTorch), NumPy's types and dtypes.
+
+    Every function that takes a dtype takes these. Strings are none, as in PyTorch.
+    """
     if isinstance(v, dtype):
         return v
-    if v is float:
-        return get_default_dtype()
-    if v is int:
-        return BY_NAME["int64"]
-    if v is bool:
-        return BY_NAME["bool"]
-    name = getattr(v, "name", None) or getattr(v, "__name__", None)
-    if name in BY_NAME and not isinstance(v, str):
+    name = _PLAIN.get(v) if isinstance(v, type) else None
+    numpy = sys.modules.get("numpy")
+    if name is None and numpy is not None:
+        if isinstance(v, type) and issubclass(v, numpy.number | numpy.bool_) and v not in _abstract(numpy):
+            v = numpy.dtype(v)
+        if isinstance(v, numpy.dtype):
+            name = v.name
+    if name in BY_NAME:
         return BY_NAME[name]
+    if name is not None:
+        what = "complex" if name.startswith("complex") else name
+        raise DTypeError(f"expected a dtype, got {v!r}: there is no {what} dtype")
     raise DTypeError(f"expected a dtype, got {v!r}")
+
+
+def is_word(v: Any) -> bool:
+    """True for what `from_python` takes, or refuses as a dtype that does not exist."""
+    if isinstance(v, dtype) or (isinstance(v, type) and v in _PLAIN):
+        return True
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and (isinstance(v, numpy.dtype) or (isinstance(v, type) and issubclass(v, numpy.generic)))
+
+
+_PLAIN: dict[type, str] = {float: "float64", int: "int64", bool: "bool", complex: "complex128"}
+
+
+def _abstract(numpy: Any) -> Any:
+    """NumPy's classes that stand for several types."""
+    return (
+        numpy.number, numpy.integer, numpy.signedinteger, numpy.unsignedinteger, numpy.inexact, numpy.floating,
+        numpy.complexfloating,
+    )  # fmt: skip
 
 
 def get_default_dtype() -> dtype:
@@ -89,15 +115,15 @@ def get_default_dtype() -> dtype:
     return ALL[code]
 
 
-def set_default_dtype(d: dtype) -> None:
+def set_default_dtype(d: Any) -> None:
     """Sets the dtype of floating-point tensors made without one; it must be a floating-point type."""
-    check(lib.rt_set_default_dtype(d._code))
+    check(lib.rt_set_default_dtype(from_python(d)._code))
 
 
-def promote_types(type1: dtype, type2: dtype) -> dtype:
+def promote_types(type1: Any, type2: Any) -> dtype:
     """The smallest dtype that holds both."""
     out = ffi.new("int32_t *")
-    check(lib.rt_promote_types(type1._code, type2._code, out))
+    check(lib.rt_promote_types(from_python(type1)._code, from_python(type2)._code, out))
     code: int = out[0]
     return ALL[code]
 
@@ -105,8 +131,8 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
 class finfo:
     """Limits of a floating-point type: `eps`, `max`, `min`, `tiny`, `bits`, `resolution`."""
 
-    def __init__(self, type: dtype | None = None) -> None:
-        d = type if type is not None else get_default_dtype()
+    def __init__(self, type: Any = None) -> None:
+        d = from_python(type) if type is not None else get_default_dtype()
         if not d.is_floating_point:
             raise DTypeError(f"finfo: wanted a floating-point dtype, got {d}")
         self.dtype = d._name
@@ -128,7 +154,8 @@ class finfo:
 class iinfo:
     """Limits of a whole-number type: `max`, `min`, `bits`."""
 
-    def __init__(self, type: dtype) -> None:
+    def __init__(self, type: Any) -> None:
+        type = from_python(type)
         if type.is_floating_point or type._name == "bool":
             raise DTypeError(f"iinfo: wanted a whole-number dtype, got {type}")
         self.dtype = type._name

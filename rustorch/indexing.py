@@ -8,7 +8,7 @@ from . import _ops
 from ._door import lib as _lib
 from ._door import number, wrap
 from ._tensor import Tensor, make
-from .errors import DTypeError, IndexOutOfRangeError
+from .errors import DTypeError, IndexOutOfRangeError, InvalidArgumentError
 
 
 def _is_advanced(i: Any) -> bool:
@@ -45,7 +45,10 @@ def _ops_int64() -> Any:
 def _split(x: Tensor, index: Any) -> tuple[Tensor, list[Tensor | None] | None]:
     """The view that the basic part of an index names, and the index tensors that remain (None for a kept dimension)."""
     if index.__class__ is int:
-        return _ops.select(x, 0, index), None
+        try:
+            return _ops.select(x, 0, index), None
+        except InvalidArgumentError:  # it does not fit 64 bits
+            raise _outside(index, 0, x) from None
     if not isinstance(index, tuple):
         if isinstance(index, list) and any(isinstance(i, (slice, type(None), type(Ellipsis))) for i in index):
             index = tuple(index)
@@ -71,16 +74,14 @@ def _split(x: Tensor, index: Any) -> tuple[Tensor, list[Tensor | None] | None]:
     for i in index:
         if isinstance(i, slice):
             if i != slice(None):
-                step = 1 if i.step is None else _whole(i.step)
+                step = 1 if i.step is None else _bound(i.step)
                 if step <= 0:
-                    from .errors import InvalidArgumentError
-
                     raise InvalidArgumentError("slice step must be positive")
                 x = _ops.slice(
                     x,
                     dim,
-                    None if i.start is None else _whole(i.start),
-                    None if i.stop is None else _whole(i.stop),
+                    None if i.start is None else _bound(i.start),
+                    None if i.stop is None else _bound(i.stop),
                     step,
                 )
             dim += 1
@@ -110,7 +111,10 @@ def _split(x: Tensor, index: Any) -> tuple[Tensor, list[Tensor | None] | None]:
             tensors.put(dim, t)
             dim += t.ndim if t.dtype._name == "bool" else 1
         else:
-            x = _ops.select(x, dim, _whole(i))
+            place = _whole(i)
+            if not -_END <= place <= _END:
+                raise _outside(place, dim, x)
+            x = _ops.select(x, dim, place)
     return x, tensors or None
 
 
@@ -137,6 +141,19 @@ def _consumed(index: tuple[Any, ...], ellipsis: Any) -> int:
         else:
             n += 1
     return n
+
+
+# The largest number that C takes; no dimension reaches as far.
+_END = 2**63 - 1
+
+
+def _bound(i: Any) -> int:
+    """A start, stop or step of a slice; what lies beyond any tensor is as good as the end, as in Python."""
+    return max(-_END, min(_whole(i), _END))
+
+
+def _outside(i: int, dim: int, x: Tensor) -> Exception:
+    return IndexOutOfRangeError(f"index {i} is out of bounds for dimension {dim} with size {x.shape[dim]}")
 
 
 def _whole(i: Any) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ._door import NULL, check, error, ffi, lib, wrap
 from ._tensor import Tensor
-from .dtypes import ALL, BY_NAME, dtype
+from .dtypes import ALL, BY_NAME, dtype, from_python
 from .errors import AutogradError, DTypeError, InvalidArgumentError
 
 __all__ = ["as_tensor", "asarray", "from_dlpack", "from_numpy", "frombuffer"]
@@ -68,9 +68,13 @@ def from_numpy(a: Any) -> Tensor:
 
     A read-only array is copied, with a warning; negative strides are refused.
     """
-    interface = getattr(a, "__array_interface__", None)
-    if interface is None:
+    import numpy as np
+
+    if isinstance(a, np.generic) or not hasattr(a, "__array_interface__"):
         raise DTypeError(f"from_numpy(): expected np.ndarray (got {type(a).__name__})")
+    # An array keeps whatever its elements lie in; another object may only say where they are at present.
+    a = np.asarray(a)
+    interface = a.__array_interface__
     d = _BY_TYPESTR.get(interface["typestr"])
     if d is None:
         raise DTypeError(f"from_numpy(): can't convert np.ndarray of type {a.dtype}")
@@ -106,16 +110,50 @@ def copy_array(a: Any) -> Tensor:
     return from_numpy(a)
 
 
-def frombuffer(buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
-    """A flat tensor that shares the memory of a writable buffer."""
-    view = ffi.from_buffer("char[]", buffer, require_writable=True)
-    room = len(view) - offset
-    n = room // dtype.itemsize if count < 0 else count
-    if offset < 0 or n <= 0 or n * dtype.itemsize > room:
+def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
+    """A flat tensor that shares the memory of a writable buffer.
+
+    It has `count` elements from byte `offset` on; all if `count` is negative, and then they must fill the buffer. The
+    first must lie at a multiple of its size. A read-only buffer is copied, with a warning.
+    """
+    d = from_python(dtype)
+    try:
+        view = memoryview(buffer).cast("B")
+    except TypeError as e:
+        raise DTypeError(
+            f"frombuffer: wanted a buffer with its bytes in a row, got {type(buffer).__name__} ({e})"
+        ) from None
+    size = view.nbytes
+    if size == 0 or count == 0:
+        raise InvalidArgumentError(f"frombuffer: both buffer length ({size}) and count ({count}) must not be 0")
+    if not 0 <= offset < size:
         raise InvalidArgumentError(
-            f"frombuffer: {n} elements of {dtype} at offset {offset} do not fit {len(view)} bytes"
+            f"frombuffer: offset ({offset} bytes) must be non-negative and no greater than buffer length "
+            f"({size} bytes) minus 1"
         )
-    t = wrap(lib.py_from_object(id(view), view + offset, (n,), NULL, 1, dtype._code))
+    room = size - offset
+    if count < 0 and room % d.itemsize:
+        raise InvalidArgumentError(
+            f"frombuffer: buffer length ({size} bytes) after offset ({offset} bytes) must be a multiple of element "
+            f"size ({d.itemsize})"
+        )
+    n = room // d.itemsize if count < 0 else count
+    if n * d.itemsize > room:
+        raise InvalidArgumentError(
+            f"frombuffer: requested buffer length ({n} * {d.itemsize} bytes) after offset ({offset} bytes) must not be "
+            f"greater than actual buffer length ({size} bytes)"
+        )
+    if view.readonly:
+        import warnings
+
+        warnings.warn("frombuffer: the buffer is read-only, so its elements are copied", UserWarning, stacklevel=2)
+        view, offset = memoryview(bytearray(view[offset : offset + n * d.itemsize])), 0
+    shared = ffi.from_buffer("char[]", view, require_writable=True)
+    if int(ffi.cast("uintptr_t", shared + offset)) % d.itemsize:
+        raise InvalidArgumentError(
+            f"frombuffer: the bytes at offset {offset} are not aligned for {d}; pass a copy of them"
+        )
+    t = wrap(lib.py_from_object(id(shared), shared + offset, (n,), NULL, 1, d._code))
     return t.requires_grad_(requires_grad) if requires_grad else t
 
 
@@ -195,11 +233,13 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
         check_device(device)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
-    interface = getattr(data, "__array_interface__", None)
-    if interface is not None and interface["typestr"] in _BY_TYPESTR and not interface["data"][1]:
-        strides = interface.get("strides")
-        if strides is None or all(s >= 0 for s in strides):
-            t = from_numpy(data)
+    if hasattr(data, "__array_interface__"):
+        import numpy as np
+
+        a = np.asarray(data)
+        shared = not isinstance(data, np.generic) and a.dtype.str in _BY_TYPESTR and a.flags.writeable
+        if shared and all(s >= 0 and s % a.itemsize == 0 for s in a.strides):
+            t = from_numpy(a)
             return t if dtype is None else t.to(dtype)
     return make(data, dtype)
 

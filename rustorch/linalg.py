@@ -197,7 +197,7 @@ def matrix_norm(
     """Norms of matrices: "fro", "nuc", 1, -1, 2, -2, inf, -inf."""
     if len(dim) != 2:
         raise ShapeMismatchError(f"matrix_norm: dim must hold two dimensions, got {dim}")
-    a = A if dtype is None else A.to(dtype)
+    a = A if dtype is None else A.to(dtype=dtype)
     if ord == "fro":
         return _out(_ops.vector_norm(a, 2, dim, keepdim), out)
     rows, columns = (d % a.ndim for d in dim)

@@ -46,38 +46,78 @@ _UFUNCS = {
 }
 
 
+# What options mean nothing else than to leave them out.
+_DEFAULTS = {"casting": "same_kind", "order": "K", "subok": True, "dtype": None, "where": True}
+
+
 def dispatch_ufunc(ufunc: Any, *inputs: Any, **kwargs: Any) -> Any:
     """Runs the op that a NumPy universal function stands for; arrays among the inputs share their memory with tensors.
 
-    Unknown functions and options give NotImplemented, upon which NumPy raises TypeError.
+    `out`, `where` and `dtype` mean what they mean in NumPy; where `where` is False and there is no `out`, the result
+    is 0. Unknown functions and options give NotImplemented, upon which NumPy raises TypeError.
     """
     out = kwargs.pop("out", None)
+    where, wanted = kwargs.pop("where", True), kwargs.pop("dtype", None)
     name = _UFUNCS.get(ufunc.__name__, ufunc.__name__)
-    op = getattr(_ops, name, None) if name else None
-    if kwargs or op is None or not callable(op):
+    op = _COMPOSED.get(name) or (getattr(_ops, name, None) if name else None)
+    if op is None or not callable(op) or any(k not in _DEFAULTS or _DEFAULTS[k] != v for k, v in kwargs.items()):
         return NotImplemented
     args = [_operand(v) for v in inputs]
-    # Plain numbers are fine in the second place only.
-    if not isinstance(args[0], Tensor):
-        args[0] = operand(args[0])
+    if wanted is not None:
+        args = [a.to(wanted) for a in args]
     result = op(*args)
-    if out is None:
+    if ufunc.nout > 1:
+        targets = (None,) * ufunc.nout if out is None else out
+        return tuple(_written(r, t, where) for r, t in zip(result, targets))
+    return _written(result, out[0] if isinstance(out, tuple) else out, where)
+
+
+def _written(result: Tensor, target: Any, where: Any) -> Any:
+    """The result in the place that was given as `out=`, as far as `where` says so."""
+    if where is not True:
+        mask = _operand(where)
+        if target is None:
+            return _ops.where(mask, result, operand(0))
+        before = target if isinstance(target, Tensor) else _operand(target)
+        result = _ops.where(mask, result.to(before.dtype), before)
+    if target is None:
         return result
-    target = out[0] if isinstance(out, tuple) else out
     if isinstance(target, Tensor):
         return target.copy_(result)
     target[...] = result.detach().numpy()
     return target
 
 
-def _operand(v: Any) -> Any:
-    if isinstance(v, (Tensor, bool, int, float)):
+def _operand(v: Any) -> Tensor:
+    """An input as a tensor; a plain number yields in type promotion."""
+    if isinstance(v, Tensor):
         return v
+    if isinstance(v, (bool, int, float)):
+        return operand(v)
     if getattr(v, "ndim", None) == 0 and hasattr(v, "item"):
-        return v.item()
+        return operand(v.item())
     from .interchange import as_tensor
 
     return as_tensor(v) if hasattr(v, "__array_interface__") else make(v)
+
+
+def _modf(x: Tensor) -> tuple[Tensor, Tensor]:
+    whole = _ops.trunc(x)
+    return _ops.where(_ops.isinf(x), _ops.zeros_like(x), _ops.sub(x, whole)), whole
+
+
+def _heaviside(x: Tensor, values: Tensor) -> Tensor:
+    d = words.result_type(x, values)
+    return _ops.heaviside(x.to(d), values.to(d))
+
+
+# Universal functions that are more than one op.
+_COMPOSED: dict[str, Any] = {
+    "heaviside": _heaviside,
+    "divmod": lambda a, b: (_ops.floor_divide(a, b), _ops.remainder(a, b)),
+    "modf": _modf,
+    "vecdot": lambda a, b: _ops.mul(a, b).sum(-1),
+}
 
 
 def table() -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from . import _ops
 from ._device import CPU
 from ._device import check as check_device
 from ._door import NULL, check, created, error, ffi, into, ints, lib, number, operand, shape_, wrap
-from .dtypes import ALL, BY_NAME, from_python, get_default_dtype
+from .dtypes import ALL, BY_NAME, from_python, get_default_dtype, is_word
 from .dtypes import dtype as dtype_
 from .errors import AutogradError, DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
 
@@ -448,8 +448,8 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     copy = kwargs.get("copy", False)
     other = kwargs.get("other")
     for i, a in enumerate(args):
-        if isinstance(a, dtype_) or a in (float, int, bool):
-            d = a if isinstance(a, dtype_) else from_python(a)
+        if is_word(a):
+            d = a
         elif _is_tensor(a):
             other = a
         elif isinstance(a, _bool):
@@ -461,6 +461,8 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         d = other.dtype
     if place is not None and place is not CPU:
         check_device(place)
+    if d is not None and d.__class__ is not dtype_:
+        d = from_python(d)
     if d is None or d is input.dtype:
         return input.clone() if copy else input
     return _ops.cast(input, d)
@@ -507,7 +509,10 @@ def type(input: Tensor, dtype: Any = None, non_blocking: _bool = False, **_: Any
     if dtype is None:
         return "torch." + next(k for k, v in _TYPE_NAMES.items() if v == input.dtype._name)
     if isinstance(dtype, str):
-        dtype = BY_NAME[_TYPE_NAMES[dtype.rpartition(".")[2]]]
+        name = _TYPE_NAMES.get(dtype.rpartition(".")[2])
+        if name is None:
+            raise InvalidArgumentError(f"type: invalid type: {dtype!r}")
+        dtype = BY_NAME[name]
     return to(input, getattr(dtype, "_tensor_dtype", dtype))
 
 
@@ -518,10 +523,11 @@ def type_as(input: Tensor, other: Tensor) -> Tensor:
 
 def view(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """The same memory with another shape; or, given a dtype, with its bytes read as that."""
-    if dtype is None and len(sizes) == 1 and isinstance(sizes[0], dtype_):
+    if dtype is None and len(sizes) == 1 and is_word(sizes[0]):
         dtype = sizes[0]
     if dtype is None:
         return _ops.view(input, *sizes, size=size)
+    dtype = from_python(dtype)
     if dtype.itemsize != input.dtype.itemsize:
         raise UnsupportedError(f"view: cannot view {input.dtype} as {dtype}: the sizes of their elements differ")
     if not input.is_contiguous():
@@ -696,7 +702,9 @@ def _new(name: str) -> Callable[..., Tensor]:
         **_: Any,
     ) -> Any:
         s = shape_(sizes) if size is None else size
-        return getattr(_ops, name)(s, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+        return getattr(_ops, name)(
+            s, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
+        )
 
     f.__name__ = f.__qualname__ = f"new_{name}"
     f.__doc__ = f"`{name}` of the given sizes with the dtype of `input`."
@@ -707,14 +715,16 @@ def new_full(
     input: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False
 ) -> Tensor:
     """A tensor of the given sizes filled with a number, with the dtype of `input`."""
-    return _ops.full(size, fill_value, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    return _ops.full(
+        size, fill_value, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
+    )
 
 
 def new_tensor(
     input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False
 ) -> Tensor:
     """A tensor from data, with the dtype of `input`."""
-    return tensor(data, dtype=dtype or input.dtype, device=device, requires_grad=requires_grad)
+    return tensor(data, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
 
 
 # ---- random numbers in place ----
@@ -783,6 +793,10 @@ def normal(
         return r if out is None else into(out, r)
     m = mean if _is_tensor(mean) else operand(mean)
     s = std if _is_tensor(std) else operand(std)
+    if not (s >= 0).all():  # NaN is not either
+        raise InvalidArgumentError(
+            "normal expects all elements of std >= 0.0" + ("" if _is_tensor(std) else f", but found std {std}")
+        )
     shape = broadcast_shapes(m.shape, s.shape)
     d = m.dtype if _is_tensor(mean) else s.dtype
     z = _ops.normal_(_ops.empty(shape, dtype=d), 0.0, 1.0, generator=generator)
@@ -844,7 +858,12 @@ def randint_like(
     elif args:
         high = args[0]
     return randint(
-        low, high, tuple(input.shape), dtype=dtype or input.dtype, device=device, requires_grad=requires_grad
+        low,
+        high,
+        tuple(input.shape),
+        dtype=input.dtype if dtype is None else dtype,
+        device=device,
+        requires_grad=requires_grad,
     )
 
 
@@ -908,7 +927,8 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, 
         raise InvalidArgumentError(f"range: cannot go from {start} to {end} by steps of {step}")
     n = _int((end - start) / step) + 1
     out = options.pop("out", None)
-    d = _made_as(dtype, out) or get_default_dtype()
+    made = _made_as(dtype, out)
+    d = get_default_dtype() if made is None else from_python(made)
     places = _ops.arange(0, n, 1, dtype=BY_NAME["float64" if d.is_floating_point else "int64"])
     r = created((places * step + start).to(d), options.get("device"), options.get("requires_grad", False))
     return r if out is None else into(out, r)
@@ -927,7 +947,7 @@ def full(
 ) -> Tensor:
     """A tensor of the given sizes filled with a number, whose type decides the dtype if none is given."""
     if _is_tensor(fill_value):
-        dtype = dtype or fill_value.dtype
+        dtype = fill_value.dtype if dtype is None else dtype
         fill_value = fill_value.item()
     r = _ops.full(size, fill_value, dtype=_made_as(dtype, out))
     if device is not None or requires_grad:
@@ -1096,13 +1116,13 @@ def result_type(tensor1: Any, tensor2: Any) -> dtype_:
     return ALL[code]
 
 
-def can_cast(from_: dtype_, to: dtype_) -> _bool:
+def can_cast(from_: Any, to: Any) -> _bool:
     """True if results of the first dtype may be written into tensors of the second."""
 
     def rank(d: dtype_) -> _int:
         return 0 if d._name == "bool" else 2 if d.is_floating_point else 1
 
-    return rank(from_) <= rank(to)
+    return rank(from_python(from_)) <= rank(from_python(to))
 
 
 def share_memory_(input: Tensor) -> Tensor:

@@ -673,3 +673,273 @@ def test_loader_inside_of_a_training_step():
             if workers:
                 break
         assert ((x.matmul(weight) - y) ** 2).mean().item() < (0.5 if workers else 0.05)
+
+
+# Every option against values that were written down once (orders and seeds are PyTorch's)
+
+WEIGHTS = [1.0, 2.0, 3.0, 4.0]
+ORDERS = {
+    "random": (lambda g: d.RandomSampler(range(7), generator=g), [5, 3, 4, 6, 0, 2, 1]),
+    "replacement": (
+        lambda g: d.RandomSampler(range(7), replacement=True, num_samples=40, generator=g),
+        [
+            5,
+            3,
+            3,
+            4,
+            0,
+            6,
+            2,
+            4,
+            5,
+            0,
+            6,
+            6,
+            0,
+            6,
+            6,
+            2,
+            6,
+            5,
+            6,
+            5,
+            6,
+            6,
+            5,
+            0,
+            2,
+            2,
+            4,
+            5,
+            5,
+            2,
+            4,
+            1,
+            2,
+            5,
+            3,
+            5,
+            6,
+            2,
+            4,
+            4,
+        ],
+    ),
+    "num_samples": (lambda g: d.RandomSampler(range(4), num_samples=10, generator=g), [2, 3, 1, 0, 3, 2, 1, 0, 0, 3]),
+    "subset": (lambda g: d.SubsetRandomSampler([10, 20, 30, 40, 50], generator=g), [20, 10, 40, 50, 30]),
+    "weighted": (lambda g: d.WeightedRandomSampler(WEIGHTS, 6, generator=g), [0, 1, 3, 1, 3, 3]),
+    "weighted, each once": (
+        lambda g: d.WeightedRandomSampler(WEIGHTS, 3, replacement=False, generator=g),
+        [0, 3, 1],
+    ),
+    "split": (
+        lambda g: [i for p in d.random_split(range(7), [4, 3], generator=g) for i in p.indices],
+        [5, 3, 4, 6, 0, 2, 1],
+    ),
+    "loader": (lambda g: [i for b in loader_of(range(6), g) for i in b.tolist()], [1, 3, 2, 0, 4, 5]),
+}
+
+
+def loader_of(values, generator):
+    return d.DataLoader(list(values), batch_size=4, shuffle=True, generator=generator)
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_orders_come_from_the_generator(name):
+    make, expected = ORDERS[name]
+    for _ in range(2):
+        rt.manual_seed(11)
+        before = rt.get_rng_state().tolist()
+        assert list(make(seeded(3))) == expected
+        # The default generator has nothing to do with it (a shuffled loader seeds its workers from its own, too).
+        assert rt.get_rng_state().tolist() == before
+    generator = seeded(3)
+    assert list(make(generator)) != list(make(generator)) or name == "weighted, each once"
+
+
+def test_orders_come_from_the_default_generator_otherwise():
+    for make, expected in (
+        (lambda: d.RandomSampler(range(6)), [1, 5, 0, 4, 3, 2]),
+        (lambda: d.WeightedRandomSampler(WEIGHTS, 6), [3, 1, 2, 2, 1, 3]),
+        (lambda: d.SubsetRandomSampler(range(6)), [5, 0, 1, 3, 4, 2]),
+        (lambda: [i for p in d.random_split(range(7), [0.5, 0.5]) for i in p.indices], [1, 0, 4, 2, 6, 5, 3]),
+        (lambda: [i for b in loader_of(range(6), None) for i in b.tolist()], [2, 3, 4, 5, 1, 0]),
+    ):
+        rt.manual_seed(5)
+        assert list(make()) == expected
+
+
+def test_a_sampler_goes_on_with_its_generator():
+    sampler = d.RandomSampler(range(7), generator=seeded(3))
+    assert [list(sampler), list(sampler)] == [[5, 3, 4, 6, 0, 2, 1], [0, 6, 3, 4, 2, 5, 1]]
+    loader = loader_of(range(6), seeded(3))
+    assert [[b.tolist() for b in loader] for _ in range(2)] == [[[1, 3, 2, 0], [4, 5]], [[0, 5, 1, 3], [4, 2]]]
+
+
+def test_distributed_sampler_by_seed_and_epoch():
+    for seed, epoch, expected in (
+        (0, 0, [[4, 1, 2], [0, 3, 4]]),
+        (0, 1, [[0, 2, 1], [4, 3, 0]]),
+        (9, 0, [[0, 2, 3], [1, 4, 0]]),
+        (9, 1, [[2, 1, 3], [0, 4, 2]]),
+    ):
+        for rank in range(2):
+            sampler = d.DistributedSampler(range(5), 2, rank, seed=seed)
+            sampler.set_epoch(epoch)
+            assert list(sampler) == expected[rank]
+            short = d.DistributedSampler(range(5), 2, rank, seed=seed, drop_last=True)
+            short.set_epoch(epoch)
+            assert list(short) == expected[rank][:2] and len(short) == 2
+
+
+class Draws(Squares):
+    def __getitem__(self, i):
+        return rt.randint(1000, (1,)).item(), d.get_worker_info().seed
+
+
+def test_workers_are_seeded_by_the_loaders_generator():
+    batches = [[c.item() for c in b] for b in d.DataLoader(Draws(4), num_workers=2, generator=seeded(3))]
+    seed = 937055941807507096
+    assert batches == [[967, seed], [91, seed + 1], [628, seed], [933, seed + 1]]
+
+
+def test_batch_sampler_passes_the_generator_on_and_keeps_the_rest():
+    batches = list(d.BatchSampler(d.RandomSampler(range(7), generator=seeded(3)), 3, False))
+    assert batches == [[5, 3, 4], [6, 0, 2], [1]]
+    assert list(d.BatchSampler(d.RandomSampler(range(7), generator=seeded(3)), 3, True)) == batches[:2]
+    assert indices(d.DataLoader(numbers(), batch_sampler=d.BatchSampler([9, 2, 2, 0], 3, True))) == [9, 2, 2]
+    assert indices(d.DataLoader(numbers(), sampler=[9, 2, 2, 0], batch_size=3, drop_last=True)) == [9, 2, 2]
+
+
+class Counter(Squares):
+    """Counts in shared memory how many samples have been made."""
+
+    def __init__(self, n, made):
+        super().__init__(n)
+        self.made = made
+
+    def __getitem__(self, i):
+        with self.made.get_lock():
+            self.made.value += 1
+        return i
+
+
+@pytest.mark.parametrize(("workers", "ahead"), [(1, 1), (1, 4), (2, 1), (2, 3)])
+def test_workers_load_ahead_as_many_batches_as_asked_for(workers, ahead):
+    made = multiprocessing.Value("i", 0)
+    iterator = iter(d.DataLoader(Counter(40, made), batch_size=2, num_workers=workers, prefetch_factor=ahead))
+    for taken in (0, 1, 5):
+        for _ in range(taken):
+            next(iterator)
+        expected = 2 * (workers * ahead + {0: 0, 1: 1, 5: 6}[taken])
+        deadline = time.monotonic() + 20
+        while made.value < expected and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)  # nothing more comes
+        assert made.value == expected
+    default = multiprocessing.Value("i", 0)
+    iterator = iter(d.DataLoader(Counter(40, default), num_workers=1))
+    deadline = time.monotonic() + 20
+    while default.value < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    assert default.value == 2 and iterator
+
+
+class Epochs(Squares):
+    """A sample tells in which epoch it was made: the main process changes it between epochs."""
+
+    def __init__(self, n, epoch, wait=0.0):
+        super().__init__(n)
+        self.epoch = epoch
+        self.wait = wait
+
+    def __getitem__(self, i):
+        time.sleep(self.wait)
+        return self.epoch.value * 100 + i
+
+
+def test_persistent_workers_give_nothing_of_an_epoch_broken_off():
+    """Batches that were loaded ahead, or were being loaded, when an epoch ended early are not seen in the next."""
+    for wait in (0.0, 0.02):
+        epoch = multiprocessing.Value("i", 1)
+        loader = d.DataLoader(Epochs(12, epoch, wait), num_workers=2, persistent_workers=True, prefetch_factor=3)
+        first = iter(loader)
+        assert [next(first).item() for _ in range(2)] == [100, 101]
+        time.sleep(0.0 if wait else 0.3)  # the batches that were asked for are there, or are not
+        epoch.value = 2
+        assert [b.item() for b in loader] == [200 + i for i in range(12)]
+        epoch.value = 3
+        assert [b.item() for b in loader] == [300 + i for i in range(12)]
+        del loader, first
+    assert no_children()
+
+
+def test_workers_that_do_not_persist_are_new_in_each_epoch():
+    class Pid(Squares):
+        def __getitem__(self, i):
+            return os.getpid()
+
+    loader = d.DataLoader(Pid(4), num_workers=2)
+    first, second = ({b.item() for b in loader} for _ in range(2))
+    assert len(first) == len(second) == 2 and not first & second and os.getpid() not in first
+
+
+def test_init_runs_once_in_each_worker_after_seeding():
+    calls = multiprocessing.Array("q", 4)
+
+    def init(worker_id):
+        calls[worker_id] += 1
+        calls[2 + worker_id] = rt.initial_seed() % 2**31
+
+    loader = d.DataLoader(Draws(8), num_workers=2, worker_init_fn=init, persistent_workers=True, generator=seeded(3))
+    for _ in range(3):
+        list(loader)
+    assert calls[:2] == [1, 1] and calls[2:] == [(937055941807507096 + i) % 2**31 for i in range(2)]
+
+
+def test_what_pinning_leaves_as_it_is():
+    batches = list(d.DataLoader(numbers(), batch_size=4, pin_memory=True, pin_memory_device="cuda"))
+    assert indices(batches) == list(range(10)) and not batches[0][0].is_pinned()
+
+
+def test_no_timeout_waits():
+    loader = d.DataLoader(Bad(lambda: time.sleep(0.3)), num_workers=1, timeout=0)
+    assert [b.item() for b in loader] == list(range(6))
+    assert [
+        b.item() for b in d.DataLoader(Squares(3), num_workers=1, timeout=60, collate_fn=lambda s: rt.tensor(s[0][0]))
+    ] == [0, 1, 4]
+
+
+def test_collate_gets_lists_and_its_result_is_the_batch():
+    seen = []
+
+    def collate(samples):
+        seen.append(samples)
+        return len(samples)
+
+    assert list(d.DataLoader([5, 6, 7], batch_size=2, collate_fn=collate)) == [2, 1] and seen == [[5, 6], [7]]
+    assert list(d.DataLoader([5, 6], batch_size=None, collate_fn=lambda s: -s)) == [-5, -6]
+
+
+def test_collating_makes_new_memory():
+    rows = [rt.zeros(2), rt.zeros(2)]
+    batch = d.default_collate(rows)
+    batch.add_(1)
+    assert rows[0].tolist() == [0, 0]
+    data = rt.zeros(4, 2)
+    for batch in (next(iter(d.DataLoader(d.TensorDataset(data), 4)))[0], next(iter(d.DataLoader(data, 4)))):
+        batch.add_(1)
+        assert not data.any()
+
+
+def test_lengths_of_loaders():
+    for options, expected in (
+        ({"batch_size": 3}, 4), ({"batch_size": 3, "drop_last": True}, 3), ({"batch_size": None}, 10),
+        ({"sampler": [1, 2], "batch_size": 1}, 2), ({"batch_sampler": [[1], [2], [3]]}, 3), ({"batch_size": 20}, 1),
+        ({"batch_size": 20, "drop_last": True}, 0),
+    ):  # fmt: skip
+        for workers in (0, 2):
+            loader = d.DataLoader(numbers(), **options, num_workers=workers)
+            assert len(loader) == expected
+        assert len(list(d.DataLoader(numbers(), **options))) == expected

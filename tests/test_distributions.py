@@ -10,6 +10,7 @@ import pytest
 
 import rustorch as rt
 from rustorch import distributions as D
+from rustorch import errors
 
 F = rt.float64
 
@@ -156,3 +157,190 @@ def test_own_divergences() -> None:
     for p in (D.Bernoulli(0.5), D.Categorical(rt.ones(2))):
         with pytest.raises(AttributeError, match="nothing"):
             _ = p.nothing
+
+
+NAN, INF = math.nan, math.inf
+# A distribution, values of its support, and values outside of it.
+SUPPORTS: dict[str, tuple[Any, list[Any], list[Any]]] = {
+    "Normal": (lambda v: D.Normal(0.0, 1.0, validate_args=v), [0, -5, INF], [NAN]),
+    "Laplace": (lambda v: D.Laplace(0.0, 1.0, validate_args=v), [0, -5, INF], [NAN]),
+    "LogNormal": (lambda v: D.LogNormal(0.0, 1.0, validate_args=v), [1e-9, 5], [0, -1, NAN]),
+    "Uniform": (lambda v: D.Uniform(1.0, 2.0, validate_args=v), [1, 1.5, 2], [0.99, 2.01, NAN, INF]),
+    "Exponential": (lambda v: D.Exponential(1.0, validate_args=v), [0, 5, INF], [-1e-9, NAN]),
+    "Bernoulli": (lambda v: D.Bernoulli(0.5, validate_args=v), [0, 1], [0.5, -1, 2, NAN]),
+    "Categorical": (lambda v: D.Categorical(rt.ones(3), validate_args=v), [0, 1, 2], [-1, 3, 0.5, NAN]),
+    "OneHotCategorical": (
+        lambda v: D.OneHotCategorical(rt.ones(2), validate_args=v),
+        [[0, 1], [1, 0]],
+        [[1, 1], [0, 0], [0.5, 0.5], [NAN, 1], [2, -1]],
+    ),
+    "Independent": (lambda v: D.Independent(D.Normal(rt.zeros(2), 1.0, validate_args=v), 1), [[0, 1]], [[0, NAN]]),
+}
+
+
+@pytest.mark.parametrize("name", SUPPORTS)
+def test_values_outside_of_the_support_are_refused(name: str) -> None:
+    make, inside, outside = SUPPORTS[name]
+    for v in inside:
+        assert not make(True).log_prob(rt.tensor(v).float()).isnan().any()
+        make(None).log_prob(rt.tensor(v).float())
+    for v in outside:
+        for checks in (True, None):  # checks are made unless they are left out
+            with pytest.raises(errors.InvalidArgumentError, match="outside of the support"):
+                make(checks).log_prob(rt.tensor(v).float())
+        if name not in ("Categorical", "OneHotCategorical"):  # whose values are indices
+            make(False).log_prob(rt.tensor(v).float())
+    with pytest.raises(errors.InvalidArgumentError, match="must be a Tensor"):
+        make(True).log_prob(inside[0])
+
+
+def test_one_value_outside_is_enough() -> None:
+    p = D.Normal(rt.zeros(3), 1.0)
+    with pytest.raises(errors.InvalidArgumentError):
+        p.log_prob(rt.tensor([0.0, NAN, 0.0]))
+    with pytest.raises(errors.InvalidArgumentError):
+        p.cdf(rt.tensor([0.0, NAN, 0.0]))
+    assert p.icdf(rt.tensor([0.5, 2.0, NAN])).isnan().tolist() == [False, True, True]
+
+
+def test_shapes_of_values() -> None:
+    p, rows = D.Normal(rt.zeros(3), 1.0), D.OneHotCategorical(rt.ones(4, 2))
+    for good in ((), (3,), (1,), (5, 3), (5, 1), (2, 5, 3)):
+        assert p.log_prob(rt.zeros(good)).shape == np.broadcast_shapes(good, (3,))
+    for wrong in ((2,), (3, 2), (4,)):
+        with pytest.raises(errors.InvalidArgumentError, match="does not fit"):
+            p.log_prob(rt.zeros(wrong))
+    assert rows.log_prob(rt.tensor([0.0, 1.0])).shape == rows.log_prob(rt.tensor([[0.0, 1.0]] * 4)).shape == (4,)
+    for wrong_rows in (rt.zeros(3), rt.tensor([[0.0, 1.0]] * 3), rt.tensor(1.0)):
+        with pytest.raises(errors.InvalidArgumentError, match="does not fit"):
+            rows.log_prob(wrong_rows)
+    both = D.Independent(D.Normal(rt.zeros(4, 3), 1.0), 1)
+    with pytest.raises(errors.InvalidArgumentError, match="does not fit"):
+        both.log_prob(rt.zeros(4))
+
+
+PARAMETERS: list[tuple[Any, list[dict[str, Any]]]] = [
+    (
+        D.Normal,
+        [
+            {"loc": NAN, "scale": 1.0},
+            {"loc": 0.0, "scale": 0.0},
+            {"loc": 0.0, "scale": -1.0},
+            {"loc": 0.0, "scale": NAN},
+        ],
+    ),
+    (D.Laplace, [{"loc": NAN, "scale": 1.0}, {"loc": 0.0, "scale": 0.0}, {"loc": 0.0, "scale": NAN}]),
+    (D.LogNormal, [{"loc": NAN, "scale": 1.0}, {"loc": 0.0, "scale": 0.0}]),
+    (
+        D.Uniform,
+        [{"low": NAN, "high": 1.0}, {"low": 0.0, "high": NAN}, {"low": 1.0, "high": 1.0}, {"low": 2.0, "high": 1.0}],
+    ),
+    (D.Exponential, [{"rate": 0.0}, {"rate": -1.0}, {"rate": NAN}]),
+    (D.Bernoulli, [{"probs": -0.1}, {"probs": 1.1}, {"probs": NAN}, {"logits": NAN}]),
+    (D.Categorical, [{"probs": rt.tensor(v)} for v in ([0.0, 0.0], [-1.0, 2.0], [INF, 1.0], [NAN, 1.0])]),
+    (D.OneHotCategorical, [{"probs": rt.tensor([0.0, 0.0])}, {"logits": rt.tensor([NAN, 1.0])}]),
+]
+
+
+@pytest.mark.parametrize(("cls", "cases"), PARAMETERS, ids=[p[0].__name__ for p in PARAMETERS])
+def test_parameters_are_checked_unless_that_is_left_out(cls: Any, cases: list[dict[str, Any]]) -> None:
+    for case in cases:
+        for checks in ({}, {"validate_args": True}, {"validate_args": None}):
+            with pytest.raises(errors.InvalidArgumentError):
+                cls(**case, **checks)
+        cls(**case, validate_args=False)
+        several = {
+            k: rt.stack([v, rt.ones_like(v)]) if isinstance(v, rt.Tensor) else rt.tensor([v, 1.0])
+            for k, v in case.items()
+        }
+        if cls is not D.Uniform:
+            with pytest.raises(errors.InvalidArgumentError):  # one of many
+                cls(**several)
+
+
+def test_infinite_parameters_are_numbers() -> None:
+    assert D.Normal(INF, 1.0).mean.item() == INF and D.Normal(0.0, INF).stddev.item() == INF
+    assert D.Categorical(logits=rt.tensor([-INF, 2.0])).probs.tolist() == [0, 1]
+    assert D.Bernoulli(logits=INF).probs.item() == 1
+
+
+def test_draws_with_a_negative_deviation_are_refused() -> None:
+    for mean, std in (
+        (rt.zeros(2), -1.0),
+        (rt.zeros(2), rt.tensor([1.0, -1.0])),
+        (0.0, rt.tensor([1.0, NAN])),
+        (rt.zeros(2), NAN),
+    ):
+        with pytest.raises(errors.InvalidArgumentError, match="std"):
+            rt.normal(mean, std)
+    with pytest.raises(errors.InvalidArgumentError, match="std"):
+        rt.normal(0.0, -1.0, (2,))
+    assert rt.normal(rt.ones(2), 0.0).tolist() == [1, 1] and rt.normal(rt.zeros(0), rt.zeros(0)).numel() == 0
+    with pytest.raises(errors.InvalidArgumentError, match="std"):
+        D.Normal(0.0, -1.0, validate_args=False).sample()
+
+
+@pytest.mark.parametrize(
+    ("cls", "values"),
+    [(D.Normal, {"loc": 0.5, "scale": 2.0}), (D.Laplace, {"loc": 0.5, "scale": 2.0}),
+     (D.LogNormal, {"loc": 0.5, "scale": 0.7}),
+     (D.Uniform, {"low": -1.0, "high": 2.0}), (D.Exponential, {"rate": 1.5})],
+    ids=lambda v: v.__name__ if isinstance(v, type) else "",
+)  # fmt: skip
+def test_gradients_of_samples(cls: Any, values: dict[str, float]) -> None:
+    """The gradient of a sample by a parameter is that of the formula that made it, with the same random numbers."""
+    assert cls.has_rsample
+
+    def draw(v: dict[str, Any]) -> rt.Tensor:
+        rt.manual_seed(3)
+        return cls(**v).rsample((50,))
+
+    leaves = {k: rt.tensor(v, dtype=F, requires_grad=True) for k, v in values.items()}
+    x = draw(leaves)
+    x.sum().backward()
+    for k, leaf in leaves.items():
+        h = 1e-6
+        up, down = ({n: rt.tensor(v + (s if n == k else 0), dtype=F) for n, v in values.items()} for s in (h, -h))
+        assert abs((leaf.grad - (draw(up) - draw(down)).sum() / (2 * h)).item()) < 1e-4 * 50
+        assert leaf.grad != 0
+    rt.manual_seed(3)
+    s = cls(**leaves).sample((50,))
+    assert not s.requires_grad and s.shape == (50,)
+
+
+def test_gradients_of_log_prob_and_entropy() -> None:
+    loc, scale = t(0.5).requires_grad_(), t(2.0).requires_grad_()
+    D.Normal(loc, scale).log_prob(t(1.5)).sum().backward()
+    close(loc.grad, t(0.25))  # (x - loc) / scale^2
+    close(scale.grad, t(-0.5 + 1 / 8))  # -1 / scale + (x - loc)^2 / scale^3
+    scale.grad = None
+    D.Normal(loc, scale).entropy().sum().backward()
+    close(scale.grad, t(0.5))
+    logits = t(0.0, math.log(3.0)).requires_grad_()
+    D.Categorical(logits=logits).log_prob(rt.tensor(0)).backward()
+    close(logits.grad, t(0.75, -0.75))
+    p = t(0.25).requires_grad_()
+    D.Bernoulli(p).log_prob(t(1.0)).sum().backward()
+    close(p.grad, t(4.0))
+
+
+def test_divergences_by_their_formulas() -> None:
+    close(D.kl_divergence(D.Normal(t(1.0), t(2.0)), D.Normal(t(0.0), t(1.0))), t(2.0 - math.log(2)))
+    close(D.kl_divergence(D.Exponential(t(2.0)), D.Exponential(t(1.0))), t(math.log(2) + 0.5 - 1))
+    close(D.kl_divergence(D.Bernoulli(t(0.25)), D.Bernoulli(t(0.5))), t(0.25 * math.log(0.5) + 0.75 * math.log(1.5)))
+    p, q = D.Categorical(t(0.0, 0.5, 0.5)), D.Categorical(t(0.5, 0.25, 0.25))
+    close(D.kl_divergence(p, q), rt.tensor(math.log(2), dtype=F))
+    assert D.kl_divergence(q, p).item() == INF
+    close(D.kl_divergence(D.Laplace(t(0.0), t(1.0)), D.Laplace(t(0.0), t(2.0))), t(math.log(2) + 0.5 - 1))
+
+
+def test_sample_shapes_and_dtypes() -> None:
+    for p, dtype in (
+        (D.Normal(t(0, 1), 1.0), F), (D.Uniform(t(0, 1), t(1, 2)), F), (D.Exponential(t(1, 2)), F),
+        (D.Laplace(t(0, 1), 1.0), F), (D.LogNormal(t(0, 1), 1.0), F),
+        (D.Bernoulli(t(0.5, 1)), F), (D.Categorical(rt.ones(2, 3)), rt.int64),
+    ):  # fmt: skip
+        for shape in ((), (3,), (4, 1)):
+            s = p.sample(shape)
+            assert s.shape == (*shape, 2) and s.dtype is dtype
+    assert D.OneHotCategorical(rt.ones(2, 3)).sample((4,)).shape == (4, 2, 3)

@@ -39,6 +39,49 @@ def test_clip_grad_norm(p: float) -> None:
     assert np.allclose(np.concatenate([arr(q.grad).ravel() for q in net.parameters()]), after)
 
 
+@pytest.mark.parametrize(
+    ("p", "one", "several"),
+    # of [3, -4, 0], and of that with [0, 0] and [1]: what PyTorch gives, by hand
+    [(0, 1, 2), (1, 7, 8), (2, 5, 26**0.5), (math.inf, 4, 4), (-math.inf, 0, 0), (0.5, 7 + 2 * 12**0.5, 22.3923)],
+)
+def test_norms_of_gradients(p: float, one: float, several: float) -> None:
+    def leaves(*grads: list[float]) -> list[rt.Tensor]:
+        out = []
+        for g in grads:
+            out.append(rt.zeros(len(g), requires_grad=True))
+            out[-1].grad = rt.tensor(g)
+        return out
+
+    def near(a: rt.Tensor, b: float) -> bool:
+        return a.ndim == 0 and np.isclose(a.item(), b, rtol=1e-4)
+
+    single, all_of_them = leaves([3.0, -4.0, 0.0]), leaves([3.0, -4.0], [0.0, 0.0], [1.0])
+    assert near(utils.get_total_norm([q.grad for q in single], p), one)
+    assert near(utils.get_total_norm(single[0].grad, p), one)
+    assert near(utils.clip_grad_norm_(iter(single), 0.5, p), one) and near(
+        utils.clip_grad_norm_(all_of_them, 0.5, p), several
+    )
+    scale = min(1, 0.5 / (one + 1e-6))
+    assert np.allclose(arr(single[0].grad), np.array([3, -4, 0]) * scale)
+    assert utils.get_total_norm([], p).item() == 0 and utils.clip_grad_norm_([], 1.0, p).item() == 0
+    mixed = utils.get_total_norm([rt.ones(2, dtype=rt.float64), rt.ones(2)], 2)
+    assert mixed.dtype is rt.float64 and near(mixed, 2)
+
+
+def test_clip_grad_of_what_is_not_finite() -> None:
+    for value in (math.nan, math.inf):
+        q = rt.zeros(2, requires_grad=True)
+        q.grad = rt.tensor([value, 1.0])
+        with pytest.raises(RuntimeError, match="non-finite"):
+            utils.clip_grad_norm_(q, 1.0, error_if_nonfinite=True)
+        assert arr(q.grad)[1] == 1  # nothing has been changed
+        utils.clip_grad_norm_(q, 1.0)
+        assert math.isnan(q.grad[0].item())
+    q.grad = rt.tensor([-5.0, 0.25])
+    utils.clip_grad_value_(iter([q]), 0.5)
+    assert q.grad.tolist() == [-0.5, 0.25]
+
+
 def test_clip_grad_other() -> None:
     net = model()
     utils.clip_grad_value_(net.parameters(), 0.1)

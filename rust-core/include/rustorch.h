@@ -141,6 +141,9 @@
 // A file that was read. Release it with `rt_archive_free`.
 typedef struct rt_archive rt_archive;
 
+// The bytes of a file, made in memory. Release them with `rt_bytes_free`.
+typedef struct rt_bytes rt_bytes;
+
 // A random generator. Release it with `rt_generator_free`.
 typedef struct rt_generator rt_generator;
 
@@ -209,6 +212,12 @@ typedef rt_status (*rt_backward_fn)(void *ctx,
                                     size_t saved_len,
                                     struct rt_tensor **grad_inputs,
                                     size_t inputs_len);
+
+// Takes the next `len` bytes of a file; they live during the call only. Anything but `RT_OK` ends the saving.
+typedef rt_status (*rt_writer)(void *ctx, const uint8_t *data, size_t len);
+
+// Fills the `len` bytes at `data` with the next ones of a file. Anything but `RT_OK` ends the loading.
+typedef rt_status (*rt_reader)(void *ctx, uint8_t *data, size_t len);
 
 // One attribute of a call by name. Attributes are given in the order of the op's arguments that are no tensors.
 typedef struct rt_attr {
@@ -4024,6 +4033,9 @@ rt_status rt_generator_set_state(struct rt_generator *generator,
                                  size_t nbytes);
 
 // Saves `len` tensors under their names, with text metadata, in one safetensors file. The file appears whole or not at all.
+// The path is bytes as the system takes them (UTF-8 on Windows). Symbolic links are followed; an existing file keeps its
+// permissions and, where the system allows it, its owner; devices and pipes are written to. Tensors come row-major: what
+// they share and how they lie in memory is not kept.
 rt_status rt_save(const char *path,
                   const char *const *names,
                   const struct rt_tensor *const *tensors,
@@ -4032,11 +4044,49 @@ rt_status rt_save(const char *path,
                   const char *const *metadata_values,
                   size_t metadata_len);
 
-// Loads a safetensors file.
-rt_status rt_load(const char *path, struct rt_archive **out);
+// The bytes that `rt_save` would write.
+rt_status rt_save_bytes(const char *const *names,
+                        const struct rt_tensor *const *tensors,
+                        size_t len,
+                        const char *const *metadata_keys,
+                        const char *const *metadata_values,
+                        size_t metadata_len,
+                        struct rt_bytes **out);
+
+// First byte; it lives as long as `bytes`. NULL for NULL.
+const uint8_t *rt_bytes_data(const struct rt_bytes *bytes);
+
+// Number of bytes; 0 for NULL.
+size_t rt_bytes_len(const struct rt_bytes *bytes);
+
+// Releases bytes; NULL is accepted.
+void rt_bytes_free(struct rt_bytes *bytes);
+
+// Hands what `rt_save` would write to `writer`, from the first byte to the last in pieces of about 1 MiB: no second copy
+// of the data is made. `writer` runs on this thread and is called with `ctx`; if it fails, so does this, with
+// `RT_ERR_CALLBACK`.
+rt_status rt_save_to(rt_writer writer,
+                     void *ctx,
+                     const char *const *names,
+                     const struct rt_tensor *const *tensors,
+                     size_t len,
+                     const char *const *metadata_keys,
+                     const char *const *metadata_values,
+                     size_t metadata_len);
+
+// Loads a safetensors file. The path is bytes as the system takes them (UTF-8 on Windows). A NUL in metadata is read as
+// U+FFFD; a name with one is refused.
+rt_status rt_load(const char *path,
+                  struct rt_archive **out);
 
 // Loads a safetensors file that lies in memory.
 rt_status rt_load_bytes(const uint8_t *data, size_t nbytes, struct rt_archive **out);
+
+// Loads a safetensors file that `reader` hands out, in pieces of at most 16 MiB. It is called with `ctx` on this thread, and
+// not for what follows the file. If it fails, so does this, with `RT_ERR_CALLBACK`.
+rt_status rt_load_from(rt_reader reader,
+                       void *ctx,
+                       struct rt_archive **out);
 
 // Releases an archive; NULL is accepted.
 void rt_archive_free(struct rt_archive *archive);

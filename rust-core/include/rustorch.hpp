@@ -335,25 +335,33 @@ class NoGrad {
   bool before_;
 };
 
+namespace detail {
+/// Text for C, which would stop at a NUL.
+inline const char *c_text(const std::string &s) {
+  if (s.find('\0') != std::string::npos) throw std::invalid_argument("a path, name or metadata text with a NUL in it");
+  return s.c_str();
+}
+}  // namespace detail
+
 /// Saves tensors under their names, with text metadata, as a safetensors file. It appears whole or not at all.
 inline void save(const std::string &path, const Named<Tensor> &tensors, const Named<std::string> &metadata = {}) {
   std::vector<const char *> names, keys, values;
   std::vector<const rt_tensor *> handles;
   for (const auto &[name, t] : tensors) {
-    names.push_back(name.c_str());
+    names.push_back(detail::c_text(name));
     handles.push_back(t.get());
   }
   for (const auto &[key, value] : metadata) {
-    keys.push_back(key.c_str());
-    values.push_back(value.c_str());
+    keys.push_back(detail::c_text(key));
+    values.push_back(detail::c_text(value));
   }
-  check(rt_save(path.c_str(), names.data(), handles.data(), names.size(), keys.data(), values.data(), keys.size()));
+  check(rt_save(detail::c_text(path), names.data(), handles.data(), names.size(), keys.data(), values.data(), keys.size()));
 }
 
 /// The tensors of a safetensors file.
 inline Named<Tensor> load(const std::string &path) {
   rt_archive *archive = nullptr;
-  check(rt_load(path.c_str(), &archive));
+  check(rt_load(detail::c_text(path), &archive));
   const std::unique_ptr<rt_archive, void (*)(rt_archive *)> owner(archive, rt_archive_free);
   Named<Tensor> out;
   for (size_t i = 0, n = rt_archive_len(archive); i < n; ++i) {

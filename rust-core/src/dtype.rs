@@ -213,7 +213,7 @@ macro_rules! dtypes {
 
         static ROWS: &[Row] = &[$(Row {
             name: $name, size: std::mem::size_of::<$t>(), category: Category::$cat, compute: Compute::$acc,
-            typestr: $np, dlpack: ($dl, $bits), file: safetensors::Dtype::$file, min: $min, max: $max, eps: $eps,
+            typestr: $np, dlpack: ($dl, $bits), file: stringify!($file), min: $min, max: $max, eps: $eps,
         }),+];
 
         $(dtypes!(@elem $elem $t, $v);)+
@@ -268,7 +268,7 @@ struct Row {
     compute: Compute,
     typestr: &'static str,
     dlpack: (u8, u8),
-    file: safetensors::Dtype,
+    file: &'static str,
     min: f64,
     max: f64,
     eps: f64,
@@ -337,8 +337,12 @@ impl DType {
         self.row().dlpack
     }
     /// What safetensors files call it.
-    pub fn file_dtype(self) -> safetensors::Dtype {
+    pub fn file_name(self) -> &'static str {
         self.row().file
+    }
+    /// From what safetensors files call it.
+    pub fn from_file_name(name: &str) -> Option<DType> {
+        ALL.iter().copied().find(|d| d.file_name() == name)
     }
     /// True for floats that are stored in fewer bits than they are computed in.
     #[inline(always)]

@@ -61,7 +61,7 @@ class _Uninitialized:
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Give the tensor its shape, its values undefined; it becomes an ordinary one from here on."""
         now = self.data
-        self.data = rt.empty(shape, device=device or now.device, dtype=dtype or now.dtype)
+        self.data = rt.empty(shape, device=device or now.device, dtype=now.dtype if dtype is None else dtype)
         self.__class__ = self.cls_to_become
 
     @property

@@ -130,6 +130,94 @@ def test_archives(balanced, tmp_path):
         assert lib.rt_load_bytes(broken, len(broken), archive) in (lib.RT_ERR_IO, lib.RT_ERR_VALUE)
 
 
+WRITER = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+
+
+def contents(tensors, metadata=()):
+    """Arguments of the functions that save. The tensors must live as long."""
+    names = [ffi.new("char[]", n) for n in tensors]
+    keys, values = ([ffi.new("char[]", m[i]) for m in metadata] for i in (0, 1))
+    return [names, [t._h for t in tensors.values()], len(names), keys, values, len(keys)]
+
+
+def test_bytes_of_a_file(balanced, tmp_path):
+    tensors = {b"w": rt.arange(6.0).view(2, 3).t(), b"b": rt.zeros(0, dtype=rt.int8)}
+    what = contents(tensors, [(b"k", b"v")])
+    out = ffi.new("rt_bytes **")
+    assert lib.rt_save_bytes(*what, out) == lib.RT_OK
+    data, n = lib.rt_bytes_data(out[0]), lib.rt_bytes_len(out[0])
+    path = str(tmp_path / "f").encode()
+    assert lib.rt_save(path, *what) == lib.RT_OK
+    raw = ffi.buffer(data, n)[:]
+    assert raw == (tmp_path / "f").read_bytes()
+    pieces = []
+    write = WRITER(lambda ctx, p, size: pieces.append(ctypes.string_at(p, size)) or 0)
+    writer = ffi.cast("rt_writer", ctypes.cast(write, ctypes.c_void_p).value)
+    assert lib.rt_save_to(writer, ffi.NULL, *what) == lib.RT_OK and b"".join(pieces) == raw
+
+    at = [0]
+
+    def give(ctx, p, size):
+        if at[0] + size > n:
+            return 1
+        ctypes.memmove(p, raw[at[0] : at[0] + size], size)
+        at[0] += size
+        return 0
+
+    read = WRITER(give)
+    reader = ffi.cast("rt_reader", ctypes.cast(read, ctypes.c_void_p).value)
+    archives = [ffi.new("rt_archive **") for _ in range(3)]
+    assert lib.rt_load_from(reader, ffi.NULL, archives[0]) == lib.RT_OK and at[0] == n
+    assert lib.rt_load_bytes(data, n, archives[1]) == lib.RT_OK
+    assert lib.rt_load(path, archives[2]) == lib.RT_OK
+    lib.rt_bytes_free(out[0])  # the archives hold copies
+    for archive in archives:
+        assert [ffi.string(lib.rt_archive_name(archive[0], i)) for i in range(2)] == [b"w", b"b"]
+        assert ffi.string(lib.rt_archive_metadata_value(archive[0], 0)) == b"v"
+        t = ffi.new("rt_tensor **")
+        assert lib.rt_archive_tensor(archive[0], 0, t) == lib.RT_OK
+        got = ffi.new("float[6]")
+        assert lib.rt_tensor_copy_to(t[0], lib.RT_FLOAT32, got, 24) == lib.RT_OK and list(got) == [0, 3, 1, 4, 2, 5]
+        lib.rt_tensor_free(t[0])
+        lib.rt_archive_free(archive[0])
+    # The reader has nothing more; a writer refuses; nothing is given then.
+    archive = ffi.new("rt_archive **")
+    assert lib.rt_load_from(reader, ffi.NULL, archive) == lib.RT_ERR_CALLBACK and archive[0] == ffi.NULL
+    refuse = WRITER(lambda ctx, p, size: 9)
+    writer = ffi.cast("rt_writer", ctypes.cast(refuse, ctypes.c_void_p).value)
+    assert lib.rt_save_to(writer, ffi.NULL, *what) == lib.RT_ERR_CALLBACK
+    assert b"status 9" in ffi.string(lib.rt_last_error())
+
+
+def test_saving_of_nothing_and_of_what_is_missing(balanced, tmp_path):
+    out = ffi.new("rt_bytes **")
+    assert lib.rt_save_bytes(ffi.NULL, ffi.NULL, 0, ffi.NULL, ffi.NULL, 0, out) == lib.RT_OK
+    assert ffi.buffer(lib.rt_bytes_data(out[0]), lib.rt_bytes_len(out[0]))[8:10] == b"{}"
+    lib.rt_bytes_free(out[0])
+    out[0] = ffi.NULL
+    lib.rt_bytes_free(ffi.NULL)
+    assert lib.rt_bytes_data(ffi.NULL) == ffi.NULL and lib.rt_bytes_len(ffi.NULL) == 0
+    t = rt.ones(1)
+    one, path = contents({b"a": t}), str(tmp_path / "f").encode()
+    no = ffi.NULL
+    for wrong in (
+        [no, one[1], 1, no, no, 0],
+        [one[0], no, 1, no, no, 0],
+        [one[0], [no], 1, no, no, 0],
+        [*one[:3], no, one[0], 1],
+    ):
+        assert lib.rt_save_bytes(*wrong, out) == lib.rt_save(path, *wrong) == lib.RT_ERR_NULL
+    assert lib.rt_save_bytes(*one, no) == lib.rt_save(no, *one) == lib.rt_save_to(no, no, *one) == lib.RT_ERR_NULL
+    assert lib.rt_load_from(no, no, ffi.new("rt_archive **")) == lib.RT_ERR_NULL
+    for bad in ({b"__metadata__": t}, {b"\xff": t}):
+        assert lib.rt_save_bytes(*contents(bad), out) == lib.RT_ERR_VALUE
+    twice = contents({b"a": t, b"b": t})
+    twice[0][1] = twice[0][0]
+    assert lib.rt_save_bytes(*twice, out) == lib.RT_ERR_VALUE
+    assert lib.rt_save_bytes(*contents({b"a": t}, [(b"k", b"1"), (b"k", b"2")]), out) == lib.RT_ERR_VALUE
+    assert out[0] == ffi.NULL and list(tmp_path.iterdir()) == []
+
+
 # ---- memory of others ----
 
 RELEASE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)

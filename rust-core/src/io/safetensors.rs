@@ -1,17 +1,21 @@
 //! Tensors in safetensors files: a JSON header and raw little-endian data. Nothing in a file is ever executed.
 //! Format: <https://huggingface.co/docs/safetensors>.
 
+use super::{file, header};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::tensor::Tensor;
 use crate::{bail, err};
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::SafeTensors;
-use std::collections::HashMap;
-use std::io::Write;
+use header::{no_memory, shown};
+use std::cmp::Reverse;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
-/// A file that was read: named tensors in the file's order, and its metadata.
+/// Data go out in pieces of at most this many bytes, so that saving needs no copy of a tensor.
+const PIECE: usize = 1 << 20;
+
+/// A file that was read: named tensors and text metadata, in the order of its header.
 pub struct Archive {
     /// Tensors.
     pub tensors: Vec<(String, Tensor)>,
@@ -19,87 +23,199 @@ pub struct Archive {
     pub metadata: Vec<(String, String)>,
 }
 
-/// The bytes of a file with these tensors. Names must differ.
-pub fn serialize(tensors: &[(&str, &Tensor)], metadata: &[(&str, &str)]) -> Result<Vec<u8>> {
-    let mut data: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = Vec::with_capacity(tensors.len());
-    let mut seen = std::collections::HashSet::new();
-    for (name, t) in tensors {
-        if !seen.insert(*name) {
-            bail!(Value, "save: the name {name:?} occurs twice");
-        }
-        let mut bytes = vec![0u8; t.numel() * t.dtype().size()];
-        // SAFETY: the vector has room for every element.
-        unsafe { t.read_into(bytes.as_mut_ptr(), t.dtype())? };
-        data.push((name, t.dtype().file_dtype(), t.shape().to_vec(), bytes));
+// ---- writing ----
+
+/// Hands the bytes of a file with these tensors to `put`, piece by piece. Names must differ, and none is `__metadata__`.
+///
+/// A tensor that somebody changes in the meantime is an error: no file holds half of a change.
+pub fn write(
+    tensors: &[(&str, &Tensor)],
+    metadata: &[(&str, &str)],
+    put: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut order: Vec<usize> = Vec::new();
+    let mut ends: Vec<u64> = Vec::new();
+    order.try_reserve_exact(tensors.len()).map_err(|_| no_memory(tensors.len() * 8))?;
+    ends.try_reserve_exact(tensors.len()).map_err(|_| no_memory(tensors.len() * 8))?;
+    order.extend(0..tensors.len());
+    ends.resize(tensors.len(), 0);
+    // Wide elements first: then all data are aligned as the header's end is.
+    order.sort_unstable_by_key(|&i| (Reverse(tensors[i].1.dtype().size()), i));
+    let mut end = 0u64;
+    for &i in &order {
+        let bytes = size(tensors[i].1)? as u64;
+        end = end.checked_add(bytes).ok_or_else(|| err!(Value, "save: the tensors are too large for a file"))?;
+        ends[i] = end;
     }
-    let views = data
-        .iter()
-        .map(|(name, dtype, shape, bytes)| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes).map_err(bad)?)))
-        .collect::<Result<Vec<_>>>()?;
-    let metadata: HashMap<String, String> = metadata.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-    safetensors::serialize(views, if metadata.is_empty() { None } else { Some(metadata) }).map_err(bad)
+    let entries = tensors.iter().zip(&ends).map(|(&(name, t), &end)| {
+        // The sum above holds each of these sizes.
+        let bytes = (t.numel() * t.dtype().size()) as u64;
+        (name, t.dtype(), t.shape(), end - bytes, end)
+    });
+    put(&header::write(entries, metadata)?)?;
+    let mut buffer: Vec<u8> = Vec::new();
+    let room = tensors.iter().map(|(_, t)| t.numel() * t.dtype().size()).max().unwrap_or(0).min(PIECE);
+    buffer.try_reserve_exact(room).map_err(|_| no_memory(room))?;
+    for i in order {
+        let (name, t) = tensors[i];
+        let version = t.version();
+        write_data(t, &mut buffer, &mut |piece| {
+            if t.version() != version {
+                bail!(State, "save: tensor {} was changed while it was being saved", shown(name));
+            }
+            put(piece)
+        })?;
+    }
+    Ok(())
 }
 
-fn bad(e: safetensors::SafeTensorError) -> crate::error::Error {
-    err!(Io, "not a valid safetensors file: {e}")
+/// Bytes of the elements. An expanded tensor may have more of them than there can be.
+fn size(t: &Tensor) -> Result<usize> {
+    let bytes = crate::shape::checked_numel(t.shape())?.checked_mul(t.dtype().size());
+    bytes.ok_or_else(|| err!(Memory, "a tensor of shape {:?} is too large", t.shape()))
+}
+
+/// The elements in row-major order. Without a lock while `put` runs: it may take its time, and may call back.
+fn write_data(t: &Tensor, buffer: &mut Vec<u8>, put: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let bytes = t.numel() * t.dtype().size();
+    if bytes == 0 {
+        return Ok(());
+    }
+    if bytes <= PIECE {
+        buffer.clear();
+        buffer.try_reserve_exact(bytes).map_err(|_| no_memory(bytes))?;
+        // SAFETY: the vector has room for every element, all of which are written.
+        unsafe {
+            t.read_into(buffer.as_mut_ptr(), t.dtype())?;
+            buffer.set_len(bytes);
+        }
+        return put(buffer);
+    }
+    // There is a dimension of more than one element, as one element is no more than a piece.
+    let dim = t.shape().iter().position(|&d| d > 1).unwrap_or(0);
+    let n = t.shape()[dim];
+    let rows = (PIECE / (bytes / n)).clamp(1, n);
+    for start in (0..n).step_by(rows) {
+        let part = t.alias().with_layout(t.layout().slice(dim, start, rows.min(n - start), 1));
+        write_data(&part, buffer, put)?;
+    }
+    Ok(())
+}
+
+/// The bytes of a file with these tensors.
+pub fn serialize(tensors: &[(&str, &Tensor)], metadata: &[(&str, &str)]) -> Result<Vec<u8>> {
+    let mut total = Some(0usize);
+    for (_, t) in tensors {
+        total = total.zip(size(t).ok()).and_then(|(n, b)| n.checked_add(b));
+    }
+    let mut out = Vec::new();
+    let mut first = true;
+    write(tensors, metadata, &mut |piece| {
+        // All of it at once, when the length of the header is known.
+        let more =
+            if std::mem::take(&mut first) { total.and_then(|n| n.checked_add(piece.len())) } else { Some(piece.len()) };
+        out.try_reserve_exact(more.unwrap_or(usize::MAX)).map_err(|_| no_memory(more.unwrap_or(usize::MAX)))?;
+        out.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// Saves tensors to a file, which appears whole or not at all.
+///
+/// Symbolic links are followed; an existing file keeps its permissions and, where the system allows it, its owner; devices
+/// and pipes are written to. Temporary files that killed processes have left in the folder are removed.
+pub fn save(path: &Path, tensors: &[(&str, &Tensor)], metadata: &[(&str, &str)]) -> Result<()> {
+    file::replace(path, |mut f: &File| {
+        write(tensors, metadata, &mut |piece| f.write_all(piece).map_err(|e| file::failed(path, e)))
+    })
+}
+
+// ---- reading ----
+
+/// Reads a file that comes from `get`, which fills the slice that it is given. What comes behind the data is left unread.
+/// `total` is the size of the file where that is known; then nothing may follow.
+pub fn read(get: &mut dyn FnMut(&mut [u8]) -> Result<()>, total: Option<u64>) -> Result<Archive> {
+    let mut length = [0; 8];
+    get(&mut length)?;
+    let length = u64::from_le_bytes(length);
+    if total.is_some_and(|t| length > t.saturating_sub(8)) {
+        bail!(Io, "not a valid safetensors file: a header of {length} bytes does not fit the file");
+    }
+    let length = usize::try_from(length).ok().filter(|&n| n <= header::MAX_HEADER).ok_or_else(|| {
+        err!(Io, "not a valid safetensors file: a header of {length} bytes, the limit is {}", header::MAX_HEADER)
+    })?;
+    let mut text: Vec<u8> = Vec::new();
+    text.try_reserve_exact(length).map_err(|_| no_memory(length))?;
+    text.resize(length, 0);
+    get(&mut text)?;
+    let (header, end) = header::read(&text)?;
+    drop(text);
+    if total.is_some_and(|t| t.saturating_sub(8 + length as u64) != end) {
+        bail!(Io, "not a valid safetensors file: {end} bytes of data were to be expected");
+    }
+    let entries = header.entries;
+    let mut order: Vec<usize> = Vec::new();
+    let mut found: Vec<Option<Tensor>> = Vec::new();
+    let mut tensors: Vec<(String, Tensor)> = Vec::new();
+    order.try_reserve_exact(entries.len()).map_err(|_| no_memory(entries.len() * 8))?;
+    found.try_reserve_exact(entries.len()).map_err(|_| no_memory(entries.len() * 8))?;
+    tensors.try_reserve_exact(entries.len()).map_err(|_| no_memory(entries.len() * 32))?;
+    order.extend(0..entries.len());
+    found.resize(entries.len(), None);
+    order.sort_unstable_by_key(|&i| (entries[i].begin, entries[i].end));
+    for i in order {
+        let e = &entries[i];
+        let t = Tensor::empty_of(&e.shape, e.dtype)?;
+        let bytes = t.numel() * e.dtype.size();
+        for at in (0..bytes).step_by(PIECE) {
+            // Piece by piece: a stream that promises more than it holds takes no more memory than that.
+            // SAFETY: the new tensor is row-major and has these bytes; they are set before anybody reads them.
+            let piece = unsafe {
+                let (p, n) = (t.data_ptr().add(at), PIECE.min(bytes - at));
+                p.write_bytes(0, n);
+                std::slice::from_raw_parts_mut(p, n)
+            };
+            get(piece)?;
+            if e.dtype == DType::Bool && piece.iter().any(|&b| b > 1) {
+                bail!(Io, "tensor {} has bytes other than 0 and 1 for bools", shown(&e.name));
+            }
+        }
+        found[i] = Some(t);
+    }
+    tensors.extend(entries.into_iter().zip(found).filter_map(|(e, t)| Some((e.name, t?))));
+    Ok(Archive { tensors, metadata: header.metadata })
+}
+
+#[cold]
+fn ends() -> crate::error::Error {
+    err!(Io, "not a valid safetensors file: it ends too early")
 }
 
 /// Reads the bytes of a file.
 pub fn deserialize(bytes: &[u8]) -> Result<Archive> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(bad)?;
-    let file = SafeTensors::deserialize(bytes).map_err(bad)?;
-    let mut metadata: Vec<(String, String)> =
-        header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
-    metadata.sort();
-    let mut tensors = Vec::new();
-    for name in header.offset_keys() {
-        let view = file.tensor(&name).map_err(bad)?;
-        let dtype = crate::dtype::ALL.iter().copied().find(|d| d.file_dtype() == view.dtype());
-        let dtype =
-            dtype.ok_or_else(|| err!(Io, "tensor {name:?} has dtype {:?}, which is not supported", view.dtype()))?;
-        let t = Tensor::empty_of(view.shape(), dtype)?;
-        let data = view.data();
-        if data.len() != t.numel() * dtype.size() {
-            bail!(Io, "tensor {name:?} has {} bytes, its shape wants {}", data.len(), t.numel() * dtype.size());
-        }
-        if dtype == DType::Bool && data.iter().any(|&b| b > 1) {
-            bail!(Io, "tensor {name:?} has bytes other than 0 and 1 for bools");
-        }
-        // SAFETY: the new tensor is row-major and has exactly these bytes.
-        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), t.data_ptr(), data.len()) };
-        tensors.push((name, t));
-    }
-    Ok(Archive { tensors, metadata })
-}
-
-/// Writes `bytes` to a new file beside `path` and then moves it there, so that `path` never holds half a file.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let io = |e: std::io::Error| err!(Io, "{}: {e}", path.display());
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let write = || {
-        let mut f = std::fs::File::create(&temporary)?;
-        f.write_all(bytes)?;
-        f.sync_all()?;
-        std::fs::rename(&temporary, path)
+    let mut rest = bytes;
+    let mut get = |to: &mut [u8]| {
+        let (piece, others) = rest.split_at_checked(to.len()).ok_or_else(ends)?;
+        to.copy_from_slice(piece);
+        rest = others;
+        Ok(())
     };
-    write().map_err(|e| {
-        // The first error is the one to tell; the leftover may not even exist.
-        let _ = std::fs::remove_file(&temporary);
-        io(e)
-    })
-}
-
-/// Saves tensors to a file.
-pub fn save(path: &Path, tensors: &[(&str, &Tensor)], metadata: &[(&str, &str)]) -> Result<()> {
-    write_atomically(path, &serialize(tensors, metadata)?)
+    read(&mut get, Some(bytes.len() as u64))
 }
 
 /// Loads a file.
 pub fn load(path: &Path) -> Result<Archive> {
-    let bytes = std::fs::read(path).map_err(|e| err!(Io, "{}: {e}", path.display()))?;
-    deserialize(&bytes).map_err(|e| err!(Io, "{}: {e}", path.display()))
+    let mut f = File::open(path).map_err(|e| file::failed(path, e))?;
+    let m = f.metadata().map_err(|e| file::failed(path, e))?;
+    let mut get = |to: &mut [u8]| {
+        f.read_exact(to).map_err(|e| match e.kind() {
+            ErrorKind::UnexpectedEof => ends(),
+            ErrorKind::OutOfMemory => err!(Memory, "{e}"),
+            _ => err!(Io, "{e}"),
+        })
+    };
+    read(&mut get, if m.is_file() { Some(m.len()) } else { None }).map_err(|e| file::at(path, e))
 }
 
 #[cfg(test)]
@@ -110,12 +226,54 @@ mod tests {
     fn a_file_gives_back_what_was_written() {
         let a = Tensor::from_slice(&[1.0f32, 2.0, 3.0], &[3]).unwrap();
         let b = Tensor::from_slice(&[true, false], &[2, 1]).unwrap();
-        let bytes = serialize(&[("a", &a), ("b", &b)], &[("k", "v")]).unwrap();
+        let c = Tensor::from_slice(&[1.5f64; 0], &[0, 4]).unwrap();
+        let names = ["a", "\u{1}\"\\/ü𝄞\n", ""];
+        let bytes = serialize(&[(names[0], &a), (names[1], &b), (names[2], &c)], &[("k", "v"), ("", "\t\"")]).unwrap();
         let back = deserialize(&bytes).unwrap();
-        assert_eq!(back.tensors.len(), 2);
-        assert_eq!(back.metadata, [("k".to_string(), "v".to_string())]);
+        assert_eq!(back.tensors.iter().map(|t| t.0.as_str()).collect::<Vec<_>>(), names);
+        assert_eq!(back.tensors[0].1.to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0]);
+        assert_eq!(back.tensors[1].1.to_vec::<bool>().unwrap(), [true, false]);
+        assert_eq!(back.tensors[2].1.shape(), [0, 4]);
+        assert_eq!(back.metadata, [("k".to_string(), "v".to_string()), (String::new(), "\t\"".to_string())]);
         for n in 0..bytes.len() {
             assert!(deserialize(&bytes[..n]).is_err());
         }
+    }
+
+    #[test]
+    fn large_tensors_go_out_in_pieces_and_in_order() {
+        let n = PIECE / 4 * 5 / 2;
+        let values: Vec<i32> = (0..n as i32).collect();
+        let flat = Tensor::from_slice(&values, &[n]).unwrap();
+        let turned = Tensor::from_slice(&values, &[2, n / 2]).unwrap();
+        let turned = turned.with_layout(turned.layout().transpose(0, 1));
+        let mut sizes = Vec::new();
+        let mut bytes = Vec::new();
+        write(&[("flat", &flat), ("turned", &turned)], &[], &mut |piece| {
+            sizes.push(piece.len());
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })
+        .unwrap();
+        assert!(sizes.len() > 6 && sizes[1..].iter().all(|&s| s <= PIECE), "{sizes:?}");
+        let back = deserialize(&bytes).unwrap();
+        assert_eq!(back.tensors[0].1.to_vec::<i32>().unwrap(), values);
+        let expected: Vec<i32> = (0..n as i32 / 2).flat_map(|i| [i, i + n as i32 / 2]).collect();
+        assert_eq!(back.tensors[1].1.to_vec::<i32>().unwrap(), expected);
+        assert_eq!(serialize(&[("flat", &flat), ("turned", &turned)], &[]).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_change_in_the_middle_is_noticed() {
+        let t = Tensor::from_slice(&vec![0u8; 3 * PIECE], &[3 * PIECE]).unwrap();
+        let mut n = 0;
+        let e = write(&[("t", &t)], &[], &mut |_| {
+            n += 1;
+            if n == 3 {
+                t.0.storage.bump();
+            }
+            Ok(())
+        });
+        assert_eq!(e.unwrap_err().kind(), crate::error::Kind::State);
     }
 }

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import rustorch as rt
 from rustorch import Tensor
+from rustorch.dtypes import from_python, is_word
+from rustorch.errors import DTypeError
 from rustorch.utils.hooks import RemovableHandle
 
 from ..parameter import Buffer, Parameter, is_lazy
@@ -844,7 +846,7 @@ def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, DType]:
     for arg in args:
         if isinstance(arg, Tensor):
             other = arg
-        elif isinstance(arg, rt.dtype):
+        elif is_word(arg):
             dtype = arg
         elif isinstance(arg, bool):
             pass  # non_blocking
@@ -853,7 +855,7 @@ def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, DType]:
         elif isinstance(arg, int):
             device = f"cuda:{arg}"  # a bare number means an accelerator: let `to` refuse it
         elif arg is not None:
-            raise TypeError(f"to() received an invalid argument of type {type(arg).__name__}")
+            raise DTypeError(f"to() received an invalid argument of type {type(arg).__name__}")
     if other is not None:
         device, dtype = other.device, other.dtype
-    return None if device is None else rt.device(device), dtype
+    return None if device is None else rt.device(device), None if dtype is None else from_python(dtype)

@@ -25,11 +25,14 @@ def get_total_norm(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """The norm of all tensors together, as if they were one vector."""
+    """The norm of the norms of all tensors: that of all elements together, unless `norm_type` is 0.
+
+    With 0 it is the number of tensors that are not all zero.
+    """
     norms = [t.detach().norm(norm_type) for t in _listed(tensors)]
     if not norms:
         return rt.tensor(0.0)
-    total = norms[0] if len(norms) == 1 else rt.stack(norms).norm(norm_type)
+    total = rt.stack(norms).norm(norm_type)
     if error_if_nonfinite and not bool(total.isfinite()):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
