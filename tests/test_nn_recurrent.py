@@ -260,7 +260,9 @@ def test_multihead_attention() -> None:
         "q_proj_weight", "k_proj_weight", "v_proj_weight", "bias_k", "bias_v", "out_proj.weight",
     ]  # fmt: skip
     keys = rt.zeros(2, 4, dtype=rt.bool)
-    out, weights = other(rt.ones(6, 2, 8), rt.ones(4, 2, 3), rt.ones(4, 2, 5), keys, attn_mask=rt.zeros(6, 4))
+    out, weights = other(
+        rt.ones(6, 2, 8), rt.ones(4, 2, 3), rt.ones(4, 2, 5), keys, attn_mask=rt.zeros(6, 4, dtype=rt.bool)
+    )
     assert list(out.shape) == [6, 2, 8] and list(weights.shape) == [2, 6, 6]
     dropped = nn.MultiheadAttention(8, 2, dropout=0.5)
     z = rt.randn(5, 3, 8)
