@@ -142,11 +142,11 @@ def shape_(sizes: tuple[Any, ...]) -> Any:
 
 
 def several(v: Any) -> Any:
-    """Several tensors as a sequence; a tensor stands for its parts along the first dimension."""
+    """Several tensors as a sequence. One tensor is none, as in PyTorch: its parts are `t.unbind(0)`."""
     if v.__class__ is list or v.__class__ is tuple:
         return v
     if hasattr(v, "_h"):
-        return v.unbind(0)
+        raise TypeError("expected a sequence of Tensors, got a Tensor")
     return list(v)
 
 
@@ -231,7 +231,7 @@ def into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> Tensor:
         if not hasattr(t, "_h") or not (_dense(t) and _dense(out)):
             continue
         (a, b), (c, d) = _extent(t), _extent(out)
-        the_same = (a, t.shape, t.stride()) == (c, out.shape, out.stride()) and out.shape == result.shape
+        the_same = (a, t.shape, t.stride()) == (c, out.shape, out.stride()) and out.shape == result.shape and op not in _PICKING
         if a < d and c < b and not the_same:
             raise InvalidArgumentError(f"{op}: unsupported operation: `out` shares memory with an input")
     if lib.rt_grad_enabled() and (out.requires_grad or result.requires_grad):

@@ -19,7 +19,7 @@ WITHOUT = {
     "autograd.backward": {"grad_variables"},
     "autograd.gradgradcheck": None,
     "nn.utils.parametrize.ParametrizationList.__init__": {"unsafe"},
-    "autograd.set_detect_anomaly.__init__": {"mode"},
+    "autograd.set_detect_anomaly.__init__": None,
 }
 
 
@@ -46,8 +46,9 @@ def test_signature(line):
     if less is None:
         return
     want = ast.parse(f"def f({rest}: pass").body[0].args
-    positional = [a.arg for a in want.args if a.arg not in less]
+    positional = [a.arg for a in want.args]
     defaults = dict(zip(positional[len(positional) - len(want.defaults) :], map(ast.literal_eval, want.defaults)))
+    positional = [n for n in positional if n not in less]
     only = [a.arg for a in want.kwonlyargs]
     defaults |= {n: ast.literal_eval(d) for n, d in zip(only, want.kw_defaults) if d is not None}
 

@@ -24,6 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 # A failed assertion of torch is an argument that is not allowed.
 FAMILY: dict[type, tuple[type, ...]] = {
     RuntimeError: (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError),
+    TypeError: (TypeError, rt.errors.NullError),
     AssertionError: (AssertionError, ValueError, RuntimeError),
     NotImplementedError: (RuntimeError,),
 }

@@ -530,8 +530,11 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
                 if with_out {
                     let inputs: Vec<String> = tensors(op)
                         .iter()
-                        .filter(|a| !matches!(a.kind, Tensors | OptTensors))
-                        .map(|a| py(a.name))
+                        .map(|a| match a.kind {
+                            Tensors => format!("*{}", py(a.name)),
+                            OptTensors => format!("*({} or ())", py(a.name)),
+                            _ => py(a.name),
+                        })
                         .collect();
                     let inputs = inputs.join(", ");
                     line!(s, "    if out is not None:\n        return into(out, t, \"{name}\", {inputs})");
