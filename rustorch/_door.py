@@ -142,11 +142,11 @@ def shape_(sizes: tuple[Any, ...]) -> Any:
 
 
 def several(v: Any) -> Any:
-    """Several tensors as a sequence; a tensor stands for its parts along the first dimension."""
+    """Several tensors as a sequence. One tensor is none, as in PyTorch: its parts are `t.unbind(0)`."""
     if v.__class__ is list or v.__class__ is tuple:
         return v
     if hasattr(v, "_h"):
-        return v.unbind(0)
+        raise TypeError("expected a sequence of Tensors, got a Tensor")
     return list(v)
 
 
@@ -200,8 +200,40 @@ def outs(o: Any, n: int) -> Any:
         lib.rt_tensor_list_free(o)
 
 
-def into(out: Tensor, result: Tensor) -> Tensor:
-    """Puts a result into the tensor given as `out=`, resizing it as PyTorch does."""
+def _extent(t: Tensor) -> tuple[int, int]:
+    """Addresses of the first byte and of the one after the last."""
+    start, size = t.data_ptr(), t.itemsize
+    reach = sum((n - 1) * s for n, s in zip(t.shape, t.stride()))
+    return start, start + (reach + 1) * size if t.numel() else start
+
+
+def _dense(t: Tensor) -> bool:
+    low, high = _extent(t)
+    return high - low == t.numel() * t.itemsize
+
+
+#: What they give is picked from an input, or is a place: it is not converted.
+_PICKING = {"gather", "take", "index_select", "masked_select", "multinomial"}
+
+
+def into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> Tensor:
+    """Puts a result of `op` into the tensor given as `out=`, resizing it as PyTorch does.
+
+    It may be one of the `inputs`, if it has the result's shape already, but not share a part of its memory with one.
+    """
+    if op in _PICKING and out.dtype != result.dtype:
+        raise DTypeError(f"{op}: expected out of dtype {result.dtype}, got {out.dtype}")
+    if any(n > 1 and s == 0 for n, s in zip(out.shape, out.stride())):
+        raise InvalidArgumentError(
+            f"{op}: unsupported operation: several elements of `out` share a place in memory, clone it first"
+        )
+    for t in inputs:
+        if not hasattr(t, "_h") or not (_dense(t) and _dense(out)):
+            continue
+        (a, b), (c, d) = _extent(t), _extent(out)
+        the_same = (a, t.shape, t.stride()) == (c, out.shape, out.stride()) and out.shape == result.shape and op not in _PICKING
+        if a < d and c < b and not the_same:
+            raise InvalidArgumentError(f"{op}: unsupported operation: `out` shares memory with an input")
     if lib.rt_grad_enabled() and (out.requires_grad or result.requires_grad):
         raise InvalidArgumentError("functions with out=... arguments don't support automatic differentiation")
     from .words import can_cast

@@ -64,7 +64,7 @@ def empty(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "empty", )
     return t
 
 
@@ -89,7 +89,7 @@ def zeros(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "zeros", )
     return t
 
 
@@ -114,7 +114,7 @@ def ones(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | N
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "ones", )
     return t
 
 
@@ -137,7 +137,7 @@ def full(size: int | Sequence[int], fill_value: Number, *, dtype: dtype_ | None 
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "full", )
     return t
 
 
@@ -159,7 +159,7 @@ def empty_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "empty_like", input)
     return t
 
 
@@ -181,7 +181,7 @@ def zeros_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "zeros_like", input)
     return t
 
 
@@ -203,7 +203,7 @@ def ones_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None,
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "ones_like", input)
     return t
 
 
@@ -225,7 +225,7 @@ def full_like(input: Tensor, fill_value: Number, *, dtype: dtype_ | None = None,
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "full_like", input)
     return t
 
 
@@ -249,7 +249,7 @@ def arange(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "arange", )
     return t
 
 
@@ -271,7 +271,7 @@ def linspace(start: Number, end: Number, steps: int, *, dtype: dtype_ | None = N
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "linspace", )
     return t
 
 
@@ -293,7 +293,7 @@ def logspace(start: Number, end: Number, steps: int, base: float = 10.0, *, dtyp
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "logspace", )
     return t
 
 
@@ -315,7 +315,7 @@ def eye(n: int, m: int | None = None, *, dtype: dtype_ | None = None, device: An
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "eye", )
     return t
 
 
@@ -337,7 +337,7 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "tril_indices", )
     return t
 
 
@@ -359,7 +359,7 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "triu_indices", )
     return t
 
 
@@ -381,7 +381,7 @@ def hann_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | No
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "hann_window", )
     return t
 
 
@@ -403,7 +403,7 @@ def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.5
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "hamming_window", )
     return t
 
 
@@ -425,7 +425,7 @@ def blackman_window(window_length: int, periodic: bool = True, *, dtype: dtype_ 
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "blackman_window", )
     return t
 
 
@@ -447,7 +447,7 @@ def bartlett_window(window_length: int, periodic: bool = True, *, dtype: dtype_ 
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "bartlett_window", )
     return t
 
 
@@ -469,7 +469,7 @@ def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0,
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "kaiser_window", )
     return t
 
 
@@ -491,7 +491,7 @@ def add(input: Tensor, other: Tensor | Number, *, alpha: Number = 1, out: Tensor
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "add", input, other)
     return t
 
 
@@ -531,7 +531,7 @@ def sub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1, out: Tensor
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "sub", input, other)
     return t
 
 
@@ -577,7 +577,7 @@ def rsub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1, out: Tenso
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "rsub", input, other)
     return t
 
 
@@ -599,7 +599,7 @@ def mul(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "mul", input, other)
     return t
 
 
@@ -645,7 +645,7 @@ def div(input: Tensor, other: Tensor | Number, rounding_mode: str | None = None,
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "div", input, other)
     return t
 
 
@@ -693,7 +693,7 @@ def floor_divide(input: Tensor, other: Tensor | Number, *, out: Tensor | None = 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "floor_divide", input, other)
     return t
 
 
@@ -733,7 +733,7 @@ def remainder(input: Tensor, other: Tensor | Number, *, out: Tensor | None = Non
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "remainder", input, other)
     return t
 
 
@@ -773,7 +773,7 @@ def fmod(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) ->
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "fmod", input, other)
     return t
 
 
@@ -809,7 +809,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Number = 1, 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "addcmul", input, tensor1, tensor2)
     return t
 
 
@@ -841,7 +841,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Number = 1, 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "addcdiv", input, tensor1, tensor2)
     return t
 
 
@@ -877,7 +877,7 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | Number, *, out: Tensor | N
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "lerp", input, end, weight)
     return t
 
 
@@ -913,7 +913,7 @@ def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "neg", input)
     return t
 
 
@@ -951,7 +951,7 @@ def positive(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "positive", input)
     return t
 
 
@@ -969,7 +969,7 @@ def reciprocal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "reciprocal", input)
     return t
 
 
@@ -1001,7 +1001,7 @@ def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "abs", input)
     return t
 
 
@@ -1039,7 +1039,7 @@ def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "sign", input)
     return t
 
 
@@ -1077,7 +1077,7 @@ def signbit(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "signbit", input)
     return t
 
 
@@ -1099,7 +1099,7 @@ def copysign(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "copysign", input, other)
     return t
 
 
@@ -1139,7 +1139,7 @@ def pow(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None = None) 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "pow", input, exponent)
     return t
 
 
@@ -1179,7 +1179,7 @@ def float_power(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "float_power", input, exponent)
     return t
 
 
@@ -1215,7 +1215,7 @@ def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "square", input)
     return t
 
 
@@ -1247,7 +1247,7 @@ def sqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "sqrt", input)
     return t
 
 
@@ -1279,7 +1279,7 @@ def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "rsqrt", input)
     return t
 
 
@@ -1311,7 +1311,7 @@ def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "exp", input)
     return t
 
 
@@ -1343,7 +1343,7 @@ def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "exp2", input)
     return t
 
 
@@ -1375,7 +1375,7 @@ def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "expm1", input)
     return t
 
 
@@ -1407,7 +1407,7 @@ def log(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "log", input)
     return t
 
 
@@ -1439,7 +1439,7 @@ def log2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "log2", input)
     return t
 
 
@@ -1471,7 +1471,7 @@ def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "log10", input)
     return t
 
 
@@ -1503,7 +1503,7 @@ def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "log1p", input)
     return t
 
 
@@ -1535,7 +1535,7 @@ def logaddexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Ten
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "logaddexp", input, other)
     return t
 
 
@@ -1553,7 +1553,7 @@ def logaddexp2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Te
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "logaddexp2", input, other)
     return t
 
 
@@ -1575,7 +1575,7 @@ def xlogy(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "xlogy", input, other)
     return t
 
 
@@ -1611,7 +1611,7 @@ def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None)
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "logit", input)
     return t
 
 
@@ -1659,7 +1659,7 @@ def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "sin", input)
     return t
 
 
@@ -1691,7 +1691,7 @@ def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "cos", input)
     return t
 
 
@@ -1723,7 +1723,7 @@ def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "tan", input)
     return t
 
 
@@ -1755,7 +1755,7 @@ def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "asin", input)
     return t
 
 
@@ -1793,7 +1793,7 @@ def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "acos", input)
     return t
 
 
@@ -1831,7 +1831,7 @@ def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "atan", input)
     return t
 
 
@@ -1869,7 +1869,7 @@ def atan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "atan2", input, other)
     return t
 
 
@@ -1907,7 +1907,7 @@ def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "sinh", input)
     return t
 
 
@@ -1939,7 +1939,7 @@ def cosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "cosh", input)
     return t
 
 
@@ -1971,7 +1971,7 @@ def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "tanh", input)
     return t
 
 
@@ -2019,7 +2019,7 @@ def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "asinh", input)
     return t
 
 
@@ -2057,7 +2057,7 @@ def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "acosh", input)
     return t
 
 
@@ -2095,7 +2095,7 @@ def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "atanh", input)
     return t
 
 
@@ -2133,7 +2133,7 @@ def hypot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "hypot", input, other)
     return t
 
 
@@ -2165,7 +2165,7 @@ def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "sinc", input)
     return t
 
 
@@ -2197,7 +2197,7 @@ def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "deg2rad", input)
     return t
 
 
@@ -2229,7 +2229,7 @@ def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "rad2deg", input)
     return t
 
 
@@ -2261,7 +2261,7 @@ def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "ceil", input)
     return t
 
 
@@ -2293,7 +2293,7 @@ def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "floor", input)
     return t
 
 
@@ -2325,7 +2325,7 @@ def trunc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "trunc", input)
     return t
 
 
@@ -2363,7 +2363,7 @@ def round(input: Tensor, decimals: int = 0, *, out: Tensor | None = None) -> Ten
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "round", input)
     return t
 
 
@@ -2395,7 +2395,7 @@ def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "frac", input)
     return t
 
 
@@ -2427,7 +2427,7 @@ def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = N
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "nan_to_num", input)
     return t
 
 
@@ -2459,7 +2459,7 @@ def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "erf", input)
     return t
 
 
@@ -2491,7 +2491,7 @@ def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "erfc", input)
     return t
 
 
@@ -2523,7 +2523,7 @@ def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "erfinv", input)
     return t
 
 
@@ -2555,7 +2555,7 @@ def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "lgamma", input)
     return t
 
 
@@ -2587,7 +2587,7 @@ def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "digamma", input)
     return t
 
 
@@ -2619,7 +2619,7 @@ def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "polygamma", input)
     return t
 
 
@@ -2651,7 +2651,7 @@ def maximum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tenso
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "maximum", input, other)
     return t
 
 
@@ -2669,7 +2669,7 @@ def minimum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tenso
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "minimum", input, other)
     return t
 
 
@@ -2703,7 +2703,7 @@ def fmax(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "fmax", input, other)
     return t
 
 
@@ -2721,7 +2721,7 @@ def fmin(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "fmin", input, other)
     return t
 
 
@@ -2739,7 +2739,7 @@ def clamp(input: Tensor, min: Number | None = None, max: Number | None = None, *
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "clamp", input)
     return t
 
 
@@ -2777,7 +2777,7 @@ def clamp_min(input: Tensor, min: Number, *, out: Tensor | None = None) -> Tenso
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "clamp_min", input)
     return t
 
 
@@ -2809,7 +2809,7 @@ def clamp_max(input: Tensor, max: Number, *, out: Tensor | None = None) -> Tenso
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "clamp_max", input)
     return t
 
 
@@ -2891,7 +2891,7 @@ def eq(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "eq", input, other)
     return t
 
 
@@ -2931,7 +2931,7 @@ def ne(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "ne", input, other)
     return t
 
 
@@ -2977,7 +2977,7 @@ def lt(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "lt", input, other)
     return t
 
 
@@ -3023,7 +3023,7 @@ def le(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "le", input, other)
     return t
 
 
@@ -3069,7 +3069,7 @@ def gt(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "gt", input, other)
     return t
 
 
@@ -3115,7 +3115,7 @@ def ge(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "ge", input, other)
     return t
 
 
@@ -3157,7 +3157,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "isclose", input, other)
     return t
 
 
@@ -3175,7 +3175,7 @@ def isnan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "isnan", input)
     return t
 
 
@@ -3193,7 +3193,7 @@ def isinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "isinf", input)
     return t
 
 
@@ -3211,7 +3211,7 @@ def isfinite(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "isfinite", input)
     return t
 
 
@@ -3229,7 +3229,7 @@ def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "isposinf", input)
     return t
 
 
@@ -3247,7 +3247,7 @@ def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "isneginf", input)
     return t
 
 
@@ -3265,7 +3265,7 @@ def isreal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "isreal", input)
     return t
 
 
@@ -3283,7 +3283,7 @@ def logical_and(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> T
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "logical_and", input, other)
     return t
 
 
@@ -3315,7 +3315,7 @@ def logical_or(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Te
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "logical_or", input, other)
     return t
 
 
@@ -3347,7 +3347,7 @@ def logical_xor(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> T
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "logical_xor", input, other)
     return t
 
 
@@ -3379,7 +3379,7 @@ def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "logical_not", input)
     return t
 
 
@@ -3415,7 +3415,7 @@ def bitwise_and(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "bitwise_and", input, other)
     return t
 
 
@@ -3455,7 +3455,7 @@ def bitwise_or(input: Tensor, other: Tensor | Number, *, out: Tensor | None = No
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "bitwise_or", input, other)
     return t
 
 
@@ -3495,7 +3495,7 @@ def bitwise_xor(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "bitwise_xor", input, other)
     return t
 
 
@@ -3531,7 +3531,7 @@ def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "bitwise_not", input)
     return t
 
 
@@ -3567,7 +3567,7 @@ def bitwise_left_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | N
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "bitwise_left_shift", input, other)
     return t
 
 
@@ -3607,7 +3607,7 @@ def bitwise_right_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "bitwise_right_shift", input, other)
     return t
 
 
@@ -3643,7 +3643,7 @@ def gcd(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "gcd", input, other)
     return t
 
 
@@ -3675,7 +3675,7 @@ def lcm(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "lcm", input, other)
     return t
 
 
@@ -3709,7 +3709,7 @@ def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number, *, 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "where", condition, input, other)
     return t
 
 
@@ -3727,7 +3727,7 @@ def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Te
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "heaviside", input, values)
     return t
 
 
@@ -3763,7 +3763,7 @@ def fill(input: Tensor, value: Tensor | Number, *, out: Tensor | None = None) ->
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "fill", input, value)
     return t
 
 
@@ -3829,7 +3829,7 @@ def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "ldexp", input, other)
     return t
 
 
@@ -3861,7 +3861,7 @@ def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "sigmoid", input)
     return t
 
 
@@ -3909,7 +3909,7 @@ def relu(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "relu", input)
     return t
 
 
@@ -3941,7 +3941,7 @@ def threshold(input: Tensor, threshold: Number, value: Number, *, out: Tensor | 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "threshold", input)
     return t
 
 
@@ -4113,7 +4113,7 @@ def prelu(input: Tensor, weight: Tensor, *, out: Tensor | None = None) -> Tensor
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "prelu", input, weight)
     return t
 
 
@@ -4177,7 +4177,7 @@ def selu(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "selu", input)
     return t
 
 
@@ -4209,7 +4209,7 @@ def celu(input: Tensor, alpha: Number = 1.0, *, out: Tensor | None = None) -> Te
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "celu", input)
     return t
 
 
@@ -4505,7 +4505,7 @@ def hardshrink(input: Tensor, lambd: Number = 0.5, *, out: Tensor | None = None)
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "hardshrink", input)
     return t
 
 
@@ -4607,7 +4607,7 @@ def softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "softmax", input)
     return t
 
 
@@ -4629,7 +4629,7 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = No
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "log_softmax", input)
     return t
 
 
@@ -4703,7 +4703,7 @@ def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "sum", input)
     return t
 
 
@@ -4729,7 +4729,7 @@ def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "mean", input)
     return t
 
 
@@ -4753,7 +4753,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dt
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "prod", input)
     return t
 
 
@@ -4795,7 +4795,7 @@ def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "nansum", input)
     return t
 
 
@@ -4821,7 +4821,7 @@ def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "nanmean", input)
     return t
 
 
@@ -4844,7 +4844,7 @@ def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *,
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "amax", input)
     return t
 
 
@@ -4867,7 +4867,7 @@ def amin(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *,
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "amin", input)
     return t
 
 
@@ -4951,7 +4951,7 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "argmax", input)
     return t
 
 
@@ -4973,7 +4973,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "argmin", input)
     return t
 
 
@@ -5016,7 +5016,7 @@ def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "any", input)
     return t
 
 
@@ -5040,7 +5040,7 @@ def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "all", input)
     return t
 
 
@@ -5064,7 +5064,7 @@ def var(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "var", input)
     return t
 
 
@@ -5088,7 +5088,7 @@ def std(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "std", input)
     return t
 
 
@@ -5153,7 +5153,7 @@ def logsumexp(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bo
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "logsumexp", input)
     return t
 
 
@@ -5191,7 +5191,7 @@ def dist(input: Tensor, other: Tensor, p: Number = 2, *, out: Tensor | None = No
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "dist", input, other)
     return t
 
 
@@ -5212,7 +5212,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = "us
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "cdist", x1, x2)
     return t
 
 
@@ -5233,7 +5233,7 @@ def cov(input: Tensor, correction: int = 1, fweights: Tensor | None = None, awei
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "cov", input, fweights, aweights)
     return t
 
 
@@ -5251,7 +5251,7 @@ def corrcoef(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "corrcoef", input)
     return t
 
 
@@ -5271,7 +5271,7 @@ def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0, *, o
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "histc", input)
     return t
 
 
@@ -5293,7 +5293,7 @@ def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None, *, out:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "count_nonzero", input)
     return t
 
 
@@ -5313,7 +5313,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0, *
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "bincount", input, weights)
     return t
 
 
@@ -5335,7 +5335,7 @@ def cumsum(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, *
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "cumsum", input)
     return t
 
 
@@ -5389,7 +5389,7 @@ def cumprod(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "cumprod", input)
     return t
 
 
@@ -5475,7 +5475,7 @@ def logcumsumexp(input: Tensor, dim: int | None = None, *, out: Tensor | None = 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "logcumsumexp", input)
     return t
 
 
@@ -5509,7 +5509,7 @@ def trace(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "trace", input)
     return t
 
 
@@ -5546,7 +5546,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "argsort", input)
     return t
 
 
@@ -5564,7 +5564,7 @@ def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "msort", input)
     return t
 
 
@@ -5752,7 +5752,7 @@ def searchsorted(sorted_sequence: Tensor, input: Tensor | Number, out_int32: boo
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "searchsorted", sorted_sequence, input, sorter)
     return t
 
 
@@ -5774,7 +5774,7 @@ def bucketize(input: Tensor | Number, boundaries: Tensor, out_int32: bool = Fals
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "bucketize", input, boundaries)
     return t
 
 
@@ -5794,7 +5794,7 @@ def isin(elements: Tensor | Number, test_elements: Tensor | Number, assume_uniqu
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "isin", elements, test_elements)
     return t
 
 
@@ -5822,7 +5822,7 @@ def quantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepdim:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "quantile", input, q)
     return t
 
 
@@ -5848,7 +5848,7 @@ def nanquantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepd
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "nanquantile", input, q)
     return t
 
 
@@ -5866,7 +5866,7 @@ def clone(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "clone", input)
     return t
 
 
@@ -5984,7 +5984,7 @@ def reshape(input: Tensor, *sizes: Any, shape: int | Sequence[int] | None = None
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "reshape", input)
     return t
 
 
@@ -6021,7 +6021,7 @@ def transpose(input: Tensor, dim0: int, dim1: int, *, out: Tensor | None = None)
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "transpose", input)
     return t
 
 
@@ -6045,7 +6045,7 @@ def unsqueeze(input: Tensor, dim: int | None = None, *, out: Tensor | None = Non
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "unsqueeze", input)
     return t
 
 
@@ -6065,7 +6065,7 @@ def as_strided(input: Tensor, size: int | Sequence[int], stride: int | Sequence[
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "as_strided", input)
     return t
 
 
@@ -6108,7 +6108,7 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: int | Sequence[int], st
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "as_strided_scatter", input, src)
     return t
 
 
@@ -6129,7 +6129,7 @@ def permute(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None,
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "permute", input)
     return t
 
 
@@ -6149,7 +6149,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "movedim", input)
     return t
 
 
@@ -6170,7 +6170,7 @@ def t(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "t", input)
     return t
 
 
@@ -6188,7 +6188,7 @@ def matrix_transpose(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "matrix_transpose", input)
     return t
 
 
@@ -6213,7 +6213,7 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tenso
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "squeeze", input)
     return t
 
 
@@ -6231,7 +6231,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1, *, out: Tensor
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "flatten", input)
     return t
 
 
@@ -6250,7 +6250,7 @@ def unflatten(input: Tensor, dim: int, sizes: int | Sequence[int], *, out: Tenso
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "unflatten", input)
     return t
 
 
@@ -6268,7 +6268,7 @@ def ravel(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "ravel", input)
     return t
 
 
@@ -6286,7 +6286,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | No
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "narrow", input)
     return t
 
 
@@ -6304,7 +6304,7 @@ def select(input: Tensor, dim: int, index: int, *, out: Tensor | None = None) ->
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "select", input)
     return t
 
 
@@ -6374,7 +6374,7 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "slice_scatter", input, src)
     return t
 
 
@@ -6392,7 +6392,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int, *, out: Ten
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "select_scatter", input, src)
     return t
 
 
@@ -6410,7 +6410,7 @@ def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "diagonal_scatter", input, src)
     return t
 
 
@@ -6461,7 +6461,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, ou
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "diagonal", input)
     return t
 
 
@@ -6496,7 +6496,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1, *
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "diag_embed", input)
     return t
 
 
@@ -6514,7 +6514,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "diag", input)
     return t
 
 
@@ -6532,7 +6532,7 @@ def diagflat(input: Tensor, offset: int = 0, *, out: Tensor | None = None) -> Te
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "diagflat", input)
     return t
 
 
@@ -6555,7 +6555,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "cat", )
     return t
 
 
@@ -6582,7 +6582,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None,
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "stack", )
     return t
 
 
@@ -6603,7 +6603,7 @@ def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "hstack", )
     return t
 
 
@@ -6624,7 +6624,7 @@ def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "vstack", )
     return t
 
 
@@ -6648,7 +6648,7 @@ def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "dstack", )
     return t
 
 
@@ -6669,7 +6669,7 @@ def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Ten
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "column_stack", )
     return t
 
 
@@ -6690,7 +6690,7 @@ def block_diag(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tenso
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "block_diag", )
     return t
 
 
@@ -6824,7 +6824,7 @@ def tile(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, ou
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "tile", input)
     return t
 
 
@@ -6878,7 +6878,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] =
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "roll", input)
     return t
 
 
@@ -6899,7 +6899,7 @@ def flip(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, ou
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "flip", input)
     return t
 
 
@@ -6917,7 +6917,7 @@ def fliplr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "fliplr", input)
     return t
 
 
@@ -6935,7 +6935,7 @@ def flipud(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "flipud", input)
     return t
 
 
@@ -6954,7 +6954,7 @@ def rot90(input: Tensor, k: int = 1, dims: int | Sequence[int] = (0, 1,), *, out
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "rot90", input)
     return t
 
 
@@ -6972,7 +6972,7 @@ def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "tril", input)
     return t
 
 
@@ -7004,7 +7004,7 @@ def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "triu", input)
     return t
 
 
@@ -7074,7 +7074,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int, *, out: Tensor | None = No
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "pixel_shuffle", input)
     return t
 
 
@@ -7092,7 +7092,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int, *, out: Tensor | None 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "pixel_unshuffle", input)
     return t
 
 
@@ -7113,7 +7113,7 @@ def broadcast_to(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "broadcast_to", input)
     return t
 
 
@@ -7148,7 +7148,7 @@ def atleast_1d(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "atleast_1d", input)
     return t
 
 
@@ -7166,7 +7166,7 @@ def atleast_2d(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "atleast_2d", input)
     return t
 
 
@@ -7184,7 +7184,7 @@ def atleast_3d(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "atleast_3d", input)
     return t
 
 
@@ -7222,7 +7222,7 @@ def cartesian_prod(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> T
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "cartesian_prod", )
     return t
 
 
@@ -7300,7 +7300,7 @@ def index_put(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], a
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "index_put", input, values)
     return t
 
 
@@ -7335,7 +7335,7 @@ def gather(input: Tensor, dim: int, index: Tensor, sparse_grad: bool = False, *,
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "gather", input, index)
     return t
 
 
@@ -7372,7 +7372,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "scatter", input, index, src)
     return t
 
 
@@ -7434,7 +7434,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Ten
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "scatter_add", input, index, src)
     return t
 
 
@@ -7466,7 +7466,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "index_select", input, index)
     return t
 
 
@@ -7501,7 +7501,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, alpha: Num
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "index_add", input, index, source)
     return t
 
 
@@ -7533,7 +7533,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: T
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "index_copy", input, index, source)
     return t
 
 
@@ -7569,7 +7569,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number, *
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "index_fill", input, index, value)
     return t
 
 
@@ -7609,7 +7609,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number, *, out: Ten
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "masked_fill", input, mask, value)
     return t
 
 
@@ -7645,7 +7645,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "masked_select", input, mask)
     return t
 
 
@@ -7663,7 +7663,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor, *, out: Tensor |
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "masked_scatter", input, mask, source)
     return t
 
 
@@ -7695,7 +7695,7 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "take", input, index)
     return t
 
 
@@ -7715,7 +7715,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False, 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "put", input, index, source)
     return t
 
 
@@ -7749,7 +7749,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "take_along_dim", input, indices)
     return t
 
 
@@ -7767,7 +7767,7 @@ def nonzero(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "nonzero", input)
     return t
 
 
@@ -7838,7 +7838,7 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "scatter_reduce", input, index, src)
     return t
 
 
@@ -7872,7 +7872,7 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "index_reduce", input, index, source)
     return t
 
 
@@ -7906,7 +7906,7 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "matmul", input, other)
     return t
 
 
@@ -7924,7 +7924,7 @@ def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "mm", input, mat2)
     return t
 
 
@@ -7942,7 +7942,7 @@ def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "bmm", input, mat2)
     return t
 
 
@@ -7960,7 +7960,7 @@ def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "mv", input, vec)
     return t
 
 
@@ -7978,7 +7978,7 @@ def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "dot", input, tensor)
     return t
 
 
@@ -7996,7 +7996,7 @@ def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "vdot", input, other)
     return t
 
 
@@ -8014,7 +8014,7 @@ def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "outer", input, vec2)
     return t
 
 
@@ -8035,7 +8035,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, beta: Number = 1, alpha: Nu
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "addmm", input, mat1, mat2)
     return t
 
 
@@ -8067,7 +8067,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, beta: Number = 1, alpha: Numb
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "addmv", input, mat, vec)
     return t
 
 
@@ -8099,7 +8099,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, beta: Number = 1, alpha: Num
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "addr", input, vec1, vec2)
     return t
 
 
@@ -8131,7 +8131,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Number = 1, alp
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "baddbmm", input, batch1, batch2)
     return t
 
 
@@ -8163,7 +8163,7 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Number = 1, alph
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "addbmm", input, batch1, batch2)
     return t
 
 
@@ -8195,7 +8195,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Te
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "linear", input, weight, bias)
     return t
 
 
@@ -8213,7 +8213,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "bilinear", input1, input2, weight, bias)
     return t
 
 
@@ -8231,7 +8231,7 @@ def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "kron", input, other)
     return t
 
 
@@ -8254,7 +8254,7 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "multi_dot", )
     return t
 
 
@@ -8279,7 +8279,7 @@ def tensordot(input: Tensor, other: Tensor, dims_self: int | Sequence[int], dims
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "tensordot", input, other)
     return t
 
 
@@ -8297,7 +8297,7 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "inner", input, other)
     return t
 
 
@@ -8321,7 +8321,7 @@ def einsum(equation: str | None, operands: Sequence[Tensor], *, out: Tensor | No
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "einsum", )
     return t
 
 
@@ -8341,7 +8341,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor |
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "cross", input, other)
     return t
 
 
@@ -8381,7 +8381,7 @@ def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "inverse", input)
     return t
 
 
@@ -8399,7 +8399,7 @@ def det(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "det", input)
     return t
 
 
@@ -8432,7 +8432,7 @@ def logdet(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "logdet", input)
     return t
 
 
@@ -8450,7 +8450,7 @@ def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "matrix_power", input)
     return t
 
 
@@ -8468,7 +8468,7 @@ def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "cholesky", input)
     return t
 
 
@@ -8621,7 +8621,7 @@ def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "conv1d", input, weight, bias)
     return t
 
 
@@ -8644,7 +8644,7 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "conv2d", input, weight, bias)
     return t
 
 
@@ -8665,7 +8665,7 @@ def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "conv3d", input, weight, bias)
     return t
 
 
@@ -8729,7 +8729,7 @@ def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "conv_transpose1d", input, weight, bias)
     return t
 
 
@@ -8751,7 +8751,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "conv_transpose2d", input, weight, bias)
     return t
 
 
@@ -8773,7 +8773,7 @@ def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "conv_transpose3d", input, weight, bias)
     return t
 
 
@@ -8798,7 +8798,7 @@ def max_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "max_pool1d", input)
     return t
 
 
@@ -8821,7 +8821,7 @@ def max_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "max_pool2d", input)
     return t
 
 
@@ -8968,7 +8968,7 @@ def avg_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "avg_pool1d", input)
     return t
 
 
@@ -8990,7 +8990,7 @@ def avg_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "avg_pool2d", input)
     return t
 
 
@@ -9029,7 +9029,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size: int | Sequence[int], *, out:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "adaptive_avg_pool1d", input)
     return t
 
 
@@ -9048,7 +9048,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int], *, out:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "adaptive_avg_pool2d", input)
     return t
 
 
@@ -9184,7 +9184,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "batch_norm", input, running_mean, running_var, weight, bias)
     return t
 
 
@@ -9253,7 +9253,7 @@ def layer_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Ten
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "layer_norm", input, weight, bias)
     return t
 
 
@@ -9274,7 +9274,7 @@ def rms_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Tenso
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "rms_norm", input, weight)
     return t
 
 
@@ -9310,7 +9310,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "group_norm", input, weight, bias)
     return t
 
 
@@ -9345,7 +9345,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "instance_norm", input, running_mean, running_var, weight, bias)
     return t
 
 
@@ -9363,7 +9363,7 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", *, o
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "mse_loss", input, target)
     return t
 
 
@@ -9381,7 +9381,7 @@ def l1_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", *, ou
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "l1_loss", input, target)
     return t
 
 
@@ -9399,7 +9399,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str | None = "mean"
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "smooth_l1_loss", input, target)
     return t
 
 
@@ -9417,7 +9417,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", de
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "huber_loss", input, target)
     return t
 
 
@@ -9453,7 +9453,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, ignore
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "nll_loss", input, target, weight)
     return t
 
 
@@ -9523,7 +9523,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, i
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "cross_entropy", input, target, weight)
     return t
 
 
@@ -9559,7 +9559,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "binary_cross_entropy", input, target, weight)
     return t
 
 
@@ -9593,7 +9593,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "binary_cross_entropy_with_logits", input, target, weight, pos_weight)
     return t
 
 
@@ -9613,7 +9613,7 @@ def kl_div(input: Tensor, target: Tensor, reduction: str | None = "mean", log_ta
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "kl_div", input, target)
     return t
 
 
@@ -9633,7 +9633,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "cosine_similarity", x1, x2)
     return t
 
 
@@ -9658,7 +9658,7 @@ def rand(*sizes: Any, size: int | Sequence[int] | None = None, generator: Genera
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "rand", )
     return t
 
 
@@ -9683,7 +9683,7 @@ def randn(*sizes: Any, size: int | Sequence[int] | None = None, generator: Gener
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "randn", )
     return t
 
 
@@ -9708,7 +9708,7 @@ def randint(low: int, high: int, *sizes: Any, size: int | Sequence[int] | None =
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "randint", )
     return t
 
 
@@ -9730,7 +9730,7 @@ def randperm(n: int, *, generator: Generator_ | None = None, dtype: dtype_ | Non
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "randperm", )
     return t
 
 
@@ -9752,7 +9752,7 @@ def rand_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dtyp
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "rand_like", input)
     return t
 
 
@@ -9774,7 +9774,7 @@ def randn_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dty
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "randn_like", input)
     return t
 
 
@@ -9796,7 +9796,7 @@ def randint_like(input: Tensor, low: int, high: int, *, generator: Generator_ | 
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
-        return into(out, t)
+        return into(out, t, "randint_like", input)
     return t
 
 
@@ -9904,7 +9904,7 @@ def bernoulli(input: Tensor, *, generator: Generator_ | None = None, out: Tensor
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "bernoulli", input)
     return t
 
 
@@ -10122,7 +10122,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "multinomial", input)
     return t
 
 
@@ -10157,7 +10157,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, *, out: Tensor
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t)
+        return into(out, t, "dropout", input)
     return t
 
 

@@ -692,13 +692,19 @@ def _foreign(v: Any) -> Any:
 
 
 def _binary(name: str, op: Any, reflected: bool = False) -> Any:
-    call = _reflected if reflected else _operator
-
     def method(self: Tensor, other: Any) -> Any:
         if isinstance(other, Tensor):
-            return op(other, self) if reflected else op(self, other)
-        return call(op, self, other)
+            return op(self, other)
+        return _operator(op, self, other)
 
+    def reflected_method(self: Tensor, other: Any) -> Any:
+        if not isinstance(self, Tensor):
+            raise TypeError(f"{name}: expected a Tensor, got {type(self).__name__}")
+        if isinstance(other, Tensor):
+            return op(other, self)
+        return _reflected(op, self, other)
+
+    method = reflected_method if reflected else method
     method.__name__ = name
     return method
 

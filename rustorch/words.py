@@ -74,9 +74,9 @@ def _numpy_names(f: Callable[..., Any]) -> Callable[..., Any]:
     return named
 
 
-def _pair(result: Any, make: Any, out: Any) -> Any:
+def _pair(result: Any, make: Any, out: Any, input: Tensor) -> Any:
     if out is not None:
-        return make(*(into(o, r) for o, r in zip(out, result)))
+        return make(*(into(o, r, make.__name__, input) for o, r in zip(out, result)))
     return make(*result)
 
 
@@ -89,7 +89,7 @@ def _extreme(name: str, make: Any) -> Any:
         if dim is None:
             r = getattr(_ops, f"{name}_all")(input)
             return r if out is None else into(out, r)
-        return _pair(getattr(_ops, f"{name}_dim")(input, dim, keepdim), make, out)
+        return _pair(getattr(_ops, f"{name}_dim")(input, dim, keepdim), make, out, input)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = (
@@ -108,7 +108,7 @@ def median(input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Any =
     """The lower median of all elements, or over `dim` as (values, indices)."""
     if dim is None:
         return _ops.median_all(input)
-    return _pair(_ops.median_dim(input, dim, keepdim), return_median, out)
+    return _pair(_ops.median_dim(input, dim, keepdim), return_median, out, input)
 
 
 def _named_pair(name: str, make: Any) -> Any:
@@ -117,7 +117,7 @@ def _named_pair(name: str, make: Any) -> Any:
     def f(input: Tensor, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         if op is None:
             raise UnsupportedError(f"{name}: not built")
-        return _pair(op(input, *args, **kwargs), make, out)
+        return _pair(op(input, *args, **kwargs), make, out, input)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = op.__doc__ if op is not None else name
@@ -136,7 +136,7 @@ def sort(
     input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool | None = False, *, out: Any = None
 ) -> Any:
     """Sorted values along `dim` and the indices they came from. Equal elements keep their order."""
-    return _pair(_ops.sort(input, dim, descending, True), return_sort, out)
+    return _pair(_ops.sort(input, dim, descending, True), return_sort, out, input)
 
 
 @_numpy_names
@@ -246,6 +246,13 @@ def unsafe_split(input: Tensor, split_size: Any, dim: _int = 0) -> Any:
 def unsafe_chunk(input: Tensor, chunks: _int, dim: _int = 0) -> Any:
     """`chunk`. In-place changes of the parts are recorded, so there is nothing unsafe about it here."""
     return _ops.chunk(input, chunks, dim)
+
+
+def narrow(input: Tensor, dim: _int, start: Any, length: _int) -> Tensor:
+    """`length` elements of dimension `dim` from `start`; a view."""
+    if start.__class__ is not int and getattr(start, "dtype", None) is BY_NAME["bool"]:
+        raise DTypeError("narrow: start must be an int or an integral Tensor, got a bool")
+    return _ops.narrow(input, dim, start, length)
 
 
 def narrow_copy(input: Tensor, dim: _int, start: Any, length: _int) -> Tensor:
@@ -1052,6 +1059,8 @@ def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) ->
 @_numpy_names
 def diff(input: Tensor, n: _int = 1, dim: _int = -1, prepend: Any = None, append: Any = None) -> Tensor:
     """Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first."""
+    if n < 0:
+        raise InvalidArgumentError(f"diff: order must be non-negative but got {n}")
     if not n:
         return input.clone()
     parts = [t for t in (prepend, input, append) if t is not None]
@@ -1206,6 +1215,7 @@ class TensorWords:
     dsplit = dsplit
     unsafe_split = unsafe_split
     unsafe_chunk = unsafe_chunk
+    narrow = narrow
     narrow_copy = narrow_copy
     where = _where_method
     nonzero = nonzero
@@ -1327,6 +1337,7 @@ __all__ = (
     "meshgrid",
     "min",
     "mode",
+    "narrow",
     "narrow_copy",
     "nonzero",
     "norm",

@@ -97,7 +97,8 @@ def test_recurrent(kind: str, layers: int, bidirectional: bool) -> None:
             "LSTM" if lstm else kind, net, arr(x)[:length, b : b + 1], tuple(arr(s)[:, b : b + 1] for s in state)
         )
         assert np.allclose(arr(y)[:length, b], want[:, 0]) and not arr(y)[length:, b].any()
-        assert np.allclose(arr(final[0] if lstm else final)[:, b], last[0][:, 0])
+        for state_, right in zip(final if lstm else (final,), last, strict=True):
+            assert np.allclose(arr(state_)[:, b], right[:, 0])
     out.sum().backward()
     assert all(p.grad is not None for p in net.parameters())
 
@@ -248,7 +249,7 @@ def test_multihead_attention() -> None:
     a, b = (net(t, t, t, attn_mask=causal)[0] for t in (y, later))
     assert np.allclose(arr(a)[:, :4], arr(b)[:, :4])
     padding = rt.tensor([[False] * 4 + [True]] * 3)
-    a, b = (net(t, t, t, key_padding_mask=padding, attn_mask=causal.expand(6, 5, 5))[0] for t in (y, later))
+    a, b = (net(t, t, t, key_padding_mask=padding)[0] for t in (y, later))
     assert np.allclose(arr(a)[:, :4], arr(b)[:, :4])
     one = padding[0]
     assert np.allclose(
@@ -260,7 +261,9 @@ def test_multihead_attention() -> None:
         "q_proj_weight", "k_proj_weight", "v_proj_weight", "bias_k", "bias_v", "out_proj.weight",
     ]  # fmt: skip
     keys = rt.zeros(2, 4, dtype=rt.bool)
-    out, weights = other(rt.ones(6, 2, 8), rt.ones(4, 2, 3), rt.ones(4, 2, 5), keys, attn_mask=rt.zeros(6, 4))
+    out, weights = other(
+        rt.ones(6, 2, 8), rt.ones(4, 2, 3), rt.ones(4, 2, 5), keys, attn_mask=rt.zeros(6, 4, dtype=rt.bool)
+    )
     assert list(out.shape) == [6, 2, 8] and list(weights.shape) == [2, 6, 6]
     dropped = nn.MultiheadAttention(8, 2, dropout=0.5)
     z = rt.randn(5, 3, 8)
@@ -274,6 +277,87 @@ def test_multihead_attention() -> None:
     ):
         with pytest.raises(error):
             call()
+
+
+def attention_calls() -> list[Any]:
+    """Every way to hand a mask over: name, whether it is a padding mask, the call."""
+    net = nn.MultiheadAttention(8, 2)
+    encoder = nn.TransformerEncoderLayer(8, 2, 8)
+    decoder = nn.TransformerDecoderLayer(8, 2, 8)
+    whole = nn.Transformer(8, 2, 1, 1, 8)
+    x = rt.ones(5, 3, 8)
+    return [
+        ("MultiheadAttention", True, lambda m: net(x, x, x, key_padding_mask=m)),
+        ("MultiheadAttention fast", True, lambda m: net(x, x, x, key_padding_mask=m, need_weights=False)),
+        ("MultiheadAttention mask", False, lambda m: net(x, x, x, attn_mask=m)),
+        ("encoder layer", True, lambda m: encoder(x, src_key_padding_mask=m)),
+        ("encoder layer mask", False, lambda m: encoder(x, src_mask=m)),
+        ("encoder", True, lambda m: nn.TransformerEncoder(encoder, 1)(x, src_key_padding_mask=m)),
+        ("encoder mask", False, lambda m: nn.TransformerEncoder(encoder, 1)(x, mask=m)),
+        ("decoder layer", True, lambda m: decoder(x, x, tgt_key_padding_mask=m)),
+        ("decoder layer memory", True, lambda m: decoder(x, x, memory_key_padding_mask=m)),
+        ("decoder layer mask", False, lambda m: decoder(x, x, tgt_mask=m)),
+        ("decoder layer memory mask", False, lambda m: decoder(x, x, memory_mask=m)),
+        ("decoder", True, lambda m: nn.TransformerDecoder(decoder, 1)(x, x, memory_key_padding_mask=m)),
+        ("transformer", True, lambda m: whole(x, x, src_key_padding_mask=m)),
+        ("transformer mask", False, lambda m: whole(x, x, memory_mask=m)),
+    ]
+
+
+@pytest.mark.parametrize(("name", "padding", "call"), attention_calls(), ids=[c[0] for c in attention_calls()])
+def test_masks_that_do_not_fit_are_refused(name: str, padding: bool, call: Any) -> None:
+    right = (3, 5) if padding else (5, 5)
+    call(rt.zeros(right, dtype=rt.bool)), call(rt.zeros(right))
+    for dtype in (rt.int64, rt.uint8, rt.int32):
+        with pytest.raises(AssertionError, match="only bool and floating"):
+            call(rt.zeros(right, dtype=dtype))
+    transposed = [(5, 3), (15,), (3,), (5,), (3, 1), (1, 5), (3, 4), (1, 3, 5)]
+    for shape in transposed if padding else [(4, 5), (25,), (1, 5), (5, 1), (3, 5, 5), (6, 5)]:
+        with pytest.raises((AssertionError, RuntimeError), match="mask"):
+            call(rt.zeros(shape, dtype=rt.bool))
+
+
+def test_attention_refuses_what_does_not_fit_together() -> None:
+    net = nn.MultiheadAttention(8, 2)
+    x, row = rt.randn(5, 3, 8), rt.randn(5, 8)
+    for q, k, v in (
+        (x, row, row),
+        (row, x, x),
+        (x, x, x[:4]),
+        (x, x[:, :2], x[:, :2]),
+        (x[None], x[None], x[None]),
+        (x[0, 0],) * 3,
+    ):
+        with pytest.raises((AssertionError, RuntimeError)):
+            net(q, k, v)
+    with pytest.raises(AssertionError, match="key_padding_mask"):
+        net(row, row, row, key_padding_mask=rt.zeros(1, 5, dtype=rt.bool))
+    with pytest.warns(UserWarning, match="mismatched"):
+        net(x, x, x, key_padding_mask=rt.zeros(3, 5, dtype=rt.bool), attn_mask=rt.zeros(5, 5))
+    q, k, v = rt.randn(2, 3, 4, 6), rt.randn(2, 3, 5, 6), rt.randn(2, 3, 5, 2)
+    for shape in ((5, 4), (5,), (20,), (), (2, 4, 5), (7, 2, 3, 4, 5), (1, 2, 3, 4, 5)):
+        for dtype in (rt.float32, rt.bool):
+            with pytest.raises(RuntimeError, match="attn_mask of shape"):
+                F.scaled_dot_product_attention(q, k, v, rt.zeros(shape, dtype=dtype))
+    for dtype in (rt.int64, rt.uint8, rt.float64, rt.float16):
+        with pytest.raises(TypeError, match="attn_mask must be bool"):
+            F.scaled_dot_product_attention(q, k, v, rt.zeros(4, 5, dtype=dtype))
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        F.scaled_dot_product_attention(q, k, v, dropout_p=-0.5)
+    with pytest.raises(RuntimeError, match="divide"):
+        F.scaled_dot_product_attention(q, k[:, :2], v[:, :2], enable_gqa=True)
+    # A float32 mask goes with any query; alike everywhere, it changes nothing.
+    wide = F.scaled_dot_product_attention(q.double(), k.double(), v.double(), rt.ones(4, 5))
+    scores = softmax(arr(q) @ arr(k).swapaxes(2, 3) / math.sqrt(6))
+    assert np.allclose(arr(wide), scores @ arr(v), atol=1e-6)
+    shared = F.scaled_dot_product_attention(q, k[:, :1], v[:, :1], enable_gqa=True)
+    scores = softmax(arr(q) @ arr(k)[:, :1].swapaxes(2, 3) / math.sqrt(6))
+    assert np.allclose(arr(shared), scores @ arr(v)[:, :1], atol=1e-6)
+    scaled = F.scaled_dot_product_attention(q, k, v, scale=0.7)
+    assert np.allclose(arr(scaled), softmax(arr(q) @ arr(k).swapaxes(2, 3) * 0.7) @ arr(v), atol=1e-6)
+    later = np.where(np.triu(np.ones((4, 5), bool), 1), -np.inf, arr(q) @ arr(k).swapaxes(2, 3) / math.sqrt(6))
+    causal = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    assert np.allclose(arr(causal), softmax(later) @ arr(v), atol=1e-6)
 
 
 @pytest.mark.parametrize("norm_first", [False, True])

@@ -402,6 +402,9 @@ pub fn wrap_dims(dims: &[i64], ndim: usize) -> Result<SmallVec<[usize; 8]>> {
     if dims.is_empty() {
         return Ok((0..ndim).collect());
     }
+    if ndim > 64 {
+        bail!(Value, "only tensors with up to 64 dims are supported, got {ndim}");
+    }
     let mut out: SmallVec<[usize; 8]> = dims.iter().map(|&d| wrap_dim(d, ndim)).collect::<Result<_>>()?;
     out.sort_unstable();
     if out.windows(2).any(|w| w[0] == w[1]) {

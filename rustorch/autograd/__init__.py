@@ -544,6 +544,8 @@ class Function:
                 result = cls.forward(ctx, *args, **kwargs)
         if not record:
             return result
+        if any(d.is_leaf and d.requires_grad for d in ctx._dirty):
+            raise AutogradError("a leaf Variable that requires grad has been used in an in-place operation.")
         several = isinstance(result, (tuple, list))
         results: list[Any] = list(result) if several else [result]
         outputs: list[Tensor] = []

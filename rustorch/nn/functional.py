@@ -377,8 +377,11 @@ def max_pool2d(
 
 def _planes(input: Tensor) -> Tensor:
     """[N, C, D, H, W] or [C, D, H, W] as [M, D, H, W]."""
-    if input.dim() not in (4, 5):
-        raise RuntimeError(f"pooling over three dimensions: expected 4D or 5D input, got shape {tuple(input.shape)}")
+    shape = tuple(input.shape)
+    if len(shape) not in (4, 5):
+        raise ValueError(f"pooling over three dimensions: expected 4D or 5D input, got shape {shape}")
+    if 0 in shape[-4:]:
+        raise ValueError(f"pooling over three dimensions: only the batch may be empty, got shape {shape}")
     return input.flatten(0, -4)
 
 
@@ -574,6 +577,15 @@ def _unpool(
     kernel, pads = _tuple(kernel, n), _tuple(padding, n)
     steps = kernel if stride is None else _tuple(stride, n)
     shape = list(input.shape)
+    if len(shape) not in (n + 1, n + 2):
+        raise ValueError(f"{name}: expected {n + 1}D or {n + 2}D input, got shape {shape}")
+    if indices.shape != input.shape:
+        raise ValueError(f"{name}: indices must have the input's shape {shape}, got {list(indices.shape)}")
+    if 0 in shape[-n - 1 :]:
+        raise ValueError(f"{name}: only the batch may be empty, got shape {shape}")
+    for what, values in (("kernel_size", kernel), ("stride", steps), ("padding", pads)):
+        if len(values) != n:
+            raise ValueError(f"{name}: {what} must have {n} elements, got {list(values)}")
     default = [(i - 1) * s - 2 * p + k for i, s, p, k in zip(shape[-n:], steps, pads, kernel)]
     want = default if size is None else list(size)[-n:]
     if any(not d - s < w < d + s for d, s, w in zip(default, steps, want)):
@@ -838,6 +850,8 @@ def rrelu(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """Leaky ReLU, its slope from U(lower, upper) per element in training, their mean otherwise (Xu et al. 2015)."""
+    if not lower <= upper:
+        raise RuntimeError(f"rrelu: the lower bound must be less than or equal to the upper, got {lower} and {upper}")
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     with rt.no_grad():
@@ -1322,6 +1336,8 @@ def multi_margin_loss(
     reduction = _reduction(reduction, size_average, reduce)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
+    if weight is not None and weight.dim() != 1:
+        raise ValueError(f"multi_margin_loss: weight must be one-dimensional, got {weight.dim()}D")
     x, t = (input, target) if input.dim() == 2 else (input.reshape(1, -1), target.reshape(1))
     loss = (margin - x.gather(1, t.unsqueeze(1)) + x).clamp(min=0).pow(p)
     if weight is not None:
@@ -1702,18 +1718,42 @@ def scaled_dot_product_attention(
     A boolean mask [*, L, S] is True where attention may go; a float one is added.
     """
     if enable_gqa:
-        repeats = query.size(-3) // key.size(-3)
-        key, value = key.repeat_interleave(repeats, -3), value.repeat_interleave(repeats, -3)
+        heads = query.size(-3)
+        if any(t.size(-3) == 0 or heads % t.size(-3) for t in (key, value)):
+            raise RuntimeError(
+                "scaled_dot_product_attention: the number of heads in key and value must divide that in query, "
+                f"got {key.size(-3)}, {value.size(-3)} and {heads}"
+            )
+        key, value = (t.repeat_interleave(heads // t.size(-3), -3) for t in (key, value))
     return _ops.scaled_dot_product_attention(
         query, key, value, attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale
     )
 
 
-def _additive_mask(mask: Tensor | None, dtype: Any) -> Tensor | None:
+def _additive_mask(name: str, mask: Tensor | None, dtype: Any) -> Tensor | None:
     """A boolean mask, True where attention may not go, as numbers to add."""
-    if mask is None or mask.dtype != rt.bool:
+    if mask is None or mask.is_floating_point():
         return mask
+    if mask.dtype != rt.bool:
+        raise AssertionError(f"only bool and floating types of {name} are supported, got {mask.dtype}")
     return rt.zeros(mask.shape, dtype=dtype).masked_fill(mask, -math.inf)
+
+
+def _check_attention(query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None, mask: Tensor | None) -> None:
+    """Refuse what has not the number of dimensions that the query asks for."""
+    n = query.dim()
+    if n not in (2, 3):
+        raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {n}-D query tensor")
+    if key.dim() != n or value.dim() != n:
+        raise AssertionError(
+            f"for a {n}-D `query`, expected `key` and `value` to be {n}-D, got {key.dim()}-D and {value.dim()}-D"
+        )
+    if padding is not None and padding.dim() != n - 1:
+        raise AssertionError(
+            f"for a {n}-D `query`, expected `key_padding_mask` to be None or {n - 1}-D, got {padding.dim()}-D"
+        )
+    if mask is not None and mask.dim() not in (2, 3):
+        raise AssertionError(f"expected `attn_mask` to be None, 2-D or 3-D, got {mask.dim()}-D")
 
 
 def multi_head_attention_forward(
@@ -1747,6 +1787,7 @@ def multi_head_attention_forward(
 
     query [L, N, E], key and value [S, N, *] -> [L, N, E] and, if needed, the weights [N, L, S].
     """
+    _check_attention(query, key, value, key_padding_mask, attn_mask)
     batched = query.dim() == 3
     if not batched:
         query, key, value = (t.unsqueeze(1) for t in (query, key, value))
@@ -1760,6 +1801,16 @@ def multi_head_attention_forward(
         raise AssertionError(f"embed_dim {embed} not divisible by num_heads {num_heads}")
     if is_causal and attn_mask is None:
         raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+    compared = slice(0, 2 if use_separate_proj_weight else None)
+    if key.shape[compared] != value.shape[compared]:
+        raise AssertionError(f"key shape {list(key.shape)} does not match value shape {list(value.shape)}")
+    if key.size(1) != batch:
+        raise RuntimeError(f"query has a batch of {batch}, key and value have one of {key.size(1)}")
+    source = key.size(0) if static_k is None else static_k.size(1)
+    if key_padding_mask is not None and tuple(key_padding_mask.shape) != (batch, source):
+        raise AssertionError(
+            f"expected key_padding_mask of shape {[batch, source]}, got {list(key_padding_mask.shape)}"
+        )
 
     if in_proj_weight is not None and not use_separate_proj_weight and query is key and key is value:
         q, k, v = _ops.linear(query, in_proj_weight, in_proj_bias).chunk(3, -1)
@@ -1770,10 +1821,15 @@ def multi_head_attention_forward(
         biases: Sequence[Any] = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
         q, k, v = (_ops.linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases))
 
-    mask = _additive_mask(attn_mask, q.dtype)
-    padding = _additive_mask(key_padding_mask, q.dtype)
+    mask = _additive_mask("attn_mask", attn_mask, q.dtype)
+    padding = _additive_mask("key_padding_mask", key_padding_mask, q.dtype)
+    if attn_mask is not None and key_padding_mask is not None and attn_mask.dtype != key_padding_mask.dtype:
+        warnings.warn(
+            "Support for mismatched key_padding_mask and attn_mask is deprecated. Use same type for both instead.",
+            stacklevel=2,
+        )
     if mask is not None:
-        allowed = (length, key.size(0)) if mask.dim() == 2 else (batch * num_heads, length, key.size(0))
+        allowed = (length, source) if mask.dim() == 2 else (batch * num_heads, length, source)
         if tuple(mask.shape) != allowed:
             raise RuntimeError(f"The shape of the attn_mask is {list(mask.shape)}, but should be {list(allowed)}.")
         if mask.dim() == 3:
@@ -1787,17 +1843,20 @@ def multi_head_attention_forward(
     def heads(t: Tensor) -> Tensor:  # [S, N, E] -> [N, heads, S, head]
         return t.reshape(t.size(0), batch, num_heads, head).permute(1, 2, 0, 3)
 
-    q, k, v = heads(q), heads(k), heads(v)
-    if static_k is not None:
-        k = static_k.reshape(batch, num_heads, -1, head)
-    if static_v is not None:
-        v = static_v.reshape(batch, num_heads, -1, head)
+    def static(name: str, t: Tensor) -> Tensor:  # [N heads, S, head] -> [N, heads, S, head]
+        if t.dim() != 3 or (t.size(0), t.size(2)) != (batch * num_heads, head):
+            raise AssertionError(f"expecting {name} of shape [{batch * num_heads}, S, {head}], got {list(t.shape)}")
+        return t.reshape(batch, num_heads, -1, head)
+
+    q = heads(q)
+    k = heads(k) if static_k is None else static("static_k", static_k)
+    v = heads(v) if static_v is None else static("static_v", static_v)
     if add_zero_attn:
         k, v = pad(k, (0, 0, 0, 1)), pad(v, (0, 0, 0, 1))
         mask = None if mask is None else pad(mask, (0, 1))
         padding = None if padding is None else pad(padding, (0, 1))
     if padding is not None:
-        padding = padding.reshape(batch, 1, 1, k.size(2))
+        padding = padding.reshape(batch, 1, 1, -1)
         mask = padding if mask is None else mask + padding
 
     p = dropout_p if training else 0.0

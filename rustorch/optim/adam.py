@@ -5,6 +5,7 @@ from __future__ import annotations
 import rustorch as rt
 
 from .. import _ops
+from ..errors import InvalidArgumentError
 from .optimizer import Optimizer, buffers, checked_betas, nonnegative
 
 TYPE_CHECKING = False
@@ -52,6 +53,13 @@ class Adam(Optimizer):
         decoupled_weight_decay: bool = False,
     ) -> None:
         nonnegative("learning rate", lr)
+        given = [isinstance(value, rt.Tensor) for value in betas]
+        if any(given) and not all(given):
+            raise InvalidArgumentError("betas must be either both floats or both Tensors")
+        if foreach and not capturable and (isinstance(lr, rt.Tensor) or any(given)):
+            raise InvalidArgumentError(
+                "lr and betas as Tensors are not supported for capturable=False and foreach=True"
+            )
         nonnegative("epsilon value", eps)
         nonnegative("weight_decay value", weight_decay)
         defaults = {

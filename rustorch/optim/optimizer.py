@@ -119,6 +119,7 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
             self._in_hooked_step = False
 
     hooked.__name__, hooked.__qualname__, hooked.__doc__ = step.__name__, step.__qualname__, step.__doc__
+    hooked.__wrapped__ = step  # type: ignore[attr-defined]
     return hooked
 
 

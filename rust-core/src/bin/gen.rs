@@ -528,7 +528,16 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
                     );
                 }
                 if with_out {
-                    s.push_str("    if out is not None:\n        return into(out, t)\n");
+                    let inputs: Vec<String> = tensors(op)
+                        .iter()
+                        .map(|a| match a.kind {
+                            Tensors => format!("*{}", py(a.name)),
+                            OptTensors => format!("*({} or ())", py(a.name)),
+                            _ => py(a.name),
+                        })
+                        .collect();
+                    let inputs = inputs.join(", ");
+                    line!(s, "    if out is not None:\n        return into(out, t, \"{name}\", {inputs})");
                 }
                 s.push_str("    return t\n");
             }

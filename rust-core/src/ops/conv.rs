@@ -333,6 +333,15 @@ fn planes(t: &Tensor, n: usize) -> Result<(usize, [usize; 2])> {
     Ok((t.shape()[..t.ndim() - n].iter().product(), if n == 1 { [1, size[0]] } else { [size[0], size[1]] }))
 }
 
+/// [`planes`], none of which may be without channels: only the batch may be empty.
+fn pooled_planes(t: &Tensor, n: usize) -> Result<(usize, [usize; 2])> {
+    let planes = planes(t, n)?;
+    if t.shape()[t.ndim() - n - 1] == 0 {
+        bail!(Shape, "expected input with channels, only the batch may be empty, but got {:?}", t.shape());
+    }
+    Ok(planes)
+}
+
 /// The pools' attributes.
 struct Pool {
     kernel: [usize; 2],
@@ -437,7 +446,7 @@ fn max_pool(x: &Tensor, n: usize, [rows, cols]: [Windows; 2], indices: bool) -> 
 }
 
 fn eval_max_pool(c: &Call, n: usize, indices: bool) -> Result<Outs> {
-    let (_, size) = planes(c.x(0), n)?;
+    let (_, size) = pooled_planes(c.x(0), n)?;
     if c.x(0).dtype() == DType::Bool {
         bail!(DType, "not implemented for dtype bool");
     }
@@ -462,7 +471,7 @@ fn eval_max_pool_only(c: &Call, n: usize) -> Result<Outs> {
 }
 
 fn eval_adaptive_max(c: &Call, n: usize) -> Result<Outs> {
-    let (_, size) = planes(c.x(0), n)?;
+    let (_, size) = pooled_planes(c.x(0), n)?;
     max_pool(c.x(0), n, adaptive_windows(c.ints(0), n, size)?, true)
 }
 
@@ -551,7 +560,7 @@ fn rank(c: &Call) -> usize {
 
 fn eval_avg_pool(c: &Call) -> Result<Outs> {
     let n = rank(c);
-    let (_, size) = planes(c.x(0), n)?;
+    let (_, size) = pooled_planes(c.x(0), n)?;
     let divisor = if n == 2 { c.opt_int(5) } else { None };
     average(c.x(0), n, average_windows(n, size, c.ints(0), c.ints(1), c.ints(2), c.bool(3), c.bool(4), divisor)?)
 }

@@ -148,6 +148,9 @@ fn class_weights(w: Option<&Tensor>, classes: usize, dtype: DType) -> Result<Opt
     if w.shape() != [classes] {
         bail!(Shape, "weight must hold one number for each of the {classes} classes, got shape {:?}", w.shape());
     }
+    if w.dtype() != dtype {
+        bail!(DType, "weight must have the input's dtype {dtype}, got {}", w.dtype());
+    }
     Ok(Some(contiguous_unlocked(w, dtype.compute_dtype(), false)?))
 }
 
@@ -277,12 +280,16 @@ fn eval_cross_entropy(c: &Call) -> Result<Outs> {
         shape[dim as usize] = classes as i64;
         shape
     };
+    class_weights(w, classes, x.dtype())?;
     let weighted = |t: &Tensor| match w {
         Some(w) => t.mul(&w.reshape(&class_shape())?),
         None => Ok(t.clone()),
     };
     if target.shape() == x.shape() && target.dtype().is_float() {
         // The target holds probabilities.
+        if ignore >= 0 {
+            bail!(Value, "ignore_index is not supported for floating point target, got {ignore}");
+        }
         let t = if smoothing > 0.0 {
             (&(target * (1.0 - smoothing))? + smoothing / classes as f64)?
         } else {

@@ -755,10 +755,11 @@ fn eval_attention(c: &Call) -> Result<Outs> {
         scores = scores.masked_fill(&hidden, &Tensor::number(Scalar::Float(f64::NEG_INFINITY))?)?;
     }
     if let Some(m) = mask {
+        attention_mask_fits(m, q.dtype(), scores.shape())?;
         scores = if m.dtype() == DType::Bool {
             scores.masked_fill(&m.logical_not()?, &Tensor::number(Scalar::Float(f64::NEG_INFINITY))?)?
         } else {
-            scores.add(m, 1)?
+            scores.add(&m.to_dtype(q.dtype())?, 1)?
         };
     }
     let mut weights = scores.softmax(-1, None)?;
@@ -766,10 +767,23 @@ fn eval_attention(c: &Call) -> Result<Outs> {
         // A query that may look nowhere gets zeros.
         weights = weights.masked_fill(&weights.isnan()?, &Tensor::number(Scalar::Float(0.0))?)?;
     }
-    if p > 0.0 {
+    if p != 0.0 {
         weights = weights.dropout(p, true)?;
     }
     one(weights.matmul(value)?)
+}
+
+/// A mask of attention is bool or added, and has its own rows: one that is spread over them, or a number, is a mistake.
+fn attention_mask_fits(mask: &Tensor, dtype: DType, scores: &[usize]) -> Result<()> {
+    if ![DType::Bool, DType::F32, dtype].contains(&mask.dtype()) {
+        bail!(DType, "attn_mask must be bool, float32 or of the query's dtype {dtype}, got {}", mask.dtype());
+    }
+    let m = mask.shape();
+    let fits = m.iter().rev().zip(scores.iter().rev()).all(|(&have, &want)| have == want || have == 1);
+    if m.len() < 2 || m.len() > scores.len() || !fits {
+        return Err(Error::shapes("", format!("attn_mask of shape {m:?} does not fit scores of shape {scores:?}"), m, scores));
+    }
+    Ok(())
 }
 
 fn eval_addr(x: &Tensor, a: &Tensor, b: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {

@@ -138,18 +138,26 @@ class ReplicationPad2d(_PadNd):
     _mode = "replicate"
 
 
-class CircularPad1d(_PadNd):
+class _CircularPadNd(_PadNd):
+    _mode = "circular"
+
+    def forward(self, input: Tensor) -> Tensor:
+        """See `functional.pad`."""
+        if input.dim() not in (self._n + 1, self._n + 2):
+            raise ValueError(f"expected {self._n + 1}D or {self._n + 2}D input (got {input.dim()}D input)")
+        return super().forward(input)
+
+
+class CircularPad1d(_CircularPadNd):
     """Pad [N, C, L] with the other side's values."""
 
     _n = 1
-    _mode = "circular"
 
 
-class CircularPad2d(_PadNd):
+class CircularPad2d(_CircularPadNd):
     """Pad [N, C, H, W] with the other side's values."""
 
     _n = 2
-    _mode = "circular"
 
 
 class ReflectionPad3d(_PadNd):
@@ -166,8 +174,7 @@ class ReplicationPad3d(_PadNd):
     _mode = "replicate"
 
 
-class CircularPad3d(_PadNd):
+class CircularPad3d(_CircularPadNd):
     """Pad [N, C, D, H, W] with the other side's values."""
 
     _n = 3
-    _mode = "circular"

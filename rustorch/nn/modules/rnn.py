@@ -122,7 +122,10 @@ class RNNBase(Module):
                 f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}",
                 stacklevel=3,
             )
-        for name, value in (("input_size", input_size), ("hidden_size", hidden_size)):
+        for name, flag in (("bias", bias), ("batch_first", batch_first)):
+            if not isinstance(flag, bool):
+                raise TypeError(f"{name} should be of type bool, got: {type(flag).__name__}")
+        for name, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
             if not isinstance(value, int):
                 raise TypeError(f"{name} should be of type int, got: {type(value).__name__}")
             if value <= 0:
@@ -232,6 +235,12 @@ class RNNBase(Module):
         if x.size(-1) != self.input_size:
             raise RuntimeError(
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.size(-1)}"
+            )
+        weight = getattr(self, self._all_weights[0][0])
+        if x.dtype != weight.dtype:
+            raise ValueError(
+                f"{type(self).__name__}: input dtype ({x.dtype}) does not match weight dtype ({weight.dtype}). "
+                f"Convert input: input.to({weight.dtype}), or convert model: model.to({x.dtype})"
             )
         if not sizes:
             raise RuntimeError(f"{type(self).__name__}: Expected sequence length to be larger than 0")
@@ -403,6 +412,9 @@ class RNNCellBase(Module):
             return rt.zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype)
         if hx.dim() not in (1, 2):
             raise ValueError(f"{type(self).__name__}: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
+        want = (*input.shape[:-1], self.hidden_size)
+        if tuple(hx.shape) != want:
+            raise RuntimeError(f"{type(self).__name__}: Expected hidden of shape {want}, got {tuple(hx.shape)}")
         return hx
 
 
