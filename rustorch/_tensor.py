@@ -799,6 +799,7 @@ def make(data: Any, d: Any = None) -> Tensor:
         buf, code, values = ffi.new("bool[]", len(flat)), _BOOL, [bool(v) for v in flat]
     else:
         buf, code = ffi.new("int64_t[]", len(flat)), _INT64
+        _check_range(flat, d)
         values = [int(v) for v in flat]
     if flat:
         try:
@@ -807,6 +808,16 @@ def make(data: Any, d: Any = None) -> Tensor:
             raise DTypeError(f"tensor: {e}") from None
     t = wrap(lib.py_tensor_from_data(buf, shape, len(shape), code._code))
     return t if d is code else t.to(d)
+
+
+def _check_range(flat: list[Any], d: dtype) -> None:
+    """Refuses what the whole-number type `d` cannot hold; unsigned types take the negatives of their range, which wrap."""
+    high = (1 << (8 * d.itemsize - d.is_signed)) - 1
+    low = -high - d.is_signed
+    least = low if d.is_signed else 0  # of floats, which do not wrap
+    for v in flat:
+        if not (least if isinstance(v, float) else low) <= v <= high:
+            raise InvalidArgumentError(f"tensor: value cannot be converted to type {d._name} without overflow, got {v}")
 
 
 def _flatten(data: Any, shape: list[int]) -> tuple[list[Any], dtype]:

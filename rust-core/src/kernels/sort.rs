@@ -283,8 +283,10 @@ pub unsafe fn rows<T: Sortable>(
 /// Index of the last of the most frequent elements; the smallest such element if there are several.
 fn mode<T: Sortable>(row: &[T], order: &[T::P]) -> usize {
     let (mut best, mut longest, mut start) = (order[0].index(), 0, 0);
+    // NaN counts as equal to NaN.
+    let same = |a: T, b: T| a == b || (a.nan() && b.nan());
     for i in 1..=order.len() {
-        if i == order.len() || row[order[i].index()] != row[order[start].index()] {
+        if i == order.len() || !same(row[order[i].index()], row[order[start].index()]) {
             if i - start > longest {
                 (longest, best) = (i - start, order[i - 1].index());
             }

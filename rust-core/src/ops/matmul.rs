@@ -327,8 +327,8 @@ fn drop_dim(e: Ex, back: usize) -> Ex {
 
 /// `beta * input + alpha * a @ b` where the shapes of `a` and `b` have been checked.
 fn eval_add_product(c: &Call, a: &Tensor, b: &Tensor, shape: &[usize]) -> Result<Outs> {
-    let (beta, alpha) = (c.scalar(0), c.scalar(1));
     let x = c.x(0);
+    let (beta, alpha) = (c.scalar(0).held_by(x.dtype())?, c.scalar(1).held_by(x.dtype())?);
     same_dtype(x, a)?;
     same_dtype(a, b)?;
     if a.shape()[a.ndim() - 1] != b.shape()[b.ndim() - 2] {
@@ -760,11 +760,8 @@ fn eval_attention(c: &Call) -> Result<Outs> {
             scores.add(m, 1)?
         };
     }
-    let mut weights = scores.softmax(-1, None)?;
-    if mask.is_some_and(|m| m.dtype() == DType::Bool) {
-        // A query that may look nowhere gets zeros.
-        weights = weights.masked_fill(&weights.isnan()?, &Tensor::number(Scalar::Float(0.0))?)?;
-    }
+    // A query that may look nowhere gets zeros.
+    let mut weights = scores.safe_softmax(-1, None)?;
     if p > 0.0 {
         weights = weights.dropout(p, true)?;
     }

@@ -393,6 +393,7 @@ fn pad_maps(shape: &[usize], pad: &[i64], mode: &str) -> Result<(Vec<Vec<isize>>
 
 /// A tensor whose elements come from the places of `x` that the maps name.
 fn remapped(x: &Tensor, maps: &[Vec<isize>], shape: &[usize], fill: Scalar) -> Result<Outs> {
+    fill.held_by(x.dtype())?;
     let x = contiguous_unlocked(x, x.dtype(), false)?;
     let out = Tensor::empty_of(shape, x.dtype())?;
     if out.numel() == 0 {
