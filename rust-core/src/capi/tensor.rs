@@ -114,9 +114,8 @@ pub unsafe extern "C" fn rt_tensor_from_number(value: rt_scalar, dtype: i32, out
         } else {
             let v = number(value)?.ok_or_else(|| err!(Value, "a number is missing (kind RT_SCALAR_NONE)"))?;
             let dtype = DType::from_code(dtype)?;
-            // Beyond the range of a float lies infinity, as everywhere where data is converted.
-            let beyond = dtype.is_float() && !v.fits(dtype);
-            Tensor::filled(&[], if beyond { Scalar::Float(v.f64().signum() * f64::INFINITY) } else { v }, dtype)?
+            // Beyond the range of a float lies infinity, as wherever data is converted.
+            Tensor::filled(&[], if dtype.is_float() { v } else { v.held_by(dtype)? }, dtype)?
         });
         Ok(())
     })

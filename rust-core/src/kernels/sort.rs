@@ -298,12 +298,12 @@ fn mode<T: Sortable>(row: &[T], order: &[T::P]) -> usize {
 
 /// First place in the ascending `row` whose element is not less than `v` (greater than `v` if `right`). NaN is greatest.
 #[inline]
-pub fn search<T: PartialOrd + Copy>(row: impl Fn(usize) -> T, n: usize, v: T, right: bool) -> usize {
+pub fn search<T: Elem>(row: impl Fn(usize) -> T, n: usize, v: T, right: bool) -> usize {
     let (mut low, mut high) = (0, n);
     while low < high {
         let mid = (low + high) / 2;
         let m = row(mid);
-        if if right { m > v } else { m >= v } {
+        if if right { v.less(m) } else { !m.less(v) } {
             high = mid;
         } else {
             low = mid + 1;

@@ -10,7 +10,7 @@ use crate::tensor::Tensor;
 use crate::{bail, err};
 
 fn filled(c: &Call, value: Scalar, dtype: DType) -> Result<Outs> {
-    one(Tensor::filled(&sizes(c.ints(0))?, value, dtype)?)
+    one(Tensor::filled(&sizes(c.ints(0))?, value.held_by(dtype)?, dtype)?)
 }
 
 /// As the first input, filled with `value`.

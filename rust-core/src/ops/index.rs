@@ -498,7 +498,7 @@ fn scatter_number(out: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Resu
     if index.numel() == 0 {
         return Ok(());
     }
-    let value = Tensor::filled(&[], value, out.dtype())?;
+    let value = Tensor::filled(&[], value.held_by(out.dtype())?, out.dtype())?;
     let none: Strides = SmallVec::from_elem(0, over.len());
     put_at(out, &over, d, &mut strides, (&index, &steps), (&value, &none), shape[d], Combine::Set)
 }

@@ -746,7 +746,7 @@ fn eval_attention(c: &Call) -> Result<Outs> {
         bail!(Value, "explicit attn_mask should not be set when is_causal=True");
     }
     let e = q.shape()[q.ndim() - 1];
-    let scale = c.opt_float(2).unwrap_or(1.0 / (e as f64).sqrt());
+    let scale = c.opt_float(2).unwrap_or(1.0 / (e.max(1) as f64).sqrt());
     let mut scores = (&q.matmul(&k.transpose(-2, -1)?)? * scale)?;
     let (l, s) = (scores.shape()[scores.ndim() - 2], scores.shape()[scores.ndim() - 1]);
     if causal {

@@ -1826,7 +1826,13 @@ ops! {
 
     /// `input * 2^other`.
     ldexp(input: Tensor, other: Tensor) -> Tensor, Real {
-        eval: float2!(|a, b| a * Real::exp2(b)),
+        eval: float2!(|a, b| {
+            // In parts, as 2^b may leave the range where the product does not.
+            let part = (b * 0.25).trunc();
+            let (step, rest) = (Real::exp2(part), Real::exp2(b - part - part - part));
+            let y = if a == 0.0 { a } else { a * step * step * step * rest };
+            if b.is_finite() { y } else { a * Real::exp2(b) }
+        }),
         vjp: vjp!(|v| {
             let part = v.g() * v.x(1).then(|e| e.exp2());
             [v.want(0, || part.clone()), v.want(1, || &part * (v.x(0) * LN_2))]

@@ -252,9 +252,10 @@ fn scaled(c: &Call, x: &Tensor, dims: &[i64], dtype: DType) -> Result<(Tensor, T
                 DType::F64 => *largest.ptr::<f64>().add(i),
                 _ => *largest.ptr::<f32>().add(i) as f64,
             };
+            let least = if largest.dtype() == DType::F64 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE as f64 };
             // The exponent alone.
-            let power = f64::from_bits(top.to_bits() & 0x7ff0_0000_0000_0000).max(f64::MIN_POSITIVE);
-            *scale.ptr::<f64>().add(i) = if power.is_finite() { power } else { 1.0 };
+            let power = f64::from_bits(top.to_bits() & 0x7ff0_0000_0000_0000).max(least);
+            *scale.ptr::<f64>().add(i) = if top > 0.0 && power.is_finite() { power } else { 1.0 };
         }
     }
     let compute = dtype.compute_dtype();

@@ -61,9 +61,8 @@ impl Tensor {
         Ok(Tensor::build(storage, layout.counted_from(layout.offset()), dtype, None))
     }
 
-    /// A tensor with every element `value`, which `dtype` must hold.
+    /// A tensor with every element `value`, converted as data is: callers with a number of the user's check it first.
     pub fn filled(shape: &[usize], value: Scalar, dtype: DType) -> Result<Tensor> {
-        value.held_by(dtype)?;
         let t = Tensor::empty_of(shape, dtype)?;
         // SAFETY: freshly allocated, `numel` elements of `dtype`.
         unsafe { copy::fill(t.data_ptr(), dtype, t.numel(), value) };
