@@ -232,6 +232,10 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
         """Place of the first element in the storage."""
         return lib.rt_tensor_storage_offset(self._h)  # type: ignore[no-any-return]
 
+    def _room(self) -> int:
+        """How many elements the storage holds."""
+        return lib.rt_tensor_storage_nbytes(self._h) // self.dtype.itemsize  # type: ignore[no-any-return]
+
     def data_ptr(self) -> int:
         """Address of the first element."""
         return int(ffi.cast("uintptr_t", lib.rt_tensor_data(self._h)))
@@ -836,11 +840,12 @@ def make(data: Any, d: Any = None) -> Tensor:
 
 
 def _whole_numbers(flat: list[Any], d: dtype) -> list[int]:
-    """Numbers as those of a dtype of whole ones, which must hold them. Negative ones wrap around in unsigned types."""
-    high = 2 ** (d.itemsize * 8 - d.is_signed) - 1
+    """Numbers as those of a dtype of whole ones, which must hold them. Whole negative ones wrap around in unsigned types."""
+    high = (1 << (8 * d.itemsize - d.is_signed)) - 1
     low = -high - d.is_signed
+    least = low if d.is_signed else 0  # of floats, which do not wrap
     for v in flat:
-        if not low <= v <= high:  # NaN is not either
+        if not (least if isinstance(v, float) else low) <= v <= high:  # NaN is not either
             raise InvalidArgumentError(f"tensor: value {v} cannot be converted to type {d._name} without overflow")
     return [int(v) for v in flat]
 

@@ -193,15 +193,15 @@ def set_(x: Tensor, index: Any, value: Any) -> None:
             if tensors is None:
                 _ops.fill_(view, value)
                 return
-            value = wrap(_lib.py_tensor_from_number(*number(value), x.dtype._code))
+            value = wrap(_lib.py_tensor_from_number(*number(value), -1))
         else:
             value = make(value, x.dtype)
+    elif tensors is not None and value.dtype is not x.dtype:
+        value = value.to(x.dtype)
     if tensors is None:
         lead = value.ndim - view.ndim
         if lead > 0 and all(d == 1 for d in value.shape[:lead]):
             value = value.reshape(value.shape[lead:])
         _ops.copy_(view, value)
         return
-    if value.dtype is not x.dtype:
-        value = value.to(x.dtype)
     _ops.index_put_(view, value, tensors)

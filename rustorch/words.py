@@ -628,30 +628,58 @@ def _no_history(op: str, input: Tensor) -> None:
 
 
 def resize_(input: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
-    """Gives the tensor another shape, row-major from its first element on. If that does not fit into its memory it gets
-    new memory: elements are kept, further ones are not initialised.
+    """Gives the tensor another shape, row-major from its first element on in the order of memory; its own shape changes
+    nothing. If that does not fit into its memory it gets new memory, which begins with what the old one held; further
+    elements are not initialised.
     """
     _no_history("resize_", input)
     s = shape_(sizes)
-    steps: list[_int] = []
-    n = 1
-    for d in reversed(s):
-        steps.insert(0, n)
-        n *= d
-    try:
-        input._replace(_ops.as_strided(input.detach(), s, steps))
-    except InvalidArgumentError:
-        flat = _ops.empty(n, dtype=input.dtype)
-        m = builtins.min(n, input.numel())
-        flat[:m].copy_(input.detach().reshape(-1)[:m])
-        input._replace(flat.view(s))
+    if builtins.any(d < 0 for d in s):
+        raise InvalidArgumentError(f"resize_: sizes must not be negative, got {list(s)}")
+    if tuple(s) != tuple(input.shape):
+        _resized(input, s)
     return input
 
 
-def set_(input: Tensor, source: Tensor) -> Tensor:
-    """Makes `input` share the memory of `source`."""
+def _resized(input: Tensor, s: Any, steps: Any = None, offset: Any = None) -> None:
+    """Other sizes, steps (row-major if None) and offset (its own if None) in the memory of `input`, or in more of it."""
+    if steps is None:
+        steps = []
+        for d in reversed(s):
+            steps.insert(0, steps[0] * after if steps else 1)
+            after = d
+    offset = input.storage_offset() if offset is None else offset
+    need = offset + 1 + builtins.sum((d - 1) * t for d, t in zip(s, steps)) if all_positive(s) else 0
+    have, memory = input._room(), input.detach()
+    if need > have:
+        memory = _ops.empty(need, dtype=input.dtype)
+        memory[:have].copy_(_ops.as_strided(input.detach(), (have,), (1,), 0))
+    input._replace(_ops.as_strided(memory, s, steps, offset).detach())
+
+
+def set_(
+    input: Tensor, source: Any = None, storage_offset: _int = 0, size: Any = None, stride: Any = None
+) -> Tensor:
+    """Makes `input` look into the memory of `source`: as that does, or, if `size` is given, with these sizes, strides
+    (row-major if None) and offset, for which the memory grows if need be. Without `source` it becomes empty.
+    """
     _no_history("set_", input)
-    input._replace(source.detach())
+    if source is None:
+        source = _ops.empty(0, dtype=input.dtype)
+    if source.dtype is not input.dtype:
+        raise DTypeError(f"set_: could not set tensor of type {source.dtype} to a tensor of type {input.dtype}")
+    if size is None:
+        input._replace(source.detach())
+        return input
+    numbers = [storage_offset, *size, *(stride or ())]
+    if builtins.any(v < 0 for v in numbers) or (stride is not None and len(stride) != len(size)):
+        raise InvalidArgumentError(
+            f"set_: wanted sizes and strides of one length, not negative as the offset, got {size}, {stride} and "
+            f"{storage_offset}"
+        )
+    view = source.detach()
+    _resized(view, size, stride, storage_offset)
+    input._replace(view)
     return input
 
 
@@ -800,7 +828,7 @@ def normal(
         return r if out is None else into(out, r)
     m = mean if _is_tensor(mean) else operand(mean)
     s = std if _is_tensor(std) else operand(std)
-    if not (s >= 0).all():  # NaN is not either
+    if s.numel() and not _bool((s.detach() >= 0).all()):  # NaN is not either
         raise InvalidArgumentError(
             "normal expects all elements of std >= 0.0" + ("" if _is_tensor(std) else f", but found std {std}")
         )

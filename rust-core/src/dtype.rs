@@ -439,12 +439,50 @@ impl Scalar {
             Scalar::Float(_) => Category::Float,
         }
     }
+    /// True if `dtype` holds it: whole numbers within the range of an integer type (unsigned ones also take the negatives
+    /// of their range, which wrap around), floats that stay within it too, and no NaN; a floating-point type holds all
+    /// but finite numbers beyond its range. Bool holds everything.
+    pub fn fits(self, dtype: DType) -> bool {
+        match (dtype.category(), self) {
+            (Category::Bool, _) | (_, Scalar::Bool(_)) => true,
+            (Category::Float, s) => {
+                // A number that rounds down to the greatest one is within range.
+                let rounded = dispatch!(dtype, T => s.to::<T>().to_f64());
+                rounded.is_finite() || !s.f64().is_finite()
+            }
+            (Category::Int, Scalar::Int(_)) if dtype == DType::I64 => true,
+            (Category::Int, Scalar::Int(i)) => {
+                let (low, high) = (dtype.min() as i64, dtype.max() as i64);
+                (if low == 0 { -high } else { low }..=high).contains(&i)
+            }
+            // 2^63 is the least float that int64 lacks.
+            (Category::Int, Scalar::Float(f)) => f >= dtype.min() && f <= dtype.max() && f < 9223372036854775808.0,
+        }
+    }
+    /// Itself, if `dtype` holds it as [`Scalar::fits`] says.
+    #[inline]
+    pub fn held_by(self, dtype: DType) -> Result<Scalar> {
+        if self.fits(dtype) {
+            return Ok(self);
+        }
+        Err(crate::err!(Value, "value cannot be converted to type {dtype} without overflow, got {self}"))
+    }
     /// As an element of type `T`.
     #[inline]
     pub fn to<T: Elem>(self) -> T {
         match self {
             Scalar::Float(f) => T::from_f64(f),
             s => T::from_i64(s.i64()),
+        }
+    }
+}
+
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scalar::Bool(b) => b.fmt(f),
+            Scalar::Int(i) => i.fmt(f),
+            Scalar::Float(v) => v.fmt(f),
         }
     }
 }

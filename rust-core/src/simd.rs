@@ -2,8 +2,11 @@
 //!
 //! A kernel is written once as plain Rust; [`simd_fn!`] compiles it for the baseline, for AVX2+FMA and for
 //! AVX-512, and picks one at run time. Rust never contracts `a * b + c` by itself and `mul_add` rounds once on
-//! every path, so all three give the same bits.
+//! every path, so elementwise ops and reductions give the same bits on all three. Products of matrices do not: their
+//! sums are split by the registers that a level has, so matmul, convolution, and what is made of them, agree only up
+//! to rounding. What is promised is the same bits on one level, for any number of threads.
 
+use crate::error::Result;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Instruction-set level, lowest first.
@@ -20,7 +23,8 @@ pub enum Level {
 
 static LEVEL: AtomicU8 = AtomicU8::new(0);
 
-/// The level in use: the best one of this CPU, or a lower one named by `RUSTORCH_SIMD` (`base`, `avx2`, `avx512`).
+/// The level in use: the best one of this CPU, or a lower one named by `RUSTORCH_SIMD` (`base`, `avx2`, `avx512`);
+/// [`check`] refuses other words.
 #[inline(always)]
 pub fn level() -> Level {
     match LEVEL.load(Ordering::Relaxed) {
@@ -33,15 +37,37 @@ pub fn level() -> Level {
 
 #[cold]
 fn detect() -> Level {
-    let best = supported();
-    let wanted = match std::env::var("RUSTORCH_SIMD").as_deref() {
-        Ok("base") => Level::Base,
-        Ok("avx2") => Level::Avx2,
-        _ => Level::Avx512,
+    asked().map_or_else(|_| supported(), |level| {
+        LEVEL.store(level as u8, Ordering::Relaxed);
+        level
+    })
+}
+
+/// What the environment asks for, as far as this CPU has it.
+fn asked() -> Result<Level> {
+    let Some(word) = std::env::var_os("RUSTORCH_SIMD") else { return Ok(supported()) };
+    let wanted = match word.to_str() {
+        Some("base") => Level::Base,
+        Some("avx2") => Level::Avx2,
+        Some("avx512") => Level::Avx512,
+        _ => crate::bail!(Value, "the environment variable RUSTORCH_SIMD must be base, avx2 or avx512, got {word:?}"),
     };
-    let level = best.min(wanted);
-    LEVEL.store(level as u8, Ordering::Relaxed);
-    level
+    Ok(wanted.min(supported()))
+}
+
+/// An error if `RUSTORCH_SIMD` is no level. Memory for elements is not given out before it is.
+#[inline(always)]
+pub fn check() -> Result<()> {
+    match LEVEL.load(Ordering::Relaxed) {
+        0 => first_check(),
+        _ => Ok(()),
+    }
+}
+
+#[cold]
+fn first_check() -> Result<()> {
+    LEVEL.store(asked()? as u8, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Asks for the cache line at `p`, which need not be memory of ours.

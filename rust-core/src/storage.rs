@@ -262,6 +262,7 @@ unsafe impl Sync for Storage {}
 impl Storage {
     /// An uninitialised storage of `nbytes`. Fails with `RT_ERR_MEMORY`.
     pub fn new(nbytes: usize) -> Result<Arc<Storage>> {
+        crate::simd::check()?;
         let (ptr, owner) = if nbytes <= INLINE {
             (std::ptr::null_mut(), Owner::Inline)
         } else {

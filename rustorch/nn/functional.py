@@ -1436,24 +1436,34 @@ def ctc_loss(
     PyTorch the gradient is that of log-probabilities whose exponentials add up to 1.
     """
     batched = log_probs.dim() == 3
-    x = (log_probs if batched else log_probs.unsqueeze(1)).clone()
-    times, batch, _ = x.shape
-    in_len, t_len = (
-        [
-            int(v)
-            for v in (n.reshape(-1).tolist() if isinstance(n, Tensor) else n if isinstance(n, (list, tuple)) else [n])
-        ]
-        for n in (input_lengths, target_lengths)
-    )
-    if len(in_len) != batch or len(t_len) != batch:
-        raise RuntimeError(f"ctc_loss: expected {batch} lengths, got {len(in_len)} and {len(t_len)}")
-    if max(in_len, default=0) > times:
+    x = _wide(log_probs if batched else log_probs.unsqueeze(1)).clone()
+    if x.numel() == 0:
+        raise RuntimeError(f"ctc_loss: log_probs must not be empty, got shape {list(log_probs.shape)}")
+    times, batch, classes = x.shape
+    in_len = _lengths("input_lengths", input_lengths, batch)
+    t_len = _lengths("target_lengths", target_lengths, batch)
+    if max(in_len) > times:
         raise RuntimeError(f"ctc_loss: input_lengths must be at most {times}, got {max(in_len)}")
+    if not 0 <= blank < classes:
+        raise RuntimeError(f"ctc_loss: blank must be a class, from 0 to {classes - 1}, got {blank}")
+    if targets.dtype.is_floating_point or targets.dtype == rt.bool:
+        raise TypeError(f"ctc_loss: targets must be whole numbers, got {targets.dtype}")
     if targets.dim() == 2:
+        if targets.size(0) != batch or targets.size(1) < max(t_len):
+            raise RuntimeError(
+                f"ctc_loss: targets must have shape [{batch}, {max(t_len)} or more], got {list(targets.shape)}"
+            )
         labels = [row[:n] for row, n in zip(targets.tolist(), t_len)]
     else:
+        if targets.dim() != 1 or targets.size(0) != sum(t_len):
+            raise RuntimeError(
+                f"ctc_loss: targets must be {sum(t_len)} labels, as target_lengths say, got shape {list(targets.shape)}"
+            )
         flat, ends = targets.tolist(), [sum(t_len[: i + 1]) for i in range(batch)]
         labels = [flat[e - n : e] for e, n in zip(ends, t_len)]
+    for label in (v for row in labels for v in row):
+        if not 0 <= label < classes:
+            raise RuntimeError(f"ctc_loss: targets must be classes, from 0 to {classes - 1}, got {label}")
     # Labels with blanks around: state 2i + 1 is label i. A state may be skipped if the two labels beside it differ.
     states = 2 * max(t_len, default=0) + 1
     path = [[blank] * states for _ in range(batch)]
@@ -1461,7 +1471,7 @@ def ctc_loss(
         row[1 : 2 * len(label) : 2] = label
     skip = [[s > 1 and row[s] != blank and row[s] != row[s - 2] for s in range(states)] for row in path]
     tiny = -1e30  # in place of -inf, whose differences would be nan in the gradient
-    emitted = x.gather(2, rt.tensor(path, dtype=rt.int64).unsqueeze(0).expand(times, batch, states))
+    emitted = x.gather(2, rt.tensor(path, dtype=rt.int64).unsqueeze(0).expand(times, batch, states)).clamp(min=tiny)
     may_skip = rt.tensor(skip, dtype=rt.bool)
     start = rt.tensor([[s < 2 for s in range(states)]] * batch, dtype=rt.bool)
     floor = rt.full((batch, states), tiny, dtype=x.dtype)
@@ -1476,7 +1486,11 @@ def ctc_loss(
     ends_at = alpha.gather(1, last)
     no_label = rt.tensor([[False, n == 0] for n in t_len], dtype=rt.bool)
     loss = -rt.where(no_label, rt.full((batch, 2), tiny, dtype=x.dtype), ends_at).logsumexp(1)
-    impossible = loss > -tiny / 2
+    # No input at all fits no labels and nothing else.
+    none = rt.tensor([n == 0 for n in in_len], dtype=rt.bool)
+    nothing = none.logical_and(rt.tensor([n == 0 for n in t_len], dtype=rt.bool))
+    loss = rt.where(nothing, rt.zeros((batch,), dtype=x.dtype), loss)
+    impossible = rt.where(none, nothing.logical_not(), loss > -tiny / 2)
     # The sum of all probabilities is fixed: it adds nothing but its gradient.
     counts = rt.arange(times).unsqueeze(1) < rt.tensor(in_len, dtype=rt.int64)
     total = (x.exp() * counts.unsqueeze(2)).sum((0, 2))
@@ -1485,8 +1499,26 @@ def ctc_loss(
         x.register_hook(lambda g: g.masked_fill((counts & impossible).unsqueeze(2), math.nan))
     loss = rt.where(impossible, rt.full((batch,), 0.0 if zero_infinity else math.inf, dtype=x.dtype), loss)
     if reduction == "mean":
-        return (loss / rt.tensor([float(max(n, 1)) for n in t_len], dtype=x.dtype)).mean()
-    return _reduce(loss if batched else loss.squeeze(0), reduction)
+        return (loss / rt.tensor([float(max(n, 1)) for n in t_len], dtype=x.dtype)).mean().to(log_probs.dtype)
+    return _reduce(loss if batched else loss.squeeze(0), reduction).to(log_probs.dtype)
+
+
+def _lengths(name: str, lengths: Any, batch: int) -> list[int]:
+    """`batch` lengths as whole numbers that are not negative."""
+    if isinstance(lengths, Tensor):
+        if lengths.dtype.is_floating_point or lengths.dtype == rt.bool:
+            raise RuntimeError(f"ctc_loss: {name} must be integral, got {lengths.dtype}")
+        values = lengths.reshape(-1).tolist()
+    else:
+        values = list(lengths) if isinstance(lengths, (list, tuple)) else [lengths]
+        for v in values:
+            if isinstance(v, bool) or not hasattr(v, "__index__"):
+                raise TypeError(f"ctc_loss: {name} must be integral, got {v!r}")
+    if len(values) != batch:
+        raise RuntimeError(f"ctc_loss: expected {batch} {name}, got {len(values)}")
+    if min(values) < 0:
+        raise RuntimeError(f"ctc_loss: {name} must be at least 0, got {min(values)}")
+    return [int(v) for v in values]
 
 
 # ---- padding and resizing ---------------------------------------------------------------------------------------
@@ -1560,17 +1592,30 @@ def interpolate(
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     else:
         size = list(given)
+    if min(*size, *input.shape[2:]) <= 0:
+        raise RuntimeError(
+            f"interpolate: input and output sizes should be greater than 0, got {list(input.shape[2:])} and {size}"
+        )
+    whole = not input.is_floating_point()
+    if smooth and whole and (input.dtype != rt.uint8 or n != 2):
+        raise NotImplementedError(f"interpolate: mode '{mode}' is not implemented for {n + 2}D inputs of {input.dtype}")
+    if list(size) == list(input.shape[2:]) and (mode.endswith("linear") or mode == "area" or (mode == "nearest" and n == 2)):
+        # Nothing to resize, whatever the scale.
+        return input.clone()
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, size)
     # The table's ops take the ratio of the sizes as the scale.
-    if n == 2 and all(f is None or f * have == new for f, have, new in zip(scales, input.shape[2:], size)):
+    if n == 2 and not whole and all(f is None or f * have == new for f, have, new in zip(scales, input.shape[2:], size)):
         if mode == "nearest":
             return _ops.upsample_nearest2d(input, size)
         if mode == "bilinear":
             return _ops.upsample_bilinear2d(input, size, align_corners=bool(align_corners))
-    out = _wide(input)
-    for dim, (new, factor) in enumerate(zip(size, scales), 2):
-        out = _resize(out, dim, new, factor, mode, bool(align_corners))
+    out = input.float() if whole and smooth else _wide(input)
+    # Bytes are rounded after each dimension, the last of which comes first.
+    for dim in range(n + 1, 1, -1) if whole else range(2, n + 2):
+        out = _resize(out, dim, size[dim - 2], scales[dim - 2], mode, bool(align_corners))
+        if whole and smooth:
+            out = (out + 0.5).floor().clamp(0, 255)
     return out.to(input.dtype)
 
 
@@ -1669,6 +1714,8 @@ def grid_sample(
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(f"grid_sample: padding_mode must be zeros, border or reflection, got '{padding_mode}'")
     n, c, h, w = input.shape
+    if h == 0 or w == 0:
+        raise RuntimeError(f"grid_sample: expected non-empty spatial dimensions, got input {list(input.shape)}")
 
     def locate(v: Tensor, size: int) -> Tensor:
         at = (v + 1) / 2 * (size - 1) if align_corners else ((v + 1) * size - 1) / 2
@@ -1688,7 +1735,8 @@ def grid_sample(
     def read(ix: Tensor, iy: Tensor) -> Tensor:
         cx, cy = ix.clamp(0, w - 1), iy.clamp(0, h - 1)
         inside = cx.eq(ix).logical_and(cy.eq(iy))
-        index = (cy * w + cx).long().reshape(n, 1, -1).expand(n, c, -1)
+        count = ix.size(1) * ix.size(2)
+        index = (cy * w + cx).long().reshape(n, 1, count).expand(n, c, count)
         return pixels.gather(2, index).reshape(n, c, *ix.shape[1:]) * inside.unsqueeze(1).to(input.dtype)
 
     if mode == "nearest":

@@ -104,7 +104,7 @@ pub(super) unsafe fn shared(
     Ok(Tensor::build(Storage::foreign(data, bytes, release, ctx), layout, dtype, None))
 }
 
-/// A 0-d tensor of `dtype`; with -1, a plain number that yields in type promotion.
+/// A 0-d tensor of `dtype`, which must hold the number; with -1, a plain number that yields in type promotion.
 #[no_mangle]
 pub unsafe extern "C" fn rt_tensor_from_number(value: rt_scalar, dtype: i32, out: *mut *mut rt_tensor) -> rt_status {
     guard(|| {
@@ -113,7 +113,9 @@ pub unsafe extern "C" fn rt_tensor_from_number(value: rt_scalar, dtype: i32, out
             plain(value)?
         } else {
             let v = number(value)?.ok_or_else(|| err!(Value, "a number is missing (kind RT_SCALAR_NONE)"))?;
-            Tensor::filled(&[], v, DType::from_code(dtype)?)?
+            let dtype = DType::from_code(dtype)?;
+            // Beyond the range of a float lies infinity, as wherever data is converted.
+            Tensor::filled(&[], if dtype.is_float() { v } else { v.held_by(dtype)? }, dtype)?
         });
         Ok(())
     })

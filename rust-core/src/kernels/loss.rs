@@ -200,7 +200,8 @@ pub unsafe fn distance_sum<T: Real + Loops<T>>(kind: Distance, beta: f64, x: *co
             *p.get().add(j) = T::total(kind, T::of(beta), x.get().add(at), t.get().add(at), BLOCK.min(n - at)).as_f64();
         }
     });
-    Ok(parts.iter().sum())
+    // Rust's empty sum is -0.
+    Ok(parts.iter().sum::<f64>() + 0.0)
 }
 
 /// The distance of each pair.

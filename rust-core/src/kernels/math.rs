@@ -237,7 +237,12 @@ pub trait Real:
     fn remainder(self, y: Self) -> Self {
         let r = self.fmod(y);
         // Adding -0 changes nothing.
-        r + if crosses(r, y) { y } else { -Self::ZERO }
+        let r = r + if crosses(r, y) { y } else { -Self::ZERO };
+        if r == Self::ZERO {
+            r.copysign(y)
+        } else {
+            r
+        }
     }
     /// The quotient rounded down, as Python's `//`: the exact one, not the floor of a rounded quotient.
     #[inline(always)]
@@ -1403,9 +1408,12 @@ mod tests {
         assert_eq!(Real::floor_divide(1.0, 0.0), f64::INFINITY);
         assert!(Real::floor_divide(0.0f32, 0.0).is_nan() && Real::remainder(1.0f32, 0.0).is_nan());
         assert_eq!(Real::remainder(-1.0, f64::INFINITY), f64::INFINITY);
-        assert!(
-            Real::floor_divide(-0.0, 3.0f64).is_sign_negative() && Real::remainder(-0.0, 3.0f64).is_sign_negative()
-        );
+        assert!(Real::floor_divide(-0.0, 3.0f64).is_sign_negative());
+        // A rest of 0 has the sign of the divisor too.
+        for (x, y) in [(-0.0, 3.0), (-1.0, 1.0), (1.0, -1.0), (0.0, -2.0), (4.0, 2.0)] {
+            assert_eq!(Real::remainder(x, y).is_sign_negative(), y < 0.0, "{x} % {y}");
+            assert_eq!(Real::remainder(x as f32, y as f32).is_sign_negative(), y < 0.0, "{x} % {y}");
+        }
     }
 
     #[test]

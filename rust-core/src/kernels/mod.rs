@@ -14,6 +14,7 @@ pub mod loss;
 pub mod math;
 pub mod norm;
 pub mod optim;
+pub mod pairs;
 pub mod pool;
 pub mod reduce;
 pub mod scan;

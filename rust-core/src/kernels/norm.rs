@@ -123,7 +123,30 @@ unsafe fn row<T: Real>(x: *const T, n: usize, eps: f64, centered: bool, w: *cons
 unsafe fn moments<T: Real>(x: *const T, n: usize, eps: f64, centered: bool) -> (T, T) {
     let size = T::of(n as f64);
     let mean = if centered { sum(x, n) / size } else { T::ZERO };
-    (mean, T::ONE / (squares(x, n, mean) / size + T::of(eps)).sqrt())
+    let var = squares(x, n, mean) / size;
+    if unsafe_square(var, eps) {
+        let [mean, var, top] = scaled_moments(&|i| (*x.add(i)).as_f64(), n, centered);
+        return (T::of(mean), T::of(1.0 / (var + eps / top / top).sqrt() / top));
+    }
+    (mean, T::ONE / (var + T::of(eps)).sqrt())
+}
+
+/// True if squares have left the range of the type, or may have come below it where that matters beside `eps`.
+#[inline(always)]
+fn unsafe_square<T: Real>(var: T, eps: f64) -> bool {
+    !var.is_finite() | ((var.as_f64() < 1e-30) & (eps < 1e-24))
+}
+
+/// Mean (0 unless `centered`), variance in units of the square of the largest number, and that number.
+#[cold]
+#[inline(never)]
+unsafe fn scaled_moments(x: &dyn Fn(usize) -> f64, n: usize, centered: bool) -> [f64; 3] {
+    let top = (0..n).map(x).fold(0.0, |top: f64, v| if v.abs() > top || v.is_nan() { v.abs() } else { top });
+    let top = if top == 0.0 { 1.0 } else { top };
+    let size = n as f64;
+    let mean = if centered { (0..n).map(|i| x(i) / top).sum::<f64>() / size } else { 0.0 };
+    let var = (0..n).map(|i| (x(i) / top - mean).powi(2)).sum::<f64>() / size;
+    [mean * top, var, top]
 }
 
 /// Backward of [`row`]: writes `gx` unless it is null, adds to `gw` and `gb` unless they are.
@@ -367,7 +390,12 @@ pub unsafe fn channel_grad<T: Real + Loops<T>>(
 unsafe fn group_moments<T: Real + Loops<T>>(x: *const T, n: usize, eps: f64) -> (T, T) {
     let size = T::of(n as f64);
     let mean = T::sum(x, n) / size;
-    (mean, T::ONE / (T::squares(x, n, mean) / size + T::of(eps)).sqrt())
+    let var = T::squares(x, n, mean) / size;
+    if unsafe_square(var, eps) {
+        let [mean, var, top] = scaled_moments(&|i| (*x.add(i)).as_f64(), n, true);
+        return (T::of(mean), T::of(1.0 / (var + eps / top / top).sqrt() / top));
+    }
+    (mean, T::ONE / (var + T::of(eps)).sqrt())
 }
 
 /// Each group of channels of each sample normalised, then scaled and shifted per channel.
@@ -439,7 +467,7 @@ pub unsafe fn groups_grad<T: Real + Loops<T>>(
         }
     });
     for c in 0..s.channels {
-        let total = |k: usize| (0..s.batch).map(|i| sums[i * s.channels + c][k]).sum::<f64>();
+        let total = |k: usize| (0..s.batch).map(|i| sums[i * s.channels + c][k]).fold(0.0, |a, b| a + b);
         *gw.add(c) = T::of(total(0));
         *gb.add(c) = T::of(total(1));
     }

@@ -182,7 +182,16 @@ unsafe fn fold<F: Fold>(x: *const F::T, n: usize, e: f64) -> F::A {
     match n {
         0..16 => lanes::<F, 1>(x, n, e),
         16..256 => lanes::<F, 16>(x, n, e),
-        _ => lanes::<F, 64>(x, n, e),
+        _ => {
+            // In parts, so that no lane adds up more than 16 numbers.
+            let mut all = lanes::<F, 64>(x, n.min(1024), e);
+            let mut done = 1024;
+            while done < n {
+                all = F::merge(all, lanes::<F, 64>(x.add(done), (n - done).min(1024), e));
+                done += 1024;
+            }
+            all
+        }
     }
 }
 
@@ -205,16 +214,17 @@ impl<F: Fold> Reduce for Folded<F> {
         let e = p.f[0];
         let mut acc = [F::zero(); WIDTH];
         let mut k = 0;
-        while k + 4 <= n {
-            let rows: [*const F::T; 4] = [0, 1, 2, 3].map(|j| x.offset((k + j) as isize * stride));
+        while k + 8 <= n {
+            let rows: [*const F::T; 8] = std::array::from_fn(|j| x.offset((k + j) as isize * stride));
             for i in 0..w {
-                let mut a = acc[i];
+                // A sum of its own: rounding grows with the length of a chain.
+                let mut a = F::zero();
                 for r in rows {
                     a = F::step(a, *r.add(i), e);
                 }
-                acc[i] = a;
+                acc[i] = F::merge(acc[i], a);
             }
-            k += 4;
+            k += 8;
         }
         while k < n {
             let r = x.offset(k as isize * stride);

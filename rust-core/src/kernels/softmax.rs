@@ -14,6 +14,8 @@ const PIECE: usize = 256;
 pub enum Mode {
     /// `e^a / sum(e^a)`
     Forward,
+    /// The same, but 0 where every `a` is minus infinity
+    SafeForward,
     /// `a - log(sum(e^a))`
     LogForward,
     /// `y (a - sum(a y))`
@@ -179,6 +181,17 @@ unsafe fn columns<T: Real>(mode: Mode, a: *const T, y: *const T, out: *mut T, n:
     }
 }
 
+/// Writes zeros over the columns of a softmax of nothing but minus infinities.
+#[inline(always)]
+unsafe fn hide<T: Real>(a: *const T, out: *mut T, n: usize, step: usize, width: usize) {
+    for k in 0..width.min(n * width) {
+        // Such a column is all NaN.
+        if (*out.add(k)).is_nan() && (0..n).all(|i| *a.add(i * step + k) == -T::INF) {
+            (0..n).for_each(|i| *out.add(i * step + k) = T::ZERO);
+        }
+    }
+}
+
 macro_rules! softmax {
     ($t:ty, $w:literal, $row:ident, $columns:ident) => {
         crate::simd_fn! {
@@ -186,6 +199,10 @@ macro_rules! softmax {
                 // One branch outside, so that each mode gets loops of its own.
                 match mode {
                     Mode::Forward => row::<$t, $w>(Mode::Forward, a, y, out, n),
+                    Mode::SafeForward => {
+                        row::<$t, $w>(Mode::Forward, a, y, out, n);
+                        hide(a, out, n, 1, 1);
+                    }
                     Mode::LogForward => row::<$t, $w>(Mode::LogForward, a, y, out, n),
                     Mode::Backward => row::<$t, $w>(Mode::Backward, a, y, out, n),
                     Mode::LogBackward => row::<$t, $w>(Mode::LogBackward, a, y, out, n),
@@ -194,6 +211,10 @@ macro_rules! softmax {
             unsafe fn $columns(mode: Mode, a: *const $t, y: *const $t, out: *mut $t, n: usize, step: usize, w: usize) {
                 match mode {
                     Mode::Forward => columns(Mode::Forward, a, y, out, n, step, w),
+                    Mode::SafeForward => {
+                        columns(Mode::Forward, a, y, out, n, step, w);
+                        hide(a, out, n, step, w);
+                    }
                     Mode::LogForward => columns(Mode::LogForward, a, y, out, n, step, w),
                     Mode::Backward => columns(Mode::Backward, a, y, out, n, step, w),
                     Mode::LogBackward => columns(Mode::LogBackward, a, y, out, n, step, w),

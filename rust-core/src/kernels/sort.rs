@@ -290,8 +290,10 @@ pub unsafe fn rows<T: Sortable>(
 /// Index of the last of the most frequent elements; the smallest such element if there are several.
 fn mode<T: Sortable>(row: &[T], order: &[T::P]) -> usize {
     let (mut best, mut longest, mut start) = (order[0].index(), 0, 0);
+    // NaN counts as equal to NaN.
+    let same = |a: T, b: T| a == b || (a.nan() && b.nan());
     for i in 1..=order.len() {
-        if i == order.len() || row[order[i].index()] != row[order[start].index()] {
+        if i == order.len() || !same(row[order[i].index()], row[order[start].index()]) {
             if i - start > longest {
                 (longest, best) = (i - start, order[i - 1].index());
             }
@@ -303,12 +305,12 @@ fn mode<T: Sortable>(row: &[T], order: &[T::P]) -> usize {
 
 /// First place in the ascending `row` whose element is not less than `v` (greater than `v` if `right`). NaN is greatest.
 #[inline]
-pub fn search<T: PartialOrd + Copy>(row: impl Fn(usize) -> T, n: usize, v: T, right: bool) -> usize {
+pub fn search<T: Elem>(row: impl Fn(usize) -> T, n: usize, v: T, right: bool) -> usize {
     let (mut low, mut high) = (0, n);
     while low < high {
         let mid = (low + high) / 2;
         let m = row(mid);
-        if if right { m > v } else { m >= v } {
+        if if right { v.less(m) } else { !m.less(v) } {
             high = mid;
         } else {
             low = mid + 1;

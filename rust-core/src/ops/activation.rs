@@ -202,7 +202,8 @@ ops! {
     threshold(input: Tensor, threshold: Scalar, value: Scalar) -> Tensor, NonZero {
         eval: |c| {
             let k = kernel!(split |x, p| if x <= p[0] { p[1] } else { x }; |x, p| if x <= p[0] { p[1] } else { x });
-            run::<1>(c, k, Promote::Common, Params::new(&[c.scalar(0), c.scalar(1)]))
+            let held = |i| c.scalar(i).held_by(c.x(0).dtype());
+            run::<1>(c, k, Promote::Common, Params::new(&[held(0)?, held(1)?]))
         },
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::threshold_backward(g, x, v.scalar(0)))), saves: Saves::X,
         inplace: true, method: false,
@@ -231,8 +232,12 @@ ops! {
             if c.float(0) > c.float(1) {
                 bail!(Value, "min_val cannot be greater than max_val, got {} and {}", c.float(0), c.float(1));
             }
-            let whole = |s: Scalar| if c.x(0).dtype().is_float() { s } else { Scalar::Int(s.i64()) };
-            clamp_to(c, c.opt_scalar(0).map(whole), c.opt_scalar(1).map(whole))
+            if c.x(0).dtype() == DType::U8 && c.float(0) < 0.0 {
+                bail!(Value, "cannot bring unsigned numbers into bounds from {}", c.scalar(0));
+            }
+            let d = c.x(0).dtype();
+            let whole = |s: Scalar| s.held_by(d).map(|s| if d.is_float() { s } else { Scalar::Int(s.i64()) });
+            clamp_to(c, Some(whole(c.scalar(0))?), Some(whole(c.scalar(1))?))
         },
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, v.scalar(0), v.scalar(1)))),
         saves: Saves::X,
@@ -583,6 +588,13 @@ ops! {
             Refusal { call: "rt.ones(2), 1", message: "out of range" },
             Refusal { call: "rt.tensor([1]), 0", message: "int64" },
         ],
+    }
+
+    /// `softmax`, but 0 where all of `input` along `dim` is minus infinity.
+    safe_softmax(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Special {
+        eval: |c| eval_softmax(c, Mode::SafeForward),
+        vjp: vjp!(|v| v.g().with(v.y(), |g, y| Tensor::softmax_backward(g, y, v.int(0)))), saves: Saves::OUTPUT,
+        function: false, method: false,
     }
 
     /// `input - log(sum(e^input))` along `dim`, computed without overflow.

@@ -10,12 +10,16 @@ use crate::tensor::Tensor;
 use crate::{bail, err};
 
 fn filled(c: &Call, value: Scalar, dtype: DType) -> Result<Outs> {
-    one(Tensor::filled(&sizes(c.ints(0))?, value, dtype)?)
+    one(Tensor::filled(&sizes(c.ints(0))?, value.held_by(dtype)?, dtype)?)
 }
 
 /// As the first input, filled with `value`.
 fn filled_like(c: &Call, value: Option<Scalar>, dtype: Option<DType>) -> Result<Outs> {
-    let out = same_layout(c.x(0), dtype.unwrap_or(c.x(0).dtype()))?;
+    let dtype = dtype.unwrap_or(c.x(0).dtype());
+    if let Some(value) = value {
+        value.held_by(dtype)?;
+    }
+    let out = same_layout(c.x(0), dtype)?;
     if let Some(value) = value {
         // SAFETY: the tensor is new, and its elements fill one block.
         unsafe { copy::fill(out.data_ptr(), out.dtype(), out.numel(), value) };
@@ -24,11 +28,11 @@ fn filled_like(c: &Call, value: Option<Scalar>, dtype: Option<DType>) -> Result<
 }
 
 /// A 1-d tensor of `n` numbers computed in f64.
-fn computed(n: usize, dtype: DType, f: impl Fn(usize) -> f64) -> Result<Tensor> {
+fn computed(n: usize, dtype: DType, f: impl Fn(usize) -> Scalar) -> Result<Tensor> {
     let t = Tensor::empty_of(&[n], dtype)?;
     dispatch!(dtype, T => {
         // SAFETY: the tensor is new and has `n` elements.
-        (0..n).for_each(|i| unsafe { *t.ptr::<T>().add(i) = T::from_f64(f(i)) })
+        (0..n).for_each(|i| unsafe { *t.ptr::<T>().add(i) = f(i).to::<T>() })
     });
     Ok(t)
 }
@@ -59,7 +63,7 @@ fn eval_arange(c: &Call) -> Result<Outs> {
     }
     let n = n as usize;
     if dtype.is_float() {
-        return one(computed(n, dtype, |i| s.mul_add(i as f64, a))?);
+        return one(computed(n, dtype, |i| Scalar::Float(s.mul_add(i as f64, a)))?);
     }
     let t = Tensor::empty_of(&[n], dtype)?;
     let (a, s) = (start.i64(), step.i64());
@@ -73,14 +77,40 @@ fn eval_arange(c: &Call) -> Result<Outs> {
     one(t)
 }
 
-/// `n` evenly spaced numbers from `start` to `end`, after `f`, in f64 for that dtype and else in f32, the ends
-/// first brought to the dtype, each counted from the nearer end so that both ends are exact.
-fn spaced(c: &Call, dtype: Option<DType>, f: impl Fn(f64) -> f64) -> Result<Outs> {
+/// `base^e`, exactly where both are whole and int64 holds it.
+fn power(base: f64, e: f64, to: DType) -> Scalar {
+    let whole = |v: f64| v == v.trunc() && v.abs() < 9e15;
+    let exact = (!to.is_float() && whole(base) && whole(e) && e >= 0.0).then(|| {
+        let e = u32::try_from(e as i64).ok()?;
+        (base as i64).checked_pow(e)
+    });
+    exact.flatten().map_or(Scalar::Float(base.powf(e)), Scalar::Int)
+}
+
+/// `n` evenly spaced numbers from `start` to `end`, both first brought to the dtype: exact and then cut for whole
+/// numbers, in f64 for that dtype and else in f32, each counted from the nearer end so that both ends are exact. With
+/// `base` they are its exponents.
+fn spaced(c: &Call, dtype: Option<DType>, base: Option<f64>) -> Result<Outs> {
     let n = usize::try_from(c.int(2)).map_err(|_| err!(Value, "number of steps must be non-negative, got {}", c.int(2)))?;
     let dtype = dtype.unwrap_or(default_dtype());
+    let (start, end) = (c.scalar(0).held_by(dtype)?, c.scalar(1).held_by(dtype)?);
+    if !dtype.is_float() && base.is_none() {
+        let t = Tensor::empty_of(&[n], dtype)?;
+        dispatch!(dtype, T => {
+            let (a, b) = (start.to::<T>().to_i64() as i128, end.to::<T>().to_i64() as i128);
+            let last = (n as i128 - 1).max(1);
+            for i in 0..n {
+                let at = i as i128;
+                // SAFETY: the tensor is new and has `n` elements.
+                unsafe { *t.ptr::<T>().add(i) = T::from_i64(((a * (last - at) + b * at) / last) as i64) };
+            }
+        });
+        return one(t);
+    }
+    let f = |v: f64| base.map_or(Scalar::Float(v), |base| power(base, v, dtype));
     one(dispatch!(dtype, T => {
         let round = |v: f64| if dtype == DType::F64 { v } else { v as f32 as f64 };
-        let (a, b) = (c.scalar(0).to::<T>().to_f64(), c.scalar(1).to::<T>().to_f64());
+        let (a, b) = (start.to::<T>().to_f64(), end.to::<T>().to_f64());
         let step = if n > 1 { round(round(b - a) / (n - 1) as f64) } else { 0.0 };
         computed(n, dtype, |i| f(if i < n / 2 || n == 1 {
             round(step.mul_add(i as f64, a))
@@ -132,7 +162,7 @@ fn window(c: &Call, periodic: bool, dtype: Option<DType>, f: impl Fn(f64) -> f64
         bail!(DType, "expects floating point dtypes, got {dtype}");
     }
     let last = if periodic { n } else { n.max(1) - 1 } as f64;
-    one(computed(n, dtype, |i| if n == 1 { 1.0 } else { f(i as f64 / last) })?)
+    one(computed(n, dtype, |i| Scalar::Float(if n == 1 { 1.0 } else { f(i as f64 / last) }))?)
 }
 
 /// Modified Bessel function of the first kind and order 0: the sum of `(x/2)^(2k) / k!^2`.
@@ -208,14 +238,14 @@ ops! {
 
     /// `steps` evenly spaced numbers from `start` to `end`, both included.
     linspace(start: Scalar, end: Scalar, steps: Int, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| spaced(c, c.opt_dtype(3), |v| v),
+        eval: |c| spaced(c, c.opt_dtype(3), None),
         method: false,
         refuses: &[Refusal { call: "0, 1, -1", message: "number of steps must be non-negative" }],
     }
 
     /// `base` to the power of `steps` evenly spaced numbers from `start` to `end`, both included.
     logspace(start: Scalar, end: Scalar, steps: Int, base: Float = 10.0, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| spaced(c, c.opt_dtype(4), |v| c.float(3).powf(v)),
+        eval: |c| spaced(c, c.opt_dtype(4), Some(c.float(3))),
         method: false,
     }
 

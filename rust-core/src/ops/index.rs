@@ -4,6 +4,7 @@
 //! (which become the dimensions of the index), and the rest. [`Steps`] says where the positions of each group lie.
 
 use super::lang::Ex;
+use super::pointwise::{check_number, only};
 use super::shape::{contiguous_unlocked, signed};
 use super::{one, Call, Class, Grads, Outs, Refusal, Saves};
 use crate::autograd::Vjp;
@@ -181,6 +182,10 @@ impl Plan {
         if src.dtype() != out.dtype() && !src.0.wrapped {
             bail!(DType, "source and destination must have the same dtype, got {} and {}", src.dtype(), out.dtype());
         }
+        check_number(src, out.dtype())?;
+        if let Some(alpha) = alpha {
+            alpha.held_by(out.dtype())?;
+        }
         let src = if src.dtype() != out.dtype() || src.shares_storage(out) {
             contiguous_unlocked(src, out.dtype(), true)?
         } else {
@@ -265,6 +270,7 @@ fn eval_index_put(c: &Call) -> Result<Outs> {
     let accumulate = c.bool(0);
     if let (Some(mask), false, 1) = (whole_mask(x, indices), accumulate, values.numel()) {
         if values.dtype() == x.dtype() || values.0.wrapped {
+            check_number(values, x.dtype())?;
             return filled_where(c, x, mask, values);
         }
     }
@@ -308,8 +314,8 @@ fn check_value(x: &Tensor, value: &Tensor) -> Result<()> {
     if value.ndim() != 0 {
         bail!(Value, "only supports a 0-dimensional value tensor, but got tensor with {} dimension(s)", value.ndim());
     }
-    if !value.0.wrapped && value.dtype().category() > x.dtype().category() {
-        bail!(DType, "value of dtype {} cannot be converted to {}", value.dtype(), x.dtype());
+    if value.dtype() != x.dtype() {
+        only(value).held_by(x.dtype())?;
     }
     Ok(())
 }
@@ -493,7 +499,7 @@ fn scatter_number(out: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Resu
     if index.numel() == 0 {
         return Ok(());
     }
-    let value = Tensor::filled(&[], value, out.dtype())?;
+    let value = Tensor::filled(&[], value.held_by(out.dtype())?, out.dtype())?;
     let none: Strides = SmallVec::from_elem(0, over.len());
     put_at(out, &over, d, &mut strides, (&index, &steps), (&value, &none), shape[d], Combine::Set)
 }

@@ -238,7 +238,7 @@ fn eval_softmax_nll(c: &Call) -> Result<Outs> {
     if reduction == Reduction::None {
         return one(contiguous_unlocked(&losses, x.dtype(), false)?);
     }
-    let sum: f64 = float!(x.dtype(), T => (0..k.n).map(|i| (*losses.ptr::<T>().add(i)).as_f64()).sum());
+    let sum: f64 = float!(x.dtype(), T => (0..k.n).map(|i| (*losses.ptr::<T>().add(i)).as_f64()).sum::<f64>()) + 0.0;
     let count = indices(&t).iter().filter(|&&i| i != ignore).count();
     scalar(if reduction == Reduction::Mean { sum / count as f64 } else { sum }, x.dtype())
 }

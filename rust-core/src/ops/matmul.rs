@@ -328,8 +328,8 @@ fn drop_dim(e: Ex, back: usize) -> Ex {
 
 /// `beta * input + alpha * a @ b` where the shapes of `a` and `b` have been checked.
 fn eval_add_product(c: &Call, a: &Tensor, b: &Tensor, shape: &[usize]) -> Result<Outs> {
-    let (beta, alpha) = (c.scalar(0), c.scalar(1));
     let x = c.x(0);
+    let (beta, alpha) = (c.scalar(0).held_by(x.dtype())?, c.scalar(1).held_by(x.dtype())?);
     same_dtype(x, a)?;
     same_dtype(a, b)?;
     if a.shape()[a.ndim() - 1] != b.shape()[b.ndim() - 2] {
@@ -747,7 +747,7 @@ fn eval_attention(c: &Call) -> Result<Outs> {
         bail!(Value, "explicit attn_mask should not be set when is_causal=True");
     }
     let e = q.shape()[q.ndim() - 1];
-    let scale = c.opt_float(2).unwrap_or(1.0 / (e as f64).sqrt());
+    let scale = c.opt_float(2).unwrap_or(1.0 / (e.max(1) as f64).sqrt());
     let mut scores = (&q.matmul(&k.transpose(-2, -1)?)? * scale)?;
     let (l, s) = (scores.shape()[scores.ndim() - 2], scores.shape()[scores.ndim() - 1]);
     if causal {
@@ -762,11 +762,8 @@ fn eval_attention(c: &Call) -> Result<Outs> {
             scores.add(&m.to_dtype(q.dtype())?, 1)?
         };
     }
-    let mut weights = scores.softmax(-1, None)?;
-    if mask.is_some_and(|m| m.dtype() == DType::Bool) {
-        // A query that may look nowhere gets zeros.
-        weights = weights.masked_fill(&weights.isnan()?, &Tensor::number(Scalar::Float(0.0))?)?;
-    }
+    // A query that may look nowhere gets zeros.
+    let mut weights = scores.safe_softmax(-1, None)?;
     if p != 0.0 {
         weights = weights.dropout(p, true)?;
     }

@@ -75,8 +75,8 @@ pub fn run_as<const N: usize>(
         bail!(DType, "not implemented for dtype {common}");
     };
     // A 0-d operand of a wider dtype takes the common one first: whole numbers wrap around, and half floats are
-    // compared as half floats.
-    let strict = !common.is_float() || (k.to_bool && common.size() == 2);
+    // compared as half floats. Whole numbers are compared as what they are, which the compute type holds.
+    let strict = common.is_float() == k.to_bool && (!common.is_float() || common.is_half());
     let wider = |t: &Tensor| t.dtype() != common && crate::dtype::promote(t.dtype(), common) != common;
     let cast: SmallVec<[Tensor; N]>;
     let ins = if strict && ins.iter().any(|t| wider(t)) {
@@ -221,7 +221,7 @@ fn across(t: &Tensor, out: &Tensor) -> bool {
 }
 
 /// The element of a tensor that has one, for callers that hold the lock.
-fn only(t: &Tensor) -> Scalar {
+pub(crate) fn only(t: &Tensor) -> Scalar {
     let mut v = 0u64;
     let at: *mut u64 = &mut v;
     // SAFETY: one element is read, and 8 bytes hold any.
@@ -234,6 +234,14 @@ fn only(t: &Tensor) -> Scalar {
             Scalar::Int(v as i64)
         }
     }
+}
+
+/// A plain number that `dtype` must hold, for callers that hold the lock; tensors are cast.
+pub(crate) fn check_number(t: &Tensor, dtype: DType) -> Result<()> {
+    if t.0.wrapped && t.dtype() != dtype {
+        only(t).held_by(dtype)?;
+    }
+    Ok(())
 }
 
 /// The number that an operand of a gradient rule is, if it came as a plain number.
@@ -273,6 +281,22 @@ macro_rules! float1 {
                 Promote::ToFloat,
                 Params::default(),
             )
+        }
+    };
+}
+/// `eval` of a function of an angle in radians.
+macro_rules! angle {
+    ($f:ident) => {
+        |c| {
+            const NEAR: &Kernel = kernel!(float |a, _p| Real::$f(a));
+            unsafe fn single(x: &[*const u8; 3], out: *mut u8, n: usize, p: &Params) {
+                with_far_angles::<f32>(NEAR.f32, libm::$f, x, out, n, p)
+            }
+            unsafe fn double(x: &[*const u8; 3], out: *mut u8, n: usize, p: &Params) {
+                with_far_angles::<f64>(NEAR.f64, libm::$f, x, out, n, p)
+            }
+            const ALL: &Kernel = &Kernel { f32: Some(single), f64: Some(double), i64: None, to_bool: false };
+            run::<1>(c, ALL, Promote::ToFloat, Params::default())
         }
     };
 }
@@ -328,6 +352,42 @@ fn no_bool(c: &Call, hint: &str) -> Result<()> {
     Ok(())
 }
 
+/// A loop whose reduction of arguments is good up to 2^45: what lies beyond is computed one by one by `exact`, which takes
+/// as many digits of pi as it needs (Payne and Hanek 1983).
+unsafe fn with_far_angles<T: Real>(
+    near: Option<Loop>,
+    exact: fn(f64) -> f64,
+    ins: &[*const u8; 3],
+    out: *mut u8,
+    n: usize,
+    p: &Params,
+) {
+    const PART: usize = 512;
+    let limit = T::of(35184372088832.0);
+    let (x, out) = (ins[0].cast::<T>(), out.cast::<T>());
+    let Some(near) = near else { return };
+    let mut done = 0;
+    while done < n {
+        let (x, out, m) = (x.add(done), out.add(done), PART.min(n - done));
+        let mut far = false;
+        for i in 0..m {
+            far |= (*x.add(i)).abs() > limit;
+        }
+        // The result may lie on top of the operand.
+        let mut kept = [T::ZERO; PART];
+        if far {
+            std::ptr::copy_nonoverlapping(x, kept.as_mut_ptr(), m);
+        }
+        near(&[x.cast(), ins[1], ins[2]], out.cast(), m, p);
+        if far {
+            for (i, v) in kept.iter().enumerate().take(m).filter(|(_, v)| v.abs() > limit) {
+                *out.add(i) = T::of(exact(v.as_f64()));
+            }
+        }
+        done += m;
+    }
+}
+
 /// A float attribute must not meet whole numbers.
 fn alpha(c: &Call, k: usize, name: &str) -> Result<Scalar> {
     let a = c.scalar(k);
@@ -341,7 +401,7 @@ fn alpha(c: &Call, k: usize, name: &str) -> Result<Scalar> {
     if a.category() == Category::Bool && common != DType::Bool {
         bail!(Value, "Boolean {name} only supported for Boolean results.");
     }
-    Ok(a)
+    a.held_by(common)
 }
 
 fn eval_add(c: &Call) -> Result<Outs> {
@@ -478,6 +538,9 @@ fn eval_pow(c: &Call) -> Result<Outs> {
         if !common.is_float() && c.x(1).0.wrapped && e.i64() < 0 {
             bail!(Value, "Integers to negative integer powers are not allowed.");
         }
+        if !common.is_float() {
+            check_number(c.x(1), common)?;
+        }
         if let Some(k) = special_power(e.f64(), common) {
             return run_as(c, k, [x], common, common, Params::default());
         }
@@ -610,6 +673,14 @@ pub(crate) fn clamp_to(c: &Call, min: Option<Scalar>, max: Option<Scalar>) -> Re
     if common == DType::Bool {
         bail!(DType, "not implemented for dtype bool");
     }
+    // A negative lower bound of unsigned numbers bounds nothing; a negative upper one is no such number.
+    let nothing = |s: Scalar| common == DType::U8 && s.f64() < 0.0;
+    for s in [min.filter(|&s| !nothing(s)), max].into_iter().flatten() {
+        if nothing(s) {
+            bail!(Value, "value cannot be converted to type {common} without overflow, got {s}");
+        }
+        s.held_by(common)?;
+    }
     let nan = |s: Option<Scalar>| s.is_some_and(|s| s.f64().is_nan());
     if nan(min) || nan(max) {
         return run_as(c, kernel!(float | _a, _p | <_ as Real>::NAN), [x], common, common, Params::default());
@@ -680,6 +751,10 @@ fn eval_where(c: &Call) -> Result<Outs> {
         bail!(DType, "where expected condition to be a boolean tensor, but got a tensor with dtype {}", m.dtype());
     }
     let common = common_dtype(&[a, b], Promote::Common);
+    if !common.is_half() {
+        check_number(a, common)?;
+        check_number(b, common)?;
+    }
     let f: Option<Loop> = match common.size() {
         1 => choose!(u8),
         2 => choose!(i16),
@@ -697,6 +772,7 @@ fn eval_fill(c: &Call) -> Result<Outs> {
     if value.ndim() > 0 {
         bail!(Shape, "fill_ only supports 0-dimension value tensor but got tensor with {} dimensions.", value.ndim());
     }
+    check_number(value, x.dtype())?;
     let out = c.output(x.shape(), x.dtype())?;
     copy_into(&out, value)?;
     one(out)
@@ -712,19 +788,22 @@ fn eval_isclose(c: &Call) -> Result<Outs> {
             bail!(Value, "{name} must be greater than or equal to zero, but got {}", c.float(k));
         }
     }
-    let k = kernel!(
-        float_to_bool | a,
-        b,
-        p | {
-            let error = (a - b).abs();
-            (a == b)
-                | ((p[2] != 0.0) & a.is_nan() & b.is_nan())
-                | (error.is_finite() & (error <= p[1] + (p[0] * b).abs()))
-        }
-    );
-    let p = Params::new(&[Scalar::Float(c.float(0)), Scalar::Float(c.float(1)), Scalar::Bool(c.bool(2))]);
-    let common = if x.dtype().is_float() { x.dtype() } else { DType::F64 };
-    run_as(c, k, [x, y], common, DType::Bool, p)
+    let k = kernel!(split_to_bool |a, b, p| {
+        let error = (a - b).abs();
+        (a == b)
+            | ((p[2] != 0.0) & a.is_nan() & b.is_nan())
+            | (error.is_finite() & (error <= p[1] + (p[0] * b).abs()))
+    }; |a, b, p| {
+        // Of whole numbers the difference is exact; the tolerances are floats.
+        let (relative, absolute) = (f64::from_bits(p[0] as u64), f64::from_bits(p[1] as u64));
+        (a == b) | (a.abs_diff(b) as f64 <= absolute + (relative * b as f64).abs())
+    });
+    let (relative, absolute) = (c.float(0), c.float(1));
+    let p = Params {
+        f: [relative, absolute, c.bool(2) as u8 as f64, 0.0],
+        i: [relative.to_bits() as i64, absolute.to_bits() as i64, 0, 0],
+    };
+    run_as(c, k, [x, y], x.dtype(), DType::Bool, p)
 }
 
 fn eval_lerp(c: &Call) -> Result<Outs> {
@@ -747,7 +826,7 @@ fn eval_addcdiv(c: &Call) -> Result<Outs> {
     if !result_type([c.x(1), c.x(2)].into_iter()).is_float() {
         bail!(DType, "Integer division with addcdiv is no longer supported; divide with true_divide and add instead");
     }
-    let p = Params::new(&[c.scalar(0)]);
+    let p = Params::new(&[c.scalar(0).held_by(dtype_of(c))?]);
     run::<3>(c, kernel!(float | a, b, d, p | a + p[0] * b / d), Promote::ToFloat, p)
 }
 
@@ -1200,21 +1279,21 @@ ops! {
 
     /// Sine of radians.
     sin(input: Tensor) -> Tensor, Real {
-        eval: float1!(|a| Real::sin(a)),
+        eval: angle!(sin),
         vjp: vjp!(|v| v.g() * v.x(0).cos()), saves: Saves::X,
         inplace: true, onnx: Some("Sin"), c: Some("sin{f}({x})"),
     }
 
     /// Cosine of radians.
     cos(input: Tensor) -> Tensor, Real {
-        eval: float1!(|a| Real::cos(a)),
+        eval: angle!(cos),
         vjp: vjp!(|v| -(v.g() * v.x(0).sin())), saves: Saves::X,
         inplace: true, onnx: Some("Cos"), c: Some("cos{f}({x})"),
     }
 
     /// Tangent of radians.
     tan(input: Tensor) -> Tensor, Unit {
-        eval: float1!(|a| Real::tan(a)),
+        eval: angle!(tan),
         vjp: vjp!(|v| v.g() * (v.y() * v.y() + 1.0)), saves: Saves::OUTPUT,
         inplace: true, onnx: Some("Tan"), c: Some("tan{f}({x})"),
     }
@@ -1244,8 +1323,12 @@ ops! {
     atan2(input: Tensor, other: Tensor) -> Tensor, NonZero {
         eval: float2!(|a, b| Real::atan2(a, b)),
         vjp: vjp!(|v| {
-            let r = v.g() / (v.x(0) * v.x(0) + v.x(1) * v.x(1));
-            [v.want(0, || &r * v.x(1)), v.want(1, || -(&r * v.x(0)))]
+            // At the origin there is no angle, and no slope.
+            let (y, x) = (v.x(0), v.x(1));
+            let r = y.with(&x, |y, x| y.hypot(x));
+            let away = r.ne(0.0);
+            let part = |e: &Ex| (v.g() * (e / &r) / &r).keep(&away);
+            [v.want(0, || part(&x)), v.want(1, || -part(&y))]
         }),
         saves: Saves::XB, inplace: true, aliases: &["arctan2"], c: Some("atan2{f}({x}, {y})"),
     }
@@ -1312,13 +1395,20 @@ ops! {
     /// `sin(pi input) / (pi input)`; 1 at 0.
     sinc(input: Tensor) -> Tensor, Real {
         eval: |c| {
-            let k = kernel!(float |a, p| if a == 0.0 { 1.0 } else { Real::sin(a * p[0]) / (a * p[0]) });
+            // The distance to the next whole number is exact, at which the sine changes its sign.
+            let k = kernel!(float |a, p| {
+                let whole = Real::round(a);
+                let (s, half) = (Real::sin((a - whole) * p[0]), whole * 0.5);
+                let s = if half == half.trunc() { s } else { -s };
+                if a == 0.0 { 1.0 } else { s / (a * p[0]) }
+            });
             run::<1>(c, k, Promote::ToFloat, Params::new(&[Scalar::Float(PI)]))
         },
         vjp: vjp!(|v| {
             let x = v.x(0);
-            let t = &x * PI;
-            (v.g() * ((t.cos() * &t - t.sin()) / (&x * &t))).keep(x.ne(0.0))
+            // Whole turns are left out before they are rounded.
+            let (t, turn) = (&x * PI, &x.then(|x| x.fmod(&Tensor::number(Scalar::Int(2))?)) * PI);
+            (v.g() * ((turn.cos() - turn.sin() / &t) / &x)).keep(x.ne(0.0))
         }),
         saves: Saves::X, inplace: true,
     }
@@ -1736,7 +1826,13 @@ ops! {
 
     /// `input * 2^other`.
     ldexp(input: Tensor, other: Tensor) -> Tensor, Real {
-        eval: float2!(|a, b| a * Real::exp2(b)),
+        eval: float2!(|a, b| {
+            // In parts, as 2^b may leave the range where the product does not.
+            let part = (b * 0.25).trunc();
+            let (step, rest) = (Real::exp2(part), Real::exp2(b - part - part - part));
+            let y = if a == 0.0 { a } else { a * step * step * step * rest };
+            if b.is_finite() { y } else { a * Real::exp2(b) }
+        }),
         vjp: vjp!(|v| {
             let part = v.g() * v.x(1).then(|e| e.exp2());
             [v.want(0, || part.clone()), v.want(1, || &part * (v.x(0) * LN_2))]

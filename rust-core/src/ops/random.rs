@@ -68,6 +68,17 @@ macro_rules! floats {
 }
 
 fn uniform_into(g: &mut Generator, out: &Tensor, from: f64, to: f64) -> Result<()> {
+    let d = out.dtype();
+    if d.is_float() {
+        for (name, v) in [("from", from), ("to", to)] {
+            if v < d.min() || v > d.max() {
+                bail!(Value, "{name} is out of bounds for {d}, got {v}");
+            }
+        }
+        if to - from > d.max() {
+            bail!(Value, "expects to - from to be at most {} for {d}, got from={from} and to={to}", d.max());
+        }
+    }
     match out.dtype() {
         DType::F32 => fill::<f32>(out, |s, _| g.uniform_f32(s, from, to)),
         DType::F64 => fill::<f64>(out, |s, _| g.uniform_f64(s, from, to)),

@@ -1,16 +1,16 @@
 //! Reductions and cumulative reductions.
 
 use super::lang::{sum_dtype, Ex};
-use super::shape::contiguous_unlocked;
+use super::shape::{contiguous_unlocked, signed};
 use super::{one, Call, Class, Outs, Refusal, Saves};
 use crate::autograd::{grad_enabled, Vjp};
 use crate::dtype::{default_dtype, promote, Compute, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::elementwise::Params;
 use crate::kernels::reduce::{self, Dim, Kernels};
-use crate::kernels::scan;
+use crate::kernels::{pairs, scan};
 use crate::memory::List;
-use crate::shape::{wrap_dim, wrap_dims, Dims, Layout, Strides};
+use crate::shape::{broadcast, wrap_dim, wrap_dims, Dims, Layout, Strides};
 use crate::tensor::Tensor;
 use crate::{bail, err};
 use smallvec::SmallVec;
@@ -206,11 +206,79 @@ fn eval_var(c: &Call, root: bool, with_mean: bool) -> Result<Outs> {
     if !x.dtype().is_float() {
         bail!(DType, "only floating point dtypes are supported, got {}", x.dtype());
     }
+    let (dims, keep, want) = (c.ints(0), c.bool(2), [true, with_mean]);
     let (d, p) = (x.dtype(), params(&[correction(c.opt_scalar(1)), root as u8 as f64]));
-    if with_mean {
-        double(x, c.ints(0), c.bool(2), &reduce::VAR, d, p, [d, d])
-    } else {
-        single(x, c.ints(0), c.bool(2), &reduce::VAR, d, p, d)
+    let mut outs = reduced(x, dims, keep, &reduce::VAR, d, p, want)?;
+    // Squares of single numbers are safe in f64, and those of double numbers after they are scaled.
+    let least = if d == DType::F64 { 1e-290 } else { 1e-30 };
+    let squares = least..1.0 / least;
+    if outs[0].as_ref().is_some_and(|v| any_beyond(v, |v| !squares.contains(&if root { v * v } else { v }))) {
+        outs = if d == DType::F64 {
+            let (y, scale) = scaled(c, x, dims, d)?;
+            let outs = reduced(&y, dims, keep, &reduce::VAR, d, p, want)?;
+            for (out, again) in [(&outs[0], !root), (&outs[1], false)] {
+                out.iter().for_each(|t| unscale(t, &scale, again));
+            }
+            outs
+        } else {
+            reduced(&contiguous_unlocked(x, DType::F64, false)?, dims, keep, &reduce::VAR, DType::F64, p, want)?
+        };
+    }
+    outs.iter().flatten().map(|t| contiguous_unlocked(t, d, false)).collect()
+}
+
+/// True if `beyond` holds for an element of a dense result in its compute type.
+fn any_beyond(t: &Tensor, beyond: impl Fn(f64) -> bool) -> bool {
+    // SAFETY: a new tensor, whose elements fill one block.
+    unsafe {
+        match t.dtype() {
+            DType::F64 => std::slice::from_raw_parts(t.ptr::<f64>(), t.numel()).iter().any(|&v| beyond(v)),
+            DType::F32 => std::slice::from_raw_parts(t.ptr::<f32>(), t.numel()).iter().any(|&v| beyond(v as f64)),
+            _ => false,
+        }
+    }
+}
+
+/// `x`, in the compute type of `dtype`, divided by a power of two near the largest number of each reduced range, and
+/// those powers, of f64, lying as the results of the reduction do.
+fn scaled(c: &Call, x: &Tensor, dims: &[i64], dtype: DType) -> Result<(Tensor, Tensor)> {
+    let [Some(largest), _] = reduced(x, dims, true, &reduce::NORM_MAX, dtype, Params::default(), [true, false])? else {
+        return Err(err!(Panic, "a reduction gave no result"));
+    };
+    let scale = Tensor::empty_like_layout(largest.layout(), DType::F64)?;
+    for i in 0..scale.numel() {
+        // SAFETY: both are new, and their elements fill one block.
+        unsafe {
+            let top = match largest.dtype() {
+                DType::F64 => *largest.ptr::<f64>().add(i),
+                _ => *largest.ptr::<f32>().add(i) as f64,
+            };
+            let least = if largest.dtype() == DType::F64 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE as f64 };
+            // The exponent alone.
+            let power = f64::from_bits(top.to_bits() & 0x7ff0_0000_0000_0000).max(least);
+            *scale.ptr::<f64>().add(i) = if top > 0.0 && power.is_finite() { power } else { 1.0 };
+        }
+    }
+    let compute = dtype.compute_dtype();
+    let aside = Call { out: None, ..*c };
+    let divisor = contiguous_unlocked(&scale, compute, false)?;
+    let k = crate::kernel!(float |a, b, _p| a / b);
+    let y = super::pointwise::run_as::<2>(&aside, k, [x, &divisor], compute, compute, Params::default())?;
+    Ok((y[0].clone(), scale))
+}
+
+/// Multiplies results by their scales, once or twice.
+fn unscale(t: &Tensor, scale: &Tensor, twice: bool) {
+    for i in 0..t.numel() {
+        // SAFETY: both are new, lie alike, and their elements fill one block.
+        unsafe {
+            let s = *scale.ptr::<f64>().add(i);
+            let times = |v: f64| if twice { v * s * s } else { v * s };
+            match t.dtype() {
+                DType::F64 => *t.ptr::<f64>().add(i) = times(*t.ptr::<f64>().add(i)),
+                _ => *t.ptr::<f32>().add(i) = times(*t.ptr::<f32>().add(i) as f64) as f32,
+            }
+        }
     }
 }
 
@@ -234,7 +302,22 @@ fn eval_vector_norm(c: &Call) -> Result<Outs> {
         f64::NEG_INFINITY => &reduce::NORM_MIN,
         _ => &reduce::NORMP,
     };
-    single(x, c.ints(1), c.bool(2), k, dtype, params(&[p]), dtype)
+    let (dims, keep, want) = (c.ints(1), c.bool(2), [true, false]);
+    let mut outs = reduced(x, dims, keep, k, dtype, params(&[p]), want)?;
+    // Powers that the compute type does not hold are taken of scaled numbers. (Squares of f32 are taken in f64.)
+    let single = dtype.compute() == Compute::F32;
+    let least = if single { 1e-30 } else { 1e-290 };
+    let powers = p.is_finite() && p != 0.0 && p != 1.0 && !(p == 2.0 && single);
+    let beyond = |v: f64| !(least..1.0 / least).contains(&v.powf(p));
+    if powers && outs[0].as_ref().is_some_and(|t| any_beyond(t, beyond)) {
+        let (y, scale) = scaled(c, x, dims, dtype)?;
+        outs = reduced(&y, dims, keep, k, dtype, params(&[p]), want)?;
+        outs[0].iter().for_each(|t| unscale(t, &scale, false));
+    }
+    match outs {
+        [Some(t), _] => one(contiguous_unlocked(&t, dtype, false)?),
+        _ => Err(err!(Panic, "a reduction gave no result")),
+    }
 }
 
 fn eval_cdist(c: &Call) -> Result<Outs> {
@@ -253,25 +336,70 @@ fn eval_cdist(c: &Call) -> Result<Outs> {
     if p.is_nan() || p < 0.0 {
         bail!(Value, "only non-negative p values are supported, got {p}");
     }
-    let many = match c.str(1) {
-        "use_mm_for_euclid_dist_if_necessary" => rows[0] > 25 || rows[1] > 25,
-        "use_mm_for_euclid_dist" => true,
-        "donot_use_mm_for_euclid_dist" => false,
-        mode => bail!(Value, "{mode} is not a valid value for compute_mode"),
-    };
-    if p != 2.0 || !many {
+    let modes =
+        ["use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist"];
+    if !modes.contains(&c.str(1)) {
+        bail!(Value, "{} is not a valid value for compute_mode", c.str(1));
+    }
+    if p != 2.0 {
         let difference = a.unsqueeze(-2)?.sub(&b.unsqueeze(-3)?, 1)?;
         if columns[0] == 0 {
             return one(difference.sum(Some(&[-1]), false, None)?);
         }
         return one(difference.vector_norm(p, Some(&[-1]), false, None)?);
     }
-    // |x - y|^2 = |x|^2 + |y|^2 - 2 x y. Where that is 0 the square root has no slope, and the gradient is 0.
-    let squares = |t: &Tensor| t.square()?.sum(Some(&[-1]), true, None);
-    let product = a.matmul(&b.transpose(-2, -1)?)?;
-    let d = squares(a)?.add(&squares(b)?.transpose(-2, -1)?, 1)?.sub(&product, 2)?;
-    let zero = d.le(&Tensor::number(Scalar::Int(0))?)?;
-    one(d.masked_fill(&zero, &Tensor::number(Scalar::Int(1))?)?.sqrt()?.masked_fill(&zero, &Tensor::number(Scalar::Int(0))?)?)
+    // Never |x|^2 + |y|^2 - 2 x y, of which nothing is left where x and y are close to each other.
+    let dtype = promote(a.dtype(), b.dtype());
+    let batch = broadcast(&a.shape()[..a.ndim() - 2], &b.shape()[..b.ndim() - 2])?;
+    let count: usize = batch.iter().product();
+    let flat = |t: &Tensor, n: usize| {
+        let mut wide = signed(&batch);
+        wide.extend([n as i64, columns[0] as i64]);
+        t.to_dtype(dtype)?.expand(&wide)?.reshape(&[count as i64, n as i64, columns[0] as i64])
+    };
+    let mut shape = signed(&batch);
+    shape.extend([rows[0] as i64, rows[1] as i64]);
+    one(flat(a, rows[0])?.euclidean_distances(&flat(b, rows[1])?)?.reshape(&shape)?)
+}
+
+fn eval_euclidean(c: &Call) -> Result<Outs> {
+    let (x, y) = (c.x(0), c.x(1));
+    let (&[batch, n, d], &[others, m, e]) = (x.shape(), y.shape()) else {
+        bail!(Shape, "wanted two tensors of three dimensions, got shapes {:?} and {:?}", x.shape(), y.shape());
+    };
+    if batch != others || d != e {
+        return Err(Error::shapes("", "wanted shapes [b, n, d] and [b, m, d]", x.shape(), y.shape()));
+    }
+    if x.dtype() != y.dtype() || !x.dtype().is_float() {
+        bail!(DType, "expected floating point tensors of one dtype, got {} and {}", x.dtype(), y.dtype());
+    }
+    let compute = x.dtype().compute_dtype();
+    let (x1, y1) = (contiguous_unlocked(x, compute, false)?, contiguous_unlocked(y, compute, false)?);
+    let out = Tensor::empty_of(&[batch, n, m], compute)?;
+    // SAFETY: row-major elements of the compute type with these sizes.
+    unsafe {
+        match compute {
+            DType::F64 => pairs::euclidean::<f64>(x1.ptr(), y1.ptr(), out.ptr(), [batch, n, m, d]),
+            _ => pairs::euclidean::<f32>(x1.ptr(), y1.ptr(), out.ptr(), [batch, n, m, d]),
+        }
+    }
+    one(contiguous_unlocked(&out, x.dtype(), false)?)
+}
+
+/// Gradients of the distances, which have no slope where they are 0: `(x - y) / distance`, summed up.
+fn euclidean_rule(v: &Vjp) -> [Ex; 2] {
+    if v.shape(0).contains(&0) || v.shape(1).contains(&0) {
+        return [super::pointwise::zeros(v, 0), super::pointwise::zeros(v, 1)];
+    }
+    let y = v.y();
+    let weight = no_zero(v.g() / &y, &y);
+    // Moving both by one vector changes nothing but the rounding of what follows.
+    let centre = v.x(0).then(|x| x.alias().mean(Some(&[-2]), true, None)?.nan_to_num(Some(0.0), Some(0.0), Some(0.0)));
+    let (a, b) = (v.x(0) - &centre, v.x(1) - &centre);
+    [
+        v.want(0, || &a * weight.sum(&[-1], true) - weight.matmul(&b)),
+        v.want(1, || &b * weight.mt().sum(&[-1], true) - weight.mt().matmul(&a)),
+    ]
 }
 
 /// Weights of observations: a vector with one number for each.
@@ -421,9 +549,15 @@ fn norm_rule(v: &Vjp) -> Ex {
             let count = mask.sum(dims, true);
             (x.sign() * (g / count)).keep(mask)
         }
-        p if p < 1.0 => no_zero(x.sign() * x.abs().pow(p - 1.0), &x) * (g * y.pow(1.0 - p)),
-        p if p < 2.0 => x.sign() * x.abs().pow(p - 1.0) * no_zero(g / y.pow(p - 1.0), &y),
-        p => &x * x.abs().pow(p - 2.0) * no_zero(g / y.pow(p - 1.0), &y),
+        // Powers of the quotient are within range where those of both are not.
+        p => {
+            let part = no_zero(&x / &y, &y);
+            match p {
+                p if p < 1.0 => no_zero(x.sign() * part.abs().pow(p - 1.0), &x) * g,
+                p if p < 2.0 => x.sign() * part.abs().pow(p - 1.0) * g,
+                p => &part * part.abs().pow(p - 2.0) * g,
+            }
+        }
     }
 }
 
@@ -731,6 +865,14 @@ ops! {
     dist(input: Tensor, other: Tensor, p: Scalar = 2) -> Tensor, Real {
         eval: |c| one(c.x(0).sub(c.x(1), 1)?.vector_norm(c.scalar(0), None, false, None)?),
         class: Class::Composite,
+    }
+
+    /// Euclidean distances between the rows of `input` [b, n, d] and those of `other` [b, m, d]: [b, n, m].
+    euclidean_distances(input: Tensor, other: Tensor) -> Tensor, Special {
+        eval: eval_euclidean,
+        vjp: vjp!(|v| euclidean_rule(v)), saves: Saves::XB.and(Saves::OUTPUT),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(1, 2, 3), rt.ones(1, 2, 4)", message: "wanted shapes" }],
     }
 
     /// The `p`-norms of the differences of all pairs of rows: `x1 [*, n, d]` and `x2 [*, m, d]` give `[*, n, m]`. The 2-norm

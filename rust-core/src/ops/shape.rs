@@ -403,6 +403,7 @@ fn pad_maps(shape: &[usize], pad: &[i64], mode: &str) -> Result<(Maps, Dims)> {
 
 /// A tensor whose elements come from the places of `x` that the maps name.
 fn remapped(x: &Tensor, maps: &[List<isize>], shape: &[usize], fill: Scalar) -> Result<Outs> {
+    fill.held_by(x.dtype())?;
     let x = contiguous_unlocked(x, x.dtype(), false)?;
     let out = Tensor::empty_of(shape, x.dtype())?;
     if out.numel() == 0 {

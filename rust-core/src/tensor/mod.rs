@@ -67,7 +67,7 @@ impl Tensor {
         Ok(Tensor::build(storage, layout.counted_from(layout.offset()), dtype, None))
     }
 
-    /// A tensor with every element `value`.
+    /// A tensor with every element `value`, converted as data is: callers with a number of the user's check it first.
     pub fn filled(shape: &[usize], value: Scalar, dtype: DType) -> Result<Tensor> {
         let t = Tensor::empty_of(shape, dtype)?;
         // SAFETY: freshly allocated, `numel` elements of `dtype`.

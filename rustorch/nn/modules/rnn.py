@@ -267,7 +267,7 @@ class RNNBase(Module):
             if input.unsorted_indices is not None:
                 hidden = tuple(h.index_select(1, input.unsorted_indices) for h in hidden)
         else:
-            output = x.reshape(length, batch, -1)
+            output = x.reshape(length, batch, x.size(-1))
             if not batched:
                 output, hidden = output.squeeze(1), tuple(h.squeeze(1) for h in hidden)
             elif self.batch_first:
