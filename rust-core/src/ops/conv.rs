@@ -114,10 +114,11 @@ impl<'a> Params<'a> {
             bail!(Value, "groups must be positive, got {}", self.groups);
         }
         let groups = self.groups as usize;
-        if c_out % groups != 0 || weight[1] * groups != c_in {
+        let wanted = weight[1].saturating_mul(groups);
+        if c_out % groups != 0 || wanted != c_in {
             let message = format!(
-                "given groups={groups}, weight of size {weight:?}, expected input {input:?} to have {} channels, but got \
-                 {c_in} channels instead", weight[1] * groups);
+                "given groups={groups}, weight of size {weight:?}, expected input {input:?} to have {wanted} channels, but got \
+                 {c_in} channels instead");
             return Err(Error::shapes("", message, input, weight));
         }
         let mut g = Geometry {
@@ -135,9 +136,10 @@ impl<'a> Params<'a> {
         if g.kernel.contains(&0) {
             bail!(Shape, "the kernel size must not be zero, weight has shape {weight:?}");
         }
+        let too_large = || err!(Memory, "input {input:?} is too large with padding {:?}", self.padding);
         for d in 0..3 {
-            let padded = g.size[d] + 2 * g.padding[d];
-            let reach = (g.kernel[d] - 1) * g.dilation[d] + 1;
+            let padded = g.size[d].checked_add(2 * g.padding[d]).ok_or_else(too_large)?;
+            let reach = (g.kernel[d] - 1).checked_mul(g.dilation[d]).and_then(|r| r.checked_add(1)).ok_or_else(too_large)?;
             if out.is_none() && reach > padded {
                 bail!(
                     Shape,
@@ -157,9 +159,18 @@ impl<'a> Params<'a> {
             }
             g.out = three(out, n);
         }
-        let padded = g.padded().iter().try_fold(c_in, |a, &d| a.checked_mul(d));
-        if padded.is_none_or(|n| n > isize::MAX as usize / 16) {
-            bail!(Memory, "input {input:?} is too large with padding {:?}", self.padding);
+        // All buffers of a convolution hold at most as many elements as the padded input or the output: no size below
+        // overflows.
+        let most = isize::MAX as usize / 64;
+        let steps = |d: usize| (g.out[d].max(1) - 1).checked_mul(g.stride[d])?.checked_add((g.kernel[d] - 1) * g.dilation[d]);
+        if (0..3).any(|d| steps(d).is_none_or(|n| n > most)) {
+            return Err(too_large());
+        }
+        let fits = |n: usize, sizes: [usize; 3]| {
+            sizes.iter().try_fold(n.max(1), |a, &d| a.checked_mul(d.max(1))).is_some_and(|n| n <= most)
+        };
+        if !fits(c_in, g.padded()) || !fits(c_out, g.out) || !fits(weight[1].max(c_out), g.kernel) {
+            return Err(too_large());
         }
         Ok(g)
     }
@@ -406,7 +417,9 @@ fn with_room<T>(n: usize) -> Result<Vec<T>> {
 fn adaptive(n: usize, count: usize) -> Result<Windows> {
     let mut w = Windows { at: with_room(count)?, step: 1, divisor: with_room(count)? };
     for o in 0..count {
-        let (first, end) = (o * n / count, ((o + 1) * n).div_ceil(count));
+        let place = |o: usize| (o as u128 * n as u128, count as u128);
+        let first = { let (at, c) = place(o); at / c } as usize;
+        let end = { let (at, c) = place(o + 1); at.div_ceil(c) } as usize;
         w.at.push((first, end - first));
         w.divisor.push((end - first) as f64);
     }

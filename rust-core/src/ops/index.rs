@@ -508,6 +508,11 @@ fn grown(g: Tensor, shape: &[usize]) -> Result<Tensor> {
     if g.shape() == shape {
         return Ok(g);
     }
+    if g.ndim() == 0 || shape.is_empty() {
+        // A tensor without dimensions counts as one of one dimension.
+        let wide = grown(g.reshape(&[-1])?, if shape.is_empty() { &[1] } else { shape })?;
+        return wide.reshape(&signed(shape));
+    }
     if g.numel() == 0 {
         // An empty index may have any number of dimensions.
         return Tensor::filled(shape, Scalar::Int(0), g.dtype());

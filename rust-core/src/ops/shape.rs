@@ -104,7 +104,7 @@ fn slice_bounds(n: usize, start: Option<i64>, end: Option<i64>, step: i64) -> Re
 }
 
 /// A dimension that must exist: 0-d tensors have none.
-fn real_dim(dim: i64, ndim: usize) -> Result<usize> {
+pub(crate) fn real_dim(dim: i64, ndim: usize) -> Result<usize> {
     if ndim == 0 {
         bail!(Index, "a 0-dim tensor has no dimension {dim}");
     }
@@ -122,12 +122,12 @@ fn wrap_index(index: i64, dim: usize, shape: &[usize]) -> Result<usize> {
 
 /// `grad` at the positions (start, number, step) of dimension `dim` of a tensor of `shape` that is zero elsewhere.
 fn embed(grad: &Tensor, shape: &[usize], dim: usize, (start, len, step): (usize, usize, usize)) -> Result<Outs> {
-    let (outer, inner) = (shape[..dim].iter().product::<usize>(), shape[dim + 1..].iter().product::<usize>());
+    let out = Tensor::empty_of(shape, grad.dtype())?;
+    let [outer, _, inner] = super::reduce::around(shape, dim);
     if grad.numel() != outer * len * inner {
         bail!(Shape, "a gradient of shape {:?} does not fit {len} elements of dimension {dim} of {shape:?}", grad.shape());
     }
     let g = contiguous_unlocked(grad, grad.dtype(), false)?;
-    let out = Tensor::empty_of(shape, g.dtype())?;
     // SAFETY: both are row-major with the sizes given; the positions lie inside of dimension `dim`.
     unsafe {
         let bytes = inner * g.dtype().size();
