@@ -147,12 +147,13 @@ impl<'a> Params<'a> {
                     Kernel size can't be greater than actual input size (input {input:?}, weight {weight:?})"
                 );
             }
-            g.out[d] = padded.saturating_sub(reach) / g.stride[d] + 1;
+            g.out[d] = if reach > padded { 0 } else { (padded - reach) / g.stride[d] + 1 };
         }
         if let Some(out) = out {
             let fits = out.len() == input.len()
                 && out[out.len() - n - 1] == c_out
-                && (out.len() == n + 1 || out[0] == g.batch);
+                && (out.len() == n + 1 || out[0] == g.batch)
+                && three(out, n).iter().zip(&g.out).all(|(got, most)| got <= most);
             if !fits {
                 let message = format!("a gradient of shape {out:?} does not fit input {input:?} and weight {weight:?}");
                 return Err(Error::shapes("", message, out, input));
@@ -301,18 +302,19 @@ fn eval_conv_transpose(c: &Call, n: usize) -> Result<Outs> {
     let dilation: [usize; 3] = per_dim(p.dilation, n, 1, 1, "dilation")?;
     let extra: [usize; 3] = per_dim(c.ints(2), n, 0, 0, "output_padding")?;
     let mut size: SmallVec<[i64; 8]> = x.shape()[..x.ndim() - n - 1].iter().map(|&d| d as i64).collect();
-    size.push(w.shape()[1] as i64 * p.groups);
+    size.push((w.shape()[1] as i64).saturating_mul(p.groups));
     for d in 3 - n..3 {
         if extra[d] >= stride[d].max(dilation[d]) && extra[d] > 0 {
             bail!(Value, "output padding must be smaller than either stride or dilation, but got output_padding {:?}, stride {:?}, \
                 dilation {:?}", c.ints(2), p.stride, p.dilation);
         }
-        let (i, k) = (three(x.shape(), n)[d] as i64, three(w.shape(), n)[d] as i64);
-        let s = (i - 1) * stride[d] as i64 - 2 * padding[d] as i64 + dilation[d] as i64 * (k - 1) + extra[d] as i64 + 1;
+        let [i, k] = [x.shape(), w.shape()].map(|s| three(s, n)[d] as i128);
+        let [step, pad, apart, extra] = [stride[d], padding[d], dilation[d], extra[d]].map(|v| v as i128);
+        let s = (i - 1) * step - 2 * pad + apart * (k - 1) + extra + 1;
         if s < 1 {
             bail!(Shape, "the output size would be {s} for input {:?} and weight {:?}", x.shape(), w.shape());
         }
-        size.push(s);
+        size.push(i64::try_from(s).map_err(|_| err!(Memory, "an output of size {s} is too large"))?);
     }
     let run = |x: &Tensor, w: &Tensor| Tensor::conv_input_grad(x, w, &size, p.stride, p.padding, p.dilation, p.groups);
     let Some(b) = c.opt(2) else { return one(run(x, w)?) };
@@ -400,7 +402,8 @@ impl Pool {
             let (first, inside) = ((start + (low * step) as isize) as usize, high.saturating_sub(low));
             w.at.push((first, inside));
             let with_pad = (start + k as isize).min((n + p) as isize) - start;
-            w.divisor.push(if include_pad { with_pad as f64 } else { inside as f64 });
+            // A window that sees nothing gives 0.
+            w.divisor.push(if include_pad { with_pad as f64 } else { inside.max(1) as f64 });
         }
         Ok(w)
     }

@@ -626,7 +626,7 @@ ops! {
                 s.iter().flat_map(|&d| if first { [d as i64, 1] } else { [1, d as i64] }).collect()
             };
             let product = a.reshape(&spread(&sa, true))?.mul(&b.reshape(&spread(&sb, false))?)?;
-            let shape: SmallVec<[i64; 8]> = sa.iter().zip(&sb).map(|(&x, &y)| (x * y) as i64).collect();
+            let shape: SmallVec<[i64; 8]> = sa.iter().zip(&sb).map(|(&x, &y)| x.saturating_mul(y) as i64).collect();
             one(product.reshape(&shape)?)
         },
         class: Class::Composite,

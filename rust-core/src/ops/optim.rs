@@ -42,7 +42,7 @@ fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
         *block = Some(Tensor::empty_of(&[room], DType::U8)?);
     }
     for i in 0..n {
-        step_one(&of_parameter(c, lists, i), c.x(i), s, &scratch);
+        step_one(&of_parameter(c, lists, i), c.x(i), s, &scratch)?;
     }
     Ok(Outs::new())
 }
@@ -86,7 +86,7 @@ fn lie_alike(tensors: &[Option<&Tensor>; 5], p: &Tensor) -> bool {
 }
 
 /// The step of one parameter. `scratch` has room for row-major copies where its tensors do not lie alike.
-fn step_one(tensors: &[Option<&Tensor>; 5], p: &Tensor, s: &dyn Step, scratch: &[Option<Tensor>; 5]) {
+fn step_one(tensors: &[Option<&Tensor>; 5], p: &Tensor, s: &dyn Step, scratch: &[Option<Tensor>; 5]) -> Result<()> {
     let compute = p.dtype().compute_dtype();
     let alike = lie_alike(tensors, p);
     let mut at = [std::ptr::null_mut(); 5];
@@ -103,14 +103,16 @@ fn step_one(tensors: &[Option<&Tensor>; 5], p: &Tensor, s: &dyn Step, scratch: &
     // SAFETY: dense blocks of `numel` elements of the compute type, in one order.
     unsafe { optim::run(s, compute == DType::F64, at, p.numel()) };
     if alike {
-        return;
+        return Ok(());
     }
+    let rows = Layout::contiguous(p.shape())?;
     for (k, t) in tensors.iter().enumerate().filter(|(k, _)| *k != 1) {
         if let Some(t) = t {
             // SAFETY: the block holds the new elements in row-major order.
-            unsafe { copy::strided(at[k], compute, &Layout::contiguous(t.shape()), t.base_ptr(), t.dtype(), t.layout()) };
+            unsafe { copy::strided(at[k], compute, &rows, t.base_ptr(), t.dtype(), t.layout()) };
         }
     }
+    Ok(())
 }
 
 /// All tensors of list `k` must be there.
