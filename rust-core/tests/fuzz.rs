@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Larger blocks than this are refused, so that absurd sizes fail at once.
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: usize = 32 << 20;
 /// Processor time that one call may take.
 const MOST_TIME: Duration = Duration::from_millis(1000);
 
@@ -55,7 +55,10 @@ struct Rng(u64);
 
 impl Rng {
     fn new(seed: u64, name: &str) -> Rng {
-        let mut r = Rng(name.bytes().fold(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, |h, b| (h ^ b as u64).wrapping_mul(0x100_0000_01B3)) | 1);
+        let mut r = Rng(name
+            .bytes()
+            .fold(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, |h, b| (h ^ b as u64).wrapping_mul(0x100_0000_01B3))
+            | 1);
         (0..8).for_each(|_| drop(r.next()));
         r
     }
@@ -153,21 +156,147 @@ struct Plan {
 }
 
 const SHAPES: &[&[usize]] = &[
-    &[], &[0], &[1], &[2], &[3], &[5], &[8], &[17], &[2, 3], &[3, 2], &[3, 3], &[4, 4], &[1, 1], &[0, 3], &[3, 0], &[1, 4, 1], &[2, 3, 4], &[3, 3, 3],
-    &[2, 0, 3], &[1, 2, 6, 6], &[2, 3, 5, 5], &[0, 2, 3, 3], &[1, 1, 1, 1], &[2, 2, 3, 4, 5], &[1, 2, 1, 2, 1, 2], &[1, 1, 1, 1, 1, 1, 1, 2],
-    &[0, 1 << 40], &[1 << 40, 0], &[0, 0], &[1 << 20], &[3, 1 << 20], &[1 << 40], &[2, 1 << 40], &[1 << 62], &[1 << 31, 1 << 31], &[1 << 62, 8], &[33, 33], &[300], &[1, 300], &[64, 5],
+    &[],
+    &[0],
+    &[1],
+    &[2],
+    &[3],
+    &[5],
+    &[8],
+    &[17],
+    &[2, 3],
+    &[3, 2],
+    &[3, 3],
+    &[4, 4],
+    &[1, 1],
+    &[0, 3],
+    &[3, 0],
+    &[1, 4, 1],
+    &[2, 3, 4],
+    &[3, 3, 3],
+    &[2, 0, 3],
+    &[1, 2, 6, 6],
+    &[2, 3, 5, 5],
+    &[0, 2, 3, 3],
+    &[1, 1, 1, 1],
+    &[2, 2, 3, 4, 5],
+    &[1, 2, 1, 2, 1, 2],
+    &[1, 1, 1, 1, 1, 1, 1, 2],
+    &[0, 1 << 40],
+    &[1 << 40, 0],
+    &[0, 0],
+    &[1 << 20],
+    &[3, 1 << 20],
+    &[1 << 40],
+    &[2, 1 << 40],
+    &[1 << 62],
+    &[1 << 31, 1 << 31],
+    &[1 << 62, 8],
+    &[33, 33],
+    &[300],
+    &[1, 300],
+    &[64, 5],
 ];
 const INTS: &[i64] = &[
-    -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 16, 100, 1000, 65536, 1 << 31, -(1 << 31), 1 << 32, 1 << 40, 1 << 62, -(1 << 62), i64::MAX, i64::MIN, i64::MAX - 1, i64::MIN + 1,
+    -3,
+    -2,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    16,
+    100,
+    1000,
+    65536,
+    1 << 31,
+    -(1 << 31),
+    1 << 32,
+    1 << 40,
+    1 << 62,
+    -(1 << 62),
+    i64::MAX,
+    i64::MIN,
+    i64::MAX - 1,
+    i64::MIN + 1,
 ];
 const FLOATS: &[f64] = &[
-    0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.0, 0.1, 1e-8, 1e-300, 1e300, -1e300, 1e18, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 256.0, 65536.0,
-    9.3e18, -9.3e18, 1e-45,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    2.0,
+    3.0,
+    0.1,
+    1e-8,
+    1e-300,
+    1e300,
+    -1e300,
+    1e18,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    f64::NAN,
+    256.0,
+    65536.0,
+    9.3e18,
+    -9.3e18,
+    1e-45,
 ];
 const WORDS: &[&str] = &[
-    "", "mean", "sum", "none", "batchmean", "floor", "trunc", "ij", "xy", "constant", "reflect", "replicate", "circular", "nearest", "bilinear", "linear",
-    "lower", "higher", "midpoint", "prod", "amax", "amin", "multiply", "add", "left", "right", "reduced", "complete", "r", "L", "U", "u", "tanh", "fro", "nuc",
-    "ij,jk->ik", "i,i->", "ii->i", "...", "...i,...i", "ij->ji", "a", "->", "aa", "i->ii", "ij,", "é", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist",
+    "",
+    "mean",
+    "sum",
+    "none",
+    "batchmean",
+    "floor",
+    "trunc",
+    "ij",
+    "xy",
+    "constant",
+    "reflect",
+    "replicate",
+    "circular",
+    "nearest",
+    "bilinear",
+    "linear",
+    "lower",
+    "higher",
+    "midpoint",
+    "prod",
+    "amax",
+    "amin",
+    "multiply",
+    "add",
+    "left",
+    "right",
+    "reduced",
+    "complete",
+    "r",
+    "L",
+    "U",
+    "u",
+    "tanh",
+    "fro",
+    "nuc",
+    "ij,jk->ik",
+    "i,i->",
+    "ii->i",
+    "...",
+    "...i,...i",
+    "ij->ji",
+    "a",
+    "->",
+    "aa",
+    "i->ii",
+    "ij,",
+    "é",
+    "use_mm_for_euclid_dist",
+    "donot_use_mm_for_euclid_dist",
     "long text that is certainly no word of any op\u{0}",
 ];
 /// Modules whose ops read whole inputs to give little: repeated elements cost what real ones do.
@@ -203,13 +332,25 @@ fn parsed(op: &OpDef, text: &str) -> Plan {
         Some(&w) if w != "~" => from_text(a.kind, w),
         _ => a.default.map_or(Value::None, |d| from_text(a.kind, d)),
     });
-    Plan { inplace: false, tensors: tensors.split_whitespace().map(spec).collect(), attrs: attrs.collect(), no_grad: false }
+    Plan {
+        inplace: false,
+        tensors: tensors.split_whitespace().map(spec).collect(),
+        attrs: attrs.collect(),
+        no_grad: false,
+    }
 }
 
 /// An attribute as the table or a recipe writes it.
 fn from_text(kind: ArgKind, text: &str) -> Value {
     use ArgKind::*;
-    let numbers = || text.trim_matches(['[', ']']).split(',').map(str::trim).filter(|s| !s.is_empty()).map(|s| s.parse().expect("a number")).collect();
+    let numbers = || {
+        text.trim_matches(['[', ']'])
+            .split(',')
+            .map(str::trim)
+            .filter(|s| !s.is_empty())
+            .map(|s| s.parse().expect("a number"))
+            .collect()
+    };
     match kind {
         Generator => Value::Generator,
         _ if text == "None" || text == "-" => Value::None,
@@ -231,7 +372,9 @@ struct Target {
     rng: Rng,
     kept: Vec<Plan>,
     recipes: usize,
+    /// Calls thought of, and those whose arguments could be made.
     calls: u64,
+    made: u64,
     accepted: [u64; 2],
     backward: u64,
     gradients_wanted: bool,
@@ -243,13 +386,29 @@ impl Target {
         let kept: Vec<Plan> = own.map(|r| parsed(op, r.1)).collect();
         let recipes = kept.len();
         let rng = Rng::new(seed, op.name);
-        Target { op, module, rng, kept, recipes, calls: 0, accepted: [0; 2], backward: 0, gradients_wanted: op.vjp.is_some() }
+        Target {
+            op,
+            module,
+            rng,
+            kept,
+            recipes,
+            calls: 0,
+            made: 0,
+            accepted: [0; 2],
+            backward: 0,
+            gradients_wanted: op.vjp.is_some(),
+        }
     }
 
     fn plan(&mut self) -> Plan {
         let way = self.rng.below(100);
         let mut p = if !self.kept.is_empty() && way < 65 {
             let mut p = self.rng.pick(&self.kept).clone();
+            if self.rng.hit(50) {
+                for t in p.tensors.iter_mut().flatten() {
+                    t.grad = if t.dtype.is_float() { *self.rng.pick(&[0, 1, 1, 2]) } else { 0 };
+                }
+            }
             for _ in 0..[0, 1, 1, 1, 2, 3][self.rng.below(6)] {
                 self.vary(&mut p);
             }
@@ -279,12 +438,20 @@ impl Target {
         let mut tensors = Vec::new();
         for a in op.tensor_args().filter(|a| !a.kind.is_list()) {
             let missing = if a.kind == ArgKind::OptTensor { 30 } else { 1 };
-            tensors.push(if self.rng.hit(missing) { None } else { Some(self.spec(friendly, &common, tensors.len(), a.name)) });
+            tensors.push(if self.rng.hit(missing) {
+                None
+            } else {
+                Some(self.spec(friendly, &common, tensors.len(), a.name))
+            });
         }
         for a in op.tensor_args().filter(|a| a.kind.is_list()) {
             for _ in 0..length {
                 let missing = if a.kind == ArgKind::OptTensors { 30 } else { 1 };
-                tensors.push(if self.rng.hit(missing) { None } else { Some(self.spec(friendly, &common, tensors.len(), a.name)) });
+                tensors.push(if self.rng.hit(missing) {
+                    None
+                } else {
+                    Some(self.spec(friendly, &common, tensors.len(), a.name))
+                });
             }
         }
         let mut attrs = Vec::new();
@@ -301,8 +468,9 @@ impl Target {
     fn spec(&mut self, friendly: bool, common: &[usize], index: usize, name: &str) -> Spec {
         let r = &mut self.rng;
         let shape = if friendly && r.hit(85) { common.to_vec() } else { r.pick(SHAPES).to_vec() };
-        let whole = ["index", "indices", "repeats", "target", "mask", "condition"].contains(&name) && r.hit(70);
+        let whole = ["index", "indices", "repeats", "target"].contains(&name) && r.hit(70);
         let dtype = match r.below(10) {
+            _ if ["mask", "condition", "attn_mask"].contains(&name) && r.hit(80) => DType::Bool,
             _ if whole => *r.pick(&[DType::I64, DType::I64, DType::Bool, DType::I32]),
             0..=5 => DType::F32,
             6 => DType::F64,
@@ -523,10 +691,18 @@ fn made(s: &Spec, huge: bool, rng: &mut Rng) -> Result<Made> {
     let mut repeated = if let View::Expanded(bits) = s.view { bits } else { 0 };
     let count = |shape: &[usize]| shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     if !shape.contains(&0) {
-        if !huge && count(&shape).is_none_or(|n| n > 1 << 21) {
+        // What is large is far too large: work in proportion to the elements is no fault.
+        if count(&shape).is_none_or(|n| n > 1 << 61) && huge {
+        } else if count(&shape).is_none_or(|n| n > 1 << 19 && (n < 1 << 36 || !huge)) {
             shape.iter_mut().filter(|d| **d > 64).for_each(|d| *d = 64);
         }
-        let real = |repeated: u32| shape.iter().enumerate().filter(|(d, _)| repeated >> d & 1 == 0).try_fold(1usize, |n, (_, &d)| n.checked_mul(d));
+        let real = |repeated: u32| {
+            shape
+                .iter()
+                .enumerate()
+                .filter(|(d, _)| repeated >> d & 1 == 0)
+                .try_fold(1usize, |n, (_, &d)| n.checked_mul(d))
+        };
         while real(repeated).is_none_or(|n| n > 4096) {
             let next = (0..shape.len()).filter(|d| repeated >> d & 1 == 0).max_by_key(|&d| shape[d]);
             repeated |= 1 << next.unwrap_or(0);
@@ -558,7 +734,9 @@ fn made(s: &Spec, huge: bool, rng: &mut Rng) -> Result<Made> {
             block.slice(d as i64, Some(start as i64), None, step as i64)?
         }
         View::Expanded(_) => block.expand(&signed(&shape))?,
-        View::Overlapping if !shape.contains(&0) => block.as_strided(&signed(&shape), &vec![1; shape.len()], Some(0))?,
+        View::Overlapping if !shape.contains(&0) => {
+            block.as_strided(&signed(&shape), &vec![1; shape.len()], Some(0))?
+        }
         _ => block.clone(),
     };
     if grad && s.grad == 1 {
@@ -643,7 +821,11 @@ impl Target {
                 (Some(_), Some((m, part))) => {
                     let t = &m.tensor;
                     let shifted = if part && t.ndim() > 0 { t.slice(0, Some(1), None, 1).ok() } else { None };
-                    Some(Made { tensor: shifted.unwrap_or_else(|| t.clone()), block: m.block.clone(), leaf: m.leaf.clone() })
+                    Some(Made {
+                        tensor: shifted.unwrap_or_else(|| t.clone()),
+                        block: m.block.clone(),
+                        leaf: m.leaf.clone(),
+                    })
                 }
                 (Some(s), None) => match made(s, huge, &mut values) {
                     Ok(m) => Some(m),
@@ -670,6 +852,7 @@ impl Target {
         let before: Vec<Option<(Vec<u8>, u64)>> =
             all.iter().map(|m| m.as_ref().map(|m| (bytes(&m.block).to_vec(), m.tensor.version()))).collect();
         let name = self.name(p);
+        self.made += 1;
         let mode = GradMode::set(!p.no_grad);
         let start = cpu();
         let result = quiet(|| ops::call_by_name(&name, &inputs, &attrs));
@@ -679,9 +862,7 @@ impl Target {
         if took > MOST_TIME {
             fault(format!("SLOW {took:?}"));
         }
-        let changed = |k: usize| {
-            matches!((&all[k], &before[k]), (Some(m), Some((b, v))) if bytes(&m.block) != &b[..] || m.tensor.version() != *v)
-        };
+        let changed = |k: usize| matches!((&all[k], &before[k]), (Some(m), Some((b, v))) if bytes(&m.block) != &b[..] || m.tensor.version() != *v);
         let result = match result {
             Err(what) => return fault(what),
             Ok(r) => r,
@@ -720,7 +901,11 @@ impl Target {
                     Ok(Err(e)) if e.kind() != Kind::Memory => fault(format!("reading the result: {e}")),
                     Ok(_) => {}
                 }
-                if t.dtype() == DType::Bool && t.is_contiguous() && bytes(t).iter().any(|&b| b > 1) {
+                if t.dtype() == DType::Bool
+                    && t.is_contiguous()
+                    && !self.op.name.starts_with("empty")
+                    && bytes(t).iter().any(|&b| b > 1)
+                {
                     fault("a bool that is neither 0 nor 1".into());
                 }
             }
@@ -770,7 +955,13 @@ impl Target {
                 for (g, l) in grads.iter().zip(&leaves) {
                     if let Some(g) = g {
                         if g.shape() != l.shape() || g.dtype() != l.dtype() {
-                            fault(format!("gradient of {} {:?} for a leaf of {} {:?}", g.dtype(), g.shape(), l.dtype(), l.shape()));
+                            fault(format!(
+                                "gradient of {} {:?} for a leaf of {} {:?}",
+                                g.dtype(),
+                                g.shape(),
+                                l.dtype(),
+                                l.shape()
+                            ));
                         }
                     }
                 }
@@ -786,7 +977,7 @@ fn run(o: &Options) -> (Report, Vec<Target>) {
         .collect();
     let mut report = Report::default();
     let mut shown: BTreeMap<String, u32> = BTreeMap::new();
-    let (start, mut total) = (Instant::now(), 0u64);
+    let (start, mut total, mut made) = (Instant::now(), 0u64, 0u64);
     'all: while o.seconds == 0.0 || start.elapsed().as_secs_f64() < o.seconds {
         for (k, t) in targets.iter_mut().enumerate() {
             for _ in 0..16 {
@@ -806,18 +997,27 @@ fn run(o: &Options) -> (Report, Vec<Target>) {
                     let mut words = [0u8; 24];
                     words[..8].copy_from_slice(&(k as u64).to_le_bytes());
                     words[8..16].copy_from_slice(&t.calls.to_le_bytes());
-                    words[16..].copy_from_slice(&total.to_le_bytes());
+                    words[16..].copy_from_slice(&made.to_le_bytes());
                     let _ = state.write_at(&words, 0);
                 }
                 STARTED.store(total, Ordering::Relaxed);
                 let known = report.faults.len();
                 let before: u64 = report.faults.values().sum();
+                made -= t.made;
                 t.once(&plan, &mut report);
+                made += t.made;
                 if report.faults.len() > known || report.faults.values().sum::<u64>() > before {
                     let times = shown.entry(t.op.name.into()).or_default();
                     *times += 1;
                     if *times <= 4 {
-                        println!("FAULT {} {}\n  call {} of {} with seed {}", t.name(&plan), text(&plan), t.calls, t.op.name, o.seed);
+                        println!(
+                            "FAULT {} {}\n  call {} of {} with seed {}",
+                            t.name(&plan),
+                            text(&plan),
+                            t.calls,
+                            t.op.name,
+                            o.seed
+                        );
                     }
                 }
             }
@@ -834,21 +1034,33 @@ fn text(p: &Plan) -> String {
             None => "-".into(),
             Some(Spec { same: Some((k, part)), .. }) => format!("{}{k}", if *part { "part of " } else { "=" }),
             Some(s) if s.number => "number".into(),
-            Some(s) => format!("{}{:?}({:?} {:?}{})", s.dtype, s.shape, s.values, s.view, ["", " leaf", " grad"][s.grad as usize % 3]),
+            Some(s) => format!(
+                "{}{:?}({:?} {:?}{})",
+                s.dtype,
+                s.shape,
+                s.values,
+                s.view,
+                ["", " leaf", " grad"][s.grad as usize % 3]
+            ),
         })
         .collect();
     format!("{} | {:?}{}", tensors.join(" "), p.attrs, if p.no_grad { " no_grad" } else { "" })
 }
 
 fn summary(report: &Report, targets: &[Target], o: &Options) -> bool {
-    let calls: u64 = targets.iter().map(|t| t.calls).sum();
+    let calls: u64 = targets.iter().map(|t| t.made).sum();
     let accepted: u64 = targets.iter().map(|t| t.accepted[0] + t.accepted[1]).sum();
-    println!("seed {}: {calls} calls of {} ops, {accepted} accepted, {} walked back", o.seed, targets.len(), targets.iter().map(|t| t.backward).sum::<u64>());
+    println!(
+        "seed {}: {calls} calls of {} ops, {accepted} accepted, {} walked back",
+        o.seed,
+        targets.len(),
+        targets.iter().map(|t| t.backward).sum::<u64>()
+    );
     let mut good = report.faults.is_empty();
     for (what, n) in &report.faults {
         println!("{n:6} x {what}");
     }
-    for t in targets.iter().filter(|t| t.calls >= 100) {
+    for t in targets.iter().filter(|t| t.calls >= 150) {
         let mut never = Vec::new();
         if t.accepted[0] == 0 {
             never.push("accepted");
@@ -882,13 +1094,19 @@ fn supervise(args: &[String], o: &Options) -> bool {
         }
         let avoid: Vec<&str> = crashes.iter().filter(|(_, n)| **n >= 1).map(|(s, _)| s.as_str()).collect();
         let mut child = std::process::Command::new(&me);
-        child.args(args.iter().filter(|a| *a != "--supervise")).args(["--seed", &seed.to_string(), "--seconds", &left.to_string()]);
+        child.args(args.iter().filter(|a| *a != "--supervise")).args([
+            "--seed",
+            &seed.to_string(),
+            "--seconds",
+            &left.to_string(),
+        ]);
         child.args(["--avoid", &avoid.join(",")]).arg("--state").arg(&state);
         let out = child.output().expect("a child");
         let said = String::from_utf8_lossy(&out.stdout).to_string();
         print!("{said}");
         let words = std::fs::read(&state).unwrap_or_default();
-        let word = |i: usize| words.get(i * 8..i * 8 + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap_or_default()));
+        let word =
+            |i: usize| words.get(i * 8..i * 8 + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap_or_default()));
         total += word(2);
         match out.status.code() {
             Some(0) => break,
@@ -899,18 +1117,49 @@ fn supervise(args: &[String], o: &Options) -> bool {
             _ => {}
         }
         good = false;
-        let name = ops::table().filter(|(_, op)| o.op.as_ref().is_none_or(|n| n == op.name) && !avoid.contains(&op.name)).nth(word(0) as usize).map_or("?", |(_, op)| op.name);
+        let name = ops::table()
+            .filter(|(_, op)| o.op.as_ref().is_none_or(|n| n == op.name) && !avoid.contains(&op.name))
+            .nth(word(0) as usize)
+            .map_or("?", |(_, op)| op.name);
         *crashes.entry(name.into()).or_default() += 1;
         let n = word(1);
         println!("CRASH of {name}, call {n} with seed {seed}: {}", out.status);
         let errors = String::from_utf8_lossy(&out.stderr);
-        for line in errors.lines().filter(|l| l.contains("ERROR") || l.contains("SUMMARY") || l.contains("rust-core") || l.contains("src/") || l.contains("memory allocation") || l.contains("HANG")).take(14) {
+        for line in errors
+            .lines()
+            .filter(|l| {
+                l.contains("ERROR")
+                    || l.contains("SUMMARY")
+                    || l.contains("rust-core")
+                    || l.contains("src/")
+                    || l.contains("memory allocation")
+                    || l.contains("HANG")
+            })
+            .take(14)
+        {
             println!("    {}", line.trim());
         }
         let mut again = std::process::Command::new(&me);
-        again.args(["--seed", &seed.to_string(), "--op", name, "--calls", &n.to_string(), "--show", "--skip", &(n - 1).to_string()]);
+        again.args([
+            "--seed",
+            &seed.to_string(),
+            "--op",
+            name,
+            "--calls",
+            &n.to_string(),
+            "--show",
+            "--skip",
+            &(n - 1).to_string(),
+        ]);
         let again = again.output().expect("a child");
-        println!("    {}", String::from_utf8_lossy(&again.stdout).lines().rev().find(|l| l.starts_with(name)).unwrap_or("(does not happen alone)"));
+        println!(
+            "    {}",
+            String::from_utf8_lossy(&again.stdout)
+                .lines()
+                .rev()
+                .find(|l| l.starts_with(name))
+                .unwrap_or("(does not happen alone)")
+        );
         seed += 1000;
     }
     let _ = std::fs::remove_dir_all(&dir);
@@ -945,10 +1194,17 @@ fn main() {
             if !at.starts_with("src/") && LOOKED.fetch_add(1, Ordering::Relaxed) < 20 {
                 // The first place of ours on the stack; finding it is slow.
                 let stack = std::backtrace::Backtrace::force_capture().to_string();
-                let own = stack.lines().map(str::trim).find(|l| l.starts_with("at ") && l.contains("src/") && l.contains("rust-core/"));
+                let own = stack
+                    .lines()
+                    .map(str::trim)
+                    .find(|l| l.starts_with("at ") && l.contains("src/") && l.contains("rust-core/"));
                 at = own.map_or(at, |l| l.into());
             }
-            let said = info.payload().downcast_ref::<String>().cloned().or_else(|| info.payload().downcast_ref::<&str>().map(|s| s.to_string()));
+            let said = info
+                .payload()
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| info.payload().downcast_ref::<&str>().map(|s| s.to_string()));
             PANIC.with(|p| *p.borrow_mut() = format!("at {at}: {}", said.unwrap_or_default()));
         }));
         // A call that never ends is told by its number standing still.

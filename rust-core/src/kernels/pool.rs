@@ -195,7 +195,7 @@ unsafe fn sum<T: Num>(x: *const T, n: usize) -> T {
         i += 16;
     }
     let rest = (whole..n).fold(T::ZERO, |s, i| s.plus(*x.add(i)));
-    lanes.into_iter().fold(rest, |s, v| s + v)
+    lanes.into_iter().fold(rest, |s, v| s.plus(v))
 }
 
 #[inline(always)]
@@ -430,8 +430,7 @@ pub unsafe fn bilinear<T: Num>(planes: usize, size: [usize; 2], rows: &[Tap], co
                     let (left, right) = (T::of(1.0 - v), T::of(v));
                     let at = |r: usize, c: usize| *plane.add(r * w + c);
                     let row = |part: T, r: usize| part.times(left.times(at(r, c0)).plus(right.times(at(r, c1))));
-                    *out.get().add(i * p + a * cols.len() + b) =
-                        row(top, r0).plus(row(low, r1));
+                    *out.get().add(i * p + a * cols.len() + b) = row(top, r0).plus(row(low, r1));
                 }
             }
         }
