@@ -20,6 +20,9 @@ const SMALL_CACHE: usize = 32 << 20;
 const LARGE_CACHE: usize = 256 << 20;
 /// Storages up to this many bytes live inside their header and need no block.
 const INLINE: usize = 32;
+/// For the fuzzer: blocks of exactly the size wanted, not cached and not in headers, so that a sanitizer sees every access
+/// outside of them.
+const EXACT: bool = cfg!(feature = "exact");
 
 // ---- the caching allocator: small classes LIFO per thread, large blocks in one shared list ----
 
@@ -186,6 +189,12 @@ fn allocate(bytes: usize) -> Result<(*mut u8, usize)> {
     if bytes > isize::MAX as usize - 2 * HUGE {
         return Err(missing(bytes));
     }
+    if EXACT {
+        let size = bytes.max(1);
+        // SAFETY: the size is not zero.
+        let p = unsafe { System.alloc(block(size)) };
+        return if p.is_null() { Err(missing(bytes)) } else { Ok((p, size)) };
+    }
     if bytes <= SMALL_MAX {
         let (size, index) = class(bytes);
         let p = SMALL.with(|s| s.pop(size, index)).unwrap_or_else(|| from_system(size));
@@ -216,6 +225,10 @@ fn allocate(bytes: usize) -> Result<(*mut u8, usize)> {
 }
 
 fn release(p: *mut u8, size: usize) {
+    if EXACT {
+        // SAFETY: allocated with this size's block.
+        return unsafe { System.dealloc(p, block(size)) };
+    }
     if size <= SMALL_MAX {
         if SMALL.with(|s| s.push(p, size, class(size).1)) {
             return;
@@ -263,7 +276,7 @@ impl Storage {
     /// An uninitialised storage of `nbytes`. Fails with `RT_ERR_MEMORY`.
     pub fn new(nbytes: usize) -> Result<Arc<Storage>> {
         crate::simd::check()?;
-        let (ptr, owner) = if nbytes <= INLINE {
+        let (ptr, owner) = if nbytes <= INLINE && !EXACT {
             (std::ptr::null_mut(), Owner::Inline)
         } else {
             let (p, size) = allocate(nbytes)?;

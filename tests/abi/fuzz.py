@@ -1,6 +1,7 @@
 """Calls ops through the door by name with arguments that mostly do not fit; see test_fuzz.py.
 
-Prints each call before it is made. Arguments: seed, rounds, names of the ops (none: all).
+Prints each call before it is made. Arguments: seed, rounds, names of the ops (none: all). A panic is a failure, and so is an
+op that was refused every time.
 """
 
 import random
@@ -113,6 +114,52 @@ def attribute(r, kind, default, friendly):
     return a
 
 
+def recipes():
+    """The calls of calls.txt by op: tensors and attributes as words."""
+    found = {}
+    for line in Path(__file__).with_name("calls.txt").read_text().splitlines():
+        name, colon, call = line.partition(": ")
+        if colon and not line.startswith("#"):
+            tensors, _, attrs = call.partition("|")
+            found.setdefault(name, []).append((tensors.split(), attrs.split()))
+    return found
+
+
+def recipe_tensor(r, word):
+    """A tensor as calls.txt writes it."""
+    if word == "-":
+        return ffi.NULL
+    kind, shape = word[0], [int(d) for d in word[1:].split(",") if d]
+    n = 1
+    for d in shape:
+        n *= d
+    columns = shape[-1] if shape else 1
+    values = {
+        "b": lambda i: r.randint(0, 1),
+        "i": lambda i: r.randint(0, 2),
+        "p": lambda i: r.uniform(0.1, 0.9),
+        "s": lambda i: i,
+        "d": lambda i: r.random() + 5 * (i % columns == i // columns % columns),
+    }.get(kind, lambda i: r.gauss(0, 1))
+    c_type, dtype = {
+        "g": ("double", lib.RT_FLOAT64),
+        "i": ("int64_t", lib.RT_INT64),
+        "b": ("bool", lib.RT_BOOL),
+    }.get(kind, ("float", lib.RT_FLOAT32))
+    out, data = ffi.new("rt_tensor **"), ffi.new(f"{c_type}[]", [values(i) for i in range(n)])
+    assert lib.rt_tensor_from_data(data, shape, len(shape), dtype, out) == lib.RT_OK
+    t = ffi.gc(out[0], lib.rt_tensor_free)
+    if c_type in ("float", "double") and r.random() < 0.3:
+        lib.rt_tensor_set_requires_grad(t, True)
+    return t
+
+
+def recipe_attribute(kind, word, default):
+    if word == "~":
+        word = default if default is not None else "None"
+    return written(kind.removeprefix("Opt"), "None" if word == "-" else word)
+
+
 def written(kind, text):
     """An attribute from the text in the table."""
     if text == "None":
@@ -151,6 +198,7 @@ def main(seed, rounds, wanted):
     resource.setrlimit(resource.RLIMIT_AS, (GIGABYTES, GIGABYTES))
     info, bad = ffi.new("rt_op_info *"), 0
     outs, n = ffi.new("rt_tensor *[4096]"), ffi.new("size_t *")
+    known = recipes()
     for k in range(lib.rt_op_count()):
         assert lib.rt_op_get(k, info) == lib.RT_OK
         name = ffi.string(info.name).decode()
@@ -158,6 +206,7 @@ def main(seed, rounds, wanted):
             continue
         args = [(text(info.args[i].kind), text(info.args[i].default_value)) for i in range(info.args_len)]
         r = random.Random(f"{seed} {name}")
+        accepted = 0
         for _ in range(rounds):
             KEEP.clear()
             inputs, lists = [], []
@@ -176,6 +225,18 @@ def main(seed, rounds, wanted):
             inputs += lists
             plain = [(kind, default) for kind, default in args if "Tensor" not in kind and kind != "Operand"]
             attrs = [attribute(r, kind, default, friendly) for kind, default in plain]
+            if name in known and r.random() < 0.4:
+                # A call that fits, or with one thing changed.
+                tensors, words = r.choice(known[name])
+                others, changed = inputs, attrs
+                inputs = [recipe_tensor(r, w) for w in tensors]
+                words = words + ["~"] * (len(plain) - len(words))
+                attrs = [recipe_attribute(kind, w, default) for (kind, default), w in zip(plain, words, strict=True)]
+                k = r.randrange(2 * (len(inputs) + len(attrs)))
+                if k < len(inputs) and others:
+                    inputs[k] = r.choice(others)
+                elif len(inputs) <= k < len(inputs) + len(attrs):
+                    attrs[k - len(inputs)] = changed[k - len(inputs)]
             call = name + ("_" if info.inplace and r.random() < 0.3 else "")
             print(call, show(inputs, attrs), flush=True)
             signal.alarm(60)
@@ -192,6 +253,7 @@ def main(seed, rounds, wanted):
             if status == lib.RT_ERR_PANIC:
                 bad += 1
                 print("PANIC", call, show(inputs, attrs), text(lib.rt_last_error()), file=sys.stderr)
+            accepted += status == lib.RT_OK
             if status == lib.RT_OK:
                 results = [ffi.gc(outs[i], lib.rt_tensor_free) for i in range(n[0])]
                 # Backward through what came out.
@@ -205,6 +267,9 @@ def main(seed, rounds, wanted):
                                 bad += 1
                                 why = text(lib.rt_last_error())
                                 print("PANIC backward", call, show(inputs, attrs), why, file=sys.stderr)
+        if rounds >= 50 and not accepted:
+            bad += 1
+            print(f"NEVER ACCEPTED: {name}", file=sys.stderr)
     signal.alarm(0)
     return bad
 

@@ -93,7 +93,7 @@ unsafe fn cast_plain<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
             *dst.add(i) = cast_one(*src.add(i));
         }
     }
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(quick)))]
     {
         use crate::simd::{level, Level};
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]

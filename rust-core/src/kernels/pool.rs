@@ -6,7 +6,6 @@ use super::copy::{Shared, GRAIN};
 use crate::error::Result;
 use crate::memory::List;
 use crate::parallel::{parallel_for, try_parallel_for};
-use std::ops::{Add, Div, Mul};
 
 /// The windows along one dimension: for each output the first element and the number of elements, `step` apart.
 pub struct Windows {
@@ -30,15 +29,19 @@ impl Windows {
 }
 
 /// A type that pools run in.
-pub trait Num:
-    Copy + PartialOrd + Add<Output = Self> + Mul<Output = Self> + Div<Output = Self> + Send + Sync + 'static
-{
+pub trait Num: Copy + PartialOrd + Send + Sync + 'static {
     /// Zero.
     const ZERO: Self;
     /// What a window without elements has as its largest.
     const LOWEST: Self;
     /// From f64.
     fn of(v: f64) -> Self;
+    /// Sum; whole numbers wrap around.
+    fn plus(self, other: Self) -> Self;
+    /// Product; whole numbers wrap around.
+    fn times(self, other: Self) -> Self;
+    /// Quotient; whole numbers are not divided by 0.
+    fn over(self, other: Self) -> Self;
     #[doc(hidden)]
     unsafe fn max(
         x: *const Self,
@@ -189,18 +192,18 @@ unsafe fn sum<T: Num>(x: *const T, n: usize) -> T {
     let mut i = 0;
     while i < whole {
         for (k, lane) in lanes.iter_mut().enumerate() {
-            *lane = *lane + *x.add(i + k);
+            *lane = lane.plus(*x.add(i + k));
         }
         i += 16;
     }
-    let rest = (whole..n).fold(T::ZERO, |s, i| s + *x.add(i));
-    lanes.into_iter().fold(rest, |s, v| s + v)
+    let rest = (whole..n).fold(T::ZERO, |s, i| s.plus(*x.add(i)));
+    lanes.into_iter().fold(rest, |s, v| s.plus(v))
 }
 
 #[inline(always)]
 unsafe fn average<T: Num>(x: *const T, w: usize, rows: &Windows, cols: &Windows, out: *mut T, tmp: &mut Columns<T>) {
     if let Some(all) = whole(w, tmp.size, rows, cols) {
-        *out = sum(x, tmp.size) / T::of(all);
+        *out = sum(x, tmp.size).over(T::of(all));
         return;
     }
     let sum = &mut tmp.best[..w];
@@ -209,16 +212,16 @@ unsafe fn average<T: Num>(x: *const T, w: usize, rows: &Windows, cols: &Windows,
         for i in 0..count {
             let line = std::slice::from_raw_parts(x.add((first + i) * w), w);
             for (s, &v) in sum.iter_mut().zip(line) {
-                *s = *s + v;
+                *s = s.plus(v);
             }
         }
         let high = T::of(rows.divisor[r]);
         for (o, &(first, count)) in cols.at.iter().enumerate() {
             let mut total = T::ZERO;
             for i in 0..count {
-                total = total + *sum.get_unchecked(first + i);
+                total = total.plus(*sum.get_unchecked(first + i));
             }
-            *out.add(r * cols.len() + o) = total / (high * T::of(*cols.divisor.get_unchecked(o)));
+            *out.add(r * cols.len() + o) = total.over(high.times(T::of(*cols.divisor.get_unchecked(o))));
         }
     }
 }
@@ -233,7 +236,7 @@ unsafe fn average_grad<T: Num>(
     tmp: &mut Columns<T>,
 ) {
     if let Some(all) = whole(w, tmp.size, rows, cols) {
-        std::slice::from_raw_parts_mut(gx, tmp.size).fill(*g / T::of(all));
+        std::slice::from_raw_parts_mut(gx, tmp.size).fill((*g).over(T::of(all)));
         return;
     }
     let sum = &mut tmp.best[..w];
@@ -241,23 +244,23 @@ unsafe fn average_grad<T: Num>(
         sum.fill(T::ZERO);
         let high = T::of(rows.divisor[r]);
         for (o, &(first, count)) in cols.at.iter().enumerate() {
-            let v = *g.add(r * cols.len() + o) / (high * T::of(*cols.divisor.get_unchecked(o)));
+            let v = (*g.add(r * cols.len() + o)).over(high.times(T::of(*cols.divisor.get_unchecked(o))));
             for i in 0..count {
                 let s = sum.get_unchecked_mut(first + i);
-                *s = *s + v;
+                *s = s.plus(v);
             }
         }
         for i in 0..count {
             let line = std::slice::from_raw_parts_mut(gx.add((first + i) * w), w);
             for (x, &s) in line.iter_mut().zip(sum.iter()) {
-                *x = *x + s;
+                *x = x.plus(s);
             }
         }
     }
 }
 
 macro_rules! num {
-    ($t:ty, $m:ident, $zero:literal, $lowest:expr) => {
+    ($t:ty, $m:ident, $zero:literal, $lowest:expr, $plus:expr, $times:expr, $over:expr) => {
         mod $m {
             use super::*;
             crate::simd_fn! {
@@ -285,6 +288,18 @@ macro_rules! num {
             fn of(v: f64) -> $t {
                 v as $t
             }
+            #[inline(always)]
+            fn plus(self, other: $t) -> $t {
+                $plus(self, other)
+            }
+            #[inline(always)]
+            fn times(self, other: $t) -> $t {
+                $times(self, other)
+            }
+            #[inline(always)]
+            fn over(self, other: $t) -> $t {
+                $over(self, other)
+            }
             unsafe fn max(
                 x: *const $t, w: usize, rows: &Windows, cols: &Windows, out: *mut $t, index: *mut i64, tmp: &mut Columns<$t>,
             ) {
@@ -299,9 +314,15 @@ macro_rules! num {
         }
     };
 }
-num!(f32, single, 0.0, f32::NEG_INFINITY);
-num!(f64, double, 0.0, f64::NEG_INFINITY);
-num!(i64, whole, 0, i64::MIN);
+num!(f32, single, 0.0, f32::NEG_INFINITY, |a, b| a + b, |a, b| a * b, |a, b| a / b);
+num!(f64, double, 0.0, f64::NEG_INFINITY, |a, b| a + b, |a, b| a * b, |a, b| a / b);
+num!(i64, whole, 0, i64::MIN, i64::wrapping_add, i64::wrapping_mul, |a: i64, b: i64| {
+    if b == 0 {
+        0
+    } else {
+        a.wrapping_div(b)
+    }
+});
 
 fn grain(size: usize) -> usize {
     (GRAIN / 4).div_ceil(size.max(1))
@@ -380,7 +401,7 @@ pub unsafe fn scatter<T: Num>(planes: usize, size: usize, p: usize, g: *const T,
             plane.fill(T::ZERO);
             for j in i * p..(i + 1) * p {
                 let x = plane.get_unchecked_mut(*index.get().add(j) as usize);
-                *x = *x + *g.get().add(j);
+                *x = x.plus(*g.get().add(j));
             }
         }
     });
@@ -413,8 +434,8 @@ pub unsafe fn bilinear<T: Num>(planes: usize, size: [usize; 2], rows: &[Tap], co
                 for (b, &(c0, c1, v)) in cols.iter().enumerate() {
                     let (left, right) = (T::of(1.0 - v), T::of(v));
                     let at = |r: usize, c: usize| *plane.add(r * w + c);
-                    *out.get().add(i * p + a * cols.len() + b) =
-                        top * (left * at(r0, c0) + right * at(r0, c1)) + low * (left * at(r1, c0) + right * at(r1, c1));
+                    let row = |part: T, r: usize| part.times(left.times(at(r, c0)).plus(right.times(at(r, c1))));
+                    *out.get().add(i * p + a * cols.len() + b) = row(top, r0).plus(row(low, r1));
                 }
             }
         }
@@ -445,7 +466,7 @@ pub unsafe fn bilinear_grad<T: Num>(
                         (r1, c0, u * (1.0 - v)),
                         (r1, c1, u * v),
                     ] {
-                        plane[r * w + c] = plane[r * w + c] + g * T::of(s);
+                        plane[r * w + c] = plane[r * w + c].plus(g.times(T::of(s)));
                     }
                 }
             }

@@ -115,10 +115,11 @@ impl<'a> Params<'a> {
             bail!(Value, "groups must be positive, got {}", self.groups);
         }
         let groups = self.groups as usize;
-        if c_out % groups != 0 || weight[1] * groups != c_in {
+        let wanted = weight[1].saturating_mul(groups);
+        if c_out % groups != 0 || wanted != c_in {
             let message = format!(
-                "given groups={groups}, weight of size {weight:?}, expected input {input:?} to have {} channels, but got \
-                 {c_in} channels instead", weight[1] * groups);
+                "given groups={groups}, weight of size {weight:?}, expected input {input:?} to have {wanted} channels, but got \
+                 {c_in} channels instead");
             return Err(Error::shapes("", message, input, weight));
         }
         let mut g = Geometry {
@@ -136,9 +137,10 @@ impl<'a> Params<'a> {
         if g.kernel.contains(&0) {
             bail!(Shape, "the kernel size must not be zero, weight has shape {weight:?}");
         }
+        let too_large = || err!(Memory, "input {input:?} is too large with padding {:?}", self.padding);
         for d in 0..3 {
-            let padded = g.size[d] + 2 * g.padding[d];
-            let reach = (g.kernel[d] - 1) * g.dilation[d] + 1;
+            let padded = g.size[d].checked_add(2 * g.padding[d]).ok_or_else(too_large)?;
+            let reach = (g.kernel[d] - 1).checked_mul(g.dilation[d]).and_then(|r| r.checked_add(1)).ok_or_else(too_large)?;
             if out.is_none() && reach > padded {
                 bail!(
                     Shape,
@@ -146,21 +148,31 @@ impl<'a> Params<'a> {
                     Kernel size can't be greater than actual input size (input {input:?}, weight {weight:?})"
                 );
             }
-            g.out[d] = padded.saturating_sub(reach) / g.stride[d] + 1;
+            g.out[d] = if reach > padded { 0 } else { (padded - reach) / g.stride[d] + 1 };
         }
         if let Some(out) = out {
             let fits = out.len() == input.len()
                 && out[out.len() - n - 1] == c_out
-                && (out.len() == n + 1 || out[0] == g.batch);
+                && (out.len() == n + 1 || out[0] == g.batch)
+                && three(out, n).iter().zip(&g.out).all(|(got, most)| got <= most);
             if !fits {
                 let message = format!("a gradient of shape {out:?} does not fit input {input:?} and weight {weight:?}");
                 return Err(Error::shapes("", message, out, input));
             }
             g.out = three(out, n);
         }
-        let padded = g.padded().iter().try_fold(c_in, |a, &d| a.checked_mul(d));
-        if padded.is_none_or(|n| n > isize::MAX as usize / 16) {
-            bail!(Memory, "input {input:?} is too large with padding {:?}", self.padding);
+        // All buffers of a convolution hold at most as many elements as the padded input or the output: no size below
+        // overflows.
+        let most = isize::MAX as usize / 64;
+        let steps = |d: usize| (g.out[d].max(1) - 1).checked_mul(g.stride[d])?.checked_add((g.kernel[d] - 1) * g.dilation[d]);
+        if (0..3).any(|d| steps(d).is_none_or(|n| n > most)) {
+            return Err(too_large());
+        }
+        let fits = |n: usize, sizes: [usize; 3]| {
+            sizes.iter().try_fold(n.max(1), |a, &d| a.checked_mul(d.max(1))).is_some_and(|n| n <= most)
+        };
+        if !fits(c_in, g.padded()) || !fits(c_out, g.out) || !fits(weight[1].max(c_out), g.kernel) {
+            return Err(too_large());
         }
         Ok(g)
     }
@@ -291,18 +303,19 @@ fn eval_conv_transpose(c: &Call, n: usize) -> Result<Outs> {
     let dilation: [usize; 3] = per_dim(p.dilation, n, 1, 1, "dilation")?;
     let extra: [usize; 3] = per_dim(c.ints(2), n, 0, 0, "output_padding")?;
     let mut size: SmallVec<[i64; 8]> = x.shape()[..x.ndim() - n - 1].iter().map(|&d| d as i64).collect();
-    size.push(w.shape()[1] as i64 * p.groups);
+    size.push((w.shape()[1] as i64).saturating_mul(p.groups));
     for d in 3 - n..3 {
         if extra[d] >= stride[d].max(dilation[d]) && extra[d] > 0 {
             bail!(Value, "output padding must be smaller than either stride or dilation, but got output_padding {:?}, stride {:?}, \
                 dilation {:?}", c.ints(2), p.stride, p.dilation);
         }
-        let (i, k) = (three(x.shape(), n)[d] as i64, three(w.shape(), n)[d] as i64);
-        let s = (i - 1) * stride[d] as i64 - 2 * padding[d] as i64 + dilation[d] as i64 * (k - 1) + extra[d] as i64 + 1;
+        let [i, k] = [x.shape(), w.shape()].map(|s| three(s, n)[d] as i128);
+        let [step, pad, apart, extra] = [stride[d], padding[d], dilation[d], extra[d]].map(|v| v as i128);
+        let s = (i - 1) * step - 2 * pad + apart * (k - 1) + extra + 1;
         if s < 1 {
             bail!(Shape, "the output size would be {s} for input {:?} and weight {:?}", x.shape(), w.shape());
         }
-        size.push(s);
+        size.push(i64::try_from(s).map_err(|_| err!(Memory, "an output of size {s} is too large"))?);
     }
     let run = |x: &Tensor, w: &Tensor| Tensor::conv_input_grad(x, w, &size, p.stride, p.padding, p.dilation, p.groups);
     let Some(b) = c.opt(2) else { return one(run(x, w)?) };
@@ -399,7 +412,8 @@ impl Pool {
             let (first, inside) = ((start + (low * step) as isize) as usize, high.saturating_sub(low));
             w.at.push((first, inside))?;
             let with_pad = (start + k as isize).min((n + p) as isize) - start;
-            w.divisor.push(if include_pad { with_pad as f64 } else { inside as f64 })?;
+            // A window that sees nothing gives 0.
+            w.divisor.push(if include_pad { with_pad as f64 } else { inside.max(1) as f64 })?;
         }
         Ok(w)
     }
@@ -409,7 +423,9 @@ impl Pool {
 fn adaptive(n: usize, count: usize) -> Result<Windows> {
     let mut w = Windows { at: List::with_room(count)?, step: 1, divisor: List::with_room(count)? };
     for o in 0..count {
-        let (first, end) = (o * n / count, ((o + 1) * n).div_ceil(count));
+        let place = |o: usize| (o as u128 * n as u128, count as u128);
+        let first = { let (at, c) = place(o); at / c } as usize;
+        let end = { let (at, c) = place(o + 1); at.div_ceil(c) } as usize;
         w.at.push((first, end - first))?;
         w.divisor.push((end - first) as f64)?;
     }

@@ -504,7 +504,19 @@ fn scatter_number(out: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Resu
     put_at(out, &over, d, &mut strides, (&index, &steps), (&value, &none), shape[d], Combine::Set)
 }
 
+/// In place, no index may be found bad after the first change.
+fn check_index(c: &Call) -> Result<()> {
+    let Some(out) = c.out else { return Ok(()) };
+    let dim = wrap_dim(c.int(0), out.ndim())?;
+    let n = axes(out).0[dim];
+    let index = contiguous_unlocked(c.x(1), DType::I64, false)?;
+    // SAFETY: row-major, `numel` elements.
+    let all = unsafe { std::slice::from_raw_parts(index.ptr::<i64>(), index.numel()) };
+    found(all.iter().copied().find(|&i| i as u64 >= n as u64), dim, n)
+}
+
 fn eval_scatter(c: &Call, how: Combine) -> Result<Outs> {
+    check_index(c)?;
     let out = target(c, c.x(0))?;
     scatter_into(&out, c.int(0), c.x(1), c.x(2), how)?;
     one(out)
@@ -514,6 +526,11 @@ fn eval_scatter(c: &Call, how: Combine) -> Result<Outs> {
 fn grown(g: Tensor, shape: &[usize]) -> Result<Tensor> {
     if g.shape() == shape {
         return Ok(g);
+    }
+    if g.ndim() == 0 || shape.is_empty() {
+        // A tensor without dimensions counts as one of one dimension.
+        let wide = grown(g.reshape(&[-1])?, if shape.is_empty() { &[1] } else { shape })?;
+        return wide.reshape(&signed(shape));
     }
     if g.numel() == 0 {
         // An empty index may have any number of dimensions.
@@ -618,6 +635,9 @@ fn scatter_reduce_vjp(v: &Vjp) -> Result<Grads> {
 /// Rows of the table that `index` names; the row `padding` gets no gradient.
 fn eval_embedding_backward(c: &Call) -> Result<Outs> {
     let (g, index) = (c.x(0), c.x(1));
+    if index.dtype().is_float() || index.dtype() == DType::Bool {
+        bail!(DType, "expected indices of dtype int64 or int32, got {}", index.dtype());
+    }
     let rows = usize::try_from(c.int(0)).map_err(|_| err!(Value, "num_weights must not be negative"))?;
     let inner: usize = g.shape().get(index.ndim()..).unwrap_or(&[]).iter().product();
     if g.shape().get(..index.ndim()) != Some(index.shape()) || g.ndim() != index.ndim() + 1 {
@@ -744,7 +764,7 @@ ops! {
             scatter_into(&out, c.int(1), c.x(1), c.x(0), Combine::Add)?;
             one(out)
         },
-        vjp: vjp!(|v| v.g().with(v.x(1), |g, i| g.gather(v.int(1), i, false))),
+        vjp: vjp!(|v| v.g().with(v.x(1), |g, i| grown(g.gather(v.int(1), i, false)?, v.shape(0)))),
         saves: Saves::B,
         function: false, method: false,
     }
@@ -763,6 +783,7 @@ ops! {
     /// As `scatter`, with one number as the source.
     scatter_value(input: Tensor, dim: Int, index: Tensor, value: Scalar) -> Tensor, Special {
         eval: |c| {
+            check_index(c)?;
             let out = target(c, c.x(0))?;
             scatter_number(&out, c.int(0), c.x(1), c.scalar(1))?;
             one(out)

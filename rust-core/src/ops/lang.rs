@@ -103,6 +103,12 @@ fn join(
     }
 }
 
+/// A difference, in which truth values are numbers.
+fn minus(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let counted = |t: &Tensor| if t.dtype() == DType::Bool { t.to_dtype(DType::I64) } else { Ok(t.clone()) };
+    counted(a)?.sub(&counted(b)?, 1)
+}
+
 macro_rules! operator {
     ($trait:ident $m:ident, $zero:expr, $num:expr, $f:expr) => {
         operator!(@impl $trait $m $zero, $num, $f;
@@ -118,7 +124,7 @@ macro_rules! operator {
     };
 }
 operator!(Add add, |a: Ex, b: Ex| if a.is_none() { b } else { a }, |x, y| x + y, |a: &Tensor, b: &Tensor| a.add(b, 1));
-operator!(Sub sub, |a: Ex, b: Ex| if a.is_none() { -b } else { a }, |x, y| x - y, |a: &Tensor, b: &Tensor| a.sub(b, 1));
+operator!(Sub sub, |a: Ex, b: Ex| if a.is_none() { -b } else { a }, |x, y| x - y, minus);
 operator!(Mul mul, |_, _| Ex::None, |x, y| x * y, |a: &Tensor, b: &Tensor| a.mul(b));
 operator!(Div div, |_, _| Ex::None, |x, y| x / y, |a: &Tensor, b: &Tensor| a.div(b, ""));
 

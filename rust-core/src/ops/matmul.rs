@@ -1,7 +1,7 @@
 //! Matrix products: everything that ends in a GEMM.
 
 use super::lang::{rounded_once, Ex};
-use super::shape::{contiguous_unlocked, copy_into};
+use super::shape::{contiguous_unlocked, copy_into, real_dim};
 use super::{one, Call, Class, Outs, Refusal, Saves};
 use crate::autograd::Vjp;
 use crate::dtype::{Category, DType, Scalar};
@@ -627,7 +627,7 @@ ops! {
                 s.iter().flat_map(|&d| if first { [d as i64, 1] } else { [1, d as i64] }).collect()
             };
             let product = a.reshape(&spread(&sa, true))?.mul(&b.reshape(&spread(&sb, false))?)?;
-            let shape: SmallVec<[i64; 8]> = sa.iter().zip(&sb).map(|(&x, &y)| (x * y) as i64).collect();
+            let shape: SmallVec<[i64; 8]> = sa.iter().zip(&sb).map(|(&x, &y)| x.saturating_mul(y) as i64).collect();
             one(product.reshape(&shape)?)
         },
         class: Class::Composite,
@@ -810,7 +810,7 @@ fn eval_tensordot(a: &Tensor, b: &Tensor, da: &[i64], db: &[i64]) -> Result<Tens
         bail!(Value, "both dimension lists must have one length, got {da:?} and {db:?}");
     }
     let wrap = |dims: &[i64], t: &Tensor| {
-        dims.iter().map(|&d| wrap_dim(d, t.ndim())).collect::<Result<SmallVec<[usize; 8]>>>()
+        dims.iter().map(|&d| real_dim(d, t.ndim())).collect::<Result<SmallVec<[usize; 8]>>>()
     };
     let (da, db) = (wrap(da, a)?, wrap(db, b)?);
     let (mut a, mut b) = (a.clone(), b.clone());

@@ -387,6 +387,16 @@ impl<'a> Call<'a> {
             None => unreachable!("{}: required input {i} is missing", self.op.name),
         }
     }
+    /// Checks that input `i` has the shape that the others ask for.
+    pub fn want_shape(&self, i: usize, shape: &[usize]) -> Result<()> {
+        let t = self.x(i);
+        if t.shape() == shape {
+            return Ok(());
+        }
+        let name = self.op.tensor_args().nth(i).map_or("", |a| a.name);
+        let message = format!("argument '{name}' must have shape {shape:?}, got {:?}", t.shape());
+        Err(crate::error::Error::shapes("", message, t.shape(), shape))
+    }
     /// Input `i`, if given.
     pub fn opt(&self, i: usize) -> Option<&'a Tensor> {
         self.inputs.get(i).copied().flatten()

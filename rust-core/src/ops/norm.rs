@@ -265,6 +265,20 @@ fn update(stat: &Tensor, new: &Tensor, momentum: f64) -> Result<()> {
     Ok(())
 }
 
+/// Running statistics that are to be moved: floats, one per channel.
+fn check_stats(mean: Option<&Tensor>, var: Option<&Tensor>, channels: usize) -> Result<()> {
+    for (stat, name) in [(mean, "running_mean"), (var, "running_var")] {
+        check_affine(stat, &[channels], name)?;
+        if let Some(t) = stat {
+            if !t.dtype().is_float() {
+                bail!(DType, "expected {name} of a floating point dtype, got {}", t.dtype());
+            }
+            autograd::may_change(t)?;
+        }
+    }
+    Ok(())
+}
+
 fn eval_batch_norm(c: &Call) -> Result<Outs> {
     let (x, mean, var, w, b) = (c.x(0), c.opt(1), c.opt(2), c.opt(3), c.opt(4));
     let (training, momentum, eps) = (c.bool(0), c.float(1), c.float(2));
@@ -277,11 +291,12 @@ fn eval_batch_norm(c: &Call) -> Result<Outs> {
         };
         return one(x.batch_norm_eval(m, v, w, b, eps)?);
     }
+    // What can be refused is refused before the first of the two changes.
+    if let Some(&channels) = x.shape().get(1) {
+        check_stats(mean, var, channels)?;
+    }
     let mut outs = x.batch_norm_train(w, b, eps)?;
     let n = x.numel() / x.shape()[1].max(1);
-    for (stat, name) in [(mean, "running_mean"), (var, "running_var")] {
-        check_affine(stat, &[x.shape()[1]], name)?;
-    }
     // An empty batch says nothing about the statistics.
     if let Some(m) = mean.filter(|_| n > 0) {
         update(m, &outs[1], momentum)?;
@@ -307,6 +322,7 @@ fn eval_instance_norm(c: &Call) -> Result<Outs> {
     if mean.is_none() && var.is_none() {
         return one(x.group_norm(channels, w, b, eps)?);
     }
+    check_stats(mean, var, channels as usize)?;
     // Each sample's channels are channels of one long batch norm, whose statistics are averaged over the samples.
     let mut shape: SmallVec<[i64; 8]> = x.shape().iter().map(|&d| d as i64).collect();
     (shape[0], shape[1]) = (1, n * channels);

@@ -1,31 +1,28 @@
 //! Optimizer steps: one call changes all parameters of a group and their states in place.
 
-use super::shape::{contiguous_unlocked, copy_into};
 use super::{Call, Class, OpDef, Outs};
 use crate::bail;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::kernels::copy;
 use crate::kernels::optim::{self, Adagrad, Adam, RmsProp, Sgd, Step};
 use crate::memory::List;
+use crate::shape::Layout;
 use crate::tensor::Tensor;
 
-/// A parameter with its gradient and states, and row-major copies of them in the compute type where they do not lie alike
-/// in dense blocks of that type.
-struct Group<'a> {
-    tensors: [Option<&'a Tensor>; 5],
-    copies: Option<[Option<Tensor>; 5]>,
+/// The tensors of parameter `i` among lists of length `n`: itself, its gradient, its states.
+fn of_parameter<'a>(c: &Call<'a>, lists: usize, i: usize) -> [Option<&'a Tensor>; 5] {
+    let n = c.inputs.len() / lists;
+    std::array::from_fn(|k| if k < lists { c.opt(i + k * n) } else { None })
 }
 
-/// Applies a step to each parameter. The inputs are `lists` lists of one length: parameters, gradients, states.
+/// Applies a step to each parameter. The inputs are `lists` lists of one length: parameters, gradients, states. All that can
+/// fail comes before the first change.
 fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
     let n = c.inputs.len() / lists;
-    let mut groups = List::with_room(n)?;
+    let mut room = 0;
     for i in 0..n {
-        let mut tensors: [Option<&Tensor>; 5] = [None; 5];
-        for (k, slot) in tensors.iter_mut().enumerate().take(lists) {
-            *slot = c.opt(i + k * n);
-        }
-        let p = c.x(i);
+        let (tensors, p) = (of_parameter(c, lists, i), c.x(i));
         for t in tensors.iter().flatten() {
             if t.shape() != p.shape() {
                 let message =
@@ -36,10 +33,17 @@ fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
                 bail!(DType, "parameters, gradients and states must be floating point, got {}", t.dtype());
             }
         }
-        groups.push(Group::new(tensors, p)?)?;
+        if !lie_alike(&tensors, p) {
+            room = room.max(p.numel() * p.dtype().compute_dtype().size());
+        }
     }
-    // From here on nothing fails: a step is taken by all parameters or by none.
-    groups.iter().try_for_each(|g| g.step(s))?;
+    let mut scratch: [Option<Tensor>; 5] = Default::default();
+    for block in scratch.iter_mut().take(if room > 0 { lists } else { 0 }) {
+        *block = Some(Tensor::empty_of(&[room], DType::U8)?);
+    }
+    for i in 0..n {
+        step_one(&of_parameter(c, lists, i), c.x(i), s, &scratch)?;
+    }
     Ok(Outs::new())
 }
 
@@ -74,37 +78,41 @@ pub(super) fn with_own_gradients(
     step(&filled)
 }
 
-impl<'a> Group<'a> {
-    fn new(tensors: [Option<&'a Tensor>; 5], p: &Tensor) -> Result<Self> {
-        let compute = p.dtype().compute_dtype();
-        let alike = |t: &Tensor| t.dtype() == compute && t.strides() == p.strides();
-        if tensors.iter().flatten().all(|t| alike(t)) && (p.is_contiguous() || p.layout().is_dense()) {
-            return Ok(Group { tensors, copies: None });
-        }
-        let mut copies: [Option<Tensor>; 5] = Default::default();
-        for (copy, t) in copies.iter_mut().zip(tensors) {
-            *copy = t.map(|t| contiguous_unlocked(t, compute, false)).transpose()?;
-        }
-        Ok(Group { tensors, copies: Some(copies) })
-    }
+/// True if all tensors of a parameter can be walked as one line in the compute type.
+fn lie_alike(tensors: &[Option<&Tensor>; 5], p: &Tensor) -> bool {
+    let compute = p.dtype().compute_dtype();
+    let alike = |t: &Tensor| t.dtype() == compute && t.strides() == p.strides();
+    tensors.iter().flatten().all(|t| alike(t)) && (p.is_contiguous() || p.layout().is_dense())
+}
 
-    fn step(&self, s: &dyn Step) -> Result<()> {
-        let Some(p) = self.tensors[0] else { return Ok(()) };
-        let at = std::array::from_fn(|k| {
-            let own = self.copies.as_ref().map_or(self.tensors[k], |c| c[k].as_ref());
-            own.map_or(std::ptr::null_mut(), |t| t.data_ptr())
-        });
-        // SAFETY: all lie alike in dense blocks of `numel` elements of the compute type.
-        unsafe { optim::run(s, p.dtype().compute_dtype() == DType::F64, at, p.numel()) };
-        for (k, copy) in self.copies.iter().flatten().enumerate() {
-            if let (Some(copy), Some(t), true) = (copy, self.tensors[k], k != 1) {
-                if !copy.is_same(t) {
-                    copy_into(t, copy)?;
-                }
+/// The step of one parameter. `scratch` has room for row-major copies where its tensors do not lie alike.
+fn step_one(tensors: &[Option<&Tensor>; 5], p: &Tensor, s: &dyn Step, scratch: &[Option<Tensor>; 5]) -> Result<()> {
+    let compute = p.dtype().compute_dtype();
+    let alike = lie_alike(tensors, p);
+    let mut at = [std::ptr::null_mut(); 5];
+    for (k, t) in tensors.iter().enumerate() {
+        at[k] = match (t, &scratch[k]) {
+            (Some(t), Some(block)) if !alike => {
+                // SAFETY: the block holds as many elements of the compute type.
+                unsafe { copy::to_contiguous(t.base_ptr(), t.dtype(), t.layout(), block.data_ptr(), compute) };
+                block.data_ptr()
             }
-        }
-        Ok(())
+            (t, _) => t.map_or(std::ptr::null_mut(), |t| t.data_ptr()),
+        };
     }
+    // SAFETY: dense blocks of `numel` elements of the compute type, in one order.
+    unsafe { optim::run(s, compute == DType::F64, at, p.numel()) };
+    if alike {
+        return Ok(());
+    }
+    let rows = Layout::contiguous(p.shape())?;
+    for (k, t) in tensors.iter().enumerate().filter(|(k, _)| *k != 1) {
+        if let Some(t) = t {
+            // SAFETY: the block holds the new elements in row-major order.
+            unsafe { copy::strided(at[k], compute, &rows, t.base_ptr(), t.dtype(), t.layout()) };
+        }
+    }
+    Ok(())
 }
 
 /// All tensors of list `k` must be there.

@@ -465,8 +465,10 @@ fn eval_div(c: &Call) -> Result<Outs> {
 /// A division, or its rest, that whole numbers cannot do by zero.
 fn divide(c: &Call, k: &'static Kernel) -> Result<Outs> {
     no_bool(c, "")?;
-    if !dtype_of(c).is_float() {
-        let b = contiguous_unlocked(c.x(1), DType::I64, false)?;
+    let common = dtype_of(c);
+    if !common.is_float() {
+        // As the common dtype holds it: 256 is 0 in int8.
+        let b = contiguous_unlocked(&contiguous_unlocked(c.x(1), common, false)?, DType::I64, false)?;
         // SAFETY: row-major, `numel` elements of i64.
         if unsafe { std::slice::from_raw_parts(b.ptr::<i64>(), b.numel()) }.contains(&0) {
             bail!(Value, "ZeroDivisionError");

@@ -37,7 +37,7 @@ fn reduced(
     let mut step = 1;
     for &d in kept.iter().rev() {
         strides[d] = step;
-        step *= l.shape()[d].max(1) as isize;
+        step = step.saturating_mul(l.shape()[d].max(1) as isize);
     }
     let mut shape: Dims = (0..l.ndim()).map(|d| if dims.contains(&d) { 1 } else { l.shape()[d] }).collect();
     if !keepdim {
@@ -141,10 +141,13 @@ fn not_empty(x: &Tensor, dims: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// `[outer, n, inner]` of `shape` around one dimension.
+/// `[outer, n, inner]` of `shape` around one dimension; no lines at all where there are no elements.
 pub(crate) fn around(shape: &[usize], dim: usize) -> [usize; 3] {
     if shape.is_empty() {
         return [1, 1, 1];
+    }
+    if shape.contains(&0) {
+        return [0, shape[dim], 0];
     }
     [shape[..dim].iter().product(), shape[dim], shape[dim + 1..].iter().product()]
 }
@@ -598,10 +601,15 @@ fn eval_cum_extreme(c: &Call, min: bool) -> Result<Outs> {
     Ok(Outs::from_iter([contiguous_unlocked(&values, x.dtype(), false)?, indices]))
 }
 
-/// Runs a kernel of floats over row-major inputs; the result has the shape and dtype of input `like`.
+/// Runs a kernel of floats over row-major inputs, all but the first of which have one shape; the result has the shape and
+/// dtype of input `like`.
 macro_rules! float_kernel {
     ($c:ident, $like:expr, $dims:expr, $f:path, $($i:expr),+) => {{
         let like = $c.x($like);
+        if !like.dtype().is_float() {
+            bail!(DType, "not implemented for dtype {}", like.dtype());
+        }
+        $(if $i > 0 { $c.want_shape($i, like.shape())?; })+
         let d = like.dtype().compute_dtype();
         let out = Tensor::empty_of(like.shape(), d)?;
         let ins = [$(contiguous_unlocked($c.x($i), d, false)?),+];
@@ -697,10 +705,19 @@ ops! {
     prod_backward(grad: Tensor, input: Tensor, dim: OptInt) -> Tensor, Special {
         eval: |c| {
             let x = c.x(1);
+            let mut reduced = x.dims();
             let dims = match c.opt_int(0) {
-                Some(d) => around(x.shape(), wrap_dim(d, x.ndim())?),
-                None => [1, x.numel(), 1],
+                Some(d) => {
+                    let d = wrap_dim(d, x.ndim())?;
+                    reduced.get_mut(d).into_iter().for_each(|n| *n = 1);
+                    around(x.shape(), d)
+                }
+                None => {
+                    reduced.fill(1);
+                    [1, x.numel(), 1]
+                }
             };
+            c.want_shape(0, &reduced)?;
             float_kernel!(c, 1, dims, scan::prod_backward, 0, 1)
         },
         method: false, function: false,
@@ -968,6 +985,7 @@ ops! {
         eval: |c| {
             let x = c.x(1);
             let dims = around(x.shape(), wrap_dim(c.int(0), x.ndim())?);
+            c.want_shape(0, x.shape())?;
             float_kernel!(c, 1, dims, scan::cumprod_backward, 0, 1)
         },
         method: false, function: false,
@@ -1000,6 +1018,7 @@ ops! {
     logcumsumexp_backward(grad: Tensor, input: Tensor, output: Tensor, dim: Int) -> Tensor, Special {
         eval: |c| {
             let dims = around(c.x(1).shape(), wrap_dim(c.int(0), c.x(1).ndim())?);
+            c.want_shape(0, c.x(1).shape())?;
             float_kernel!(c, 1, dims, scan::logcumsumexp_backward, 0, 1, 2)
         },
         method: false, function: false,

@@ -16,7 +16,10 @@ use smallvec::SmallVec;
 /// Copies `src`, broadcast and cast, into `dst` in place. The caller holds the locks and counts the version.
 pub(crate) fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
     let from = src.layout().broadcast_to(dst.shape())?;
-    if src.shares_storage(dst) && from != *dst.layout() {
+    if src.shares_storage(dst) && from == *dst.layout() && src.dtype() == dst.dtype() {
+        return Ok(()); // the same elements
+    }
+    if src.shares_storage(dst) {
         // Overlapping but different: go through a block aside.
         let aside = contiguous_unlocked(src, src.dtype(), true)?;
         return copy_into(dst, &aside);
@@ -109,7 +112,7 @@ fn slice_bounds(n: usize, start: Option<i64>, end: Option<i64>, step: i64) -> Re
 }
 
 /// A dimension that must exist: 0-d tensors have none.
-fn real_dim(dim: i64, ndim: usize) -> Result<usize> {
+pub(crate) fn real_dim(dim: i64, ndim: usize) -> Result<usize> {
     if ndim == 0 {
         bail!(Index, "a 0-dim tensor has no dimension {dim}");
     }
@@ -126,13 +129,22 @@ fn wrap_index(index: i64, dim: usize, shape: &[usize]) -> Result<usize> {
 }
 
 /// `grad` at the positions (start, number, step) of dimension `dim` of a tensor of `shape` that is zero elsewhere.
-fn embed(grad: &Tensor, shape: &[usize], dim: usize, (start, len, step): (usize, usize, usize)) -> Result<Outs> {
-    let (outer, inner) = (shape[..dim].iter().product::<usize>(), shape[dim + 1..].iter().product::<usize>());
-    if grad.numel() != outer * len * inner {
-        bail!(Shape, "a gradient of shape {:?} does not fit {len} elements of dimension {dim} of {shape:?}", grad.shape());
+fn embed(
+    c: &Call,
+    shape: &[usize],
+    dim: usize,
+    keepdim: bool,
+    (start, len, step): (usize, usize, usize),
+) -> Result<Outs> {
+    let (grad, mut part) = (c.x(0), Dims::from_slice(shape));
+    part[dim] = len;
+    if !keepdim {
+        part.remove(dim);
     }
+    c.want_shape(0, &part)?;
+    let out = Tensor::empty_of(shape, grad.dtype())?;
+    let [outer, _, inner] = super::reduce::around(shape, dim);
     let g = contiguous_unlocked(grad, grad.dtype(), false)?;
-    let out = Tensor::empty_of(shape, g.dtype())?;
     // SAFETY: both are row-major with the sizes given; the positions lie inside of dimension `dim`.
     unsafe {
         let bytes = inner * g.dtype().size();
@@ -1027,7 +1039,7 @@ ops! {
         eval: |c| {
             let shape = sizes(c.ints(0))?;
             let d = real_dim(c.int(1), shape.len())?;
-            embed(c.x(0), &shape, d, (wrap_index(c.int(2), d, &shape)?, 1, 1))
+            embed(c, &shape, d, false, (wrap_index(c.int(2), d, &shape)?, 1, 1))
         },
         vjp: vjp!(|v| v.g().then(|g| g.select(v.int(1), v.int(2)))),
         function: false, method: false,
@@ -1054,7 +1066,7 @@ ops! {
         eval: |c| {
             let shape = sizes(c.ints(0))?;
             let d = real_dim(c.int(1), shape.len())?;
-            embed(c.x(0), &shape, d, slice_bounds(shape[d], c.opt_int(2), c.opt_int(3), c.int(4))?)
+            embed(c, &shape, d, true, slice_bounds(shape[d], c.opt_int(2), c.opt_int(3), c.int(4))?)
         },
         vjp: vjp!(|v| v.g().then(|g| g.slice(v.int(1), v.opt_int(2), v.opt_int(3), v.int(4)))),
         function: false, method: false,
@@ -1349,7 +1361,7 @@ ops! {
             let mut wide = signed(x.shape());
             let mut shape = wide.clone();
             wide.insert(d + 1, c.int(0));
-            shape[d] *= c.int(0);
+            shape[d] = shape[d].saturating_mul(c.int(0));
             one(x.unsqueeze(d as i64 + 1)?.expand(&wide)?.reshape(&shape)?)
         },
         class: Class::Composite, function: false, method: false,

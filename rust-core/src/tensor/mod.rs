@@ -258,7 +258,7 @@ impl Tensor {
     /// First element, typed.
     #[inline(always)]
     pub(crate) fn ptr<T: Elem>(&self) -> *mut T {
-        debug_assert_eq!(T::DTYPE, self.dtype());
+        assert!(T::DTYPE == self.dtype(), "elements of {} read as {}", self.dtype(), T::DTYPE);
         self.data_ptr().cast()
     }
 }
