@@ -25,9 +25,8 @@ WORDS: list[tuple[Any, rt.dtype]] = [
 ]  # fmt: skip
 WRONG: list[Any] = [
     complex, np.complex64, np.dtype("complex128"), np.uint16, np.dtype("uint64"), np.dtype("datetime64[s]"),
-    np.dtype("U3"), np.str_, np.object_, np.floating, np.integer, np.number, np.generic, "float32", "float", b"f4", 5, 1.0, True, object,
-    str,
-    type, X, np.ones(1), [], (float,), type("float32", (), {}),
+    np.dtype("U3"), np.str_, np.object_, np.floating, np.integer, np.number, np.generic, "float32", "float", b"f4",
+    5, 1.0, True, object, str, type, X, np.ones(1), [], (float,), type("float32", (), {}),
 ]  # fmt: skip
 
 
