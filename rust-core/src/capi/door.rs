@@ -137,6 +137,10 @@ pub struct rt_op_info {
     pub refuses: *const *const c_char,
     /// How many strings that are.
     pub refuses_len: usize,
+    /// Calls that its gradients are checked with, in Python.
+    pub samples: *const *const c_char,
+    /// How many.
+    pub samples_len: usize,
 }
 
 struct Infos(Vec<rt_op_info>);
@@ -167,7 +171,8 @@ fn infos() -> &'static [rt_op_info] {
                     .collect();
                 let refuses: Vec<*const c_char> =
                     op.refuses.iter().flat_map(|r| [keep(r.call), keep(r.message)]).collect();
-                let (args, refuses) = (Vec::leak(args), Vec::leak(refuses));
+                let samples: Vec<*const c_char> = op.samples.iter().map(|s| keep(s)).collect();
+                let (args, refuses, samples) = (Vec::leak(args), Vec::leak(refuses), Vec::leak(samples));
                 rt_op_info {
                     name: keep(op.name),
                     doc: keep(op.doc.trim()),
@@ -183,6 +188,8 @@ fn infos() -> &'static [rt_op_info] {
                     args_len: args.len(),
                     refuses: refuses.as_ptr(),
                     refuses_len: refuses.len(),
+                    samples: samples.as_ptr(),
+                    samples_len: samples.len(),
                 }
             };
             Infos(ops::table().map(info).collect())

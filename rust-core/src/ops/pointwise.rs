@@ -869,6 +869,7 @@ ops! {
         vjp: vjp!(|v| [v.g(), v.want(1, || scaled(v.g(), v.scalar(0)))]),
         inplace: true, onnx: Some("Add"), c: Some("{x} + {y}"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(4)", message: "do not broadcast" }],
+        samples: &["r(2, 3), r(3), alpha=2.5", "r(2, 1), 1.5, alpha=-2"],
     }
 
     /// `input - alpha * other`, elementwise with broadcasting.
@@ -877,6 +878,7 @@ ops! {
         vjp: vjp!(|v| [v.g(), v.want(1, || -scaled(v.g(), v.scalar(0)))]),
         inplace: true, aliases: &["subtract"], onnx: Some("Sub"), c: Some("{x} - {y}"),
         refuses: &[Refusal { call: "rt.tensor([True]), rt.tensor([True])", message: "with a bool tensor" }],
+        samples: &["r(2, 3), r(3), alpha=2.5", "r(2, 1), 1.5, alpha=-2"],
     }
 
     /// `other - alpha * input`, elementwise with broadcasting.
@@ -884,6 +886,7 @@ ops! {
         eval: |c| subtract(c, c.x(1), c.x(0)),
         vjp: vjp!(|v| [v.want(0, || -scaled(v.g(), v.scalar(0))), v.g()]),
         method: false, c: Some("{y} - {x}"),
+        samples: &["r(2, 3), r(3), alpha=2.5"],
     }
 
     /// `input * other`, elementwise with broadcasting.
@@ -891,6 +894,7 @@ ops! {
         eval: common2!(|a, b| a * b; a.wrapping_mul(b)),
         vjp: vjp!(|v| [v.want(0, || v.g() * v.x(1)), v.want(1, || v.g() * v.x(0))]), saves: Saves::CROSS,
         inplace: true, aliases: &["multiply"], onnx: Some("Mul"), c: Some("{x} * {y}"),
+        samples: &["r(2, 3), r(2, 1)", "r(2), 3.5"],
     }
 
     /// `input / other`, elementwise with broadcasting. `rounding_mode` is None, "trunc" (towards zero) or "floor".
@@ -907,6 +911,7 @@ ops! {
             Refusal { call: "rt.ones(2), 2, rounding_mode='up'", message: "rounding_mode" },
             Refusal { call: "rt.tensor([1]), 0, rounding_mode='floor'", message: "ZeroDivisionError" },
         ],
+        samples: &["r(2, 3), z(3)", "r(2, 3), z(2, 1), 'floor'", "r(2, 3), z(3), 'trunc'"],
     }
 
     /// `input / other` rounded towards minus infinity, as Python's `//`.
@@ -923,6 +928,7 @@ ops! {
         saves: Saves::XB,
         inplace: true, onnx: Some("Mod"),
         refuses: &[Refusal { call: "rt.tensor([1]), 0", message: "ZeroDivisionError" }],
+        samples: &["r(2, 3), z(3)", "r(3), 1.5"],
     }
 
     /// The rest of the division that rounds towards zero, as C's `fmod`: it has the sign of `input`.
@@ -931,6 +937,7 @@ ops! {
         vjp: vjp!(|v| [v.g(), v.want(1, || -(v.g() * v.x(0).with(v.x(1), |a, b| a.div(b, "trunc"))))]),
         saves: Saves::XB,
         inplace: true, onnx: Some("Mod"), c: Some("fmod{f}({x}, {y})"),
+        samples: &["r(2, 3), z(3)", "r(3), 1.5"],
     }
 
     /// `input + value * tensor1 * tensor2`.
@@ -947,6 +954,7 @@ ops! {
             v.want(2, || scaled(v.g() * v.x(1), v.scalar(0))),
         ]),
         saves: Saves(6), inplace: true,
+        samples: &["r(2, 3), r(3), r(2, 1), value=-1.5"],
     }
 
     /// `input + value * tensor1 / tensor2`.
@@ -959,6 +967,7 @@ ops! {
         ]),
         saves: Saves(6), inplace: true,
         refuses: &[Refusal { call: "rt.ones(1), rt.tensor([1]), rt.tensor([1])", message: "Integer division" }],
+        samples: &["r(2, 3), r(3), z(2, 1), value=-1.5"],
     }
 
     /// `input + weight * (end - input)`.
@@ -970,6 +979,7 @@ ops! {
             v.want(2, || v.g() * (v.x(1) - v.x(0))),
         ]),
         saves: Saves::INPUTS, inplace: true,
+        samples: &["r(2, 3), r(3), r(2, 1)", "r(2), r(2), 0.3", "r(2), r(2), 0.7"],
     }
 
     /// `-input`.
@@ -1033,6 +1043,7 @@ ops! {
             zeros(v, 1),
         ]),
         saves: Saves::XB, inplace: true, c: Some("copysign{f}({x}, {y})"),
+        samples: &["z(2, 3), z(3)", "z(3), -1.5"],
     }
 
     // ---- powers ----
@@ -1043,6 +1054,7 @@ ops! {
         vjp: vjp!(|v| vjp_pow(v)), saves: Saves::XB,
         inplace: true, onnx: Some("Pow"), c: Some("pow{f}({x}, {y})"),
         refuses: &[Refusal { call: "rt.tensor([2]), -1", message: "negative integer powers" }],
+        samples: &["p(2, 3), r(3)", "z(3), 3", "z(3), 2", "p(3), -1.5", "z(3), 1", "t([0.0, 1.5]), 2"],
     }
 
     /// `input ^ exponent`, computed in float64.
@@ -1050,6 +1062,7 @@ ops! {
         eval: |c| run_as(c, POW, [c.x(0), c.x(1)], DType::F64, DType::F64, Params::default()),
         vjp: vjp!(|v| vjp_pow(v)), saves: Saves::XB,
         inplace: true,
+        samples: &["p(2, 3), r(3)", "z(3), 2"],
     }
 
     /// `input * input`.
@@ -1136,6 +1149,7 @@ ops! {
             v.want(1, || v.g() / ((v.x(0) - v.x(1)).exp() + 1.0)),
         ]),
         saves: Saves::XB,
+        samples: &["r(2, 3), r(3)"],
     }
 
     /// `log2(2^input + 2^other)` without overflow.
@@ -1149,6 +1163,7 @@ ops! {
             v.want(1, || v.g() / ((v.x(0) - v.x(1)).then(|t| t.exp2()) + 1.0)),
         ]),
         saves: Saves::XB,
+        samples: &["r(2, 3), r(3)"],
     }
 
     /// `input * log(other)`; 0 where `input` is 0, unless `other` is NaN.
@@ -1162,6 +1177,7 @@ ops! {
             v.want(1, || v.g() * v.x(0) / v.x(1)),
         ]),
         saves: Saves::XB, inplace: true,
+        samples: &["p(2, 3), p(3)", "t([0.0, 1.5]), p(2)"],
     }
 
     /// `log(input / (1 - input))`; with `eps`, of `input` clamped to `[eps, 1 - eps]`.
@@ -1169,6 +1185,7 @@ ops! {
         eval: eval_logit,
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::logit_backward(g, x, v.opt_float(0)))), saves: Saves::X,
         inplace: true,
+        samples: &["q(2, 3)", "t([0.01, 0.5, 0.99]), 0.05"],
     }
 
     /// Gradient of `logit`.
@@ -1194,6 +1211,7 @@ ops! {
             ]
         }),
         saves: Saves::XB, method: false, function: false,
+        samples: &["r(2, 3), q(2, 3)", "r(3), t([0.01, 0.5, 0.99]), 0.05"],
     }
 
     // ---- trigonometry ----
@@ -1248,6 +1266,7 @@ ops! {
             [v.want(0, || &r * v.x(1)), v.want(1, || -(&r * v.x(0)))]
         }),
         saves: Saves::XB, inplace: true, aliases: &["arctan2"], c: Some("atan2{f}({x}, {y})"),
+        samples: &["z(2, 3), z(3)"],
     }
 
     /// Hyperbolic sine.
@@ -1293,6 +1312,7 @@ ops! {
         eval: float1!(|a| Real::acosh(a)),
         vjp: vjp!(|v| v.g() * (v.x(0) * v.x(0) - 1.0).rsqrt()), saves: Saves::X,
         inplace: true, aliases: &["arccosh"], onnx: Some("Acosh"), c: Some("acosh{f}({x})"),
+        samples: &["p(2, 3) + 1"],
     }
 
     /// Inverse hyperbolic tangent.
@@ -1307,6 +1327,7 @@ ops! {
         eval: |c| run::<2>(c, kernel!(float |a, b, _p| Real::hypot(a, b)), Promote::Common, Params::default()),
         vjp: vjp!(|v| [v.want(0, || v.g() * (v.x(0) / v.y())), v.want(1, || v.g() * (v.x(1) / v.y()))]),
         saves: Saves::XB.and(Saves::OUTPUT), inplace: true, c: Some("hypot{f}({x}, {y})"),
+        samples: &["z(2, 3), z(3)"],
     }
 
     /// `sin(pi input) / (pi input)`; 1 at 0.
@@ -1316,11 +1337,18 @@ ops! {
             run::<1>(c, k, Promote::ToFloat, Params::new(&[Scalar::Float(PI)]))
         },
         vjp: vjp!(|v| {
-            let x = v.x(0);
-            let t = &x * PI;
-            (v.g() * ((t.cos() * &t - t.sin()) / (&x * &t))).keep(x.ne(0.0))
+            let t = v.x(0) * PI;
+            let near = t.abs().lt(0.3);
+            // Where the terms of the quotient cancel, the power series; each side sees harmless numbers where the other counts.
+            let far = t.keep(near.eq(0.0)) + near.then(|n| n.to_dtype(v.dtype(0)));
+            let (small, q) = (t.keep(&near), t.keep(&near).square());
+            let series = [-1.0 / 3991680.0, 1.0 / 45360.0, -1.0 / 840.0, 1.0 / 30.0, -1.0 / 3.0];
+            let series = series.iter().fold(Ex::Num(1.0 / 518918400.0), |s, &c| s * &q + c) * small;
+            let quotient = (far.cos() * &far - far.sin()) / (&far * &far);
+            v.g() * (quotient.keep(near.eq(0.0)) + series) * PI
         }),
         saves: Saves::X, inplace: true,
+        samples: &["r(2, 3)", "t([0.0, 0.5, -1.2])"],
     }
 
     /// Degrees to radians.
@@ -1365,6 +1393,7 @@ ops! {
         eval: eval_round_decimals,
         vjp: vjp!(|v| zeros(v, 0)),
         inplace: true, onnx: Some("Round"),
+        samples: &["r(3)", "r(3), 1"],
     }
 
     /// `input - trunc(input)`.
@@ -1379,6 +1408,7 @@ ops! {
         eval: eval_nan_to_num,
         vjp: vjp!(|v| v.g().keep(v.x(0).then(|x| x.isfinite()))), saves: Saves::X,
         inplace: true,
+        samples: &["t([nan, inf, -inf, 1.5]), 2.0, 3.0, -4.0", "r(3)"],
     }
 
     // ---- special functions ----
@@ -1409,6 +1439,7 @@ ops! {
         eval: float1!(|a| Real::lgamma(a)),
         vjp: vjp!(|v| v.g() * v.x(0).then(|x| x.digamma())), saves: Saves::X,
         inplace: true, c: Some("lgamma{f}({x})"),
+        samples: &["p(3)", "t([-0.5, -1.3, 2.5])"],
     }
 
     /// The derivative of `lgamma`.
@@ -1416,6 +1447,7 @@ ops! {
         eval: float1!(|a| Real::digamma(a)),
         vjp: vjp!(|v| v.g() * v.x(0).then(|x| Tensor::polygamma(1, x))), saves: Saves::X,
         inplace: true,
+        samples: &["p(3)", "t([-0.5, -1.3, 2.5])"],
     }
 
     /// The derivative of order `n` of `digamma`.
@@ -1424,6 +1456,7 @@ ops! {
         vjp: vjp!(|v| v.g() * v.x(0).then(|x| Tensor::polygamma(v.int(0) + 1, x))), saves: Saves::X,
         inplace: true,
         refuses: &[Refusal { call: "-1, rt.ones(1)", message: "negative n" }],
+        samples: &["1, p(3)", "0, p(3)", "2, p(3)"],
     }
 
     // ---- extremes ----
@@ -1436,6 +1469,7 @@ ops! {
             v.want(1, || v.g().then(|g| Tensor::extreme_backward(g, &v.x(1).tensor()?, &v.x(0).tensor()?))),
         ]),
         saves: Saves::XB, onnx: Some("Max"),
+        samples: &["r(2, 3), r(3)", "tied([1.0, 2.0, 3.0]), tied([1.0, 3.0, 2.0])"],
     }
 
     /// The smaller one; NaN if either is. Equal operands share the gradient.
@@ -1446,6 +1480,7 @@ ops! {
             v.want(1, || v.g().then(|g| Tensor::extreme_backward(g, &v.x(0).tensor()?, &v.x(1).tensor()?))),
         ]),
         saves: Saves::XB, onnx: Some("Min"),
+        samples: &["r(2, 3), r(3)", "tied([1.0, 2.0, 3.0]), tied([1.0, 3.0, 2.0])"],
     }
 
     /// `grad_output` where `high` is greater than `low`, half of it where they are equal, 0 where it is smaller.
@@ -1463,6 +1498,7 @@ ops! {
             zeros(v, 2),
         ]),
         saves: Saves(6), method: false, function: false,
+        samples: &["r(3), r(3), r(3)", "r(3), c([1.0, 2.0, 3.0]), c([1.0, 3.0, 2.0])"],
     }
 
     /// The greater one; a NaN loses.
@@ -1473,6 +1509,7 @@ ops! {
             [v.want(0, || v.g().keep(&first)), v.want(1, || v.g().keep(first.then(|m| m.logical_not())))]
         }),
         saves: Saves::XB,
+        samples: &["r(2, 3), r(3)", "t([nan, 1.0, 2.0]), t([1.0, nan, 3.0])"],
     }
 
     /// The smaller one; a NaN loses.
@@ -1483,6 +1520,7 @@ ops! {
             [v.want(0, || v.g().keep(&first)), v.want(1, || v.g().keep(first.then(|m| m.logical_not())))]
         }),
         saves: Saves::XB,
+        samples: &["r(2, 3), r(3)", "t([nan, 1.0, 2.0]), t([1.0, nan, 3.0])"],
     }
 
     /// `input` brought into `[min, max]`; `max` wins if the bounds cross.
@@ -1492,6 +1530,7 @@ ops! {
         saves: Saves::X,
         inplace: true, aliases: &["clip"], onnx: Some("Clip"),
         refuses: &[Refusal { call: "rt.ones(1)", message: "At least one of 'min' or 'max'" }],
+        samples: &["t([-2.0, -0.3, 0.4, 3.0]), -1, 1", "t([-2.0, -0.3, 0.4]), min=-0.5", "t([-2.0, 0.3, 0.7]), max=0.5"],
     }
 
     /// `input` or `min`, whichever is greater.
@@ -1499,6 +1538,7 @@ ops! {
         eval: |c| clamp_to(c, c.opt_scalar(0), None),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::clamp_backward(g, x, v.opt_scalar(0), None))), saves: Saves::X,
         inplace: true,
+        samples: &["t([-2.0, 0.4]), 0.1"],
     }
 
     /// `input` or `max`, whichever is smaller.
@@ -1506,6 +1546,7 @@ ops! {
         eval: |c| clamp_to(c, None, c.opt_scalar(0)),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::clamp_backward(g, x, None, v.opt_scalar(0)))), saves: Saves::X,
         inplace: true,
+        samples: &["t([-2.0, 0.4]), 0.1"],
     }
 
     /// `grad_output` where `input` lies within the bounds, else 0.
@@ -1519,6 +1560,7 @@ ops! {
             zeros(v, 1),
         ]),
         saves: Saves::B, method: false, function: false,
+        samples: &["r(4), t([-2.0, -0.3, 0.4, 3.0]), -1, 1", "r(2), t([-2.0, 0.4]), max=0.1"],
     }
 
     /// `clamp` with bounds that are tensors.
@@ -1526,6 +1568,10 @@ ops! {
         eval: eval_clamp_tensor,
         vjp: vjp!(|v| vjp_clamp_tensor(v)), saves: Saves::INPUTS,
         inplace: true, method: false, function: false,
+        samples: &[
+            "t([-2.0, 0.1, 3.0]), t([-1.0, -1.1, -1.2]), t([1.0, 1.1, 1.2])", "t([0.0, 0.5]), t([2.0, 3.0]), t([1.0, 1.5])",
+            "t([-2.0, 3.0]), min=t([0.0, 0.0])", "t([-2.0, 3.0]), max=t([0.0, 0.0])",
+        ],
     }
 
     // ---- comparison ----
@@ -1700,6 +1746,7 @@ ops! {
         ]),
         saves: Saves::X, method: false, onnx: Some("Where"), c: Some("{x} ? {y} : {z}"),
         refuses: &[Refusal { call: "rt.ones(1), rt.ones(1), rt.ones(1)", message: "boolean tensor" }],
+        samples: &["b([True, False, True]), r(2, 3), r(3)", "b([True, False]), r(2), 2.0", "b([True, False]), 2.0, r(2)"],
     }
 
     /// 0 for negative `input`, `values` at 0, 1 for positive `input`.
@@ -1721,6 +1768,7 @@ ops! {
         vjp: vjp!(|v| [zeros(v, 0), v.want(1, || v.g().sum(&[], false))]),
         inplace: true, method: false,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(2)", message: "0-dimension value tensor" }],
+        samples: &["r(2, 3), r()", "r(2), 1.5"],
     }
 
     /// Every element replaced by 0.
@@ -1742,6 +1790,7 @@ ops! {
             [v.want(0, || part.clone()), v.want(1, || &part * (v.x(0) * LN_2))]
         }),
         saves: Saves::XB, inplace: true,
+        samples: &["r(2, 3), r(3)"],
     }
 
     /// `1 / (1 + e^-input)`.
