@@ -145,6 +145,7 @@ def table() -> list[dict[str, Any]]:
                 "differentiable": bool(info.differentiable),
                 "args": args,
                 "refuses": list(zip(strings[::2], strings[1::2])),
+                "samples": [text(info.samples[k]) for k in range(info.samples_len)],
             }
         )
     return found

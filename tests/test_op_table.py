@@ -127,32 +127,6 @@ def test_values_equal_numpy(name: str) -> None:
     close(ours, reference)
 
 
-@pytest.mark.parametrize(
-    "name", [n for n in SIMPLE if TABLE[n]["differentiable"] and TABLE[n]["domain"] not in ("Integer", "Boolean")]
-)
-def test_gradients_equal_differences(name: str) -> None:
-    op = TABLE[name]
-    args = [t.requires_grad_() for t in tensors(fits(name, inputs(op, square(name))))]
-    outs = [o for o in call(name, *args) if o.dtype.is_floating_point and o.requires_grad]
-    if not outs:
-        pytest.skip("the result carries no gradient")
-    rt.autograd.gradcheck(
-        lambda *xs: tuple(o for o in call(name, *xs) if o.dtype.is_floating_point), args, eps=1e-6, atol=1e-5, rtol=1e-4
-    )
-
-
-@pytest.mark.parametrize(
-    "name", [n for n in ELEMENTWISE if TABLE[n]["differentiable"] and TABLE[n]["domain"] not in ("Integer", "Boolean")]
-)
-def test_second_derivatives(name: str) -> None:
-    op = TABLE[name]
-    args = [t.requires_grad_() for t in tensors(inputs(op, (2, 2), seed=3))]
-    (out,) = call(name, *args)
-    if not out.requires_grad:
-        pytest.skip("the result carries no gradient")
-    rt.autograd.gradgradcheck(lambda *xs: call(name, *xs)[0], args, atol=1e-4, rtol=1e-3)
-
-
 @pytest.mark.parametrize("name", SIMPLE)
 def test_views_give_the_same(name: str) -> None:
     op = TABLE[name]

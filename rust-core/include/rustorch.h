@@ -278,6 +278,10 @@ typedef struct rt_op_info {
   const char *const *refuses;
   // How many strings that are.
   size_t refuses_len;
+  // Calls that its gradients are checked with, in Python.
+  const char *const *samples;
+  // How many.
+  size_t samples_len;
 } rt_op_info;
 
 // Sees one successful call. Handles and arrays live only during the callback; `rt_tensor_retain` keeps a tensor.

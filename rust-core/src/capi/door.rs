@@ -138,6 +138,10 @@ pub struct rt_op_info {
     pub refuses: *const *const c_char,
     /// How many strings that are.
     pub refuses_len: usize,
+    /// Calls that its gradients are checked with, in Python.
+    pub samples: *const *const c_char,
+    /// How many.
+    pub samples_len: usize,
 }
 
 /// What the infos point to. It is kept for ever once it is complete.
@@ -146,6 +150,7 @@ struct Infos {
     ops: List<rt_op_info>,
     args: List<List<rt_arg_info>>,
     refuses: List<List<*const c_char>>,
+    samples: List<List<*const c_char>>,
     texts: List<List<u8>>,
 }
 // SAFETY: the pointers lead to constants that are never freed.
@@ -181,6 +186,10 @@ impl Infos {
             refuses.push(self.text(r.call)?)?;
             refuses.push(self.text(r.message)?)?;
         }
+        let mut samples = List::with_room(op.samples.len())?;
+        for s in op.samples {
+            samples.push(self.text(s)?)?;
+        }
         let info = rt_op_info {
             name: self.text(op.name)?,
             doc: self.text(op.doc.trim())?,
@@ -196,8 +205,11 @@ impl Infos {
             args_len: args.len(),
             refuses: refuses.as_ptr(),
             refuses_len: refuses.len(),
+            samples: samples.as_ptr(),
+            samples_len: samples.len(),
         };
         self.args.push(args)?;
+        self.samples.push(samples)?;
         self.refuses.push(refuses)?;
         self.ops.push(info)
     }

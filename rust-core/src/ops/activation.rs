@@ -207,6 +207,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::threshold_backward(g, x, v.scalar(0)))), saves: Saves::X,
         inplace: true, method: false,
+        samples: &["t([-1.0, 0.05, 0.3]), 0.1, 7.0"],
     }
 
     /// `grad_output` where `input` is greater than `threshold`, else 0.
@@ -217,6 +218,7 @@ ops! {
             zeros(v, 1),
         ]),
         saves: Saves::B, method: false, function: false,
+        samples: &["r(3), t([-1.0, 0.05, 0.3]), 0.1"],
     }
 
     /// `min(max(input, 0), 6)`.
@@ -224,6 +226,7 @@ ops! {
         eval: |c| clamp_to(c, Some(Scalar::Int(0)), Some(Scalar::Int(6))),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, 0, 6))), saves: Saves::X,
         inplace: true, method: false, function: false,
+        samples: &["t([-1.0, 2.0, 7.0])"],
     }
 
     /// `input` brought into `[min_val, max_val]`.
@@ -242,6 +245,7 @@ ops! {
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, v.scalar(0), v.scalar(1)))),
         saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("Clip"),
+        samples: &["t([-3.0, 0.4, 1.7]), -2, 1.5", "r(3)"],
     }
 
     /// `grad_output` where `input` lies strictly between the bounds, else 0.
@@ -255,6 +259,7 @@ ops! {
             zeros(v, 1),
         ]),
         saves: Saves::B, method: false, function: false,
+        samples: &["r(3), t([-3.0, 0.4, 1.7]), -2, 1.5"],
     }
 
     /// `input` where it is positive, else `negative_slope * input`.
@@ -262,6 +267,7 @@ ops! {
         eval: |c| with::<1>(c, kernel!(float |x, p| if x > 0.0 { x } else { x * p[0] }), &[c.float(0)]),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::leaky_relu_backward(g, x, v.scalar(0)))), saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("LeakyRelu"),
+        samples: &["z(4), 0.3"],
     }
 
     /// Gradient of `leaky_relu`.
@@ -272,6 +278,7 @@ ops! {
             zeros(v, 1),
         ]),
         saves: Saves::B, method: false, function: false,
+        samples: &["r(4), z(4), 0.3"],
     }
 
     /// `input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension
@@ -280,6 +287,7 @@ ops! {
         eval: |c| one(Tensor::prelu_channels(c.x(0), &channel_weight(c.x(0), c.x(1))?)?),
         class: Class::Composite, onnx: Some("PRelu"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(2)", message: "channel size" }],
+        samples: &["z(2, 3, 2), p(3)", "z(4), p(1)"],
     }
 
     /// `prelu` with a weight that broadcasts.
@@ -293,6 +301,7 @@ ops! {
             ]
         }),
         saves: Saves::XB, method: false, function: false,
+        samples: &["z(2, 3), p(3)"],
     }
 
     /// `scale * input` where it is positive, else `scale * alpha * (e^(input_scale * input) - 1)`.
@@ -300,6 +309,7 @@ ops! {
         eval: |c| eval_elu(c, c.float(0), c.float(1), c.float(2)),
         vjp: vjp!(|v| elu_grad(v, v.float(0), v.float(1), v.float(2))), saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("Elu"),
+        samples: &["z(4)", "z(4), 1.5, 0.7, 1.2"],
     }
 
     /// `elu` with the constants that keep mean 0 and variance 1 (Klambauer et al., 2017).
@@ -318,6 +328,7 @@ ops! {
         vjp: vjp!(|v| elu_grad(v, v.float(0), 1.0, 1.0 / v.float(0))), saves: Saves::X,
         inplace: true, method: false, onnx: Some("Celu"),
         refuses: &[Refusal { call: "rt.ones(1), 0.0", message: "alpha cannot be 0" }],
+        samples: &["z(4), 1.7"],
     }
 
     /// Gradient of `elu`.
@@ -339,6 +350,7 @@ ops! {
             ]
         }),
         saves: Saves::XB, method: false, function: false,
+        samples: &["r(4), z(4), 1.5, 0.7, 1.2"],
     }
 
     /// `input * P(X <= input)` for a standard normal X (Hendrycks and Gimpel, 2016); `approximate` is "none" or "tanh".
@@ -347,6 +359,7 @@ ops! {
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::gelu_backward(g, x, v.str(0)))), saves: Saves::X,
         method: false, function: false, onnx: Some("Gelu"),
         refuses: &[Refusal { call: "rt.ones(1), approximate='erf'", message: "either none or tanh" }],
+        samples: &["r(4)", "r(4), 'tanh'"],
     }
 
     /// Gradient of `gelu`.
@@ -357,6 +370,7 @@ ops! {
             v.want(1, || v.g() * v.x(0) * gelu_curvature(&v.x(1), v.str(0))),
         ]),
         saves: Saves::XB, method: false, function: false,
+        samples: &["r(4), r(4)", "r(4), r(4), 'tanh'"],
     }
 
     /// `input * sigmoid(input)`.
@@ -437,6 +451,7 @@ ops! {
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::softplus_backward(g, x, v.scalar(0), v.scalar(1)))),
         saves: Saves::X,
         method: false, function: false, onnx: Some("Softplus"),
+        samples: &["r(4)", "t([-1.0, 0.3, 0.9]), 2, 1"],
     }
 
     /// Gradient of `softplus`.
@@ -457,6 +472,7 @@ ops! {
             }),
         ]),
         saves: Saves::XB, method: false, function: false,
+        samples: &["r(3), t([-1.0, 0.3, 0.9]), 2, 1"],
     }
 
     /// `log(sigmoid(input))`.
@@ -480,6 +496,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, -3, 3)) * (1.0 / 6.0)), saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("HardSigmoid"),
+        samples: &["t([-4.0, -1.0, 1.0, 4.0])"],
     }
 
     /// `input * min(max(input + 3, 0), 6) / 6` (Howard et al., 2019).
@@ -493,6 +510,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().with(v.x(0), Tensor::hardswish_backward)), saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("HardSwish"),
+        samples: &["t([-4.0, -1.0, 1.0, 4.0])"],
     }
 
     /// Gradient of `hardswish`.
@@ -509,6 +527,7 @@ ops! {
             v.want(1, || (v.g() * v.x(0)).with(v.x(1), |g, x| Tensor::hardtanh_backward(g, x, -3, 3)) * (1.0 / 3.0)),
         ]),
         saves: Saves::XB, method: false, function: false,
+        samples: &["r(4), t([-4.0, -1.0, 1.0, 4.0])"],
     }
 
     /// `input` where its absolute value exceeds `lambd`, else 0.
@@ -516,6 +535,7 @@ ops! {
         eval: |c| with::<1>(c, kernel!(float |x, p| if x.abs() <= p[0] { 0.0 } else { x }), &[c.float(0)]),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::shrink_backward(g, x, v.scalar(0)))), saves: Saves::X,
         onnx: Some("Shrink"),
+        samples: &["t([-1.0, -0.2, 0.3, 2.0]), 0.25"],
     }
 
     /// `input` brought nearer to 0 by `lambd`, stopping there.
@@ -534,6 +554,7 @@ ops! {
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::shrink_backward(g, x, v.scalar(0)))), saves: Saves::X,
         method: false, function: false, onnx: Some("Shrink"),
         refuses: &[Refusal { call: "rt.ones(1), -1.0", message: "lambda must be greater or equal to 0" }],
+        samples: &["t([-1.0, -0.2, 0.3, 2.0]), 0.25"],
     }
 
     /// `grad_output` where the absolute value of `input` exceeds `lambd`, else 0.
@@ -544,6 +565,7 @@ ops! {
             zeros(v, 1),
         ]),
         saves: Saves::B, method: false, function: false,
+        samples: &["r(4), t([-1.0, -0.2, 0.3, 2.0]), 0.25"],
     }
 
     /// `input - tanh(input)`.
@@ -577,6 +599,7 @@ ops! {
         },
         class: Class::Composite, method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(3)", message: "Halving dimension must be even" }],
+        samples: &["r(2, 4)", "r(4, 3), 0"],
     }
 
     /// `e^input / sum(e^input)` along `dim`, computed without overflow.
@@ -588,6 +611,7 @@ ops! {
             Refusal { call: "rt.ones(2), 1", message: "out of range" },
             Refusal { call: "rt.tensor([1]), 0", message: "int64" },
         ],
+        samples: &["r(2, 3), 0", "r(2, 3), -1, rt.float64"],
     }
 
     /// `softmax`, but 0 where all of `input` along `dim` is minus infinity.
@@ -602,12 +626,14 @@ ops! {
         eval: |c| eval_softmax(c, Mode::LogForward),
         vjp: vjp!(|v| v.g().with(v.y(), |g, y| Tensor::log_softmax_backward(g, y, v.int(0)))), saves: Saves::OUTPUT,
         onnx: Some("LogSoftmax"),
+        samples: &["r(2, 3), 0", "r(2, 3), -1, rt.float64"],
     }
 
     /// `softmax(-input)`.
     softmin(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Special {
         eval: |c| one(c.x(0).neg()?.softmax(c.int(0), c.opt_dtype(1))?),
         class: Class::Composite, method: false, function: false,
+        samples: &["r(2, 3), 0", "r(2, 3), -1, rt.float64"],
     }
 
     /// Gradient of `softmax`: `output * (grad_output - sum(grad_output * output))`.
@@ -622,6 +648,7 @@ ops! {
             ]
         }),
         saves: Saves::XB, method: false, function: false,
+        samples: &["r(2, 3), q(2, 3), 1", "r(2, 3), q(2, 3), 0"],
     }
 
     /// Gradient of `log_softmax`: `grad_output - e^output * sum(grad_output)`.
@@ -633,5 +660,6 @@ ops! {
             [v.want(0, || &gg - sum(&gg * &p)), v.want(1, || -(&gg * &p * sum(g)))]
         }),
         saves: Saves::XB, method: false, function: false,
+        samples: &["r(2, 3), r(2, 3), 1", "r(2, 3), r(2, 3), 0"],
     }
 }

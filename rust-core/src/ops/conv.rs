@@ -11,7 +11,7 @@ use crate::kernels::pool::{self, Tap, Windows};
 use crate::memory::List;
 use crate::shape::{sizes, Dims};
 use crate::tensor::Tensor;
-use crate::bail;
+use crate::{bail, err};
 use smallvec::SmallVec;
 
 /// Runs `$body` with `$T` as the compute type of a dtype. Of the whole numbers only int64 is taken.
@@ -664,6 +664,7 @@ ops! {
     ) -> Tensor, Special {
         eval: |c| eval_conv(c, 1), vjp: conv_rule!(), saves: Saves::CROSS,
         method: false, onnx: Some("Conv"),
+        samples: &["r(1, 2, 5), r(2, 2, 3), r(2)", "r(2, 2, 6), r(2, 1, 2), None, 2, 1, 2, 2", "r(2, 4), r(1, 2, 2)"],
     }
 
     /// Convolution (cross-correlation) over two dimensions: `[N, C, H, W]` or `[C, H, W]` with a weight
@@ -677,6 +678,7 @@ ops! {
             Refusal { call: "rt.ones(1, 2, 5, 5), rt.ones(4, 3, 3, 3)", message: "to have 3 channels, but got 2" },
             Refusal { call: "rt.ones(1, 2, 2, 2), rt.ones(4, 2, 3, 3)", message: "can't be greater than actual input size" },
         ],
+        samples: &["r(1, 2, 3, 4), r(2, 2, 2, 3), r(2)", "r(1, 2, 4, 4), r(2, 1, 2, 2), None, (2, 1), (1, 0), (1, 2), 2"],
     }
 
     /// Convolution (cross-correlation) over three dimensions: `[N, C, D, H, W]` or `[C, D, H, W]`.
@@ -685,6 +687,10 @@ ops! {
     ) -> Tensor, Special {
         eval: |c| eval_conv(c, 3), vjp: conv_rule!(), saves: Saves::CROSS,
         method: false, onnx: Some("Conv"),
+        samples: &[
+            "r(1, 1, 2, 3, 2), r(2, 1, 2, 2, 1), r(2), 1, (0, 1, 0)",
+            "r(1, 2, 2, 3, 2), r(2, 1, 1, 2, 2), None, (1, 2, 1), 0, 1, 2",
+        ],
     }
 
     /// Gradient of a convolution of any rank with respect to its input of shape `input_size`.
@@ -708,6 +714,7 @@ ops! {
             v.want(1, || weight_grad(&v.x(0), v.g(), &v.sizes(1), params!(v, 1))),
         ]),
         saves: Saves::CROSS, method: false, function: false,
+        samples: &["r(1, 2, 3), r(2, 2, 3), (1, 2, 5)", "r(1, 2, 3, 2), r(2, 1, 2, 2), (1, 2, 4, 4), (2, 1), (1, 0), (1, 2), 2"],
     }
 
     /// Gradient of a convolution of any rank with respect to its weight of shape `weight_size`.
@@ -731,6 +738,7 @@ ops! {
             v.want(1, || input_grad(&v.x(0), v.g(), &v.sizes(1), params!(v, 1))),
         ]),
         saves: Saves::CROSS, method: false, function: false,
+        samples: &["r(1, 2, 3), r(1, 2, 5), (2, 2, 3)", "r(1, 2, 3, 2), r(1, 2, 4, 4), (2, 1, 2, 2), (2, 1), (1, 0), (1, 2), 2"],
     }
 
     /// Transposed convolution over one dimension: `[N, C, L]` with a weight `[C, O / groups, k]`; the output length is
@@ -741,6 +749,7 @@ ops! {
     ) -> Tensor, Special {
         eval: |c| eval_conv_transpose(c, 1),
         class: Class::Composite, method: false, onnx: Some("ConvTranspose"),
+        samples: &["r(1, 2, 3), r(2, 2, 3), r(2)", "r(1, 2, 3), r(2, 1, 2), None, 2, 1, 1, 2, 2"],
     }
 
     /// Transposed convolution over two dimensions: `[N, C, H, W]` with a weight `[C, O / groups, kh, kw]`.
@@ -750,6 +759,7 @@ ops! {
     ) -> Tensor, Special {
         eval: |c| eval_conv_transpose(c, 2),
         class: Class::Composite, method: false, onnx: Some("ConvTranspose"),
+        samples: &["r(1, 2, 2, 2), r(2, 1, 2, 3), r(1)", "r(1, 2, 2, 2), r(2, 1, 2, 2), r(2), (2, 1), (1, 0), (1, 0), 2, (1, 2)"],
     }
 
     /// Transposed convolution over three dimensions.
@@ -759,6 +769,7 @@ ops! {
     ) -> Tensor, Special {
         eval: |c| eval_conv_transpose(c, 3),
         class: Class::Composite, method: false, onnx: Some("ConvTranspose"),
+        samples: &["r(1, 1, 2, 1, 2), r(1, 2, 2, 1, 2), r(2), 2, 0, (1, 0, 0)"],
     }
 
     /// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
@@ -768,6 +779,7 @@ ops! {
     ) -> Tensor, Special {
         eval: |c| eval_max_pool_only(c, 1),
         class: Class::Composite, method: false, onnx: Some("MaxPool"),
+        samples: &["r(1, 2, 6), 2", "r(1, 2, 6), 3, 2, 1, 1, True", "r(1, 6), 2, 1, 0, 2"],
     }
 
     /// The largest element of each window over the last two dimensions.
@@ -777,6 +789,7 @@ ops! {
         eval: |c| eval_max_pool_only(c, 2),
         class: Class::Composite, method: false, onnx: Some("MaxPool"),
         refuses: &[Refusal { call: "rt.ones(1, 1, 4, 4), 2, 2, 2", message: "pad should be at most half" }],
+        samples: &["r(1, 2, 4, 4), 2", "r(1, 1, 4, 5), (2, 3), (1, 2), (1, 1), 1, True"],
     }
 
     /// Max pools over the last `rank` dimensions, without a gradient.
@@ -793,6 +806,7 @@ ops! {
     ) -> Pair, Special {
         eval: |c| eval_max_pool(c, 1, true), vjp: max_pool_rule!(1), saves: Saves::OUTPUT,
         method: false,
+        samples: &["r(1, 2, 6), 2", "r(1, 2, 6), 3, 2, 1, 1, True"],
     }
 
     /// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
@@ -801,18 +815,21 @@ ops! {
     ) -> Pair, Special {
         eval: |c| eval_max_pool(c, 2, true), vjp: max_pool_rule!(2), saves: Saves::OUTPUT,
         method: false,
+        samples: &["r(1, 2, 4, 4), 2", "r(1, 1, 4, 5), (2, 3), (1, 2), (1, 1), 1, True"],
     }
 
     /// The largest element of each of `output_size` parts of the last dimension, and their places.
     adaptive_max_pool1d(input: Tensor, output_size: Ints) -> Pair, Special {
         eval: |c| eval_adaptive_max(c, 1), vjp: max_pool_rule!(1), saves: Saves::OUTPUT,
         method: false,
+        samples: &["r(1, 2, 5), 2", "r(1, 2, 5), 1"],
     }
 
     /// The largest element of each of `output_size` parts of the last two dimensions, and their places.
     adaptive_max_pool2d(input: Tensor, output_size: Ints) -> Pair, Special {
         eval: |c| eval_adaptive_max(c, 2), vjp: max_pool_rule!(2), saves: Saves::OUTPUT,
         method: false,
+        samples: &["r(1, 1, 3, 4), (2, 3)", "r(1, 2, 3, 4), (1, 1)"],
     }
 
     /// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
@@ -832,6 +849,7 @@ ops! {
         },
         vjp: vjp!(|v| [v.g().with(v.x(1), |z, i| z.pool_gather(i, v.int(1))), Ex::None]), saves: Saves::B,
         method: false, function: false,
+        samples: &["r(1, 1, 3), i([[[0, 3, 3]]]), (1, 1, 4), 1", "r(1, 1, 1, 2), i([[[[0, 3]]]]), (1, 1, 2, 2), 2"],
     }
 
     /// The elements at `indices` of each plane of `rank` dimensions.
@@ -851,6 +869,7 @@ ops! {
         },
         vjp: vjp!(|v| [v.g().with(v.x(1), |g, i| Tensor::max_pool_grad(g, i, &v.sizes(0), v.int(0))), Ex::None]), saves: Saves::B,
         method: false, function: false,
+        samples: &["r(1, 1, 4), i([[[0, 3, 3]]]), 1", "r(1, 1, 2, 2), i([[[[0, 3]]]]), 2"],
     }
 
     /// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
@@ -861,6 +880,7 @@ ops! {
         vjp: vjp!(|v| v.g().then(|g| Tensor::avg_pool_grad(
             g, &v.sizes(0), v.ints(0), v.ints(1), v.ints(2), v.bool(3), v.bool(4), None, 1))),
         method: false, onnx: Some("AveragePool"),
+        samples: &["r(1, 2, 6), 2", "r(1, 2, 6), 3, 2, 1, True, False", "r(1, 6), 3, 2, 1, True, True"],
     }
 
     /// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
@@ -872,6 +892,9 @@ ops! {
         vjp: vjp!(|v| v.g().then(|g| Tensor::avg_pool_grad(
             g, &v.sizes(0), v.ints(0), v.ints(1), v.ints(2), v.bool(3), v.bool(4), v.opt_int(5), 2))),
         method: false, onnx: Some("AveragePool"),
+        samples: &[
+            "r(1, 2, 4, 4), 2", "r(1, 1, 4, 5), (2, 3), (1, 2), (1, 1), True, False", "r(1, 1, 4, 4), 2, 2, 1, False, True, 3",
+        ],
     }
 
     /// Gradient of the average pools with respect to their input of shape `input_size`.
@@ -890,6 +913,11 @@ ops! {
             _ => z.avg_pool2d(v.ints(1), Some(v.ints(2)), v.ints(3), v.bool(4), v.bool(5), v.opt_int(6)),
         })),
         method: false, function: false,
+        samples: &[
+            "r(1, 1, 2), (1, 1, 4), (2,), (2,), (0,), False, True, None, 1",
+            "r(1, 1, 5, 3), (1, 1, 4, 5), (2, 3), (1, 2), (1, 1), False, False, None, 2",
+            "r(1, 1, 3, 3), (1, 1, 4, 4), (2, 2), (2, 2), (1, 1), False, True, 3, 2",
+        ],
     }
 
     /// The mean of each of `output_size` parts of the last dimension.
@@ -897,6 +925,7 @@ ops! {
         eval: |c| average(c.x(0), 1, adaptive_windows(c.ints(0), 1, planes(c.x(0), 1)?.1)?),
         vjp: vjp!(|v| v.g().then(|g| Tensor::adaptive_avg_pool_grad(g, &v.sizes(0), 1))),
         method: false,
+        samples: &["r(1, 2, 5), 2", "r(1, 2, 5), 1"],
     }
 
     /// The mean of each of `output_size` parts of the last two dimensions.
@@ -904,6 +933,7 @@ ops! {
         eval: |c| average(c.x(0), 2, adaptive_windows(c.ints(0), 2, planes(c.x(0), 2)?.1)?),
         vjp: vjp!(|v| v.g().then(|g| Tensor::adaptive_avg_pool_grad(g, &v.sizes(0), 2))),
         method: false,
+        samples: &["r(1, 1, 3, 4), (2, 3)", "r(1, 2, 3, 4), (1, 1)"],
     }
 
     /// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
@@ -925,6 +955,7 @@ ops! {
             }
         })),
         method: false, function: false,
+        samples: &["r(1, 2, 2), (1, 2, 5), 1", "r(1, 2, 1, 1), (1, 2, 3, 4), 2", "r(1, 1, 2, 3), (1, 1, 3, 4), 2"],
     }
 
     /// Images resized to `output_size`; each pixel is the one of the input that it lies in.
@@ -932,6 +963,7 @@ ops! {
         eval: |c| resize(c.x(0), c.ints(0), None),
         vjp: vjp!(|v| v.g().then(|g| Tensor::upsample_grad(g, &v.sizes(0), "nearest", false))),
         method: false, function: false, onnx: Some("Resize"),
+        samples: &["r(1, 1, 2, 3), (4, 5)", "r(1, 1, 4, 3), (2, 2)"],
     }
 
     /// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
@@ -940,6 +972,7 @@ ops! {
         eval: |c| resize(c.x(0), c.ints(0), Some(c.bool(1))),
         vjp: vjp!(|v| v.g().then(|g| Tensor::upsample_grad(g, &v.sizes(0), "bilinear", v.bool(1)))),
         method: false, function: false, onnx: Some("Resize"),
+        samples: &["r(1, 1, 2, 3), (4, 5)", "r(1, 1, 2, 3), (4, 5), True"],
     }
 
     /// Gradient of the resizing ops with respect to their input of shape `input_size`.
@@ -953,6 +986,10 @@ ops! {
             }
         })),
         method: false, function: false,
+        samples: &[
+            "r(1, 1, 4, 5), (1, 1, 2, 3), 'nearest', False", "r(1, 1, 4, 5), (1, 1, 2, 3), 'bilinear', False",
+            "r(1, 1, 4, 5), (1, 1, 2, 3), 'bilinear', True",
+        ],
     }
 
     /// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
@@ -975,6 +1012,7 @@ ops! {
             g.col2im(&s[s.len() - 2..], v.ints(0), v.ints(1), v.ints(2), v.ints(3))
         })),
         method: false, function: false,
+        samples: &["r(1, 1, 3, 4), (2, 2)", "r(1, 2, 4, 4), (2, 2), 2, 1, (1, 2)"],
     }
 
     /// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
@@ -1003,6 +1041,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().then(|z| z.im2col(v.ints(1), v.ints(2), v.ints(3), v.ints(4)))),
         method: false, function: false,
+        samples: &["r(1, 4, 6), (3, 4), (2, 2)", "r(1, 8, 8), (4, 4), (2, 2), 2, 1, (1, 2)"],
     }
 }
 

@@ -721,6 +721,10 @@ ops! {
         saves: INDICES,
         function: false, method: false,
         refuses: &[Refusal { call: "rt.ones(3), [rt.tensor([5])]", message: "out of bounds for dimension 0 with size 3" }],
+        samples: &[
+            "r(3, 2), [i([0, 2, 0]), None]", "r(3, 2), [i([0, 2]), i([1, 1])]", "r(3, 2), [b([True, False, True])]",
+            "r(2, 3), [None, i([[-1, 0], [1, 1]])]",
+        ],
     }
 
     /// The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from.
@@ -733,6 +737,7 @@ ops! {
         vjp: vjp!(|v| with_indices(v, 1, |i| v.g().tensor()?.index(i))),
         saves: INDICES,
         function: false, method: false,
+        samples: &["r(3, 2), [i([0, 2, 0]), None], (3, 2)", "r(2), [i([0, 0]), i([1, 1])], (3, 2)"],
     }
 
     /// A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`.
@@ -747,6 +752,10 @@ ops! {
         saves: Saves(INDICES.0 & !2),
         inplace: true,
         refuses: &[Refusal { call: "rt.ones(3), rt.ones(3), [rt.tensor([0, 1])]", message: "shape mismatch" }],
+        samples: &[
+            "r(3, 2), r(2, 2), [i([0, 2])]", "r(3), r(3), [i([0, 0, 1])], True", "r(3, 2), r(1), [i([0, 2])]",
+            "r(3, 2), r(), [b([True, False, True])], True",
+        ],
     }
 
     /// `out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result.
@@ -755,6 +764,7 @@ ops! {
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| Tensor::gather_backward(g, i, &v.sizes(0), v.int(0)))),
         saves: Saves::B, onnx: Some("GatherElements"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([3])", message: "index 3 is out of bounds" }],
+        samples: &["r(2, 3), 1, i([[0, 2], [1, 1]])", "r(3, 2), 0, i([[0, 0]])"],
     }
 
     /// The transpose of `gather`.
@@ -767,6 +777,7 @@ ops! {
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| grown(g.gather(v.int(1), i, false)?, v.shape(0)))),
         saves: Saves::B,
         function: false, method: false,
+        samples: &["r(2, 2), i([[0, 2], [1, 1]]), (2, 3), 1", "r(1, 2), i([[0, 0]]), (3, 2), 0"],
     }
 
     /// A copy of `input` with `out[.., index[.., i, ..], ..] = src[.., i, ..]` along `dim`. Where an index repeats, one of
@@ -778,6 +789,7 @@ ops! {
         ]),
         saves: Saves::B, inplace: true, onnx: Some("ScatterElements"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([3]), rt.ones(1)", message: "index 3 is out of bounds" }],
+        samples: &["r(2, 3), 1, i([[0, 2], [1, 0]]), r(2, 2)", "r(3, 2), 0, i([[2, 1]]), r(2, 2)"],
     }
 
     /// As `scatter`, with one number as the source.
@@ -790,6 +802,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| g.scatter_value(v.int(0), i, 0))),
         saves: Saves::B, inplace: true, function: false, method: false,
+        samples: &["r(2, 3), 1, i([[0, 2], [1, 0]]), 2.0"],
     }
 
     /// As `scatter`, adding to what is there.
@@ -797,6 +810,7 @@ ops! {
         eval: |c| eval_scatter(c, Combine::Add),
         vjp: vjp!(|v| [v.g(), Ex::None, gathered(v, 2)]),
         saves: Saves::B, inplace: true, onnx: Some("ScatterElements"),
+        samples: &["r(2, 3), 1, i([[0, 2], [1, 1]]), r(2, 2)", "r(3, 2), 0, i([[0, 0]]), r(2, 3)"],
     }
 
     /// The elements of dimension `dim` that `index` names.
@@ -805,6 +819,7 @@ ops! {
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| Tensor::index_select_backward(g, i, &v.sizes(0), v.int(0)))),
         saves: Saves::B, onnx: Some("Gather"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([3])", message: "index 3 is out of bounds" }],
+        samples: &["r(2, 3), 1, i([0, 2, 0])", "r(3, 2), 0, i([1])"],
     }
 
     /// The transpose of `index_select`.
@@ -817,6 +832,7 @@ ops! {
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| g.index_select(v.int(1), i))),
         saves: Saves::B,
         function: false, method: false,
+        samples: &["r(2, 3), i([0, 2, 0]), (2, 3), 1", "r(1, 2), i([1]), (3, 2), 0"],
     }
 
     /// A copy of `input` with `alpha * source` added to the elements of dimension `dim` that `index` names.
@@ -827,6 +843,7 @@ ops! {
             v.want(2, || v.g().with(v.x(1), |g, i| g.index_select(v.int(0), i)) * v.scalar(1).f64()),
         ]),
         saves: Saves::B, inplace: true,
+        samples: &["r(3, 2), 0, i([0, 2, 0]), r(3, 2), 1.5", "r(2, 3), 1, i([1]), r(2, 1)"],
     }
 
     /// A copy of `input` with the elements of dimension `dim` that `index` names replaced by those of `source`.
@@ -837,6 +854,7 @@ ops! {
             v.want(2, || v.g().with(v.x(1), |g, i| g.index_select(v.int(0), i))),
         ]),
         saves: Saves::B, inplace: true,
+        samples: &["r(3, 2), 0, i([0, 2]), r(2, 2)", "r(2, 3), 1, i([1]), r(2, 1)"],
     }
 
     /// A copy of `input` with the elements of dimension `dim` that `index` names set to one number.
@@ -854,6 +872,7 @@ ops! {
             v.want(2, || v.g().with(v.x(1), |g, i| g.sub(&g.index_fill(v.int(0), i, &zero()?)?, 1)).sum(&[], false)),
         ]),
         saves: Saves::B, inplace: true,
+        samples: &["r(3, 2), 0, i([0, 2]), 2.0", "r(2, 3), 1, i([1]), r()"],
     }
 
     /// `if mask { value } else { input }`, elementwise with broadcasting; the dtype stays that of `input`.
@@ -865,6 +884,7 @@ ops! {
         ]),
         saves: Saves::B, inplace: true, onnx: Some("Where"),
         refuses: &[Refusal { call: "rt.ones(3), rt.ones(3), 1", message: "boolean masks" }],
+        samples: &["r(2, 3), b([True, False, True]), 1.5", "r(2, 3), b([[True], [False]]), r()"],
     }
 
     /// The elements of `input` where `mask` is true, as one dimension, with broadcasting.
@@ -874,6 +894,7 @@ ops! {
             zeros(&broadcast(v.shape(0), m.shape())?, g.dtype())?.masked_scatter(m, g)
         })),
         saves: Saves::B, onnx: Some("Compress"),
+        samples: &["r(2, 3), b([True, False, True])", "r(3), b([[True, False, True], [True, True, False]])"],
     }
 
     /// A copy of `input` with the elements where `mask` is true replaced by those of `source`, in order.
@@ -885,12 +906,14 @@ ops! {
         ]),
         saves: Saves::B, inplace: true,
         refuses: &[Refusal { call: "rt.ones(2), rt.tensor([True, True]), rt.ones(1)", message: "number of ones in mask" }],
+        samples: &["r(2, 3), b([[True, False, True], [False, True, False]]), r(4)", "r(2, 2), b([True, False]), r(2)"],
     }
 
     /// The elements that `index` names in the flattened `input`; the result has the shape of `index`.
     take(input: Tensor, index: Tensor) -> Tensor, Special {
         eval: |c| one(c.x(0).ravel()?.index(&[Some(c.x(1))])?),
         class: Class::Composite,
+        samples: &["r(2, 3), i([[0, 5], [0, 1]])"],
     }
 
     /// A copy of `input` with the elements that `index` names in the flattened tensor replaced by (or with `accumulate`
@@ -906,12 +929,14 @@ ops! {
             one(x.ravel()?.index_put(&source, &[Some(places)], c.bool(0))?.reshape(&signed(x.shape()))?)
         },
         class: Class::Composite, inplace: true,
+        samples: &["r(2, 3), i([0, 5]), r(2)", "r(2, 3), i([0, 5, 0]), r(3), True"],
     }
 
     /// `gather` with broadcasting; without `dim` of the flattened tensors.
     take_along_dim(input: Tensor, indices: Tensor, dim: OptInt = None) -> Tensor, Special {
         eval: eval_take_along_dim,
         class: Class::Composite,
+        samples: &["r(2, 3), i([[0], [1]]), 1", "r(2, 3), i([0, 5, 0])"],
     }
 
     /// The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64.
@@ -927,6 +952,7 @@ ops! {
             x.nonzero()?.unbind(1)
         },
         class: Class::Composite, function: false, method: false,
+        samples: &["r(2, 2)"],
     }
 
     /// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` (negative for
@@ -949,6 +975,7 @@ ops! {
         })]),
         saves: Saves::X, onnx: Some("Gather"), function: false, method: false,
         refuses: &[Refusal { call: "rt.tensor([4]), rt.ones(3, 2)", message: "index 4 is out of bounds" }],
+        samples: &["i([0, 2, 0]), r(3, 2)", "i([[0, 1]]), r(3, 2), 2"],
     }
 
     /// The gradient of `embedding` for its table of `num_weights` rows.
@@ -962,6 +989,7 @@ ops! {
         })),
         saves: Saves::B,
         function: false, method: false,
+        samples: &["r(3, 2), i([0, 2, 0]), 3", "r(3, 2), i([0, 2, 1]), 3, 2"],
     }
 
     /// A copy of `input` in which the elements of `src` that `index` sends to one place along `dim` are reduced ("sum",
@@ -973,6 +1001,16 @@ ops! {
         vjp: vjp!(|v| scatter_reduce_vjp(v)), saves: Saves::ALL,
         inplace: true, onnx: Some("ScatterElements"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([0]), rt.ones(1), \"max\"", message: "reduce argument must be" }],
+        samples: &[
+            "r(3, 2), 0, i([[0, 2], [2, 0], [2, 1]]), r(3, 2), 'sum'",
+            "r(3, 2), 0, i([[0, 2], [2, 0], [2, 1]]), r(3, 2), 'prod'",
+            "r(3, 2), 0, i([[0, 2], [2, 0], [2, 1]]), r(3, 2), 'mean'",
+            "r(3, 2), 0, i([[0, 2], [2, 0], [2, 1]]), r(3, 2), 'amax'",
+            "r(3, 2), 0, i([[0, 2], [2, 0], [2, 1]]), r(3, 2), 'amin'", "r(3), 0, i([0, 2, 0]), r(3), 'sum', False",
+            "r(3), 0, i([0, 2, 0]), r(3), 'prod', False", "r(3), 0, i([0, 2, 0]), r(3), 'mean', False",
+            "r(3), 0, i([0, 2, 0]), r(3), 'amax', False", "r(3), 0, i([0, 2, 0]), r(3), 'amin', False",
+            "r(3), 0, i([0, 2, 0]), t([0.0, 2.0, 0.5]), 'prod'",
+        ],
     }
 
     /// A copy of `input` in which the slices of `source` along `dim` that `index` (one-dimensional) sends to one place are
@@ -985,6 +1023,12 @@ ops! {
         refuses: &[
             Refusal { call: "rt.ones(3), 0, rt.tensor([0]), rt.ones(1), \"sum\"", message: "prod, mean, amax or amin" },
             Refusal { call: "rt.ones(3), 0, rt.tensor([0, 1]), rt.ones(1), \"prod\"", message: "source of shape" },
+        ],
+        samples: &[
+            "r(3, 2), 0, i([0, 2, 0]), r(3, 2), 'prod'", "r(3, 2), 0, i([0, 2, 0]), r(3, 2), 'mean'",
+            "r(3, 2), 0, i([0, 2, 0]), r(3, 2), 'amax'", "r(3, 2), 0, i([0, 2, 0]), r(3, 2), 'amin'",
+            "r(3), 0, i([0, 2, 0]), r(3), 'prod', False", "r(3), 0, i([0, 2, 0]), r(3), 'mean', False",
+            "r(3), 0, i([0, 2, 0]), r(3), 'amax', False", "r(3), 0, i([0, 2, 0]), r(3), 'amin', False",
         ],
     }
 }

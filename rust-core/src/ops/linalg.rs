@@ -513,6 +513,7 @@ ops! {
         eval: eval_inverse,
         vjp: vjp!(|v| -v.y().mt().matmul(v.g()).matmul(v.y().mt())), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "rt.ones(2, 2)", message: "singular" }],
+        samples: &["m(3)", "m(2, 2)"],
     }
 
     /// Determinants of square matrices `[..., n, n]`.
@@ -521,12 +522,14 @@ ops! {
         vjp: vjp!(|v| det_rule(v)), saves: Saves::X.and(Saves::OUTPUT),
         onnx: Some("Det"),
         refuses: &[Refusal { call: "rt.ones(2, 3)", message: "square" }],
+        samples: &["m(3)", "m(2, 2)", "tied([[1.0, 2.0], [2.0, 4.0]])"],
     }
 
     /// Signs of the determinants of square matrices `[..., n, n]`, and logarithms of their absolute values.
     slogdet(input: Tensor) -> Pair, Special {
         eval: eval_slogdet,
         vjp: vjp!(|v| if v.has(1) { inverse_times(v.x(0), v.gk(1)) } else { Ex::None }), saves: Saves::X,
+        samples: &["m(3)", "-m(2, 3)"],
     }
 
     /// Logarithms of the determinants of square matrices; NaN where one is negative.
@@ -537,12 +540,14 @@ ops! {
             one(parts[1].masked_fill(&negative, &number(f64::NAN)?)?)
         },
         class: Class::Composite,
+        samples: &["m(3)"],
     }
 
     /// The matrix `input` multiplied `n` times by itself; its inverse if `n` is negative.
     matrix_power(input: Tensor, n: Int) -> Tensor, Special {
         eval: eval_matrix_power,
         class: Class::Composite,
+        samples: &["m(3), 3", "m(2), -2", "m(2), 0", "m(2), 1"],
     }
 
     /// Cholesky factors `L` with `input = L L'` of symmetric positive-definite matrices `[..., n, n]`; `L'` if `upper`.
@@ -550,6 +555,7 @@ ops! {
         eval: eval_cholesky,
         vjp: vjp!(|v| cholesky_rule(v)), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "-rt.eye(2)", message: "positive-definite" }],
+        samples: &["spd(m(3))", "spd(m(2, 2)), True"],
     }
 
     /// QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`).
@@ -557,6 +563,7 @@ ops! {
         eval: eval_qr,
         vjp: vjp!(|v| qr_rule(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
+        samples: &["r(3, 2)", "r(2, 3)", "r(3, 3), 'complete'", "r(2, 3, 2)"],
     }
 
     /// Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`.
@@ -564,6 +571,7 @@ ops! {
         eval: eval_svd,
         vjp: vjp!(|v| svd_rule(v)), saves: Saves::OUTPUT,
         method: false, function: false,
+        samples: &["r(3, 2), False", "r(2, 3), False", "r(3, 3)", "r(2, 3, 2), False"],
     }
 
     /// Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
@@ -571,6 +579,7 @@ ops! {
         eval: eval_eigh,
         vjp: vjp!(|v| eigh_rule(v)), saves: Saves::OUTPUT,
         method: false, function: false,
+        samples: &["sym(r(3, 3))", "sym(r(2, 3, 3)), 'U'"],
     }
 
     /// `X` with `input X = B` (`X input = B` if not `left`), for square matrices `[..., n, n]`; `B` is a batch of matrices, or of
@@ -588,6 +597,7 @@ ops! {
             })
         },
         class: Class::Composite, method: false, function: false,
+        samples: &["m(3), r(3, 2)", "m(3), r(3)", "m(3), r(2, 3), left=False", "m(2, 2), r(2, 1)"],
     }
 
     /// `X` with `input X = B`, for square matrices `[..., n, n]` and right-hand sides `[..., n, k]`.
@@ -598,6 +608,7 @@ ops! {
             [v.want(0, || -gb.matmul(v.y().mt())), gb]
         }),
         saves: Saves::X.and(Saves::OUTPUT), method: false, function: false,
+        samples: &["m(3), r(3, 2)", "m(2, 2), r(2, 1)"],
     }
 
     /// `X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`.
@@ -614,6 +625,10 @@ ops! {
             [ga, gb]
         }),
         saves: Saves::X.and(Saves::OUTPUT), method: false, function: false,
+        samples: &[
+            "m(3), r(3, 2), True", "m(3), r(3, 2), False", "m(3), r(2, 3), True, False", "m(3), r(3, 1), False, True, True",
+            "m(3), r(1, 3), True, False, True", "m(2, 2), r(2, 1), True",
+        ],
     }
 
     /// Pseudoinverses of matrices `[..., m, n]`. Singular values of at most `max(atol, rtol * the largest)` count as zero; the
@@ -624,11 +639,13 @@ ops! {
         vjp: vjp!(|v| [pinv_rule(v), Ex::None, Ex::None]), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), hermitian=True", message: "square" }],
+        samples: &["r(3, 2)", "r(2, 3)", "m(3)", "spd(m(3)), hermitian=True"],
     }
 
     /// `X` of smallest norm that minimises `|input X - B|`.
     linalg_lstsq(input: Tensor, B: Tensor, rcond: OptFloat = None) -> Tensor, Special {
         eval: eval_lstsq,
         class: Class::Composite, method: false, function: false,
+        samples: &["r(4, 2), r(4, 3)", "r(2, 3), r(2)"],
     }
 }

@@ -368,18 +368,21 @@ ops! {
         eval: |c| eval_distance(c, Distance::Square, 0.0, c.str(0)),
         vjp: distance_rule!(Distance::Square, |v| 0.0, 0), saves: Saves::XB, method: false,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(2), 'average'", message: "is not a valid value for reduction" }],
+        samples: &["r(2, 3), r(2, 3), 'mean'", "r(2, 3), r(2, 3), 'sum'", "r(2, 3), r(2, 3), 'none'"],
     }
 
     /// Absolute differences of input and target, and their mean or sum.
     l1_loss(input: Tensor, target: Tensor, reduction: Str = "mean") -> Tensor, Real {
         eval: |c| eval_distance(c, Distance::Absolute, 0.0, c.str(0)),
         vjp: distance_rule!(Distance::Absolute, |v| 0.0, 0), saves: Saves::XB, method: false,
+        samples: &["r(2, 3), r(2, 3), 'mean'", "r(2, 3), r(2, 3), 'sum'", "r(2, 3), r(2, 3), 'none'"],
     }
 
     /// `d^2 / (2 beta)` for differences below `beta`, `|d| - beta / 2` for others, and their mean or sum (Girshick 2015).
     smooth_l1_loss(input: Tensor, target: Tensor, reduction: Str = "mean", beta: Float = 1.0) -> Tensor, Real {
         eval: |c| eval_distance(c, smooth(c.float(1))?, c.float(1), c.str(0)),
         vjp: distance_rule!(smooth(v.float(1))?, |v| v.float(1), 0), saves: Saves::XB, method: false,
+        samples: &["r(2, 3), r(2, 3), 'mean', 0.7", "r(2, 3), r(2, 3), 'sum', 0.7", "r(2, 3), r(2, 3), 'none', 0.7"],
     }
 
     /// `d^2 / 2` for differences up to `delta`, `delta (|d| - delta / 2)` for others, and their mean or sum (Huber 1964).
@@ -391,6 +394,7 @@ ops! {
             eval_distance(c, Distance::Huber, c.float(1), c.str(0))
         },
         vjp: distance_rule!(Distance::Huber, |v| v.float(1), 0), saves: Saves::XB, method: false,
+        samples: &["r(2, 3), r(2, 3), 'mean', 0.7", "r(2, 3), r(2, 3), 'sum', 0.7", "r(2, 3), r(2, 3), 'none', 0.7"],
     }
 
     /// Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
@@ -428,6 +432,13 @@ ops! {
             })
         }),
         saves: Saves::INPUTS, method: false, function: false,
+        samples: &[
+            "r(), r(2, 3), r(2, 3), 0, 0.7, 'mean'", "r(), r(2, 3), r(2, 3), 1, 0.7, 'mean'",
+            "r(), r(2, 3), r(2, 3), 2, 0.7, 'mean'", "r(), r(2, 3), r(2, 3), 3, 0.7, 'mean'",
+            "r(2, 3), r(2, 3), r(2, 3), 0, 0.7, 'none'", "r(2, 3), r(2, 3), r(2, 3), 1, 0.7, 'none'",
+            "r(2, 3), r(2, 3), r(2, 3), 2, 0.7, 'none'", "r(2, 3), r(2, 3), r(2, 3), 3, 0.7, 'none'",
+            "r(), r(2, 3), r(2, 3), 0, 1.0, 'sum'",
+        ],
     }
 
     /// Negative log-likelihood: `-weight[t] * input[n, t, ...]` for the class `t = target[n, ...]`, 0 where it is
@@ -441,6 +452,11 @@ ops! {
         }), Ex::None, Ex::None]),
         saves: Saves(0b110), method: false, onnx: Some("NegativeLogLikelihoodLoss"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.tensor([0, 3])", message: "out of bounds" }],
+        samples: &[
+            "r(3, 4), i([1, 0, 3])", "r(3, 4), i([1, 0, 3]), c([1.0, 2.0, 0.5, 3.0]), 0",
+            "r(3, 4), i([1, 0, 3]), c([1.0, 2.0, 0.5, 3.0]), 3, 'sum'", "r(3, 4), i([1, 0, 3]), None, 0, 'none'",
+            "r(2, 3, 2), i([[0, 1], [2, 0]]), c([1.0, 2.0, 0.5])",
+        ],
     }
 
     /// Gradient of `nll_loss` with respect to its input of shape `input_size`.
@@ -451,6 +467,11 @@ ops! {
         // The loss is linear in its input.
         vjp: vjp!(|v| [v.g().with(v.x(1), |z, t| z.nll_loss(t, v.x(2).value()?.as_ref(), v.int(1), v.str(2))), Ex::None, Ex::None]),
         saves: Saves(0b110), method: false, function: false,
+        samples: &[
+            "r(), i([1, 0]), None, (2, 3), -100, 'mean'", "r(), i([1, 0]), c([1.0, 2.0, 0.5]), (2, 3), 0, 'sum'",
+            "r(2), i([1, 0]), c([1.0, 2.0, 0.5]), (2, 3), -100, 'none'",
+            "r(), i([1, 2]), c([1.0, 2.0, 0.5]), (2, 3), -100, 'mean'",
+        ],
     }
 
     /// Softmax and negative log-likelihood of `[N, C]` in one pass.
@@ -458,6 +479,7 @@ ops! {
         eval: eval_softmax_nll,
         vjp: vjp!(|v| [v.g().with(v.x(0), |g, x| Tensor::softmax_nll_backward(g, x, &v.x(1).tensor()?, v.int(0), v.str(1))), Ex::None]),
         saves: Saves::XB, method: false, function: false, onnx: Some("SoftmaxCrossEntropyLoss"),
+        samples: &["r(3, 4), i([1, 0, 3]), 0, 'mean'", "r(3, 4), i([1, 0, 3]), 0, 'sum'", "r(3, 4), i([1, 0, 3]), 0, 'none'"],
     }
 
     /// Gradient of `softmax_nll` with respect to its input: `(softmax - one_hot(target)) * grad`.
@@ -472,6 +494,10 @@ ops! {
             })
         }),
         saves: Saves::INPUTS, method: false, function: false,
+        samples: &[
+            "r(), r(3, 4), i([1, 0, 3]), -100, 'mean'", "r(), r(3, 4), i([1, 0, 3]), 0, 'sum'",
+            "r(3), r(3, 4), i([1, 0, 3]), 0, 'none'", "r(), r(3, 4), i([1, 0, 3]), 3, 'mean'",
+        ],
     }
 
     /// Cross-entropy of the softmax of `input` over the classes (dimension 1, or 0 of a vector) and a target: class
@@ -484,6 +510,11 @@ ops! {
         eval: eval_cross_entropy,
         class: Class::Composite, method: false, onnx: Some("SoftmaxCrossEntropyLoss"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.tensor([0, 3])", message: "out of bounds" }],
+        samples: &[
+            "r(3, 4), i([1, 0, 3])", "r(3, 4), i([1, 0, 3]), c([1.0, 2.0, 0.5, 3.0]), 0",
+            "r(3, 4), i([1, 0, 3]), c([1.0, 2.0, 0.5, 3.0]), 0, 'mean', 0.2", "r(3, 4), i([1, 0, 3]), None, 1, 'sum', 0.2",
+            "r(2, 3), q(2, 3)", "r(2, 3), q(2, 3), c([1.0, 2.0, 0.5]), -100, 'none', 0.1",
+        ],
     }
 
     /// `-(t log x + (1 - t) log(1 - x))`, the logarithms bounded below by -100.
@@ -513,6 +544,7 @@ ops! {
             ]
         }),
         saves: Saves::XB, method: false, function: false,
+        samples: &["q(2, 3), q(2, 3)"],
     }
 
     /// Binary cross-entropy of probabilities: `-weight * (t log x + (1 - t) log(1 - x))`, the logarithms bounded below by
@@ -525,6 +557,10 @@ ops! {
             one(weigh(Tensor::bce_each(c.x(0), c.x(1))?, c.opt(2), c.str(0))?)
         },
         class: Class::Composite, method: false,
+        samples: &[
+            "q(2, 3), q(2, 3), None, 'mean'", "q(2, 3), q(2, 3), None, 'sum'", "q(2, 3), q(2, 3), None, 'none'",
+            "q(2, 3), q(2, 3), c([1.0, 2.0, 0.5])",
+        ],
     }
 
     /// `(1 - t) x + log(1 + e^-x)`: the binary cross-entropy of `sigmoid(x)`.
@@ -538,6 +574,7 @@ ops! {
             v.want(1, || -(v.g() * v.x(0))),
         ]),
         saves: Saves::XB, method: false, function: false,
+        samples: &["r(2, 3), q(2, 3)"],
     }
 
     /// Binary cross-entropy of `sigmoid(input)`, without overflow; `pos_weight` multiplies the share of the ones.
@@ -558,6 +595,10 @@ ops! {
             })?)
         },
         class: Class::Composite, method: false,
+        samples: &[
+            "r(2, 3), q(2, 3), None, None, 'mean'", "r(2, 3), q(2, 3), None, None, 'sum'",
+            "r(2, 3), q(2, 3), None, None, 'none'", "r(2, 3), q(2, 3), c([1.0, 2.0, 0.5]), c([3.0, 1.0, 2.0])",
+        ],
     }
 
     /// Kullback-Leibler divergence of log-probabilities `input` from `target`: `t (log t - input)`, or with `log_target`
@@ -573,6 +614,10 @@ ops! {
             one(reduce(&losses, c.str(0))?)
         },
         class: Class::Composite, method: false,
+        samples: &[
+            "r(2, 3), p(2, 3), 'mean'", "r(2, 3), p(2, 3), 'sum'", "r(2, 3), p(2, 3), 'none'", "r(2, 3), p(2, 3), 'batchmean'",
+            "r(2, 3), r(2, 3), 'sum', True",
+        ],
     }
 
     /// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
@@ -588,6 +633,7 @@ ops! {
             one(unit(c.x(0))?.mul(&unit(c.x(1))?)?.sum(Some(&[c.int(0)]), false, None)?)
         },
         class: Class::Composite, method: false,
+        samples: &["r(2, 3), r(2, 3)", "r(2, 3), r(3), 0", "r(2, 3), r(2, 3), 1, 5.0"],
     }
 }
 

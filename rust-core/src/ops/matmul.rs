@@ -441,6 +441,10 @@ ops! {
         onnx: Some("MatMul"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(4, 5)",
             message: "matmul: inner sizes differ, input is [2, 3], other is [4, 5]" }],
+        samples: &[
+            "r(2, 3), r(3, 2)", "r(3), r(3)", "r(2, 3), r(3)", "r(3), r(3, 2)", "r(2, 2, 3), r(3, 2)",
+            "r(2, 1, 2, 3), r(2, 3, 2)", "r(2, 2, 3), r(3)",
+        ],
     }
 
     /// Product of two matrices: `[m, k] @ [k, n]`.
@@ -453,6 +457,7 @@ ops! {
         vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
         onnx: Some("MatMul"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(3)", message: "must be a 2-d tensor" }],
+        samples: &["r(2, 3), r(3, 2)"],
     }
 
     /// Batched product of matrices: `[b, m, k] @ [b, k, n]`.
@@ -469,6 +474,7 @@ ops! {
         vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
         onnx: Some("MatMul"),
         refuses: &[Refusal { call: "rt.ones(2, 3, 4), rt.ones(3, 4, 5)", message: "batch sizes differ" }],
+        samples: &["r(2, 2, 3), r(2, 3, 2)"],
     }
 
     /// Product of a matrix and a vector: `[m, k] @ [k]`.
@@ -479,6 +485,7 @@ ops! {
             eval_matmul(c)
         },
         vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
+        samples: &["r(2, 3), r(3)"],
     }
 
     /// Sum of the products of two vectors of one length.
@@ -490,12 +497,14 @@ ops! {
         },
         vjp: vjp!(|v| [v.want(0, || v.g() * v.x(1)), v.want(1, || v.g() * v.x(0))]), saves: Saves::CROSS,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(3)", message: "inner sizes differ" }],
+        samples: &["r(3), r(3)"],
     }
 
     /// [`dot`]; complex numbers, which it would conjugate, do not exist here.
     vdot(input: Tensor, other: Tensor) -> Tensor, Special {
         eval: |c| one(c.x(0).dot(c.x(1))?),
         class: Class::Composite,
+        samples: &["r(3), r(3)"],
     }
 
 
@@ -507,6 +516,7 @@ ops! {
             one(c.x(0).unsqueeze(1)?.mul(&c.x(1).unsqueeze(0)?)?)
         },
         class: Class::Composite, aliases: &["ger"],
+        samples: &["r(2), r(3)"],
     }
 
     /// `beta * input + alpha * mat1 @ mat2`; with `beta` 0, `input` is not read.
@@ -518,6 +528,7 @@ ops! {
         },
         vjp: vjp!(|v| add_product_grads(v)), saves: Saves(6),
         inplace: true, onnx: Some("Gemm"),
+        samples: &["r(2), r(2, 3), r(3, 2), 0.5, 1.5", "r(2, 2), r(2, 3), r(3, 2)"],
     }
 
     /// `beta * input + alpha * mat @ vec`.
@@ -534,12 +545,14 @@ ops! {
             v.want(2, || scaled(product(&v.x(1).mt(), v.g()), v.scalar(1))),
         ]),
         saves: Saves(6), inplace: true,
+        samples: &["r(2), r(2, 3), r(3), 0.5, 1.5", "r(1), r(2, 3), r(3)"],
     }
 
     /// `beta * input + alpha * outer(vec1, vec2)`; with `beta` 0, `input` is not read. Truth values: or and and.
     addr(input: Tensor, vec1: Tensor, vec2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
         eval: |c| one(rounded_once([c.x(0), c.x(1), c.x(2)], |[x, a, b]| eval_addr(x, a, b, c.scalar(0), c.scalar(1)))?),
         class: Class::Composite, inplace: true,
+        samples: &["r(2, 3), r(2), r(3), 0.5, 1.5"],
     }
 
     /// `beta * input + alpha * batch1 @ batch2`, batch by batch.
@@ -555,6 +568,7 @@ ops! {
         },
         vjp: vjp!(|v| add_product_grads(v)), saves: Saves(6),
         inplace: true,
+        samples: &["r(2, 2), r(2, 2, 3), r(2, 3, 2), 0.5, 1.5", "r(2, 2, 2), r(2, 2, 3), r(2, 3, 2)"],
     }
 
     /// `beta * input + alpha * sum over b of batch1[b] @ batch2[b]`.
@@ -572,6 +586,7 @@ ops! {
             one(c.x(0).addmm(&left, &c.x(2).reshape(&[b * k, n])?, c.scalar(0), c.scalar(1))?)
         },
         class: Class::Composite, inplace: true,
+        samples: &["r(2, 2), r(2, 2, 3), r(2, 3, 2), 0.5, 1.5"],
     }
 
     /// `input @ weight^T + bias` over the last dimension: `[..., k]` with `[n, k]` and `[n]` give `[..., n]`.
@@ -589,6 +604,7 @@ ops! {
         }),
         saves: Saves::CROSS, method: false, onnx: Some("Gemm"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(5, 4)", message: "input has 3 features, the weight wants 4" }],
+        samples: &["r(2, 3), r(4, 3), r(4)", "r(3), r(2, 3)", "r(2, 2, 3), r(2, 3), r(2)"],
     }
 
     /// `y[..., o] = sum over i, j of input1[..., i] * weight[o, i, j] * input2[..., j] + bias[o]`.
@@ -610,6 +626,7 @@ ops! {
             })
         },
         class: Class::Composite, method: false,
+        samples: &["r(2, 3), r(2, 2), r(2, 3, 2), r(2)", "r(2, 3), r(2, 2), r(2, 3, 2)"],
     }
 
 
@@ -631,6 +648,7 @@ ops! {
             one(product.reshape(&shape)?)
         },
         class: Class::Composite,
+        samples: &["r(2, 2), r(1, 3)", "r(2), r(2, 2)"],
     }
 
     /// Product of several matrices in the order that needs the fewest multiplications; the first and the last may be
@@ -660,6 +678,7 @@ ops! {
             })
         },
         class: Class::Composite, method: false, aliases: &["chain_matmul"],
+        samples: &["[r(2, 3), r(3, 2), r(2, 2)]", "[r(3), r(3, 2), r(2)]"],
     }
 
 
@@ -669,6 +688,7 @@ ops! {
         eval: |c| one(eval_tensordot(c.x(0), c.x(1), c.ints(0), c.ints(1))?),
         class: Class::Composite, method: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(4, 5), [1], [0]", message: "sizes differ" }],
+        samples: &["r(2, 3), r(3, 2), (1,), (0,)", "r(2, 3, 2), r(2, 3), (0, 1), (0, 1)"],
     }
 
     /// Sum of products over the last dimension of both; plain multiplication if one of them is a number.
@@ -681,6 +701,7 @@ ops! {
             one(a.tensordot(b, &[-1], &[-1])?)
         },
         class: Class::Composite,
+        samples: &["r(2, 3), r(4, 3)", "r(3), r(2, 3)"],
     }
 
     /// Einstein's summation: sums of products of the operands' elements as `equation` says, such as "bij,bjk->bik".
@@ -692,6 +713,10 @@ ops! {
             one(einsum::run(c.str(0), operands)?)
         },
         class: Class::Composite, method: false, onnx: Some("Einsum"),
+        samples: &[
+            "'ij,jk->ik', [r(2, 3), r(3, 2)]", "'ii->i', [r(3, 3)]", "'bi,bj->bij', [r(2, 2), r(2, 3)]",
+            "'...i,i', [r(2, 3), r(3)]", "'ij->', [r(2, 2)]",
+        ],
     }
 
     /// Cross product over dimension `dim` of size 3 (the first such by default); the other dimensions broadcast.
@@ -717,6 +742,7 @@ ops! {
             one(Tensor::cat(&parts, d)?)
         },
         class: Class::Composite, aliases: &["linalg_cross"],
+        samples: &["r(2, 3), r(2, 3)", "r(3, 2), r(3, 2), 0"],
     }
 
     /// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
@@ -728,6 +754,11 @@ ops! {
     ) -> Tensor, Special {
         eval: eval_attention,
         class: Class::Composite, method: false, function: false,
+        samples: &[
+            "r(1, 2, 3, 2), r(1, 2, 4, 2), r(1, 2, 4, 3)", "r(2, 3, 2), r(2, 3, 2), r(2, 3, 2), is_causal=True",
+            "r(2, 2), r(3, 2), r(3, 2), b([[True, False, True], [True, True, True]]), scale=0.7",
+            "r(2, 2), r(3, 2), r(3, 2), r(2, 3)",
+        ],
     }
 }
 

@@ -49,7 +49,7 @@ pub enum Domain {
     Integer,
     /// Truth values.
     Boolean,
-    /// The op needs inputs of its own making; its tests supply them.
+    /// The op needs inputs of its own making: its `samples`.
     Special,
 }
 
@@ -225,6 +225,9 @@ pub struct OpDef {
     pub c: Option<&'static str>,
     /// Calls that must be refused.
     pub refuses: &'static [Refusal],
+    /// Calls whose first and second derivatives are checked, as test data: arguments in Python, made by the functions of
+    /// `tests/test_gradients.py`. An op without any is called with tensors of its domain.
+    pub samples: &'static [&'static str],
 }
 
 impl OpDef {
@@ -246,6 +249,7 @@ impl OpDef {
         onnx: None,
         c: None,
         refuses: &[],
+        samples: &[],
     };
 
     /// The tensor arguments.

@@ -376,6 +376,10 @@ ops! {
         eval: eval_batch_norm,
         class: Class::Composite, method: false, onnx: Some("BatchNormalization"),
         refuses: &[Refusal { call: "rt.ones(2, 3), None, None", message: "expected running_mean and running_var to be defined" }],
+        samples: &[
+            "r(3, 2), None, None, r(2), r(2), True", "r(3, 2, 2), None, None, None, None, True, 0.1, 0.1",
+            "r(3, 2), c([0.1, 0.2]), c([0.8, 1.2]), r(2), r(2)",
+        ],
     }
 
     /// Batch normalisation by the input's own statistics; also gives those: mean and biased variance per channel.
@@ -390,10 +394,30 @@ ops! {
         vjp: vjp!(|v| {
             let (x, w) = (v.x(0).tensor()?, v.x(1).value()?);
             let (mean, var) = (v.yk(1).tensor()?, v.yk(2).tensor()?);
-            let outs = Tensor::batch_norm_backward(&v.g().tensor()?, &x, &mean.alias(), &var.alias(), w.as_ref(), v.float(0), true)?;
-            Ok(outs.into_iter().enumerate().map(|(i, t)| v.need(i).then_some(t)).collect())
+            let mut grads: Grads = smallvec![None, None, None];
+            if v.has(0) {
+                let g = v.g().tensor()?;
+                let outs = Tensor::batch_norm_backward(&g, &x, &mean.alias(), &var.alias(), w.as_ref(), v.float(0), true)?;
+                grads = outs.into_iter().enumerate().map(|(i, t)| v.need(i).then_some(t)).collect();
+            }
+            if v.need(0) && (v.has(1) || v.has(2)) {
+                let per_channel = |e: Ex| {
+                    let mut shape: SmallVec<[i64; 8]> = smallvec![1; x.ndim()];
+                    shape[1] = -1;
+                    e.reshape(&shape)
+                };
+                let count = (x.numel() / x.shape()[1].max(1)) as f64;
+                let by_var = per_channel(v.gk(2)) * 2.0 * (v.x(0) - per_channel(Ex::from(&mean)));
+                let by_both = ((per_channel(v.gk(1)) + by_var) / count).expand(&v.sizes(0));
+                grads[0] = match grads[0].take() {
+                    Some(t) => (by_both + Ex::from(&t)).value()?,
+                    None => by_both.value()?,
+                };
+            }
+            Ok(grads)
         }),
         saves: Saves::XB.and(Saves::OUTPUT), method: false, function: false,
+        samples: &["r(4, 2), r(2), r(2), 0.1", "r(2, 2, 3), None, None, 1e-5"],
     }
 
     /// Batch normalisation by given statistics.
@@ -409,6 +433,10 @@ ops! {
             Ok(smallvec![gx, None, None, gw.filter(|_| v.need(3)), gb.filter(|_| v.need(4))])
         }),
         saves: Saves(0b1111), method: false, function: false,
+        samples: &[
+            "r(3, 2), c([0.1, 0.2]), c([0.8, 1.2]), r(2), r(2), 0.1",
+            "r(3, 2, 2), c([0.1, 0.2]), c([0.8, 1.2]), None, None, 1e-5",
+        ],
     }
 
     /// Gradients of a batch normalisation with respect to input, weight and bias; `training` says that mean and variance
@@ -438,6 +466,10 @@ ops! {
             through(v, |x| batch_formula(&x[0], &x[1], (!training).then_some([&x[2], &x[3]]), &x[4], ndim, eps))
         }),
         saves: Saves::INPUTS, method: false, function: false,
+        samples: &[
+            "r(3, 2), r(3, 2), c([0.1, 0.2]), c([0.8, 1.2]), r(2), 0.1, False",
+            "r(3, 2), *(lambda x: (x, x.mean(0).detach(), x.var(0, correction=0).detach()))(r(3, 2)), r(2), 0.1, True",
+        ],
     }
 
     /// Normalisation over the last dimensions, `normalized_shape` (Ba et al. 2016): `(input - mean) / sqrt(var + eps) *
@@ -454,6 +486,7 @@ ops! {
         }),
         saves: Saves::XB, method: false, onnx: Some("LayerNormalization"),
         refuses: &[Refusal { call: "rt.ones(2, 3), [4]", message: "expected input with shape [*, 4]" }],
+        samples: &["r(2, 3), (3,), r(3), r(3)", "r(2, 2, 3), (2, 3), None, None, 0.1", "r(2, 3), (3,), r(3)"],
     }
 
     /// Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input /
@@ -467,6 +500,7 @@ ops! {
             Ok(outs.into_iter().take(2).enumerate().map(|(i, t)| v.need(i).then_some(t)).collect())
         }),
         saves: Saves::XB, method: false, onnx: Some("RMSNormalization"),
+        samples: &["r(2, 3), (3,), r(3)", "r(2, 2, 3), (2, 3), None, 0.1"],
     }
 
     /// Gradients of `layer_norm` (`centered`) or `rms_norm` with respect to input, weight and bias; the last two are
@@ -499,9 +533,18 @@ ops! {
             let dims: SmallVec<[i64; 8]> = (ndim - k..ndim).collect();
             let lead: SmallVec<[i64; 8]> = (0..ndim - k).collect();
             let (eps, centered) = (v.float(1), v.bool(2));
-            through(v, |x| rows_formula(&x[0], &x[1], &x[2], &dims, &lead, eps, centered))
+            through(v, |x| {
+                let mut outs = rows_formula(&x[0], &x[1], &x[2], &dims, &lead, eps, centered);
+                // Zeros have no derivative.
+                outs.truncate(if v.bool(3) { 3 } else { 1 });
+                outs
+            })
         }),
         saves: Saves::INPUTS, method: false, function: false,
+        samples: &[
+            "r(2, 3), r(2, 3), r(3), (3,), 0.1, True, True", "r(2, 3), r(2, 3), r(3), (3,), 0.1, False, True",
+            "r(2, 3), r(2, 3), None, (3,), 0.1, True, False",
+        ],
     }
 
     /// Normalisation of each sample over `num_groups` groups of channels (Wu and He 2018); weight and bias are per channel.
@@ -525,6 +568,7 @@ ops! {
         }),
         saves: Saves::XB, method: false, onnx: Some("GroupNormalization"),
         refuses: &[Refusal { call: "rt.ones(2, 3, 4), 2", message: "divisible by num_groups" }],
+        samples: &["r(2, 4, 3), 2, r(4), r(4)", "r(1, 4, 2), 1, None, None, 0.1"],
     }
 
     /// Gradients of `group_norm` with respect to input, weight and bias.
@@ -558,6 +602,7 @@ ops! {
             })
         }),
         saves: Saves::INPUTS, method: false, function: false,
+        samples: &["r(2, 4, 3), r(2, 4, 3), r(4), 2, 0.1", "r(1, 4, 2), r(1, 4, 2), None, 4, 0.1"],
     }
 
     /// Normalisation of each channel of each sample (Ulyanov et al. 2016), or, without `use_input_stats`, by running
@@ -568,6 +613,10 @@ ops! {
     ) -> Tensor, Special {
         eval: eval_instance_norm,
         class: Class::Composite, method: false, onnx: Some("InstanceNormalization"),
+        samples: &[
+            "r(2, 2, 4), None, None, r(2), r(2)", "r(1, 2, 3), None, None, None, None, True, 0.1, 0.1",
+            "r(2, 2, 3), c([0.1, 0.2]), c([0.8, 1.2]), None, None, False",
+        ],
     }
 }
 

@@ -950,6 +950,7 @@ ops! {
         vjp: vjp!(|v| [v.g(), v.want(1, || scaled(v.g(), v.scalar(0)))]),
         inplace: true, onnx: Some("Add"), c: Some("{x} + {y}"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(4)", message: "do not broadcast" }],
+        samples: &["r(2, 3), r(3), alpha=2.5", "r(2, 1), 1.5, alpha=-2"],
     }
 
     /// `input - alpha * other`, elementwise with broadcasting.
@@ -958,6 +959,7 @@ ops! {
         vjp: vjp!(|v| [v.g(), v.want(1, || -scaled(v.g(), v.scalar(0)))]),
         inplace: true, aliases: &["subtract"], onnx: Some("Sub"), c: Some("{x} - {y}"),
         refuses: &[Refusal { call: "rt.tensor([True]), rt.tensor([True])", message: "with a bool tensor" }],
+        samples: &["r(2, 3), r(3), alpha=2.5", "r(2, 1), 1.5, alpha=-2"],
     }
 
     /// `other - alpha * input`, elementwise with broadcasting.
@@ -965,6 +967,7 @@ ops! {
         eval: |c| subtract(c, c.x(1), c.x(0)),
         vjp: vjp!(|v| [v.want(0, || -scaled(v.g(), v.scalar(0))), v.g()]),
         method: false, c: Some("{y} - {x}"),
+        samples: &["r(2, 3), r(3), alpha=2.5"],
     }
 
     /// `input * other`, elementwise with broadcasting.
@@ -972,6 +975,7 @@ ops! {
         eval: common2!(|a, b| a * b; a.wrapping_mul(b)),
         vjp: vjp!(|v| [v.want(0, || v.g() * v.x(1)), v.want(1, || v.g() * v.x(0))]), saves: Saves::CROSS,
         inplace: true, aliases: &["multiply"], onnx: Some("Mul"), c: Some("{x} * {y}"),
+        samples: &["r(2, 3), r(2, 1)", "r(2), 3.5"],
     }
 
     /// `input / other`, elementwise with broadcasting. `rounding_mode` is None, "trunc" (towards zero) or "floor".
@@ -988,6 +992,7 @@ ops! {
             Refusal { call: "rt.ones(2), 2, rounding_mode='up'", message: "rounding_mode" },
             Refusal { call: "rt.tensor([1]), 0, rounding_mode='floor'", message: "ZeroDivisionError" },
         ],
+        samples: &["r(2, 3), z(3)", "r(2, 3), z(2, 1), 'floor'", "r(2, 3), z(3), 'trunc'"],
     }
 
     /// `input / other` rounded towards minus infinity, as Python's `//`.
@@ -1004,6 +1009,7 @@ ops! {
         saves: Saves::XB,
         inplace: true, onnx: Some("Mod"),
         refuses: &[Refusal { call: "rt.tensor([1]), 0", message: "ZeroDivisionError" }],
+        samples: &["r(2, 3), z(3)", "r(3), 1.5"],
     }
 
     /// The rest of the division that rounds towards zero, as C's `fmod`: it has the sign of `input`.
@@ -1012,6 +1018,7 @@ ops! {
         vjp: vjp!(|v| [v.g(), v.want(1, || -(v.g() * v.x(0).with(v.x(1), |a, b| a.div(b, "trunc"))))]),
         saves: Saves::XB,
         inplace: true, onnx: Some("Mod"), c: Some("fmod{f}({x}, {y})"),
+        samples: &["r(2, 3), z(3)", "r(3), 1.5"],
     }
 
     /// `input + value * tensor1 * tensor2`.
@@ -1028,6 +1035,7 @@ ops! {
             v.want(2, || scaled(v.g() * v.x(1), v.scalar(0))),
         ]),
         saves: Saves(6), inplace: true,
+        samples: &["r(2, 3), r(3), r(2, 1), value=-1.5"],
     }
 
     /// `input + value * tensor1 / tensor2`.
@@ -1040,6 +1048,7 @@ ops! {
         ]),
         saves: Saves(6), inplace: true,
         refuses: &[Refusal { call: "rt.ones(1), rt.tensor([1]), rt.tensor([1])", message: "Integer division" }],
+        samples: &["r(2, 3), r(3), z(2, 1), value=-1.5"],
     }
 
     /// `input + weight * (end - input)`.
@@ -1051,6 +1060,7 @@ ops! {
             v.want(2, || v.g() * (v.x(1) - v.x(0))),
         ]),
         saves: Saves::INPUTS, inplace: true,
+        samples: &["r(2, 3), r(3), r(2, 1)", "r(2), r(2), 0.3", "r(2), r(2), 0.7"],
     }
 
     /// `-input`.
@@ -1114,6 +1124,7 @@ ops! {
             zeros(v, 1),
         ]),
         saves: Saves::XB, inplace: true, c: Some("copysign{f}({x}, {y})"),
+        samples: &["z(2, 3), z(3)", "z(3), -1.5"],
     }
 
     // ---- powers ----
@@ -1124,6 +1135,7 @@ ops! {
         vjp: vjp!(|v| vjp_pow(v)), saves: Saves::XB,
         inplace: true, onnx: Some("Pow"), c: Some("pow{f}({x}, {y})"),
         refuses: &[Refusal { call: "rt.tensor([2]), -1", message: "negative integer powers" }],
+        samples: &["p(2, 3), r(3)", "z(3), 3", "z(3), 2", "p(3), -1.5", "z(3), 1", "t([0.0, 1.5]), 2"],
     }
 
     /// `input ^ exponent`, computed in float64.
@@ -1131,6 +1143,7 @@ ops! {
         eval: |c| run_as(c, POW, [c.x(0), c.x(1)], DType::F64, DType::F64, Params::default()),
         vjp: vjp!(|v| vjp_pow(v)), saves: Saves::XB,
         inplace: true,
+        samples: &["p(2, 3), r(3)", "z(3), 2"],
     }
 
     /// `input * input`.
@@ -1217,6 +1230,7 @@ ops! {
             v.want(1, || v.g() / ((v.x(0) - v.x(1)).exp() + 1.0)),
         ]),
         saves: Saves::XB,
+        samples: &["r(2, 3), r(3)"],
     }
 
     /// `log2(2^input + 2^other)` without overflow.
@@ -1230,6 +1244,7 @@ ops! {
             v.want(1, || v.g() / ((v.x(0) - v.x(1)).then(|t| t.exp2()) + 1.0)),
         ]),
         saves: Saves::XB,
+        samples: &["r(2, 3), r(3)"],
     }
 
     /// `input * log(other)`; 0 where `input` is 0, unless `other` is NaN.
@@ -1243,6 +1258,7 @@ ops! {
             v.want(1, || v.g() * v.x(0) / v.x(1)),
         ]),
         saves: Saves::XB, inplace: true,
+        samples: &["p(2, 3), p(3)", "t([0.0, 1.5]), p(2)"],
     }
 
     /// `log(input / (1 - input))`; with `eps`, of `input` clamped to `[eps, 1 - eps]`.
@@ -1250,6 +1266,7 @@ ops! {
         eval: eval_logit,
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::logit_backward(g, x, v.opt_float(0)))), saves: Saves::X,
         inplace: true,
+        samples: &["q(2, 3)", "t([0.01, 0.5, 0.99]), 0.05"],
     }
 
     /// Gradient of `logit`.
@@ -1275,6 +1292,7 @@ ops! {
             ]
         }),
         saves: Saves::XB, method: false, function: false,
+        samples: &["r(2, 3), q(2, 3)", "r(3), t([0.01, 0.5, 0.99]), 0.05"],
     }
 
     // ---- trigonometry ----
@@ -1333,6 +1351,7 @@ ops! {
             [v.want(0, || part(&x)), v.want(1, || -part(&y))]
         }),
         saves: Saves::XB, inplace: true, aliases: &["arctan2"], c: Some("atan2{f}({x}, {y})"),
+        samples: &["z(2, 3), z(3)"],
     }
 
     /// Hyperbolic sine.
@@ -1378,6 +1397,7 @@ ops! {
         eval: float1!(|a| Real::acosh(a)),
         vjp: vjp!(|v| v.g() * (v.x(0) * v.x(0) - 1.0).rsqrt()), saves: Saves::X,
         inplace: true, aliases: &["arccosh"], onnx: Some("Acosh"), c: Some("acosh{f}({x})"),
+        samples: &["p(2, 3) + 1"],
     }
 
     /// Inverse hyperbolic tangent.
@@ -1392,6 +1412,7 @@ ops! {
         eval: |c| run::<2>(c, kernel!(float |a, b, _p| Real::hypot(a, b)), Promote::Common, Params::default()),
         vjp: vjp!(|v| [v.want(0, || v.g() * (v.x(0) / v.y())), v.want(1, || v.g() * (v.x(1) / v.y()))]),
         saves: Saves::XB.and(Saves::OUTPUT), inplace: true, c: Some("hypot{f}({x}, {y})"),
+        samples: &["z(2, 3), z(3)"],
     }
 
     /// `sin(pi input) / (pi input)`; 1 at 0.
@@ -1408,11 +1429,20 @@ ops! {
         },
         vjp: vjp!(|v| {
             let x = v.x(0);
+            let near = x.abs().lt(0.1);
+            // Where the terms of the quotient cancel, the power series; each side sees harmless numbers where the other counts.
+            let far = x.keep(near.eq(0.0)) + near.then(|n| n.to_dtype(v.dtype(0)));
+            let small = x.keep(&near) * PI;
+            let q = small.square();
+            let series = [-1.0 / 3991680.0, 1.0 / 45360.0, -1.0 / 840.0, 1.0 / 30.0, -1.0 / 3.0];
+            let series = series.iter().fold(Ex::Num(1.0 / 518918400.0), |s, &c| s * &q + c) * small;
             // Whole turns are left out before they are rounded.
-            let (t, turn) = (&x * PI, &x.then(|x| x.fmod(&Tensor::number(Scalar::Int(2))?)) * PI);
-            (v.g() * ((turn.cos() - turn.sin() / &t) / &x)).keep(x.ne(0.0))
+            let turn = far.then(|x| x.fmod(&Tensor::number(Scalar::Int(2))?)) * PI;
+            let quotient = (turn.cos() - turn.sin() / (&far * PI)) / &far;
+            v.g() * (quotient.keep(near.eq(0.0)) + series * PI)
         }),
         saves: Saves::X, inplace: true,
+        samples: &["r(2, 3)", "t([0.0, 0.5, -1.2])"],
     }
 
     /// Degrees to radians.
@@ -1457,6 +1487,7 @@ ops! {
         eval: eval_round_decimals,
         vjp: vjp!(|v| zeros(v, 0)),
         inplace: true, onnx: Some("Round"),
+        samples: &["r(3)", "r(3), 1"],
     }
 
     /// `input - trunc(input)`.
@@ -1471,6 +1502,7 @@ ops! {
         eval: eval_nan_to_num,
         vjp: vjp!(|v| v.g().keep(v.x(0).then(|x| x.isfinite()))), saves: Saves::X,
         inplace: true,
+        samples: &["t([nan, inf, -inf, 1.5]), 2.0, 3.0, -4.0", "r(3)"],
     }
 
     // ---- special functions ----
@@ -1501,6 +1533,7 @@ ops! {
         eval: float1!(|a| Real::lgamma(a)),
         vjp: vjp!(|v| v.g() * v.x(0).then(|x| x.digamma())), saves: Saves::X,
         inplace: true, c: Some("lgamma{f}({x})"),
+        samples: &["p(3)", "t([-0.5, -1.3, 2.5])"],
     }
 
     /// The derivative of `lgamma`.
@@ -1508,6 +1541,7 @@ ops! {
         eval: float1!(|a| Real::digamma(a)),
         vjp: vjp!(|v| v.g() * v.x(0).then(|x| Tensor::polygamma(1, x))), saves: Saves::X,
         inplace: true,
+        samples: &["p(3)", "t([-0.5, -1.3, 2.5])"],
     }
 
     /// The derivative of order `n` of `digamma`.
@@ -1516,6 +1550,7 @@ ops! {
         vjp: vjp!(|v| v.g() * v.x(0).then(|x| Tensor::polygamma(v.int(0) + 1, x))), saves: Saves::X,
         inplace: true,
         refuses: &[Refusal { call: "-1, rt.ones(1)", message: "negative n" }],
+        samples: &["1, p(3)", "0, p(3)", "2, p(3)"],
     }
 
     // ---- extremes ----
@@ -1528,6 +1563,7 @@ ops! {
             v.want(1, || v.g().then(|g| Tensor::extreme_backward(g, &v.x(1).tensor()?, &v.x(0).tensor()?))),
         ]),
         saves: Saves::XB, onnx: Some("Max"),
+        samples: &["r(2, 3), r(3)", "tied([1.0, 2.0, 3.0]), tied([1.0, 3.0, 2.0])"],
     }
 
     /// The smaller one; NaN if either is. Equal operands share the gradient.
@@ -1538,6 +1574,7 @@ ops! {
             v.want(1, || v.g().then(|g| Tensor::extreme_backward(g, &v.x(0).tensor()?, &v.x(1).tensor()?))),
         ]),
         saves: Saves::XB, onnx: Some("Min"),
+        samples: &["r(2, 3), r(3)", "tied([1.0, 2.0, 3.0]), tied([1.0, 3.0, 2.0])"],
     }
 
     /// `grad_output` where `high` is greater than `low`, half of it where they are equal, 0 where it is smaller.
@@ -1555,6 +1592,7 @@ ops! {
             zeros(v, 2),
         ]),
         saves: Saves(6), method: false, function: false,
+        samples: &["r(3), r(3), r(3)", "r(3), c([1.0, 2.0, 3.0]), c([1.0, 3.0, 2.0])"],
     }
 
     /// The greater one; a NaN loses.
@@ -1565,6 +1603,7 @@ ops! {
             [v.want(0, || v.g().keep(&first)), v.want(1, || v.g().keep(first.then(|m| m.logical_not())))]
         }),
         saves: Saves::XB,
+        samples: &["r(2, 3), r(3)", "t([nan, 1.0, 2.0]), t([1.0, nan, 3.0])"],
     }
 
     /// The smaller one; a NaN loses.
@@ -1575,6 +1614,7 @@ ops! {
             [v.want(0, || v.g().keep(&first)), v.want(1, || v.g().keep(first.then(|m| m.logical_not())))]
         }),
         saves: Saves::XB,
+        samples: &["r(2, 3), r(3)", "t([nan, 1.0, 2.0]), t([1.0, nan, 3.0])"],
     }
 
     /// `input` brought into `[min, max]`; `max` wins if the bounds cross.
@@ -1584,6 +1624,7 @@ ops! {
         saves: Saves::X,
         inplace: true, aliases: &["clip"], onnx: Some("Clip"),
         refuses: &[Refusal { call: "rt.ones(1)", message: "At least one of 'min' or 'max'" }],
+        samples: &["t([-2.0, -0.3, 0.4, 3.0]), -1, 1", "t([-2.0, -0.3, 0.4]), min=-0.5", "t([-2.0, 0.3, 0.7]), max=0.5"],
     }
 
     /// `input` or `min`, whichever is greater.
@@ -1591,6 +1632,7 @@ ops! {
         eval: |c| clamp_to(c, c.opt_scalar(0), None),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::clamp_backward(g, x, v.opt_scalar(0), None))), saves: Saves::X,
         inplace: true,
+        samples: &["t([-2.0, 0.4]), 0.1"],
     }
 
     /// `input` or `max`, whichever is smaller.
@@ -1598,6 +1640,7 @@ ops! {
         eval: |c| clamp_to(c, None, c.opt_scalar(0)),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::clamp_backward(g, x, None, v.opt_scalar(0)))), saves: Saves::X,
         inplace: true,
+        samples: &["t([-2.0, 0.4]), 0.1"],
     }
 
     /// `grad_output` where `input` lies within the bounds, else 0.
@@ -1611,6 +1654,7 @@ ops! {
             zeros(v, 1),
         ]),
         saves: Saves::B, method: false, function: false,
+        samples: &["r(4), t([-2.0, -0.3, 0.4, 3.0]), -1, 1", "r(2), t([-2.0, 0.4]), max=0.1"],
     }
 
     /// `clamp` with bounds that are tensors.
@@ -1618,6 +1662,10 @@ ops! {
         eval: eval_clamp_tensor,
         vjp: vjp!(|v| vjp_clamp_tensor(v)), saves: Saves::INPUTS,
         inplace: true, method: false, function: false,
+        samples: &[
+            "t([-2.0, 0.1, 3.0]), t([-1.0, -1.1, -1.2]), t([1.0, 1.1, 1.2])", "t([0.0, 0.5]), t([2.0, 3.0]), t([1.0, 1.5])",
+            "t([-2.0, 3.0]), min=t([0.0, 0.0])", "t([-2.0, 3.0]), max=t([0.0, 0.0])",
+        ],
     }
 
     // ---- comparison ----
@@ -1792,6 +1840,7 @@ ops! {
         ]),
         saves: Saves::X, method: false, onnx: Some("Where"), c: Some("{x} ? {y} : {z}"),
         refuses: &[Refusal { call: "rt.ones(1), rt.ones(1), rt.ones(1)", message: "boolean tensor" }],
+        samples: &["b([True, False, True]), r(2, 3), r(3)", "b([True, False]), r(2), 2.0", "b([True, False]), 2.0, r(2)"],
     }
 
     /// 0 for negative `input`, `values` at 0, 1 for positive `input`.
@@ -1813,6 +1862,7 @@ ops! {
         vjp: vjp!(|v| [zeros(v, 0), v.want(1, || v.g().sum(&[], false))]),
         inplace: true, method: false,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(2)", message: "0-dimension value tensor" }],
+        samples: &["r(2, 3), r()", "r(2), 1.5"],
     }
 
     /// Every element replaced by 0.
@@ -1840,6 +1890,7 @@ ops! {
             [v.want(0, || part.clone()), v.want(1, || &part * (v.x(0) * LN_2))]
         }),
         saves: Saves::XB, inplace: true,
+        samples: &["r(2, 3), r(3)"],
     }
 
     /// `1 / (1 + e^-input)`.

@@ -432,6 +432,7 @@ ops! {
             one(out.mul(&std.alias())?.add(&mean.alias(), 1)?)
         },
         class: Class::Composite, function: false, method: false,
+        samples: &["r(2), p(2), generator=generator()", "r(2), 1.5, generator=generator()", "0.5, p(2), generator=generator()"],
     }
 
     /// Indices drawn with the probabilities of the rows of `input`, `num_samples` per row: `[*, n]` becomes
@@ -449,6 +450,7 @@ ops! {
         eval: eval_native_dropout,
         vjp: vjp!(|v| v.g() * v.yk(1)), saves: Saves::OUTPUT,
         function: false, method: false,
+        samples: &["r(4), 0.3, generator=generator()"],
     }
 
     /// In training, elements are zeroed with probability `p` and the others scaled by `1 / (1 - p)` (Srivastava et al.
@@ -457,5 +459,6 @@ ops! {
         eval: eval_dropout,
         class: Class::Composite, inplace: true, onnx: Some("Dropout"), method: false,
         refuses: &[Refusal { call: "rt.ones(2), 1.5", message: "between 0 and 1" }],
+        samples: &["r(4), 0.5", "r(4), 0.5, False"],
     }
 }

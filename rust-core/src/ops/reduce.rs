@@ -673,6 +673,7 @@ ops! {
         vjp: vjp!(|v| restored(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0))),
         onnx: Some("ReduceSum"),
         refuses: &[Refusal { call: "rt.ones(2, 3), 2", message: "out of range" }],
+        samples: &["r(2, 3)", "r(2, 3, 2), 1", "r(2, 3, 2), (0, 2), True, rt.float64"],
     }
 
     /// Mean of the elements over `dim` (one or several; all by default). Floats only.
@@ -681,6 +682,7 @@ ops! {
         vjp: vjp!(|v| mean_rule(v, v.g(), v.ints(0), v.bool(1))),
         onnx: Some("ReduceMean"),
         refuses: &[Refusal { call: "rt.ones(2, dtype=rt.int64)", message: "floating point" }],
+        samples: &["r(2, 3)", "r(2, 3, 2), 1", "r(2, 3, 2), (0, 2), True, rt.float64"],
     }
 
     /// Product of the elements over `dim` (all by default). Whole numbers multiply in int64.
@@ -699,6 +701,10 @@ ops! {
             v.x(0).with(g, |x, g| Tensor::prod_backward(g, x, v.opt_int(0))).grads()
         }),
         saves: Saves::X, onnx: Some("ReduceProd"),
+        samples: &[
+            "r(2, 3)", "r(2, 3), 1", "r(2, 3), 0, True", "t([0.0, 2.0, 3.0])", "t([0.0, 2.0, 0.0])",
+            "t([[0.0, 2.0], [3.0, 4.0]]), 1",
+        ],
     }
 
     /// Gradient of `prod`: `grad` (the reduced dimensions kept with size 1) times the product of the other elements.
@@ -731,6 +737,7 @@ ops! {
             restored(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0)).keep(there)
         }),
         saves: Saves::X,
+        samples: &["t([nan, 1.0, 2.0])", "r(2, 3, 2), (0, 2), True"],
     }
 
     /// Mean over `dim` (all by default) of the elements that are not NaN.
@@ -742,6 +749,7 @@ ops! {
             one(x.nansum(c.opt_ints(0), c.bool(1), c.opt_dtype(2))?.div(&n, "")?)
         },
         class: Class::Composite,
+        samples: &["t([[nan, 1.0], [2.0, 3.0]]), 0", "r(2, 3, 2), (0, 2), True"],
     }
 
     /// Largest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals.
@@ -750,6 +758,7 @@ ops! {
         vjp: vjp!(|v| shared(v, v.g(), v.y(), v.ints(0), v.bool(1))), saves: Saves::X.and(Saves::OUTPUT),
         onnx: Some("ReduceMax"),
         refuses: &[Refusal { call: "rt.ones(0, 3), 0", message: "non-zero size" }],
+        samples: &["r(2, 3), 1", "r(2, 3), (0, 1), True", "tied([2.0, 1.0, 3.0, 3.0, 1.0])"],
     }
 
     /// Smallest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals.
@@ -757,6 +766,7 @@ ops! {
         eval: |c| eval_extreme(c, c.ints(0), c.bool(1), &reduce::MIN),
         vjp: vjp!(|v| shared(v, v.g(), v.y(), v.ints(0), v.bool(1))), saves: Saves::X.and(Saves::OUTPUT),
         onnx: Some("ReduceMin"),
+        samples: &["r(2, 3), 1", "r(2, 3), (0, 1), True", "tied([2.0, 1.0, 3.0, 3.0, 1.0])"],
     }
 
     /// Largest of all elements; NaN wins.
@@ -764,6 +774,7 @@ ops! {
         eval: |c| eval_extreme(c, &[], false, &reduce::MAX),
         vjp: vjp!(|v| shared_by_all(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
+        samples: &["r(2, 3)", "tied([2.0, 1.0, 3.0, 3.0, 1.0])"],
     }
 
     /// Smallest of all elements; NaN wins.
@@ -771,6 +782,7 @@ ops! {
         eval: |c| eval_extreme(c, &[], false, &reduce::MIN),
         vjp: vjp!(|v| shared_by_all(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
+        samples: &["r(2, 3)", "tied([2.0, 1.0, 3.0, 3.0, 1.0])"],
     }
 
     /// Largest elements along `dim` and their indices, the first of equals; NaN wins.
@@ -778,6 +790,7 @@ ops! {
         eval: |c| eval_extreme_dim(c, &reduce::ARGMAX),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
         method: false, function: false,
+        samples: &["r(2, 3), 1", "r(3, 2), 0, True"],
     }
 
     /// Smallest elements along `dim` and their indices, the first of equals; NaN wins.
@@ -785,6 +798,7 @@ ops! {
         eval: |c| eval_extreme_dim(c, &reduce::ARGMIN),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
         method: false, function: false,
+        samples: &["r(2, 3), 1", "r(3, 2), 0, True"],
     }
 
     /// Index of the largest element along `dim`, or in the flattened input; the first of equals, NaN being largest.
@@ -812,6 +826,7 @@ ops! {
             part(0) + part(1)
         }),
         saves: Saves::X.and(Saves::OUTPUT),
+        samples: &["r(2, 3)", "r(2, 3), 1", "r(2, 3), 0, True"],
     }
 
     /// True if any element over `dim` (all by default) is not zero. uint8 gives uint8.
@@ -829,12 +844,14 @@ ops! {
         eval: |c| eval_var(c, false, false),
         vjp: vjp!(|v| var_rule(v, v.g())), saves: Saves::X,
         refuses: &[Refusal { call: "rt.ones(2, dtype=rt.int64)", message: "floating point" }],
+        samples: &["r(5)", "r(2, 3, 2), 1", "r(2, 3), (0, 1), 0, True", "r(5), correction=2"],
     }
 
     /// Standard deviation over `dim` (all by default): the root of `var`.
     std(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Tensor, Real {
         eval: |c| eval_var(c, true, false),
         vjp: vjp!(|v| var_rule(v, of_root(v.g(), v.y()))), saves: Saves::X.and(Saves::OUTPUT),
+        samples: &["r(5)", "r(2, 3, 2), 1", "r(2, 3), (0, 1), 0, True", "r(5), correction=2"],
     }
 
     /// Variance and mean over `dim` (all by default).
@@ -845,6 +862,7 @@ ops! {
             spread + if v.has(1) { mean_rule(v, v.gk(1), v.ints(0), v.bool(2)) } else { Ex::None }
         }),
         saves: Saves::X, method: false,
+        samples: &["r(5)", "r(2, 3, 2), 1", "r(2, 3), (0, 1), 0, True", "r(5), correction=2"],
     }
 
     /// Standard deviation and mean over `dim` (all by default).
@@ -855,6 +873,7 @@ ops! {
             spread + if v.has(1) { mean_rule(v, v.gk(1), v.ints(0), v.bool(2)) } else { Ex::None }
         }),
         saves: Saves::X.and(Saves::OUTPUT), method: false,
+        samples: &["r(5)", "r(2, 3, 2), 1", "r(2, 3), (0, 1), 0, True", "r(5), correction=2"],
     }
 
     /// `log(sum(exp(input)))` over `dim` (all if empty), without overflow.
@@ -868,6 +887,7 @@ ops! {
             restored(v.g(), v, v.ints(0), v.bool(1)) * (v.x(0) - y).exp()
         }),
         saves: Saves::X.and(Saves::OUTPUT), onnx: Some("ReduceLogSumExp"),
+        samples: &["r(2, 3), 1", "r(2, 3), (0, 1), True", "t([[-inf, 1.0], [2.0, 3.0]]), 1"],
     }
 
     /// The `ord`-norm of the elements over `dim` (all by default) as one vector: `(sum |x|^ord)^(1/ord)`; the largest or
@@ -876,12 +896,17 @@ ops! {
         eval: eval_vector_norm,
         vjp: vjp!(|v| norm_rule(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
+        samples: &[
+            "r(2, 3)", "r(2, 3), 3, 1", "z(2, 3), 1, (0, 1), True", "r(4), inf", "r(4), -inf", "z(4), 0.5", "z(4), 0",
+            "z(3), -1, 0, True, rt.float64",
+        ],
     }
 
     /// The `p`-norm of `input - other`.
     dist(input: Tensor, other: Tensor, p: Scalar = 2) -> Tensor, Real {
         eval: |c| one(c.x(0).sub(c.x(1), 1)?.vector_norm(c.scalar(0), None, false, None)?),
         class: Class::Composite,
+        samples: &["r(2, 3), r(3)", "r(2, 3), r(3), 3", "r(2, 3), r(3), 1", "r(3), r(3), inf"],
     }
 
     /// Euclidean distances between the rows of `input` [b, n, d] and those of `other` [b, m, d]: [b, n, m].
@@ -904,6 +929,11 @@ ops! {
             Refusal { call: "rt.ones(2, 3), rt.ones(2, 4)", message: "same number of columns" },
             Refusal { call: "rt.ones(2, 3), rt.ones(2, 3), -1.0", message: "non-negative" },
         ],
+        samples: &[
+            "r(3, 2), r(4, 2)", "r(3, 2), r(2, 2), 1.0", "r(2, 2), r(3, 2), 3.0", "r(2, 2), r(3, 2), inf",
+            "r(2, 2, 2), r(2, 3, 2), compute_mode='donot_use_mm_for_euclid_dist'",
+            "r(2, 2), r(3, 2), compute_mode='use_mm_for_euclid_dist'",
+        ],
     }
 
     /// Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row.
@@ -916,6 +946,7 @@ ops! {
             Refusal { call: "rt.ones(2, 3, 4)", message: "two or fewer dimensions" },
             Refusal { call: "rt.ones(2, 3), 1, rt.tensor([1, -1, 2])", message: "cannot be negative" },
         ],
+        samples: &["r(2, 4)", "r(2, 4), correction=0", "r(2, 3), aweights=c([1.0, 2.0, 0.5])", "r(2, 3), fweights=i([1, 2, 3])"],
     }
 
     /// Pearson's correlation coefficients of the rows of `input [n, observations]`: `[n, n]`, or a number for one row.
@@ -943,6 +974,7 @@ ops! {
             Refusal { call: "rt.ones(3), 4, 1, 0", message: "max must be larger than min" },
             Refusal { call: "rt.tensor([1, 2])", message: "floating point" },
         ],
+        samples: &["r(4), 3, -1, 1"],
     }
 
     /// Number of elements over `dim` (all by default) that are not zero.
@@ -962,6 +994,7 @@ ops! {
         eval: |c| eval_scan(c, scan::What::Sum, c.opt_dtype(1), false),
         vjp: vjp!(|v| v.g().then(|g| g.cumsum_from_end(v.int(0)))),
         inplace: true, onnx: Some("CumSum"),
+        samples: &["r(2, 3), 1", "r(2, 3), 0, rt.float64"],
     }
 
     /// Sums along `dim` of each element and those after it.
@@ -969,6 +1002,7 @@ ops! {
         eval: |c| eval_scan(c, scan::What::Sum, Some(c.x(0).dtype()), true),
         vjp: vjp!(|v| v.g().then(|g| g.cumsum(v.int(0), None))),
         method: false, function: false,
+        samples: &["r(2, 3), 1", "r(2, 3), 0"],
     }
 
     /// Products of the elements so far along `dim`.
@@ -978,6 +1012,7 @@ ops! {
             if grad_enabled() { cumprod_rule(x, g, v.int(0)) } else { Tensor::cumprod_backward(g, x, v.int(0)) }
         })),
         saves: Saves::X, inplace: true,
+        samples: &["r(2, 3), 1", "t([2.0, 0.0, 3.0]), 0", "t([0.0, 2.0, 0.0, 3.0]), 0", "r(2, 2), 0, rt.float64"],
     }
 
     /// Gradient of `cumprod`, right for zeros too.
@@ -995,12 +1030,14 @@ ops! {
     cummax(input: Tensor, dim: Int) -> Pair, Real {
         eval: |c| eval_cum_extreme(c, false),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), true)), saves: Saves::OUTPUT,
+        samples: &["r(2, 3), 1", "r(3, 2), 0"],
     }
 
     /// Smallest element so far along `dim`, and the index of the latest one that reached it.
     cummin(input: Tensor, dim: Int) -> Pair, Real {
         eval: |c| eval_cum_extreme(c, true),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), true)), saves: Saves::OUTPUT,
+        samples: &["r(2, 3), 1", "r(3, 2), 0"],
     }
 
     /// `log(sum(exp))` of the elements so far along `dim`.
@@ -1012,6 +1049,7 @@ ops! {
             Ex::from(r).grads()
         }),
         saves: Saves::X.and(Saves::OUTPUT),
+        samples: &["r(2, 3), 1", "r(2, 2), 0", "t([-inf, 1.0, 2.0]), 0", "t([1.0, -inf, 2.0]), 0"],
     }
 
     /// Gradient of `logcumsumexp`.
@@ -1033,6 +1071,7 @@ ops! {
             one(c.x(0).diagonal(0, 0, 1)?.sum(None, false, None)?)
         },
         class: Class::Composite,
+        samples: &["r(3, 3)", "r(2, 3)"],
     }
 }
 
@@ -1092,8 +1131,11 @@ fn logcumsumexp_rule(x: &Tensor, y: &Tensor, g: &Tensor, dim: i64) -> Result<Ten
     if x.ndim() == 0 {
         return Ok(g.clone());
     }
+    // Before the first finite element there is nothing to hand on.
+    let nothing = y.eq(&number(f64::NEG_INFINITY)?)?;
+    let y = &y.masked_fill(&nothing, &number(0)?)?;
     let part = |g: &Tensor| -> Result<Tensor> {
-        let none = g.le(&number(0)?)?;
+        let none = g.le(&number(0)?)?.logical_or(&nothing)?;
         let logs = g.masked_fill(&none, &number(1)?)?.log()?.masked_fill(&none, &number(f64::NEG_INFINITY)?)?;
         logs.sub(y, 1)?.flip(&[dim])?.logcumsumexp(dim)?.flip(&[dim])?.add(x, 1)?.exp()
     };

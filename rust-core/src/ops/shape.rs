@@ -725,6 +725,7 @@ ops! {
         },
         vjp: vjp!(|v| [Ex::None, v.g()]),
         inplace: true, function: false,
+        samples: &["r(2, 3), r(3)"],
     }
 
     /// The elements of `input` as `dtype`.
@@ -737,6 +738,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g()),
         onnx: Some("Cast"), method: false, function: false,
+        samples: &["r(2), rt.float64"],
     }
 
     /// `input` itself if it is row-major without gaps, else a copy that is.
@@ -769,6 +771,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
         class: Class::View, onnx: Some("Reshape"), function: false,
+        samples: &["r(2, 3), (3, 2)"],
     }
 
     /// The same elements with another shape: a view where possible, else a copy. One size may be -1.
@@ -779,6 +782,7 @@ ops! {
         },
         class: Class::Composite, onnx: Some("Reshape"),
         refuses: &[Refusal { call: "rt.ones(2, 3), (4, 2)", message: "invalid for input of size 6" }],
+        samples: &["r(2, 3), (3, -1)", "r(2, 3).mT, (2, 3)"],
     }
 
     /// Dimensions of size 1 repeated to `size` without copying; -1 keeps a size.
@@ -800,6 +804,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g()),
         class: Class::View, onnx: Some("Expand"), function: false,
+        samples: &["r(2, 1), (3, 2, 4)", "r(2, 1), (-1, 3)"],
     }
 
     /// Dimensions `dim0` and `dim1` exchanged; a view.
@@ -811,6 +816,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().transpose(v.int(0), v.int(1))),
         class: Class::View, aliases: &["swapaxes", "swapdims"], onnx: Some("Transpose"),
+        samples: &["r(2, 3, 2), 0, 1"],
     }
 
     /// A dimension of size 1 inserted at `dim`; a view.
@@ -821,6 +827,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
         class: Class::View, onnx: Some("Unsqueeze"),
+        samples: &["r(2, 3), 1"],
     }
 
     /// A view of the storage with the given sizes, strides and offset (in elements); the caller answers for the meaning.
@@ -832,6 +839,7 @@ ops! {
             one(x.restride(c.ints(0), c.ints(1), c.opt_int(2).unwrap_or(start), &own, start)?)
         },
         class: Class::Composite,
+        samples: &["r(6), (2, 2), (1, 2), 1", "r(4), (3, 2), (1, 1)"],
     }
 
     /// `as_strided` of a tensor whose own strides and offset are given too, for the gradient: what flows to a place of the
@@ -867,6 +875,7 @@ ops! {
             g.then(at_own) / shares
         }),
         class: Class::View, method: false, function: false,
+        samples: &["r(6), (2, 2), (1, 2), 1, (1,), 0", "r(4), (3, 2), (1, 1), 0, (1,), 0"],
     }
 
     /// A row-major copy of `input` in which the part that `as_strided(size, stride, storage_offset)` names is replaced by
@@ -895,6 +904,7 @@ ops! {
             }));
             [rest, part]
         }),
+        samples: &["r(6), r(2, 2), (2, 2), (1, 2), 1"],
     }
 
     /// Dimensions in the order `dims`; a view.
@@ -917,12 +927,14 @@ ops! {
         })),
         class: Class::View, onnx: Some("Transpose"),
         refuses: &[Refusal { call: "rt.ones(2, 3), (0, 0)", message: "more than once" }],
+        samples: &["r(2, 3, 2), (2, 0, 1)"],
     }
 
     /// Dimensions `source` moved to the places `destination`, the others in their old order; a view.
     movedim(input: Tensor, source: Ints, destination: Ints) -> Tensor, Special {
         eval: |c| one(c.x(0).permute(&moved(c.x(0).ndim(), c.ints(0), c.ints(1))?)?),
         class: Class::Composite, aliases: &["moveaxis"],
+        samples: &["r(2, 3, 2), (0,), (2,)"],
     }
 
     /// A matrix transposed; tensors with fewer than two dimensions stay as they are. A view.
@@ -935,6 +947,7 @@ ops! {
         vjp: vjp!(|v| v.g().then(|g| g.t())),
         class: Class::View, onnx: Some("Transpose"),
         refuses: &[Refusal { call: "rt.ones(2, 3, 4)", message: "<= 2 dimensions" }],
+        samples: &["r(2, 3)", "r(3)"],
     }
 
     /// The last two dimensions exchanged; a view. For real numbers this is the adjoint.
@@ -945,6 +958,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().mt()),
         class: Class::View, aliases: &["adjoint"],
+        samples: &["r(2, 3)", "r(2, 2, 3)"],
     }
 
     /// Without the dimensions of size 1, or without those of them that `dim` names; a view.
@@ -962,6 +976,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
         class: Class::View, onnx: Some("Squeeze"),
+        samples: &["r(2, 1, 3, 1)", "r(2, 1, 3, 1), (1,)"],
     }
 
     /// Dimensions `start_dim` to `end_dim` as one.
@@ -981,6 +996,7 @@ ops! {
             reshaped(x, &shape)
         },
         class: Class::Composite, onnx: Some("Flatten"),
+        samples: &["r(2, 3, 2)", "r(2, 3, 2), 1, 2"],
     }
 
     /// Dimension `dim` split into `sizes`, one of which may be -1; a view.
@@ -996,12 +1012,14 @@ ops! {
         },
         class: Class::Composite,
         refuses: &[Refusal { call: "rt.ones(2, 6), 1, (4, 2)", message: "invalid for input of size 6" }],
+        samples: &["r(2, 6), 1, (2, -1)"],
     }
 
     /// The elements as one dimension.
     ravel(input: Tensor) -> Tensor, Special {
         eval: |c| reshaped(c.x(0), &[c.x(0).numel()]),
         class: Class::Composite,
+        samples: &["r(2, 3)"],
     }
 
     /// `length` elements of dimension `dim` from `start`; a view.
@@ -1020,6 +1038,7 @@ ops! {
         },
         class: Class::Composite,
         refuses: &[Refusal { call: "rt.ones(3), 0, 2, 2", message: "exceeds dimension size (3)" }],
+        samples: &["r(2, 5), 1, 1, 3"],
     }
 
     /// Element `index` of dimension `dim`, which disappears; a view.
@@ -1032,6 +1051,7 @@ ops! {
         vjp: vjp!(|v| v.g().then(|g| Tensor::select_backward(g, &v.sizes(0), v.int(0), v.int(1)))),
         class: Class::View,
         refuses: &[Refusal { call: "rt.ones(3), 0, 3", message: "out of range" }],
+        samples: &["r(2, 3), 1, -1"],
     }
 
     /// `grad` as element `index` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere.
@@ -1043,6 +1063,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().then(|g| g.select(v.int(1), v.int(2)))),
         function: false, method: false,
+        samples: &["r(2), (2, 3), 1, 2"],
     }
 
     /// `input[start:end:step]` along `dim`, with Python's meaning of negative and missing numbers; a view.
@@ -1057,6 +1078,7 @@ ops! {
             Tensor::slice_backward(g, &v.sizes(0), v.int(0), v.opt_int(1), v.opt_int(2), v.int(3))
         })),
         class: Class::View, onnx: Some("Slice"), function: false, method: false,
+        samples: &["r(2, 6), 1, 1, 6, 2", "r(4), 0, -3"],
     }
 
     /// `grad` as the part `[start:end:step]` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere.
@@ -1070,6 +1092,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().then(|g| g.slice(v.int(1), v.opt_int(2), v.opt_int(3), v.int(4)))),
         function: false, method: false,
+        samples: &["r(2, 3), (2, 6), 1, 1, 6, 2"],
     }
 
     /// A copy of `input` with `[start:end:step]` of dimension `dim` replaced by `src`.
@@ -1088,6 +1111,7 @@ ops! {
             })),
             v.want(1, || v.g().then(|g| g.slice(v.int(0), v.opt_int(1), v.opt_int(2), v.int(3)))),
         ]),
+        samples: &["r(2, 6), r(2, 3), 1, 0, 6, 2"],
     }
 
     /// A copy of `input` with element `index` of dimension `dim` replaced by `src`.
@@ -1102,6 +1126,7 @@ ops! {
             v.want(0, || v.g().then(|g| g.select_scatter(&zeros(v.shape(1), g.dtype())?, v.int(0), v.int(1)))),
             v.want(1, || v.g().then(|g| g.select(v.int(0), v.int(1)))),
         ]),
+        samples: &["r(2, 3), r(2), 1, 0"],
     }
 
     /// A copy of `input` with a diagonal, see `diagonal`, replaced by `src`.
@@ -1113,6 +1138,7 @@ ops! {
             })),
             v.want(1, || v.g().then(|g| g.diagonal(v.int(0), v.int(1), v.int(2)))),
         ]),
+        samples: &["r(3, 3), r(2), 1", "r(2, 3, 3), r(3, 1), -1, 0, 2"],
     }
 
     /// Windows of `size` elements of dimension `dimension`, `step` apart, as a new last dimension; a view.
@@ -1121,6 +1147,7 @@ ops! {
         vjp: vjp!(|v| v.g().then(|g| Tensor::unfold_backward(g, &v.sizes(0), v.int(0), v.int(1), v.int(2)))),
         class: Class::View, function: false,
         refuses: &[Refusal { call: "rt.ones(3), 0, 5, 1", message: "size must be between 0 and the size 3" }],
+        samples: &["r(7), 0, 3, 2", "r(2, 5), 1, 3, 1"],
     }
 
     /// The transpose of `unfold`: each element of `grad` added to the place of `input_sizes` that it was read from.
@@ -1133,6 +1160,7 @@ ops! {
         },
         vjp: vjp!(|v| v.g().then(|g| g.unfold(v.int(1), v.int(2), v.int(3)))),
         function: false, method: false,
+        samples: &["r(3, 3), (7,), 0, 3, 2", "r(2, 3, 3), (2, 5), 1, 3, 1"],
     }
 
     /// The elements `i, i + offset` of dimensions `dim1`, `dim2`, as a new last dimension; a view.
@@ -1141,6 +1169,7 @@ ops! {
         vjp: vjp!(|v| v.g().then(|g| Tensor::diagonal_backward(g, &v.sizes(0), v.int(0), v.int(1), v.int(2)))),
         class: Class::View,
         refuses: &[Refusal { call: "rt.ones(2, 2), 0, 0, 0", message: "cannot be identical" }],
+        samples: &["r(3, 4), 1", "r(2, 3, 3), -1, 1, 2"],
     }
 
     /// `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
@@ -1148,6 +1177,7 @@ ops! {
         eval: |c| on_diagonal(c.x(0), &sizes(c.ints(0))?, c.int(1), c.int(2), c.int(3)),
         vjp: vjp!(|v| v.g().then(|g| g.diagonal(v.int(1), v.int(2), v.int(3)))),
         function: false, method: false,
+        samples: &["r(3), (3, 4), 1, 0, 1", "r(2, 2), (2, 3, 3), -1, 1, 2"],
     }
 
     /// The last dimension laid on a diagonal of two new dimensions `dim1`, `dim2`, zero elsewhere.
@@ -1167,6 +1197,7 @@ ops! {
             on_diagonal(x, &shape, c.int(0), c.int(1), c.int(2))
         },
         vjp: vjp!(|v| v.g().then(|g| g.diagonal(v.int(0), v.int(1), v.int(2)))),
+        samples: &["r(2, 3)", "r(2, 3), -1, 0, 2"],
     }
 
     /// A diagonal of a matrix, or the matrix that has a vector on that diagonal and zeros elsewhere.
@@ -1178,12 +1209,14 @@ ops! {
         },
         class: Class::Composite,
         refuses: &[Refusal { call: "rt.ones(2, 2, 2)", message: "1-d or 2-d" }],
+        samples: &["r(3)", "r(3, 3), 1", "r(2), -1"],
     }
 
     /// The matrix that has the elements of `input` on a diagonal and zeros elsewhere.
     diagflat(input: Tensor, offset: Int = 0) -> Tensor, Special {
         eval: |c| one(c.x(0).ravel()?.diag_embed(c.int(0), 0, 1)?),
         class: Class::Composite,
+        samples: &["r(2, 2), 1"],
     }
 
     /// The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype.
@@ -1195,6 +1228,7 @@ ops! {
             Refusal { call: "[rt.ones(2, 3), rt.ones(2, 4)]", message: "must match except in dimension 0" },
             Refusal { call: "[]", message: "non-empty list" },
         ],
+        samples: &["[r(2, 3), r(1, 3)]", "[r(2, 1), r(2, 2)], 1"],
     }
 
     /// Tensors of one shape along a new dimension `dim`.
@@ -1210,24 +1244,28 @@ ops! {
         }),
         onnx: Some("ConcatFromSequence"), method: false,
         refuses: &[Refusal { call: "[rt.ones(2), rt.ones(3)]", message: "must be equal" }],
+        samples: &["[r(2, 3), r(2, 3)]", "[r(2, 3), r(2, 3)], -1"],
     }
 
     /// The tensors side by side: along dimension 0 for 1-d tensors, else along dimension 1.
     hstack(tensors: Tensors) -> Tensor, Special {
         eval: |c| stacked(c, 1, |x| (x.ndim() > 1) as i64),
         class: Class::Composite, method: false,
+        samples: &["[r(2, 3), r(2, 3)]", "[r(2), r(2)]"],
     }
 
     /// The tensors, 1-d ones seen as rows, one below the other.
     vstack(tensors: Tensors) -> Tensor, Special {
         eval: |c| stacked(c, 2, |_| 0),
         class: Class::Composite, aliases: &["row_stack"], method: false,
+        samples: &["[r(2, 3), r(2, 3)]", "[r(2), r(2)]"],
     }
 
     /// The tensors, seen with three dimensions, along the third.
     dstack(tensors: Tensors) -> Tensor, Special {
         eval: |c| stacked(c, 3, |_| 2),
         class: Class::Composite, method: false,
+        samples: &["[r(2, 3), r(2, 3)]", "[r(2), r(2)]"],
     }
 
     /// The tensors, those with fewer than two dimensions seen as columns, side by side.
@@ -1240,12 +1278,14 @@ ops! {
             one(Tensor::cat(&List::try_collect(all)?, 1)?)
         },
         class: Class::Composite, method: false,
+        samples: &["[r(2, 3), r(2, 3)]", "[r(2), r(2)]"],
     }
 
     /// Matrices (1-d and 0-d tensors are seen as rows) along the diagonal of a matrix that is zero elsewhere.
     block_diag(tensors: Tensors) -> Tensor, Special {
         eval: eval_block_diag,
         class: Class::Composite, method: false,
+        samples: &["[r(2, 2), r(1, 3), r(2)]"],
     }
 
     /// Parts of dimension `dim` with the given sizes; views.
@@ -1266,6 +1306,7 @@ ops! {
         vjp: vjp!(|v| Ex::from(all_grads(v, v.ints(0).len()).and_then(|g| Tensor::cat(&g, v.int(1))))),
         class: Class::View, onnx: Some("Split"),
         refuses: &[Refusal { call: "rt.ones(3), [1, 1]", message: "must sum up to the size 3" }],
+        samples: &["r(5, 2), (2, 3)", "r(2, 4), (1, 3), 1"],
     }
 
     /// Parts of `split_size` elements of dimension `dim`, the last one smaller if need be; views.
@@ -1277,6 +1318,7 @@ ops! {
         },
         class: Class::Composite, onnx: Some("Split"),
         refuses: &[Refusal { call: "rt.ones(3), 0", message: "split_size must be positive" }],
+        samples: &["r(5, 2), 2", "r(2, 3), 2, 1"],
     }
 
     /// At most `chunks` parts of equal size of dimension `dim`, the last one smaller if need be; views.
@@ -1293,6 +1335,7 @@ ops! {
             x.split_with_sizes(&parts_of(n, n / k + (n % k != 0) as i64)?, c.int(1))
         },
         class: Class::Composite, onnx: Some("Split"),
+        samples: &["r(5, 2), 2", "r(2, 3), 2, 1"],
     }
 
     /// `sections` parts of dimension `dim` whose sizes differ by at most one, larger ones first; views.
@@ -1308,12 +1351,14 @@ ops! {
             x.split_with_sizes(&parts, c.int(1))
         },
         class: Class::Composite, function: false, method: false,
+        samples: &["r(5, 2), 2", "r(2, 3), 2, 1"],
     }
 
     /// The parts of dimension `dim` between the given places; views.
     tensor_split_indices(input: Tensor, indices: Ints, dim: Int = 0) -> List, Special {
         eval: eval_tensor_split_indices,
         class: Class::Composite, function: false, method: false,
+        samples: &["r(5, 2), (1, 3)", "r(2, 3), (1,), 1"],
     }
 
     /// Each element of dimension `dim`, which disappears; views.
@@ -1328,6 +1373,7 @@ ops! {
             Ex::from(all_grads(v, n).and_then(|g| Tensor::stack(&g, v.int(0))))
         }),
         class: Class::View,
+        samples: &["r(2, 3)", "r(2, 3), 1"],
     }
 
     /// `input` repeated `repeats[d]` times along each dimension; further numbers in front add dimensions.
@@ -1336,6 +1382,7 @@ ops! {
         vjp: vjp!(|v| repeat_vjp(v)),
         onnx: Some("Tile"), function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), 2", message: "can not be smaller" }],
+        samples: &["r(2, 1), (2, 3)", "r(2), (2, 2)"],
     }
 
     /// As `repeat`, with missing numbers taken as 1.
@@ -1347,6 +1394,7 @@ ops! {
             one(c.x(0).repeat(&repeats)?)
         },
         class: Class::Composite, onnx: Some("Tile"),
+        samples: &["r(2, 2), (2,)", "r(2), (2, 2)"],
     }
 
     /// Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row.
@@ -1365,6 +1413,7 @@ ops! {
             one(x.unsqueeze(d as i64 + 1)?.expand(&wide)?.reshape(&shape)?)
         },
         class: Class::Composite, function: false, method: false,
+        samples: &["r(2, 2), 3, 1", "r(2, 2), 2"],
     }
 
     /// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
@@ -1390,6 +1439,7 @@ ops! {
             one(x.index_select(d as i64, &Tensor::from_slice(&index, &[index.len()])?)?)
         },
         class: Class::Composite, function: false, method: false,
+        samples: &["r(3, 2), i([1, 0, 2]), 0"],
     }
 
     /// Elements moved by `shifts` places along `dims`, those that fall off returning at the other end. Without `dims`
@@ -1401,12 +1451,14 @@ ops! {
             g.roll(&back, v.ints(1))
         })),
         refuses: &[Refusal { call: "rt.ones(3, 3), (1, 2), (0,)", message: "equal lengths" }],
+        samples: &["r(2, 3), (1,), (1,)", "r(2, 3), (2,)", "r(2, 3), (1, -1), (0, 1)"],
     }
 
     /// The order of the elements reversed along `dims`.
     flip(input: Tensor, dims: Shape) -> Tensor, Special {
         eval: eval_flip,
         vjp: vjp!(|v| v.g().then(|g| g.flip(v.ints(0)))),
+        samples: &["r(2, 3), (0, 1)", "r(2, 3), (1,)"],
     }
 
     /// Columns in reverse order.
@@ -1416,6 +1468,7 @@ ops! {
             _ => one(c.x(0).flip(&[1])?),
         },
         class: Class::Composite,
+        samples: &["r(2, 3)"],
     }
 
     /// Rows in reverse order.
@@ -1425,12 +1478,14 @@ ops! {
             _ => one(c.x(0).flip(&[0])?),
         },
         class: Class::Composite,
+        samples: &["r(2, 3)"],
     }
 
     /// Rotated by `k` times 90 degrees in the plane of two dimensions, from the first towards the second.
     rot90(input: Tensor, k: Int = 1, dims: Ints = [0, 1]) -> Tensor, Special {
         eval: eval_rot90,
         class: Class::Composite,
+        samples: &["r(2, 3)", "r(2, 3), -1", "r(2, 3, 2), 3, (1, 2)"],
     }
 
     /// The lower triangle of each matrix, up to the given diagonal; zero elsewhere.
@@ -1439,6 +1494,7 @@ ops! {
         vjp: vjp!(|v| v.g().then(|g| g.tril(v.int(0)))),
         inplace: true, onnx: Some("Trilu"),
         refuses: &[Refusal { call: "rt.ones(3)", message: "at least 2 dimensions" }],
+        samples: &["r(3, 3), -1", "r(2, 2, 3)"],
     }
 
     /// The upper triangle of each matrix, from the given diagonal on; zero elsewhere.
@@ -1447,6 +1503,7 @@ ops! {
         vjp: vjp!(|v| v.g().then(|g| g.triu(v.int(0)))),
         inplace: true, onnx: Some("Trilu"),
         refuses: &[Refusal { call: "rt.ones(3)", message: "at least 2 dimensions" }],
+        samples: &["r(3, 3), 1", "r(2, 2, 3)"],
     }
 
     /// `input` with `pad[2 i]` elements put before and `pad[2 i + 1]` after the `i`-th dimension from the last. They are
@@ -1471,6 +1528,10 @@ ops! {
             Refusal { call: "rt.ones(1, 3), (3, 0), \"reflect\"", message: "less than the corresponding" },
             Refusal { call: "rt.ones(3), (1, 1), \"mirror\"", message: "mode must be" },
         ],
+        samples: &[
+            "r(2, 3), (1, 2)", "r(2, 3), (1, 1), 'constant', 2.0", "r(2, 3), (-1, 2, 1, 0)", "r(1, 2, 4), (2, 1), 'reflect'",
+            "r(1, 2, 4), (2, 1), 'replicate'", "r(1, 2, 4), (2, 1), 'circular'", "r(1, 1, 3, 3), (1, 1, 2, 1), 'reflect'",
+        ],
     }
 
     /// The transpose of `pad`: each element of `grad` added to the place of `input_sizes` that it was read from.
@@ -1478,6 +1539,11 @@ ops! {
         eval: eval_pad_backward,
         vjp: vjp!(|v| v.g().then(|g| g.pad(v.ints(1), v.str(2), None))),
         function: false, method: false,
+        samples: &[
+            "r(1, 2, 7), (1, 2, 4), (2, 1), 'constant'", "r(1, 2, 7), (1, 2, 4), (2, 1), 'reflect'",
+            "r(1, 2, 7), (1, 2, 4), (2, 1), 'replicate'", "r(1, 2, 7), (1, 2, 4), (2, 1), 'circular'",
+            "r(1, 1, 6, 5), (1, 1, 3, 3), (1, 1, 2, 1), 'reflect'",
+        ],
     }
 
     /// Channels spread over space: `[*, C r^2, H, W]` becomes `[*, C, H r, W r]` (Shi et al. 2016).
@@ -1485,18 +1551,21 @@ ops! {
         eval: |c| eval_shuffle(c, false),
         class: Class::Composite, onnx: Some("DepthToSpace"), method: false,
         refuses: &[Refusal { call: "rt.ones(1, 3, 2, 2), 2", message: "must divide" }],
+        samples: &["r(1, 4, 2, 1), 2"],
     }
 
     /// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
     pixel_unshuffle(input: Tensor, downscale_factor: Int) -> Tensor, Special {
         eval: |c| eval_shuffle(c, true),
         class: Class::Composite, onnx: Some("SpaceToDepth"), method: false,
+        samples: &["r(1, 1, 4, 2), 2"],
     }
 
     /// Dimensions of size 1 repeated to `size` without copying; `expand` as a function.
     broadcast_to(input: Tensor, size: Shape) -> Tensor, Special {
         eval: |c| one(c.x(0).expand(c.ints(0))?),
         class: Class::Composite, onnx: Some("Expand"),
+        samples: &["r(2, 1), (3, 2, 2)"],
     }
 
     /// All tensors with the shape that they broadcast to; views.
@@ -1506,24 +1575,28 @@ ops! {
             several(c.inputs.len(), |i| c.x(i).expand(&shape))
         },
         class: Class::Composite, method: false,
+        samples: &["[r(2, 1), r(3)]"],
     }
 
     /// At least one dimension.
     atleast_1d(input: Tensor) -> Tensor, Special {
         eval: |c| one(at_least(c.x(0), 1)?),
         class: Class::Composite, method: false,
+        samples: &["r()", "r(2)", "r(2, 2)"],
     }
 
     /// At least two dimensions, new ones in front.
     atleast_2d(input: Tensor) -> Tensor, Special {
         eval: |c| one(at_least(c.x(0), 2)?),
         class: Class::Composite, method: false,
+        samples: &["r()", "r(2)", "r(2, 2)"],
     }
 
     /// At least three dimensions: `[n]` becomes `[1, n, 1]`, `[m, n]` becomes `[m, n, 1]`.
     atleast_3d(input: Tensor) -> Tensor, Special {
         eval: |c| one(at_least(c.x(0), 3)?),
         class: Class::Composite, method: false,
+        samples: &["r()", "r(2)", "r(2, 2)"],
     }
 
     /// The coordinates of a grid: tensor `i` varies along dimension `i` ("ij"; with "xy" the first two are exchanged).
@@ -1531,6 +1604,7 @@ ops! {
         eval: eval_meshgrid,
         class: Class::Composite, method: false,
         refuses: &[Refusal { call: "[rt.ones(2)], \"ji\"", message: "indexing must be" }],
+        samples: &["[r(2), r(3)]", "[r(2), r(3)], 'xy'"],
     }
 
     /// All combinations of the elements of 1-d tensors, one per row.
@@ -1549,6 +1623,7 @@ ops! {
             }
         },
         class: Class::Composite, method: false,
+        samples: &["[r(2), r(3)]", "[r(2)]"],
     }
 
     /// Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there

@@ -394,6 +394,7 @@ ops! {
         eval: |c| along(c.x(0), c.int(0), None, true, Task::Sort { descending: c.bool(1) }),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), true)), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "rt.ones(2), 1", message: "out of range" }],
+        samples: &["r(2, 3)", "r(3, 2), 0, True", "r(3), 0, stable=True"],
     }
 
     /// The indices that sort along `dim`. NaN is greatest. Always stable.
@@ -413,6 +414,7 @@ ops! {
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(1), true)), saves: Saves::OUTPUT,
         onnx: Some("TopK"),
         refuses: &[Refusal { call: "rt.ones(3), 4", message: "out of range" }],
+        samples: &["r(2, 4), 2", "r(4, 2), 3, 0, False"],
     }
 
     /// The `k`-th smallest element along `dim` (`k` counting from 1), and its index.
@@ -420,6 +422,7 @@ ops! {
         eval: eval_kthvalue,
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(1), v.bool(2))), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "rt.ones(3), 4", message: "out of range" }],
+        samples: &["r(2, 4), 2", "r(3, 2), 1, 0, True"],
     }
 
     /// The middle one of all elements, the lower one of two; NaN if there is one.
@@ -437,6 +440,7 @@ ops! {
         },
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
         method: false, function: false,
+        samples: &["r(2, 3), 1", "r(3, 2), 0, True"],
     }
 
     /// The middle one of all elements that are not NaN, the lower one of two.
@@ -444,6 +448,7 @@ ops! {
         eval: |c| eval_median_all(c, true),
         vjp: vjp!(|v| shared_by_all(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
+        samples: &["t([nan, 1.0, 3.0])"],
     }
 
     /// The middle elements along `dim` among those that are not NaN, and their indices.
@@ -454,6 +459,7 @@ ops! {
         },
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
         method: false, function: false,
+        samples: &["t([[nan, 1.0, 2.0], [3.0, nan, nan]]), 1", "r(3, 2), 0, True"],
     }
 
     /// The most frequent element along `dim` (the smallest one of several) and an index of it.
@@ -463,6 +469,7 @@ ops! {
             along(c.x(0), c.int(0), Some(1), c.bool(1), Task::Mode)
         },
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
+        samples: &["r(2, 3)", "r(3, 2), 0, True"],
     }
 
     /// The distinct elements in order, the place of each element of `input` among them (if `return_inverse`), and how often
@@ -514,11 +521,16 @@ ops! {
         eval: |c| eval_quantile(c, false),
         class: Class::Composite,
         refuses: &[Refusal { call: "rt.ones(3), 2.0", message: "range [0, 1]" }],
+        samples: &[
+            "r(5), 0.3", "r(2, 5), c([0.2, 0.9]), 1, True", "r(4), 0.4, interpolation='lower'",
+            "r(4), 0.4, interpolation='higher'", "r(4), 0.4, interpolation='midpoint'", "r(4), 0.4, interpolation='nearest'",
+        ],
     }
 
     /// As `quantile`, over the elements that are not NaN.
     nanquantile(input: Tensor, q: Operand, dim: OptInt = None, keepdim: Bool = false, interpolation: Str = "linear") -> Tensor, Special {
         eval: |c| eval_quantile(c, true),
         class: Class::Composite,
+        samples: &["t([nan, 1.0, 2.0, 4.0]), 0.4", "t([[nan, 1.0, 2.0], [3.0, 4.0, 5.5]]), 0.4, 1, True"],
     }
 }

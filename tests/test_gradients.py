@@ -1,0 +1,201 @@
+"""First and second derivatives of every differentiable op of the table against central differences."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import rustorch as rt
+from rustorch import _ops
+from rustorch.errors import RustorchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+TABLE = {op["name"]: op for op in rt.ops.table()}
+DIFFERENTIABLE = sorted(name for name, op in TABLE.items() if op["differentiable"])
+# A sample counts as a constant, as in PyTorch.
+ZERO = {"normal_tensors"}
+
+
+class Inputs:
+    """What samples are written with. Each evaluation of a sample gets the same leaves, in the order of their making."""
+
+    def __init__(self, seed: str) -> None:
+        self.random = random.Random(seed)
+        self.leaves: list[rt.Tensor] = []
+        self.values: Sequence[rt.Tensor] | None = None
+        self.at = 0
+        self.twice = True
+
+    def _leaf(self, make: Callable[[], Any]) -> rt.Tensor:
+        self.at += 1
+        if self.values is not None:
+            return self.values[self.at - 1]
+        self.leaves.append(make().requires_grad_())
+        return self.leaves[-1]
+
+    def _numbers(self, draw: Callable[[], float]) -> Callable[..., rt.Tensor]:
+        def numbers(*shape: int) -> rt.Tensor:
+            count = 1
+            for d in shape:
+                count *= d
+            return self._leaf(lambda: rt.tensor([draw() for _ in range(count)], dtype=rt.float64).reshape(shape))
+
+        return numbers
+
+    def _matrices(self, *shape: int) -> rt.Tensor:
+        """Far from singular, with a positive determinant."""
+        shape = (*shape, shape[-1])
+        return self._numbers(lambda: self.random.uniform(-0.5, 0.5))(*shape) + 2 * rt.eye(shape[-1], dtype=rt.float64)
+
+    def _tied(self, values: Any) -> rt.Tensor:
+        """Where the derivative jumps, so that there is no second one."""
+        self.twice = False
+        return self._leaf(lambda: rt.tensor(values, dtype=rt.float64))
+
+    def names(self) -> dict[str, Any]:
+        """Leaves of a shape: `r`eal, `p`ositive, non`z`ero, `u`nit, probability (`q`), `m`atrices; of given values
+        (`t`, and `tied`); `c`onstants, `i`ndices, `b`ools.
+        """
+        draw = self.random
+        return {
+            "rt": rt, "inf": rt.inf, "nan": rt.nan,
+            "r": self._numbers(lambda: draw.gauss(0, 1)),
+            "p": self._numbers(lambda: draw.uniform(0.5, 2)),
+            "z": self._numbers(lambda: draw.uniform(0.5, 2) * draw.choice([-1, 1])),
+            "u": self._numbers(lambda: draw.uniform(-0.9, 0.9)),
+            "q": self._numbers(lambda: draw.uniform(0.1, 0.9)),
+            "m": self._matrices,
+            "t": lambda values: self._leaf(lambda: rt.tensor(values, dtype=rt.float64)),
+            "tied": self._tied,
+            "c": lambda values: rt.tensor(values, dtype=rt.float64),
+            "i": lambda values: rt.tensor(values, dtype=rt.int64),
+            "b": rt.tensor,
+            "sym": lambda a: a + a.mT,
+            "spd": lambda a: a @ a.mT,
+            "generator": lambda: rt.Generator().manual_seed(1),
+        }  # fmt: skip
+
+
+DOMAINS = {"Real": "r", "Positive": "p", "NonZero": "z", "Unit": "u", "Probability": "q"}
+
+
+def samples(op: dict[str, Any]) -> list[str]:
+    """The op's own samples, or tensors of its domain if these are all that it needs."""
+    if op["samples"]:
+        return list(op["samples"])
+    needed = [a for a in op["args"] if a["default"] is None and a["kind"] not in ("OptTensor", "Generator")]
+    if op["domain"] not in DOMAINS or not all(a["kind"] in ("Tensor", "Operand") for a in needed):
+        return []
+    return [", ".join(f"{DOMAINS[op['domain']]}(2, 3)" for _ in needed)]
+
+
+def tensors(x: Any) -> Iterator[rt.Tensor]:
+    if isinstance(x, rt.Tensor):
+        if x.dtype.is_floating_point:
+            yield x
+    elif isinstance(x, (list, tuple)):
+        for y in x:
+            yield from tensors(y)
+
+
+def numbers(source: random.Random, count: int) -> rt.Tensor:
+    return rt.tensor([source.gauss(0, 1) for _ in range(count)], dtype=rt.float64)
+
+
+def weighted(outs: Sequence[rt.Tensor], weights: Sequence[rt.Tensor]) -> rt.Tensor:
+    """One number that depends on all finite elements."""
+    total = rt.zeros((), dtype=rt.float64)
+    for out, weight in zip(outs, weights):
+        total = total + (rt.where(rt.isfinite(out), out, 0.0) * weight).sum()
+    return total
+
+
+def differences(f: Callable[..., rt.Tensor], xs: Sequence[rt.Tensor], eps: float) -> Iterator[tuple[int, int, float]]:
+    """The derivative of `f` by each element of each input."""
+    for k, x in enumerate(xs):
+        for j in range(x.numel()):
+            ends = []
+            for step in (eps, -eps):
+                moved = x.detach().clone()
+                moved.view(-1)[j : j + 1].add_(step)
+                ends.append(f(*(moved.requires_grad_() if i == k else y for i, y in enumerate(xs))).item())
+            yield k, j, (ends[0] - ends[1]) / (2 * eps)
+
+
+def compare(
+    what: str,
+    f: Callable[..., rt.Tensor],
+    xs: Sequence[rt.Tensor],
+    gradients: Sequence[Any],
+    eps: float,
+    tolerance: float,
+) -> None:
+    exact = [None if g is None else g.reshape(-1).tolist() for g in gradients]
+    for k, j, numeric in differences(f, xs, eps):
+        g = exact[k]
+        analytic = 0.0 if g is None else g[j]
+        assert abs(analytic - numeric) <= tolerance * max(1.0, abs(numeric)), (
+            f"{what} by element {j} of input {k}: {analytic} by the rule, {numeric} by differences"
+        )
+
+
+def check(name: str, source: str) -> None:
+    inputs = Inputs(name + source)
+    names = inputs.names()
+    op = getattr(_ops, name)
+
+    def call(*values: rt.Tensor) -> list[rt.Tensor]:
+        inputs.values, inputs.at = values or None, 0
+        rt.manual_seed(0)
+        return list(tensors(eval(f"op({source})", {**names, "op": op})))
+
+    call()
+    leaves = inputs.leaves
+    outs = call(*leaves)
+    if not outs or not leaves:
+        return
+    weights = [numbers(inputs.random, o.numel()).reshape(o.shape).requires_grad_() for o in outs]
+
+    def value(*xs: rt.Tensor) -> rt.Tensor:
+        return weighted(call(*xs), weights)
+
+    total = value(*leaves)
+    if name in ZERO:
+        assert not any(g is not None and g.any() for g in rt.autograd.grad(total, leaves, allow_unused=True))
+        return
+    # Rules may take a shorter way where no second derivative is wanted.
+    gradients = rt.autograd.grad(total, leaves, retain_graph=True, allow_unused=True)
+    compare("first derivative", value, leaves, gradients, 1e-6, 1e-5)
+    gradients = rt.autograd.grad(total, leaves, create_graph=True, allow_unused=True)
+    compare("first derivative (recorded)", value, leaves, gradients, 1e-6, 1e-5)
+    if not inputs.twice:
+        return
+    cotangents = [None if g is None else numbers(inputs.random, g.numel()) for g in gradients]
+
+    def slope(*xs: rt.Tensor) -> rt.Tensor:
+        found = rt.autograd.grad(value(*xs), xs, create_graph=True, allow_unused=True)
+        total = rt.zeros((), dtype=rt.float64)
+        for g, c in zip(found, cotangents):
+            if g is not None and c is not None:
+                total = total + (g.reshape(-1) * c).sum()
+        return total
+
+    total = slope(*leaves)
+    none = [None] * len(leaves)
+    second = rt.autograd.grad(total, leaves, allow_unused=True) if total.requires_grad else none
+    compare("second derivative", slope, leaves, second, 1e-5, 1e-4)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_derivatives(name: str) -> None:
+    found = samples(TABLE[name])
+    assert found, f"{name} is differentiable and has no samples"
+    for source in found:
+        try:
+            check(name, source)
+        except (AssertionError, RustorchError) as e:
+            raise AssertionError(f"{name}({source}): {e}") from e
