@@ -2,6 +2,7 @@
 //! of creation is a topological order and nothing has to be counted beforehand.
 
 use super::*;
+use crate::parallel::interrupted;
 use crate::shape::contiguous_strides;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
@@ -121,7 +122,7 @@ impl Walk<'_> {
         let (held, complete) = std::mem::take(&mut self.held).into_iter().partition::<Vec<_>, _>(|h| waiting(&h.0));
         self.held = held;
         for (meta, mut g) in complete {
-            let hooks: Vec<Hook> = meta.lock().hooks.iter().map(|h| h.1.clone()).collect();
+            let hooks: Vec<Hook> = meta.lock().hooks.iter().map(|h| h.call.clone()).collect();
             for h in hooks {
                 if let Some(new) = h(&g)? {
                     g = new;
@@ -180,7 +181,10 @@ impl Walk<'_> {
     }
 
     fn run(&mut self, keep: bool) -> Result<()> {
-        loop {
+        for step in 1usize.. {
+            if step.is_multiple_of(64) && interrupted() {
+                bail!(Interrupted, "the walk was interrupted");
+            }
             self.settle()?;
             let Some(ByAge(node)) = self.heap.pop() else { return Ok(()) };
             let Some(mut grads) = self.pending.remove(&node.sequence) else { continue };
@@ -206,13 +210,20 @@ impl Walk<'_> {
             if !keep {
                 release(&node);
             }
-            for (i, g) in out.into_iter().enumerate() {
+            let mut out = out;
+            let order = match &node.rule {
+                Rule::Op(op, _) => op.sends,
+                _ => &[],
+            };
+            for i in order.iter().copied().chain(0..out.len()) {
+                let g = out.get_mut(i).and_then(|g| g.take());
                 if let (Some(g), Some(Some(edge))) = (g, node.edges.get(i)) {
                     let (shape, dtype) = &node.inputs[i];
                     self.send(edge, fit(g, shape, *dtype)?)?;
                 }
             }
         }
+        Ok(())
     }
 
     fn hooks(&self, node: &Node, grads: &mut [Option<Tensor>]) -> Result<()> {
@@ -223,10 +234,12 @@ impl Walk<'_> {
         let acts: Vec<Act> = {
             let hooks = node.hooks.lock().unwrap_or_else(|e| e.into_inner());
             let act = |h: &NodeHook| match h {
-                NodeHook::Call(_, k, f) => Some(Act::Call(*k, f.clone())),
+                NodeHook::Call(k, r) => Some(Act::Call(*k, r.call.clone())),
                 NodeHook::Retain(k, m) => m.upgrade().map(|m| Act::Retain(*k, m)),
             };
-            hooks.iter().filter_map(act).collect()
+            // A gradient is kept as the hooks leave it, whichever was asked for first.
+            let (keep, call): (Vec<_>, Vec<_>) = hooks.iter().partition(|h| matches!(h, NodeHook::Retain(..)));
+            call.into_iter().chain(keep).filter_map(act).collect()
         };
         for act in acts {
             match act {
@@ -239,7 +252,12 @@ impl Walk<'_> {
                 }
                 Act::Retain(k, meta) => {
                     if let Some(g) = &grads[k] {
-                        let kept = if self.create_graph { g.clone() } else { g.duplicate()? };
+                        let old = meta.lock().grad.clone();
+                        let kept = match &old {
+                            Some(old) => add(old, g)?,
+                            None if self.create_graph => g.clone(),
+                            None => g.duplicate()?,
+                        };
                         let _old = meta.lock().grad.replace(kept);
                     }
                 }
@@ -347,7 +365,7 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
                         c.name()
                     );
                 };
-                saved.inputs.iter().map(|s| s.as_ref().map(|s| s.unpack(node)).transpose()).collect()
+                saved.inputs.iter().map(|s| s.as_ref().map(|s| s.unpack(node, true)).transpose()).collect()
             };
             c.backward(grads, &saved)
         }
@@ -447,7 +465,7 @@ fn oldest_senders(from: impl Iterator<Item = Arc<Node>>) -> HashMap<*const Meta,
 /// Calls the hooks that wait for the gradient of a leaf.
 fn after_collecting(meta: &Meta) -> Result<()> {
     let (hooks, owner) = match &meta.lock().after {
-        Some(a) => (a.hooks.iter().map(|h| h.1.clone()).collect::<Vec<Hook>>(), a.owner.upgrade()),
+        Some(a) => (a.hooks.iter().map(|h| h.call.clone()).collect::<Vec<Hook>>(), a.owner.upgrade()),
         None => return Ok(()),
     };
     // A leaf that is gone has no gradient to look at.
