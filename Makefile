@@ -10,7 +10,7 @@ NATIVE = $(RUST) rust-core/include/rustorch.h build_ffi.py build_ffi.c setup.py 
 .DEFAULT_GOAL := help
 PYTEST = $(BIN)/python -m pytest -n $(shell nproc 2>/dev/null || echo 2) --dist worksteal
 
-.PHONY: help dev demo test test-torch test-rust gen fmt lint bench size clean
+.PHONY: help dev demo test soak test-torch test-rust gen fmt lint bench size clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ test: $(VENV)/built test-rust ## All tests that need no torch
 
 test-rust: ## Tests of the Rust core
 	cd rust-core && $(CARGO) test --quiet
+
+soak: $(VENV)/built ## Interrupts and exits by the hundred (a quarter of an hour)
+	RUSTORCH_SOAK=1 $(BIN)/python -m pytest tests/test_interrupts.py
 
 test-torch: $(VENV)/torch ## Comparisons with PyTorch (installs it)
 	$(PYTEST) tests/torch

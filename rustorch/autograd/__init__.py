@@ -454,7 +454,11 @@ class _Frame:
     """
 
     def __init__(
-        self, cls: Any, ctx: FunctionCtx, outputs: list[tuple[Any, Any, bool] | None], saved: list[tuple[Any, int] | None]
+        self,
+        cls: Any,
+        ctx: FunctionCtx,
+        outputs: list[tuple[Any, Any, bool] | None],
+        saved: list[tuple[Any, int] | None],
     ) -> None:
         self.cls, self.ctx, self.outputs, self.saved = cls, ctx, outputs, saved
 
@@ -565,9 +569,7 @@ class Function:
                 )
         import weakref
 
-        known = [
-            None if s is None or any(s is o for o in outputs) else (weakref.ref(s), _address(s._h)) for s in saved
-        ]
+        known = [None if s is None or any(s is o for o in outputs) else (weakref.ref(s), _address(s._h)) for s in saved]
         frame = _Frame(cls, ctx, described, known)
         check(
             lib.py_record(

@@ -420,6 +420,8 @@ impl<'a> Call<'a> {
     }
     /// Runs `f` on the random generator of attribute `k`.
     pub fn with_generator<R>(&self, k: usize, f: impl FnOnce(&mut crate::random::Generator) -> R) -> R {
+        // To its end: the program, if asked meanwhile, might want a number of this generator.
+        let _hold = Hold::new();
         match self.attrs[k] {
             Attr::Generator(Some(g)) => f(&mut g.lock().unwrap_or_else(|e| e.into_inner())),
             _ => f(&mut crate::random::default_generator().lock().unwrap_or_else(|e| e.into_inner())),
