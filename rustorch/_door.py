@@ -34,7 +34,28 @@ _classes: list[Any] = []
 _ctypes = [ffi.typeof(f"struct rt_{name} *") for name in ("tensor", "node", "generator")]
 if not lib.py_start(id(_classes), id(NULL), *map(id, _ctypes)):
     raise ImportError("the classes of rustorch._ffi could not be made")
-TensorOwner, NodeOwner, GeneratorOwner = _classes
+if TYPE_CHECKING:
+
+    class TensorOwner:
+        """Base of Tensor."""
+
+        __slots__ = ("_h",)
+        _h: Any
+
+    class NodeOwner:
+        """Base of Node."""
+
+        __slots__ = ("_h",)
+        _h: Any
+
+    class GeneratorOwner:
+        """Base of Generator."""
+
+        __slots__ = ("_h",)
+        _h: Any
+
+else:
+    TensorOwner, NodeOwner, GeneratorOwner = _classes
 
 _INTERRUPTED = 13
 # Exceptions that Python callbacks raised, by thread, until the C call that ran them has returned.

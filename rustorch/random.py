@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-class Generator(GeneratorOwner):  # type: ignore[misc]
+class Generator(GeneratorOwner):
     """A random generator whose streams are those of PyTorch's CPU generator."""
 
     __slots__ = ("__weakref__",)

@@ -286,7 +286,7 @@ def grad(
     return tuple(found)
 
 
-class Node(NodeOwner):  # type: ignore[misc]
+class Node(NodeOwner):
     """A recorded op. `name()` says which; `next_functions` are the nodes that its gradients go to.
 
     Its class has the same name: programs that draw graphs print `type(node).__name__`.
