@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 SO = $(if $(filter Darwin,$(shell uname)),dylib,so)
 CARGO = cargo
 RUST = $(shell find rust-core/src rust-core/build.rs rust-core/Cargo.toml -type f 2>/dev/null)
-NATIVE = $(RUST) rust-core/include/rustorch.h build_ffi.py setup.py pyproject.toml
+NATIVE = $(RUST) rust-core/include/rustorch.h build_ffi.py build_ffi.c setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
 PYTEST = $(BIN)/python -m pytest -n $(shell nproc 2>/dev/null || echo 2) --dist worksteal
@@ -35,7 +35,7 @@ $(VENV)/lint: $(VENV)/built
 dev: $(BIN)/python ## A quick, unoptimised and checked build in place of the installed one, for work on the core
 	cd rust-core && RUSTORCH_QUICK=1 $(CARGO) build --quiet
 	mkdir -p rustorch/lib && cp rust-core/target/debug/librustorch.$(SO) rustorch/lib/
-	if [ rust-core/include/rustorch.h -nt rustorch/_ffi.abi3.so ] || [ build_ffi.py -nt rustorch/_ffi.abi3.so ]; then \
+	if [ rust-core/include/rustorch.h -nt rustorch/_ffi.abi3.so ] || [ build_ffi.py -nt rustorch/_ffi.abi3.so ] || [ build_ffi.c -nt rustorch/_ffi.abi3.so ]; then \
 	  cp rust-core/include/*.h* rustorch/include/ && \
 	  LIBRARY_PATH=rustorch/lib $(BIN)/python -c 'import build_ffi as b, os; os.replace(b.make().compile(), "rustorch/_ffi.abi3.so")' && \
 	  rm -f rustorch/_ffi.c rustorch/_ffi.o; fi
@@ -53,8 +53,9 @@ test-rust: ## Tests of the Rust core
 test-torch: $(VENV)/torch ## Comparisons with PyTorch (installs it)
 	$(PYTEST) tests/torch
 
-soak: $(VENV)/built ## Saves, loads and killed savers of one file for minutes; prints the figures
+soak: $(VENV)/built ## Interrupts, exits, saves, loads and killed savers by the hundred (half an hour)
 	$(BIN)/python tests/soak_files.py
+	RUSTORCH_SOAK=1 $(BIN)/python -m pytest tests/test_interrupts.py
 
 # RUSTC_BOOTSTRAP lets the stable compiler take the flag; the library of the toolchain is used as it is.
 FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')

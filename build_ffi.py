@@ -3,13 +3,15 @@
 Besides the C functions as they are, the module holds a static shim for every fallible one: `py_name` instead of
 `rt_name`. A shim whose last argument is one output returns that (NULL on failure), so that a call needs no output slot;
 it spells `rt_scalar` arguments as three plain numbers (kind, whole number, float). The four arithmetic operators have
-shims with two arguments each, as a conversion of an argument costs about as much as a small addition.
+shims with two arguments each, as a conversion of an argument costs about as much as a small addition. What is
+written by hand stands in build_ffi.c.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import sysconfig
 from pathlib import Path
 
 from cffi import FFI
@@ -76,7 +78,9 @@ def operator_shims() -> tuple[str, str]:
     return "\n".join(declarations), "\n".join(definitions)
 
 
-NUMPY_AND_DLPACK_CDEF = """
+# What build_ffi.c defines, and the Python functions that it calls.
+GLUE = (ROOT / "build_ffi.c").read_text(encoding="utf-8")
+GLUE_CDEF = """
 struct rt_tensor *py_from_object(uintptr_t object, void *data, const int64_t *shape, const int64_t *strides,
                                  size_t ndim, int32_t dtype);
 extern "Python" rt_status py_on_hook(void *ctx, const struct rt_tensor *grad, struct rt_tensor **replacement);
@@ -86,58 +90,15 @@ extern "Python" void py_on_call(void *ctx, const char *name, const struct rt_ten
     const struct rt_attr *attrs, size_t attrs_len, const struct rt_tensor *const *outputs, size_t outputs_len);
 extern "Python" rt_status py_on_write(void *ctx, const uint8_t *data, size_t len);
 extern "Python" rt_status py_on_read(void *ctx, uint8_t *data, size_t len);
-void py_release(void *object);
-uintptr_t py_keep(uintptr_t object);
+rt_status py_register(struct rt_tensor *tensor, uintptr_t hook, bool after, uint64_t *id);
+rt_status py_record(const char *name, uintptr_t frame, const struct rt_tensor *const *inputs, size_t inputs_len,
+    const struct rt_tensor *const *outputs, size_t outputs_len, const struct rt_tensor *const *saved, size_t saved_len);
+bool py_start(uintptr_t classes, uintptr_t null, uintptr_t tensor, uintptr_t node, uintptr_t generator);
+void py_raised(uintptr_t into);
 uintptr_t py_capsule_destructor(void);
 """
-
-NUMPY_AND_DLPACK = """
-/* Gives back a reference that the library held; callable from any thread, and a no-op once the interpreter is gone. */
-static void py_release(void *object) {
-  PyGILState_STATE state;
-  if (!Py_IsInitialized()) return;
-  state = PyGILState_Ensure();
-  Py_DecRef((PyObject *)object);
-  PyGILState_Release(state);
-}
-
-static uintptr_t py_keep(uintptr_t object) {
-  PyGILState_STATE state = PyGILState_Ensure();
-  Py_IncRef((PyObject *)object);
-  PyGILState_Release(state);
-  return object;
-}
-
-/* A tensor over the memory of a Python object, which stays alive as long as the tensor's storage. */
-static struct rt_tensor *py_from_object(uintptr_t object, void *data, const int64_t *shape, const int64_t *strides,
-                                        size_t ndim, int32_t dtype) {
-  struct rt_tensor *out = NULL;
-  py_keep(object);
-  if (rt_tensor_from_blob(data, shape, strides, ndim, dtype, py_release, (void *)object, &out) != RT_OK)
-    py_release((void *)object);
-  return out;
-}
-
-/* The destructor of a DLPack capsule that nobody has consumed. */
-static void capsule_destructor(PyObject *capsule) {
-  if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
-    rt_dlpack_free(PyCapsule_GetPointer(capsule, "dltensor_versioned"), true);
-  } else if (PyCapsule_IsValid(capsule, "dltensor")) {
-    rt_dlpack_free(PyCapsule_GetPointer(capsule, "dltensor"), false);
-  }
-}
-
-static uintptr_t py_capsule_destructor(void) { return (uintptr_t)capsule_destructor; }
-"""
-
-NUMBER = """
-static struct rt_scalar number(int32_t kind, int64_t i, double f) {
-  struct rt_scalar s;
-  s.kind = kind;
-  if (kind == RT_SCALAR_FLOAT) s.value.f = f; else s.value.i = i;
-  return s;
-}
-"""
+# The C API of Python that `build_ffi.c` wants: cffi would ask for the oldest.
+LIMITED = [] if hasattr(sys, "gettotalrefcount") or sysconfig.get_config_var("Py_GIL_DISABLED") else ["0x030a0000"]
 
 
 def make() -> FFI:
@@ -145,10 +106,11 @@ def make() -> FFI:
     source = cdef_source(HEADER.read_text(encoding="utf-8"))
     declarations, definitions = ("\n".join(both) for both in zip(shims(source), operator_shims()))
     ffi = FFI()
-    ffi.cdef(source + "\n" + declarations + NUMPY_AND_DLPACK_CDEF)
+    ffi.cdef(source + "\n" + declarations + GLUE_CDEF)
     ffi.set_source(
         "rustorch._ffi",
-        '#include "rustorch.h"\n' + NUMBER + definitions + NUMPY_AND_DLPACK,
+        '#include "rustorch.h"\n' + GLUE + definitions,
+        define_macros=[("Py_LIMITED_API", version) for version in LIMITED],
         include_dirs=[str(HEADER.parent.relative_to(ROOT))],
         libraries=["rustorch"],
         # Wrappers only: debug information would be most of the file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from _thread import get_ident
 
 if sys.platform == "win32":
     import os
@@ -28,6 +29,35 @@ ABI_VERSION = 1
 if lib.rt_abi_version() != ABI_VERSION:
     raise ImportError(f"librustorch has ABI version {lib.rt_abi_version()}, this package wants {ABI_VERSION}")
 
+# The classes whose objects own a handle `_h` and free it.
+_classes: list[Any] = []
+_ctypes = [ffi.typeof(f"struct rt_{name} *") for name in ("tensor", "node", "generator")]
+if not lib.py_start(id(_classes), id(NULL), *map(id, _ctypes)):
+    raise ImportError("the classes of rustorch._ffi could not be made")
+if TYPE_CHECKING:
+
+    class TensorOwner:
+        """Base of Tensor."""
+
+        __slots__ = ("_h",)
+        _h: Any
+
+    class NodeOwner:
+        """Base of Node."""
+
+        __slots__ = ("_h",)
+        _h: Any
+
+    class GeneratorOwner:
+        """Base of Generator."""
+
+        __slots__ = ("_h",)
+        _h: Any
+
+else:
+    TensorOwner, NodeOwner, GeneratorOwner = _classes
+
+_INTERRUPTED = 13
 # Exceptions that Python callbacks raised, by thread, until the C call that ran them has returned.
 pending: dict[int, BaseException] = {}
 
@@ -41,11 +71,13 @@ def error() -> BaseException:
     """This thread's last error as an exception (or the one that a Python callback has raised)."""
     status = lib.rt_last_error_status()
     if pending:
-        import threading
-
-        caught = pending.pop(threading.get_ident(), None)
+        caught = pending.pop(get_ident(), None)
         if caught is not None:
             return caught
+    if status == _INTERRUPTED:
+        raised: list[BaseException] = []
+        lib.py_raised(id(raised))
+        return raised[0] if raised else KeyboardInterrupt()
     cls = BY_STATUS.get(status, RustorchError)
     e = cls(text(lib.rt_last_error()))
     e.op = text(lib.rt_last_error_op())

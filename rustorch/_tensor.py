@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex, overload
 from . import _ops
 from ._device import CPU, device
 from ._device import check as check_device
-from ._door import NULL, check, error, ffi, lib, new, number, pending, shape_, wrap
+from ._door import NULL, TensorOwner, check, error, ffi, lib, new, number, shape_, wrap
 from .dtypes import ALL, BY_NAME, dtype, from_python, get_default_dtype, promote_types
 from .errors import (
     AutogradError,
@@ -98,14 +98,14 @@ class Meta(type):
     """Makes `isinstance(x, FloatTensor)` and the like work through `Tensor` subclasses that only name a dtype."""
 
 
-class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go before ops of the same name
+class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  # words go before ops of the same name
     """An n-dimensional array that can record operations for automatic differentiation.
 
     `Tensor(2, 3)` is uninitialised float32 of that shape, `Tensor([1, 2])` holds the given numbers as float32;
     `tensor()` is the better way to make one from data.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_h")
+    __slots__ = ("__dict__", "__weakref__")
     __module__ = "rustorch"
 
     _h: Any
@@ -127,9 +127,6 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
         else:
             t = _ops.empty(shape_(args), dtype=dtype)
         self._h = lib.rt_tensor_retain(t._h)
-
-    def __del__(self, free: Any = _free) -> None:
-        free(self._h)
 
     @staticmethod
     def _make_subclass(cls: type[Any], data: Tensor, require_grad: bool = False) -> Any:
@@ -378,8 +375,6 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
         )
         if status:
             raise error()
-        if pending:
-            pending.clear()
 
     def retain_grad(self) -> None:
         """Makes backward keep the gradient of a tensor that is no leaf."""
@@ -394,8 +389,7 @@ class Tensor(TensorWords, _ops.TensorOps):  # type: ignore[misc]  # words go bef
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], Any]) -> Any:
         """Calls `hook(self)` whenever backward has added all of a gradient to `.grad`; the hook may use and remove it.
 
-        The tensor must be a leaf that requires a gradient. What the hook returns is ignored; it should not refer to the
-        tensor but by its argument, or the two keep each other alive.
+        The tensor must be a leaf that requires a gradient. What the hook returns is ignored.
         """
         from .autograd import register_post_accumulate_grad_hook
 

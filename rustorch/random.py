@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._device import CPU, device
-from ._door import NULL, check, error, ffi, lib
+from ._door import NULL, GeneratorOwner, check, error, ffi, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ __all__ = [
 ]
 
 
-class Generator:
+class Generator(GeneratorOwner):
     """A random generator whose streams are those of PyTorch's CPU generator."""
 
-    __slots__ = ("__weakref__", "_h")
+    __slots__ = ("__weakref__",)
 
     def __init__(self, device: Any = "cpu") -> None:
         from ._device import check as check_device
@@ -36,9 +36,6 @@ class Generator:
         self._h = lib.py_generator_new(67280421310721)
         if not self._h:
             raise error()
-
-    def __del__(self, free: Any = lib.rt_generator_free) -> None:
-        free(self._h)
 
     @property
     def device(self) -> device:

@@ -13,8 +13,10 @@
 //    several threads is never undefined behaviour; an op that cannot have a tensor in time fails with RT_ERR_STATE.)
 // 5. NULL where a value is required gives RT_ERR_NULL; nothing is dereferenced first.
 // 6. A bug inside gives RT_ERR_PANIC; the process lives on.
-// 7. Strings are NUL-terminated UTF-8 and live as long as the object they came from.
-// 8. Stable within a major version; compare RT_ABI_VERSION with rt_abi_version(). Only rt_* symbols are exported.
+// 7. A callback returns in the ordinary way: no longjmp, no C++ exception and no pthread_exit may leave it (the process would
+//    be aborted). It may call the library, on whichever thread it runs; it must not free what it was only lent.
+// 8. Strings are NUL-terminated UTF-8 and live as long as the object they came from.
+// 9. Stable within a major version; compare RT_ABI_VERSION with rt_abi_version(). Only rt_* symbols are exported.
 //
 // Sizes and strides are int64_t, in elements. A dtype is its code (rt_dtype_get); -1 means "not given". An optional number
 // list is NULL when not given. Lists of tensors that an op takes together have equal lengths.
@@ -65,6 +67,9 @@
 
 // A bug inside the library; the call had no effect.
 #define RT_ERR_PANIC 12
+
+// The caller's interrupt check ended the call (`rt_set_interrupt_check`).
+#define RT_ERR_INTERRUPTED 13
 
 // No number is given.
 #define RT_SCALAR_NONE 0
@@ -218,6 +223,8 @@ typedef rt_status (*rt_writer)(void *ctx, const uint8_t *data, size_t len);
 
 // Fills the `len` bytes at `data` with the next ones of a file. Anything but `RT_OK` ends the loading.
 typedef rt_status (*rt_reader)(void *ctx, uint8_t *data, size_t len);
+// Sees one context; a result that is not 0 ends the visits.
+typedef int32_t (*rt_visit)(void *ctx, void *arg);
 
 // One attribute of a call by name. Attributes are given in the order of the op's arguments that are no tensors.
 typedef struct rt_attr {
@@ -341,6 +348,11 @@ size_t rt_num_threads(void);
 
 // Sets the number of threads that ops use; at least 1. Results do not depend on it.
 rt_status rt_set_num_threads(size_t n);
+
+// What long calls on this thread ask, about 20 times a second, whether to go on: if it returns anything but 0, the call
+// ends soon with `RT_ERR_INTERRUPTED`. NULL: they are not asked. Calls that change a tensor in place run to their end. The
+// check may call the library; it must return.
+void rt_set_interrupt_check(int32_t (*check)(void));
 
 // How long an op waits, in milliseconds, for a tensor that another thread is writing to; then it fails with `RT_ERR_STATE`.
 void rt_set_lock_timeout(uint64_t milliseconds);
@@ -4010,6 +4022,22 @@ rt_status rt_custom_function(const char *name,
                              size_t outputs_len,
                              const struct rt_tensor *const *saved,
                              size_t saved_len);
+
+// For the garbage collector of another language: calls `visit(ctx, arg)` for each context of a hook or a custom function,
+// given with `release`, that this handle alone keeps alive, and returns what the last visit returned. What others keep
+// alive too (another handle, a graph that runs on another thread) is left out, and so may be what lies deep in the graph.
+// A collector that frees such handles when their contexts lead back to them collects cycles through tensors. The answer
+// holds until the next call of any function for this tensor or what it was made from. 0 for NULL.
+int32_t rt_tensor_visit_contexts(const struct rt_tensor *tensor,
+                                 rt_release release,
+                                 rt_visit visit,
+                                 void *arg);
+
+// As `rt_tensor_visit_contexts`, for the handle of a node.
+int32_t rt_node_visit_contexts(const struct rt_node *node,
+                               rt_release release,
+                               rt_visit visit,
+                               void *arg);
 
 // A generator at the start of the stream of `seed`.
 rt_status rt_generator_new(uint64_t seed, struct rt_generator **out);

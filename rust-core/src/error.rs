@@ -31,6 +31,8 @@ pub enum Kind {
     Callback = 11,
     /// A bug inside; caught at the door.
     Panic = 12,
+    /// The program asked for the end of the call.
+    Interrupted = 13,
 }
 
 /// An error: a kind, the op it happened in, a message, and up to two shapes.

@@ -8,6 +8,8 @@
 //! * One region runs at a time. A second caller, or a call from inside a region, runs its work inline.
 //! * A forked child has no workers; it drops the inherited pool and builds a new one when it needs it.
 //!
+//! * Long ranges are done in pieces of about a millisecond, between which the program may end the call ([`poll`]).
+//!
 //! The split depends on the thread count, so a kernel must give the same bits for any split of its range.
 
 use crate::error::Result;
@@ -36,6 +38,118 @@ static POOL: AtomicPtr<Pool> = AtomicPtr::new(null_mut());
 thread_local! {
     /// Whether this thread is running a chunk (always true on a worker).
     static IN_REGION: Cell<bool> = const { Cell::new(false) };
+    static WATCH: Watch = const { Watch { check: Cell::new(None), last: Cell::new(None), held: Cell::new(0) } };
+}
+
+// ---- interrupts ----
+
+/// Asks the program whether the call of this thread is to go on; anything but 0 ends it.
+pub type InterruptCheck = unsafe extern "C" fn() -> i32;
+
+/// How often a thread asks.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+
+struct Watch {
+    check: Cell<Option<InterruptCheck>>,
+    last: Cell<Option<Instant>>,
+    /// How many calls are under way that must not be ended.
+    held: Cell<u32>,
+}
+
+/// What unwinds a call that the program has ended; the doors turn it into an error.
+pub(crate) struct Interrupted;
+
+/// Sets what long calls of this thread ask from time to time, or nothing.
+pub fn set_interrupt_check(check: Option<InterruptCheck>) {
+    WATCH.with(|w| w.check.set(check));
+}
+
+/// While it lives, calls of this thread run to their end: what they change must not be left half changed.
+pub(crate) struct Hold(());
+
+impl Hold {
+    #[inline]
+    pub(crate) fn new() -> Hold {
+        // A thread that is shutting down is not watched.
+        let _ = WATCH.try_with(|w| w.held.set(w.held.get() + 1));
+        Hold(())
+    }
+}
+
+impl Drop for Hold {
+    #[inline]
+    fn drop(&mut self) {
+        let _ = WATCH.try_with(|w| w.held.set(w.held.get() - 1));
+    }
+}
+
+/// True if the program wants this call to end. It is asked now and then only, and not on pool threads.
+pub(crate) fn interrupted() -> bool {
+    let asked = WATCH.try_with(|w| {
+        let check = w.check.get().filter(|_| w.held.get() == 0)?;
+        let now = Instant::now();
+        if w.last.get().is_some_and(|last| now.duration_since(last) < ASK_EVERY) {
+            return None;
+        }
+        w.last.set(Some(now));
+        Some(check)
+    });
+    let Ok(Some(check)) = asked else { return false };
+    // Whatever the program does now, such as running a handler of signals, is not asked again.
+    let _hold = Hold::new();
+    // SAFETY: the contract of `rt_set_interrupt_check`.
+    unsafe { check() != 0 }
+}
+
+/// Ends this call by unwinding if the program wants that. To be called between parts of long work, some milliseconds each.
+#[inline(never)]
+pub(crate) fn poll() {
+    let ended = IN_REGION.get() && {
+        let pool = POOL.load(Ordering::Acquire);
+        // SAFETY: a published pool is never freed.
+        !pool.is_null() && unsafe { &*pool }.ended.load(Ordering::Relaxed)
+    };
+    if ended || interrupted() {
+        resume_unwind(Box::new(Interrupted));
+    }
+}
+
+/// Polls after every some million steps of work that is not split by [`parallel_for`].
+#[derive(Default)]
+pub(crate) struct Pace(usize);
+
+impl Pace {
+    /// Counts `steps`, of about a nanosecond each.
+    #[inline(always)]
+    pub(crate) fn step(&mut self, steps: usize) {
+        self.0 += steps;
+        if self.0 >= 1 << 22 {
+            self.0 = 0;
+            poll();
+        }
+    }
+}
+
+/// Calls `f` on one range after the other, polling between them: so many at once that it takes about a millisecond, but
+/// `grain` at least.
+pub(crate) fn in_pieces(range: Range<usize>, grain: usize, f: &dyn Fn(Range<usize>)) {
+    const PIECE: Duration = Duration::from_millis(1);
+    let mut size = grain.max(1);
+    let (mut at, end) = (range.start, range.end);
+    if range.len() > 4 * size || (size == 1 && range.len() > 1) {
+        let mut began = Instant::now();
+        while end - at >= 2 * size {
+            f(at..at + size);
+            at += size;
+            let now = Instant::now();
+            if now.duration_since(began) < PIECE {
+                size *= 2;
+            }
+            began = now;
+            poll();
+        }
+    }
+    f(at..end);
 }
 
 /// The number of threads a parallel region may use, the caller included. The default is `RUSTORCH_NUM_THREADS`,
@@ -84,8 +198,11 @@ pub fn parallel_for(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
     if n == 0 {
         return;
     }
-    if n <= grain || num_threads() == 1 || IN_REGION.get() {
+    if n <= grain {
         return f(0..n);
+    }
+    if num_threads() == 1 || IN_REGION.get() {
+        return in_pieces(0..n, grain, f);
     }
     fork_join(n, grain.max(1), f);
 }
@@ -105,17 +222,17 @@ fn fork_join(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
     let threads = num_threads();
     let chunks = (n / grain).min(threads * CHUNKS_PER_THREAD);
     if chunks < 2 {
-        return f(0..n);
+        return in_pieces(0..n, grain, f);
     }
-    let Some(pool) = pool() else { return f(0..n) };
+    let Some(pool) = pool() else { return in_pieces(0..n, grain, f) };
     if pool.busy.swap(true, Ordering::Acquire) {
-        return f(0..n);
+        return in_pieces(0..n, grain, f);
     }
     let threads = threads.min(chunks);
     // SAFETY: `busy` is ours, and `run` returns only after the last chunk is done.
     unsafe {
         pool.start_workers(threads - 1);
-        pool.run(n, chunks, threads, f);
+        pool.run(Job { n, chunks, grain, f: forget_lifetime(f) }, threads);
     }
     let panic = pool.panic.lock().unwrap_or_else(|e| e.into_inner()).take();
     pool.busy.store(false, Ordering::Release);
@@ -146,6 +263,7 @@ impl Share {
 struct Job {
     n: usize,
     chunks: usize,
+    grain: usize,
     f: *const (dyn Fn(Range<usize>) + Sync),
 }
 
@@ -169,6 +287,12 @@ impl Bed {
     };
 }
 
+/// No thread calls `f` without a claimed chunk, and the region's owner waits for all of those.
+fn forget_lifetime<'a>(f: *const (dyn Fn(Range<usize>) + Sync + 'a)) -> *const (dyn Fn(Range<usize>) + Sync) {
+    // SAFETY: equal but for the lifetime.
+    unsafe { std::mem::transmute::<*const (dyn Fn(Range<usize>) + Sync + 'a), *const (dyn Fn(Range<usize>) + Sync)>(f) }
+}
+
 struct Pool {
     busy: AtomicBool,
     /// Counts regions, so that a worker sees that there is something new.
@@ -179,6 +303,8 @@ struct Pool {
     pending: AtomicUsize,
     shares: [Share; MAX_THREADS],
     beds: [Bed; MAX_THREADS],
+    /// True once a chunk has panicked or the program has ended the call: the rest is skipped.
+    ended: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     // These two belong to whoever holds `busy`.
     job: UnsafeCell<Job>,
@@ -208,8 +334,9 @@ fn pool() -> Option<&'static Pool> {
                 pending: AtomicUsize::new(0),
                 shares: [const { Share(AtomicU64::new(0)) }; MAX_THREADS],
                 beds: [const { Bed::NEW }; MAX_THREADS],
+                ended: AtomicBool::new(false),
                 panic: Mutex::new(None),
-                job: UnsafeCell::new(Job { n: 0, chunks: 1, f: &|_: Range<usize>| {} }),
+                job: UnsafeCell::new(Job { n: 0, chunks: 1, grain: 1, f: &|_: Range<usize>| {} }),
                 workers: UnsafeCell::new(0),
             });
         }
@@ -263,11 +390,10 @@ impl Pool {
     }
 
     /// One region. The caller holds `busy`; `chunks >= threads >= 1`.
-    unsafe fn run(&self, n: usize, chunks: usize, threads: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
-        // Forgetting the lifetime: no thread calls `f` without a claimed chunk, and we wait for all of those.
-        let f =
-            std::mem::transmute::<*const (dyn Fn(Range<usize>) + Sync + '_), *const (dyn Fn(Range<usize>) + Sync)>(f);
-        *self.job.get() = Job { n, chunks, f };
+    unsafe fn run(&self, job: Job, threads: usize) {
+        let chunks = job.chunks;
+        *self.job.get() = job;
+        self.ended.store(false, Ordering::Relaxed);
         self.pending.store(chunks, Ordering::Relaxed);
         self.active.store(threads, Ordering::Relaxed);
         for t in 0..threads {
@@ -293,9 +419,18 @@ impl Pool {
             if spins < 2000 {
                 std::hint::spin_loop();
             } else {
+                if spins % 64 == 0 && interrupted() {
+                    self.fail(Box::new(Interrupted));
+                }
                 thread::yield_now();
             }
         }
+    }
+
+    fn fail(&self, payload: Box<dyn Any + Send>) {
+        let mut first = self.panic.lock().unwrap_or_else(|e| e.into_inner());
+        first.get_or_insert(payload);
+        self.ended.store(true, Ordering::Relaxed);
     }
 
     /// Runs chunks until none is unclaimed, first of the own share, then of the others.
@@ -308,9 +443,11 @@ impl Pool {
                 let (size, longer) = (job.n / job.chunks, job.n % job.chunks);
                 let start = |i: usize| i * size + i.min(longer);
                 // SAFETY: as above.
-                let call = AssertUnwindSafe(|| unsafe { (*job.f)(start(chunk)..start(chunk + 1)) });
-                if let Err(payload) = catch_unwind(call) {
-                    self.panic.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(payload);
+                let call = AssertUnwindSafe(|| in_pieces(start(chunk)..start(chunk + 1), job.grain, unsafe { &*job.f }));
+                if !self.ended.load(Ordering::Relaxed) {
+                    if let Err(payload) = catch_unwind(call) {
+                        self.fail(payload);
+                    }
                 }
                 self.pending.fetch_sub(1, Ordering::Release);
             }

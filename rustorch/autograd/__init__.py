@@ -6,7 +6,7 @@ import functools
 import threading
 from typing import Any
 
-from .._door import NULL, check, error, ffi, handles, lib, new, pending, text, wrap
+from .._door import NULL, NodeOwner, check, error, ffi, handles, lib, new, pending, text, wrap
 from .._tensor import Tensor
 from ..errors import AutogradError, DTypeError, RustorchError
 
@@ -286,22 +286,19 @@ def grad(
     return tuple(found)
 
 
-class Node:
+class Node(NodeOwner):
     """A recorded op. `name()` says which; `next_functions` are the nodes that its gradients go to.
 
     Its class has the same name: programs that draw graphs print `type(node).__name__`.
     """
 
-    __slots__ = ("__weakref__", "_h")
+    __slots__ = ("__weakref__",)
 
     def __new__(cls, handle: Any) -> Node:
         return new(_node_class(text(lib.rt_node_name(handle))))
 
     def __init__(self, handle: Any) -> None:
         self._h = handle
-
-    def __del__(self, free: Any = lib.rt_node_free) -> None:
-        free(self._h)
 
     def name(self) -> str:
         """Such as "AddBackward0"."""
@@ -335,11 +332,6 @@ class AccumulateGrad:
 
 
 # ---- callbacks ----
-
-
-def _keep(o: Any) -> Any:
-    """A context for C that keeps `o` alive until `py_release` is called on it."""
-    return ffi.cast("void *", lib.py_keep(id(o)))
 
 
 def _object(ctx: Any) -> Any:
@@ -396,32 +388,24 @@ def py_on_hook(ctx: Any, grad: Any, replacement: Any) -> int:
     return 0
 
 
-def _register(t: Tensor, hook: Any, add: Any) -> RemovableHandle:
+def register_hook(t: Tensor, hook: Any, after: bool = False) -> RemovableHandle:
+    """See `Tensor.register_hook`; with `after`, `Tensor.register_post_accumulate_grad_hook`."""
     number = ffi.new("uint64_t *")
-    ctx = _keep(hook)
-    status = add(t._h, lib.py_on_hook, ctx, ffi.addressof(lib, "py_release"), number)
-    if status:
-        lib.py_release(ctx)
-        raise error()
+    check(lib.py_register(t._h, id(hook), after, number))
     return RemovableHandle(t, number[0])
-
-
-def register_hook(t: Tensor, hook: Any) -> RemovableHandle:
-    """See `Tensor.register_hook`."""
-    return _register(t, hook, lib.rt_tensor_register_hook)
 
 
 def register_post_accumulate_grad_hook(t: Tensor, hook: Any) -> RemovableHandle:
     """See `Tensor.register_post_accumulate_grad_hook`."""
     import weakref
 
-    ref = weakref.ref(t)  # the tensor owns the hook, which must not own the tensor
+    ref = weakref.ref(t)
 
     def call(same: Tensor) -> None:
         own = ref()
         hook(same if own is None else own)
 
-    return _register(t, call, lib.rt_tensor_register_post_accumulate_grad_hook)
+    return register_hook(t, call, after=True)
 
 
 # ---- custom functions ----
@@ -461,14 +445,35 @@ class FunctionCtx:
 
 
 class _Frame:
-    """The state that one recorded call keeps: it holds no tensors of the graph, so it makes no cycle.
+    """The state that one recorded call keeps.
 
     `outputs` has an entry for everything that `forward` returned: None for what is no tensor, else shape, dtype and
-    whether a gradient can come back to it.
+    whether a gradient can come back to it. `saved` has one for each saved tensor: None for an output, else a weak
+    reference to the object and the core tensor that this stood for. The core keeps the tensors themselves, and frees
+    them when backward has been.
     """
 
-    def __init__(self, cls: Any, ctx: FunctionCtx, outputs: list[tuple[Any, Any, bool] | None]) -> None:
-        self.cls, self.ctx, self.outputs = cls, ctx, outputs
+    def __init__(
+        self,
+        cls: Any,
+        ctx: FunctionCtx,
+        outputs: list[tuple[Any, Any, bool] | None],
+        saved: list[tuple[Any, int] | None],
+    ) -> None:
+        self.cls, self.ctx, self.outputs, self.saved = cls, ctx, outputs, saved
+
+
+def _address(h: Any) -> int:
+    return int(ffi.cast("uintptr_t", h))
+
+
+def _unpacked(h: Any, known: tuple[Any, int] | None) -> Any:
+    """A saved tensor: the very object that was saved, if it still is what it was."""
+    if known is not None:
+        t = known[0]()
+        if t is not None and _address(t._h) == known[1]:
+            return t
+    return _share(h)
 
 
 @ffi.def_extern(error=11, onerror=_failed)  # type: ignore[untyped-decorator]
@@ -481,7 +486,7 @@ def py_on_backward(ctx: Any, grads: Any, n_grads: int, saved: Any, n_saved: int,
         from .._ops import zeros
 
         gs = [zeros(o[0], dtype=o[1]) if g is None and o is not None else g for g, o in zip(gs, frame.outputs)]
-    c._saved = tuple(_share(saved[i]) for i in range(n_saved))
+    c._saved = tuple(map(_unpacked, ffi.unpack(saved, n_saved) if n_saved else (), frame.saved))
     try:
         result = cls.backward(c, *gs)
     finally:
@@ -558,19 +563,20 @@ class Function:
                 if any(r is t for t in tensors) and not any(r is d for d in ctx._dirty):
                     results[i] = r = r.detach()
                 outputs.append(r)
-        frame = _Frame(cls, ctx, described)
         saved, ctx._save = ctx._save, ()
         for s in saved:
             if s is not None and not isinstance(s, Tensor):
                 raise DTypeError(
                     f"save_for_backward can only save variables, but argument is of type {type(s).__name__}"
                 )
+        import weakref
+
+        known = [None if s is None or any(s is o for o in outputs) else (weakref.ref(s), _address(s._h)) for s in saved]
+        frame = _Frame(cls, ctx, described, known)
         check(
-            lib.rt_custom_function(
+            lib.py_record(
                 f"{cls.__name__}Backward".encode(),
-                lib.py_on_backward,
-                _keep(frame),
-                ffi.addressof(lib, "py_release"),
+                id(frame),
                 handles(tensors),
                 len(tensors),
                 handles(outputs),

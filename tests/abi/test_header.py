@@ -102,7 +102,7 @@ def test_dtype_codes():
 
 def test_constants_of_the_errors_are_distinct():
     codes = [getattr(lib, n) for n in dir(lib) if n.startswith("RT_ERR_")]
-    assert len(set(codes)) == len(codes) == 12 and lib.RT_OK == 0 not in codes
+    assert len(set(codes)) == len(codes) == 13 and lib.RT_OK == 0 not in codes
 
 
 def test_version():

@@ -1,7 +1,10 @@
 //! L4: automatic differentiation. Ops record nodes; [`backward`] walks them. The rules come from the table.
 
+mod contexts;
 mod modes;
 mod walk;
+
+pub use contexts::Foreign;
 
 use modes::recording;
 pub use modes::{
@@ -41,15 +44,22 @@ pub(crate) struct State {
     /// The edge to the node that made this tensor; None for a leaf.
     history: Option<(Arc<Node>, usize)>,
     /// Hooks of a leaf. Those of other tensors are at the node.
-    hooks: List<(u64, Hook)>,
+    hooks: List<Registered>,
     /// Hooks that a leaf calls when `grad` is complete. Few have any.
     after: Option<Box<After>>,
     /// For a view: the generation of its base that `history` belongs to.
     base_generation: u64,
 }
 
+/// A hook, the number that removes it, and what the caller keeps for it.
+pub(crate) struct Registered {
+    id: u64,
+    call: Hook,
+    context: Option<Foreign>,
+}
+
 struct After {
-    hooks: List<(u64, Hook)>,
+    hooks: List<Registered>,
     /// The tensor that the hooks get.
     owner: Weak<TensorImpl>,
 }
@@ -88,6 +98,10 @@ pub trait Custom: Send + Sync {
     fn name(&self) -> &str;
     /// Gradients for the inputs, given those of the outputs.
     fn backward(&self, grads: &[Option<Tensor>], saved: &dyn Fn() -> Result<Grads>) -> Result<Grads>;
+    /// The context of another language that it keeps.
+    fn context(&self) -> Option<Foreign> {
+        None
+    }
 }
 
 enum Rule {
@@ -117,7 +131,7 @@ pub struct Node {
 
 /// A hook on one output of a node, or a leaf-like place that keeps the gradient (`retain_grad`).
 pub(crate) enum NodeHook {
-    Call(u64, usize, Hook),
+    Call(usize, Registered),
     Retain(usize, Weak<Meta>),
 }
 
@@ -263,12 +277,26 @@ impl Tensor {
 
     fn set_history(&self, node: Arc<Node>, k: usize) {
         let meta = self.meta();
-        let mut s = meta.lock();
-        if let Some(bm) = self.0.base.as_ref().and_then(|b| b.0.meta.get()) {
-            s.base_generation = bm.generation.load(Ordering::Acquire);
-        }
-        let _old = s.history.replace((node, k));
+        let old = {
+            let mut s = meta.lock();
+            if let Some(bm) = self.0.base.as_ref().and_then(|b| b.0.meta.get()) {
+                s.base_generation = bm.generation.load(Ordering::Acquire);
+            }
+            s.history.replace((node.clone(), k))
+        };
         meta.needs.store(true, Ordering::Release);
+        // Hooks stay with the value that they were registered on; a gradient to be kept is that of the present one.
+        // (The old node is dropped with no lock held: it may run a foreign release callback.)
+        if let Some((old, _)) = old.filter(|o| o.0.hooked.load(Ordering::Acquire) && !Arc::ptr_eq(&o.0, &node)) {
+            let mut hooks = old.hooks.lock().unwrap_or_else(|e| e.into_inner());
+            let before = hooks.len();
+            hooks.retain(|h| !matches!(h, NodeHook::Retain(_, m) if m.as_ptr() == Arc::as_ptr(meta)));
+            let moved = hooks.len() < before;
+            drop(hooks);
+            if moved {
+                node.add_hook(NodeHook::Retain(k, Arc::downgrade(meta)));
+            }
+        }
     }
 
     /// A view's history is made anew when an in-place op has changed that of its base.
@@ -300,20 +328,29 @@ impl Tensor {
             bail!(Autograd, "retain_grad: can't retain_grad on a tensor that does not require gradients");
         }
         if let Some((node, k)) = self.history() {
-            node.add_hook(NodeHook::Retain(k, Arc::downgrade(self.meta())))?;
+            let meta = self.meta();
+            let retains = |h: &NodeHook| matches!(h, NodeHook::Retain(_, m) if m.as_ptr() == Arc::as_ptr(meta));
+            if !node.hooks.lock().unwrap_or_else(|e| e.into_inner()).iter().any(retains) {
+                node.add_hook(NodeHook::Retain(k, Arc::downgrade(meta)))?;
+            }
         }
         Ok(())
     }
 
     /// Calls `hook` with each gradient of this tensor during backward; its result, if any, takes the gradient's place.
     pub fn register_hook(&self, hook: Hook) -> Result<u64> {
+        self.register_hook_of(hook, None)
+    }
+
+    /// As [`register_hook`](Tensor::register_hook), for a hook that keeps a context of another language.
+    pub fn register_hook_of(&self, call: Hook, context: Option<Foreign>) -> Result<u64> {
         if !self.requires_grad() {
             bail!(Autograd, "register_hook: cannot register a hook on a tensor that doesn't require gradient");
         }
         let id = HOOK_ID.fetch_add(1, Ordering::Relaxed);
         match self.history() {
-            Some((node, k)) => node.add_hook(NodeHook::Call(id, k, hook))?,
-            None => self.meta().lock().hooks.push((id, hook))?,
+            Some((node, k)) => node.add_hook(NodeHook::Call(k, Registered { id, call, context }))?,
+            None => self.meta().lock().hooks.push(Registered { id, call, context })?,
         }
         Ok(id)
     }
@@ -322,6 +359,12 @@ impl Tensor {
     ///
     /// The hook must not own the tensor, which owns the hook.
     pub fn register_post_accumulate_grad_hook(&self, hook: Hook) -> Result<u64> {
+        self.register_post_accumulate_grad_hook_of(hook, None)
+    }
+
+    /// As [`register_post_accumulate_grad_hook`](Tensor::register_post_accumulate_grad_hook), for a hook that keeps a
+    /// context of another language.
+    pub fn register_post_accumulate_grad_hook_of(&self, call: Hook, context: Option<Foreign>) -> Result<u64> {
         const NAME: &str = "register_post_accumulate_grad_hook";
         if !self.requires_grad() {
             bail!(Autograd, "{NAME}: cannot register a hook on a tensor that doesn't require gradient");
@@ -332,7 +375,7 @@ impl Tensor {
         let id = HOOK_ID.fetch_add(1, Ordering::Relaxed);
         let mut s = self.meta().lock();
         let after = s.after.get_or_insert_with(|| After { hooks: List::new(), owner: Weak::new() }.into());
-        after.hooks.push((id, hook))?;
+        after.hooks.push(Registered { id, call, context })?;
         after.owner = Arc::downgrade(&self.0);
         Ok(id)
     }
@@ -344,13 +387,16 @@ impl Tensor {
             let _gone = {
                 let mut s = m.lock();
                 let s = &mut *s;
-                let of_list = |l: &mut List<(u64, Hook)>| l.iter().position(|h| h.0 == id).map(|i| l.remove(i));
+                let of_list = |l: &mut List<Registered>| l.iter().position(|h| h.id == id).map(|i| l.remove(i));
                 [of_list(&mut s.hooks), s.after.as_mut().and_then(|a| of_list(&mut a.hooks))]
             };
         }
         if let Some((node, _)) = self.history() {
-            let mut hooks = node.hooks.lock().unwrap_or_else(|e| e.into_inner());
-            hooks.retain(|h| !matches!(h, NodeHook::Call(i, ..) if *i == id));
+            let _gone = {
+                let mut hooks = node.hooks.lock().unwrap_or_else(|e| e.into_inner());
+                let found = hooks.iter().position(|h| matches!(h, NodeHook::Call(_, r) if r.id == id));
+                found.map(|i| hooks.remove(i))
+            };
         }
     }
 
@@ -454,7 +500,8 @@ impl Saved {
         Saved { data, edge, output, version: t.version() }
     }
 
-    fn unpack(&self, node: &Arc<Node>) -> Result<Tensor> {
+    /// The tensor as it was saved; with its place in the graph if the walk is recorded or `whole` asks for it.
+    fn unpack(&self, node: &Arc<Node>, whole: bool) -> Result<Tensor> {
         let data = Tensor(self.data.clone());
         if data.version() != self.version {
             bail!(
@@ -468,7 +515,7 @@ impl Saved {
                 self.version
             );
         }
-        if !grad_enabled() {
+        if !whole && !grad_enabled() {
             return Ok(data);
         }
         let edge = match self.output {
@@ -748,7 +795,7 @@ impl Vjp<'_> {
     /// Saved input `i`; nothing if it was not given.
     pub fn x(&self, i: usize) -> Ex {
         match self.saved.inputs.get(i) {
-            Some(Some(s)) => Ex::from(s.unpack(self.node)),
+            Some(Some(s)) => Ex::from(s.unpack(self.node, false)),
             _ => Ex::None,
         }
     }
@@ -759,7 +806,7 @@ impl Vjp<'_> {
     /// Saved output `k`.
     pub fn yk(&self, k: usize) -> Ex {
         match self.saved.outputs.get(k) {
-            Some(Some(s)) => Ex::from(s.unpack(self.node)),
+            Some(Some(s)) => Ex::from(s.unpack(self.node, false)),
             _ => Ex::Err(err!(Panic, "output {k} was not saved")),
         }
     }

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::memory::{room, List};
+use crate::parallel::interrupted;
 use crate::shape::contiguous_strides;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
@@ -131,7 +132,7 @@ impl Walk<'_> {
         }
         self.held = held;
         for (meta, mut g) in complete {
-            let hooks = List::collect(meta.lock().hooks.iter().map(|h| h.1.clone()))?;
+            let hooks = List::collect(meta.lock().hooks.iter().map(|h| h.call.clone()))?;
             for h in hooks {
                 if let Some(new) = h(&g)? {
                     g = new;
@@ -191,8 +192,11 @@ impl Walk<'_> {
     }
 
     fn run(&mut self, keep: bool) -> Result<()> {
-        loop {
+        for step in 1usize.. {
             crate::memory::check()?;
+            if step.is_multiple_of(64) && interrupted() {
+                bail!(Interrupted, "the walk was interrupted");
+            }
             self.settle()?;
             let Some(ByAge(node)) = self.heap.pop() else { return Ok(()) };
             let Some(mut grads) = self.pending.remove(&node.sequence) else { continue };
@@ -219,13 +223,20 @@ impl Walk<'_> {
             if !keep {
                 release(&node);
             }
-            for (i, g) in out.into_iter().enumerate() {
+            let mut out = out;
+            let order = match &node.rule {
+                Rule::Op(op, _) => op.sends,
+                _ => &[],
+            };
+            for i in order.iter().copied().chain(0..out.len()) {
+                let g = out.get_mut(i).and_then(|g| g.take());
                 if let (Some(g), Some(Some(edge))) = (g, node.edges.get(i)) {
                     let (shape, dtype) = &node.inputs[i];
                     self.send(edge, fit(g, shape, *dtype)?)?;
                 }
             }
         }
+        Ok(())
     }
 
     fn hooks(&self, node: &Node, grads: &mut [Option<Tensor>]) -> Result<()> {
@@ -236,10 +247,12 @@ impl Walk<'_> {
         let acts = {
             let hooks = node.hooks.lock().unwrap_or_else(|e| e.into_inner());
             let act = |h: &NodeHook| match h {
-                NodeHook::Call(_, k, f) => Some(Act::Call(*k, f.clone())),
+                NodeHook::Call(k, r) => Some(Act::Call(*k, r.call.clone())),
                 NodeHook::Retain(k, m) => m.upgrade().map(|m| Act::Retain(*k, m)),
             };
-            List::collect(hooks.iter().filter_map(act))?
+            // A gradient is kept as the hooks leave it, whichever was asked for first.
+            let retains = |h: &&NodeHook| matches!(h, NodeHook::Retain(..));
+            List::collect(hooks.iter().filter(|h| !retains(h)).chain(hooks.iter().filter(retains)).filter_map(act))?
         };
         for act in acts {
             match act {
@@ -252,7 +265,12 @@ impl Walk<'_> {
                 }
                 Act::Retain(k, meta) => {
                     if let Some(g) = &grads[k] {
-                        let kept = if self.create_graph { g.clone() } else { g.duplicate()? };
+                        let old = meta.lock().grad.clone();
+                        let kept = match &old {
+                            Some(old) => add(old, g)?,
+                            None if self.create_graph => g.clone(),
+                            None => g.duplicate()?,
+                        };
                         let _old = meta.lock().grad.replace(kept);
                     }
                 }
@@ -364,7 +382,7 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
                 };
                 let mut all = room(saved.inputs.len())?;
                 for s in &saved.inputs {
-                    all.push(s.as_ref().map(|s| s.unpack(node)).transpose()?);
+                    all.push(s.as_ref().map(|s| s.unpack(node, true)).transpose()?);
                 }
                 Ok(all)
             };
@@ -474,7 +492,7 @@ fn oldest_senders(from: impl Iterator<Item = Arc<Node>>) -> Result<HashMap<*cons
 /// Calls the hooks that wait for the gradient of a leaf.
 fn after_collecting(meta: &Meta) -> Result<()> {
     let (hooks, owner) = match &meta.lock().after {
-        Some(a) => (List::collect(a.hooks.iter().map(|h| h.1.clone()))?, a.owner.upgrade()),
+        Some(a) => (List::collect(a.hooks.iter().map(|h| h.call.clone()))?, a.owner.upgrade()),
         None => return Ok(()),
     };
     // A leaf that is gone has no gradient to look at.

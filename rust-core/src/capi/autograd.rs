@@ -1,7 +1,7 @@
 //! Autograd: gradients, modes, hooks, custom functions.
 
 use super::*;
-use crate::autograd::{self, Custom, Node};
+use crate::autograd::{self, Custom, Foreign, Node};
 use crate::ops::Grads;
 use std::ffi::c_void;
 
@@ -211,12 +211,29 @@ pub type rt_release = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 
 /// The caller's context, released once.
 struct Context(*mut c_void, rt_release);
+/// How many there are: most programs have none, and a collector asks for them often.
+static CONTEXTS: AtomicI64 = AtomicI64::new(0);
+
+impl Context {
+    fn new(ctx: *mut c_void, release: rt_release) -> Context {
+        CONTEXTS.fetch_add(1, Ordering::Relaxed);
+        Context(ctx, release)
+    }
+    fn foreign(&self) -> Foreign {
+        Foreign { ctx: self.0, release: self.1 }
+    }
+    /// It stays the caller's.
+    fn give_back(mut self) {
+        self.1 = None;
+    }
+}
 // SAFETY: the contract demands that the caller's callbacks may run on any thread.
 unsafe impl Send for Context {}
 // SAFETY: as above.
 unsafe impl Sync for Context {}
 impl Drop for Context {
     fn drop(&mut self) {
+        CONTEXTS.fetch_sub(1, Ordering::Relaxed);
         if let Some(f) = self.1 {
             // SAFETY: called once, at the end of the last user.
             unsafe { f(self.0) }
@@ -231,13 +248,13 @@ unsafe fn register(
     ctx: *mut c_void,
     release: rt_release,
     id: *mut u64,
-    add: fn(&Tensor, autograd::Hook) -> Result<u64>,
+    add: fn(&Tensor, autograd::Hook, Option<Foreign>) -> Result<u64>,
 ) -> Result<()> {
     need_out(id)?;
     let tensor = tensor.cast_const();
     let t = need(&tensor, "tensor")?;
     let f = hook.ok_or_else(|| err!(Null, "the hook is NULL"))?;
-    let ctx = Arc::new(Context(ctx, release));
+    let ctx = Arc::new(Context::new(ctx, release));
     let own = ctx.clone();
     let registered = add(
         t,
@@ -255,10 +272,11 @@ unsafe fn register(
             }
             Ok(new)
         }),
+        Some(ctx.foreign()),
     );
     if registered.is_err() {
         if let Some(c) = Arc::into_inner(ctx) {
-            std::mem::forget(c);
+            c.give_back();
         }
     }
     *id = registered?;
@@ -274,7 +292,7 @@ pub unsafe extern "C" fn rt_tensor_register_hook(
     release: rt_release,
     id: *mut u64,
 ) -> rt_status {
-    guard(|| register(tensor, hook, ctx, release, id, Tensor::register_hook))
+    guard(|| register(tensor, hook, ctx, release, id, Tensor::register_hook_of))
 }
 /// Calls `hook` with the tensor (a leaf) itself, in place of a gradient, whenever backward has added all of a gradient to
 /// what `rt_tensor_grad` gives. A replacement is ignored. `ctx` must not own a handle of the tensor, which owns the hook.
@@ -286,7 +304,7 @@ pub unsafe extern "C" fn rt_tensor_register_post_accumulate_grad_hook(
     release: rt_release,
     id: *mut u64,
 ) -> rt_status {
-    guard(|| register(tensor, hook, ctx, release, id, Tensor::register_post_accumulate_grad_hook))
+    guard(|| register(tensor, hook, ctx, release, id, Tensor::register_post_accumulate_grad_hook_of))
 }
 /// Removes a hook; unknown ids are ignored.
 #[no_mangle]
@@ -364,6 +382,9 @@ impl Custom for Function {
         }
         Ok(results)
     }
+    fn context(&self) -> Option<Foreign> {
+        Some(self.ctx.foreign())
+    }
 }
 
 /// Makes `outputs` the results of a custom function of `inputs` (NULL where an argument is no tensor). `saved` tensors are
@@ -381,7 +402,7 @@ pub unsafe extern "C" fn rt_custom_function(
     saved: *const *const rt_tensor,
     saved_len: usize,
 ) -> rt_status {
-    let ctx = Context(ctx, release);
+    let ctx = Context::new(ctx, release);
     guard(move || {
         let name = string(name, "the function's name")?.to_string();
         let backward = backward.ok_or_else(|| err!(Null, "{name}: backward is NULL"))?;
@@ -394,4 +415,48 @@ pub unsafe extern "C" fn rt_custom_function(
         let rule = Arc::new(Function { name, backward, ctx, inputs: inputs_len });
         autograd::record_custom(rule, &ins, &outs, &kept)
     })
+}
+
+/// Sees one context; a result that is not 0 ends the visits.
+pub type rt_visit = Option<unsafe extern "C" fn(ctx: *mut c_void, arg: *mut c_void) -> i32>;
+
+unsafe fn visitor(release: rt_release, visit: rt_visit, arg: *mut c_void, search: impl FnOnce(&mut dyn FnMut(Foreign))) -> i32 {
+    let Some(visit) = visit.filter(|_| CONTEXTS.load(Ordering::Relaxed) > 0) else { return 0 };
+    let mut ended = 0;
+    let wanted = release.map(|f| f as usize);
+    let mut found = |c: Foreign| {
+        if ended == 0 && c.release.map(|f| f as usize) == wanted {
+            ended = visit(c.ctx, arg);
+        }
+    };
+    // A collector is no place for an error.
+    let _ = catch_unwind(AssertUnwindSafe(|| search(&mut found)));
+    ended
+}
+
+/// For the garbage collector of another language: calls `visit(ctx, arg)` for each context of a hook or a custom function,
+/// given with `release`, that this handle alone keeps alive, and returns what the last visit returned. What others keep
+/// alive too (another handle, a graph that runs on another thread) is left out, and so may be what lies deep in the graph.
+/// A collector that frees such handles when their contexts lead back to them collects cycles through tensors. The answer
+/// holds until the next call of any function for this tensor or what it was made from. 0 for NULL.
+#[no_mangle]
+pub unsafe extern "C" fn rt_tensor_visit_contexts(
+    tensor: *const rt_tensor,
+    release: rt_release,
+    visit: rt_visit,
+    arg: *mut c_void,
+) -> i32 {
+    let Some(t) = borrow_opt(&tensor) else { return 0 };
+    visitor(release, visit, arg, |found| t.visit_contexts(found))
+}
+/// As `rt_tensor_visit_contexts`, for the handle of a node.
+#[no_mangle]
+pub unsafe extern "C" fn rt_node_visit_contexts(
+    node: *const rt_node,
+    release: rt_release,
+    visit: rt_visit,
+    arg: *mut c_void,
+) -> i32 {
+    let Some(n) = node.as_ref() else { return 0 };
+    visitor(release, visit, arg, |found| n.0.visit_contexts(found))
 }

@@ -65,6 +65,8 @@ pub const RT_ERR_UNSUPPORTED: i32 = 10;
 pub const RT_ERR_CALLBACK: i32 = 11;
 /// A bug inside the library; the call had no effect.
 pub const RT_ERR_PANIC: i32 = 12;
+/// The caller's interrupt check ended the call (`rt_set_interrupt_check`).
+pub const RT_ERR_INTERRUPTED: i32 = 13;
 
 /// A tensor handle. Release it with `rt_tensor_free`.
 pub struct rt_tensor {
@@ -180,6 +182,9 @@ fn guard(f: impl FnOnce() -> Result<()>) -> rt_status {
     match result {
         Ok(Ok(())) => RT_OK,
         Ok(Err(e)) => fail(&e),
+        Err(payload) if payload.is::<crate::parallel::Interrupted>() => {
+            fail(&err!(Interrupted, "the call was interrupted"))
+        }
         Err(_) => fail(&Error::new(Kind::Panic, "", PANIC.with(Kept::take).unwrap_or_default())),
     }
 }

@@ -156,6 +156,13 @@ pub extern "C" fn rt_set_num_threads(n: usize) -> rt_status {
         Ok(())
     })
 }
+/// What long calls on this thread ask, about 20 times a second, whether to go on: if it returns anything but 0, the call
+/// ends soon with `RT_ERR_INTERRUPTED`. NULL: they are not asked. Calls that change a tensor in place run to their end. The
+/// check may call the library; it must return.
+#[no_mangle]
+pub extern "C" fn rt_set_interrupt_check(check: Option<unsafe extern "C" fn() -> i32>) {
+    parallel::set_interrupt_check(check);
+}
 /// How long an op waits, in milliseconds, for a tensor that another thread is writing to; then it fails with `RT_ERR_STATE`.
 #[no_mangle]
 pub extern "C" fn rt_set_lock_timeout(milliseconds: u64) {

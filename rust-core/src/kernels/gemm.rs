@@ -24,7 +24,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::memory::Kept;
-use crate::parallel::{parallel_for, usable_threads};
+use crate::parallel::{parallel_for, usable_threads, Pace};
 use crate::simd::{level, Level};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::Range;
@@ -854,10 +854,12 @@ unsafe fn serial<V: Vector>(g: &Gemm<V::T>, plan: Plan) {
 /// The two inner loops: all tiles of one block, with A and B packed or in place.
 unsafe fn block_of_tiles<V: Vector>(g: &Gemm<V::T>, plan: Plan) {
     let (mr, nr) = tile_size::<V>(plan);
+    let mut pace = Pace::default();
     if g.k <= SHALLOW {
         for i in (0..g.m).step_by(mr) {
             for j in (0..g.n).step_by(nr) {
                 tile::<V>(g, plan, i..g.m.min(i + mr), j..g.n.min(j + nr));
+                pace.step(mr * nr * g.k / 16);
             }
         }
     } else {
@@ -866,6 +868,7 @@ unsafe fn block_of_tiles<V: Vector>(g: &Gemm<V::T>, plan: Plan) {
             let mr = if plan.pack_a || g.n - j > V::LANES { mr } else { 8 };
             for i in (0..g.m).step_by(mr) {
                 tile::<V>(g, plan, i..g.m.min(i + mr), j..g.n.min(j + nr));
+                pace.step(mr * nr * g.k / 16);
             }
         }
     }

@@ -6,7 +6,7 @@ use super::copy::Shared;
 use crate::dtype::{for_each_type, Category, Elem};
 use crate::error::Result;
 use crate::memory::List;
-use crate::parallel::try_parallel_for;
+use crate::parallel::{poll, try_parallel_for};
 use std::mem::transmute_copy;
 
 /// A key above an index.
@@ -143,11 +143,16 @@ pub fn sort_row<T: Sortable>(x: &[T], descending: bool, order: &mut List<T::P>, 
             at += std::mem::replace(c, at);
         }
         let shift = pass as u32 * digit;
-        for &p in order.iter() {
-            let place = &mut counts[(p.key() >> shift) as usize % size];
-            // SAFETY: the counts of a digit add up to the length of the row.
-            unsafe { *aside.get_unchecked_mut(*place as usize) = p };
-            *place += 1;
+        for part in order.chunks(1 << 20) {
+            for &p in part {
+                let place = &mut counts[(p.key() >> shift) as usize % size];
+                // SAFETY: the counts of a digit add up to the length of the row.
+                unsafe { *aside.get_unchecked_mut(*place as usize) = p };
+                *place += 1;
+            }
+            if order.len() > 1 << 20 {
+                poll();
+            }
         }
         std::mem::swap(order, aside);
     }

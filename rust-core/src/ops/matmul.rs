@@ -602,7 +602,8 @@ ops! {
                 v.want(2, || v.g()),
             ]
         }),
-        saves: Saves::CROSS, method: false, onnx: Some("Gemm"),
+        // As for a sum of the bias and a product with a transposed weight.
+        saves: Saves::CROSS, sends: &[2, 0, 1], method: false, onnx: Some("Gemm"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(5, 4)", message: "input has 3 features, the weight wants 4" }],
         samples: &["r(2, 3), r(4, 3), r(4)", "r(3), r(2, 3)", "r(2, 2, 3), r(2, 3), r(2)"],
     }

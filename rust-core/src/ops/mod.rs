@@ -5,6 +5,7 @@ use crate::autograd;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::memory;
+use crate::parallel::Hold;
 use crate::random::GeneratorHandle;
 use crate::storage::{Locks, Storage};
 use crate::tensor::Tensor;
@@ -209,6 +210,8 @@ pub struct OpDef {
     pub vjp: Option<fn(&autograd::Vjp) -> Result<Grads>>,
     /// What `vjp` reads.
     pub saves: Saves,
+    /// The inputs that get their gradients first, where that is not the order of the arguments: hooks see it.
+    pub sends: &'static [usize],
     /// Memory behaviour.
     pub class: Class,
     /// True if there is an in-place twin `name_`.
@@ -241,6 +244,7 @@ impl OpDef {
         eval: |_| Ok(Outs::new()),
         vjp: None,
         saves: Saves::NOTHING,
+        sends: &[],
         class: Class::Kernel,
         inplace: false,
         method: true,
@@ -431,6 +435,8 @@ impl<'a> Call<'a> {
     }
     /// Runs `f` on the random generator of attribute `k`.
     pub fn with_generator<R>(&self, k: usize, f: impl FnOnce(&mut crate::random::Generator) -> R) -> R {
+        // To its end: the program, if asked meanwhile, might want a number of this generator.
+        let _hold = Hold::new();
         match self.attrs[k] {
             Attr::Generator(Some(g)) => f(&mut g.lock().unwrap_or_else(|e| e.into_inner())),
             _ => f(&mut crate::random::default_generator().lock().unwrap_or_else(|e| e.into_inner())),
@@ -510,6 +516,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
             let read = optim::gradients(op, inputs);
             let written = || inputs.iter().enumerate().filter(|(i, _)| !read.contains(i)).filter_map(|(_, t)| *t);
             written().try_for_each(autograd::may_change)?;
+            let _hold = Hold::new();
             let outs = {
                 let _locks = locks(inputs, None, true)?;
                 (op.eval)(&c)?
@@ -543,6 +550,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
         }
         let prepared = autograd::before_inplace(op, target, inputs, attrs)?;
         let c = Call { op, inputs, attrs, out: Some(target) };
+        let _hold = Hold::new();
         let outs = {
             let _locks = locks(inputs, Some(target), false)?;
             (op.eval)(&c)?

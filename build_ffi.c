@@ -1,0 +1,284 @@
+/* The part of rustorch._ffi that cffi cannot write: classes whose objects own a handle, and the doors through which the
+   library calls Python. It stands before the wrappers that cffi generates, some of whose macros it replaces. */
+#include <stddef.h>
+#include <structmember.h>
+#ifndef _WIN32
+#include <pthread.h>
+#include <unistd.h>
+#endif
+
+static rt_status py_on_hook(void *, const struct rt_tensor *, struct rt_tensor **);
+static rt_status py_on_backward(void *, const struct rt_tensor *const *, size_t, const struct rt_tensor *const *, size_t,
+                                struct rt_tensor **, size_t);
+
+static struct rt_scalar number(int32_t kind, int64_t i, double f) {
+  struct rt_scalar s;
+  s.kind = kind;
+  if (kind == RT_SCALAR_FLOAT) s.value.f = f; else s.value.i = i;
+  return s;
+}
+
+/* ---- calls under way ----
+   While a thread is inside the library, what the handles own may change under the collector's eyes. The count is changed
+   with the GIL held, before it is released, so it is exact for whoever holds the GIL. */
+#ifdef Py_GIL_DISABLED
+static _Atomic Py_ssize_t in_flight;
+#else
+static Py_ssize_t in_flight;
+#endif
+#undef Py_BEGIN_ALLOW_THREADS
+#undef Py_END_ALLOW_THREADS
+#define Py_BEGIN_ALLOW_THREADS { PyThreadState *_save; in_flight++; _save = PyEval_SaveThread();
+#define Py_END_ALLOW_THREADS PyEval_RestoreThread(_save); in_flight--; }
+
+/* ---- the way into Python ----
+   A thread that asks for the GIL of an interpreter that has begun to shut down is ended by pthread_exit, which would unwind
+   the library's frames below and abort the process. It stops here instead, for the little time that the process has left. */
+#ifdef _WIN32
+#define ENTER_PYTHON {
+#define LEAVE_PYTHON }
+#else
+static __thread int callbacks; /* of this thread, under way */
+static void stop(void *unused) {
+  (void)unused;
+  for (;;) pause();
+}
+#define ENTER_PYTHON callbacks++; pthread_cleanup_push(stop, NULL)
+#define LEAVE_PYTHON pthread_cleanup_pop(0); callbacks--;
+
+/* A forked child has only the thread that forked, which is its main thread now. */
+static int32_t interrupted(void);
+static void only_thread(void) {
+  in_flight = callbacks;
+  rt_set_interrupt_check(interrupted);
+}
+#endif
+
+/* Gives back a reference that the library held; callable from any thread, and a no-op once the interpreter is gone. */
+static void py_release(void *object) {
+  if (!Py_IsInitialized()) return;
+  ENTER_PYTHON
+  PyGILState_STATE state = PyGILState_Ensure();
+  Py_DecRef((PyObject *)object);
+  PyGILState_Release(state);
+  LEAVE_PYTHON
+}
+
+static uintptr_t py_keep(uintptr_t object) {
+  PyGILState_STATE state = PyGILState_Ensure();
+  Py_IncRef((PyObject *)object);
+  PyGILState_Release(state);
+  return object;
+}
+
+static rt_status call_hook(void *ctx, const struct rt_tensor *grad, struct rt_tensor **replacement) {
+  rt_status status = RT_ERR_CALLBACK;
+  ENTER_PYTHON
+  status = py_on_hook(ctx, grad, replacement);
+  LEAVE_PYTHON
+  return status;
+}
+
+static rt_status call_backward(void *ctx, const struct rt_tensor *const *grads, size_t grads_len,
+                               const struct rt_tensor *const *saved, size_t saved_len, struct rt_tensor **out,
+                               size_t out_len) {
+  rt_status status = RT_ERR_CALLBACK;
+  ENTER_PYTHON
+  status = py_on_backward(ctx, grads, grads_len, saved, saved_len, out, out_len);
+  LEAVE_PYTHON
+  return status;
+}
+
+/* `hook` is a Python object; with `after` it is called when the gradient has been added. */
+static rt_status py_register(struct rt_tensor *tensor, uintptr_t hook, bool after, uint64_t *id) {
+  void *ctx = (void *)py_keep(hook);
+  rt_status status = after ? rt_tensor_register_post_accumulate_grad_hook(tensor, call_hook, ctx, py_release, id)
+                           : rt_tensor_register_hook(tensor, call_hook, ctx, py_release, id);
+  if (status != RT_OK) py_release(ctx);
+  return status;
+}
+
+/* `frame` is the Python object that the backward of a custom function is called with. */
+static rt_status py_record(const char *name, uintptr_t frame, const struct rt_tensor *const *inputs, size_t inputs_len,
+                           const struct rt_tensor *const *outputs, size_t outputs_len,
+                           const struct rt_tensor *const *saved, size_t saved_len) {
+  return rt_custom_function(name, call_backward, (void *)py_keep(frame), py_release, inputs, inputs_len, outputs,
+                            outputs_len, saved, saved_len);
+}
+
+/* ---- objects that own a handle ----
+   They free it in C: a finalizer in Python could be struck by a KeyboardInterrupt, which would be lost. And they show the
+   collector the hooks and contexts that only their handle keeps alive, so that cycles through these are found. */
+typedef struct {
+  PyObject_HEAD
+  PyObject *h; /* cffi's pointer */
+} Owner;
+
+static PyObject *null_pointer; /* ffi.NULL */
+static PyTypeObject *pointer_class;
+static struct _cffi_ctypedescr *pointer_types[3];
+
+/* What the pointer leads to. Types were compared, so the conversion cannot fail (and set an exception). */
+static void *handle(PyObject *h, int kind) {
+  if (h == NULL || h == null_pointer || Py_TYPE(h) != pointer_class) return NULL;
+  return _cffi_to_c_pointer(h, pointer_types[kind]);
+}
+
+static void free_handle(void *handle, int kind) {
+  switch (kind) {
+    case 0: rt_tensor_free(handle); break;
+    case 1: rt_node_free(handle); break;
+    default: rt_generator_free(handle);
+  }
+}
+
+struct visit { visitproc visit; void *arg; };
+
+static int32_t visit_context(void *ctx, void *arg) {
+  struct visit *v = arg;
+  return v->visit((PyObject *)ctx, v->arg);
+}
+
+static int traverse(PyObject *self, visitproc visit, void *arg, int kind) {
+  PyObject *h = ((Owner *)self)->h;
+  struct visit v;
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(h);
+  if (in_flight || kind > 1) return 0;
+  v.visit = visit;
+  v.arg = arg;
+  return kind == 0 ? rt_tensor_visit_contexts(handle(h, kind), py_release, visit_context, &v)
+                   : rt_node_visit_contexts(handle(h, kind), py_release, visit_context, &v);
+}
+
+static void drop(PyObject *self, PyObject *instead, int kind) {
+  PyObject *h = ((Owner *)self)->h;
+  if (instead) Py_INCREF(instead);
+  ((Owner *)self)->h = instead;
+  if (h == NULL) return;
+  free_handle(handle(h, kind), kind);
+  Py_DECREF(h);
+}
+
+static void destroy(PyObject *self, int kind) {
+  PyTypeObject *type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  drop(self, NULL, kind);
+  PyObject_GC_Del(self);
+  Py_DECREF(type);
+}
+
+static PyMemberDef members[] = {{"_h", T_OBJECT_EX, offsetof(Owner, h), 0, NULL}, {NULL, 0, 0, 0, NULL}};
+
+#define OWNER(name, kind)                                                                                              \
+  static int name##_traverse(PyObject *self, visitproc v, void *arg) { return traverse(self, v, arg, kind); }          \
+  static int name##_clear(PyObject *self) { drop(self, null_pointer, kind); return 0; }                                \
+  static void name##_dealloc(PyObject *self) { destroy(self, kind); }                                                  \
+  static PyType_Slot name##_slots[] = {{Py_tp_traverse, (void *)name##_traverse},                                      \
+                                       {Py_tp_clear, (void *)name##_clear},                                            \
+                                       {Py_tp_dealloc, (void *)name##_dealloc},                                        \
+                                       {Py_tp_members, members},                                                       \
+                                       {0, NULL}};                                                                     \
+  static PyType_Spec name##_spec = {"rustorch._ffi." #name, sizeof(Owner), 0,                                          \
+                                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, name##_slots};
+
+OWNER(TensorOwner, 0)
+OWNER(NodeOwner, 1)
+OWNER(GeneratorOwner, 2)
+
+static int watch(void *unused);
+
+/* Puts the three classes into the list `classes`. The other arguments are ids of ffi.NULL and of the pointers' ctypes. */
+static bool py_start(uintptr_t classes, uintptr_t null, uintptr_t tensor, uintptr_t node, uintptr_t generator) {
+  PyType_Spec *specs[] = {&TensorOwner_spec, &NodeOwner_spec, &GeneratorOwner_spec};
+  uintptr_t types[] = {tensor, node, generator};
+  bool done = true;
+  int i;
+  PyGILState_STATE state = PyGILState_Ensure();
+  null_pointer = (PyObject *)null;
+  Py_INCREF(null_pointer);
+  pointer_class = Py_TYPE(null_pointer);
+  for (i = 0; i < 3 && done; i++) {
+    PyObject *class = PyType_FromSpec(specs[i]);
+    Py_INCREF((PyObject *)types[i]);
+    pointer_types[i] = (struct _cffi_ctypedescr *)types[i];
+    done = class != NULL && PyList_Append((PyObject *)classes, class) == 0;
+    Py_XDECREF(class);
+  }
+  PyErr_Clear();
+  Py_AddPendingCall(watch, NULL); /* on the main thread, whichever imports us */
+  PyGILState_Release(state);
+#ifndef _WIN32
+  {
+    static bool once;
+    if (!once) pthread_atfork(NULL, NULL, only_thread);
+    once = true;
+  }
+#endif
+  return done;
+}
+
+/* ---- signals ----
+   In long calls of the main thread, where signals are handled, the library asks from time to time whether to go on. */
+static PyObject *raised;
+
+static int32_t interrupted(void) {
+  int32_t stop_now = 0;
+  if (!Py_IsInitialized()) return 0;
+  ENTER_PYTHON
+  PyGILState_STATE state = PyGILState_Ensure();
+  if (PyErr_CheckSignals() != 0) {
+    PyObject *type, *value, *traceback, *before = raised;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback && value) PyException_SetTraceback(value, traceback);
+    raised = value;
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    Py_XDECREF(before);
+    stop_now = 1;
+  }
+  PyGILState_Release(state);
+  LEAVE_PYTHON
+  return stop_now;
+}
+
+static int watch(void *unused) {
+  (void)unused;
+  rt_set_interrupt_check(interrupted);
+  return 0;
+}
+
+/* Moves the exception that ended the last call into the list `into`. */
+static void py_raised(uintptr_t into) {
+  PyGILState_STATE state = PyGILState_Ensure();
+  if (raised) {
+    PyList_Append((PyObject *)into, raised);
+    Py_DECREF(raised);
+    raised = NULL;
+  }
+  PyGILState_Release(state);
+}
+
+/* ---- memory of others ---- */
+
+/* A tensor over the memory of a Python object, which stays alive as long as the tensor's storage. */
+static struct rt_tensor *py_from_object(uintptr_t object, void *data, const int64_t *shape, const int64_t *strides,
+                                        size_t ndim, int32_t dtype) {
+  struct rt_tensor *out = NULL;
+  py_keep(object);
+  if (rt_tensor_from_blob(data, shape, strides, ndim, dtype, py_release, (void *)object, &out) != RT_OK)
+    py_release((void *)object);
+  return out;
+}
+
+/* The destructor of a DLPack capsule that nobody has consumed. */
+static void capsule_destructor(PyObject *capsule) {
+  if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
+    rt_dlpack_free(PyCapsule_GetPointer(capsule, "dltensor_versioned"), true);
+  } else if (PyCapsule_IsValid(capsule, "dltensor")) {
+    rt_dlpack_free(PyCapsule_GetPointer(capsule, "dltensor"), false);
+  }
+}
+
+static uintptr_t py_capsule_destructor(void) { return (uintptr_t)capsule_destructor; }

@@ -1,0 +1,227 @@
+"""Ctrl-C arrives, soon, and leaves nothing half done; threads that are cut off at the end do no harm.
+
+`make soak` (RUSTORCH_SOAK=1) repeats what is repeated here by the hundred.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+SOAK = os.environ.get("RUSTORCH_SOAK") == "1"
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and timers of POSIX")
+
+PRELUDE = """
+import random, signal, sys, time
+import rustorch as rt
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+
+def after(seconds):
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+"""
+
+
+def run(code: str, *arguments: object) -> str:
+    command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "x = x * 0.5 + 1",
+        "y = (x * w).sum(); y.backward(); y.grad_fn",
+        "rt.randn(3, generator=rt.Generator())",
+    ],
+)
+def test_none_is_lost(step: str) -> None:
+    """An interrupt that arrives while a tensor is being freed is raised like any other."""
+    code = f"""
+    x, w = rt.ones(1), rt.ones(1, requires_grad=True)
+    lost = 0
+    for i in range(int(sys.argv[1])):
+        try:
+            after(random.uniform(0.001, 0.004))
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                {step}
+            lost += 1
+        except KeyboardInterrupt:
+            pass
+    print(lost)
+    """
+    assert run(code, 400 if SOAK else 20) == "0\n"
+
+
+LONG = {
+    "matmul": "a @ a",
+    "matmul in float64": "b @ b",
+    "tall matmul": "tall @ tall[:64]",
+    "batched matmul": "a.view(64, 16, 4096)[:, :, :1024].contiguous().repeat(40, 4, 1) @ a[:1024, :1024]",
+    "integer matmul": "whole @ whole",
+    "conv2d": "rt.nn.functional.conv2d(images, kernels, padding=1)",
+    "elementwise": "line.lgamma()",
+    "sort": "line.sort()",
+    "sum": "(line.view(-1, 1000)[None] * 1).repeat(8, 1, 1).sum(1)",
+    "softmax": "line.view(100, -1).softmax(1)",
+    "cdist": "rt.cdist(line[:300000].view(-1, 20), line[:300000].view(-1, 20))",
+    "backward": "z.backward(retain_graph=True)",
+    "optimizer": "[adam.step() for _ in range(10**6)]",
+    "loader": "next(iter(rt.utils.data.DataLoader(Slow(), num_workers=1)))",
+    "custom function": "Work.apply(a.requires_grad_()).sum().backward()",
+}
+
+
+@pytest.mark.parametrize("what", LONG if SOAK else ["matmul", "conv2d", "elementwise", "sort", "backward", "optimizer"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_long_calls_end(what: str, threads: int) -> None:
+    """Each is repeated, so that the interrupt falls into it; the time from the signal to the exception is printed."""
+    code = f"""
+    rt.set_num_threads({threads})
+    a, b = rt.randn(4096, 4096), rt.randn(2500, 2500, dtype=rt.float64)
+    tall, whole = rt.randn(4_000_00, 64), rt.ones(1500, 1500, dtype=rt.int64)
+    images, kernels = rt.randn(32, 64, 64, 64), rt.randn(64, 64, 3, 3)
+    line = rt.rand(20_000_000)
+    z = rt.ones(1, requires_grad=True)
+    for _ in range(200_000 if {what!r} == "backward" else 1):
+        z = z * 1.0
+    adam = rt.optim.Adam([w := rt.ones(100, requires_grad=True)])
+    w.grad = rt.ones(100)
+
+    class Slow(rt.utils.data.Dataset):
+        def __len__(self): return 1
+        def __getitem__(self, i): time.sleep(3); return i
+
+    class Work(rt.autograd.Function):
+        @staticmethod
+        def forward(ctx, x): return x * 1
+        @staticmethod
+        def backward(ctx, g): return rt.randn(4096, 4096) @ rt.randn(4096, 4096)
+
+    worst = 0
+    def clock(number, frame):
+        global came
+        came = time.monotonic()
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGALRM, clock)
+    for i in range(int(sys.argv[1])):
+        live = rt.live_tensors()
+        sent = time.monotonic() + 0.3
+        after(0.3)
+        try:
+            while True:
+                {LONG[what]}
+        except KeyboardInterrupt:
+            worst = max(worst, time.monotonic() - sent)
+    assert (rt.ones(300, 300) @ rt.ones(300, 300)).eq(300).all()
+    print(worst)
+    """
+    assert float(run(code, 10 if SOAK else 2)) < (0.2 if SOAK else 1.0)
+
+
+def test_changes_in_place_are_whole() -> None:
+    code = """
+    rt.set_num_threads(2)
+    x = rt.zeros(20_000_000)
+    for i in range(int(sys.argv[1])):
+        before = x[0].item()
+        try:
+            after(random.uniform(0.001, 0.05))
+            while True:
+                x.add_(1.0)
+        except KeyboardInterrupt:
+            pass
+        assert x.min().item() == x.max().item() > before
+    """
+    run(code, 100 if SOAK else 5)
+
+
+def test_the_handler_decides() -> None:
+    """What the handler raises is what comes out; one that raises nothing lets the call go on, and may use tensors."""
+    code = """
+    a = rt.randn(1500, 1500, dtype=rt.float64)
+    calls = []
+    signal.signal(signal.SIGALRM, lambda *_: calls.append((a.sum() * 2).item()))
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    end = time.monotonic() + 1
+    expected = a @ a
+    while time.monotonic() < end:
+        assert (a @ a).equal(expected)
+    assert len(calls) > 2 and len(set(calls)) == 1
+
+    class Mine(Exception): pass
+    def fail(*_): raise Mine("from the handler")
+    signal.signal(signal.SIGALRM, fail)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        while True:
+            a @ a
+    except Mine as e:
+        print(e, e.__traceback__ is not None)
+    """
+    assert run(code) == "from the handler True\n"
+
+
+def test_other_threads_are_not_ended() -> None:
+    code = """
+    import threading
+    a = rt.randn(1200, 1200)
+    expected, results = a @ a, []
+    def work():
+        for _ in range(10):
+            results.append((a @ a).equal(expected))
+    t = threading.Thread(target=work)
+    t.start()
+    for _ in range(5):
+        try:
+            after(0.02)
+            while True:
+                a @ a
+        except KeyboardInterrupt:
+            pass
+    t.join()
+    print(len(results), all(results))
+    """
+    assert run(code) == "10 True\n"
+
+
+AT_EXIT = """
+import threading, time, sys
+import rustorch as rt
+
+class Double(rt.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * 2
+    @staticmethod
+    def backward(ctx, g):
+        sum(range(200))
+        return g * 2
+
+w = rt.ones(4, requires_grad=True)
+w.register_hook(lambda g: sum(range(200)) and None)
+
+def work():
+    while True:
+        Double.apply(w).sum().backward()
+
+for _ in range(3):
+    threading.Thread(target=work, daemon=True).start()
+time.sleep(float(sys.argv[1]))
+"""
+
+
+def test_daemon_threads_at_exit() -> None:
+    """A thread that the end finds in a hook, or on its way into one, is stopped there; nothing is unwound."""
+    for i in range(200 if SOAK else 6):
+        command = [sys.executable, "-c", AT_EXIT, str(0.02 + 0.001 * (i % 20))]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, ""), i

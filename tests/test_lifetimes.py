@@ -1,0 +1,284 @@
+"""Python's collector sees through tensors: hooks and contexts that lead back to their tensor go with it, not before."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import rustorch as rt
+from rustorch import nn
+
+
+class Twice(rt.autograd.Function):
+    """2 x, whose context keeps whatever `keep` makes of it and the output."""
+
+    keep: Callable[[Any, Any], None] = staticmethod(lambda ctx, y: None)
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, keep: Callable[[Any, Any], None] | None = None) -> Any:
+        y = x * 2
+        (keep or Twice.keep)(ctx, y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * 2, None
+
+
+class Box:
+    def __init__(self, content: Any = None) -> None:
+        self.content = content
+
+
+@pytest.fixture(autouse=True)
+def all_handles_come_back() -> Iterator[None]:
+    gc.collect()
+    before = rt.live_tensors()
+    yield
+    gc.collect()
+    assert rt.live_tensors() == before
+
+
+def leaf(n: int = 3) -> rt.Tensor:
+    return rt.ones(n, requires_grad=True)
+
+
+def hook_of_a_leaf() -> Any:
+    x = leaf()
+    x.register_hook(lambda g: g * x.sum())
+    return x
+
+
+def hook_of_a_result() -> Any:
+    y = leaf() * 2
+    y.register_hook(lambda g: g * y.sum())
+    return y
+
+
+def hook_after_accumulation() -> Any:
+    x = leaf()
+    x.register_post_accumulate_grad_hook(lambda p: x.detach())
+    return x
+
+
+def hook_of_a_parameter() -> Any:
+    m = nn.Linear(2, 2)
+    m.weight.register_hook(lambda g: g * len(list(m.parameters())))
+    m.bias.register_post_accumulate_grad_hook(lambda p: m.zero_grad())
+    return m
+
+
+def hook_that_is_a_method() -> Any:
+    class Owner(Box):
+        def __call__(self, g: Any) -> None:
+            self.content.sum()
+
+    owner = Owner(leaf())
+    owner.content.register_hook(owner)
+    return owner.content
+
+
+def output_on_the_context() -> Any:
+    return Twice.apply(leaf(), lambda ctx, y: setattr(ctx, "y", y))
+
+
+def holder_on_the_context() -> Any:
+    return Twice.apply(leaf(), lambda ctx, y: setattr(ctx, "box", Box([{"y": y}])))
+
+
+def later_result_on_the_context() -> Any:
+    box = Box()
+    z = (Twice.apply(leaf(), lambda ctx, y: setattr(ctx, "box", box)) + 1).exp()
+    box.content = z
+    return z
+
+
+def node_on_the_context() -> Any:
+    box = Box()
+    box.content = Twice.apply(leaf(), lambda ctx, y: setattr(ctx, "box", box)).grad_fn
+    return box
+
+
+def retained_gradient_with_a_hook() -> Any:
+    y = leaf() * 2
+    y.retain_grad()
+    y.register_hook(lambda g: g + y.detach())
+    y.sum().backward()
+    return y
+
+
+def hook_of_a_saved_input() -> Any:
+    h = leaf() * 3
+    y = h * h
+    y.register_hook(lambda g: g * y)
+    return y
+
+
+CYCLES = [
+    hook_of_a_leaf,
+    hook_of_a_result,
+    hook_after_accumulation,
+    hook_of_a_parameter,
+    hook_that_is_a_method,
+    output_on_the_context,
+    holder_on_the_context,
+    later_result_on_the_context,
+    node_on_the_context,
+    retained_gradient_with_a_hook,
+    hook_of_a_saved_input,
+]
+
+
+@pytest.mark.parametrize("make", CYCLES)
+@pytest.mark.parametrize("walked", [False, True])
+def test_cycles_are_collected(make: Callable[[], Any], walked: bool) -> None:
+    gone = []
+    for _ in range(20):
+        made = make()
+        if walked and isinstance(made, rt.Tensor) and made.requires_grad and make is not retained_gradient_with_a_hook:
+            (made * 1).sum().backward()
+        gone.append(weakref.ref(made))
+        del made
+    gc.collect()
+    assert [g() for g in gone] == [None] * 20
+
+
+def test_what_is_needed_stays() -> None:
+    """A hook that only a graph needs is called after any number of collections, with all that it refers to."""
+    seen = []
+
+    def graph() -> rt.Tensor:
+        x = leaf()
+        x.register_hook(lambda g: seen.append((x * g).tolist()))
+        return (x * 2).sum()
+
+    y = graph()
+    gc.collect()
+    gc.collect()
+    y.backward()
+    assert seen == [[2.0, 2.0, 2.0]]
+
+
+def test_a_context_that_only_a_graph_needs_stays() -> None:
+    z = (Twice.apply(leaf(), lambda ctx, y: setattr(ctx, "y", y)) + 1).sum()
+    kept = z.grad_fn
+    gc.collect()
+    z.backward()
+    assert kept.name() == "SumBackward0"
+    del kept
+
+
+def test_hooks_run_when_the_object_is_gone() -> None:
+    seen = []
+    x = leaf()
+    x.register_hook(lambda g: seen.append(g.tolist()))
+    y = x * 2
+    del x
+    y.sum().backward()
+    assert seen == [[2.0, 2.0, 2.0]]
+
+
+def test_a_removed_hook_is_released() -> None:
+    x, box = leaf(), Box()
+    y = x * 2
+    hooks = [x.register_hook(lambda g, box=box: None), y.register_hook(lambda g, box=box: None)]
+    gone = weakref.ref(box)
+    del box
+    for h in hooks:
+        h.remove()
+    assert gone() is None
+
+
+def test_two_objects_of_one_tensor() -> None:
+    """The cycle goes with the last of them."""
+    x = hook_of_a_leaf()
+    other = x.as_subclass(rt.Tensor)
+    first, second = weakref.ref(x), weakref.ref(other)
+    del x
+    gc.collect()
+    assert first() is not None  # the other one's hook refers to it
+    other.sum().backward()
+    assert other.grad.tolist() == [3.0, 3.0, 3.0]
+    del other
+    gc.collect()
+    assert first() is None and second() is None
+
+
+def test_collections_while_other_threads_work() -> None:
+    """The collector takes nothing from a walk that another thread has just begun."""
+    errors: list[BaseException] = []
+    over = threading.Event()
+
+    def work() -> None:
+        try:
+            while not over.is_set():
+                x = leaf()
+                x.register_hook(lambda g, x=x: g + 0 * x.detach())
+                y = Twice.apply(x, lambda ctx, y: setattr(ctx, "y", y))
+                y.register_hook(lambda g, y=y: g + 0 * y.detach())
+                y.sum().backward()
+                assert x.grad.tolist() == [2.0, 2.0, 2.0]
+        except BaseException as e:
+            errors.append(e)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    [t.start() for t in threads]
+    for _ in range(200):
+        gc.collect()
+    over.set()
+    [t.join() for t in threads]
+    assert not errors
+
+
+def test_classes_and_copies() -> None:
+    ended = []
+
+    class Named(rt.Tensor):
+        def __del__(self) -> None:
+            ended.append(self.name)
+
+    t = rt.ones(3).as_subclass(Named)
+    t.name = "first"
+    u, v = copy.copy(t), copy.deepcopy(t)
+    assert type(u) is type(v) is Named and u.name == v.name == "first"
+    u.name, v.name = "second", "third"
+    t.me = t  # a cycle through the instance's own dictionary
+    del t, u, v
+    gc.collect()
+    assert sorted(ended) == ["first", "second", "third"]
+    p = nn.Parameter(rt.arange(3.0))
+    assert pickle.loads(pickle.dumps(p)).tolist() == [0.0, 1.0, 2.0]
+    ref = weakref.ref(p)
+    del p
+    assert ref() is None
+
+
+def test_long_chains_of_contexts() -> None:
+    """Contexts that hold tensors of the call before them are taken apart without overflowing the stack."""
+    x = leaf()
+    for _ in range(20_000):
+        x = Twice.apply(x, lambda ctx, y, x=x: setattr(ctx, "x", x))
+    del x
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = rt.ones(3, requires_grad=True); x.register_hook(lambda g: x); y = (x * 2).sum()",
+        "g = rt.Generator(); t = rt.ones(3); t.me = t; n = (rt.ones(1, requires_grad=True) * 2).grad_fn",
+        "import sys; sys.keep = rt.ones(1 << 20)",
+        "import builtins; builtins.x = rt.ones(3, requires_grad=True); builtins.x.register_hook(lambda g: g)",
+    ],
+)
+def test_tensors_at_the_end(code: str) -> None:
+    done = subprocess.run([sys.executable, "-c", f"import rustorch as rt\n{code}"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
