@@ -294,7 +294,7 @@ impl Tensor {
             let moved = hooks.len() < before;
             drop(hooks);
             if moved {
-                node.add_hook(NodeHook::Retain(k, Arc::downgrade(meta)));
+                node.add_hook(NodeHook::Retain(k, Arc::downgrade(meta)))?;
             }
         }
     }
