@@ -962,8 +962,8 @@ mod tests {
         assert_eq!(fill(1, |o| g.random_from(o, i64::MIN)), [-7_327_722_439_656_189_189]);
         assert_eq!(fill(4, |o| g.random_full(o, i8::MAX.into(), |v| v)), [67, 103, 9, 83]);
         g.manual_seed(0);
-        assert_eq!(g.randperm(8).unwrap(), [4, 0, 7, 3, 2, 5, 1, 6]);
-        assert_eq!((g.randperm(0).unwrap(), g.randperm(1).unwrap()), (vec![], vec![0]));
+        assert_eq!(g.randperm(8).unwrap()[..], [4, 0, 7, 3, 2, 5, 1, 6]);
+        assert_eq!((&g.randperm(0).unwrap()[..], &g.randperm(1).unwrap()[..]), (&[][..], &[0][..]));
         assert!(g.randperm(usize::MAX).unwrap_err().contains("memory"));
     }
 

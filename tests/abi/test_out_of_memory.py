@@ -197,6 +197,12 @@ SPECIAL: list[tuple[Callable[..., Any], list[rt.Tensor]]] = [
 ]
 
 
+def domain_input(domain: str, shape: tuple[int, ...]) -> rt.Tensor:
+    if domain == "Integer":
+        return rt.randint(0, 8, shape)
+    return rt.randint(0, 2, shape).bool() if domain == "Boolean" else positive(*shape)
+
+
 def table_calls() -> Iterator[tuple[str, list[rt.Tensor]]]:
     """Ops that are content with plain tensors."""
     for name, op in TABLE.items():
@@ -207,8 +213,7 @@ def table_calls() -> Iterator[tuple[str, list[rt.Tensor]]]:
         if any(a["kind"] not in ("Tensor", "Operand") for a in needs):
             continue
         shape = (3, 3) if op["module"] in ("matmul", "linalg") else (2, 3, 7)
-        make = {"Integer": lambda: rt.randint(0, 8, shape), "Boolean": lambda: rt.randint(0, 2, shape).bool()}
-        yield name, [make.get(op["domain"], lambda: positive(*shape))() for _ in needs]
+        yield name, [domain_input(op["domain"], shape) for _ in needs]
 
 
 def optimizers() -> Iterator[tuple[Callable[..., Any], list[rt.Tensor]]]:
@@ -286,7 +291,6 @@ for call in (
     lambda: rt.cat([rt.zeros(1).expand(1 << 61)] * 4),
     lambda: rt.cat([rt.zeros(1).expand(1 << 62)] * 4),
     lambda: rt.zeros(1).expand(1 << 50).flip(0),
-    lambda: rt.zeros(1).expand(1 << 50).sum(0).repeat(1 << 60),
     lambda: rt.randperm(1 << 50),
 ):
     try:
@@ -332,7 +336,8 @@ def test_sizes_without_elements_are_refused_or_cheap() -> None:
 @pytest.mark.parametrize("name", LIMITED)
 def test_a_limit_on_memory_is_a_memory_error(name: str, tmp_path: Path) -> None:
     saves = name == "save"  # streams its data: it may succeed
-    run_python(f"""
+    run_python(
+        f"""
 import resource, sys
 import rustorch as rt
 rt.set_num_threads(2)
@@ -355,4 +360,6 @@ else:
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 assert x[0] == 0 and x[-1] == n - 1 and x[1 << 20] == 1 << 20 and y.grad is None
 assert rt.equal(x.flip(0).flip(0), x)
-""", tmp_path)
+""",
+        tmp_path,
+    )

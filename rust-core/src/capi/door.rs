@@ -81,8 +81,7 @@ pub unsafe extern "C" fn rt_op_call(
         }
         let mut ins: Borrows = memory::room(inputs_len).map_err(|e| e.in_op(name))?;
         ins.extend((0..inputs_len).map(|i| borrow_opt(&*inputs.add(i))));
-        let attrs =
-            List::try_collect((0..attrs_len).map(|i| attr(&*attrs.add(i)))).map_err(|e| e.in_op(name))?;
+        let attrs = List::try_collect((0..attrs_len).map(|i| attr(&*attrs.add(i)))).map_err(|e| e.in_op(name))?;
         let results = ops::call_by_name(name, &ins, &attrs)?;
         if results.len() > capacity {
             return Err(err!(Value, "it has {} results, there is room for {capacity}", results.len()).in_op(name));

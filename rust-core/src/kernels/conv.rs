@@ -600,7 +600,7 @@ pub unsafe fn weight_grad<T: Num>(g: &Geometry, gy: *const T, x: *const T, gw: *
                             add(to - from, y, p, x(first).add(from), p);
                         } else {
                             let Some(runs) = g.runs(from, to) else { return false };
-                        T::gather(image, &taps, &runs, g.stride[2], col, ld);
+                            T::gather(image, &taps, &runs, g.stride[2], col, ld);
                             add(to - from, y, p, col, ld);
                         }
                         from = to;

@@ -3,9 +3,9 @@
 #![allow(clippy::missing_safety_doc)]
 
 use crate::dtype::Elem;
+use crate::error::Result;
 use crate::kernels::copy::{Shared, GRAIN};
 use crate::kernels::elementwise::rows;
-use crate::error::Result;
 use crate::memory::List;
 use crate::parallel::parallel_for;
 use smallvec::SmallVec;

@@ -190,7 +190,13 @@ per_type! {
 }
 
 /// Sum of the distances of `n` pairs.
-pub unsafe fn distance_sum<T: Real + Loops<T>>(kind: Distance, beta: f64, x: *const T, t: *const T, n: usize) -> Result<f64> {
+pub unsafe fn distance_sum<T: Real + Loops<T>>(
+    kind: Distance,
+    beta: f64,
+    x: *const T,
+    t: *const T,
+    n: usize,
+) -> Result<f64> {
     let blocks = n.div_ceil(BLOCK);
     let mut parts = List::filled(blocks, 0.0)?;
     let (x, t, p) = (Shared(x as *mut T), Shared(t as *mut T), Shared(parts.as_mut_ptr()));

@@ -900,7 +900,14 @@ struct Walk<'a> {
 
 /// Reduces the elements at `x` (first element) over the dimensions that are marked so. Results are row-major over the kept
 /// dimensions in the order given, which should be that of falling strides. A null result pointer is skipped.
-pub unsafe fn reduce(k: &Kernel, x: *const u8, dtype: DType, dims: &[Dim], p: &Params, out: [*mut u8; 2]) -> Result<()> {
+pub unsafe fn reduce(
+    k: &Kernel,
+    x: *const u8,
+    dtype: DType,
+    dims: &[Dim],
+    p: &Params,
+    out: [*mut u8; 2],
+) -> Result<()> {
     let dtype = if dtype == DType::Bool && k.input == DType::U8 { DType::U8 } else { dtype };
     let n: usize = dims.iter().filter(|d| d.2).map(|d| d.0).product();
     let outs: usize = dims.iter().filter(|d| !d.2).map(|d| d.0).product();

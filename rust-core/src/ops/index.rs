@@ -92,8 +92,14 @@ fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
         }
         picked.push(if is_mask(t) {
             if let Some(i) = (0..k).find(|&i| t.shape()[i] != l.shape()[d + i]) {
-                bail!(Index, "the shape of the mask {:?} at index {i} does not match the shape of the indexed tensor \
-                    {:?} at index {}", t.shape(), l.shape(), d + i);
+                bail!(
+                    Index,
+                    "the shape of the mask {:?} at index {i} does not match the shape of the indexed tensor \
+                    {:?} at index {}",
+                    t.shape(),
+                    l.shape(),
+                    d + i
+                );
             }
             let steps = Steps::new(&l.shape()[d..d + k], &l.strides()[d..d + k])?;
             let offsets = List::collect(true_positions(t)?.into_iter().map(|p| steps.at(p as usize)))?;
@@ -194,7 +200,8 @@ impl Plan {
         let from = src.layout().broadcast_to(&self.shape).map_err(|_| {
             let text = format!(
                 "shape mismatch: value tensor of shape {:?} cannot be broadcast to indexing result of shape {:?}",
-                src.shape(), self.shape
+                src.shape(),
+                self.shape
             );
             Error::shapes("", text, src.shape(), &self.shape)
         })?;
@@ -382,8 +389,12 @@ fn index_of(index: &Tensor, x: &[usize], dim: usize) -> Result<Tensor> {
     let (shape, _) = axes(index);
     if index.numel() > 0 {
         if shape.len() != x.len() {
-            bail!(Value, "index tensor must have the same number of dimensions as input tensor, got {} and {}",
-                shape.len(), x.len());
+            bail!(
+                Value,
+                "index tensor must have the same number of dimensions as input tensor, got {} and {}",
+                shape.len(),
+                x.len()
+            );
         }
         if (0..x.len()).any(|d| d != dim && shape[d] > x[d]) {
             let text = format!("expected index {shape:?} to be no larger than input {x:?} apart from dimension {dim}");
@@ -536,7 +547,8 @@ fn grown(g: Tensor, shape: &[usize]) -> Result<Tensor> {
         // An empty index may have any number of dimensions.
         return Tensor::filled(shape, Scalar::Int(0), g.dtype());
     }
-    let pad: SmallVec<[i64; 16]> = (0..shape.len()).rev().flat_map(|d| [0, shape[d] as i64 - g.shape()[d] as i64]).collect();
+    let pad: SmallVec<[i64; 16]> =
+        (0..shape.len()).rev().flat_map(|d| [0, shape[d] as i64 - g.shape()[d] as i64]).collect();
     g.pad(&pad, "constant", None)
 }
 
@@ -693,8 +705,13 @@ fn eval_take_along_dim(c: &Call) -> Result<Outs> {
         return one(x.ravel()?.gather(0, &from_start(&index.ravel()?, x.numel())?, false)?);
     };
     if x.ndim() != index.ndim() {
-        bail!(Value, "input and indices should have the same number of dimensions, but got {} dimensions for input, and \
-            {} dimensions for indices", x.ndim(), index.ndim());
+        bail!(
+            Value,
+            "input and indices should have the same number of dimensions, but got {} dimensions for input, and \
+            {} dimensions for indices",
+            x.ndim(),
+            index.ndim()
+        );
     }
     let d = wrap_dim(dim, x.ndim())?;
     let (mut a, mut b) = (x.dims(), index.dims());

@@ -10,6 +10,7 @@ use crate::autograd::Vjp;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::kernels::linalg;
+use crate::memory::List;
 use crate::shape::{broadcast, Dims};
 use crate::tensor::Tensor;
 use crate::{bail, err};
@@ -63,8 +64,9 @@ fn identity(n: usize) -> Vec<f64> {
 
 /// Solves `A X = B` for each matrix `A` of `n x n` and `B` of `n x w`; singular ones are an error.
 fn solve_each(a: &[f64], n: usize, b: &mut [f64], w: usize) -> Result<()> {
-    let mut pivots = vec![0; n];
-    let mut lu = a.to_vec();
+    let mut pivots = List::filled(n, 0)?;
+    let mut lu = List::with_room(a.len())?;
+    lu.extend_from_slice(a)?;
     let solutions = b.chunks_exact_mut((n * w).max(1));
     for (k, (m, x)) in lu.chunks_exact_mut((n * n).max(1)).zip(solutions).enumerate() {
         if let (_, Some(at)) = linalg::lu(m, n, &mut pivots) {
@@ -82,19 +84,26 @@ fn solve_each(a: &[f64], n: usize, b: &mut [f64], w: usize) -> Result<()> {
 fn eval_inverse(c: &Call) -> Result<Outs> {
     let (batch, n) = square(c.x(0))?;
     let a = read(c.x(0))?;
-    let mut x: Vec<f64> = (0..product(&batch)).flat_map(|_| identity(n)).collect();
+    let mut x = List::filled(a.len(), 0.0)?;
+    for e in x.chunks_exact_mut((n * n).max(1)) {
+        (0..n).for_each(|i| e[i * n + i] = 1.0);
+    }
     solve_each(&a, n, &mut x, n)?;
     one(result(&batch, &[n, n], c.x(0).dtype(), &x)?)
 }
 
 /// Sign, logarithm of the absolute value, and value of the determinants.
-fn determinants(t: &Tensor) -> Result<(Dims, Vec<[f64; 3]>)> {
+fn determinants(t: &Tensor) -> Result<(Dims, List<[f64; 3]>)> {
     let (batch, n) = square(t)?;
-    let mut a = read(t)?;
-    let mut pivots = vec![0; n];
     if n == 0 {
-        return Ok((batch.clone(), vec![[1.0, 0.0, 1.0]; product(&batch)]));
+        let ones = List::filled(product(&batch), [1.0, 0.0, 1.0])?;
+        return Ok((batch, ones));
     }
+    if t.numel() == 0 {
+        return Ok((batch, List::new()));
+    }
+    let mut a = read(t)?;
+    let mut pivots = List::filled(n, 0)?;
     let dets = a.chunks_exact_mut(n * n).map(|m| {
         let (sign, _) = linalg::lu(m, n, &mut pivots);
         let mut d = [sign, 0.0, sign];
@@ -106,18 +115,18 @@ fn determinants(t: &Tensor) -> Result<(Dims, Vec<[f64; 3]>)> {
         }
         d
     });
-    let dets = dets.collect();
+    let dets = List::collect(dets)?;
     Ok((batch, dets))
 }
 
 fn eval_det(c: &Call) -> Result<Outs> {
     let (batch, d) = determinants(c.x(0))?;
-    one(result(&batch, &[], c.x(0).dtype(), &d.iter().map(|d| d[2]).collect::<Vec<_>>())?)
+    one(result(&batch, &[], c.x(0).dtype(), &List::collect(d.iter().map(|d| d[2]))?)?)
 }
 
 fn eval_slogdet(c: &Call) -> Result<Outs> {
     let (batch, d) = determinants(c.x(0))?;
-    let part = |k: usize| result(&batch, &[], c.x(0).dtype(), &d.iter().map(|d| d[k]).collect::<Vec<_>>());
+    let part = |k: usize| result(&batch, &[], c.x(0).dtype(), &List::collect(d.iter().map(|d| d[k]))?);
     Ok(Outs::from_iter([part(0)?, part(1)?]))
 }
 
@@ -153,7 +162,8 @@ fn eval_qr(c: &Call) -> Result<Outs> {
     let a = read(c.x(0))?;
     let (mut q, mut r) = (Vec::new(), Vec::new());
     if m * n == 0 {
-        (0..product(&batch)).for_each(|_| q.extend((0..m * cols).map(|i| (i / cols.max(1) == i % cols.max(1)) as u8 as f64)));
+        (0..product(&batch))
+            .for_each(|_| q.extend((0..m * cols).map(|i| (i / cols.max(1) == i % cols.max(1)) as u8 as f64)));
         r.resize(product(&batch) * cols * n, 0.0);
     }
     for x in each(&a, m * n) {
@@ -191,7 +201,11 @@ fn eval_svd(c: &Call) -> Result<Outs> {
         vh.extend(right);
     }
     let d = c.x(0).dtype();
-    Ok(Outs::from_iter([result(&batch, &[m, mu], d, &u)?, result(&batch, &[k], d, &s)?, result(&batch, &[nv, n], d, &vh)?]))
+    Ok(Outs::from_iter([
+        result(&batch, &[m, mu], d, &u)?,
+        result(&batch, &[k], d, &s)?,
+        result(&batch, &[nv, n], d, &vh)?,
+    ]))
 }
 
 fn eval_eigh(c: &Call) -> Result<Outs> {
@@ -376,7 +390,11 @@ fn qr_rule(v: &Vjp) -> Result<super::Grads> {
     use super::lang::IntoGrads;
     let (m, n) = (v.shape(0)[v.shape(0).len() - 2], v.shape(0)[v.shape(0).len() - 1]);
     if v.str(0) == "r" || (v.str(0) == "complete" && m > n) {
-        bail!(Autograd, "the derivative of linalg.qr is not implemented when mode='{}' with {m} by {n} matrices", v.str(0));
+        bail!(
+            Autograd,
+            "the derivative of linalg.qr is not implemented when mode='{}' with {m} by {n} matrices",
+            v.str(0)
+        );
     }
     let (q, r) = (v.yk(0), v.yk(1));
     let (gq, gr) = (v.gk(0), v.gk(1));

@@ -8,9 +8,9 @@ use crate::dtype::{Category, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy::Shared;
 use crate::kernels::gemm::{dgemm, igemm, sgemm};
+use crate::memory::List;
 use crate::parallel::parallel_for;
 use crate::shape::{broadcast, wrap_dim, Dims, Strides};
-use crate::memory::List;
 use crate::tensor::Tensor;
 use crate::{bail, err};
 use smallvec::SmallVec;
@@ -963,7 +963,8 @@ mod einsum {
 
         /// Sums the dimensions whose labels `keep` does not want.
         fn sum_except(self, keep: impl Fn(Label) -> bool) -> Result<Named> {
-            let gone: SmallVec<[i64; 8]> = (0..self.labels.len()).filter(|&d| !keep(self.labels[d])).map(|d| d as i64).collect();
+            let gone: SmallVec<[i64; 8]> =
+                (0..self.labels.len()).filter(|&d| !keep(self.labels[d])).map(|d| d as i64).collect();
             if gone.is_empty() {
                 return Ok(self);
             }
@@ -1029,8 +1030,9 @@ mod einsum {
             let thin: Labels = x.labels.iter().copied().filter(|&l| x.size(l) == Some(1) && wide(l)).collect();
             x.sum_except(|l| !thin.contains(&l))
         };
-        let sizes =
-            |x: &Named| -> SmallVec<[(Label, usize); 8]> { x.labels.iter().copied().zip(x.t.shape().iter().copied()).collect() };
+        let sizes = |x: &Named| -> SmallVec<[(Label, usize); 8]> {
+            x.labels.iter().copied().zip(x.t.shape().iter().copied()).collect()
+        };
         let (sa, sb) = (sizes(&a), sizes(&b));
         let (a, b) = (trim(a, &sb)?, trim(b, &sa)?);
         let (la, lb) = (a.labels.clone(), b.labels.clone());
@@ -1040,9 +1042,8 @@ mod einsum {
             a.labels.iter().copied().filter(|&l| b.labels.contains(&l) && keep(l) == want).collect()
         };
         let (batch, summed) = (both(true), both(false));
-        let only = |x: &Named, y: &Named| -> Labels {
-            x.labels.iter().copied().filter(|l| !y.labels.contains(l)).collect()
-        };
+        let only =
+            |x: &Named, y: &Named| -> Labels { x.labels.iter().copied().filter(|l| !y.labels.contains(l)).collect() };
         let (left, right) = (only(&a, &b), only(&b, &a));
         let count = |x: &Named, ls: &[Label]| ls.iter().filter_map(|&l| x.size(l)).product::<usize>() as i64;
         let (nb, m, k, n) = (count(&a, &batch), count(&a, &left), count(&a, &summed), count(&b, &right));

@@ -58,10 +58,22 @@ fn like(c: &Call, dtype: usize) -> Result<Tensor> {
 macro_rules! floats {
     ($dtype:expr, $T:ident => $body:expr) => {
         match $dtype {
-            DType::F16 => { type $T = half::f16; $body }
-            DType::BF16 => { type $T = half::bf16; $body }
-            DType::F32 => { type $T = f32; $body }
-            DType::F64 => { type $T = f64; $body }
+            DType::F16 => {
+                type $T = half::f16;
+                $body
+            }
+            DType::BF16 => {
+                type $T = half::bf16;
+                $body
+            }
+            DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            DType::F64 => {
+                type $T = f64;
+                $body
+            }
             other => bail!(DType, "not implemented for dtype {other}"),
         }
     };

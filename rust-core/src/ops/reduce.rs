@@ -65,7 +65,15 @@ fn reduced(
 }
 
 /// A reduction with one result, of dtype `dtype`.
-fn single(x: &Tensor, dims: &[i64], keepdim: bool, k: &Kernels, compute: DType, p: Params, dtype: DType) -> Result<Outs> {
+fn single(
+    x: &Tensor,
+    dims: &[i64],
+    keepdim: bool,
+    k: &Kernels,
+    compute: DType,
+    p: Params,
+    dtype: DType,
+) -> Result<Outs> {
     match reduced(x, dims, keepdim, k, compute, p, [true, false])? {
         [Some(t), _] => one(contiguous_unlocked(&t, dtype, false)?),
         _ => Err(err!(Panic, "a reduction gave no result")),
@@ -131,7 +139,10 @@ fn not_empty(x: &Tensor, dims: &[i64]) -> Result<()> {
         return Ok(());
     }
     if dims.is_empty() {
-        bail!(Index, "expected reduction dim to be specified for input.numel() == 0; specify it with the 'dim' argument");
+        bail!(
+            Index,
+            "expected reduction dim to be specified for input.numel() == 0; specify it with the 'dim' argument"
+        );
     }
     for d in wrap_dims(dims, x.ndim())? {
         if x.shape()[d] == 0 {
@@ -656,7 +667,12 @@ fn eval_bincount(c: &Call) -> Result<Outs> {
         return one(out);
     };
     if w.shape() != x.shape() {
-        bail!(Shape, "weights should be 1-d and have the same length as input, got {:?} and {:?}", w.shape(), x.shape());
+        bail!(
+            Shape,
+            "weights should be 1-d and have the same length as input, got {:?} and {:?}",
+            w.shape(),
+            x.shape()
+        );
     }
     let dtype = if w.dtype() == DType::F32 { DType::F32 } else { DType::F64 };
     let out = Tensor::filled(&[bins], Scalar::Int(0), DType::F64)?;

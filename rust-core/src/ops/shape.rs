@@ -158,7 +158,12 @@ fn scatter_into(x: &Tensor, src: &Tensor, part: impl FnOnce(&Layout) -> Result<L
     let out = contiguous_unlocked(x, x.dtype(), true)?;
     let to = out.with_layout(part(out.layout())?);
     if to.shape() != src.shape() {
-        return Err(Error::shapes("", format!("expected src of shape {:?}, got {:?}", to.shape(), src.shape()), to.shape(), src.shape()));
+        return Err(Error::shapes(
+            "",
+            format!("expected src of shape {:?}, got {:?}", to.shape(), src.shape()),
+            to.shape(),
+            src.shape(),
+        ));
     }
     copy_into(&to, src)?;
     one(out)
@@ -262,10 +267,13 @@ fn join(c: &Call, new: bool) -> Result<Outs> {
     if new {
         shape.insert(d, c.inputs.len());
     } else {
-        shape[..].get_mut(d).map_or_else(|| Err(err!(Value, "zero-dimensional tensors cannot be concatenated")), |n| {
-            *n = 0;
-            Ok(())
-        })?;
+        shape[..].get_mut(d).map_or_else(
+            || Err(err!(Value, "zero-dimensional tensors cannot be concatenated")),
+            |n| {
+                *n = 0;
+                Ok(())
+            },
+        )?;
     }
     for (i, t) in c.inputs.iter().flatten().enumerate() {
         let fits = if new {
@@ -276,8 +284,11 @@ fn join(c: &Call, new: bool) -> Result<Outs> {
         };
         if !fits {
             let rule = if new { "must be equal".into() } else { format!("must match except in dimension {d}") };
-            let message = format!("sizes of tensors {rule}; expected {:?} but tensor number {i} in the list has {:?}",
-                first.shape(), t.shape());
+            let message = format!(
+                "sizes of tensors {rule}; expected {:?} but tensor number {i} in the list has {:?}",
+                first.shape(),
+                t.shape()
+            );
             return Err(Error::shapes("", message, first.shape(), t.shape()));
         }
         if !new && !skipped(t, shape.len()) {
@@ -361,8 +372,11 @@ fn pad_map(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[u
         _ => false,
     };
     if too_far {
-        bail!(Value, "padding ({before}, {after}) is too large for mode {mode:?} at dimension {dim} of input {shape:?}: \
-            padding size should be less than the corresponding input dimension");
+        bail!(
+            Value,
+            "padding ({before}, {after}) is too large for mode {mode:?} at dimension {dim} of input {shape:?}: \
+            padding size should be less than the corresponding input dimension"
+        );
     }
     // What is cut off does not come back from the other end.
     let cut = (-before).max(0);
@@ -395,8 +409,11 @@ fn pad_maps(shape: &[usize], pad: &[i64], mode: &str) -> Result<(Maps, Dims)> {
         "constant" => {}
         "reflect" | "replicate" | "circular" => {
             if !(1..=3).contains(&k) || !(nd == k + 1 || nd == k + 2) {
-                bail!(Unsupported, "mode {mode:?} pads the last 1, 2 or 3 dimensions of a tensor that has 1 or 2 more, \
-                    got padding {pad:?} for input {shape:?}");
+                bail!(
+                    Unsupported,
+                    "mode {mode:?} pads the last 1, 2 or 3 dimensions of a tensor that has 1 or 2 more, \
+                    got padding {pad:?} for input {shape:?}"
+                );
             }
         }
         _ => bail!(Value, "mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode:?}"),
@@ -448,9 +465,8 @@ fn eval_pad_backward(c: &Call) -> Result<Outs> {
 
 fn eval_roll(c: &Call) -> Result<Outs> {
     let (x, shifts, dims) = (c.x(0), c.ints(0), c.ints(1));
-    let back = |n: usize, s: i64| {
-        List::collect((0..n as i64).map(|i| (i as i128 - s as i128).rem_euclid(n as i128) as isize))
-    };
+    let back =
+        |n: usize, s: i64| List::collect((0..n as i64).map(|i| (i as i128 - s as i128).rem_euclid(n as i128) as isize));
     if dims.is_empty() && shifts.len() == 1 {
         let flat = contiguous_unlocked(x, x.dtype(), false)?;
         let n = x.numel();
@@ -502,7 +518,16 @@ fn eval_triangle(c: &Call, lower: bool) -> Result<Outs> {
         let from = contiguous_unlocked(x, x.dtype(), false)?;
         // SAFETY: both are row-major; in place they are the same memory.
         unsafe {
-            kernel::triangle(x.dtype().size(), from.data_ptr(), out.data_ptr(), x.numel() / (r * n), r, n, c.int(0), lower)
+            kernel::triangle(
+                x.dtype().size(),
+                from.data_ptr(),
+                out.data_ptr(),
+                x.numel() / (r * n),
+                r,
+                n,
+                c.int(0),
+                lower,
+            )
         };
     }
     one(out)
@@ -511,8 +536,12 @@ fn eval_triangle(c: &Call, lower: bool) -> Result<Outs> {
 fn eval_repeat(c: &Call) -> Result<Outs> {
     let (x, repeats) = (c.x(0), sizes(c.ints(0))?);
     let Some(lead) = repeats.len().checked_sub(x.ndim()) else {
-        bail!(Value, "number of dimensions of repeat dims {repeats:?} can not be smaller than number of dimensions of \
-            tensor {:?}", x.shape());
+        bail!(
+            Value,
+            "number of dimensions of repeat dims {repeats:?} can not be smaller than number of dimensions of \
+            tensor {:?}",
+            x.shape()
+        );
     };
     // Each repeated dimension is seen as two, [times, size], of which the input has the second.
     let (mut wide, mut shape) = (Dims::new(), Dims::new());

@@ -4,6 +4,7 @@ use super::pointwise::result_type;
 use super::reduce::{around, picked, shared_by_all};
 use super::shape::contiguous_unlocked;
 use super::{one, Call, Class, Outs, Refusal, Saves};
+use crate::bail;
 use crate::dtype::{dispatch, Compute, DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::copy::{Shared, GRAIN};
@@ -12,7 +13,6 @@ use crate::memory::List;
 use crate::parallel::parallel_for;
 use crate::shape::wrap_dim;
 use crate::tensor::Tensor;
-use crate::bail;
 use smallvec::SmallVec;
 
 /// Carries out `task` along `dim`, with `k` results per line (as many as elements if None).
@@ -115,7 +115,8 @@ fn eval_unique(c: &Call) -> Result<Outs> {
         }
         Tensor::from_slice(&List::collect(firsts.iter().map(|&i| row[i]))?, &[firsts.len()])?
     });
-    let counts = if c.bool(2) { Tensor::from_slice(&counts, &[counts.len()])? } else { Tensor::empty_of(&[0], DType::I64)? };
+    let counts =
+        if c.bool(2) { Tensor::from_slice(&counts, &[counts.len()])? } else { Tensor::empty_of(&[0], DType::I64)? };
     Ok(Outs::from_iter([values, inverse, counts]))
 }
 
@@ -145,7 +146,8 @@ fn eval_unique_consecutive(c: &Call) -> Result<Outs> {
         }
         Tensor::from_slice(&values, &[values.len()])?
     });
-    let counts = if c.bool(1) { Tensor::from_slice(&counts, &[counts.len()])? } else { Tensor::empty_of(&[0], DType::I64)? };
+    let counts =
+        if c.bool(1) { Tensor::from_slice(&counts, &[counts.len()])? } else { Tensor::empty_of(&[0], DType::I64)? };
     Ok(Outs::from_iter([values, inverse, counts]))
 }
 
@@ -214,7 +216,13 @@ fn find(sequence: &Tensor, values: &Tensor, sorter: Option<&Tensor>, right: bool
     let order = match sorter {
         None => None,
         Some(s) if s.shape() != sequence.shape() || s.dtype() != DType::I64 => {
-            bail!(Shape, "sorter must be int64 of shape {:?}, got {} of shape {:?}", sequence.shape(), s.dtype(), s.shape())
+            bail!(
+                Shape,
+                "sorter must be int64 of shape {:?}, got {} of shape {:?}",
+                sequence.shape(),
+                s.dtype(),
+                s.shape()
+            )
         }
         Some(s) => {
             let o = s.to_vec_unlocked::<i64>()?;
@@ -266,7 +274,9 @@ fn index_dtype(int32: bool) -> DType {
 fn eval_searchsorted(c: &Call) -> Result<Outs> {
     let right = match c.str(2) {
         "" => c.bool(1),
-        "left" if c.bool(1) => bail!(Value, "side and right can't be set to opposites, got side of left while right was True"),
+        "left" if c.bool(1) => {
+            bail!(Value, "side and right can't be set to opposites, got side of left while right was True")
+        }
         "left" => false,
         "right" => true,
         s => bail!(Value, "side can only be 'left' or 'right' but got {s}"),
@@ -364,7 +374,11 @@ fn eval_quantile(c: &Call, skip_nan: bool) -> Result<Outs> {
         "nearest" => take(&ranks.round(0)?)?,
         _ => {
             let low = ranks.floor()?;
-            let weight = if mode == "midpoint" { Tensor::filled(&[], Scalar::Float(0.5), x.dtype())? } else { ranks.sub(&low, 1)? };
+            let weight = if mode == "midpoint" {
+                Tensor::filled(&[], Scalar::Float(0.5), x.dtype())?
+            } else {
+                ranks.sub(&low, 1)?
+            };
             take(&low)?.lerp(&take(&ranks.ceil()?)?, &weight)?
         }
     };
