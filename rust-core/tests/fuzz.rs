@@ -9,7 +9,8 @@
 //! what an op wants. `cargo test` makes a short run; `make fuzz` a long one with AddressSanitizer and exact blocks.
 //!
 //! Options: `--seed N`, `--calls N` per op, `--seconds N`, `--op NAME`, `--supervise` (restarts after a crash and says
-//! which call it was), `--show` (prints each call).
+//! which call it was), `--show` (prints each call), `--huge` (sizes of up to 2^62, which only views and empty tensors can
+//! have).
 
 use rustorch::autograd::{self, GradMode};
 use rustorch::dtype::{half, Elem, Scalar, ALL};
@@ -19,7 +20,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Larger blocks than this are refused, so that absurd sizes fail at once.
@@ -59,7 +60,9 @@ impl Rng {
             .bytes()
             .fold(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, |h, b| (h ^ b as u64).wrapping_mul(0x100_0000_01B3))
             | 1);
-        (0..8).for_each(|_| drop(r.next()));
+        for _ in 0..8 {
+            r.next();
+        }
         r
     }
     fn next(&mut self) -> u64 {
@@ -688,6 +691,9 @@ fn made(s: &Spec, huge: bool, rng: &mut Rng) -> Result<Made> {
     }
     // What is large is repeated.
     let mut shape = s.shape.clone();
+    if !HUGE.load(Ordering::Relaxed) {
+        shape.iter_mut().filter(|d| **d > 4096).for_each(|d| *d = 64);
+    }
     let mut repeated = if let View::Expanded(bits) = s.view { bits } else { 0 };
     let count = |shape: &[usize]| shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     if !shape.contains(&0) {
@@ -757,6 +763,8 @@ struct Report {
 thread_local! {
     static PANIC: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
 }
+/// Sizes of millions of millions too.
+static HUGE: AtomicBool = AtomicBool::new(false);
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// Processor time of this process.
@@ -1151,6 +1159,7 @@ fn supervise(args: &[String], o: &Options) -> bool {
             "--skip",
             &(n - 1).to_string(),
         ]);
+        again.args(args.iter().filter(|a| *a == "--huge"));
         let again = again.output().expect("a child");
         println!(
             "    {}",
@@ -1187,6 +1196,7 @@ fn main() {
     let good = if args.iter().any(|a| a == "--supervise") {
         supervise(&args, &o)
     } else {
+        HUGE.store(args.iter().any(|a| a == "--huge"), Ordering::Relaxed);
         rustorch::parallel::set_num_threads(number("--threads").unwrap_or(1.0) as usize);
         std::panic::set_hook(Box::new(|info| {
             let mut at = info.location().map(|l| format!("{}:{}", l.file(), l.line())).unwrap_or_default();

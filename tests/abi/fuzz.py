@@ -1,7 +1,7 @@
 """Calls ops through the door by name with arguments that mostly do not fit; see test_fuzz.py.
 
-Prints each call before it is made. Arguments: seed, rounds, names of the ops (none: all). A panic is a failure, and so is an
-op that was refused every time.
+Prints each call before it is made. Arguments: seed, rounds, names of the ops (none: all). A panic is a failure, and so
+is an op that was refused every time.
 """
 
 import random

@@ -313,6 +313,9 @@ fn eval_conv_transpose(c: &Call, n: usize) -> Result<Outs> {
         let [i, k] = [x.shape(), w.shape()].map(|s| three(s, n)[d] as i128);
         let [step, pad, apart, extra] = [stride[d], padding[d], dilation[d], extra[d]].map(|v| v as i128);
         let s = (i - 1) * step - 2 * pad + apart * (k - 1) + extra + 1;
+        if i == 0 {
+            bail!(Shape, "expected input with non-zero size in the dimensions that are convolved, but got {:?}", x.shape());
+        }
         if s < 1 {
             bail!(Shape, "the output size would be {s} for input {:?} and weight {:?}", x.shape(), w.shape());
         }

@@ -8,7 +8,7 @@ use super::pointwise::{check_number, only};
 use super::shape::{contiguous_unlocked, signed};
 use super::{one, Call, Class, Grads, Outs, Refusal, Saves};
 use crate::autograd::Vjp;
-use crate::dtype::{dispatch, DType, Elem, Scalar};
+use crate::dtype::{dispatch, Category, DType, Elem, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::index::{self as kernel, by_size, Steps};
 use crate::memory::List;
@@ -222,8 +222,11 @@ impl Plan {
                     kernel::put(out.data_ptr().cast::<T>(), [b, j, a], src.data_ptr().cast::<T>(), from, |_, s| s)
                 }),
                 Some(alpha) => dispatch!(out.dtype(), T => {
-                    let k = alpha.to::<<T as Elem>::Acc>();
-                    let add = |d: T, s: T| T::down(d.up() + k * s.up());
+                    let (k, whole) = (alpha.to::<<T as Elem>::Acc>(), alpha.i64());
+                    let add = |d: T, s: T| match T::CATEGORY {
+                        Category::Float => T::down(d.up() + k * s.up()),
+                        _ => T::from_i64(d.to_i64().wrapping_add(whole.wrapping_mul(s.to_i64()))),
+                    };
                     kernel::put(out.ptr::<T>(), [b, j, a], src.ptr::<T>(), from, add)
                 }),
             }
@@ -444,6 +447,24 @@ enum Combine {
     Min,
 }
 
+/// Sum of two elements; whole numbers wrap around.
+#[inline(always)]
+fn sum<T: Elem>(d: T, s: T) -> T {
+    match T::CATEGORY {
+        Category::Float => T::down(d.up() + s.up()),
+        _ => T::from_i64(d.to_i64().wrapping_add(s.to_i64())),
+    }
+}
+
+/// Product of two elements; whole numbers wrap around.
+#[inline(always)]
+fn product<T: Elem>(d: T, s: T) -> T {
+    match T::CATEGORY {
+        Category::Float => T::down(d.up() * s.up()),
+        _ => T::from_i64(d.to_i64().wrapping_mul(s.to_i64())),
+    }
+}
+
 /// Scatters `src` (broadcast to the index's shape if it has one element) into `out`.
 fn scatter_into(out: &Tensor, dim: i64, index: &Tensor, src: &Tensor, how: Combine) -> Result<()> {
     let dim = wrap_dim(dim, out.ndim())?;
@@ -487,8 +508,8 @@ fn put_at(
             _ => dispatch!(out.dtype(), T => {
                 let (o, s) = ((out.ptr::<T>(), &strides[..]), (src.ptr::<T>(), from));
                 match how {
-                    Combine::Add => kernel::scatter(over, dim, o, i, s, step, n, |d, s| T::down(d.up() + s.up())),
-                    Combine::Prod => kernel::scatter(over, dim, o, i, s, step, n, |d, s| T::down(d.up() * s.up())),
+                    Combine::Add => kernel::scatter(over, dim, o, i, s, step, n, sum),
+                    Combine::Prod => kernel::scatter(over, dim, o, i, s, step, n, product),
                     // NaN is greatest for `less`; the smallest number of a set with NaN is NaN too.
                     Combine::Max => kernel::scatter(over, dim, o, i, s, step, n, |d: T, s: T| if d.less(s) { s } else { d }),
                     _ => kernel::scatter(over, dim, o, i, s, step, n, |d: T, s: T| {

@@ -105,7 +105,11 @@ fn join(
 
 /// A difference, in which truth values are numbers.
 fn minus(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    let counted = |t: &Tensor| if t.dtype() == DType::Bool { t.to_dtype(DType::I64) } else { Ok(t.clone()) };
+    let truth = |t: &Tensor| t.dtype() == DType::Bool;
+    if !truth(a) && !truth(b) {
+        return a.sub(b, 1);
+    }
+    let counted = |t: &Tensor| if truth(t) { t.to_dtype(DType::I64) } else { Ok(t.clone()) };
     counted(a)?.sub(&counted(b)?, 1)
 }
 

@@ -222,6 +222,9 @@ fn incoming(g: &Tensor, shape: &[usize], reduction: Reduction) -> Result<Tensor>
             want,
         ));
     }
+    if !g.dtype().is_float() {
+        bail!(DType, "expected a gradient of a floating point dtype, got {}", g.dtype());
+    }
     contiguous_unlocked(g, g.dtype().compute_dtype(), false)
 }
 

@@ -121,6 +121,17 @@ fn check_affine(t: Option<&Tensor>, shape: &[usize], name: &str) -> Result<()> {
     }
 }
 
+/// A gradient has the shape of the input, and floats.
+fn want_gradient(g: &Tensor, x: &Tensor) -> Result<()> {
+    if g.shape() != x.shape() {
+        return Err(Error::shapes("", "gradient and input must have one shape", g.shape(), x.shape()));
+    }
+    if !g.dtype().is_float() {
+        bail!(DType, "expected a gradient of a floating point dtype, got {}", g.dtype());
+    }
+    Ok(())
+}
+
 // ---- layer and RMS norm ----
 
 /// Rows and their length, where `normalized` are the last sizes of `shape`.
@@ -446,9 +457,7 @@ ops! {
     ) -> Triple, Special {
         eval: |c| {
             let (g, x, w) = (c.x(0), c.x(1), c.opt(4));
-            if g.shape() != x.shape() {
-                return Err(Error::shapes("", "gradient and input must have one shape", g.shape(), x.shape()));
-            }
+            want_gradient(g, x)?;
             let (s, x1, turned) = channels(x)?;
             let (_, g1, _) = channels(&contiguous_unlocked(g, x1.dtype(), false)?)?;
             for (t, name) in [(c.opt(2), "mean"), (c.opt(3), "var"), (w, "weight")] {
@@ -510,9 +519,7 @@ ops! {
     ) -> Triple, Special {
         eval: |c| {
             let (g, x, w) = (c.x(0), c.x(1), c.opt(2));
-            if g.shape() != x.shape() {
-                return Err(Error::shapes("", "gradient and input must have one shape", g.shape(), x.shape()));
-            }
+            want_gradient(g, x)?;
             let (rows, n) = rows_of(x.shape(), c.ints(0))?;
             let shape = Dims::from_slice(&x.shape()[x.ndim() - c.ints(0).len()..]);
             check_affine(w, &shape, "weight")?;
@@ -575,9 +582,7 @@ ops! {
     group_norm_backward(grad: Tensor, input: Tensor, weight: OptTensor, num_groups: Int, eps: Float) -> Triple, Special {
         eval: |c| {
             let (g, x, w) = (c.x(0), c.x(1), c.opt(2));
-            if g.shape() != x.shape() {
-                return Err(Error::shapes("", "gradient and input must have one shape", g.shape(), x.shape()));
-            }
+            want_gradient(g, x)?;
             let (s, groups) = group_channels(x, c.int(0))?;
             check_affine(w, &[s.channels], "weight")?;
             let (x1, w1) = (ready(x)?, ready_as(w, x.dtype())?);

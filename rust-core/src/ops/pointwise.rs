@@ -1547,7 +1547,7 @@ ops! {
     /// The derivative of order `n` of `digamma`.
     polygamma(n: Int, input: Tensor) -> Tensor, Positive {
         eval: eval_polygamma,
-        vjp: vjp!(|v| v.g() * v.x(0).then(|x| Tensor::polygamma(v.int(0) + 1, x))), saves: Saves::X,
+        vjp: vjp!(|v| v.g() * v.x(0).then(|x| Tensor::polygamma(v.int(0).saturating_add(1), x))), saves: Saves::X,
         inplace: true,
         refuses: &[Refusal { call: "-1, rt.ones(1)", message: "negative n" }],
         samples: &["1, p(3)", "0, p(3)", "2, p(3)"],
