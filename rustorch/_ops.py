@@ -4611,6 +4611,22 @@ def softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
     return t
 
 
+_py_safe_softmax = lib.py_safe_softmax
+
+
+def safe_softmax(input: Tensor, dim: int, dtype: dtype_ | None = None) -> Tensor:
+    """`softmax`, but 0 where all of `input` along `dim` is minus infinity."""
+    try:
+        h = _py_safe_softmax(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("safe_softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
 _py_log_softmax = lib.py_log_softmax
 
 
@@ -5192,6 +5208,22 @@ def dist(input: Tensor, other: Tensor, p: Number = 2, *, out: Tensor | None = No
     t._h = h
     if out is not None:
         return into(out, t, "dist", input, other)
+    return t
+
+
+_py_euclidean_distances = lib.py_euclidean_distances
+
+
+def euclidean_distances(input: Tensor, other: Tensor) -> Tensor:
+    """Euclidean distances between the rows of `input` [b, n, d] and those of `other` [b, m, d]: [b, n, m]."""
+    try:
+        h = _py_euclidean_distances(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("euclidean_distances", e, "Tensor Tensor", input=input, other=other) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
     return t
 
 

@@ -642,12 +642,12 @@ def resize_(input: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
 
 
 def _resized(input: Tensor, s: Any, steps: Any = None, offset: Any = None) -> None:
-    """Other sizes, steps (row-major if None) and offset (its own if None) in the memory of `input`, or in more of it."""
+    """Other sizes, steps (row-major if None) and offset (its own if None) in `input`'s memory, or in more of it."""
     if steps is None:
-        steps = []
+        steps, n = [], 1
         for d in reversed(s):
-            steps.insert(0, steps[0] * after if steps else 1)
-            after = d
+            steps.insert(0, n)
+            n *= d
     offset = input.storage_offset() if offset is None else offset
     need = offset + 1 + builtins.sum((d - 1) * t for d, t in zip(s, steps)) if all_positive(s) else 0
     have, memory = input._room(), input.detach()
@@ -657,9 +657,7 @@ def _resized(input: Tensor, s: Any, steps: Any = None, offset: Any = None) -> No
     input._replace(_ops.as_strided(memory, s, steps, offset).detach())
 
 
-def set_(
-    input: Tensor, source: Any = None, storage_offset: _int = 0, size: Any = None, stride: Any = None
-) -> Tensor:
+def set_(input: Tensor, source: Any = None, storage_offset: _int = 0, size: Any = None, stride: Any = None) -> Tensor:
     """Makes `input` look into the memory of `source`: as that does, or, if `size` is given, with these sizes, strides
     (row-major if None) and offset, for which the memory grows if need be. Without `source` it becomes empty.
     """

@@ -393,8 +393,10 @@ rt_status rt_tensor_from_blob(void *data,
                               void *ctx,
                               struct rt_tensor **out);
 
-// A 0-d tensor of `dtype`; with -1, a plain number that yields in type promotion.
-rt_status rt_tensor_from_number(struct rt_scalar value, int32_t dtype, struct rt_tensor **out);
+// A 0-d tensor of `dtype`, which must hold the number; with -1, a plain number that yields in type promotion.
+rt_status rt_tensor_from_number(struct rt_scalar value,
+                                int32_t dtype,
+                                struct rt_tensor **out);
 
 // Number of dimensions; 0 for NULL.
 size_t rt_tensor_ndim(const struct rt_tensor *tensor);
@@ -1699,6 +1701,12 @@ rt_status rt_softmax(const struct rt_tensor *input,
                      int32_t dtype,
                      struct rt_tensor **out);
 
+// `softmax`, but 0 where all of `input` along `dim` is minus infinity.
+rt_status rt_safe_softmax(const struct rt_tensor *input,
+                          int64_t dim,
+                          int32_t dtype,
+                          struct rt_tensor **out);
+
 // `input - log(sum(e^input))` along `dim`, computed without overflow.
 rt_status rt_log_softmax(const struct rt_tensor *input,
                          int64_t dim,
@@ -1891,6 +1899,11 @@ rt_status rt_dist(const struct rt_tensor *input,
                   const struct rt_tensor *other,
                   struct rt_scalar p,
                   struct rt_tensor **out);
+
+// Euclidean distances between the rows of `input` [b, n, d] and those of `other` [b, m, d]: [b, n, m].
+rt_status rt_euclidean_distances(const struct rt_tensor *input,
+                                 const struct rt_tensor *other,
+                                 struct rt_tensor **out);
 
 // The `p`-norms of the differences of all pairs of rows: `x1 [*, n, d]` and `x2 [*, m, d]` give `[*, n, m]`. The 2-norm
 // goes by way of a matrix product if `compute_mode` says so (by default if `n` or `m` is above 25); other norms need

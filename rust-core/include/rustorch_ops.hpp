@@ -2030,6 +2030,13 @@ inline Tensor softmax(const Tensor &input, int64_t dim, DType dtype = DType::Non
   return Tensor(out_[0]);
 }
 
+/// `softmax`, but 0 where all of `input` along `dim` is minus infinity.
+inline Tensor safe_softmax(const Tensor &input, int64_t dim, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_safe_softmax(input.get(), dim, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// `input - log(sum(e^input))` along `dim`, computed without overflow.
 inline Tensor log_softmax(const Tensor &input, int64_t dim, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
@@ -2223,6 +2230,13 @@ inline Tensor vector_norm(const Tensor &input, Scalar ord = 2, std::optional<Int
 inline Tensor dist(const Tensor &input, const Tensor &other, Scalar p = 2) {
   rt_tensor *out_[1] = {};
   check(rt_dist(input.get(), other.get(), p.value, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Euclidean distances between the rows of `input` [b, n, d] and those of `other` [b, m, d]: [b, n, m].
+inline Tensor euclidean_distances(const Tensor &input, const Tensor &other) {
+  rt_tensor *out_[1] = {};
+  check(rt_euclidean_distances(input.get(), other.get(), out_ + 0));
   return Tensor(out_[0]);
 }
 

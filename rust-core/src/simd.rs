@@ -37,10 +37,13 @@ pub fn level() -> Level {
 
 #[cold]
 fn detect() -> Level {
-    asked().map_or_else(|_| supported(), |level| {
-        LEVEL.store(level as u8, Ordering::Relaxed);
-        level
-    })
+    asked().map_or_else(
+        |_| supported(),
+        |level| {
+            LEVEL.store(level as u8, Ordering::Relaxed);
+            level
+        },
+    )
 }
 
 /// What the environment asks for, as far as this CPU has it.

@@ -1599,13 +1599,19 @@ def interpolate(
     whole = not input.is_floating_point()
     if smooth and whole and (input.dtype != rt.uint8 or n != 2):
         raise NotImplementedError(f"interpolate: mode '{mode}' is not implemented for {n + 2}D inputs of {input.dtype}")
-    if list(size) == list(input.shape[2:]) and (mode.endswith("linear") or mode == "area" or (mode == "nearest" and n == 2)):
+    if list(size) == list(input.shape[2:]) and (
+        mode.endswith("linear") or mode == "area" or (mode == "nearest" and n == 2)
+    ):
         # Nothing to resize, whatever the scale.
         return input.clone()
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, size)
     # The table's ops take the ratio of the sizes as the scale.
-    if n == 2 and not whole and all(f is None or f * have == new for f, have, new in zip(scales, input.shape[2:], size)):
+    if (
+        n == 2
+        and not whole
+        and all(f is None or f * have == new for f, have, new in zip(scales, input.shape[2:], size))
+    ):
         if mode == "nearest":
             return _ops.upsample_nearest2d(input, size)
         if mode == "bilinear":

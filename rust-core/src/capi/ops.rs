@@ -4206,6 +4206,21 @@ pub unsafe extern "C" fn rt_softmax(
     })
 }
 
+/// `softmax`, but 0 where all of `input` along `dim` is minus infinity.
+#[no_mangle]
+pub unsafe extern "C" fn rt_safe_softmax(
+    input: *const rt_tensor,
+    dim: i64,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::activation::defs::safe_softmax, &handles, 0b1, &[]);
+        call_one(&table::activation::defs::safe_softmax, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
+    })
+}
+
 /// `input - log(sum(e^input))` along `dim`, computed without overflow.
 #[no_mangle]
 pub unsafe extern "C" fn rt_log_softmax(
@@ -4650,6 +4665,20 @@ pub unsafe extern "C" fn rt_dist(
         let handles: [*const rt_tensor; 2] = [input, other];
         let ins = inputs(&table::reduce::defs::dist, &handles, 0b11, &[]);
         call_one(&table::reduce::defs::dist, ins, &[a_scalar(p)?], out)
+    })
+}
+
+/// Euclidean distances between the rows of `input` [b, n, d] and those of `other` [b, m, d]: [b, n, m].
+#[no_mangle]
+pub unsafe extern "C" fn rt_euclidean_distances(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::reduce::defs::euclidean_distances, &handles, 0b11, &[]);
+        call_one(&table::reduce::defs::euclidean_distances, ins, &[], out)
     })
 }
 

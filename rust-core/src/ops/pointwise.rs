@@ -373,16 +373,16 @@ unsafe fn with_far_angles<T: Real>(
         for i in 0..m {
             far |= (*x.add(i)).abs() > limit;
         }
-        // The result may lie on top of the operand.
-        let mut kept = [T::ZERO; PART];
         if far {
+            // The result may lie on top of the operand.
+            let mut kept = [T::ZERO; PART];
             std::ptr::copy_nonoverlapping(x, kept.as_mut_ptr(), m);
-        }
-        near(&[x.cast(), ins[1], ins[2]], out.cast(), m, p);
-        if far {
+            near(&[x.cast(), ins[1], ins[2]], out.cast(), m, p);
             for (i, v) in kept.iter().enumerate().take(m).filter(|(_, v)| v.abs() > limit) {
                 *out.add(i) = T::of(exact(v.as_f64()));
             }
+        } else {
+            near(&[x.cast(), ins[1], ins[2]], out.cast(), m, p);
         }
         done += m;
     }
