@@ -275,7 +275,7 @@ impl Tensor {
         })
     }
 
-    fn set_history(&self, node: Arc<Node>, k: usize) {
+    fn set_history(&self, node: Arc<Node>, k: usize) -> Result<()> {
         let meta = self.meta();
         let old = {
             let mut s = meta.lock();
@@ -297,6 +297,7 @@ impl Tensor {
                 node.add_hook(NodeHook::Retain(k, Arc::downgrade(meta)))?;
             }
         }
+        Ok(())
     }
 
     /// A view's history is made anew when an in-place op has changed that of its base.
@@ -319,7 +320,8 @@ impl Tensor {
             sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
             doomed: None,
         };
-        self.set_history(Arc::new(node), 0);
+        // Fails where there is no memory for a note that the gradient be kept; then it is not.
+        let _ = self.set_history(Arc::new(node), 0);
     }
 
     /// Keeps the gradient of a tensor that is no leaf.
@@ -532,7 +534,7 @@ impl Saved {
             }
             Some(Edge::Node(n, k)) => {
                 let t = data.alias();
-                t.set_history(n, k);
+                t.set_history(n, k)?;
                 t
             }
         })
@@ -647,7 +649,7 @@ pub(crate) fn record(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[At
                 let state = State { history: Some((node.clone(), k)), ..State::default() };
                 t.meta = Arc::new(Meta { needs: true.into(), generation: 0.into(), state: state.into() }).into();
             }
-            _ => out.set_history(node.clone(), k),
+            _ => out.set_history(node.clone(), k)?,
         }
     }
     Ok(())
@@ -689,7 +691,7 @@ pub fn record_custom(
     let node = Arc::new(node);
     for (k, out) in outs.iter().enumerate() {
         if out.dtype().is_float() {
-            out.set_history(node.clone(), k);
+            out.set_history(node.clone(), k)?;
         }
     }
     Ok(())
@@ -739,7 +741,7 @@ pub(crate) fn rebase(target: &Tensor, node: Node) -> Result<()> {
     let save_outputs = matches!(node.rule, Rule::Op(op, _) if op.saves.output());
     let inner = finish(node, std::slice::from_ref(target), save_outputs)?;
     let Some(base) = target.base() else {
-        target.set_history(inner, 0);
+        target.set_history(inner, 0)?;
         target.meta().generation.fetch_add(1, Ordering::AcqRel);
         return Ok(());
     };
@@ -758,7 +760,7 @@ pub(crate) fn rebase(target: &Tensor, node: Node) -> Result<()> {
         sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
         doomed: None,
     });
-    base.set_history(node, 0);
+    base.set_history(node, 0)?;
     base.meta().generation.fetch_add(1, Ordering::AcqRel);
     Ok(())
 }

@@ -4,7 +4,6 @@ use super::lang::{rounded_once, Ex};
 use super::shape::contiguous_unlocked;
 use super::{one, Call, Class, Outs, Refusal, Saves};
 use crate::autograd;
-use crate::bail;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernels::conv::{self, Geometry};
