@@ -6587,7 +6587,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t, "cat", )
+        return into(out, t, "cat", *tensors)
     return t
 
 
@@ -6614,7 +6614,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None,
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t, "stack", )
+        return into(out, t, "stack", *tensors)
     return t
 
 
@@ -6635,7 +6635,7 @@ def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t, "hstack", )
+        return into(out, t, "hstack", *tensors)
     return t
 
 
@@ -6656,7 +6656,7 @@ def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t, "vstack", )
+        return into(out, t, "vstack", *tensors)
     return t
 
 
@@ -6680,7 +6680,7 @@ def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t, "dstack", )
+        return into(out, t, "dstack", *tensors)
     return t
 
 
@@ -6701,7 +6701,7 @@ def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Ten
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t, "column_stack", )
+        return into(out, t, "column_stack", *tensors)
     return t
 
 
@@ -6722,7 +6722,7 @@ def block_diag(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tenso
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t, "block_diag", )
+        return into(out, t, "block_diag", *tensors)
     return t
 
 
@@ -7254,7 +7254,7 @@ def cartesian_prod(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> T
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t, "cartesian_prod", )
+        return into(out, t, "cartesian_prod", *tensors)
     return t
 
 
@@ -7332,7 +7332,7 @@ def index_put(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], a
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t, "index_put", input, values)
+        return into(out, t, "index_put", input, values, *(indices or ()))
     return t
 
 
@@ -8286,7 +8286,7 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t, "multi_dot", )
+        return into(out, t, "multi_dot", *tensors)
     return t
 
 
@@ -8353,7 +8353,7 @@ def einsum(equation: str | None, operands: Sequence[Tensor], *, out: Tensor | No
     t = new(Tensor)
     t._h = h
     if out is not None:
-        return into(out, t, "einsum", )
+        return into(out, t, "einsum", *operands)
     return t
 
 

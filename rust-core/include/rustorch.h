@@ -218,13 +218,14 @@ typedef rt_status (*rt_backward_fn)(void *ctx,
                                     struct rt_tensor **grad_inputs,
                                     size_t inputs_len);
 
+// Sees one context; a result that is not 0 ends the visits.
+typedef int32_t (*rt_visit)(void *ctx, void *arg);
+
 // Takes the next `len` bytes of a file; they live during the call only. Anything but `RT_OK` ends the saving.
 typedef rt_status (*rt_writer)(void *ctx, const uint8_t *data, size_t len);
 
 // Fills the `len` bytes at `data` with the next ones of a file. Anything but `RT_OK` ends the loading.
 typedef rt_status (*rt_reader)(void *ctx, uint8_t *data, size_t len);
-// Sees one context; a result that is not 0 ends the visits.
-typedef int32_t (*rt_visit)(void *ctx, void *arg);
 
 // One attribute of a call by name. Attributes are given in the order of the op's arguments that are no tensors.
 typedef struct rt_attr {
