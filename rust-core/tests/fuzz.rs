@@ -16,6 +16,7 @@ use rustorch::autograd::{self, GradMode};
 use rustorch::dtype::{half, Elem, Scalar, ALL};
 use rustorch::ops::{self, ArgKind, Attr, Class, OpDef};
 use rustorch::{DType, Kind, Result, Tensor};
+#[cfg(not(feature = "reserve"))]
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt;
@@ -24,12 +25,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Larger blocks than this are refused, so that absurd sizes fail at once.
+#[cfg(not(feature = "reserve"))]
 const MOST_BYTES: usize = 32 << 20;
 /// Processor time that one call may take.
 const MOST_TIME: Duration = Duration::from_millis(1000);
 
+#[cfg(not(feature = "reserve"))]
 struct Bounded;
 // SAFETY: the system's allocator, but for the blocks that it refuses.
+#[cfg(not(feature = "reserve"))]
 unsafe impl GlobalAlloc for Bounded {
     unsafe fn alloc(&self, l: Layout) -> *mut u8 {
         if l.size() > MOST_BYTES {
@@ -47,8 +51,21 @@ unsafe impl GlobalAlloc for Bounded {
         System.alloc_zeroed(l)
     }
 }
+#[cfg(not(feature = "reserve"))]
 #[global_allocator]
 static ALLOCATOR: Bounded = Bounded;
+
+/// The crate's own allocator cannot be replaced: the address space is bounded instead.
+#[cfg(all(feature = "reserve", target_os = "linux"))]
+fn bound_memory() {
+    extern "C" {
+        fn setrlimit(resource: i32, limits: *const [u64; 2]) -> i32;
+    }
+    // SAFETY: resource 9 is the size of the address space; the limits are read.
+    unsafe { setrlimit(9, &[768 << 20; 2]) };
+}
+#[cfg(not(all(feature = "reserve", target_os = "linux")))]
+fn bound_memory() {}
 
 // ---- random choices ----
 
@@ -1196,6 +1213,7 @@ fn main() {
     let good = if args.iter().any(|a| a == "--supervise") {
         supervise(&args, &o)
     } else {
+        bound_memory();
         HUGE.store(args.iter().any(|a| a == "--huge"), Ordering::Relaxed);
         rustorch::parallel::set_num_threads(number("--threads").unwrap_or(1.0) as usize);
         std::panic::set_hook(Box::new(|info| {
