@@ -10,7 +10,7 @@ NATIVE = $(RUST) rust-core/include/rustorch.h build_ffi.py build_ffi.c setup.py 
 .DEFAULT_GOAL := help
 PYTEST = $(BIN)/python -m pytest -n $(shell nproc 2>/dev/null || echo 2) --dist worksteal
 
-.PHONY: help dev demo test test-torch test-rust soak fuzz gen fmt lint bench size clean
+.PHONY: help dev demo test test-torch test-rust soak fuzz mutants gen fmt lint bench size clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ fuzz: ## Call all ops with arguments of every sort for SECONDS (60), under Addre
 	cd rust-core && RUSTORCH_QUICK=1 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	  $(CARGO) test --quiet --no-default-features --features exact --target $(FUZZ_HOST) --target-dir target/asan --test fuzz -- \
 	  --supervise --seconds $(or $(SECONDS),60) $(FUZZ)
+
+mutants: $(VENV)/built ## Plant small faults, one at a time, and count those that the tests notice (not part of CI)
+	$(BIN)/python tests/mutants.py $(MUTANTS)
 
 gen: ## Write everything that follows from the op table
 	cd rust-core && $(CARGO) run --quiet --no-default-features --features gen --bin gen -- ..

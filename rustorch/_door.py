@@ -263,7 +263,11 @@ def into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> Tensor:
         if not hasattr(t, "_h") or not (_dense(t) and _dense(out)):
             continue
         (a, b), (c, d) = _extent(t), _extent(out)
-        the_same = (a, t.shape, t.stride()) == (c, out.shape, out.stride()) and out.shape == result.shape and op not in _PICKING
+        the_same = (
+            (a, t.shape, t.stride()) == (c, out.shape, out.stride())
+            and out.shape == result.shape
+            and op not in _PICKING
+        )
         if a < d and c < b and not the_same:
             raise InvalidArgumentError(f"{op}: unsupported operation: `out` shares memory with an input")
     if lib.rt_grad_enabled() and (out.requires_grad or result.requires_grad):

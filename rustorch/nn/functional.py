@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import rustorch as rt
 from rustorch import Tensor, _ops
+from rustorch.errors import DTypeError
 
 if TYPE_CHECKING:
     Ints = int | Sequence[int]
@@ -46,6 +47,8 @@ def _tuple(value: Any, n: int) -> tuple[Any, ...]:
     if isinstance(value, (int, float)):
         return (value,) * n
     value = tuple(value)
+    if len(value) not in (1, n):
+        raise ValueError(f"expected a number or {n} of them, one per spatial dimension, got {value}")
     return value * n if len(value) == 1 else value
 
 
@@ -148,6 +151,8 @@ def embedding(
 ) -> Tensor:
     """Rows of weight [n, d] by integer input [*] -> [*, d]; row `padding_idx` gets no gradient."""
     _dense_only("embedding", scale_grad_by_freq, sparse)
+    if input.dtype not in (rt.int64, rt.int32):
+        raise DTypeError(f"embedding: indices must be int64 or int32, got {input.dtype}")
     if padding_idx is not None:
         n = weight.size(0)
         if not -n <= padding_idx < n:
@@ -175,6 +180,22 @@ def embedding_bag(
     _dense_only("embedding_bag", scale_grad_by_freq, sparse)
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
+    if per_sample_weights is not None and per_sample_weights.shape != input.shape:
+        raise ValueError(
+            f"embedding_bag: per_sample_weights must have the input's shape {list(input.shape)}, "
+            f"got {list(per_sample_weights.shape)}"
+        )
+    if per_sample_weights is not None and per_sample_weights.dtype != weight.dtype:
+        raise DTypeError(
+            f"embedding_bag: per_sample_weights must have the weight's dtype {weight.dtype}, "
+            f"got {per_sample_weights.dtype}"
+        )
+    if padding_idx is not None and not -weight.size(0) <= padding_idx < weight.size(0):
+        n = weight.size(0)
+        raise RuntimeError(
+            f"embedding_bag: padding_idx must be within the number of embeddings, {-n} through {n - 1}, "
+            f"but got {padding_idx}"
+        )
     if per_sample_weights is not None and mode != "sum":
         raise NotImplementedError(f"embedding_bag: per_sample_weights needs mode='sum', got mode='{mode}'")
     if input.dim() == 2:
@@ -194,6 +215,9 @@ def embedding_bag(
             )
         if not include_last_offset:
             bounds.append(input.numel())
+        elif bounds and 0 <= bounds[-1] < input.numel():  # what lies behind the last bag belongs to none
+            input = input[: bounds[-1]]
+            per_sample_weights = None if per_sample_weights is None else per_sample_weights[: bounds[-1]]
     else:
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")
     if padding_idx is not None:
@@ -505,7 +529,7 @@ def avg_pool3d(
 
 def _target_size(input: Tensor, output_size: Any, n: int) -> list[int]:
     """`output_size` with None replaced by the input's own size."""
-    sizes = (output_size,) * n if output_size is None else _tuple(output_size, n)
+    sizes = (output_size,) * n if output_size is None or isinstance(output_size, int) else tuple(output_size)
     if len(sizes) != n:
         raise ValueError(f"adaptive pooling: output_size must have {n} entries, got {output_size}")
     return [have if want is None else want for have, want in zip(input.shape[-n:], sizes)]
@@ -581,11 +605,12 @@ def _unpool(
         raise ValueError(f"{name}: expected {n + 1}D or {n + 2}D input, got shape {shape}")
     if indices.shape != input.shape:
         raise ValueError(f"{name}: indices must have the input's shape {shape}, got {list(indices.shape)}")
+    if indices.dtype != rt.int64:
+        raise DTypeError(f"{name}: elements in indices should be type int64 but got: {indices.dtype}")
+    if size is not None and len(size) not in (n, n + 2):
+        raise ValueError(f"{name}: output_size must have {n} or {n + 2} elements, got {list(size)}")
     if 0 in shape[-n - 1 :]:
         raise ValueError(f"{name}: only the batch may be empty, got shape {shape}")
-    for what, values in (("kernel_size", kernel), ("stride", steps), ("padding", pads)):
-        if len(values) != n:
-            raise ValueError(f"{name}: {what} must have {n} elements, got {list(values)}")
     default = [(i - 1) * s - 2 * p + k for i, s, p, k in zip(shape[-n:], steps, pads, kernel)]
     want = default if size is None else list(size)[-n:]
     if any(not d - s < w < d + s for d, s, w in zip(default, steps, want)):
@@ -1021,6 +1046,8 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """p-norm distances between all pairs of rows of [n, d] -> [n (n - 1) / 2]."""
     if input.dim() != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
+    if p < 0:
+        raise RuntimeError(f"pdist only supports non-negative p values, got {p}")
     pairs = [(i, j) for i in range(input.size(0)) for j in range(i + 1, input.size(0))]
     first, second = (rt.tensor([pair[k] for pair in pairs], dtype=rt.int64) for k in (0, 1))
     return (input.index_select(0, first) - input.index_select(0, second)).norm(p, dim=1)
@@ -1338,12 +1365,31 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.dim() != 1:
         raise ValueError(f"multi_margin_loss: weight must be one-dimensional, got {weight.dim()}D")
+    classes = _class_targets("multi_margin_loss", input, target, input.shape[:1] if input.dim() == 2 else None)
+    if weight is not None and (weight.size(0) != classes or weight.dtype != input.dtype):
+        raise RuntimeError(
+            f"multi_margin_loss: expected weight of shape [{classes}] and dtype {input.dtype}, "
+            f"got {list(weight.shape)} and {weight.dtype}"
+        )
     x, t = (input, target) if input.dim() == 2 else (input.reshape(1, -1), target.reshape(1))
     loss = (margin - x.gather(1, t.unsqueeze(1)) + x).clamp(min=0).pow(p)
     if weight is not None:
         loss = loss * weight.index_select(0, t).unsqueeze(1)
     loss = (loss * (1 - one_hot(t, x.size(1)))).sum(1) / x.size(1)
     return _reduce(loss.reshape(target.shape), reduction)
+
+
+def _class_targets(name: str, input: Tensor, target: Tensor, shape: Any) -> int:
+    """The number of classes of input [N, C], [C] or a number; target must be int64 and of `shape`, or a number."""
+    if input.dim() > 2 or input.shape[-1:] == (0,):
+        raise RuntimeError(f"{name}: expected input [N, C] or [C], got shape {list(input.shape)}")
+    if target.dtype != rt.int64:
+        raise RuntimeError(f"{name}: target must be int64, got {target.dtype}")
+    if (target.numel() != 1) if shape is None else (target.shape != shape):
+        raise RuntimeError(
+            f"{name}: inconsistent target size, got {list(target.shape)} for input of size {list(input.shape)}"
+        )
+    return input.size(-1) if input.dim() else 1
 
 
 def multilabel_margin_loss(
@@ -1355,9 +1401,11 @@ def multilabel_margin_loss(
 ) -> Tensor:
     """Sum over targets t, other classes i of max(0, 1 - x[t] + x[i]) / C; target lists classes up to the first -1."""
     reduction = _reduction(reduction, size_average, reduce)
+    classes = _class_targets("multilabel_margin_loss", input, target, input.shape)
+    if bool((target.lt(-1) | target.ge(classes)).any()):
+        raise RuntimeError(f"multilabel_margin_loss: target must hold classes below {classes}, or -1")
     batched = input.dim() == 2
     x, t = (input, target) if batched else (input.reshape(1, -1), target.reshape(1, -1))
-    classes = x.size(1)
     listed = t.lt(0).long().cumsum(1).eq(0).to(x.dtype)
     t = t.clamp(min=0)
     is_target = (one_hot(t, classes) * listed.unsqueeze(2)).sum(1).clamp(max=1)
@@ -1580,7 +1628,8 @@ def interpolate(
             if size is None
             else "only one of size or scale_factor should be defined"
         )
-    given = _tuple(scale_factor if size is None else size, n)
+    given = scale_factor if size is None else size
+    given = (given,) * n if isinstance(given, (int, float)) else tuple(given)
     if len(given) != n:
         raise ValueError(f"Input and output must have the same number of spatial dimensions, got {list(given)} for {n}")
     scales: tuple[float | None, ...] = (None,) * n
@@ -1689,6 +1738,8 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
         raise NotImplementedError(
             f"affine_grid: expected theta [N, 2, 3] and size (N, C, H, W), got {list(theta.shape)} and {tuple(size)}"
         )
+    if min(size) <= 0:
+        raise ValueError(f"affine_grid: expected non-zero, positive output size, got {tuple(size)}")
 
     def axis(n: int) -> Tensor:
         if n <= 1:
@@ -1715,6 +1766,8 @@ def grid_sample(
             f"grid_sample: expected input [N, C, H, W] and grid [N, h, w, 2], "
             f"got {list(input.shape)} and {list(grid.shape)}"
         )
+    if not input.is_floating_point() or input.dtype != grid.dtype:
+        raise DTypeError(f"grid_sample: input and grid must have one float dtype, got {input.dtype} and {grid.dtype}")
     if mode not in ("bilinear", "nearest"):
         raise NotImplementedError(f"grid_sample: mode must be 'bilinear' or 'nearest', got '{mode}'")
     if padding_mode not in ("zeros", "border", "reflection"):
