@@ -1,7 +1,7 @@
 //! Calls every op of the table by name, in place and not, with arguments of every sort: most do not fit, but each op is
 //! also called in ways that do. After each call:
 //!
-//! * no panic, no call that works for more than a second, and (under AddressSanitizer) no memory fault;
+//! * no panic, no call that works for more than 20 seconds, and (under AddressSanitizer) no memory fault;
 //! * a call that failed has changed nothing, one that succeeded has changed only what it is declared to change;
 //! * results can be read, and gradients walk back through them and have the shapes of their inputs.
 //!
@@ -27,8 +27,8 @@ use std::time::{Duration, Instant};
 /// Larger blocks than this are refused, so that absurd sizes fail at once.
 #[cfg(not(feature = "reserve"))]
 const MOST_BYTES: usize = 32 << 20;
-/// Processor time that one call may take.
-const MOST_TIME: Duration = Duration::from_millis(1000);
+/// Processor time that one call may take: what is merely large, unoptimised and under AddressSanitizer stays far below.
+const MOST_TIME: Duration = Duration::from_secs(20);
 
 #[cfg(not(feature = "reserve"))]
 struct Bounded;
@@ -1243,8 +1243,8 @@ fn main() {
                 let now = STARTED.load(Ordering::Relaxed);
                 if now != last {
                     (last, since) = (now, cpu());
-                } else if cpu() - since > 3 * MOST_TIME {
-                    eprintln!("HANG: one call has worked for more than {:?}", 3 * MOST_TIME);
+                } else if cpu() - since > 2 * MOST_TIME {
+                    eprintln!("HANG: one call has worked for more than {:?}", 2 * MOST_TIME);
                     std::process::abort();
                 }
             }

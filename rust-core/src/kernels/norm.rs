@@ -410,6 +410,9 @@ pub unsafe fn groups<T: Real + Loops<T>>(
 ) {
     let per = s.channels / groups;
     let n = per * s.inner;
+    if n == 0 {
+        return;
+    }
     let (x, w, b, out) = (Shared(x as *mut T), Shared(w as *mut T), Shared(b as *mut T), Shared(out));
     parallel_for(s.batch * groups, grain(n), &|r| {
         for i in r {
@@ -438,6 +441,12 @@ pub unsafe fn groups_grad<T: Real + Loops<T>>(
 ) -> Result<()> {
     let per = s.channels / groups;
     let n = per * s.inner;
+    if s.batch * n == 0 {
+        for c in 0..s.channels {
+            (*gw.add(c), *gb.add(c)) = (T::ZERO, T::ZERO);
+        }
+        return Ok(());
+    }
     // Per sample and channel: the sums that become the gradients of weight and bias.
     let mut sums = List::filled(s.batch * s.channels, [0.0f64; 2])?;
     let p = Shared(sums.as_mut_ptr());

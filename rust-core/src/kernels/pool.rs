@@ -117,9 +117,11 @@ unsafe fn max<T: Num>(
     // Pairs of columns, the common case, need no loops over windows.
     let width = w as u32;
     let pairs = cols.step == 1 && tmp.size < 1 << 32 && cols.at.iter().enumerate().all(|(o, &c)| c == (2 * o, 2));
+    let last = tmp.size / w.max(1) - 1;
     for &(first, count) in &rows.at {
         best.fill(T::LOWEST);
-        row.fill(first as u32);
+        // A window that lies in the padding has its place at the edge.
+        row.fill(first.min(last) as u32);
         for r in 0..count {
             let at = first + r * rows.step;
             let line = std::slice::from_raw_parts(x.add(at * w), w);

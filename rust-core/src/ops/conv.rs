@@ -229,6 +229,9 @@ fn eval_conv(c: &Call, n: usize) -> Result<Outs> {
 
 /// The convolution that fits the rank of `w`, cut to `shape`: output padding beyond the stride leaves more places.
 fn conv_to(x: &Tensor, w: &Tensor, p: Params, shape: &[usize]) -> Result<Tensor> {
+    if shape.contains(&0) {
+        return Tensor::empty_of(shape, x.dtype());
+    }
     let mut y = match w.ndim() {
         3 => x.conv1d(w, None, p.stride, p.padding, p.dilation, p.groups)?,
         4 => x.conv2d(w, None, p.stride, p.padding, p.dilation, p.groups)?,

@@ -465,11 +465,19 @@ fn product<T: Elem>(d: T, s: T) -> T {
     }
 }
 
+/// `t`, or a copy of it if it would change while `out` is written.
+fn apart(t: Tensor, out: &Tensor) -> Result<Tensor> {
+    if t.shares_storage(out) {
+        return contiguous_unlocked(&t, t.dtype(), true);
+    }
+    Ok(t)
+}
+
 /// Scatters `src` (broadcast to the index's shape if it has one element) into `out`.
 fn scatter_into(out: &Tensor, dim: i64, index: &Tensor, src: &Tensor, how: Combine) -> Result<()> {
     let dim = wrap_dim(dim, out.ndim())?;
     let (shape, mut strides) = axes(out);
-    let index = index_of(index, &shape, dim)?;
+    let index = apart(index_of(index, &shape, dim)?, out)?;
     let (over, steps) = axes(&index);
     if index.numel() == 0 {
         return Ok(());
@@ -477,7 +485,7 @@ fn scatter_into(out: &Tensor, dim: i64, index: &Tensor, src: &Tensor, how: Combi
     if src.dtype() != out.dtype() {
         bail!(DType, "expected input and src to have the same dtype, got {} and {}", out.dtype(), src.dtype());
     }
-    let src = if src.shares_storage(out) { contiguous_unlocked(src, src.dtype(), true)? } else { src.clone() };
+    let src = apart(src.clone(), out)?;
     let (room, from) = axes(&src);
     if room.len() != over.len() || (0..over.len()).any(|d| over[d] > room[d]) {
         let text = format!("expected index {over:?} to be no larger than src {room:?}");
@@ -526,7 +534,7 @@ fn put_at(
 fn scatter_number(out: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<()> {
     let d = wrap_dim(dim, out.ndim())?;
     let (shape, mut strides) = axes(out);
-    let index = index_of(index, &shape, d)?;
+    let index = apart(index_of(index, &shape, d)?, out)?;
     let (over, steps) = axes(&index);
     if index.numel() == 0 {
         return Ok(());

@@ -586,7 +586,7 @@ fn eval_one_hot(c: &Call) -> Result<Outs> {
     }
     let classes = match classes {
         -1 if values.is_empty() => bail!(Value, "cannot infer total number of classes from an empty tensor"),
-        -1 => high + 1,
+        -1 => high.checked_add(1).ok_or_else(|| err!(Memory, "a dimension for class {high} is too large"))?,
         n if n < 1 && values.is_empty() => bail!(Value, "num_classes should be positive, got {n}"),
         n if high >= n => bail!(Value, "class values must be smaller than num_classes {n}, got {high}"),
         n => n,
@@ -891,15 +891,15 @@ ops! {
             let start = v.int(2).min(v.int(4));
             let end = |size: &[i64], stride: &[i64], offset: i64| {
                 let last = size.iter().zip(stride).map(|(&d, &s)| (d - 1).max(0).saturating_mul(s));
-                last.fold(offset - start + 1, i64::saturating_add)
+                last.fold(offset.saturating_sub(start).saturating_add(1), i64::saturating_add)
             };
             let n = end(v.ints(0), v.ints(1), v.int(2)).max(end(&own, own_stride, v.int(4)));
             let flat = || Ex::from(sizes(&[n]).and_then(|s| zeros(&s, v.dtype(0))));
-            let at_own = |x: &Tensor| x.as_strided(&own, own_stride, Some(v.int(4) - start));
-            let g = flat().with(v.g(), |z, g| z.as_strided_scatter(g, v.ints(0), v.ints(1), v.int(2) - start));
+            let at_own = |x: &Tensor| x.as_strided(&own, own_stride, Some(v.int(4).saturating_sub(start)));
+            let g = flat().with(v.g(), |z, g| z.as_strided_scatter(g, v.ints(0), v.ints(1), v.int(2).saturating_sub(start)));
             let shares = flat().then(|z| {
                 let ones = Tensor::filled(v.shape(0), Scalar::Int(1), v.dtype(0))?;
-                at_own(&z.as_strided_scatter(&ones, &own, own_stride, v.int(4) - start)?)
+                at_own(&z.as_strided_scatter(&ones, &own, own_stride, v.int(4).saturating_sub(start))?)
             });
             g.then(at_own) / shares
         }),
@@ -916,6 +916,14 @@ ops! {
             let offset = usize::try_from(c.int(2)).map_err(|_| err!(Value, "storage_offset must not be negative"))?;
             let layout = Layout::new(sizes(c.ints(0))?, strides, offset)?;
             check_bounds(&out.0.storage, &layout, out.dtype())?;
+            if c.x(1).shape() != layout.shape() {
+                let text = format!(
+                    "expected src to have a size equal to the slice of input, src has shape {:?}, the slice {:?}",
+                    c.x(1).shape(),
+                    layout.shape()
+                );
+                return Err(Error::shapes("", text, c.x(1).shape(), layout.shape()));
+            }
             let part = out.with_layout(layout.clone());
             if layout.overlaps_itself() {
                 copy_into(&part, &zeros(&[], out.dtype())?)?;
