@@ -834,7 +834,7 @@ def make(data: Any, d: Any = None) -> Tensor:
 
 
 def _whole_numbers(flat: list[Any], d: dtype) -> list[int]:
-    """Numbers as those of a dtype of whole ones, which must hold them. Whole negative ones wrap around in unsigned types."""
+    """Numbers as those of a whole-number dtype, which must hold them. Negative ints wrap around in unsigned types."""
     high = (1 << (8 * d.itemsize - d.is_signed)) - 1
     low = -high - d.is_signed
     least = low if d.is_signed else 0  # of floats, which do not wrap

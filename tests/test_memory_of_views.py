@@ -35,7 +35,9 @@ HUGE = 2**62
         lambda: rt.zeros(1).expand(HUGE).clone(),
         lambda: rt.zeros(1).expand(2**61).to(rt.float64),
         lambda: rt.zeros(1).expand(HUGE).flatten().contiguous(),
-        lambda: rt.zeros(1).expand(HUGE).tolist() if False else rt.zeros(1, dtype=rt.float64).expand(HUGE).numpy().copy(),
+        lambda: (
+            rt.zeros(1).expand(HUGE).tolist() if False else rt.zeros(1, dtype=rt.float64).expand(HUGE).numpy().copy()
+        ),
         lambda: rt.ones(1).expand(2**62).diag_embed(),
         lambda: rt.ones(1).expand(2**62).outer(rt.ones(8)),
     ],

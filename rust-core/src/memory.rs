@@ -403,6 +403,15 @@ impl<T> Kept<T> {
     pub fn take(&self) -> Option<T> {
         ManuallyDrop::into_inner(self.value.replace(ManuallyDrop::new(None)))
     }
+    /// Looks at it where it lies.
+    ///
+    /// # Safety
+    /// `f` must not take, put or end what is kept here.
+    #[inline]
+    pub unsafe fn look<R>(&self, f: impl FnOnce(Option<&T>) -> R) -> R {
+        // SAFETY: the cell belongs to this thread, and nobody changes it meanwhile.
+        f(unsafe { &*self.value.as_ptr() }.as_ref())
+    }
     /// Keeps `value`, or drops it if it cannot be kept; `end` must call [`Kept::end`] of this place.
     #[inline]
     pub fn put(&self, value: T, end: fn()) {

@@ -443,7 +443,8 @@ impl Pool {
                 let (size, longer) = (job.n / job.chunks, job.n % job.chunks);
                 let start = |i: usize| i * size + i.min(longer);
                 // SAFETY: as above.
-                let call = AssertUnwindSafe(|| in_pieces(start(chunk)..start(chunk + 1), job.grain, unsafe { &*job.f }));
+                let call =
+                    AssertUnwindSafe(|| in_pieces(start(chunk)..start(chunk + 1), job.grain, unsafe { &*job.f }));
                 if !self.ended.load(Ordering::Relaxed) {
                     if let Err(payload) = catch_unwind(call) {
                         self.fail(payload);

@@ -39,7 +39,7 @@ static double total(const struct rt_tensor *t) {
 static void interrupts(size_t threads) {
   struct rt_tensor *a = filled(1200, 1200, 1.0), *x = filled(4000, 4000, 1.0), *out = NULL;
   struct rt_scalar one;
-  int n;
+  int n, before;
   one.kind = RT_SCALAR_FLOAT;
   one.value.f = 1.0;
   CHECK(rt_set_num_threads(threads) == RT_OK);
@@ -59,12 +59,14 @@ static void interrupts(size_t threads) {
     rt_tensor_free(out);
     out = NULL;
   }
-  CHECK(out == NULL && n < 10000 && asked == 2);
+  CHECK(out == NULL && n < 10000 && asked >= 2);
+  before = asked;
   CHECK(rt_last_error_status() == RT_ERR_INTERRUPTED);
 
   /* What changes a tensor runs to its end without asking. */
   for (n = 0; n < 20; n++) CHECK(rt_add_scalar_(x, one, one) == RT_OK);
-  CHECK(asked == 2);
+  CHECK(asked == before);
+  rt_set_interrupt_check(NULL);
   CHECK(fabs(total(x) - 21.0 * 16e6) < 1.0);
 
   /* The threads are there for the next call. */

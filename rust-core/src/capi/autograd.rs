@@ -420,7 +420,12 @@ pub unsafe extern "C" fn rt_custom_function(
 /// Sees one context; a result that is not 0 ends the visits.
 pub type rt_visit = Option<unsafe extern "C" fn(ctx: *mut c_void, arg: *mut c_void) -> i32>;
 
-unsafe fn visitor(release: rt_release, visit: rt_visit, arg: *mut c_void, search: impl FnOnce(&mut dyn FnMut(Foreign))) -> i32 {
+unsafe fn visitor(
+    release: rt_release,
+    visit: rt_visit,
+    arg: *mut c_void,
+    search: impl FnOnce(&mut dyn FnMut(Foreign)),
+) -> i32 {
     let Some(visit) = visit.filter(|_| CONTEXTS.load(Ordering::Relaxed) > 0) else { return 0 };
     let mut ended = 0;
     let wanted = release.map(|f| f as usize);

@@ -34,7 +34,7 @@ use smallvec::SmallVec;
 use std::ffi::{c_char, CStr, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Once, OnceLock};
 
 /// What a fallible function returns: `RT_OK` or one of the `RT_ERR_` codes.
 pub type rt_status = i32;
@@ -128,12 +128,9 @@ thread_local! {
 
 /// What `f` finds in this thread's last error.
 fn last<R>(f: impl FnOnce(&Last) -> R) -> R {
-    LAST.with(|l| {
-        let last = l.take().unwrap_or_default();
-        let found = f(&last);
-        l.put(last, end_last);
-        found
-    })
+    static NONE: OnceLock<Last> = OnceLock::new();
+    // SAFETY: the getters only look; what they point to stays where it is until the next error.
+    LAST.with(|l| unsafe { l.look(|last| f(last.unwrap_or_else(|| NONE.get_or_init(Last::default)))) })
 }
 
 fn end_last() {

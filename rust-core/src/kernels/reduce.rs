@@ -207,7 +207,14 @@ impl<F: Fold> Reduce for Folded<F> {
     }
     #[inline(always)]
     unsafe fn run(x: *const F::T, n: usize, _at: usize, p: &Params) -> F::Part {
-        F::lift(fold::<F>(x, n, p.f[0]))
+        // Long runs are joined as blocks are: what a lane holds would lose digits.
+        let mut part = F::lift(fold::<F>(x, n.min(1024), p.f[0]));
+        let mut done = 1024;
+        while done < n {
+            part = F::join(part, F::lift(fold::<F>(x.add(done), (n - done).min(1024), p.f[0])));
+            done += 1024;
+        }
+        part
     }
     #[inline(always)]
     unsafe fn columns(x: *const F::T, stride: isize, n: usize, w: usize, _at: usize, to: *mut F::Part, p: &Params) {

@@ -619,6 +619,7 @@ ops! {
         eval: |c| eval_softmax(c, Mode::SafeForward),
         vjp: vjp!(|v| v.g().with(v.y(), |g, y| Tensor::softmax_backward(g, y, v.int(0)))), saves: Saves::OUTPUT,
         function: false, method: false,
+        samples: &["r(2, 3), 0", "r(2, 3), -1, rt.float64"],
     }
 
     /// `input - log(sum(e^input))` along `dim`, computed without overflow.

@@ -931,6 +931,7 @@ ops! {
         vjp: vjp!(|v| euclidean_rule(v)), saves: Saves::XB.and(Saves::OUTPUT),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(1, 2, 3), rt.ones(1, 2, 4)", message: "wanted shapes" }],
+        samples: &["r(2, 3, 2), r(2, 2, 2)", "r(1, 1, 3), r(1, 2, 3)"],
     }
 
     /// The `p`-norms of the differences of all pairs of rows: `x1 [*, n, d]` and `x2 [*, m, d]` give `[*, n, m]`. The 2-norm
