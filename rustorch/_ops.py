@@ -5999,6 +5999,24 @@ def view(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) ->
     return t
 
 
+_py_view_dtype = lib.py_view_dtype
+
+
+def view_dtype(input: Tensor, dtype: dtype_) -> Tensor:
+    """The bytes of `input` read as elements of another dtype, sharing memory. Where these are smaller or larger, the last
+    dimension becomes longer or shorter; it must lie without gaps, and everything at whole elements. No gradient.
+    """
+    try:
+        h = _py_view_dtype(input._h, dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("view_dtype", e, "Tensor DType", input=input, dtype=dtype) from None
+    if not h:
+        raise error()
+    t = new(Tensor)
+    t._h = h
+    return t
+
+
 _py_reshape = lib.py_reshape
 
 

@@ -534,16 +534,7 @@ def view(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Ten
         dtype = sizes[0]
     if dtype is None:
         return _ops.view(input, *sizes, size=size)
-    dtype = from_python(dtype)
-    if dtype.itemsize != input.dtype.itemsize:
-        raise UnsupportedError(f"view: cannot view {input.dtype} as {dtype}: the sizes of their elements differ")
-    if not input.is_contiguous():
-        raise UnsupportedError("view(dtype): the tensor must be contiguous")
-    return wrap(
-        lib.py_from_object(
-            id(input), ffi.cast("void *", input.data_ptr()), tuple(input.shape), NULL, input.ndim, dtype._code
-        )
-    )
+    return _ops.view_dtype(input, from_python(dtype))
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:

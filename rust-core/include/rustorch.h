@@ -2187,6 +2187,12 @@ rt_status rt_view(const struct rt_tensor *input,
                   size_t size_len,
                   struct rt_tensor **out);
 
+// The bytes of `input` read as elements of another dtype, sharing memory. Where these are smaller or larger, the last
+// dimension becomes longer or shorter; it must lie without gaps, and everything at whole elements. No gradient.
+rt_status rt_view_dtype(const struct rt_tensor *input,
+                        int32_t dtype,
+                        struct rt_tensor **out);
+
 // The same elements with another shape: a view where possible, else a copy. One size may be -1.
 rt_status rt_reshape(const struct rt_tensor *input,
                      const int64_t *shape,

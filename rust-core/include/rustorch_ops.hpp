@@ -2559,6 +2559,13 @@ inline Tensor view(const Tensor &input, Ints size) {
   return Tensor(out_[0]);
 }
 
+/// The bytes of `input` read as elements of another dtype, sharing memory. Where these are smaller or larger, the last dimension becomes longer or shorter; it must lie without gaps, and everything at whole elements. No gradient.
+inline Tensor view_dtype(const Tensor &input, DType dtype) {
+  rt_tensor *out_[1] = {};
+  check(rt_view_dtype(input.get(), static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// The same elements with another shape: a view where possible, else a copy. One size may be -1.
 inline Tensor reshape(const Tensor &input, Ints shape) {
   rt_tensor *out_[1] = {};

@@ -154,48 +154,68 @@ macro_rules! elem {
     };
 }
 
-impl Elem for bool {
-    const DTYPE: DType = DType::Bool;
-    const CATEGORY: Category = Category::Bool;
-    const SIGNED: bool = false;
-    type Acc = i64;
+/// An element of a bool tensor: a byte that is true if it is not 0. Memory that is shared with others may hold any byte,
+/// which a Rust `bool` must not, so none is made of an element before the byte has been looked at.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Truth(u8);
+
+impl PartialEq for Truth {
     #[inline(always)]
-    fn up(self) -> i64 {
-        self as i64
-    }
-    #[inline(always)]
-    fn down(v: i64) -> Self {
-        v != 0
-    }
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self as u8 as f64
-    }
-    #[inline(always)]
-    fn to_i64(self) -> i64 {
-        self as i64
-    }
-    #[inline(always)]
-    fn from_f64(v: f64) -> Self {
-        v != 0.0
-    }
-    #[inline(always)]
-    fn from_i64(v: i64) -> Self {
-        v != 0
-    }
-    #[inline(always)]
-    fn truth(self) -> bool {
-        self
-    }
-    #[inline(always)]
-    fn less(self, other: Self) -> bool {
-        !self & other
-    }
-    #[inline(always)]
-    fn nan(self) -> bool {
-        false
+    fn eq(&self, other: &Truth) -> bool {
+        self.truth() == other.truth()
     }
 }
+
+macro_rules! truth_value {
+    ($t:ty, $get:expr, $make:expr) => {
+        impl Elem for $t {
+            const DTYPE: DType = DType::Bool;
+            const CATEGORY: Category = Category::Bool;
+            const SIGNED: bool = false;
+            type Acc = i64;
+            #[inline(always)]
+            fn up(self) -> i64 {
+                $get(self) as i64
+            }
+            #[inline(always)]
+            fn down(v: i64) -> Self {
+                $make(v != 0)
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                $get(self) as u8 as f64
+            }
+            #[inline(always)]
+            fn to_i64(self) -> i64 {
+                $get(self) as i64
+            }
+            #[inline(always)]
+            fn from_f64(v: f64) -> Self {
+                $make(v != 0.0)
+            }
+            #[inline(always)]
+            fn from_i64(v: i64) -> Self {
+                $make(v != 0)
+            }
+            #[inline(always)]
+            fn truth(self) -> bool {
+                $get(self)
+            }
+            #[inline(always)]
+            fn less(self, other: Self) -> bool {
+                !$get(self) & $get(other)
+            }
+            #[inline(always)]
+            fn nan(self) -> bool {
+                false
+            }
+        }
+    };
+}
+truth_value!(Truth, |t: Truth| t.0 != 0, |b: bool| Truth(b as u8));
+// What Rust programs hand in and take out.
+truth_value!(bool, |b: bool| b, |b: bool| b);
 
 // One row per dtype: variant, code in the ABI, name, Rust type, category, compute type, NumPy type string, DLPack
 // (code, bits), what safetensors files call it, smallest and largest finite value, machine epsilon, and how elements are
@@ -226,7 +246,7 @@ macro_rules! dtypes {
         }
         pub(crate) use dispatch;
 
-        /// The same for types whose elements are cast one by one: no half floats, no bool.
+        /// The same for types whose elements are cast one by one: no half floats.
         macro_rules! dispatch_plain {
             ($d:expr, $T:ident => $body:expr) => {
                 match $d { $($crate::dtype::DType::$v => $crate::dtype::if_plain!($elem, $t, $T, $body, $d),)+ }
@@ -249,9 +269,6 @@ macro_rules! dtypes {
 /// `$body` for the rows that [`dispatch_plain!`] is for.
 macro_rules! if_plain {
     ((half $($rest:tt)*), $t:ty, $T:ident, $body:expr, $d:expr) => {
-        unreachable!("{} has casts of its own", $d)
-    };
-    ((own), $t:ty, $T:ident, $body:expr, $d:expr) => {
         unreachable!("{} has casts of its own", $d)
     };
     (($($kind:tt)*), $t:ty, $T:ident, $body:expr, $d:expr) => {{
@@ -278,7 +295,7 @@ struct Row {
 pub use half;
 
 dtypes! {
-    Bool = 0, "bool", bool, Bool, I64, "|b1", (6, 8), BOOL, 0.0, 1.0, 0.0, (own);
+    Bool = 0, "bool", crate::dtype::Truth, Bool, I64, "|b1", (6, 8), BOOL, 0.0, 1.0, 0.0, (own);
     U8 = 1, "uint8", u8, Int, I64, "|u1", (1, 8), U8, 0.0, 255.0, 0.0, (int);
     I8 = 2, "int8", i8, Int, I64, "|i1", (0, 8), I8, -128.0, 127.0, 0.0, (int);
     I16 = 3, "int16", i16, Int, I64, "<i2", (0, 16), I16, -32768.0, 32767.0, 0.0, (int);

@@ -17,6 +17,7 @@
 
 pub mod dtype;
 pub mod error;
+mod fork;
 pub mod memory;
 pub mod parallel;
 pub mod random;

@@ -353,16 +353,6 @@ fn pool() -> Option<&'static Pool> {
     Some(unsafe { &*p })
 }
 
-/// A function to be called when the process is forked.
-#[cfg(unix)]
-pub(crate) type ForkHook = Option<unsafe extern "C" fn()>;
-
-#[cfg(unix)]
-extern "C" {
-    /// Calls the hooks at every fork: before it, and after it in the parent and in the child.
-    pub(crate) fn pthread_atfork(prepare: ForkHook, parent: ForkHook, child: ForkHook) -> i32;
-}
-
 /// Makes every forked child start without a pool: its threads and perhaps its locks belong to the parent.
 #[cfg(unix)]
 fn forget_pool_in_child() {
@@ -372,7 +362,7 @@ fn forget_pool_in_child() {
     static DONE: AtomicBool = AtomicBool::new(false);
     if !DONE.swap(true, Ordering::AcqRel) {
         // SAFETY: the hook does one atomic store. Failure (no memory) only loses parallelism in a forked child.
-        unsafe { pthread_atfork(None, None, Some(child)) };
+        unsafe { crate::fork::pthread_atfork(None, None, Some(child)) };
     }
 }
 

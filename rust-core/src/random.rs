@@ -16,7 +16,7 @@
 //! Values that go through `ln`, `sin` and the like use the platform's libm in f64 and a fixed polynomial in f32.
 
 use crate::memory::List;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, Once, OnceLock, RwLock};
 
 const N: usize = 624;
 const M: usize = 397;
@@ -61,41 +61,27 @@ pub type GeneratorHandle = Mutex<Generator>;
 /// The process-wide generator, used where the caller names none. Starts from [`DEFAULT_SEED`].
 pub fn default_generator() -> &'static Mutex<Generator> {
     static DEFAULT: OnceLock<Mutex<Generator>> = OnceLock::new();
-    DEFAULT.get_or_init(|| {
-        #[cfg(unix)]
-        fork::keep_the_generator_whole();
-        Mutex::default()
-    })
+    DEFAULT.get_or_init(Mutex::default)
 }
 
-/// A process may be forked while another thread draws numbers. The forking thread takes the generator for that moment, so
-/// that the child, which does not have the other thread, finds it whole and free.
-#[cfg(unix)]
-mod fork {
-    use super::{default_generator, Generator};
-    use std::cell::Cell;
-    use std::mem::ManuallyDrop;
-    use std::sync::MutexGuard;
+/// Held for reading by whoever has a generator, and for writing by a thread that forks: the child finds all of them free.
+static DRAWING: RwLock<()> = RwLock::new(());
 
-    thread_local! {
-        /// Without a destructor, to note which takes memory.
-        static HELD: Cell<ManuallyDrop<Option<MutexGuard<'static, Generator>>>> =
-            const { Cell::new(ManuallyDrop::new(None)) };
-    }
-
-    unsafe extern "C" fn before() {
-        let guard = default_generator().lock().unwrap_or_else(|e| e.into_inner());
-        HELD.set(ManuallyDrop::new(Some(guard)));
-    }
-
-    unsafe extern "C" fn after() {
-        drop(ManuallyDrop::into_inner(HELD.replace(ManuallyDrop::new(None))));
-    }
-
-    pub fn keep_the_generator_whole() {
-        // SAFETY: the hooks lock and unlock on the forking thread. Failure (no memory) leaves a fork as it was.
-        unsafe { crate::parallel::pthread_atfork(Some(before), Some(after), Some(after)) };
-    }
+/// Runs `f` on a generator (none: the default one), which nobody else has for that time.
+pub fn with<R>(generator: Option<&GeneratorHandle>, f: impl FnOnce(&mut Generator) -> R) -> R {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        crate::fork::free_in_child!(
+            std::sync::RwLockWriteGuard<'static, ()>,
+            DRAWING.write().unwrap_or_else(|e| e.into_inner())
+        )
+    });
+    let _drawing = DRAWING.read().unwrap_or_else(|e| e.into_inner());
+    let generator: &Mutex<Generator> = match generator {
+        Some(g) => g,
+        None => default_generator(),
+    };
+    f(&mut generator.lock().unwrap_or_else(|e| e.into_inner()))
 }
 
 // Seeds and states

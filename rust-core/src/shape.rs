@@ -311,6 +311,12 @@ impl Layout {
         Some(Layout { shape: Dims::from_slice(shape), strides, offset: self.offset, numel: self.numel })
     }
 
+    /// Dimensions that repeat the same places, seen once.
+    pub fn unrepeated(&self) -> Layout {
+        let repeats = |d: &usize| self.strides[*d] == 0 && self.shape[*d] > 1;
+        (0..self.ndim()).filter(repeats).fold(self.clone(), |l, d| l.slice(d, 0, 1, 1))
+    }
+
     /// True if two elements lie at one place.
     pub fn overlaps_itself(&self) -> bool {
         if self.numel <= 1 || self.is_contiguous() {
@@ -343,11 +349,8 @@ impl Layout {
             }
             return t / a < n && s / a < m;
         }
-        let mut seen: Vec<u64> = Vec::new();
-        if seen.try_reserve_exact(span / 64 + 1).is_err() {
-            return true;
-        }
-        seen.resize(span / 64 + 1, 0);
+        // Without the memory to look closer, the answer is the careful one.
+        let Ok(mut seen) = crate::memory::List::filled(span / 64 + 1, 0u64) else { return true };
         (0..self.numel).any(|mut i| {
             let mut at = 0;
             for &(s, n) in &dims {

@@ -9,7 +9,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Once};
 use std::time::{Duration, Instant};
 
 /// Alignment of every block we allocate, in bytes.
@@ -135,8 +135,12 @@ impl Large {
 unsafe impl Send for Large {}
 static LARGE: Mutex<Large> = Mutex::new(Large { blocks: [(0, null_mut()); LARGE_CACHE / HUGE], len: 0, bytes: 0 });
 
-/// The list of large blocks, unless it stays busy: a process may have been forked while another thread had it.
+/// The list of large blocks, unless it stays busy.
 fn large() -> Option<MutexGuard<'static, Large>> {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        crate::fork::free_in_child!(MutexGuard<'static, Large>, LARGE.lock().unwrap_or_else(|e| e.into_inner()))
+    });
     for _ in 0..10_000 {
         if let Ok(list) = LARGE.try_lock() {
             return Some(list);
@@ -257,13 +261,17 @@ enum Owner {
     Foreign(Option<Release>, *mut c_void),
 }
 
+/// The lower half of a guard; all of it set means a writer.
+const HELD: u64 = u32::MAX as u64;
+
 /// A block of bytes that tensors share.
 pub struct Storage {
     ptr: Cell<*mut u8>,
     nbytes: usize,
     owner: Owner,
     version: AtomicU64,
-    guard: AtomicI32,
+    /// The epoch of the process in the upper half; in the lower half the number of readers, or [`HELD`] for a writer.
+    guard: AtomicU64,
     inline: UnsafeCell<[u64; INLINE / 8]>,
 }
 
@@ -304,7 +312,7 @@ impl Storage {
             nbytes,
             owner,
             version: AtomicU64::new(0),
-            guard: AtomicI32::new(0),
+            guard: AtomicU64::new(0),
             inline: UnsafeCell::new([0; INLINE / 8]),
         }
     }
@@ -334,12 +342,12 @@ impl Storage {
 
     #[inline(always)]
     fn try_lock(&self, write: bool) -> bool {
-        if write {
-            self.guard.compare_exchange(0, -1, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        } else {
-            let n = self.guard.load(Ordering::Relaxed);
-            n >= 0 && self.guard.compare_exchange(n, n + 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
-        }
+        let (now, epoch) = (self.guard.load(Ordering::Relaxed), (crate::fork::epoch() as u64) << 32);
+        // What was taken before a fork nobody will give back.
+        let held = if now & !HELD == epoch { now & HELD } else { 0 };
+        let next = epoch | if write { HELD } else { held + 1 };
+        let free = if write { held == 0 } else { held < HELD - 1 };
+        free && self.guard.compare_exchange(now, next, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     #[inline(always)]

@@ -83,3 +83,33 @@ fn tensors_travel_between_threads() -> Result<()> {
     assert!(shared.to_vec::<f32>()?.iter().all(|&v| v == 200.0));
     Ok(())
 }
+
+#[test]
+fn places_that_several_elements_share_are_not_written() -> Result<()> {
+    let base = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 4.0], &[4])?;
+    let refused = |x: &Tensor, y: &Tensor| {
+        let (add, _) = find("add").unwrap();
+        let e = call_inplace(add, &[Some(x), Some(y)], &[Attr::Int(1)]).unwrap_err();
+        assert!(e.to_string().contains("single memory location"), "{e}");
+    };
+    refused(&base.slice(0, Some(0), Some(1), 1)?.expand(&[4])?, &Tensor::ones(&[4])?);
+    refused(&base.as_strided(&[3, 2], &[1, 1], None)?, &Tensor::ones(&[3, 2])?);
+    refused(&base.slice(0, Some(0), Some(3), 1)?, &base.slice(0, Some(1), None, 1)?);
+    assert_eq!((base.to_vec::<f32>()?, base.version()), (vec![1.0, 2.0, 3.0, 4.0], 0));
+    Ok(())
+}
+
+#[test]
+fn bytes_read_as_another_dtype_share_memory_and_version() -> Result<()> {
+    let x = Tensor::from_slice(&[1.0f32, 2.0], &[2])?;
+    let bits = x.view_dtype(DType::I32)?;
+    assert_eq!(bits.to_vec::<i32>()?, [0x3f80_0000, 0x4000_0000]);
+    call_inplace(find("zero").unwrap().0, &[Some(&bits)], &[])?;
+    assert_eq!((x.to_vec::<f32>()?, x.version()), (vec![0.0; 2], 1));
+    let bytes = Tensor::from_slice(&[0u8, 1, 2, 255], &[4])?;
+    let truths = bytes.view_dtype(DType::Bool)?;
+    assert_eq!(truths.to_vec::<bool>()?, [false, true, true, true]);
+    assert_eq!(truths.nonzero()?.to_vec::<i64>()?, [1, 2, 3]);
+    assert_eq!(truths.sum(None, false, None)?.item()?.i64(), 3);
+    Ok(())
+}

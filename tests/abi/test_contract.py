@@ -188,6 +188,72 @@ def test_the_door_by_name():
     assert n[0] == 77
 
 
+def test_what_fails_has_changed_nothing():
+    """Room for results and codes are looked at before anything runs."""
+    a, p, n = tensor([1.0, -2.0]), ffi.new("rt_tensor *[2]"), ffi.new("size_t *")
+    values = ffi.new("float[2]")
+    for name, capacity in [(b"relu_", 0), (b"neg_", 0), (b"exp", 0), (b"max_dim", 1), (b"sort", 1)]:
+        attrs = ffi.new("rt_attr[2]")
+        assert lib.rt_op_call(name, [a], 1, attrs, 0, p, capacity, n) != lib.RT_OK
+        assert lib.rt_tensor_copy_to(a, lib.RT_FLOAT32, values, 8) == lib.RT_OK and list(values) == [1.0, -2.0]
+    assert lib.rt_tensor_version(a) == 0
+    for code in [-2, -(2**31), 99, 2**31 - 1]:
+        assert lib.rt_sum(a, ffi.NULL, 0, False, code, p) == lib.RT_ERR_DTYPE, code
+        assert lib.rt_zeros_like(a, code, p) == lib.RT_ERR_DTYPE, code
+        assert lib.rt_tensor_from_number({"kind": lib.RT_SCALAR_INT, "value": {"i": 1}}, code, p) == lib.RT_ERR_DTYPE
+    assert lib.rt_sum(a, ffi.NULL, 0, False, -1, p) == lib.RT_OK
+    lib.rt_tensor_free(p[0])
+
+
+def test_room_of_a_view_that_is_larger_than_all_memory():
+    a, p, place = tensor([1.0]), ffi.new("rt_tensor *[1]"), ffi.new("double[4]")
+    assert lib.rt_expand(a, [2**61], 1, p) == lib.RT_OK
+    assert lib.rt_tensor_numel(p[0]) == 2**61
+    assert lib.rt_tensor_copy_to(p[0], lib.RT_FLOAT64, place, 32) != lib.RT_OK and list(place) == [0.0] * 4
+    assert lib.rt_tensor_copy_to(p[0], lib.RT_UINT8, place, 32) == lib.RT_ERR_VALUE and list(place) == [0.0] * 4
+    lib.rt_tensor_free(p[0])
+    assert lib.rt_expand(a, [2**62, 8], 2, p) == lib.RT_ERR_MEMORY
+    for sizes in [[2**62, 2**62], [0, 2**63 - 1, 2**63 - 1]]:
+        assert lib.rt_tensor_from_data(place, sizes, len(sizes), lib.RT_FLOAT32, p) == lib.RT_ERR_MEMORY
+
+
+def test_memory_of_the_caller_is_looked_at():
+    block, p = ffi.new("float[8]", range(8)), ffi.new("rt_tensor *[1]")
+
+    def blob(data, sizes, strides=ffi.NULL, dtype=lib.RT_FLOAT32):
+        return lib.rt_tensor_from_blob(data, sizes, strides, len(sizes), dtype, ffi.NULL, ffi.NULL, p)
+
+    for status, arguments in [
+        (lib.RT_ERR_NULL, (ffi.NULL, [2])),
+        (lib.RT_ERR_SHAPE, (block, [-1])),
+        (lib.RT_ERR_MEMORY, (block, [2**62, 8])),
+        (lib.RT_ERR_VALUE, (block, [2], [-1])),
+        (lib.RT_ERR_VALUE, (block, [2], [2**62])),
+        (lib.RT_ERR_VALUE, (block, [2, 2], [2**62, 2**62])),
+        (lib.RT_ERR_VALUE, (ffi.cast("char *", block) + 1, [2])),
+        (lib.RT_ERR_DTYPE, (block, [2], ffi.NULL, -1)),
+    ]:
+        assert blob(*arguments) == status, arguments
+    for arguments in [(ffi.NULL, [0]), (block, [1, 2], [-(2**63), 1]), (block, [1, 2], [2**63 - 1, 1])]:
+        assert blob(*arguments) == lib.RT_OK
+        lib.rt_tensor_free(p[0])
+
+
+def test_bools_of_other_bytes():
+    p, n = ffi.new("rt_tensor *[1]"), ffi.new("unsigned char[4]", [0, 2, 255, 1])
+    back, sum = ffi.new("unsigned char[4]"), ffi.new("rt_tensor *[1]")
+    for made in [
+        lib.rt_tensor_from_data(n, [4], 1, lib.RT_BOOL, p),
+        lib.rt_tensor_from_blob(n, [4], ffi.NULL, 1, lib.RT_BOOL, ffi.NULL, ffi.NULL, p),
+    ]:
+        assert made == lib.RT_OK
+        assert lib.rt_tensor_copy_to(p[0], lib.RT_BOOL, back, 4) == lib.RT_OK and list(back) == [0, 1, 1, 1]
+        assert lib.rt_sum(p[0], ffi.NULL, 0, False, -1, sum) == lib.RT_OK
+        number = ffi.new("rt_scalar *")
+        assert lib.rt_tensor_item(sum[0], number) == lib.RT_OK and number.value.i == 3
+        lib.rt_tensor_free(sum[0])
+
+
 def test_every_op_is_described():
     info = ffi.new("rt_op_info *")
     for i in range(lib.rt_op_count()):

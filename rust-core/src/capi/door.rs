@@ -79,6 +79,15 @@ pub unsafe extern "C" fn rt_op_call(
         if (inputs.is_null() && inputs_len > 0) || (attrs.is_null() && attrs_len > 0) {
             return Err(err!(Null, "inputs or attributes are NULL").in_op(name));
         }
+        // What has one result, or two or three, may change its inputs: the room is looked at before.
+        let wanted = match ops::find(name) {
+            Some((_, true)) => 1,
+            Some((op, _)) => op.out.least(),
+            None => 0,
+        };
+        if wanted > capacity {
+            return Err(err!(Value, "it has {wanted} results, there is room for {capacity}").in_op(name));
+        }
         let mut ins: Borrows = memory::room(inputs_len).map_err(|e| e.in_op(name))?;
         ins.extend((0..inputs_len).map(|i| borrow_opt(&*inputs.add(i))));
         let attrs = List::try_collect((0..attrs_len).map(|i| attr(&*attrs.add(i)))).map_err(|e| e.in_op(name))?;

@@ -331,11 +331,10 @@ fn a_dtype<'a>(code: i32) -> Result<Attr<'a>> {
     DType::from_code(code).map(Attr::DType)
 }
 fn a_opt_dtype<'a>(code: i32) -> Result<Attr<'a>> {
-    if code < 0 {
-        Ok(Attr::None)
-    } else {
-        a_dtype(code)
+    if code == -1 {
+        return Ok(Attr::None);
     }
+    a_dtype(code)
 }
 unsafe fn a_str<'a>(p: *const c_char) -> Result<Attr<'a>> {
     let s = string(p, "a word")?;

@@ -5399,6 +5399,21 @@ pub unsafe extern "C" fn rt_view(
     })
 }
 
+/// The bytes of `input` read as elements of another dtype, sharing memory. Where these are smaller or larger, the last
+/// dimension becomes longer or shorter; it must lie without gaps, and everything at whole elements. No gradient.
+#[no_mangle]
+pub unsafe extern "C" fn rt_view_dtype(
+    input: *const rt_tensor,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::view_dtype, &handles, 0b1, &[]);
+        call_one(&table::shape::defs::view_dtype, ins, &[a_dtype(dtype)?], out)
+    })
+}
+
 /// The same elements with another shape: a view where possible, else a copy. One size may be -1.
 #[no_mangle]
 pub unsafe extern "C" fn rt_reshape(

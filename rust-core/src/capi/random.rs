@@ -1,12 +1,11 @@
 //! Random generators. A NULL generator means the default one of the process.
 
 use super::*;
-use crate::random::{default_generator, Generator};
-use std::sync::{Mutex, MutexGuard};
+use crate::random::Generator;
+use std::sync::Mutex;
 
-unsafe fn lock<'a>(g: *const rt_generator) -> MutexGuard<'a, Generator> {
-    let m: &'a Mutex<Generator> = if g.is_null() { default_generator() } else { &(*g).0 };
-    m.lock().unwrap_or_else(|e| e.into_inner())
+unsafe fn with<R>(g: *const rt_generator, f: impl FnOnce(&mut Generator) -> R) -> R {
+    crate::random::with(g.as_ref().map(|g| &g.0), f)
 }
 
 /// A generator at the start of the stream of `seed`.
@@ -28,17 +27,17 @@ pub unsafe extern "C" fn rt_generator_free(generator: *mut rt_generator) {
 /// Starts the stream of `seed`.
 #[no_mangle]
 pub unsafe extern "C" fn rt_manual_seed(generator: *mut rt_generator, seed: u64) {
-    lock(generator).manual_seed(seed);
+    with(generator, |g| g.manual_seed(seed));
 }
 /// Starts a stream from a seed that nobody can foresee; returns the seed.
 #[no_mangle]
 pub unsafe extern "C" fn rt_seed(generator: *mut rt_generator) -> u64 {
-    lock(generator).seed()
+    with(generator, |g| g.seed())
 }
 /// The seed of the present stream.
 #[no_mangle]
 pub unsafe extern "C" fn rt_initial_seed(generator: *const rt_generator) -> u64 {
-    lock(generator).initial_seed()
+    with(generator, |g| g.initial_seed())
 }
 /// Size of a generator's state in bytes.
 pub const RT_GENERATOR_STATE_BYTES: usize = 5056;
@@ -51,7 +50,7 @@ pub unsafe extern "C" fn rt_generator_get_state(
 ) -> rt_status {
     guard(|| {
         need_out(data)?;
-        let state = lock(generator).get_state();
+        let state = with(generator, |g| g.get_state());
         if nbytes < state.len() {
             bail!(Value, "get_state: {} bytes are wanted, there is room for {nbytes}", state.len());
         }
@@ -70,6 +69,7 @@ pub unsafe extern "C" fn rt_generator_set_state(
         if data.is_null() {
             bail!(Null, "set_state: data is NULL");
         }
-        lock(generator).set_state(std::slice::from_raw_parts(data, nbytes)).map_err(|e| err!(Value, "set_state: {e}"))
+        with(generator, |g| g.set_state(std::slice::from_raw_parts(data, nbytes)))
+            .map_err(|e| err!(Value, "set_state: {e}"))
     })
 }

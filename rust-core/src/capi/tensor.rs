@@ -47,6 +47,9 @@ pub unsafe extern "C" fn rt_tensor_from_data(
                 bail!(Null, "rt_tensor_from_data: data is NULL");
             }
             std::ptr::copy_nonoverlapping(data.cast::<u8>(), t.data_ptr(), t.numel() * t.dtype().size());
+            if t.dtype() == DType::Bool {
+                crate::kernels::copy::normalise(t.data_ptr(), t.numel());
+            }
         }
         *out = give(t);
         Ok(())
@@ -97,6 +100,13 @@ pub(super) unsafe fn shared(
     if layout.numel() > 0 && data.is_null() {
         bail!(Null, "{who}: data is NULL");
     }
+    let whole = (data as usize).is_multiple_of(dtype.size());
+    if layout.numel() > 0 && !whole {
+        bail!(Value, "{who}: the memory does not lie at whole elements of {dtype}; pass a copy");
+    }
+    // An empty slice has a place too.
+    static NOWHERE: u64 = 0;
+    let data = if data.is_null() || !whole { (&raw const NOWHERE).cast_mut().cast() } else { data };
     let bytes = layout.span().checked_mul(dtype.size()).filter(|&b| b <= isize::MAX as usize);
     let Some(bytes) = bytes.filter(|&b| (data as usize).checked_add(b).is_some()) else {
         bail!(Value, "{who}: shape {shape:?} with strides {:?} reaches too far", layout.strides());
@@ -109,7 +119,7 @@ pub(super) unsafe fn shared(
 pub unsafe extern "C" fn rt_tensor_from_number(value: rt_scalar, dtype: i32, out: *mut *mut rt_tensor) -> rt_status {
     guard(|| {
         need_out(out)?;
-        *out = give(if dtype < 0 {
+        *out = give(if dtype == -1 {
             plain(value)?
         } else {
             let v = number(value)?.ok_or_else(|| err!(Value, "a number is missing (kind RT_SCALAR_NONE)"))?;

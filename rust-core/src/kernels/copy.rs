@@ -26,6 +26,17 @@ impl<T> Shared<T> {
     }
 }
 
+/// Makes `n` consecutive elements of a bool tensor 0 or 1.
+pub unsafe fn normalise(p: *mut u8, n: usize) {
+    let p = Shared(p);
+    parallel_for(n, GRAIN, &|r| {
+        // SAFETY: the ranges are disjoint parts of 0..n.
+        unsafe { std::slice::from_raw_parts_mut(p.get().add(r.start), r.len()) }
+            .iter_mut()
+            .for_each(|b| *b = (*b != 0) as u8);
+    });
+}
+
 /// Writes `value` to `n` consecutive elements.
 pub unsafe fn fill(p: *mut u8, dtype: DType, n: usize, value: Scalar) {
     dispatch!(dtype, T => {
@@ -116,8 +127,7 @@ unsafe fn cast_plain<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
 
 /// Casts consecutive elements.
 unsafe fn cast_dense(src: *const u8, sd: DType, dst: *mut u8, dd: DType, n: usize) {
-    use DType::{Bool, BF16, F16, F32, U8};
-    let byte = |d: DType| if d == Bool { U8 } else { d };
+    use DType::{BF16, F16, F32};
     match (sd, dd) {
         (s, d) if s == d => std::ptr::copy_nonoverlapping(src, dst, n * sd.size()),
         (BF16, F32) => bf16_to_f32(src.cast(), dst.cast(), n),
@@ -147,9 +157,7 @@ unsafe fn cast_dense(src: *const u8, sd: DType, dst: *mut u8, dd: DType, n: usiz
                 i += m;
             }
         }
-        // A bool is a byte that is 0 or 1.
-        (_, Bool) => dispatch_plain!(byte(sd), S => cast_plain::<S, bool>(src.cast(), dst.cast(), n)),
-        _ => dispatch_plain!(byte(sd), S => {
+        _ => dispatch_plain!(sd, S => {
             dispatch_plain!(dd, D => cast_plain::<S, D>(src.cast(), dst.cast(), n))
         }),
     }

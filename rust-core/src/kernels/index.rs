@@ -2,7 +2,7 @@
 //! Elements that are only moved are handled by their size, not by their dtype.
 #![allow(clippy::missing_safety_doc)]
 
-use crate::dtype::Elem;
+use crate::dtype::{Elem, Truth};
 use crate::error::Result;
 use crate::kernels::copy::{Shared, GRAIN};
 use crate::kernels::elementwise::rows;
@@ -362,7 +362,7 @@ pub unsafe fn positions<T: Elem>(x: *const T, n: usize, starts: &[usize], total:
 pub unsafe fn compress(
     size: usize,
     x: *const u8,
-    mask: *const bool,
+    mask: *const Truth,
     n: usize,
     starts: &[usize],
     total: usize,
@@ -378,21 +378,22 @@ pub unsafe fn compress(
 pub unsafe fn expand(
     size: usize,
     x: *const u8,
-    mask: *const bool,
+    mask: *const Truth,
     n: usize,
-    starts: &[usize],
+    (starts, total): (&[usize], usize),
     src: *const u8,
     out: *mut u8,
 ) {
     by_size!(size, T => {
-        let (x, m, s, o) = (Shared(x as *mut T), Shared(mask as *mut bool), Shared(src as *mut T), Shared(out.cast::<T>()));
+        let (x, m, s, o) = (Shared(x as *mut T), Shared(mask as *mut Truth), Shared(src as *mut T), Shared(out.cast::<T>()));
         parallel_for(starts.len(), 2, &|r| {
             for b in r {
                 let mut k = starts[b];
+                let end = starts.get(b + 1).copied().unwrap_or(total);
                 for i in b * BLOCK..((b + 1) * BLOCK).min(n) {
-                    // SAFETY: `src` has as many elements as the mask has true ones.
+                    // SAFETY: `src` has `total` elements, as many as the mask has true ones (or had, when they were counted).
                     unsafe {
-                        let hit = *m.get().add(i);
+                        let hit = (*m.get().add(i)).truth() && k < end;
                         *o.get().add(i) = if hit { *s.get().add(k) } else { *x.get().add(i) };
                         k += hit as usize;
                     }

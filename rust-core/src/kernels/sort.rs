@@ -56,6 +56,9 @@ pub trait Sortable: Elem {
     /// An unsigned number in the order of the elements.
     #[inline(always)]
     fn key(self) -> u64 {
+        if Self::CATEGORY == Category::Bool {
+            return self.truth() as u64;
+        }
         // SAFETY: the elements are plain numbers of that size.
         let bits: u64 = unsafe {
             match size_of::<Self>() {

@@ -8,7 +8,7 @@ use super::pointwise::{check_number, only};
 use super::shape::{contiguous_unlocked, signed};
 use super::{one, Call, Class, Grads, Outs, Refusal, Saves};
 use crate::autograd::Vjp;
-use crate::dtype::{dispatch, Category, DType, Elem, Scalar};
+use crate::dtype::{dispatch, Category, DType, Elem, Scalar, Truth};
 use crate::error::{Error, Result};
 use crate::kernels::index::{self as kernel, by_size, Steps};
 use crate::memory::List;
@@ -268,7 +268,7 @@ fn selected(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
     let (x, m) = (contiguous_unlocked(x, x.dtype(), false)?, contiguous_unlocked(mask, DType::Bool, false)?);
     // SAFETY: both are row-major with the same number of elements.
     unsafe {
-        let (starts, total) = kernel::count(m.ptr::<bool>(), m.numel())?;
+        let (starts, total) = kernel::count(m.ptr::<Truth>(), m.numel())?;
         let out = Tensor::empty_of(&[total], x.dtype())?;
         kernel::compress(x.dtype().size(), x.data_ptr(), m.ptr(), m.numel(), &starts, total, out.data_ptr());
         Ok(out)
@@ -350,12 +350,12 @@ fn eval_masked_scatter(c: &Call) -> Result<Outs> {
     let out = Tensor::empty_of(&shape, x.dtype())?;
     // SAFETY: all are row-major, and the source has enough elements.
     unsafe {
-        let (starts, total) = kernel::count(mask.ptr::<bool>(), mask.numel())?;
+        let (starts, total) = kernel::count(mask.ptr::<Truth>(), mask.numel())?;
         if total > source.numel() {
             bail!(Value, "number of elements of source ({}) < number of ones in mask ({total})", source.numel());
         }
-        let (p, m, s) = (x.data_ptr(), mask.ptr::<bool>(), source.data_ptr());
-        kernel::expand(x.dtype().size(), p, m, mask.numel(), &starts, s, out.data_ptr());
+        let (p, m, s) = (x.data_ptr(), mask.ptr::<Truth>(), source.data_ptr());
+        kernel::expand(x.dtype().size(), p, m, mask.numel(), (&starts, total), s, out.data_ptr());
     }
     one(out)
 }

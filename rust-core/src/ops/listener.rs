@@ -36,6 +36,13 @@ thread_local! {
 
 /// Sets or removes the listener; returns the one before.
 pub fn set(listener: Option<Arc<dyn Listener>>) -> Option<Arc<dyn Listener>> {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        crate::fork::free_in_child!(
+            std::sync::RwLockWriteGuard<'static, Option<Arc<dyn Listener>>>,
+            CURRENT.write().unwrap_or_else(|e| e.into_inner())
+        )
+    });
     let mut current = CURRENT.write().unwrap_or_else(|e| e.into_inner());
     ACTIVE.store(listener.is_some(), Ordering::Release);
     std::mem::replace(&mut *current, listener)

@@ -134,6 +134,18 @@ pub enum OutKind {
     Nothing,
 }
 
+impl OutKind {
+    /// Results that it has in any case; of a list nobody knows.
+    pub fn least(self) -> usize {
+        match self {
+            OutKind::Tensor => 1,
+            OutKind::Pair => 2,
+            OutKind::Triple => 3,
+            OutKind::List | OutKind::Nothing => 0,
+        }
+    }
+}
+
 /// What backward needs. Bit `i` stands for input `i`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saves(pub u32);
@@ -437,10 +449,8 @@ impl<'a> Call<'a> {
     pub fn with_generator<R>(&self, k: usize, f: impl FnOnce(&mut crate::random::Generator) -> R) -> R {
         // To its end: the program, if asked meanwhile, might want a number of this generator.
         let _hold = Hold::new();
-        match self.attrs[k] {
-            Attr::Generator(Some(g)) => f(&mut g.lock().unwrap_or_else(|e| e.into_inner())),
-            _ => f(&mut crate::random::default_generator().lock().unwrap_or_else(|e| e.into_inner())),
-        }
+        let generator = if let Attr::Generator(g) = self.attrs[k] { g } else { None };
+        crate::random::with(generator, f)
     }
 }
 
@@ -531,6 +541,59 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
     }
 }
 
+/// True if elements of both lie at one place.
+fn meet(a: &Tensor, b: &Tensor) -> bool {
+    let range = |t: &Tensor| {
+        let start = t.layout().offset() * t.dtype().size();
+        (start, start + t.layout().span() * t.dtype().size())
+    };
+    let (r, s) = (range(a), range(b));
+    a.shares_storage(b) && r.0 < s.1 && s.0 < r.1
+}
+
+/// Refuses to write to a tensor whose elements share places: what they hold in the end, and whether threads get into each
+/// other's way, would depend on the order of the writes.
+pub(crate) fn check_writable(t: &Tensor) -> Result<()> {
+    if !t.is_contiguous() && t.layout().overlaps_itself() {
+        bail!(
+            Value,
+            "unsupported operation: more than one element of the written-to tensor (shape {:?}, strides {:?}) refers to a \
+             single memory location; clone() it first",
+            t.shape(),
+            t.strides()
+        );
+    }
+    Ok(())
+}
+
+/// Refuses in-place calls whose result depends on the order in which elements are read and written.
+#[inline]
+fn check_overlap(op: &'static OpDef, target: &Tensor, inputs: &[Option<&Tensor>]) -> Result<()> {
+    let same = |a: &&OpDef, b: &'static OpDef| std::ptr::eq(*a, b);
+    // A fill writes one value everywhere.
+    if !same(&op, &pointwise::defs::fill) && !same(&op, &pointwise::defs::zero) {
+        check_writable(target)?;
+    }
+    for t in inputs.iter().skip(1).flatten().filter(|t| t.shares_storage(target)) {
+        // Ops that move elements write to other places than they read from.
+        let moves = index::TABLE.iter().any(|e| same(e, op)) && !same(&op, &index::defs::masked_fill);
+        let full = t.layout() == target.layout() && t.dtype() == target.dtype();
+        let products = || matmul::TABLE.iter().any(|e| same(e, op));
+        // Where elements of both are mingled in space, the op takes a copy first.
+        let blocks = || t.layout().is_dense() && target.layout().is_dense();
+        if (!full || moves) && blocks() && meet(t, target) && !products() {
+            bail!(
+                Value,
+                "unsupported operation: some elements of the input tensor (shape {:?}) and the written-to tensor (shape {:?}) \
+                 refer to a single memory location; clone() one of them first",
+                t.shape(),
+                target.shape()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Calls the in-place twin of an op: the result goes into the first input.
 pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Tensor> {
     let Some(Some(target)) = inputs.first().copied() else {
@@ -548,6 +611,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
             let result = call1(op, inputs, attrs)?;
             return call_inplace(&shape::defs::copy, &[Some(target), Some(&result)], &[]).map(|_| ());
         }
+        check_overlap(op, target, inputs)?;
         let prepared = autograd::before_inplace(op, target, inputs, attrs)?;
         let c = Call { op, inputs, attrs, out: Some(target) };
         let _hold = Hold::new();

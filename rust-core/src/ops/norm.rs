@@ -2,7 +2,7 @@
 
 use super::lang::Ex;
 use super::shape::contiguous_unlocked;
-use super::{call_inplace, one, pointwise, Call, Class, Grads, Outs, Refusal, Saves};
+use super::{call_inplace, check_writable, one, pointwise, Call, Class, Grads, Outs, Refusal, Saves};
 use crate::autograd::{self, grad_enabled, GradMode, Vjp};
 use crate::bail;
 use crate::dtype::{DType, Scalar};
@@ -147,7 +147,8 @@ fn rows_of(shape: &[usize], normalized: &[i64]) -> Result<(usize, usize)> {
         );
     }
     let n = shape[shape.len() - k..].iter().product();
-    Ok((shape[..shape.len() - k].iter().product(), n))
+    // Without elements there are no rows, however many there were.
+    Ok((if n == 0 { 0 } else { shape[..shape.len() - k].iter().product() }, n))
 }
 
 fn eval_rows(c: &Call, bias: Option<&Tensor>, eps: f64, centered: bool) -> Result<Outs> {
@@ -182,13 +183,19 @@ fn rows_formula(g: &Ex, x: &Ex, w: &Ex, dims: &[i64], lead: &[i64], eps: f64, ce
 
 // ---- channels ----
 
+/// `[N, C, ...]` of an input; without elements there are no samples, however many there were.
+fn extents(x: &Tensor) -> Channels {
+    let batch = if x.numel() == 0 { 0 } else { x.shape()[0] };
+    Channels { batch, channels: x.shape()[1], inner: x.shape()[2..].iter().product() }
+}
+
 /// The channels of `[N, C, ...]`, with `x` brought into an order in which each channel's runs are long: few elements
 /// per run are turned into `[C, N * inner]`. The flag says that they were.
 fn channels(x: &Tensor) -> Result<(Channels, Tensor, bool)> {
     if x.ndim() < 2 {
         bail!(Shape, "expected at least 2D input (got {}D input of shape {:?})", x.ndim(), x.shape());
     }
-    let s = Channels { batch: x.shape()[0], channels: x.shape()[1], inner: x.shape()[2..].iter().product() };
+    let s = extents(x);
     let compute = x.dtype().compute_dtype();
     if s.inner >= 16 || s.batch == 1 {
         return Ok((s, contiguous_unlocked(x, compute, false)?, false));
@@ -285,6 +292,7 @@ fn check_stats(mean: Option<&Tensor>, var: Option<&Tensor>, channels: usize) -> 
                 bail!(DType, "expected {name} of a floating point dtype, got {}", t.dtype());
             }
             autograd::may_change(t)?;
+            check_writable(t)?;
         }
     }
     Ok(())
@@ -364,7 +372,7 @@ fn group_channels(x: &Tensor, groups: i64) -> Result<(Channels, usize)> {
     if x.ndim() < 2 {
         bail!(Shape, "expected input with at least 2 dimensions, got shape {:?}", x.shape());
     }
-    let s = Channels { batch: x.shape()[0], channels: x.shape()[1], inner: x.shape()[2..].iter().product() };
+    let s = extents(x);
     if groups <= 0 || s.channels as i64 % groups != 0 {
         bail!(
             Value,
@@ -373,7 +381,7 @@ fn group_channels(x: &Tensor, groups: i64) -> Result<(Channels, usize)> {
             x.shape()
         );
     }
-    Ok((s, groups as usize))
+    Ok((s, (groups as usize).min(s.channels.max(1))))
 }
 
 ops! {

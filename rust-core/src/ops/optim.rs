@@ -33,6 +33,7 @@ fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
                 bail!(DType, "parameters, gradients and states must be floating point, got {}", t.dtype());
             }
         }
+        check_overlap(i, &tensors)?;
         if !lie_alike(&tensors, p) {
             room = room.max(p.numel() * p.dtype().compute_dtype().size());
         }
@@ -45,6 +46,24 @@ fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
         step_one(&of_parameter(c, lists, i), c.x(i), s, &scratch)?;
     }
     Ok(Outs::new())
+}
+
+/// A parameter and its states are written: no two elements of them may lie at one place.
+fn check_overlap(i: usize, tensors: &[Option<&Tensor>; 5]) -> Result<()> {
+    const GRADIENT: usize = 1;
+    for (k, t) in tensors.iter().enumerate().filter(|e| e.0 != GRADIENT) {
+        let Some(t) = t else { continue };
+        super::check_writable(t)?;
+        let mut others = tensors.iter().enumerate().filter(|o| o.0 > k || o.0 == GRADIENT).filter_map(|o| *o.1);
+        if others.any(|o| !std::ptr::eq(o, *t) && super::meet(t, o)) {
+            bail!(
+                Value,
+                "unsupported operation: some elements of parameter {i}, its gradient and its states refer to a single \
+                 memory location; clone() them first"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The gradients of a step, by their place among its inputs.

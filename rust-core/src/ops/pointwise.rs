@@ -108,14 +108,7 @@ fn lane(t: &Tensor, lead: &Tensor, loop_dtype: DType) -> Option<Lane> {
 
 /// True if writing `out` elementwise could change elements of `t` before they are read.
 fn clashes(t: &Tensor, out: &Tensor) -> bool {
-    let range = |t: &Tensor| {
-        let start = t.layout().offset() * t.dtype().size();
-        (start, start + t.layout().span() * t.dtype().size())
-    };
-    t.shares_storage(out) && (t.layout() != out.layout() || t.dtype() != out.dtype()) && {
-        let (a, b) = (range(t), range(out));
-        a.0 < b.1 && b.0 < a.1
-    }
+    t.shares_storage(out) && (t.layout() != out.layout() || t.dtype() != out.dtype()) && super::meet(t, out)
 }
 
 /// Runs a loop that reads operand `k` as `types[k]` and writes `loop_out`.
@@ -770,13 +763,25 @@ fn eval_where(c: &Call) -> Result<Outs> {
 }
 
 fn eval_fill(c: &Call) -> Result<Outs> {
-    let (x, value) = (c.x(0), c.x(1));
+    let value = c.x(1);
     if value.ndim() > 0 {
         bail!(Shape, "fill_ only supports 0-dimension value tensor but got tensor with {} dimensions.", value.ndim());
     }
     check_number(value, x.dtype())?;
-    let out = c.output(x.shape(), x.dtype())?;
-    copy_into(&out, value)?;
+    filled(c, value)
+}
+
+/// A new tensor as the first input, or in place that itself, with every element `value`.
+fn filled(c: &Call, value: &Tensor) -> Result<Outs> {
+    let out = c.output(c.x(0).shape(), c.x(0).dtype())?;
+    if out.is_contiguous() {
+        copy_into(&out, value)?;
+    } else {
+        // Places that several elements share are written once.
+        let once = out.with_layout(out.layout().unrepeated());
+        super::check_writable(&once)?;
+        copy_into(&once, value)?;
+    }
     one(out)
 }
 
@@ -1868,9 +1873,7 @@ ops! {
     /// Every element replaced by 0.
     zero(input: Tensor) -> Tensor, Real {
         eval: |c| {
-            let out = c.output(c.x(0).shape(), c.x(0).dtype())?;
-            copy_into(&out, &Tensor::number(Scalar::Int(0))?)?;
-            one(out)
+            filled(c, &Tensor::number(Scalar::Int(0))?)
         },
         vjp: vjp!(|v| zeros(v, 0)),
         inplace: true, method: false, function: false,

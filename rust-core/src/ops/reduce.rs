@@ -166,6 +166,8 @@ pub(crate) fn around(shape: &[usize], dim: usize) -> [usize; 3] {
 fn eval_sum(c: &Call, kernels: &Kernels) -> Result<Outs> {
     let x = c.x(0);
     let dtype = c.opt_dtype(2).unwrap_or(sum_dtype(x.dtype()));
+    // Truth values are counted: a byte that is shared with others may be neither 0 nor 1.
+    let kernels = if x.dtype() == DType::Bool && dtype.compute() == Compute::I64 { &reduce::COUNT } else { kernels };
     single(x, c.ints(0), c.bool(1), kernels, dtype, params(&[1.0]), dtype)
 }
 

@@ -41,6 +41,43 @@ pub(crate) fn contiguous_unlocked(t: &Tensor, dtype: DType, always: bool) -> Res
 }
 
 impl Tensor {
+    /// These bytes as elements of another dtype.
+    fn read_as(&self, dtype: DType) -> Result<Tensor> {
+        let (l, old, new) = (self.layout(), self.dtype().size(), dtype.size());
+        let (mut shape, mut strides, mut offset) = (self.dims(), Strides::from_slice(self.strides()), l.offset());
+        if old != new {
+            let why = format!("to view {} as {dtype} (elements of {old} and {new} bytes)", self.dtype());
+            let Some(last) = l.ndim().checked_sub(1) else {
+                bail!(Value, "a 0-d tensor cannot be used {why}");
+            };
+            if strides[last] != 1 && l.numel() > 0 {
+                bail!(Value, "the stride of the last dimension must be 1 {why}, got {}", strides[last]);
+            }
+            let ratio = old.max(new) / old.min(new);
+            if old > new {
+                let grown = shape[last].checked_mul(ratio).zip(offset.checked_mul(ratio));
+                (shape[last], offset) = grown.ok_or_else(|| err!(Memory, "shape {:?} is too large {why}", l.shape()))?;
+                strides[..last].iter_mut().for_each(|s| *s = s.saturating_mul(ratio as isize));
+            } else {
+                let whole = |what: &str, n: usize| match n % ratio {
+                    0 => Ok(n / ratio),
+                    _ => Err(err!(Value, "the {what} must be divisible by {ratio} {why}, got {n}")),
+                };
+                shape[last] = whole("size of the last dimension", shape[last])?;
+                offset = whole("storage offset", offset)?;
+                for d in 0..last {
+                    strides[d] = whole(&format!("stride of dimension {d}"), strides[d] as usize)? as isize;
+                }
+            }
+        }
+        let layout = Layout::new(shape, strides, offset)?;
+        check_bounds(&self.0.storage, &layout, dtype)?;
+        if !(self.base_ptr() as usize).is_multiple_of(new) && layout.numel() > 0 {
+            bail!(Value, "its memory does not lie at whole elements of {dtype}");
+        }
+        Ok(self.seen_as(layout, dtype))
+    }
+
     /// A row-major tensor as one dimension, without history.
     pub(crate) fn flat(&self) -> Tensor {
         match self.layout().view(&[self.numel()]) {
@@ -52,9 +89,13 @@ impl Tensor {
     /// As `to_vec`, for callers that hold the lock.
     pub(crate) fn to_vec_unlocked<T: crate::dtype::Elem>(&self) -> Result<List<T>> {
         let mut out = List::<T>::with_room(self.numel())?;
-        // SAFETY: room for all elements, all of which are written.
+        // SAFETY: room for all elements, all of which are written, bools as 0 or 1.
         unsafe {
-            copy::to_contiguous(self.base_ptr(), self.dtype(), self.layout(), out.as_mut_ptr().cast(), T::DTYPE);
+            let to = out.as_mut_ptr().cast();
+            copy::to_contiguous(self.base_ptr(), self.dtype(), self.layout(), to, T::DTYPE);
+            if T::DTYPE == DType::Bool {
+                copy::normalise(to, self.numel());
+            }
             out.set_len(self.numel());
         }
         Ok(out)
@@ -361,7 +402,8 @@ fn pad_map(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[u
     if before.max(after) > most || before.min(after) < -most {
         bail!(Memory, "padding ({before}, {after}) of dimension {dim} of {shape:?} is too large");
     }
-    let (n, total) = (n as i64, n as i64 + before + after);
+    let n = n as i64;
+    let total = n.checked_add(before + after).ok_or_else(|| err!(Memory, "padding of {shape:?} is too large"))?;
     if total < 0 {
         bail!(Value, "padding ({before}, {after}) leaves dimension {dim} of {shape:?} with negative size {total}");
     }
@@ -608,7 +650,8 @@ fn eval_shuffle(c: &Call, back: bool) -> Result<Outs> {
         bail!(Value, "input must have at least 3 dimensions, got shape {:?}", x.shape());
     }
     let [.., ch, h, w] = signed(x.shape())[..] else { unreachable!() };
-    let fits = r > 0 && if back { h % r == 0 && w % r == 0 } else { r.checked_mul(r).is_some_and(|q| ch % q == 0) };
+    let square = |r: i64| r.checked_mul(r);
+    let fits = r > 0 && if back { h % r == 0 && w % r == 0 && square(r).and_then(|q| ch.checked_mul(q)).is_some() } else { square(r).is_some_and(|q| ch % q == 0) };
     if !fits {
         let what = if back { "height and width" } else { "its square the number of channels" };
         bail!(Value, "the factor must divide {what} of shape {:?}, got {r}", x.shape());
@@ -801,6 +844,21 @@ ops! {
         vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
         class: Class::View, onnx: Some("Reshape"), function: false,
         samples: &["r(2, 3), (3, 2)"],
+    }
+
+    /// The bytes of `input` read as elements of another dtype, sharing memory. Where these are smaller or larger, the last
+    /// dimension becomes longer or shorter; it must lie without gaps, and everything at whole elements. No gradient.
+    view_dtype(input: Tensor, dtype: DType) -> Tensor, Special {
+        eval: |c| {
+            let dtype = c.opt_dtype(0).ok_or_else(|| err!(DType, "a dtype is wanted"))?;
+            one(c.x(0).read_as(dtype)?)
+        },
+        class: Class::View, method: false, function: false,
+        refuses: &[
+            Refusal { call: "rt.ones(3, dtype=rt.int8), rt.int16", message: "must be divisible by 2" },
+            Refusal { call: "rt.ones(()), rt.int8", message: "0-d" },
+            Refusal { call: "rt.ones(2, 3).t(), rt.float64", message: "stride" },
+        ],
     }
 
     /// The same elements with another shape: a view where possible, else a copy. One size may be -1.

@@ -138,6 +138,9 @@ impl Tensor {
     pub unsafe fn read_into(&self, p: *mut u8, dtype: DType) -> Result<()> {
         let _locks = Locks::take([(&*self.0.storage, false)].into_iter())?;
         copy::to_contiguous(self.base_ptr(), self.dtype(), self.layout(), p, dtype);
+        if dtype == DType::Bool {
+            copy::normalise(p, self.numel());
+        }
         Ok(())
     }
 
@@ -163,6 +166,16 @@ impl Tensor {
     pub(crate) fn with_layout(&self, layout: Layout) -> Tensor {
         let base = self.0.base.clone().unwrap_or_else(|| self.clone());
         self.sharing(layout, Some(base))
+    }
+
+    /// A tensor over the same storage with elements of another dtype. Autograd does not see where it comes from, but that
+    /// its elements change.
+    pub(crate) fn seen_as(&self, layout: Layout, dtype: DType) -> Tensor {
+        let mut t = Tensor::build(self.0.storage.clone(), layout, dtype, None);
+        if let Some(inner) = Arc::get_mut(&mut t.0) {
+            inner.inference = self.0.inference;
+        }
+        t
     }
 
     /// The same elements without autograd history; in-place changes are seen by both.
