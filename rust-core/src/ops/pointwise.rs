@@ -767,7 +767,7 @@ fn eval_fill(c: &Call) -> Result<Outs> {
     if value.ndim() > 0 {
         bail!(Shape, "fill_ only supports 0-dimension value tensor but got tensor with {} dimensions.", value.ndim());
     }
-    check_number(value, x.dtype())?;
+    check_number(value, c.x(0).dtype())?;
     filled(c, value)
 }
 
