@@ -108,7 +108,8 @@ pub(super) unsafe fn shared(
     static NOWHERE: u64 = 0;
     let data = if data.is_null() || !whole { (&raw const NOWHERE).cast_mut().cast() } else { data };
     let bytes = layout.span().checked_mul(dtype.size()).filter(|&b| b <= isize::MAX as usize);
-    let Some(bytes) = bytes.filter(|&b| (data as usize).checked_add(b).is_some_and(|end| end <= isize::MAX as usize)) else {
+    let Some(bytes) = bytes.filter(|&b| (data as usize).checked_add(b).is_some_and(|end| end <= isize::MAX as usize))
+    else {
         bail!(Value, "{who}: shape {shape:?} with strides {:?} reaches too far", layout.strides());
     };
     Ok(Tensor::build(Storage::foreign(data, bytes, release, ctx), layout, dtype, None))
