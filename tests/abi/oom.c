@@ -222,14 +222,23 @@ static int inputs_intact(void *it) {
   return c->got == 0;
 }
 
+/* What the call has changed becomes what it was; leaves that want gradients may only be changed by way of another handle. */
+static void restore(const Call *c) {
+  size_t i;
+  for (i = 0; i < c->n; i++) {
+    rt_tensor *same_memory;
+    if (!c->in[i] || same(c->in[i], c->before[i])) continue;
+    must(rt_tensor_detach(c->in[i], &same_memory));
+    must(rt_copy_(same_memory, c->before[i]));
+    rt_tensor_free(same_memory);
+  }
+}
+
 static void undo_call(void *it) {
   Call *c = it;
   size_t i;
   for (i = 0; i < c->got; i++) rt_tensor_free(c->out[i]);
-  for (i = 0; i < c->n; i++) {
-    if (!c->in[i] || same(c->in[i], c->before[i])) continue;
-    must(rt_copy_((rt_tensor *)c->in[i], c->before[i]));
-  }
+  restore(c);
 }
 
 typedef struct {
@@ -290,6 +299,7 @@ static void try_gradients(const Call *plain) {
   }
   c.in = in;
   if (g.nleaves > 0 && call_it(&c) == RT_OK) {
+    restore(&c);
     for (i = 0; i < c.got; i++) {
       rt_tensor *seed;
       if (!rt_tensor_requires_grad(c.out[i])) continue;

@@ -1,6 +1,9 @@
 //! Dense factorisations of single matrices, row-major, in f64 whatever the dtype of the tensor. After Golub and Van Loan,
 //! *Matrix Computations* (4th edition, 2013); signs follow LAPACK's conventions.
 
+use crate::error::Result;
+use crate::memory::List;
+
 /// `y += a * x`
 #[inline(always)]
 fn axpy(a: f64, x: &[f64], y: &mut [f64]) {
@@ -30,14 +33,21 @@ fn two_rows(a: &mut [f64], n: usize, i: usize, j: usize) -> (&mut [f64], &mut [f
 }
 
 /// The transpose of the `m x n` matrix `a`.
-pub fn transposed(a: &[f64], m: usize, n: usize) -> Vec<f64> {
-    let mut t = vec![0.0; m * n];
+pub fn transposed(a: &[f64], m: usize, n: usize) -> Result<List<f64>> {
+    let mut t = List::filled(m * n, 0.0)?;
     for i in 0..m {
         for j in 0..n {
             t[j * m + i] = a[i * n + j];
         }
     }
-    t
+    Ok(t)
+}
+
+/// The unit matrix.
+pub fn identity(n: usize) -> Result<List<f64>> {
+    let mut e = List::filled(n.saturating_mul(n), 0.0)?;
+    (0..n).for_each(|i| e[i * n + i] = 1.0);
+    Ok(e)
 }
 
 /// Factors the `n x n` matrix `a` as `P L U` with partial pivoting, in place. `pivots[k]` is the row that was exchanged
@@ -131,11 +141,11 @@ pub fn cholesky(a: &mut [f64], n: usize) -> Option<usize> {
 
 /// Householder QR of the `m x n` matrix `a`: `q` is `m x cols` (`cols` at most `m`) and `r` is `cols x n`. The diagonal of
 /// `r` has the sign opposite to that of the column it was made from, as in LAPACK.
-pub fn qr(a: &[f64], m: usize, n: usize, cols: usize) -> (Vec<f64>, Vec<f64>) {
+pub fn qr(a: &[f64], m: usize, n: usize, cols: usize) -> Result<[List<f64>; 2]> {
     // Columns as rows: each reflection runs along memory.
-    let mut t = transposed(a, m, n);
+    let mut t = transposed(a, m, n)?;
     let k = m.min(n);
-    let mut taus = vec![0.0; k];
+    let mut taus = List::filled(k, 0.0)?;
     for j in 0..k {
         let (head, tail) = t.split_at_mut((j + 1) * m);
         let v = &mut head[j * m + j..];
@@ -156,14 +166,14 @@ pub fn qr(a: &[f64], m: usize, n: usize, cols: usize) -> (Vec<f64>, Vec<f64>) {
         // The place of the leading 1 holds the diagonal of R.
         v[0] = beta;
     }
-    let mut r = vec![0.0; cols * n];
+    let mut r = List::filled(cols * n, 0.0)?;
     for i in 0..cols {
         for j in i..n {
             r[i * n + j] = t[j * m + i];
         }
     }
     // Q = H1 H2 ... Hk applied to the first columns of the identity, last reflection first.
-    let mut q = vec![0.0; cols * m];
+    let mut q = List::filled(cols * m, 0.0)?;
     for c in 0..cols {
         q[c * m + c] = 1.0;
     }
@@ -178,7 +188,7 @@ pub fn qr(a: &[f64], m: usize, n: usize, cols: usize) -> (Vec<f64>, Vec<f64>) {
             }
         }
     }
-    (transposed(&q, cols, m), r)
+    Ok([transposed(&q, cols, m)?, r])
 }
 
 /// Euclidean norm without overflow in between.
@@ -214,16 +224,15 @@ fn jacobi(a: f64, b: f64, d: f64) -> (f64, f64) {
 
 /// Singular values (falling) of the `m x n` matrix `a`, and its singular vectors as rows: `k = min(m, n)` left ones of
 /// length `m` and right ones of length `n`. One-sided Jacobi rotations of the triangular factor of a QR (Hestenes 1958).
-pub fn svd(a: &[f64], m: usize, n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+pub fn svd(a: &[f64], m: usize, n: usize) -> Result<[List<f64>; 3]> {
     if m < n {
-        let (s, v, u) = svd(&transposed(a, m, n), n, m);
-        return (s, u, v);
+        let [s, v, u] = svd(&transposed(a, m, n)?, n, m)?;
+        return Ok([s, u, v]);
     }
-    let (q, r) = qr(a, m, n, n);
+    let [q, r] = qr(a, m, n, n)?;
     // Rows of `w` are the columns of R; `v` collects the rotations. In the end w = diag(s) u'.
-    let mut w = transposed(&r, n, n);
-    let mut v = vec![0.0; n * n];
-    (0..n).for_each(|i| v[i * n + i] = 1.0);
+    let mut w = transposed(&r, n, n)?;
+    let mut v = identity(n)?;
     for _ in 0..SWEEPS {
         let mut done = true;
         for i in 0..n {
@@ -244,37 +253,52 @@ pub fn svd(a: &[f64], m: usize, n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
             break;
         }
     }
-    let norms: Vec<f64> = w.chunks_exact(n.max(1)).map(norm).collect();
-    let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|&i, &j| norms[j].total_cmp(&norms[i]));
-    let s: Vec<f64> = order.iter().map(|&i| norms[i]).collect();
-    let right = order.iter().flat_map(|&i| v[i * n..(i + 1) * n].iter().copied()).collect();
+    let norms = List::collect(w.chunks_exact(n.max(1)).map(norm))?;
+    let order = ordered(n, |i, j| norms[j].total_cmp(&norms[i]))?;
+    let s = List::collect(order.iter().map(|&i| norms[i]))?;
+    let right = rows(&v, n, &order)?;
     // Left vectors of R; where the singular value vanishes any completion to an orthonormal basis will do.
-    let mut left: Vec<f64> = Vec::with_capacity(n * n);
+    let mut left = List::with_room(n * n)?;
     let tiny = s.first().copied().unwrap_or(0.0) * f64::EPSILON * n as f64;
     for (place, &i) in order.iter().enumerate() {
-        let row: Vec<f64> = w[i * n..(i + 1) * n].iter().map(|x| x / s[place]).collect();
         if s[place] > tiny || s[place].is_nan() {
-            left.extend(row);
+            left.extend(w[i * n..(i + 1) * n].iter().map(|x| x / s[place]))?;
         } else {
-            complete(&mut left, n);
+            complete(&mut left, n)?;
         }
     }
     // U = Q times the left vectors of R.
-    let mut u = vec![0.0; n * m];
+    let mut u = List::filled(n * m, 0.0)?;
     for k in 0..n {
         for i in 0..m {
             u[k * m + i] = dot(&q[i * n..(i + 1) * n], &left[k * n..(k + 1) * n]);
         }
     }
-    (s, u, right)
+    Ok([s, u, right])
+}
+
+/// The numbers below `n` in the order of `by`; equal ones stay in theirs.
+fn ordered(n: usize, by: impl Fn(usize, usize) -> std::cmp::Ordering) -> Result<List<usize>> {
+    let mut order = List::collect(0..n)?;
+    // Not the stable sort: that one needs memory.
+    order.sort_unstable_by(|&i, &j| by(i, j).then(i.cmp(&j)));
+    Ok(order)
+}
+
+/// The rows of length `n` in an order.
+fn rows(a: &[f64], n: usize, order: &[usize]) -> Result<List<f64>> {
+    let mut out = List::with_room(order.len() * n)?;
+    for &i in order {
+        out.extend_from_slice(&a[i * n..(i + 1) * n])?;
+    }
+    Ok(out)
 }
 
 /// Appends a unit vector that is orthogonal to the orthonormal rows of length `n`.
-pub fn complete(rows: &mut Vec<f64>, n: usize) {
-    let mut best = (0.0, vec![0.0; n]);
+pub fn complete(rows: &mut List<f64>, n: usize) -> Result<()> {
+    let (mut largest, mut best, mut v) = (0.0, List::filled(n, 0.0)?, List::filled(n, 0.0)?);
     for axis in 0..n {
-        let mut v = vec![0.0; n];
+        v.fill(0.0);
         v[axis] = 1.0;
         // Twice, because once leaves rounding errors.
         for _ in 0..2 {
@@ -284,27 +308,28 @@ pub fn complete(rows: &mut Vec<f64>, n: usize) {
             }
         }
         let length = norm(&v);
-        if length > best.0 {
-            best = (length, v);
+        if length > largest {
+            largest = length;
+            best.copy_from_slice(&v);
         }
-        if best.0 > 0.5 {
+        if largest > 0.5 {
             break;
         }
     }
-    rows.extend(best.1.iter().map(|x| x / best.0));
+    rows.extend(best.iter().map(|x| x / largest))
 }
 
 /// Eigenvalues (rising) of the symmetric matrix given by the lower triangle of `a`, and the eigenvectors as rows. Cyclic
 /// Jacobi rotations.
-pub fn eigh(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
-    let mut w = a.to_vec();
+pub fn eigh(a: &[f64], n: usize) -> Result<[List<f64>; 2]> {
+    let mut w = List::with_room(a.len())?;
+    w.extend_from_slice(a)?;
     for i in 0..n {
         for j in 0..i {
             w[j * n + i] = w[i * n + j];
         }
     }
-    let mut v = vec![0.0; n * n];
-    (0..n).for_each(|i| v[i * n + i] = 1.0);
+    let mut v = identity(n)?;
     let small = norm(&w) * f64::EPSILON * 1e-2;
     for _ in 0..SWEEPS {
         let mut done = true;
@@ -330,9 +355,6 @@ pub fn eigh(a: &[f64], n: usize) -> (Vec<f64>, Vec<f64>) {
             break;
         }
     }
-    let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|&i, &j| w[i * n + i].total_cmp(&w[j * n + j]));
-    let values = order.iter().map(|&i| w[i * n + i]).collect();
-    let vectors = order.iter().flat_map(|&i| v[i * n..(i + 1) * n].iter().copied()).collect();
-    (values, vectors)
+    let order = ordered(n, |i, j| w[i * n + i].total_cmp(&w[j * n + j]))?;
+    Ok([List::collect(order.iter().map(|&i| w[i * n + i]))?, rows(&v, n, &order)?])
 }

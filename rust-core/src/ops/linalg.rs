@@ -37,8 +37,8 @@ fn square(t: &Tensor) -> Result<(Dims, usize)> {
 }
 
 /// The elements in f64, row-major.
-fn read(t: &Tensor) -> Result<Vec<f64>> {
-    Ok(t.to_vec_unlocked::<f64>()?.into_vec())
+fn read(t: &Tensor) -> Result<List<f64>> {
+    t.to_vec_unlocked::<f64>()
 }
 
 /// A result of `dtype` with shape `batch` + `last`.
@@ -56,10 +56,14 @@ fn product(batch: &[usize]) -> usize {
     batch.iter().product()
 }
 
-fn identity(n: usize) -> Vec<f64> {
-    let mut e = vec![0.0; n * n];
-    (0..n).for_each(|i| e[i * n + i] = 1.0);
-    e
+/// Elements of a batch of `m x n` matrices, at most as many as can be counted: more than there is memory for.
+fn room(batch: &[usize], m: usize, n: usize) -> usize {
+    product(batch).saturating_mul(m.saturating_mul(n))
+}
+
+/// Ones on the diagonal of an `m x n` matrix, row-major.
+fn diagonal(m: usize, n: usize) -> impl Iterator<Item = f64> {
+    (0..m * n).map(move |i| (i / n.max(1) == i % n.max(1)) as u8 as f64)
 }
 
 /// Solves `A X = B` for each matrix `A` of `n x n` and `B` of `n x w`; singular ones are an error.
@@ -135,7 +139,7 @@ fn eval_cholesky(c: &Call) -> Result<Outs> {
     let mut a = read(c.x(0))?;
     for (k, m) in a.chunks_exact_mut((n * n).max(1)).enumerate() {
         if c.bool(0) {
-            m.copy_from_slice(&linalg::transposed(m, n, n));
+            m.copy_from_slice(&linalg::transposed(m, n, n)?);
         }
         if let Some(order) = linalg::cholesky(m, n) {
             bail!(
@@ -145,7 +149,7 @@ fn eval_cholesky(c: &Call) -> Result<Outs> {
             );
         }
         if c.bool(0) {
-            m.copy_from_slice(&linalg::transposed(m, n, n));
+            m.copy_from_slice(&linalg::transposed(m, n, n)?);
         }
     }
     one(result(&batch, &[n, n], c.x(0).dtype(), &a)?)
@@ -160,16 +164,18 @@ fn eval_qr(c: &Call) -> Result<Outs> {
         mode => bail!(Value, "mode must be one of reduced, complete or r, got {mode}"),
     };
     let a = read(c.x(0))?;
-    let (mut q, mut r) = (Vec::new(), Vec::new());
-    if m * n == 0 {
-        (0..product(&batch))
-            .for_each(|_| q.extend((0..m * cols).map(|i| (i / cols.max(1) == i % cols.max(1)) as u8 as f64)));
-        r.resize(product(&batch) * cols * n, 0.0);
+    let (mut q, mut r) = (List::<f64>::new(), List::<f64>::new());
+    let elements = room(&batch, m, cols);
+    if m * n == 0 && elements > 0 {
+        q.reserve_exact(elements)?;
+        for _ in 0..product(&batch) {
+            q.extend(diagonal(m, cols))?;
+        }
     }
     for x in each(&a, m * n) {
-        let (one_q, one_r) = linalg::qr(x, m, n, cols);
-        q.extend(one_q);
-        r.extend(one_r);
+        let [one_q, one_r] = linalg::qr(x, m, n, cols)?;
+        q.extend_from_slice(&one_q)?;
+        r.extend_from_slice(&one_r)?;
     }
     let d = c.x(0).dtype();
     let q = if with_q { result(&batch, &[m, cols], d, &q)? } else { Tensor::empty_of(&[0], d)? };
@@ -181,24 +187,27 @@ fn eval_svd(c: &Call) -> Result<Outs> {
     let (k, full) = (m.min(n), c.bool(0));
     let (mu, nv) = if full { (m, n) } else { (k, k) };
     let a = read(c.x(0))?;
-    let (mut u, mut s, mut vh) = (Vec::new(), Vec::new(), Vec::new());
-    if m * n == 0 {
-        (0..product(&batch)).for_each(|_| {
-            u.extend((0..m * mu).map(|i| (i / mu.max(1) == i % mu.max(1)) as u8 as f64));
-            vh.extend((0..nv * n).map(|i| (i / n.max(1) == i % n.max(1)) as u8 as f64));
-        });
+    let (mut u, mut s, mut vh) = (List::new(), List::new(), List::new());
+    let elements = [room(&batch, m, mu), room(&batch, nv, n)];
+    if m * n == 0 && elements != [0, 0] {
+        u.reserve_exact(elements[0])?;
+        vh.reserve_exact(elements[1])?;
+        for _ in 0..product(&batch) {
+            u.extend(diagonal(m, mu))?;
+            vh.extend(diagonal(nv, n))?;
+        }
     }
     for x in each(&a, m * n) {
-        let (values, mut left, mut right) = linalg::svd(x, m, n);
+        let [values, mut left, mut right] = linalg::svd(x, m, n)?;
         for _ in k..mu {
-            linalg::complete(&mut left, m);
+            linalg::complete(&mut left, m)?;
         }
         for _ in k..nv {
-            linalg::complete(&mut right, n);
+            linalg::complete(&mut right, n)?;
         }
-        u.extend(linalg::transposed(&left, mu, m));
-        s.extend(values);
-        vh.extend(right);
+        u.extend_from_slice(&linalg::transposed(&left, mu, m)?)?;
+        s.extend_from_slice(&values)?;
+        vh.extend_from_slice(&right)?;
     }
     let d = c.x(0).dtype();
     Ok(Outs::from_iter([
@@ -216,11 +225,11 @@ fn eval_eigh(c: &Call) -> Result<Outs> {
         other => bail!(Value, "expected UPLO argument to be 'L' or 'U', but got {other}"),
     };
     let a = read(c.x(0))?;
-    let (mut values, mut vectors) = (Vec::new(), Vec::new());
+    let (mut values, mut vectors) = (List::new(), List::new());
     for x in each(&a, n * n) {
-        let (w, v) = if upper { linalg::eigh(&linalg::transposed(x, n, n), n) } else { linalg::eigh(x, n) };
-        values.extend(w);
-        vectors.extend(linalg::transposed(&v, n, n));
+        let [w, v] = if upper { linalg::eigh(&linalg::transposed(x, n, n)?, n)? } else { linalg::eigh(x, n)? };
+        values.extend_from_slice(&w)?;
+        vectors.extend_from_slice(&linalg::transposed(&v, n, n)?)?;
     }
     let d = c.x(0).dtype();
     Ok(Outs::from_iter([result(&batch, &[n], d, &values)?, result(&batch, &[n, n], d, &vectors)?]))
@@ -231,8 +240,8 @@ struct Sides {
     batch: Dims,
     n: usize,
     w: usize,
-    a: Vec<f64>,
-    b: Vec<f64>,
+    a: List<f64>,
+    b: List<f64>,
 }
 
 fn sides(a: &Tensor, b: &Tensor, left: bool) -> Result<Sides> {
@@ -249,7 +258,7 @@ fn sides(a: &Tensor, b: &Tensor, left: bool) -> Result<Sides> {
         ));
     }
     let batch = broadcast(&batch_a, &batch_b)?;
-    let spread = |t: &Tensor, last: [usize; 2]| -> Result<Vec<f64>> {
+    let spread = |t: &Tensor, last: [usize; 2]| -> Result<List<f64>> {
         let shape: Dims = batch.iter().copied().chain(last).collect();
         read(&t.with_layout(t.layout().broadcast_to(&shape)?))
     };
@@ -271,19 +280,19 @@ fn eval_solve_triangular(c: &Call) -> Result<Outs> {
             linalg::solve_triangular(a, n, x, w, upper, unit);
         } else {
             // X A = B is A' X' = B'.
-            let mut t = linalg::transposed(x, w, n);
-            linalg::solve_triangular(&linalg::transposed(a, n, n), n, &mut t, w, !upper, unit);
-            x.copy_from_slice(&linalg::transposed(&t, n, w));
+            let mut t = linalg::transposed(x, w, n)?;
+            linalg::solve_triangular(&linalg::transposed(a, n, n)?, n, &mut t, w, !upper, unit);
+            x.copy_from_slice(&linalg::transposed(&t, n, w)?);
         }
     }
     one(result(&s.batch, &if left { [n, w] } else { [w, n] }, c.x(0).dtype(), &s.b)?)
 }
 
 /// One tolerance for each matrix of a batch.
-fn tolerances(t: Option<&Tensor>, batch: &[usize], otherwise: f64) -> Result<Vec<f64>> {
+fn tolerances(t: Option<&Tensor>, batch: &[usize], otherwise: f64) -> Result<List<f64>> {
     match t {
         Some(t) => read(&t.with_layout(t.layout().broadcast_to(batch)?)),
-        None => Ok(vec![otherwise; product(batch)]),
+        None => List::filled(product(batch), otherwise),
     }
 }
 
@@ -295,15 +304,18 @@ fn eval_pinv(c: &Call) -> Result<Outs> {
     // Who gives an absolute tolerance alone wants no relative one.
     let usual = if c.opt(1).is_some() { 0.0 } else { m.max(n) as f64 * dtype.eps() };
     let (atol, rtol) = (tolerances(c.opt(1), &batch, 0.0)?, tolerances(c.opt(2), &batch, usual)?);
-    let mut out = vec![0.0; product(&batch) * m * n];
+    let mut out = List::filled(product(&batch) * m * n, 0.0)?;
     let a = read(c.x(0))?;
     for (b, (x, to)) in each(&a, m * n).zip(out.chunks_exact_mut((m * n).max(1))).enumerate() {
         let (s, u, v) = if hermitian {
-            let (s, v) = linalg::eigh(x, n);
-            (s, v.clone(), v)
+            let [s, v] = linalg::eigh(x, n)?;
+            (s, None, v)
         } else {
-            linalg::svd(x, m, n)
+            let [s, u, v] = linalg::svd(x, m, n)?;
+            (s, Some(u), v)
         };
+        // The eigenvectors are both.
+        let u = u.as_ref().unwrap_or(&v);
         let largest = s.iter().fold(0.0f64, |x, y| x.max(y.abs()));
         for i in (0..s.len()).filter(|&i| s[i].abs() > atol[b].max(rtol[b] * largest)) {
             for r in 0..n {
@@ -519,7 +531,7 @@ fn eval_matrix_power(c: &Call) -> Result<Outs> {
         None => {
             // An overwritten copy: the identity with the input's history, and no gradient.
             let power = c.x(0).duplicate()?;
-            let e = Tensor::from_slice(&identity(n), &[n, n])?;
+            let e = Tensor::from_slice(&linalg::identity(n)?, &[n, n])?;
             one(super::call_inplace(&super::shape::defs::copy, &[Some(&power), Some(&e)], &[])?)
         }
     }

@@ -1,7 +1,7 @@
 //! Normalisation layers.
 
 use super::lang::Ex;
-use super::shape::contiguous_unlocked;
+use super::shape::{contiguous_unlocked, copy_into};
 use super::{call_inplace, check_writable, one, pointwise, Call, Class, Grads, Outs, Refusal, Saves};
 use crate::autograd::{self, grad_enabled, GradMode, Vjp};
 use crate::bail;
@@ -283,6 +283,24 @@ fn update(stat: &Tensor, new: &Tensor, momentum: f64) -> Result<()> {
     Ok(())
 }
 
+/// Moves two statistics, or neither.
+fn update_both(stats: [Option<&Tensor>; 2], new: [Option<&Tensor>; 2], momentum: f64) -> Result<()> {
+    let both = stats[0].is_some() && stats[1].is_some();
+    let old = match stats[0].filter(|_| both) {
+        Some(first) => Some(contiguous_unlocked(first, first.dtype(), true)?),
+        None => None,
+    };
+    for (k, (stat, new)) in stats.into_iter().zip(new).enumerate() {
+        let done = stat.zip(new).map_or(Ok(()), |(stat, new)| update(stat, new, momentum));
+        if let (Err(_), 1, Some(first), Some(old)) = (&done, k, stats[0], &old) {
+            let _locks = super::locks(&[], Some(first), false)?;
+            copy_into(first, old)?;
+        }
+        done?;
+    }
+    Ok(())
+}
+
 /// Running statistics that are to be moved: floats, one per channel.
 fn check_stats(mean: Option<&Tensor>, var: Option<&Tensor>, channels: usize) -> Result<()> {
     for (stat, name) in [(mean, "running_mean"), (var, "running_var")] {
@@ -317,12 +335,10 @@ fn eval_batch_norm(c: &Call) -> Result<Outs> {
     let mut outs = x.batch_norm_train(w, b, eps)?;
     let n = x.numel() / x.shape()[1].max(1);
     // An empty batch says nothing about the statistics.
-    if let Some(m) = mean.filter(|_| n > 0) {
-        update(m, &outs[1], momentum)?;
-    }
-    if let Some(v) = var.filter(|_| n > 0) {
+    if n > 0 && (mean.is_some() || var.is_some()) {
         // The running variance is the unbiased one.
-        update(v, &(&outs[2] * (n as f64 / (n as f64 - 1.0)))?, momentum)?;
+        let unbiased = (&outs[2] * (n as f64 / (n as f64 - 1.0)))?;
+        update_both([mean, var], [Some(&outs[1]), Some(&unbiased)], momentum)?;
     }
     outs.truncate(1);
     Ok(outs)
@@ -358,11 +374,11 @@ fn eval_instance_norm(c: &Call) -> Result<Outs> {
         momentum,
         eps,
     )?;
-    for (stat, new) in [(mean, m), (var, v)] {
-        if let (Some(stat), Some(new)) = (stat, new) {
-            update(stat, &new.reshape(&[n, channels])?.mean(Some(&[0]), false, None)?, 1.0)?;
-        }
-    }
+    let averaged = |t: Option<Tensor>| {
+        t.map(|t| t.reshape(&[n, channels])?.mean(Some(&[0]), false, None)).transpose()
+    };
+    let (m, v) = (averaged(m)?, averaged(v)?);
+    update_both([mean, var], [m.as_ref(), v.as_ref()], 1.0)?;
     let shape: SmallVec<[i64; 8]> = x.shape().iter().map(|&d| d as i64).collect();
     one(y.reshape(&shape)?)
 }
