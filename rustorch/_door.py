@@ -263,12 +263,15 @@ def into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> Tensor:
         if not hasattr(t, "_h") or not (_dense(t) and _dense(out)):
             continue
         (a, b), (c, d) = _extent(t), _extent(out)
+        if out.shape != result.shape:  # what it will have when it has been resized
+            end = lib.rt_tensor_storage_nbytes(out._h) - out.storage_offset() * out.itemsize
+            d = c + min(result.numel() * out.itemsize, end)
         the_same = (
             (a, t.shape, t.stride()) == (c, out.shape, out.stride())
             and out.shape == result.shape
             and op not in _PICKING
         )
-        if a < d and c < b and not the_same:
+        if (a < d and c < b and not the_same) or (t is out and out.shape != result.shape):
             raise InvalidArgumentError(f"{op}: unsupported operation: `out` shares memory with an input")
     if lib.rt_grad_enabled() and (out.requires_grad or result.requires_grad):
         raise InvalidArgumentError("functions with out=... arguments don't support automatic differentiation")

@@ -53,10 +53,12 @@ def translated(v: Any) -> Any:
 
 
 def sharing(v: Any, storages: dict[int, Any]) -> Any:
-    """Translated, and what shares memory still does."""
+    """Translated, and what shares memory still does; one tensor stays one."""
     if isinstance(v, torch.Tensor):
         key = v.untyped_storage().data_ptr()
-        if key in storages and storages[key][0] is v.dtype and key:
+        if not key:
+            return storages.setdefault(id(v), convert(v, []))
+        if key in storages and storages[key][0] is v.dtype:
             return storages[key][1].as_strided(tuple(v.shape), v.stride(), v.storage_offset())
         n = v.untyped_storage().nbytes() // v.element_size()
         whole = convert(v.detach().as_strided((n,), (1,), 0), [])
@@ -77,10 +79,10 @@ OP_CASES = sorted({(op.name, op.variant_test_name): op for op in op_db if op.err
 @pytest.mark.parametrize("key,op", OP_CASES, ids=[f"{n}{'-' + v if v else ''}" for (n, v), _ in OP_CASES])
 def test_ops_refuse(key: tuple[str, str], op: Any) -> None:
     f = ADAPTED.get(".".join(k for k in key if k)) or resolve(op.name)
+    if key == ("normal", "in_place"):
+        f = rt.Tensor.normal_
     if f is None:
         pytest.skip(f"rustorch has no {op.name}")
-    if key == ("normal", "in_place"):
-        pytest.xfail("a negative standard deviation is accepted")
     torch.manual_seed(0)
     done, failures = 0, []
     for n, error in enumerate(op.error_inputs("cpu")):
