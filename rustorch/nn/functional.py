@@ -437,7 +437,7 @@ def _over_depth(
     """Pool planes [M, D, h, w] (with indices into their own `area`) along D: both as [*lead, D', h, w]."""
     values, at = planes
     h, w = values.shape[-2:]
-    out, rows = pool(values.flatten(2))
+    out, rows = (t.squeeze(1) for t in pool(values.flatten(2).unsqueeze(1)))  # a batch of planes, which may be empty
     index = rows // (h * w) * area + at.flatten(1).gather(1, rows.flatten(1)).reshape(rows.shape)
     shape = (*lead, out.shape[1], h, w)
     return out.reshape(shape), index.reshape(shape)
@@ -521,9 +521,10 @@ def avg_pool3d(
     each = None if divisor_override is None else 1
     out = avg_pool2d(_wide(_planes(input)), kernel[1:], steps[1:], pads[1:], ceil_mode, count_include_pad, each)
     h, w = out.shape[-2:]
+    out = out.flatten(2).unsqueeze(1)  # a batch of planes, which may be empty
     out = avg_pool2d(
-        out.flatten(2), (kernel[0], 1), (steps[0], 1), (pads[0], 0), ceil_mode, count_include_pad, divisor_override
-    )
+        out, (kernel[0], 1), (steps[0], 1), (pads[0], 0), ceil_mode, count_include_pad, divisor_override
+    ).squeeze(1)
     return out.reshape(*input.shape[:-3], out.shape[1], h, w).to(input.dtype)
 
 
