@@ -129,8 +129,8 @@ def test_bools_are_true_where_their_byte_is_not_zero(name, mask):
         and same(rt.cat([mask, mask]), rt.cat([clean, clean]))
         and same(mask.flip(0), clean.flip(0))
     )
-    assert same(rt.zeros(n).index_put((mask,), rt.tensor(1.0)), clean.float()) and mask.isin(
-        rt.tensor([True])
+    assert same(rt.zeros(n).index_put((mask,), rt.tensor(1.0)), clean.float()) and rt.isin(
+        mask, rt.tensor([True])
     ).sum().item() == len(wanted)
     y = rt.zeros(n)
     y[mask] = 1.0
@@ -535,7 +535,7 @@ def test_nothing_takes_long_where_there_are_no_elements():
                         y = call(x, d)
                         if grad and isinstance(y, rt.Tensor) and y.requires_grad:
                             y.sum().backward()
-                    except (RuntimeError, IndexError, NotImplementedError, MemoryError, TypeError) as e:
+                    except (RuntimeError, ValueError, IndexError, TypeError) as e:
                         assert not isinstance(e, InternalError), (name, shape, d, e)
                     took, started = time.monotonic() - started, time.monotonic()
                     assert took < 5, (name, shape, d)

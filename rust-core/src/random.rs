@@ -81,7 +81,9 @@ pub fn with<R>(generator: Option<&GeneratorHandle>, f: impl FnOnce(&mut Generato
         Some(g) => g,
         None => default_generator(),
     };
-    f(&mut generator.lock().unwrap_or_else(|e| e.into_inner()))
+    // A local: a temporary here would outlive `_drawing`.
+    let mut held = generator.lock().unwrap_or_else(|e| e.into_inner());
+    f(&mut held)
 }
 
 // Seeds and states

@@ -218,7 +218,7 @@ def test_room_of_a_view_that_is_larger_than_all_memory():
 
 
 def test_memory_of_the_caller_is_looked_at():
-    block, p = ffi.new("float[8]", range(8)), ffi.new("rt_tensor *[1]")
+    block, p = ffi.new("float[8]", list(range(8))), ffi.new("rt_tensor *[1]")
 
     def blob(data, sizes, strides=ffi.NULL, dtype=lib.RT_FLOAT32):
         return lib.rt_tensor_from_blob(data, sizes, strides, len(sizes), dtype, ffi.NULL, ffi.NULL, p)
