@@ -13,7 +13,7 @@ from typing import Any
 from . import _ops
 from ._device import CPU
 from ._device import check as check_device
-from ._door import NULL, check, created, error, ffi, into, ints, lib, number, operand, shape_, wrap
+from ._door import check, created, error, ffi, into, ints, lib, number, operand, shape_
 from .dtypes import ALL, BY_NAME, from_python, get_default_dtype, is_word
 from .dtypes import dtype as dtype_
 from .errors import AutogradError, DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
