@@ -359,8 +359,10 @@ unsafe impl GlobalAlloc for Allocator {
 
 // ---- what a thread keeps ----
 
+type End = Cell<Option<fn()>>;
+
 thread_local! {
-    static ENDS: [Cell<Option<fn()>>; 8] = const { [const { Cell::new(None) }; 8] };
+    static ENDS: [End; 8] = const { [const { Cell::new(None) }; 8] };
 }
 
 /// Has `f` called when this thread ends; asked again, it does nothing. False if the system has no memory to note it, or too
@@ -455,7 +457,7 @@ mod ending {
             (unsafe { pthread_key_create(&mut key, Some(end)) } == 0).then_some(key)
         });
         // SAFETY: the key exists; any value but NULL has `end` called.
-        key.is_some_and(|key| unsafe { pthread_setspecific(key, 1 as *const c_void) } == 0)
+        key.is_some_and(|key| unsafe { pthread_setspecific(key, std::ptr::dangling::<c_void>()) } == 0)
     }
 }
 
@@ -498,7 +500,7 @@ mod tests {
         let sizes = [1, 256, 257, 5000, 64 * UNIT];
         let all: Vec<(*mut u8, usize)> = (0..40).map(|i| sizes[i % 5]).map(|n| (take(n, 16), n)).collect();
         for &(p, n) in &all {
-            assert!(is_ours(p) && p as usize % UNIT == 0);
+            assert!(is_ours(p) && (p as usize).is_multiple_of(UNIT));
             // SAFETY: ours.
             unsafe { p.write_bytes(n as u8, n) };
         }

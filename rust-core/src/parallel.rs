@@ -278,13 +278,15 @@ struct Bed {
 }
 
 impl Bed {
-    const NEW: Bed = Bed {
-        pool: AtomicPtr::new(null_mut()),
-        me: AtomicUsize::new(0),
-        parked: AtomicBool::new(false),
-        lock: Mutex::new(()),
-        bell: Condvar::new(),
-    };
+    const fn new() -> Bed {
+        Bed {
+            pool: AtomicPtr::new(null_mut()),
+            me: AtomicUsize::new(0),
+            parked: AtomicBool::new(false),
+            lock: Mutex::new(()),
+            bell: Condvar::new(),
+        }
+    }
 }
 
 /// No thread calls `f` without a claimed chunk, and the region's owner waits for all of those.
@@ -333,7 +335,7 @@ fn pool() -> Option<&'static Pool> {
                 active: AtomicUsize::new(0),
                 pending: AtomicUsize::new(0),
                 shares: [const { Share(AtomicU64::new(0)) }; MAX_THREADS],
-                beds: [const { Bed::NEW }; MAX_THREADS],
+                beds: [const { Bed::new() }; MAX_THREADS],
                 ended: AtomicBool::new(false),
                 panic: Mutex::new(None),
                 job: UnsafeCell::new(Job { n: 0, chunks: 1, grain: 1, f: &|_: Range<usize>| {} }),

@@ -434,7 +434,7 @@ impl Target {
             }
             p
         } else {
-            self.fresh(way % 2 == 0)
+            self.fresh(way.is_multiple_of(2))
         };
         p.inplace = self.op.inplace && self.rng.hit(40);
         p.no_grad = self.rng.hit(8);

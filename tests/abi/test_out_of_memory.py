@@ -318,7 +318,7 @@ LIMITED = {
     "quantile": "x.quantile(0.5)",
     "index": "x[i]",
     "index_put": "x.index_put((i,), x)",
-    "index_put_": "x.index_put_((i,), x)",
+    "index_put_": "x.index_put_((i,), y.detach())",
     "isin": "rt.isin(x, x)",
     "svd": "rt.linalg.svd(m)",
     "qr": "rt.linalg.qr(m)",

@@ -1410,7 +1410,7 @@ mod tests {
         assert_eq!(Real::remainder(-1.0, f64::INFINITY), f64::INFINITY);
         assert!(Real::floor_divide(-0.0, 3.0f64).is_sign_negative());
         // A rest of 0 has the sign of the divisor too.
-        for (x, y) in [(-0.0, 3.0), (-1.0, 1.0), (1.0, -1.0), (0.0, -2.0), (4.0, 2.0)] {
+        for (x, y) in [(-0.0f64, 3.0f64), (-1.0, 1.0), (1.0, -1.0), (0.0, -2.0), (4.0, 2.0)] {
             assert_eq!(Real::remainder(x, y).is_sign_negative(), y < 0.0, "{x} % {y}");
             assert_eq!(Real::remainder(x as f32, y as f32).is_sign_negative(), y < 0.0, "{x} % {y}");
         }

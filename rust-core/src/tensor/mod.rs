@@ -118,6 +118,17 @@ impl Tensor {
         Ok(t)
     }
 
+    /// Takes the elements of this new tensor from `data`. Truth values become 0 or 1.
+    ///
+    /// # Safety
+    /// The tensor is row-major and nobody else's; `data` holds its elements and does not overlap it.
+    pub(crate) unsafe fn fill_from(&self, data: *const u8) {
+        std::ptr::copy_nonoverlapping(data, self.data_ptr(), self.numel() * self.dtype().size());
+        if self.dtype() == DType::Bool {
+            copy::normalise(self.data_ptr(), self.numel());
+        }
+    }
+
     /// The elements in row-major order, converted to `T`.
     #[allow(clippy::disallowed_types, reason = "what Rust callers expect")]
     pub fn to_vec<T: Elem>(&self) -> Result<Vec<T>> {
