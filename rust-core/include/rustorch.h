@@ -84,7 +84,7 @@
 #define RT_SCALAR_FLOAT 3
 
 // The version of the ABI that a program was compiled against; compare with `rt_abi_version()`.
-#define RT_ABI_VERSION 1
+#define RT_ABI_VERSION 2
 
 // Code of the dtype bool.
 #define RT_BOOL 0

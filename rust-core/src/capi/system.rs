@@ -6,7 +6,7 @@ use crate::{parallel, storage};
 use std::sync::OnceLock;
 
 /// The version of the ABI that a program was compiled against; compare with `rt_abi_version()`.
-pub const RT_ABI_VERSION: u32 = 1;
+pub const RT_ABI_VERSION: u32 = 2;
 
 /// The version of the ABI that this library has.
 #[no_mangle]
