@@ -16,7 +16,7 @@ PYTHON = ROOT / "rustorch"
 
 # ---- Rust ----
 
-BASE = {"error", "memory", "dtype", "shape", "storage", "parallel", "random", "simd"}
+BASE = {"error", "fork", "memory", "dtype", "shape", "storage", "parallel", "random", "simd"}
 # Folder (or file) of rust-core/src -> the modules of the crate that it may name. `ops` and `autograd` know each other:
 # the funnel of `ops` records, and the backward walk of `autograd` calls ops.
 ALLOWED = {

@@ -46,10 +46,7 @@ pub unsafe extern "C" fn rt_tensor_from_data(
             if data.is_null() {
                 bail!(Null, "rt_tensor_from_data: data is NULL");
             }
-            std::ptr::copy_nonoverlapping(data.cast::<u8>(), t.data_ptr(), t.numel() * t.dtype().size());
-            if t.dtype() == DType::Bool {
-                crate::kernels::copy::normalise(t.data_ptr(), t.numel());
-            }
+            t.write_from(data.cast());
         }
         *out = give(t);
         Ok(())

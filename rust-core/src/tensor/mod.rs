@@ -131,6 +131,17 @@ impl Tensor {
         Ok(out.into_vec())
     }
 
+    /// Takes the elements of a new row-major tensor from `p`.
+    ///
+    /// # Safety
+    /// `numel` elements of this dtype lie at `p`, outside of the storage.
+    pub(crate) unsafe fn write_from(&self, p: *const u8) {
+        std::ptr::copy_nonoverlapping(p, self.data_ptr(), self.numel() * self.dtype().size());
+        if self.dtype() == DType::Bool {
+            copy::normalise(self.data_ptr(), self.numel());
+        }
+    }
+
     /// Writes the elements to `p` in row-major order, converted to `dtype`.
     ///
     /// # Safety
