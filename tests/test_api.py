@@ -124,8 +124,9 @@ def test_conversions() -> None:
     assert t.type(rt.DoubleTensor).dtype is rt.float64 and t.type_as(t.int()).dtype is rt.int32
     assert t.view(4, 3).shape == t.view_as(rt.ones(4, 3)).shape == t.reshape_as(rt.ones(4, 3)).shape == (4, 3)
     assert t.view(rt.int32).dtype is rt.int32
-    with pytest.raises(errors.UnsupportedError):
-        t.view(rt.int64)
+    assert t.view(rt.int64).shape == (3, 2) and t.view(rt.int8).shape == (3, 16)
+    with pytest.raises(errors.InvalidArgumentError, match="must be divisible by 2"):
+        t[:, :3].view(rt.int64)
     assert rt.ones(3, 1).expand_as(t).shape == (3, 4)
     same(t.sum_to_size(1, 4), A.sum(0, keepdims=True))
     assert t.T.shape == t.mT.shape == (4, 3)
