@@ -1953,9 +1953,13 @@ mod tests {
         let x = Tensor::from_slice(&range(100), &[100])?;
         let before = x.to_vec::<f32>()?;
         let (low, high) = (x.as_strided(&[99], &[1], Some(0))?, x.as_strided(&[99], &[1], Some(1))?);
-        crate::ops::call_inplace(&defs::add, &[Some(&high), Some(&low)], &[crate::ops::Attr::Int(1)])?;
-        let want: Vec<f32> = before.windows(2).map(|w| w[0] + w[1]).collect();
-        assert_eq!(high.to_vec::<f32>()?, want);
+        let add = |to, other| crate::ops::call_inplace(&defs::add, &[Some(to), Some(other)], &[crate::ops::Attr::Int(1)]);
+        // What would be read after it was written is refused, and nothing has changed.
+        assert_eq!(add(&high, &low).unwrap_err().kind(), crate::error::Kind::Value);
+        assert_eq!(x.to_vec::<f32>()?, before);
+        // The very same elements are read before they are written.
+        add(&high, &high.alias())?;
+        assert_eq!(high.to_vec::<f32>()?, before[1..].iter().map(|v| v + v).collect::<Vec<f32>>());
         Ok(())
     }
 
