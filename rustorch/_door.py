@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
 NULL: Any = ffi.NULL
 new = object.__new__
-ABI_VERSION = 1
-if lib.rt_abi_version() != ABI_VERSION:
-    raise ImportError(f"librustorch has ABI version {lib.rt_abi_version()}, this package wants {ABI_VERSION}")
+if lib.rt_abi_version() != lib.RT_ABI_VERSION:
+    raise ImportError(f"librustorch has ABI version {lib.rt_abi_version()}, this package wants {lib.RT_ABI_VERSION}")
 
 # The classes whose objects own a handle `_h` and free it.
 _classes: list[Any] = []
