@@ -1,0 +1,1393 @@
+"""Values of every op of the table, with every option, against NumPy and formulas."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rustorch as rt
+from rustorch import _ops
+
+TABLE = {op["name"]: op for op in rt.ops.table()}
+# Whose values are seen elsewhere: gradients of other ops (tests/test_gradients.py), random numbers
+# (rust-core/src/random.rs
+# and tests/test_distributions.py), optimizers (tests/test_optim.py), and what has no values.
+ELSEWHERE = {
+    "conv_input_grad", "conv_weight_grad", "max_pool_grad", "pool_gather", "avg_pool_grad", "adaptive_avg_pool_grad",
+    "upsample_grad", "max_pool_values", "restride", "empty", "empty_like", "dropout",
+}  # fmt: skip
+NAMES = sorted(
+    n
+    for n, op in TABLE.items()
+    if op["module"] not in ("random", "optim") and not n.endswith("_backward") and n not in ELSEWHERE
+)
+# Options that change nothing in a value, or that are checked in tests of their own.
+NO_CASE = {
+    ("sort", "stable"), ("argsort", "stable"), ("topk", "sorted"), ("unique_flat", "sorted"), ("isin", "assume_unique"),
+    ("gather", "sparse_grad"), ("embedding", "padding_idx"), ("scaled_dot_product_attention", "dropout_p"),
+}  # fmt: skip
+
+inf, nan = math.inf, math.nan
+REFERENCE: dict[str, Any] = {}
+
+
+def reference(f: Any) -> Any:
+    REFERENCE[f.__name__.rstrip("_")] = f
+    return f
+
+
+def axes(dim: Any, ndim: int) -> Any:
+    """NumPy's axis for a dim that may be missing, empty, one or several."""
+    if dim is None or (isinstance(dim, (tuple, list)) and not dim):
+        return None
+    return tuple(d % max(ndim, 1) for d in dim) if isinstance(dim, (tuple, list)) else dim
+
+
+def each(f: Any) -> Any:
+    return np.vectorize(f, otypes=[np.float64])
+
+
+# ---- making ----
+
+REFERENCE.update(
+    zeros=lambda size, dtype=np.float32: np.zeros(size, dtype),
+    ones=lambda size, dtype=np.float32: np.ones(size, dtype),
+    full=lambda size, fill_value, dtype=None: np.full(size, fill_value, dtype),
+    zeros_like=lambda x, dtype=None: np.zeros(x.shape, dtype or x.dtype),
+    ones_like=lambda x, dtype=None: np.ones(x.shape, dtype or x.dtype),
+    full_like=lambda x, fill_value, dtype=None: np.full(x.shape, fill_value, dtype or x.dtype),
+    linspace=lambda a, b, n, dtype=None: np.linspace(a, b, n, dtype=np.float64).astype(dtype or np.float32),
+    logspace=lambda a, b, n, base=10.0, dtype=None: np.logspace(a, b, n, base=base).astype(dtype or np.float32),
+    eye=lambda n, m=None, dtype=np.float32: np.eye(n, m, dtype=dtype),
+    tril_indices=lambda r, c, offset=0, dtype=np.int64: np.stack(np.tril_indices(r, offset, c)).astype(dtype),
+    triu_indices=lambda r, c, offset=0, dtype=np.int64: np.stack(np.triu_indices(r, offset, c)).astype(dtype),
+)
+
+
+def divided(x: Any, y: Any, rounding_mode: str | None = None) -> Any:
+    q = x / y
+    if rounding_mode is None:
+        return q
+    if np.asarray(x).dtype.kind == "f":
+        return np.trunc(q) if rounding_mode == "trunc" else np.floor(q)
+    return x // y + ((x % y != 0) & ((x < 0) != (y < 0)) if rounding_mode == "trunc" else 0)
+
+
+@reference
+def arange(start: Any, end: Any, step: Any = 1, dtype: Any = None) -> Any:
+    whole = all(isinstance(v, int) for v in (start, end, step))
+    n = math.ceil((end - start) / step)
+    return np.array([start + k * step for k in range(n)]).astype(dtype or (np.int64 if whole else np.float32))
+
+
+def window(f: Any) -> Any:
+    def values(n: int, periodic: bool = True, *options: float, dtype: Any = np.float32, **named: float) -> Any:
+        last = n if periodic else n - 1
+        return np.array([f(k / last, *options, **named) if n > 1 else 1.0 for k in range(n)]).astype(dtype)
+
+    return values
+
+
+TAU = 2 * math.pi
+REFERENCE.update(
+    hann_window=window(lambda x: 0.5 - 0.5 * math.cos(TAU * x)),
+    hamming_window=window(lambda x, alpha=0.54, beta=0.46: alpha - beta * math.cos(TAU * x)),
+    blackman_window=window(lambda x: 0.42 - 0.5 * math.cos(TAU * x) + 0.08 * math.cos(2 * TAU * x)),
+    bartlett_window=window(lambda x: 1 - abs(2 * x - 1)),
+    kaiser_window=window(lambda x, beta=12.0: np.i0(beta * math.sqrt(max(0, 1 - (2 * x - 1) ** 2))) / np.i0(beta)),
+)
+
+# ---- elementwise ----
+
+SAME_NAME = """
+    hypot copysign logaddexp logaddexp2 sinc signbit square sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan sinh
+    cosh tanh deg2rad rad2deg ceil floor trunc maximum minimum fmax fmin isnan isinf isfinite isposinf isneginf isreal
+    logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor gcd lcm isclose
+    positive reciprocal abs sign
+""".split()
+REFERENCE.update({n: getattr(np, n) for n in SAME_NAME})
+OTHER_NAME = {
+    "asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "asinh": "arcsinh", "acosh": "arccosh",
+    "atanh": "arctanh", "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
+    "ge": "greater_equal", "neg": "negative", "mul": "multiply", "bitwise_not": "invert", "where": "where",
+    "float_power": "float_power", "floor_divide": "floor_divide", "remainder": "remainder", "fmod": "fmod",
+}  # fmt: skip
+REFERENCE.update({n: getattr(np, m) for n, m in OTHER_NAME.items()})
+
+
+def psi(x: float) -> float:
+    return math.log(x + 200) - 0.5 / (x + 200) - 1 / (12 * (x + 200) ** 2) - sum(1 / (x + k) for k in range(200))
+
+
+def zeta(s: float, x: float) -> float:
+    n = x + 200
+    return sum((x + k) ** -s for k in range(200)) + n ** (1 - s) / (s - 1) + n**-s / 2 + s * n ** (-s - 1) / 12
+
+
+def inverse_of_erf(y: float) -> float:
+    low, high = -6.0, 6.0
+    for _ in range(80):
+        low, high = ((low + high) / 2, high) if math.erf((low + high) / 2) < y else (low, (low + high) / 2)
+    return low
+
+
+def power(x: Any, y: Any) -> Any:
+    if not (np.issubdtype(np.asarray(x).dtype, np.integer) and np.issubdtype(np.asarray(y).dtype, np.integer)):
+        return np.power(x, y)
+    whole = np.vectorize(lambda a, b: int(a) ** int(b) if b >= 0 else (int(a) ** int(b % 2) if abs(a) == 1 else 0))
+    return whole(x, y)
+
+
+def log_of(x: Any) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(x)
+
+
+sigmoid = each(lambda v: 1 / (1 + math.exp(-v)) if v > -700 else 0.0)
+REFERENCE.update(
+    add=lambda x, y, alpha=1: x + alpha * y,
+    sub=lambda x, y, alpha=1: x - alpha * y,
+    rsub=lambda x, y, alpha=1: y - alpha * x,
+    div=divided,
+    heaviside=lambda x, y: np.select([x < 0, x == 0], [0 * y, y], np.where(x == x, 1 + 0 * y, x)).astype(x.dtype),
+    nan_to_num=lambda x, nan=0.0, posinf=None, neginf=None: np.nan_to_num(x, nan=nan, posinf=posinf, neginf=neginf),
+    addcmul=lambda x, a, b, value=1: x + value * a * b,
+    addcdiv=lambda x, a, b, value=1: x + value * a / b,
+    lerp=lambda x, end, weight: x + weight * (end - x),
+    pow=power,
+    rsqrt=lambda x: 1 / np.sqrt(x),
+    xlogy=lambda x, y: np.where((x == 0) & ~np.isnan(y), 0, x * log_of(y)),
+    logit=lambda x, eps=None: (lambda y: np.log(y / (1 - y)))(x if eps is None else np.clip(x, eps, 1 - eps)),
+    round=lambda x, decimals=0: np.round(x, decimals),
+    frac=lambda x: x - np.trunc(x),
+    erf=each(math.erf),
+    erfc=each(math.erfc),
+    erfinv=each(inverse_of_erf),
+    lgamma=each(math.lgamma),
+    digamma=each(psi),
+    polygamma=lambda n, x: each(lambda v: psi(v) if n == 0 else (-1) ** (n + 1) * math.factorial(n) * zeta(n + 1, v))(
+        x
+    ),
+    clamp=lambda x, min=None, max=None: np.minimum(
+        np.maximum(x, -inf if min is None else min), inf if max is None else max
+    ),
+    clamp_min=np.maximum,
+    clamp_max=np.minimum,
+    clamp_tensor=lambda x, min=None, max=None: np.minimum(
+        x if min is None else np.maximum(x, min), inf if max is None else max
+    ),
+    bitwise_left_shift=np.vectorize(lambda a, b: (int(a) << int(b)) if 0 <= b < 64 else 0, otypes=[np.int64]),
+    bitwise_right_shift=np.vectorize(lambda a, b: int(a) >> (int(b) if 0 <= b < 64 else 63), otypes=[np.int64]),
+    fill=lambda x, value: np.full_like(x, value),
+    zero=np.zeros_like,
+    ldexp=lambda x, y: x * 2.0**y,
+    sigmoid=sigmoid,
+    # activations
+    relu=lambda x: np.maximum(x, 0),
+    threshold=lambda x, threshold, value: np.where(x > threshold, x, value),
+    relu6=lambda x: np.clip(x, 0, 6),
+    hardtanh=lambda x, min_val=-1, max_val=1: np.clip(x, min_val, max_val),
+    leaky_relu=lambda x, negative_slope=0.01: np.where(x > 0, x, negative_slope * x),
+    prelu=lambda x, w: np.where(x > 0, x, x * w.reshape((-1,) + (1,) * (x.ndim - 2) if x.ndim > 1 else (-1,))),
+    prelu_channels=lambda x, w: np.where(x > 0, x, x * w),
+    elu=lambda x, alpha=1, scale=1, input_scale=1: np.where(
+        x > 0, scale * x, scale * alpha * np.expm1(input_scale * x)
+    ),
+    selu=lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)),
+    celu=lambda x, alpha=1.0: np.where(x > 0, x, alpha * np.expm1(x / alpha)),
+    silu=lambda x: x * sigmoid(x),
+    mish=lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    softplus=lambda x, beta=1, threshold=20: np.where(beta * x > threshold, x, np.log1p(np.exp(beta * x)) / beta),
+    logsigmoid=lambda x: -np.logaddexp(0, -x),
+    hardsigmoid=lambda x: np.clip(x + 3, 0, 6) / 6,
+    hardswish=lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    hardshrink=lambda x, lambd=0.5: np.where(np.abs(x) > lambd, x, 0),
+    softshrink=lambda x, lambd=0.5: np.sign(x) * np.maximum(np.abs(x) - lambd, 0),
+    tanhshrink=lambda x: x - np.tanh(x),
+    softsign=lambda x: x / (1 + np.abs(x)),
+)
+
+
+@reference
+def gelu(x: Any, approximate: str = "none") -> Any:
+    if approximate == "none":
+        return x * 0.5 * (1 + each(math.erf)(x / math.sqrt(2)))
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+@reference
+def glu(x: Any, dim: int = -1) -> Any:
+    a, b = np.split(x, 2, dim)
+    return a * sigmoid(b)
+
+
+@reference
+def log_softmax(x: Any, dim: int, dtype: Any = None) -> Any:
+    x = x.astype(dtype or x.dtype)
+    with np.errstate(invalid="ignore"):
+        e = x - x.max(dim, keepdims=True)
+        return e - np.log(np.exp(e).sum(dim, keepdims=True))
+
+
+REFERENCE.update(
+    softmax=lambda x, dim, dtype=None: np.exp(log_softmax(x, dim, dtype)),
+    softmin=lambda x, dim, dtype=None: np.exp(log_softmax(-x, dim, dtype)),
+    safe_softmax=lambda x, dim, dtype=None: np.nan_to_num(np.exp(log_softmax(x, dim, dtype)), nan=0.0),
+)
+
+# ---- reductions ----
+
+
+def reduction(f: Any) -> Any:
+    def values(x: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+        if dtype is not None:
+            x = x.astype(dtype)
+        elif x.dtype == np.bool_:
+            x = x.astype(np.int64)
+        return f(x, axis=axes(dim, x.ndim), keepdims=keepdim)
+
+    return values
+
+
+def truth(f: Any) -> Any:
+    def values(x: Any, dim: Any = None, keepdim: bool = False) -> Any:
+        return f(x, axis=axes(dim, x.ndim), keepdims=keepdim).astype(np.uint8 if x.dtype == np.uint8 else np.bool_)
+
+    return values
+
+
+def extreme(f: Any) -> Any:
+    return lambda x, dim=(), keepdim=False: f(x, axis=axes(dim, x.ndim), keepdims=keepdim)
+
+
+def chosen(f: Any, place: Any) -> Any:
+    def values(x: Any, dim: int, keepdim: bool = False) -> Any:
+        i = place(x, dim)
+        value = np.take_along_axis(x, np.expand_dims(i, dim), dim)
+        return (value, np.expand_dims(i, dim)) if keepdim else (value.squeeze(dim), i)
+
+    return values
+
+
+def spread(root: bool, with_mean: bool) -> Any:
+    def values(x: Any, dim: Any = None, correction: Any = 1, keepdim: bool = False) -> Any:
+        a = axes(dim, x.ndim)
+        v = x.var(axis=a, ddof=correction, keepdims=keepdim)
+        v = np.sqrt(v) if root else v
+        return (v, x.mean(axis=a, keepdims=keepdim)) if with_mean else v
+
+    return values
+
+
+def line_median(v: Any, skip: bool) -> int:
+    there = np.flatnonzero(~np.isnan(v)) if skip else np.arange(v.size)
+    if not there.size or (not skip and np.isnan(v).any()):
+        return int(np.flatnonzero(np.isnan(v))[0])
+    return int(there[np.argsort(v[there], kind="stable")[(there.size - 1) // 2]])
+
+
+def median(skip: bool, whole: bool) -> Any:
+    if whole:
+        return lambda x: x.ravel()[line_median(x.ravel(), skip)]
+    return chosen(None, lambda x, dim: np.apply_along_axis(line_median, dim, x, skip))
+
+
+def norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+    x, a = np.abs(x.astype(dtype or x.dtype)), axes(dim, x.ndim)
+    if abs(ord) == inf:
+        return (np.max if ord > 0 else np.min)(x, axis=a, keepdims=keepdim)
+    if ord == 0:
+        return (x != 0).sum(axis=a, keepdims=keepdim).astype(x.dtype)
+    return (x**ord).sum(axis=a, keepdims=keepdim) ** (1 / ord)
+
+
+def running(compare: Any) -> Any:
+    """The extreme so far and the place of the latest element that reached it."""
+
+    def values(x: Any, dim: int) -> Any:
+        lines = np.moveaxis(x, dim, 0)
+        value, place = lines.copy(), np.zeros(lines.shape, np.int64)
+        for k in range(1, len(lines)):
+            take = np.isnan(lines[k]) | (~np.isnan(value[k - 1]) & compare(lines[k], value[k - 1]))
+            value[k] = np.where(take, lines[k], value[k - 1])
+            place[k] = np.where(take, k, place[k - 1])
+        return np.moveaxis(value, 0, dim), np.moveaxis(place, 0, dim)
+
+    return values
+
+
+REFERENCE.update(
+    sum=reduction(np.sum),
+    mean=reduction(np.mean),
+    prod=lambda x, dim=None, keepdim=False, dtype=None: reduction(np.prod)(x, dim, keepdim, dtype),
+    nansum=reduction(np.nansum),
+    nanmean=reduction(np.nanmean),
+    amax=extreme(np.max),
+    amin=extreme(np.min),
+    max_all=np.max,
+    min_all=np.min,
+    max_dim=chosen(None, lambda x, dim: np.argmax(x, dim)),
+    min_dim=chosen(None, lambda x, dim: np.argmin(x, dim)),
+    argmax=lambda x, dim=None, keepdim=False: np.argmax(x, dim, keepdims=keepdim),
+    argmin=lambda x, dim=None, keepdim=False: np.argmin(x, dim, keepdims=keepdim),
+    aminmax=lambda x, dim=None, keepdim=False: (np.min(x, dim, keepdims=keepdim), np.max(x, dim, keepdims=keepdim)),
+    any=truth(np.any),
+    all=truth(np.all),
+    var=spread(False, False),
+    std=spread(True, False),
+    var_mean=spread(False, True),
+    std_mean=spread(True, True),
+    logsumexp=lambda x, dim, keepdim=False: np.logaddexp.reduce(x, axis=axes(dim, x.ndim), keepdims=keepdim),
+    vector_norm=norm,
+    dist=lambda x, y, p=2: norm(x - y, p),
+    euclidean_distances=lambda x, y: norm(x[:, :, None] - y[:, None], 2, -1),
+    cdist=lambda x, y, p=2.0, compute_mode="": norm(x[..., :, None, :] - y[..., None, :, :], p, -1),
+    cov=lambda x, correction=1, fweights=None, aweights=None: np.cov(
+        x, ddof=correction, fweights=fweights, aweights=aweights
+    ),
+    corrcoef=np.corrcoef,
+    count_nonzero=lambda x, dim=None: np.asarray(np.count_nonzero(x, axis=axes(dim, x.ndim))),
+    bincount=lambda x, weights=None, minlength=0: np.bincount(x, weights, minlength),
+    cumsum=lambda x, dim, dtype=None: np.cumsum(x, dim, dtype=dtype),
+    cumsum_from_end=lambda x, dim: np.flip(np.cumsum(np.flip(x, dim), dim), dim),
+    cumprod=lambda x, dim, dtype=None: np.cumprod(x, dim, dtype=dtype),
+    cummax=running(np.greater_equal),
+    cummin=running(np.less_equal),
+    logcumsumexp=lambda x, dim: np.logaddexp.accumulate(x, dim),
+    trace=np.trace,
+    median_all=median(False, True),
+    median_dim=median(False, False),
+    nanmedian_all=median(True, True),
+    nanmedian_dim=median(True, False),
+)
+
+
+@reference
+def histc(x: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
+    bounds = (min, max) if min != max else (x.min(), x.max())
+    return np.histogram(x, bins, bounds)[0].astype(x.dtype)
+
+
+# ---- sorting ----
+
+
+@reference
+def argsort(x: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+    if not descending:
+        return np.argsort(x, dim, kind="stable")
+    # Stable, from the far end: equal elements keep their order.
+    n = x.shape[dim] if x.ndim else 1
+    return np.flip(n - 1 - np.argsort(np.flip(x, dim), dim, kind="stable"), dim)
+
+
+@reference
+def sort(x: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+    i = argsort(x, dim, descending)
+    return np.take_along_axis(x, i, dim), i
+
+
+def first(pair: Any, k: int, dim: int) -> Any:
+    return tuple(np.take(t, np.arange(k), dim) for t in pair)
+
+
+@reference
+def kthvalue(x: Any, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+    pair = tuple(np.take(t, [k - 1], dim) for t in sort(x, dim))
+    return pair if keepdim else tuple(t.squeeze(dim) for t in pair)
+
+
+def most_frequent(v: Any) -> Any:
+    values, counts = np.unique(v, return_counts=True)
+    return values[np.argmax(counts)]
+
+
+@reference
+def mode(x: Any, dim: int = -1, keepdim: bool = False) -> Any:
+    value = np.expand_dims(np.apply_along_axis(most_frequent, dim, x), dim)
+    # The last one of them.
+    n = x.shape[dim]
+    place = n - 1 - np.argmax(np.flip(x == value, dim), dim, keepdims=True)
+    return (value, place) if keepdim else (value.squeeze(dim), place.squeeze(dim))
+
+
+@reference
+def unique_flat(x: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False) -> Any:
+    v, i, c = np.unique(x, return_inverse=True, return_counts=True, equal_nan=False)
+    return v, i.reshape(x.shape) if return_inverse else i[:0], c if return_counts else c[:0]
+
+
+@reference
+def unique_consecutive_flat(x: Any, return_inverse: bool = False, return_counts: bool = False) -> Any:
+    groups = [list(g) for _, g in itertools.groupby(x.ravel().tolist())]
+    inverse = np.array([k for k, g in enumerate(groups) for _ in g]).reshape(x.shape)
+    counts = np.array([len(g) for g in groups])
+    return (
+        np.array([g[0] for g in groups], x.dtype),
+        inverse if return_inverse else np.zeros(0, np.int64),
+        counts if return_counts else np.zeros(0, np.int64),
+    )
+
+
+@reference
+def searchsorted(
+    seq: Any, x: Any, out_int32: bool = False, right: bool = False, side: Any = None, sorter: Any = None
+) -> Any:
+    side = side or ("right" if right else "left")
+    x = np.asarray(x)
+    if seq.ndim == 1:
+        found = np.searchsorted(seq, x, side, sorter)
+    else:
+        rows = seq.reshape(-1, seq.shape[-1])
+        orders = [None] * len(rows) if sorter is None else sorter.reshape(rows.shape)
+        found = np.stack([np.searchsorted(r, v, side, o) for r, v, o in zip(rows, x.reshape(len(rows), -1), orders)])
+    return np.asarray(found).reshape(x.shape).astype(np.int32 if out_int32 else np.int64)
+
+
+def quantiles(f: Any) -> Any:
+    def values(x: Any, q: Any, dim: Any = None, keepdim: bool = False, interpolation: str = "linear") -> Any:
+        return f(x, q, axis=dim, keepdims=keepdim, method=interpolation)
+
+    return values
+
+
+REFERENCE.update(
+    msort=lambda x: np.sort(x, 0),
+    topk=lambda x, k, dim=-1, largest=True, sorted=True: first(sort(x, dim, largest), k, dim),
+    unique_dim=lambda x, dim: np.unique(x, return_inverse=True, return_counts=True, axis=dim),
+    bucketize=lambda x, boundaries, out_int32=False, right=False: searchsorted(boundaries, x, out_int32, right),
+    isin=lambda x, test, assume_unique=False, invert=False: np.isin(x, test, invert=invert),
+    quantile=quantiles(np.quantile),
+    nanquantile=quantiles(np.nanquantile),
+)
+
+# ---- shapes ----
+
+
+def cut(start: Any, end: Any, step: int) -> slice:
+    return slice(start, end, step)
+
+
+def along(dim: int, ndim: int, what: Any) -> Any:
+    return tuple(what if d == dim % ndim else slice(None) for d in range(ndim))
+
+
+def written(x: Any, place: Any, src: Any) -> Any:
+    x = x.copy()
+    x[place] = src
+    return x
+
+
+def strided(x: Any, size: Any, stride: Any, offset: int) -> Any:
+    return np.lib.stride_tricks.as_strided(x.ravel()[offset:], size, [s * x.itemsize for s in stride], writeable=True)
+
+
+@reference
+def as_strided_scatter(x: Any, src: Any, size: Any, stride: Any, storage_offset: int = 0) -> Any:
+    flat = x.ravel().copy()
+    places = sum(
+        np.arange(n).reshape((-1,) + (1,) * (len(size) - 1 - d)) * s for d, (n, s) in enumerate(zip(size, stride))
+    )
+    places = places + storage_offset
+    flat[places] = 0
+    np.add.at(flat, places, src)
+    return flat.reshape(x.shape)
+
+
+@reference
+def diagonal_scatter(x: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    x = x.copy()
+    d = np.diagonal(x, offset, dim1, dim2)
+    d.flags.writeable = True
+    d[...] = src
+    return x
+
+
+@reference
+def diag_embed(x: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    n = x.shape[-1] + abs(offset)
+    out = np.zeros((*x.shape[:-1], n, n), x.dtype)
+    k = np.arange(x.shape[-1])
+    out[..., k + max(-offset, 0), k + max(offset, 0)] = x
+    return np.moveaxis(out, (-2, -1), (dim1, dim2))
+
+
+@reference
+def pad(x: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+    pairs = [(0, 0)] * (x.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2]))[::-1]
+    kept = x[tuple(slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(pairs, x.shape))]
+    more = [(max(a, 0), max(b, 0)) for a, b in pairs]
+    if mode == "constant":
+        return np.pad(kept, more, constant_values=value or 0)
+    return np.pad(kept, more, {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}[mode])
+
+
+@reference
+def pixel_shuffle(x: Any, r: int) -> Any:
+    *b, c, h, w = x.shape
+    x = x.reshape(*b, c // r**2, r, r, h, w)
+    n = len(b)
+    return x.transpose(*range(n), n, n + 3, n + 1, n + 4, n + 2).reshape(*b, c // r**2, h * r, w * r)
+
+
+@reference
+def pixel_unshuffle(x: Any, r: int) -> Any:
+    c = x.shape[-3]
+    parts = [x[..., k, i::r, j::r] for k in range(c) for i in range(r) for j in range(r)]
+    return np.stack(parts, -3)
+
+
+@reference
+def block_diag(tensors: Any) -> Any:
+    all_ = [np.atleast_2d(t) for t in tensors]
+    out = np.zeros([sum(t.shape[k] for t in all_) for k in (0, 1)])
+    r = c = 0
+    for t in all_:
+        out[r : r + t.shape[0], c : c + t.shape[1]] = t
+        r, c = r + t.shape[0], c + t.shape[1]
+    return out
+
+
+REFERENCE.update(
+    clone=np.copy,
+    copy=lambda x, src: np.broadcast_to(src, x.shape).astype(x.dtype),
+    cast=lambda x, dtype: x.astype(dtype),
+    contiguous=np.copy,
+    contiguous_copy=np.copy,
+    view=np.reshape,
+    view_dtype=lambda x, dtype: x.view(dtype),
+    reshape=np.reshape,
+    expand=lambda x, size: np.broadcast_to(x, [x.shape[d - len(size)] if n == -1 else n for d, n in enumerate(size)]),
+    transpose=np.swapaxes,
+    unsqueeze=np.expand_dims,
+    as_strided=lambda x, size, stride, storage_offset=0: strided(x, size, stride, storage_offset),
+    permute=np.transpose,
+    movedim=np.moveaxis,
+    t=np.transpose,
+    matrix_transpose=lambda x: np.swapaxes(x, -1, -2),
+    squeeze=lambda x, dim=None: (
+        x.squeeze() if dim is None else x.squeeze(tuple(d for d in np.atleast_1d(dim) if x.shape[d] == 1))
+    ),
+    flatten=lambda x, start_dim=0, end_dim=-1: x.reshape(
+        *x.shape[: start_dim % x.ndim], -1, *x.shape[end_dim % x.ndim + 1 :]
+    ),
+    unflatten=lambda x, dim, sizes: x.reshape(*x.shape[: dim % x.ndim], *sizes, *x.shape[dim % x.ndim + 1 :]),
+    ravel=np.ravel,
+    narrow=lambda x, dim, start, length: x[
+        along(dim, x.ndim, slice(start % x.shape[dim], start % x.shape[dim] + length))
+    ],
+    select=lambda x, dim, index: x[along(dim, x.ndim, index)],
+    slice=lambda x, dim=0, start=None, end=None, step=1: x[along(dim, x.ndim, cut(start, end, step))],
+    slice_scatter=lambda x, src, dim=0, start=None, end=None, step=1: written(
+        x, along(dim, x.ndim, cut(start, end, step)), src
+    ),
+    select_scatter=lambda x, src, dim, index: written(x, along(dim, x.ndim, index), src),
+    unfold=lambda x, dimension, size, step: np.lib.stride_tricks.sliding_window_view(x, size, dimension)[
+        along(dimension, x.ndim, slice(None, None, step))
+    ],
+    diagonal=lambda x, offset=0, dim1=0, dim2=1: np.diagonal(x, offset, dim1, dim2),
+    diag=np.diag,
+    diagflat=np.diagflat,
+    cat=lambda tensors, dim=0: np.concatenate(tensors, dim),
+    stack=np.stack,
+    hstack=np.hstack,
+    vstack=np.vstack,
+    dstack=np.dstack,
+    column_stack=np.column_stack,
+    split_with_sizes=lambda x, split_sizes, dim=0: np.split(x, np.cumsum(split_sizes)[:-1], dim),
+    split=lambda x, n, dim=0: np.split(x, range(n, x.shape[dim], n), dim),
+    chunk=lambda x, chunks, dim=0: (lambda n: np.split(x, range(n, x.shape[dim], n), dim))(-(-x.shape[dim] // chunks)),
+    tensor_split_sections=np.array_split,
+    tensor_split_indices=np.array_split,
+    unbind=lambda x, dim=0: list(np.moveaxis(x, dim, 0)),
+    repeat=np.tile,
+    tile=np.tile,
+    repeat_interleave_int=np.repeat,
+    repeat_interleave_tensor=np.repeat,
+    roll=lambda x, shifts, dims=(): np.roll(x, shifts, dims or None) if dims else np.roll(x, shifts[0]),
+    flip=np.flip,
+    fliplr=np.fliplr,
+    flipud=np.flipud,
+    rot90=lambda x, k=1, dims=(0, 1): np.rot90(x, k, dims),
+    tril=np.tril,
+    triu=np.triu,
+    broadcast_to=np.broadcast_to,
+    broadcast_tensors=lambda tensors: list(np.broadcast_arrays(*tensors)),
+    atleast_1d=np.atleast_1d,
+    atleast_2d=np.atleast_2d,
+    atleast_3d=np.atleast_3d,
+    meshgrid=lambda tensors, indexing="ij": list(np.meshgrid(*tensors, indexing=indexing)),
+    cartesian_prod=lambda tensors: np.array(list(itertools.product(*tensors))).squeeze(-1 if len(tensors) == 1 else ()),
+    one_hot=lambda x, num_classes=-1: np.eye(num_classes if num_classes > 0 else x.max() + 1, dtype=np.int64)[x],
+)
+
+# ---- indexing ----
+
+
+def places(index: Any, dim: int) -> Any:
+    """The places that an index of gather and scatter names, with those that they are read from."""
+    for at in np.ndindex(*index.shape):
+        to = list(at)
+        if to:
+            to[dim] = index[at]
+        yield tuple(to), at
+
+
+def scattered(x: Any, dim: int, index: Any, src: Any, f: Any) -> Any:
+    x = x.copy()
+    for to, at in places(index, dim):
+        x[to] = f(x[to], src[at])
+    return x
+
+
+def least(a: Any, b: Any) -> Any:
+    return np.minimum(a, b)
+
+
+@reference
+def scatter_reduce(x: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool = True) -> Any:
+    out = x.copy()
+    groups: dict[Any, list[Any]] = {}
+    for to, at in places(index, dim):
+        groups.setdefault(to, [x[to]] if include_self else []).append(src[at])
+    whole = np.issubdtype(x.dtype, np.integer)
+    mean = (lambda v: sum(int(e) for e in v) // len(v)) if whole else np.mean
+    f = {"sum": np.sum, "prod": np.prod, "mean": mean, "amax": np.max, "amin": np.min}[reduce]
+    for to, values in groups.items():
+        out[to] = f(values)
+    return out
+
+
+def spread_index(x: Any, dim: int, index: Any) -> Any:
+    shape = list(x.shape)
+    shape[dim] = index.size
+    return np.broadcast_to(index.reshape([-1 if d == dim % x.ndim else 1 for d in range(x.ndim)]), shape)
+
+
+def picked(indices: Any) -> Any:
+    return tuple(slice(None) if i is None else i for i in indices)
+
+
+@reference
+def index_put(x: Any, values: Any, indices: Any, accumulate: bool = False) -> Any:
+    x = x.copy()
+    if accumulate:
+        np.add.at(x, picked(indices), values)
+    else:
+        x[picked(indices)] = values
+    return x
+
+
+@reference
+def masked_scatter(x: Any, mask: Any, source: Any) -> Any:
+    x, mask = (t.copy() for t in np.broadcast_arrays(x, mask))
+    x[mask] = source.ravel()[: mask.sum()]
+    return x
+
+
+@reference
+def gather(x: Any, dim: int, index: Any, sparse_grad: bool = False) -> Any:
+    return np.array([x[to] for to, _ in places(index, dim)], x.dtype).reshape(index.shape)
+
+
+REFERENCE.update(
+    index=lambda x, indices: x[picked(indices)],
+    scatter=lambda x, dim, index, src: scattered(x, dim, index, src, lambda a, b: b),
+    scatter_value=lambda x, dim, index, value: scattered(x, dim, index, np.full(index.shape, value), lambda a, b: b),
+    scatter_add=lambda x, dim, index, src: scattered(x, dim, index, src, lambda a, b: a + b),
+    index_select=lambda x, dim, index: np.take(x, index, dim),
+    index_add=lambda x, dim, index, source, alpha=1: scattered(
+        x, dim, spread_index(x, dim, index), source, lambda a, b: a + alpha * b
+    ),
+    index_copy=lambda x, dim, index, source: scattered(x, dim, spread_index(x, dim, index), source, lambda a, b: b),
+    index_fill=lambda x, dim, index, value: written(x, along(dim, x.ndim, index), value),
+    masked_fill=lambda x, mask, value: np.where(mask, np.asarray(value).astype(x.dtype), x),
+    masked_select=lambda x, mask: (lambda a, m: a[m])(*np.broadcast_arrays(x, mask)),
+    take=lambda x, index: x.ravel()[index],
+    put=lambda x, index, source, accumulate=False: index_put(
+        x.ravel(), source.ravel(), [index.ravel()], accumulate
+    ).reshape(x.shape),
+    take_along_dim=lambda x, index, dim=None: np.take_along_axis(x, index, dim),
+    nonzero=np.argwhere,
+    nonzero_list=lambda x: list(np.nonzero(x)),
+    embedding=lambda i, weight, padding_idx=None: weight[i],
+    index_reduce=lambda x, dim, index, source, reduce, include_self=True: scatter_reduce(
+        x, dim, spread_index(x, dim, index), source, reduce, include_self
+    ),
+)
+
+# ---- products and linear algebra ----
+
+
+@reference
+def tensordot(x: Any, y: Any, dims_self: Any, dims_other: Any) -> Any:
+    for i, j in zip(dims_self, dims_other):
+        if x.shape[i] == 1:
+            y = y.sum(j, keepdims=True)
+        elif y.shape[j] == 1:
+            x = x.sum(i, keepdims=True)
+    return np.tensordot(x, y, (dims_self, dims_other))
+
+
+@reference
+def scaled_dot_product_attention(
+    q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False, scale: Any = None
+) -> Any:
+    scores = q @ np.swapaxes(k, -1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
+    if is_causal:
+        attn_mask = np.tril(np.ones(scores.shape[-2:], bool))
+    if attn_mask is not None:
+        scores = np.where(attn_mask, scores, -inf) if attn_mask.dtype == bool else scores + attn_mask
+    return np.nan_to_num(np.exp(log_softmax(scores, -1)), nan=0.0) @ v
+
+
+@reference
+def linalg_lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
+    return np.linalg.pinv(a, rcond=1e-15 if rcond is None else rcond) @ b
+
+
+@reference
+def linalg_pinv(x: Any, atol: Any = None, rtol: Any = None, hermitian: bool = False) -> Any:
+    if hermitian:
+        x = np.tril(x) + np.swapaxes(np.tril(x, -1), -1, -2)
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    rtol = (max(x.shape[-2:]) * np.finfo(x.dtype).eps if atol is None else 0) if rtol is None else rtol
+    s = np.where(
+        s > np.maximum(0 if atol is None else np.asarray(atol)[..., None], np.asarray(rtol)[..., None] * s[..., :1]),
+        1 / s,
+        0,
+    )
+    return np.swapaxes(vh, -1, -2) @ (s[..., None] * np.swapaxes(u, -1, -2))
+
+
+def triangle(a: Any, upper: bool, unit: bool) -> Any:
+    a = np.triu(a) if upper else np.tril(a)
+    if unit:
+        a = a - np.eye(a.shape[-1]) * a + np.eye(a.shape[-1])
+    return a
+
+
+REFERENCE.update(
+    {n: np.matmul for n in ("matmul", "mm", "bmm", "mv", "dot", "vdot")},
+    outer=np.outer,
+    addmm=lambda x, a, b, beta=1, alpha=1: (0 if beta == 0 else beta * x) + alpha * (a @ b),
+    addmv=lambda x, a, b, beta=1, alpha=1: (0 if beta == 0 else beta * x) + alpha * (a @ b),
+    addr=lambda x, a, b, beta=1, alpha=1: (0 if beta == 0 else beta * x) + alpha * np.outer(a, b),
+    baddbmm=lambda x, a, b, beta=1, alpha=1: (0 if beta == 0 else beta * x) + alpha * (a @ b),
+    addbmm=lambda x, a, b, beta=1, alpha=1: (0 if beta == 0 else beta * x) + alpha * (a @ b).sum(0),
+    linear=lambda x, w, bias=None: x @ w.T + (0 if bias is None else bias),
+    bilinear=lambda a, b, w, bias=None: np.einsum("...i,oij,...j->...o", a, w, b) + (0 if bias is None else bias),
+    kron=np.kron,
+    multi_dot=lambda tensors: np.linalg.multi_dot(tensors),
+    inner=np.inner,
+    einsum=lambda equation, operands: np.einsum(equation, *operands),
+    cross=lambda x, y, dim=None: np.cross(x, y, axis=x.shape.index(3) if dim is None else dim),
+    inverse=np.linalg.inv,
+    det=np.linalg.det,
+    slogdet=lambda x: tuple(np.linalg.slogdet(x)),
+    logdet=lambda x: np.where(np.linalg.det(x) < 0, nan, np.linalg.slogdet(x)[1]),
+    matrix_power=np.linalg.matrix_power,
+    cholesky=lambda x, upper=False: np.swapaxes(np.linalg.cholesky(np.swapaxes(x, -1, -2)), -1, -2)
+    if upper
+    else np.linalg.cholesky(x),
+    linalg_qr=lambda x, mode="reduced": np.linalg.qr(x, mode) if mode != "r" else (np.zeros(0), np.linalg.qr(x, mode)),
+    linalg_svd=lambda x, full_matrices=True: tuple(np.linalg.svd(x, full_matrices)),
+    linalg_eigh=lambda x, UPLO="L": tuple(np.linalg.eigh(x, UPLO)),
+    linalg_solve=lambda a, b, left=True: np.linalg.inv(a) @ b if left else b @ np.linalg.inv(a),
+    solve_matrices=lambda a, b: np.linalg.inv(a) @ b,
+    linalg_solve_triangular=lambda a, b, upper, left=True, unitriangular=False: REFERENCE["linalg_solve"](
+        triangle(a, upper, unitriangular), b, left
+    ),
+)  # fmt: skip
+
+
+def gram(x: Any) -> Any:
+    return np.swapaxes(x, -1, -2) @ x
+
+
+# What of the results is unique.
+UNIQUE: dict[str, Any] = {
+    "linalg_svd": lambda u, s, vh: (
+        s, gram(u), gram(vh), (u[..., :, : s.shape[-1]] * s[..., None, :]) @ vh[..., : s.shape[-1], :],
+    ),
+    "linalg_eigh": lambda w, v: (w, gram(v), (v * w[..., None, :]) @ np.swapaxes(v, -1, -2)),
+    "linalg_qr": lambda q, r: (gram(q), q @ r) if q.size else (gram(r),),
+}  # fmt: skip
+
+# ---- images ----
+
+
+def several(v: Any, n: int) -> tuple[int, ...]:
+    return (
+        tuple(v) * n
+        if isinstance(v, (tuple, list)) and len(v) == 1
+        else tuple(v)
+        if isinstance(v, (tuple, list))
+        else (v,) * n
+    )
+
+
+def windows(x: Any, kernel: Any, stride: Any, dilation: Any) -> Any:
+    """`[..., out, kernel]` of the last dimensions."""
+    n = len(kernel)
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation)]
+    v = np.lib.stride_tricks.sliding_window_view(x, reach, tuple(range(x.ndim - n, x.ndim)))
+    lead = (slice(None),) * (x.ndim - n)
+    return v[lead + tuple(slice(None, None, s) for s in stride) + tuple(slice(None, None, d) for d in dilation)]
+
+
+def convolution(n: int) -> Any:
+    def values(
+        x: Any, w: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+    ) -> Any:
+        single = x.ndim == n + 1
+        x = x[None] if single else x
+        p = several(padding, n)
+        x = np.pad(x, [(0, 0), (0, 0)] + [(k, k) for k in p])
+        v = windows(x, w.shape[2:], several(stride, n), several(dilation, n))
+        out, kernel = "xyz"[:n], "ijk"[:n]
+        parts = []
+        for g in range(groups):
+            c, o = x.shape[1] // groups, w.shape[0] // groups
+            parts.append(
+                np.einsum(
+                    f"bc{out}{kernel},oc{kernel}->bo{out}",
+                    v[:, g * c : (g + 1) * c],
+                    w[g * o : (g + 1) * o],
+                    optimize=True,
+                )
+            )
+        y = np.concatenate(parts, 1)
+        y = y if bias is None else y + bias.reshape(-1, *(1,) * n)
+        return y[0] if single else y
+
+    return values
+
+
+def transposed(n: int) -> Any:
+    def values(
+        x: Any,
+        w: Any,
+        bias: Any = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> Any:
+        single = x.ndim == n + 1
+        x = x[None] if single else x
+        s, p, e, d = (several(v, n) for v in (stride, padding, output_padding, dilation))
+        full = [(i - 1) * a + b * (k - 1) + 1 + max(0, c) for i, a, b, k, c in zip(x.shape[2:], s, d, w.shape[2:], e)]
+        c, o = x.shape[1] // groups, w.shape[1]
+        y = np.zeros((len(x), o * groups, *full))
+        for at in np.ndindex(*x.shape[2:]):
+            for tap in np.ndindex(*w.shape[2:]):
+                to = tuple(i * a + t * b for i, a, t, b in zip(at, s, tap, d))
+                for g in range(groups):
+                    y[(slice(None), slice(g * o, (g + 1) * o), *to)] += (
+                        x[(slice(None), slice(g * c, (g + 1) * c), *at)]
+                        @ w[(slice(g * c, (g + 1) * c), slice(None), *tap)]
+                    )
+        y = y[(slice(None), slice(None), *(slice(k, m - k) for k, m in zip(p, full)))]
+        y = y if bias is None else y + bias.reshape(-1, *(1,) * n)
+        return y[0] if single else y
+
+    return values
+
+
+def pooled(n: int, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool, f: Any) -> Any:
+    """`f(plane, window)` for each window: the places inside of the plane, and those with the padding."""
+    k, p, d = several(kernel, n), several(padding, n), several(dilation, n)
+    s = several(stride, n) if stride not in (None, ()) else k
+    size = x.shape[-n:]
+    counts = []
+    for i in range(n):
+        room = size[i] + 2 * p[i] - d[i] * (k[i] - 1) - 1
+        count = (-(-room // s[i]) if ceil else room // s[i]) + 1
+        counts.append(count - (1 if ceil and (count - 1) * s[i] >= size[i] + p[i] else 0))
+    results = []
+    for plane in x.reshape(-1, *size):
+        for at in np.ndindex(*counts):
+            taps = [[o * s[i] - p[i] + t * d[i] for t in range(k[i])] for i, o in enumerate(at)]
+            inside = [[t for t in line if 0 <= t < size[i]] for i, line in enumerate(taps)]
+            wide = math.prod(sum(t < size[i] + p[i] for t in line) for i, line in enumerate(taps))
+            results.append(f(plane, list(itertools.product(*inside)), wide))
+    shape = (*x.shape[:-n], *counts)
+    if isinstance(results[0], tuple):
+        return tuple(np.array(r).reshape(shape) for r in zip(*results))
+    return np.array(results).reshape(shape)
+
+
+def largest(plane: Any, window: Any, wide: int) -> Any:
+    best = max(window, key=lambda t: plane[t])
+    return plane[best], np.ravel_multi_index(best, plane.shape)
+
+
+def max_pool(n: int, indices: bool) -> Any:
+    def values(
+        x: Any, kernel: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False
+    ) -> Any:
+        pair = pooled(n, x, kernel, stride, padding, dilation, ceil_mode, largest)
+        return pair if indices else pair[0]
+
+    return values
+
+
+def avg_pool(n: int) -> Any:
+    def values(
+        x: Any, kernel: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: Any = None,
+    ) -> Any:  # fmt: skip
+        def mean(plane: Any, window: Any, wide: int) -> Any:
+            return sum(plane[t] for t in window) / (divisor_override or (wide if count_include_pad else len(window)))
+
+        return pooled(n, x, kernel, stride, padding, 1, ceil_mode, mean)
+
+    return values
+
+
+def adaptive(n: int, f: Any) -> Any:
+    def values(x: Any, output_size: Any) -> Any:
+        out, size = several(output_size, n), x.shape[-n:]
+        results = []
+        for plane in x.reshape(-1, *size):
+            for at in np.ndindex(*out):
+                spans = [range(o * i // c, -(-(o + 1) * i // c)) for o, i, c in zip(at, size, out)]
+                results.append(f(plane, list(itertools.product(*spans)), 0))
+        shape = (*x.shape[:-n], *out)
+        if isinstance(results[0], tuple):
+            return tuple(np.array(r).reshape(shape) for r in zip(*results))
+        return np.array(results).reshape(shape)
+
+    return values
+
+
+def mean_of(plane: Any, window: Any, wide: int) -> Any:
+    return sum(plane[t] for t in window) / len(window)
+
+
+@reference
+def upsample_bilinear2d(x: Any, output_size: Any, align_corners: bool = False) -> Any:
+    for d, count in ((-2, output_size[0]), (-1, output_size[1])):
+        n = x.shape[d]
+        if align_corners:
+            at = np.arange(count) * ((n - 1) / (count - 1) if count > 1 else 0)
+        else:
+            at = np.maximum((np.arange(count) + 0.5) * n / count - 0.5, 0)
+        low = np.minimum(at.astype(int), n - 1)
+        w = (at - low).reshape((-1,) + (1,) * (-d - 1))
+        x = np.take(x, low, d) * (1 - w) + np.take(x, np.minimum(low + 1, n - 1), d) * w
+    return x
+
+
+@reference
+def im2col(x: Any, kernel: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
+    k, d, p, s = (several(v, 2) for v in (kernel, dilation, padding, stride))
+    v = windows(np.pad(x, [(0, 0), (0, 0), (p[0],) * 2, (p[1],) * 2]), k, s, d)
+    return v.transpose(0, 1, 4, 5, 2, 3).reshape(len(x), x.shape[1] * k[0] * k[1], -1)
+
+
+@reference
+def col2im(col: Any, output_size: Any, kernel: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
+    k = several(kernel, 2)
+    shape = (col.shape[0], col.shape[1] // (k[0] * k[1]), *several(output_size, 2))
+    numbers = np.arange(1, math.prod(shape) + 1).reshape(shape)
+    out = np.zeros(math.prod(shape) + 1)
+    np.add.at(out, im2col(numbers, kernel, dilation, padding, stride), col)
+    return out[1:].reshape(shape)
+
+
+REFERENCE.update(
+    {f"conv{n}d": convolution(n) for n in (1, 2, 3)},
+    **{f"conv_transpose{n}d": transposed(n) for n in (1, 2, 3)},
+    **{f"max_pool{n}d": max_pool(n, False) for n in (1, 2)},
+    **{f"max_pool{n}d_with_indices": max_pool(n, True) for n in (1, 2)},
+    **{f"avg_pool{n}d": avg_pool(n) for n in (1, 2)},
+    **{f"adaptive_avg_pool{n}d": adaptive(n, mean_of) for n in (1, 2)},
+    **{f"adaptive_max_pool{n}d": adaptive(n, largest) for n in (1, 2)},
+    upsample_nearest2d=lambda x, size: x[..., np.arange(size[0]) * x.shape[-2] // size[0], :][
+        ..., np.arange(size[1]) * x.shape[-1] // size[1]
+    ],
+)
+
+# ---- normalisation ----
+
+
+def normalised(x: Any, axis: Any, eps: float, centered: bool = True) -> Any:
+    d = x - x.mean(axis, keepdims=True) if centered else x
+    return d / np.sqrt((d * d).mean(axis, keepdims=True) + eps)
+
+
+def affine(y: Any, weight: Any, bias: Any, channels: bool = True) -> Any:
+    shape = (-1,) + (1,) * (y.ndim - 2) if channels else None
+    scale, shift = (None if t is None else t.reshape(shape) if channels else t for t in (weight, bias))
+    return y * (1 if scale is None else scale) + (0 if shift is None else shift)
+
+
+def groups_of(x: Any, n: int, eps: float) -> Any:
+    return normalised(x.reshape(len(x), n, -1), 2, eps).reshape(x.shape)
+
+
+def by_channel(t: Any, ndim: int) -> Any:
+    return t.reshape((-1,) + (1,) * (ndim - 2))
+
+
+@reference
+def batch_norm_eval(x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
+    return affine((x - by_channel(mean, x.ndim)) / np.sqrt(by_channel(var, x.ndim) + eps), weight, bias)
+
+
+@reference
+def batch_norm_train(x: Any, weight: Any, bias: Any, eps: float) -> Any:
+    a = tuple(d for d in range(x.ndim) if d != 1)
+    return affine(normalised(x, a, eps), weight, bias), x.mean(a), x.var(a)
+
+
+@reference
+def batch_norm(
+    x: Any,
+    mean: Any,
+    var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    if not training:
+        return batch_norm_eval(x, mean, var, weight, bias, eps)
+    y, m, v = batch_norm_train(x, weight, bias, eps)
+    n = x.size // x.shape[1]
+    if mean is not None:
+        mean += momentum * (m - mean)
+        var += momentum * (v * n / (n - 1) - var)
+    return y
+
+
+@reference
+def instance_norm(
+    x: Any, mean: Any = None, var: Any = None, weight: Any = None, bias: Any = None, use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:  # fmt: skip
+    if not use_input_stats:
+        return batch_norm_eval(x, mean, var, weight, bias, eps)
+    a = tuple(range(2, x.ndim))
+    if mean is not None:
+        n = math.prod(x.shape[2:])
+        mean += momentum * (x.mean(a).mean(0) - mean)
+        var += momentum * (x.var(a).mean(0) * n / (n - 1) - var)
+    return affine(normalised(x, a, eps), weight, bias)
+
+
+REFERENCE.update(
+    layer_norm=lambda x, shape, weight=None, bias=None, eps=1e-5: affine(
+        normalised(x, tuple(range(x.ndim - len(shape), x.ndim)), eps), weight, bias, False
+    ),
+    rms_norm=lambda x, shape, weight=None, eps=None: affine(
+        normalised(x, tuple(range(x.ndim - len(shape), x.ndim)), np.finfo(x.dtype).eps if eps is None else eps, False),
+        weight,
+        None,
+        False,
+    ),
+    group_norm=lambda x, groups, weight=None, bias=None, eps=1e-5: affine(groups_of(x, groups, eps), weight, bias),
+)
+
+# ---- losses ----
+
+
+def reduced(losses: Any, reduction: str) -> Any:
+    return {"none": lambda v: v, "mean": np.mean, "sum": np.sum}[reduction](losses)
+
+
+def huber(x: Any, t: Any, reduction: str = "mean", delta: float = 1.0) -> Any:
+    d = np.abs(x - t)
+    return reduced(np.where(d <= delta, d * d / 2, delta * (d - delta / 2)), reduction)
+
+
+@reference
+def nll_loss(x: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
+    weight = np.ones(x.shape[1 if x.ndim > 1 else 0]) if weight is None else weight
+    seen = target != ignore_index
+    t = np.where(seen, target, 0)
+    w = np.where(seen, weight[t], 0.0)
+    losses = -w * (np.take_along_axis(x, t[:, None], 1)[:, 0] if x.ndim > 1 else x[t])
+    return losses.sum() / w.sum() if reduction == "mean" else reduced(losses, reduction)
+
+
+@reference
+def cross_entropy(
+    x: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    classes = x.shape[1]
+    weight = np.ones(classes) if weight is None else weight
+    w = by_channel(weight, x.ndim)
+    logs = log_softmax(x, 1)
+    if target.dtype != np.int64:
+        t = target * (1 - label_smoothing) + label_smoothing / classes
+        losses = -(logs * t * w).sum(1)
+        return losses.sum() / (x.size / classes) if reduction == "mean" else reduced(losses, reduction)
+    seen = target != ignore_index
+    nll = nll_loss(logs, target, weight, ignore_index, "none")
+    smooth = np.where(seen, -(logs * w).sum(1), 0)
+    losses = (1 - label_smoothing) * nll + label_smoothing / classes * smooth
+    counted = np.where(seen, weight[np.where(seen, target, 0)], 0.0).sum()
+    return losses.sum() / counted if reduction == "mean" else reduced(losses, reduction)
+
+
+@reference
+def bce_each(x: Any, t: Any) -> Any:
+    return -(t * np.maximum(log_of(x), -100) + (1 - t) * np.maximum(log_of(1 - x), -100))
+
+
+@reference
+def kl_div(x: Any, t: Any, reduction: str = "mean", log_target: bool = False) -> Any:
+    losses = np.exp(t) * (t - x) if log_target else np.where(t == 0, 0, t * log_of(t)) - t * x
+    return losses.sum() / len(x) if reduction == "batchmean" else reduced(losses, reduction)
+
+
+@reference
+def cosine_similarity(x: Any, y: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    def unit(t: Any) -> Any:
+        return t / np.maximum(np.sqrt((t * t).sum(dim, keepdims=True)), eps)
+
+    x, y = np.broadcast_arrays(x, y)
+    return (unit(x) * unit(y)).sum(dim)
+
+
+REFERENCE.update(
+    mse_loss=lambda x, t, reduction="mean": reduced((x - t) ** 2, reduction),
+    l1_loss=lambda x, t, reduction="mean": reduced(np.abs(x - t), reduction),
+    smooth_l1_loss=lambda x, t, reduction="mean", beta=1.0: (
+        huber(x, t, reduction, beta) / beta if beta else reduced(np.abs(x - t), reduction)
+    ),
+    huber_loss=huber,
+    softmax_nll=lambda x, t, ignore_index, reduction: cross_entropy(x, t, None, ignore_index, reduction),
+    binary_cross_entropy=lambda x, t, weight=None, reduction="mean": reduced(
+        bce_each(x, t) * (1 if weight is None else weight), reduction
+    ),
+    bce_logits_each=lambda x, t: bce_each(sigmoid(x), t),
+    binary_cross_entropy_with_logits=lambda x, t, weight=None, pos_weight=None, reduction="mean": reduced(
+        (-log_of(sigmoid(x)) * t * (1 if pos_weight is None else pos_weight) - (1 - t) * log_of(1 - sigmoid(x)))
+        * (1 if weight is None else weight),
+        reduction,
+    ),
+)
+
+# ---- calls ----
+
+
+def read_calls() -> dict[str, list[str]]:
+    """The calls of each op, as tests/calls.txt has them."""
+    calls: dict[str, list[str]] = {}
+    names: list[str] = []
+    taken = True
+    for line in (Path(__file__).parent / "calls.txt").read_text().splitlines():
+        if not line or line.startswith("#"):
+            continue
+        if line.startswith(" "):
+            taken = True
+            for n in names:
+                calls.setdefault(n, []).append(line.strip())
+        else:
+            names = line.split() if taken else names + line.split()
+            taken = False
+    return calls
+
+
+CALLS = read_calls()
+
+
+class Arguments:
+    """What calls are written with: the same numbers for every evaluation, as arrays or as tensors."""
+
+    def __init__(self, wrap: Any) -> None:
+        self.rng, self.wrap = np.random.default_rng(7), wrap
+
+    def names(self, ours: bool) -> dict[str, Any]:
+        rng, wrap = self.rng, self.wrap
+
+        def real(f: Any) -> Any:
+            return lambda *shape: wrap(f(shape))
+
+        def matrices(*shape: int) -> Any:
+            return rng.uniform(-0.5, 0.5, (*shape, shape[-1])) + 2 * np.eye(shape[-1])
+
+        def definite(*shape: int) -> Any:
+            a = matrices(*shape)
+            return a @ np.swapaxes(a, -1, -2)
+
+        types = {"f32": "float32", "f64": "float64", "i32": "int32", "i64": "int64", "bool_": "bool"}
+        words = {
+            k: getattr(rt if ours else np, "bool" if ours and k == "bool_" else k if k == "bool_" else v)
+            for k, v in types.items()
+        }
+        typed = {k: lambda v, d=d: wrap(np.array(v, d)) for k, d in (("u8", np.uint8), ("single", np.float32))}
+        return {
+            "r": real(rng.standard_normal), "p": real(lambda s: rng.uniform(0.5, 2, s)),
+            "z": real(lambda s: rng.uniform(0.5, 2, s) * rng.choice([-1.0, 1.0], s)),
+            "u": real(lambda s: rng.uniform(-0.9, 0.9, s)),
+            "q": real(lambda s: rng.uniform(0.1, 0.9, s)), "w": real(lambda s: rng.integers(-4, 5, s)),
+            "truth": real(lambda s: rng.integers(0, 2, s).astype(bool)), "ones": real(np.ones), "zeros": real(np.zeros),
+            "m": lambda *s: wrap(matrices(*s)), "spd": lambda *s: wrap(definite(*s)), "A": lambda v: wrap(np.array(v)),
+            "E": wrap(np.array([nan, inf, -inf, 0.0, -0.0, 1.5, -2.5, 2.5, 0.5, -0.3])), "inf": inf, "nan": nan,
+            **words, **typed,
+        }  # fmt: skip
+
+
+class Array(np.ndarray):
+    """An array with the words of tensors that calls use."""
+
+    def flip(self, dim: int) -> Any:
+        return np.flip(self, dim)
+
+
+def as_tensor(a: Any) -> rt.Tensor:
+    return rt.from_numpy(np.array(a))
+
+
+def as_array(a: Any) -> Any:
+    return np.array(a).view(Array)
+
+
+def evaluated(name: str, source: str) -> tuple[Any, Any]:
+    """Our results and the reference's, with the tensors that a call may have changed."""
+    changed: list[Any] = []
+
+    def kept(wrap: Any) -> Any:
+        def made(a: Any) -> Any:
+            changed.append(wrap(a))
+            return changed[-1]
+
+        return made
+
+    source = source.replace("f32(", "single(")
+    results = []
+    for ours, wrap, f in ((True, as_tensor, getattr(_ops, name)), (False, as_array, REFERENCE[name])):
+        changed.clear()
+        names = Arguments(kept(wrap)).names(ours)
+        with np.errstate(all="ignore"):
+            out = eval(f"f({source})", {**names, "f": f})
+        outs = list(out) if isinstance(out, (list, tuple)) else [out]
+        if ours:
+            outs = [t.numpy() if t.dtype is not rt.bfloat16 else t for t in outs]
+            extra = [t.numpy() for t in changed]
+        else:
+            outs, extra = [np.asarray(a) for a in outs], [np.asarray(a) for a in changed]
+        if name in UNIQUE:
+            outs = list(UNIQUE[name](*outs))
+        results.append(outs + extra)
+    return results[0], results[1]
+
+
+def same(ours: Any, theirs: Any, what: str) -> None:
+    assert ours.shape == theirs.shape, f"{what}: shape {ours.shape} for {theirs.shape}"
+    assert ours.dtype.kind == theirs.dtype.kind or {ours.dtype.kind, theirs.dtype.kind} <= set("iu"), (
+        f"{what}: {ours.dtype} for {theirs.dtype}"
+    )
+    tolerance = 1e-5 if np.float32 in (ours.dtype, theirs.dtype) else 1e-9
+    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance, err_msg=what)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values(name: str) -> None:
+    assert CALLS.get(name), f"{name} has no calls"
+    for source in CALLS[name]:
+        what = f"{name}({source})"
+        ours, theirs = evaluated(name, source)
+        assert len(ours) == len(theirs) > 0, what
+        for a, b in zip(ours, theirs):
+            same(a, b, what)
+
+
+def test_every_option_is_tried() -> None:
+    """Each optional argument gets another value than its default in some call."""
+    missing = []
+    for name in NAMES:
+        f = getattr(_ops, name)
+        given: set[str] = set()
+        for source in CALLS[name]:
+            names = Arguments(as_tensor).names(True)
+            bound = eval(f"bind({source})".replace("f32(", "single("), {**names, "bind": inspect.signature(f).bind})
+            given |= {
+                k
+                for k, v in bound.arguments.items()
+                if isinstance(v, rt.Tensor) or (v is not None and v != inspect.signature(f).parameters[k].default)
+            }
+        optional = [a["name"] for a in TABLE[name]["args"] if a["default"] is not None]
+        missing += [(name, k) for k in optional if k not in given and (name, k) not in NO_CASE]
+    assert not missing
+
+
+WRAPPING = [
+    "add", "sub", "mul", "neg", "abs", "sign", "square", "floor_divide", "remainder", "fmod", "maximum", "minimum",
+    "fmax", "fmin", "gcd", "lcm",
+    "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "eq", "ne", "lt", "le", "gt", "ge", "logical_and",
+    "logical_or", "logical_xor",
+    "logical_not", "heaviside", "clamp_min", "clamp_max", "relu",
+]  # fmt: skip
+INTEGERS = [rt.uint8, rt.int8, rt.int16, rt.int32, rt.int64]
+
+
+@pytest.mark.parametrize("name", WRAPPING)
+def test_whole_numbers_of_every_dtype(name: str) -> None:
+    """At the ends of their range too, where they wrap around."""
+    f, binary = getattr(_ops, name), len([a for a in TABLE[name]["args"] if a["default"] is None]) == 2
+    for d in INTEGERS:
+        info = rt.iinfo(d)
+        values = sorted(
+            {info.min, info.min + 1, -7, -2, -1, 0, 1, 2, 3, 7, info.max - 1, info.max}
+            - ({-7, -2, -1} if d is rt.uint8 else set())
+        )
+        pairs = [(a, b) for a in values for b in values if b or name not in ("floor_divide", "remainder", "fmod")]
+        if name in ("gcd", "lcm"):
+            pairs = [(a, b) for a, b in pairs if info.min not in (a, b) and abs(a * b) <= info.max]
+        x, y = (np.array(v, rt.tensor(0, dtype=d).numpy().dtype) for v in zip(*pairs))
+        if name in ("clamp_min", "clamp_max"):
+            got, want = f(rt.from_numpy(x), 2), REFERENCE[name](x, x.dtype.type(2))
+        elif binary:
+            with np.errstate(all="ignore"):
+                got, want = f(rt.from_numpy(x), rt.from_numpy(y)), REFERENCE[name](x, y)
+            if name in ("floor_divide", "fmod", "remainder"):
+                # The one quotient that does not fit wraps around, and leaves nothing.
+                over = (x == info.min) & (y == -1) & (info.min < 0)
+                want = np.where(over, info.min if name == "floor_divide" else 0, want)
+        else:
+            with np.errstate(all="ignore"):
+                got, want = f(rt.from_numpy(x)), REFERENCE[name](x)
+        np.testing.assert_array_equal(got.numpy(), want, f"{name} of {d}")
+
+
+HALF = [
+    n for n in NAMES
+    if TABLE[n]["module"] in ("pointwise", "activation") and n in CALLS
+    and TABLE[n]["domain"] in ("Real", "Positive", "NonZero", "Unit", "Probability")
+    and not TABLE[n]["refuses"] and all(a["kind"] == "Tensor" for a in TABLE[n]["args"])
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_half_floats_are_rounded_once(name: str) -> None:
+    count = len(TABLE[name]["args"])
+    rng = np.random.default_rng(5)
+    low, high = {"Positive": (0.5, 2), "Unit": (-0.9, 0.9), "Probability": (0.1, 0.9)}.get(
+        TABLE[name]["domain"], (-2, 2)
+    )
+    for d in (rt.float16, rt.bfloat16):
+        args = [rt.from_numpy(rng.uniform(low, high, 700)).to(d) for _ in range(count)]
+        f = getattr(_ops, name)
+        got, want = f(*args), f(*(a.float() for a in args))
+        assert got.dtype is (d if want.dtype is rt.float32 else want.dtype)
+        assert rt.equal(got, want.to(got.dtype)), f"{name} of {d}"
