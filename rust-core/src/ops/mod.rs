@@ -547,8 +547,10 @@ fn meet(a: &Tensor, b: &Tensor) -> bool {
         let start = t.layout().offset() * t.dtype().size();
         (start, start + t.layout().span() * t.dtype().size())
     };
-    let (r, s) = (range(a), range(b));
-    a.shares_storage(b) && r.0 < s.1 && s.0 < r.1
+    a.shares_storage(b) && {
+        let (r, s) = (range(a), range(b));
+        r.0 < s.1 && s.0 < r.1
+    }
 }
 
 /// Refuses to write to a tensor whose elements share places: what they hold in the end, and whether threads get into each

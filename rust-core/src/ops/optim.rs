@@ -6,9 +6,10 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::kernels::copy;
 use crate::kernels::optim::{self, Adagrad, Adam, RmsProp, Sgd, Step};
-use crate::memory::List;
+use crate::memory::room;
 use crate::shape::Layout;
 use crate::tensor::Tensor;
+use smallvec::SmallVec;
 
 /// The tensors of parameter `i` among lists of length `n`: itself, its gradient, its states.
 fn of_parameter<'a>(c: &Call<'a>, lists: usize, i: usize) -> [Option<&'a Tensor>; 5] {
@@ -43,7 +44,9 @@ fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
         *block = Some(Tensor::empty_of(&[room], DType::U8)?);
     }
     for i in 0..n {
-        step_one(&of_parameter(c, lists, i), c.x(i), s, &scratch)?;
+        let tensors = of_parameter(c, lists, i);
+        let alike = room == 0 || lie_alike(&tensors, c.x(i));
+        step_one(&tensors, c.x(i), alike, s, &scratch)?;
     }
     Ok(Outs::new())
 }
@@ -84,11 +87,12 @@ pub(super) fn with_own_gradients(
     step: impl FnOnce(&[Option<&Tensor>]) -> Result<Outs>,
 ) -> Result<Outs> {
     let (grads, n) = (gradients(op, inputs), gradients(op, inputs).start);
-    let own = List::collect(grads.map(|i| inputs[i].or(inputs[i - n]?.grad().as_ref()).cloned()))?;
-    let mut filled = List::with_room(inputs.len())?;
+    let mut own: SmallVec<[Option<Tensor>; 16]> = room(n)?;
+    own.extend(grads.map(|i| inputs[i].or(inputs[i - n]?.grad().as_ref()).cloned()));
+    let mut filled: SmallVec<[Option<&Tensor>; 32]> = room(inputs.len())?;
     for (i, t) in inputs.iter().enumerate() {
         if let Some(g) = &own[i % n] {
-            filled.push(if i / n == 1 { Some(g) } else { *t })?;
+            filled.push(if i / n == 1 { Some(g) } else { *t });
         }
     }
     if filled.is_empty() {
@@ -105,9 +109,14 @@ fn lie_alike(tensors: &[Option<&Tensor>; 5], p: &Tensor) -> bool {
 }
 
 /// The step of one parameter. `scratch` has room for row-major copies where its tensors do not lie alike.
-fn step_one(tensors: &[Option<&Tensor>; 5], p: &Tensor, s: &dyn Step, scratch: &[Option<Tensor>; 5]) -> Result<()> {
+fn step_one(
+    tensors: &[Option<&Tensor>; 5],
+    p: &Tensor,
+    alike: bool,
+    s: &dyn Step,
+    scratch: &[Option<Tensor>; 5],
+) -> Result<()> {
     let compute = p.dtype().compute_dtype();
-    let alike = lie_alike(tensors, p);
     let mut at = [std::ptr::null_mut(); 5];
     for (k, t) in tensors.iter().enumerate() {
         at[k] = match (t, &scratch[k]) {
@@ -196,7 +205,8 @@ ops! {
     ) -> Nothing, Special {
         eval: |c| {
             let (n, momentum, centered) = (c.inputs.len() / 5, c.float(4), c.bool(5));
-            let mut inputs = List::collect(c.inputs.iter().copied())?;
+            let mut inputs: SmallVec<[Option<&Tensor>; 20]> = room(c.inputs.len())?;
+            inputs.extend(c.inputs.iter().copied());
             if centered {
                 want(c, 5, 3, "centered")?;
             } else {
