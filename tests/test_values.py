@@ -6,13 +6,16 @@ import inspect
 import itertools
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 import rustorch as rt
 from rustorch import _ops
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 TABLE = {op["name"]: op for op in rt.ops.table()}
 # Whose values are seen elsewhere: gradients of other ops (tests/test_gradients.py), random numbers
@@ -1329,6 +1332,53 @@ def test_every_option_is_tried() -> None:
         optional = [a["name"] for a in TABLE[name]["args"] if a["default"] is not None]
         missing += [(name, k) for k in optional if k not in given and (name, k) not in NO_CASE]
     assert not missing
+
+
+# Whose results are unique only in part, or whose input has to stay symmetric; tests/test_gradients.py knows how.
+GAUGED = {"linalg_eigh", "linalg_svd", "linalg_qr", "slogdet", "cholesky", "linalg_pinv"}
+# Whose statistics of earlier batches are constants.
+RUNNING = {"batch_norm", "batch_norm_eval", "instance_norm"}
+
+
+class Moved:
+    """The sum of a call's results, with weights, where its floats have moved by `step` along some direction."""
+
+    def __init__(self, name: str, source: str, step: float, still: Collection[int] = ()) -> None:
+        self.leaves: list[rt.Tensor] = []
+        self.ways: list[Any] = []
+        self.step, self.still = step, still
+        names = {**Arguments(self.moved).names(True), "A": lambda v: rt.from_numpy(np.array(v))}
+        out = eval(f"f({source})".replace("f32(", "single("), {**names, "f": getattr(_ops, name)})
+        outs = [o for o in (out if isinstance(out, (list, tuple)) else [out]) if o.dtype is rt.float64]
+        weights = [rt.linspace(0.5, 2.0, o.numel() + 1, dtype=rt.float64)[: o.numel()] for o in outs]
+        self.value = sum([(o.reshape(-1) * w).sum() for o, w in zip(outs, weights)], rt.zeros((), dtype=rt.float64))
+
+    def moved(self, a: Any) -> rt.Tensor:
+        a = np.array(a)
+        if a.dtype != np.float64:
+            return rt.from_numpy(a)
+        self.ways.append(np.random.default_rng(len(self.ways)).standard_normal(a.shape))
+        step = 0 if len(self.leaves) in self.still else self.step
+        self.leaves.append(rt.from_numpy(a + step * self.ways[-1]).requires_grad_())
+        return self.leaves[-1]
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if TABLE[n]["differentiable"] and n not in GAUGED])
+def test_slopes(name: str) -> None:
+    """The gradient of each call, along some direction, against a difference."""
+    for source in CALLS[name]:
+        if any(word in source for word in ("E", "inf", "nan")):
+            continue
+        here = Moved(name, source, 0.0)
+        if not here.value.requires_grad or not here.value.isfinite():
+            continue
+        here.value.backward()
+        slope = sum(float((x.grad.numpy() * way).sum()) for x, way in zip(here.leaves, here.ways) if x.grad is not None)
+        still = {k for k, x in enumerate(here.leaves) if x.grad is None} if name in RUNNING else set()
+        numeric = (
+            Moved(name, source, 1e-6, still).value.item() - Moved(name, source, -1e-6, still).value.item()
+        ) / 2e-6
+        assert slope == pytest.approx(numeric, rel=1e-5, abs=1e-6), f"{name}({source})"
 
 
 WRAPPING = [
