@@ -245,13 +245,36 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 
 def asarray(
-    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None
 ) -> Tensor:
-    """`obj` as a tensor; `copy` forces or forbids a copy."""
+    """`obj` as a tensor; `copy` forces a copy, or makes it an error (None: only where one is needed).
+
+    A tensor stays part of its graph, and other data asks for no gradient, unless `requires_grad` says otherwise.
+    """
+    from ._device import check as check_device
     from ._tensor import make
 
-    t = make(obj, dtype) if copy else as_tensor(obj, dtype, device)
-    return t.detach().requires_grad_() if requires_grad else t
+    if device is not None:
+        check_device(device)
+    t = as_tensor(obj, dtype) if isinstance(obj, Tensor) or not copy else make(obj, dtype)
+    shared = t.data_ptr() == _address(obj) or (not t.numel() and not copy)
+    if copy is False and not shared:
+        raise InvalidArgumentError(
+            f"asarray: a {type(obj).__name__} cannot be made a tensor of {t.dtype} without a copy"
+        )
+    if copy and shared:
+        t = t.clone()
+    if requires_grad is None or t.requires_grad is requires_grad:
+        return t
+    return t.detach().requires_grad_(requires_grad)
+
+
+def _address(obj: Any) -> int | None:
+    """Where the elements of a tensor or array lie; None of other data."""
+    if isinstance(obj, Tensor):
+        return obj.data_ptr()
+    place = getattr(obj, "__array_interface__", {}).get("data")
+    return place[0] if isinstance(place, tuple) else None
 
 
 _UNUSED = BY_NAME

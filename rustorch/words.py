@@ -107,7 +107,8 @@ min = _numpy_names(_extreme("min", return_min))
 def median(input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Any = None) -> Any:
     """The lower median of all elements, or over `dim` as (values, indices)."""
     if dim is None:
-        return _ops.median_all(input)
+        r = _ops.median_all(input)
+        return r if out is None else into(out, r)
     return _pair(_ops.median_dim(input, dim, keepdim), return_median, out, input)
 
 
@@ -371,11 +372,13 @@ def _scatter(name: str) -> Callable[..., Tensor]:
             words = {"add": "sum", "multiply": "prod"}
             s = src if _is_tensor(src) else _ops.full(index.shape, src if src is not None else value, dtype=input.dtype)
             r = _ops.scatter_reduce(input, dim, index, s, words.get(reduce, reduce), True)
-            return input.copy_(r) if name.endswith("_") else r
-        twin = "scatter_value_" if name.endswith("_") else "scatter_value"
-        if _is_tensor(src):
-            return getattr(_ops, name)(input, dim, index, src)
-        return getattr(_ops, twin)(input, dim, index, value if src is None else src)
+            r = input.copy_(r) if name.endswith("_") else r
+        elif _is_tensor(src):
+            r = getattr(_ops, name)(input, dim, index, src)
+        else:
+            twin = "scatter_value_" if name.endswith("_") else "scatter_value"
+            r = getattr(_ops, twin)(input, dim, index, value if src is None else src)
+        return r if out is None else into(out, r)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = "Puts `src` (a tensor or a number) at the places that `index` names along `dim`."

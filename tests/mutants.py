@@ -1,79 +1,90 @@
 """Plants small faults, one at a time, and counts how many the tests notice.
 
-    python tests/mutants.py [--sample 60] [--seed 0] [--rust 0] [--only PATTERN]
+    python tests/mutants.py [--sample 60] [--seed 0] [--rust 0] [--only PATTERN] [--jobs 2]
 
 A sample of fixed seed is drawn from the sources: comparisons, arithmetic, logic, constants, defaults, options that are
-handed on, conditions, statements. Python mutants run in a copy of the package, so nothing here is touched; Rust mutants
-(each a build) change a copy of the crate. Printed are the mutants that no test noticed, and the score.
+ignored or not handed on, branches and checks that are never taken, statements, copies, `with`, `finally`. Python
+mutants run in a copy of the package, so nothing here is touched. First the tests run once without a fault and say which
+of them come by which function, and how long each takes; a mutant is then met by those tests only, the quick ones first.
+Rust mutants (each a build) change a copy of the crate. Printed are what each mutant was and whether it was noticed.
+
+tests/mutants_equivalent.txt lists mutants that change nothing that a program can see, each with the reason. They are
+left out of the score, and counted.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import copy
+import multiprocessing
+import os
+import pickle
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+import traceback
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
-NN = [
-    "options_nn",
-    "nn_layers",
-    "nn_recurrent",
-    "nn_module",
-    "nn_containers",
-    "nn_utils",
-    "signatures",
-    "options_training",
-]
-TRAINING = ["options_training", "optim", "lr_scheduler", "signatures"]
-# Sources -> the test files that are about them; the quick ones first.
-TESTS = {
-    "rustorch/nn/utils": ["options_training", "nn_utils", "nn_recurrent", "signatures"],
-    "rustorch/nn/init.py": ["options_training", "nn_utils", "nn_layers", "signatures"],
-    "rustorch/nn": NN,
-    "rustorch/optim": TRAINING,
-    "rustorch/autograd": ["options_training", "api", "memory", "rules", "signatures"],
-    "rustorch/utils/data": ["data"],
-    "rustorch/utils": ["nn_module", "api"],
-}
+# Left out of the runs: comparisons with torch, tests of the C interface, and those that build or measure.
+WITHOUT = ["torch", "abi", "mutants.py", "test_examples.py", "test_interrupts.py", "test_generated_python.py"]
+# Sources that run where the first run cannot see them (in processes of their own): the tests that are about them.
+UNSEEN = {"rustorch/utils/data/": ["tests/test_data.py"], "rustorch/multiprocessing.py": ["tests/test_data.py"]}
 SWAPS: dict[type, type] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
     ast.Mod: ast.FloorDiv, ast.Pow: ast.Mult, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
+WORDS = {"mean": "sum", "sum": "mean", "zeros": "reflect", "none": "tanh", "nearest": "bilinear", "constant": "reflect",
+         "min": "max", "max": "min", "rel": "abs", "triangular": "triangular2", "cos": "linear", "fan_in": "fan_out",
+         "leaky_relu": "linear", "relu": "gelu", "cycle": "iterations"}  # fmt: skip
+COPIES = {"clone", "detach", "copy", "deepcopy", "contiguous", "list", "dict", "tuple"}
 
 
 def skipped(node: Any) -> bool:
     """What says nothing to a program: messages, representations, annotations."""
     if isinstance(node, (ast.Raise, ast.JoinedStr, ast.AnnAssign, ast.Import, ast.ImportFrom)):
         return True
-    if isinstance(node, ast.FunctionDef) and node.name in ("extra_repr", "__repr__", "_warn"):
-        return True
+    if isinstance(node, ast.FunctionDef):
+        overloaded = any("overload" in ast.unparse(d) for d in node.decorator_list)
+        return overloaded or node.name in ("extra_repr", "__repr__", "_warn", "__dir__")
     if isinstance(node, ast.Call):
         name = ast.unparse(node.func)
-        return name in ("warnings.warn", "_warn", "TypeVar") or name.endswith("Error")
+        return name in ("warnings.warn", "_warn", "TypeVar", "cast") or name.endswith("Error")
     if isinstance(node, ast.If):
         return ast.unparse(node.test) == "TYPE_CHECKING"
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def walk(node: Any, path: tuple[Any, ...] = ()) -> Any:
-    """Nodes with the way to them, what is skipped left out; of assignments with a type only the value."""
+    """Nodes with the way to them, what is skipped left out."""
     yield path, node
     for field, value in ast.iter_fields(node):
-        if field in ("annotation", "returns", "decorator_list", "type_comment"):
+        if field in ("annotation", "returns", "type_comment"):
             continue
         for i, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if isinstance(child, ast.AST) and not skipped(child):
                 yield from walk(child, (*path, (field, i)))
+
+
+def defaults(node: ast.FunctionDef) -> list[tuple[str, Any]]:
+    """Parameters with their defaults."""
+    names = [*node.args.posonlyargs, *node.args.args]
+    pairs = list(zip(names[len(names) - len(node.args.defaults) :], node.args.defaults))
+    return [(a.arg, d) for a, d in [*pairs, *zip(node.args.kwonlyargs, node.args.kw_defaults)] if d is not None]
 
 
 def changes(node: Any) -> list[tuple[str, Any]]:
@@ -82,6 +93,14 @@ def changes(node: Any) -> list[tuple[str, Any]]:
     def put(name: str, value: Any) -> Any:
         def change(n: Any) -> Any:
             setattr(n, name, value(getattr(n, name)))
+            return n
+
+        return change
+
+    def ignoring(name: str, default: Any) -> Any:
+        def change(n: Any) -> Any:
+            has_doc = isinstance(n.body[0], ast.Expr) and isinstance(n.body[0].value, ast.Constant)
+            n.body.insert(int(has_doc), ast.Assign([ast.Name(name, ast.Store())], copy.deepcopy(default)))
             return n
 
         return change
@@ -97,23 +116,50 @@ def changes(node: Any) -> list[tuple[str, Any]]:
         found.append(("constant", put("value", lambda v: not v)))
     elif isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
         found.append(("constant", put("value", lambda v: v + 1 if isinstance(v, int) else v * 2 or 1.0)))
+    elif isinstance(node, ast.Constant) and node.value in WORDS:
+        found.append(("word", put("value", lambda v: WORDS[v])))
     elif isinstance(node, (ast.If, ast.IfExp)):
-        found.append(("condition", put("test", lambda t: ast.UnaryOp(ast.Not(), t))))
+        checks = isinstance(node, ast.If) and all(isinstance(s, ast.Raise) for s in node.body)
+        if not checks:  # one that always raises is noticed anyway
+            found.append(("always", put("test", lambda t: ast.Constant(True))))
+        found.append(("check left out" if checks else "never", put("test", lambda t: ast.Constant(False))))
     elif isinstance(node, ast.Call) and node.keywords and node.keywords[-1].arg:
         found.append(("option left out", put("keywords", lambda k: k[:-1])))
     elif isinstance(node, ast.Call) and len(node.args) > 2 and not isinstance(node.args[-1], ast.Starred):
         found.append(("argument left out", put("args", lambda a: a[:-1])))
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+    elif isinstance(node, ast.Call) and not node.keywords and isinstance(node.func, ast.Attribute) and not node.args:
+        if node.func.attr in COPIES:
+            found.append(("copy left out", lambda n: n.func.value))
+    elif (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in COPIES
+        and len(node.args) == 1
+    ):
+        if not isinstance(node.args[0], (ast.GeneratorExp, ast.Starred)):
+            found.append(("copy left out", lambda n: n.args[0]))
+    elif isinstance(node, ast.Expr) and isinstance(node.value, (ast.Call, ast.Await)):
         found.append(("statement left out", lambda n: ast.Pass()))
+    elif isinstance(node, (ast.AugAssign, ast.Delete)):
+        found.append(("statement left out", lambda n: ast.Pass()))
+    elif isinstance(node, ast.Assign) and isinstance(node.targets[0], (ast.Attribute, ast.Subscript)):
+        found.append(("statement left out", lambda n: ast.Pass()))
+    elif isinstance(node, ast.With):
+        found.append(("with left out", lambda n: ast.If(ast.Constant(True), n.body, [])))
+    elif isinstance(node, ast.Try) and node.finalbody and not node.handlers:
+        found.append(("finally left out", lambda n: ast.If(ast.Constant(True), n.body, [])))
+        found.append(("not in finally", lambda n: ast.If(ast.Constant(True), [*n.body, *n.finalbody], [])))
+    elif isinstance(node, (ast.Break, ast.Continue)):
+        found.append(("statement left out", lambda n: ast.Pass()))
+    elif isinstance(node, ast.FunctionDef):
+        found += [("option ignored", ignoring(name, default)) for name, default in defaults(node)]
     return found
 
 
 def faulty(tree: Any, path: Any, change: Any) -> Any:
     tree = copy.deepcopy(tree)
-    parent, last = tree, path[-1]
-    for field, i in path[:-1]:
-        parent = getattr(parent, field) if i is None else getattr(parent, field)[i]
-    field, i = last
+    parent = nodes(tree, path[:-1])[-1]
+    field, i = path[-1]
     if i is None:
         setattr(parent, field, change(getattr(parent, field)))
     else:
@@ -130,62 +176,212 @@ def nodes(tree: Any, path: Any) -> list[Any]:
     return found
 
 
+def owner(tree: Any, path: Any) -> str:
+    """The function that a fault is in, as `Class.function`; of what is in none, the class; or "" for the module."""
+    way = [n for n in nodes(tree, path) if isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    return ".".join(n.name for n in way)
+
+
+def places(tree: Any, prefix: str = "") -> Any:
+    """Names of functions and classes, and the lines that run when they are called (of classes all lines)."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            name = f"{prefix}{node.name}"
+            yield name, range(node.body[0].lineno, node.end_lineno + 1)
+            yield from places(node, name + ".")
+        else:
+            yield from places(node, prefix)
+
+
 def python_mutants(only: str) -> list[Any]:
-    """File, line, a word, how to make the faulty source, and the tests that are about it."""
+    """File, line, a word, the function that it is in, and how to make the faulty source."""
     found = []
     for file in sorted((ROOT / "rustorch").rglob("*.py")):
         name = str(file.relative_to(ROOT))
-        tests = next((t for place, t in TESTS.items() if name.startswith(place)), None)
-        if tests is None or not re.search(only, name):
+        if name == "rustorch/_ops.py" or not re.search(only, name):
             continue
         tree = ast.parse(file.read_text())
         for path, node in walk(tree):
             for word, change in changes(node) if path else []:
-                found.append((name, getattr(node, "lineno", 0), word, (tree, path, change), tests))
+                found.append((name, getattr(node, "lineno", 0), word, owner(tree, path), (tree, path, change)))
     return found
 
 
-def noticed(place: Path, tests: list[str], limit: float, *options: str) -> bool:
-    """Whether a test fails (or none ends in time)."""
-    files = [f"tests/test_{t}.py" for t in tests]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider", *options, *files]
+def line_of(name: str, line: int) -> str:
+    return (ROOT / name).read_text().splitlines()[line - 1].strip()
+
+
+def equivalent() -> dict[tuple[str, str, str], str]:
+    """File, word and line of the mutants that change nothing -> the reason."""
+    found, reason = {}, ""
+    for entry in (ROOT / "tests" / "mutants_equivalent.txt").read_text().splitlines():
+        if entry.startswith("#"):
+            reason = entry[1:].strip()
+        elif entry:
+            name, word, line = entry.split(" | ", 2)
+            found[name, word, line] = reason
+    return found
+
+
+def copied(place: Path) -> None:
+    """A tree in which a source may be exchanged."""
+    for name in ("tests", "pyproject.toml", "README.md", "docs", "examples", "rust-core", "CONTRIBUTING.md"):
+        (place / name).symlink_to(ROOT / name)
+    for file in (ROOT / "rustorch").rglob("*"):
+        if file.is_file() and "__pycache__" not in file.parts:
+            to = place / file.relative_to(ROOT)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, to)
+
+
+def pytest_run(place: Path, limit: float, *options: str, first: bool = False, **env: str) -> int | None:
+    """Runs tests in `place`, where what they print goes to `log`; None if they do not end in time.
+
+    A child of this process, so that pytest is there already. Of a fault no bytecode is written, or it would be taken
+    for that of another of the same second and size.
+    """
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            os.setsid()
+            os.chdir(place)
+            log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+            os.environ.update(env, PYTHONPATH=str(place))
+            if not first:
+                os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+            sys.dont_write_bytecode = not first
+            sys.path.insert(0, str(place))
+            parallel = ["-n2"] if first else ["-p", "no:xdist"]
+            code = int(pytest.main(["-q", "--no-header", "-p", "no:cacheprovider", *parallel, *options]))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    end = time.monotonic() + limit
+    while True:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        late = time.monotonic() > end
+        if pid or late:
+            with contextlib.suppress(ProcessLookupError):  # also what it started
+                os.killpg(child, signal.SIGKILL)
+            if not pid:
+                os.waitpid(child, 0)
+            return os.waitstatus_to_exitcode(status) if pid else None
+        time.sleep(0.01)
+
+
+def first_run(folder: Path, files: list[str]) -> tuple[Any, Any]:
+    """Tests that come by each function of each file, and the seconds that each test takes."""
+    import coverage
+
+    copied(folder)
+    out = folder / "took"
+    (folder / "timing.py").write_text(
+        "import pickle, collections\n"
+        "took = collections.Counter()\n"
+        "def pytest_runtest_logreport(report):\n"
+        "    took[report.nodeid] += report.duration\n"
+        "def pytest_sessionfinish():\n"
+        f"    if took:\n        with open({str(out)!r}, 'wb') as f: pickle.dump(dict(took), f)\n"
+    )
+    code = pytest_run(
+        folder, 3600, "-p", "timing", "--cov=rustorch", "--cov-context=test", "--cov-report=",
+        *(f"--ignore=tests/{name}" for name in WITHOUT), *files,
+        first=True, COVERAGE_FILE=str(folder / "coverage"),
+    )  # fmt: skip
+    if code != 0:
+        sys.exit((folder / "log").read_text()[-5000:] + f"\nthe tests fail without any fault ({code})")
+    data = coverage.CoverageData(str(folder / "coverage"))
+    data.read()
+    tests: dict[tuple[str, str], set[str]] = {}
+    for file in data.measured_files():
+        by = {n: {c.rpartition("|")[0] for c in which} for n, which in data.contexts_by_lineno(file).items()}
+        name = str(Path(file).relative_to(folder.resolve()))
+        for place, lines in [("", range(10**6)), *places(ast.parse(Path(file).read_text()))]:
+            tests.setdefault((name, place), set()).update(*(which for n, which in by.items() if n in lines))
+    return tests, pickle.loads(out.read_bytes())
+
+
+def known(args: Any) -> tuple[Any, Any]:
+    """What the run without a fault says: as it was kept, or once more, of all tests or those of some files."""
+    kept = Path(args.first) if args.first else None
+    tests: dict[Any, set[str]] = {}
+    took: dict[str, float] = {}
+    if kept and kept.exists():
+        tests, took = pickle.loads(kept.read_bytes())
+    if args.again or not took:
+        files = args.again or ["tests"]
+        with tempfile.TemporaryDirectory() as folder:
+            new, times = first_run(Path(folder), files)
+        took = {t: s for t, s in took.items() if not t.startswith(tuple(files))} | times
+        for key in tests.keys() | new.keys():
+            tests[key] = (tests.get(key, set()) | new.get(key, set())) & took.keys()
+    if kept:
+        kept.write_bytes(pickle.dumps((tests, took)))
+    return tests, took
+
+
+def tests_of(mutant: Any, tests: Any, took: Any) -> list[str]:
+    """Those that come by the fault, the quick ones first."""
+    name, _, _, place, _ = mutant
+    chosen: set[str] = set()
+    while not (chosen := tests.get((name, place), set())) and place:
+        place = place.rpartition(".")[0]
+    about = tuple(f for start, files in UNSEEN.items() if name.startswith(start) for f in files)
+    return sorted(chosen | {t for t in took if about and t.startswith(about)}, key=lambda t: (took[t], t))
+
+
+def tried(n: int) -> str:
+    """In a process of the pool, which is a copy of this one and has a tree of its own."""
+    name, line, word, _, (tree, path, change) = STATE["sample"][n]
+    chosen = tests_of(STATE["sample"][n], *STATE["first"])
+    took = STATE["first"][1]
+    if (name, word, line_of(name, line)) in STATE["known"]:
+        return "equivalent"
+    place = STATE["folder"] / str(os.getpid())
+    if not place.exists():
+        place.mkdir()
+        copied(place)
+        # The bytecode of all that is not exchanged.
+        subprocess.run([sys.executable, "-m", "compileall", "-q", "rustorch"], cwd=place, check=True)
+    file = place / name
     try:
-        done = subprocess.run(command, cwd=place, capture_output=True, timeout=limit, check=False)
-    except subprocess.TimeoutExpired:
-        return True
-    return done.returncode not in (0, 5)  # 5: no test was chosen
+        file.write_text(ast.unparse(faulty(tree, path, change)))
+        # Most are noticed by the first few, which are quickly collected.
+        quick = chosen[:40] if len(chosen) > 80 else []
+        for part in (quick, chosen[len(quick) :]):
+            if part:
+                (place / "chosen").write_text("\n".join(part))
+                limit = STATE["patience"] * (20 + 5 * sum(took[t] for t in part) + len(part) / 100)
+                if pytest_run(place, limit, "-x", "@chosen") not in (0, 5):  # 5: no test was chosen
+                    return "noticed"
+        return "SURVIVED"
+    finally:
+        shutil.copy(ROOT / name, file)
+
+
+STATE: dict[str, Any] = {}
 
 
 def run_python(args: Any) -> tuple[int, int]:
     every = python_mutants(args.only)
     sample = random.Random(args.seed).sample(every, min(args.sample, len(every)))
+    first = known(args)
+    print(f"{len(every)} possible faults, {len(sample)} of them tried", flush=True)
+    counts: dict[str, int] = defaultdict(int)
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        for name in ("tests", "pyproject.toml", "README.md", "docs"):
-            (place / name).symlink_to(ROOT / name)
-        shutil.copytree(ROOT / "rustorch", place / "rustorch", ignore=shutil.ignore_patterns("__pycache__"))
-        used = sorted({t for _, _, _, _, tests in sample for t in tests if not re.search(args.without or "$^", t)})
-        if noticed(place, used, args.limit * 4, "-n2"):
-            sys.exit("the tests fail without any fault")
-        print(f"{len(every)} possible faults, {len(sample)} of them tried", flush=True)
-        caught = 0
-        for name, line, word, (tree, path, change), tests in sample:
-            source = (ROOT / name).read_text()
-            text = ast.unparse(faulty(tree, path, change))
-            if text == ast.unparse(tree):
-                caught += 1
-                continue
-            (place / name).write_text(text)
-            tests = [t for t in tests if not re.search(args.without or "$^", t)]
-            owner = next((n.name for n in nodes(tree, path) if isinstance(n, ast.ClassDef)), None)
-            # The tests that bear the name of the class are quick, and most often enough.
-            found = bool(owner and tests) and noticed(place, tests, args.limit, "-k", str(owner).strip("_"))
-            found = found or noticed(place, tests, args.limit, "-n2")
-            (place / name).write_text(source)
-            caught += found
-            before = source.splitlines()[line - 1].strip()
-            print(f"{'noticed ' if found else 'SURVIVED'} {name}:{line} {word}: {before[:110]}", flush=True)
-    return caught, len(sample)
+        STATE.update(sample=sample, first=first, known=equivalent(), folder=Path(folder), patience=args.patience)
+        with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("fork")) as pool:
+            for (name, line, word, *_), result in zip(sample, pool.map(tried, range(len(sample)))):
+                counts[result] += 1
+                print(f"{result:10} {name}:{line} {word}: {line_of(name, line)[:110]}", flush=True)
+    print(f"{counts['equivalent']} change nothing (tests/mutants_equivalent.txt)")
+    return counts["noticed"], counts["noticed"] + counts["SURVIVED"]
 
 
 # Each a pattern in a line of Rust, and what takes its place.
@@ -223,7 +419,8 @@ def run_rust(args: Any) -> tuple[int, int]:
                 tried += 1
                 library = next((Path(folder) / "target" / "debug").glob("librustorch.[sd]*"))
                 shutil.copy(library, place / "rustorch" / "lib" / library.name)
-                found = noticed(place, ["op_table", "rules", "api", "nn_layers", "options_nn", "optim"], args.limit)
+                files = [f"tests/test_{t}.py" for t in ("op_table", "rules", "api", "nn_layers", "options_nn", "optim")]
+                found = pytest_run(place, args.limit, "-x", *files) != 0
                 caught += found
                 print(f"{'noticed ' if found else 'SURVIVED'} {name}:{i + 1} {lines[i].strip()[:110]}", flush=True)
             shutil.copy(ROOT / name, place / name)
@@ -235,9 +432,12 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=60, help="Python mutants")
     parser.add_argument("--rust", type=int, default=0, help="Rust mutants, each of which is a build")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limit", type=float, default=900, help="seconds that a run of the tests may take")
+    parser.add_argument("--limit", type=float, default=900, help="seconds that the tests of a Rust mutant may take")
     parser.add_argument("--only", default="", help="regular expression for the names of the Python files")
-    parser.add_argument("--without", default="", help="regular expression for test files that are left out")
+    parser.add_argument("--jobs", type=int, default=2, help="processes for Python mutants")
+    parser.add_argument("--patience", type=float, default=1, help="factor of time limits, on a machine that is busy")
+    parser.add_argument("--first", default="", help="file that keeps what the run without a fault says")
+    parser.add_argument("--again", nargs="*", help="test files that are new since then, or changed")
     args = parser.parse_args()
     for what, run, wanted in (("Python", run_python, args.sample), ("Rust", run_rust, args.rust)):
         if wanted:

@@ -344,3 +344,106 @@ def test_sample_shapes_and_dtypes() -> None:
             s = p.sample(shape)
             assert s.shape == (*shape, 2) and s.dtype is dtype
     assert D.OneHotCategorical(rt.ones(2, 3)).sample((4,)).shape == (4, 2, 3)
+
+
+def test_shapes_and_words_of_each() -> None:
+    for p, batch, event, draws_back in (
+        (D.Normal(t(0, 1), 1.0), (2,), (), True), (D.Normal(0.0, 1.0), (), (), True),
+        (D.Laplace(rt.zeros(2, 1), rt.ones(3)), (2, 3), (), True), (D.LogNormal(0.0, t(1, 2)), (2,), (), True),
+        (D.Uniform(t(0), t(1, 2)), (2,), (), True), (D.Exponential(t(1, 2, 3)), (3,), (), True),
+        (D.Bernoulli(t(0.5, 1)), (2,), (), False), (D.Bernoulli(logits=rt.zeros(2, 2)), (2, 2), (), False),
+        (D.Categorical(rt.ones(2, 3)), (2,), (), False), (D.OneHotCategorical(rt.ones(2, 3)), (2,), (3,), False),
+        (D.Independent(D.Normal(rt.zeros(4, 2, 3), 1.0), 2), (4,), (2, 3), True),
+        (D.Independent(D.Normal(rt.zeros(2), 1.0), 0), (2,), (), True),
+        (D.Independent(D.OneHotCategorical(rt.ones(2, 3)), 1), (), (2, 3), False),
+    ):  # fmt: skip
+        assert (p.batch_shape, p.event_shape, p.has_rsample) == (batch, event, draws_back)
+        assert p.sample((5,)).shape == (5, *batch, *event) and p.sample().shape == (*batch, *event)
+        assert p.log_prob(p.sample((5,))).shape == (5, *batch) and p.entropy().shape == batch
+        if draws_back:
+            assert p.rsample((5, 1)).shape == (5, 1, *batch, *event)
+        else:
+            with pytest.raises(errors.UnsupportedError, match="rsample"):
+                p.rsample()
+        if not isinstance(p, D.Categorical) or event:
+            assert p.mean.shape == p.variance.shape == p.stddev.shape == (*batch, *event)
+    for n in (-1, 3):
+        with pytest.raises(errors.InvalidArgumentError, match="reinterpreted"):
+            D.Independent(D.Normal(rt.zeros(2, 2), 1.0), n)
+
+
+def test_moments_of_samples() -> None:
+    """All moments of draws, without and with gradients, are those of the formulas."""
+    for make, mean, variance in (
+        (lambda: D.Normal(t(1), t(2)), 1, 4), (lambda: D.Laplace(t(1), t(2)), 1, 8),
+        (lambda: D.LogNormal(t(0.2), t(0.5)), math.exp(0.325), math.expm1(0.25) * math.exp(0.65)),
+        (lambda: D.Uniform(t(-1), t(3)), 1, 16 / 12), (lambda: D.Exponential(t(4)), 0.25, 1 / 16),
+        (lambda: D.Bernoulli(t(0.3)), 0.3, 0.21), (lambda: D.Bernoulli(logits=t(math.log(3))), 0.75, 0.1875),
+    ):  # fmt: skip
+        p = make()
+        for draw in (p.sample, p.rsample) if p.has_rsample else (p.sample,):
+            rt.manual_seed(1)
+            x = draw((100_000,))
+            assert abs(x.mean().item() - mean) < 0.03 * variance**0.5
+            assert abs(x.var().item() / variance - 1) < 0.06
+        close(p.mean, t(mean), 1e-9)
+        close(p.variance, t(variance), 1e-9)
+    rt.manual_seed(0)
+    shares = D.Categorical(logits=t(0.0, math.log(3.0), math.log(4.0))).sample((40_000,)).bincount() / 40_000
+    close(shares, rt.tensor([0.125, 0.375, 0.5]), 0.02)
+    rows = D.OneHotCategorical(rt.tensor([[1.0, 3.0], [3.0, 1.0]])).sample((10_000,)).mean(0)
+    close(rows, rt.tensor([[0.25, 0.75], [0.75, 0.25]]), 0.02)
+
+
+def test_probabilities_at_the_ends() -> None:
+    low, high = t(1.0), t(3.0)
+    p = D.Uniform(low, high, validate_args=False)
+    close(p.log_prob(t(1, 2.999)), t(-math.log(2), -math.log(2)))
+    assert p.log_prob(t(0.999, 3.0, 4.0)).tolist() == [-INF] * 3
+    for kind, eps in ((rt.float32, 2.0**-23), (F, 2.0**-52)):
+        p = D.Bernoulli(rt.tensor([0.0, 1.0], dtype=kind))
+        ends = math.log(eps) - math.log1p(-eps)
+        np.testing.assert_allclose(p.logits.tolist(), [ends, -ends], rtol=1e-4)
+        p = D.Categorical(rt.tensor([0.0, 1.0], dtype=kind))
+        np.testing.assert_allclose(p.logits.tolist(), [math.log(eps), -eps], rtol=1e-4)
+        assert p.entropy().item() == pytest.approx(0, abs=1e-5) and p.log_prob(rt.tensor(0)).item() < -15
+    certain = D.Bernoulli(logits=t(800.0, -800.0))
+    assert certain.log_prob(t(1, 0)).tolist() == [0, 0] and certain.log_prob(t(0, 1)).tolist() == [-800, -800]
+    assert certain.entropy().tolist() == [0, 0] and certain.probs.tolist() == [1, 0]
+    assert D.Categorical(logits=t(0.0, -INF)).entropy().item() == 0
+    close(D.Categorical(t(2, 6)).probs, t(0.25, 0.75))
+    close(D.Categorical(logits=t(5, 5 + math.log(3))).probs, t(0.25, 0.75))
+    close(D.Categorical(logits=t(5, 5 + math.log(3))).logits.exp().sum(), rt.tensor(1.0, dtype=F))
+    assert D.Categorical(t(1, 3, 2)).mode.item() == 1 and D.Normal(t(2), t(1)).mode.item() == 2
+    # What is made of the parameters with its first use has their gradient, whoever asks first.
+    for cls in (D.Bernoulli, D.Categorical):
+        for name, other in (("probs", "logits"), ("logits", "probs")):
+            leaf = t(0.25, 0.75).requires_grad_()
+            p = cls(**{name: leaf})
+            with rt.no_grad():
+                getattr(p, other)
+            assert getattr(p, other).requires_grad
+    normal = D.Normal(t(1), t(2))
+    close(normal.cdf(t(3)), t(0.8413447460685429))
+    close(normal.icdf(t(0.8413447460685429)), t(3))
+    for wrong in (lambda: D.Bernoulli(), lambda: D.Bernoulli(0.5, 0.1), lambda: D.Categorical(t(1, 1), t(0, 0))):
+        with pytest.raises(errors.InvalidArgumentError, match="but not both"):
+            wrong()
+
+
+def test_options_are_handed_down() -> None:
+    for cls, n in ((D.Normal, 2), (D.Laplace, 2), (D.LogNormal, 2), (D.Uniform, 2), (D.Exponential, 1)):
+        args = [t(1.0), t(2.0)][:n]
+        assert cls(*args)._validates and cls(*args, True)._validates and not cls(*args, False)._validates
+    mixed = D.Normal(t(0, 0), 2)  # numbers become tensors of the tensor's dtype
+    assert mixed.scale.dtype is F and mixed.scale.tolist() == [2, 2] and D.Normal(0, 1).loc.dtype is rt.float32
+    base = D.Normal(rt.zeros(2, 3), rt.full((2, 3), 2.0))
+    p = D.Independent(base, 2)
+    assert p.stddev.tolist() == [[2.0] * 3] * 2 and p.log_prob(rt.zeros(2, 3)).shape == ()
+    close(p.entropy(), base.entropy().sum())
+    close(D.kl_divergence(p, D.Independent(D.Normal(rt.ones(2, 3), rt.full((2, 3), 2.0)), 2)), rt.tensor(6 / 8))
+    assert not D.Independent(base, 1, validate_args=False)._validates
+    rt.manual_seed(2)
+    drawn = p.rsample((2,))
+    rt.manual_seed(2)
+    assert rt.equal(drawn, base.rsample((2,)))

@@ -223,3 +223,77 @@ def test_frombuffer() -> None:
     for none in (5, "text", None, np.arange(8)[::2]):
         with pytest.raises(errors.DTypeError):
             rt.frombuffer(none, dtype=rt.uint8)
+
+
+def test_copies_that_are_forced_or_forbidden() -> None:
+    a, t = np.ones(2), rt.ones(2)
+    leaf = rt.ones(2, requires_grad=True)
+    made = leaf * 2
+    for obj in (a, t, leaf, made, np.zeros((0, 2))):
+        for copy in (None, False):
+            got = rt.asarray(obj, copy=copy)
+            place = obj.data_ptr() if isinstance(obj, rt.Tensor) else obj.__array_interface__["data"][0]
+            assert got.data_ptr() == place or not got.numel()
+            assert got.requires_grad is (obj is leaf or obj is made) and (got is obj or not isinstance(obj, rt.Tensor))
+        got = rt.asarray(obj, copy=True)
+        assert got.data_ptr() != place or not got.numel()
+        assert got.shape == obj.shape and got.tolist() == obj.tolist()
+    assert rt.asarray(made, copy=True).grad_fn is not None and not rt.asarray(made, requires_grad=False).requires_grad
+    assert rt.asarray([1.0], requires_grad=True).is_leaf and rt.asarray([1.0], requires_grad=True).requires_grad
+    assert rt.asarray(t, dtype=rt.float64).dtype is rt.asarray([1], dtype=rt.float64, copy=True).dtype is rt.float64
+    for obj, options in (
+        ([1], {}), (3.0, {}), (np.float64(3), {}), (a, {"dtype": rt.float32}), (t, {"dtype": rt.int64}), (a[::-1], {}),
+    ):  # fmt: skip
+        with pytest.raises(errors.InvalidArgumentError, match="without a copy"):
+            rt.asarray(obj, copy=False, **options)
+        assert rt.asarray(obj, **options).tolist() == np.asarray(obj.tolist() if obj is t else obj).tolist()
+    for make in (rt.asarray, rt.as_tensor, lambda v, device: rt.asarray(v, device=device, copy=True)):
+        with pytest.raises(errors.UnsupportedError, match="CPU"):
+            make([1], device="cuda")
+        assert make([1], device="cpu").tolist() == [1]
+
+
+def test_arrays_share_memory_unless_asked() -> None:
+    t = rt.arange(6.0).view(2, 3)
+    for view in (t, t.t(), t[:, 1:], t[1], t[1, 2]):
+        for array in (view.numpy(), np.asarray(view), view.__array__(), np.array(view, copy=False)):
+            assert array.shape == view.shape and array.tolist() == view.tolist()
+            assert array.strides == tuple(4 * s for s in view.stride())
+            array += 1
+            assert array.tolist() == view.tolist()
+        for array in (
+            np.array(view),
+            view.__array__(copy=True),
+            view.__array__(np.float64),
+            view.numpy(force=True).copy(),
+        ):
+            before = view.tolist()
+            array += 1
+            assert view.tolist() == before
+    with pytest.raises(ValueError, match="copy is needed"):
+        t.__array__(np.float64, copy=False)
+    assert t.__array__(np.float32, copy=False).dtype == np.float32 and np.asarray(t, np.int8).dtype == np.int8
+    raw = bytearray(np.arange(4, dtype=np.int16).tobytes())
+    shared = rt.frombuffer(raw, dtype=rt.int16, count=2, offset=2)
+    assert shared.tolist() == [1, 2] and rt.frombuffer(raw, dtype=rt.int16).tolist() == [0, 1, 2, 3]
+    shared.fill_(7)
+    assert np.frombuffer(raw, np.int16).tolist() == [0, 7, 7, 3]
+    floats = bytearray(8)
+    assert rt.frombuffer(floats, dtype=rt.float32, requires_grad=True).requires_grad
+    assert not rt.frombuffer(floats, dtype=rt.float32).requires_grad
+    with pytest.warns(UserWarning, match="read-only"):
+        copied = rt.frombuffer(bytes(floats), dtype=rt.float32, offset=4)
+    assert copied.tolist() == [0.0]
+    for wrong in ({"offset": 8}, {"offset": -1}, {"count": 0}, {"count": 3}, {"offset": 1}, {"offset": 1, "count": 1}):
+        with pytest.raises(errors.InvalidArgumentError):
+            rt.frombuffer(floats, dtype=rt.float32, **wrong)
+    capsule = t.__dlpack__(copy=True)
+    apart = rt.from_dlpack(capsule)
+    apart.add_(1)
+    assert apart.tolist() == (t + 1).tolist() and rt.from_dlpack(t.__dlpack__()).data_ptr() == t.data_ptr()
+    with pytest.raises(errors.InvalidArgumentError, match="CPU"):
+        t.__dlpack__(dl_device=(2, 0))
+    with pytest.raises(errors.AutogradError):
+        rt.ones(1, requires_grad=True).__dlpack__()
+    with pytest.raises(errors.InvalidArgumentError, match="consumed"):
+        rt.from_dlpack(capsule)

@@ -128,3 +128,112 @@ def test_formats_of_single_numbers() -> None:
     assert f"{t}" == "1.5" and f"{t:.2f}" == "1.50" and f"{rt.tensor(3):d}" == "3" and f"{rt.tensor(True)}" == "True"
     assert str(t) == "tensor(1.5000, requires_grad=True)" and f"{t!s}" == str(t)
     assert f"{rt.ones(1)}" == "tensor([1.])"
+
+
+# Where the style changes: how large and how far apart values may be, whole numbers, precision, width, edges.
+STYLES = [
+    ([1e8], {}, "tensor([100000000.])"),
+    ([1.5e8], {}, "tensor([1.5000e+08])"),
+    ([100000001.0], {}, "tensor([100000000.])"),
+    ([1.0, 1000.0], {}, "tensor([   1., 1000.])"),
+    ([1.0, 1001.0], {}, "tensor([1.0000e+00, 1.0010e+03])"),
+    ([1.5, 1500.0], {}, "tensor([   1.5000, 1500.0000])"),
+    ([1.5, 1600.0], {}, "tensor([1.5000e+00, 1.6000e+03])"),
+    ([1e-4, 0.05], {}, "tensor([1.0000e-04, 5.0000e-02])"),
+    ([9e-5, 0.05], {}, "tensor([9.0000e-05, 5.0000e-02])"),
+    ([0.0001], {}, "tensor([1.0000e-04])"),
+    ([1e-5], {"sci_mode": False}, "tensor([0.0000])"),
+    ([1.5, 2.0], {"sci_mode": True, "precision": 1}, "tensor([1.5e+00, 2.0e+00])"),
+    ([[1.5, -22.25], [3.0, 4.0]], {"precision": 1}, "tensor([[  1.5, -22.2],\n        [  3.0,   4.0]])"),
+    (
+        list(range(30)),
+        {"linewidth": 40},
+        "tensor([ 0,  1,  2,  3,  4,  5,  6,  7,\n         8,  9, 10, 11, 12, 13, 14, 15,\n        16, 17, 18, 19, 20, 21, 22, 23,\n        24, 25, 26, 27, 28, 29])",  # noqa: E501
+    ),
+    (
+        [[float(i) for i in range(30)]] * 2,
+        {"linewidth": 40},
+        "tensor([[ 0.,  1.,  2.,  3.,  4.,  5.,\n          6.,  7.,  8.,  9., 10., 11.,\n         12., 13., 14., 15., 16., 17.,\n         18., 19., 20., 21., 22., 23.,\n         24., 25., 26., 27., 28., 29.],\n        [ 0.,  1.,  2.,  3.,  4.,  5.,\n          6.,  7.,  8.,  9., 10., 11.,\n         12., 13., 14., 15., 16., 17.,\n         18., 19., 20., 21., 22., 23.,\n         24., 25., 26., 27., 28., 29.]])",  # noqa: E501
+    ),
+    (
+        [[[1, 2], [3, 4]], [[5, 6], [7, 8]]],
+        {"threshold": 4, "edgeitems": 1},
+        "tensor([[[1, 2],\n         [3, 4]],\n\n        [[5, 6],\n         [7, 8]]])",
+    ),
+    (
+        [[i * 10 + j for j in range(8)] for i in range(8)],
+        {"threshold": 10, "edgeitems": 2},
+        "tensor([[ 0,  1,  ...,  6,  7],\n        [10, 11,  ..., 16, 17],\n        ...,\n        [60, 61,  ..., 66, 67],\n        [70, 71,  ..., 76, 77]])",  # noqa: E501
+    ),
+    (
+        [[i * 10 + j for j in range(8)] for i in range(3)],
+        {"threshold": 10, "edgeitems": 2},
+        "tensor([[ 0,  1,  ...,  6,  7],\n        [10, 11,  ..., 16, 17],\n        [20, 21,  ..., 26, 27]])",
+    ),
+    (
+        [[i * 10 + j for j in range(4)] for i in range(8)],
+        {"threshold": 10, "edgeitems": 2},
+        "tensor([[ 0,  1,  2,  3],\n        [10, 11, 12, 13],\n        ...,\n        [60, 61, 62, 63],\n        [70, 71, 72, 73]])",  # noqa: E501
+    ),
+    ([0.0, 0.0], {}, "tensor([0., 0.])"),
+    ([2.0, 3.5], {"profile": "short"}, "tensor([2.00, 3.50])"),
+    (list(range(9)), {"profile": "short", "threshold": 5}, "tensor([0, 1,  ..., 7, 8])"),
+    ([1.23456789], {"profile": "full", "precision": 7}, "tensor([1.2345679])"),
+    ([True, False], {}, "tensor([ True, False])"),
+    (1.5, {}, "tensor(1.5000)"),
+    (123456789.0, {}, "tensor(1.2346e+08)"),
+    ([math.nan], {}, "tensor([nan])"),
+    ([math.inf, 1e9], {}, "tensor([       inf, 1.0000e+09])"),
+    ([-math.inf, 2.0], {}, "tensor([-inf, 2.])"),
+    ([1] * 18, {"linewidth": 62}, "tensor([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1])"),
+    (
+        [1.5] * 9,
+        {"linewidth": 72},
+        "tensor([1.5000, 1.5000, 1.5000, 1.5000, 1.5000, 1.5000, 1.5000, 1.5000,\n        1.5000])",
+    ),
+    ([[]], {}, "tensor([], size=(1, 0))"),
+    (list(range(7)), {"threshold": 6}, "tensor([0, 1, 2,  ..., 4, 5, 6])"),
+    (list(range(6)), {"threshold": 6}, "tensor([0, 1, 2, 3, 4, 5])"),
+    (
+        [[1, 2, 3, 4]] * 4,
+        {"threshold": 5, "edgeitems": 1},
+        "tensor([[1,  ..., 4],\n        ...,\n        [1,  ..., 4]])",
+    ),
+    ([1, -2, 30], {}, "tensor([ 1, -2, 30])"),
+    ([-1.5, 22.0], {}, "tensor([-1.5000, 22.0000])"),
+    ([1e-9, 1.0], {"sci_mode": False, "precision": 10}, "tensor([0.0000000010, 1.0000000000])"),
+]
+
+
+@pytest.mark.parametrize(("data", "options", "text"), STYLES)
+def test_styles(data, options, text):
+    set_printoptions(profile="default")
+    set_printoptions(**options)
+    assert repr(rt.tensor(data)) == text
+    set_printoptions(profile="default")
+    assert get_printoptions() == {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+
+
+def test_options_come_back_after_an_error():
+    before = get_printoptions()
+    with pytest.raises(KeyError), printoptions(precision=1):
+        raise KeyError
+    assert get_printoptions() == before
+    set_printoptions(profile="full", linewidth=50)
+    assert get_printoptions() == {**before, "threshold": math.inf, "linewidth": 50}
+    set_printoptions(profile="short")
+    assert get_printoptions() == {**before, "precision": 2, "edgeitems": 2}
+
+
+def test_notes_go_to_the_next_line_where_the_width_ends():
+    x = rt.ones(2, dtype=rt.float64, requires_grad=True)
+    whole = "tensor([1., 1.], dtype=rustorch.float64, requires_grad=True)"
+    for width, text in (
+        (61, whole), (60, whole.replace(" requires", "\n       requires")), (41, whole.replace(" requires", "\n       requires")),  # noqa: E501
+        (40, "tensor([1., 1.],\n       dtype=rustorch.float64,\n       requires_grad=True)"),
+    ):  # fmt: skip
+        with printoptions(linewidth=width):
+            assert repr(x) == text, width
+    assert repr(rt.zeros(0, 2, dtype=rt.int32)) == "tensor([], size=(0, 2), dtype=rustorch.int32)"
+    assert repr(rt.tensor(1, dtype=rt.int32)) == "tensor(1, dtype=rustorch.int32)"
+    assert repr(rt.tensor(1.5, requires_grad=True) * 1) == "tensor(1.5000, grad_fn=<MulBackward0>)"

@@ -1592,7 +1592,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     n, c, *rest = input.shape
     if groups <= 0 or c % groups:
         raise RuntimeError(f"channel_shuffle: channels must be divisible by groups, got {c} and {groups}")
-    return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).reshape(n, c, *rest)
+    return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).clone().reshape(n, c, *rest)
 
 
 _MODES = {1: ("linear",), 2: ("bilinear", "bicubic"), 3: ("trilinear",)}

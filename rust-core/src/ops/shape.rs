@@ -668,7 +668,12 @@ fn eval_shuffle(c: &Call, back: bool) -> Result<Outs> {
         order.extend([0, 3, 1, 4, 2].map(at));
         last.extend([ch / (r * r), h * r, w * r]);
     }
-    one(x.reshape(&wide)?.permute(&order)?.reshape(&last)?)
+    one(apart(x, x.reshape(&wide)?.permute(&order)?.reshape(&last)?)?)
+}
+
+/// `made`, or a copy if it is a view of `x`: a rearrangement that moves nothing is a new tensor like the others.
+fn apart(x: &Tensor, made: Tensor) -> Result<Tensor> {
+    if made.shares_storage(x) { made.contiguous_copy() } else { Ok(made) }
 }
 
 /// All tensors of a call, owned.
@@ -1505,7 +1510,7 @@ ops! {
             let mut shape = wide.clone();
             wide.insert(d + 1, c.int(0));
             shape[d] = shape[d].saturating_mul(c.int(0));
-            one(x.unsqueeze(d as i64 + 1)?.expand(&wide)?.reshape(&shape)?)
+            one(apart(&x, x.unsqueeze(d as i64 + 1)?.expand(&wide)?.reshape(&shape)?)?)
         },
         class: Class::Composite, function: false, method: false,
         samples: &["r(2, 2), 3, 1", "r(2, 2), 2"],
