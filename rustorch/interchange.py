@@ -266,7 +266,8 @@ def asarray(
         t = t.clone()
     if requires_grad is None or t.requires_grad is requires_grad:
         return t
-    return t.detach().requires_grad_(requires_grad)
+    detached: Tensor = t.detach().requires_grad_(requires_grad)
+    return detached
 
 
 def _address(obj: Any) -> int | None:
@@ -274,7 +275,7 @@ def _address(obj: Any) -> int | None:
     if isinstance(obj, Tensor):
         return obj.data_ptr()
     place = getattr(obj, "__array_interface__", {}).get("data")
-    return place[0] if isinstance(place, tuple) else None
+    return int(place[0]) if isinstance(place, tuple) else None
 
 
 _UNUSED = BY_NAME
