@@ -9,10 +9,10 @@ import types
 class _Backend(types.ModuleType):
     """A backend that is not there; its switches can be set and have no effect."""
 
-    deterministic = True
+    deterministic = False
     benchmark = False
-    enabled = False
-    allow_tf32 = False
+    enabled = True
+    allow_tf32 = True
 
     @staticmethod
     def is_available() -> bool:
@@ -36,5 +36,6 @@ cudnn = _backend("cudnn")
 mps = _backend("mps")
 cuda = _backend("cuda")
 cuda.matmul = _Backend("matmul")  # type: ignore[attr-defined]
+cuda.matmul.allow_tf32 = False  # type: ignore[attr-defined]
 mkl = _backend("mkl")
 mkldnn = _backend("mkldnn")

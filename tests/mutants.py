@@ -328,12 +328,14 @@ def known(args: Any) -> tuple[Any, Any]:
 
 def tests_of(mutant: Any, tests: Any, took: Any) -> list[str]:
     """Those that come by the fault, the quick ones first."""
-    name, _, _, place, _ = mutant
+    name, _, _, place, (_, path, _) = mutant
     chosen: set[str] = set()
     while not (chosen := tests.get((name, place), set())) and place:
         place = place.rpartition(".")[0]
     about = tuple(f for start, files in UNSEEN.items() if name.startswith(start) for f in files)
-    return sorted(chosen | {t for t in took if about and t.startswith(about)}, key=lambda t: (took[t], t))
+    if any(field in ("defaults", "kw_defaults") for field, _ in path):  # no call is needed to see them
+        about = (*about, "tests/test_signatures.py")
+    return sorted(chosen | {t for t in took if t.startswith(about)}, key=lambda t: (took[t], t))
 
 
 def tried(n: int) -> str:

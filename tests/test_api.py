@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import subprocess
+import sys
 import weakref
 from typing import Any
 
@@ -817,6 +819,13 @@ def test_accelerators_are_asked_for_and_absent() -> None:
     import rustorch.backends.cudnn as cudnn
     from rustorch.cuda.amp import GradScaler, autocast
 
+    script = (
+        "import rustorch.backends as b\n"
+        "print(*[getattr(b.cudnn, n) for n in ('deterministic', 'benchmark', 'enabled', 'allow_tf32')],"
+        "b.cuda.matmul.allow_tf32, b.mkldnn.enabled, b.cudnn.is_available(), b.cuda.is_built())"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "False", "True", "True", "False", "True", "False", "False"]
     cudnn.benchmark = True
     assert rt.backends.cudnn.benchmark and not cudnn.is_available()
     assert not rt.accelerator.is_available() and rt.accelerator.current_accelerator() is None

@@ -5,6 +5,7 @@ import gc
 import multiprocessing
 import os
 import pickle
+import random
 import time
 
 import numpy as np
@@ -944,3 +945,65 @@ def test_lengths_of_loaders():
             loader = d.DataLoader(numbers(), **options, num_workers=workers)
             assert len(loader) == expected
         assert len(list(d.DataLoader(numbers(), **options))) == expected
+
+
+class Within(Squares):
+    """What a worker knows and draws."""
+
+    def __getitem__(self, i):
+        info = d.get_worker_info()
+        return {
+            "drawn": (random.random(), np.random.rand(), rt.rand(1).item()),
+            "seed": info.seed, "id": info.id, "num_workers": info.num_workers, "threads": rt.get_num_threads(),
+            "own": info.dataset is self, "initial": rt.initial_seed(), "epoch": i,
+        }  # fmt: skip
+
+
+def test_what_each_worker_is_and_draws():
+    """All three generators begin anew in each worker and epoch, by the base seed and the worker's number."""
+
+    def run(seed, **options):
+        loader = d.DataLoader(
+            Within(6), batch_size=None, num_workers=3, generator=seeded(seed), collate_fn=lambda s: s, **options
+        )
+        return [list(loader) for _ in range(2)]
+
+    threads = rt.get_num_threads()
+    rt.set_num_threads(2)
+    first, again, other, kept = run(1), run(1), run(2), run(1, persistent_workers=True)
+    rt.set_num_threads(threads)
+    assert first == again and first != other
+    for epoch in (*first, *kept):
+        assert [s["id"] for s in epoch] == [0, 1, 2] * 2 and {s["num_workers"] for s in epoch} == {3}
+        assert [s["seed"] - epoch[0]["seed"] for s in epoch] == [0, 1, 2] * 2
+        assert all(s["own"] and s["threads"] == 1 and s["initial"] == s["seed"] for s in epoch)
+        for kind in range(3):
+            assert len({s["drawn"][kind] for s in epoch}) == 6
+        for s in epoch[:3] if epoch is not kept[1] else []:
+            assert random.Random(s["seed"]).random() == s["drawn"][0]
+            words = [s["id"], (s["seed"] - s["id"]) & 0xFFFFFFFF, (s["seed"] - s["id"]) >> 32, 0]
+            state = np.random.RandomState(np.random.SeedSequence(words).generate_state(4))
+            assert state.rand() == s["drawn"][1]
+            assert rt.rand(1, generator=seeded(s["seed"])).item() == s["drawn"][2]
+    assert first[0][0]["seed"] != first[1][0]["seed"] and kept[0][0]["seed"] == kept[1][0]["seed"]
+
+
+def test_containers_keep_their_kind():
+    class Bag(dict):
+        pass
+
+    class Row(list):
+        pass
+
+    batch = d.default_collate([Bag(a=1, b=[1.0, 2.0]), Bag(a=2, b=[3.0, 4.0])])
+    assert type(batch) is Bag and batch["a"].tolist() == [1, 2] and [c.tolist() for c in batch["b"]] == [[1, 3], [2, 4]]
+    rows = d.default_collate([Row([1, 2]), Row([3, 4])])
+    assert type(rows) is Row and [c.tolist() for c in rows] == [[1, 3], [2, 4]]
+    given = Bag(a=np.ones(1))
+    made = d.default_convert(given)
+    assert type(made) is Bag and isinstance(made["a"], rt.Tensor) and isinstance(given["a"], np.ndarray)
+    assert type(d.default_convert(Row([np.ones(1)]))) is Row and type(d.default_collate([(1, 2)])) is list
+    assert d.default_collate([1.5, 2.5]).dtype is rt.float64 and d.default_collate([b"x", b"y"]) == [b"x", b"y"]
+    assert d.default_collate([np.int16(1), np.int16(2)]).dtype is rt.int16
+    defaults = collections.defaultdict(list, a=1)
+    assert d.default_collate([defaults, defaults]).default_factory is list

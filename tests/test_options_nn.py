@@ -1638,6 +1638,7 @@ LAYER = [
     {"norm_first": True},
     {"bias": False},
 ]
+WORD = {"activation": "relu"}  # the default in a word
 FLIPPED = [t.swapaxes(0, 1).copy() for t in (SRC, TGT)]
 same = ("dropout",)  # 0.0 in all of them, so that the result is not random
 case(nn.TransformerEncoderLayer, encoder_layer, (SRC,), *({**base, **o} for o in LAYER), same=same)
@@ -1649,6 +1650,11 @@ for cls, f, given in (
     case(cls, f, given, *({**base, **o} for o in GONE), same=("dim_feedforward",))
     rest = lambda *a, f=f, **o: f(*a, **{**o, "dropout": 0})  # noqa: E731
     case(cls, rest, given, {**base, "dropout": 1.0}, same=same, training=False)
+for cls, f, given in (
+    (nn.TransformerEncoderLayer, encoder_layer, (SRC,)),
+    (nn.TransformerDecoderLayer, decoder_layer, (TGT, SRC)),
+):
+    case(cls, f, given, {**base, **WORD}, same=(*same, "activation"))
 case(nn.TransformerEncoderLayer, encoder_layer, (FLIPPED[0],), {**base, "batch_first": True}, same=same)
 case(nn.TransformerEncoderLayer, encoder_layer, (SRC[:, 0],), base, same=same)
 for call in (

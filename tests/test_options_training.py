@@ -1224,3 +1224,578 @@ def test_copies_of_optimizers():
     for other, param in ((twin, q), (loaded, r)):
         assert array(other.state[param]["exp_avg"])[0] == pytest.approx(0.1) and other.state[param]["step"] == 1
     assert q.item() == pytest.approx(0.9) and p.item() != q.item()
+
+
+# ---- modes ----
+
+
+def state():
+    return rt.is_grad_enabled(), rt.is_inference_mode_enabled()
+
+
+MODES = {
+    "no_grad": (rt.no_grad, (False, False)),
+    "enable_grad": (rt.enable_grad, (True, False)),
+    "inference_mode": (rt.inference_mode, (False, True)),
+    "inference_mode(True)": (lambda: rt.inference_mode(True), (False, True)),
+    "inference_mode(False)": (lambda: rt.inference_mode(False), (True, False)),
+    "set_grad_enabled(False)": (lambda: rt.set_grad_enabled(False), (False, False)),
+    "set_grad_enabled(True)": (lambda: rt.set_grad_enabled(True), (True, False)),
+}
+
+
+@pytest.mark.parametrize("name", MODES)
+@pytest.mark.parametrize("outside", [(True, False), (False, False)])
+def test_modes_end_however_their_block_ends(name, outside):
+    make, inside = MODES[name]
+    with rt.enable_grad() if outside[0] else rt.no_grad():
+        with make() as given:
+            assert state() == inside and given is None
+        assert state() == outside
+        with pytest.raises(KeyError), make():
+            with rt.no_grad(), rt.enable_grad():
+                assert rt.is_grad_enabled()
+            assert state() == inside
+            raise KeyError
+        assert state() == outside
+
+        @make()
+        def f(a, b=2):
+            """Adds."""
+            assert state() == inside
+            if a is None:
+                raise KeyError
+            return a + b
+
+        assert state() == outside
+        assert f(1) == 3 and f(1, b=5) == 6 and f.__doc__ == "Adds." and f.__name__ == "f"
+        assert state() == outside
+        with pytest.raises(KeyError):
+            f(None)
+        assert state() == outside
+
+        @make()
+        def steps(n):
+            for i in range(n):
+                assert state() == inside
+                got = yield i
+                assert state() == inside and got == (None if i else "sent")
+            return "end"
+
+        def drain():
+            result = yield from steps(3)
+            assert result == "end"
+
+        g = drain()
+        assert next(g) == 0 and state() == outside
+        assert g.send("sent") == 1 and list(g) == [2] and state() == outside
+
+        @make()
+        class Made:
+            def __init__(self):
+                assert state() == inside
+
+            def ask(self):
+                return state()
+
+        assert Made().ask() == outside
+    assert state() == (True, False)
+
+
+def test_modes_without_brackets_and_again():
+    for cls in (rt.no_grad, rt.enable_grad, rt.inference_mode):
+        inside = (cls is rt.enable_grad, cls is rt.inference_mode)
+        assert cls(state)() == inside and state() == (True, False)
+        mode = cls()
+        for _ in range(2):  # one object may be entered again, also inside of itself
+            with mode, mode:
+                assert state() == inside
+            assert state() == (True, False)
+        f = mode(state)
+        assert f() == f() == inside
+    rt.set_grad_enabled(False)
+    assert state() == (False, False)
+    rt.set_grad_enabled(True)
+    assert state() == (True, False)
+    again = rt.set_grad_enabled(False)
+    assert not rt.is_grad_enabled()
+    with again:
+        assert not rt.is_grad_enabled()
+    assert rt.is_grad_enabled()
+
+
+def test_anomaly_modes_end_however_their_block_ends():
+    def found():
+        try:
+            tensor([-1.0], requires_grad=True).sqrt().sum().backward()
+        except RuntimeError:
+            return True
+        return False
+
+    for make, inside in (
+        (rt.autograd.detect_anomaly, True),
+        (lambda: rt.autograd.detect_anomaly(check_nan=False), False),
+        (lambda: rt.autograd.set_detect_anomaly(True), True),
+        (lambda: rt.autograd.set_detect_anomaly(False), False),
+        (lambda: rt.autograd.set_detect_anomaly(True, False), False),
+    ):
+        with make():
+            assert found() is inside
+        assert not found()
+        with rt.autograd.detect_anomaly():
+            with make():
+                assert found() is inside
+            assert found()
+        with pytest.raises(KeyError), make():
+            raise KeyError
+        assert not found()
+
+
+# ---- grad and backward ----
+
+
+def test_options_of_grad_and_backward():
+    def leaf():
+        return tensor([2.0, 3.0], requires_grad=True)
+
+    x = leaf()
+    y = x * x * x
+    (g,) = rt.autograd.grad(y, x, tensor([1.0, 10.0]), retain_graph=True)
+    assert g.tolist() == [12.0, 270.0] and not g.requires_grad and x.grad is None
+    (g,) = rt.autograd.grad(y, x, [tensor([1.0, 1.0])], create_graph=True)
+    assert g.requires_grad
+    assert rt.autograd.grad(g.sum(), x)[0].tolist() == [12.0, 18.0]  # create_graph kept it
+    for call in (
+        lambda y: rt.autograd.grad(y.sum(), x),
+        lambda y: y.sum().backward(),
+        lambda y: rt.autograd.backward(y.sum()),
+        lambda y: rt.autograd.backward([y], [rt.ones(2, dtype=rt.float64)]),
+    ):
+        y = x * x
+        call(y)
+        with pytest.raises(RuntimeError, match="second time"):
+            call(y)
+    for call in (
+        lambda y: rt.autograd.grad(y, x, retain_graph=True),
+        lambda y: y.backward(retain_graph=True),
+        lambda y: rt.autograd.backward(y, retain_graph=True),
+    ):
+        y = (x * x).sum()
+        assert call(y) is None or True
+        call(y)
+    a, b = leaf(), leaf()
+    y = a * b
+    y.backward(tensor([1.0, 2.0]), inputs=[a], retain_graph=True)
+    assert a.grad.tolist() == [2.0, 6.0] and b.grad is None
+    rt.autograd.backward(y, tensor([1.0, 1.0]), inputs=b, retain_graph=True)
+    assert b.grad.tolist() == [2.0, 3.0] and a.grad.tolist() == [2.0, 6.0]
+    y.backward(tensor([1.0, 1.0]), create_graph=True)
+    assert a.grad.tolist() == [4.0, 9.0] and a.grad.requires_grad
+    y.backward(tensor([1.0, 1.0]))  # create_graph kept the graph
+    found = rt.autograd.grad([a * 2, b * 3], [a, b], [rt.ones_like(a), rt.ones_like(b)])
+    assert [f.tolist() for f in found] == [[2.0, 2.0], [3.0, 3.0]]
+    a, c = leaf(), leaf()
+    assert rt.autograd.grad((a * a).sum(), [a, c], allow_unused=True)[1] is None
+    zero = rt.autograd.grad((a * a).sum(), [a, c], materialize_grads=True)[1]
+    assert zero.tolist() == [0.0, 0.0] and zero.dtype is rt.float64
+    for options in ({}, {"allow_unused": False}):
+        with pytest.raises(RuntimeError, match="not have been used"):
+            rt.autograd.grad((a * a).sum(), [a, c], **options)
+    for wrong in (
+        lambda: rt.autograd.grad((a * a).sum(), []),
+        lambda: rt.autograd.grad([a.sum(), c.sum()], a, [tensor(1.0)]),
+        lambda: rt.autograd.grad(a * a, a),
+        lambda: (a * a).backward(),
+        lambda: (a * a).sum().backward(inputs=[]),
+        lambda: rt.ones(1).backward(),
+    ):
+        with pytest.raises((RuntimeError, ValueError)):
+            wrong()
+    with pytest.raises(TypeError, match="gradient"):
+        (a * a).backward([1.0, 1.0])
+    assert a.grad is None and c.grad is None
+
+
+def test_gradcheck_options():
+    x = tensor([1.0, 2.0], requires_grad=True)
+
+    class Off(rt.autograd.Function):
+        """The square, with a gradient that is a little wrong."""
+
+        by = 0.0
+
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return g * (2 * x + Off.by)
+
+    check = rt.autograd.gradcheck
+    assert check(Off.apply, x) and check(Off.apply, [x]) and check(lambda a, n: Off.apply(a) * n, (x, 3.0))
+    Off.by = 0.01
+    with pytest.raises(RuntimeError, match="Jacobian mismatch for output 0 with respect to input 0"):
+        check(Off.apply, (x,))
+    assert check(Off.apply, (x,), raise_exception=False) is False
+    assert check(Off.apply, (x,), atol=0.011) and check(Off.apply, (x,), rtol=0.0051, atol=0.0)
+    assert not check(Off.apply, (x,), atol=0.009, rtol=0.0, raise_exception=False)
+    assert not check(Off.apply, (x,), rtol=0.0049, atol=0.0, raise_exception=False)
+    # A step of 1 is far from the limit: of x^3 the difference is 3 x^2 + 1.
+    assert not check(lambda t: t**3, (x,), eps=1.0, raise_exception=False)
+    assert check(lambda t: t**3, (x,), eps=1.0, atol=1.01) and check(lambda t: t**3, (x,))
+    Off.by = 0.0
+    twice = rt.autograd.gradgradcheck
+    assert twice(lambda t: t**3, (x,)) and twice(lambda t: (t**3, t.exp()), x)
+    assert twice(lambda t: t**3, (x,), tensor([1.0, 2.0], requires_grad=True))
+
+    class Flat(Off):
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return g * 2 * x.detach()
+
+    assert check(Flat.apply, (x,))
+    with pytest.raises(RuntimeError, match="Jacobian mismatch"):
+        twice(Flat.apply, (x,))
+
+
+# ---- line search ----
+
+
+def wiggles(x):
+    return (x**4 / 4 - x**2 + 0.3 * (8 * x).sin()).sum()
+
+
+def valley(x):
+    return 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
+
+
+def well(x):
+    return (-(-(x * x)).exp()).sum() + 0.01 * (x * x).sum()
+
+
+def kink(x):
+    return (x.abs() ** 1.5).sum()
+
+
+# Function, start, options, the points at which PyTorch's L-BFGS evaluates it, and how many iterations that are.
+SEARCHES = [
+    (wiggles, [2.5], {"lr": 1.0}, [2.5, 1.5, 1.239221, 1.382962, 1.380854, 1.381107], 5),
+    (
+        wiggles,
+        [2.5],
+        {"lr": 0.05},
+        [
+            2.5,
+            2.45,
+            2.0,
+            1.995704,
+            1.976352,
+            1.971287,
+            1.948471,
+            1.942517,
+            1.915694,
+            1.90474,
+            1.855393,
+            1.583793,
+            1.128204,
+            1.39451,
+            1.382521,
+            1.38245,
+            1.381813,
+        ],
+        7,
+    ),
+    (
+        wiggles,
+        [0.9, -1.7],
+        {"lr": 20.0},
+        [
+            0.9,
+            -1.7,
+            -6.880863,
+            3.998208,
+            -2.493884,
+            0.7854642,
+            -0.9718323,
+            -0.3291893,
+            0.7352287,
+            -1.579332,
+            -2.446902,
+            -0.4060941,
+            -0.7389898,
+            -1.035794,
+            0.6419951,
+            -1.544957,
+            0.6859119,
+            -1.561149,
+            0.4753313,
+            -2.670552,
+            0.652931,
+            -1.734903,
+            0.2376429,
+            -0.3085536,
+            0.6124862,
+            -1.595991,
+            0.6395564,
+            -1.688966,
+            0.7839751,
+            -1.64902,
+            0.6438086,
+            -1.68779,
+        ],
+        5,
+    ),
+    (
+        wiggles,
+        [3.0, 1.0],
+        {"lr": 3.0, "history_size": 1},
+        [
+            3.0,
+            1.0,
+            0.1732169,
+            1.173217,
+            -0.03923592,
+            2.396916,
+            0.09875174,
+            1.602126,
+            0.1358342,
+            1.388536,
+            -0.02496316,
+            1.420496,
+            -0.1945928,
+            1.454212,
+            -1.516343,
+            1.121883,
+            -1.52956,
+            1.118559,
+            -1.657156,
+            1.086478,
+            -3.960761,
+            1.040751,
+            -1.717448,
+            1.085281,
+            -1.684939,
+            1.085926,
+            -1.680558,
+            1.48325,
+            -1.712623,
+            0.954061,
+            -1.685371,
+            1.403826,
+        ],
+        7,
+    ),
+    (
+        valley,
+        [-1.2, 1.0],
+        {},
+        [
+            -1.2,
+            1.0,
+            -0.4898551,
+            1.289855,
+            -1.024532,
+            1.07162,
+            -1.028457,
+            1.068187,
+            -1.02888,
+            1.065503,
+            -1.027618,
+            1.058412,
+            -1.020308,
+            1.035277,
+            -0.997031,
+            0.9755914,
+            -0.9431278,
+            0.8529663,
+            -0.8802132,
+            0.7274772,
+        ],
+        8,
+    ),
+    (
+        valley,
+        [2.0, -3.0],
+        {"lr": 0.3},
+        [
+            2.0,
+            -3.0,
+            1.759983,
+            -2.940017,
+            1.53007,
+            -2.849166,
+            1.318827,
+            -2.72797,
+            1.124388,
+            -2.573373,
+            0.9464927,
+            -2.38251,
+            0.7855335,
+            -2.152879,
+            0.6431194,
+            -1.88426,
+            0.5223702,
+            -1.582318,
+        ],
+        8,
+    ),
+    (
+        well,
+        [2.2],
+        {"lr": 0.01},
+        [
+            2.2,
+            2.199212,
+            2.195663,
+            2.176126,
+            2.068597,
+            1.476746,
+            -1.780859,
+            0.2668696,
+            0.000452028,
+            0.000194137,
+            0.000192196,
+            0.000174724,
+            0.000172977,
+            0.000157251,
+            0.000155679,
+            0.000141526,
+        ],
+        5,
+    ),
+    (
+        well,
+        [2.0, 0.5],
+        {"lr": 100.0},
+        [
+            2.0,
+            0.5,
+            -9.326256,
+            -78.38008,
+            -0.08094162,
+            -13.99242,
+            1.36845,
+            -3.898336,
+            1.852398,
+            -0.5279497,
+            1.926972,
+            -0.008593772,
+            -6.622132,
+            -0.3191874,
+            -0.2859941,
+            -0.08899204,
+            0.02122498,
+            -0.0778306,
+            -94.13571,
+            9.728099,
+            -2.44575,
+            0.1790913,
+            -0.2254725,
+            -0.05213841,
+            -0.007198919,
+            -0.07487041,
+            1.14349,
+            11.70683,
+            0.1109729,
+            1.13507,
+            -0.000884812,
+            -0.01022137,
+        ],
+        4,
+    ),
+    (
+        kink,
+        [1.0, -2.0],
+        {"lr": 1.0, "tolerance_change": 0.001},
+        [
+            1.0,
+            -2.0,
+            0.5857864,
+            -1.414214,
+            -0.7365548,
+            1.711838,
+            0.005951193,
+            -0.04346698,
+            -0.04745573,
+            0.2560664,
+            -0.002410839,
+            0.003431571,
+            0.00456823,
+            -0.005093668,
+            6.6737e-05,
+            0.000405103,
+        ],
+        4,
+    ),
+    (
+        kink,
+        [0.3],
+        {"lr": 30.0},
+        [
+            0.3,
+            -24.34752,
+            -0.874745,
+            0.01932492,
+            -2.844658,
+            -0.08531094,
+            -8.8522e-05,
+            0.03683044,
+            0.000749336,
+            2.162e-05,
+            -0.001071239,
+            -4.3103e-05,
+            1.603e-06,
+            -0.000223086,
+            -6.816e-06,
+            7e-09,
+        ],
+        5,
+    ),
+]
+
+
+@pytest.mark.parametrize(("f", "start", "options", "points", "iterations"), SEARCHES)
+def test_line_search_goes_the_known_way(f, start, options, points, iterations):
+    x = tensor(start, requires_grad=True)
+    opt = rt.optim.LBFGS([x], max_iter=8, max_eval=16, line_search_fn="strong_wolfe", **options)
+    seen = []
+
+    def closure():
+        opt.zero_grad()
+        seen.extend(x.tolist())
+        loss = f(x)
+        loss.backward()
+        return loss
+
+    loss = opt.step(closure)
+    assert seen == pytest.approx(points, rel=1e-4, abs=1e-6)
+    assert opt.state[x]["n_iter"] == iterations and opt.state[x]["func_evals"] == len(seen) // len(start)
+    assert loss.item() == f(tensor(start)).item()
+
+
+@pytest.mark.parametrize(
+    ("points", "bounds", "minimum"),
+    [
+        # x^3 / 3 - x, whose minimum is at 1: between the points, beyond them, in either order, and cut off.
+        ((0, 2), (0, 2), 1),
+        ((2, 0), (0, 2), 1),
+        ((0.5, 3), (0, 9), 1),
+        ((2, 3), (0, 9), 1),
+        ((2, 3), (1.5, 9), 1.5),
+        ((-0.5, 0.5), (-1, 0.75), 0.75),
+        ((-3, -2), (-9, 9), 1),
+    ],
+)
+def test_minimum_of_a_cubic(points, bounds, minimum):
+    from rustorch.optim.lbfgs import _cubic_minimum
+
+    a, b = ((x, x**3 / 3 - x, None, x * x - 1.0) for x in points)
+    assert _cubic_minimum(a, b, *bounds) == pytest.approx(minimum)
+    a, b = ((x, float(x), None, 1.0) for x in points)  # a line has none: the middle
+    assert _cubic_minimum(a, b, *bounds) == pytest.approx(sum(bounds) / 2)
+    a, b = ((x, x**3 / 3 + x, None, x * x + 1.0) for x in points)  # nor has this
+    assert _cubic_minimum(a, b, *bounds) == pytest.approx(sum(bounds) / 2)
