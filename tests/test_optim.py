@@ -463,6 +463,25 @@ def test_loading_copies_and_casts():
     again.load_state_dict(saved)
     one.step()
     np.testing.assert_allclose(again.state[p]["exp_avg"].tolist(), [0.1])
+    saved["param_groups"][0]["own"] = [1]
+    again.load_state_dict(saved)
+    again.param_groups[0]["own"].append(2)
+    again.param_groups[0]["lr"] = 7.0
+    assert saved["param_groups"][0]["own"] == [1] and saved["param_groups"][0]["lr"] == 0.1
+    assert saved["param_groups"][0]["params"] == [0] and one.param_groups[0]["lr"] == 0.1
+
+
+def test_step_counts_have_the_default_dtype():
+    p = tensor([1.0], requires_grad=True)
+    opt = rt.optim.Adam([p], lr=0.1)
+    p.grad = tensor([1.0])
+    opt.step()
+    for default, kind in ((rt.float32, rt.float32), (rt.float64, rt.float64), (rt.float16, rt.float32)):
+        rt.set_default_dtype(default)
+        try:
+            assert opt.state_dict()["state"][0]["step"].dtype is kind
+        finally:
+            rt.set_default_dtype(rt.float32)
 
 
 def test_loading_what_does_not_fit():

@@ -18,6 +18,7 @@ from test_nn_recurrent import sigmoid, softmax
 from test_nn_recurrent import step as recurrent_step
 
 import rustorch as rt
+import rustorch.nn.functional as F
 from rustorch import nn
 
 # Options that are accepted for PyTorch's sake and change nothing, or that are refused.
@@ -1876,3 +1877,183 @@ def test_every_option_is_tried():
         missing += [f"{name}.{option}" for option in sorted(wanted - tried.get(name, set()))]
     assert walked >= 100
     assert not missing, f"options that no case tries: {missing}"
+
+
+# ---- functions ----
+
+FUNCTIONS = {
+    "ReLU": "relu", "ReLU6": "relu6", "SELU": "selu", "SiLU": "silu", "Mish": "mish", "Hardsigmoid": "hardsigmoid",
+    "Hardswish": "hardswish", "Sigmoid": "sigmoid", "Tanh": "tanh", "LogSigmoid": "logsigmoid", "Softsign": "softsign",
+    "Tanhshrink": "tanhshrink", "Hardtanh": "hardtanh", "LeakyReLU": "leaky_relu", "RReLU": "rrelu", "ELU": "elu",
+    "CELU": "celu", "GELU": "gelu", "Softplus": "softplus", "Hardshrink": "hardshrink", "Softshrink": "softshrink",
+    "Threshold": "threshold", "GLU": "glu", "CosineSimilarity": "cosine_similarity",
+    "PairwiseDistance": "pairwise_distance", "PixelShuffle": "pixel_shuffle", "PixelUnshuffle": "pixel_unshuffle",
+    "ChannelShuffle": "channel_shuffle", "LocalResponseNorm": "local_response_norm", "Fold": "fold", "Unfold": "unfold",
+    "Upsample": "interpolate", "UpsamplingNearest2d": "upsample_nearest", "UpsamplingBilinear2d": "upsample_bilinear",
+    **{f"{kind}Pool{n}d": f"{word}_pool{n}d" for kind, word in (
+        ("Max", "max"), ("Avg", "avg"), ("LP", "lp"), ("AdaptiveAvg", "adaptive_avg"), ("AdaptiveMax", "adaptive_max"))
+       for n in (1, 2, 3)},
+    "L1Loss": "l1_loss", "MSELoss": "mse_loss", "SmoothL1Loss": "smooth_l1_loss", "HuberLoss": "huber_loss",
+    "NLLLoss": "nll_loss", "CrossEntropyLoss": "cross_entropy", "BCELoss": "binary_cross_entropy",
+    "BCEWithLogitsLoss": "binary_cross_entropy_with_logits", "KLDivLoss": "kl_div",
+    "PoissonNLLLoss": "poisson_nll_loss", "GaussianNLLLoss": "gaussian_nll_loss",
+    "HingeEmbeddingLoss": "hinge_embedding_loss",
+    "CosineEmbeddingLoss": "cosine_embedding_loss", "MarginRankingLoss": "margin_ranking_loss",
+    "SoftMarginLoss": "soft_margin_loss", "MultiLabelSoftMarginLoss": "multilabel_soft_margin_loss",
+    "MultiMarginLoss": "multi_margin_loss", "MultiLabelMarginLoss": "multilabel_margin_loss",
+    "TripletMarginLoss": "triplet_margin_loss", "TripletMarginWithDistanceLoss": "triplet_margin_with_distance_loss",
+    "CTCLoss": "ctc_loss",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_have_the_options_of_their_modules(name):
+    f = getattr(F, FUNCTIONS[name])
+    known = set(inspect.signature(f).parameters)
+    tried = 0
+    for cls, reference, inputs, options, how in CASES:
+        given = {**options, **how.get("call", {})}
+        if cls.__name__ != name or not set(given) <= known:
+            continue
+        every = {**DEFAULTS.get((name, "__init__"), {}), **DEFAULTS.get((name, "forward"), {}), **given}
+        want = reference({}, *inputs, **{k: v for k, v in every.items() if k not in ("device", "dtype")})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = {k: tensor(v) if isinstance(v, np.ndarray) else v for k, v in given.items()}
+            out = f(*(tensor(x) if isinstance(x, np.ndarray) else x for x in inputs), **made)
+        for got, right in zip(leaves(out), leaves(want), strict=True):
+            np.testing.assert_allclose(got, right, rtol=1e-6, atol=1e-8, err_msg=f"{options} {how}")
+        tried += 1
+    assert tried
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "want"),
+    [
+        ("relu", (), lambda x: np.maximum(x, 0)),
+        ("leaky_relu", (), lambda x: np.where(x > 0, x, 0.01 * x)),
+        ("leaky_relu", (0.3,), lambda x: np.where(x > 0, x, 0.3 * x)),
+        ("elu", (), lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0)))),
+        ("elu", (0.5,), lambda x: np.where(x > 0, x, 0.5 * np.expm1(np.minimum(x, 0)))),
+        ("selu", (), lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x.clip(None, 0)))),
+        ("celu", (), lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0)))),
+        ("celu", (0.5,), lambda x: np.where(x > 0, x, 0.5 * np.expm1(np.minimum(x, 0) / 0.5))),
+        ("rrelu", (), lambda x: np.where(x > 0, x, x * (1 / 8 + 1 / 3) / 2)),
+        ("rrelu", (0.2, 0.6), lambda x: np.where(x > 0, x, x * 0.4)),
+        ("rrelu", (0.2, 0.2, True), lambda x: np.where(x > 0, x, x * 0.2)),
+        ("hardtanh", (), lambda x: x.clip(-1, 1)),
+        ("hardtanh", (-0.5, 2.0), lambda x: x.clip(-0.5, 2)),
+        ("threshold", (0.3, 7.0), lambda x: np.where(x > 0.3, x, 7.0)),
+    ],
+)  # fmt: skip
+def test_functions_in_place(name, args, want):
+    want = want(WIDE)
+    x = tensor(WIDE)
+    out = getattr(F, name + "_")(x, *args)
+    assert out is x and np.allclose(arr(x), want)
+    x = tensor(WIDE)
+    assert np.allclose(arr(getattr(F, name)(x, *args)), want) and (arr(x) == WIDE).all()
+    out = getattr(F, name)(x, *args, inplace=True)
+    assert out.data_ptr() == x.data_ptr() and np.allclose(arr(x), want)
+
+
+def test_padding_rows_of_embeddings_from_either_end():
+    rows = rt.tensor([[0, 3], [3, 1]])
+    for padding, zero in ((3, 3), (-1, 3), (0, 0), (-4, 0), (None, None)):
+        for bag in (False, True):
+            w = tensor(numbers(4, 2)).requires_grad_()
+            out = F.embedding_bag(rows, w, mode="sum", padding_idx=padding) if bag else F.embedding(rows, w, padding)
+            out.sum().backward()
+            counts = np.array([1.0, 1.0, 0.0, 2.0])
+            if zero is not None:
+                counts[zero] = 0
+            assert arr(w.grad).tolist() == [[c, c] for c in counts]
+    for wrong in (4, -5):
+        with pytest.raises((AssertionError, RuntimeError), match="padding_idx must be within"):
+            F.embedding(rows, w, wrong)
+        with pytest.raises(RuntimeError, match="padding_idx must be within"):
+            F.embedding_bag(rows, w, padding_idx=wrong)
+
+
+# ---- initial values ----
+
+
+INITIAL = [
+    (lambda: nn.Linear(50, 40), {"weight": 1 / 50**0.5, "bias": 1 / 50**0.5}),
+    (lambda: nn.Bilinear(30, 20, 10), {"weight": 1 / 30**0.5, "bias": 1 / 30**0.5}),
+    (lambda: nn.Conv1d(8, 60, 5, groups=2), {"weight": 1 / 20**0.5, "bias": 1 / 20**0.5}),
+    (lambda: nn.Conv2d(4, 60, (3, 5)), {"weight": 1 / 60**0.5, "bias": 1 / 60**0.5}),
+    (lambda: nn.Conv3d(4, 20, 3), {"weight": 1 / 108**0.5, "bias": 1 / 108**0.5}),
+    (lambda: nn.ConvTranspose1d(40, 12, 5, groups=2), {"weight": 1 / 30**0.5, "bias": 1 / 30**0.5}),
+    (lambda: nn.ConvTranspose2d(20, 6, 3), {"weight": 1 / 54**0.5, "bias": 1 / 54**0.5}),
+    (lambda: nn.ConvTranspose3d(20, 6, 2), {"weight": 1 / 48**0.5, "bias": 1 / 48**0.5}),
+    *(
+        (
+            lambda c=c: c(7, 36),
+            {n + s: 1 / 6 for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh") for s in (
+                ("_l0",) if c in (nn.RNN, nn.LSTM, nn.GRU) else ("",))},
+        )
+        for c in (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell)
+    ),
+    (lambda: nn.MultiheadAttention(24, 2), {"in_proj_weight": (6 / 96) ** 0.5, "in_proj_bias": 0,
+                                            "out_proj.weight": 1 / 24**0.5, "out_proj.bias": 0}),
+    (lambda: nn.MultiheadAttention(24, 2, kdim=12, vdim=36), {
+        "q_proj_weight": (6 / 48) ** 0.5, "k_proj_weight": (6 / 36) ** 0.5, "v_proj_weight": (6 / 60) ** 0.5,
+        "in_proj_bias": 0, "out_proj.weight": 1 / 24**0.5, "out_proj.bias": 0}),
+    *((lambda c=c: c(9), {"weight": None, "bias": 0}) for c in (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)),
+    (lambda: nn.GroupNorm(3, 9), {"weight": None, "bias": 0}),
+    (lambda: nn.InstanceNorm2d(9, affine=True), {"weight": None, "bias": 0}),
+    (lambda: nn.RMSNorm(9), {"weight": None}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "bounds"), INITIAL)
+def test_parameters_begin_within_their_bounds(make, bounds):
+    """Uniform within a bound; 0; None: one."""
+    rt.manual_seed(0)
+    drawn = {n: [] for n in bounds}
+    for _ in range(30):
+        m = make()
+        for again in (False, True) if hasattr(m, "reset_parameters") else (False,):
+            if again:
+                with rt.no_grad():
+                    for p in m.parameters():
+                        p.fill_(77)
+                m.reset_parameters()
+            assert {n for n, _ in m.named_parameters()} == set(bounds)
+            for n, p in m.named_parameters():
+                drawn[n].append(arr(p).ravel())
+    for n, bound in bounds.items():
+        values = np.concatenate(drawn[n])
+        if bound is None or bound == 0:
+            assert (values == (1 if bound is None else 0)).all(), n
+        else:
+            assert 0.97 * bound < abs(values).max() <= bound * (1 + 1e-6), n
+            assert abs(values).mean() == pytest.approx(bound / 2, rel=0.1), n
+
+
+def test_other_parameters_begin_as_they_should():
+    rt.manual_seed(0)
+    for m in (nn.Embedding(200, 50), nn.EmbeddingBag(200, 50)):
+        assert arr(m.weight).std() == pytest.approx(1, rel=0.02) and abs(arr(m.weight).mean()) < 0.03
+    for m in (
+        nn.Embedding(20, 5, padding_idx=3),
+        nn.Embedding(20, 5, padding_idx=-17),
+        nn.EmbeddingBag(20, 5, padding_idx=3),
+    ):
+        assert not arr(m.weight)[3].any() and arr(m.weight)[[2, 4]].all()
+    m = nn.MultiheadAttention(300, 2, add_bias_kv=True)
+    for p in (m.bias_k, m.bias_v):
+        assert p.shape == (1, 1, 300) and arr(p).std() == pytest.approx((2 / 600) ** 0.5, rel=0.15)
+    net = nn.Transformer(16, 2, 1, 1, 24)
+    for n, p in net.named_parameters():
+        if p.dim() > 1:
+            bound = (6 / (p.shape[0] + p.shape[1])) ** 0.5
+            assert 0.9 * bound < abs(arr(p)).max() <= bound * (1 + 1e-6), n
+    norm = nn.BatchNorm1d(3)
+    norm(rt.randn(5, 3))
+    assert norm.num_batches_tracked.item() == 1 and arr(norm.running_mean).any()
+    norm.reset_parameters()
+    assert (
+        norm.num_batches_tracked.item() == 0 and not arr(norm.running_mean).any() and (arr(norm.running_var) == 1).all()
+    )
