@@ -86,14 +86,19 @@ class Inputs:
 DOMAINS = {"Real": "r", "Positive": "p", "NonZero": "z", "Unit": "u", "Probability": "q"}
 
 
+# Places where rules take care, besides the samples of the table.
+MORE = {"sinc": ["t([0.0, 0.05, 0.5])"]}
+
+
 def samples(op: dict[str, Any]) -> list[str]:
     """The op's own samples, or tensors of its domain if these are all that it needs."""
+    more = MORE.get(op["name"], [])
     if op["samples"]:
-        return list(op["samples"])
+        return [*op["samples"], *more]
     needed = [a for a in op["args"] if a["default"] is None and a["kind"] not in ("OptTensor", "Generator")]
     if op["domain"] not in DOMAINS or not all(a["kind"] in ("Tensor", "Operand") for a in needed):
         return []
-    return [", ".join(f"{DOMAINS[op['domain']]}(2, 3)" for _ in needed)]
+    return [", ".join(f"{DOMAINS[op['domain']]}(2, 3)" for _ in needed), *more]
 
 
 def tensors(x: Any) -> Iterator[rt.Tensor]:

@@ -13,6 +13,7 @@ import pytest
 
 import rustorch as rt
 from rustorch import _ops
+from rustorch.errors import RustorchError
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -1441,3 +1442,95 @@ def test_half_floats_are_rounded_once(name: str) -> None:
         got, want = f(*args), f(*(a.float() for a in args))
         assert got.dtype is (d if want.dtype is rt.float32 else want.dtype)
         assert rt.equal(got, want.to(got.dtype)), f"{name} of {d}"
+
+
+def as_odd_truth(a: Any) -> rt.Tensor:
+    """Truth that is shared with others may be any byte but 0."""
+    a = np.array(a)
+    return rt.from_numpy((a * np.uint8(3)).view(bool) if a.dtype == bool else a)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if any("truth(" in source for source in CALLS[n])])
+def test_truth_of_any_byte(name: str) -> None:
+    for source in (s for s in CALLS[name] if "truth(" in s):
+        got, want = (
+            eval(f"f({source})".replace("f32(", "single("), {**Arguments(wrap).names(True), "f": getattr(_ops, name)})
+            for wrap in (as_odd_truth, as_tensor)
+        )
+        for a, b in zip(*(list(x) if isinstance(x, (list, tuple)) else [x] for x in (got, want)), strict=True):
+            same(a.clone().numpy(), b.clone().numpy(), f"{name}({source})")
+            assert rt.equal(a, b), f"{name}({source})"
+
+
+BINARY = """add sub rsub mul floor_divide fmod remainder maximum minimum fmax fmin bitwise_and bitwise_or bitwise_xor
+    gcd lcm""".split()
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_a_wider_number_wraps_around(name: str) -> None:
+    """A 0-d tensor of the same kind counts as if it had the dtype of the elements."""
+    f = getattr(_ops, name)
+    for d, wide, value in (
+        (rt.uint8, rt.int64, 259), (rt.int8, rt.int64, 257), (rt.int16, rt.int64, 65539),
+        (rt.int32, rt.int64, 2**32 + 3), (rt.uint8, rt.int16, 257),
+    ):  # fmt: skip
+        x, y = rt.tensor([1, 2, 5], dtype=d), rt.tensor(value, dtype=wide)
+        got = f(x, y)
+        assert got.dtype is d
+        assert got.tolist() == f(x, y.to(d)).tolist(), f"{name} of {d} and {wide}"
+
+
+@pytest.mark.parametrize("name", ["eq", "ne", "lt", "le", "gt", "ge"])
+def test_comparisons_with_a_wider_number(name: str) -> None:
+    f = getattr(_ops, name)
+    for d in (rt.float16, rt.bfloat16, rt.float32):
+        x, y = rt.tensor([0.1, 0.25, -3.0], dtype=d), rt.tensor(0.1, dtype=rt.float64)
+        assert f(x, y).tolist() == f(x, y.to(d)).tolist(), f"{name} of {d}"
+
+
+# Where a formula would be off by a rounding.
+EXACT = [
+    ("lerp", "A([0.1, 1e16]), A([0.3, 1.0]), A([1.0, 1.0])", [0.3, 1.0]),
+    ("lerp", "A([0.1, 1e16]), A([0.3, 1.0]), A([0.0, 0.0])", [0.1, 1e16]),
+    ("lgamma", "A([1.0, 2.0])", [0.0, 0.0]),
+]
+
+
+@pytest.mark.parametrize("name, source, expected", EXACT)
+def test_exact(name: str, source: str, expected: list[float]) -> None:
+    assert eval(f"f({source})", {**Arguments(as_tensor).names(True), "f": getattr(_ops, name)}).tolist() == expected
+
+
+NUMBERS = """sum mean prod amax amin any all logsumexp argmax argmin cumsum cumprod cummax logcumsumexp softmax
+    log_softmax sort argsort max_dim min_dim nansum vector_norm""".split()
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_has_the_dims_of_one_element(name: str) -> None:
+    f, x = getattr(_ops, name), rt.tensor(2.5, dtype=rt.float64)
+    options = (2,) if name == "vector_norm" else ()
+    want = f(x.reshape(1), *options, 0)
+    for dim in (0, -1):
+        got = f(x, *options, dim)
+        for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in (got, want)), strict=True):
+            assert a.shape == ()
+            assert (a.dtype, a.item()) == (b.dtype, b.item()), f"{name} over {dim}"
+    for dim in (1, -2):
+        with pytest.raises(RustorchError, match="out of range"):
+            f(x, *options, dim)
+
+
+REFUSALS = [
+    line.split(" | ", 2) if line.count(" | ") == 2 else [*line.rstrip("| ").split(" | "), ""]
+    for line in (Path(__file__).parent / "refusals.txt").read_text().splitlines()
+    if not line.startswith("#")
+]
+
+
+@pytest.mark.parametrize("name, source, message", REFUSALS)
+def test_refusals(name: str, source: str, message: str) -> None:
+    names = {**Arguments(as_tensor).names(True), "f": getattr(_ops, name)}
+    with pytest.raises(RustorchError) as e:
+        eval(f"f({source})", names)
+    assert message in str(e.value)
+    assert name in str(e.value)
