@@ -36,6 +36,6 @@ cudnn = _backend("cudnn")
 mps = _backend("mps")
 cuda = _backend("cuda")
 cuda.matmul = _Backend("matmul")  # type: ignore[attr-defined]
-cuda.matmul.allow_tf32 = False  # type: ignore[attr-defined]
+cuda.matmul.allow_tf32 = False
 mkl = _backend("mkl")
 mkldnn = _backend("mkldnn")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from . import autograd
+from . import _ops, autograd
 from ._tensor import Tensor
 from .autograd import functional
 from .errors import AutogradError, DTypeError
@@ -83,7 +83,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = F
             if not isinstance(value, Tensor) or value.ndim:
                 got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 raise AutogradError(f"grad: the function must return a tensor without dimensions, got {got}")
-            found = iter(autograd.grad(value, leaves, create_graph=True, materialize_grads=True))
+            found = iter(_gradients([value], leaves, None, create_graph=True))
         keep = any(t.requires_grad for t in _flat([args[i] for i in wanted])) and autograd.is_grad_enabled()
         grads = tuple(_mapped(values[i], lambda _: _result(next(found), keep)) for i in wanted)
         gradient = grads if isinstance(argnums, (tuple, list)) else grads[0]
@@ -126,6 +126,19 @@ def _collected(t: Tensor, leaves: list[Tensor]) -> Tensor:
     return leaves[-1]
 
 
+def _gradients(
+    outputs: list[Tensor], leaves: list[Tensor], seeds: list[Tensor] | None, **options: Any
+) -> tuple[Tensor, ...]:
+    """By `autograd.grad`; zeros where nothing depends on a leaf."""
+    if seeds is not None and len(seeds) != len(outputs):
+        raise AutogradError(f"vjp: got {len(outputs)} results and {len(seeds)} vectors")
+    tracked = [i for i, t in enumerate(outputs) if t.requires_grad]
+    if not tracked:
+        return tuple([_ops.zeros_like(t) for t in leaves])
+    weights = None if seeds is None else [seeds[i] for i in tracked]
+    return autograd.grad([outputs[i] for i in tracked], leaves, weights, materialize_grads=True, **options)
+
+
 def _result(t: Tensor, keep: bool) -> Tensor:
     return t if keep or not t.requires_grad else t.detach()
 
@@ -137,8 +150,7 @@ def vjp(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any
         result = func(*[_mapped(p, lambda t: _collected(t, leaves)) for p in primals])
 
     def product(*cotangents: Any) -> tuple[Any, ...]:
-        outputs, seeds = _flat(result), _flat(list(cotangents))
-        return autograd.grad(outputs, leaves, seeds, retain_graph=True, materialize_grads=True)
+        return _gradients(_flat(result), leaves, _flat(list(cotangents)), retain_graph=True)
 
     return _mapped(result, lambda t: t.detach()), product
 

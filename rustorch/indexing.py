@@ -204,4 +204,6 @@ def set_(x: Tensor, index: Any, value: Any) -> None:
             value = value.reshape(value.shape[lead:])
         _ops.copy_(view, value)
         return
+    while value.ndim > 1 and value.shape[0] == 1:  # as in NumPy, such dimensions are no matter
+        value = value[0]
     _ops.index_put_(view, value, tensors)

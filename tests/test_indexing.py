@@ -61,3 +61,72 @@ def test_indices_beyond_the_ends() -> None:
         with pytest.raises(errors.DTypeError):
             t[wrong]
     assert not t.any()
+
+
+CUBE = np.arange(24).reshape(2, 3, 4)
+MASK = CUBE[..., 0] > 5  # over two dimensions
+INDICES: list[Any] = [
+    np.s_[MASK], np.s_[MASK, 1], np.s_[MASK, None], np.s_[None, MASK], np.s_[..., CUBE[0] % 2 == 0], np.s_[CUBE > 7],
+    np.s_[MASK, 1:3], np.s_[[True, False]], np.s_[[True, False], ..., 2], np.s_[[[True, False, True], [False] * 3]],
+    np.s_[0, [True, False, True]], np.s_[:, [True, False, True], 1], np.s_[..., 1], np.s_[1, ...], np.s_[0, ..., 1],
+    np.s_[..., None], np.s_[None, ..., None, 0], np.s_[:, None, 1], np.s_[True], np.s_[False], np.s_[None, True],
+    np.s_[1, True, 0], np.s_[[0, 1, 1]], np.s_[[-1, 0], [0, -1]], np.s_[:, [2, 0]], np.s_[..., [3, 0]],
+    np.s_[[[0], [1]], [0, 2]], np.s_[[0, 1], :, [1, 2]], np.s_[:, 0, [1, 2]], np.s_[1, [0, 2], 1:],
+    np.s_[:, [1], [2]], np.s_[[1], None, [0]], np.s_[::2, 1::2, -3:-1], np.s_[5:, 0], np.s_[1:1], np.s_[[]],
+    np.s_[:, []], np.s_[-1, -1, -1], np.s_[range(2)], np.s_[(1,)], np.s_[()], np.s_[..., np.array([1, 2])],
+    np.s_[np.array(1)], np.s_[np.array([True, False]), :, 0], np.s_[np.int64(1), np.array([0, 2])],
+]  # fmt: skip
+
+
+def as_tensors(index: Any) -> Any:
+    """Arrays in it as tensors."""
+    if isinstance(index, tuple):
+        return tuple(as_tensors(i) for i in index)
+    return rt.tensor(index.tolist()) if isinstance(index, np.ndarray) else index
+
+
+@pytest.mark.parametrize("index", INDICES, ids=repr)
+def test_reading_and_writing_as_in_numpy(index: Any) -> None:
+    for where in (index, as_tensors(index)):
+        t = rt.tensor(CUBE.tolist())
+        want = CUBE[index]
+        assert t[where].tolist() == want.tolist() and t[where].shape == want.shape and t.tolist() == CUBE.tolist()
+        for value in (7, -2.0, np.full(want.shape[-1:], 9), np.arange(want.size).reshape(want.shape) + 100):
+            changed = CUBE.copy()
+            changed[index] = value
+            for kind in (value, value.astype(float) if isinstance(value, np.ndarray) else value):
+                t = rt.tensor(CUBE.tolist())
+                t[where] = rt.tensor(kind.tolist()).reshape(kind.shape) if isinstance(kind, np.ndarray) else kind
+                assert t.tolist() == changed.tolist(), kind
+        t = rt.tensor(CUBE.tolist())
+        # Leading dimensions of one are no matter.
+        changed = CUBE.copy()
+        changed[index] = np.full((1, 1, 1, 1, *want.shape[-1:]), 5)[0, 0, 0, 0]
+        t[where] = rt.full((1, 1, 1, 1, *want.shape[-1:]), 5)
+        assert t.tolist() == changed.tolist()
+
+
+def test_bytes_are_masks_and_whole_numbers_of_any_kind_are_places() -> None:
+    t = rt.tensor(CUBE.tolist())
+    mask = rt.tensor(MASK.tolist())
+    assert t[mask.to(rt.uint8)].tolist() == t[mask].tolist() and t[mask.to(rt.uint8), 1].tolist() == t[mask, 1].tolist()
+    for kind in (rt.int8, rt.int16, rt.int32, rt.int64):
+        assert t[rt.tensor([1, 0], dtype=kind)].tolist() == CUBE[[1, 0]].tolist()
+        assert t[0, rt.tensor(-1, dtype=kind), 1:].tolist() == CUBE[0, -1, 1:].tolist()
+        assert t[rt.tensor(1, dtype=kind), 0].tolist() == CUBE[1, 0].tolist()
+    for wrong in (rt.tensor([1.0]), rt.tensor(1.0)):
+        with pytest.raises(errors.IndexOutOfRangeError, match="long, int, byte or bool"):
+            t[wrong]
+    for wrong in (np.s_[0, 0, 0, 0], np.s_[MASK, 0, 0], np.s_[CUBE > 7, 0], np.s_[..., ...]):
+        with pytest.raises(errors.IndexOutOfRangeError):
+            t[wrong]
+        with pytest.raises(errors.IndexOutOfRangeError):
+            t[as_tensors(wrong)] = 1
+    assert t.tolist() == CUBE.tolist()
+    # A number chooses before lists do, as in PyTorch; in NumPy it counts as a list, and its dimension goes first.
+    assert t[0, :, [1, 2]].tolist() == CUBE[0][:, [1, 2]].tolist()
+    for view in (t[0], t[:, 1], t[..., 1:], t[None], t[...], t[()], t[:]):
+        assert view._is_view() and view is not t
+    for copied in (t[[0, 1]], t[mask], t[True]):
+        copied.fill_(0)
+    assert t.tolist() == CUBE.tolist()

@@ -1799,3 +1799,91 @@ def test_minimum_of_a_cubic(points, bounds, minimum):
     assert _cubic_minimum(a, b, *bounds) == pytest.approx(sum(bounds) / 2)
     a, b = ((x, x**3 / 3 + x, None, x * x + 1.0) for x in points)  # nor has this
     assert _cubic_minimum(a, b, *bounds) == pytest.approx(sum(bounds) / 2)
+
+
+# ---- functions of functions ----
+
+
+def test_functional_call_options():
+    from rustorch.func import functional_call
+
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(1, 1, bias=False)
+            self.b = nn.Linear(1, 1, bias=False)
+            self.b.weight = self.a.weight
+            self.register_buffer("shift", rt.zeros(1))
+
+        def forward(self, x, *, times=1.0):
+            if times is None:
+                raise KeyError
+            return self.b(self.a(x)) * times + self.shift
+
+    m = Scaled().double()
+    m.a.weight.data.fill_(2.0)
+    own, x, new = m.a.weight, tensor([[1.0]]), {"a.weight": tensor([[5.0]])}
+    assert m(x).item() == 4.0
+    assert functional_call(m, new, x).item() == functional_call(m, new, (x,)).item() == 25.0  # both names of one tensor
+    assert functional_call(m, new, (x,), tie_weights=False).item() == 10.0
+    assert functional_call(m, new, (x,), {"times": 3.0}).item() == 75.0
+    assert functional_call(m, [new, {"shift": tensor([1.0])}], (x,)).item() == 26.0
+    assert functional_call(m, {**new, "b.weight": tensor([[7.0]])}, (x,)).item() == 35.0
+    every = {"a.weight": own, "b.weight": own, "shift": tensor([9.0])}
+    assert functional_call(m, every, (x,), strict=True).item() == 13.0
+    for wrong in (new, {**every, "c": x}):
+        with pytest.raises(RuntimeError, match="functional_call: missing"):
+            functional_call(m, wrong, (x,), strict=True)
+    assert functional_call(m, {"a.nothing": x}, (x,)).item() == 4.0
+    with pytest.raises(KeyError):
+        functional_call(m, every | new, (x,), {"times": None})
+    assert m.a.weight is own and m.b.weight is own and m.shift.item() == 0 and m(x).item() == 4.0
+
+
+def test_transforms_of_functions():
+    from rustorch import func
+
+    def f(a, b, scale=1.0):
+        return (a**3 * b).sum() * scale
+
+    a, b = tensor([1.0, 2.0]), tensor([3.0, 5.0])
+    by_a, by_b = [9.0, 60.0], [1.0, 8.0]
+    assert func.grad(f)(a, b).tolist() == by_a and func.grad(f, 1)(a, b).tolist() == by_b
+    assert func.grad(f)(a, b, scale=2.0).tolist() == [18.0, 120.0]
+    assert [g.tolist() for g in func.grad(f, (1, 0))(a, b)] == [by_b, by_a]
+    assert isinstance(func.grad(f, (0,))(a, b), tuple)
+    g, value = func.grad_and_value(f)(a, b)
+    assert g.tolist() == by_a and value.item() == 43.0 and not g.requires_grad and not value.requires_grad
+    g, (value, aux) = func.grad_and_value(lambda *v: (f(*v), "aux"), has_aux=True)(a, b)
+    assert g.tolist() == by_a and value.item() == 43.0 and aux == "aux"
+    tree = {"a": [a, (b,)]}
+    g = func.grad(lambda t: f(t["a"][0], t["a"][1][0]))(tree)
+    assert g["a"][0].tolist() == by_a and g["a"][1][0].tolist() == by_b and isinstance(g["a"][1], tuple)
+    assert func.grad(lambda t: f(t, b))(a).tolist() == by_a and not a.requires_grad
+    with rt.no_grad():
+        assert func.grad(f)(a, b).tolist() == by_a
+    leaf = a.clone().requires_grad_()
+    g = func.grad(f)(leaf, b)
+    assert rt.autograd.grad(g.sum(), leaf)[0].tolist() == [18.0, 60.0] and leaf.grad is None
+    assert func.grad(lambda v, w: (w * w).sum())(a, b).tolist() == [0.0, 0.0]
+    fixed, product = func.vjp(lambda v: (v * 2, b), a)
+    assert fixed[1] is not b and product(tensor([1.0, 1.0]), tensor([5.0, 5.0]))[0].tolist() == [2.0, 2.0]
+    assert func.vjp(lambda v: b, a)[1](b)[0].tolist() == [0.0, 0.0]
+    with pytest.raises(RuntimeError, match="2 results and 1 vectors"):
+        product(tensor([1.0, 1.0]))
+    square, product = func.vjp(lambda v: (v * v, v.sum()), a)
+    assert square[0].tolist() == [1.0, 4.0] and not square[0].requires_grad
+    for _ in range(2):
+        assert product(tensor([1.0, 10.0]), tensor(100.0))[0].tolist() == [102.0, 140.0]
+    for argnums, want in ((0, [[3.0, 0.0], [0.0, 5.0]]), (1, [[1.0, 0.0], [0.0, 2.0]])):
+        assert func.jacrev(lambda v, w: v * w, argnums)(a, b).tolist() == want
+    assert func.hessian(f)(a, b).tolist() == [[18.0, 0.0], [0.0, 60.0]]
+    assert func.hessian(lambda v, w: (v * w**2).sum(), 1)(a, b).tolist() == [[2.0, 0.0], [0.0, 4.0]]
+    h = func.hessian(f)(leaf, b)
+    assert rt.autograd.grad(h.sum(), leaf)[0].tolist() == [18.0, 30.0]
+    assert not func.hessian(f)(a, b).requires_grad and not func.jacrev(lambda v: v * v)(a).requires_grad
+    for wrong in (lambda: func.grad(lambda v: v)(a), lambda: func.grad(lambda v: 3.0)(a)):
+        with pytest.raises(RuntimeError, match="without dimensions"):
+            wrong()
+    with pytest.raises(TypeError, match="wanted tensors"):
+        func.grad(f)(3.0, b)
