@@ -182,6 +182,8 @@ def test_the_door_by_name():
     assert call(b"relu", [a, a], 2, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_VALUE
     assert call(b"relu", [a], 1, ffi.NULL, 0, p, 0, n) == lib.RT_ERR_VALUE
     assert call(b"relu", [ffi.NULL], 1, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_NULL
+    assert call(b"relu", ffi.NULL, 1, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_NULL
+    assert call(b"relu", [a], 1, ffi.NULL, 1, p, 2, n) == lib.RT_ERR_NULL
     assert call(b"add", [a, a], 2, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_VALUE
     assert call(b"add", [a, a], 2, ffi.new("rt_attr[1]", [{"kind": 99}]), 1, p, 2, n) == lib.RT_ERR_VALUE
     assert call(b"\xff\xfe", [a], 1, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_VALUE
