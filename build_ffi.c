@@ -1,6 +1,7 @@
 /* The part of rustorch._ffi that cffi cannot write: classes whose objects own a handle, and the doors through which the
    library calls Python. It stands before the wrappers that cffi generates, some of whose macros it replaces. */
 #include <stddef.h>
+#include <string.h>
 #include <structmember.h>
 #ifndef _WIN32
 #include <pthread.h>
@@ -10,6 +11,10 @@
 static rt_status py_on_hook(void *, const struct rt_tensor *, struct rt_tensor **);
 static rt_status py_on_backward(void *, const struct rt_tensor *const *, size_t, const struct rt_tensor *const *, size_t,
                                 struct rt_tensor **, size_t);
+static rt_status py_on_node(void *, const struct rt_tensor *const *, size_t, const struct rt_tensor *const *, size_t, bool *,
+                            struct rt_tensor **);
+static rt_status py_on_pack(void *, const struct rt_tensor *, void **);
+static rt_status py_on_unpack(void *, struct rt_tensor **);
 
 static struct rt_scalar number(int32_t kind, int64_t i, double f) {
   struct rt_scalar s;
@@ -87,6 +92,45 @@ static rt_status call_backward(void *ctx, const struct rt_tensor *const *grads, 
   status = py_on_backward(ctx, grads, grads_len, saved, saved_len, out, out_len);
   LEAVE_PYTHON
   return status;
+}
+
+static rt_status call_node_hook(void *ctx, const struct rt_tensor *const *ins, size_t ins_len,
+                                const struct rt_tensor *const *outs, size_t outs_len, bool *replaced,
+                                struct rt_tensor **replacements) {
+  rt_status status = RT_ERR_CALLBACK;
+  ENTER_PYTHON
+  status = py_on_node(ctx, ins, ins_len, outs, outs_len, replaced, replacements);
+  LEAVE_PYTHON
+  return status;
+}
+
+static rt_status call_pack(void *ctx, const struct rt_tensor *tensor, void **packed) {
+  rt_status status = RT_ERR_CALLBACK;
+  ENTER_PYTHON
+  status = py_on_pack(ctx, tensor, packed);
+  LEAVE_PYTHON
+  return status;
+}
+
+static rt_status call_unpack(void *packed, struct rt_tensor **out) {
+  rt_status status = RT_ERR_CALLBACK;
+  ENTER_PYTHON
+  status = py_on_unpack(packed, out);
+  LEAVE_PYTHON
+  return status;
+}
+
+/* `hook` is a Python object that is called around each run of the node. */
+static rt_status py_register_node(struct rt_node *node, uintptr_t hook, bool before, uint64_t *id) {
+  void *ctx = (void *)py_keep(hook);
+  rt_status status = rt_node_register_hook(node, before, call_node_hook, ctx, py_release, id);
+  if (status != RT_OK) py_release(ctx);
+  return status;
+}
+
+/* `hooks` is a Python object with methods that pack and unpack what this thread saves for backward. */
+static rt_status py_push_saved_hooks(uintptr_t hooks) {
+  return rt_saved_hooks_push(call_pack, call_unpack, py_release, (void *)py_keep(hooks), py_release);
 }
 
 /* `hook` is a Python object; with `after` it is called when the gradient has been added. */
@@ -186,10 +230,105 @@ OWNER(TensorOwner, 0)
 OWNER(NodeOwner, 1)
 OWNER(GeneratorOwner, 2)
 
+/* ---- results ----
+   Those of the shims reach Python as tensors. A handle by itself would be lost if an interrupt came before an object has it. */
+struct py_tensor;
+struct py_tensors {
+  struct rt_tensor_list *list; /* or NULL, and */
+  size_t len;
+  struct rt_tensor *tensors[3];
+};
+#ifdef _WIN32
+static __declspec(thread) struct py_tensors results;
+#else
+static __thread struct py_tensors results; /* of the last call of this thread that has several */
+#endif
+/* Filled when the call is over: callbacks may have made others meanwhile. */
+static struct py_tensors *tensors_in(struct rt_tensor_list *list) {
+  results.list = list;
+  return &results;
+}
+static struct py_tensors *tensors_at(struct rt_tensor *const *tensors, size_t len) {
+  results.list = NULL;
+  results.len = len;
+  memcpy(results.tensors, tensors, len * sizeof *tensors);
+  return &results;
+}
+static struct _cffi_ctypedescr *result_types[2]; /* pointers to the two */
+static PyTypeObject *tensor_class;
+static newfunc new_object;
+static PyObject *no_arguments;
+
+static PyObject *tensor_of(struct rt_tensor *h) {
+  PyObject *pointer = _cffi_from_c_pointer((char *)h, pointer_types[0]);
+  PyObject *t = pointer ? new_object(tensor_class, no_arguments, NULL) : NULL;
+  if (t == NULL) {
+    Py_XDECREF(pointer);
+    rt_tensor_free(h);
+    return NULL;
+  }
+  ((Owner *)t)->h = pointer;
+  return t;
+}
+
+static PyObject *tensors_of(struct py_tensors *all) {
+  struct py_tensors own = *all; /* what is freed below may make calls of its own */
+  size_t i, n = own.list ? rt_tensor_list_len(own.list) : own.len;
+  PyObject *tuple = PyTuple_New((Py_ssize_t)n);
+  for (i = 0; i < n; i++) {
+    struct rt_tensor *h = NULL;
+    PyObject *t;
+    if (!own.list) h = own.tensors[i];
+    else if (tuple) rt_tensor_list_get(own.list, i, &h);
+    if (!tuple) {
+      rt_tensor_free(h);
+      continue;
+    }
+    t = h ? tensor_of(h) : PyErr_NoMemory();
+    if (t) PyTuple_SetItem(tuple, (Py_ssize_t)i, t);
+    else Py_CLEAR(tuple);
+  }
+  rt_tensor_list_free(own.list);
+  return tuple;
+}
+
+static PyObject *result_of(char *p, struct _cffi_ctypedescr *type) {
+  if (type != result_types[0] && type != result_types[1]) return _cffi_from_c_pointer(p, type);
+  if (p == NULL) Py_RETURN_NONE;
+  return type == result_types[0] ? tensor_of((struct rt_tensor *)p) : tensors_of((struct py_tensors *)p);
+}
+#undef _cffi_from_c_pointer
+#define _cffi_from_c_pointer(p, type) result_of(p, type)
+
+static void py_tensor_class(uintptr_t class_) {
+  PyGILState_STATE state = PyGILState_Ensure();
+  tensor_class = (PyTypeObject *)class_;
+  Py_INCREF((PyObject *)tensor_class);
+  new_object = (newfunc)PyType_GetSlot(&PyBaseObject_Type, Py_tp_new);
+  no_arguments = PyTuple_New(0);
+  PyGILState_Release(state);
+}
+
+/* Another object of a tensor. */
+static struct py_tensor *py_retain(const struct rt_tensor *tensor) { return (struct py_tensor *)rt_tensor_retain(tensor); }
+
+/* A handle for the library. */
+static void py_hand(const struct rt_tensor *tensor, struct rt_tensor **to) { *to = rt_tensor_retain(tensor); }
+
+/* Swaps the handles of two owners of the same kind, given by id. */
+static void py_swap(uintptr_t one, uintptr_t other) {
+  PyGILState_STATE state = PyGILState_Ensure();
+  PyObject *h = ((Owner *)one)->h;
+  ((Owner *)one)->h = ((Owner *)other)->h;
+  ((Owner *)other)->h = h;
+  PyGILState_Release(state);
+}
+
 static int watch(void *unused);
 
 /* Puts the three classes into the list `classes`. The other arguments are ids of ffi.NULL and of the pointers' ctypes. */
-static bool py_start(uintptr_t classes, uintptr_t null, uintptr_t tensor, uintptr_t node, uintptr_t generator) {
+static bool py_start(uintptr_t classes, uintptr_t null, uintptr_t tensor, uintptr_t node, uintptr_t generator, uintptr_t one,
+                     uintptr_t several) {
   PyType_Spec *specs[] = {&TensorOwner_spec, &NodeOwner_spec, &GeneratorOwner_spec};
   uintptr_t types[] = {tensor, node, generator};
   bool done = true;
@@ -205,6 +344,10 @@ static bool py_start(uintptr_t classes, uintptr_t null, uintptr_t tensor, uintpt
     done = class != NULL && PyList_Append((PyObject *)classes, class) == 0;
     Py_XDECREF(class);
   }
+  Py_INCREF((PyObject *)one);
+  Py_INCREF((PyObject *)several);
+  result_types[0] = (struct _cffi_ctypedescr *)one;
+  result_types[1] = (struct _cffi_ctypedescr *)several;
   PyErr_Clear();
   Py_AddPendingCall(watch, NULL); /* on the main thread, whichever imports us */
   PyGILState_Release(state);
@@ -263,13 +406,13 @@ static void py_raised(uintptr_t into) {
 /* ---- memory of others ---- */
 
 /* A tensor over the memory of a Python object, which stays alive as long as the tensor's storage. */
-static struct rt_tensor *py_from_object(uintptr_t object, void *data, const int64_t *shape, const int64_t *strides,
+static struct py_tensor *py_from_object(uintptr_t object, void *data, const int64_t *shape, const int64_t *strides,
                                         size_t ndim, int32_t dtype) {
   struct rt_tensor *out = NULL;
   py_keep(object);
   if (rt_tensor_from_blob(data, shape, strides, ndim, dtype, py_release, (void *)object, &out) != RT_OK)
     py_release((void *)object);
-  return out;
+  return (struct py_tensor *)out;
 }
 
 /* The destructor of a DLPack capsule that nobody has consumed. */

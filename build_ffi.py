@@ -1,10 +1,11 @@
 """Builds rustorch._ffi, the cffi module, from the checked-in header.
 
 Besides the C functions as they are, the module holds a static shim for every fallible one: `py_name` instead of
-`rt_name`. A shim whose last argument is one output returns that (NULL on failure), so that a call needs no output slot;
-it spells `rt_scalar` arguments as three plain numbers (kind, whole number, float). The four arithmetic operators have
-shims with two arguments each, as a conversion of an argument costs about as much as a small addition. What is
-written by hand stands in build_ffi.c.
+`rt_name`. A shim whose last arguments are outputs returns those, so that a call needs no output slot: a Tensor, or
+several as a tuple (None on failure), which own their handles as soon as they are there: an interrupt loses none;
+another handle as it is (NULL on failure). It spells `rt_scalar` arguments as three plain numbers (kind, whole number,
+float). The four arithmetic operators have shims with two arguments each, as a conversion of an argument costs about as
+much as a small addition. What is written by hand stands in build_ffi.c.
 """
 
 from __future__ import annotations
@@ -36,8 +37,13 @@ def shims(source: str) -> tuple[str, str]:
         if any("(" in p for p in parts):
             continue  # function pointers: those are called as they are
         out = re.fullmatch(r"struct (rt_\w+) \*\*(out)", parts[-1])
+        several = 0
+        while several < len(parts) and re.fullmatch(r"struct rt_tensor \*\*\w+", parts[-1 - several]):
+            several += 1
         if out:
             parts.pop()
+        elif several > 1:
+            del parts[-several:]
         outer, inner = [], []
         for p in parts:
             scalar = re.fullmatch(r"struct rt_scalar (\w+)", p)
@@ -48,12 +54,22 @@ def shims(source: str) -> tuple[str, str]:
             elif p != "void":
                 outer.append(p)
                 inner.append(re.split(r"[\s*]", p)[-1])
-        result = f"struct {out[1]} *" if out else "rt_status "
-        signature = f"{result}py_{name}({', '.join(outer) or 'void'})"
-        if out:
-            body = f"struct {out[1]} *out = NULL; rt_{name}({', '.join([*inner, '&out'])}); return out;"
+        call = f"rt_{name}({', '.join(inner)}{', ' if inner else ''}"
+        if out and out[1] == "rt_tensor":
+            result = "struct py_tensor *"
+            body = f"struct rt_tensor *out = NULL; {call}&out); return (struct py_tensor *)out;"
+        elif out and out[1] == "rt_tensor_list":
+            result = "struct py_tensors *"
+            body = f"struct rt_tensor_list *out = NULL; return {call}&out) ? NULL : tensors_in(out);"
+        elif out:
+            result, body = f"struct {out[1]} *", f"struct {out[1]} *out = NULL; {call}&out); return out;"
+        elif several > 1:
+            places = ", ".join(f"out + {k}" for k in range(several))
+            result = "struct py_tensors *"
+            body = f"struct rt_tensor *out[{several}]; return {call}{places}) ? NULL : tensors_at(out, {several});"
         else:
-            body = f"return rt_{name}({', '.join(inner)});"
+            result, body = "rt_status ", f"return rt_{name}({', '.join(inner)});"
+        signature = f"{result}py_{name}({', '.join(outer) or 'void'})"
         declarations.append(f"{signature};")
         definitions.append(f"static {signature} {{ {body} }}")
     return "\n".join(declarations), "\n".join(definitions)
@@ -71,29 +87,42 @@ def operator_shims() -> tuple[str, str]:
             ("const struct rt_tensor *", "", "", "other"),
             ("double ", "_float", "_scalar", "number(RT_SCALAR_FLOAT, 0, other)"),
         ):
-            signature = f"struct rt_tensor *op_{name}{other}(const struct rt_tensor *input, {kind}other)"
+            signature = f"struct py_tensor *op_{name}{other}(const struct rt_tensor *input, {kind}other)"
             call = f"rt_{name}{suffix}(input, {value}, {rest}&out)"
             declarations.append(f"{signature};")
-            definitions.append(f"static {signature} {{ struct rt_tensor *out = NULL; {call}; return out; }}")
+            body = f"struct rt_tensor *out = NULL; {call}; return (struct py_tensor *)out;"
+            definitions.append(f"static {signature} {{ {body} }}")
     return "\n".join(declarations), "\n".join(definitions)
 
 
 # What build_ffi.c defines, and the Python functions that it calls.
 GLUE = (ROOT / "build_ffi.c").read_text(encoding="utf-8")
 GLUE_CDEF = """
-struct rt_tensor *py_from_object(uintptr_t object, void *data, const int64_t *shape, const int64_t *strides,
+struct py_tensor *py_from_object(uintptr_t object, void *data, const int64_t *shape, const int64_t *strides,
                                  size_t ndim, int32_t dtype);
+struct py_tensor *py_retain(const struct rt_tensor *tensor);
+void py_hand(const struct rt_tensor *tensor, struct rt_tensor **to);
+void py_swap(uintptr_t one, uintptr_t other);
+void py_tensor_class(uintptr_t class_);
 extern "Python" rt_status py_on_hook(void *ctx, const struct rt_tensor *grad, struct rt_tensor **replacement);
 extern "Python" rt_status py_on_backward(void *ctx, const struct rt_tensor *const *grads, size_t grads_len,
     const struct rt_tensor *const *saved, size_t saved_len, struct rt_tensor **out, size_t out_len);
+extern "Python" rt_status py_on_node(void *ctx, const struct rt_tensor *const *ins, size_t ins_len,
+    const struct rt_tensor *const *outs, size_t outs_len, bool *replaced, struct rt_tensor **replacements);
+extern "Python" rt_status py_on_pack(void *ctx, const struct rt_tensor *tensor, void **packed);
+extern "Python" rt_status py_on_unpack(void *packed, struct rt_tensor **out);
 extern "Python" void py_on_call(void *ctx, const char *name, const struct rt_tensor *const *inputs, size_t inputs_len,
     const struct rt_attr *attrs, size_t attrs_len, const struct rt_tensor *const *outputs, size_t outputs_len);
 extern "Python" rt_status py_on_write(void *ctx, const uint8_t *data, size_t len);
 extern "Python" rt_status py_on_read(void *ctx, uint8_t *data, size_t len);
 rt_status py_register(struct rt_tensor *tensor, uintptr_t hook, bool after, uint64_t *id);
+rt_status py_register_node(struct rt_node *node, uintptr_t hook, bool before, uint64_t *id);
+rt_status py_push_saved_hooks(uintptr_t hooks);
+uintptr_t py_keep(uintptr_t object);
 rt_status py_record(const char *name, uintptr_t frame, const struct rt_tensor *const *inputs, size_t inputs_len,
     const struct rt_tensor *const *outputs, size_t outputs_len, const struct rt_tensor *const *saved, size_t saved_len);
-bool py_start(uintptr_t classes, uintptr_t null, uintptr_t tensor, uintptr_t node, uintptr_t generator);
+bool py_start(uintptr_t classes, uintptr_t null, uintptr_t tensor, uintptr_t node, uintptr_t generator, uintptr_t one,
+    uintptr_t several);
 void py_raised(uintptr_t into);
 uintptr_t py_capsule_destructor(void);
 """
@@ -106,7 +135,7 @@ def make() -> FFI:
     source = cdef_source(HEADER.read_text(encoding="utf-8"))
     declarations, definitions = ("\n".join(both) for both in zip(shims(source), operator_shims()))
     ffi = FFI()
-    ffi.cdef(source + "\n" + declarations + GLUE_CDEF)
+    ffi.cdef(source + "\nstruct py_tensor; struct py_tensors;\n" + declarations + GLUE_CDEF)
     ffi.set_source(
         "rustorch._ffi",
         '#include "rustorch.h"\n' + GLUE + definitions,

@@ -30,7 +30,8 @@ if lib.rt_abi_version() != lib.RT_ABI_VERSION:
 
 # The classes whose objects own a handle `_h` and free it.
 _classes: list[Any] = []
-_ctypes = [ffi.typeof(f"struct rt_{name} *") for name in ("tensor", "node", "generator")]
+_names = ("rt_tensor", "rt_node", "rt_generator", "py_tensor", "py_tensors")
+_ctypes = [ffi.typeof(f"struct {name} *") for name in _names]
 if not lib.py_start(id(_classes), id(NULL), *map(id, _ctypes)):
     raise ImportError("the classes of rustorch._ffi could not be made")
 if TYPE_CHECKING:
@@ -96,10 +97,15 @@ def check(status: int) -> None:
         raise error()
 
 
-def wrap(handle: Any) -> Tensor:
-    """A tensor that owns `handle`; NULL raises the last error."""
-    if not handle:
+def made(result: Any) -> Tensor:
+    """The tensor that a `py_` function gave; None raises the last error."""
+    if result is None:
         raise error()
+    return result  # type: ignore[no-any-return]
+
+
+def wrap(handle: Any) -> Tensor:
+    """A tensor that owns `handle`."""
     from ._tensor import Tensor
 
     t = new(Tensor)
@@ -140,7 +146,7 @@ def operand(v: Any) -> Tensor:
     """A tensor, or a plain number as one that yields in type promotion."""
     if hasattr(v, "_h"):
         return v  # type: ignore[no-any-return]
-    return wrap(lib.py_tensor_from_number(*number(v), -1))
+    return made(lib.py_tensor_from_number(*number(v), -1))
 
 
 def ints(v: Any) -> tuple[int, ...]:
@@ -219,16 +225,6 @@ def word(v: str | None) -> bytes:
 
 
 # ---- results ----
-
-
-def outs(o: Any, n: int) -> Any:
-    """Several results: an array of `n` handles, or (n = 0) a list handle."""
-    if n:
-        return tuple(wrap(o[i]) for i in range(n))
-    try:
-        return tuple(wrap(lib.py_tensor_list_get(o, i)) for i in range(lib.rt_tensor_list_len(o)))
-    finally:
-        lib.rt_tensor_list_free(o)
 
 
 def _extent(t: Tensor) -> tuple[int, int]:

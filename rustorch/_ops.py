@@ -12,16 +12,13 @@ from ._door import (
     created,
     dtype_code,
     error,
-    ffi,
     handles,
     into,
     ints,
     lib,
     misuse,
-    new,
     number,
     operand,
-    outs,
     several,
     shape_,
     word,
@@ -54,13 +51,11 @@ def empty(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        h = _py_empty(size, len(size), -1 if dtype is None else dtype_code(dtype))
+        t = _py_empty(size, len(size), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("empty", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -79,13 +74,11 @@ def zeros(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        h = _py_zeros(size, len(size), -1 if dtype is None else dtype_code(dtype))
+        t = _py_zeros(size, len(size), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("zeros", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -104,13 +97,11 @@ def ones(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | N
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        h = _py_ones(size, len(size), -1 if dtype is None else dtype_code(dtype))
+        t = _py_ones(size, len(size), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ones", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -127,13 +118,11 @@ def full(size: int | Sequence[int], fill_value: Number, *, dtype: dtype_ | None 
         dtype = out.dtype
     try:
         size = ints(size)
-        h = _py_full(size, len(size), *number(fill_value), -1 if dtype is None else dtype_code(dtype))
+        t = _py_full(size, len(size), *number(fill_value), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("full", e, "Shape Scalar OptDType", size=size, fill_value=fill_value, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -149,13 +138,11 @@ def empty_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_empty_like(input._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_empty_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("empty_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -171,13 +158,11 @@ def zeros_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_zeros_like(input._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_zeros_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("zeros_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -193,13 +178,11 @@ def ones_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None,
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_ones_like(input._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_ones_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ones_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -215,13 +198,11 @@ def full_like(input: Tensor, fill_value: Number, *, dtype: dtype_ | None = None,
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_full_like(input._h, *number(fill_value), -1 if dtype is None else dtype_code(dtype))
+        t = _py_full_like(input._h, *number(fill_value), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("full_like", e, "Tensor Scalar OptDType", input=input, fill_value=fill_value, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -239,13 +220,11 @@ def arange(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_arange(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
+        t = _py_arange(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("arange", e, "Scalar Scalar Scalar OptDType", start=start, end=end, step=step, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -261,13 +240,11 @@ def linspace(start: Number, end: Number, steps: int, *, dtype: dtype_ | None = N
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_linspace(*number(start), *number(end), steps, -1 if dtype is None else dtype_code(dtype))
+        t = _py_linspace(*number(start), *number(end), steps, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linspace", e, "Scalar Scalar Int OptDType", start=start, end=end, steps=steps, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -283,13 +260,11 @@ def logspace(start: Number, end: Number, steps: int, base: float = 10.0, *, dtyp
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_logspace(*number(start), *number(end), steps, base, -1 if dtype is None else dtype_code(dtype))
+        t = _py_logspace(*number(start), *number(end), steps, base, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logspace", e, "Scalar Scalar Int Float OptDType", start=start, end=end, steps=steps, base=base, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -305,13 +280,11 @@ def eye(n: int, m: int | None = None, *, dtype: dtype_ | None = None, device: An
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_eye(n, NULL if m is None else (m,), -1 if dtype is None else dtype_code(dtype))
+        t = _py_eye(n, NULL if m is None else (m,), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("eye", e, "Int OptInt OptDType", n=n, m=m, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -327,13 +300,11 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_tril_indices(row, col, offset, -1 if dtype is None else dtype_code(dtype))
+        t = _py_tril_indices(row, col, offset, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tril_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -349,13 +320,11 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_triu_indices(row, col, offset, -1 if dtype is None else dtype_code(dtype))
+        t = _py_triu_indices(row, col, offset, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("triu_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -371,13 +340,11 @@ def hann_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | No
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_hann_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+        t = _py_hann_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hann_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -393,13 +360,11 @@ def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.5
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_hamming_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), alpha, beta, -1 if dtype is None else dtype_code(dtype))
+        t = _py_hamming_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), alpha, beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hamming_window", e, "Int Bool Float Float OptDType", window_length=window_length, periodic=periodic, alpha=alpha, beta=beta, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -415,13 +380,11 @@ def blackman_window(window_length: int, periodic: bool = True, *, dtype: dtype_ 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_blackman_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+        t = _py_blackman_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("blackman_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -437,13 +400,11 @@ def bartlett_window(window_length: int, periodic: bool = True, *, dtype: dtype_ 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_bartlett_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+        t = _py_bartlett_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bartlett_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -459,13 +420,11 @@ def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0,
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_kaiser_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), beta, -1 if dtype is None else dtype_code(dtype))
+        t = _py_kaiser_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kaiser_window", e, "Int Bool Float OptDType", window_length=window_length, periodic=periodic, beta=beta, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -481,15 +440,13 @@ def add(input: Tensor, other: Tensor | Number, *, alpha: Number = 1, out: Tensor
     """`input + alpha * other`, elementwise with broadcasting."""
     try:
         if isinstance(other, Tensor):
-            h = _py_add(input._h, other._h, *number(alpha))
+            t = _py_add(input._h, other._h, *number(alpha))
         else:
-            h = _py_add_scalar(input._h, *number(other), *number(alpha))
+            t = _py_add_scalar(input._h, *number(other), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("add", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "add", input, other)
     return t
@@ -521,15 +478,13 @@ def sub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1, out: Tensor
     """`input - alpha * other`, elementwise with broadcasting."""
     try:
         if isinstance(other, Tensor):
-            h = _py_sub(input._h, other._h, *number(alpha))
+            t = _py_sub(input._h, other._h, *number(alpha))
         else:
-            h = _py_sub_scalar(input._h, *number(other), *number(alpha))
+            t = _py_sub_scalar(input._h, *number(other), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sub", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "sub", input, other)
     return t
@@ -567,15 +522,13 @@ def rsub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1, out: Tenso
     """`other - alpha * input`, elementwise with broadcasting."""
     try:
         if isinstance(other, Tensor):
-            h = _py_rsub(input._h, other._h, *number(alpha))
+            t = _py_rsub(input._h, other._h, *number(alpha))
         else:
-            h = _py_rsub_scalar(input._h, *number(other), *number(alpha))
+            t = _py_rsub_scalar(input._h, *number(other), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rsub", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "rsub", input, other)
     return t
@@ -589,15 +542,13 @@ def mul(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> 
     """`input * other`, elementwise with broadcasting."""
     try:
         if isinstance(other, Tensor):
-            h = _py_mul(input._h, other._h)
+            t = _py_mul(input._h, other._h)
         else:
-            h = _py_mul_scalar(input._h, *number(other))
+            t = _py_mul_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mul", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "mul", input, other)
     return t
@@ -635,15 +586,13 @@ def div(input: Tensor, other: Tensor | Number, rounding_mode: str | None = None,
     """`input / other`, elementwise with broadcasting. `rounding_mode` is None, "trunc" (towards zero) or "floor"."""
     try:
         if isinstance(other, Tensor):
-            h = _py_div(input._h, other._h, word(rounding_mode))
+            t = _py_div(input._h, other._h, word(rounding_mode))
         else:
-            h = _py_div_scalar(input._h, *number(other), word(rounding_mode))
+            t = _py_div_scalar(input._h, *number(other), word(rounding_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("div", e, "Tensor Operand Str", input=input, other=other, rounding_mode=rounding_mode) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "div", input, other)
     return t
@@ -683,15 +632,13 @@ def floor_divide(input: Tensor, other: Tensor | Number, *, out: Tensor | None = 
     """`input / other` rounded towards minus infinity, as Python's `//`."""
     try:
         if isinstance(other, Tensor):
-            h = _py_floor_divide(input._h, other._h)
+            t = _py_floor_divide(input._h, other._h)
         else:
-            h = _py_floor_divide_scalar(input._h, *number(other))
+            t = _py_floor_divide_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("floor_divide", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "floor_divide", input, other)
     return t
@@ -723,15 +670,13 @@ def remainder(input: Tensor, other: Tensor | Number, *, out: Tensor | None = Non
     """The rest of the division that rounds towards minus infinity, as Python's `%`: it has the sign of `other`."""
     try:
         if isinstance(other, Tensor):
-            h = _py_remainder(input._h, other._h)
+            t = _py_remainder(input._h, other._h)
         else:
-            h = _py_remainder_scalar(input._h, *number(other))
+            t = _py_remainder_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("remainder", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "remainder", input, other)
     return t
@@ -763,15 +708,13 @@ def fmod(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) ->
     """The rest of the division that rounds towards zero, as C's `fmod`: it has the sign of `input`."""
     try:
         if isinstance(other, Tensor):
-            h = _py_fmod(input._h, other._h)
+            t = _py_fmod(input._h, other._h)
         else:
-            h = _py_fmod_scalar(input._h, *number(other))
+            t = _py_fmod_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("fmod", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "fmod", input, other)
     return t
@@ -801,13 +744,11 @@ _py_addcmul = lib.py_addcmul
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`input + value * tensor1 * tensor2`."""
     try:
-        h = _py_addcmul(input._h, tensor1._h, tensor2._h, *number(value))
+        t = _py_addcmul(input._h, tensor1._h, tensor2._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("addcmul", e, "Tensor Tensor Tensor Scalar", input=input, tensor1=tensor1, tensor2=tensor2, value=value) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "addcmul", input, tensor1, tensor2)
     return t
@@ -833,13 +774,11 @@ _py_addcdiv = lib.py_addcdiv
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`input + value * tensor1 / tensor2`."""
     try:
-        h = _py_addcdiv(input._h, tensor1._h, tensor2._h, *number(value))
+        t = _py_addcdiv(input._h, tensor1._h, tensor2._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("addcdiv", e, "Tensor Tensor Tensor Scalar", input=input, tensor1=tensor1, tensor2=tensor2, value=value) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "addcdiv", input, tensor1, tensor2)
     return t
@@ -867,15 +806,13 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | Number, *, out: Tensor | N
     """`input + weight * (end - input)`."""
     try:
         if isinstance(weight, Tensor):
-            h = _py_lerp(input._h, end._h, weight._h)
+            t = _py_lerp(input._h, end._h, weight._h)
         else:
-            h = _py_lerp_scalar(input._h, end._h, *number(weight))
+            t = _py_lerp_scalar(input._h, end._h, *number(weight))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("lerp", e, "Tensor Tensor Operand", input=input, end=end, weight=weight) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "lerp", input, end, weight)
     return t
@@ -905,13 +842,11 @@ _py_neg = lib.py_neg
 def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`-input`."""
     try:
-        h = _py_neg(input._h)
+        t = _py_neg(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("neg", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "neg", input)
     return t
@@ -943,13 +878,11 @@ _py_positive = lib.py_positive
 def positive(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input` itself."""
     try:
-        h = _py_positive(input._h)
+        t = _py_positive(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("positive", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "positive", input)
     return t
@@ -961,13 +894,11 @@ _py_reciprocal = lib.py_reciprocal
 def reciprocal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`1 / input`."""
     try:
-        h = _py_reciprocal(input._h)
+        t = _py_reciprocal(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("reciprocal", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "reciprocal", input)
     return t
@@ -993,13 +924,11 @@ _py_abs = lib.py_abs
 def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Absolute value."""
     try:
-        h = _py_abs(input._h)
+        t = _py_abs(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("abs", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "abs", input)
     return t
@@ -1031,13 +960,11 @@ _py_sign = lib.py_sign
 def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """-1, 0 or 1 by the sign; 0 for NaN."""
     try:
-        h = _py_sign(input._h)
+        t = _py_sign(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sign", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "sign", input)
     return t
@@ -1069,13 +996,11 @@ _py_signbit = lib.py_signbit
 def signbit(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where the sign bit is set (-0 included)."""
     try:
-        h = _py_signbit(input._h)
+        t = _py_signbit(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("signbit", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "signbit", input)
     return t
@@ -1089,15 +1014,13 @@ def copysign(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None
     """The magnitude of `input` with the sign of `other`."""
     try:
         if isinstance(other, Tensor):
-            h = _py_copysign(input._h, other._h)
+            t = _py_copysign(input._h, other._h)
         else:
-            h = _py_copysign_scalar(input._h, *number(other))
+            t = _py_copysign_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("copysign", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "copysign", input, other)
     return t
@@ -1129,15 +1052,13 @@ def pow(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None = None) 
     """`input ^ exponent`. Whole numbers stay whole; a negative exponent for them must be a tensor."""
     try:
         if isinstance(exponent, Tensor):
-            h = _py_pow(input._h, exponent._h)
+            t = _py_pow(input._h, exponent._h)
         else:
-            h = _py_pow_scalar(input._h, *number(exponent))
+            t = _py_pow_scalar(input._h, *number(exponent))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("pow", e, "Tensor Operand", input=input, exponent=exponent) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "pow", input, exponent)
     return t
@@ -1169,15 +1090,13 @@ def float_power(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None 
     """`input ^ exponent`, computed in float64."""
     try:
         if isinstance(exponent, Tensor):
-            h = _py_float_power(input._h, exponent._h)
+            t = _py_float_power(input._h, exponent._h)
         else:
-            h = _py_float_power_scalar(input._h, *number(exponent))
+            t = _py_float_power_scalar(input._h, *number(exponent))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("float_power", e, "Tensor Operand", input=input, exponent=exponent) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "float_power", input, exponent)
     return t
@@ -1207,13 +1126,11 @@ _py_square = lib.py_square
 def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input * input`."""
     try:
-        h = _py_square(input._h)
+        t = _py_square(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("square", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "square", input)
     return t
@@ -1239,13 +1156,11 @@ _py_sqrt = lib.py_sqrt
 def sqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Square root."""
     try:
-        h = _py_sqrt(input._h)
+        t = _py_sqrt(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sqrt", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "sqrt", input)
     return t
@@ -1271,13 +1186,11 @@ _py_rsqrt = lib.py_rsqrt
 def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`1 / sqrt(input)`."""
     try:
-        h = _py_rsqrt(input._h)
+        t = _py_rsqrt(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rsqrt", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "rsqrt", input)
     return t
@@ -1303,13 +1216,11 @@ _py_exp = lib.py_exp
 def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`e ^ input`."""
     try:
-        h = _py_exp(input._h)
+        t = _py_exp(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("exp", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "exp", input)
     return t
@@ -1335,13 +1246,11 @@ _py_exp2 = lib.py_exp2
 def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`2 ^ input`."""
     try:
-        h = _py_exp2(input._h)
+        t = _py_exp2(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("exp2", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "exp2", input)
     return t
@@ -1367,13 +1276,11 @@ _py_expm1 = lib.py_expm1
 def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`e ^ input - 1`, accurate near 0."""
     try:
-        h = _py_expm1(input._h)
+        t = _py_expm1(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("expm1", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "expm1", input)
     return t
@@ -1399,13 +1306,11 @@ _py_log = lib.py_log
 def log(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Natural logarithm."""
     try:
-        h = _py_log(input._h)
+        t = _py_log(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "log", input)
     return t
@@ -1431,13 +1336,11 @@ _py_log2 = lib.py_log2
 def log2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Logarithm to base 2."""
     try:
-        h = _py_log2(input._h)
+        t = _py_log2(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log2", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "log2", input)
     return t
@@ -1463,13 +1366,11 @@ _py_log10 = lib.py_log10
 def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Logarithm to base 10."""
     try:
-        h = _py_log10(input._h)
+        t = _py_log10(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log10", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "log10", input)
     return t
@@ -1495,13 +1396,11 @@ _py_log1p = lib.py_log1p
 def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`log(1 + input)`, accurate near 0."""
     try:
-        h = _py_log1p(input._h)
+        t = _py_log1p(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log1p", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "log1p", input)
     return t
@@ -1527,13 +1426,11 @@ _py_logaddexp = lib.py_logaddexp
 def logaddexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`log(e^input + e^other)` without overflow."""
     try:
-        h = _py_logaddexp(input._h, other._h)
+        t = _py_logaddexp(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logaddexp", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "logaddexp", input, other)
     return t
@@ -1545,13 +1442,11 @@ _py_logaddexp2 = lib.py_logaddexp2
 def logaddexp2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`log2(2^input + 2^other)` without overflow."""
     try:
-        h = _py_logaddexp2(input._h, other._h)
+        t = _py_logaddexp2(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logaddexp2", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "logaddexp2", input, other)
     return t
@@ -1565,15 +1460,13 @@ def xlogy(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -
     """`input * log(other)`; 0 where `input` is 0, unless `other` is NaN."""
     try:
         if isinstance(other, Tensor):
-            h = _py_xlogy(input._h, other._h)
+            t = _py_xlogy(input._h, other._h)
         else:
-            h = _py_xlogy_scalar(input._h, *number(other))
+            t = _py_xlogy_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("xlogy", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "xlogy", input, other)
     return t
@@ -1603,13 +1496,11 @@ _py_logit = lib.py_logit
 def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """`log(input / (1 - input))`; with `eps`, of `input` clamped to `[eps, 1 - eps]`."""
     try:
-        h = _py_logit(input._h, NULL if eps is None else (eps,))
+        t = _py_logit(input._h, NULL if eps is None else (eps,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logit", e, "Tensor OptFloat", input=input, eps=eps) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "logit", input)
     return t
@@ -1635,13 +1526,11 @@ _py_logit_backward = lib.py_logit_backward
 def logit_backward(grad_output: Tensor, input: Tensor, eps: float | None = None) -> Tensor:
     """Gradient of `logit`."""
     try:
-        h = _py_logit_backward(grad_output._h, input._h, NULL if eps is None else (eps,))
+        t = _py_logit_backward(grad_output._h, input._h, NULL if eps is None else (eps,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logit_backward", e, "Tensor Tensor OptFloat", grad_output=grad_output, input=input, eps=eps) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -1651,13 +1540,11 @@ _py_sin = lib.py_sin
 def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Sine of radians."""
     try:
-        h = _py_sin(input._h)
+        t = _py_sin(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sin", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "sin", input)
     return t
@@ -1683,13 +1570,11 @@ _py_cos = lib.py_cos
 def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Cosine of radians."""
     try:
-        h = _py_cos(input._h)
+        t = _py_cos(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cos", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "cos", input)
     return t
@@ -1715,13 +1600,11 @@ _py_tan = lib.py_tan
 def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Tangent of radians."""
     try:
-        h = _py_tan(input._h)
+        t = _py_tan(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tan", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "tan", input)
     return t
@@ -1747,13 +1630,11 @@ _py_asin = lib.py_asin
 def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverse sine, in radians."""
     try:
-        h = _py_asin(input._h)
+        t = _py_asin(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("asin", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "asin", input)
     return t
@@ -1785,13 +1666,11 @@ _py_acos = lib.py_acos
 def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverse cosine, in radians."""
     try:
-        h = _py_acos(input._h)
+        t = _py_acos(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("acos", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "acos", input)
     return t
@@ -1823,13 +1702,11 @@ _py_atan = lib.py_atan
 def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverse tangent, in radians."""
     try:
-        h = _py_atan(input._h)
+        t = _py_atan(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("atan", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "atan", input)
     return t
@@ -1861,13 +1738,11 @@ _py_atan2 = lib.py_atan2
 def atan2(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The angle of the point (`other`, `input`), in radians from -pi to pi."""
     try:
-        h = _py_atan2(input._h, other._h)
+        t = _py_atan2(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("atan2", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "atan2", input, other)
     return t
@@ -1899,13 +1774,11 @@ _py_sinh = lib.py_sinh
 def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Hyperbolic sine."""
     try:
-        h = _py_sinh(input._h)
+        t = _py_sinh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sinh", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "sinh", input)
     return t
@@ -1931,13 +1804,11 @@ _py_cosh = lib.py_cosh
 def cosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Hyperbolic cosine."""
     try:
-        h = _py_cosh(input._h)
+        t = _py_cosh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cosh", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "cosh", input)
     return t
@@ -1963,13 +1834,11 @@ _py_tanh = lib.py_tanh
 def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Hyperbolic tangent."""
     try:
-        h = _py_tanh(input._h)
+        t = _py_tanh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tanh", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "tanh", input)
     return t
@@ -1995,13 +1864,11 @@ _py_tanh_backward = lib.py_tanh_backward
 def tanh_backward(grad_output: Tensor, output: Tensor) -> Tensor:
     """Gradient of `tanh`: `grad_output * (1 - output^2)`."""
     try:
-        h = _py_tanh_backward(grad_output._h, output._h)
+        t = _py_tanh_backward(grad_output._h, output._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tanh_backward", e, "Tensor Tensor", grad_output=grad_output, output=output) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -2011,13 +1878,11 @@ _py_asinh = lib.py_asinh
 def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverse hyperbolic sine."""
     try:
-        h = _py_asinh(input._h)
+        t = _py_asinh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("asinh", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "asinh", input)
     return t
@@ -2049,13 +1914,11 @@ _py_acosh = lib.py_acosh
 def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverse hyperbolic cosine."""
     try:
-        h = _py_acosh(input._h)
+        t = _py_acosh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("acosh", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "acosh", input)
     return t
@@ -2087,13 +1950,11 @@ _py_atanh = lib.py_atanh
 def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverse hyperbolic tangent."""
     try:
-        h = _py_atanh(input._h)
+        t = _py_atanh(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("atanh", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "atanh", input)
     return t
@@ -2125,13 +1986,11 @@ _py_hypot = lib.py_hypot
 def hypot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`sqrt(input^2 + other^2)` without overflow in between."""
     try:
-        h = _py_hypot(input._h, other._h)
+        t = _py_hypot(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hypot", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "hypot", input, other)
     return t
@@ -2157,13 +2016,11 @@ _py_sinc = lib.py_sinc
 def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`sin(pi input) / (pi input)`; 1 at 0."""
     try:
-        h = _py_sinc(input._h)
+        t = _py_sinc(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sinc", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "sinc", input)
     return t
@@ -2189,13 +2046,11 @@ _py_deg2rad = lib.py_deg2rad
 def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Degrees to radians."""
     try:
-        h = _py_deg2rad(input._h)
+        t = _py_deg2rad(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("deg2rad", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "deg2rad", input)
     return t
@@ -2221,13 +2076,11 @@ _py_rad2deg = lib.py_rad2deg
 def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Radians to degrees."""
     try:
-        h = _py_rad2deg(input._h)
+        t = _py_rad2deg(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rad2deg", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "rad2deg", input)
     return t
@@ -2253,13 +2106,11 @@ _py_ceil = lib.py_ceil
 def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The next whole number above."""
     try:
-        h = _py_ceil(input._h)
+        t = _py_ceil(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ceil", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "ceil", input)
     return t
@@ -2285,13 +2136,11 @@ _py_floor = lib.py_floor
 def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The next whole number below."""
     try:
-        h = _py_floor(input._h)
+        t = _py_floor(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("floor", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "floor", input)
     return t
@@ -2317,13 +2166,11 @@ _py_trunc = lib.py_trunc
 def trunc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The whole number next to it on the side of 0."""
     try:
-        h = _py_trunc(input._h)
+        t = _py_trunc(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("trunc", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "trunc", input)
     return t
@@ -2355,13 +2202,11 @@ _py_round = lib.py_round
 def round(input: Tensor, decimals: int = 0, *, out: Tensor | None = None) -> Tensor:
     """To the nearest number with `decimals` decimal places, halves to even."""
     try:
-        h = _py_round(input._h, decimals)
+        t = _py_round(input._h, decimals)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("round", e, "Tensor Int", input=input, decimals=decimals) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "round", input)
     return t
@@ -2387,13 +2232,11 @@ _py_frac = lib.py_frac
 def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input - trunc(input)`."""
     try:
-        h = _py_frac(input._h)
+        t = _py_frac(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("frac", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "frac", input)
     return t
@@ -2419,13 +2262,11 @@ _py_nan_to_num = lib.py_nan_to_num
 def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None, *, out: Tensor | None = None) -> Tensor:
     """NaN becomes `nan` (0), the infinities `posinf` and `neginf` (the greatest and the lowest number of the dtype)."""
     try:
-        h = _py_nan_to_num(input._h, NULL if nan is None else (nan,), NULL if posinf is None else (posinf,), NULL if neginf is None else (neginf,))
+        t = _py_nan_to_num(input._h, NULL if nan is None else (nan,), NULL if posinf is None else (posinf,), NULL if neginf is None else (neginf,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nan_to_num", e, "Tensor OptFloat OptFloat OptFloat", input=input, nan=nan, posinf=posinf, neginf=neginf) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "nan_to_num", input)
     return t
@@ -2451,13 +2292,11 @@ _py_erf = lib.py_erf
 def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Error function."""
     try:
-        h = _py_erf(input._h)
+        t = _py_erf(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("erf", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "erf", input)
     return t
@@ -2483,13 +2322,11 @@ _py_erfc = lib.py_erfc
 def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`1 - erf(input)`, accurate for large numbers."""
     try:
-        h = _py_erfc(input._h)
+        t = _py_erfc(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("erfc", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "erfc", input)
     return t
@@ -2515,13 +2352,11 @@ _py_erfinv = lib.py_erfinv
 def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse of `erf`."""
     try:
-        h = _py_erfinv(input._h)
+        t = _py_erfinv(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("erfinv", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "erfinv", input)
     return t
@@ -2547,13 +2382,11 @@ _py_lgamma = lib.py_lgamma
 def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`log |gamma(input)|`."""
     try:
-        h = _py_lgamma(input._h)
+        t = _py_lgamma(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("lgamma", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "lgamma", input)
     return t
@@ -2579,13 +2412,11 @@ _py_digamma = lib.py_digamma
 def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The derivative of `lgamma`."""
     try:
-        h = _py_digamma(input._h)
+        t = _py_digamma(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("digamma", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "digamma", input)
     return t
@@ -2611,13 +2442,11 @@ _py_polygamma = lib.py_polygamma
 def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The derivative of order `n` of `digamma`."""
     try:
-        h = _py_polygamma(input._h, n)
+        t = _py_polygamma(input._h, n)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("polygamma", e, "Int Tensor", n=n, input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "polygamma", input)
     return t
@@ -2643,13 +2472,11 @@ _py_maximum = lib.py_maximum
 def maximum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The greater one; NaN if either is. Equal operands share the gradient."""
     try:
-        h = _py_maximum(input._h, other._h)
+        t = _py_maximum(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("maximum", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "maximum", input, other)
     return t
@@ -2661,13 +2488,11 @@ _py_minimum = lib.py_minimum
 def minimum(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The smaller one; NaN if either is. Equal operands share the gradient."""
     try:
-        h = _py_minimum(input._h, other._h)
+        t = _py_minimum(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("minimum", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "minimum", input, other)
     return t
@@ -2679,13 +2504,11 @@ _py_extreme_backward = lib.py_extreme_backward
 def extreme_backward(grad_output: Tensor, high: Tensor, low: Tensor) -> Tensor:
     """`grad_output` where `high` is greater than `low`, half of it where they are equal, 0 where it is smaller."""
     try:
-        h = _py_extreme_backward(grad_output._h, high._h, low._h)
+        t = _py_extreme_backward(grad_output._h, high._h, low._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("extreme_backward", e, "Tensor Tensor Tensor", grad_output=grad_output, high=high, low=low) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -2695,13 +2518,11 @@ _py_fmax = lib.py_fmax
 def fmax(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The greater one; a NaN loses."""
     try:
-        h = _py_fmax(input._h, other._h)
+        t = _py_fmax(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("fmax", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "fmax", input, other)
     return t
@@ -2713,13 +2534,11 @@ _py_fmin = lib.py_fmin
 def fmin(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The smaller one; a NaN loses."""
     try:
-        h = _py_fmin(input._h, other._h)
+        t = _py_fmin(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("fmin", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "fmin", input, other)
     return t
@@ -2731,13 +2550,11 @@ _py_clamp = lib.py_clamp
 def clamp(input: Tensor, min: Number | None = None, max: Number | None = None, *, out: Tensor | None = None) -> Tensor:
     """`input` brought into `[min, max]`; `max` wins if the bounds cross."""
     try:
-        h = _py_clamp(input._h, *number(min), *number(max))
+        t = _py_clamp(input._h, *number(min), *number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp", e, "Tensor OptScalar OptScalar", input=input, min=min, max=max) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "clamp", input)
     return t
@@ -2769,13 +2586,11 @@ _py_clamp_min = lib.py_clamp_min
 def clamp_min(input: Tensor, min: Number, *, out: Tensor | None = None) -> Tensor:
     """`input` or `min`, whichever is greater."""
     try:
-        h = _py_clamp_min(input._h, *number(min))
+        t = _py_clamp_min(input._h, *number(min))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp_min", e, "Tensor Scalar", input=input, min=min) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "clamp_min", input)
     return t
@@ -2801,13 +2616,11 @@ _py_clamp_max = lib.py_clamp_max
 def clamp_max(input: Tensor, max: Number, *, out: Tensor | None = None) -> Tensor:
     """`input` or `max`, whichever is smaller."""
     try:
-        h = _py_clamp_max(input._h, *number(max))
+        t = _py_clamp_max(input._h, *number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp_max", e, "Tensor Scalar", input=input, max=max) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "clamp_max", input)
     return t
@@ -2833,13 +2646,11 @@ _py_clamp_backward = lib.py_clamp_backward
 def clamp_backward(grad_output: Tensor, input: Tensor, min: Number | None = None, max: Number | None = None) -> Tensor:
     """`grad_output` where `input` lies within the bounds, else 0."""
     try:
-        h = _py_clamp_backward(grad_output._h, input._h, *number(min), *number(max))
+        t = _py_clamp_backward(grad_output._h, input._h, *number(min), *number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp_backward", e, "Tensor Tensor OptScalar OptScalar", grad_output=grad_output, input=input, min=min, max=max) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -2849,13 +2660,11 @@ _py_clamp_tensor = lib.py_clamp_tensor
 def clamp_tensor(input: Tensor, min: Tensor | None = None, max: Tensor | None = None) -> Tensor:
     """`clamp` with bounds that are tensors."""
     try:
-        h = _py_clamp_tensor(input._h, NULL if min is None else min._h, NULL if max is None else max._h)
+        t = _py_clamp_tensor(input._h, NULL if min is None else min._h, NULL if max is None else max._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp_tensor", e, "Tensor OptTensor OptTensor", input=input, min=min, max=max) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -2881,15 +2690,13 @@ def eq(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
     """`input == other`, as bool."""
     try:
         if isinstance(other, Tensor):
-            h = _py_eq(input._h, other._h)
+            t = _py_eq(input._h, other._h)
         else:
-            h = _py_eq_scalar(input._h, *number(other))
+            t = _py_eq_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("eq", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "eq", input, other)
     return t
@@ -2921,15 +2728,13 @@ def ne(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
     """`input != other`, as bool."""
     try:
         if isinstance(other, Tensor):
-            h = _py_ne(input._h, other._h)
+            t = _py_ne(input._h, other._h)
         else:
-            h = _py_ne_scalar(input._h, *number(other))
+            t = _py_ne_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ne", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "ne", input, other)
     return t
@@ -2967,15 +2772,13 @@ def lt(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
     """`input < other`, as bool."""
     try:
         if isinstance(other, Tensor):
-            h = _py_lt(input._h, other._h)
+            t = _py_lt(input._h, other._h)
         else:
-            h = _py_lt_scalar(input._h, *number(other))
+            t = _py_lt_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("lt", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "lt", input, other)
     return t
@@ -3013,15 +2816,13 @@ def le(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
     """`input <= other`, as bool."""
     try:
         if isinstance(other, Tensor):
-            h = _py_le(input._h, other._h)
+            t = _py_le(input._h, other._h)
         else:
-            h = _py_le_scalar(input._h, *number(other))
+            t = _py_le_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("le", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "le", input, other)
     return t
@@ -3059,15 +2860,13 @@ def gt(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
     """`input > other`, as bool."""
     try:
         if isinstance(other, Tensor):
-            h = _py_gt(input._h, other._h)
+            t = _py_gt(input._h, other._h)
         else:
-            h = _py_gt_scalar(input._h, *number(other))
+            t = _py_gt_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gt", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "gt", input, other)
     return t
@@ -3105,15 +2904,13 @@ def ge(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> T
     """`input >= other`, as bool."""
     try:
         if isinstance(other, Tensor):
-            h = _py_ge(input._h, other._h)
+            t = _py_ge(input._h, other._h)
         else:
-            h = _py_ge_scalar(input._h, *number(other))
+            t = _py_ge_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ge", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "ge", input, other)
     return t
@@ -3149,13 +2946,11 @@ _py_isclose = lib.py_isclose
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False, *, out: Tensor | None = None) -> Tensor:
     """True where `|input - other| <= atol + rtol * |other|`, or where both are equal (with `equal_nan`: or both NaN)."""
     try:
-        h = _py_isclose(input._h, other._h, rtol, atol, equal_nan if equal_nan.__class__ is bool else bool_(equal_nan))
+        t = _py_isclose(input._h, other._h, rtol, atol, equal_nan if equal_nan.__class__ is bool else bool_(equal_nan))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isclose", e, "Tensor Tensor Float Float Bool", input=input, other=other, rtol=rtol, atol=atol, equal_nan=equal_nan) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "isclose", input, other)
     return t
@@ -3167,13 +2962,11 @@ _py_isnan = lib.py_isnan
 def isnan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True for NaN."""
     try:
-        h = _py_isnan(input._h)
+        t = _py_isnan(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isnan", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "isnan", input)
     return t
@@ -3185,13 +2978,11 @@ _py_isinf = lib.py_isinf
 def isinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True for either infinity."""
     try:
-        h = _py_isinf(input._h)
+        t = _py_isinf(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isinf", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "isinf", input)
     return t
@@ -3203,13 +2994,11 @@ _py_isfinite = lib.py_isfinite
 def isfinite(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True for neither NaN nor an infinity."""
     try:
-        h = _py_isfinite(input._h)
+        t = _py_isfinite(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isfinite", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "isfinite", input)
     return t
@@ -3221,13 +3010,11 @@ _py_isposinf = lib.py_isposinf
 def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True for plus infinity."""
     try:
-        h = _py_isposinf(input._h)
+        t = _py_isposinf(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isposinf", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "isposinf", input)
     return t
@@ -3239,13 +3026,11 @@ _py_isneginf = lib.py_isneginf
 def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True for minus infinity."""
     try:
-        h = _py_isneginf(input._h)
+        t = _py_isneginf(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isneginf", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "isneginf", input)
     return t
@@ -3257,13 +3042,11 @@ _py_isreal = lib.py_isreal
 def isreal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True for real numbers: always."""
     try:
-        h = _py_isreal(input._h)
+        t = _py_isreal(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isreal", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "isreal", input)
     return t
@@ -3275,13 +3058,11 @@ _py_logical_and = lib.py_logical_and
 def logical_and(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where both are not 0."""
     try:
-        h = _py_logical_and(input._h, other._h)
+        t = _py_logical_and(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logical_and", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "logical_and", input, other)
     return t
@@ -3307,13 +3088,11 @@ _py_logical_or = lib.py_logical_or
 def logical_or(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where either is not 0."""
     try:
-        h = _py_logical_or(input._h, other._h)
+        t = _py_logical_or(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logical_or", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "logical_or", input, other)
     return t
@@ -3339,13 +3118,11 @@ _py_logical_xor = lib.py_logical_xor
 def logical_xor(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where exactly one is not 0."""
     try:
-        h = _py_logical_xor(input._h, other._h)
+        t = _py_logical_xor(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logical_xor", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "logical_xor", input, other)
     return t
@@ -3371,13 +3148,11 @@ _py_logical_not = lib.py_logical_not
 def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """True where it is 0."""
     try:
-        h = _py_logical_not(input._h)
+        t = _py_logical_not(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logical_not", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "logical_not", input)
     return t
@@ -3405,15 +3180,13 @@ def bitwise_and(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
     """Bits that are set in both; whole numbers and bools."""
     try:
         if isinstance(other, Tensor):
-            h = _py_bitwise_and(input._h, other._h)
+            t = _py_bitwise_and(input._h, other._h)
         else:
-            h = _py_bitwise_and_scalar(input._h, *number(other))
+            t = _py_bitwise_and_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bitwise_and", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "bitwise_and", input, other)
     return t
@@ -3445,15 +3218,13 @@ def bitwise_or(input: Tensor, other: Tensor | Number, *, out: Tensor | None = No
     """Bits that are set in either; whole numbers and bools."""
     try:
         if isinstance(other, Tensor):
-            h = _py_bitwise_or(input._h, other._h)
+            t = _py_bitwise_or(input._h, other._h)
         else:
-            h = _py_bitwise_or_scalar(input._h, *number(other))
+            t = _py_bitwise_or_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bitwise_or", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "bitwise_or", input, other)
     return t
@@ -3485,15 +3256,13 @@ def bitwise_xor(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
     """Bits that are set in exactly one; whole numbers and bools."""
     try:
         if isinstance(other, Tensor):
-            h = _py_bitwise_xor(input._h, other._h)
+            t = _py_bitwise_xor(input._h, other._h)
         else:
-            h = _py_bitwise_xor_scalar(input._h, *number(other))
+            t = _py_bitwise_xor_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bitwise_xor", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "bitwise_xor", input, other)
     return t
@@ -3523,13 +3292,11 @@ _py_bitwise_not = lib.py_bitwise_not
 def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """All bits turned over; of bools, the truth value."""
     try:
-        h = _py_bitwise_not(input._h)
+        t = _py_bitwise_not(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bitwise_not", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "bitwise_not", input)
     return t
@@ -3557,15 +3324,13 @@ def bitwise_left_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | N
     """Bits moved up by `other`; 0 where that is not from 0 to 63."""
     try:
         if isinstance(other, Tensor):
-            h = _py_bitwise_left_shift(input._h, other._h)
+            t = _py_bitwise_left_shift(input._h, other._h)
         else:
-            h = _py_bitwise_left_shift_scalar(input._h, *number(other))
+            t = _py_bitwise_left_shift_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bitwise_left_shift", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "bitwise_left_shift", input, other)
     return t
@@ -3597,15 +3362,13 @@ def bitwise_right_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | 
     """Bits moved down by `other`, keeping the sign."""
     try:
         if isinstance(other, Tensor):
-            h = _py_bitwise_right_shift(input._h, other._h)
+            t = _py_bitwise_right_shift(input._h, other._h)
         else:
-            h = _py_bitwise_right_shift_scalar(input._h, *number(other))
+            t = _py_bitwise_right_shift_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bitwise_right_shift", e, "Tensor Operand", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "bitwise_right_shift", input, other)
     return t
@@ -3635,13 +3398,11 @@ _py_gcd = lib.py_gcd
 def gcd(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Greatest common divisor of whole numbers."""
     try:
-        h = _py_gcd(input._h, other._h)
+        t = _py_gcd(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gcd", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "gcd", input, other)
     return t
@@ -3667,13 +3428,11 @@ _py_lcm = lib.py_lcm
 def lcm(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Least common multiple of whole numbers."""
     try:
-        h = _py_lcm(input._h, other._h)
+        t = _py_lcm(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("lcm", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "lcm", input, other)
     return t
@@ -3701,13 +3460,11 @@ def where(condition: Tensor, input: Tensor | Number, other: Tensor | Number, *, 
     try:
         input = operand(input)
         other = operand(other)
-        h = _py_where(condition._h, input._h, other._h)
+        t = _py_where(condition._h, input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("where", e, "Tensor Operand Operand", condition=condition, input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "where", condition, input, other)
     return t
@@ -3719,13 +3476,11 @@ _py_heaviside = lib.py_heaviside
 def heaviside(input: Tensor, values: Tensor, *, out: Tensor | None = None) -> Tensor:
     """0 for negative `input`, `values` at 0, 1 for positive `input`."""
     try:
-        h = _py_heaviside(input._h, values._h)
+        t = _py_heaviside(input._h, values._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("heaviside", e, "Tensor Tensor", input=input, values=values) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "heaviside", input, values)
     return t
@@ -3753,15 +3508,13 @@ def fill(input: Tensor, value: Tensor | Number, *, out: Tensor | None = None) ->
     """Every element replaced by `value`, which has no dimensions."""
     try:
         if isinstance(value, Tensor):
-            h = _py_fill(input._h, value._h)
+            t = _py_fill(input._h, value._h)
         else:
-            h = _py_fill_scalar(input._h, *number(value))
+            t = _py_fill_scalar(input._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("fill", e, "Tensor Operand", input=input, value=value) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "fill", input, value)
     return t
@@ -3791,13 +3544,11 @@ _py_zero = lib.py_zero
 def zero(input: Tensor) -> Tensor:
     """Every element replaced by 0."""
     try:
-        h = _py_zero(input._h)
+        t = _py_zero(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("zero", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -3821,13 +3572,11 @@ _py_ldexp = lib.py_ldexp
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`input * 2^other`."""
     try:
-        h = _py_ldexp(input._h, other._h)
+        t = _py_ldexp(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ldexp", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "ldexp", input, other)
     return t
@@ -3853,13 +3602,11 @@ _py_sigmoid = lib.py_sigmoid
 def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`1 / (1 + e^-input)`."""
     try:
-        h = _py_sigmoid(input._h)
+        t = _py_sigmoid(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sigmoid", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "sigmoid", input)
     return t
@@ -3885,13 +3632,11 @@ _py_sigmoid_backward = lib.py_sigmoid_backward
 def sigmoid_backward(grad_output: Tensor, output: Tensor) -> Tensor:
     """Gradient of `sigmoid`: `grad_output * output * (1 - output)`."""
     try:
-        h = _py_sigmoid_backward(grad_output._h, output._h)
+        t = _py_sigmoid_backward(grad_output._h, output._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sigmoid_backward", e, "Tensor Tensor", grad_output=grad_output, output=output) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -3901,13 +3646,11 @@ _py_relu = lib.py_relu
 def relu(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`max(input, 0)`."""
     try:
-        h = _py_relu(input._h)
+        t = _py_relu(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("relu", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "relu", input)
     return t
@@ -3933,13 +3676,11 @@ _py_threshold = lib.py_threshold
 def threshold(input: Tensor, threshold: Number, value: Number, *, out: Tensor | None = None) -> Tensor:
     """`input` where it is greater than `threshold`, else `value`."""
     try:
-        h = _py_threshold(input._h, *number(threshold), *number(value))
+        t = _py_threshold(input._h, *number(threshold), *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("threshold", e, "Tensor Scalar Scalar", input=input, threshold=threshold, value=value) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "threshold", input)
     return t
@@ -3965,13 +3706,11 @@ _py_threshold_backward = lib.py_threshold_backward
 def threshold_backward(grad_output: Tensor, input: Tensor, threshold: Number) -> Tensor:
     """`grad_output` where `input` is greater than `threshold`, else 0."""
     try:
-        h = _py_threshold_backward(grad_output._h, input._h, *number(threshold))
+        t = _py_threshold_backward(grad_output._h, input._h, *number(threshold))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("threshold_backward", e, "Tensor Tensor Scalar", grad_output=grad_output, input=input, threshold=threshold) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -3981,13 +3720,11 @@ _py_relu6 = lib.py_relu6
 def relu6(input: Tensor) -> Tensor:
     """`min(max(input, 0), 6)`."""
     try:
-        h = _py_relu6(input._h)
+        t = _py_relu6(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("relu6", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4011,13 +3748,11 @@ _py_hardtanh = lib.py_hardtanh
 def hardtanh(input: Tensor, min_val: Number = -1, max_val: Number = 1) -> Tensor:
     """`input` brought into `[min_val, max_val]`."""
     try:
-        h = _py_hardtanh(input._h, *number(min_val), *number(max_val))
+        t = _py_hardtanh(input._h, *number(min_val), *number(max_val))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hardtanh", e, "Tensor Scalar Scalar", input=input, min_val=min_val, max_val=max_val) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4041,13 +3776,11 @@ _py_hardtanh_backward = lib.py_hardtanh_backward
 def hardtanh_backward(grad_output: Tensor, input: Tensor, min_val: Number, max_val: Number) -> Tensor:
     """`grad_output` where `input` lies strictly between the bounds, else 0."""
     try:
-        h = _py_hardtanh_backward(grad_output._h, input._h, *number(min_val), *number(max_val))
+        t = _py_hardtanh_backward(grad_output._h, input._h, *number(min_val), *number(max_val))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hardtanh_backward", e, "Tensor Tensor Scalar Scalar", grad_output=grad_output, input=input, min_val=min_val, max_val=max_val) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4057,13 +3790,11 @@ _py_leaky_relu = lib.py_leaky_relu
 def leaky_relu(input: Tensor, negative_slope: Number = 0.01) -> Tensor:
     """`input` where it is positive, else `negative_slope * input`."""
     try:
-        h = _py_leaky_relu(input._h, *number(negative_slope))
+        t = _py_leaky_relu(input._h, *number(negative_slope))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("leaky_relu", e, "Tensor Scalar", input=input, negative_slope=negative_slope) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4087,13 +3818,11 @@ _py_leaky_relu_backward = lib.py_leaky_relu_backward
 def leaky_relu_backward(grad_output: Tensor, input: Tensor, negative_slope: Number) -> Tensor:
     """Gradient of `leaky_relu`."""
     try:
-        h = _py_leaky_relu_backward(grad_output._h, input._h, *number(negative_slope))
+        t = _py_leaky_relu_backward(grad_output._h, input._h, *number(negative_slope))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("leaky_relu_backward", e, "Tensor Tensor Scalar", grad_output=grad_output, input=input, negative_slope=negative_slope) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4105,13 +3834,11 @@ def prelu(input: Tensor, weight: Tensor, *, out: Tensor | None = None) -> Tensor
     1).
     """
     try:
-        h = _py_prelu(input._h, weight._h)
+        t = _py_prelu(input._h, weight._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("prelu", e, "Tensor Tensor", input=input, weight=weight) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "prelu", input, weight)
     return t
@@ -4123,13 +3850,11 @@ _py_prelu_channels = lib.py_prelu_channels
 def prelu_channels(input: Tensor, weight: Tensor) -> Tensor:
     """`prelu` with a weight that broadcasts."""
     try:
-        h = _py_prelu_channels(input._h, weight._h)
+        t = _py_prelu_channels(input._h, weight._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("prelu_channels", e, "Tensor Tensor", input=input, weight=weight) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4139,13 +3864,11 @@ _py_elu = lib.py_elu
 def elu(input: Tensor, alpha: Number = 1, scale: Number = 1, input_scale: Number = 1) -> Tensor:
     """`scale * input` where it is positive, else `scale * alpha * (e^(input_scale * input) - 1)`."""
     try:
-        h = _py_elu(input._h, *number(alpha), *number(scale), *number(input_scale))
+        t = _py_elu(input._h, *number(alpha), *number(scale), *number(input_scale))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("elu", e, "Tensor Scalar Scalar Scalar", input=input, alpha=alpha, scale=scale, input_scale=input_scale) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4169,13 +3892,11 @@ _py_selu = lib.py_selu
 def selu(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """`elu` with the constants that keep mean 0 and variance 1 (Klambauer et al., 2017)."""
     try:
-        h = _py_selu(input._h)
+        t = _py_selu(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("selu", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "selu", input)
     return t
@@ -4201,13 +3922,11 @@ _py_celu = lib.py_celu
 def celu(input: Tensor, alpha: Number = 1.0, *, out: Tensor | None = None) -> Tensor:
     """`max(input, 0) + min(alpha * (e^(input / alpha) - 1), 0)`."""
     try:
-        h = _py_celu(input._h, *number(alpha))
+        t = _py_celu(input._h, *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("celu", e, "Tensor Scalar", input=input, alpha=alpha) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "celu", input)
     return t
@@ -4233,13 +3952,11 @@ _py_elu_backward = lib.py_elu_backward
 def elu_backward(grad_output: Tensor, input: Tensor, alpha: Number, scale: Number, input_scale: Number) -> Tensor:
     """Gradient of `elu`."""
     try:
-        h = _py_elu_backward(grad_output._h, input._h, *number(alpha), *number(scale), *number(input_scale))
+        t = _py_elu_backward(grad_output._h, input._h, *number(alpha), *number(scale), *number(input_scale))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("elu_backward", e, "Tensor Tensor Scalar Scalar Scalar", grad_output=grad_output, input=input, alpha=alpha, scale=scale, input_scale=input_scale) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4249,13 +3966,11 @@ _py_gelu = lib.py_gelu
 def gelu(input: Tensor, approximate: str | None = "none") -> Tensor:
     """`input * P(X <= input)` for a standard normal X (Hendrycks and Gimpel, 2016); `approximate` is "none" or "tanh"."""
     try:
-        h = _py_gelu(input._h, word(approximate))
+        t = _py_gelu(input._h, word(approximate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gelu", e, "Tensor Str", input=input, approximate=approximate) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4265,13 +3980,11 @@ _py_gelu_backward = lib.py_gelu_backward
 def gelu_backward(grad_output: Tensor, input: Tensor, approximate: str | None = "none") -> Tensor:
     """Gradient of `gelu`."""
     try:
-        h = _py_gelu_backward(grad_output._h, input._h, word(approximate))
+        t = _py_gelu_backward(grad_output._h, input._h, word(approximate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gelu_backward", e, "Tensor Tensor Str", grad_output=grad_output, input=input, approximate=approximate) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4281,13 +3994,11 @@ _py_silu = lib.py_silu
 def silu(input: Tensor) -> Tensor:
     """`input * sigmoid(input)`."""
     try:
-        h = _py_silu(input._h)
+        t = _py_silu(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("silu", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4311,13 +4022,11 @@ _py_silu_backward = lib.py_silu_backward
 def silu_backward(grad_output: Tensor, input: Tensor) -> Tensor:
     """Gradient of `silu`."""
     try:
-        h = _py_silu_backward(grad_output._h, input._h)
+        t = _py_silu_backward(grad_output._h, input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("silu_backward", e, "Tensor Tensor", grad_output=grad_output, input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4327,13 +4036,11 @@ _py_mish = lib.py_mish
 def mish(input: Tensor) -> Tensor:
     """`input * tanh(softplus(input))` (Misra, 2019)."""
     try:
-        h = _py_mish(input._h)
+        t = _py_mish(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mish", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4357,13 +4064,11 @@ _py_mish_backward = lib.py_mish_backward
 def mish_backward(grad_output: Tensor, input: Tensor) -> Tensor:
     """Gradient of `mish`."""
     try:
-        h = _py_mish_backward(grad_output._h, input._h)
+        t = _py_mish_backward(grad_output._h, input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mish_backward", e, "Tensor Tensor", grad_output=grad_output, input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4373,13 +4078,11 @@ _py_softplus = lib.py_softplus
 def softplus(input: Tensor, beta: Number = 1, threshold: Number = 20) -> Tensor:
     """`log(1 + e^(beta * input)) / beta`, and `input` itself where `beta * input > threshold`."""
     try:
-        h = _py_softplus(input._h, *number(beta), *number(threshold))
+        t = _py_softplus(input._h, *number(beta), *number(threshold))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softplus", e, "Tensor Scalar Scalar", input=input, beta=beta, threshold=threshold) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4389,13 +4092,11 @@ _py_softplus_backward = lib.py_softplus_backward
 def softplus_backward(grad_output: Tensor, input: Tensor, beta: Number, threshold: Number) -> Tensor:
     """Gradient of `softplus`."""
     try:
-        h = _py_softplus_backward(grad_output._h, input._h, *number(beta), *number(threshold))
+        t = _py_softplus_backward(grad_output._h, input._h, *number(beta), *number(threshold))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softplus_backward", e, "Tensor Tensor Scalar Scalar", grad_output=grad_output, input=input, beta=beta, threshold=threshold) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4405,13 +4106,11 @@ _py_logsigmoid = lib.py_logsigmoid
 def logsigmoid(input: Tensor) -> Tensor:
     """`log(sigmoid(input))`."""
     try:
-        h = _py_logsigmoid(input._h)
+        t = _py_logsigmoid(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logsigmoid", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4421,13 +4120,11 @@ _py_hardsigmoid = lib.py_hardsigmoid
 def hardsigmoid(input: Tensor) -> Tensor:
     """`min(max(input + 3, 0), 6) / 6`."""
     try:
-        h = _py_hardsigmoid(input._h)
+        t = _py_hardsigmoid(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hardsigmoid", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4451,13 +4148,11 @@ _py_hardswish = lib.py_hardswish
 def hardswish(input: Tensor) -> Tensor:
     """`input * min(max(input + 3, 0), 6) / 6` (Howard et al., 2019)."""
     try:
-        h = _py_hardswish(input._h)
+        t = _py_hardswish(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hardswish", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4481,13 +4176,11 @@ _py_hardswish_backward = lib.py_hardswish_backward
 def hardswish_backward(grad_output: Tensor, input: Tensor) -> Tensor:
     """Gradient of `hardswish`."""
     try:
-        h = _py_hardswish_backward(grad_output._h, input._h)
+        t = _py_hardswish_backward(grad_output._h, input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hardswish_backward", e, "Tensor Tensor", grad_output=grad_output, input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4497,13 +4190,11 @@ _py_hardshrink = lib.py_hardshrink
 def hardshrink(input: Tensor, lambd: Number = 0.5, *, out: Tensor | None = None) -> Tensor:
     """`input` where its absolute value exceeds `lambd`, else 0."""
     try:
-        h = _py_hardshrink(input._h, *number(lambd))
+        t = _py_hardshrink(input._h, *number(lambd))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hardshrink", e, "Tensor Scalar", input=input, lambd=lambd) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "hardshrink", input)
     return t
@@ -4515,13 +4206,11 @@ _py_softshrink = lib.py_softshrink
 def softshrink(input: Tensor, lambd: Number = 0.5) -> Tensor:
     """`input` brought nearer to 0 by `lambd`, stopping there."""
     try:
-        h = _py_softshrink(input._h, *number(lambd))
+        t = _py_softshrink(input._h, *number(lambd))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softshrink", e, "Tensor Scalar", input=input, lambd=lambd) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4531,13 +4220,11 @@ _py_shrink_backward = lib.py_shrink_backward
 def shrink_backward(grad_output: Tensor, input: Tensor, lambd: Number) -> Tensor:
     """`grad_output` where the absolute value of `input` exceeds `lambd`, else 0."""
     try:
-        h = _py_shrink_backward(grad_output._h, input._h, *number(lambd))
+        t = _py_shrink_backward(grad_output._h, input._h, *number(lambd))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("shrink_backward", e, "Tensor Tensor Scalar", grad_output=grad_output, input=input, lambd=lambd) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4547,13 +4234,11 @@ _py_tanhshrink = lib.py_tanhshrink
 def tanhshrink(input: Tensor) -> Tensor:
     """`input - tanh(input)`."""
     try:
-        h = _py_tanhshrink(input._h)
+        t = _py_tanhshrink(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tanhshrink", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4563,13 +4248,11 @@ _py_softsign = lib.py_softsign
 def softsign(input: Tensor) -> Tensor:
     """`input / (1 + |input|)`."""
     try:
-        h = _py_softsign(input._h)
+        t = _py_softsign(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softsign", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4579,13 +4262,11 @@ _py_glu = lib.py_glu
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """The first half of `input` along `dim` times the sigmoid of the second half (Dauphin et al., 2016)."""
     try:
-        h = _py_glu(input._h, dim)
+        t = _py_glu(input._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("glu", e, "Tensor Int", input=input, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4599,13 +4280,11 @@ def softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_softmax(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        t = _py_softmax(input._h, dim, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "softmax", input)
     return t
@@ -4617,13 +4296,11 @@ _py_safe_softmax = lib.py_safe_softmax
 def safe_softmax(input: Tensor, dim: int, dtype: dtype_ | None = None) -> Tensor:
     """`softmax`, but 0 where all of `input` along `dim` is minus infinity."""
     try:
-        h = _py_safe_softmax(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        t = _py_safe_softmax(input._h, dim, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("safe_softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4637,13 +4314,11 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = No
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_log_softmax(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        t = _py_log_softmax(input._h, dim, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log_softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "log_softmax", input)
     return t
@@ -4655,13 +4330,11 @@ _py_softmin = lib.py_softmin
 def softmin(input: Tensor, dim: int, dtype: dtype_ | None = None) -> Tensor:
     """`softmax(-input)`."""
     try:
-        h = _py_softmin(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        t = _py_softmin(input._h, dim, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmin", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4671,13 +4344,11 @@ _py_softmax_backward = lib.py_softmax_backward
 def softmax_backward(grad_output: Tensor, output: Tensor, dim: int) -> Tensor:
     """Gradient of `softmax`: `output * (grad_output - sum(grad_output * output))`."""
     try:
-        h = _py_softmax_backward(grad_output._h, output._h, dim)
+        t = _py_softmax_backward(grad_output._h, output._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmax_backward", e, "Tensor Tensor Int", grad_output=grad_output, output=output, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4687,13 +4358,11 @@ _py_log_softmax_backward = lib.py_log_softmax_backward
 def log_softmax_backward(grad_output: Tensor, output: Tensor, dim: int) -> Tensor:
     """Gradient of `log_softmax`: `grad_output - e^output * sum(grad_output)`."""
     try:
-        h = _py_log_softmax_backward(grad_output._h, output._h, dim)
+        t = _py_log_softmax_backward(grad_output._h, output._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log_softmax_backward", e, "Tensor Tensor Int", grad_output=grad_output, output=output, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4711,13 +4380,11 @@ def sum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_sum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        t = _py_sum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "sum", input)
     return t
@@ -4737,13 +4404,11 @@ def mean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = 
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        t = _py_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "mean", input)
     return t
@@ -4761,13 +4426,11 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dt
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_prod(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        t = _py_prod(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("prod", e, "Tensor OptInt Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "prod", input)
     return t
@@ -4779,13 +4442,11 @@ _py_prod_backward = lib.py_prod_backward
 def prod_backward(grad: Tensor, input: Tensor, dim: int | None) -> Tensor:
     """Gradient of `prod`: `grad` (the reduced dimensions kept with size 1) times the product of the other elements."""
     try:
-        h = _py_prod_backward(grad._h, input._h, NULL if dim is None else (dim,))
+        t = _py_prod_backward(grad._h, input._h, NULL if dim is None else (dim,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("prod_backward", e, "Tensor Tensor OptInt", grad=grad, input=input, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4803,13 +4464,11 @@ def nansum(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool 
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_nansum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        t = _py_nansum(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nansum", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "nansum", input)
     return t
@@ -4829,13 +4488,11 @@ def nanmean(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_nanmean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        t = _py_nanmean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanmean", e, "Tensor OptInts Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "nanmean", input)
     return t
@@ -4852,13 +4509,11 @@ def amax(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *,
         keepdim = keepdims
     try:
         dim = ints(dim)
-        h = _py_amax(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_amax(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("amax", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "amax", input)
     return t
@@ -4875,13 +4530,11 @@ def amin(input: Tensor, dim: int | Sequence[int] = (), keepdim: bool = False, *,
         keepdim = keepdims
     try:
         dim = ints(dim)
-        h = _py_amin(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_amin(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("amin", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "amin", input)
     return t
@@ -4893,13 +4546,11 @@ _py_max_all = lib.py_max_all
 def max_all(input: Tensor) -> Tensor:
     """Largest of all elements; NaN wins."""
     try:
-        h = _py_max_all(input._h)
+        t = _py_max_all(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_all", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4909,13 +4560,11 @@ _py_min_all = lib.py_min_all
 def min_all(input: Tensor) -> Tensor:
     """Smallest of all elements; NaN wins."""
     try:
-        h = _py_min_all(input._h)
+        t = _py_min_all(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("min_all", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -4925,13 +4574,12 @@ _py_max_dim = lib.py_max_dim
 def max_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """Largest elements along `dim` and their indices, the first of equals; NaN wins."""
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_max_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
+        t = _py_max_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_min_dim = lib.py_min_dim
@@ -4940,13 +4588,12 @@ _py_min_dim = lib.py_min_dim
 def min_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """Smallest elements along `dim` and their indices, the first of equals; NaN wins."""
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_min_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
+        t = _py_min_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("min_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_argmax = lib.py_argmax
@@ -4959,13 +4606,11 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     if keepdims is not None:
         keepdim = keepdims
     try:
-        h = _py_argmax(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_argmax(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("argmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "argmax", input)
     return t
@@ -4981,13 +4626,11 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     if keepdims is not None:
         keepdim = keepdims
     try:
-        h = _py_argmin(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_argmin(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("argmin", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "argmin", input)
     return t
@@ -5003,13 +4646,12 @@ def aminmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, axi
     if keepdims is not None:
         keepdim = keepdims
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_aminmax(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
+        t = _py_aminmax(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("aminmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_any = lib.py_any
@@ -5024,13 +4666,11 @@ def any(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_any(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_any(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("any", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "any", input)
     return t
@@ -5048,13 +4688,11 @@ def all(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bool = F
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_all(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_all(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("all", e, "Tensor OptInts Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "all", input)
     return t
@@ -5072,13 +4710,11 @@ def var(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_var(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_var(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("var", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "var", input)
     return t
@@ -5096,13 +4732,11 @@ def std(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_std(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_std(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("std", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "std", input)
     return t
@@ -5120,13 +4754,12 @@ def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
     try:
         if dim is not None:
             dim = ints(dim)
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
+        t = _py_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("var_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_std_mean = lib.py_std_mean
@@ -5141,13 +4774,12 @@ def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
     try:
         if dim is not None:
             dim = ints(dim)
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
+        t = _py_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("std_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_logsumexp = lib.py_logsumexp
@@ -5161,13 +4793,11 @@ def logsumexp(input: Tensor, dim: int | Sequence[int] | None = None, keepdim: bo
         keepdim = keepdims
     try:
         dim = ints(dim)
-        h = _py_logsumexp(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_logsumexp(input._h, dim, len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logsumexp", e, "Tensor Ints Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "logsumexp", input)
     return t
@@ -5183,13 +4813,11 @@ def vector_norm(input: Tensor, ord: Number = 2, dim: int | Sequence[int] | None 
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_vector_norm(input._h, *number(ord), NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        t = _py_vector_norm(input._h, *number(ord), NULL if dim is None else dim, 0 if dim is None else len(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("vector_norm", e, "Tensor Scalar OptInts Bool OptDType", input=input, ord=ord, dim=dim, keepdim=keepdim, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -5199,13 +4827,11 @@ _py_dist = lib.py_dist
 def dist(input: Tensor, other: Tensor, p: Number = 2, *, out: Tensor | None = None) -> Tensor:
     """The `p`-norm of `input - other`."""
     try:
-        h = _py_dist(input._h, other._h, *number(p))
+        t = _py_dist(input._h, other._h, *number(p))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("dist", e, "Tensor Tensor Scalar", input=input, other=other, p=p) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "dist", input, other)
     return t
@@ -5217,13 +4843,11 @@ _py_euclidean_distances = lib.py_euclidean_distances
 def euclidean_distances(input: Tensor, other: Tensor) -> Tensor:
     """Euclidean distances between the rows of `input` [b, n, d] and those of `other` [b, m, d]: [b, n, m]."""
     try:
-        h = _py_euclidean_distances(input._h, other._h)
+        t = _py_euclidean_distances(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("euclidean_distances", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -5236,13 +4860,11 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = "us
     memory for `n * m * d` elements.
     """
     try:
-        h = _py_cdist(x1._h, x2._h, p, word(compute_mode))
+        t = _py_cdist(x1._h, x2._h, p, word(compute_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cdist", e, "Tensor Tensor Float Str", x1=x1, x2=x2, p=p, compute_mode=compute_mode) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "cdist", x1, x2)
     return t
@@ -5257,13 +4879,11 @@ def cov(input: Tensor, correction: int = 1, fweights: Tensor | None = None, awei
     `aweights` how important it is.
     """
     try:
-        h = _py_cov(input._h, NULL if fweights is None else fweights._h, NULL if aweights is None else aweights._h, correction)
+        t = _py_cov(input._h, NULL if fweights is None else fweights._h, NULL if aweights is None else aweights._h, correction)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cov", e, "Tensor Int OptTensor OptTensor", input=input, correction=correction, fweights=fweights, aweights=aweights) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "cov", input, fweights, aweights)
     return t
@@ -5275,13 +4895,11 @@ _py_corrcoef = lib.py_corrcoef
 def corrcoef(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Pearson's correlation coefficients of the rows of `input [n, observations]`: `[n, n]`, or a number for one row."""
     try:
-        h = _py_corrcoef(input._h)
+        t = _py_corrcoef(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("corrcoef", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "corrcoef", input)
     return t
@@ -5295,13 +4913,11 @@ def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0, *, o
     not count; if both bounds are equal they are the least and greatest element.
     """
     try:
-        h = _py_histc(input._h, bins, *number(min), *number(max))
+        t = _py_histc(input._h, bins, *number(min), *number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("histc", e, "Tensor Int Scalar Scalar", input=input, bins=bins, min=min, max=max) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "histc", input)
     return t
@@ -5317,13 +4933,11 @@ def count_nonzero(input: Tensor, dim: int | Sequence[int] | None = None, *, out:
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_count_nonzero(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
+        t = _py_count_nonzero(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("count_nonzero", e, "Tensor OptInts", input=input, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "count_nonzero", input)
     return t
@@ -5337,13 +4951,11 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0, *
     least `minlength` numbers.
     """
     try:
-        h = _py_bincount(input._h, NULL if weights is None else weights._h, minlength)
+        t = _py_bincount(input._h, NULL if weights is None else weights._h, minlength)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bincount", e, "Tensor OptTensor Int", input=input, weights=weights, minlength=minlength) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "bincount", input, weights)
     return t
@@ -5359,13 +4971,11 @@ def cumsum(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, *
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_cumsum(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        t = _py_cumsum(input._h, dim, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumsum", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "cumsum", input)
     return t
@@ -5393,13 +5003,11 @@ _py_cumsum_from_end = lib.py_cumsum_from_end
 def cumsum_from_end(input: Tensor, dim: int) -> Tensor:
     """Sums along `dim` of each element and those after it."""
     try:
-        h = _py_cumsum_from_end(input._h, dim)
+        t = _py_cumsum_from_end(input._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumsum_from_end", e, "Tensor Int", input=input, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -5413,13 +5021,11 @@ def cumprod(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_cumprod(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        t = _py_cumprod(input._h, dim, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumprod", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "cumprod", input)
     return t
@@ -5447,13 +5053,11 @@ _py_cumprod_backward = lib.py_cumprod_backward
 def cumprod_backward(grad: Tensor, input: Tensor, dim: int) -> Tensor:
     """Gradient of `cumprod`, right for zeros too."""
     try:
-        h = _py_cumprod_backward(grad._h, input._h, dim)
+        t = _py_cumprod_backward(grad._h, input._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumprod_backward", e, "Tensor Tensor Int", grad=grad, input=input, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -5465,13 +5069,12 @@ def cummax(input: Tensor, dim: int | None = None, *, axis: Any = None) -> tuple[
     if axis is not None:
         dim = axis
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_cummax(input._h, dim, o + 0, o + 1)
+        t = _py_cummax(input._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cummax", e, "Tensor Int", input=input, dim=dim) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_cummin = lib.py_cummin
@@ -5482,13 +5085,12 @@ def cummin(input: Tensor, dim: int | None = None, *, axis: Any = None) -> tuple[
     if axis is not None:
         dim = axis
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_cummin(input._h, dim, o + 0, o + 1)
+        t = _py_cummin(input._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cummin", e, "Tensor Int", input=input, dim=dim) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_logcumsumexp = lib.py_logcumsumexp
@@ -5499,13 +5101,11 @@ def logcumsumexp(input: Tensor, dim: int | None = None, *, out: Tensor | None = 
     if axis is not None:
         dim = axis
     try:
-        h = _py_logcumsumexp(input._h, dim)
+        t = _py_logcumsumexp(input._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logcumsumexp", e, "Tensor Int", input=input, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "logcumsumexp", input)
     return t
@@ -5517,13 +5117,11 @@ _py_logcumsumexp_backward = lib.py_logcumsumexp_backward
 def logcumsumexp_backward(grad: Tensor, input: Tensor, output: Tensor, dim: int) -> Tensor:
     """Gradient of `logcumsumexp`."""
     try:
-        h = _py_logcumsumexp_backward(grad._h, input._h, output._h, dim)
+        t = _py_logcumsumexp_backward(grad._h, input._h, output._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logcumsumexp_backward", e, "Tensor Tensor Tensor Int", grad=grad, input=input, output=output, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -5533,13 +5131,11 @@ _py_trace = lib.py_trace
 def trace(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The sum of the diagonal of a matrix."""
     try:
-        h = _py_trace(input._h)
+        t = _py_trace(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("trace", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "trace", input)
     return t
@@ -5553,13 +5149,12 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     if axis is not None:
         dim = axis
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_sort(input._h, dim, descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable), o + 0, o + 1)
+        t = _py_sort(input._h, dim, descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_argsort = lib.py_argsort
@@ -5570,13 +5165,11 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     if axis is not None:
         dim = axis
     try:
-        h = _py_argsort(input._h, dim, descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
+        t = _py_argsort(input._h, dim, descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("argsort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "argsort", input)
     return t
@@ -5588,13 +5181,11 @@ _py_msort = lib.py_msort
 def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements along the first dimension in order."""
     try:
-        h = _py_msort(input._h)
+        t = _py_msort(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("msort", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "msort", input)
     return t
@@ -5608,13 +5199,12 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     if axis is not None:
         dim = axis
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_topk(input._h, k, dim, largest if largest.__class__ is bool else bool_(largest), sorted if sorted.__class__ is bool else bool_(sorted), o + 0, o + 1)
+        t = _py_topk(input._h, k, dim, largest if largest.__class__ is bool else bool_(largest), sorted if sorted.__class__ is bool else bool_(sorted))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("topk", e, "Tensor Int Int Bool Bool", input=input, k=k, dim=dim, largest=largest, sorted=sorted) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_kthvalue = lib.py_kthvalue
@@ -5627,13 +5217,12 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, axi
     if keepdims is not None:
         keepdim = keepdims
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_kthvalue(input._h, k, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
+        t = _py_kthvalue(input._h, k, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kthvalue", e, "Tensor Int Int Bool", input=input, k=k, dim=dim, keepdim=keepdim) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_median_all = lib.py_median_all
@@ -5642,13 +5231,11 @@ _py_median_all = lib.py_median_all
 def median_all(input: Tensor) -> Tensor:
     """The middle one of all elements, the lower one of two; NaN if there is one."""
     try:
-        h = _py_median_all(input._h)
+        t = _py_median_all(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("median_all", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -5658,13 +5245,12 @@ _py_median_dim = lib.py_median_dim
 def median_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The middle elements along `dim`, the lower one of two, and their indices; NaN if there is one."""
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_median_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
+        t = _py_median_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("median_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_nanmedian_all = lib.py_nanmedian_all
@@ -5673,13 +5259,11 @@ _py_nanmedian_all = lib.py_nanmedian_all
 def nanmedian_all(input: Tensor) -> Tensor:
     """The middle one of all elements that are not NaN, the lower one of two."""
     try:
-        h = _py_nanmedian_all(input._h)
+        t = _py_nanmedian_all(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanmedian_all", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -5689,13 +5273,12 @@ _py_nanmedian_dim = lib.py_nanmedian_dim
 def nanmedian_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The middle elements along `dim` among those that are not NaN, and their indices."""
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_nanmedian_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
+        t = _py_nanmedian_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanmedian_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_mode = lib.py_mode
@@ -5708,13 +5291,12 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, axis: Any = Non
     if keepdims is not None:
         keepdim = keepdims
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_mode(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim), o + 0, o + 1)
+        t = _py_mode(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mode", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_unique_flat = lib.py_unique_flat
@@ -5725,13 +5307,12 @@ def unique_flat(input: Tensor, sorted: bool = True, return_inverse: bool = False
     each occurs (if `return_counts`); what is not asked for is empty.
     """
     try:
-        o = ffi.new("rt_tensor *[3]")
-        status = _py_unique_flat(input._h, sorted if sorted.__class__ is bool else bool_(sorted), return_inverse if return_inverse.__class__ is bool else bool_(return_inverse), return_counts if return_counts.__class__ is bool else bool_(return_counts), o + 0, o + 1, o + 2)
+        t = _py_unique_flat(input._h, sorted if sorted.__class__ is bool else bool_(sorted), return_inverse if return_inverse.__class__ is bool else bool_(return_inverse), return_counts if return_counts.__class__ is bool else bool_(return_counts))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unique_flat", e, "Tensor Bool Bool Bool", input=input, sorted=sorted, return_inverse=return_inverse, return_counts=return_counts) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 3)
+    return t
 
 
 _py_unique_consecutive_flat = lib.py_unique_consecutive_flat
@@ -5740,13 +5321,12 @@ _py_unique_consecutive_flat = lib.py_unique_consecutive_flat
 def unique_consecutive_flat(input: Tensor, return_inverse: bool = False, return_counts: bool = False) -> tuple[Tensor, Tensor, Tensor]:
     """As `unique_flat`, but only neighbours are compared and the order stays."""
     try:
-        o = ffi.new("rt_tensor *[3]")
-        status = _py_unique_consecutive_flat(input._h, return_inverse if return_inverse.__class__ is bool else bool_(return_inverse), return_counts if return_counts.__class__ is bool else bool_(return_counts), o + 0, o + 1, o + 2)
+        t = _py_unique_consecutive_flat(input._h, return_inverse if return_inverse.__class__ is bool else bool_(return_inverse), return_counts if return_counts.__class__ is bool else bool_(return_counts))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unique_consecutive_flat", e, "Tensor Bool Bool", input=input, return_inverse=return_inverse, return_counts=return_counts) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 3)
+    return t
 
 
 _py_unique_dim = lib.py_unique_dim
@@ -5755,13 +5335,12 @@ _py_unique_dim = lib.py_unique_dim
 def unique_dim(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
     """The distinct slices along `dim` in lexicographic order, the place of each slice among them, and how often each occurs."""
     try:
-        o = ffi.new("rt_tensor *[3]")
-        status = _py_unique_dim(input._h, dim, o + 0, o + 1, o + 2)
+        t = _py_unique_dim(input._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unique_dim", e, "Tensor Int", input=input, dim=dim) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 3)
+    return t
 
 
 _py_searchsorted = lib.py_searchsorted
@@ -5774,15 +5353,13 @@ def searchsorted(sorted_sequence: Tensor, input: Tensor | Number, out_int32: boo
     """
     try:
         if isinstance(input, Tensor):
-            h = _py_searchsorted(sorted_sequence._h, input._h, NULL if sorter is None else sorter._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right), word(side))
+            t = _py_searchsorted(sorted_sequence._h, input._h, NULL if sorter is None else sorter._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right), word(side))
         else:
-            h = _py_searchsorted_scalar(sorted_sequence._h, *number(input), NULL if sorter is None else sorter._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right), word(side))
+            t = _py_searchsorted_scalar(sorted_sequence._h, *number(input), NULL if sorter is None else sorter._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right), word(side))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("searchsorted", e, "Tensor Operand Bool Bool Str OptTensor", sorted_sequence=sorted_sequence, input=input, out_int32=out_int32, right=right, side=side, sorter=sorter) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "searchsorted", sorted_sequence, input, sorter)
     return t
@@ -5796,15 +5373,13 @@ def bucketize(input: Tensor | Number, boundaries: Tensor, out_int32: bool = Fals
     """Numbers of the buckets between ascending `boundaries` that the elements of `input` fall into."""
     try:
         if isinstance(input, Tensor):
-            h = _py_bucketize(input._h, boundaries._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right))
+            t = _py_bucketize(input._h, boundaries._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right))
         else:
-            h = _py_bucketize_scalar(*number(input), boundaries._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right))
+            t = _py_bucketize_scalar(*number(input), boundaries._h, out_int32 if out_int32.__class__ is bool else bool_(out_int32), right if right.__class__ is bool else bool_(right))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bucketize", e, "Operand Tensor Bool Bool", input=input, boundaries=boundaries, out_int32=out_int32, right=right) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "bucketize", input, boundaries)
     return t
@@ -5818,13 +5393,11 @@ def isin(elements: Tensor | Number, test_elements: Tensor | Number, assume_uniqu
     try:
         elements = operand(elements)
         test_elements = operand(test_elements)
-        h = _py_isin(elements._h, test_elements._h, assume_unique if assume_unique.__class__ is bool else bool_(assume_unique), invert if invert.__class__ is bool else bool_(invert))
+        t = _py_isin(elements._h, test_elements._h, assume_unique if assume_unique.__class__ is bool else bool_(assume_unique), invert if invert.__class__ is bool else bool_(invert))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("isin", e, "Operand Operand Bool Bool", elements=elements, test_elements=test_elements, assume_unique=assume_unique, invert=invert) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "isin", elements, test_elements)
     return t
@@ -5844,15 +5417,13 @@ def quantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepdim:
         keepdim = keepdims
     try:
         if isinstance(q, Tensor):
-            h = _py_quantile(input._h, q._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
+            t = _py_quantile(input._h, q._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
         else:
-            h = _py_quantile_scalar(input._h, *number(q), NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
+            t = _py_quantile_scalar(input._h, *number(q), NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("quantile", e, "Tensor Operand OptInt Bool Str", input=input, q=q, dim=dim, keepdim=keepdim, interpolation=interpolation) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "quantile", input, q)
     return t
@@ -5870,15 +5441,13 @@ def nanquantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepd
         keepdim = keepdims
     try:
         if isinstance(q, Tensor):
-            h = _py_nanquantile(input._h, q._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
+            t = _py_nanquantile(input._h, q._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
         else:
-            h = _py_nanquantile_scalar(input._h, *number(q), NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
+            t = _py_nanquantile_scalar(input._h, *number(q), NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanquantile", e, "Tensor Operand OptInt Bool Str", input=input, q=q, dim=dim, keepdim=keepdim, interpolation=interpolation) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "nanquantile", input, q)
     return t
@@ -5890,13 +5459,11 @@ _py_clone = lib.py_clone
 def clone(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with its own memory."""
     try:
-        h = _py_clone(input._h)
+        t = _py_clone(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clone", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "clone", input)
     return t
@@ -5908,13 +5475,11 @@ _py_copy = lib.py_copy
 def copy(input: Tensor, src: Tensor) -> Tensor:
     """`src`, broadcast to the shape of `input` and cast to its dtype; in place it overwrites `input`."""
     try:
-        h = _py_copy(input._h, src._h)
+        t = _py_copy(input._h, src._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("copy", e, "Tensor Tensor", input=input, src=src) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -5938,13 +5503,11 @@ _py_cast = lib.py_cast
 def cast(input: Tensor, dtype: dtype_) -> Tensor:
     """The elements of `input` as `dtype`."""
     try:
-        h = _py_cast(input._h, dtype_code(dtype))
+        t = _py_cast(input._h, dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cast", e, "Tensor DType", input=input, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -5954,13 +5517,11 @@ _py_contiguous = lib.py_contiguous
 def contiguous(input: Tensor) -> Tensor:
     """`input` itself if it is row-major without gaps, else a copy that is."""
     try:
-        h = _py_contiguous(input._h)
+        t = _py_contiguous(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("contiguous", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -5970,13 +5531,11 @@ _py_contiguous_copy = lib.py_contiguous_copy
 def contiguous_copy(input: Tensor) -> Tensor:
     """A row-major copy of `input`."""
     try:
-        h = _py_contiguous_copy(input._h)
+        t = _py_contiguous_copy(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("contiguous_copy", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -5989,13 +5548,11 @@ def view(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) ->
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        h = _py_view(input._h, size, len(size))
+        t = _py_view(input._h, size, len(size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("view", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6007,13 +5564,11 @@ def view_dtype(input: Tensor, dtype: dtype_) -> Tensor:
     dimension becomes longer or shorter; it must lie without gaps, and everything at whole elements. No gradient.
     """
     try:
-        h = _py_view_dtype(input._h, dtype_code(dtype))
+        t = _py_view_dtype(input._h, dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("view_dtype", e, "Tensor DType", input=input, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6026,13 +5581,11 @@ def reshape(input: Tensor, *sizes: Any, shape: int | Sequence[int] | None = None
         if shape is None:
             shape = shape_(sizes)
         shape = ints(shape)
-        h = _py_reshape(input._h, shape, len(shape))
+        t = _py_reshape(input._h, shape, len(shape))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("reshape", e, "Tensor Shape", input=input, shape=sizes if shape is None else shape) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "reshape", input)
     return t
@@ -6047,13 +5600,11 @@ def expand(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) 
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        h = _py_expand(input._h, size, len(size))
+        t = _py_expand(input._h, size, len(size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("expand", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6063,13 +5614,11 @@ _py_transpose = lib.py_transpose
 def transpose(input: Tensor, dim0: int, dim1: int, *, out: Tensor | None = None) -> Tensor:
     """Dimensions `dim0` and `dim1` exchanged; a view."""
     try:
-        h = _py_transpose(input._h, dim0, dim1)
+        t = _py_transpose(input._h, dim0, dim1)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("transpose", e, "Tensor Int Int", input=input, dim0=dim0, dim1=dim1) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "transpose", input)
     return t
@@ -6087,13 +5636,11 @@ def unsqueeze(input: Tensor, dim: int | None = None, *, out: Tensor | None = Non
     if axis is not None:
         dim = axis
     try:
-        h = _py_unsqueeze(input._h, dim)
+        t = _py_unsqueeze(input._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unsqueeze", e, "Tensor Int", input=input, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "unsqueeze", input)
     return t
@@ -6107,13 +5654,11 @@ def as_strided(input: Tensor, size: int | Sequence[int], stride: int | Sequence[
     try:
         size = ints(size)
         stride = ints(stride)
-        h = _py_as_strided(input._h, size, len(size), stride, len(stride), NULL if storage_offset is None else (storage_offset,))
+        t = _py_as_strided(input._h, size, len(size), stride, len(stride), NULL if storage_offset is None else (storage_offset,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("as_strided", e, "Tensor Ints Ints OptInt", input=input, size=size, stride=stride, storage_offset=storage_offset) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "as_strided", input)
     return t
@@ -6130,13 +5675,11 @@ def restride(input: Tensor, size: int | Sequence[int], stride: int | Sequence[in
         size = ints(size)
         stride = ints(stride)
         own_stride = ints(own_stride)
-        h = _py_restride(input._h, size, len(size), stride, len(stride), storage_offset, own_stride, len(own_stride), own_offset)
+        t = _py_restride(input._h, size, len(size), stride, len(stride), storage_offset, own_stride, len(own_stride), own_offset)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("restride", e, "Tensor Ints Ints Int Ints Int", input=input, size=size, stride=stride, storage_offset=storage_offset, own_stride=own_stride, own_offset=own_offset) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6150,13 +5693,11 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: int | Sequence[int], st
     try:
         size = ints(size)
         stride = ints(stride)
-        h = _py_as_strided_scatter(input._h, src._h, size, len(size), stride, len(stride), storage_offset)
+        t = _py_as_strided_scatter(input._h, src._h, size, len(size), stride, len(stride), storage_offset)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("as_strided_scatter", e, "Tensor Tensor Ints Ints Int", input=input, src=src, size=size, stride=stride, storage_offset=storage_offset) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "as_strided_scatter", input, src)
     return t
@@ -6171,13 +5712,11 @@ def permute(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None,
         if dims is None:
             dims = shape_(sizes)
         dims = ints(dims)
-        h = _py_permute(input._h, dims, len(dims))
+        t = _py_permute(input._h, dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("permute", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "permute", input)
     return t
@@ -6191,13 +5730,11 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     try:
         source = ints(source)
         destination = ints(destination)
-        h = _py_movedim(input._h, source, len(source), destination, len(destination))
+        t = _py_movedim(input._h, source, len(source), destination, len(destination))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("movedim", e, "Tensor Ints Ints", input=input, source=source, destination=destination) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "movedim", input)
     return t
@@ -6212,13 +5749,11 @@ _py_t = lib.py_t
 def t(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A matrix transposed; tensors with fewer than two dimensions stay as they are. A view."""
     try:
-        h = _py_t(input._h)
+        t = _py_t(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("t", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "t", input)
     return t
@@ -6230,13 +5765,11 @@ _py_matrix_transpose = lib.py_matrix_transpose
 def matrix_transpose(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The last two dimensions exchanged; a view. For real numbers this is the adjoint."""
     try:
-        h = _py_matrix_transpose(input._h)
+        t = _py_matrix_transpose(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("matrix_transpose", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "matrix_transpose", input)
     return t
@@ -6255,13 +5788,11 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tenso
     try:
         if dim is not None:
             dim = ints(dim)
-        h = _py_squeeze(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
+        t = _py_squeeze(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("squeeze", e, "Tensor OptInts", input=input, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "squeeze", input)
     return t
@@ -6273,13 +5804,11 @@ _py_flatten = lib.py_flatten
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1, *, out: Tensor | None = None) -> Tensor:
     """Dimensions `start_dim` to `end_dim` as one."""
     try:
-        h = _py_flatten(input._h, start_dim, end_dim)
+        t = _py_flatten(input._h, start_dim, end_dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("flatten", e, "Tensor Int Int", input=input, start_dim=start_dim, end_dim=end_dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "flatten", input)
     return t
@@ -6292,13 +5821,11 @@ def unflatten(input: Tensor, dim: int, sizes: int | Sequence[int], *, out: Tenso
     """Dimension `dim` split into `sizes`, one of which may be -1; a view."""
     try:
         sizes = ints(sizes)
-        h = _py_unflatten(input._h, dim, sizes, len(sizes))
+        t = _py_unflatten(input._h, dim, sizes, len(sizes))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unflatten", e, "Tensor Int Ints", input=input, dim=dim, sizes=sizes) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "unflatten", input)
     return t
@@ -6310,13 +5837,11 @@ _py_ravel = lib.py_ravel
 def ravel(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements as one dimension."""
     try:
-        h = _py_ravel(input._h)
+        t = _py_ravel(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ravel", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "ravel", input)
     return t
@@ -6328,13 +5853,11 @@ _py_narrow = lib.py_narrow
 def narrow(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | None = None) -> Tensor:
     """`length` elements of dimension `dim` from `start`; a view."""
     try:
-        h = _py_narrow(input._h, dim, start, length)
+        t = _py_narrow(input._h, dim, start, length)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("narrow", e, "Tensor Int Int Int", input=input, dim=dim, start=start, length=length) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "narrow", input)
     return t
@@ -6346,13 +5869,11 @@ _py_select = lib.py_select
 def select(input: Tensor, dim: int, index: int, *, out: Tensor | None = None) -> Tensor:
     """Element `index` of dimension `dim`, which disappears; a view."""
     try:
-        h = _py_select(input._h, dim, index)
+        t = _py_select(input._h, dim, index)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("select", e, "Tensor Int Int", input=input, dim=dim, index=index) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "select", input)
     return t
@@ -6365,13 +5886,11 @@ def select_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, in
     """`grad` as element `index` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere."""
     try:
         input_sizes = ints(input_sizes)
-        h = _py_select_backward(grad._h, input_sizes, len(input_sizes), dim, index)
+        t = _py_select_backward(grad._h, input_sizes, len(input_sizes), dim, index)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("select_backward", e, "Tensor Ints Int Int", grad=grad, input_sizes=input_sizes, dim=dim, index=index) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6381,13 +5900,11 @@ _py_slice = lib.py_slice
 def slice(input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
     """`input[start:end:step]` along `dim`, with Python's meaning of negative and missing numbers; a view."""
     try:
-        h = _py_slice(input._h, dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
+        t = _py_slice(input._h, dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("slice", e, "Tensor Int OptInt OptInt Int", input=input, dim=dim, start=start, end=end, step=step) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6398,13 +5915,11 @@ def slice_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, sta
     """`grad` as the part `[start:end:step]` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere."""
     try:
         input_sizes = ints(input_sizes)
-        h = _py_slice_backward(grad._h, input_sizes, len(input_sizes), dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
+        t = _py_slice_backward(grad._h, input_sizes, len(input_sizes), dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("slice_backward", e, "Tensor Ints Int OptInt OptInt Int", grad=grad, input_sizes=input_sizes, dim=dim, start=start, end=end, step=step) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6416,13 +5931,11 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = 
     if axis is not None:
         dim = axis
     try:
-        h = _py_slice_scatter(input._h, src._h, dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
+        t = _py_slice_scatter(input._h, src._h, dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("slice_scatter", e, "Tensor Tensor Int OptInt OptInt Int", input=input, src=src, dim=dim, start=start, end=end, step=step) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "slice_scatter", input, src)
     return t
@@ -6434,13 +5947,11 @@ _py_select_scatter = lib.py_select_scatter
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with element `index` of dimension `dim` replaced by `src`."""
     try:
-        h = _py_select_scatter(input._h, src._h, dim, index)
+        t = _py_select_scatter(input._h, src._h, dim, index)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("select_scatter", e, "Tensor Tensor Int Int", input=input, src=src, dim=dim, index=index) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "select_scatter", input, src)
     return t
@@ -6452,13 +5963,11 @@ _py_diagonal_scatter = lib.py_diagonal_scatter
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with a diagonal, see `diagonal`, replaced by `src`."""
     try:
-        h = _py_diagonal_scatter(input._h, src._h, offset, dim1, dim2)
+        t = _py_diagonal_scatter(input._h, src._h, offset, dim1, dim2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diagonal_scatter", e, "Tensor Tensor Int Int Int", input=input, src=src, offset=offset, dim1=dim1, dim2=dim2) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "diagonal_scatter", input, src)
     return t
@@ -6470,13 +5979,11 @@ _py_unfold = lib.py_unfold
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Windows of `size` elements of dimension `dimension`, `step` apart, as a new last dimension; a view."""
     try:
-        h = _py_unfold(input._h, dimension, size, step)
+        t = _py_unfold(input._h, dimension, size, step)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unfold", e, "Tensor Int Int Int", input=input, dimension=dimension, size=size, step=step) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6487,13 +5994,11 @@ def unfold_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, si
     """The transpose of `unfold`: each element of `grad` added to the place of `input_sizes` that it was read from."""
     try:
         input_sizes = ints(input_sizes)
-        h = _py_unfold_backward(grad._h, input_sizes, len(input_sizes), dim, size, step)
+        t = _py_unfold_backward(grad._h, input_sizes, len(input_sizes), dim, size, step)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unfold_backward", e, "Tensor Ints Int Int Int", grad=grad, input_sizes=input_sizes, dim=dim, size=size, step=step) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6503,13 +6008,11 @@ _py_diagonal = lib.py_diagonal
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Tensor | None = None) -> Tensor:
     """The elements `i, i + offset` of dimensions `dim1`, `dim2`, as a new last dimension; a view."""
     try:
-        h = _py_diagonal(input._h, offset, dim1, dim2)
+        t = _py_diagonal(input._h, offset, dim1, dim2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diagonal", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "diagonal", input)
     return t
@@ -6522,13 +6025,11 @@ def diagonal_backward(grad: Tensor, input_sizes: int | Sequence[int], offset: in
     """`grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere."""
     try:
         input_sizes = ints(input_sizes)
-        h = _py_diagonal_backward(grad._h, input_sizes, len(input_sizes), offset, dim1, dim2)
+        t = _py_diagonal_backward(grad._h, input_sizes, len(input_sizes), offset, dim1, dim2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diagonal_backward", e, "Tensor Ints Int Int Int", grad=grad, input_sizes=input_sizes, offset=offset, dim1=dim1, dim2=dim2) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6538,13 +6039,11 @@ _py_diag_embed = lib.py_diag_embed
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1, *, out: Tensor | None = None) -> Tensor:
     """The last dimension laid on a diagonal of two new dimensions `dim1`, `dim2`, zero elsewhere."""
     try:
-        h = _py_diag_embed(input._h, offset, dim1, dim2)
+        t = _py_diag_embed(input._h, offset, dim1, dim2)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diag_embed", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "diag_embed", input)
     return t
@@ -6556,13 +6055,11 @@ _py_diag = lib.py_diag
 def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """A diagonal of a matrix, or the matrix that has a vector on that diagonal and zeros elsewhere."""
     try:
-        h = _py_diag(input._h, diagonal)
+        t = _py_diag(input._h, diagonal)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diag", e, "Tensor Int", input=input, diagonal=diagonal) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "diag", input)
     return t
@@ -6574,13 +6071,11 @@ _py_diagflat = lib.py_diagflat
 def diagflat(input: Tensor, offset: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The matrix that has the elements of `input` on a diagonal and zeros elsewhere."""
     try:
-        h = _py_diagflat(input._h, offset)
+        t = _py_diagflat(input._h, offset)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diagflat", e, "Tensor Int", input=input, offset=offset) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "diagflat", input)
     return t
@@ -6597,13 +6092,11 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        h = _py_cat(tensors_handles, len(tensors_handles), dim)
+        t = _py_cat(tensors_handles, len(tensors_handles), dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cat", e, "Tensors Int", tensors=tensors, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "cat", *tensors)
     return t
@@ -6624,13 +6117,11 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None,
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        h = _py_stack(tensors_handles, len(tensors_handles), dim)
+        t = _py_stack(tensors_handles, len(tensors_handles), dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("stack", e, "Tensors Int", tensors=tensors, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "stack", *tensors)
     return t
@@ -6645,13 +6136,11 @@ def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        h = _py_hstack(tensors_handles, len(tensors_handles))
+        t = _py_hstack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hstack", e, "Tensors", tensors=tensors) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "hstack", *tensors)
     return t
@@ -6666,13 +6155,11 @@ def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        h = _py_vstack(tensors_handles, len(tensors_handles))
+        t = _py_vstack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("vstack", e, "Tensors", tensors=tensors) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "vstack", *tensors)
     return t
@@ -6690,13 +6177,11 @@ def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        h = _py_dstack(tensors_handles, len(tensors_handles))
+        t = _py_dstack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("dstack", e, "Tensors", tensors=tensors) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "dstack", *tensors)
     return t
@@ -6711,13 +6196,11 @@ def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Ten
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        h = _py_column_stack(tensors_handles, len(tensors_handles))
+        t = _py_column_stack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("column_stack", e, "Tensors", tensors=tensors) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "column_stack", *tensors)
     return t
@@ -6732,13 +6215,11 @@ def block_diag(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tenso
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        h = _py_block_diag(tensors_handles, len(tensors_handles))
+        t = _py_block_diag(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("block_diag", e, "Tensors", tensors=tensors) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "block_diag", *tensors)
     return t
@@ -6753,12 +6234,12 @@ def split_with_sizes(input: Tensor, split_sizes: int | Sequence[int], dim: int =
         dim = axis
     try:
         split_sizes = ints(split_sizes)
-        h = _py_split_with_sizes(input._h, split_sizes, len(split_sizes), dim)
+        t = _py_split_with_sizes(input._h, split_sizes, len(split_sizes), dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("split_with_sizes", e, "Tensor Ints Int", input=input, split_sizes=split_sizes, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    return outs(h, 0)
+    return t
 
 
 _py_split = lib.py_split
@@ -6769,12 +6250,12 @@ def split(input: Tensor, split_size: int, dim: int = 0, *, axis: Any = None) -> 
     if axis is not None:
         dim = axis
     try:
-        h = _py_split(input._h, split_size, dim)
+        t = _py_split(input._h, split_size, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("split", e, "Tensor Int Int", input=input, split_size=split_size, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    return outs(h, 0)
+    return t
 
 
 _py_chunk = lib.py_chunk
@@ -6785,12 +6266,12 @@ def chunk(input: Tensor, chunks: int, dim: int = 0, *, axis: Any = None) -> tupl
     if axis is not None:
         dim = axis
     try:
-        h = _py_chunk(input._h, chunks, dim)
+        t = _py_chunk(input._h, chunks, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("chunk", e, "Tensor Int Int", input=input, chunks=chunks, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    return outs(h, 0)
+    return t
 
 
 _py_tensor_split_sections = lib.py_tensor_split_sections
@@ -6799,12 +6280,12 @@ _py_tensor_split_sections = lib.py_tensor_split_sections
 def tensor_split_sections(input: Tensor, sections: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`sections` parts of dimension `dim` whose sizes differ by at most one, larger ones first; views."""
     try:
-        h = _py_tensor_split_sections(input._h, sections, dim)
+        t = _py_tensor_split_sections(input._h, sections, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tensor_split_sections", e, "Tensor Int Int", input=input, sections=sections, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    return outs(h, 0)
+    return t
 
 
 _py_tensor_split_indices = lib.py_tensor_split_indices
@@ -6814,12 +6295,12 @@ def tensor_split_indices(input: Tensor, indices: int | Sequence[int], dim: int =
     """The parts of dimension `dim` between the given places; views."""
     try:
         indices = ints(indices)
-        h = _py_tensor_split_indices(input._h, indices, len(indices), dim)
+        t = _py_tensor_split_indices(input._h, indices, len(indices), dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tensor_split_indices", e, "Tensor Ints Int", input=input, indices=indices, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    return outs(h, 0)
+    return t
 
 
 _py_unbind = lib.py_unbind
@@ -6830,12 +6311,12 @@ def unbind(input: Tensor, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ..
     if axis is not None:
         dim = axis
     try:
-        h = _py_unbind(input._h, dim)
+        t = _py_unbind(input._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unbind", e, "Tensor Int", input=input, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    return outs(h, 0)
+    return t
 
 
 _py_repeat = lib.py_repeat
@@ -6847,13 +6328,11 @@ def repeat(input: Tensor, *sizes: Any, repeats: int | Sequence[int] | None = Non
         if repeats is None:
             repeats = shape_(sizes)
         repeats = ints(repeats)
-        h = _py_repeat(input._h, repeats, len(repeats))
+        t = _py_repeat(input._h, repeats, len(repeats))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("repeat", e, "Tensor Shape", input=input, repeats=sizes if repeats is None else repeats) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6866,13 +6345,11 @@ def tile(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, ou
         if dims is None:
             dims = shape_(sizes)
         dims = ints(dims)
-        h = _py_tile(input._h, dims, len(dims))
+        t = _py_tile(input._h, dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tile", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "tile", input)
     return t
@@ -6884,13 +6361,11 @@ _py_repeat_interleave_int = lib.py_repeat_interleave_int
 def repeat_interleave_int(input: Tensor, repeats: int, dim: int | None = None) -> Tensor:
     """Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row."""
     try:
-        h = _py_repeat_interleave_int(input._h, repeats, NULL if dim is None else (dim,))
+        t = _py_repeat_interleave_int(input._h, repeats, NULL if dim is None else (dim,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("repeat_interleave_int", e, "Tensor Int OptInt", input=input, repeats=repeats, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6900,13 +6375,11 @@ _py_repeat_interleave_tensor = lib.py_repeat_interleave_tensor
 def repeat_interleave_tensor(input: Tensor, repeats: Tensor, dim: int | None = None) -> Tensor:
     """Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row."""
     try:
-        h = _py_repeat_interleave_tensor(input._h, repeats._h, NULL if dim is None else (dim,))
+        t = _py_repeat_interleave_tensor(input._h, repeats._h, NULL if dim is None else (dim,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("repeat_interleave_tensor", e, "Tensor Tensor OptInt", input=input, repeats=repeats, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -6920,13 +6393,11 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] =
     try:
         shifts = ints(shifts)
         dims = ints(dims)
-        h = _py_roll(input._h, shifts, len(shifts), dims, len(dims))
+        t = _py_roll(input._h, shifts, len(shifts), dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("roll", e, "Tensor Ints Ints", input=input, shifts=shifts, dims=dims) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "roll", input)
     return t
@@ -6941,13 +6412,11 @@ def flip(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, ou
         if dims is None:
             dims = shape_(sizes)
         dims = ints(dims)
-        h = _py_flip(input._h, dims, len(dims))
+        t = _py_flip(input._h, dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("flip", e, "Tensor Shape", input=input, dims=sizes if dims is None else dims) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "flip", input)
     return t
@@ -6959,13 +6428,11 @@ _py_fliplr = lib.py_fliplr
 def fliplr(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Columns in reverse order."""
     try:
-        h = _py_fliplr(input._h)
+        t = _py_fliplr(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("fliplr", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "fliplr", input)
     return t
@@ -6977,13 +6444,11 @@ _py_flipud = lib.py_flipud
 def flipud(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Rows in reverse order."""
     try:
-        h = _py_flipud(input._h)
+        t = _py_flipud(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("flipud", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "flipud", input)
     return t
@@ -6996,13 +6461,11 @@ def rot90(input: Tensor, k: int = 1, dims: int | Sequence[int] = (0, 1,), *, out
     """Rotated by `k` times 90 degrees in the plane of two dimensions, from the first towards the second."""
     try:
         dims = ints(dims)
-        h = _py_rot90(input._h, k, dims, len(dims))
+        t = _py_rot90(input._h, k, dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rot90", e, "Tensor Int Ints", input=input, k=k, dims=dims) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "rot90", input)
     return t
@@ -7014,13 +6477,11 @@ _py_tril = lib.py_tril
 def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The lower triangle of each matrix, up to the given diagonal; zero elsewhere."""
     try:
-        h = _py_tril(input._h, diagonal)
+        t = _py_tril(input._h, diagonal)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tril", e, "Tensor Int", input=input, diagonal=diagonal) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "tril", input)
     return t
@@ -7046,13 +6507,11 @@ _py_triu = lib.py_triu
 def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The upper triangle of each matrix, from the given diagonal on; zero elsewhere."""
     try:
-        h = _py_triu(input._h, diagonal)
+        t = _py_triu(input._h, diagonal)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("triu", e, "Tensor Int", input=input, diagonal=diagonal) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "triu", input)
     return t
@@ -7082,13 +6541,11 @@ def pad(input: Tensor, pad: int | Sequence[int], mode: str | None = "constant", 
     """
     try:
         pad = ints(pad)
-        h = _py_pad(input._h, pad, len(pad), word(mode), NULL if value is None else (value,))
+        t = _py_pad(input._h, pad, len(pad), word(mode), NULL if value is None else (value,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("pad", e, "Tensor Ints Str OptFloat", input=input, pad=pad, mode=mode, value=value) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -7100,13 +6557,11 @@ def pad_backward(grad: Tensor, input_sizes: int | Sequence[int], pad: int | Sequ
     try:
         input_sizes = ints(input_sizes)
         pad = ints(pad)
-        h = _py_pad_backward(grad._h, input_sizes, len(input_sizes), pad, len(pad), word(mode))
+        t = _py_pad_backward(grad._h, input_sizes, len(input_sizes), pad, len(pad), word(mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("pad_backward", e, "Tensor Ints Ints Str", grad=grad, input_sizes=input_sizes, pad=pad, mode=mode) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -7116,13 +6571,11 @@ _py_pixel_shuffle = lib.py_pixel_shuffle
 def pixel_shuffle(input: Tensor, upscale_factor: int, *, out: Tensor | None = None) -> Tensor:
     """Channels spread over space: `[*, C r^2, H, W]` becomes `[*, C, H r, W r]` (Shi et al. 2016)."""
     try:
-        h = _py_pixel_shuffle(input._h, upscale_factor)
+        t = _py_pixel_shuffle(input._h, upscale_factor)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("pixel_shuffle", e, "Tensor Int", input=input, upscale_factor=upscale_factor) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "pixel_shuffle", input)
     return t
@@ -7134,13 +6587,11 @@ _py_pixel_unshuffle = lib.py_pixel_unshuffle
 def pixel_unshuffle(input: Tensor, downscale_factor: int, *, out: Tensor | None = None) -> Tensor:
     """Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`."""
     try:
-        h = _py_pixel_unshuffle(input._h, downscale_factor)
+        t = _py_pixel_unshuffle(input._h, downscale_factor)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("pixel_unshuffle", e, "Tensor Int", input=input, downscale_factor=downscale_factor) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "pixel_unshuffle", input)
     return t
@@ -7155,13 +6606,11 @@ def broadcast_to(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = 
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        h = _py_broadcast_to(input._h, size, len(size))
+        t = _py_broadcast_to(input._h, size, len(size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("broadcast_to", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "broadcast_to", input)
     return t
@@ -7176,12 +6625,12 @@ def broadcast_tensors(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        h = _py_broadcast_tensors(tensors_handles, len(tensors_handles))
+        t = _py_broadcast_tensors(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("broadcast_tensors", e, "Tensors", tensors=tensors) from None
-    if not h:
+    if t is None:
         raise error()
-    return outs(h, 0)
+    return t
 
 
 _py_atleast_1d = lib.py_atleast_1d
@@ -7190,13 +6639,11 @@ _py_atleast_1d = lib.py_atleast_1d
 def atleast_1d(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """At least one dimension."""
     try:
-        h = _py_atleast_1d(input._h)
+        t = _py_atleast_1d(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("atleast_1d", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "atleast_1d", input)
     return t
@@ -7208,13 +6655,11 @@ _py_atleast_2d = lib.py_atleast_2d
 def atleast_2d(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """At least two dimensions, new ones in front."""
     try:
-        h = _py_atleast_2d(input._h)
+        t = _py_atleast_2d(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("atleast_2d", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "atleast_2d", input)
     return t
@@ -7226,13 +6671,11 @@ _py_atleast_3d = lib.py_atleast_3d
 def atleast_3d(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """At least three dimensions: `[n]` becomes `[1, n, 1]`, `[m, n]` becomes `[m, n, 1]`."""
     try:
-        h = _py_atleast_3d(input._h)
+        t = _py_atleast_3d(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("atleast_3d", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "atleast_3d", input)
     return t
@@ -7247,12 +6690,12 @@ def meshgrid(tensors: Sequence[Tensor], indexing: str | None = "ij") -> tuple[Te
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        h = _py_meshgrid(tensors_handles, len(tensors_handles), word(indexing))
+        t = _py_meshgrid(tensors_handles, len(tensors_handles), word(indexing))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("meshgrid", e, "Tensors Str", tensors=tensors, indexing=indexing) from None
-    if not h:
+    if t is None:
         raise error()
-    return outs(h, 0)
+    return t
 
 
 _py_cartesian_prod = lib.py_cartesian_prod
@@ -7264,13 +6707,11 @@ def cartesian_prod(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> T
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        h = _py_cartesian_prod(tensors_handles, len(tensors_handles))
+        t = _py_cartesian_prod(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cartesian_prod", e, "Tensors", tensors=tensors) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "cartesian_prod", *tensors)
     return t
@@ -7284,13 +6725,11 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     are as many classes as the largest number asks for.
     """
     try:
-        h = _py_one_hot(input._h, num_classes)
+        t = _py_one_hot(input._h, num_classes)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("one_hot", e, "Tensor Int", input=input, num_classes=num_classes) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -7303,13 +6742,11 @@ def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
         if indices.__class__ is not list:
             indices = several(indices)
         indices_handles = indices and handles(indices)
-        h = _py_index(input._h, indices_handles, len(indices_handles))
+        t = _py_index(input._h, indices_handles, len(indices_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index", e, "Tensor OptTensors", input=input, indices=indices) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -7323,13 +6760,11 @@ def index_backward(grad: Tensor, indices: Sequence[Tensor | None], input_sizes: 
             indices = several(indices)
         indices_handles = indices and handles(indices)
         input_sizes = ints(input_sizes)
-        h = _py_index_backward(grad._h, indices_handles, len(indices_handles), input_sizes, len(input_sizes))
+        t = _py_index_backward(grad._h, indices_handles, len(indices_handles), input_sizes, len(input_sizes))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_backward", e, "Tensor OptTensors Ints", grad=grad, indices=indices, input_sizes=input_sizes) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -7342,13 +6777,11 @@ def index_put(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], a
         if indices.__class__ is not list:
             indices = several(indices)
         indices_handles = indices and handles(indices)
-        h = _py_index_put(input._h, values._h, indices_handles, len(indices_handles), accumulate if accumulate.__class__ is bool else bool_(accumulate))
+        t = _py_index_put(input._h, values._h, indices_handles, len(indices_handles), accumulate if accumulate.__class__ is bool else bool_(accumulate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_put", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "index_put", input, values, *(indices or ()))
     return t
@@ -7377,13 +6810,11 @@ _py_gather = lib.py_gather
 def gather(input: Tensor, dim: int, index: Tensor, sparse_grad: bool = False, *, out: Tensor | None = None) -> Tensor:
     """`out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result."""
     try:
-        h = _py_gather(input._h, index._h, dim, sparse_grad if sparse_grad.__class__ is bool else bool_(sparse_grad))
+        t = _py_gather(input._h, index._h, dim, sparse_grad if sparse_grad.__class__ is bool else bool_(sparse_grad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gather", e, "Tensor Int Tensor Bool", input=input, dim=dim, index=index, sparse_grad=sparse_grad) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "gather", input, index)
     return t
@@ -7396,13 +6827,11 @@ def gather_backward(grad: Tensor, index: Tensor, input_sizes: int | Sequence[int
     """The transpose of `gather`."""
     try:
         input_sizes = ints(input_sizes)
-        h = _py_gather_backward(grad._h, index._h, input_sizes, len(input_sizes), dim)
+        t = _py_gather_backward(grad._h, index._h, input_sizes, len(input_sizes), dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gather_backward", e, "Tensor Tensor Ints Int", grad=grad, index=index, input_sizes=input_sizes, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -7414,13 +6843,11 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor 
     the sources stays.
     """
     try:
-        h = _py_scatter(input._h, index._h, src._h, dim)
+        t = _py_scatter(input._h, index._h, src._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "scatter", input, index, src)
     return t
@@ -7446,13 +6873,11 @@ _py_scatter_value = lib.py_scatter_value
 def scatter_value(input: Tensor, dim: int, index: Tensor, value: Number) -> Tensor:
     """As `scatter`, with one number as the source."""
     try:
-        h = _py_scatter_value(input._h, index._h, dim, *number(value))
+        t = _py_scatter_value(input._h, index._h, dim, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_value", e, "Tensor Int Tensor Scalar", input=input, dim=dim, index=index, value=value) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -7476,13 +6901,11 @@ _py_scatter_add = lib.py_scatter_add
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
     """As `scatter`, adding to what is there."""
     try:
-        h = _py_scatter_add(input._h, index._h, src._h, dim)
+        t = _py_scatter_add(input._h, index._h, src._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_add", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "scatter_add", input, index, src)
     return t
@@ -7508,13 +6931,11 @@ _py_index_select = lib.py_index_select
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements of dimension `dim` that `index` names."""
     try:
-        h = _py_index_select(input._h, index._h, dim)
+        t = _py_index_select(input._h, index._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_select", e, "Tensor Int Tensor", input=input, dim=dim, index=index) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "index_select", input, index)
     return t
@@ -7527,13 +6948,11 @@ def index_select_backward(grad: Tensor, index: Tensor, input_sizes: int | Sequen
     """The transpose of `index_select`."""
     try:
         input_sizes = ints(input_sizes)
-        h = _py_index_select_backward(grad._h, index._h, input_sizes, len(input_sizes), dim)
+        t = _py_index_select_backward(grad._h, index._h, input_sizes, len(input_sizes), dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_select_backward", e, "Tensor Tensor Ints Int", grad=grad, index=index, input_sizes=input_sizes, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -7543,13 +6962,11 @@ _py_index_add = lib.py_index_add
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with `alpha * source` added to the elements of dimension `dim` that `index` names."""
     try:
-        h = _py_index_add(input._h, index._h, source._h, dim, *number(alpha))
+        t = _py_index_add(input._h, index._h, source._h, dim, *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_add", e, "Tensor Int Tensor Tensor Scalar", input=input, dim=dim, index=index, source=source, alpha=alpha) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "index_add", input, index, source)
     return t
@@ -7575,13 +6992,11 @@ _py_index_copy = lib.py_index_copy
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with the elements of dimension `dim` that `index` names replaced by those of `source`."""
     try:
-        h = _py_index_copy(input._h, index._h, source._h, dim)
+        t = _py_index_copy(input._h, index._h, source._h, dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_copy", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, source=source) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "index_copy", input, index, source)
     return t
@@ -7609,15 +7024,13 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number, *
     """A copy of `input` with the elements of dimension `dim` that `index` names set to one number."""
     try:
         if isinstance(value, Tensor):
-            h = _py_index_fill(input._h, index._h, value._h, dim)
+            t = _py_index_fill(input._h, index._h, value._h, dim)
         else:
-            h = _py_index_fill_scalar(input._h, index._h, *number(value), dim)
+            t = _py_index_fill_scalar(input._h, index._h, *number(value), dim)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_fill", e, "Tensor Int Tensor Operand", input=input, dim=dim, index=index, value=value) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "index_fill", input, index, value)
     return t
@@ -7649,15 +7062,13 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number, *, out: Ten
     """`if mask { value } else { input }`, elementwise with broadcasting; the dtype stays that of `input`."""
     try:
         if isinstance(value, Tensor):
-            h = _py_masked_fill(input._h, mask._h, value._h)
+            t = _py_masked_fill(input._h, mask._h, value._h)
         else:
-            h = _py_masked_fill_scalar(input._h, mask._h, *number(value))
+            t = _py_masked_fill_scalar(input._h, mask._h, *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("masked_fill", e, "Tensor Tensor Operand", input=input, mask=mask, value=value) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "masked_fill", input, mask, value)
     return t
@@ -7687,13 +7098,11 @@ _py_masked_select = lib.py_masked_select
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements of `input` where `mask` is true, as one dimension, with broadcasting."""
     try:
-        h = _py_masked_select(input._h, mask._h)
+        t = _py_masked_select(input._h, mask._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("masked_select", e, "Tensor Tensor", input=input, mask=mask) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "masked_select", input, mask)
     return t
@@ -7705,13 +7114,11 @@ _py_masked_scatter = lib.py_masked_scatter
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with the elements where `mask` is true replaced by those of `source`, in order."""
     try:
-        h = _py_masked_scatter(input._h, mask._h, source._h)
+        t = _py_masked_scatter(input._h, mask._h, source._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("masked_scatter", e, "Tensor Tensor Tensor", input=input, mask=mask, source=source) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "masked_scatter", input, mask, source)
     return t
@@ -7737,13 +7144,11 @@ _py_take = lib.py_take
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements that `index` names in the flattened `input`; the result has the shape of `index`."""
     try:
-        h = _py_take(input._h, index._h)
+        t = _py_take(input._h, index._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("take", e, "Tensor Tensor", input=input, index=index) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "take", input, index)
     return t
@@ -7757,13 +7162,11 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False, 
     increased by) those of `source`.
     """
     try:
-        h = _py_put(input._h, index._h, source._h, accumulate if accumulate.__class__ is bool else bool_(accumulate))
+        t = _py_put(input._h, index._h, source._h, accumulate if accumulate.__class__ is bool else bool_(accumulate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("put", e, "Tensor Tensor Tensor Bool", input=input, index=index, source=source, accumulate=accumulate) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "put", input, index, source)
     return t
@@ -7791,13 +7194,11 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     if axis is not None:
         dim = axis
     try:
-        h = _py_take_along_dim(input._h, indices._h, NULL if dim is None else (dim,))
+        t = _py_take_along_dim(input._h, indices._h, NULL if dim is None else (dim,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("take_along_dim", e, "Tensor Tensor OptInt", input=input, indices=indices, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "take_along_dim", input, indices)
     return t
@@ -7809,13 +7210,11 @@ _py_nonzero = lib.py_nonzero
 def nonzero(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64."""
     try:
-        h = _py_nonzero(input._h)
+        t = _py_nonzero(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nonzero", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "nonzero", input)
     return t
@@ -7830,12 +7229,12 @@ _py_nonzero_list = lib.py_nonzero_list
 def nonzero_list(input: Tensor) -> tuple[Tensor, ...]:
     """The coordinates of the elements that are not zero, one tensor per dimension."""
     try:
-        h = _py_nonzero_list(input._h)
+        t = _py_nonzero_list(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nonzero_list", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    return outs(h, 0)
+    return t
 
 
 _py_embedding = lib.py_embedding
@@ -7846,13 +7245,11 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     none) gets no gradient.
     """
     try:
-        h = _py_embedding(input._h, weight._h, NULL if padding_idx is None else (padding_idx,))
+        t = _py_embedding(input._h, weight._h, NULL if padding_idx is None else (padding_idx,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("embedding", e, "Tensor Tensor OptInt", input=input, weight=weight, padding_idx=padding_idx) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -7862,13 +7259,11 @@ _py_embedding_backward = lib.py_embedding_backward
 def embedding_backward(grad: Tensor, indices: Tensor, num_weights: int, padding_idx: int | None = None) -> Tensor:
     """The gradient of `embedding` for its table of `num_weights` rows."""
     try:
-        h = _py_embedding_backward(grad._h, indices._h, num_weights, NULL if padding_idx is None else (padding_idx,))
+        t = _py_embedding_backward(grad._h, indices._h, num_weights, NULL if padding_idx is None else (padding_idx,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("embedding_backward", e, "Tensor Tensor Int OptInt", grad=grad, indices=indices, num_weights=num_weights, padding_idx=padding_idx) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -7880,13 +7275,11 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     "prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
     """
     try:
-        h = _py_scatter_reduce(input._h, index._h, src._h, dim, word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
+        t = _py_scatter_reduce(input._h, index._h, src._h, dim, word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, src=src, reduce=reduce, include_self=include_self) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "scatter_reduce", input, index, src)
     return t
@@ -7914,13 +7307,11 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
     reduced ("prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
     """
     try:
-        h = _py_index_reduce(input._h, index._h, source._h, dim, word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
+        t = _py_index_reduce(input._h, index._h, source._h, dim, word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, source=source, reduce=reduce, include_self=include_self) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "index_reduce", input, index, source)
     return t
@@ -7948,13 +7339,11 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     right, and all dimensions before the last two are batches that broadcast: `[..., m, k] @ [..., k, n]`.
     """
     try:
-        h = _py_matmul(input._h, other._h)
+        t = _py_matmul(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("matmul", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "matmul", input, other)
     return t
@@ -7966,13 +7355,11 @@ _py_mm = lib.py_mm
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Product of two matrices: `[m, k] @ [k, n]`."""
     try:
-        h = _py_mm(input._h, mat2._h)
+        t = _py_mm(input._h, mat2._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mm", e, "Tensor Tensor", input=input, mat2=mat2) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "mm", input, mat2)
     return t
@@ -7984,13 +7371,11 @@ _py_bmm = lib.py_bmm
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Batched product of matrices: `[b, m, k] @ [b, k, n]`."""
     try:
-        h = _py_bmm(input._h, mat2._h)
+        t = _py_bmm(input._h, mat2._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bmm", e, "Tensor Tensor", input=input, mat2=mat2) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "bmm", input, mat2)
     return t
@@ -8002,13 +7387,11 @@ _py_mv = lib.py_mv
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Product of a matrix and a vector: `[m, k] @ [k]`."""
     try:
-        h = _py_mv(input._h, vec._h)
+        t = _py_mv(input._h, vec._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mv", e, "Tensor Tensor", input=input, vec=vec) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "mv", input, vec)
     return t
@@ -8020,13 +7403,11 @@ _py_dot = lib.py_dot
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Sum of the products of two vectors of one length."""
     try:
-        h = _py_dot(input._h, tensor._h)
+        t = _py_dot(input._h, tensor._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("dot", e, "Tensor Tensor", input=input, tensor=tensor) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "dot", input, tensor)
     return t
@@ -8038,13 +7419,11 @@ _py_vdot = lib.py_vdot
 def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """[`dot`]; complex numbers, which it would conjugate, do not exist here."""
     try:
-        h = _py_vdot(input._h, other._h)
+        t = _py_vdot(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("vdot", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "vdot", input, other)
     return t
@@ -8056,13 +7435,11 @@ _py_outer = lib.py_outer
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Outer product of two vectors: `out[i, j] = input[i] * vec2[j]`."""
     try:
-        h = _py_outer(input._h, vec2._h)
+        t = _py_outer(input._h, vec2._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("outer", e, "Tensor Tensor", input=input, vec2=vec2) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "outer", input, vec2)
     return t
@@ -8077,13 +7454,11 @@ _py_addmm = lib.py_addmm
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, beta: Number = 1, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`beta * input + alpha * mat1 @ mat2`; with `beta` 0, `input` is not read."""
     try:
-        h = _py_addmm(input._h, mat1._h, mat2._h, *number(beta), *number(alpha))
+        t = _py_addmm(input._h, mat1._h, mat2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("addmm", e, "Tensor Tensor Tensor Scalar Scalar", input=input, mat1=mat1, mat2=mat2, beta=beta, alpha=alpha) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "addmm", input, mat1, mat2)
     return t
@@ -8109,13 +7484,11 @@ _py_addmv = lib.py_addmv
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, beta: Number = 1, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`beta * input + alpha * mat @ vec`."""
     try:
-        h = _py_addmv(input._h, mat._h, vec._h, *number(beta), *number(alpha))
+        t = _py_addmv(input._h, mat._h, vec._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("addmv", e, "Tensor Tensor Tensor Scalar Scalar", input=input, mat=mat, vec=vec, beta=beta, alpha=alpha) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "addmv", input, mat, vec)
     return t
@@ -8141,13 +7514,11 @@ _py_addr = lib.py_addr
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, beta: Number = 1, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`beta * input + alpha * outer(vec1, vec2)`; with `beta` 0, `input` is not read. Truth values: or and and."""
     try:
-        h = _py_addr(input._h, vec1._h, vec2._h, *number(beta), *number(alpha))
+        t = _py_addr(input._h, vec1._h, vec2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("addr", e, "Tensor Tensor Tensor Scalar Scalar", input=input, vec1=vec1, vec2=vec2, beta=beta, alpha=alpha) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "addr", input, vec1, vec2)
     return t
@@ -8173,13 +7544,11 @@ _py_baddbmm = lib.py_baddbmm
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Number = 1, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`beta * input + alpha * batch1 @ batch2`, batch by batch."""
     try:
-        h = _py_baddbmm(input._h, batch1._h, batch2._h, *number(beta), *number(alpha))
+        t = _py_baddbmm(input._h, batch1._h, batch2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("baddbmm", e, "Tensor Tensor Tensor Scalar Scalar", input=input, batch1=batch1, batch2=batch2, beta=beta, alpha=alpha) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "baddbmm", input, batch1, batch2)
     return t
@@ -8205,13 +7574,11 @@ _py_addbmm = lib.py_addbmm
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Number = 1, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """`beta * input + alpha * sum over b of batch1[b] @ batch2[b]`."""
     try:
-        h = _py_addbmm(input._h, batch1._h, batch2._h, *number(beta), *number(alpha))
+        t = _py_addbmm(input._h, batch1._h, batch2._h, *number(beta), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("addbmm", e, "Tensor Tensor Tensor Scalar Scalar", input=input, batch1=batch1, batch2=batch2, beta=beta, alpha=alpha) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "addbmm", input, batch1, batch2)
     return t
@@ -8237,13 +7604,11 @@ _py_linear = lib.py_linear
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """`input @ weight^T + bias` over the last dimension: `[..., k]` with `[n, k]` and `[n]` give `[..., n]`."""
     try:
-        h = _py_linear(input._h, weight._h, NULL if bias is None else bias._h)
+        t = _py_linear(input._h, weight._h, NULL if bias is None else bias._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linear", e, "Tensor Tensor OptTensor", input=input, weight=weight, bias=bias) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "linear", input, weight, bias)
     return t
@@ -8255,13 +7620,11 @@ _py_bilinear = lib.py_bilinear
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """`y[..., o] = sum over i, j of input1[..., i] * weight[o, i, j] * input2[..., j] + bias[o]`."""
     try:
-        h = _py_bilinear(input1._h, input2._h, weight._h, NULL if bias is None else bias._h)
+        t = _py_bilinear(input1._h, input2._h, weight._h, NULL if bias is None else bias._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bilinear", e, "Tensor Tensor Tensor OptTensor", input1=input1, input2=input2, weight=weight, bias=bias) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "bilinear", input1, input2, weight, bias)
     return t
@@ -8273,13 +7636,11 @@ _py_kron = lib.py_kron
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Kronecker product: each element of `input` times the whole of `other`."""
     try:
-        h = _py_kron(input._h, other._h)
+        t = _py_kron(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kron", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "kron", input, other)
     return t
@@ -8296,13 +7657,11 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        h = _py_multi_dot(tensors_handles, len(tensors_handles))
+        t = _py_multi_dot(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("multi_dot", e, "Tensors", tensors=tensors) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "multi_dot", *tensors)
     return t
@@ -8321,13 +7680,11 @@ def tensordot(input: Tensor, other: Tensor, dims_self: int | Sequence[int], dims
     try:
         dims_self = ints(dims_self)
         dims_other = ints(dims_other)
-        h = _py_tensordot(input._h, other._h, dims_self, len(dims_self), dims_other, len(dims_other))
+        t = _py_tensordot(input._h, other._h, dims_self, len(dims_self), dims_other, len(dims_other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tensordot", e, "Tensor Tensor Ints Ints", input=input, other=other, dims_self=dims_self, dims_other=dims_other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "tensordot", input, other)
     return t
@@ -8339,13 +7696,11 @@ _py_inner = lib.py_inner
 def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Sum of products over the last dimension of both; plain multiplication if one of them is a number."""
     try:
-        h = _py_inner(input._h, other._h)
+        t = _py_inner(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("inner", e, "Tensor Tensor", input=input, other=other) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "inner", input, other)
     return t
@@ -8363,13 +7718,11 @@ def einsum(equation: str | None, operands: Sequence[Tensor], *, out: Tensor | No
         if operands.__class__ is not list:
             operands = several(operands)
         operands_handles = operands and handles(operands)
-        h = _py_einsum(operands_handles, len(operands_handles), word(equation))
+        t = _py_einsum(operands_handles, len(operands_handles), word(equation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("einsum", e, "Str Tensors", equation=equation, operands=operands) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "einsum", *operands)
     return t
@@ -8383,13 +7736,11 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor |
     if axis is not None:
         dim = axis
     try:
-        h = _py_cross(input._h, other._h, NULL if dim is None else (dim,))
+        t = _py_cross(input._h, other._h, NULL if dim is None else (dim,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cross", e, "Tensor Tensor OptInt", input=input, other=other, dim=dim) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "cross", input, other)
     return t
@@ -8407,13 +7758,11 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     `1 / sqrt(size of the last dimension)` by default.
     """
     try:
-        h = _py_scaled_dot_product_attention(query._h, key._h, value._h, NULL if attn_mask is None else attn_mask._h, dropout_p, is_causal if is_causal.__class__ is bool else bool_(is_causal), NULL if scale is None else (scale,))
+        t = _py_scaled_dot_product_attention(query._h, key._h, value._h, NULL if attn_mask is None else attn_mask._h, dropout_p, is_causal if is_causal.__class__ is bool else bool_(is_causal), NULL if scale is None else (scale,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scaled_dot_product_attention", e, "Tensor Tensor Tensor OptTensor Float Bool OptFloat", query=query, key=key, value=value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -8423,13 +7772,11 @@ _py_inverse = lib.py_inverse
 def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Inverses of square matrices `[..., n, n]`."""
     try:
-        h = _py_inverse(input._h)
+        t = _py_inverse(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("inverse", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "inverse", input)
     return t
@@ -8441,13 +7788,11 @@ _py_det = lib.py_det
 def det(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Determinants of square matrices `[..., n, n]`."""
     try:
-        h = _py_det(input._h)
+        t = _py_det(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("det", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "det", input)
     return t
@@ -8459,13 +7804,12 @@ _py_slogdet = lib.py_slogdet
 def slogdet(input: Tensor) -> tuple[Tensor, Tensor]:
     """Signs of the determinants of square matrices `[..., n, n]`, and logarithms of their absolute values."""
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_slogdet(input._h, o + 0, o + 1)
+        t = _py_slogdet(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("slogdet", e, "Tensor", input=input) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_logdet = lib.py_logdet
@@ -8474,13 +7818,11 @@ _py_logdet = lib.py_logdet
 def logdet(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Logarithms of the determinants of square matrices; NaN where one is negative."""
     try:
-        h = _py_logdet(input._h)
+        t = _py_logdet(input._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logdet", e, "Tensor", input=input) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "logdet", input)
     return t
@@ -8492,13 +7834,11 @@ _py_matrix_power = lib.py_matrix_power
 def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     """The matrix `input` multiplied `n` times by itself; its inverse if `n` is negative."""
     try:
-        h = _py_matrix_power(input._h, n)
+        t = _py_matrix_power(input._h, n)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("matrix_power", e, "Tensor Int", input=input, n=n) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "matrix_power", input)
     return t
@@ -8510,13 +7850,11 @@ _py_cholesky = lib.py_cholesky
 def cholesky(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Cholesky factors `L` with `input = L L'` of symmetric positive-definite matrices `[..., n, n]`; `L'` if `upper`."""
     try:
-        h = _py_cholesky(input._h, upper if upper.__class__ is bool else bool_(upper))
+        t = _py_cholesky(input._h, upper if upper.__class__ is bool else bool_(upper))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cholesky", e, "Tensor Bool", input=input, upper=upper) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "cholesky", input)
     return t
@@ -8528,13 +7866,12 @@ _py_linalg_qr = lib.py_linalg_qr
 def linalg_qr(A: Tensor, mode: str | None = "reduced") -> tuple[Tensor, Tensor]:
     """QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`)."""
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_linalg_qr(A._h, word(mode), o + 0, o + 1)
+        t = _py_linalg_qr(A._h, word(mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_qr", e, "Tensor Str", A=A, mode=mode) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_linalg_svd = lib.py_linalg_svd
@@ -8543,13 +7880,12 @@ _py_linalg_svd = lib.py_linalg_svd
 def linalg_svd(A: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`."""
     try:
-        o = ffi.new("rt_tensor *[3]")
-        status = _py_linalg_svd(A._h, full_matrices if full_matrices.__class__ is bool else bool_(full_matrices), o + 0, o + 1, o + 2)
+        t = _py_linalg_svd(A._h, full_matrices if full_matrices.__class__ is bool else bool_(full_matrices))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_svd", e, "Tensor Bool", A=A, full_matrices=full_matrices) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 3)
+    return t
 
 
 _py_linalg_eigh = lib.py_linalg_eigh
@@ -8558,13 +7894,12 @@ _py_linalg_eigh = lib.py_linalg_eigh
 def linalg_eigh(input: Tensor, UPLO: str | None = "L") -> tuple[Tensor, Tensor]:
     """Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read."""
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_linalg_eigh(input._h, word(UPLO), o + 0, o + 1)
+        t = _py_linalg_eigh(input._h, word(UPLO))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_eigh", e, "Tensor Str", input=input, UPLO=UPLO) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_linalg_solve = lib.py_linalg_solve
@@ -8575,13 +7910,11 @@ def linalg_solve(input: Tensor, B: Tensor, left: bool = True) -> Tensor:
     vectors if it has the shape of `input` without the last dimension (or one dimension).
     """
     try:
-        h = _py_linalg_solve(input._h, B._h, left if left.__class__ is bool else bool_(left))
+        t = _py_linalg_solve(input._h, B._h, left if left.__class__ is bool else bool_(left))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_solve", e, "Tensor Tensor Bool", input=input, B=B, left=left) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -8591,13 +7924,11 @@ _py_solve_matrices = lib.py_solve_matrices
 def solve_matrices(input: Tensor, B: Tensor) -> Tensor:
     """`X` with `input X = B`, for square matrices `[..., n, n]` and right-hand sides `[..., n, k]`."""
     try:
-        h = _py_solve_matrices(input._h, B._h)
+        t = _py_solve_matrices(input._h, B._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("solve_matrices", e, "Tensor Tensor", input=input, B=B) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -8607,13 +7938,11 @@ _py_linalg_solve_triangular = lib.py_linalg_solve_triangular
 def linalg_solve_triangular(input: Tensor, B: Tensor, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
     """`X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`."""
     try:
-        h = _py_linalg_solve_triangular(input._h, B._h, upper if upper.__class__ is bool else bool_(upper), left if left.__class__ is bool else bool_(left), unitriangular if unitriangular.__class__ is bool else bool_(unitriangular))
+        t = _py_linalg_solve_triangular(input._h, B._h, upper if upper.__class__ is bool else bool_(upper), left if left.__class__ is bool else bool_(left), unitriangular if unitriangular.__class__ is bool else bool_(unitriangular))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_solve_triangular", e, "Tensor Tensor Bool Bool Bool", input=input, B=B, upper=upper, left=left, unitriangular=unitriangular) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -8626,13 +7955,11 @@ def linalg_pinv(input: Tensor, atol: Tensor | None = None, rtol: Tensor | None =
     Of `hermitian` matrices the lower triangle is read.
     """
     try:
-        h = _py_linalg_pinv(input._h, NULL if atol is None else atol._h, NULL if rtol is None else rtol._h, hermitian if hermitian.__class__ is bool else bool_(hermitian))
+        t = _py_linalg_pinv(input._h, NULL if atol is None else atol._h, NULL if rtol is None else rtol._h, hermitian if hermitian.__class__ is bool else bool_(hermitian))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_pinv", e, "Tensor OptTensor OptTensor Bool", input=input, atol=atol, rtol=rtol, hermitian=hermitian) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -8642,13 +7969,11 @@ _py_linalg_lstsq = lib.py_linalg_lstsq
 def linalg_lstsq(input: Tensor, B: Tensor, rcond: float | None = None) -> Tensor:
     """`X` of smallest norm that minimises `|input X - B|`."""
     try:
-        h = _py_linalg_lstsq(input._h, B._h, NULL if rcond is None else (rcond,))
+        t = _py_linalg_lstsq(input._h, B._h, NULL if rcond is None else (rcond,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linalg_lstsq", e, "Tensor Tensor OptFloat", input=input, B=B, rcond=rcond) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -8663,13 +7988,11 @@ def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_conv1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+        t = _py_conv1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv1d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "conv1d", input, weight, bias)
     return t
@@ -8686,13 +8009,11 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_conv2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+        t = _py_conv2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv2d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "conv2d", input, weight, bias)
     return t
@@ -8707,13 +8028,11 @@ def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_conv3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+        t = _py_conv3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv3d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "conv3d", input, weight, bias)
     return t
@@ -8729,13 +8048,11 @@ def conv_input_grad(grad: Tensor, weight: Tensor, input_size: int | Sequence[int
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_conv_input_grad(grad._h, weight._h, input_size, len(input_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+        t = _py_conv_input_grad(grad._h, weight._h, input_size, len(input_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv_input_grad", e, "Tensor Tensor Ints Ints Ints Ints Int", grad=grad, weight=weight, input_size=input_size, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -8749,13 +8066,11 @@ def conv_weight_grad(grad: Tensor, input: Tensor, weight_size: int | Sequence[in
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_conv_weight_grad(grad._h, input._h, weight_size, len(weight_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+        t = _py_conv_weight_grad(grad._h, input._h, weight_size, len(weight_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv_weight_grad", e, "Tensor Tensor Ints Ints Ints Ints Int", grad=grad, input=input, weight_size=weight_size, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -8771,13 +8086,11 @@ def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         padding = ints(padding)
         output_padding = ints(output_padding)
         dilation = ints(dilation)
-        h = _py_conv_transpose1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups, dilation, len(dilation))
+        t = _py_conv_transpose1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups, dilation, len(dilation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv_transpose1d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "conv_transpose1d", input, weight, bias)
     return t
@@ -8793,13 +8106,11 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         padding = ints(padding)
         output_padding = ints(output_padding)
         dilation = ints(dilation)
-        h = _py_conv_transpose2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups, dilation, len(dilation))
+        t = _py_conv_transpose2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups, dilation, len(dilation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv_transpose2d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "conv_transpose2d", input, weight, bias)
     return t
@@ -8815,13 +8126,11 @@ def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         padding = ints(padding)
         output_padding = ints(output_padding)
         dilation = ints(dilation)
-        h = _py_conv_transpose3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups, dilation, len(dilation))
+        t = _py_conv_transpose3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups, dilation, len(dilation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv_transpose3d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "conv_transpose3d", input, weight, bias)
     return t
@@ -8840,13 +8149,11 @@ def max_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
             stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_max_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+        t = _py_max_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool1d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "max_pool1d", input)
     return t
@@ -8863,13 +8170,11 @@ def max_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
             stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_max_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+        t = _py_max_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool2d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "max_pool2d", input)
     return t
@@ -8885,13 +8190,11 @@ def max_pool_values(input: Tensor, kernel_size: int | Sequence[int], stride: int
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        h = _py_max_pool_values(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), rank)
+        t = _py_max_pool_values(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), rank)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool_values", e, "Tensor Ints Ints Ints Ints Bool Int", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, rank=rank) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -8906,13 +8209,12 @@ def max_pool1d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
             stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_max_pool1d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), o + 0, o + 1)
+        t = _py_max_pool1d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool1d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_max_pool2d_with_indices = lib.py_max_pool2d_with_indices
@@ -8926,13 +8228,12 @@ def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
             stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_max_pool2d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), o + 0, o + 1)
+        t = _py_max_pool2d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool2d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_adaptive_max_pool1d = lib.py_adaptive_max_pool1d
@@ -8942,13 +8243,12 @@ def adaptive_max_pool1d(input: Tensor, output_size: int | Sequence[int]) -> tupl
     """The largest element of each of `output_size` parts of the last dimension, and their places."""
     try:
         output_size = ints(output_size)
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_adaptive_max_pool1d(input._h, output_size, len(output_size), o + 0, o + 1)
+        t = _py_adaptive_max_pool1d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_max_pool1d", e, "Tensor Ints", input=input, output_size=output_size) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_adaptive_max_pool2d = lib.py_adaptive_max_pool2d
@@ -8958,13 +8258,12 @@ def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int]) -> tupl
     """The largest element of each of `output_size` parts of the last two dimensions, and their places."""
     try:
         output_size = ints(output_size)
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_adaptive_max_pool2d(input._h, output_size, len(output_size), o + 0, o + 1)
+        t = _py_adaptive_max_pool2d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_max_pool2d", e, "Tensor Ints", input=input, output_size=output_size) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_max_pool_grad = lib.py_max_pool_grad
@@ -8974,13 +8273,11 @@ def max_pool_grad(grad: Tensor, indices: Tensor, input_size: int | Sequence[int]
     """Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions."""
     try:
         input_size = ints(input_size)
-        h = _py_max_pool_grad(grad._h, indices._h, input_size, len(input_size), rank)
+        t = _py_max_pool_grad(grad._h, indices._h, input_size, len(input_size), rank)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool_grad", e, "Tensor Tensor Ints Int", grad=grad, indices=indices, input_size=input_size, rank=rank) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -8990,13 +8287,11 @@ _py_pool_gather = lib.py_pool_gather
 def pool_gather(input: Tensor, indices: Tensor, rank: int) -> Tensor:
     """The elements at `indices` of each plane of `rank` dimensions."""
     try:
-        h = _py_pool_gather(input._h, indices._h, rank)
+        t = _py_pool_gather(input._h, indices._h, rank)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("pool_gather", e, "Tensor Tensor Int", input=input, indices=indices, rank=rank) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9010,13 +8305,11 @@ def avg_pool1d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         if stride is not None:
             stride = ints(stride)
         padding = ints(padding)
-        h = _py_avg_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad))
+        t = _py_avg_pool1d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("avg_pool1d", e, "Tensor Ints OptInts Ints Bool Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "avg_pool1d", input)
     return t
@@ -9032,13 +8325,11 @@ def avg_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         if stride is not None:
             stride = ints(stride)
         padding = ints(padding)
-        h = _py_avg_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,))
+        t = _py_avg_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("avg_pool2d", e, "Tensor Ints OptInts Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "avg_pool2d", input)
     return t
@@ -9054,13 +8345,11 @@ def avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], kernel_size: in
         kernel_size = ints(kernel_size)
         stride = ints(stride)
         padding = ints(padding)
-        h = _py_avg_pool_grad(grad._h, input_size, len(input_size), kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,), rank)
+        t = _py_avg_pool_grad(grad._h, input_size, len(input_size), kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,), rank)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("avg_pool_grad", e, "Tensor Ints Ints Ints Ints Bool Bool OptInt Int", grad=grad, input_size=input_size, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override, rank=rank) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9071,13 +8360,11 @@ def adaptive_avg_pool1d(input: Tensor, output_size: int | Sequence[int], *, out:
     """The mean of each of `output_size` parts of the last dimension."""
     try:
         output_size = ints(output_size)
-        h = _py_adaptive_avg_pool1d(input._h, output_size, len(output_size))
+        t = _py_adaptive_avg_pool1d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_avg_pool1d", e, "Tensor Ints", input=input, output_size=output_size) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "adaptive_avg_pool1d", input)
     return t
@@ -9090,13 +8377,11 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int], *, out:
     """The mean of each of `output_size` parts of the last two dimensions."""
     try:
         output_size = ints(output_size)
-        h = _py_adaptive_avg_pool2d(input._h, output_size, len(output_size))
+        t = _py_adaptive_avg_pool2d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_avg_pool2d", e, "Tensor Ints", input=input, output_size=output_size) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "adaptive_avg_pool2d", input)
     return t
@@ -9109,13 +8394,11 @@ def adaptive_avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], rank: 
     """Gradient of the adaptive average pools with respect to their input of shape `input_size`."""
     try:
         input_size = ints(input_size)
-        h = _py_adaptive_avg_pool_grad(grad._h, input_size, len(input_size), rank)
+        t = _py_adaptive_avg_pool_grad(grad._h, input_size, len(input_size), rank)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_avg_pool_grad", e, "Tensor Ints Int", grad=grad, input_size=input_size, rank=rank) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9126,13 +8409,11 @@ def upsample_nearest2d(input: Tensor, output_size: int | Sequence[int]) -> Tenso
     """Images resized to `output_size`; each pixel is the one of the input that it lies in."""
     try:
         output_size = ints(output_size)
-        h = _py_upsample_nearest2d(input._h, output_size, len(output_size))
+        t = _py_upsample_nearest2d(input._h, output_size, len(output_size))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_nearest2d", e, "Tensor Ints", input=input, output_size=output_size) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9145,13 +8426,11 @@ def upsample_bilinear2d(input: Tensor, output_size: int | Sequence[int], align_c
     """
     try:
         output_size = ints(output_size)
-        h = _py_upsample_bilinear2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+        t = _py_upsample_bilinear2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_bilinear2d", e, "Tensor Ints Bool", input=input, output_size=output_size, align_corners=align_corners) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9162,13 +8441,11 @@ def upsample_grad(grad: Tensor, input_size: int | Sequence[int], mode: str | Non
     """Gradient of the resizing ops with respect to their input of shape `input_size`."""
     try:
         input_size = ints(input_size)
-        h = _py_upsample_grad(grad._h, input_size, len(input_size), word(mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+        t = _py_upsample_grad(grad._h, input_size, len(input_size), word(mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("upsample_grad", e, "Tensor Ints Str Bool", grad=grad, input_size=input_size, mode=mode, align_corners=align_corners) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9184,13 +8461,11 @@ def im2col(input: Tensor, kernel_size: int | Sequence[int], dilation: int | Sequ
         dilation = ints(dilation)
         padding = ints(padding)
         stride = ints(stride)
-        h = _py_im2col(input._h, kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
+        t = _py_im2col(input._h, kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("im2col", e, "Tensor Ints Ints Ints Ints", input=input, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9207,13 +8482,11 @@ def col2im(input: Tensor, output_size: int | Sequence[int], kernel_size: int | S
         dilation = ints(dilation)
         padding = ints(padding)
         stride = ints(stride)
-        h = _py_col2im(input._h, output_size, len(output_size), kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
+        t = _py_col2im(input._h, output_size, len(output_size), kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("col2im", e, "Tensor Ints Ints Ints Ints Ints", input=input, output_size=output_size, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9226,13 +8499,11 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     them (the variance unbiased) by `momentum`; else the running ones are used.
     """
     try:
-        h = _py_batch_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, training if training.__class__ is bool else bool_(training), momentum, eps)
+        t = _py_batch_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, training if training.__class__ is bool else bool_(training), momentum, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("batch_norm", e, "Tensor OptTensor OptTensor OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, training=training, momentum=momentum, eps=eps) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "batch_norm", input, running_mean, running_var, weight, bias)
     return t
@@ -9244,13 +8515,12 @@ _py_batch_norm_train = lib.py_batch_norm_train
 def batch_norm_train(input: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Batch normalisation by the input's own statistics; also gives those: mean and biased variance per channel."""
     try:
-        o = ffi.new("rt_tensor *[3]")
-        status = _py_batch_norm_train(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps, o + 0, o + 1, o + 2)
+        t = _py_batch_norm_train(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("batch_norm_train", e, "Tensor OptTensor OptTensor Float", input=input, weight=weight, bias=bias, eps=eps) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 3)
+    return t
 
 
 _py_batch_norm_eval = lib.py_batch_norm_eval
@@ -9259,13 +8529,11 @@ _py_batch_norm_eval = lib.py_batch_norm_eval
 def batch_norm_eval(input: Tensor, running_mean: Tensor, running_var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """Batch normalisation by given statistics."""
     try:
-        h = _py_batch_norm_eval(input._h, running_mean._h, running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps)
+        t = _py_batch_norm_eval(input._h, running_mean._h, running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("batch_norm_eval", e, "Tensor Tensor Tensor OptTensor OptTensor Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, eps=eps) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9277,13 +8545,12 @@ def batch_norm_backward(grad: Tensor, input: Tensor, mean: Tensor, var: Tensor, 
     are functions of the input.
     """
     try:
-        o = ffi.new("rt_tensor *[3]")
-        status = _py_batch_norm_backward(grad._h, input._h, mean._h, var._h, NULL if weight is None else weight._h, eps, training if training.__class__ is bool else bool_(training), o + 0, o + 1, o + 2)
+        t = _py_batch_norm_backward(grad._h, input._h, mean._h, var._h, NULL if weight is None else weight._h, eps, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("batch_norm_backward", e, "Tensor Tensor Tensor Tensor OptTensor Float Bool", grad=grad, input=input, mean=mean, var=var, weight=weight, eps=eps, training=training) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 3)
+    return t
 
 
 _py_layer_norm = lib.py_layer_norm
@@ -9295,13 +8562,11 @@ def layer_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Ten
     """
     try:
         normalized_shape = ints(normalized_shape)
-        h = _py_layer_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, normalized_shape, len(normalized_shape), eps)
+        t = _py_layer_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, normalized_shape, len(normalized_shape), eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("layer_norm", e, "Tensor Ints OptTensor OptTensor Float", input=input, normalized_shape=normalized_shape, weight=weight, bias=bias, eps=eps) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "layer_norm", input, weight, bias)
     return t
@@ -9316,13 +8581,11 @@ def rms_norm(input: Tensor, normalized_shape: int | Sequence[int], weight: Tenso
     """
     try:
         normalized_shape = ints(normalized_shape)
-        h = _py_rms_norm(input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), NULL if eps is None else (eps,))
+        t = _py_rms_norm(input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), NULL if eps is None else (eps,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rms_norm", e, "Tensor Ints OptTensor OptFloat", input=input, normalized_shape=normalized_shape, weight=weight, eps=eps) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "rms_norm", input, weight)
     return t
@@ -9337,13 +8600,12 @@ def layer_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, norm
     """
     try:
         normalized_shape = ints(normalized_shape)
-        o = ffi.new("rt_tensor *[3]")
-        status = _py_layer_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), eps, centered if centered.__class__ is bool else bool_(centered), affine if affine.__class__ is bool else bool_(affine), o + 0, o + 1, o + 2)
+        t = _py_layer_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, normalized_shape, len(normalized_shape), eps, centered if centered.__class__ is bool else bool_(centered), affine if affine.__class__ is bool else bool_(affine))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("layer_norm_backward", e, "Tensor Tensor OptTensor Ints Float Bool Bool", grad=grad, input=input, weight=weight, normalized_shape=normalized_shape, eps=eps, centered=centered, affine=affine) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 3)
+    return t
 
 
 _py_group_norm = lib.py_group_norm
@@ -9352,13 +8614,11 @@ _py_group_norm = lib.py_group_norm
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5, *, out: Tensor | None = None) -> Tensor:
     """Normalisation of each sample over `num_groups` groups of channels (Wu and He 2018); weight and bias are per channel."""
     try:
-        h = _py_group_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, num_groups, eps)
+        t = _py_group_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, num_groups, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("group_norm", e, "Tensor Int OptTensor OptTensor Float", input=input, num_groups=num_groups, weight=weight, bias=bias, eps=eps) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "group_norm", input, weight, bias)
     return t
@@ -9370,13 +8630,12 @@ _py_group_norm_backward = lib.py_group_norm_backward
 def group_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, num_groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `group_norm` with respect to input, weight and bias."""
     try:
-        o = ffi.new("rt_tensor *[3]")
-        status = _py_group_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, num_groups, eps, o + 0, o + 1, o + 2)
+        t = _py_group_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, num_groups, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("group_norm_backward", e, "Tensor Tensor OptTensor Int Float", grad=grad, input=input, weight=weight, num_groups=num_groups, eps=eps) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 3)
+    return t
 
 
 _py_instance_norm = lib.py_instance_norm
@@ -9387,13 +8646,11 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
     statistics as in `batch_norm`.
     """
     try:
-        h = _py_instance_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, use_input_stats if use_input_stats.__class__ is bool else bool_(use_input_stats), momentum, eps)
+        t = _py_instance_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, use_input_stats if use_input_stats.__class__ is bool else bool_(use_input_stats), momentum, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("instance_norm", e, "Tensor OptTensor OptTensor OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, use_input_stats=use_input_stats, momentum=momentum, eps=eps) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "instance_norm", input, running_mean, running_var, weight, bias)
     return t
@@ -9405,13 +8662,11 @@ _py_mse_loss = lib.py_mse_loss
 def mse_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", *, out: Tensor | None = None) -> Tensor:
     """Squared differences of input and target, and their mean or sum."""
     try:
-        h = _py_mse_loss(input._h, target._h, word(reduction))
+        t = _py_mse_loss(input._h, target._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mse_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "mse_loss", input, target)
     return t
@@ -9423,13 +8678,11 @@ _py_l1_loss = lib.py_l1_loss
 def l1_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", *, out: Tensor | None = None) -> Tensor:
     """Absolute differences of input and target, and their mean or sum."""
     try:
-        h = _py_l1_loss(input._h, target._h, word(reduction))
+        t = _py_l1_loss(input._h, target._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("l1_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "l1_loss", input, target)
     return t
@@ -9441,13 +8694,11 @@ _py_smooth_l1_loss = lib.py_smooth_l1_loss
 def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", beta: float = 1.0, *, out: Tensor | None = None) -> Tensor:
     """`d^2 / (2 beta)` for differences below `beta`, `|d| - beta / 2` for others, and their mean or sum (Girshick 2015)."""
     try:
-        h = _py_smooth_l1_loss(input._h, target._h, word(reduction), beta)
+        t = _py_smooth_l1_loss(input._h, target._h, word(reduction), beta)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("smooth_l1_loss", e, "Tensor Tensor Str Float", input=input, target=target, reduction=reduction, beta=beta) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "smooth_l1_loss", input, target)
     return t
@@ -9459,13 +8710,11 @@ _py_huber_loss = lib.py_huber_loss
 def huber_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", delta: float = 1.0, *, out: Tensor | None = None) -> Tensor:
     """`d^2 / 2` for differences up to `delta`, `delta (|d| - delta / 2)` for others, and their mean or sum (Huber 1964)."""
     try:
-        h = _py_huber_loss(input._h, target._h, word(reduction), delta)
+        t = _py_huber_loss(input._h, target._h, word(reduction), delta)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("huber_loss", e, "Tensor Tensor Str Float", input=input, target=target, reduction=reduction, delta=delta) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "huber_loss", input, target)
     return t
@@ -9477,13 +8726,11 @@ _py_distance_backward = lib.py_distance_backward
 def distance_backward(grad: Tensor, input: Tensor, target: Tensor, kind: int, beta: float, reduction: str | None) -> Tensor:
     """Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape."""
     try:
-        h = _py_distance_backward(grad._h, input._h, target._h, kind, beta, word(reduction))
+        t = _py_distance_backward(grad._h, input._h, target._h, kind, beta, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("distance_backward", e, "Tensor Tensor Tensor Int Float Str", grad=grad, input=input, target=target, kind=kind, beta=beta, reduction=reduction) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9495,13 +8742,11 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, ignore
     `ignore_index`; the mean is over the weights. Input `[N, C, ...]` or `[C]`.
     """
     try:
-        h = _py_nll_loss(input._h, target._h, NULL if weight is None else weight._h, ignore_index, word(reduction))
+        t = _py_nll_loss(input._h, target._h, NULL if weight is None else weight._h, ignore_index, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nll_loss", e, "Tensor Tensor OptTensor Int Str", input=input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "nll_loss", input, target, weight)
     return t
@@ -9514,13 +8759,11 @@ def nll_loss_backward(grad: Tensor, target: Tensor, weight: Tensor | None, input
     """Gradient of `nll_loss` with respect to its input of shape `input_size`."""
     try:
         input_size = ints(input_size)
-        h = _py_nll_loss_backward(grad._h, target._h, NULL if weight is None else weight._h, input_size, len(input_size), ignore_index, word(reduction))
+        t = _py_nll_loss_backward(grad._h, target._h, NULL if weight is None else weight._h, input_size, len(input_size), ignore_index, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nll_loss_backward", e, "Tensor Tensor OptTensor Ints Int Str", grad=grad, target=target, weight=weight, input_size=input_size, ignore_index=ignore_index, reduction=reduction) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9530,13 +8773,11 @@ _py_softmax_nll = lib.py_softmax_nll
 def softmax_nll(input: Tensor, target: Tensor, ignore_index: int, reduction: str | None) -> Tensor:
     """Softmax and negative log-likelihood of `[N, C]` in one pass."""
     try:
-        h = _py_softmax_nll(input._h, target._h, ignore_index, word(reduction))
+        t = _py_softmax_nll(input._h, target._h, ignore_index, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmax_nll", e, "Tensor Tensor Int Str", input=input, target=target, ignore_index=ignore_index, reduction=reduction) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9546,13 +8787,11 @@ _py_softmax_nll_backward = lib.py_softmax_nll_backward
 def softmax_nll_backward(grad: Tensor, input: Tensor, target: Tensor, ignore_index: int, reduction: str | None) -> Tensor:
     """Gradient of `softmax_nll` with respect to its input: `(softmax - one_hot(target)) * grad`."""
     try:
-        h = _py_softmax_nll_backward(grad._h, input._h, target._h, ignore_index, word(reduction))
+        t = _py_softmax_nll_backward(grad._h, input._h, target._h, ignore_index, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmax_nll_backward", e, "Tensor Tensor Tensor Int Str", grad=grad, input=input, target=target, ignore_index=ignore_index, reduction=reduction) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9565,13 +8804,11 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, i
     `label_smoothing` mixes in the uniform distribution (Szegedy et al. 2016).
     """
     try:
-        h = _py_cross_entropy(input._h, target._h, NULL if weight is None else weight._h, ignore_index, word(reduction), label_smoothing)
+        t = _py_cross_entropy(input._h, target._h, NULL if weight is None else weight._h, ignore_index, word(reduction), label_smoothing)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cross_entropy", e, "Tensor Tensor OptTensor Int Str Float", input=input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "cross_entropy", input, target, weight)
     return t
@@ -9583,13 +8820,11 @@ _py_bce_each = lib.py_bce_each
 def bce_each(input: Tensor, target: Tensor) -> Tensor:
     """`-(t log x + (1 - t) log(1 - x))`, the logarithms bounded below by -100."""
     try:
-        h = _py_bce_each(input._h, target._h)
+        t = _py_bce_each(input._h, target._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bce_each", e, "Tensor Tensor", input=input, target=target) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9601,13 +8836,11 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     -100, and the mean or sum.
     """
     try:
-        h = _py_binary_cross_entropy(input._h, target._h, NULL if weight is None else weight._h, word(reduction))
+        t = _py_binary_cross_entropy(input._h, target._h, NULL if weight is None else weight._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("binary_cross_entropy", e, "Tensor Tensor OptTensor Str", input=input, target=target, weight=weight, reduction=reduction) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "binary_cross_entropy", input, target, weight)
     return t
@@ -9619,13 +8852,11 @@ _py_bce_logits_each = lib.py_bce_logits_each
 def bce_logits_each(input: Tensor, target: Tensor) -> Tensor:
     """`(1 - t) x + log(1 + e^-x)`: the binary cross-entropy of `sigmoid(x)`."""
     try:
-        h = _py_bce_logits_each(input._h, target._h)
+        t = _py_bce_logits_each(input._h, target._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bce_logits_each", e, "Tensor Tensor", input=input, target=target) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9635,13 +8866,11 @@ _py_binary_cross_entropy_with_logits = lib.py_binary_cross_entropy_with_logits
 def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tensor | None = None, pos_weight: Tensor | None = None, reduction: str | None = "mean", *, out: Tensor | None = None) -> Tensor:
     """Binary cross-entropy of `sigmoid(input)`, without overflow; `pos_weight` multiplies the share of the ones."""
     try:
-        h = _py_binary_cross_entropy_with_logits(input._h, target._h, NULL if weight is None else weight._h, NULL if pos_weight is None else pos_weight._h, word(reduction))
+        t = _py_binary_cross_entropy_with_logits(input._h, target._h, NULL if weight is None else weight._h, NULL if pos_weight is None else pos_weight._h, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("binary_cross_entropy_with_logits", e, "Tensor Tensor OptTensor OptTensor Str", input=input, target=target, weight=weight, pos_weight=pos_weight, reduction=reduction) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "binary_cross_entropy_with_logits", input, target, weight, pos_weight)
     return t
@@ -9655,13 +8884,11 @@ def kl_div(input: Tensor, target: Tensor, reduction: str | None = "mean", log_ta
     `e^t (t - input)`. "batchmean" divides the sum by the first size.
     """
     try:
-        h = _py_kl_div(input._h, target._h, word(reduction), log_target if log_target.__class__ is bool else bool_(log_target))
+        t = _py_kl_div(input._h, target._h, word(reduction), log_target if log_target.__class__ is bool else bool_(log_target))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kl_div", e, "Tensor Tensor Str Bool", input=input, target=target, reduction=reduction, log_target=log_target) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "kl_div", input, target)
     return t
@@ -9675,13 +8902,11 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *
     if axis is not None:
         dim = axis
     try:
-        h = _py_cosine_similarity(x1._h, x2._h, dim, eps)
+        t = _py_cosine_similarity(x1._h, x2._h, dim, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cosine_similarity", e, "Tensor Tensor Int Float", x1=x1, x2=x2, dim=dim, eps=eps) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "cosine_similarity", x1, x2)
     return t
@@ -9698,13 +8923,11 @@ def rand(*sizes: Any, size: int | Sequence[int] | None = None, generator: Genera
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        h = _py_rand(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_rand(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rand", e, "Shape Generator OptDType", size=sizes if size is None else size, generator=generator, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -9723,13 +8946,11 @@ def randn(*sizes: Any, size: int | Sequence[int] | None = None, generator: Gener
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        h = _py_randn(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_randn(size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randn", e, "Shape Generator OptDType", size=sizes if size is None else size, generator=generator, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -9748,13 +8969,11 @@ def randint(low: int, high: int, *sizes: Any, size: int | Sequence[int] | None =
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        h = _py_randint(low, high, size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_randint(low, high, size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randint", e, "Int Int Shape Generator OptDType", low=low, high=high, size=sizes if size is None else size, generator=generator, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -9770,13 +8989,11 @@ def randperm(n: int, *, generator: Generator_ | None = None, dtype: dtype_ | Non
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_randperm(n, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_randperm(n, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randperm", e, "Int Generator OptDType", n=n, generator=generator, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -9792,13 +9009,11 @@ def rand_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dtyp
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_rand_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_rand_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rand_like", e, "Tensor Generator OptDType", input=input, generator=generator, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -9814,13 +9029,11 @@ def randn_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dty
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_randn_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_randn_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randn_like", e, "Tensor Generator OptDType", input=input, generator=generator, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -9836,13 +9049,11 @@ def randint_like(input: Tensor, low: int, high: int, *, generator: Generator_ | 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        h = _py_randint_like(input._h, low, high, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_randint_like(input._h, low, high, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randint_like", e, "Tensor Int Int Generator OptDType", input=input, low=low, high=high, generator=generator, dtype=dtype) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if device is not None or requires_grad:
         t = created(t, device, requires_grad)
     if out is not None:
@@ -9856,13 +9067,11 @@ _py_uniform = lib.py_uniform
 def uniform(input: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
     """In place: uniform numbers of `[from, to)`."""
     try:
-        h = _py_uniform(input._h, from_, to, NULL if generator is None else generator._h)
+        t = _py_uniform(input._h, from_, to, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("uniform", e, "Tensor Float Float Generator", input=input, from_=from_, to=to, generator=generator) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9886,13 +9095,11 @@ _py_normal = lib.py_normal
 def normal(input: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
     """In place: normal numbers with the given mean and standard deviation."""
     try:
-        h = _py_normal(input._h, mean, std, NULL if generator is None else generator._h)
+        t = _py_normal(input._h, mean, std, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("normal", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9916,13 +9123,11 @@ _py_random = lib.py_random
 def random(input: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator_ | None = None) -> Tensor:
     """In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly."""
     try:
-        h = _py_random(input._h, NULL if from_ is None else (from_,), NULL if to is None else (to,), NULL if generator is None else generator._h)
+        t = _py_random(input._h, NULL if from_ is None else (from_,), NULL if to is None else (to,), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("random", e, "Tensor OptInt OptInt Generator", input=input, from_=from_, to=to, generator=generator) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9946,13 +9151,11 @@ _py_bernoulli = lib.py_bernoulli
 def bernoulli(input: Tensor, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
     """Ones with the probabilities of `input`, else zeros."""
     try:
-        h = _py_bernoulli(input._h, NULL if generator is None else generator._h)
+        t = _py_bernoulli(input._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bernoulli", e, "Tensor Generator", input=input, generator=generator) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "bernoulli", input)
     return t
@@ -9964,13 +9167,11 @@ _py_bernoulli_p = lib.py_bernoulli_p
 def bernoulli_p(input: Tensor, p: float = 0.5, *, generator: Generator_ | None = None) -> Tensor:
     """In place: ones with probability `p`, else zeros."""
     try:
-        h = _py_bernoulli_p(input._h, p, NULL if generator is None else generator._h)
+        t = _py_bernoulli_p(input._h, p, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bernoulli_p", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -9994,13 +9195,11 @@ _py_bernoulli_tensor = lib.py_bernoulli_tensor
 def bernoulli_tensor(input: Tensor, p: Tensor, *, generator: Generator_ | None = None) -> Tensor:
     """In place: ones with the probabilities of the tensor `p`, broadcast, else zeros."""
     try:
-        h = _py_bernoulli_tensor(input._h, p._h, NULL if generator is None else generator._h)
+        t = _py_bernoulli_tensor(input._h, p._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bernoulli_tensor", e, "Tensor Tensor Generator", input=input, p=p, generator=generator) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -10024,13 +9223,11 @@ _py_exponential = lib.py_exponential
 def exponential(input: Tensor, lambd: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
     """In place: exponentially distributed numbers with rate `lambd`."""
     try:
-        h = _py_exponential(input._h, lambd, NULL if generator is None else generator._h)
+        t = _py_exponential(input._h, lambd, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("exponential", e, "Tensor Float Generator", input=input, lambd=lambd, generator=generator) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -10054,13 +9251,11 @@ _py_geometric = lib.py_geometric
 def geometric(input: Tensor, p: float, *, generator: Generator_ | None = None) -> Tensor:
     """In place: the number of trials up to the first success, of probability `p`."""
     try:
-        h = _py_geometric(input._h, p, NULL if generator is None else generator._h)
+        t = _py_geometric(input._h, p, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("geometric", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -10084,13 +9279,11 @@ _py_cauchy = lib.py_cauchy
 def cauchy(input: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator_ | None = None) -> Tensor:
     """In place: numbers of the Cauchy distribution."""
     try:
-        h = _py_cauchy(input._h, median, sigma, NULL if generator is None else generator._h)
+        t = _py_cauchy(input._h, median, sigma, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cauchy", e, "Tensor Float Float Generator", input=input, median=median, sigma=sigma, generator=generator) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -10114,13 +9307,11 @@ _py_log_normal = lib.py_log_normal
 def log_normal(input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator_ | None = None) -> Tensor:
     """In place: numbers whose logarithm is normal with the given mean and standard deviation."""
     try:
-        h = _py_log_normal(input._h, mean, std, NULL if generator is None else generator._h)
+        t = _py_log_normal(input._h, mean, std, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log_normal", e, "Tensor Float Float Generator", input=input, mean=mean, std=std, generator=generator) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -10146,13 +9337,11 @@ def normal_tensors(mean: Tensor | Number, std: Tensor | Number, *, generator: Ge
     try:
         mean = operand(mean)
         std = operand(std)
-        h = _py_normal_tensors(mean._h, std._h, NULL if generator is None else generator._h)
+        t = _py_normal_tensors(mean._h, std._h, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("normal_tensors", e, "Operand Operand Generator", mean=mean, std=std, generator=generator) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     return t
 
 
@@ -10164,13 +9353,11 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     `[*, num_samples]` of int64.
     """
     try:
-        h = _py_multinomial(input._h, num_samples, replacement if replacement.__class__ is bool else bool_(replacement), NULL if generator is None else generator._h)
+        t = _py_multinomial(input._h, num_samples, replacement if replacement.__class__ is bool else bool_(replacement), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("multinomial", e, "Tensor Int Bool Generator", input=input, num_samples=num_samples, replacement=replacement, generator=generator) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "multinomial", input)
     return t
@@ -10182,13 +9369,12 @@ _py_native_dropout = lib.py_native_dropout
 def native_dropout(input: Tensor, p: float, *, generator: Generator_ | None = None) -> tuple[Tensor, Tensor]:
     """`input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1."""
     try:
-        o = ffi.new("rt_tensor *[2]")
-        status = _py_native_dropout(input._h, p, NULL if generator is None else generator._h, o + 0, o + 1)
+        t = _py_native_dropout(input._h, p, NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("native_dropout", e, "Tensor Float Generator", input=input, p=p, generator=generator) from None
-    if status:
+    if t is None:
         raise error()
-    return outs(o, 2)
+    return t
 
 
 _py_dropout = lib.py_dropout
@@ -10199,13 +9385,11 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, *, out: Tensor
     2014); else `input` itself.
     """
     try:
-        h = _py_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
+        t = _py_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
-    if not h:
+    if t is None:
         raise error()
-    t = new(Tensor)
-    t._h = h
     if out is not None:
         return into(out, t, "dropout", input)
     return t

@@ -8,7 +8,7 @@ from typing import Any, SupportsIndex, overload
 from . import _ops
 from ._device import CPU, device
 from ._device import check as check_device
-from ._door import NULL, TensorOwner, check, error, ffi, lib, new, number, shape_, wrap
+from ._door import NULL, TensorOwner, check, error, ffi, lib, made, new, number, shape_, wrap
 from .dtypes import ALL, BY_NAME, dtype, from_python, get_default_dtype, promote_types
 from .errors import (
     AutogradError,
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Size", "Tensor"]
 
-_free = lib.rt_tensor_free
 _ndim = lib.rt_tensor_ndim
 _grad = lib.py_tensor_grad
 _shape = lib.rt_tensor_shape
@@ -78,18 +77,16 @@ def _arithmetic(with_tensor: Any, with_float: Any, op: Any) -> Callable[[Tensor,
     def operator(self: Tensor, other: Any) -> Tensor:
         cls = type(other)
         if cls is Tensor:
-            h = with_tensor(self._h, other._h)
+            t = with_tensor(self._h, other._h)
         elif cls is float:
-            h = with_float(self._h, other)
+            t = with_float(self._h, other)
         elif isinstance(other, Tensor):
-            h = with_tensor(self._h, other._h)
+            t = with_tensor(self._h, other._h)
         else:
             return _operator(op, self, other)
-        if h:
-            t = new(Tensor)
-            t._h = h
-            return t
-        raise error()
+        if t is None:
+            raise error()
+        return t  # type: ignore[no-any-return]
 
     return operator
 
@@ -126,32 +123,28 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
             t = _ops.empty(0)
         else:
             t = _ops.empty(shape_(args), dtype=dtype)
-        self._h = lib.rt_tensor_retain(t._h)
+        own = lib.py_retain(t._h)
+        lib.py_swap(id(self), id(own))
 
     @staticmethod
     def _make_subclass(cls: type[Any], data: Tensor, require_grad: bool = False) -> Any:
         """A `cls` that shares the elements of `data`, without its history."""
-        t = new(cls)
-        t._h = lib.py_tensor_detach(data._h)
-        if not t._h:
-            raise error()
+        t, own = new(cls), made(lib.py_tensor_detach(data._h))
+        lib.py_swap(id(t), id(own))
         if require_grad:
             check(lib.rt_tensor_set_requires_grad(t._h, True))
         return t
 
     def as_subclass(self, cls: type[Any]) -> Any:
         """The same tensor as a `cls`."""
-        t = new(cls)
-        t._h = lib.rt_tensor_retain(self._h)
+        t, own = new(cls), lib.py_retain(self._h)
+        lib.py_swap(id(t), id(own))
         return t
 
     def _replace(self, data: Tensor) -> None:
         """Other elements, the same autograd state: what assigning to `.data` means."""
-        h = lib.py_tensor_with_data(self._h, data._h)
-        if not h:
-            raise error()
-        old, self._h = self._h, h
-        _free(old)
+        other = made(lib.py_tensor_with_data(self._h, data._h))
+        lib.py_swap(id(self), id(other))
 
     # ---- what it is ----
 
@@ -298,12 +291,7 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward has collected; None if there is none."""
-        h = _grad(self._h)
-        if not h:
-            return None
-        t = new(Tensor)
-        t._h = h
-        return t
+        return _grad(self._h)  # type: ignore[no-any-return]
 
     @grad.setter
     def grad(self, g: Tensor | None) -> None:
@@ -321,9 +309,9 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
         h = lib.py_tensor_grad_fn(self._h)
         if not h:
             return None
-        from .autograd import Node
+        from .autograd import node
 
-        return Node(h)
+        return node(h)
 
     @property
     def data(self) -> Tensor:
@@ -338,9 +326,7 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
 
     def detach(self) -> Tensor:
         """The same elements without autograd history."""
-        t = new(Tensor)
-        t._h = lib.py_tensor_detach(self._h)
-        return t
+        return made(lib.py_tensor_detach(self._h))
 
     def detach_(self) -> Tensor:
         """Cuts this tensor from its history."""
@@ -670,7 +656,7 @@ def _operator(op: Callable[..., Tensor], self: Tensor, other: Any) -> Tensor:
 
 def _reflected(op: Callable[..., Tensor], self: Tensor, other: Any) -> Tensor:
     if isinstance(other, (int, float)):
-        return op(wrap(lib.py_tensor_from_number(*number(other), -1)), self)
+        return op(made(lib.py_tensor_from_number(*number(other), -1)), self)
     other = _foreign(other)
     return other if other is NotImplemented else op(other, self)
 
@@ -682,7 +668,7 @@ def _foreign(v: Any) -> Any:
     module = type(v).__module__
     if module == "numpy":
         if getattr(v, "ndim", 0) == 0:
-            return wrap(lib.py_tensor_from_number(*number(v), -1))
+            return made(lib.py_tensor_from_number(*number(v), -1))
         from .interchange import from_numpy
 
         return from_numpy(v)
@@ -745,6 +731,7 @@ for _name, _op in {"add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_
     setattr(Tensor, f"__i{_name}__", _inplace(f"__i{_name}__", getattr(_ops, _op)))
 
 _ops.bind(Tensor)
+lib.py_tensor_class(id(Tensor))
 
 
 # ---- making tensors from data ----
@@ -752,7 +739,7 @@ _ops.bind(Tensor)
 
 def from_raw(raw: Any, shape: Sequence[int], d: dtype) -> Tensor:
     """A tensor with a copy of `raw`: row-major elements of `d`."""
-    return wrap(lib.py_tensor_from_data(ffi.from_buffer(raw) if len(raw) else NULL, tuple(shape), len(shape), d._code))
+    return made(lib.py_tensor_from_data(ffi.from_buffer(raw) if len(raw) else NULL, tuple(shape), len(shape), d._code))
 
 
 def from_bytes(raw: bytes, name: str) -> Tensor:
@@ -794,7 +781,7 @@ def make(data: Any, d: Any = None) -> Tensor:
         try:
             if d.is_floating_point:
                 data = float(data)
-            return wrap(lib.py_tensor_from_number(*number(data), d._code))
+            return made(lib.py_tensor_from_number(*number(data), d._code))
         except OverflowError:
             raise InvalidArgumentError(f"tensor: {data} does not fit 64 bits") from None
     if not isinstance(data, (list, tuple, range)):
@@ -810,7 +797,7 @@ def make(data: Any, d: Any = None) -> Tensor:
             return t if d is None else t.to(d)
         if not hasattr(data, "__len__"):
             d = d or _infer(data)
-            return wrap(lib.py_tensor_from_number(*number(data), d._code))
+            return made(lib.py_tensor_from_number(*number(data), d._code))
     shape: list[int] = []
     flat, inferred = _flatten(data, shape)
     d = d or inferred
@@ -829,7 +816,7 @@ def make(data: Any, d: Any = None) -> Tensor:
             raise DTypeError(f"tensor: {e}") from None
         except OverflowError as e:
             raise InvalidArgumentError(f"tensor: a number does not fit 64 bits ({e})") from None
-    t = wrap(lib.py_tensor_from_data(buf, shape, len(shape), code._code))
+    t = made(lib.py_tensor_from_data(buf, shape, len(shape), code._code))
     return t if d is code else t.to(d)
 
 

@@ -86,7 +86,8 @@ class PyVariable(Tensor):
         t = data if isinstance(data, Tensor) else words.tensor(data, dtype=_float32())
         from ._door import lib
 
-        self._h = lib.rt_tensor_retain(t._h)
+        own = lib.py_retain(t._h)
+        lib.py_swap(id(self), id(own))
         if requires_grad:
             self.requires_grad_()
 

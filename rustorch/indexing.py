@@ -6,7 +6,7 @@ from typing import Any
 
 from . import _ops
 from ._door import lib as _lib
-from ._door import number, wrap
+from ._door import made, number
 from ._tensor import Tensor, make
 from .errors import DTypeError, IndexOutOfRangeError, InvalidArgumentError
 
@@ -193,7 +193,7 @@ def set_(x: Tensor, index: Any, value: Any) -> None:
             if tensors is None:
                 _ops.fill_(view, value)
                 return
-            value = wrap(_lib.py_tensor_from_number(*number(value), -1))
+            value = made(_lib.py_tensor_from_number(*number(value), -1))
         else:
             value = make(value, x.dtype)
     elif tensors is not None and value.dtype is not x.dtype:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._door import NULL, check, error, ffi, lib, wrap
+from ._door import NULL, check, ffi, lib, made
 from ._tensor import Tensor
 from .dtypes import ALL, BY_NAME, dtype, from_python
 from .errors import AutogradError, DTypeError, InvalidArgumentError
@@ -92,10 +92,10 @@ def from_numpy(a: Any) -> Tensor:
         if any(s % d.itemsize and n > 1 for s, n in zip(strides, shape)):
             raise InvalidArgumentError("from_numpy(): strides must be whole elements; pass a copy (array.copy())")
         strides = [max(s, 0) // d.itemsize for s in strides]
-    h = lib.py_from_object(
+    t = lib.py_from_object(
         id(a), ffi.cast("void *", pointer), shape, NULL if strides is None else strides, len(shape), d._code
     )
-    return wrap(h)
+    return made(t)
 
 
 def copy_array(a: Any) -> Tensor:
@@ -153,7 +153,7 @@ def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, req
         raise InvalidArgumentError(
             f"frombuffer: the bytes at offset {offset} are not aligned for {d}; pass a copy of them"
         )
-    t = wrap(lib.py_from_object(id(shared), shared + offset, (n,), NULL, 1, d._code))
+    t = made(lib.py_from_object(id(shared), shared + offset, (n,), NULL, 1, d._code))
     return t.requires_grad_(requires_grad) if requires_grad else t
 
 
@@ -213,11 +213,9 @@ def from_dlpack(source: Any) -> Tensor:
     for name, versioned in ((b"dltensor_versioned", True), (b"dltensor", False)):
         if api.PyCapsule_IsValid(capsule, name):
             pointer = api.PyCapsule_GetPointer(capsule, name)
-            h = lib.py_tensor_from_dlpack(ffi.cast("void *", pointer), versioned)
-            if not h:
-                raise error()
+            t = made(lib.py_tensor_from_dlpack(ffi.cast("void *", pointer), versioned))
             api.PyCapsule_SetName(capsule, _name(b"used_" + name))
-            return wrap(h)
+            return t
     raise InvalidArgumentError("from_dlpack(): the capsule has been consumed already")
 
 

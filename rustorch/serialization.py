@@ -12,7 +12,7 @@ import stat
 from typing import Any
 
 from . import _ops
-from ._door import NULL, check, error, ffi, lib, pending, text, wrap
+from ._door import NULL, check, error, ffi, lib, made, pending, text
 from ._tensor import Tensor
 from .errors import DTypeError, InvalidArgumentError, OutOfMemoryError, RustorchError, SerializationError
 
@@ -369,7 +369,7 @@ def load(
             raise error()
     try:
         tensors = {
-            text(lib.rt_archive_name(archive, i)): wrap(lib.py_archive_tensor(archive, i))
+            text(lib.rt_archive_name(archive, i)): made(lib.py_archive_tensor(archive, i))
             for i in range(lib.rt_archive_len(archive))
         }
         described: dict[str, str] = {}

@@ -16,7 +16,7 @@ SOAK = os.environ.get("RUSTORCH_SOAK") == "1"
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and timers of POSIX")
 
 PRELUDE = """
-import random, signal, sys, time
+import gc, os, random, shutil, signal, sys, tempfile, time
 import rustorch as rt
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 
@@ -39,13 +39,18 @@ def run(code: str, *arguments: object) -> str:
         "x = x * 0.5 + 1",
         "y = (x * w).sum(); y.backward(); y.grad_fn",
         "rt.randn(3, generator=rt.Generator())",
+        "w.sort(); w.detach().clone().split(1); x.detach().as_subclass(rt.nn.Parameter)",
     ],
 )
 def test_none_is_lost(step: str) -> None:
-    """An interrupt that arrives while a tensor is being freed is raised like any other."""
+    """An interrupt that arrives while a tensor is being freed is raised like any other; one that arrives when an op
+    returns loses no tensor."""
     code = f"""
     x, w = rt.ones(1), rt.ones(1, requires_grad=True)
     lost = 0
+    (x * w).sum().backward()
+    y = x
+    live = rt.live_tensors()
     for i in range(int(sys.argv[1])):
         try:
             after(random.uniform(0.001, 0.004))
@@ -55,9 +60,11 @@ def test_none_is_lost(step: str) -> None:
             lost += 1
         except KeyboardInterrupt:
             pass
-    print(lost)
+    y = x
+    gc.collect()
+    print(lost, rt.live_tensors() - live)
     """
-    assert run(code, 400 if SOAK else 20) == "0\n"
+    assert run(code, 400 if SOAK else 20) == "0 0\n"
 
 
 LONG = {
@@ -75,11 +82,32 @@ LONG = {
     "backward": "z.backward(retain_graph=True)",
     "optimizer": "[adam.step() for _ in range(10**6)]",
     "loader": "next(iter(rt.utils.data.DataLoader(Slow(), num_workers=1)))",
+    "median": "line.median()",
+    "kthvalue": "line.kthvalue(len(line) // 3)",
+    "many of the largest": "line.topk(len(line) // 3)",
+    "a few of the largest": "line.topk(5)",
+    "mode": "line.mode()",
+    "quantile": "rt.quantile(line, 0.3)",
+    "cumsum": "line.cumsum(0)",
+    "cumsum downwards": "columns.cumsum(0)",
+    "cumprod in float64": "line.double().cumprod(0)",
+    "logcumsumexp": "line.logcumsumexp(0)",
+    "cummax": "line.cummax(0)",
+    "gradient of cumsum": "summed.sum().backward(retain_graph=True)",
+    "gradient of logcumsumexp": "logarithms.sum().backward(retain_graph=True)",
+    "unique": "line.unique(return_inverse=True)",
+    "unique neighbours": "rt.unique_consecutive(line)",
+    "distinct rows": "rows.unique(dim=0)",
+    "saving": "rt.save({'line': line}, path)",
+    "loading": "rt.load(path)",
     "custom function": "Work.apply(a.requires_grad_()).sum().backward()",
 }
 
 
-@pytest.mark.parametrize("what", LONG if SOAK else ["matmul", "conv2d", "elementwise", "sort", "backward", "optimizer"])
+QUICK = ["matmul", "conv2d", "elementwise", "sort", "backward", "optimizer", "median", "cumsum", "unique", "saving"]
+
+
+@pytest.mark.parametrize("what", LONG if SOAK else QUICK)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_long_calls_end(what: str, threads: int) -> None:
     """Each is repeated, so that the interrupt falls into it; the time from the signal to the exception is printed."""
@@ -88,7 +116,15 @@ def test_long_calls_end(what: str, threads: int) -> None:
     a, b = rt.randn(4096, 4096), rt.randn(2500, 2500, dtype=rt.float64)
     tall, whole = rt.randn(4_000_00, 64), rt.ones(1500, 1500, dtype=rt.int64)
     images, kernels = rt.randn(32, 64, 64, 64), rt.randn(64, 64, 3, 3)
-    line = rt.rand(20_000_000)
+    line = rt.rand(20_000_000 if {SOAK} else 4_000_000)
+    columns, rows = line.view(-1, 4), line.view(-1, 100)[:100_000]
+    if "gradient" in {what!r}:
+        summed = line.detach().requires_grad_().cumsum(0)
+        logarithms = line[:5_000_000].detach().requires_grad_().logcumsumexp(0)
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "line")
+    if {what!r} in ("saving", "loading"):
+        rt.save({{"line": line}}, path)
     z = rt.ones(1, requires_grad=True)
     for _ in range(200_000 if {what!r} == "backward" else 1):
         z = z * 1.0
@@ -121,6 +157,9 @@ def test_long_calls_end(what: str, threads: int) -> None:
         except KeyboardInterrupt:
             worst = max(worst, time.monotonic() - sent)
     assert (rt.ones(300, 300) @ rt.ones(300, 300)).eq(300).all()
+    assert os.listdir(folder) == ["line"] * ({what!r} in ("saving", "loading"))
+    assert all(rt.load(path)["line"].equal(line) for _ in os.listdir(folder))
+    shutil.rmtree(folder)
     print(worst)
     """
     assert float(run(code, 10 if SOAK else 2)) < (0.2 if SOAK else 1.0)

@@ -44,9 +44,7 @@ def all_handles_come_back() -> Iterator[None]:
     gc.collect()
     before = rt.live_tensors()
     yield
-    # What one collection frees may be what the next one needs to see.
-    for _ in range(3):
-        gc.collect()
+    gc.collect()
     assert rt.live_tensors() == before
 
 
@@ -125,8 +123,60 @@ def hook_of_a_saved_input() -> Any:
     return y
 
 
+def hook_of_a_shared_input() -> Any:
+    """Several edges of one graph lead to the leaf, and to a result in between."""
+    x = leaf()
+    h = x * x + x
+    y = (h * h).exp() * h
+    x.register_hook(lambda g: g * y.detach())
+    h.register_hook(lambda g: g + y.detach())
+    return y
+
+
+def deep_in_a_graph() -> Any:
+    box = Box()
+    z = Twice.apply(leaf(), lambda ctx, y: setattr(ctx, "box", box))
+    for _ in range(3000):
+        z = z * 1.0 + z * 0.0
+    box.content = z
+    return z
+
+
+def hook_of_a_node() -> Any:
+    y = leaf() * 2
+    y.grad_fn.register_hook(lambda i, o: (y.detach(), None)[1])
+    y.grad_fn.register_prehook(lambda o: (y.detach(), None)[1])
+    return y
+
+
+def hook_of_a_leafs_node() -> Any:
+    x = leaf()
+    rt.autograd.graph.get_gradient_edge(x).node.register_hook(lambda i, o: (x.detach(), None)[1])
+    return x
+
+
+def packed_saved_tensors() -> Any:
+    box = Box()
+    with rt.autograd.graph.saved_tensors_hooks(lambda t: (box, t), lambda p: p[1]):
+        y = leaf() * leaf()
+    box.content = y
+    return y
+
+
+def packed_outputs() -> Any:
+    """A hook that keeps the tensor itself is no cycle of its own."""
+    with rt.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        return leaf().exp()
+
+
 CYCLES = [
     hook_of_a_leaf,
+    hook_of_a_shared_input,
+    deep_in_a_graph,
+    hook_of_a_node,
+    hook_of_a_leafs_node,
+    packed_saved_tensors,
+    packed_outputs,
     hook_of_a_result,
     hook_after_accumulation,
     hook_of_a_parameter,
@@ -239,6 +289,8 @@ def test_collections_while_other_threads_work() -> None:
     over.set()
     [t.join() for t in threads]
     assert not errors
+    # The leaf's own cycle is seen when the graph, which holds the leaf too, has gone in a collection before.
+    gc.collect()
 
 
 def test_classes_and_copies() -> None:
@@ -262,6 +314,28 @@ def test_classes_and_copies() -> None:
     ref = weakref.ref(p)
     del p
     assert ref() is None
+
+
+def test_long_chains_of_packed_tensors() -> None:
+    """Tensors that a hook keeps, and that keep the graph before them, are taken apart without overflowing the stack."""
+    w = leaf()
+    x = leaf()
+    with rt.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t):
+        for _ in range(20_000):
+            x = x * w
+    del x
+
+
+def test_long_chains_through_leaves_that_changed() -> None:
+    """A leaf whose graph lives becomes a result, whose graph holds the next leaf, and so on."""
+    kept = leaf()
+    for _ in range(100_000):
+        x = leaf()
+        y = x * 1
+        x.requires_grad_(False)
+        x.mul_(kept)
+        kept = y
+    del x, y, kept
 
 
 def test_long_chains_of_contexts() -> None:

@@ -13,8 +13,10 @@
 //    several threads is never undefined behaviour; an op that cannot have a tensor in time fails with RT_ERR_STATE.)
 // 5. NULL where a value is required gives RT_ERR_NULL; nothing is dereferenced first.
 // 6. A bug inside gives RT_ERR_PANIC; the process lives on.
-// 7. A callback returns in the ordinary way: no longjmp, no C++ exception and no pthread_exit may leave it (the process would
-//    be aborted). It may call the library, on whichever thread it runs; it must not free what it was only lent.
+// 7. A callback may call the library, on whichever thread it runs; it must not free what it was only lent. No longjmp may leave
+//    it: what the call holds would stay locked. On Linux with x86-64 a pthread_exit or a C++ exception may: the call ends as after
+//    any error, everything is released, and the thread or the exception goes on in the caller of the function. Elsewhere these
+//    abort the process. The caller's frames need unwind tables (gcc and clang make them there by default).
 // 8. Strings are NUL-terminated UTF-8 and live as long as the object they came from.
 // 9. Stable within a major version; compare RT_ABI_VERSION with rt_abi_version(). Only rt_* symbols are exported.
 //
@@ -152,7 +154,7 @@ typedef struct rt_bytes rt_bytes;
 // A random generator. Release it with `rt_generator_free`.
 typedef struct rt_generator rt_generator;
 
-// A node of the autograd graph. Release it with `rt_node_free`.
+// A node of the autograd graph, or the place where a leaf collects its gradient. Release it with `rt_node_free`.
 typedef struct rt_node rt_node;
 
 // A tensor handle. Release it with `rt_tensor_free`.
@@ -207,6 +209,24 @@ typedef rt_status (*rt_hook)(void *ctx, const struct rt_tensor *grad, struct rt_
 
 // Called once when nobody needs `ctx` any more.
 typedef void (*rt_release)(void *ctx);
+
+// Sees the run of a node. `grad_outputs` are the gradients of its outputs, `grad_inputs` those that it has computed for its
+// inputs (NULL and 0 before it runs), NULL where there is none. A hook that sets `replaced` puts handles of its own (or
+// NULL) into all of `replacements`: in place of the inputs' gradients, or of the outputs' before the node runs.
+typedef rt_status (*rt_node_hook)(void *ctx,
+                                  const struct rt_tensor *const *grad_inputs,
+                                  size_t inputs_len,
+                                  const struct rt_tensor *const *grad_outputs,
+                                  size_t outputs_len,
+                                  bool *replaced,
+                                  struct rt_tensor **replacements);
+
+// Decides how a tensor is kept that an op saves for backward, and puts what stands for it into `packed`. It must not change
+// the tensor; `rt_tensor_retain` keeps it.
+typedef rt_status (*rt_pack)(void *ctx, const struct rt_tensor *tensor, void **packed);
+
+// Makes a tensor (a handle of its own) of what `rt_pack` has packed, with the same shape. It may be called several times.
+typedef rt_status (*rt_unpack)(void *packed, struct rt_tensor **out);
 
 // The backward of a custom function: given the gradients of the outputs (NULL where none came) and the saved tensors, it
 // writes one handle of its own (or NULL) per input into `grad_inputs`.
@@ -292,7 +312,8 @@ typedef struct rt_op_info {
   size_t samples_len;
 } rt_op_info;
 
-// Sees one successful call. Handles and arrays live only during the callback; `rt_tensor_retain` keeps a tensor.
+// Sees one successful call. Handles and arrays live only during the callback; `rt_tensor_retain` keeps a tensor. A call that
+// cannot be shown, as there is no memory for it, is told with NULL as its name and nothing else: what was seen is incomplete.
 typedef void (*rt_listener)(void *ctx,
                             const char *name,
                             const struct rt_tensor *const *inputs,
@@ -431,6 +452,9 @@ bool rt_tensor_is_view(const struct rt_tensor *tensor);
 
 // Counts in-place changes of the storage.
 uint64_t rt_tensor_version(const struct rt_tensor *tensor);
+
+// Tells autograd that the elements were changed by somebody else.
+rt_status rt_tensor_bump_version(struct rt_tensor *tensor);
 
 // Address of the first element; it lives as long as the handle. NULL for NULL. Whoever writes through it while another
 // thread uses the tensor has a data race of their own.
@@ -3957,11 +3981,24 @@ rt_status rt_tensor_detach_(struct rt_tensor *tensor);
 // The node that made the tensor; NULL in `out` for a leaf.
 rt_status rt_tensor_grad_fn(const struct rt_tensor *tensor, struct rt_node **out);
 
+// Where the gradient of the tensor goes: the node that made it and which of its outputs it is, or for a leaf the place
+// where that collects it ("AccumulateGrad"). NULL in `out` if it needs no gradient.
+rt_status rt_tensor_gradient_edge(const struct rt_tensor *tensor,
+                                  size_t *output,
+                                  struct rt_node **out);
+
 // Releases a node; NULL is accepted.
 void rt_node_free(struct rt_node *node);
 
 // Name such as "AddBackward0"; it lives as long as the node. NULL for NULL.
 const char *rt_node_name(const struct rt_node *node);
+
+// A number that no other node has: two handles with the same one are of one node. For a leaf it holds as long as that
+// lives. 0 for NULL.
+uint64_t rt_node_id(const struct rt_node *node);
+
+// The leaf that collects its gradient here; NULL in `out` if the node is one of an op.
+rt_status rt_node_leaf(const struct rt_node *node, struct rt_tensor **out);
 
 // Number of inputs that the node sends gradients to; 0 for NULL.
 size_t rt_node_next_count(const struct rt_node *node);
@@ -3971,6 +4008,13 @@ rt_status rt_node_next(const struct rt_node *node_,
                        size_t index,
                        bool *is_leaf,
                        struct rt_node **out);
+
+// As `rt_node_next`, with a handle for a leaf too (see `rt_tensor_gradient_edge`), and the output of the node that the gradient
+// belongs to. NULL in `out` if the input gets none.
+rt_status rt_node_next_edge(const struct rt_node *node_,
+                            size_t index,
+                            size_t *output,
+                            struct rt_node **out);
 
 // Adds the gradients of `roots` to their leaves. `grads` holds one gradient per root (or NULL: 1 for a root with one
 // element); the array itself may be NULL. If `inputs` is not NULL, only those leaves collect. `retain_graph` keeps what the
@@ -4029,6 +4073,42 @@ rt_status rt_tensor_register_post_accumulate_grad_hook(struct rt_tensor *tensor,
 
 // Removes a hook; unknown ids are ignored.
 rt_status rt_tensor_remove_hook(struct rt_tensor *tensor, uint64_t id);
+
+// Calls `hook` whenever the node has run in backward, or with `before` when it is about to; `id` names it for
+// `rt_node_remove_hook`. For a leaf, it is called around the adding of a gradient, with no inputs. If this fails, `ctx`
+// stays the caller's.
+rt_status rt_node_register_hook(struct rt_node *node,
+                                bool before,
+                                rt_node_hook hook,
+                                void *ctx,
+                                rt_release release,
+                                uint64_t *id);
+
+// Removes a hook of the node; unknown ids are ignored.
+rt_status rt_node_remove_hook(struct rt_node *node, uint64_t id);
+
+// From now on, ops on this thread save tensors for backward through `pack` and `unpack`, until `rt_saved_hooks_pop`; of
+// several such hooks the last ones count. `release_packed` is called once for what `pack` gave, `release` for `ctx` when the
+// hooks have been taken away (or if this function fails).
+rt_status rt_saved_hooks_push(rt_pack pack,
+                              rt_unpack unpack,
+                              rt_release release_packed,
+                              void *ctx,
+                              rt_release release);
+
+// Takes away the hooks of saved tensors that this thread has pushed last.
+rt_status rt_saved_hooks_pop(void);
+
+// True if hooks see what ops on this thread save.
+bool rt_saved_hooks_active(void);
+
+// For hooks: a number for the walk (backward or grad) that this thread is in, which no other has; 0 outside of one.
+uint64_t rt_walk_id(void);
+
+// For hooks: says in `reached` which of the tensors get a gradient in the walk that this thread is in.
+rt_status rt_will_reach(const struct rt_tensor *const *tensors,
+                        size_t tensors_len,
+                        bool *reached);
 
 // Makes `outputs` the results of a custom function of `inputs` (NULL where an argument is no tensor). `saved` tensors are
 // kept for `backward` and checked for in-place changes. `release(ctx)` is called once, also if this function fails.

@@ -15,6 +15,7 @@
 #![warn(missing_docs)]
 #![recursion_limit = "512"]
 
+mod callback;
 pub mod dtype;
 pub mod error;
 mod fork;

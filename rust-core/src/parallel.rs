@@ -12,6 +12,7 @@
 //!
 //! The split depends on the thread count, so a kernel must give the same bits for any split of its range.
 
+use crate::bail;
 use crate::error::Result;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::any::Any;
@@ -44,7 +45,7 @@ thread_local! {
 // ---- interrupts ----
 
 /// Asks the program whether the call of this thread is to go on; anything but 0 ends it.
-pub type InterruptCheck = unsafe extern "C" fn() -> i32;
+pub type InterruptCheck = unsafe extern "C-unwind" fn() -> i32;
 
 /// How often a thread asks.
 const ASK_EVERY: Duration = Duration::from_millis(50);
@@ -98,7 +99,7 @@ pub(crate) fn interrupted() -> bool {
     // Whatever the program does now, such as running a handler of signals, is not asked again.
     let _hold = Hold::new();
     // SAFETY: the contract of `rt_set_interrupt_check`.
-    unsafe { check() != 0 }
+    crate::callback::call(|| unsafe { check() }) != Some(0)
 }
 
 /// Ends this call by unwinding if the program wants that. To be called between parts of long work, some milliseconds each.
@@ -111,6 +112,30 @@ pub(crate) fn poll() {
     };
     if ended || interrupted() {
         resume_unwind(Box::new(Interrupted));
+    }
+}
+
+/// As [`poll`], with an error in the place of unwinding. With `now` the program is asked even if it has just been.
+pub(crate) fn go_on(now: bool) -> Result<()> {
+    if now {
+        // A thread that is shutting down is not watched.
+        let _ = WATCH.try_with(|w| w.last.set(None));
+    }
+    if interrupted() {
+        bail!(Interrupted, "the call was interrupted");
+    }
+    Ok(())
+}
+
+/// Calls `f` for one piece after the other of a long list, polling between them.
+#[inline]
+pub(crate) fn polled<T>(items: &[T], mut f: impl FnMut(&[T])) {
+    const PIECE: usize = 1 << 20;
+    for piece in items.chunks(PIECE) {
+        f(piece);
+        if items.len() > PIECE {
+            poll();
+        }
     }
 }
 
@@ -201,7 +226,12 @@ pub fn parallel_for(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
     if n <= grain {
         return f(0..n);
     }
-    if num_threads() == 1 || IN_REGION.get() {
+    if IN_REGION.get() {
+        return in_pieces(0..n, grain, f);
+    }
+    // Its pieces may be too short to ask in between, and still this may be one of very many such calls.
+    poll();
+    if num_threads() == 1 {
         return in_pieces(0..n, grain, f);
     }
     fork_join(n, grain.max(1), f);
@@ -411,7 +441,8 @@ impl Pool {
             if spins < 2000 {
                 std::hint::spin_loop();
             } else {
-                if spins % 64 == 0 && interrupted() {
+                // Once the call is to end, nobody is asked again.
+                if spins % 64 == 0 && !self.ended.load(Ordering::Relaxed) && interrupted() {
                     self.fail(Box::new(Interrupted));
                 }
                 thread::yield_now();

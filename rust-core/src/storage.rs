@@ -253,7 +253,7 @@ fn release(p: *mut u8, size: usize) {
 // ---- Storage ----
 
 /// Called once when nobody needs a foreign buffer any more.
-pub type Release = unsafe extern "C" fn(*mut c_void);
+pub type Release = unsafe extern "C-unwind" fn(*mut c_void);
 
 enum Owner {
     Inline,
@@ -400,7 +400,7 @@ impl Drop for Storage {
             }
             Owner::Foreign(Some(f), ctx) => {
                 // SAFETY: the contract of `foreign`: called once, here.
-                unsafe { f(ctx) }
+                crate::callback::call(|| unsafe { f(ctx) });
             }
         }
     }

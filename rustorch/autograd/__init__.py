@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from . import function, functional
+    from . import function, functional, graph
 
 __all__ = [
     "Function",
@@ -26,6 +26,7 @@ __all__ = [
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
@@ -286,19 +287,39 @@ def grad(
     return tuple(found)
 
 
+# Handles of one node give one object as long as that lives, so that what a program notes at it is found again.
+_nodes: Any = None
+
+
+def node(handle: Any) -> Any:
+    """The object of a node, which owns `handle`; None for NULL."""
+    global _nodes
+    if not handle:
+        return None
+    if _nodes is None:
+        import weakref
+
+        _nodes = weakref.WeakValueDictionary()
+    number = lib.rt_node_id(handle)
+    known = _nodes.get(number)
+    if known is not None:
+        lib.rt_node_free(handle)
+        return known
+    n = new(_node_class(text(lib.rt_node_name(handle))))
+    n._h, n._metadata = handle, None
+    _nodes[number] = n
+    return n
+
+
 class Node(NodeOwner):
-    """A recorded op. `name()` says which; `next_functions` are the nodes that its gradients go to.
+    """A recorded op, or the place where a leaf collects its gradient ("AccumulateGrad").
 
     Its class has the same name: programs that draw graphs print `type(node).__name__`.
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_metadata")
 
-    def __new__(cls, handle: Any) -> Node:
-        return new(_node_class(text(lib.rt_node_name(handle))))
-
-    def __init__(self, handle: Any) -> None:
-        self._h = handle
+    _metadata: dict[Any, Any] | None
 
     def name(self) -> str:
         """Such as "AddBackward0"."""
@@ -306,29 +327,56 @@ class Node(NodeOwner):
 
     @property
     def next_functions(self) -> tuple[tuple[Any, int], ...]:
-        """One pair per input: a node, `AccumulateGrad` for a leaf, or None."""
+        """One pair per input of the op: the node its gradient goes to (or None), and which output of that it is."""
         found: list[tuple[Any, int]] = []
-        leaf, out = ffi.new("bool *"), ffi.new("struct rt_node *[1]")
+        output, out = ffi.new("size_t *"), ffi.new("struct rt_node *[1]")
         for i in range(lib.rt_node_next_count(self._h)):
-            check(lib.rt_node_next(self._h, i, leaf, out))
-            found.append((Node(out[0]) if out[0] else AccumulateGrad() if leaf[0] else None, 0))
+            check(lib.rt_node_next_edge(self._h, i, output, out))
+            found.append((node(out[0]), output[0]))
         return tuple(found)
 
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """A place for notes about this object."""
+        if self._metadata is None:
+            self._metadata = {}
+        return self._metadata
+
+    @property
+    def variable(self) -> Tensor:
+        """The leaf of an AccumulateGrad."""
+        out = ffi.new("struct rt_tensor *[1]")
+        check(lib.rt_node_leaf(self._h, out))
+        if not out[0]:
+            raise AttributeError(f"'{self.name()}' object has no attribute 'variable'")
+        return wrap(out[0])
+
+    def _register(self, hook: Any, before: bool) -> RemovableHandle:
+        number = ffi.new("uint64_t *")
+        kept = _Hook(hook)
+        check(lib.py_register_node(self._h, id(kept), before, number))
+        return RemovableHandle(self, number[0], kept, lib.rt_node_remove_hook)
+
+    def register_hook(self, fn: Callable[[tuple[Any, ...], tuple[Any, ...]], Any]) -> RemovableHandle:
+        """Calls `fn(grad_inputs, grad_outputs)` whenever the node has run in backward.
+
+        `grad_outputs` came to the outputs of the op, `grad_inputs` go to its inputs (None where none does). A tuple
+        that `fn` returns takes the place of `grad_inputs`. For an AccumulateGrad it is called when the gradient is
+        added, with no inputs.
+        """
+        return self._register(fn, False)
+
+    def register_prehook(self, fn: Callable[[tuple[Any, ...]], Any]) -> RemovableHandle:
+        """Calls `fn(grad_outputs)` before the node runs; a tuple that it returns takes their place."""
+        return self._register(fn, True)
+
     def __repr__(self) -> str:
-        return f"<{self.name()} object at {hex(int(ffi.cast('uintptr_t', self._h)))}>"
+        return f"<{self.name()} object at {hex(id(self))}>"
 
 
 @functools.cache
 def _node_class(name: str) -> type[Node]:
     return type(name, (Node,), {"__slots__": (), "__module__": Node.__module__})
-
-
-class AccumulateGrad:
-    """Where the gradient of a leaf goes."""
-
-    def name(self) -> str:
-        """Its name."""
-        return "AccumulateGrad"
 
 
 # ---- callbacks ----
@@ -347,29 +395,46 @@ def _failed(exc_type: Any, exc: BaseException, tb: Any) -> int:
 
 
 def _share(h: Any) -> Any:
-    return wrap(lib.rt_tensor_retain(h)) if h else None
+    return lib.py_retain(h)
 
 
-def _hand(t: Tensor | None) -> Any:
-    return NULL if t is None else lib.rt_tensor_retain(t._h)
+def _hand(t: Tensor | None, to: Any) -> None:
+    if t is not None:
+        lib.py_hand(t._h, to)
+
+
+class _Hook:
+    """A registered callable. Once removed it calls nothing, wherever a graph still holds it."""
+
+    __slots__ = ("__weakref__", "f")
+
+    def __init__(self, f: Any) -> None:
+        self.f = f
 
 
 class RemovableHandle:
     """Takes a hook away again."""
 
-    __slots__ = ("_id", "_tensor")
+    __slots__ = ("_hook", "_id", "_owner", "_remove")
 
-    def __init__(self, tensor: Tensor, number: int) -> None:
+    def __init__(self, owner: Any, number: int, hook: _Hook, remove: Any) -> None:
         import weakref
 
-        self._tensor = weakref.ref(tensor)
-        self._id = number
+        self._owner, self._hook = weakref.ref(owner), weakref.ref(hook)
+        self._id, self._remove = number, remove
+
+    @property
+    def id(self) -> int:
+        """The number of the hook."""
+        return self._id
 
     def remove(self) -> None:
         """Removes the hook."""
-        t = self._tensor()
-        if t is not None:
-            check(lib.rt_tensor_remove_hook(t._h, self._id))
+        owner, hook = self._owner(), self._hook()
+        if hook is not None:
+            hook.f = None
+        if owner is not None:
+            check(self._remove(owner._h, self._id))
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -380,32 +445,96 @@ class RemovableHandle:
 
 @ffi.def_extern(error=11, onerror=_failed)  # type: ignore[untyped-decorator]
 def py_on_hook(ctx: Any, grad: Any, replacement: Any) -> int:
-    result = _object(ctx)(_share(grad))
+    f = _object(ctx).f
+    result = None if f is None else f(_share(grad))
     if result is not None:
         if not isinstance(result, Tensor):
             raise DTypeError(f"a hook must return a Tensor or None, got {type(result).__name__}")
-        replacement[0] = _hand(result)
+        _hand(result, replacement)
     return 0
 
 
 def register_hook(t: Tensor, hook: Any, after: bool = False) -> RemovableHandle:
     """See `Tensor.register_hook`; with `after`, `Tensor.register_post_accumulate_grad_hook`."""
     number = ffi.new("uint64_t *")
-    check(lib.py_register(t._h, id(hook), after, number))
-    return RemovableHandle(t, number[0])
+    kept = _Hook(hook)
+    check(lib.py_register(t._h, id(kept), after, number))
+    return RemovableHandle(t, number[0], kept, lib.rt_tensor_remove_hook)
 
 
 def register_post_accumulate_grad_hook(t: Tensor, hook: Any) -> RemovableHandle:
     """See `Tensor.register_post_accumulate_grad_hook`."""
     import weakref
 
-    ref = weakref.ref(t)
+    ref, cls, attributes = weakref.ref(t), type(t), t.__dict__
 
     def call(same: Tensor) -> None:
         own = ref()
-        hook(same if own is None else own)
+        if own is None:  # the graph has kept the leaf: an object like the one that is gone
+            own = same.as_subclass(cls)
+            own.__dict__ = attributes
+        hook(own)
 
     return register_hook(t, call, after=True)
+
+
+def _tensors(handles: Any, n: int) -> tuple[Any, ...]:
+    return tuple(_share(handles[i]) for i in range(n))
+
+
+@ffi.def_extern(error=11, onerror=_failed)  # type: ignore[untyped-decorator]
+def py_on_node(ctx: Any, ins: Any, n_ins: int, outs: Any, n_outs: int, replaced: Any, replacements: Any) -> int:
+    f = _object(ctx).f
+    if f is None:
+        return 0
+    before = ins == NULL
+    expected = n_outs if before else n_ins
+    result = f(_tensors(outs, n_outs)) if before else f(_tensors(ins, n_ins), _tensors(outs, n_outs))
+    if result is None:
+        return 0
+    name = getattr(f, "__name__", type(f).__name__)
+    if not isinstance(result, tuple):
+        raise DTypeError(f"expected tuple, but hook returned '{type(result).__name__}'")
+    if len(result) != expected:
+        raise AutogradError(
+            f"hook '{name}' has returned an incorrect number of values (got {len(result)}, but expected {expected})"
+        )
+    for r in result:
+        if r is not None and not isinstance(r, Tensor):
+            raise DTypeError(f"expected Variable, but hook returned '{type(r).__name__}'")
+    for i, r in enumerate(result):
+        _hand(r, replacements + i)
+    replaced[0] = True
+    return 0
+
+
+class _Packed:
+    """What a pack hook has made of a tensor."""
+
+    __slots__ = ("unpack", "value")
+
+    def __init__(self, unpack: Any, value: Any) -> None:
+        self.unpack, self.value = unpack, value
+
+
+@ffi.def_extern(error=11, onerror=_failed)  # type: ignore[untyped-decorator]
+def py_on_pack(ctx: Any, tensor: Any, packed: Any) -> int:
+    hooks = _object(ctx)
+    kept = _Packed(hooks.unpack_hook, hooks.pack_hook(_share(tensor)))
+    packed[0] = ffi.cast("void *", lib.py_keep(id(kept)))
+    return 0
+
+
+@ffi.def_extern(error=11, onerror=_failed)  # type: ignore[untyped-decorator]
+def py_on_unpack(packed: Any, out: Any) -> int:
+    kept = _object(packed)
+    t = kept.unpack(kept.value)
+    if not isinstance(t, Tensor):
+        raise DTypeError(
+            f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(t).__name__}"
+        )
+    _hand(t, out)
+    return 0
 
 
 # ---- custom functions ----
@@ -469,7 +598,7 @@ def _address(h: Any) -> int:
 
 def _unpacked(h: Any, known: tuple[Any, int] | None) -> Any:
     """A saved tensor: the very object that was saved, if it still is what it was."""
-    if known is not None:
+    if known is not None:  # (a hook of saved tensors decides what comes back, if there was one)
         t = known[0]()
         if t is not None and _address(t._h) == known[1]:
             return t
@@ -507,7 +636,7 @@ def py_on_backward(ctx: Any, grads: Any, n_grads: int, saved: Any, n_saved: int,
             raise DTypeError(
                 f"{cls.__name__}.backward: expected a Tensor or None for input {i}, got {type(r).__name__}"
             )
-        out[i] = _hand(r)
+        _hand(r, out + i)
     return 0
 
 
@@ -571,7 +700,12 @@ class Function:
                 )
         import weakref
 
-        known = [None if s is None or any(s is o for o in outputs) else (weakref.ref(s), _address(s._h)) for s in saved]
+        known = [
+            None
+            if s is None or lib.rt_saved_hooks_active() or any(s is o for o in outputs)
+            else (weakref.ref(s), _address(s._h))
+            for s in saved
+        ]
         frame = _Frame(cls, ctx, described, known)
         check(
             lib.py_record(
@@ -590,7 +724,9 @@ class Function:
 
 def Variable(data: Tensor, requires_grad: bool = False, volatile: bool = False) -> Tensor:
     """A tensor; PyTorch's old name for one that takes part in autograd."""
-    t = data if isinstance(data, Tensor) else wrap(NULL)
+    if not isinstance(data, Tensor):
+        raise DTypeError(f"Variable(): argument 'data' must be a Tensor, not {type(data).__name__}")
+    t = data
     return t.requires_grad_() if requires_grad else t
 
 
@@ -706,7 +842,7 @@ def _leaf_wanted(x: Any, original: Any) -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("function", "functional"):  # loaded on first use
+    if name in ("function", "functional", "graph"):  # loaded on first use
         import importlib
 
         return importlib.import_module(f".{name}", __name__)

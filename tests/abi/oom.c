@@ -509,6 +509,74 @@ static rt_status chain(void *it) {
   }
   return status;
 }
+/* In place on results and views whose gradients are kept: either all is done, or nothing. */
+static rt_tensor *kept[2], *kept_before;
+static int through_a_view;
+static rt_status in_place(void *it) {
+  const long at = fail_at;
+  rt_scalar two;
+  (void)it;
+  two.kind = RT_SCALAR_FLOAT;
+  two.value.f = 2;
+  fail_at = 0;
+  must(rt_exp(leaf, &kept[0]));
+  must(rt_tensor_retain_grad(kept[0]));
+  must(rt_narrow(kept[0], 0, 3, 9, &kept[1]));
+  must(rt_tensor_retain_grad(kept[1]));
+  must(rt_clone(kept[0], &kept_before));
+  fail_at = at;
+  return rt_mul_scalar_(kept[through_a_view], two);
+}
+static void drop_kept(void *it) {
+  rt_tensor *all, *g;
+  const rt_tensor *root[1];
+  const long at = fail_at;
+  int i;
+  fail_at = 0;
+  if (it) { /* it has been done: the notes are where they must be */
+    must(rt_sum(kept[0], NULL, 0, false, -1, &all));
+    root[0] = all;
+    must(rt_backward(root, NULL, 1, NULL, 0, false, false));
+    rt_tensor_free(all);
+    must(rt_tensor_grad(kept[0], &g));
+    if (!g) die("a gradient is not kept", at);
+    rt_tensor_free(g);
+    drop_grad(it);
+  }
+  for (i = 0; i < 2; i++) rt_tensor_free(kept[i]);
+  rt_tensor_free(kept_before);
+  fail_at = at;
+}
+static int kept_intact(void *it) {
+  const int equal = same(kept[0], kept_before);
+  (void)it;
+  drop_kept(NULL);
+  return equal;
+}
+/* The listener is told of each call, or that there was one. */
+static int told;
+static void listen(void *ctx, const char *name, const rt_tensor *const *in, size_t n, const rt_attr *attrs, size_t nattrs,
+                   const rt_tensor *const *out, size_t m) {
+  (void)ctx, (void)in, (void)attrs, (void)nattrs, (void)out;
+  told++;
+  if (!name && n + m > 0) die("nothing is told with tensors", 0);
+}
+static rt_status watched(void *it) {
+  static const rt_tensor *list[3000];
+  const long at = fail_at;
+  rt_status status;
+  size_t i;
+  fail_at = 0;
+  for (i = 0; i < 3000; i++) list[i] = values;
+  told = 0;
+  rt_set_listener(listen, NULL);
+  fail_at = at;
+  status = rt_cat(list, 3000, 0, it);
+  fail_at = 0;
+  rt_set_listener(NULL, NULL);
+  if (told != (status == RT_OK)) die("the listener was told a wrong number of calls", at);
+  return status;
+}
 static rt_status op_info(void *it) {
   rt_op_info info;
   return (void)it, rt_op_get(0, &info);
@@ -557,6 +625,8 @@ static void specials(const char *folder) {
       {"op_info", {op_info, nothing, NULL, &it}},
       {"an error", {shape_error, nothing, NULL, &it}},
       {"unbind", {many, free_result, NULL, &it}},
+      {"in place on a kept result", {in_place, drop_kept, kept_intact, &it}},
+      {"a call that is listened to", {watched, free_result, NULL, &it}},
   };
   size_t i;
   snprintf(file, sizeof file, "%s/new.safetensors", folder);
@@ -570,6 +640,8 @@ static void specials(const char *folder) {
   must(rt_tensor_register_hook(leaf, hook, NULL, NULL, &id));
   try_all("a chain with a leaf's hook", &all[16].trial);
   must(rt_tensor_remove_hook(leaf, id));
+  through_a_view = 1;
+  try_all("in place on a view of a kept result", &all[20].trial);
   rt_tensor_free(leaf);
   rt_tensor_free(values);
 }

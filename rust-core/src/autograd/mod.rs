@@ -2,16 +2,21 @@
 
 mod contexts;
 mod modes;
+mod saved;
 mod walk;
 
 pub use contexts::Foreign;
 
 use modes::recording;
+pub use modes::saving_hooks as saved_hooks_active;
 pub use modes::{
     detect_anomaly, grad_enabled, inference_enabled, set_detect_anomaly, set_grad_enabled, set_inference, GradMode,
     InferenceMode,
 };
-pub use walk::{backward, grad};
+pub use saved::{pop_saved_hooks, push_saved_hooks, Packed, SavedHooks};
+pub use walk::{backward, grad, walk_number, will_reach};
+
+use saved::{Data, Saved, SavedSet};
 
 use crate::dtype::DType;
 use crate::error::Result;
@@ -28,6 +33,10 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 /// A function that sees a gradient and may replace it.
 pub type Hook = Arc<dyn Fn(&Tensor) -> Result<Option<Tensor>> + Send + Sync>;
 
+/// A function that sees what a node gives and got, `(grad_inputs, grad_outputs)`, and may replace the first; before the node
+/// has run there are only the second, which it may replace then.
+pub type NodeHook = Arc<dyn Fn(Option<&[Option<Tensor>]>, &[Option<Tensor>]) -> Result<Option<Grads>> + Send + Sync>;
+
 /// Autograd state of a tensor. It is shared by the handles of one tensor (see `Tensor::replaced_by`).
 #[derive(Default)]
 pub struct Meta {
@@ -43,25 +52,90 @@ pub(crate) struct State {
     grad: Option<Tensor>,
     /// The edge to the node that made this tensor; None for a leaf.
     history: Option<(Arc<Node>, usize)>,
-    /// Hooks of a leaf. Those of other tensors are at the node.
-    hooks: List<Registered>,
-    /// Hooks that a leaf calls when `grad` is complete. Few have any.
-    after: Option<Box<After>>,
+    /// Hooks of a leaf; few have any. Those of other tensors are at the node.
+    hooks: Option<Box<LeafHooks>>,
     /// For a view: the generation of its base that `history` belongs to.
     base_generation: u64,
 }
 
 /// A hook, the number that removes it, and what the caller keeps for it.
-pub(crate) struct Registered {
+struct Registered<H = Hook> {
     id: u64,
-    call: Hook,
+    call: H,
     context: Option<Foreign>,
 }
 
-struct After {
-    hooks: List<Registered>,
-    /// The tensor that the hooks get.
+/// What is called around the run of a node, or around the collecting of a leaf's gradient.
+#[derive(Default)]
+struct Around {
+    before: List<Registered<NodeHook>>,
+    after: List<Registered<NodeHook>>,
+}
+
+#[derive(Default)]
+struct LeafHooks {
+    /// These see the gradient.
+    calls: List<Registered>,
+    /// These see the tensor when `grad` is complete.
+    collected: List<Registered>,
+    around: Around,
+    /// The tensor whose leaf this is now; see `Tensor::replaced_by`.
     owner: Weak<TensorImpl>,
+}
+
+#[derive(Default)]
+struct NodeHooks {
+    /// Hooks on outputs.
+    calls: List<(usize, Registered)>,
+    /// Tensors that keep the gradients of outputs.
+    retained: Option<Box<Retained>>,
+    around: Around,
+}
+
+/// A note that the gradient of output `output` is to be kept (`retain_grad`). It goes from node to node as it is, so that
+/// an in-place op, once it has written, needs no memory for it.
+struct Retained {
+    output: usize,
+    meta: Weak<Meta>,
+    next: Option<Box<Retained>>,
+}
+
+impl Retained {
+    fn of(&self, meta: &Arc<Meta>) -> bool {
+        self.meta.as_ptr() == Arc::as_ptr(meta)
+    }
+}
+
+impl Drop for NodeHooks {
+    /// One note after the other: there may be many.
+    fn drop(&mut self) {
+        let mut notes = self.retained.take();
+        while let Some(mut note) = notes {
+            notes = note.next.take();
+        }
+    }
+}
+
+/// Takes the hook `id` out of the list.
+fn take_out<H>(list: &mut List<Registered<H>>, id: u64) -> Option<Registered<H>> {
+    list.iter().position(|h| h.id == id).map(|i| list.remove(i))
+}
+
+impl LeafHooks {
+    /// True if a gradient has to be whole before it is collected.
+    fn wait(&self) -> bool {
+        !(self.calls.is_empty() && self.collected.is_empty() && self.around.is_empty())
+    }
+}
+
+impl Around {
+    fn is_empty(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty()
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Registered<NodeHook>> {
+        take_out(&mut self.before, id).or_else(|| take_out(&mut self.after, id))
+    }
 }
 
 impl Meta {
@@ -77,9 +151,7 @@ impl Meta {
 
     /// The tensor whose state this is now `t`: the hooks that see the tensor follow it.
     pub(crate) fn moved_to(&self, t: &Tensor) {
-        if let Some(after) = &mut self.lock().after {
-            after.owner = Arc::downgrade(&t.0);
-        }
+        self.lock().hooks.get_or_insert_with(Default::default).owner = Arc::downgrade(&t.0);
     }
 }
 
@@ -88,8 +160,8 @@ impl Meta {
 pub(crate) enum Edge {
     /// To output `usize` of a node.
     Node(Arc<Node>, usize),
-    /// To a leaf.
-    Leaf(Arc<Meta>),
+    /// To a leaf, which lives as long as somebody may send it a gradient: its hooks get it.
+    Leaf(Tensor),
 }
 
 /// What a custom function (or a C callback) computes in backward.
@@ -121,33 +193,12 @@ pub struct Node {
     inputs: SmallVec<[(Dims, DType); 3]>,
     outputs: SmallVec<[(Dims, DType); 1]>,
     saved: Mutex<Option<SavedSet>>,
-    hooks: Mutex<List<NodeHook>>,
-    /// True if `hooks` holds any.
+    hooks: Mutex<Option<Box<NodeHooks>>>,
+    /// True if there have been `hooks`.
     hooked: AtomicBool,
     sequence: u64,
     /// The next node in the list of those that are taken apart.
     doomed: Option<Arc<Node>>,
-}
-
-/// A hook on one output of a node, or a leaf-like place that keeps the gradient (`retain_grad`).
-pub(crate) enum NodeHook {
-    Call(usize, Registered),
-    Retain(usize, Weak<Meta>),
-}
-
-#[derive(Default)]
-struct SavedSet {
-    inputs: SmallVec<[Option<Saved>; 3]>,
-    outputs: SmallVec<[Option<Saved>; 1]>,
-}
-
-/// A tensor that backward will read: its elements, where its gradient goes, and the version it had.
-struct Saved {
-    data: Arc<TensorImpl>,
-    edge: Option<Edge>,
-    /// For an output of the node itself, its index (an edge would be a cycle).
-    output: Option<usize>,
-    version: u64,
 }
 
 /// An attribute that a node keeps.
@@ -271,11 +322,11 @@ impl Tensor {
         }
         Some(match self.history() {
             Some((node, k)) => Edge::Node(node, k),
-            None => Edge::Leaf(self.meta().clone()),
+            None => Edge::Leaf(self.clone()),
         })
     }
 
-    fn set_history(&self, node: Arc<Node>, k: usize) -> Result<()> {
+    fn set_history(&self, node: Arc<Node>, k: usize) {
         let meta = self.meta();
         let old = {
             let mut s = meta.lock();
@@ -288,16 +339,11 @@ impl Tensor {
         // Hooks stay with the value that they were registered on; a gradient to be kept is that of the present one.
         // (The old node is dropped with no lock held: it may run a foreign release callback.)
         if let Some((old, _)) = old.filter(|o| o.0.hooked.load(Ordering::Acquire) && !Arc::ptr_eq(&o.0, &node)) {
-            let mut hooks = old.hooks.lock().unwrap_or_else(|e| e.into_inner());
-            let before = hooks.len();
-            hooks.retain(|h| !matches!(h, NodeHook::Retain(_, m) if m.as_ptr() == Arc::as_ptr(meta)));
-            let moved = hooks.len() < before;
-            drop(hooks);
-            if moved {
-                node.add_hook(NodeHook::Retain(k, Arc::downgrade(meta)))?;
+            if let Some(mut note) = old.forget(meta) {
+                note.output = k;
+                node.retain(note);
             }
         }
-        Ok(())
     }
 
     /// A view's history is made anew when an in-place op has changed that of its base.
@@ -309,19 +355,14 @@ impl Tensor {
             return;
         }
         let Some(edge) = base.edge() else { return };
-        let node = Node {
-            rule: Rule::AsStrided(Box::new([base.layout().clone(), self.layout().clone()])),
-            edges: SmallVec::from_iter([Some(edge)]),
-            inputs: SmallVec::from_iter([(base.dims(), base.dtype())]),
-            outputs: SmallVec::from_iter([(self.dims(), self.dtype())]),
-            saved: Mutex::new(None),
-            hooks: Mutex::default(),
-            hooked: AtomicBool::new(false),
-            sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
-            doomed: None,
-        };
-        // Fails where there is no memory for a note that the gradient be kept; then it is not.
-        let _ = self.set_history(Arc::new(node), 0);
+        let node = Node::new(
+            Rule::AsStrided(Box::new([base.layout().clone(), self.layout().clone()])),
+            SmallVec::from_iter([Some(edge)]),
+            SmallVec::from_iter([(base.dims(), base.dtype())]),
+            SmallVec::from_iter([(self.dims(), self.dtype())]),
+            None,
+        );
+        self.set_history(Arc::new(node), 0);
     }
 
     /// Keeps the gradient of a tensor that is no leaf.
@@ -329,12 +370,11 @@ impl Tensor {
         if !self.requires_grad() {
             bail!(Autograd, "retain_grad: can't retain_grad on a tensor that does not require gradients");
         }
-        if let Some((node, k)) = self.history() {
+        if let Some((node, output)) = self.history() {
             let meta = self.meta();
-            let retains = |h: &NodeHook| matches!(h, NodeHook::Retain(_, m) if m.as_ptr() == Arc::as_ptr(meta));
-            if !node.hooks.lock().unwrap_or_else(|e| e.into_inner()).iter().any(retains) {
-                node.add_hook(NodeHook::Retain(k, Arc::downgrade(meta)))?;
-            }
+            // One note is enough.
+            let _old = node.forget(meta);
+            node.retain(Box::new(Retained { output, meta: Arc::downgrade(meta), next: None }));
         }
         Ok(())
     }
@@ -351,10 +391,17 @@ impl Tensor {
         }
         let id = HOOK_ID.fetch_add(1, Ordering::Relaxed);
         match self.history() {
-            Some((node, k)) => node.add_hook(NodeHook::Call(k, Registered { id, call, context }))?,
-            None => self.meta().lock().hooks.push(Registered { id, call, context })?,
+            Some((node, k)) => node.with_hooks(|h| h.calls.push((k, Registered { id, call, context })))?,
+            None => self.with_leaf_hooks(|h| h.calls.push(Registered { id, call, context }))?,
         }
         Ok(id)
+    }
+
+    fn with_leaf_hooks<R>(&self, f: impl FnOnce(&mut LeafHooks) -> R) -> R {
+        let mut state = self.meta().lock();
+        let hooks = state.hooks.get_or_insert_with(Default::default);
+        hooks.owner = Arc::downgrade(&self.0);
+        f(hooks)
     }
 
     /// Calls `hook` with this leaf whenever backward has added all of a gradient to its `grad`; what it returns is ignored.
@@ -375,29 +422,23 @@ impl Tensor {
             bail!(Autograd, "{NAME}: post accumulate grad hooks cannot be registered on non-leaf tensors");
         }
         let id = HOOK_ID.fetch_add(1, Ordering::Relaxed);
-        let mut s = self.meta().lock();
-        let after = s.after.get_or_insert_with(|| After { hooks: List::new(), owner: Weak::new() }.into());
-        after.hooks.push(Registered { id, call, context })?;
-        after.owner = Arc::downgrade(&self.0);
+        self.with_leaf_hooks(|h| h.collected.push(Registered { id, call, context }))?;
         Ok(id)
     }
 
     /// Removes a hook; unknown ids are ignored.
     pub fn remove_hook(&self, id: u64) {
         if let Some(m) = self.0.meta.get() {
-            // Dropped after the lock is released: it may run a foreign release callback.
+            // Dropped after the lock is released, here and below: it may run a foreign release callback.
             let _gone = {
                 let mut s = m.lock();
-                let s = &mut *s;
-                let of_list = |l: &mut List<Registered>| l.iter().position(|h| h.id == id).map(|i| l.remove(i));
-                [of_list(&mut s.hooks), s.after.as_mut().and_then(|a| of_list(&mut a.hooks))]
+                s.hooks.as_mut().map(|h| (take_out(&mut h.calls, id), take_out(&mut h.collected, id)))
             };
         }
         if let Some((node, _)) = self.history() {
             let _gone = {
-                let mut hooks = node.hooks.lock().unwrap_or_else(|e| e.into_inner());
-                let found = hooks.iter().position(|h| matches!(h, NodeHook::Call(_, r) if r.id == id));
-                found.map(|i| hooks.remove(i))
+                let mut hooks = node.lock_hooks();
+                hooks.as_mut().and_then(|h| h.calls.iter().position(|c| c.1.id == id).map(|i| h.calls.remove(i)))
             };
         }
     }
@@ -432,23 +473,139 @@ impl Node {
         }
     }
 
-    /// The nodes that gradients flow to, one per input; None inside for a leaf.
-    pub fn next(&self) -> impl ExactSizeIterator<Item = Option<Option<Arc<Node>>>> + '_ {
-        let target = |e: &Edge| match e {
-            Edge::Node(n, _) => Some(n.clone()),
-            Edge::Leaf(_) => None,
-        };
-        self.edges.iter().map(move |e| e.as_ref().map(target))
+    #[inline(always)] // a large value, made in its place
+    fn new(
+        rule: Rule,
+        edges: SmallVec<[Option<Edge>; 3]>,
+        inputs: SmallVec<[(Dims, DType); 3]>,
+        outputs: SmallVec<[(Dims, DType); 1]>,
+        saved: Option<SavedSet>,
+    ) -> Node {
+        Node {
+            rule,
+            edges,
+            inputs,
+            outputs,
+            saved: Mutex::new(saved),
+            hooks: Mutex::new(None),
+            hooked: AtomicBool::new(false),
+            sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
+            doomed: None,
+        }
     }
 
-    fn add_hook(&self, h: NodeHook) -> Result<()> {
-        self.hooks.lock().unwrap_or_else(|e| e.into_inner()).push(h)?;
+    /// Where the gradients of the inputs go, one per input: to an output of a node or to a leaf.
+    pub fn next(&self) -> impl ExactSizeIterator<Item = Option<Target>> + '_ {
+        self.edges.iter().map(|e| e.clone().map(Target::new))
+    }
+
+    fn lock_hooks(&self) -> MutexGuard<'_, Option<Box<NodeHooks>>> {
+        self.hooks.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn with_hooks<R>(&self, f: impl FnOnce(&mut NodeHooks) -> R) -> R {
+        let done = f(self.lock_hooks().get_or_insert_with(Default::default));
         self.hooked.store(true, Ordering::Release);
-        Ok(())
+        done
+    }
+
+    fn retain(&self, mut note: Box<Retained>) {
+        self.with_hooks(|h| {
+            note.next = h.retained.take();
+            h.retained = Some(note);
+        });
+    }
+
+    /// Takes the note out that this tensor keeps its gradient.
+    fn forget(&self, meta: &Arc<Meta>) -> Option<Box<Retained>> {
+        let mut hooks = self.lock_hooks();
+        let mut at = &mut hooks.as_mut()?.retained;
+        while !at.as_ref()?.of(meta) {
+            at = &mut at.as_mut()?.next;
+        }
+        let mut note = at.take()?;
+        *at = note.next.take();
+        Some(note)
     }
 
     fn lock_saved(&self) -> MutexGuard<'_, Option<SavedSet>> {
         self.saved.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+/// Where a gradient goes, for those who look at a graph: the node or leaf, and which of its outputs.
+#[derive(Clone)]
+pub struct Target {
+    edge: Edge,
+}
+
+impl Target {
+    fn new(edge: Edge) -> Target {
+        Target { edge }
+    }
+
+    /// Where the gradient of `t` goes; None if it needs none.
+    pub fn of(t: &Tensor) -> Option<Target> {
+        t.edge().map(Target::new)
+    }
+
+    /// The node; None for a leaf.
+    pub fn node(&self) -> Option<&Arc<Node>> {
+        match &self.edge {
+            Edge::Node(n, _) => Some(n),
+            Edge::Leaf(_) => None,
+        }
+    }
+
+    /// The leaf, as it is now.
+    pub fn leaf(&self) -> Option<Tensor> {
+        match &self.edge {
+            Edge::Node(..) => None,
+            Edge::Leaf(t) => Some(t.present()),
+        }
+    }
+
+    /// Which output of the node; 0 for a leaf.
+    pub fn output(&self) -> usize {
+        match &self.edge {
+            Edge::Node(_, k) => *k,
+            Edge::Leaf(_) => 0,
+        }
+    }
+
+    /// The name of the node, or "AccumulateGrad".
+    pub fn name(&self) -> String {
+        self.node().map_or_else(|| "AccumulateGrad".into(), |n| n.name())
+    }
+
+    /// A number that stands for the node or the leaf as long as it lives.
+    pub fn number(&self) -> u64 {
+        match &self.edge {
+            // The first bit tells them from addresses.
+            Edge::Node(n, _) => n.sequence << 1 | 1,
+            Edge::Leaf(t) => Arc::as_ptr(t.meta()) as u64,
+        }
+    }
+
+    fn around<R>(&self, f: impl FnOnce(&mut Around) -> R) -> R {
+        match &self.edge {
+            Edge::Node(n, _) => n.with_hooks(|h| f(&mut h.around)),
+            Edge::Leaf(t) => t.present().with_leaf_hooks(|h| f(&mut h.around)),
+        }
+    }
+
+    /// Calls `call` around each run of the node, or each collecting of the leaf: before it, with the gradients of the
+    /// outputs, or after it, with those of the inputs as well. What it returns takes the place of the first or the second.
+    pub fn register_hook(&self, before: bool, call: NodeHook, context: Option<Foreign>) -> Result<u64> {
+        let id = HOOK_ID.fetch_add(1, Ordering::Relaxed);
+        self.around(|a| if before { &mut a.before } else { &mut a.after }.push(Registered { id, call, context }))?;
+        Ok(id)
+    }
+
+    /// Removes a hook that [`Target::register_hook`] gave; unknown ids are ignored.
+    pub fn remove_hook(&self, id: u64) {
+        // Dropped after the lock is released: it may run a foreign release callback.
+        let _gone = self.around(|a| a.remove(id));
     }
 }
 
@@ -464,10 +621,17 @@ impl Drop for Node {
             }
         }
         fn take(node: &mut Node, list: &mut Option<Arc<Node>>) {
-            let mut edge = |e: Option<Edge>| {
-                if let Some(Edge::Node(n, _)) = e {
-                    add(list, n);
+            let mut edge = |e: Option<Edge>| match e {
+                Some(Edge::Node(n, _)) => add(list, n),
+                // A leaf may have become the result of an op later.
+                Some(Edge::Leaf(mut t)) => {
+                    let meta = Arc::get_mut(&mut t.0).and_then(|t| t.meta.get_mut()).and_then(Arc::get_mut);
+                    let state = meta.map(|m| m.state.get_mut().unwrap_or_else(|e| e.into_inner()));
+                    if let Some((n, _)) = state.and_then(|s| s.history.take()) {
+                        add(list, n);
+                    }
                 }
+                None => {}
             };
             node.edges.drain(..).for_each(&mut edge);
             let saved = node.saved.get_mut().unwrap_or_else(|e| e.into_inner()).take();
@@ -492,56 +656,13 @@ impl Drop for Node {
     }
 }
 
-impl Saved {
-    fn new(t: &Tensor, output: Option<usize>) -> Saved {
-        let (data, edge) = match output {
-            None if !t.requires_grad() && !t.is_view() => (t.0.clone(), None),
-            None => (t.alias_keeping_number().0, t.edge()),
-            Some(_) => (t.alias().0, None),
-        };
-        Saved { data, edge, output, version: t.version() }
-    }
-
-    /// The tensor as it was saved; with its place in the graph if the walk is recorded or `whole` asks for it.
-    fn unpack(&self, node: &Arc<Node>, whole: bool) -> Result<Tensor> {
-        let data = Tensor(self.data.clone());
-        if data.version() != self.version {
-            bail!(
-                Autograd,
-                "one of the variables needed for gradient computation has been modified by an inplace operation: \
-                 a {} tensor of shape {:?} that {} saved is at version {}; expected version {} instead",
-                data.dtype(),
-                data.shape(),
-                node.name(),
-                data.version(),
-                self.version
-            );
-        }
-        if !whole && !grad_enabled() {
-            return Ok(data);
-        }
-        let edge = match self.output {
-            Some(k) => Some(Edge::Node(node.clone(), k)),
-            None => self.edge.clone(),
-        };
-        Ok(match edge {
-            None => data,
-            Some(Edge::Leaf(meta)) => {
-                let t = data.alias();
-                // `t` is new: the cell is empty.
-                let _ = t.0.meta.set(meta);
-                t
-            }
-            Some(Edge::Node(n, k)) => {
-                let t = data.alias();
-                t.set_history(n, k)?;
-                t
-            }
-        })
-    }
-}
-
 impl Tensor {
+    /// The tensor that has this one's autograd state now; see [`Tensor::replaced_by`].
+    fn present(&self) -> Tensor {
+        let owner = self.meta().lock().hooks.as_ref().and_then(|h| h.owner.upgrade());
+        owner.map_or_else(|| self.clone(), Tensor)
+    }
+
     fn alias_keeping_number(&self) -> Tensor {
         let mut t = self.alias();
         if self.0.wrapped {
@@ -563,7 +684,7 @@ pub(crate) fn wanted(inputs: &[Option<&Tensor>]) -> bool {
 
 /// An inference tensor is not watched: what backward would read may have changed.
 fn refuse_inference(saved: &[Option<Saved>]) -> Result<()> {
-    if saved.iter().flatten().any(|s| s.data.inference) {
+    if saved.iter().flatten().any(|s| s.plain().is_some_and(|t| t.inference)) {
         bail!(
             Autograd,
             "Inference tensors cannot be saved for backward. Use clone() to get a normal tensor from one that was made in \
@@ -607,31 +728,22 @@ fn prepare(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Re
     for a in attrs {
         owned.push(OwnedAttr::new(a)?);
     }
-    Ok(Node {
-        rule: Rule::Op(op, owned),
-        edges,
-        inputs: kinds,
-        outputs: SmallVec::new(),
-        saved: Mutex::new(Some(saved)),
-        hooks: Mutex::default(),
-        hooked: AtomicBool::new(false),
-        sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
-        doomed: None,
-    })
+    Ok(Node::new(Rule::Op(op, owned), edges, kinds, SmallVec::new(), Some(saved)))
 }
 
-/// With one output this cannot fail.
+/// With one output only a hook of saved tensors can fail.
 #[inline(always)] // as above
-fn finish(mut node: Node, outs: &[Tensor], save_outputs: bool) -> Result<Arc<Node>> {
+fn finish(node: &mut Node, outs: &[Tensor], save_outputs: bool) -> Result<()> {
     reserve(&mut node.outputs, outs.len())?;
     node.outputs.extend(outs.iter().map(|t| (t.dims(), t.dtype())));
     if save_outputs {
         if let Some(s) = node.saved.get_mut().unwrap_or_else(|e| e.into_inner()) {
             reserve(&mut s.outputs, outs.len())?;
             s.outputs.extend(outs.iter().enumerate().map(|(k, t)| Some(Saved::new(t, Some(k)))));
+            saved::pack(&mut s.outputs, &[])?;
         }
     }
-    Ok(Arc::new(node))
+    Ok(())
 }
 
 /// Attaches the history of a call to its results.
@@ -639,8 +751,10 @@ pub(crate) fn record(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[At
     let mut node = prepare(op, inputs, attrs)?;
     if let Some(s) = node.saved.get_mut().unwrap_or_else(|e| e.into_inner()) {
         refuse_inference(&s.inputs)?;
+        saved::pack(&mut s.inputs, inputs)?;
     }
-    let node = finish(node, outs, op.saves.output())?;
+    finish(&mut node, outs, op.saves.output())?;
+    let node = Arc::new(node);
     probe(outs.len(), size_of::<Meta>())?;
     for (k, out) in outs.iter_mut().enumerate().filter(|o| o.1.dtype().is_float()) {
         match Arc::get_mut(&mut out.0) {
@@ -649,7 +763,7 @@ pub(crate) fn record(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[At
                 let state = State { history: Some((node.clone(), k)), ..State::default() };
                 t.meta = Arc::new(Meta { needs: true.into(), generation: 0.into(), state: state.into() }).into();
             }
-            _ => out.set_history(node.clone(), k)?,
+            _ => out.set_history(node.clone(), k),
         }
     }
     Ok(())
@@ -671,27 +785,19 @@ pub fn record_custom(
         }));
     }
     refuse_inference(&kept)?;
+    saved::pack(&mut kept, saved)?;
     let mut edges: SmallVec<[Option<Edge>; 3]> = room(inputs.len())?;
     edges.extend(inputs.iter().map(|t| t.and_then(|t| t.edge())));
     let mut kinds: SmallVec<[(Dims, DType); 3]> = room(inputs.len())?;
     kinds.extend(inputs.iter().map(|t| t.map_or((Dims::new(), DType::F32), |t| (t.dims(), t.dtype()))));
     let mut results: SmallVec<[(Dims, DType); 1]> = room(outs.len())?;
     results.extend(outs.iter().map(|t| (t.dims(), t.dtype())));
-    let node = Node {
-        rule: Rule::Custom(rule),
-        edges,
-        inputs: kinds,
-        outputs: results,
-        saved: Mutex::new(Some(SavedSet { inputs: kept, outputs: SmallVec::new() })),
-        hooks: Mutex::default(),
-        hooked: AtomicBool::new(false),
-        sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
-        doomed: None,
-    };
+    let saved = SavedSet { inputs: kept, outputs: SmallVec::new() };
+    let node = Node::new(Rule::Custom(rule), edges, kinds, results, Some(saved));
     let node = Arc::new(node);
     for (k, out) in outs.iter().enumerate() {
         if out.dtype().is_float() {
-            out.set_history(node.clone(), k)?;
+            out.set_history(node.clone(), k);
         }
     }
     Ok(())
@@ -727,42 +833,42 @@ pub(crate) fn before_inplace(
         // The rule reads the elements as they are now: they are copied before the op writes over them.
         let _mode = GradMode::set(false);
         let copy = target.duplicate()?;
-        first.version = copy.version();
-        first.data = copy.0;
+        first.data = Data::new(copy);
     }
     if let Some(s) = saved {
         refuse_inference(&s.inputs)?;
+        let first = s.inputs.first().and_then(|s| s.as_ref()).and_then(|s| s.plain()).cloned().map(Tensor);
+        let mut originals: SmallVec<[Option<&Tensor>; 4]> = room(inputs.len())?;
+        originals.extend(inputs.iter().copied());
+        originals[0] = first.as_ref();
+        saved::pack(&mut s.inputs, &originals)?;
     }
     Ok(Some(node))
 }
 
-/// Gives `target` the history of the in-place call that has just changed it, and its base with it.
-pub(crate) fn rebase(target: &Tensor, node: Node) -> Result<()> {
+/// Gives `target` the history of the in-place call that has just changed it, and its base with it. Fails only if a hook of
+/// saved tensors does, when the history is in place already.
+pub(crate) fn rebase(target: &Tensor, mut node: Node) -> Result<()> {
     let save_outputs = matches!(node.rule, Rule::Op(op, _) if op.saves.output());
-    let inner = finish(node, std::slice::from_ref(target), save_outputs)?;
+    let packed = finish(&mut node, std::slice::from_ref(target), save_outputs);
+    if packed.is_err() {
+        *node.saved.get_mut().unwrap_or_else(|e| e.into_inner()) = None;
+    }
+    let inner = Arc::new(node);
     let Some(base) = target.base() else {
-        target.set_history(inner, 0)?;
+        target.set_history(inner, 0);
         target.meta().generation.fetch_add(1, Ordering::AcqRel);
-        return Ok(());
+        return packed;
     };
     let mut edges = inner.edges.clone();
     edges[0] = base.edge();
     let mut inputs = inner.inputs.clone();
     inputs[0] = (base.dims(), base.dtype());
-    let node = Arc::new(Node {
-        rule: Rule::Slices(Some(inner), Box::new([base.layout().clone(), target.layout().clone()])),
-        edges,
-        inputs,
-        outputs: SmallVec::from_iter([(base.dims(), base.dtype())]),
-        saved: Mutex::new(None),
-        hooks: Mutex::default(),
-        hooked: AtomicBool::new(false),
-        sequence: SEQUENCE.fetch_add(1, Ordering::Relaxed),
-        doomed: None,
-    });
-    base.set_history(node, 0)?;
+    let layouts = Box::new([base.layout().clone(), target.layout().clone()]);
+    let outputs = SmallVec::from_iter([(base.dims(), base.dtype())]);
+    base.set_history(Arc::new(Node::new(Rule::Slices(Some(inner), layouts), edges, inputs, outputs, None)), 0);
     base.meta().generation.fetch_add(1, Ordering::AcqRel);
-    Ok(())
+    packed
 }
 
 // ---- what a rule sees ----

@@ -4,12 +4,25 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 thread_local! {
-    static MODES: Modes = const { Modes { grad: Cell::new(true), inference: Cell::new(false) } };
+    static MODES: Modes =
+        const { Modes { grad: Cell::new(true), inference: Cell::new(false), saving_hooks: Cell::new(false) } };
 }
 
 struct Modes {
     grad: Cell<bool>,
     inference: Cell<bool>,
+    saving_hooks: Cell<bool>,
+}
+
+/// True if hooks see what ops on this thread save.
+#[inline]
+pub fn saving_hooks() -> bool {
+    MODES.with(|m| m.saving_hooks.get())
+}
+
+/// Says whether hooks see what ops on this thread save.
+pub(super) fn set_saving_hooks(on: bool) {
+    MODES.with(|m| m.saving_hooks.set(on));
 }
 
 /// True if ops are recorded on this thread.

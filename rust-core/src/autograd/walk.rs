@@ -38,8 +38,12 @@ enum Place {
 fn place(e: &Edge) -> Place {
     match e {
         Edge::Node(n, k) => Place::Node(n.sequence, *k),
-        Edge::Leaf(m) => Place::Leaf(Arc::as_ptr(m)),
+        Edge::Leaf(t) => leaf_place(t),
     }
+}
+
+fn leaf_place(t: &Tensor) -> Place {
+    Place::Leaf(Arc::as_ptr(t.meta()))
 }
 
 struct Walk<'a> {
@@ -52,7 +56,7 @@ struct Walk<'a> {
     /// For `grad`: the nodes on a path to a requested place.
     useful: Option<HashSet<u64>>,
     /// Leaves with hooks and what has reached them so far: a hook sees the whole gradient.
-    held: List<(Arc<Meta>, Tensor)>,
+    held: List<(Tensor, Tensor)>,
     /// The oldest node that sends to each leaf, by sequence number; made when a leaf is first held.
     oldest: Option<HashMap<*const Meta, u64>>,
 }
@@ -60,7 +64,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn send(&mut self, edge: &Edge, g: Tensor) -> Result<()> {
         match edge {
-            Edge::Leaf(meta) => self.arrive(meta, g),
+            Edge::Leaf(t) => self.arrive(t, g),
             Edge::Node(n, k) => {
                 if let Some(useful) = &self.useful {
                     if !useful.contains(&n.sequence) && !self.is_wanted(&Place::Node(n.sequence, *k)) {
@@ -94,20 +98,16 @@ impl Walk<'_> {
     }
 
     /// A gradient reaches a leaf.
-    fn arrive(&mut self, meta: &Arc<Meta>, g: Tensor) -> Result<()> {
-        if self.wanted.is_some() && !self.is_wanted(&Place::Leaf(Arc::as_ptr(meta))) {
+    fn arrive(&mut self, leaf: &Tensor, g: Tensor) -> Result<()> {
+        if self.wanted.is_some() && !self.is_wanted(&leaf_place(leaf)) {
             return Ok(());
         }
-        let hooked = {
-            let s = meta.lock();
-            !s.hooks.is_empty() || s.after.is_some()
-        };
-        if !hooked {
-            return self.deliver(meta, g);
+        if !leaf.meta().lock().hooks.as_ref().is_some_and(|h| h.wait()) {
+            return self.deliver(leaf, g);
         }
-        match self.held.iter_mut().find(|h| Arc::ptr_eq(&h.0, meta)) {
+        match self.held.iter_mut().find(|h| Arc::ptr_eq(h.0.meta(), leaf.meta())) {
             Some((_, sum)) => *sum = add(sum, &g)?,
-            None => self.held.push((meta.clone(), g))?,
+            None => self.held.push((leaf.clone(), g))?,
         }
         Ok(())
     }
@@ -122,8 +122,8 @@ impl Walk<'_> {
             self.oldest = Some(oldest_senders(heap.iter().map(|n| n.0.clone()))?);
         }
         let oldest = self.oldest.as_ref();
-        let waiting = |meta: &Arc<Meta>| {
-            let last = oldest.and_then(|o| o.get(&Arc::as_ptr(meta)));
+        let waiting = |leaf: &Tensor| {
+            let last = oldest.and_then(|o| o.get(&Arc::as_ptr(leaf.meta())));
             heap.peek().zip(last).is_some_and(|(next, &last)| next.0.sequence >= last)
         };
         let (mut held, mut complete) = (List::with_room(self.held.len())?, List::with_room(self.held.len())?);
@@ -131,24 +131,41 @@ impl Walk<'_> {
             if waiting(&h.0) { &mut held } else { &mut complete }.push(h)?;
         }
         self.held = held;
-        for (meta, mut g) in complete {
-            let hooks = List::collect(meta.lock().hooks.iter().map(|h| h.call.clone()))?;
-            for h in hooks {
-                if let Some(new) = h(&g)? {
-                    g = new;
-                }
+        for (leaf, g) in complete {
+            self.complete(&leaf, g)?;
+        }
+        Ok(())
+    }
+
+    /// A leaf with hooks has its whole gradient.
+    fn complete(&mut self, leaf: &Tensor, mut g: Tensor) -> Result<()> {
+        let calls = hooks_of(leaf, |h| &h.calls)?;
+        for h in calls {
+            if let Some(new) = h(&g)? {
+                g = new;
             }
-            self.deliver(&meta, g)?;
-            if self.wanted.is_none() {
-                after_collecting(&meta)?;
-            }
+        }
+        if self.wanted.is_some() {
+            return self.deliver(leaf, g);
+        }
+        let mut grads = [Some(g)];
+        before(hooks_of(leaf, |h| &h.around.before)?, &mut grads, &[(leaf.dims(), leaf.dtype())])?;
+        let after = hooks_of(leaf, |h| &h.around.after)?;
+        let [seen] = if after.is_empty() { [None] } else { grads.clone() };
+        let [g] = grads;
+        if let Some(g) = g {
+            self.deliver(leaf, g)?;
+            after_collecting(leaf)?;
+        }
+        for h in after {
+            h(Some(&[]), std::slice::from_ref(&seen))?;
         }
         Ok(())
     }
 
     /// A leaf gets a gradient, beside what it has.
-    fn deliver(&mut self, meta: &Arc<Meta>, g: Tensor) -> Result<()> {
-        let place = Place::Leaf(Arc::as_ptr(meta));
+    fn deliver(&mut self, leaf: &Tensor, g: Tensor) -> Result<()> {
+        let (meta, place) = (leaf.meta(), leaf_place(leaf));
         if self.wanted.is_some() {
             let sum = match self.found.remove(&place) {
                 Some(old) => add(&old, &g)?,
@@ -215,7 +232,20 @@ impl Walk<'_> {
                     continue;
                 }
             }
-            let out = apply(&node, &grads).map_err(|e| e.in_op(&node.name()))?;
+            if node.hooked.load(Ordering::Acquire) {
+                let hooks = match node.lock_hooks().as_ref() {
+                    Some(h) => List::collect(h.around.before.iter().map(|h| h.call.clone()))?,
+                    None => List::new(),
+                };
+                before(hooks, &mut grads, &node.outputs)?;
+            }
+            // Hooks may have left nothing; a custom function decides itself what that means.
+            let nothing = grads.iter().all(|g| g.is_none()) && !matches!(node.rule, Rule::Custom(_));
+            let out = if nothing { Ok(Grads::new()) } else { apply(&node, &grads) };
+            let mut out = out.map_err(|e| e.in_op(&node.name()))?;
+            if node.hooked.load(Ordering::Acquire) {
+                after(&node, &mut out, &grads)?;
+            }
             drop(grads);
             if detect_anomaly() {
                 no_nan(&node, &out)?;
@@ -223,9 +253,8 @@ impl Walk<'_> {
             if !keep {
                 release(&node);
             }
-            let mut out = out;
             let order = match &node.rule {
-                Rule::Op(op, _) => op.sends,
+                Rule::Op(op, _) => (op.sends)(&node.inputs),
                 _ => &[],
             };
             for i in order.iter().copied().chain(0..out.len()) {
@@ -239,45 +268,96 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// The gradients of a node's outputs have come: hooks see and change them, and some are kept.
     fn hooks(&self, node: &Node, grads: &mut [Option<Tensor>]) -> Result<()> {
-        enum Act {
-            Call(usize, Hook),
-            Retain(usize, Arc<Meta>),
-        }
-        let acts = {
-            let hooks = node.hooks.lock().unwrap_or_else(|e| e.into_inner());
-            let act = |h: &NodeHook| match h {
-                NodeHook::Call(k, r) => Some(Act::Call(*k, r.call.clone())),
-                NodeHook::Retain(k, m) => m.upgrade().map(|m| Act::Retain(*k, m)),
-            };
-            // A gradient is kept as the hooks leave it, whichever was asked for first.
-            let retains = |h: &&NodeHook| matches!(h, NodeHook::Retain(..));
-            List::collect(hooks.iter().filter(|h| !retains(h)).chain(hooks.iter().filter(retains)).filter_map(act))?
+        let (calls, retained) = {
+            let hooks = node.lock_hooks();
+            let Some(hooks) = hooks.as_ref() else { return Ok(()) };
+            let mut retained = List::new();
+            let mut note = &hooks.retained;
+            while let Some(n) = note {
+                retained.extend(n.meta.upgrade().map(|m| (n.output, m)))?;
+                note = &n.next;
+            }
+            (List::collect(hooks.calls.iter().map(|(k, h)| (*k, h.call.clone())))?, retained)
         };
-        for act in acts {
-            match act {
-                Act::Call(k, f) => {
-                    if let Some(g) = &grads[k] {
-                        if let Some(new) = f(g)? {
-                            grads[k] = Some(new);
-                        }
-                    }
-                }
-                Act::Retain(k, meta) => {
-                    if let Some(g) = &grads[k] {
-                        let old = meta.lock().grad.clone();
-                        let kept = match &old {
-                            Some(old) => add(old, g)?,
-                            None if self.create_graph => g.clone(),
-                            None => g.duplicate()?,
-                        };
-                        let _old = meta.lock().grad.replace(kept);
-                    }
-                }
+        for (k, call) in calls {
+            if let Some(new) = grads[k].as_ref().map_or(Ok(None), |g| call(g))? {
+                grads[k] = Some(new);
+            }
+        }
+        // A gradient is kept as the hooks leave it, whichever was asked for first.
+        for (k, meta) in retained {
+            if let Some(g) = &grads[k] {
+                let old = meta.lock().grad.clone();
+                let kept = match &old {
+                    Some(old) => add(old, g)?,
+                    None if self.create_graph => g.clone(),
+                    None => g.duplicate()?,
+                };
+                let _old = meta.lock().grad.replace(kept);
             }
         }
         Ok(())
     }
+}
+
+/// The hooks of a leaf in one of its lists.
+fn hooks_of<H: Clone>(leaf: &Tensor, list: impl Fn(&LeafHooks) -> &List<Registered<H>>) -> Result<List<H>> {
+    let state = leaf.meta().lock();
+    let Some(hooks) = &state.hooks else { return Ok(List::new()) };
+    List::collect(list(hooks).iter().map(|h| h.call.clone()))
+}
+
+/// Puts what a hook has returned in the place of `grads`; it must have as many entries, which get the shapes and dtypes that
+/// the others had.
+fn replace(grads: &mut [Option<Tensor>], new: Option<Grads>, kinds: &[(Dims, DType)]) -> Result<()> {
+    let Some(new) = new else { return Ok(()) };
+    if new.len() != grads.len() {
+        bail!(
+            Autograd,
+            "a hook has returned an incorrect number of values (got {}, but expected {})",
+            new.len(),
+            grads.len()
+        );
+    }
+    for ((g, new), (shape, dtype)) in grads.iter_mut().zip(new).zip(kinds) {
+        *g = new.map(|new| fit(new, shape, *dtype)).transpose()?;
+    }
+    Ok(())
+}
+
+/// Calls hooks that see the gradients of outputs before the node runs.
+fn before(hooks: List<NodeHook>, grads: &mut [Option<Tensor>], kinds: &[(Dims, DType)]) -> Result<()> {
+    for h in hooks {
+        let new = h(None, grads)?;
+        replace(grads, new, kinds)?;
+    }
+    Ok(())
+}
+
+/// Calls the hooks that see what a node gives.
+fn after(node: &Node, out: &mut Grads, grads: &[Option<Tensor>]) -> Result<()> {
+    let hooks = match node.lock_hooks().as_ref() {
+        Some(h) => List::collect(h.around.after.iter().map(|h| h.call.clone()))?,
+        None => return Ok(()),
+    };
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    crate::memory::reserve(out, node.edges.len().saturating_sub(out.len()))?;
+    out.resize(node.edges.len(), None);
+    for ((g, edge), (shape, dtype)) in out.iter_mut().zip(&node.edges).zip(&node.inputs) {
+        *g = match g.take().filter(|_| edge.is_some()) {
+            Some(g) => Some(fit(g, shape, *dtype)?),
+            None => None,
+        };
+    }
+    for h in hooks {
+        let new = h(Some(out), grads)?;
+        replace(out, new, &node.inputs)?;
+    }
+    Ok(())
 }
 
 fn no_nan(node: &Node, grads: &Grads) -> Result<()> {
@@ -362,17 +442,23 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
                      grad first ran; pass retain_graph=True there if you need to go through it again"
                 );
             };
-            let mut given = room(attrs.len())?;
-            given.extend(attrs.iter().map(OwnedAttr::get));
-            let v = Vjp { grads, node, saved, attrs: given };
-            let out = rule(&v);
-            drop(v);
-            out
+            let run = |saved: &SavedSet| {
+                let mut given = room(attrs.len())?;
+                given.extend(attrs.iter().map(OwnedAttr::get));
+                rule(&Vjp { grads, node, saved, attrs: given })
+            };
+            match saved.copy_if_packed()? {
+                None => run(saved),
+                Some(copy) => {
+                    drop(held);
+                    run(&copy.unpack(node)?)
+                }
+            }
         }
         Rule::Custom(c) => {
             let saved = || {
-                let saved = node.lock_saved();
-                let Some(saved) = saved.as_ref() else {
+                let held = node.lock_saved();
+                let Some(saved) = held.as_ref() else {
                     bail!(
                         Autograd,
                         "trying to backward through the graph a second time: the saved tensors of {} were freed; pass \
@@ -380,8 +466,11 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
                         c.name()
                     );
                 };
-                let mut all = room(saved.inputs.len())?;
-                for s in &saved.inputs {
+                let mut inputs: SmallVec<[Option<Saved>; 3]> = room(saved.inputs.len())?;
+                inputs.extend(saved.inputs.iter().cloned());
+                drop(held);
+                let mut all = room(inputs.len())?;
+                for s in &inputs {
                     all.push(s.as_ref().map(|s| s.unpack(node, true)).transpose()?);
                 }
                 Ok(all)
@@ -479,9 +568,9 @@ fn oldest_senders(from: impl Iterator<Item = Arc<Node>>) -> Result<HashMap<*cons
     let mut oldest = HashMap::new();
     for n in reachable(from)? {
         for e in n.edges.iter().flatten() {
-            if let Edge::Leaf(m) = e {
+            if let Edge::Leaf(t) = e {
                 more(oldest.try_reserve(1))?;
-                let last = oldest.entry(Arc::as_ptr(m)).or_insert(n.sequence);
+                let last = oldest.entry(Arc::as_ptr(t.meta())).or_insert(n.sequence);
                 *last = n.sequence.min(*last);
             }
         }
@@ -490,14 +579,62 @@ fn oldest_senders(from: impl Iterator<Item = Arc<Node>>) -> Result<HashMap<*cons
 }
 
 /// Calls the hooks that wait for the gradient of a leaf.
-fn after_collecting(meta: &Meta) -> Result<()> {
-    let (hooks, owner) = match &meta.lock().after {
-        Some(a) => (List::collect(a.hooks.iter().map(|h| h.call.clone()))?, a.owner.upgrade()),
-        None => return Ok(()),
-    };
-    // A leaf that is gone has no gradient to look at.
-    let Some(t) = owner.map(Tensor) else { return Ok(()) };
+fn after_collecting(leaf: &Tensor) -> Result<()> {
+    let hooks = hooks_of(leaf, |h| &h.collected)?;
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    let t = leaf.present();
     hooks.iter().try_for_each(|h| h(&t).map(drop))
+}
+
+/// The walk that a thread is in, for its hooks: where it began, and its number.
+type Under = (*const List<Edge>, u64);
+
+thread_local! {
+    static WALK: std::cell::Cell<Under> = const { std::cell::Cell::new((std::ptr::null(), 0)) };
+}
+
+/// Brings back the walk around this one when it ends.
+struct Outer(Under);
+
+impl Outer {
+    fn enter(roots: &List<Edge>) -> Outer {
+        static COUNT: AtomicU64 = AtomicU64::new(1);
+        Outer(WALK.replace((roots, COUNT.fetch_add(1, Ordering::Relaxed))))
+    }
+}
+
+impl Drop for Outer {
+    fn drop(&mut self) {
+        WALK.set(self.0);
+    }
+}
+
+/// For hooks: a number for the walk that this thread is in, which no other walk has; 0 outside of one.
+pub fn walk_number() -> u64 {
+    WALK.get().1
+}
+
+/// For hooks: which of these tensors get a gradient in the walk that this thread is in. All are False outside of one.
+pub fn will_reach(tensors: &[&Tensor]) -> Result<List<bool>> {
+    let (roots, _) = WALK.get();
+    if roots.is_null() {
+        return List::filled(tensors.len(), false);
+    }
+    // SAFETY: `Outer` takes the pointer away before the list goes.
+    let roots = unsafe { &*roots };
+    let mut places = HashSet::new();
+    let mut note = |e: &Edge| -> Result<()> {
+        more(places.try_reserve(1))?;
+        places.insert(place(e));
+        Ok(())
+    };
+    roots.iter().try_for_each(&mut note)?;
+    for n in reachable(roots.iter().filter_map(node_of))? {
+        n.edges.iter().flatten().try_for_each(&mut note)?;
+    }
+    List::collect(tensors.iter().map(|t| t.edge().is_some_and(|e| places.contains(&place(&e)))))
 }
 
 /// The nodes from which a requested place can be reached.
@@ -535,7 +672,7 @@ pub fn backward(
                     None => g,
                 };
                 t.set_grad(Some(sum))?;
-                after_collecting(t.meta())?;
+                after_collecting(t)?;
             }
         }
         return Ok(());
@@ -550,12 +687,15 @@ pub fn backward(
         held: List::new(),
         oldest: None,
     };
+    let mut edges = List::with_room(roots.len())?;
     for (i, root) in roots.iter().enumerate() {
         let g = seed(root, grads.get(i).copied().flatten())?;
         if let Some(edge) = root.edge() {
             walk.send(&edge, g)?;
+            edges.push(edge)?;
         }
     }
+    let _outer = Outer::enter(&edges);
     walk.run(retain_graph)
 }
 
@@ -591,6 +731,7 @@ pub fn grad(
     for (edge, g) in edges.iter().zip(seeds) {
         walk.send(edge, g)?;
     }
+    let _outer = Outer::enter(&edges);
     walk.run(retain_graph)?;
     List::collect(places.iter().map(|p| walk.found.get(p).cloned()))
 }

@@ -176,7 +176,7 @@ fn function(s: &mut String, module: &str, op: &OpDef, number: bool, inplace: boo
         params.extend(outputs(op).into_iter().map(|(n, t)| (n, t.to_string())));
     }
     let list: Vec<String> = params.iter().map(|(n, t)| format!("    {n}: {t},\n")).collect();
-    line!(s, "#[no_mangle]\npub unsafe extern \"C\" fn {name}(\n{}) -> rt_status {{", list.concat());
+    line!(s, "#[no_mangle]\npub unsafe extern \"C-unwind\" fn {name}(\n{}) -> rt_status {{", list.concat());
     s.push_str("    guard(|| {\n");
     let def = format!("&table::{module}::defs::{}", rust_ident(op.name));
     let mut ins = Vec::new();
@@ -286,8 +286,8 @@ fn python() -> String {
     let mut s = format!(
         "# {MARK}\n\"\"\"One function per op of the table. Those with `input` first are methods of Tensor too.\"\"\"\n\n\
          # ruff: noqa: A001, A002, E501, N801\n# mypy: disable-error-code=\"no-any-return\"\n\n\
-         from __future__ import annotations\n\nfrom ._door import (\n    NULL,\n    bool_,\n    created,\n    dtype_code,\n    error,\n    ffi,\n    handles,\n    into,\n    \
-         ints,\n    lib,\n    misuse,\n    new,\n    number,\n    operand,\n    outs,\n    several,\n    shape_,\n    word,\n)\n\n\
+         from __future__ import annotations\n\nfrom ._door import (\n    NULL,\n    bool_,\n    created,\n    dtype_code,\n    error,\n    handles,\n    into,\n    \
+         ints,\n    lib,\n    misuse,\n    number,\n    operand,\n    several,\n    shape_,\n    word,\n)\n\n\
          TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from collections.abc import Sequence\n    from typing import Any\n\n    \
          from ._door import Number\n    from .dtypes import dtype as dtype_\n    from .random import Generator as Generator_\n    from ._tensor import Tensor\n\n"
     );
@@ -476,28 +476,19 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
         }
         v
     };
-    let several = matches!(op.out, OutKind::Pair | OutKind::Triple) && !inplace;
-    if several {
-        let k = if op.out == OutKind::Pair { 2 } else { 3 };
-        let mut v = args(false);
-        line!(s, "        o = ffi.new(\"rt_tensor *[{k}]\")");
-        v.extend((0..k).map(|i| format!("o + {i}")));
-        line!(s, "        status = {}({})", bound(""), v.join(", "));
+    let left = if inplace || op.out == OutKind::Nothing { "status" } else { "t" };
+    if number_twin {
+        let other = op.args.iter().find(|a| a.kind == Operand).map(|a| py(a.name)).unwrap_or_default();
+        line!(
+            s,
+            "        if isinstance({other}, Tensor):\n            {left} = {}({})\n        else:\n            {left} = {}({})",
+            bound(""),
+            args(false).join(", "),
+            bound("_scalar"),
+            args(true).join(", ")
+        );
     } else {
-        let left = if inplace || op.out == OutKind::Nothing { "status" } else { "h" };
-        if number_twin {
-            let other = op.args.iter().find(|a| a.kind == Operand).map(|a| py(a.name)).unwrap_or_default();
-            line!(
-                s,
-                "        if isinstance({other}, Tensor):\n            {left} = {}({})\n        else:\n            {left} = {}({})",
-                bound(""),
-                args(false).join(", "),
-                bound("_scalar"),
-                args(true).join(", ")
-            );
-        } else {
-            line!(s, "        {left} = {}({})", bound(""), args(false).join(", "));
-        }
+        line!(s, "        {left} = {}({})", bound(""), args(false).join(", "));
     }
     let named = |(i, a): (usize, &ArgDef)| match py(a.name) {
         n if Some(i) == variadic => format!("{n}=sizes if {n} is None else {n}"),
@@ -513,15 +504,14 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
     );
     if inplace {
         line!(s, "    if status:\n        raise error()\n    return {}", first_tensor.unwrap_or_default());
-    } else if several {
-        let k = if op.out == OutKind::Pair { 2 } else { 3 };
-        line!(s, "    if status:\n        raise error()\n    return outs(o, {k})");
     } else {
         match op.out {
             OutKind::Nothing => s.push_str("    if status:\n        raise error()\n"),
-            OutKind::List => s.push_str("    if not h:\n        raise error()\n    return outs(h, 0)\n"),
-            _ => {
-                s.push_str("    if not h:\n        raise error()\n    t = new(Tensor)\n    t._h = h\n");
+            OutKind::List | OutKind::Pair | OutKind::Triple => {
+                s.push_str("    if t is None:\n        raise error()\n    return t\n");
+            }
+            OutKind::Tensor => {
+                s.push_str("    if t is None:\n        raise error()\n");
                 if creation {
                     s.push_str(
                         "    if device is not None or requires_grad:\n        t = created(t, device, requires_grad)\n",

@@ -19,7 +19,7 @@ struct DlTensor {
     byte_offset: u64,
 }
 
-type Deleter = Option<unsafe extern "C" fn(*mut c_void)>;
+type Deleter = Option<unsafe extern "C-unwind" fn(*mut c_void)>;
 
 /// The managed tensor of DLPack before 1.0.
 #[repr(C)]
@@ -50,12 +50,12 @@ struct Keep {
     strides: SmallVec<[i64; 5]>,
 }
 
-unsafe extern "C" fn drop_old(p: *mut c_void) {
+unsafe extern "C-unwind" fn drop_old(p: *mut c_void) {
     let m = Box::from_raw(p.cast::<Old>());
     drop(Box::from_raw(m.ctx.cast::<Keep>()));
 }
 
-unsafe extern "C" fn drop_versioned(p: *mut c_void) {
+unsafe extern "C-unwind" fn drop_versioned(p: *mut c_void) {
     let m = Box::from_raw(p.cast::<Versioned>());
     drop(Box::from_raw(m.ctx.cast::<Keep>()));
 }
@@ -63,7 +63,7 @@ unsafe extern "C" fn drop_versioned(p: *mut c_void) {
 /// A `DLManagedTensorVersioned` (or, if `versioned` is false, a `DLManagedTensor`) that shares the tensor's memory. Whoever
 /// takes it calls its deleter; if nobody does, `rt_dlpack_free`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_to_dlpack(
+pub unsafe extern "C-unwind" fn rt_tensor_to_dlpack(
     tensor: *const rt_tensor,
     versioned: bool,
     managed: *mut *mut c_void,
@@ -102,20 +102,21 @@ pub unsafe extern "C" fn rt_tensor_to_dlpack(
 
 /// Calls the deleter of a managed tensor that nobody has taken; NULL is accepted.
 #[no_mangle]
-pub unsafe extern "C" fn rt_dlpack_free(managed: *mut c_void, versioned: bool) {
+pub unsafe extern "C-unwind" fn rt_dlpack_free(managed: *mut c_void, versioned: bool) {
     if managed.is_null() {
         return;
     }
     let deleter = if versioned { (*managed.cast::<Versioned>()).deleter } else { (*managed.cast::<Old>()).deleter };
     if let Some(f) = deleter {
-        f(managed);
+        callback::call(|| f(managed));
+        callback::go_on();
     }
 }
 
 /// Takes a managed tensor of another library and shares its memory; its deleter is called when nobody needs it any more.
 /// On failure it stays with the caller. Read-only memory and devices other than the CPU are refused.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_from_dlpack(
+pub unsafe extern "C-unwind" fn rt_tensor_from_dlpack(
     managed: *mut c_void,
     versioned: bool,
     out: *mut *mut rt_tensor,

@@ -60,7 +60,7 @@ unsafe fn attr<'a>(a: &rt_attr) -> Result<Attr<'a>> {
 /// optional one is missing; lists come last, one after the other). Up to `capacity` results are written to `outs`, their
 /// number to `outs_len`; more results than that are an error. An in-place twin gives a new handle of its first input.
 #[no_mangle]
-pub unsafe extern "C" fn rt_op_call(
+pub unsafe extern "C-unwind" fn rt_op_call(
     name: *const c_char,
     inputs: *const *const rt_tensor,
     inputs_len: usize,
@@ -237,12 +237,12 @@ fn infos() -> Result<&'static [rt_op_info]> {
 
 /// Number of ops.
 #[no_mangle]
-pub extern "C" fn rt_op_count() -> usize {
+pub extern "C-unwind" fn rt_op_count() -> usize {
     ops::table().count()
 }
 /// What is known about op `index`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_op_get(index: usize, out: *mut rt_op_info) -> rt_status {
+pub unsafe extern "C-unwind" fn rt_op_get(index: usize, out: *mut rt_op_info) -> rt_status {
     guard(|| {
         need_out(out)?;
         let all = infos()?;
@@ -253,9 +253,10 @@ pub unsafe extern "C" fn rt_op_get(index: usize, out: *mut rt_op_info) -> rt_sta
     })
 }
 
-/// Sees one successful call. Handles and arrays live only during the callback; `rt_tensor_retain` keeps a tensor.
+/// Sees one successful call. Handles and arrays live only during the callback; `rt_tensor_retain` keeps a tensor. A call that
+/// cannot be shown, as there is no memory for it, is told with NULL as its name and nothing else: what was seen is incomplete.
 pub type rt_listener = Option<
-    unsafe extern "C" fn(
+    unsafe extern "C-unwind" fn(
         ctx: *mut c_void,
         name: *const c_char,
         inputs: *const *const rt_tensor,
@@ -267,7 +268,7 @@ pub type rt_listener = Option<
     ),
 >;
 
-type ListenerFn = unsafe extern "C" fn(
+type ListenerFn = unsafe extern "C-unwind" fn(
     *mut c_void,
     *const c_char,
     *const *const rt_tensor,
@@ -286,8 +287,11 @@ unsafe impl Sync for Callback {}
 
 impl listener::Listener for Callback {
     fn called(&self, e: &listener::Event) {
-        // Without memory for what it is to see, the listener misses the call, which has been made.
-        let _ = self.tell(e);
+        if self.tell(e).is_err() {
+            let (none, attrs) = (std::ptr::null(), std::ptr::null());
+            // SAFETY: it is told that it gets nothing.
+            callback::call(|| unsafe { (self.0)(self.1, std::ptr::null(), none, 0, attrs, 0, none, 0) });
+        }
     }
 }
 
@@ -324,7 +328,7 @@ impl Callback {
             })
             .collect();
         // SAFETY: everything lives through the call.
-        unsafe {
+        callback::call(|| unsafe {
             (self.0)(
                 self.1,
                 name.as_ptr(),
@@ -335,7 +339,7 @@ impl Callback {
                 outs.as_ptr(),
                 outs.len(),
             )
-        }
+        });
         Ok(())
     }
 }
@@ -344,6 +348,6 @@ impl Callback {
 /// of others it sees one call, or, if gradients will flow through it, those others. `ctx` is handed to the listener and must
 /// live until it is removed.
 #[no_mangle]
-pub unsafe extern "C" fn rt_set_listener(callback: rt_listener, ctx: *mut c_void) {
+pub unsafe extern "C-unwind" fn rt_set_listener(callback: rt_listener, ctx: *mut c_void) {
     listener::set(callback.map(|f| Arc::new(Callback(f, ctx)) as Arc<dyn listener::Listener>));
 }

@@ -73,7 +73,7 @@ unsafe fn contents<'a>(
 /// permissions and, where the system allows it, its owner; devices and pipes are written to. Tensors come row-major: what
 /// they share and how they lie in memory is not kept.
 #[no_mangle]
-pub unsafe extern "C" fn rt_save(
+pub unsafe extern "C-unwind" fn rt_save(
     path: *const c_char,
     names: *const *const c_char,
     tensors: *const *const rt_tensor,
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn rt_save(
 
 /// The bytes that `rt_save` would write.
 #[no_mangle]
-pub unsafe extern "C" fn rt_save_bytes(
+pub unsafe extern "C-unwind" fn rt_save_bytes(
     names: *const *const c_char,
     tensors: *const *const rt_tensor,
     len: usize,
@@ -109,30 +109,30 @@ pub unsafe extern "C" fn rt_save_bytes(
 }
 /// First byte; it lives as long as `bytes`. NULL for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bytes_data(bytes: *const rt_bytes) -> *const u8 {
+pub unsafe extern "C-unwind" fn rt_bytes_data(bytes: *const rt_bytes) -> *const u8 {
     bytes.as_ref().map_or(std::ptr::null(), |b| b.0.as_ptr())
 }
 /// Number of bytes; 0 for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bytes_len(bytes: *const rt_bytes) -> usize {
+pub unsafe extern "C-unwind" fn rt_bytes_len(bytes: *const rt_bytes) -> usize {
     bytes.as_ref().map_or(0, |b| b.0.len())
 }
 /// Releases bytes; NULL is accepted.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bytes_free(bytes: *mut rt_bytes) {
+pub unsafe extern "C-unwind" fn rt_bytes_free(bytes: *mut rt_bytes) {
     if !bytes.is_null() {
         drop(Box::from_raw(bytes));
     }
 }
 
 /// Takes the next `len` bytes of a file; they live during the call only. Anything but `RT_OK` ends the saving.
-pub type rt_writer = Option<unsafe extern "C" fn(ctx: *mut c_void, data: *const u8, len: usize) -> rt_status>;
+pub type rt_writer = Option<unsafe extern "C-unwind" fn(ctx: *mut c_void, data: *const u8, len: usize) -> rt_status>;
 
 /// Hands what `rt_save` would write to `writer`, from the first byte to the last in pieces of about 1 MiB: no second copy
 /// of the data is made. `writer` runs on this thread and is called with `ctx`; if it fails, so does this, with
 /// `RT_ERR_CALLBACK`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_save_to(
+pub unsafe extern "C-unwind" fn rt_save_to(
     writer: rt_writer,
     ctx: *mut c_void,
     names: *const *const c_char,
@@ -145,7 +145,7 @@ pub unsafe extern "C" fn rt_save_to(
     guard(|| {
         let writer = writer.ok_or_else(|| err!(Null, "save: writer is NULL"))?;
         let (pairs, metadata) = contents(names, tensors, len, metadata_keys, metadata_values, metadata_len)?;
-        st::write(&pairs, &metadata, &mut |piece| match writer(ctx, piece.as_ptr(), piece.len()) {
+        st::write(&pairs, &metadata, &mut |piece| match ask(|| writer(ctx, piece.as_ptr(), piece.len())) {
             RT_OK => Ok(()),
             status => bail!(Callback, "save: the writer failed with status {status}"),
         })
@@ -166,7 +166,7 @@ fn archive(a: st::Archive) -> Result<*mut rt_archive> {
 /// Loads a safetensors file. The path is bytes as the system takes them (UTF-8 on Windows). A NUL in metadata is read as
 /// U+FFFD; a name with one is refused.
 #[no_mangle]
-pub unsafe extern "C" fn rt_load(path: *const c_char, out: *mut *mut rt_archive) -> rt_status {
+pub unsafe extern "C-unwind" fn rt_load(path: *const c_char, out: *mut *mut rt_archive) -> rt_status {
     guard(|| {
         need_out(out)?;
         *out = archive(st::load(self::path(path, "load: path")?)?)?;
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn rt_load(path: *const c_char, out: *mut *mut rt_archive)
 }
 /// Loads a safetensors file that lies in memory.
 #[no_mangle]
-pub unsafe extern "C" fn rt_load_bytes(data: *const u8, nbytes: usize, out: *mut *mut rt_archive) -> rt_status {
+pub unsafe extern "C-unwind" fn rt_load_bytes(data: *const u8, nbytes: usize, out: *mut *mut rt_archive) -> rt_status {
     guard(|| {
         need_out(out)?;
         if data.is_null() {
@@ -186,18 +186,25 @@ pub unsafe extern "C" fn rt_load_bytes(data: *const u8, nbytes: usize, out: *mut
     })
 }
 /// Fills the `len` bytes at `data` with the next ones of a file. Anything but `RT_OK` ends the loading.
-pub type rt_reader = Option<unsafe extern "C" fn(ctx: *mut c_void, data: *mut u8, len: usize) -> rt_status>;
+pub type rt_reader = Option<unsafe extern "C-unwind" fn(ctx: *mut c_void, data: *mut u8, len: usize) -> rt_status>;
 
 /// Loads a safetensors file that `reader` hands out, in pieces of at most 16 MiB. It is called with `ctx` on this thread, and
 /// not for what follows the file. If it fails, so does this, with `RT_ERR_CALLBACK`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_load_from(reader: rt_reader, ctx: *mut c_void, out: *mut *mut rt_archive) -> rt_status {
+pub unsafe extern "C-unwind" fn rt_load_from(
+    reader: rt_reader,
+    ctx: *mut c_void,
+    out: *mut *mut rt_archive,
+) -> rt_status {
     guard(|| {
         need_out(out)?;
         let reader = reader.ok_or_else(|| err!(Null, "load: reader is NULL"))?;
-        let mut get = |to: &mut [u8]| match reader(ctx, to.as_mut_ptr(), to.len()) {
-            RT_OK => Ok(()),
-            status => bail!(Callback, "load: the reader failed with status {status}"),
+        let mut get = |to: &mut [u8]| {
+            let (p, n) = (to.as_mut_ptr(), to.len());
+            match ask(|| reader(ctx, p, n)) {
+                RT_OK => Ok(()),
+                status => bail!(Callback, "load: the reader failed with status {status}"),
+            }
         };
         *out = archive(st::read(&mut get, None)?)?;
         Ok(())
@@ -205,24 +212,24 @@ pub unsafe extern "C" fn rt_load_from(reader: rt_reader, ctx: *mut c_void, out: 
 }
 /// Releases an archive; NULL is accepted.
 #[no_mangle]
-pub unsafe extern "C" fn rt_archive_free(archive: *mut rt_archive) {
+pub unsafe extern "C-unwind" fn rt_archive_free(archive: *mut rt_archive) {
     if !archive.is_null() {
         drop(Box::from_raw(archive));
     }
 }
 /// Number of tensors; 0 for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_archive_len(archive: *const rt_archive) -> usize {
+pub unsafe extern "C-unwind" fn rt_archive_len(archive: *const rt_archive) -> usize {
     archive.as_ref().map_or(0, |a| a.tensors.len())
 }
 /// Name of tensor `index`; it lives as long as the archive. NULL if there is none.
 #[no_mangle]
-pub unsafe extern "C" fn rt_archive_name(archive: *const rt_archive, index: usize) -> *const c_char {
+pub unsafe extern "C-unwind" fn rt_archive_name(archive: *const rt_archive, index: usize) -> *const c_char {
     archive.as_ref().and_then(|a| a.tensors.get(index)).map_or(std::ptr::null(), |t| t.0.as_ptr())
 }
 /// A new handle of tensor `index`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_archive_tensor(
+pub unsafe extern "C-unwind" fn rt_archive_tensor(
     archive: *const rt_archive,
     index: usize,
     out: *mut *mut rt_tensor,
@@ -240,16 +247,16 @@ pub unsafe extern "C" fn rt_archive_tensor(
 }
 /// Number of metadata entries; 0 for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_archive_metadata_len(archive: *const rt_archive) -> usize {
+pub unsafe extern "C-unwind" fn rt_archive_metadata_len(archive: *const rt_archive) -> usize {
     archive.as_ref().map_or(0, |a| a.metadata.len())
 }
 /// Key of metadata entry `index`, or NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_archive_metadata_key(archive: *const rt_archive, index: usize) -> *const c_char {
+pub unsafe extern "C-unwind" fn rt_archive_metadata_key(archive: *const rt_archive, index: usize) -> *const c_char {
     archive.as_ref().and_then(|a| a.metadata.get(index)).map_or(std::ptr::null(), |m| m.0.as_ptr())
 }
 /// Value of metadata entry `index`, or NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_archive_metadata_value(archive: *const rt_archive, index: usize) -> *const c_char {
+pub unsafe extern "C-unwind" fn rt_archive_metadata_value(archive: *const rt_archive, index: usize) -> *const c_char {
     archive.as_ref().and_then(|a| a.metadata.get(index)).map_or(std::ptr::null(), |m| m.1.as_ptr())
 }

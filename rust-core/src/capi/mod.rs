@@ -23,6 +23,7 @@ pub mod dlpack;
 
 pub mod door;
 
+use crate::callback;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Kind, Result};
 use crate::memory::{self, Kept, List};
@@ -176,14 +177,28 @@ fn guard(f: impl FnOnce() -> Result<()>) -> rt_status {
         guarded.set(outer);
         result
     });
-    match result {
+    let status = match result {
         Ok(Ok(())) => RT_OK,
         Ok(Err(e)) => fail(&e),
         Err(payload) if payload.is::<crate::parallel::Interrupted>() => {
             fail(&err!(Interrupted, "the call was interrupted"))
         }
         Err(_) => fail(&Error::new(Kind::Panic, "", PANIC.with(Kept::take).unwrap_or_default())),
-    }
+    };
+    callback::go_on();
+    status
+}
+
+/// Drops what a handle has held. A panic ends here.
+fn release<T>(t: T) {
+    // Nobody can be told: functions that release return nothing.
+    let _ = catch_unwind(AssertUnwindSafe(move || drop(t)));
+    callback::go_on();
+}
+
+/// The status of a callback; one that did not return has failed.
+fn ask(f: impl Fn() -> rt_status) -> rt_status {
+    callback::call(f).unwrap_or(RT_ERR_CALLBACK)
 }
 
 // ---- arguments ----
@@ -366,7 +381,18 @@ unsafe fn shape_of(p: *const i64, n: usize) -> Result<crate::shape::Dims> {
 unsafe fn call_one(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr], out: *mut *mut rt_tensor) -> Result<()> {
     need_out(out)?;
     let ins = ins?;
-    *out = give(crate::ops::call1(op, &ins, attrs)?);
+    let t = crate::ops::call1(op, &ins, attrs)?;
+    heard()?;
+    *out = give(t);
+    Ok(())
+}
+
+/// A caller that a listener's exception goes to gets no results.
+#[inline]
+fn heard() -> Result<()> {
+    if callback::unwinding() {
+        bail!(Callback, "a callback did not return");
+    }
     Ok(())
 }
 
@@ -381,6 +407,7 @@ unsafe fn call_some(
     }
     let ins = ins?;
     let results: Outs = crate::ops::call(op, &ins, attrs)?;
+    heard()?;
     for (t, &o) in results.into_iter().zip(outs) {
         *o = give(t);
     }
@@ -396,6 +423,7 @@ unsafe fn call_list(
     need_out(out)?;
     let ins = ins?;
     let results = crate::ops::call(op, &ins, attrs)?;
+    heard()?;
     *out = Box::into_raw(Box::new(rt_tensor_list(results)));
     Ok(())
 }

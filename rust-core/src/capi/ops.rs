@@ -28,7 +28,7 @@ pub const RT_FLOAT64: i32 = 9;
 
 /// An uninitialised tensor of shape `size`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_empty(
+pub unsafe extern "C-unwind" fn rt_empty(
     size: *const i64,
     size_len: usize,
     dtype: i32,
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn rt_empty(
 
 /// Zeros of shape `size`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_zeros(
+pub unsafe extern "C-unwind" fn rt_zeros(
     size: *const i64,
     size_len: usize,
     dtype: i32,
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn rt_zeros(
 
 /// Ones of shape `size`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ones(
+pub unsafe extern "C-unwind" fn rt_ones(
     size: *const i64,
     size_len: usize,
     dtype: i32,
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn rt_ones(
 
 /// A tensor of shape `size` with every element `fill_value`, whose kind decides the dtype if none is given.
 #[no_mangle]
-pub unsafe extern "C" fn rt_full(
+pub unsafe extern "C-unwind" fn rt_full(
     size: *const i64,
     size_len: usize,
     fill_value: rt_scalar,
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn rt_full(
 
 /// An uninitialised tensor as `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_empty_like(
+pub unsafe extern "C-unwind" fn rt_empty_like(
     input: *const rt_tensor,
     dtype: i32,
     out: *mut *mut rt_tensor,
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn rt_empty_like(
 
 /// Zeros in the shape of `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_zeros_like(
+pub unsafe extern "C-unwind" fn rt_zeros_like(
     input: *const rt_tensor,
     dtype: i32,
     out: *mut *mut rt_tensor,
@@ -117,7 +117,7 @@ pub unsafe extern "C" fn rt_zeros_like(
 
 /// Ones in the shape of `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ones_like(
+pub unsafe extern "C-unwind" fn rt_ones_like(
     input: *const rt_tensor,
     dtype: i32,
     out: *mut *mut rt_tensor,
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn rt_ones_like(
 
 /// `fill_value` in the shape of `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_full_like(
+pub unsafe extern "C-unwind" fn rt_full_like(
     input: *const rt_tensor,
     fill_value: rt_scalar,
     dtype: i32,
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn rt_full_like(
 /// `start + i * step` up to `end`, which is not included: `ceil((end - start) / step)` numbers. int64 if all three
 /// are whole, else the default dtype.
 #[no_mangle]
-pub unsafe extern "C" fn rt_arange(
+pub unsafe extern "C-unwind" fn rt_arange(
     start: rt_scalar,
     end: rt_scalar,
     step: rt_scalar,
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn rt_arange(
 
 /// `steps` evenly spaced numbers from `start` to `end`, both included.
 #[no_mangle]
-pub unsafe extern "C" fn rt_linspace(
+pub unsafe extern "C-unwind" fn rt_linspace(
     start: rt_scalar,
     end: rt_scalar,
     steps: i64,
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn rt_linspace(
 
 /// `base` to the power of `steps` evenly spaced numbers from `start` to `end`, both included.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logspace(
+pub unsafe extern "C-unwind" fn rt_logspace(
     start: rt_scalar,
     end: rt_scalar,
     steps: i64,
@@ -196,7 +196,7 @@ pub unsafe extern "C" fn rt_logspace(
 
 /// The matrix of `n` rows and `m` (or `n`) columns with ones on the diagonal and zeros elsewhere.
 #[no_mangle]
-pub unsafe extern "C" fn rt_eye(
+pub unsafe extern "C-unwind" fn rt_eye(
     n: i64,
     m: *const i64,
     dtype: i32,
@@ -211,7 +211,7 @@ pub unsafe extern "C" fn rt_eye(
 
 /// Row and column numbers of the lower triangle of a `row x col` matrix, up to diagonal `offset`: `[2, n]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tril_indices(
+pub unsafe extern "C-unwind" fn rt_tril_indices(
     row: i64,
     col: i64,
     offset: i64,
@@ -227,7 +227,7 @@ pub unsafe extern "C" fn rt_tril_indices(
 
 /// Row and column numbers of the upper triangle of a `row x col` matrix, from diagonal `offset` on: `[2, n]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_triu_indices(
+pub unsafe extern "C-unwind" fn rt_triu_indices(
     row: i64,
     col: i64,
     offset: i64,
@@ -243,7 +243,7 @@ pub unsafe extern "C" fn rt_triu_indices(
 
 /// The Hann window `(1 - cos(2 pi x)) / 2`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hann_window(
+pub unsafe extern "C-unwind" fn rt_hann_window(
     window_length: i64,
     periodic: bool,
     dtype: i32,
@@ -258,7 +258,7 @@ pub unsafe extern "C" fn rt_hann_window(
 
 /// The Hamming window `alpha - beta cos(2 pi x)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hamming_window(
+pub unsafe extern "C-unwind" fn rt_hamming_window(
     window_length: i64,
     periodic: bool,
     alpha: f64,
@@ -275,7 +275,7 @@ pub unsafe extern "C" fn rt_hamming_window(
 
 /// The Blackman window `0.42 - 0.5 cos(2 pi x) + 0.08 cos(4 pi x)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_blackman_window(
+pub unsafe extern "C-unwind" fn rt_blackman_window(
     window_length: i64,
     periodic: bool,
     dtype: i32,
@@ -290,7 +290,7 @@ pub unsafe extern "C" fn rt_blackman_window(
 
 /// The triangular window `1 - |2 x - 1|`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bartlett_window(
+pub unsafe extern "C-unwind" fn rt_bartlett_window(
     window_length: i64,
     periodic: bool,
     dtype: i32,
@@ -305,7 +305,7 @@ pub unsafe extern "C" fn rt_bartlett_window(
 
 /// The Kaiser window `I0(beta sqrt(1 - (2 x - 1)^2)) / I0(beta)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_kaiser_window(
+pub unsafe extern "C-unwind" fn rt_kaiser_window(
     window_length: i64,
     periodic: bool,
     beta: f64,
@@ -321,7 +321,7 @@ pub unsafe extern "C" fn rt_kaiser_window(
 
 /// `input + alpha * other`, elementwise with broadcasting.
 #[no_mangle]
-pub unsafe extern "C" fn rt_add(
+pub unsafe extern "C-unwind" fn rt_add(
     input: *const rt_tensor,
     other: *const rt_tensor,
     alpha: rt_scalar,
@@ -336,7 +336,7 @@ pub unsafe extern "C" fn rt_add(
 
 /// `add` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_add_scalar(
+pub unsafe extern "C-unwind" fn rt_add_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     alpha: rt_scalar,
@@ -352,7 +352,7 @@ pub unsafe extern "C" fn rt_add_scalar(
 
 /// `add`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_add_(
+pub unsafe extern "C-unwind" fn rt_add_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
     alpha: rt_scalar,
@@ -366,7 +366,7 @@ pub unsafe extern "C" fn rt_add_(
 
 /// `add` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_add_scalar_(
+pub unsafe extern "C-unwind" fn rt_add_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
     alpha: rt_scalar,
@@ -381,7 +381,7 @@ pub unsafe extern "C" fn rt_add_scalar_(
 
 /// `input - alpha * other`, elementwise with broadcasting.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sub(
+pub unsafe extern "C-unwind" fn rt_sub(
     input: *const rt_tensor,
     other: *const rt_tensor,
     alpha: rt_scalar,
@@ -396,7 +396,7 @@ pub unsafe extern "C" fn rt_sub(
 
 /// `sub` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sub_scalar(
+pub unsafe extern "C-unwind" fn rt_sub_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     alpha: rt_scalar,
@@ -412,7 +412,7 @@ pub unsafe extern "C" fn rt_sub_scalar(
 
 /// `sub`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sub_(
+pub unsafe extern "C-unwind" fn rt_sub_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
     alpha: rt_scalar,
@@ -426,7 +426,7 @@ pub unsafe extern "C" fn rt_sub_(
 
 /// `sub` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sub_scalar_(
+pub unsafe extern "C-unwind" fn rt_sub_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
     alpha: rt_scalar,
@@ -441,7 +441,7 @@ pub unsafe extern "C" fn rt_sub_scalar_(
 
 /// `other - alpha * input`, elementwise with broadcasting.
 #[no_mangle]
-pub unsafe extern "C" fn rt_rsub(
+pub unsafe extern "C-unwind" fn rt_rsub(
     input: *const rt_tensor,
     other: *const rt_tensor,
     alpha: rt_scalar,
@@ -456,7 +456,7 @@ pub unsafe extern "C" fn rt_rsub(
 
 /// `rsub` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_rsub_scalar(
+pub unsafe extern "C-unwind" fn rt_rsub_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     alpha: rt_scalar,
@@ -472,7 +472,7 @@ pub unsafe extern "C" fn rt_rsub_scalar(
 
 /// `input * other`, elementwise with broadcasting.
 #[no_mangle]
-pub unsafe extern "C" fn rt_mul(
+pub unsafe extern "C-unwind" fn rt_mul(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -486,7 +486,7 @@ pub unsafe extern "C" fn rt_mul(
 
 /// `mul` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_mul_scalar(
+pub unsafe extern "C-unwind" fn rt_mul_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -501,7 +501,7 @@ pub unsafe extern "C" fn rt_mul_scalar(
 
 /// `mul`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_mul_(
+pub unsafe extern "C-unwind" fn rt_mul_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -514,7 +514,7 @@ pub unsafe extern "C" fn rt_mul_(
 
 /// `mul` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_mul_scalar_(
+pub unsafe extern "C-unwind" fn rt_mul_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -528,7 +528,7 @@ pub unsafe extern "C" fn rt_mul_scalar_(
 
 /// `input / other`, elementwise with broadcasting. `rounding_mode` is None, "trunc" (towards zero) or "floor".
 #[no_mangle]
-pub unsafe extern "C" fn rt_div(
+pub unsafe extern "C-unwind" fn rt_div(
     input: *const rt_tensor,
     other: *const rt_tensor,
     rounding_mode: *const c_char,
@@ -543,7 +543,7 @@ pub unsafe extern "C" fn rt_div(
 
 /// `div` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_div_scalar(
+pub unsafe extern "C-unwind" fn rt_div_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     rounding_mode: *const c_char,
@@ -559,7 +559,7 @@ pub unsafe extern "C" fn rt_div_scalar(
 
 /// `div`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_div_(
+pub unsafe extern "C-unwind" fn rt_div_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
     rounding_mode: *const c_char,
@@ -573,7 +573,7 @@ pub unsafe extern "C" fn rt_div_(
 
 /// `div` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_div_scalar_(
+pub unsafe extern "C-unwind" fn rt_div_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
     rounding_mode: *const c_char,
@@ -588,7 +588,7 @@ pub unsafe extern "C" fn rt_div_scalar_(
 
 /// `input / other` rounded towards minus infinity, as Python's `//`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_floor_divide(
+pub unsafe extern "C-unwind" fn rt_floor_divide(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -602,7 +602,7 @@ pub unsafe extern "C" fn rt_floor_divide(
 
 /// `floor_divide` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_floor_divide_scalar(
+pub unsafe extern "C-unwind" fn rt_floor_divide_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -617,7 +617,7 @@ pub unsafe extern "C" fn rt_floor_divide_scalar(
 
 /// `floor_divide`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_floor_divide_(
+pub unsafe extern "C-unwind" fn rt_floor_divide_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -630,7 +630,7 @@ pub unsafe extern "C" fn rt_floor_divide_(
 
 /// `floor_divide` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_floor_divide_scalar_(
+pub unsafe extern "C-unwind" fn rt_floor_divide_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -644,7 +644,7 @@ pub unsafe extern "C" fn rt_floor_divide_scalar_(
 
 /// The rest of the division that rounds towards minus infinity, as Python's `%`: it has the sign of `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_remainder(
+pub unsafe extern "C-unwind" fn rt_remainder(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -658,7 +658,7 @@ pub unsafe extern "C" fn rt_remainder(
 
 /// `remainder` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_remainder_scalar(
+pub unsafe extern "C-unwind" fn rt_remainder_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -673,7 +673,7 @@ pub unsafe extern "C" fn rt_remainder_scalar(
 
 /// `remainder`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_remainder_(
+pub unsafe extern "C-unwind" fn rt_remainder_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -686,7 +686,7 @@ pub unsafe extern "C" fn rt_remainder_(
 
 /// `remainder` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_remainder_scalar_(
+pub unsafe extern "C-unwind" fn rt_remainder_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -700,7 +700,7 @@ pub unsafe extern "C" fn rt_remainder_scalar_(
 
 /// The rest of the division that rounds towards zero, as C's `fmod`: it has the sign of `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_fmod(
+pub unsafe extern "C-unwind" fn rt_fmod(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -714,7 +714,7 @@ pub unsafe extern "C" fn rt_fmod(
 
 /// `fmod` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_fmod_scalar(
+pub unsafe extern "C-unwind" fn rt_fmod_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -729,7 +729,7 @@ pub unsafe extern "C" fn rt_fmod_scalar(
 
 /// `fmod`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_fmod_(
+pub unsafe extern "C-unwind" fn rt_fmod_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -742,7 +742,7 @@ pub unsafe extern "C" fn rt_fmod_(
 
 /// `fmod` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_fmod_scalar_(
+pub unsafe extern "C-unwind" fn rt_fmod_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -756,7 +756,7 @@ pub unsafe extern "C" fn rt_fmod_scalar_(
 
 /// `input + value * tensor1 * tensor2`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_addcmul(
+pub unsafe extern "C-unwind" fn rt_addcmul(
     input: *const rt_tensor,
     tensor1: *const rt_tensor,
     tensor2: *const rt_tensor,
@@ -772,7 +772,7 @@ pub unsafe extern "C" fn rt_addcmul(
 
 /// `addcmul`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_addcmul_(
+pub unsafe extern "C-unwind" fn rt_addcmul_(
     input: *mut rt_tensor,
     tensor1: *const rt_tensor,
     tensor2: *const rt_tensor,
@@ -787,7 +787,7 @@ pub unsafe extern "C" fn rt_addcmul_(
 
 /// `input + value * tensor1 / tensor2`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_addcdiv(
+pub unsafe extern "C-unwind" fn rt_addcdiv(
     input: *const rt_tensor,
     tensor1: *const rt_tensor,
     tensor2: *const rt_tensor,
@@ -803,7 +803,7 @@ pub unsafe extern "C" fn rt_addcdiv(
 
 /// `addcdiv`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_addcdiv_(
+pub unsafe extern "C-unwind" fn rt_addcdiv_(
     input: *mut rt_tensor,
     tensor1: *const rt_tensor,
     tensor2: *const rt_tensor,
@@ -818,7 +818,7 @@ pub unsafe extern "C" fn rt_addcdiv_(
 
 /// `input + weight * (end - input)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_lerp(
+pub unsafe extern "C-unwind" fn rt_lerp(
     input: *const rt_tensor,
     end: *const rt_tensor,
     weight: *const rt_tensor,
@@ -833,7 +833,7 @@ pub unsafe extern "C" fn rt_lerp(
 
 /// `lerp` with a plain number as `weight`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_lerp_scalar(
+pub unsafe extern "C-unwind" fn rt_lerp_scalar(
     input: *const rt_tensor,
     end: *const rt_tensor,
     weight: rt_scalar,
@@ -849,7 +849,7 @@ pub unsafe extern "C" fn rt_lerp_scalar(
 
 /// `lerp`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_lerp_(
+pub unsafe extern "C-unwind" fn rt_lerp_(
     input: *mut rt_tensor,
     end: *const rt_tensor,
     weight: *const rt_tensor,
@@ -863,7 +863,7 @@ pub unsafe extern "C" fn rt_lerp_(
 
 /// `lerp` with a plain number as `weight`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_lerp_scalar_(
+pub unsafe extern "C-unwind" fn rt_lerp_scalar_(
     input: *mut rt_tensor,
     end: *const rt_tensor,
     weight: rt_scalar,
@@ -878,7 +878,7 @@ pub unsafe extern "C" fn rt_lerp_scalar_(
 
 /// `-input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_neg(
+pub unsafe extern "C-unwind" fn rt_neg(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -891,7 +891,7 @@ pub unsafe extern "C" fn rt_neg(
 
 /// `neg`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_neg_(
+pub unsafe extern "C-unwind" fn rt_neg_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -903,7 +903,7 @@ pub unsafe extern "C" fn rt_neg_(
 
 /// `input` itself.
 #[no_mangle]
-pub unsafe extern "C" fn rt_positive(
+pub unsafe extern "C-unwind" fn rt_positive(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -916,7 +916,7 @@ pub unsafe extern "C" fn rt_positive(
 
 /// `1 / input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_reciprocal(
+pub unsafe extern "C-unwind" fn rt_reciprocal(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -929,7 +929,7 @@ pub unsafe extern "C" fn rt_reciprocal(
 
 /// `reciprocal`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_reciprocal_(
+pub unsafe extern "C-unwind" fn rt_reciprocal_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -941,7 +941,7 @@ pub unsafe extern "C" fn rt_reciprocal_(
 
 /// Absolute value.
 #[no_mangle]
-pub unsafe extern "C" fn rt_abs(
+pub unsafe extern "C-unwind" fn rt_abs(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -954,7 +954,7 @@ pub unsafe extern "C" fn rt_abs(
 
 /// `abs`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_abs_(
+pub unsafe extern "C-unwind" fn rt_abs_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -966,7 +966,7 @@ pub unsafe extern "C" fn rt_abs_(
 
 /// -1, 0 or 1 by the sign; 0 for NaN.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sign(
+pub unsafe extern "C-unwind" fn rt_sign(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -979,7 +979,7 @@ pub unsafe extern "C" fn rt_sign(
 
 /// `sign`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sign_(
+pub unsafe extern "C-unwind" fn rt_sign_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -991,7 +991,7 @@ pub unsafe extern "C" fn rt_sign_(
 
 /// True where the sign bit is set (-0 included).
 #[no_mangle]
-pub unsafe extern "C" fn rt_signbit(
+pub unsafe extern "C-unwind" fn rt_signbit(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1004,7 +1004,7 @@ pub unsafe extern "C" fn rt_signbit(
 
 /// The magnitude of `input` with the sign of `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_copysign(
+pub unsafe extern "C-unwind" fn rt_copysign(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -1018,7 +1018,7 @@ pub unsafe extern "C" fn rt_copysign(
 
 /// `copysign` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_copysign_scalar(
+pub unsafe extern "C-unwind" fn rt_copysign_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -1033,7 +1033,7 @@ pub unsafe extern "C" fn rt_copysign_scalar(
 
 /// `copysign`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_copysign_(
+pub unsafe extern "C-unwind" fn rt_copysign_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -1046,7 +1046,7 @@ pub unsafe extern "C" fn rt_copysign_(
 
 /// `copysign` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_copysign_scalar_(
+pub unsafe extern "C-unwind" fn rt_copysign_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -1060,7 +1060,7 @@ pub unsafe extern "C" fn rt_copysign_scalar_(
 
 /// `input ^ exponent`. Whole numbers stay whole; a negative exponent for them must be a tensor.
 #[no_mangle]
-pub unsafe extern "C" fn rt_pow(
+pub unsafe extern "C-unwind" fn rt_pow(
     input: *const rt_tensor,
     exponent: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -1074,7 +1074,7 @@ pub unsafe extern "C" fn rt_pow(
 
 /// `pow` with a plain number as `exponent`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_pow_scalar(
+pub unsafe extern "C-unwind" fn rt_pow_scalar(
     input: *const rt_tensor,
     exponent: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -1089,7 +1089,7 @@ pub unsafe extern "C" fn rt_pow_scalar(
 
 /// `pow`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_pow_(
+pub unsafe extern "C-unwind" fn rt_pow_(
     input: *mut rt_tensor,
     exponent: *const rt_tensor,
 ) -> rt_status {
@@ -1102,7 +1102,7 @@ pub unsafe extern "C" fn rt_pow_(
 
 /// `pow` with a plain number as `exponent`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_pow_scalar_(
+pub unsafe extern "C-unwind" fn rt_pow_scalar_(
     input: *mut rt_tensor,
     exponent: rt_scalar,
 ) -> rt_status {
@@ -1116,7 +1116,7 @@ pub unsafe extern "C" fn rt_pow_scalar_(
 
 /// `input ^ exponent`, computed in float64.
 #[no_mangle]
-pub unsafe extern "C" fn rt_float_power(
+pub unsafe extern "C-unwind" fn rt_float_power(
     input: *const rt_tensor,
     exponent: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -1130,7 +1130,7 @@ pub unsafe extern "C" fn rt_float_power(
 
 /// `float_power` with a plain number as `exponent`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_float_power_scalar(
+pub unsafe extern "C-unwind" fn rt_float_power_scalar(
     input: *const rt_tensor,
     exponent: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -1145,7 +1145,7 @@ pub unsafe extern "C" fn rt_float_power_scalar(
 
 /// `float_power`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_float_power_(
+pub unsafe extern "C-unwind" fn rt_float_power_(
     input: *mut rt_tensor,
     exponent: *const rt_tensor,
 ) -> rt_status {
@@ -1158,7 +1158,7 @@ pub unsafe extern "C" fn rt_float_power_(
 
 /// `float_power` with a plain number as `exponent`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_float_power_scalar_(
+pub unsafe extern "C-unwind" fn rt_float_power_scalar_(
     input: *mut rt_tensor,
     exponent: rt_scalar,
 ) -> rt_status {
@@ -1172,7 +1172,7 @@ pub unsafe extern "C" fn rt_float_power_scalar_(
 
 /// `input * input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_square(
+pub unsafe extern "C-unwind" fn rt_square(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1185,7 +1185,7 @@ pub unsafe extern "C" fn rt_square(
 
 /// `square`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_square_(
+pub unsafe extern "C-unwind" fn rt_square_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1197,7 +1197,7 @@ pub unsafe extern "C" fn rt_square_(
 
 /// Square root.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sqrt(
+pub unsafe extern "C-unwind" fn rt_sqrt(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1210,7 +1210,7 @@ pub unsafe extern "C" fn rt_sqrt(
 
 /// `sqrt`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sqrt_(
+pub unsafe extern "C-unwind" fn rt_sqrt_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1222,7 +1222,7 @@ pub unsafe extern "C" fn rt_sqrt_(
 
 /// `1 / sqrt(input)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_rsqrt(
+pub unsafe extern "C-unwind" fn rt_rsqrt(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1235,7 +1235,7 @@ pub unsafe extern "C" fn rt_rsqrt(
 
 /// `rsqrt`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_rsqrt_(
+pub unsafe extern "C-unwind" fn rt_rsqrt_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1247,7 +1247,7 @@ pub unsafe extern "C" fn rt_rsqrt_(
 
 /// `e ^ input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_exp(
+pub unsafe extern "C-unwind" fn rt_exp(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1260,7 +1260,7 @@ pub unsafe extern "C" fn rt_exp(
 
 /// `exp`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_exp_(
+pub unsafe extern "C-unwind" fn rt_exp_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1272,7 +1272,7 @@ pub unsafe extern "C" fn rt_exp_(
 
 /// `2 ^ input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_exp2(
+pub unsafe extern "C-unwind" fn rt_exp2(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1285,7 +1285,7 @@ pub unsafe extern "C" fn rt_exp2(
 
 /// `exp2`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_exp2_(
+pub unsafe extern "C-unwind" fn rt_exp2_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1297,7 +1297,7 @@ pub unsafe extern "C" fn rt_exp2_(
 
 /// `e ^ input - 1`, accurate near 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_expm1(
+pub unsafe extern "C-unwind" fn rt_expm1(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1310,7 +1310,7 @@ pub unsafe extern "C" fn rt_expm1(
 
 /// `expm1`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_expm1_(
+pub unsafe extern "C-unwind" fn rt_expm1_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1322,7 +1322,7 @@ pub unsafe extern "C" fn rt_expm1_(
 
 /// Natural logarithm.
 #[no_mangle]
-pub unsafe extern "C" fn rt_log(
+pub unsafe extern "C-unwind" fn rt_log(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1335,7 +1335,7 @@ pub unsafe extern "C" fn rt_log(
 
 /// `log`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_log_(
+pub unsafe extern "C-unwind" fn rt_log_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1347,7 +1347,7 @@ pub unsafe extern "C" fn rt_log_(
 
 /// Logarithm to base 2.
 #[no_mangle]
-pub unsafe extern "C" fn rt_log2(
+pub unsafe extern "C-unwind" fn rt_log2(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1360,7 +1360,7 @@ pub unsafe extern "C" fn rt_log2(
 
 /// `log2`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_log2_(
+pub unsafe extern "C-unwind" fn rt_log2_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1372,7 +1372,7 @@ pub unsafe extern "C" fn rt_log2_(
 
 /// Logarithm to base 10.
 #[no_mangle]
-pub unsafe extern "C" fn rt_log10(
+pub unsafe extern "C-unwind" fn rt_log10(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1385,7 +1385,7 @@ pub unsafe extern "C" fn rt_log10(
 
 /// `log10`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_log10_(
+pub unsafe extern "C-unwind" fn rt_log10_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1397,7 +1397,7 @@ pub unsafe extern "C" fn rt_log10_(
 
 /// `log(1 + input)`, accurate near 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_log1p(
+pub unsafe extern "C-unwind" fn rt_log1p(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1410,7 +1410,7 @@ pub unsafe extern "C" fn rt_log1p(
 
 /// `log1p`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_log1p_(
+pub unsafe extern "C-unwind" fn rt_log1p_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1422,7 +1422,7 @@ pub unsafe extern "C" fn rt_log1p_(
 
 /// `log(e^input + e^other)` without overflow.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logaddexp(
+pub unsafe extern "C-unwind" fn rt_logaddexp(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -1436,7 +1436,7 @@ pub unsafe extern "C" fn rt_logaddexp(
 
 /// `log2(2^input + 2^other)` without overflow.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logaddexp2(
+pub unsafe extern "C-unwind" fn rt_logaddexp2(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -1450,7 +1450,7 @@ pub unsafe extern "C" fn rt_logaddexp2(
 
 /// `input * log(other)`; 0 where `input` is 0, unless `other` is NaN.
 #[no_mangle]
-pub unsafe extern "C" fn rt_xlogy(
+pub unsafe extern "C-unwind" fn rt_xlogy(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -1464,7 +1464,7 @@ pub unsafe extern "C" fn rt_xlogy(
 
 /// `xlogy` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_xlogy_scalar(
+pub unsafe extern "C-unwind" fn rt_xlogy_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -1479,7 +1479,7 @@ pub unsafe extern "C" fn rt_xlogy_scalar(
 
 /// `xlogy`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_xlogy_(
+pub unsafe extern "C-unwind" fn rt_xlogy_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -1492,7 +1492,7 @@ pub unsafe extern "C" fn rt_xlogy_(
 
 /// `xlogy` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_xlogy_scalar_(
+pub unsafe extern "C-unwind" fn rt_xlogy_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -1506,7 +1506,7 @@ pub unsafe extern "C" fn rt_xlogy_scalar_(
 
 /// `log(input / (1 - input))`; with `eps`, of `input` clamped to `[eps, 1 - eps]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logit(
+pub unsafe extern "C-unwind" fn rt_logit(
     input: *const rt_tensor,
     eps: *const f64,
     out: *mut *mut rt_tensor,
@@ -1520,7 +1520,7 @@ pub unsafe extern "C" fn rt_logit(
 
 /// `logit`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logit_(
+pub unsafe extern "C-unwind" fn rt_logit_(
     input: *mut rt_tensor,
     eps: *const f64,
 ) -> rt_status {
@@ -1533,7 +1533,7 @@ pub unsafe extern "C" fn rt_logit_(
 
 /// Gradient of `logit`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logit_backward(
+pub unsafe extern "C-unwind" fn rt_logit_backward(
     grad_output: *const rt_tensor,
     input: *const rt_tensor,
     eps: *const f64,
@@ -1548,7 +1548,7 @@ pub unsafe extern "C" fn rt_logit_backward(
 
 /// Sine of radians.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sin(
+pub unsafe extern "C-unwind" fn rt_sin(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1561,7 +1561,7 @@ pub unsafe extern "C" fn rt_sin(
 
 /// `sin`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sin_(
+pub unsafe extern "C-unwind" fn rt_sin_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1573,7 +1573,7 @@ pub unsafe extern "C" fn rt_sin_(
 
 /// Cosine of radians.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cos(
+pub unsafe extern "C-unwind" fn rt_cos(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1586,7 +1586,7 @@ pub unsafe extern "C" fn rt_cos(
 
 /// `cos`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cos_(
+pub unsafe extern "C-unwind" fn rt_cos_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1598,7 +1598,7 @@ pub unsafe extern "C" fn rt_cos_(
 
 /// Tangent of radians.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tan(
+pub unsafe extern "C-unwind" fn rt_tan(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1611,7 +1611,7 @@ pub unsafe extern "C" fn rt_tan(
 
 /// `tan`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tan_(
+pub unsafe extern "C-unwind" fn rt_tan_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1623,7 +1623,7 @@ pub unsafe extern "C" fn rt_tan_(
 
 /// Inverse sine, in radians.
 #[no_mangle]
-pub unsafe extern "C" fn rt_asin(
+pub unsafe extern "C-unwind" fn rt_asin(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1636,7 +1636,7 @@ pub unsafe extern "C" fn rt_asin(
 
 /// `asin`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_asin_(
+pub unsafe extern "C-unwind" fn rt_asin_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1648,7 +1648,7 @@ pub unsafe extern "C" fn rt_asin_(
 
 /// Inverse cosine, in radians.
 #[no_mangle]
-pub unsafe extern "C" fn rt_acos(
+pub unsafe extern "C-unwind" fn rt_acos(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1661,7 +1661,7 @@ pub unsafe extern "C" fn rt_acos(
 
 /// `acos`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_acos_(
+pub unsafe extern "C-unwind" fn rt_acos_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1673,7 +1673,7 @@ pub unsafe extern "C" fn rt_acos_(
 
 /// Inverse tangent, in radians.
 #[no_mangle]
-pub unsafe extern "C" fn rt_atan(
+pub unsafe extern "C-unwind" fn rt_atan(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1686,7 +1686,7 @@ pub unsafe extern "C" fn rt_atan(
 
 /// `atan`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_atan_(
+pub unsafe extern "C-unwind" fn rt_atan_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1698,7 +1698,7 @@ pub unsafe extern "C" fn rt_atan_(
 
 /// The angle of the point (`other`, `input`), in radians from -pi to pi.
 #[no_mangle]
-pub unsafe extern "C" fn rt_atan2(
+pub unsafe extern "C-unwind" fn rt_atan2(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -1712,7 +1712,7 @@ pub unsafe extern "C" fn rt_atan2(
 
 /// `atan2`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_atan2_(
+pub unsafe extern "C-unwind" fn rt_atan2_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -1725,7 +1725,7 @@ pub unsafe extern "C" fn rt_atan2_(
 
 /// Hyperbolic sine.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sinh(
+pub unsafe extern "C-unwind" fn rt_sinh(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1738,7 +1738,7 @@ pub unsafe extern "C" fn rt_sinh(
 
 /// `sinh`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sinh_(
+pub unsafe extern "C-unwind" fn rt_sinh_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1750,7 +1750,7 @@ pub unsafe extern "C" fn rt_sinh_(
 
 /// Hyperbolic cosine.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cosh(
+pub unsafe extern "C-unwind" fn rt_cosh(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1763,7 +1763,7 @@ pub unsafe extern "C" fn rt_cosh(
 
 /// `cosh`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cosh_(
+pub unsafe extern "C-unwind" fn rt_cosh_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1775,7 +1775,7 @@ pub unsafe extern "C" fn rt_cosh_(
 
 /// Hyperbolic tangent.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tanh(
+pub unsafe extern "C-unwind" fn rt_tanh(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1788,7 +1788,7 @@ pub unsafe extern "C" fn rt_tanh(
 
 /// `tanh`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tanh_(
+pub unsafe extern "C-unwind" fn rt_tanh_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1800,7 +1800,7 @@ pub unsafe extern "C" fn rt_tanh_(
 
 /// Gradient of `tanh`: `grad_output * (1 - output^2)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tanh_backward(
+pub unsafe extern "C-unwind" fn rt_tanh_backward(
     grad_output: *const rt_tensor,
     output: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -1814,7 +1814,7 @@ pub unsafe extern "C" fn rt_tanh_backward(
 
 /// Inverse hyperbolic sine.
 #[no_mangle]
-pub unsafe extern "C" fn rt_asinh(
+pub unsafe extern "C-unwind" fn rt_asinh(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1827,7 +1827,7 @@ pub unsafe extern "C" fn rt_asinh(
 
 /// `asinh`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_asinh_(
+pub unsafe extern "C-unwind" fn rt_asinh_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1839,7 +1839,7 @@ pub unsafe extern "C" fn rt_asinh_(
 
 /// Inverse hyperbolic cosine.
 #[no_mangle]
-pub unsafe extern "C" fn rt_acosh(
+pub unsafe extern "C-unwind" fn rt_acosh(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1852,7 +1852,7 @@ pub unsafe extern "C" fn rt_acosh(
 
 /// `acosh`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_acosh_(
+pub unsafe extern "C-unwind" fn rt_acosh_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1864,7 +1864,7 @@ pub unsafe extern "C" fn rt_acosh_(
 
 /// Inverse hyperbolic tangent.
 #[no_mangle]
-pub unsafe extern "C" fn rt_atanh(
+pub unsafe extern "C-unwind" fn rt_atanh(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1877,7 +1877,7 @@ pub unsafe extern "C" fn rt_atanh(
 
 /// `atanh`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_atanh_(
+pub unsafe extern "C-unwind" fn rt_atanh_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1889,7 +1889,7 @@ pub unsafe extern "C" fn rt_atanh_(
 
 /// `sqrt(input^2 + other^2)` without overflow in between.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hypot(
+pub unsafe extern "C-unwind" fn rt_hypot(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -1903,7 +1903,7 @@ pub unsafe extern "C" fn rt_hypot(
 
 /// `hypot`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hypot_(
+pub unsafe extern "C-unwind" fn rt_hypot_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -1916,7 +1916,7 @@ pub unsafe extern "C" fn rt_hypot_(
 
 /// `sin(pi input) / (pi input)`; 1 at 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sinc(
+pub unsafe extern "C-unwind" fn rt_sinc(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1929,7 +1929,7 @@ pub unsafe extern "C" fn rt_sinc(
 
 /// `sinc`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sinc_(
+pub unsafe extern "C-unwind" fn rt_sinc_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1941,7 +1941,7 @@ pub unsafe extern "C" fn rt_sinc_(
 
 /// Degrees to radians.
 #[no_mangle]
-pub unsafe extern "C" fn rt_deg2rad(
+pub unsafe extern "C-unwind" fn rt_deg2rad(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1954,7 +1954,7 @@ pub unsafe extern "C" fn rt_deg2rad(
 
 /// `deg2rad`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_deg2rad_(
+pub unsafe extern "C-unwind" fn rt_deg2rad_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1966,7 +1966,7 @@ pub unsafe extern "C" fn rt_deg2rad_(
 
 /// Radians to degrees.
 #[no_mangle]
-pub unsafe extern "C" fn rt_rad2deg(
+pub unsafe extern "C-unwind" fn rt_rad2deg(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -1979,7 +1979,7 @@ pub unsafe extern "C" fn rt_rad2deg(
 
 /// `rad2deg`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_rad2deg_(
+pub unsafe extern "C-unwind" fn rt_rad2deg_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -1991,7 +1991,7 @@ pub unsafe extern "C" fn rt_rad2deg_(
 
 /// The next whole number above.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ceil(
+pub unsafe extern "C-unwind" fn rt_ceil(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2004,7 +2004,7 @@ pub unsafe extern "C" fn rt_ceil(
 
 /// `ceil`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ceil_(
+pub unsafe extern "C-unwind" fn rt_ceil_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -2016,7 +2016,7 @@ pub unsafe extern "C" fn rt_ceil_(
 
 /// The next whole number below.
 #[no_mangle]
-pub unsafe extern "C" fn rt_floor(
+pub unsafe extern "C-unwind" fn rt_floor(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2029,7 +2029,7 @@ pub unsafe extern "C" fn rt_floor(
 
 /// `floor`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_floor_(
+pub unsafe extern "C-unwind" fn rt_floor_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -2041,7 +2041,7 @@ pub unsafe extern "C" fn rt_floor_(
 
 /// The whole number next to it on the side of 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_trunc(
+pub unsafe extern "C-unwind" fn rt_trunc(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2054,7 +2054,7 @@ pub unsafe extern "C" fn rt_trunc(
 
 /// `trunc`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_trunc_(
+pub unsafe extern "C-unwind" fn rt_trunc_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -2066,7 +2066,7 @@ pub unsafe extern "C" fn rt_trunc_(
 
 /// To the nearest number with `decimals` decimal places, halves to even.
 #[no_mangle]
-pub unsafe extern "C" fn rt_round(
+pub unsafe extern "C-unwind" fn rt_round(
     input: *const rt_tensor,
     decimals: i64,
     out: *mut *mut rt_tensor,
@@ -2080,7 +2080,7 @@ pub unsafe extern "C" fn rt_round(
 
 /// `round`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_round_(
+pub unsafe extern "C-unwind" fn rt_round_(
     input: *mut rt_tensor,
     decimals: i64,
 ) -> rt_status {
@@ -2093,7 +2093,7 @@ pub unsafe extern "C" fn rt_round_(
 
 /// `input - trunc(input)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_frac(
+pub unsafe extern "C-unwind" fn rt_frac(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2106,7 +2106,7 @@ pub unsafe extern "C" fn rt_frac(
 
 /// `frac`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_frac_(
+pub unsafe extern "C-unwind" fn rt_frac_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -2118,7 +2118,7 @@ pub unsafe extern "C" fn rt_frac_(
 
 /// NaN becomes `nan` (0), the infinities `posinf` and `neginf` (the greatest and the lowest number of the dtype).
 #[no_mangle]
-pub unsafe extern "C" fn rt_nan_to_num(
+pub unsafe extern "C-unwind" fn rt_nan_to_num(
     input: *const rt_tensor,
     nan: *const f64,
     posinf: *const f64,
@@ -2134,7 +2134,7 @@ pub unsafe extern "C" fn rt_nan_to_num(
 
 /// `nan_to_num`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_nan_to_num_(
+pub unsafe extern "C-unwind" fn rt_nan_to_num_(
     input: *mut rt_tensor,
     nan: *const f64,
     posinf: *const f64,
@@ -2149,7 +2149,7 @@ pub unsafe extern "C" fn rt_nan_to_num_(
 
 /// Error function.
 #[no_mangle]
-pub unsafe extern "C" fn rt_erf(
+pub unsafe extern "C-unwind" fn rt_erf(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2162,7 +2162,7 @@ pub unsafe extern "C" fn rt_erf(
 
 /// `erf`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_erf_(
+pub unsafe extern "C-unwind" fn rt_erf_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -2174,7 +2174,7 @@ pub unsafe extern "C" fn rt_erf_(
 
 /// `1 - erf(input)`, accurate for large numbers.
 #[no_mangle]
-pub unsafe extern "C" fn rt_erfc(
+pub unsafe extern "C-unwind" fn rt_erfc(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2187,7 +2187,7 @@ pub unsafe extern "C" fn rt_erfc(
 
 /// `erfc`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_erfc_(
+pub unsafe extern "C-unwind" fn rt_erfc_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -2199,7 +2199,7 @@ pub unsafe extern "C" fn rt_erfc_(
 
 /// The inverse of `erf`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_erfinv(
+pub unsafe extern "C-unwind" fn rt_erfinv(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2212,7 +2212,7 @@ pub unsafe extern "C" fn rt_erfinv(
 
 /// `erfinv`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_erfinv_(
+pub unsafe extern "C-unwind" fn rt_erfinv_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -2224,7 +2224,7 @@ pub unsafe extern "C" fn rt_erfinv_(
 
 /// `log |gamma(input)|`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_lgamma(
+pub unsafe extern "C-unwind" fn rt_lgamma(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2237,7 +2237,7 @@ pub unsafe extern "C" fn rt_lgamma(
 
 /// `lgamma`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_lgamma_(
+pub unsafe extern "C-unwind" fn rt_lgamma_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -2249,7 +2249,7 @@ pub unsafe extern "C" fn rt_lgamma_(
 
 /// The derivative of `lgamma`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_digamma(
+pub unsafe extern "C-unwind" fn rt_digamma(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2262,7 +2262,7 @@ pub unsafe extern "C" fn rt_digamma(
 
 /// `digamma`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_digamma_(
+pub unsafe extern "C-unwind" fn rt_digamma_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -2274,7 +2274,7 @@ pub unsafe extern "C" fn rt_digamma_(
 
 /// The derivative of order `n` of `digamma`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_polygamma(
+pub unsafe extern "C-unwind" fn rt_polygamma(
     input: *const rt_tensor,
     n: i64,
     out: *mut *mut rt_tensor,
@@ -2288,7 +2288,7 @@ pub unsafe extern "C" fn rt_polygamma(
 
 /// `polygamma`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_polygamma_(
+pub unsafe extern "C-unwind" fn rt_polygamma_(
     input: *mut rt_tensor,
     n: i64,
 ) -> rt_status {
@@ -2301,7 +2301,7 @@ pub unsafe extern "C" fn rt_polygamma_(
 
 /// The greater one; NaN if either is. Equal operands share the gradient.
 #[no_mangle]
-pub unsafe extern "C" fn rt_maximum(
+pub unsafe extern "C-unwind" fn rt_maximum(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2315,7 +2315,7 @@ pub unsafe extern "C" fn rt_maximum(
 
 /// The smaller one; NaN if either is. Equal operands share the gradient.
 #[no_mangle]
-pub unsafe extern "C" fn rt_minimum(
+pub unsafe extern "C-unwind" fn rt_minimum(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2329,7 +2329,7 @@ pub unsafe extern "C" fn rt_minimum(
 
 /// `grad_output` where `high` is greater than `low`, half of it where they are equal, 0 where it is smaller.
 #[no_mangle]
-pub unsafe extern "C" fn rt_extreme_backward(
+pub unsafe extern "C-unwind" fn rt_extreme_backward(
     grad_output: *const rt_tensor,
     high: *const rt_tensor,
     low: *const rt_tensor,
@@ -2344,7 +2344,7 @@ pub unsafe extern "C" fn rt_extreme_backward(
 
 /// The greater one; a NaN loses.
 #[no_mangle]
-pub unsafe extern "C" fn rt_fmax(
+pub unsafe extern "C-unwind" fn rt_fmax(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2358,7 +2358,7 @@ pub unsafe extern "C" fn rt_fmax(
 
 /// The smaller one; a NaN loses.
 #[no_mangle]
-pub unsafe extern "C" fn rt_fmin(
+pub unsafe extern "C-unwind" fn rt_fmin(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2372,7 +2372,7 @@ pub unsafe extern "C" fn rt_fmin(
 
 /// `input` brought into `[min, max]`; `max` wins if the bounds cross.
 #[no_mangle]
-pub unsafe extern "C" fn rt_clamp(
+pub unsafe extern "C-unwind" fn rt_clamp(
     input: *const rt_tensor,
     min: rt_scalar,
     max: rt_scalar,
@@ -2387,7 +2387,7 @@ pub unsafe extern "C" fn rt_clamp(
 
 /// `clamp`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_clamp_(
+pub unsafe extern "C-unwind" fn rt_clamp_(
     input: *mut rt_tensor,
     min: rt_scalar,
     max: rt_scalar,
@@ -2401,7 +2401,7 @@ pub unsafe extern "C" fn rt_clamp_(
 
 /// `input` or `min`, whichever is greater.
 #[no_mangle]
-pub unsafe extern "C" fn rt_clamp_min(
+pub unsafe extern "C-unwind" fn rt_clamp_min(
     input: *const rt_tensor,
     min: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -2415,7 +2415,7 @@ pub unsafe extern "C" fn rt_clamp_min(
 
 /// `clamp_min`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_clamp_min_(
+pub unsafe extern "C-unwind" fn rt_clamp_min_(
     input: *mut rt_tensor,
     min: rt_scalar,
 ) -> rt_status {
@@ -2428,7 +2428,7 @@ pub unsafe extern "C" fn rt_clamp_min_(
 
 /// `input` or `max`, whichever is smaller.
 #[no_mangle]
-pub unsafe extern "C" fn rt_clamp_max(
+pub unsafe extern "C-unwind" fn rt_clamp_max(
     input: *const rt_tensor,
     max: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -2442,7 +2442,7 @@ pub unsafe extern "C" fn rt_clamp_max(
 
 /// `clamp_max`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_clamp_max_(
+pub unsafe extern "C-unwind" fn rt_clamp_max_(
     input: *mut rt_tensor,
     max: rt_scalar,
 ) -> rt_status {
@@ -2455,7 +2455,7 @@ pub unsafe extern "C" fn rt_clamp_max_(
 
 /// `grad_output` where `input` lies within the bounds, else 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_clamp_backward(
+pub unsafe extern "C-unwind" fn rt_clamp_backward(
     grad_output: *const rt_tensor,
     input: *const rt_tensor,
     min: rt_scalar,
@@ -2471,7 +2471,7 @@ pub unsafe extern "C" fn rt_clamp_backward(
 
 /// `clamp` with bounds that are tensors.
 #[no_mangle]
-pub unsafe extern "C" fn rt_clamp_tensor(
+pub unsafe extern "C-unwind" fn rt_clamp_tensor(
     input: *const rt_tensor,
     min: *const rt_tensor,
     max: *const rt_tensor,
@@ -2486,7 +2486,7 @@ pub unsafe extern "C" fn rt_clamp_tensor(
 
 /// `clamp_tensor`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_clamp_tensor_(
+pub unsafe extern "C-unwind" fn rt_clamp_tensor_(
     input: *mut rt_tensor,
     min: *const rt_tensor,
     max: *const rt_tensor,
@@ -2500,7 +2500,7 @@ pub unsafe extern "C" fn rt_clamp_tensor_(
 
 /// `input == other`, as bool.
 #[no_mangle]
-pub unsafe extern "C" fn rt_eq(
+pub unsafe extern "C-unwind" fn rt_eq(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2514,7 +2514,7 @@ pub unsafe extern "C" fn rt_eq(
 
 /// `eq` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_eq_scalar(
+pub unsafe extern "C-unwind" fn rt_eq_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -2529,7 +2529,7 @@ pub unsafe extern "C" fn rt_eq_scalar(
 
 /// `eq`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_eq_(
+pub unsafe extern "C-unwind" fn rt_eq_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -2542,7 +2542,7 @@ pub unsafe extern "C" fn rt_eq_(
 
 /// `eq` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_eq_scalar_(
+pub unsafe extern "C-unwind" fn rt_eq_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -2556,7 +2556,7 @@ pub unsafe extern "C" fn rt_eq_scalar_(
 
 /// `input != other`, as bool.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ne(
+pub unsafe extern "C-unwind" fn rt_ne(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2570,7 +2570,7 @@ pub unsafe extern "C" fn rt_ne(
 
 /// `ne` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ne_scalar(
+pub unsafe extern "C-unwind" fn rt_ne_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -2585,7 +2585,7 @@ pub unsafe extern "C" fn rt_ne_scalar(
 
 /// `ne`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ne_(
+pub unsafe extern "C-unwind" fn rt_ne_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -2598,7 +2598,7 @@ pub unsafe extern "C" fn rt_ne_(
 
 /// `ne` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ne_scalar_(
+pub unsafe extern "C-unwind" fn rt_ne_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -2612,7 +2612,7 @@ pub unsafe extern "C" fn rt_ne_scalar_(
 
 /// `input < other`, as bool.
 #[no_mangle]
-pub unsafe extern "C" fn rt_lt(
+pub unsafe extern "C-unwind" fn rt_lt(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2626,7 +2626,7 @@ pub unsafe extern "C" fn rt_lt(
 
 /// `lt` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_lt_scalar(
+pub unsafe extern "C-unwind" fn rt_lt_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -2641,7 +2641,7 @@ pub unsafe extern "C" fn rt_lt_scalar(
 
 /// `lt`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_lt_(
+pub unsafe extern "C-unwind" fn rt_lt_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -2654,7 +2654,7 @@ pub unsafe extern "C" fn rt_lt_(
 
 /// `lt` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_lt_scalar_(
+pub unsafe extern "C-unwind" fn rt_lt_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -2668,7 +2668,7 @@ pub unsafe extern "C" fn rt_lt_scalar_(
 
 /// `input <= other`, as bool.
 #[no_mangle]
-pub unsafe extern "C" fn rt_le(
+pub unsafe extern "C-unwind" fn rt_le(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2682,7 +2682,7 @@ pub unsafe extern "C" fn rt_le(
 
 /// `le` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_le_scalar(
+pub unsafe extern "C-unwind" fn rt_le_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -2697,7 +2697,7 @@ pub unsafe extern "C" fn rt_le_scalar(
 
 /// `le`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_le_(
+pub unsafe extern "C-unwind" fn rt_le_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -2710,7 +2710,7 @@ pub unsafe extern "C" fn rt_le_(
 
 /// `le` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_le_scalar_(
+pub unsafe extern "C-unwind" fn rt_le_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -2724,7 +2724,7 @@ pub unsafe extern "C" fn rt_le_scalar_(
 
 /// `input > other`, as bool.
 #[no_mangle]
-pub unsafe extern "C" fn rt_gt(
+pub unsafe extern "C-unwind" fn rt_gt(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2738,7 +2738,7 @@ pub unsafe extern "C" fn rt_gt(
 
 /// `gt` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_gt_scalar(
+pub unsafe extern "C-unwind" fn rt_gt_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -2753,7 +2753,7 @@ pub unsafe extern "C" fn rt_gt_scalar(
 
 /// `gt`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_gt_(
+pub unsafe extern "C-unwind" fn rt_gt_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -2766,7 +2766,7 @@ pub unsafe extern "C" fn rt_gt_(
 
 /// `gt` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_gt_scalar_(
+pub unsafe extern "C-unwind" fn rt_gt_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -2780,7 +2780,7 @@ pub unsafe extern "C" fn rt_gt_scalar_(
 
 /// `input >= other`, as bool.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ge(
+pub unsafe extern "C-unwind" fn rt_ge(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2794,7 +2794,7 @@ pub unsafe extern "C" fn rt_ge(
 
 /// `ge` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ge_scalar(
+pub unsafe extern "C-unwind" fn rt_ge_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -2809,7 +2809,7 @@ pub unsafe extern "C" fn rt_ge_scalar(
 
 /// `ge`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ge_(
+pub unsafe extern "C-unwind" fn rt_ge_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -2822,7 +2822,7 @@ pub unsafe extern "C" fn rt_ge_(
 
 /// `ge` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ge_scalar_(
+pub unsafe extern "C-unwind" fn rt_ge_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -2836,7 +2836,7 @@ pub unsafe extern "C" fn rt_ge_scalar_(
 
 /// True where `|input - other| <= atol + rtol * |other|`, or where both are equal (with `equal_nan`: or both NaN).
 #[no_mangle]
-pub unsafe extern "C" fn rt_isclose(
+pub unsafe extern "C-unwind" fn rt_isclose(
     input: *const rt_tensor,
     other: *const rt_tensor,
     rtol: f64,
@@ -2853,7 +2853,7 @@ pub unsafe extern "C" fn rt_isclose(
 
 /// True for NaN.
 #[no_mangle]
-pub unsafe extern "C" fn rt_isnan(
+pub unsafe extern "C-unwind" fn rt_isnan(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2866,7 +2866,7 @@ pub unsafe extern "C" fn rt_isnan(
 
 /// True for either infinity.
 #[no_mangle]
-pub unsafe extern "C" fn rt_isinf(
+pub unsafe extern "C-unwind" fn rt_isinf(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2879,7 +2879,7 @@ pub unsafe extern "C" fn rt_isinf(
 
 /// True for neither NaN nor an infinity.
 #[no_mangle]
-pub unsafe extern "C" fn rt_isfinite(
+pub unsafe extern "C-unwind" fn rt_isfinite(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2892,7 +2892,7 @@ pub unsafe extern "C" fn rt_isfinite(
 
 /// True for plus infinity.
 #[no_mangle]
-pub unsafe extern "C" fn rt_isposinf(
+pub unsafe extern "C-unwind" fn rt_isposinf(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2905,7 +2905,7 @@ pub unsafe extern "C" fn rt_isposinf(
 
 /// True for minus infinity.
 #[no_mangle]
-pub unsafe extern "C" fn rt_isneginf(
+pub unsafe extern "C-unwind" fn rt_isneginf(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2918,7 +2918,7 @@ pub unsafe extern "C" fn rt_isneginf(
 
 /// True for real numbers: always.
 #[no_mangle]
-pub unsafe extern "C" fn rt_isreal(
+pub unsafe extern "C-unwind" fn rt_isreal(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -2931,7 +2931,7 @@ pub unsafe extern "C" fn rt_isreal(
 
 /// True where both are not 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logical_and(
+pub unsafe extern "C-unwind" fn rt_logical_and(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2945,7 +2945,7 @@ pub unsafe extern "C" fn rt_logical_and(
 
 /// `logical_and`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logical_and_(
+pub unsafe extern "C-unwind" fn rt_logical_and_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -2958,7 +2958,7 @@ pub unsafe extern "C" fn rt_logical_and_(
 
 /// True where either is not 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logical_or(
+pub unsafe extern "C-unwind" fn rt_logical_or(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2972,7 +2972,7 @@ pub unsafe extern "C" fn rt_logical_or(
 
 /// `logical_or`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logical_or_(
+pub unsafe extern "C-unwind" fn rt_logical_or_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -2985,7 +2985,7 @@ pub unsafe extern "C" fn rt_logical_or_(
 
 /// True where exactly one is not 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logical_xor(
+pub unsafe extern "C-unwind" fn rt_logical_xor(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -2999,7 +2999,7 @@ pub unsafe extern "C" fn rt_logical_xor(
 
 /// `logical_xor`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logical_xor_(
+pub unsafe extern "C-unwind" fn rt_logical_xor_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -3012,7 +3012,7 @@ pub unsafe extern "C" fn rt_logical_xor_(
 
 /// True where it is 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logical_not(
+pub unsafe extern "C-unwind" fn rt_logical_not(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -3025,7 +3025,7 @@ pub unsafe extern "C" fn rt_logical_not(
 
 /// `logical_not`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logical_not_(
+pub unsafe extern "C-unwind" fn rt_logical_not_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -3037,7 +3037,7 @@ pub unsafe extern "C" fn rt_logical_not_(
 
 /// Bits that are set in both; whole numbers and bools.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_and(
+pub unsafe extern "C-unwind" fn rt_bitwise_and(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3051,7 +3051,7 @@ pub unsafe extern "C" fn rt_bitwise_and(
 
 /// `bitwise_and` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_and_scalar(
+pub unsafe extern "C-unwind" fn rt_bitwise_and_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -3066,7 +3066,7 @@ pub unsafe extern "C" fn rt_bitwise_and_scalar(
 
 /// `bitwise_and`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_and_(
+pub unsafe extern "C-unwind" fn rt_bitwise_and_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -3079,7 +3079,7 @@ pub unsafe extern "C" fn rt_bitwise_and_(
 
 /// `bitwise_and` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_and_scalar_(
+pub unsafe extern "C-unwind" fn rt_bitwise_and_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -3093,7 +3093,7 @@ pub unsafe extern "C" fn rt_bitwise_and_scalar_(
 
 /// Bits that are set in either; whole numbers and bools.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_or(
+pub unsafe extern "C-unwind" fn rt_bitwise_or(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3107,7 +3107,7 @@ pub unsafe extern "C" fn rt_bitwise_or(
 
 /// `bitwise_or` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_or_scalar(
+pub unsafe extern "C-unwind" fn rt_bitwise_or_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -3122,7 +3122,7 @@ pub unsafe extern "C" fn rt_bitwise_or_scalar(
 
 /// `bitwise_or`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_or_(
+pub unsafe extern "C-unwind" fn rt_bitwise_or_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -3135,7 +3135,7 @@ pub unsafe extern "C" fn rt_bitwise_or_(
 
 /// `bitwise_or` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_or_scalar_(
+pub unsafe extern "C-unwind" fn rt_bitwise_or_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -3149,7 +3149,7 @@ pub unsafe extern "C" fn rt_bitwise_or_scalar_(
 
 /// Bits that are set in exactly one; whole numbers and bools.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_xor(
+pub unsafe extern "C-unwind" fn rt_bitwise_xor(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3163,7 +3163,7 @@ pub unsafe extern "C" fn rt_bitwise_xor(
 
 /// `bitwise_xor` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_xor_scalar(
+pub unsafe extern "C-unwind" fn rt_bitwise_xor_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -3178,7 +3178,7 @@ pub unsafe extern "C" fn rt_bitwise_xor_scalar(
 
 /// `bitwise_xor`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_xor_(
+pub unsafe extern "C-unwind" fn rt_bitwise_xor_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -3191,7 +3191,7 @@ pub unsafe extern "C" fn rt_bitwise_xor_(
 
 /// `bitwise_xor` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_xor_scalar_(
+pub unsafe extern "C-unwind" fn rt_bitwise_xor_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -3205,7 +3205,7 @@ pub unsafe extern "C" fn rt_bitwise_xor_scalar_(
 
 /// All bits turned over; of bools, the truth value.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_not(
+pub unsafe extern "C-unwind" fn rt_bitwise_not(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -3218,7 +3218,7 @@ pub unsafe extern "C" fn rt_bitwise_not(
 
 /// `bitwise_not`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_not_(
+pub unsafe extern "C-unwind" fn rt_bitwise_not_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -3230,7 +3230,7 @@ pub unsafe extern "C" fn rt_bitwise_not_(
 
 /// Bits moved up by `other`; 0 where that is not from 0 to 63.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_left_shift(
+pub unsafe extern "C-unwind" fn rt_bitwise_left_shift(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3244,7 +3244,7 @@ pub unsafe extern "C" fn rt_bitwise_left_shift(
 
 /// `bitwise_left_shift` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_left_shift_scalar(
+pub unsafe extern "C-unwind" fn rt_bitwise_left_shift_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -3259,7 +3259,7 @@ pub unsafe extern "C" fn rt_bitwise_left_shift_scalar(
 
 /// `bitwise_left_shift`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_left_shift_(
+pub unsafe extern "C-unwind" fn rt_bitwise_left_shift_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -3272,7 +3272,7 @@ pub unsafe extern "C" fn rt_bitwise_left_shift_(
 
 /// `bitwise_left_shift` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_left_shift_scalar_(
+pub unsafe extern "C-unwind" fn rt_bitwise_left_shift_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -3286,7 +3286,7 @@ pub unsafe extern "C" fn rt_bitwise_left_shift_scalar_(
 
 /// Bits moved down by `other`, keeping the sign.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_right_shift(
+pub unsafe extern "C-unwind" fn rt_bitwise_right_shift(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3300,7 +3300,7 @@ pub unsafe extern "C" fn rt_bitwise_right_shift(
 
 /// `bitwise_right_shift` with a plain number as `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_right_shift_scalar(
+pub unsafe extern "C-unwind" fn rt_bitwise_right_shift_scalar(
     input: *const rt_tensor,
     other: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -3315,7 +3315,7 @@ pub unsafe extern "C" fn rt_bitwise_right_shift_scalar(
 
 /// `bitwise_right_shift`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_right_shift_(
+pub unsafe extern "C-unwind" fn rt_bitwise_right_shift_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -3328,7 +3328,7 @@ pub unsafe extern "C" fn rt_bitwise_right_shift_(
 
 /// `bitwise_right_shift` with a plain number as `other`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bitwise_right_shift_scalar_(
+pub unsafe extern "C-unwind" fn rt_bitwise_right_shift_scalar_(
     input: *mut rt_tensor,
     other: rt_scalar,
 ) -> rt_status {
@@ -3342,7 +3342,7 @@ pub unsafe extern "C" fn rt_bitwise_right_shift_scalar_(
 
 /// Greatest common divisor of whole numbers.
 #[no_mangle]
-pub unsafe extern "C" fn rt_gcd(
+pub unsafe extern "C-unwind" fn rt_gcd(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3356,7 +3356,7 @@ pub unsafe extern "C" fn rt_gcd(
 
 /// `gcd`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_gcd_(
+pub unsafe extern "C-unwind" fn rt_gcd_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -3369,7 +3369,7 @@ pub unsafe extern "C" fn rt_gcd_(
 
 /// Least common multiple of whole numbers.
 #[no_mangle]
-pub unsafe extern "C" fn rt_lcm(
+pub unsafe extern "C-unwind" fn rt_lcm(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3383,7 +3383,7 @@ pub unsafe extern "C" fn rt_lcm(
 
 /// `lcm`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_lcm_(
+pub unsafe extern "C-unwind" fn rt_lcm_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -3396,7 +3396,7 @@ pub unsafe extern "C" fn rt_lcm_(
 
 /// `input` where `condition` holds, else `other`; any dtypes, broadcasting.
 #[no_mangle]
-pub unsafe extern "C" fn rt_where(
+pub unsafe extern "C-unwind" fn rt_where(
     condition: *const rt_tensor,
     input: *const rt_tensor,
     other: *const rt_tensor,
@@ -3411,7 +3411,7 @@ pub unsafe extern "C" fn rt_where(
 
 /// 0 for negative `input`, `values` at 0, 1 for positive `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_heaviside(
+pub unsafe extern "C-unwind" fn rt_heaviside(
     input: *const rt_tensor,
     values: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3425,7 +3425,7 @@ pub unsafe extern "C" fn rt_heaviside(
 
 /// `heaviside`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_heaviside_(
+pub unsafe extern "C-unwind" fn rt_heaviside_(
     input: *mut rt_tensor,
     values: *const rt_tensor,
 ) -> rt_status {
@@ -3438,7 +3438,7 @@ pub unsafe extern "C" fn rt_heaviside_(
 
 /// Every element replaced by `value`, which has no dimensions.
 #[no_mangle]
-pub unsafe extern "C" fn rt_fill(
+pub unsafe extern "C-unwind" fn rt_fill(
     input: *const rt_tensor,
     value: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3452,7 +3452,7 @@ pub unsafe extern "C" fn rt_fill(
 
 /// `fill` with a plain number as `value`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_fill_scalar(
+pub unsafe extern "C-unwind" fn rt_fill_scalar(
     input: *const rt_tensor,
     value: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -3467,7 +3467,7 @@ pub unsafe extern "C" fn rt_fill_scalar(
 
 /// `fill`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_fill_(
+pub unsafe extern "C-unwind" fn rt_fill_(
     input: *mut rt_tensor,
     value: *const rt_tensor,
 ) -> rt_status {
@@ -3480,7 +3480,7 @@ pub unsafe extern "C" fn rt_fill_(
 
 /// `fill` with a plain number as `value`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_fill_scalar_(
+pub unsafe extern "C-unwind" fn rt_fill_scalar_(
     input: *mut rt_tensor,
     value: rt_scalar,
 ) -> rt_status {
@@ -3494,7 +3494,7 @@ pub unsafe extern "C" fn rt_fill_scalar_(
 
 /// Every element replaced by 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_zero(
+pub unsafe extern "C-unwind" fn rt_zero(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -3507,7 +3507,7 @@ pub unsafe extern "C" fn rt_zero(
 
 /// `zero`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_zero_(
+pub unsafe extern "C-unwind" fn rt_zero_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -3519,7 +3519,7 @@ pub unsafe extern "C" fn rt_zero_(
 
 /// `input * 2^other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ldexp(
+pub unsafe extern "C-unwind" fn rt_ldexp(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3533,7 +3533,7 @@ pub unsafe extern "C" fn rt_ldexp(
 
 /// `ldexp`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ldexp_(
+pub unsafe extern "C-unwind" fn rt_ldexp_(
     input: *mut rt_tensor,
     other: *const rt_tensor,
 ) -> rt_status {
@@ -3546,7 +3546,7 @@ pub unsafe extern "C" fn rt_ldexp_(
 
 /// `1 / (1 + e^-input)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sigmoid(
+pub unsafe extern "C-unwind" fn rt_sigmoid(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -3559,7 +3559,7 @@ pub unsafe extern "C" fn rt_sigmoid(
 
 /// `sigmoid`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sigmoid_(
+pub unsafe extern "C-unwind" fn rt_sigmoid_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -3571,7 +3571,7 @@ pub unsafe extern "C" fn rt_sigmoid_(
 
 /// Gradient of `sigmoid`: `grad_output * output * (1 - output)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sigmoid_backward(
+pub unsafe extern "C-unwind" fn rt_sigmoid_backward(
     grad_output: *const rt_tensor,
     output: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3585,7 +3585,7 @@ pub unsafe extern "C" fn rt_sigmoid_backward(
 
 /// `max(input, 0)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_relu(
+pub unsafe extern "C-unwind" fn rt_relu(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -3598,7 +3598,7 @@ pub unsafe extern "C" fn rt_relu(
 
 /// `relu`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_relu_(
+pub unsafe extern "C-unwind" fn rt_relu_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -3610,7 +3610,7 @@ pub unsafe extern "C" fn rt_relu_(
 
 /// `input` where it is greater than `threshold`, else `value`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_threshold(
+pub unsafe extern "C-unwind" fn rt_threshold(
     input: *const rt_tensor,
     threshold: rt_scalar,
     value: rt_scalar,
@@ -3625,7 +3625,7 @@ pub unsafe extern "C" fn rt_threshold(
 
 /// `threshold`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_threshold_(
+pub unsafe extern "C-unwind" fn rt_threshold_(
     input: *mut rt_tensor,
     threshold: rt_scalar,
     value: rt_scalar,
@@ -3639,7 +3639,7 @@ pub unsafe extern "C" fn rt_threshold_(
 
 /// `grad_output` where `input` is greater than `threshold`, else 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_threshold_backward(
+pub unsafe extern "C-unwind" fn rt_threshold_backward(
     grad_output: *const rt_tensor,
     input: *const rt_tensor,
     threshold: rt_scalar,
@@ -3654,7 +3654,7 @@ pub unsafe extern "C" fn rt_threshold_backward(
 
 /// `min(max(input, 0), 6)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_relu6(
+pub unsafe extern "C-unwind" fn rt_relu6(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -3667,7 +3667,7 @@ pub unsafe extern "C" fn rt_relu6(
 
 /// `relu6`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_relu6_(
+pub unsafe extern "C-unwind" fn rt_relu6_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -3679,7 +3679,7 @@ pub unsafe extern "C" fn rt_relu6_(
 
 /// `input` brought into `[min_val, max_val]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hardtanh(
+pub unsafe extern "C-unwind" fn rt_hardtanh(
     input: *const rt_tensor,
     min_val: rt_scalar,
     max_val: rt_scalar,
@@ -3694,7 +3694,7 @@ pub unsafe extern "C" fn rt_hardtanh(
 
 /// `hardtanh`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hardtanh_(
+pub unsafe extern "C-unwind" fn rt_hardtanh_(
     input: *mut rt_tensor,
     min_val: rt_scalar,
     max_val: rt_scalar,
@@ -3708,7 +3708,7 @@ pub unsafe extern "C" fn rt_hardtanh_(
 
 /// `grad_output` where `input` lies strictly between the bounds, else 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hardtanh_backward(
+pub unsafe extern "C-unwind" fn rt_hardtanh_backward(
     grad_output: *const rt_tensor,
     input: *const rt_tensor,
     min_val: rt_scalar,
@@ -3724,7 +3724,7 @@ pub unsafe extern "C" fn rt_hardtanh_backward(
 
 /// `input` where it is positive, else `negative_slope * input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_leaky_relu(
+pub unsafe extern "C-unwind" fn rt_leaky_relu(
     input: *const rt_tensor,
     negative_slope: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -3738,7 +3738,7 @@ pub unsafe extern "C" fn rt_leaky_relu(
 
 /// `leaky_relu`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_leaky_relu_(
+pub unsafe extern "C-unwind" fn rt_leaky_relu_(
     input: *mut rt_tensor,
     negative_slope: rt_scalar,
 ) -> rt_status {
@@ -3751,7 +3751,7 @@ pub unsafe extern "C" fn rt_leaky_relu_(
 
 /// Gradient of `leaky_relu`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_leaky_relu_backward(
+pub unsafe extern "C-unwind" fn rt_leaky_relu_backward(
     grad_output: *const rt_tensor,
     input: *const rt_tensor,
     negative_slope: rt_scalar,
@@ -3767,7 +3767,7 @@ pub unsafe extern "C" fn rt_leaky_relu_backward(
 /// `input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension
 /// 1).
 #[no_mangle]
-pub unsafe extern "C" fn rt_prelu(
+pub unsafe extern "C-unwind" fn rt_prelu(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3781,7 +3781,7 @@ pub unsafe extern "C" fn rt_prelu(
 
 /// `prelu` with a weight that broadcasts.
 #[no_mangle]
-pub unsafe extern "C" fn rt_prelu_channels(
+pub unsafe extern "C-unwind" fn rt_prelu_channels(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3795,7 +3795,7 @@ pub unsafe extern "C" fn rt_prelu_channels(
 
 /// `scale * input` where it is positive, else `scale * alpha * (e^(input_scale * input) - 1)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_elu(
+pub unsafe extern "C-unwind" fn rt_elu(
     input: *const rt_tensor,
     alpha: rt_scalar,
     scale: rt_scalar,
@@ -3811,7 +3811,7 @@ pub unsafe extern "C" fn rt_elu(
 
 /// `elu`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_elu_(
+pub unsafe extern "C-unwind" fn rt_elu_(
     input: *mut rt_tensor,
     alpha: rt_scalar,
     scale: rt_scalar,
@@ -3826,7 +3826,7 @@ pub unsafe extern "C" fn rt_elu_(
 
 /// `elu` with the constants that keep mean 0 and variance 1 (Klambauer et al., 2017).
 #[no_mangle]
-pub unsafe extern "C" fn rt_selu(
+pub unsafe extern "C-unwind" fn rt_selu(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -3839,7 +3839,7 @@ pub unsafe extern "C" fn rt_selu(
 
 /// `selu`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_selu_(
+pub unsafe extern "C-unwind" fn rt_selu_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -3851,7 +3851,7 @@ pub unsafe extern "C" fn rt_selu_(
 
 /// `max(input, 0) + min(alpha * (e^(input / alpha) - 1), 0)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_celu(
+pub unsafe extern "C-unwind" fn rt_celu(
     input: *const rt_tensor,
     alpha: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -3865,7 +3865,7 @@ pub unsafe extern "C" fn rt_celu(
 
 /// `celu`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_celu_(
+pub unsafe extern "C-unwind" fn rt_celu_(
     input: *mut rt_tensor,
     alpha: rt_scalar,
 ) -> rt_status {
@@ -3878,7 +3878,7 @@ pub unsafe extern "C" fn rt_celu_(
 
 /// Gradient of `elu`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_elu_backward(
+pub unsafe extern "C-unwind" fn rt_elu_backward(
     grad_output: *const rt_tensor,
     input: *const rt_tensor,
     alpha: rt_scalar,
@@ -3895,7 +3895,7 @@ pub unsafe extern "C" fn rt_elu_backward(
 
 /// `input * P(X <= input)` for a standard normal X (Hendrycks and Gimpel, 2016); `approximate` is "none" or "tanh".
 #[no_mangle]
-pub unsafe extern "C" fn rt_gelu(
+pub unsafe extern "C-unwind" fn rt_gelu(
     input: *const rt_tensor,
     approximate: *const c_char,
     out: *mut *mut rt_tensor,
@@ -3909,7 +3909,7 @@ pub unsafe extern "C" fn rt_gelu(
 
 /// Gradient of `gelu`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_gelu_backward(
+pub unsafe extern "C-unwind" fn rt_gelu_backward(
     grad_output: *const rt_tensor,
     input: *const rt_tensor,
     approximate: *const c_char,
@@ -3924,7 +3924,7 @@ pub unsafe extern "C" fn rt_gelu_backward(
 
 /// `input * sigmoid(input)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_silu(
+pub unsafe extern "C-unwind" fn rt_silu(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -3937,7 +3937,7 @@ pub unsafe extern "C" fn rt_silu(
 
 /// `silu`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_silu_(
+pub unsafe extern "C-unwind" fn rt_silu_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -3949,7 +3949,7 @@ pub unsafe extern "C" fn rt_silu_(
 
 /// Gradient of `silu`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_silu_backward(
+pub unsafe extern "C-unwind" fn rt_silu_backward(
     grad_output: *const rt_tensor,
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -3963,7 +3963,7 @@ pub unsafe extern "C" fn rt_silu_backward(
 
 /// `input * tanh(softplus(input))` (Misra, 2019).
 #[no_mangle]
-pub unsafe extern "C" fn rt_mish(
+pub unsafe extern "C-unwind" fn rt_mish(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -3976,7 +3976,7 @@ pub unsafe extern "C" fn rt_mish(
 
 /// `mish`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_mish_(
+pub unsafe extern "C-unwind" fn rt_mish_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -3988,7 +3988,7 @@ pub unsafe extern "C" fn rt_mish_(
 
 /// Gradient of `mish`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_mish_backward(
+pub unsafe extern "C-unwind" fn rt_mish_backward(
     grad_output: *const rt_tensor,
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -4002,7 +4002,7 @@ pub unsafe extern "C" fn rt_mish_backward(
 
 /// `log(1 + e^(beta * input)) / beta`, and `input` itself where `beta * input > threshold`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_softplus(
+pub unsafe extern "C-unwind" fn rt_softplus(
     input: *const rt_tensor,
     beta: rt_scalar,
     threshold: rt_scalar,
@@ -4017,7 +4017,7 @@ pub unsafe extern "C" fn rt_softplus(
 
 /// Gradient of `softplus`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_softplus_backward(
+pub unsafe extern "C-unwind" fn rt_softplus_backward(
     grad_output: *const rt_tensor,
     input: *const rt_tensor,
     beta: rt_scalar,
@@ -4033,7 +4033,7 @@ pub unsafe extern "C" fn rt_softplus_backward(
 
 /// `log(sigmoid(input))`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logsigmoid(
+pub unsafe extern "C-unwind" fn rt_logsigmoid(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -4046,7 +4046,7 @@ pub unsafe extern "C" fn rt_logsigmoid(
 
 /// `min(max(input + 3, 0), 6) / 6`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hardsigmoid(
+pub unsafe extern "C-unwind" fn rt_hardsigmoid(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -4059,7 +4059,7 @@ pub unsafe extern "C" fn rt_hardsigmoid(
 
 /// `hardsigmoid`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hardsigmoid_(
+pub unsafe extern "C-unwind" fn rt_hardsigmoid_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -4071,7 +4071,7 @@ pub unsafe extern "C" fn rt_hardsigmoid_(
 
 /// `input * min(max(input + 3, 0), 6) / 6` (Howard et al., 2019).
 #[no_mangle]
-pub unsafe extern "C" fn rt_hardswish(
+pub unsafe extern "C-unwind" fn rt_hardswish(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -4084,7 +4084,7 @@ pub unsafe extern "C" fn rt_hardswish(
 
 /// `hardswish`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hardswish_(
+pub unsafe extern "C-unwind" fn rt_hardswish_(
     input: *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
@@ -4096,7 +4096,7 @@ pub unsafe extern "C" fn rt_hardswish_(
 
 /// Gradient of `hardswish`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hardswish_backward(
+pub unsafe extern "C-unwind" fn rt_hardswish_backward(
     grad_output: *const rt_tensor,
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -4110,7 +4110,7 @@ pub unsafe extern "C" fn rt_hardswish_backward(
 
 /// `input` where its absolute value exceeds `lambd`, else 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hardshrink(
+pub unsafe extern "C-unwind" fn rt_hardshrink(
     input: *const rt_tensor,
     lambd: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -4124,7 +4124,7 @@ pub unsafe extern "C" fn rt_hardshrink(
 
 /// `input` brought nearer to 0 by `lambd`, stopping there.
 #[no_mangle]
-pub unsafe extern "C" fn rt_softshrink(
+pub unsafe extern "C-unwind" fn rt_softshrink(
     input: *const rt_tensor,
     lambd: rt_scalar,
     out: *mut *mut rt_tensor,
@@ -4138,7 +4138,7 @@ pub unsafe extern "C" fn rt_softshrink(
 
 /// `grad_output` where the absolute value of `input` exceeds `lambd`, else 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_shrink_backward(
+pub unsafe extern "C-unwind" fn rt_shrink_backward(
     grad_output: *const rt_tensor,
     input: *const rt_tensor,
     lambd: rt_scalar,
@@ -4153,7 +4153,7 @@ pub unsafe extern "C" fn rt_shrink_backward(
 
 /// `input - tanh(input)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tanhshrink(
+pub unsafe extern "C-unwind" fn rt_tanhshrink(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -4166,7 +4166,7 @@ pub unsafe extern "C" fn rt_tanhshrink(
 
 /// `input / (1 + |input|)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_softsign(
+pub unsafe extern "C-unwind" fn rt_softsign(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -4179,7 +4179,7 @@ pub unsafe extern "C" fn rt_softsign(
 
 /// The first half of `input` along `dim` times the sigmoid of the second half (Dauphin et al., 2016).
 #[no_mangle]
-pub unsafe extern "C" fn rt_glu(
+pub unsafe extern "C-unwind" fn rt_glu(
     input: *const rt_tensor,
     dim: i64,
     out: *mut *mut rt_tensor,
@@ -4193,7 +4193,7 @@ pub unsafe extern "C" fn rt_glu(
 
 /// `e^input / sum(e^input)` along `dim`, computed without overflow.
 #[no_mangle]
-pub unsafe extern "C" fn rt_softmax(
+pub unsafe extern "C-unwind" fn rt_softmax(
     input: *const rt_tensor,
     dim: i64,
     dtype: i32,
@@ -4208,7 +4208,7 @@ pub unsafe extern "C" fn rt_softmax(
 
 /// `softmax`, but 0 where all of `input` along `dim` is minus infinity.
 #[no_mangle]
-pub unsafe extern "C" fn rt_safe_softmax(
+pub unsafe extern "C-unwind" fn rt_safe_softmax(
     input: *const rt_tensor,
     dim: i64,
     dtype: i32,
@@ -4223,7 +4223,7 @@ pub unsafe extern "C" fn rt_safe_softmax(
 
 /// `input - log(sum(e^input))` along `dim`, computed without overflow.
 #[no_mangle]
-pub unsafe extern "C" fn rt_log_softmax(
+pub unsafe extern "C-unwind" fn rt_log_softmax(
     input: *const rt_tensor,
     dim: i64,
     dtype: i32,
@@ -4238,7 +4238,7 @@ pub unsafe extern "C" fn rt_log_softmax(
 
 /// `softmax(-input)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_softmin(
+pub unsafe extern "C-unwind" fn rt_softmin(
     input: *const rt_tensor,
     dim: i64,
     dtype: i32,
@@ -4253,7 +4253,7 @@ pub unsafe extern "C" fn rt_softmin(
 
 /// Gradient of `softmax`: `output * (grad_output - sum(grad_output * output))`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_softmax_backward(
+pub unsafe extern "C-unwind" fn rt_softmax_backward(
     grad_output: *const rt_tensor,
     output: *const rt_tensor,
     dim: i64,
@@ -4268,7 +4268,7 @@ pub unsafe extern "C" fn rt_softmax_backward(
 
 /// Gradient of `log_softmax`: `grad_output - e^output * sum(grad_output)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_log_softmax_backward(
+pub unsafe extern "C-unwind" fn rt_log_softmax_backward(
     grad_output: *const rt_tensor,
     output: *const rt_tensor,
     dim: i64,
@@ -4283,7 +4283,7 @@ pub unsafe extern "C" fn rt_log_softmax_backward(
 
 /// Sum of the elements over `dim` (one or several; all by default). Whole numbers add up in int64.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sum(
+pub unsafe extern "C-unwind" fn rt_sum(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4300,7 +4300,7 @@ pub unsafe extern "C" fn rt_sum(
 
 /// Mean of the elements over `dim` (one or several; all by default). Floats only.
 #[no_mangle]
-pub unsafe extern "C" fn rt_mean(
+pub unsafe extern "C-unwind" fn rt_mean(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4317,7 +4317,7 @@ pub unsafe extern "C" fn rt_mean(
 
 /// Product of the elements over `dim` (all by default). Whole numbers multiply in int64.
 #[no_mangle]
-pub unsafe extern "C" fn rt_prod(
+pub unsafe extern "C-unwind" fn rt_prod(
     input: *const rt_tensor,
     dim: *const i64,
     keepdim: bool,
@@ -4333,7 +4333,7 @@ pub unsafe extern "C" fn rt_prod(
 
 /// Gradient of `prod`: `grad` (the reduced dimensions kept with size 1) times the product of the other elements.
 #[no_mangle]
-pub unsafe extern "C" fn rt_prod_backward(
+pub unsafe extern "C-unwind" fn rt_prod_backward(
     grad: *const rt_tensor,
     input: *const rt_tensor,
     dim: *const i64,
@@ -4348,7 +4348,7 @@ pub unsafe extern "C" fn rt_prod_backward(
 
 /// Sum of the elements over `dim` (all by default), NaN counting as 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_nansum(
+pub unsafe extern "C-unwind" fn rt_nansum(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4365,7 +4365,7 @@ pub unsafe extern "C" fn rt_nansum(
 
 /// Mean over `dim` (all by default) of the elements that are not NaN.
 #[no_mangle]
-pub unsafe extern "C" fn rt_nanmean(
+pub unsafe extern "C-unwind" fn rt_nanmean(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4382,7 +4382,7 @@ pub unsafe extern "C" fn rt_nanmean(
 
 /// Largest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals.
 #[no_mangle]
-pub unsafe extern "C" fn rt_amax(
+pub unsafe extern "C-unwind" fn rt_amax(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4398,7 +4398,7 @@ pub unsafe extern "C" fn rt_amax(
 
 /// Smallest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals.
 #[no_mangle]
-pub unsafe extern "C" fn rt_amin(
+pub unsafe extern "C-unwind" fn rt_amin(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4414,7 +4414,7 @@ pub unsafe extern "C" fn rt_amin(
 
 /// Largest of all elements; NaN wins.
 #[no_mangle]
-pub unsafe extern "C" fn rt_max_all(
+pub unsafe extern "C-unwind" fn rt_max_all(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -4427,7 +4427,7 @@ pub unsafe extern "C" fn rt_max_all(
 
 /// Smallest of all elements; NaN wins.
 #[no_mangle]
-pub unsafe extern "C" fn rt_min_all(
+pub unsafe extern "C-unwind" fn rt_min_all(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -4440,7 +4440,7 @@ pub unsafe extern "C" fn rt_min_all(
 
 /// Largest elements along `dim` and their indices, the first of equals; NaN wins.
 #[no_mangle]
-pub unsafe extern "C" fn rt_max_dim(
+pub unsafe extern "C-unwind" fn rt_max_dim(
     input: *const rt_tensor,
     dim: i64,
     keepdim: bool,
@@ -4456,7 +4456,7 @@ pub unsafe extern "C" fn rt_max_dim(
 
 /// Smallest elements along `dim` and their indices, the first of equals; NaN wins.
 #[no_mangle]
-pub unsafe extern "C" fn rt_min_dim(
+pub unsafe extern "C-unwind" fn rt_min_dim(
     input: *const rt_tensor,
     dim: i64,
     keepdim: bool,
@@ -4472,7 +4472,7 @@ pub unsafe extern "C" fn rt_min_dim(
 
 /// Index of the largest element along `dim`, or in the flattened input; the first of equals, NaN being largest.
 #[no_mangle]
-pub unsafe extern "C" fn rt_argmax(
+pub unsafe extern "C-unwind" fn rt_argmax(
     input: *const rt_tensor,
     dim: *const i64,
     keepdim: bool,
@@ -4487,7 +4487,7 @@ pub unsafe extern "C" fn rt_argmax(
 
 /// Index of the smallest element along `dim`, or in the flattened input; the first of equals, NaN being smallest.
 #[no_mangle]
-pub unsafe extern "C" fn rt_argmin(
+pub unsafe extern "C-unwind" fn rt_argmin(
     input: *const rt_tensor,
     dim: *const i64,
     keepdim: bool,
@@ -4502,7 +4502,7 @@ pub unsafe extern "C" fn rt_argmin(
 
 /// Smallest and largest element along `dim` (of all by default).
 #[no_mangle]
-pub unsafe extern "C" fn rt_aminmax(
+pub unsafe extern "C-unwind" fn rt_aminmax(
     input: *const rt_tensor,
     dim: *const i64,
     keepdim: bool,
@@ -4518,7 +4518,7 @@ pub unsafe extern "C" fn rt_aminmax(
 
 /// True if any element over `dim` (all by default) is not zero. uint8 gives uint8.
 #[no_mangle]
-pub unsafe extern "C" fn rt_any(
+pub unsafe extern "C-unwind" fn rt_any(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4534,7 +4534,7 @@ pub unsafe extern "C" fn rt_any(
 
 /// True if no element over `dim` (all by default) is zero. uint8 gives uint8.
 #[no_mangle]
-pub unsafe extern "C" fn rt_all(
+pub unsafe extern "C-unwind" fn rt_all(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4550,7 +4550,7 @@ pub unsafe extern "C" fn rt_all(
 
 /// Variance over `dim` (all by default): squared distances from the mean, divided by `n - correction`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_var(
+pub unsafe extern "C-unwind" fn rt_var(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4567,7 +4567,7 @@ pub unsafe extern "C" fn rt_var(
 
 /// Standard deviation over `dim` (all by default): the root of `var`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_std(
+pub unsafe extern "C-unwind" fn rt_std(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4584,7 +4584,7 @@ pub unsafe extern "C" fn rt_std(
 
 /// Variance and mean over `dim` (all by default).
 #[no_mangle]
-pub unsafe extern "C" fn rt_var_mean(
+pub unsafe extern "C-unwind" fn rt_var_mean(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4602,7 +4602,7 @@ pub unsafe extern "C" fn rt_var_mean(
 
 /// Standard deviation and mean over `dim` (all by default).
 #[no_mangle]
-pub unsafe extern "C" fn rt_std_mean(
+pub unsafe extern "C-unwind" fn rt_std_mean(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4620,7 +4620,7 @@ pub unsafe extern "C" fn rt_std_mean(
 
 /// `log(sum(exp(input)))` over `dim` (all if empty), without overflow.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logsumexp(
+pub unsafe extern "C-unwind" fn rt_logsumexp(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4637,7 +4637,7 @@ pub unsafe extern "C" fn rt_logsumexp(
 /// The `ord`-norm of the elements over `dim` (all by default) as one vector: `(sum |x|^ord)^(1/ord)`; the largest or
 /// smallest absolute value for ±inf, the number of elements that are not zero for 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_vector_norm(
+pub unsafe extern "C-unwind" fn rt_vector_norm(
     input: *const rt_tensor,
     ord: rt_scalar,
     dim: *const i64,
@@ -4655,7 +4655,7 @@ pub unsafe extern "C" fn rt_vector_norm(
 
 /// The `p`-norm of `input - other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_dist(
+pub unsafe extern "C-unwind" fn rt_dist(
     input: *const rt_tensor,
     other: *const rt_tensor,
     p: rt_scalar,
@@ -4670,7 +4670,7 @@ pub unsafe extern "C" fn rt_dist(
 
 /// Euclidean distances between the rows of `input` [b, n, d] and those of `other` [b, m, d]: [b, n, m].
 #[no_mangle]
-pub unsafe extern "C" fn rt_euclidean_distances(
+pub unsafe extern "C-unwind" fn rt_euclidean_distances(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -4686,7 +4686,7 @@ pub unsafe extern "C" fn rt_euclidean_distances(
 /// goes by way of a matrix product if `compute_mode` says so (by default if `n` or `m` is above 25); other norms need
 /// memory for `n * m * d` elements.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cdist(
+pub unsafe extern "C-unwind" fn rt_cdist(
     x1: *const rt_tensor,
     x2: *const rt_tensor,
     p: f64,
@@ -4704,7 +4704,7 @@ pub unsafe extern "C" fn rt_cdist(
 /// `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts,
 /// `aweights` how important it is.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cov(
+pub unsafe extern "C-unwind" fn rt_cov(
     input: *const rt_tensor,
     fweights: *const rt_tensor,
     aweights: *const rt_tensor,
@@ -4720,7 +4720,7 @@ pub unsafe extern "C" fn rt_cov(
 
 /// Pearson's correlation coefficients of the rows of `input [n, observations]`: `[n, n]`, or a number for one row.
 #[no_mangle]
-pub unsafe extern "C" fn rt_corrcoef(
+pub unsafe extern "C-unwind" fn rt_corrcoef(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -4734,7 +4734,7 @@ pub unsafe extern "C" fn rt_corrcoef(
 /// How many elements lie in each of `bins` intervals of one width from `min` to `max`, as floats. Elements outside do
 /// not count; if both bounds are equal they are the least and greatest element.
 #[no_mangle]
-pub unsafe extern "C" fn rt_histc(
+pub unsafe extern "C-unwind" fn rt_histc(
     input: *const rt_tensor,
     bins: i64,
     min: rt_scalar,
@@ -4750,7 +4750,7 @@ pub unsafe extern "C" fn rt_histc(
 
 /// Number of elements over `dim` (all by default) that are not zero.
 #[no_mangle]
-pub unsafe extern "C" fn rt_count_nonzero(
+pub unsafe extern "C-unwind" fn rt_count_nonzero(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -4766,7 +4766,7 @@ pub unsafe extern "C" fn rt_count_nonzero(
 /// Number of occurrences of each value from 0 up of a 1-d whole-number `input`, or the sum of their `weights`; at
 /// least `minlength` numbers.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bincount(
+pub unsafe extern "C-unwind" fn rt_bincount(
     input: *const rt_tensor,
     weights: *const rt_tensor,
     minlength: i64,
@@ -4781,7 +4781,7 @@ pub unsafe extern "C" fn rt_bincount(
 
 /// Sums of the elements so far along `dim`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cumsum(
+pub unsafe extern "C-unwind" fn rt_cumsum(
     input: *const rt_tensor,
     dim: i64,
     dtype: i32,
@@ -4796,7 +4796,7 @@ pub unsafe extern "C" fn rt_cumsum(
 
 /// `cumsum`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cumsum_(
+pub unsafe extern "C-unwind" fn rt_cumsum_(
     input: *mut rt_tensor,
     dim: i64,
     dtype: i32,
@@ -4810,7 +4810,7 @@ pub unsafe extern "C" fn rt_cumsum_(
 
 /// Sums along `dim` of each element and those after it.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cumsum_from_end(
+pub unsafe extern "C-unwind" fn rt_cumsum_from_end(
     input: *const rt_tensor,
     dim: i64,
     out: *mut *mut rt_tensor,
@@ -4824,7 +4824,7 @@ pub unsafe extern "C" fn rt_cumsum_from_end(
 
 /// Products of the elements so far along `dim`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cumprod(
+pub unsafe extern "C-unwind" fn rt_cumprod(
     input: *const rt_tensor,
     dim: i64,
     dtype: i32,
@@ -4839,7 +4839,7 @@ pub unsafe extern "C" fn rt_cumprod(
 
 /// `cumprod`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cumprod_(
+pub unsafe extern "C-unwind" fn rt_cumprod_(
     input: *mut rt_tensor,
     dim: i64,
     dtype: i32,
@@ -4853,7 +4853,7 @@ pub unsafe extern "C" fn rt_cumprod_(
 
 /// Gradient of `cumprod`, right for zeros too.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cumprod_backward(
+pub unsafe extern "C-unwind" fn rt_cumprod_backward(
     grad: *const rt_tensor,
     input: *const rt_tensor,
     dim: i64,
@@ -4868,7 +4868,7 @@ pub unsafe extern "C" fn rt_cumprod_backward(
 
 /// Largest element so far along `dim`, and the index of the latest one that reached it.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cummax(
+pub unsafe extern "C-unwind" fn rt_cummax(
     input: *const rt_tensor,
     dim: i64,
     out0: *mut *mut rt_tensor,
@@ -4883,7 +4883,7 @@ pub unsafe extern "C" fn rt_cummax(
 
 /// Smallest element so far along `dim`, and the index of the latest one that reached it.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cummin(
+pub unsafe extern "C-unwind" fn rt_cummin(
     input: *const rt_tensor,
     dim: i64,
     out0: *mut *mut rt_tensor,
@@ -4898,7 +4898,7 @@ pub unsafe extern "C" fn rt_cummin(
 
 /// `log(sum(exp))` of the elements so far along `dim`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logcumsumexp(
+pub unsafe extern "C-unwind" fn rt_logcumsumexp(
     input: *const rt_tensor,
     dim: i64,
     out: *mut *mut rt_tensor,
@@ -4912,7 +4912,7 @@ pub unsafe extern "C" fn rt_logcumsumexp(
 
 /// Gradient of `logcumsumexp`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logcumsumexp_backward(
+pub unsafe extern "C-unwind" fn rt_logcumsumexp_backward(
     grad: *const rt_tensor,
     input: *const rt_tensor,
     output: *const rt_tensor,
@@ -4928,7 +4928,7 @@ pub unsafe extern "C" fn rt_logcumsumexp_backward(
 
 /// The sum of the diagonal of a matrix.
 #[no_mangle]
-pub unsafe extern "C" fn rt_trace(
+pub unsafe extern "C-unwind" fn rt_trace(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -4941,7 +4941,7 @@ pub unsafe extern "C" fn rt_trace(
 
 /// The elements along `dim` in order, and their indices. NaN is greatest. Always stable.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sort(
+pub unsafe extern "C-unwind" fn rt_sort(
     input: *const rt_tensor,
     dim: i64,
     descending: bool,
@@ -4958,7 +4958,7 @@ pub unsafe extern "C" fn rt_sort(
 
 /// The indices that sort along `dim`. NaN is greatest. Always stable.
 #[no_mangle]
-pub unsafe extern "C" fn rt_argsort(
+pub unsafe extern "C-unwind" fn rt_argsort(
     input: *const rt_tensor,
     dim: i64,
     descending: bool,
@@ -4974,7 +4974,7 @@ pub unsafe extern "C" fn rt_argsort(
 
 /// The elements along the first dimension in order.
 #[no_mangle]
-pub unsafe extern "C" fn rt_msort(
+pub unsafe extern "C-unwind" fn rt_msort(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -4987,7 +4987,7 @@ pub unsafe extern "C" fn rt_msort(
 
 /// The `k` largest (or smallest) elements along `dim`, in order, and their indices.
 #[no_mangle]
-pub unsafe extern "C" fn rt_topk(
+pub unsafe extern "C-unwind" fn rt_topk(
     input: *const rt_tensor,
     k: i64,
     dim: i64,
@@ -5005,7 +5005,7 @@ pub unsafe extern "C" fn rt_topk(
 
 /// The `k`-th smallest element along `dim` (`k` counting from 1), and its index.
 #[no_mangle]
-pub unsafe extern "C" fn rt_kthvalue(
+pub unsafe extern "C-unwind" fn rt_kthvalue(
     input: *const rt_tensor,
     k: i64,
     dim: i64,
@@ -5022,7 +5022,7 @@ pub unsafe extern "C" fn rt_kthvalue(
 
 /// The middle one of all elements, the lower one of two; NaN if there is one.
 #[no_mangle]
-pub unsafe extern "C" fn rt_median_all(
+pub unsafe extern "C-unwind" fn rt_median_all(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -5035,7 +5035,7 @@ pub unsafe extern "C" fn rt_median_all(
 
 /// The middle elements along `dim`, the lower one of two, and their indices; NaN if there is one.
 #[no_mangle]
-pub unsafe extern "C" fn rt_median_dim(
+pub unsafe extern "C-unwind" fn rt_median_dim(
     input: *const rt_tensor,
     dim: i64,
     keepdim: bool,
@@ -5051,7 +5051,7 @@ pub unsafe extern "C" fn rt_median_dim(
 
 /// The middle one of all elements that are not NaN, the lower one of two.
 #[no_mangle]
-pub unsafe extern "C" fn rt_nanmedian_all(
+pub unsafe extern "C-unwind" fn rt_nanmedian_all(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -5064,7 +5064,7 @@ pub unsafe extern "C" fn rt_nanmedian_all(
 
 /// The middle elements along `dim` among those that are not NaN, and their indices.
 #[no_mangle]
-pub unsafe extern "C" fn rt_nanmedian_dim(
+pub unsafe extern "C-unwind" fn rt_nanmedian_dim(
     input: *const rt_tensor,
     dim: i64,
     keepdim: bool,
@@ -5080,7 +5080,7 @@ pub unsafe extern "C" fn rt_nanmedian_dim(
 
 /// The most frequent element along `dim` (the smallest one of several) and an index of it.
 #[no_mangle]
-pub unsafe extern "C" fn rt_mode(
+pub unsafe extern "C-unwind" fn rt_mode(
     input: *const rt_tensor,
     dim: i64,
     keepdim: bool,
@@ -5097,7 +5097,7 @@ pub unsafe extern "C" fn rt_mode(
 /// The distinct elements in order, the place of each element of `input` among them (if `return_inverse`), and how often
 /// each occurs (if `return_counts`); what is not asked for is empty.
 #[no_mangle]
-pub unsafe extern "C" fn rt_unique_flat(
+pub unsafe extern "C-unwind" fn rt_unique_flat(
     input: *const rt_tensor,
     sorted: bool,
     return_inverse: bool,
@@ -5115,7 +5115,7 @@ pub unsafe extern "C" fn rt_unique_flat(
 
 /// As `unique_flat`, but only neighbours are compared and the order stays.
 #[no_mangle]
-pub unsafe extern "C" fn rt_unique_consecutive_flat(
+pub unsafe extern "C-unwind" fn rt_unique_consecutive_flat(
     input: *const rt_tensor,
     return_inverse: bool,
     return_counts: bool,
@@ -5132,7 +5132,7 @@ pub unsafe extern "C" fn rt_unique_consecutive_flat(
 
 /// The distinct slices along `dim` in lexicographic order, the place of each slice among them, and how often each occurs.
 #[no_mangle]
-pub unsafe extern "C" fn rt_unique_dim(
+pub unsafe extern "C-unwind" fn rt_unique_dim(
     input: *const rt_tensor,
     dim: i64,
     out0: *mut *mut rt_tensor,
@@ -5149,7 +5149,7 @@ pub unsafe extern "C" fn rt_unique_dim(
 /// Places where `input` would have to be put into the ascending last dimension of `sorted_sequence` (sorted by `sorter`,
 /// if given) to keep the order: before equal elements, or after them if `right`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_searchsorted(
+pub unsafe extern "C-unwind" fn rt_searchsorted(
     sorted_sequence: *const rt_tensor,
     input: *const rt_tensor,
     sorter: *const rt_tensor,
@@ -5167,7 +5167,7 @@ pub unsafe extern "C" fn rt_searchsorted(
 
 /// `searchsorted` with a plain number as `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_searchsorted_scalar(
+pub unsafe extern "C-unwind" fn rt_searchsorted_scalar(
     sorted_sequence: *const rt_tensor,
     input: rt_scalar,
     sorter: *const rt_tensor,
@@ -5186,7 +5186,7 @@ pub unsafe extern "C" fn rt_searchsorted_scalar(
 
 /// Numbers of the buckets between ascending `boundaries` that the elements of `input` fall into.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bucketize(
+pub unsafe extern "C-unwind" fn rt_bucketize(
     input: *const rt_tensor,
     boundaries: *const rt_tensor,
     out_int32: bool,
@@ -5202,7 +5202,7 @@ pub unsafe extern "C" fn rt_bucketize(
 
 /// `bucketize` with a plain number as `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bucketize_scalar(
+pub unsafe extern "C-unwind" fn rt_bucketize_scalar(
     input: rt_scalar,
     boundaries: *const rt_tensor,
     out_int32: bool,
@@ -5219,7 +5219,7 @@ pub unsafe extern "C" fn rt_bucketize_scalar(
 
 /// For each element of `elements` whether it is (or, if `invert`, is not) among `test_elements`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_isin(
+pub unsafe extern "C-unwind" fn rt_isin(
     elements: *const rt_tensor,
     test_elements: *const rt_tensor,
     assume_unique: bool,
@@ -5236,7 +5236,7 @@ pub unsafe extern "C" fn rt_isin(
 /// The `q`-quantiles (`q` from 0 to 1) of the elements along `dim` (of all by default), between two elements as
 /// `interpolation` says: linear, lower, higher, midpoint or nearest. The dimension of `q`, if it has one, comes first.
 #[no_mangle]
-pub unsafe extern "C" fn rt_quantile(
+pub unsafe extern "C-unwind" fn rt_quantile(
     input: *const rt_tensor,
     q: *const rt_tensor,
     dim: *const i64,
@@ -5253,7 +5253,7 @@ pub unsafe extern "C" fn rt_quantile(
 
 /// `quantile` with a plain number as `q`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_quantile_scalar(
+pub unsafe extern "C-unwind" fn rt_quantile_scalar(
     input: *const rt_tensor,
     q: rt_scalar,
     dim: *const i64,
@@ -5271,7 +5271,7 @@ pub unsafe extern "C" fn rt_quantile_scalar(
 
 /// As `quantile`, over the elements that are not NaN.
 #[no_mangle]
-pub unsafe extern "C" fn rt_nanquantile(
+pub unsafe extern "C-unwind" fn rt_nanquantile(
     input: *const rt_tensor,
     q: *const rt_tensor,
     dim: *const i64,
@@ -5288,7 +5288,7 @@ pub unsafe extern "C" fn rt_nanquantile(
 
 /// `nanquantile` with a plain number as `q`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_nanquantile_scalar(
+pub unsafe extern "C-unwind" fn rt_nanquantile_scalar(
     input: *const rt_tensor,
     q: rt_scalar,
     dim: *const i64,
@@ -5306,7 +5306,7 @@ pub unsafe extern "C" fn rt_nanquantile_scalar(
 
 /// A copy of `input` with its own memory.
 #[no_mangle]
-pub unsafe extern "C" fn rt_clone(
+pub unsafe extern "C-unwind" fn rt_clone(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -5319,7 +5319,7 @@ pub unsafe extern "C" fn rt_clone(
 
 /// `src`, broadcast to the shape of `input` and cast to its dtype; in place it overwrites `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_copy(
+pub unsafe extern "C-unwind" fn rt_copy(
     input: *const rt_tensor,
     src: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -5333,7 +5333,7 @@ pub unsafe extern "C" fn rt_copy(
 
 /// `copy`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_copy_(
+pub unsafe extern "C-unwind" fn rt_copy_(
     input: *mut rt_tensor,
     src: *const rt_tensor,
 ) -> rt_status {
@@ -5346,7 +5346,7 @@ pub unsafe extern "C" fn rt_copy_(
 
 /// The elements of `input` as `dtype`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cast(
+pub unsafe extern "C-unwind" fn rt_cast(
     input: *const rt_tensor,
     dtype: i32,
     out: *mut *mut rt_tensor,
@@ -5360,7 +5360,7 @@ pub unsafe extern "C" fn rt_cast(
 
 /// `input` itself if it is row-major without gaps, else a copy that is.
 #[no_mangle]
-pub unsafe extern "C" fn rt_contiguous(
+pub unsafe extern "C-unwind" fn rt_contiguous(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -5373,7 +5373,7 @@ pub unsafe extern "C" fn rt_contiguous(
 
 /// A row-major copy of `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_contiguous_copy(
+pub unsafe extern "C-unwind" fn rt_contiguous_copy(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -5386,7 +5386,7 @@ pub unsafe extern "C" fn rt_contiguous_copy(
 
 /// The same elements with another shape, sharing memory; an error if that needs a copy. One size may be -1.
 #[no_mangle]
-pub unsafe extern "C" fn rt_view(
+pub unsafe extern "C-unwind" fn rt_view(
     input: *const rt_tensor,
     size: *const i64,
     size_len: usize,
@@ -5402,7 +5402,7 @@ pub unsafe extern "C" fn rt_view(
 /// The bytes of `input` read as elements of another dtype, sharing memory. Where these are smaller or larger, the last
 /// dimension becomes longer or shorter; it must lie without gaps, and everything at whole elements. No gradient.
 #[no_mangle]
-pub unsafe extern "C" fn rt_view_dtype(
+pub unsafe extern "C-unwind" fn rt_view_dtype(
     input: *const rt_tensor,
     dtype: i32,
     out: *mut *mut rt_tensor,
@@ -5416,7 +5416,7 @@ pub unsafe extern "C" fn rt_view_dtype(
 
 /// The same elements with another shape: a view where possible, else a copy. One size may be -1.
 #[no_mangle]
-pub unsafe extern "C" fn rt_reshape(
+pub unsafe extern "C-unwind" fn rt_reshape(
     input: *const rt_tensor,
     shape: *const i64,
     shape_len: usize,
@@ -5431,7 +5431,7 @@ pub unsafe extern "C" fn rt_reshape(
 
 /// Dimensions of size 1 repeated to `size` without copying; -1 keeps a size.
 #[no_mangle]
-pub unsafe extern "C" fn rt_expand(
+pub unsafe extern "C-unwind" fn rt_expand(
     input: *const rt_tensor,
     size: *const i64,
     size_len: usize,
@@ -5446,7 +5446,7 @@ pub unsafe extern "C" fn rt_expand(
 
 /// Dimensions `dim0` and `dim1` exchanged; a view.
 #[no_mangle]
-pub unsafe extern "C" fn rt_transpose(
+pub unsafe extern "C-unwind" fn rt_transpose(
     input: *const rt_tensor,
     dim0: i64,
     dim1: i64,
@@ -5461,7 +5461,7 @@ pub unsafe extern "C" fn rt_transpose(
 
 /// A dimension of size 1 inserted at `dim`; a view.
 #[no_mangle]
-pub unsafe extern "C" fn rt_unsqueeze(
+pub unsafe extern "C-unwind" fn rt_unsqueeze(
     input: *const rt_tensor,
     dim: i64,
     out: *mut *mut rt_tensor,
@@ -5475,7 +5475,7 @@ pub unsafe extern "C" fn rt_unsqueeze(
 
 /// A view of the storage with the given sizes, strides and offset (in elements); the caller answers for the meaning.
 #[no_mangle]
-pub unsafe extern "C" fn rt_as_strided(
+pub unsafe extern "C-unwind" fn rt_as_strided(
     input: *const rt_tensor,
     size: *const i64,
     size_len: usize,
@@ -5494,7 +5494,7 @@ pub unsafe extern "C" fn rt_as_strided(
 /// `as_strided` of a tensor whose own strides and offset are given too, for the gradient: what flows to a place of the
 /// storage flows to the elements of `input` that lie there, in equal shares.
 #[no_mangle]
-pub unsafe extern "C" fn rt_restride(
+pub unsafe extern "C-unwind" fn rt_restride(
     input: *const rt_tensor,
     size: *const i64,
     size_len: usize,
@@ -5516,7 +5516,7 @@ pub unsafe extern "C" fn rt_restride(
 /// A row-major copy of `input` in which the part that `as_strided(size, stride, storage_offset)` names is replaced by
 /// `src`; places that the part names several times get the sum.
 #[no_mangle]
-pub unsafe extern "C" fn rt_as_strided_scatter(
+pub unsafe extern "C-unwind" fn rt_as_strided_scatter(
     input: *const rt_tensor,
     src: *const rt_tensor,
     size: *const i64,
@@ -5535,7 +5535,7 @@ pub unsafe extern "C" fn rt_as_strided_scatter(
 
 /// Dimensions in the order `dims`; a view.
 #[no_mangle]
-pub unsafe extern "C" fn rt_permute(
+pub unsafe extern "C-unwind" fn rt_permute(
     input: *const rt_tensor,
     dims: *const i64,
     dims_len: usize,
@@ -5550,7 +5550,7 @@ pub unsafe extern "C" fn rt_permute(
 
 /// Dimensions `source` moved to the places `destination`, the others in their old order; a view.
 #[no_mangle]
-pub unsafe extern "C" fn rt_movedim(
+pub unsafe extern "C-unwind" fn rt_movedim(
     input: *const rt_tensor,
     source: *const i64,
     source_len: usize,
@@ -5567,7 +5567,7 @@ pub unsafe extern "C" fn rt_movedim(
 
 /// A matrix transposed; tensors with fewer than two dimensions stay as they are. A view.
 #[no_mangle]
-pub unsafe extern "C" fn rt_t(
+pub unsafe extern "C-unwind" fn rt_t(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -5580,7 +5580,7 @@ pub unsafe extern "C" fn rt_t(
 
 /// The last two dimensions exchanged; a view. For real numbers this is the adjoint.
 #[no_mangle]
-pub unsafe extern "C" fn rt_matrix_transpose(
+pub unsafe extern "C-unwind" fn rt_matrix_transpose(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -5593,7 +5593,7 @@ pub unsafe extern "C" fn rt_matrix_transpose(
 
 /// Without the dimensions of size 1, or without those of them that `dim` names; a view.
 #[no_mangle]
-pub unsafe extern "C" fn rt_squeeze(
+pub unsafe extern "C-unwind" fn rt_squeeze(
     input: *const rt_tensor,
     dim: *const i64,
     dim_len: usize,
@@ -5608,7 +5608,7 @@ pub unsafe extern "C" fn rt_squeeze(
 
 /// Dimensions `start_dim` to `end_dim` as one.
 #[no_mangle]
-pub unsafe extern "C" fn rt_flatten(
+pub unsafe extern "C-unwind" fn rt_flatten(
     input: *const rt_tensor,
     start_dim: i64,
     end_dim: i64,
@@ -5623,7 +5623,7 @@ pub unsafe extern "C" fn rt_flatten(
 
 /// Dimension `dim` split into `sizes`, one of which may be -1; a view.
 #[no_mangle]
-pub unsafe extern "C" fn rt_unflatten(
+pub unsafe extern "C-unwind" fn rt_unflatten(
     input: *const rt_tensor,
     dim: i64,
     sizes: *const i64,
@@ -5639,7 +5639,7 @@ pub unsafe extern "C" fn rt_unflatten(
 
 /// The elements as one dimension.
 #[no_mangle]
-pub unsafe extern "C" fn rt_ravel(
+pub unsafe extern "C-unwind" fn rt_ravel(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -5652,7 +5652,7 @@ pub unsafe extern "C" fn rt_ravel(
 
 /// `length` elements of dimension `dim` from `start`; a view.
 #[no_mangle]
-pub unsafe extern "C" fn rt_narrow(
+pub unsafe extern "C-unwind" fn rt_narrow(
     input: *const rt_tensor,
     dim: i64,
     start: i64,
@@ -5668,7 +5668,7 @@ pub unsafe extern "C" fn rt_narrow(
 
 /// Element `index` of dimension `dim`, which disappears; a view.
 #[no_mangle]
-pub unsafe extern "C" fn rt_select(
+pub unsafe extern "C-unwind" fn rt_select(
     input: *const rt_tensor,
     dim: i64,
     index: i64,
@@ -5683,7 +5683,7 @@ pub unsafe extern "C" fn rt_select(
 
 /// `grad` as element `index` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere.
 #[no_mangle]
-pub unsafe extern "C" fn rt_select_backward(
+pub unsafe extern "C-unwind" fn rt_select_backward(
     grad: *const rt_tensor,
     input_sizes: *const i64,
     input_sizes_len: usize,
@@ -5700,7 +5700,7 @@ pub unsafe extern "C" fn rt_select_backward(
 
 /// `input[start:end:step]` along `dim`, with Python's meaning of negative and missing numbers; a view.
 #[no_mangle]
-pub unsafe extern "C" fn rt_slice(
+pub unsafe extern "C-unwind" fn rt_slice(
     input: *const rt_tensor,
     dim: i64,
     start: *const i64,
@@ -5717,7 +5717,7 @@ pub unsafe extern "C" fn rt_slice(
 
 /// `grad` as the part `[start:end:step]` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere.
 #[no_mangle]
-pub unsafe extern "C" fn rt_slice_backward(
+pub unsafe extern "C-unwind" fn rt_slice_backward(
     grad: *const rt_tensor,
     input_sizes: *const i64,
     input_sizes_len: usize,
@@ -5736,7 +5736,7 @@ pub unsafe extern "C" fn rt_slice_backward(
 
 /// A copy of `input` with `[start:end:step]` of dimension `dim` replaced by `src`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_slice_scatter(
+pub unsafe extern "C-unwind" fn rt_slice_scatter(
     input: *const rt_tensor,
     src: *const rt_tensor,
     dim: i64,
@@ -5754,7 +5754,7 @@ pub unsafe extern "C" fn rt_slice_scatter(
 
 /// A copy of `input` with element `index` of dimension `dim` replaced by `src`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_select_scatter(
+pub unsafe extern "C-unwind" fn rt_select_scatter(
     input: *const rt_tensor,
     src: *const rt_tensor,
     dim: i64,
@@ -5770,7 +5770,7 @@ pub unsafe extern "C" fn rt_select_scatter(
 
 /// A copy of `input` with a diagonal, see `diagonal`, replaced by `src`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_diagonal_scatter(
+pub unsafe extern "C-unwind" fn rt_diagonal_scatter(
     input: *const rt_tensor,
     src: *const rt_tensor,
     offset: i64,
@@ -5787,7 +5787,7 @@ pub unsafe extern "C" fn rt_diagonal_scatter(
 
 /// Windows of `size` elements of dimension `dimension`, `step` apart, as a new last dimension; a view.
 #[no_mangle]
-pub unsafe extern "C" fn rt_unfold(
+pub unsafe extern "C-unwind" fn rt_unfold(
     input: *const rt_tensor,
     dimension: i64,
     size: i64,
@@ -5803,7 +5803,7 @@ pub unsafe extern "C" fn rt_unfold(
 
 /// The transpose of `unfold`: each element of `grad` added to the place of `input_sizes` that it was read from.
 #[no_mangle]
-pub unsafe extern "C" fn rt_unfold_backward(
+pub unsafe extern "C-unwind" fn rt_unfold_backward(
     grad: *const rt_tensor,
     input_sizes: *const i64,
     input_sizes_len: usize,
@@ -5821,7 +5821,7 @@ pub unsafe extern "C" fn rt_unfold_backward(
 
 /// The elements `i, i + offset` of dimensions `dim1`, `dim2`, as a new last dimension; a view.
 #[no_mangle]
-pub unsafe extern "C" fn rt_diagonal(
+pub unsafe extern "C-unwind" fn rt_diagonal(
     input: *const rt_tensor,
     offset: i64,
     dim1: i64,
@@ -5837,7 +5837,7 @@ pub unsafe extern "C" fn rt_diagonal(
 
 /// `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
 #[no_mangle]
-pub unsafe extern "C" fn rt_diagonal_backward(
+pub unsafe extern "C-unwind" fn rt_diagonal_backward(
     grad: *const rt_tensor,
     input_sizes: *const i64,
     input_sizes_len: usize,
@@ -5855,7 +5855,7 @@ pub unsafe extern "C" fn rt_diagonal_backward(
 
 /// The last dimension laid on a diagonal of two new dimensions `dim1`, `dim2`, zero elsewhere.
 #[no_mangle]
-pub unsafe extern "C" fn rt_diag_embed(
+pub unsafe extern "C-unwind" fn rt_diag_embed(
     input: *const rt_tensor,
     offset: i64,
     dim1: i64,
@@ -5871,7 +5871,7 @@ pub unsafe extern "C" fn rt_diag_embed(
 
 /// A diagonal of a matrix, or the matrix that has a vector on that diagonal and zeros elsewhere.
 #[no_mangle]
-pub unsafe extern "C" fn rt_diag(
+pub unsafe extern "C-unwind" fn rt_diag(
     input: *const rt_tensor,
     diagonal: i64,
     out: *mut *mut rt_tensor,
@@ -5885,7 +5885,7 @@ pub unsafe extern "C" fn rt_diag(
 
 /// The matrix that has the elements of `input` on a diagonal and zeros elsewhere.
 #[no_mangle]
-pub unsafe extern "C" fn rt_diagflat(
+pub unsafe extern "C-unwind" fn rt_diagflat(
     input: *const rt_tensor,
     offset: i64,
     out: *mut *mut rt_tensor,
@@ -5899,7 +5899,7 @@ pub unsafe extern "C" fn rt_diagflat(
 
 /// The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cat(
+pub unsafe extern "C-unwind" fn rt_cat(
     tensors: *const *const rt_tensor,
     tensors_len: usize,
     dim: i64,
@@ -5914,7 +5914,7 @@ pub unsafe extern "C" fn rt_cat(
 
 /// Tensors of one shape along a new dimension `dim`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_stack(
+pub unsafe extern "C-unwind" fn rt_stack(
     tensors: *const *const rt_tensor,
     tensors_len: usize,
     dim: i64,
@@ -5929,7 +5929,7 @@ pub unsafe extern "C" fn rt_stack(
 
 /// The tensors side by side: along dimension 0 for 1-d tensors, else along dimension 1.
 #[no_mangle]
-pub unsafe extern "C" fn rt_hstack(
+pub unsafe extern "C-unwind" fn rt_hstack(
     tensors: *const *const rt_tensor,
     tensors_len: usize,
     out: *mut *mut rt_tensor,
@@ -5943,7 +5943,7 @@ pub unsafe extern "C" fn rt_hstack(
 
 /// The tensors, 1-d ones seen as rows, one below the other.
 #[no_mangle]
-pub unsafe extern "C" fn rt_vstack(
+pub unsafe extern "C-unwind" fn rt_vstack(
     tensors: *const *const rt_tensor,
     tensors_len: usize,
     out: *mut *mut rt_tensor,
@@ -5957,7 +5957,7 @@ pub unsafe extern "C" fn rt_vstack(
 
 /// The tensors, seen with three dimensions, along the third.
 #[no_mangle]
-pub unsafe extern "C" fn rt_dstack(
+pub unsafe extern "C-unwind" fn rt_dstack(
     tensors: *const *const rt_tensor,
     tensors_len: usize,
     out: *mut *mut rt_tensor,
@@ -5971,7 +5971,7 @@ pub unsafe extern "C" fn rt_dstack(
 
 /// The tensors, those with fewer than two dimensions seen as columns, side by side.
 #[no_mangle]
-pub unsafe extern "C" fn rt_column_stack(
+pub unsafe extern "C-unwind" fn rt_column_stack(
     tensors: *const *const rt_tensor,
     tensors_len: usize,
     out: *mut *mut rt_tensor,
@@ -5985,7 +5985,7 @@ pub unsafe extern "C" fn rt_column_stack(
 
 /// Matrices (1-d and 0-d tensors are seen as rows) along the diagonal of a matrix that is zero elsewhere.
 #[no_mangle]
-pub unsafe extern "C" fn rt_block_diag(
+pub unsafe extern "C-unwind" fn rt_block_diag(
     tensors: *const *const rt_tensor,
     tensors_len: usize,
     out: *mut *mut rt_tensor,
@@ -5999,7 +5999,7 @@ pub unsafe extern "C" fn rt_block_diag(
 
 /// Parts of dimension `dim` with the given sizes; views.
 #[no_mangle]
-pub unsafe extern "C" fn rt_split_with_sizes(
+pub unsafe extern "C-unwind" fn rt_split_with_sizes(
     input: *const rt_tensor,
     split_sizes: *const i64,
     split_sizes_len: usize,
@@ -6015,7 +6015,7 @@ pub unsafe extern "C" fn rt_split_with_sizes(
 
 /// Parts of `split_size` elements of dimension `dim`, the last one smaller if need be; views.
 #[no_mangle]
-pub unsafe extern "C" fn rt_split(
+pub unsafe extern "C-unwind" fn rt_split(
     input: *const rt_tensor,
     split_size: i64,
     dim: i64,
@@ -6030,7 +6030,7 @@ pub unsafe extern "C" fn rt_split(
 
 /// At most `chunks` parts of equal size of dimension `dim`, the last one smaller if need be; views.
 #[no_mangle]
-pub unsafe extern "C" fn rt_chunk(
+pub unsafe extern "C-unwind" fn rt_chunk(
     input: *const rt_tensor,
     chunks: i64,
     dim: i64,
@@ -6045,7 +6045,7 @@ pub unsafe extern "C" fn rt_chunk(
 
 /// `sections` parts of dimension `dim` whose sizes differ by at most one, larger ones first; views.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_split_sections(
+pub unsafe extern "C-unwind" fn rt_tensor_split_sections(
     input: *const rt_tensor,
     sections: i64,
     dim: i64,
@@ -6060,7 +6060,7 @@ pub unsafe extern "C" fn rt_tensor_split_sections(
 
 /// The parts of dimension `dim` between the given places; views.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_split_indices(
+pub unsafe extern "C-unwind" fn rt_tensor_split_indices(
     input: *const rt_tensor,
     indices: *const i64,
     indices_len: usize,
@@ -6076,7 +6076,7 @@ pub unsafe extern "C" fn rt_tensor_split_indices(
 
 /// Each element of dimension `dim`, which disappears; views.
 #[no_mangle]
-pub unsafe extern "C" fn rt_unbind(
+pub unsafe extern "C-unwind" fn rt_unbind(
     input: *const rt_tensor,
     dim: i64,
     out: *mut *mut rt_tensor_list,
@@ -6090,7 +6090,7 @@ pub unsafe extern "C" fn rt_unbind(
 
 /// `input` repeated `repeats[d]` times along each dimension; further numbers in front add dimensions.
 #[no_mangle]
-pub unsafe extern "C" fn rt_repeat(
+pub unsafe extern "C-unwind" fn rt_repeat(
     input: *const rt_tensor,
     repeats: *const i64,
     repeats_len: usize,
@@ -6105,7 +6105,7 @@ pub unsafe extern "C" fn rt_repeat(
 
 /// As `repeat`, with missing numbers taken as 1.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tile(
+pub unsafe extern "C-unwind" fn rt_tile(
     input: *const rt_tensor,
     dims: *const i64,
     dims_len: usize,
@@ -6120,7 +6120,7 @@ pub unsafe extern "C" fn rt_tile(
 
 /// Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row.
 #[no_mangle]
-pub unsafe extern "C" fn rt_repeat_interleave_int(
+pub unsafe extern "C-unwind" fn rt_repeat_interleave_int(
     input: *const rt_tensor,
     repeats: i64,
     dim: *const i64,
@@ -6135,7 +6135,7 @@ pub unsafe extern "C" fn rt_repeat_interleave_int(
 
 /// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
 #[no_mangle]
-pub unsafe extern "C" fn rt_repeat_interleave_tensor(
+pub unsafe extern "C-unwind" fn rt_repeat_interleave_tensor(
     input: *const rt_tensor,
     repeats: *const rt_tensor,
     dim: *const i64,
@@ -6151,7 +6151,7 @@ pub unsafe extern "C" fn rt_repeat_interleave_tensor(
 /// Elements moved by `shifts` places along `dims`, those that fall off returning at the other end. Without `dims`
 /// the flattened tensor is rolled.
 #[no_mangle]
-pub unsafe extern "C" fn rt_roll(
+pub unsafe extern "C-unwind" fn rt_roll(
     input: *const rt_tensor,
     shifts: *const i64,
     shifts_len: usize,
@@ -6168,7 +6168,7 @@ pub unsafe extern "C" fn rt_roll(
 
 /// The order of the elements reversed along `dims`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_flip(
+pub unsafe extern "C-unwind" fn rt_flip(
     input: *const rt_tensor,
     dims: *const i64,
     dims_len: usize,
@@ -6183,7 +6183,7 @@ pub unsafe extern "C" fn rt_flip(
 
 /// Columns in reverse order.
 #[no_mangle]
-pub unsafe extern "C" fn rt_fliplr(
+pub unsafe extern "C-unwind" fn rt_fliplr(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -6196,7 +6196,7 @@ pub unsafe extern "C" fn rt_fliplr(
 
 /// Rows in reverse order.
 #[no_mangle]
-pub unsafe extern "C" fn rt_flipud(
+pub unsafe extern "C-unwind" fn rt_flipud(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -6209,7 +6209,7 @@ pub unsafe extern "C" fn rt_flipud(
 
 /// Rotated by `k` times 90 degrees in the plane of two dimensions, from the first towards the second.
 #[no_mangle]
-pub unsafe extern "C" fn rt_rot90(
+pub unsafe extern "C-unwind" fn rt_rot90(
     input: *const rt_tensor,
     k: i64,
     dims: *const i64,
@@ -6225,7 +6225,7 @@ pub unsafe extern "C" fn rt_rot90(
 
 /// The lower triangle of each matrix, up to the given diagonal; zero elsewhere.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tril(
+pub unsafe extern "C-unwind" fn rt_tril(
     input: *const rt_tensor,
     diagonal: i64,
     out: *mut *mut rt_tensor,
@@ -6239,7 +6239,7 @@ pub unsafe extern "C" fn rt_tril(
 
 /// `tril`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tril_(
+pub unsafe extern "C-unwind" fn rt_tril_(
     input: *mut rt_tensor,
     diagonal: i64,
 ) -> rt_status {
@@ -6252,7 +6252,7 @@ pub unsafe extern "C" fn rt_tril_(
 
 /// The upper triangle of each matrix, from the given diagonal on; zero elsewhere.
 #[no_mangle]
-pub unsafe extern "C" fn rt_triu(
+pub unsafe extern "C-unwind" fn rt_triu(
     input: *const rt_tensor,
     diagonal: i64,
     out: *mut *mut rt_tensor,
@@ -6266,7 +6266,7 @@ pub unsafe extern "C" fn rt_triu(
 
 /// `triu`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_triu_(
+pub unsafe extern "C-unwind" fn rt_triu_(
     input: *mut rt_tensor,
     diagonal: i64,
 ) -> rt_status {
@@ -6281,7 +6281,7 @@ pub unsafe extern "C" fn rt_triu_(
 /// `value` (0 by default; mode "constant"), mirrored ("reflect"), those at the rim ("replicate") or those from the
 /// other end ("circular"). Negative numbers take elements away.
 #[no_mangle]
-pub unsafe extern "C" fn rt_pad(
+pub unsafe extern "C-unwind" fn rt_pad(
     input: *const rt_tensor,
     pad: *const i64,
     pad_len: usize,
@@ -6298,7 +6298,7 @@ pub unsafe extern "C" fn rt_pad(
 
 /// The transpose of `pad`: each element of `grad` added to the place of `input_sizes` that it was read from.
 #[no_mangle]
-pub unsafe extern "C" fn rt_pad_backward(
+pub unsafe extern "C-unwind" fn rt_pad_backward(
     grad: *const rt_tensor,
     input_sizes: *const i64,
     input_sizes_len: usize,
@@ -6316,7 +6316,7 @@ pub unsafe extern "C" fn rt_pad_backward(
 
 /// Channels spread over space: `[*, C r^2, H, W]` becomes `[*, C, H r, W r]` (Shi et al. 2016).
 #[no_mangle]
-pub unsafe extern "C" fn rt_pixel_shuffle(
+pub unsafe extern "C-unwind" fn rt_pixel_shuffle(
     input: *const rt_tensor,
     upscale_factor: i64,
     out: *mut *mut rt_tensor,
@@ -6330,7 +6330,7 @@ pub unsafe extern "C" fn rt_pixel_shuffle(
 
 /// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_pixel_unshuffle(
+pub unsafe extern "C-unwind" fn rt_pixel_unshuffle(
     input: *const rt_tensor,
     downscale_factor: i64,
     out: *mut *mut rt_tensor,
@@ -6344,7 +6344,7 @@ pub unsafe extern "C" fn rt_pixel_unshuffle(
 
 /// Dimensions of size 1 repeated to `size` without copying; `expand` as a function.
 #[no_mangle]
-pub unsafe extern "C" fn rt_broadcast_to(
+pub unsafe extern "C-unwind" fn rt_broadcast_to(
     input: *const rt_tensor,
     size: *const i64,
     size_len: usize,
@@ -6359,7 +6359,7 @@ pub unsafe extern "C" fn rt_broadcast_to(
 
 /// All tensors with the shape that they broadcast to; views.
 #[no_mangle]
-pub unsafe extern "C" fn rt_broadcast_tensors(
+pub unsafe extern "C-unwind" fn rt_broadcast_tensors(
     tensors: *const *const rt_tensor,
     tensors_len: usize,
     out: *mut *mut rt_tensor_list,
@@ -6373,7 +6373,7 @@ pub unsafe extern "C" fn rt_broadcast_tensors(
 
 /// At least one dimension.
 #[no_mangle]
-pub unsafe extern "C" fn rt_atleast_1d(
+pub unsafe extern "C-unwind" fn rt_atleast_1d(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -6386,7 +6386,7 @@ pub unsafe extern "C" fn rt_atleast_1d(
 
 /// At least two dimensions, new ones in front.
 #[no_mangle]
-pub unsafe extern "C" fn rt_atleast_2d(
+pub unsafe extern "C-unwind" fn rt_atleast_2d(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -6399,7 +6399,7 @@ pub unsafe extern "C" fn rt_atleast_2d(
 
 /// At least three dimensions: `[n]` becomes `[1, n, 1]`, `[m, n]` becomes `[m, n, 1]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_atleast_3d(
+pub unsafe extern "C-unwind" fn rt_atleast_3d(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -6412,7 +6412,7 @@ pub unsafe extern "C" fn rt_atleast_3d(
 
 /// The coordinates of a grid: tensor `i` varies along dimension `i` ("ij"; with "xy" the first two are exchanged).
 #[no_mangle]
-pub unsafe extern "C" fn rt_meshgrid(
+pub unsafe extern "C-unwind" fn rt_meshgrid(
     tensors: *const *const rt_tensor,
     tensors_len: usize,
     indexing: *const c_char,
@@ -6427,7 +6427,7 @@ pub unsafe extern "C" fn rt_meshgrid(
 
 /// All combinations of the elements of 1-d tensors, one per row.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cartesian_prod(
+pub unsafe extern "C-unwind" fn rt_cartesian_prod(
     tensors: *const *const rt_tensor,
     tensors_len: usize,
     out: *mut *mut rt_tensor,
@@ -6442,7 +6442,7 @@ pub unsafe extern "C" fn rt_cartesian_prod(
 /// Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there
 /// are as many classes as the largest number asks for.
 #[no_mangle]
-pub unsafe extern "C" fn rt_one_hot(
+pub unsafe extern "C-unwind" fn rt_one_hot(
     input: *const rt_tensor,
     num_classes: i64,
     out: *mut *mut rt_tensor,
@@ -6456,7 +6456,7 @@ pub unsafe extern "C" fn rt_one_hot(
 
 /// `input[indices]` with tensors of whole numbers, masks, and None for whole dimensions, by NumPy's rules.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index(
+pub unsafe extern "C-unwind" fn rt_index(
     input: *const rt_tensor,
     indices: *const *const rt_tensor,
     indices_len: usize,
@@ -6471,7 +6471,7 @@ pub unsafe extern "C" fn rt_index(
 
 /// The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_backward(
+pub unsafe extern "C-unwind" fn rt_index_backward(
     grad: *const rt_tensor,
     indices: *const *const rt_tensor,
     indices_len: usize,
@@ -6488,7 +6488,7 @@ pub unsafe extern "C" fn rt_index_backward(
 
 /// A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_put(
+pub unsafe extern "C-unwind" fn rt_index_put(
     input: *const rt_tensor,
     values: *const rt_tensor,
     indices: *const *const rt_tensor,
@@ -6505,7 +6505,7 @@ pub unsafe extern "C" fn rt_index_put(
 
 /// `index_put`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_put_(
+pub unsafe extern "C-unwind" fn rt_index_put_(
     input: *mut rt_tensor,
     values: *const rt_tensor,
     indices: *const *const rt_tensor,
@@ -6521,7 +6521,7 @@ pub unsafe extern "C" fn rt_index_put_(
 
 /// `out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result.
 #[no_mangle]
-pub unsafe extern "C" fn rt_gather(
+pub unsafe extern "C-unwind" fn rt_gather(
     input: *const rt_tensor,
     index: *const rt_tensor,
     dim: i64,
@@ -6537,7 +6537,7 @@ pub unsafe extern "C" fn rt_gather(
 
 /// The transpose of `gather`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_gather_backward(
+pub unsafe extern "C-unwind" fn rt_gather_backward(
     grad: *const rt_tensor,
     index: *const rt_tensor,
     input_sizes: *const i64,
@@ -6555,7 +6555,7 @@ pub unsafe extern "C" fn rt_gather_backward(
 /// A copy of `input` with `out[.., index[.., i, ..], ..] = src[.., i, ..]` along `dim`. Where an index repeats, one of
 /// the sources stays.
 #[no_mangle]
-pub unsafe extern "C" fn rt_scatter(
+pub unsafe extern "C-unwind" fn rt_scatter(
     input: *const rt_tensor,
     index: *const rt_tensor,
     src: *const rt_tensor,
@@ -6571,7 +6571,7 @@ pub unsafe extern "C" fn rt_scatter(
 
 /// `scatter`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_scatter_(
+pub unsafe extern "C-unwind" fn rt_scatter_(
     input: *mut rt_tensor,
     index: *const rt_tensor,
     src: *const rt_tensor,
@@ -6586,7 +6586,7 @@ pub unsafe extern "C" fn rt_scatter_(
 
 /// As `scatter`, with one number as the source.
 #[no_mangle]
-pub unsafe extern "C" fn rt_scatter_value(
+pub unsafe extern "C-unwind" fn rt_scatter_value(
     input: *const rt_tensor,
     index: *const rt_tensor,
     dim: i64,
@@ -6602,7 +6602,7 @@ pub unsafe extern "C" fn rt_scatter_value(
 
 /// `scatter_value`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_scatter_value_(
+pub unsafe extern "C-unwind" fn rt_scatter_value_(
     input: *mut rt_tensor,
     index: *const rt_tensor,
     dim: i64,
@@ -6617,7 +6617,7 @@ pub unsafe extern "C" fn rt_scatter_value_(
 
 /// As `scatter`, adding to what is there.
 #[no_mangle]
-pub unsafe extern "C" fn rt_scatter_add(
+pub unsafe extern "C-unwind" fn rt_scatter_add(
     input: *const rt_tensor,
     index: *const rt_tensor,
     src: *const rt_tensor,
@@ -6633,7 +6633,7 @@ pub unsafe extern "C" fn rt_scatter_add(
 
 /// `scatter_add`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_scatter_add_(
+pub unsafe extern "C-unwind" fn rt_scatter_add_(
     input: *mut rt_tensor,
     index: *const rt_tensor,
     src: *const rt_tensor,
@@ -6648,7 +6648,7 @@ pub unsafe extern "C" fn rt_scatter_add_(
 
 /// The elements of dimension `dim` that `index` names.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_select(
+pub unsafe extern "C-unwind" fn rt_index_select(
     input: *const rt_tensor,
     index: *const rt_tensor,
     dim: i64,
@@ -6663,7 +6663,7 @@ pub unsafe extern "C" fn rt_index_select(
 
 /// The transpose of `index_select`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_select_backward(
+pub unsafe extern "C-unwind" fn rt_index_select_backward(
     grad: *const rt_tensor,
     index: *const rt_tensor,
     input_sizes: *const i64,
@@ -6680,7 +6680,7 @@ pub unsafe extern "C" fn rt_index_select_backward(
 
 /// A copy of `input` with `alpha * source` added to the elements of dimension `dim` that `index` names.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_add(
+pub unsafe extern "C-unwind" fn rt_index_add(
     input: *const rt_tensor,
     index: *const rt_tensor,
     source: *const rt_tensor,
@@ -6697,7 +6697,7 @@ pub unsafe extern "C" fn rt_index_add(
 
 /// `index_add`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_add_(
+pub unsafe extern "C-unwind" fn rt_index_add_(
     input: *mut rt_tensor,
     index: *const rt_tensor,
     source: *const rt_tensor,
@@ -6713,7 +6713,7 @@ pub unsafe extern "C" fn rt_index_add_(
 
 /// A copy of `input` with the elements of dimension `dim` that `index` names replaced by those of `source`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_copy(
+pub unsafe extern "C-unwind" fn rt_index_copy(
     input: *const rt_tensor,
     index: *const rt_tensor,
     source: *const rt_tensor,
@@ -6729,7 +6729,7 @@ pub unsafe extern "C" fn rt_index_copy(
 
 /// `index_copy`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_copy_(
+pub unsafe extern "C-unwind" fn rt_index_copy_(
     input: *mut rt_tensor,
     index: *const rt_tensor,
     source: *const rt_tensor,
@@ -6744,7 +6744,7 @@ pub unsafe extern "C" fn rt_index_copy_(
 
 /// A copy of `input` with the elements of dimension `dim` that `index` names set to one number.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_fill(
+pub unsafe extern "C-unwind" fn rt_index_fill(
     input: *const rt_tensor,
     index: *const rt_tensor,
     value: *const rt_tensor,
@@ -6760,7 +6760,7 @@ pub unsafe extern "C" fn rt_index_fill(
 
 /// `index_fill` with a plain number as `value`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_fill_scalar(
+pub unsafe extern "C-unwind" fn rt_index_fill_scalar(
     input: *const rt_tensor,
     index: *const rt_tensor,
     value: rt_scalar,
@@ -6777,7 +6777,7 @@ pub unsafe extern "C" fn rt_index_fill_scalar(
 
 /// `index_fill`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_fill_(
+pub unsafe extern "C-unwind" fn rt_index_fill_(
     input: *mut rt_tensor,
     index: *const rt_tensor,
     value: *const rt_tensor,
@@ -6792,7 +6792,7 @@ pub unsafe extern "C" fn rt_index_fill_(
 
 /// `index_fill` with a plain number as `value`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_fill_scalar_(
+pub unsafe extern "C-unwind" fn rt_index_fill_scalar_(
     input: *mut rt_tensor,
     index: *const rt_tensor,
     value: rt_scalar,
@@ -6808,7 +6808,7 @@ pub unsafe extern "C" fn rt_index_fill_scalar_(
 
 /// `if mask { value } else { input }`, elementwise with broadcasting; the dtype stays that of `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_masked_fill(
+pub unsafe extern "C-unwind" fn rt_masked_fill(
     input: *const rt_tensor,
     mask: *const rt_tensor,
     value: *const rt_tensor,
@@ -6823,7 +6823,7 @@ pub unsafe extern "C" fn rt_masked_fill(
 
 /// `masked_fill` with a plain number as `value`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_masked_fill_scalar(
+pub unsafe extern "C-unwind" fn rt_masked_fill_scalar(
     input: *const rt_tensor,
     mask: *const rt_tensor,
     value: rt_scalar,
@@ -6839,7 +6839,7 @@ pub unsafe extern "C" fn rt_masked_fill_scalar(
 
 /// `masked_fill`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_masked_fill_(
+pub unsafe extern "C-unwind" fn rt_masked_fill_(
     input: *mut rt_tensor,
     mask: *const rt_tensor,
     value: *const rt_tensor,
@@ -6853,7 +6853,7 @@ pub unsafe extern "C" fn rt_masked_fill_(
 
 /// `masked_fill` with a plain number as `value`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_masked_fill_scalar_(
+pub unsafe extern "C-unwind" fn rt_masked_fill_scalar_(
     input: *mut rt_tensor,
     mask: *const rt_tensor,
     value: rt_scalar,
@@ -6868,7 +6868,7 @@ pub unsafe extern "C" fn rt_masked_fill_scalar_(
 
 /// The elements of `input` where `mask` is true, as one dimension, with broadcasting.
 #[no_mangle]
-pub unsafe extern "C" fn rt_masked_select(
+pub unsafe extern "C-unwind" fn rt_masked_select(
     input: *const rt_tensor,
     mask: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -6882,7 +6882,7 @@ pub unsafe extern "C" fn rt_masked_select(
 
 /// A copy of `input` with the elements where `mask` is true replaced by those of `source`, in order.
 #[no_mangle]
-pub unsafe extern "C" fn rt_masked_scatter(
+pub unsafe extern "C-unwind" fn rt_masked_scatter(
     input: *const rt_tensor,
     mask: *const rt_tensor,
     source: *const rt_tensor,
@@ -6897,7 +6897,7 @@ pub unsafe extern "C" fn rt_masked_scatter(
 
 /// `masked_scatter`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_masked_scatter_(
+pub unsafe extern "C-unwind" fn rt_masked_scatter_(
     input: *mut rt_tensor,
     mask: *const rt_tensor,
     source: *const rt_tensor,
@@ -6911,7 +6911,7 @@ pub unsafe extern "C" fn rt_masked_scatter_(
 
 /// The elements that `index` names in the flattened `input`; the result has the shape of `index`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_take(
+pub unsafe extern "C-unwind" fn rt_take(
     input: *const rt_tensor,
     index: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -6926,7 +6926,7 @@ pub unsafe extern "C" fn rt_take(
 /// A copy of `input` with the elements that `index` names in the flattened tensor replaced by (or with `accumulate`
 /// increased by) those of `source`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_put(
+pub unsafe extern "C-unwind" fn rt_put(
     input: *const rt_tensor,
     index: *const rt_tensor,
     source: *const rt_tensor,
@@ -6942,7 +6942,7 @@ pub unsafe extern "C" fn rt_put(
 
 /// `put`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_put_(
+pub unsafe extern "C-unwind" fn rt_put_(
     input: *mut rt_tensor,
     index: *const rt_tensor,
     source: *const rt_tensor,
@@ -6957,7 +6957,7 @@ pub unsafe extern "C" fn rt_put_(
 
 /// `gather` with broadcasting; without `dim` of the flattened tensors.
 #[no_mangle]
-pub unsafe extern "C" fn rt_take_along_dim(
+pub unsafe extern "C-unwind" fn rt_take_along_dim(
     input: *const rt_tensor,
     indices: *const rt_tensor,
     dim: *const i64,
@@ -6972,7 +6972,7 @@ pub unsafe extern "C" fn rt_take_along_dim(
 
 /// The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64.
 #[no_mangle]
-pub unsafe extern "C" fn rt_nonzero(
+pub unsafe extern "C-unwind" fn rt_nonzero(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -6985,7 +6985,7 @@ pub unsafe extern "C" fn rt_nonzero(
 
 /// The coordinates of the elements that are not zero, one tensor per dimension.
 #[no_mangle]
-pub unsafe extern "C" fn rt_nonzero_list(
+pub unsafe extern "C-unwind" fn rt_nonzero_list(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor_list,
 ) -> rt_status {
@@ -6999,7 +6999,7 @@ pub unsafe extern "C" fn rt_nonzero_list(
 /// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` (negative for
 /// none) gets no gradient.
 #[no_mangle]
-pub unsafe extern "C" fn rt_embedding(
+pub unsafe extern "C-unwind" fn rt_embedding(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     padding_idx: *const i64,
@@ -7014,7 +7014,7 @@ pub unsafe extern "C" fn rt_embedding(
 
 /// The gradient of `embedding` for its table of `num_weights` rows.
 #[no_mangle]
-pub unsafe extern "C" fn rt_embedding_backward(
+pub unsafe extern "C-unwind" fn rt_embedding_backward(
     grad: *const rt_tensor,
     indices: *const rt_tensor,
     num_weights: i64,
@@ -7031,7 +7031,7 @@ pub unsafe extern "C" fn rt_embedding_backward(
 /// A copy of `input` in which the elements of `src` that `index` sends to one place along `dim` are reduced ("sum",
 /// "prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
 #[no_mangle]
-pub unsafe extern "C" fn rt_scatter_reduce(
+pub unsafe extern "C-unwind" fn rt_scatter_reduce(
     input: *const rt_tensor,
     index: *const rt_tensor,
     src: *const rt_tensor,
@@ -7049,7 +7049,7 @@ pub unsafe extern "C" fn rt_scatter_reduce(
 
 /// `scatter_reduce`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_scatter_reduce_(
+pub unsafe extern "C-unwind" fn rt_scatter_reduce_(
     input: *mut rt_tensor,
     index: *const rt_tensor,
     src: *const rt_tensor,
@@ -7067,7 +7067,7 @@ pub unsafe extern "C" fn rt_scatter_reduce_(
 /// A copy of `input` in which the slices of `source` along `dim` that `index` (one-dimensional) sends to one place are
 /// reduced ("prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_reduce(
+pub unsafe extern "C-unwind" fn rt_index_reduce(
     input: *const rt_tensor,
     index: *const rt_tensor,
     source: *const rt_tensor,
@@ -7085,7 +7085,7 @@ pub unsafe extern "C" fn rt_index_reduce(
 
 /// `index_reduce`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_index_reduce_(
+pub unsafe extern "C-unwind" fn rt_index_reduce_(
     input: *mut rt_tensor,
     index: *const rt_tensor,
     source: *const rt_tensor,
@@ -7103,7 +7103,7 @@ pub unsafe extern "C" fn rt_index_reduce_(
 /// Matrix product, by the ranks: vectors give their dot product, a vector is a row on the left and a column on the
 /// right, and all dimensions before the last two are batches that broadcast: `[..., m, k] @ [..., k, n]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_matmul(
+pub unsafe extern "C-unwind" fn rt_matmul(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -7117,7 +7117,7 @@ pub unsafe extern "C" fn rt_matmul(
 
 /// Product of two matrices: `[m, k] @ [k, n]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_mm(
+pub unsafe extern "C-unwind" fn rt_mm(
     input: *const rt_tensor,
     mat2: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -7131,7 +7131,7 @@ pub unsafe extern "C" fn rt_mm(
 
 /// Batched product of matrices: `[b, m, k] @ [b, k, n]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bmm(
+pub unsafe extern "C-unwind" fn rt_bmm(
     input: *const rt_tensor,
     mat2: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -7145,7 +7145,7 @@ pub unsafe extern "C" fn rt_bmm(
 
 /// Product of a matrix and a vector: `[m, k] @ [k]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_mv(
+pub unsafe extern "C-unwind" fn rt_mv(
     input: *const rt_tensor,
     vec: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -7159,7 +7159,7 @@ pub unsafe extern "C" fn rt_mv(
 
 /// Sum of the products of two vectors of one length.
 #[no_mangle]
-pub unsafe extern "C" fn rt_dot(
+pub unsafe extern "C-unwind" fn rt_dot(
     input: *const rt_tensor,
     tensor: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -7173,7 +7173,7 @@ pub unsafe extern "C" fn rt_dot(
 
 /// [`dot`]; complex numbers, which it would conjugate, do not exist here.
 #[no_mangle]
-pub unsafe extern "C" fn rt_vdot(
+pub unsafe extern "C-unwind" fn rt_vdot(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -7187,7 +7187,7 @@ pub unsafe extern "C" fn rt_vdot(
 
 /// Outer product of two vectors: `out[i, j] = input[i] * vec2[j]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_outer(
+pub unsafe extern "C-unwind" fn rt_outer(
     input: *const rt_tensor,
     vec2: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -7201,7 +7201,7 @@ pub unsafe extern "C" fn rt_outer(
 
 /// `beta * input + alpha * mat1 @ mat2`; with `beta` 0, `input` is not read.
 #[no_mangle]
-pub unsafe extern "C" fn rt_addmm(
+pub unsafe extern "C-unwind" fn rt_addmm(
     input: *const rt_tensor,
     mat1: *const rt_tensor,
     mat2: *const rt_tensor,
@@ -7218,7 +7218,7 @@ pub unsafe extern "C" fn rt_addmm(
 
 /// `addmm`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_addmm_(
+pub unsafe extern "C-unwind" fn rt_addmm_(
     input: *mut rt_tensor,
     mat1: *const rt_tensor,
     mat2: *const rt_tensor,
@@ -7234,7 +7234,7 @@ pub unsafe extern "C" fn rt_addmm_(
 
 /// `beta * input + alpha * mat @ vec`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_addmv(
+pub unsafe extern "C-unwind" fn rt_addmv(
     input: *const rt_tensor,
     mat: *const rt_tensor,
     vec: *const rt_tensor,
@@ -7251,7 +7251,7 @@ pub unsafe extern "C" fn rt_addmv(
 
 /// `addmv`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_addmv_(
+pub unsafe extern "C-unwind" fn rt_addmv_(
     input: *mut rt_tensor,
     mat: *const rt_tensor,
     vec: *const rt_tensor,
@@ -7267,7 +7267,7 @@ pub unsafe extern "C" fn rt_addmv_(
 
 /// `beta * input + alpha * outer(vec1, vec2)`; with `beta` 0, `input` is not read. Truth values: or and and.
 #[no_mangle]
-pub unsafe extern "C" fn rt_addr(
+pub unsafe extern "C-unwind" fn rt_addr(
     input: *const rt_tensor,
     vec1: *const rt_tensor,
     vec2: *const rt_tensor,
@@ -7284,7 +7284,7 @@ pub unsafe extern "C" fn rt_addr(
 
 /// `addr`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_addr_(
+pub unsafe extern "C-unwind" fn rt_addr_(
     input: *mut rt_tensor,
     vec1: *const rt_tensor,
     vec2: *const rt_tensor,
@@ -7300,7 +7300,7 @@ pub unsafe extern "C" fn rt_addr_(
 
 /// `beta * input + alpha * batch1 @ batch2`, batch by batch.
 #[no_mangle]
-pub unsafe extern "C" fn rt_baddbmm(
+pub unsafe extern "C-unwind" fn rt_baddbmm(
     input: *const rt_tensor,
     batch1: *const rt_tensor,
     batch2: *const rt_tensor,
@@ -7317,7 +7317,7 @@ pub unsafe extern "C" fn rt_baddbmm(
 
 /// `baddbmm`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_baddbmm_(
+pub unsafe extern "C-unwind" fn rt_baddbmm_(
     input: *mut rt_tensor,
     batch1: *const rt_tensor,
     batch2: *const rt_tensor,
@@ -7333,7 +7333,7 @@ pub unsafe extern "C" fn rt_baddbmm_(
 
 /// `beta * input + alpha * sum over b of batch1[b] @ batch2[b]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_addbmm(
+pub unsafe extern "C-unwind" fn rt_addbmm(
     input: *const rt_tensor,
     batch1: *const rt_tensor,
     batch2: *const rt_tensor,
@@ -7350,7 +7350,7 @@ pub unsafe extern "C" fn rt_addbmm(
 
 /// `addbmm`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_addbmm_(
+pub unsafe extern "C-unwind" fn rt_addbmm_(
     input: *mut rt_tensor,
     batch1: *const rt_tensor,
     batch2: *const rt_tensor,
@@ -7366,7 +7366,7 @@ pub unsafe extern "C" fn rt_addbmm_(
 
 /// `input @ weight^T + bias` over the last dimension: `[..., k]` with `[n, k]` and `[n]` give `[..., n]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_linear(
+pub unsafe extern "C-unwind" fn rt_linear(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
@@ -7381,7 +7381,7 @@ pub unsafe extern "C" fn rt_linear(
 
 /// `y[..., o] = sum over i, j of input1[..., i] * weight[o, i, j] * input2[..., j] + bias[o]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bilinear(
+pub unsafe extern "C-unwind" fn rt_bilinear(
     input1: *const rt_tensor,
     input2: *const rt_tensor,
     weight: *const rt_tensor,
@@ -7397,7 +7397,7 @@ pub unsafe extern "C" fn rt_bilinear(
 
 /// Kronecker product: each element of `input` times the whole of `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_kron(
+pub unsafe extern "C-unwind" fn rt_kron(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -7412,7 +7412,7 @@ pub unsafe extern "C" fn rt_kron(
 /// Product of several matrices in the order that needs the fewest multiplications; the first and the last may be
 /// vectors. (Dynamic programming: Cormen et al., *Introduction to Algorithms*.)
 #[no_mangle]
-pub unsafe extern "C" fn rt_multi_dot(
+pub unsafe extern "C-unwind" fn rt_multi_dot(
     tensors: *const *const rt_tensor,
     tensors_len: usize,
     out: *mut *mut rt_tensor,
@@ -7427,7 +7427,7 @@ pub unsafe extern "C" fn rt_multi_dot(
 /// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`, size 1 going with any. The
 /// result has the other dimensions of `input`, then those of `other`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensordot(
+pub unsafe extern "C-unwind" fn rt_tensordot(
     input: *const rt_tensor,
     other: *const rt_tensor,
     dims_self: *const i64,
@@ -7445,7 +7445,7 @@ pub unsafe extern "C" fn rt_tensordot(
 
 /// Sum of products over the last dimension of both; plain multiplication if one of them is a number.
 #[no_mangle]
-pub unsafe extern "C" fn rt_inner(
+pub unsafe extern "C-unwind" fn rt_inner(
     input: *const rt_tensor,
     other: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -7461,7 +7461,7 @@ pub unsafe extern "C" fn rt_inner(
 /// Letters name dimensions, "..." stands for any number of them, a letter that occurs twice in an operand takes its
 /// diagonal; without "->" the result has the letters that occur once, in alphabetical order.
 #[no_mangle]
-pub unsafe extern "C" fn rt_einsum(
+pub unsafe extern "C-unwind" fn rt_einsum(
     operands: *const *const rt_tensor,
     operands_len: usize,
     equation: *const c_char,
@@ -7476,7 +7476,7 @@ pub unsafe extern "C" fn rt_einsum(
 
 /// Cross product over dimension `dim` of size 3 (the first such by default); the other dimensions broadcast.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cross(
+pub unsafe extern "C-unwind" fn rt_cross(
     input: *const rt_tensor,
     other: *const rt_tensor,
     dim: *const i64,
@@ -7493,7 +7493,7 @@ pub unsafe extern "C" fn rt_cross(
 /// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
 /// `1 / sqrt(size of the last dimension)` by default.
 #[no_mangle]
-pub unsafe extern "C" fn rt_scaled_dot_product_attention(
+pub unsafe extern "C-unwind" fn rt_scaled_dot_product_attention(
     query: *const rt_tensor,
     key: *const rt_tensor,
     value: *const rt_tensor,
@@ -7512,7 +7512,7 @@ pub unsafe extern "C" fn rt_scaled_dot_product_attention(
 
 /// Inverses of square matrices `[..., n, n]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_inverse(
+pub unsafe extern "C-unwind" fn rt_inverse(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -7525,7 +7525,7 @@ pub unsafe extern "C" fn rt_inverse(
 
 /// Determinants of square matrices `[..., n, n]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_det(
+pub unsafe extern "C-unwind" fn rt_det(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -7538,7 +7538,7 @@ pub unsafe extern "C" fn rt_det(
 
 /// Signs of the determinants of square matrices `[..., n, n]`, and logarithms of their absolute values.
 #[no_mangle]
-pub unsafe extern "C" fn rt_slogdet(
+pub unsafe extern "C-unwind" fn rt_slogdet(
     input: *const rt_tensor,
     out0: *mut *mut rt_tensor,
     out1: *mut *mut rt_tensor,
@@ -7552,7 +7552,7 @@ pub unsafe extern "C" fn rt_slogdet(
 
 /// Logarithms of the determinants of square matrices; NaN where one is negative.
 #[no_mangle]
-pub unsafe extern "C" fn rt_logdet(
+pub unsafe extern "C-unwind" fn rt_logdet(
     input: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -7565,7 +7565,7 @@ pub unsafe extern "C" fn rt_logdet(
 
 /// The matrix `input` multiplied `n` times by itself; its inverse if `n` is negative.
 #[no_mangle]
-pub unsafe extern "C" fn rt_matrix_power(
+pub unsafe extern "C-unwind" fn rt_matrix_power(
     input: *const rt_tensor,
     n: i64,
     out: *mut *mut rt_tensor,
@@ -7579,7 +7579,7 @@ pub unsafe extern "C" fn rt_matrix_power(
 
 /// Cholesky factors `L` with `input = L L'` of symmetric positive-definite matrices `[..., n, n]`; `L'` if `upper`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cholesky(
+pub unsafe extern "C-unwind" fn rt_cholesky(
     input: *const rt_tensor,
     upper: bool,
     out: *mut *mut rt_tensor,
@@ -7593,7 +7593,7 @@ pub unsafe extern "C" fn rt_cholesky(
 
 /// QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`).
 #[no_mangle]
-pub unsafe extern "C" fn rt_linalg_qr(
+pub unsafe extern "C-unwind" fn rt_linalg_qr(
     A: *const rt_tensor,
     mode: *const c_char,
     out0: *mut *mut rt_tensor,
@@ -7608,7 +7608,7 @@ pub unsafe extern "C" fn rt_linalg_qr(
 
 /// Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_linalg_svd(
+pub unsafe extern "C-unwind" fn rt_linalg_svd(
     A: *const rt_tensor,
     full_matrices: bool,
     out0: *mut *mut rt_tensor,
@@ -7624,7 +7624,7 @@ pub unsafe extern "C" fn rt_linalg_svd(
 
 /// Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
 #[no_mangle]
-pub unsafe extern "C" fn rt_linalg_eigh(
+pub unsafe extern "C-unwind" fn rt_linalg_eigh(
     input: *const rt_tensor,
     UPLO: *const c_char,
     out0: *mut *mut rt_tensor,
@@ -7640,7 +7640,7 @@ pub unsafe extern "C" fn rt_linalg_eigh(
 /// `X` with `input X = B` (`X input = B` if not `left`), for square matrices `[..., n, n]`; `B` is a batch of matrices, or of
 /// vectors if it has the shape of `input` without the last dimension (or one dimension).
 #[no_mangle]
-pub unsafe extern "C" fn rt_linalg_solve(
+pub unsafe extern "C-unwind" fn rt_linalg_solve(
     input: *const rt_tensor,
     B: *const rt_tensor,
     left: bool,
@@ -7655,7 +7655,7 @@ pub unsafe extern "C" fn rt_linalg_solve(
 
 /// `X` with `input X = B`, for square matrices `[..., n, n]` and right-hand sides `[..., n, k]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_solve_matrices(
+pub unsafe extern "C-unwind" fn rt_solve_matrices(
     input: *const rt_tensor,
     B: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -7669,7 +7669,7 @@ pub unsafe extern "C" fn rt_solve_matrices(
 
 /// `X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_linalg_solve_triangular(
+pub unsafe extern "C-unwind" fn rt_linalg_solve_triangular(
     input: *const rt_tensor,
     B: *const rt_tensor,
     upper: bool,
@@ -7688,7 +7688,7 @@ pub unsafe extern "C" fn rt_linalg_solve_triangular(
 /// tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon if neither is given.
 /// Of `hermitian` matrices the lower triangle is read.
 #[no_mangle]
-pub unsafe extern "C" fn rt_linalg_pinv(
+pub unsafe extern "C-unwind" fn rt_linalg_pinv(
     input: *const rt_tensor,
     atol: *const rt_tensor,
     rtol: *const rt_tensor,
@@ -7704,7 +7704,7 @@ pub unsafe extern "C" fn rt_linalg_pinv(
 
 /// `X` of smallest norm that minimises `|input X - B|`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_linalg_lstsq(
+pub unsafe extern "C-unwind" fn rt_linalg_lstsq(
     input: *const rt_tensor,
     B: *const rt_tensor,
     rcond: *const f64,
@@ -7720,7 +7720,7 @@ pub unsafe extern "C" fn rt_linalg_lstsq(
 /// Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`;
 /// the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_conv1d(
+pub unsafe extern "C-unwind" fn rt_conv1d(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
@@ -7743,7 +7743,7 @@ pub unsafe extern "C" fn rt_conv1d(
 /// Convolution (cross-correlation) over two dimensions: `[N, C, H, W]` or `[C, H, W]` with a weight
 /// `[O, C / groups, kh, kw]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_conv2d(
+pub unsafe extern "C-unwind" fn rt_conv2d(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
@@ -7765,7 +7765,7 @@ pub unsafe extern "C" fn rt_conv2d(
 
 /// Convolution (cross-correlation) over three dimensions: `[N, C, D, H, W]` or `[C, D, H, W]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_conv3d(
+pub unsafe extern "C-unwind" fn rt_conv3d(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
@@ -7787,7 +7787,7 @@ pub unsafe extern "C" fn rt_conv3d(
 
 /// Gradient of a convolution of any rank with respect to its input of shape `input_size`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_conv_input_grad(
+pub unsafe extern "C-unwind" fn rt_conv_input_grad(
     grad: *const rt_tensor,
     weight: *const rt_tensor,
     input_size: *const i64,
@@ -7810,7 +7810,7 @@ pub unsafe extern "C" fn rt_conv_input_grad(
 
 /// Gradient of a convolution of any rank with respect to its weight of shape `weight_size`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_conv_weight_grad(
+pub unsafe extern "C-unwind" fn rt_conv_weight_grad(
     grad: *const rt_tensor,
     input: *const rt_tensor,
     weight_size: *const i64,
@@ -7834,7 +7834,7 @@ pub unsafe extern "C" fn rt_conv_weight_grad(
 /// Transposed convolution over one dimension: `[N, C, L]` with a weight `[C, O / groups, k]`; the output length is
 /// `(L - 1) * stride - 2 * padding + dilation * (k - 1) + output_padding + 1`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_conv_transpose1d(
+pub unsafe extern "C-unwind" fn rt_conv_transpose1d(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
@@ -7858,7 +7858,7 @@ pub unsafe extern "C" fn rt_conv_transpose1d(
 
 /// Transposed convolution over two dimensions: `[N, C, H, W]` with a weight `[C, O / groups, kh, kw]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_conv_transpose2d(
+pub unsafe extern "C-unwind" fn rt_conv_transpose2d(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
@@ -7882,7 +7882,7 @@ pub unsafe extern "C" fn rt_conv_transpose2d(
 
 /// Transposed convolution over three dimensions.
 #[no_mangle]
-pub unsafe extern "C" fn rt_conv_transpose3d(
+pub unsafe extern "C-unwind" fn rt_conv_transpose3d(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
@@ -7907,7 +7907,7 @@ pub unsafe extern "C" fn rt_conv_transpose3d(
 /// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
 /// dimension. NaN is larger than any number.
 #[no_mangle]
-pub unsafe extern "C" fn rt_max_pool1d(
+pub unsafe extern "C-unwind" fn rt_max_pool1d(
     input: *const rt_tensor,
     kernel_size: *const i64,
     kernel_size_len: usize,
@@ -7929,7 +7929,7 @@ pub unsafe extern "C" fn rt_max_pool1d(
 
 /// The largest element of each window over the last two dimensions.
 #[no_mangle]
-pub unsafe extern "C" fn rt_max_pool2d(
+pub unsafe extern "C-unwind" fn rt_max_pool2d(
     input: *const rt_tensor,
     kernel_size: *const i64,
     kernel_size_len: usize,
@@ -7951,7 +7951,7 @@ pub unsafe extern "C" fn rt_max_pool2d(
 
 /// Max pools over the last `rank` dimensions, without a gradient.
 #[no_mangle]
-pub unsafe extern "C" fn rt_max_pool_values(
+pub unsafe extern "C-unwind" fn rt_max_pool_values(
     input: *const rt_tensor,
     kernel_size: *const i64,
     kernel_size_len: usize,
@@ -7974,7 +7974,7 @@ pub unsafe extern "C" fn rt_max_pool_values(
 
 /// [`max_pool1d`], and the places of the elements in the last dimension (int64).
 #[no_mangle]
-pub unsafe extern "C" fn rt_max_pool1d_with_indices(
+pub unsafe extern "C-unwind" fn rt_max_pool1d_with_indices(
     input: *const rt_tensor,
     kernel_size: *const i64,
     kernel_size_len: usize,
@@ -7997,7 +7997,7 @@ pub unsafe extern "C" fn rt_max_pool1d_with_indices(
 
 /// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
 #[no_mangle]
-pub unsafe extern "C" fn rt_max_pool2d_with_indices(
+pub unsafe extern "C-unwind" fn rt_max_pool2d_with_indices(
     input: *const rt_tensor,
     kernel_size: *const i64,
     kernel_size_len: usize,
@@ -8020,7 +8020,7 @@ pub unsafe extern "C" fn rt_max_pool2d_with_indices(
 
 /// The largest element of each of `output_size` parts of the last dimension, and their places.
 #[no_mangle]
-pub unsafe extern "C" fn rt_adaptive_max_pool1d(
+pub unsafe extern "C-unwind" fn rt_adaptive_max_pool1d(
     input: *const rt_tensor,
     output_size: *const i64,
     output_size_len: usize,
@@ -8036,7 +8036,7 @@ pub unsafe extern "C" fn rt_adaptive_max_pool1d(
 
 /// The largest element of each of `output_size` parts of the last two dimensions, and their places.
 #[no_mangle]
-pub unsafe extern "C" fn rt_adaptive_max_pool2d(
+pub unsafe extern "C-unwind" fn rt_adaptive_max_pool2d(
     input: *const rt_tensor,
     output_size: *const i64,
     output_size_len: usize,
@@ -8052,7 +8052,7 @@ pub unsafe extern "C" fn rt_adaptive_max_pool2d(
 
 /// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
 #[no_mangle]
-pub unsafe extern "C" fn rt_max_pool_grad(
+pub unsafe extern "C-unwind" fn rt_max_pool_grad(
     grad: *const rt_tensor,
     indices: *const rt_tensor,
     input_size: *const i64,
@@ -8069,7 +8069,7 @@ pub unsafe extern "C" fn rt_max_pool_grad(
 
 /// The elements at `indices` of each plane of `rank` dimensions.
 #[no_mangle]
-pub unsafe extern "C" fn rt_pool_gather(
+pub unsafe extern "C-unwind" fn rt_pool_gather(
     input: *const rt_tensor,
     indices: *const rt_tensor,
     rank: i64,
@@ -8084,7 +8084,7 @@ pub unsafe extern "C" fn rt_pool_gather(
 
 /// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_avg_pool1d(
+pub unsafe extern "C-unwind" fn rt_avg_pool1d(
     input: *const rt_tensor,
     kernel_size: *const i64,
     kernel_size_len: usize,
@@ -8105,7 +8105,7 @@ pub unsafe extern "C" fn rt_avg_pool1d(
 
 /// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
 #[no_mangle]
-pub unsafe extern "C" fn rt_avg_pool2d(
+pub unsafe extern "C-unwind" fn rt_avg_pool2d(
     input: *const rt_tensor,
     kernel_size: *const i64,
     kernel_size_len: usize,
@@ -8127,7 +8127,7 @@ pub unsafe extern "C" fn rt_avg_pool2d(
 
 /// Gradient of the average pools with respect to their input of shape `input_size`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_avg_pool_grad(
+pub unsafe extern "C-unwind" fn rt_avg_pool_grad(
     grad: *const rt_tensor,
     input_size: *const i64,
     input_size_len: usize,
@@ -8152,7 +8152,7 @@ pub unsafe extern "C" fn rt_avg_pool_grad(
 
 /// The mean of each of `output_size` parts of the last dimension.
 #[no_mangle]
-pub unsafe extern "C" fn rt_adaptive_avg_pool1d(
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool1d(
     input: *const rt_tensor,
     output_size: *const i64,
     output_size_len: usize,
@@ -8167,7 +8167,7 @@ pub unsafe extern "C" fn rt_adaptive_avg_pool1d(
 
 /// The mean of each of `output_size` parts of the last two dimensions.
 #[no_mangle]
-pub unsafe extern "C" fn rt_adaptive_avg_pool2d(
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool2d(
     input: *const rt_tensor,
     output_size: *const i64,
     output_size_len: usize,
@@ -8182,7 +8182,7 @@ pub unsafe extern "C" fn rt_adaptive_avg_pool2d(
 
 /// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_adaptive_avg_pool_grad(
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool_grad(
     grad: *const rt_tensor,
     input_size: *const i64,
     input_size_len: usize,
@@ -8198,7 +8198,7 @@ pub unsafe extern "C" fn rt_adaptive_avg_pool_grad(
 
 /// Images resized to `output_size`; each pixel is the one of the input that it lies in.
 #[no_mangle]
-pub unsafe extern "C" fn rt_upsample_nearest2d(
+pub unsafe extern "C-unwind" fn rt_upsample_nearest2d(
     input: *const rt_tensor,
     output_size: *const i64,
     output_size_len: usize,
@@ -8214,7 +8214,7 @@ pub unsafe extern "C" fn rt_upsample_nearest2d(
 /// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
 /// centres of the corner pixels stay in place, or the outer edges of the image.
 #[no_mangle]
-pub unsafe extern "C" fn rt_upsample_bilinear2d(
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d(
     input: *const rt_tensor,
     output_size: *const i64,
     output_size_len: usize,
@@ -8230,7 +8230,7 @@ pub unsafe extern "C" fn rt_upsample_bilinear2d(
 
 /// Gradient of the resizing ops with respect to their input of shape `input_size`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_upsample_grad(
+pub unsafe extern "C-unwind" fn rt_upsample_grad(
     grad: *const rt_tensor,
     input_size: *const i64,
     input_size_len: usize,
@@ -8248,7 +8248,7 @@ pub unsafe extern "C" fn rt_upsample_grad(
 /// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
 /// functional module).
 #[no_mangle]
-pub unsafe extern "C" fn rt_im2col(
+pub unsafe extern "C-unwind" fn rt_im2col(
     input: *const rt_tensor,
     kernel_size: *const i64,
     kernel_size_len: usize,
@@ -8270,7 +8270,7 @@ pub unsafe extern "C" fn rt_im2col(
 /// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
 /// module).
 #[no_mangle]
-pub unsafe extern "C" fn rt_col2im(
+pub unsafe extern "C-unwind" fn rt_col2im(
     input: *const rt_tensor,
     output_size: *const i64,
     output_size_len: usize,
@@ -8295,7 +8295,7 @@ pub unsafe extern "C" fn rt_col2im(
 /// weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards
 /// them (the variance unbiased) by `momentum`; else the running ones are used.
 #[no_mangle]
-pub unsafe extern "C" fn rt_batch_norm(
+pub unsafe extern "C-unwind" fn rt_batch_norm(
     input: *const rt_tensor,
     running_mean: *const rt_tensor,
     running_var: *const rt_tensor,
@@ -8315,7 +8315,7 @@ pub unsafe extern "C" fn rt_batch_norm(
 
 /// Batch normalisation by the input's own statistics; also gives those: mean and biased variance per channel.
 #[no_mangle]
-pub unsafe extern "C" fn rt_batch_norm_train(
+pub unsafe extern "C-unwind" fn rt_batch_norm_train(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
@@ -8333,7 +8333,7 @@ pub unsafe extern "C" fn rt_batch_norm_train(
 
 /// Batch normalisation by given statistics.
 #[no_mangle]
-pub unsafe extern "C" fn rt_batch_norm_eval(
+pub unsafe extern "C-unwind" fn rt_batch_norm_eval(
     input: *const rt_tensor,
     running_mean: *const rt_tensor,
     running_var: *const rt_tensor,
@@ -8352,7 +8352,7 @@ pub unsafe extern "C" fn rt_batch_norm_eval(
 /// Gradients of a batch normalisation with respect to input, weight and bias; `training` says that mean and variance
 /// are functions of the input.
 #[no_mangle]
-pub unsafe extern "C" fn rt_batch_norm_backward(
+pub unsafe extern "C-unwind" fn rt_batch_norm_backward(
     grad: *const rt_tensor,
     input: *const rt_tensor,
     mean: *const rt_tensor,
@@ -8374,7 +8374,7 @@ pub unsafe extern "C" fn rt_batch_norm_backward(
 /// Normalisation over the last dimensions, `normalized_shape` (Ba et al. 2016): `(input - mean) / sqrt(var + eps) *
 /// weight + bias`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_layer_norm(
+pub unsafe extern "C-unwind" fn rt_layer_norm(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
@@ -8393,7 +8393,7 @@ pub unsafe extern "C" fn rt_layer_norm(
 /// Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input /
 /// sqrt(mean(input^2) + eps) * weight`; `eps` is that of the compute type by default.
 #[no_mangle]
-pub unsafe extern "C" fn rt_rms_norm(
+pub unsafe extern "C-unwind" fn rt_rms_norm(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     normalized_shape: *const i64,
@@ -8411,7 +8411,7 @@ pub unsafe extern "C" fn rt_rms_norm(
 /// Gradients of `layer_norm` (`centered`) or `rms_norm` with respect to input, weight and bias; the last two are
 /// zeros unless `affine`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_layer_norm_backward(
+pub unsafe extern "C-unwind" fn rt_layer_norm_backward(
     grad: *const rt_tensor,
     input: *const rt_tensor,
     weight: *const rt_tensor,
@@ -8433,7 +8433,7 @@ pub unsafe extern "C" fn rt_layer_norm_backward(
 
 /// Normalisation of each sample over `num_groups` groups of channels (Wu and He 2018); weight and bias are per channel.
 #[no_mangle]
-pub unsafe extern "C" fn rt_group_norm(
+pub unsafe extern "C-unwind" fn rt_group_norm(
     input: *const rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
@@ -8450,7 +8450,7 @@ pub unsafe extern "C" fn rt_group_norm(
 
 /// Gradients of `group_norm` with respect to input, weight and bias.
 #[no_mangle]
-pub unsafe extern "C" fn rt_group_norm_backward(
+pub unsafe extern "C-unwind" fn rt_group_norm_backward(
     grad: *const rt_tensor,
     input: *const rt_tensor,
     weight: *const rt_tensor,
@@ -8470,7 +8470,7 @@ pub unsafe extern "C" fn rt_group_norm_backward(
 /// Normalisation of each channel of each sample (Ulyanov et al. 2016), or, without `use_input_stats`, by running
 /// statistics as in `batch_norm`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_instance_norm(
+pub unsafe extern "C-unwind" fn rt_instance_norm(
     input: *const rt_tensor,
     running_mean: *const rt_tensor,
     running_var: *const rt_tensor,
@@ -8490,7 +8490,7 @@ pub unsafe extern "C" fn rt_instance_norm(
 
 /// Squared differences of input and target, and their mean or sum.
 #[no_mangle]
-pub unsafe extern "C" fn rt_mse_loss(
+pub unsafe extern "C-unwind" fn rt_mse_loss(
     input: *const rt_tensor,
     target: *const rt_tensor,
     reduction: *const c_char,
@@ -8505,7 +8505,7 @@ pub unsafe extern "C" fn rt_mse_loss(
 
 /// Absolute differences of input and target, and their mean or sum.
 #[no_mangle]
-pub unsafe extern "C" fn rt_l1_loss(
+pub unsafe extern "C-unwind" fn rt_l1_loss(
     input: *const rt_tensor,
     target: *const rt_tensor,
     reduction: *const c_char,
@@ -8520,7 +8520,7 @@ pub unsafe extern "C" fn rt_l1_loss(
 
 /// `d^2 / (2 beta)` for differences below `beta`, `|d| - beta / 2` for others, and their mean or sum (Girshick 2015).
 #[no_mangle]
-pub unsafe extern "C" fn rt_smooth_l1_loss(
+pub unsafe extern "C-unwind" fn rt_smooth_l1_loss(
     input: *const rt_tensor,
     target: *const rt_tensor,
     reduction: *const c_char,
@@ -8536,7 +8536,7 @@ pub unsafe extern "C" fn rt_smooth_l1_loss(
 
 /// `d^2 / 2` for differences up to `delta`, `delta (|d| - delta / 2)` for others, and their mean or sum (Huber 1964).
 #[no_mangle]
-pub unsafe extern "C" fn rt_huber_loss(
+pub unsafe extern "C-unwind" fn rt_huber_loss(
     input: *const rt_tensor,
     target: *const rt_tensor,
     reduction: *const c_char,
@@ -8552,7 +8552,7 @@ pub unsafe extern "C" fn rt_huber_loss(
 
 /// Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
 #[no_mangle]
-pub unsafe extern "C" fn rt_distance_backward(
+pub unsafe extern "C-unwind" fn rt_distance_backward(
     grad: *const rt_tensor,
     input: *const rt_tensor,
     target: *const rt_tensor,
@@ -8571,7 +8571,7 @@ pub unsafe extern "C" fn rt_distance_backward(
 /// Negative log-likelihood: `-weight[t] * input[n, t, ...]` for the class `t = target[n, ...]`, 0 where it is
 /// `ignore_index`; the mean is over the weights. Input `[N, C, ...]` or `[C]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_nll_loss(
+pub unsafe extern "C-unwind" fn rt_nll_loss(
     input: *const rt_tensor,
     target: *const rt_tensor,
     weight: *const rt_tensor,
@@ -8588,7 +8588,7 @@ pub unsafe extern "C" fn rt_nll_loss(
 
 /// Gradient of `nll_loss` with respect to its input of shape `input_size`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_nll_loss_backward(
+pub unsafe extern "C-unwind" fn rt_nll_loss_backward(
     grad: *const rt_tensor,
     target: *const rt_tensor,
     weight: *const rt_tensor,
@@ -8607,7 +8607,7 @@ pub unsafe extern "C" fn rt_nll_loss_backward(
 
 /// Softmax and negative log-likelihood of `[N, C]` in one pass.
 #[no_mangle]
-pub unsafe extern "C" fn rt_softmax_nll(
+pub unsafe extern "C-unwind" fn rt_softmax_nll(
     input: *const rt_tensor,
     target: *const rt_tensor,
     ignore_index: i64,
@@ -8623,7 +8623,7 @@ pub unsafe extern "C" fn rt_softmax_nll(
 
 /// Gradient of `softmax_nll` with respect to its input: `(softmax - one_hot(target)) * grad`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_softmax_nll_backward(
+pub unsafe extern "C-unwind" fn rt_softmax_nll_backward(
     grad: *const rt_tensor,
     input: *const rt_tensor,
     target: *const rt_tensor,
@@ -8642,7 +8642,7 @@ pub unsafe extern "C" fn rt_softmax_nll_backward(
 /// indices (int64, without the dimension of the classes), or probabilities (floats of the input's shape).
 /// `label_smoothing` mixes in the uniform distribution (Szegedy et al. 2016).
 #[no_mangle]
-pub unsafe extern "C" fn rt_cross_entropy(
+pub unsafe extern "C-unwind" fn rt_cross_entropy(
     input: *const rt_tensor,
     target: *const rt_tensor,
     weight: *const rt_tensor,
@@ -8660,7 +8660,7 @@ pub unsafe extern "C" fn rt_cross_entropy(
 
 /// `-(t log x + (1 - t) log(1 - x))`, the logarithms bounded below by -100.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bce_each(
+pub unsafe extern "C-unwind" fn rt_bce_each(
     input: *const rt_tensor,
     target: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -8675,7 +8675,7 @@ pub unsafe extern "C" fn rt_bce_each(
 /// Binary cross-entropy of probabilities: `-weight * (t log x + (1 - t) log(1 - x))`, the logarithms bounded below by
 /// -100, and the mean or sum.
 #[no_mangle]
-pub unsafe extern "C" fn rt_binary_cross_entropy(
+pub unsafe extern "C-unwind" fn rt_binary_cross_entropy(
     input: *const rt_tensor,
     target: *const rt_tensor,
     weight: *const rt_tensor,
@@ -8691,7 +8691,7 @@ pub unsafe extern "C" fn rt_binary_cross_entropy(
 
 /// `(1 - t) x + log(1 + e^-x)`: the binary cross-entropy of `sigmoid(x)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bce_logits_each(
+pub unsafe extern "C-unwind" fn rt_bce_logits_each(
     input: *const rt_tensor,
     target: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -8705,7 +8705,7 @@ pub unsafe extern "C" fn rt_bce_logits_each(
 
 /// Binary cross-entropy of `sigmoid(input)`, without overflow; `pos_weight` multiplies the share of the ones.
 #[no_mangle]
-pub unsafe extern "C" fn rt_binary_cross_entropy_with_logits(
+pub unsafe extern "C-unwind" fn rt_binary_cross_entropy_with_logits(
     input: *const rt_tensor,
     target: *const rt_tensor,
     weight: *const rt_tensor,
@@ -8723,7 +8723,7 @@ pub unsafe extern "C" fn rt_binary_cross_entropy_with_logits(
 /// Kullback-Leibler divergence of log-probabilities `input` from `target`: `t (log t - input)`, or with `log_target`
 /// `e^t (t - input)`. "batchmean" divides the sum by the first size.
 #[no_mangle]
-pub unsafe extern "C" fn rt_kl_div(
+pub unsafe extern "C-unwind" fn rt_kl_div(
     input: *const rt_tensor,
     target: *const rt_tensor,
     reduction: *const c_char,
@@ -8739,7 +8739,7 @@ pub unsafe extern "C" fn rt_kl_div(
 
 /// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cosine_similarity(
+pub unsafe extern "C-unwind" fn rt_cosine_similarity(
     x1: *const rt_tensor,
     x2: *const rt_tensor,
     dim: i64,
@@ -8755,7 +8755,7 @@ pub unsafe extern "C" fn rt_cosine_similarity(
 
 /// Uniform numbers of [0, 1) of shape `size`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_rand(
+pub unsafe extern "C-unwind" fn rt_rand(
     size: *const i64,
     size_len: usize,
     generator: *const rt_generator,
@@ -8771,7 +8771,7 @@ pub unsafe extern "C" fn rt_rand(
 
 /// Standard normal numbers of shape `size`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_randn(
+pub unsafe extern "C-unwind" fn rt_randn(
     size: *const i64,
     size_len: usize,
     generator: *const rt_generator,
@@ -8787,7 +8787,7 @@ pub unsafe extern "C" fn rt_randn(
 
 /// Whole numbers of `[low, high)` of shape `size`; int64 by default.
 #[no_mangle]
-pub unsafe extern "C" fn rt_randint(
+pub unsafe extern "C-unwind" fn rt_randint(
     low: i64,
     high: i64,
     size: *const i64,
@@ -8805,7 +8805,7 @@ pub unsafe extern "C" fn rt_randint(
 
 /// The numbers 0 to `n - 1` in random order; int64 by default.
 #[no_mangle]
-pub unsafe extern "C" fn rt_randperm(
+pub unsafe extern "C-unwind" fn rt_randperm(
     n: i64,
     generator: *const rt_generator,
     dtype: i32,
@@ -8820,7 +8820,7 @@ pub unsafe extern "C" fn rt_randperm(
 
 /// Uniform numbers of [0, 1) in the shape of `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_rand_like(
+pub unsafe extern "C-unwind" fn rt_rand_like(
     input: *const rt_tensor,
     generator: *const rt_generator,
     dtype: i32,
@@ -8835,7 +8835,7 @@ pub unsafe extern "C" fn rt_rand_like(
 
 /// Standard normal numbers in the shape of `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_randn_like(
+pub unsafe extern "C-unwind" fn rt_randn_like(
     input: *const rt_tensor,
     generator: *const rt_generator,
     dtype: i32,
@@ -8850,7 +8850,7 @@ pub unsafe extern "C" fn rt_randn_like(
 
 /// Whole numbers of `[low, high)` in the shape and dtype of `input`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_randint_like(
+pub unsafe extern "C-unwind" fn rt_randint_like(
     input: *const rt_tensor,
     low: i64,
     high: i64,
@@ -8867,7 +8867,7 @@ pub unsafe extern "C" fn rt_randint_like(
 
 /// In place: uniform numbers of `[from, to)`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_uniform(
+pub unsafe extern "C-unwind" fn rt_uniform(
     input: *const rt_tensor,
     from_: f64,
     to: f64,
@@ -8883,7 +8883,7 @@ pub unsafe extern "C" fn rt_uniform(
 
 /// `uniform`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_uniform_(
+pub unsafe extern "C-unwind" fn rt_uniform_(
     input: *mut rt_tensor,
     from_: f64,
     to: f64,
@@ -8898,7 +8898,7 @@ pub unsafe extern "C" fn rt_uniform_(
 
 /// In place: normal numbers with the given mean and standard deviation.
 #[no_mangle]
-pub unsafe extern "C" fn rt_normal(
+pub unsafe extern "C-unwind" fn rt_normal(
     input: *const rt_tensor,
     mean: f64,
     std: f64,
@@ -8914,7 +8914,7 @@ pub unsafe extern "C" fn rt_normal(
 
 /// `normal`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_normal_(
+pub unsafe extern "C-unwind" fn rt_normal_(
     input: *mut rt_tensor,
     mean: f64,
     std: f64,
@@ -8929,7 +8929,7 @@ pub unsafe extern "C" fn rt_normal_(
 
 /// In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly.
 #[no_mangle]
-pub unsafe extern "C" fn rt_random(
+pub unsafe extern "C-unwind" fn rt_random(
     input: *const rt_tensor,
     from_: *const i64,
     to: *const i64,
@@ -8945,7 +8945,7 @@ pub unsafe extern "C" fn rt_random(
 
 /// `random`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_random_(
+pub unsafe extern "C-unwind" fn rt_random_(
     input: *mut rt_tensor,
     from_: *const i64,
     to: *const i64,
@@ -8960,7 +8960,7 @@ pub unsafe extern "C" fn rt_random_(
 
 /// Ones with the probabilities of `input`, else zeros.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bernoulli(
+pub unsafe extern "C-unwind" fn rt_bernoulli(
     input: *const rt_tensor,
     generator: *const rt_generator,
     out: *mut *mut rt_tensor,
@@ -8974,7 +8974,7 @@ pub unsafe extern "C" fn rt_bernoulli(
 
 /// In place: ones with probability `p`, else zeros.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bernoulli_p(
+pub unsafe extern "C-unwind" fn rt_bernoulli_p(
     input: *const rt_tensor,
     p: f64,
     generator: *const rt_generator,
@@ -8989,7 +8989,7 @@ pub unsafe extern "C" fn rt_bernoulli_p(
 
 /// `bernoulli_p`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bernoulli_p_(
+pub unsafe extern "C-unwind" fn rt_bernoulli_p_(
     input: *mut rt_tensor,
     p: f64,
     generator: *const rt_generator,
@@ -9003,7 +9003,7 @@ pub unsafe extern "C" fn rt_bernoulli_p_(
 
 /// In place: ones with the probabilities of the tensor `p`, broadcast, else zeros.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bernoulli_tensor(
+pub unsafe extern "C-unwind" fn rt_bernoulli_tensor(
     input: *const rt_tensor,
     p: *const rt_tensor,
     generator: *const rt_generator,
@@ -9018,7 +9018,7 @@ pub unsafe extern "C" fn rt_bernoulli_tensor(
 
 /// `bernoulli_tensor`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_bernoulli_tensor_(
+pub unsafe extern "C-unwind" fn rt_bernoulli_tensor_(
     input: *mut rt_tensor,
     p: *const rt_tensor,
     generator: *const rt_generator,
@@ -9032,7 +9032,7 @@ pub unsafe extern "C" fn rt_bernoulli_tensor_(
 
 /// In place: exponentially distributed numbers with rate `lambd`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_exponential(
+pub unsafe extern "C-unwind" fn rt_exponential(
     input: *const rt_tensor,
     lambd: f64,
     generator: *const rt_generator,
@@ -9047,7 +9047,7 @@ pub unsafe extern "C" fn rt_exponential(
 
 /// `exponential`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_exponential_(
+pub unsafe extern "C-unwind" fn rt_exponential_(
     input: *mut rt_tensor,
     lambd: f64,
     generator: *const rt_generator,
@@ -9061,7 +9061,7 @@ pub unsafe extern "C" fn rt_exponential_(
 
 /// In place: the number of trials up to the first success, of probability `p`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_geometric(
+pub unsafe extern "C-unwind" fn rt_geometric(
     input: *const rt_tensor,
     p: f64,
     generator: *const rt_generator,
@@ -9076,7 +9076,7 @@ pub unsafe extern "C" fn rt_geometric(
 
 /// `geometric`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_geometric_(
+pub unsafe extern "C-unwind" fn rt_geometric_(
     input: *mut rt_tensor,
     p: f64,
     generator: *const rt_generator,
@@ -9090,7 +9090,7 @@ pub unsafe extern "C" fn rt_geometric_(
 
 /// In place: numbers of the Cauchy distribution.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cauchy(
+pub unsafe extern "C-unwind" fn rt_cauchy(
     input: *const rt_tensor,
     median: f64,
     sigma: f64,
@@ -9106,7 +9106,7 @@ pub unsafe extern "C" fn rt_cauchy(
 
 /// `cauchy`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_cauchy_(
+pub unsafe extern "C-unwind" fn rt_cauchy_(
     input: *mut rt_tensor,
     median: f64,
     sigma: f64,
@@ -9121,7 +9121,7 @@ pub unsafe extern "C" fn rt_cauchy_(
 
 /// In place: numbers whose logarithm is normal with the given mean and standard deviation.
 #[no_mangle]
-pub unsafe extern "C" fn rt_log_normal(
+pub unsafe extern "C-unwind" fn rt_log_normal(
     input: *const rt_tensor,
     mean: f64,
     std: f64,
@@ -9137,7 +9137,7 @@ pub unsafe extern "C" fn rt_log_normal(
 
 /// `log_normal`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_log_normal_(
+pub unsafe extern "C-unwind" fn rt_log_normal_(
     input: *mut rt_tensor,
     mean: f64,
     std: f64,
@@ -9152,7 +9152,7 @@ pub unsafe extern "C" fn rt_log_normal_(
 
 /// Normal numbers with means and standard deviations from two tensors, which broadcast together.
 #[no_mangle]
-pub unsafe extern "C" fn rt_normal_tensors(
+pub unsafe extern "C-unwind" fn rt_normal_tensors(
     mean: *const rt_tensor,
     std: *const rt_tensor,
     generator: *const rt_generator,
@@ -9168,7 +9168,7 @@ pub unsafe extern "C" fn rt_normal_tensors(
 /// Indices drawn with the probabilities of the rows of `input`, `num_samples` per row: `[*, n]` becomes
 /// `[*, num_samples]` of int64.
 #[no_mangle]
-pub unsafe extern "C" fn rt_multinomial(
+pub unsafe extern "C-unwind" fn rt_multinomial(
     input: *const rt_tensor,
     num_samples: i64,
     replacement: bool,
@@ -9184,7 +9184,7 @@ pub unsafe extern "C" fn rt_multinomial(
 
 /// `input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1.
 #[no_mangle]
-pub unsafe extern "C" fn rt_native_dropout(
+pub unsafe extern "C-unwind" fn rt_native_dropout(
     input: *const rt_tensor,
     p: f64,
     generator: *const rt_generator,
@@ -9201,7 +9201,7 @@ pub unsafe extern "C" fn rt_native_dropout(
 /// In training, elements are zeroed with probability `p` and the others scaled by `1 / (1 - p)` (Srivastava et al.
 /// 2014); else `input` itself.
 #[no_mangle]
-pub unsafe extern "C" fn rt_dropout(
+pub unsafe extern "C-unwind" fn rt_dropout(
     input: *const rt_tensor,
     p: f64,
     training: bool,
@@ -9216,7 +9216,7 @@ pub unsafe extern "C" fn rt_dropout(
 
 /// `dropout`, in place.
 #[no_mangle]
-pub unsafe extern "C" fn rt_dropout_(
+pub unsafe extern "C-unwind" fn rt_dropout_(
     input: *mut rt_tensor,
     p: f64,
     training: bool,
@@ -9233,7 +9233,7 @@ pub unsafe extern "C" fn rt_dropout_(
 /// `param -= lr * grad`. Where an optimizer step is given no gradient, it takes the one that backward has collected,
 /// and leaves out parameters that have none.
 #[no_mangle]
-pub unsafe extern "C" fn rt_sgd_step(
+pub unsafe extern "C-unwind" fn rt_sgd_step(
     params: *const *const rt_tensor,
     params_len: usize,
     grads: *const *const rt_tensor,
@@ -9257,7 +9257,7 @@ pub unsafe extern "C" fn rt_sgd_step(
 
 /// One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
 #[no_mangle]
-pub unsafe extern "C" fn rt_adam_step(
+pub unsafe extern "C-unwind" fn rt_adam_step(
     params: *const *const rt_tensor,
     params_len: usize,
     grads: *const *const rt_tensor,
@@ -9288,7 +9288,7 @@ pub unsafe extern "C" fn rt_adam_step(
 /// One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is
 /// not 0.
 #[no_mangle]
-pub unsafe extern "C" fn rt_rmsprop_step(
+pub unsafe extern "C-unwind" fn rt_rmsprop_step(
     params: *const *const rt_tensor,
     params_len: usize,
     grads: *const *const rt_tensor,
@@ -9316,7 +9316,7 @@ pub unsafe extern "C" fn rt_rmsprop_step(
 
 /// One step of Adagrad; `step` counts from 1.
 #[no_mangle]
-pub unsafe extern "C" fn rt_adagrad_step(
+pub unsafe extern "C-unwind" fn rt_adagrad_step(
     params: *const *const rt_tensor,
     params_len: usize,
     grads: *const *const rt_tensor,

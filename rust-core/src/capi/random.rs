@@ -10,7 +10,7 @@ unsafe fn with<R>(g: *const rt_generator, f: impl FnOnce(&mut Generator) -> R) -
 
 /// A generator at the start of the stream of `seed`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_generator_new(seed: u64, out: *mut *mut rt_generator) -> rt_status {
+pub unsafe extern "C-unwind" fn rt_generator_new(seed: u64, out: *mut *mut rt_generator) -> rt_status {
     guard(|| {
         need_out(out)?;
         *out = Box::into_raw(Box::new(rt_generator(Mutex::new(Generator::new(seed)))));
@@ -19,31 +19,31 @@ pub unsafe extern "C" fn rt_generator_new(seed: u64, out: *mut *mut rt_generator
 }
 /// Releases a generator; NULL is accepted.
 #[no_mangle]
-pub unsafe extern "C" fn rt_generator_free(generator: *mut rt_generator) {
+pub unsafe extern "C-unwind" fn rt_generator_free(generator: *mut rt_generator) {
     if !generator.is_null() {
         drop(Box::from_raw(generator));
     }
 }
 /// Starts the stream of `seed`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_manual_seed(generator: *mut rt_generator, seed: u64) {
+pub unsafe extern "C-unwind" fn rt_manual_seed(generator: *mut rt_generator, seed: u64) {
     with(generator, |g| g.manual_seed(seed));
 }
 /// Starts a stream from a seed that nobody can foresee; returns the seed.
 #[no_mangle]
-pub unsafe extern "C" fn rt_seed(generator: *mut rt_generator) -> u64 {
+pub unsafe extern "C-unwind" fn rt_seed(generator: *mut rt_generator) -> u64 {
     with(generator, |g| g.seed())
 }
 /// The seed of the present stream.
 #[no_mangle]
-pub unsafe extern "C" fn rt_initial_seed(generator: *const rt_generator) -> u64 {
+pub unsafe extern "C-unwind" fn rt_initial_seed(generator: *const rt_generator) -> u64 {
     with(generator, |g| g.initial_seed())
 }
 /// Size of a generator's state in bytes.
 pub const RT_GENERATOR_STATE_BYTES: usize = 5056;
 /// Copies the state (`RT_GENERATOR_STATE_BYTES` bytes, PyTorch's layout) to `data`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_generator_get_state(
+pub unsafe extern "C-unwind" fn rt_generator_get_state(
     generator: *const rt_generator,
     data: *mut u8,
     nbytes: usize,
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn rt_generator_get_state(
 }
 /// Restores a state that `rt_generator_get_state` gave.
 #[no_mangle]
-pub unsafe extern "C" fn rt_generator_set_state(
+pub unsafe extern "C-unwind" fn rt_generator_set_state(
     generator: *mut rt_generator,
     data: *const u8,
     nbytes: usize,

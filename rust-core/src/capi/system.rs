@@ -10,34 +10,34 @@ pub const RT_ABI_VERSION: u32 = 2;
 
 /// The version of the ABI that this library has.
 #[no_mangle]
-pub extern "C" fn rt_abi_version() -> u32 {
+pub extern "C-unwind" fn rt_abi_version() -> u32 {
     RT_ABI_VERSION
 }
 /// The library's version, such as "0.1.0".
 #[no_mangle]
-pub extern "C" fn rt_version() -> *const c_char {
+pub extern "C-unwind" fn rt_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
 /// This thread's last error as text; "" if there was none. It lives until the next failure on this thread.
 #[no_mangle]
-pub extern "C" fn rt_last_error() -> *const c_char {
+pub extern "C-unwind" fn rt_last_error() -> *const c_char {
     last(|l| l.message.as_ptr())
 }
 /// Status of this thread's last error; `RT_OK` if there was none.
 #[no_mangle]
-pub extern "C" fn rt_last_error_status() -> rt_status {
+pub extern "C-unwind" fn rt_last_error_status() -> rt_status {
     last(|l| l.status)
 }
 /// Name of the op of this thread's last error, or "".
 #[no_mangle]
-pub extern "C" fn rt_last_error_op() -> *const c_char {
+pub extern "C-unwind" fn rt_last_error_op() -> *const c_char {
     last(|l| l.op.as_ptr())
 }
 /// One of the two shapes (`which` is 0 or 1) of this thread's last error: writes where the sizes lie and returns their
 /// number, or -1 if the error is not about two shapes.
 #[no_mangle]
-pub unsafe extern "C" fn rt_last_error_shape(which: i32, sizes: *mut *const i64) -> i32 {
+pub unsafe extern "C-unwind" fn rt_last_error_shape(which: i32, sizes: *mut *const i64) -> i32 {
     last(|l| {
         if l.status != RT_ERR_SHAPE || sizes.is_null() || !(0..2).contains(&which) {
             return -1;
@@ -76,12 +76,12 @@ pub struct rt_dtype_info {
 
 /// Number of dtypes; their codes are 0, 1, 2 ...
 #[no_mangle]
-pub extern "C" fn rt_dtype_count() -> i32 {
+pub extern "C-unwind" fn rt_dtype_count() -> i32 {
     dtype::ALL.len() as i32
 }
 /// What is known about the dtype with this code.
 #[no_mangle]
-pub unsafe extern "C" fn rt_dtype_get(code: i32, out: *mut rt_dtype_info) -> rt_status {
+pub unsafe extern "C-unwind" fn rt_dtype_get(code: i32, out: *mut rt_dtype_info) -> rt_status {
     static NAMES: OnceLock<SmallVec<[(CString, CString); 16]>> = OnceLock::new();
     guard(|| {
         need_out(out)?;
@@ -104,7 +104,7 @@ pub unsafe extern "C" fn rt_dtype_get(code: i32, out: *mut rt_dtype_info) -> rt_
 }
 /// The smallest dtype that holds both.
 #[no_mangle]
-pub unsafe extern "C" fn rt_promote_types(a: i32, b: i32, out: *mut i32) -> rt_status {
+pub unsafe extern "C-unwind" fn rt_promote_types(a: i32, b: i32, out: *mut i32) -> rt_status {
     guard(|| {
         need_out(out)?;
         *out = dtype::promote(DType::from_code(a)?, DType::from_code(b)?) as i32;
@@ -113,7 +113,7 @@ pub unsafe extern "C" fn rt_promote_types(a: i32, b: i32, out: *mut i32) -> rt_s
 }
 /// The dtype in which an operation on these tensors runs (PyTorch's `result_type`).
 #[no_mangle]
-pub unsafe extern "C" fn rt_result_type(
+pub unsafe extern "C-unwind" fn rt_result_type(
     tensors: *const *const rt_tensor,
     tensors_len: usize,
     out: *mut i32,
@@ -131,23 +131,23 @@ pub unsafe extern "C" fn rt_result_type(
 }
 /// The dtype of floating-point tensors made without one.
 #[no_mangle]
-pub extern "C" fn rt_default_dtype() -> i32 {
+pub extern "C-unwind" fn rt_default_dtype() -> i32 {
     dtype::default_dtype() as i32
 }
 /// Sets `rt_default_dtype`; it must be a floating-point type.
 #[no_mangle]
-pub extern "C" fn rt_set_default_dtype(code: i32) -> rt_status {
+pub extern "C-unwind" fn rt_set_default_dtype(code: i32) -> rt_status {
     guard(|| dtype::set_default_dtype(DType::from_code(code)?))
 }
 
 /// Number of threads that ops use.
 #[no_mangle]
-pub extern "C" fn rt_num_threads() -> usize {
+pub extern "C-unwind" fn rt_num_threads() -> usize {
     parallel::num_threads()
 }
 /// Sets the number of threads that ops use; at least 1. Results do not depend on it.
 #[no_mangle]
-pub extern "C" fn rt_set_num_threads(n: usize) -> rt_status {
+pub extern "C-unwind" fn rt_set_num_threads(n: usize) -> rt_status {
     guard(|| {
         if n == 0 {
             bail!(Value, "set_num_threads: wanted at least 1, got 0");
@@ -160,26 +160,26 @@ pub extern "C" fn rt_set_num_threads(n: usize) -> rt_status {
 /// ends soon with `RT_ERR_INTERRUPTED`. NULL: they are not asked. Calls that change a tensor in place run to their end. The
 /// check may call the library; it must return.
 #[no_mangle]
-pub extern "C" fn rt_set_interrupt_check(check: Option<unsafe extern "C" fn() -> i32>) {
+pub extern "C-unwind" fn rt_set_interrupt_check(check: Option<unsafe extern "C-unwind" fn() -> i32>) {
     parallel::set_interrupt_check(check);
 }
 /// How long an op waits, in milliseconds, for a tensor that another thread is writing to; then it fails with `RT_ERR_STATE`.
 #[no_mangle]
-pub extern "C" fn rt_set_lock_timeout(milliseconds: u64) {
+pub extern "C-unwind" fn rt_set_lock_timeout(milliseconds: u64) {
     storage::set_lock_timeout(milliseconds);
 }
 /// Bytes that tensors hold at present; free blocks kept for reuse are not counted.
 #[no_mangle]
-pub extern "C" fn rt_memory_in_use() -> usize {
+pub extern "C-unwind" fn rt_memory_in_use() -> usize {
     storage::bytes_in_use()
 }
 /// Gives free blocks that were kept for reuse back to the system.
 #[no_mangle]
-pub extern "C" fn rt_empty_cache() {
+pub extern "C-unwind" fn rt_empty_cache() {
     storage::empty_cache();
 }
 /// Fault injection for tests: the allocation after the next `n` ones fails with `RT_ERR_MEMORY`; -1 switches it off.
 #[no_mangle]
-pub extern "C" fn rt_fail_allocation_after(n: i32) {
+pub extern "C-unwind" fn rt_fail_allocation_after(n: i32) {
     storage::fail_after(n);
 }

@@ -7,17 +7,15 @@ use std::ffi::c_void;
 
 /// Releases a tensor handle; NULL is accepted.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_free(tensor: *mut rt_tensor) {
+pub unsafe extern "C-unwind" fn rt_tensor_free(tensor: *mut rt_tensor) {
     if !tensor.is_null() {
-        let t = take(tensor);
-        // A destructor must not throw into C.
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(t)));
+        release(take(tensor));
     }
 }
 
 /// A second handle of the same tensor. NULL gives NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_retain(tensor: *const rt_tensor) -> *mut rt_tensor {
+pub unsafe extern "C-unwind" fn rt_tensor_retain(tensor: *const rt_tensor) -> *mut rt_tensor {
     if tensor.is_null() {
         return std::ptr::null_mut();
     }
@@ -26,13 +24,13 @@ pub unsafe extern "C" fn rt_tensor_retain(tensor: *const rt_tensor) -> *mut rt_t
 
 /// Number of tensor handles that have not been released.
 #[no_mangle]
-pub extern "C" fn rt_live_tensors() -> i64 {
+pub extern "C-unwind" fn rt_live_tensors() -> i64 {
     LIVE.load(Ordering::Relaxed)
 }
 
 /// A tensor with a copy of `data`: row-major elements of `dtype`, as many as `shape` says.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_from_data(
+pub unsafe extern "C-unwind" fn rt_tensor_from_data(
     data: *const c_void,
     shape: *const i64,
     ndim: usize,
@@ -56,13 +54,13 @@ pub unsafe extern "C" fn rt_tensor_from_data(
 /// A tensor over memory of the caller. `strides` are in elements and not negative; NULL means row-major. `release(ctx)` is
 /// called once, from any thread, when nobody needs the memory any more; it may be NULL. On failure it is not called.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_from_blob(
+pub unsafe extern "C-unwind" fn rt_tensor_from_blob(
     data: *mut c_void,
     shape: *const i64,
     strides: *const i64,
     ndim: usize,
     dtype: i32,
-    release: Option<unsafe extern "C" fn(*mut c_void)>,
+    release: Option<unsafe extern "C-unwind" fn(*mut c_void)>,
     ctx: *mut c_void,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -114,7 +112,11 @@ pub(super) unsafe fn shared(
 
 /// A 0-d tensor of `dtype`, which must hold the number; with -1, a plain number that yields in type promotion.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_from_number(value: rt_scalar, dtype: i32, out: *mut *mut rt_tensor) -> rt_status {
+pub unsafe extern "C-unwind" fn rt_tensor_from_number(
+    value: rt_scalar,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
     guard(|| {
         need_out(out)?;
         *out = give(if dtype == -1 {
@@ -142,69 +144,77 @@ macro_rules! read {
 
 /// Number of dimensions; 0 for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_ndim(tensor: *const rt_tensor) -> usize {
+pub unsafe extern "C-unwind" fn rt_tensor_ndim(tensor: *const rt_tensor) -> usize {
     read!(tensor, 0, |t| t.ndim())
 }
 /// Sizes, `rt_tensor_ndim` of them; they live as long as the handle. NULL for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_shape(tensor: *const rt_tensor) -> *const i64 {
+pub unsafe extern "C-unwind" fn rt_tensor_shape(tensor: *const rt_tensor) -> *const i64 {
     read!(tensor, std::ptr::null(), |t| t.shape().as_ptr().cast())
 }
 /// Steps in elements, `rt_tensor_ndim` of them; they live as long as the handle. NULL for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_strides(tensor: *const rt_tensor) -> *const i64 {
+pub unsafe extern "C-unwind" fn rt_tensor_strides(tensor: *const rt_tensor) -> *const i64 {
     read!(tensor, std::ptr::null(), |t| t.strides().as_ptr().cast())
 }
 /// Number of elements; 0 for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_numel(tensor: *const rt_tensor) -> i64 {
+pub unsafe extern "C-unwind" fn rt_tensor_numel(tensor: *const rt_tensor) -> i64 {
     read!(tensor, 0, |t| t.numel() as i64)
 }
 /// Dtype code; -1 for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_dtype(tensor: *const rt_tensor) -> i32 {
+pub unsafe extern "C-unwind" fn rt_tensor_dtype(tensor: *const rt_tensor) -> i32 {
     read!(tensor, -1, |t| t.dtype() as i32)
 }
 /// Place of the first element in the storage, in elements; 0 for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_storage_offset(tensor: *const rt_tensor) -> i64 {
+pub unsafe extern "C-unwind" fn rt_tensor_storage_offset(tensor: *const rt_tensor) -> i64 {
     read!(tensor, 0, |t| t.layout().offset() as i64)
 }
 /// Bytes of the storage that the tensor looks into; 0 for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_storage_nbytes(tensor: *const rt_tensor) -> usize {
+pub unsafe extern "C-unwind" fn rt_tensor_storage_nbytes(tensor: *const rt_tensor) -> usize {
     read!(tensor, 0, |t| t.0.storage.nbytes())
 }
 /// First byte of the storage; NULL for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_storage_data(tensor: *const rt_tensor) -> *mut c_void {
+pub unsafe extern "C-unwind" fn rt_tensor_storage_data(tensor: *const rt_tensor) -> *mut c_void {
     read!(tensor, std::ptr::null_mut(), |t| t.base_ptr().cast())
 }
 /// True if the elements lie in row-major order without gaps.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_is_contiguous(tensor: *const rt_tensor) -> bool {
+pub unsafe extern "C-unwind" fn rt_tensor_is_contiguous(tensor: *const rt_tensor) -> bool {
     read!(tensor, false, |t| t.is_contiguous())
 }
 /// True if the tensor is a view of another one.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_is_view(tensor: *const rt_tensor) -> bool {
+pub unsafe extern "C-unwind" fn rt_tensor_is_view(tensor: *const rt_tensor) -> bool {
     read!(tensor, false, |t| t.is_view())
 }
 /// Counts in-place changes of the storage.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_version(tensor: *const rt_tensor) -> u64 {
+pub unsafe extern "C-unwind" fn rt_tensor_version(tensor: *const rt_tensor) -> u64 {
     read!(tensor, 0, |t| t.version())
+}
+/// Tells autograd that the elements were changed by somebody else.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_tensor_bump_version(tensor: *mut rt_tensor) -> rt_status {
+    guard(|| {
+        need(&tensor.cast_const(), "tensor")?.changed();
+        Ok(())
+    })
 }
 /// Address of the first element; it lives as long as the handle. NULL for NULL. Whoever writes through it while another
 /// thread uses the tensor has a data race of their own.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_data(tensor: *const rt_tensor) -> *mut c_void {
+pub unsafe extern "C-unwind" fn rt_tensor_data(tensor: *const rt_tensor) -> *mut c_void {
     read!(tensor, std::ptr::null_mut(), |t| t.data_ptr().cast())
 }
 
 /// The tensor that this one is a view of; NULL in `out` if it is none.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_base(tensor: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
+pub unsafe extern "C-unwind" fn rt_tensor_base(tensor: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
     guard(|| {
         need_out(out)?;
         let t = need(&tensor, "tensor")?;
@@ -215,7 +225,7 @@ pub unsafe extern "C" fn rt_tensor_base(tensor: *const rt_tensor, out: *mut *mut
 
 /// The only element as a number.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_item(tensor: *const rt_tensor, out: *mut rt_scalar) -> rt_status {
+pub unsafe extern "C-unwind" fn rt_tensor_item(tensor: *const rt_tensor, out: *mut rt_scalar) -> rt_status {
     guard(|| {
         need_out(out)?;
         *out = match need(&tensor, "tensor")?.item()? {
@@ -229,7 +239,7 @@ pub unsafe extern "C" fn rt_tensor_item(tensor: *const rt_tensor, out: *mut rt_s
 
 /// Copies the elements to `data` in row-major order, converted to `dtype`; `nbytes` is the room there and must suffice.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_copy_to(
+pub unsafe extern "C-unwind" fn rt_tensor_copy_to(
     tensor: *const rt_tensor,
     dtype: i32,
     data: *mut c_void,
@@ -254,13 +264,13 @@ pub unsafe extern "C" fn rt_tensor_copy_to(
 
 /// True if the tensor was made in inference mode or is a view of one that was; false for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_is_inference(tensor: *const rt_tensor) -> bool {
+pub unsafe extern "C-unwind" fn rt_tensor_is_inference(tensor: *const rt_tensor) -> bool {
     !tensor.is_null() && borrow(&tensor).is_inference()
 }
 
 /// The same elements without autograd history. In-place changes are seen by both.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_detach(tensor: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
+pub unsafe extern "C-unwind" fn rt_tensor_detach(tensor: *const rt_tensor, out: *mut *mut rt_tensor) -> rt_status {
     guard(|| {
         need_out(out)?;
         *out = give(need(&tensor, "tensor")?.alias());
@@ -271,7 +281,7 @@ pub unsafe extern "C" fn rt_tensor_detach(tensor: *const rt_tensor, out: *mut *m
 /// A handle with the elements of `data` and the autograd state (gradient, hooks) of `tensor`: what `tensor.data = data`
 /// makes of `tensor`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_with_data(
+pub unsafe extern "C-unwind" fn rt_tensor_with_data(
     tensor: *const rt_tensor,
     data: *const rt_tensor,
     out: *mut *mut rt_tensor,
@@ -286,27 +296,25 @@ pub unsafe extern "C" fn rt_tensor_with_data(
 
 /// True if both handles belong to one tensor.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_is_same(tensor: *const rt_tensor, other: *const rt_tensor) -> bool {
+pub unsafe extern "C-unwind" fn rt_tensor_is_same(tensor: *const rt_tensor, other: *const rt_tensor) -> bool {
     tensor == other
 }
 
 /// Releases a list; NULL is accepted.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_list_free(list: *mut rt_tensor_list) {
+pub unsafe extern "C-unwind" fn rt_tensor_list_free(list: *mut rt_tensor_list) {
     if !list.is_null() {
-        let list = Box::from_raw(list);
-        // A destructor must not throw into C.
-        let _ = catch_unwind(AssertUnwindSafe(move || drop(list)));
+        release(Box::from_raw(list));
     }
 }
 /// Number of tensors in a list; 0 for NULL.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_list_len(list: *const rt_tensor_list) -> usize {
+pub unsafe extern "C-unwind" fn rt_tensor_list_len(list: *const rt_tensor_list) -> usize {
     list.as_ref().map_or(0, |l| l.0.len())
 }
 /// A new handle of tensor `index` of a list.
 #[no_mangle]
-pub unsafe extern "C" fn rt_tensor_list_get(
+pub unsafe extern "C-unwind" fn rt_tensor_list_get(
     list: *const rt_tensor_list,
     index: usize,
     out: *mut *mut rt_tensor,

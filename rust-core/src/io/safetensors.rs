@@ -4,6 +4,7 @@
 use super::{file, header};
 use crate::dtype::DType;
 use crate::error::Result;
+use crate::parallel::go_on;
 use crate::tensor::Tensor;
 use crate::{bail, err};
 use header::{no_memory, shown};
@@ -63,6 +64,7 @@ pub fn write(
             if t.version() != version {
                 bail!(State, "save: tensor {} was changed while it was being saved", shown(name));
             }
+            go_on(false)?;
             put(piece)
         })?;
     }
@@ -127,7 +129,18 @@ pub fn serialize(tensors: &[(&str, &Tensor)], metadata: &[(&str, &str)]) -> Resu
 /// and pipes are written to. Temporary files that killed processes have left in the folder are removed.
 pub fn save(path: &Path, tensors: &[(&str, &Tensor)], metadata: &[(&str, &str)]) -> Result<()> {
     file::replace(path, |mut f: &File| {
-        write(tensors, metadata, &mut |piece| f.write_all(piece).map_err(|e| file::failed(path, e)))
+        write(tensors, metadata, &mut |mut piece| {
+            // As `write_all`, which would not be interrupted in a pipe that nobody reads.
+            while !piece.is_empty() {
+                match f.write(piece) {
+                    Ok(0) => return Err(file::failed(path, ErrorKind::WriteZero.into())),
+                    Ok(n) => piece = &piece[n..],
+                    Err(e) if e.kind() == ErrorKind::Interrupted => go_on(true)?,
+                    Err(e) => return Err(file::failed(path, e)),
+                }
+            }
+            Ok(())
+        })
     })
 }
 
@@ -176,6 +189,7 @@ pub fn read(get: &mut dyn FnMut(&mut [u8]) -> Result<()>, total: Option<u64>) ->
                 p.write_bytes(0, n);
                 std::slice::from_raw_parts_mut(p, n)
             };
+            go_on(false)?;
             get(piece)?;
             if e.dtype == DType::Bool && piece.iter().any(|&b| b > 1) {
                 bail!(Io, "tensor {} has bytes other than 0 and 1 for bools", shown(&e.name));
@@ -208,12 +222,17 @@ pub fn deserialize(bytes: &[u8]) -> Result<Archive> {
 pub fn load(path: &Path) -> Result<Archive> {
     let mut f = File::open(path).map_err(|e| file::failed(path, e))?;
     let m = f.metadata().map_err(|e| file::failed(path, e))?;
-    let mut get = |to: &mut [u8]| {
-        f.read_exact(to).map_err(|e| match e.kind() {
-            ErrorKind::UnexpectedEof => ends(),
-            ErrorKind::OutOfMemory => err!(Memory, "{e}"),
-            _ => err!(Io, "{e}"),
-        })
+    let mut get = |mut to: &mut [u8]| {
+        while !to.is_empty() {
+            match f.read(to) {
+                Ok(0) => return Err(ends()),
+                Ok(n) => to = &mut to[n..],
+                Err(e) if e.kind() == ErrorKind::Interrupted => go_on(true)?,
+                Err(e) if e.kind() == ErrorKind::OutOfMemory => bail!(Memory, "{e}"),
+                Err(e) => bail!(Io, "{e}"),
+            }
+        }
+        Ok(())
     };
     read(&mut get, if m.is_file() { Some(m.len()) } else { None }).map_err(|e| file::at(path, e))
 }

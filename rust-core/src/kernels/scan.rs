@@ -4,10 +4,12 @@
 use super::copy::{Shared, GRAIN};
 use super::math::Real;
 use crate::dtype::{Compute, DType, Elem};
-use crate::parallel::parallel_for;
+use crate::parallel::{parallel_for, poll, Pace};
 
 /// Columns that one task carries along.
 const WIDTH: usize = 256;
+/// So many elements of a row are done between two polls; a multiple of 4.
+const PIECE: usize = 1 << 20;
 
 /// An associative operation with its accumulator.
 trait Scan {
@@ -24,15 +26,22 @@ trait Scan {
 unsafe fn along<S: Scan>(x: *const S::T, out: *mut S::T, n: usize) {
     let mut a = S::unit();
     let mut i = 0;
-    while i + 4 <= n {
-        let v = [0, 1, 2, 3].map(|k| S::lift(*x.add(i + k)));
-        let (front, back) = (S::op(v[0], v[1]), S::op(v[2], v[3]));
-        *out.add(i) = S::lower(S::op(a, v[0]));
-        *out.add(i + 1) = S::lower(S::op(a, front));
-        *out.add(i + 2) = S::lower(S::op(S::op(a, front), v[2]));
-        a = S::op(a, S::op(front, back));
-        *out.add(i + 3) = S::lower(a);
-        i += 4;
+    loop {
+        let end = n.min(i + PIECE);
+        while i + 4 <= end {
+            let v = [0, 1, 2, 3].map(|k| S::lift(*x.add(i + k)));
+            let (front, back) = (S::op(v[0], v[1]), S::op(v[2], v[3]));
+            *out.add(i) = S::lower(S::op(a, v[0]));
+            *out.add(i + 1) = S::lower(S::op(a, front));
+            *out.add(i + 2) = S::lower(S::op(S::op(a, front), v[2]));
+            a = S::op(a, S::op(front, back));
+            *out.add(i + 3) = S::lower(a);
+            i += 4;
+        }
+        if end == n {
+            break;
+        }
+        poll();
     }
     while i < n {
         a = S::op(a, S::lift(*x.add(i)));
@@ -45,7 +54,11 @@ unsafe fn along<S: Scan>(x: *const S::T, out: *mut S::T, n: usize) {
 #[inline(always)]
 unsafe fn downwards<S: Scan>(x: *const S::T, out: *mut S::T, n: usize, step: isize, w: usize) {
     let mut acc = [S::unit(); WIDTH];
+    let rows = PIECE / w.max(1);
     for k in 0..n as isize {
+        if k as usize % rows == rows - 1 {
+            poll();
+        }
         let (x, out) = (x.offset(k * step), out.offset(k * step));
         for i in 0..w {
             let a = S::op(acc[i], S::lift(*x.add(i)));
@@ -179,8 +192,9 @@ pub unsafe fn extreme<T: Elem + PartialOrd>(
 ) {
     let (x, values, indices) = (Shared(x as *mut T), Shared(values), Shared(indices));
     lines(outer, n, inner, &|at| {
-        let mut best = 0;
+        let (mut best, mut pace) = (0, Pace::default());
         for k in 0..n {
+            pace.step(2);
             // SAFETY: element `k` of the line at `at`, here and below.
             unsafe {
                 let (v, b) = (*x.get().add(at + k * inner), *x.get().add(at + best * inner));
@@ -201,13 +215,15 @@ pub unsafe fn cumprod_backward<T: Real + Elem>(g: *const T, x: *const T, out: *m
     lines(outer, n, inner, &|at| {
         // SAFETY: elements of the line at `at`.
         unsafe {
-            let mut before = 1.0;
+            let (mut before, mut pace) = (1.0, Pace::default());
             for k in 0..n {
+                pace.step(2);
                 *out.get().add(at + k * inner) = T::of(before);
                 before *= (*x.get().add(at + k * inner)).as_f64();
             }
             let mut t = 0.0;
             for k in (0..n).rev() {
+                pace.step(2);
                 t += (*g.get().add(at + k * inner)).as_f64();
                 let o = out.get().add(at + k * inner);
                 *o = T::of((*o).as_f64() * t);
@@ -224,12 +240,15 @@ pub unsafe fn prod_backward<T: Real + Elem>(g: *const T, x: *const T, out: *mut 
         // SAFETY: elements of the line at `at`.
         unsafe {
             let mut before = (*g.get().add(at / (n * inner) * inner + at % inner)).as_f64();
+            let mut pace = Pace::default();
             for k in 0..n {
+                pace.step(2);
                 *out.get().add(at + k * inner) = T::of(before);
                 before *= (*x.get().add(at + k * inner)).as_f64();
             }
             let mut after = 1.0;
             for k in (0..n).rev() {
+                pace.step(2);
                 let o = out.get().add(at + k * inner);
                 *o = T::of((*o).as_f64() * after);
                 after *= (*x.get().add(at + k * inner)).as_f64();
@@ -251,7 +270,9 @@ pub unsafe fn logcumsumexp_backward<T: Real + Elem>(
     lines(outer, n, inner, &|at| {
         let mut u = 0.0;
         let mut next = f64::INFINITY;
+        let mut pace = Pace::default();
         for k in (0..n).rev() {
+            pace.step(20);
             let i = at + k * inner;
             // SAFETY: element `k` of the line at `at`.
             unsafe {

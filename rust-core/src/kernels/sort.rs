@@ -6,7 +6,7 @@ use super::copy::Shared;
 use crate::dtype::{for_each_type, Category, Elem};
 use crate::error::Result;
 use crate::memory::List;
-use crate::parallel::{poll, try_parallel_for};
+use crate::parallel::{poll, polled, try_parallel_for, Pace};
 use std::mem::transmute_copy;
 
 /// A key above an index.
@@ -116,10 +116,23 @@ const RADIX_FROM: usize = 1024;
 /// Bits per pass of the radix sort.
 const DIGIT: u32 = 11;
 
+/// Puts the packed elements of a row into `order`, in the order of the row.
+fn packed<T: Sortable>(x: &[T], descending: bool, order: &mut List<T::P>) -> Result<()> {
+    order.clear();
+    order.reserve(x.len())?;
+    let mut done = Ok(());
+    let mut start = 0;
+    polled(x, |piece| {
+        let items = piece.iter().enumerate().map(|(i, v)| T::P::pack(v.key_in(descending), start + i));
+        done = std::mem::replace(&mut done, Ok(())).and_then(|()| order.extend(items));
+        start += piece.len();
+    });
+    done
+}
+
 /// Sorts a row: `order` receives the packed elements in order.
 pub fn sort_row<T: Sortable>(x: &[T], descending: bool, order: &mut List<T::P>, aside: &mut List<T::P>) -> Result<()> {
-    order.clear();
-    order.extend(x.iter().enumerate().map(|(i, v)| T::P::pack(v.key_in(descending), i)))?;
+    packed(x, descending, order)?;
     if x.len() < RADIX_FROM {
         order.sort_unstable();
         return Ok(());
@@ -129,12 +142,14 @@ pub fn sort_row<T: Sortable>(x: &[T], descending: bool, order: &mut List<T::P>, 
     let passes = T::BITS.div_ceil(digit) as usize;
     let size = 1 << digit;
     let mut counts = List::filled(passes * size, 0u32)?;
-    for p in order.iter() {
-        let key = p.key();
-        for pass in 0..passes {
-            counts[pass * size + (key >> (pass as u32 * digit)) as usize % size] += 1;
+    polled(order, |piece| {
+        for p in piece {
+            let key = p.key();
+            for pass in 0..passes {
+                counts[pass * size + (key >> (pass as u32 * digit)) as usize % size] += 1;
+            }
         }
-    }
+    });
     aside.resize(x.len(), T::P::default())?;
     for pass in 0..passes {
         let counts = &mut counts[pass * size..(pass + 1) * size];
@@ -146,17 +161,14 @@ pub fn sort_row<T: Sortable>(x: &[T], descending: bool, order: &mut List<T::P>, 
             at += std::mem::replace(c, at);
         }
         let shift = pass as u32 * digit;
-        for part in order.chunks(1 << 20) {
-            for &p in part {
+        polled(order, |piece| {
+            for &p in piece {
                 let place = &mut counts[(p.key() >> shift) as usize % size];
                 // SAFETY: the counts of a digit add up to the length of the row.
                 unsafe { *aside.get_unchecked_mut(*place as usize) = p };
                 *place += 1;
             }
-            if order.len() > 1 << 20 {
-                poll();
-            }
-        }
+        });
         std::mem::swap(order, aside);
     }
     Ok(())
@@ -164,19 +176,32 @@ pub fn sort_row<T: Sortable>(x: &[T], descending: bool, order: &mut List<T::P>, 
 
 /// The `k` first elements in (descending) order, in order. Candidates are collected in a short list; once that is full,
 /// only elements better than its `k`-th are looked at.
-pub fn top_row<T: Sortable>(x: &[T], k: usize, descending: bool, order: &mut List<T::P>) -> Result<()> {
+pub fn top_row<T: Sortable>(
+    x: &[T],
+    k: usize,
+    descending: bool,
+    order: &mut List<T::P>,
+    aside: &mut List<T::P>,
+) -> Result<()> {
     const CHUNK: usize = 32;
     order.clear();
     if k == 0 {
         return Ok(());
     }
     let room = 2 * k + 256;
+    if k >= LONG {
+        sort_row(x, descending, order, aside)?;
+        order.truncate(k);
+        return Ok(());
+    }
     if room >= x.len() {
-        order.extend(x.iter().enumerate().map(|(i, v)| T::P::pack(v.key_in(descending), i)))?;
+        packed(x, descending, order)?;
     } else {
         order.reserve(room)?;
         let mut worst = u64::MAX;
+        let mut pace = Pace::default();
         for (c, chunk) in x.chunks(CHUNK).enumerate() {
+            pace.step(CHUNK);
             let best = chunk.iter().fold(u64::MAX, |m, v| m.min(v.key_in(descending)));
             if best >= worst && order.len() >= k {
                 continue;
@@ -202,11 +227,57 @@ pub fn top_row<T: Sortable>(x: &[T], k: usize, descending: bool, order: &mut Lis
     Ok(())
 }
 
+/// More elements than this are selected from with polls in between.
+const LONG: usize = 1 << 20;
+
 /// Index of the `k`-th smallest element, `k` counting from 0.
 pub fn select_row<T: Sortable>(x: &[T], k: usize, order: &mut List<T::P>) -> Result<usize> {
-    order.clear();
-    order.extend(x.iter().enumerate().map(|(i, v)| T::P::pack(v.key(), i)))?;
+    packed(x, false, order)?;
+    let k = narrow(order, k);
     Ok(order.select_nth_unstable(k).1.index())
+}
+
+/// Leaves at most `LONG` elements, among them the `k`-th smallest, and gives its rank among those: quickselect in passes
+/// that can be interrupted. All elements differ, as their indices do.
+fn narrow<P: Packed>(order: &mut List<P>, mut k: usize) -> usize {
+    const SAMPLE: usize = 255;
+    let mut random = 0x9E37_79B9_7F4A_7C15u64;
+    while order.len() > LONG {
+        let n = order.len();
+        let mut sample = [P::default(); SAMPLE];
+        for s in &mut sample {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            *s = order[(random >> 33) as usize % n];
+        }
+        sample.sort_unstable();
+        // A little beside its expected rank, so that one pass most often leaves a short end.
+        let rank = (k as f64 / n as f64 * SAMPLE as f64) as usize;
+        let (low, high) = (sample[rank.saturating_sub(20)], sample[(rank + 20).min(SAMPLE - 1)]);
+        let part = |p: P| (p >= low) as usize + (p > high) as usize;
+        let mut sizes = [0; 3];
+        polled(order, |piece| piece.iter().for_each(|&p| sizes[part(p)] += 1));
+        let mut wanted = 0;
+        while k >= sizes[wanted] {
+            k -= sizes[wanted];
+            wanted += 1;
+        }
+        let mut to = 0;
+        for start in (0..n).step_by(LONG) {
+            for i in start..n.min(start + LONG) {
+                let p = order[i];
+                if part(p) == wanted {
+                    order[to] = p;
+                    to += 1;
+                }
+            }
+            poll();
+        }
+        order.truncate(to);
+        if to > n / 8 * 7 {
+            break; // hardly possible: a sample that tells nothing
+        }
+    }
+    k
 }
 
 /// What `rows` does with each row.
@@ -254,7 +325,11 @@ pub unsafe fn rows<T: Sortable>(
                     std::slice::from_raw_parts(first, n)
                 } else {
                     line.clear();
-                    line.extend((0..n).map(|e| *first.add(e * inner)))?;
+                    let mut pace = Pace::default();
+                    line.extend((0..n).map(|e| {
+                        pace.step(1);
+                        *first.add(e * inner)
+                    }))?;
                     &line[..]
                 };
                 let to = o * k * inner + i;
@@ -267,10 +342,16 @@ pub unsafe fn rows<T: Sortable>(
                 match *task {
                     Task::Sort { descending } => {
                         sort_row(row, descending, &mut order, &mut aside)?;
-                        order.iter().enumerate().for_each(|(place, p)| put(place, p.index()));
+                        let mut place = 0;
+                        polled(&order, |piece| {
+                            for p in piece {
+                                put(place, p.index());
+                                place += 1;
+                            }
+                        });
                     }
                     Task::Top { descending } => {
-                        top_row(row, k, descending, &mut order)?;
+                        top_row(row, k, descending, &mut order, &mut aside)?;
                         order.iter().enumerate().for_each(|(place, p)| put(place, p.index()));
                     }
                     Task::Select(nth) => put(0, select_row(row, nth, &mut order)?),
@@ -300,7 +381,9 @@ fn mode<T: Sortable>(row: &[T], order: &[T::P]) -> usize {
     let (mut best, mut longest, mut start) = (order[0].index(), 0, 0);
     // NaN counts as equal to NaN.
     let same = |a: T, b: T| a == b || (a.nan() && b.nan());
+    let mut pace = Pace::default();
     for i in 1..=order.len() {
+        pace.step(4);
         if i == order.len() || !same(row[order[i].index()], row[order[start].index()]) {
             if i - start > longest {
                 (longest, best) = (i - start, order[i - 1].index());

@@ -662,13 +662,22 @@ fn window_geometry(shape: &[usize], c: &Call, k: usize) -> Result<Geometry> {
     p.geometry(shape, &[1, channels, kernel[0], kernel[1]], None)
 }
 
+/// An input without a batch gets a dimension of its own first, and its gradient last.
+fn conv_sends(x: &[(Dims, DType)]) -> &'static [usize] {
+    if x[0].0.len() < x[1].0.len() {
+        &[1, 2, 0]
+    } else {
+        &[0, 1, 2]
+    }
+}
+
 ops! {
     /// Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`;
     /// the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
     conv1d(
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
     ) -> Tensor, Special {
-        eval: |c| eval_conv(c, 1), vjp: conv_rule!(), saves: Saves::CROSS,
+        eval: |c| eval_conv(c, 1), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
         method: false, onnx: Some("Conv"),
         samples: &["r(1, 2, 5), r(2, 2, 3), r(2)", "r(2, 2, 6), r(2, 1, 2), None, 2, 1, 2, 2", "r(2, 4), r(1, 2, 2)"],
     }
@@ -678,7 +687,7 @@ ops! {
     conv2d(
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
     ) -> Tensor, Special {
-        eval: |c| eval_conv(c, 2), vjp: conv_rule!(), saves: Saves::CROSS,
+        eval: |c| eval_conv(c, 2), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
         method: false, onnx: Some("Conv"),
         refuses: &[
             Refusal { call: "rt.ones(1, 2, 5, 5), rt.ones(4, 3, 3, 3)", message: "to have 3 channels, but got 2" },
@@ -691,7 +700,7 @@ ops! {
     conv3d(
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
     ) -> Tensor, Special {
-        eval: |c| eval_conv(c, 3), vjp: conv_rule!(), saves: Saves::CROSS,
+        eval: |c| eval_conv(c, 3), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
         method: false, onnx: Some("Conv"),
         samples: &[
             "r(1, 1, 2, 3, 2), r(2, 1, 2, 2, 1), r(2), 1, (0, 1, 0)",

@@ -432,12 +432,32 @@ fn eval_linear(c: &Call) -> Result<Outs> {
     one(contiguous_unlocked(&out, dtype, false)?)
 }
 
+/// An input that is brought to two dimensions first gets its gradient last.
+fn matmul_sends(x: &[(Dims, DType)]) -> &'static [usize] {
+    let (a, b) = (x[0].0.len(), x[1].0.len());
+    if a > 2 || (a == 1 && b == 2) {
+        &[1, 0]
+    } else {
+        &[0, 1]
+    }
+}
+
+/// As for a sum of the bias and a product with a transposed weight. Without a bias there are no dimensions of one.
+fn linear_sends(x: &[(Dims, DType)]) -> &'static [usize] {
+    let reshaped = x[0].0.len() != 2 && !x[2].0.is_empty();
+    if reshaped {
+        &[2, 1, 0]
+    } else {
+        &[2, 0, 1]
+    }
+}
+
 ops! {
     /// Matrix product, by the ranks: vectors give their dot product, a vector is a row on the left and a column on the
     /// right, and all dimensions before the last two are batches that broadcast: `[..., m, k] @ [..., k, n]`.
     matmul(input: Tensor, other: Tensor) -> Tensor, Special {
         eval: eval_matmul,
-        vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
+        vjp: vjp!(|v| matmul_grads(v)), sends: matmul_sends, saves: Saves::CROSS,
         onnx: Some("MatMul"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(4, 5)",
             message: "matmul: inner sizes differ, input is [2, 3], other is [4, 5]" }],
@@ -602,8 +622,7 @@ ops! {
                 v.want(2, || v.g()),
             ]
         }),
-        // As for a sum of the bias and a product with a transposed weight.
-        saves: Saves::CROSS, sends: &[2, 0, 1], method: false, onnx: Some("Gemm"),
+        saves: Saves::CROSS, sends: linear_sends, method: false, onnx: Some("Gemm"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(5, 4)", message: "input has 3 features, the weight wants 4" }],
         samples: &["r(2, 3), r(4, 3), r(4)", "r(3), r(2, 3)", "r(2, 2, 3), r(2, 3), r(2)"],
     }

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::memory;
 use crate::parallel::Hold;
 use crate::random::GeneratorHandle;
+use crate::shape::Dims;
 use crate::storage::{Locks, Storage};
 use crate::tensor::Tensor;
 use crate::{bail, err};
@@ -222,8 +223,9 @@ pub struct OpDef {
     pub vjp: Option<fn(&autograd::Vjp) -> Result<Grads>>,
     /// What `vjp` reads.
     pub saves: Saves,
-    /// The inputs that get their gradients first, where that is not the order of the arguments: hooks see it.
-    pub sends: &'static [usize],
+    /// The inputs that get their gradients first, given shapes and dtypes of all inputs, where that is not the order of the
+    /// arguments: hooks see it.
+    pub sends: fn(&[(Dims, DType)]) -> &'static [usize],
     /// Memory behaviour.
     pub class: Class,
     /// True if there is an in-place twin `name_`.
@@ -256,7 +258,7 @@ impl OpDef {
         eval: |_| Ok(Outs::new()),
         vjp: None,
         saves: Saves::NOTHING,
-        sends: &[],
+        sends: |_| &[],
         class: Class::Kernel,
         inplace: false,
         method: true,

@@ -532,7 +532,7 @@ ops! {
             let outs = Tensor::layer_norm_backward(&v.g().tensor()?, &x, w.as_ref(), v.ints(0), eps, false, v.need(1))?;
             Ok(outs.into_iter().take(2).enumerate().map(|(i, t)| v.need(i).then_some(t)).collect())
         }),
-        saves: Saves::XB, method: false, onnx: Some("RMSNormalization"),
+        sends: |_| &[1, 0], saves: Saves::XB, method: false, onnx: Some("RMSNormalization"),
         samples: &["r(2, 3), (3,), r(3)", "r(2, 2, 3), (2, 3), None, 0.1"],
     }
 

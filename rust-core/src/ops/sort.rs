@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::kernels::copy::{Shared, GRAIN};
 use crate::kernels::sort::{self, Packed, Task};
 use crate::memory::List;
-use crate::parallel::parallel_for;
+use crate::parallel::{parallel_for, Pace};
 use crate::shape::wrap_dim;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
@@ -100,7 +100,9 @@ fn eval_unique(c: &Call) -> Result<Outs> {
         let (mut order, mut aside) = (List::new(), List::new());
         sort::sort_row(row, false, &mut order, &mut aside)?;
         let mut last: Option<T> = None;
+        let mut pace = Pace::default();
         for p in &order {
+            pace.step(4);
             let v = row[p.index()];
             if last != Some(v) {
                 firsts.push(p.index())?;
@@ -133,7 +135,9 @@ fn eval_unique_consecutive(c: &Call) -> Result<Outs> {
             (std::slice::from_raw_parts(from.ptr::<T>(), n), std::slice::from_raw_parts_mut(inverse.ptr::<i64>(), inverse.numel()))
         };
         let mut values = List::<T>::new();
+        let mut pace = Pace::default();
         for (i, &v) in row.iter().enumerate() {
+            pace.step(2);
             if i == 0 || row[i - 1] != v {
                 values.push(v)?;
                 counts.push(0)?;
@@ -173,7 +177,9 @@ fn eval_unique_dim(c: &Call) -> Result<Outs> {
         let all = unsafe { std::slice::from_raw_parts(rows.ptr::<T>(), n * width) };
         let row = |i: usize| &all[i * width..(i + 1) * width];
         // Of equal slices the first one comes first; a stable sort would want memory.
+        let mut pace = Pace::default();
         order.sort_unstable_by(|&a, &b| {
+            pace.step(width + 8);
             let differ = row(a).iter().zip(row(b)).find(|(x, y)| x.less(**y) || y.less(**x));
             differ.map_or(a.cmp(&b), |(x, y)| if x.less(*y) { std::cmp::Ordering::Less } else { std::cmp::Ordering::Greater })
         });

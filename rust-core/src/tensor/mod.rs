@@ -260,6 +260,10 @@ impl Tensor {
     pub fn version(&self) -> u64 {
         self.0.storage.version()
     }
+    /// Notes that somebody has changed the elements.
+    pub fn changed(&self) {
+        self.0.storage.bump();
+    }
     /// True if both share one storage.
     pub fn shares_storage(&self, other: &Tensor) -> bool {
         Arc::ptr_eq(&self.0.storage, &other.0.storage)
