@@ -180,7 +180,7 @@ struct Asking {
   ~Asking() { rt_set_interrupt_check(nullptr); }
 };
 static void in_a_long_call() {
-  Tensor a(filled(700, 700, 1.0));
+  Tensor a(filled(1500, 1500, 1.0));
   Asking on;
   for (;;) {
     rt_tensor *out = nullptr;
@@ -189,8 +189,13 @@ static void in_a_long_call() {
   }
 }
 // A hook that is in the middle of a walk of its own when that one's hook leaves.
+struct Recording {  // backward has switched it off
+  bool before = rt_set_grad_enabled(true);
+  ~Recording() { rt_set_grad_enabled(before); }
+};
 static rt_status inner_walk(void *, const rt_tensor *, rt_tensor **) {
   Ends here;
+  Recording on;
   in_a_hook();
   return RT_OK;
 }
