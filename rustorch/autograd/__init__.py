@@ -287,27 +287,31 @@ def grad(
     return tuple(found)
 
 
-# Handles of one node give one object as long as that lives, so that what a program notes at it is found again.
-_nodes: Any = None
+# Handles of one node give one object as long as that lives, so that what a program notes at it is found again. The
+# references have no callback: an interrupt that struck one would be lost. Dead ones are swept out when there are many.
+_nodes: dict[int, Any] = {}
+_many = 64
 
 
 def node(handle: Any) -> Any:
     """The object of a node, which owns `handle`; None for NULL."""
-    global _nodes
+    global _nodes, _many
     if not handle:
         return None
-    if _nodes is None:
-        import weakref
-
-        _nodes = weakref.WeakValueDictionary()
     number = lib.rt_node_id(handle)
     known = _nodes.get(number)
+    known = None if known is None else known()
     if known is not None:
         lib.rt_node_free(handle)
         return known
+    import weakref
+
     n = new(_node_class(text(lib.rt_node_name(handle))))
     n._h, n._metadata = handle, None
-    _nodes[number] = n
+    if len(_nodes) >= _many:
+        _nodes = {k: r for k, r in list(_nodes.items()) if r() is not None}
+        _many = 2 * len(_nodes) + 64
+    _nodes[number] = weakref.ref(n)
     return n
 
 
