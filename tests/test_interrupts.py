@@ -141,21 +141,22 @@ def test_long_calls_end(what: str, threads: int) -> None:
         @staticmethod
         def backward(ctx, g): return rt.randn(4096, 4096) @ rt.randn(4096, 4096)
 
+    # The processor's time says the same on a busy machine; `make soak` goes by the clock.
+    now, timer, number = (
+        (time.monotonic, signal.ITIMER_REAL, signal.SIGALRM)
+        if {SOAK}
+        else (time.process_time, signal.ITIMER_PROF, signal.SIGPROF)
+    )
+    signal.signal(number, signal.default_int_handler)
     worst = 0
-    def clock(number, frame):
-        global came
-        came = time.monotonic()
-        raise KeyboardInterrupt
-    signal.signal(signal.SIGALRM, clock)
     for i in range(int(sys.argv[1])):
-        live = rt.live_tensors()
-        sent = time.monotonic() + 0.3
-        after(0.3)
+        sent = now() + 0.3
+        signal.setitimer(timer, 0.3)
         try:
             while True:
                 {LONG[what]}
         except KeyboardInterrupt:
-            worst = max(worst, time.monotonic() - sent)
+            worst = max(worst, now() - sent)
     assert (rt.ones(300, 300) @ rt.ones(300, 300)).eq(300).all()
     assert os.listdir(folder) == ["line"] * ({what!r} in ("saving", "loading"))
     assert all(rt.load(path)["line"].equal(line) for _ in os.listdir(folder))
@@ -188,12 +189,13 @@ def test_the_handler_decides() -> None:
     a = rt.randn(1500, 1500, dtype=rt.float64)
     calls = []
     signal.signal(signal.SIGALRM, lambda *_: calls.append((a.sum() * 2).item()))
-    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
-    end = time.monotonic() + 1
     expected = a @ a
-    while time.monotonic() < end:
+    signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+    end = time.monotonic() + 60
+    while len(calls) < 4 and time.monotonic() < end:
         assert (a @ a).equal(expected)
-    assert len(calls) > 2 and len(set(calls)) == 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    assert len(calls) >= 4 and len(set(calls)) == 1
 
     class Mine(Exception): pass
     def fail(*_): raise Mine("from the handler")
