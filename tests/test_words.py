@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import pickle
 from typing import Any
 
 import numpy as np
@@ -869,3 +870,44 @@ def test_refusals(wrong: Any, error: Any) -> None:
     assert agree(t, A)
     with rt.no_grad():  # unless nobody records
         assert rt.ones(2, requires_grad=True).unsqueeze_(0).shape == (1, 2)
+
+
+def test_generators_and_their_states() -> None:
+    g = rt.Generator()
+    assert g.initial_seed() == 67280421310721 and g.device == rt.device("cpu") == rt.Generator("cpu").device
+    assert g.manual_seed(-1) is g and g.initial_seed() == 2**64 - 1
+    for wrong in (2**64, -(2**63) - 1):
+        with pytest.raises(errors.InvalidArgumentError, match="seed must lie"):
+            g.manual_seed(wrong)
+    with pytest.raises(errors.UnsupportedError):
+        rt.Generator("cuda")
+    assert g.manual_seed(2**64 - 1).initial_seed() == 2**64 - 1 and g.manual_seed(3).initial_seed() == 3
+    rt.rand(5, generator=g)
+    state, twin, read = g.get_state(), g.clone_state(), pickle.loads(pickle.dumps(g))
+    first = rt.rand(3, generator=g).tolist()
+    for same in (twin, read, rt.Generator().set_state(state), g.set_state(state)):
+        assert same.initial_seed() == 3 and rt.rand(3, generator=same).tolist() == first
+        assert rt.rand(3, generator=same).tolist() != first
+    assert state.dtype is rt.uint8 and state.shape == (5056,)
+    for broken in (state[1:], rt.zeros(3, dtype=rt.uint8)):
+        with pytest.raises(errors.RustorchError):
+            g.set_state(broken)
+    assert g.seed() == g.initial_seed() != g.seed()
+    assert rt.manual_seed(5) is rt.random.default_generator and rt.initial_seed() == 5
+    kept = rt.get_rng_state()
+    after = rt.rand(3).tolist()
+    rt.set_rng_state(kept)
+    assert rt.rand(3).tolist() == after
+    rt.set_rng_state(kept)
+    with rt.random.fork_rng():
+        assert rt.rand(3).tolist() == after
+    assert rt.rand(3).tolist() == after
+    rt.set_rng_state(kept)
+    with pytest.raises(KeyError), rt.random.fork_rng():
+        rt.manual_seed(9)
+        raise KeyError
+    assert rt.equal(rt.get_rng_state(), kept)
+    with rt.random.fork_rng(enabled=False):
+        rt.manual_seed(9)
+    assert rt.initial_seed() == 9
+    assert rt.seed() == rt.initial_seed() != rt.seed()
