@@ -630,3 +630,49 @@ def test_lazy_errors() -> None:
     Never.initialize_parameters = lambda self, x: None  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="not been fully initialized"):
         Never()(1)
+
+
+def test_words_that_nothing_else_uses():
+    m = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    assert m.type(rt.float64) is m and {t.dtype for t in m.state_dict().values()} == {rt.float64}
+    m.type(rt.FloatTensor)
+    assert m[0].weight.dtype is rt.float32 and isinstance(m[0].weight, nn.Parameter)
+    m.register_module("more", nn.ReLU())
+    assert isinstance(m.more, nn.ReLU) and "more" in dict(m.named_children()) and m.cpu() is m
+    with pytest.raises(RuntimeError, match="CPU only"):
+        m.cuda()
+    assert nn.LSTM(2, 2).flatten_parameters() is None
+    from rustorch.nn.modules.utils import _pair, _quadruple, _single, _triple
+
+    for n, f in enumerate((_single, _pair, _triple, _quadruple), 1):
+        assert f(7) == (7,) * n and f([1, 2]) == (1, 2)
+    from rustorch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+    for made in (
+        UninitializedBuffer(dtype=rt.float64, persistent=False), UninitializedBuffer(),
+        UninitializedParameter(dtype=rt.float64), UninitializedParameter(requires_grad=False),
+    ):  # fmt: skip
+        for twin in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+            assert type(twin) is type(made) and twin.requires_grad is made.requires_grad
+            assert twin.data.dtype is made.data.dtype and getattr(twin, "persistent", 0) == getattr(
+                made, "persistent", 0
+            )
+        with pytest.raises(RuntimeError, match="not known yet"):
+            _ = made.shape
+        made.materialize((2, 3))
+        assert made.shape == (2, 3) and not type(made).__name__.startswith("Uninit")
+    assert copy.copy(rt.float32) is rt.float32 and copy.deepcopy([rt.int8])[0] is rt.int8
+
+
+def test_hooks_of_tensors_end_with_their_block():
+    x = rt.ones(1, requires_grad=True)
+    with x.register_hook(lambda g: g * 10) as handle:
+        (x * 2).sum().backward()
+        assert x.grad.item() == 20 and handle is not None
+    x.grad = None
+    (x * 2).sum().backward()
+    assert x.grad.item() == 2
+    handle.remove()
+    eye = rt.eye(2, dtype=rt.float64)
+    assert rt.Tensor.__rmatmul__(eye * 3, eye * 2).tolist() == [[6, 0], [0, 6]]
+    assert rt.tensor([1.0]).polygamma(1).item() == pytest.approx(1.6449340668)

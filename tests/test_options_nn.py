@@ -2057,3 +2057,65 @@ def test_other_parameters_begin_as_they_should():
     assert (
         norm.num_batches_tracked.item() == 0 and not arr(norm.running_mean).any() and (arr(norm.running_var) == 1).all()
     )
+
+
+def test_given_keys_and_values_of_attention():
+    """`static_k` and `static_v` take the place of what the projections would give."""
+    m = nn.MultiheadAttention(E, H).double()
+    p = fill(m)
+    head = E // H
+    k, v = numbers(3 * H, 7, head, seed=5), numbers(3 * H, 7, head, seed=6)
+    hide = np.zeros((3, 7), bool)
+    hide[1, 2:] = True
+
+    def attend(**options):
+        return F.multi_head_attention_forward(
+            tensor(q0), tensor(k0), tensor(k0), E, H, m.in_proj_weight, m.in_proj_bias, None, None, False, 0.0,
+            m.out_proj.weight, m.out_proj.bias, **options,
+        )  # fmt: skip
+
+    q0, k0 = numbers(4, 3, E), numbers(5, 3, E, seed=1)
+    w, b = np.split(p["in_proj_weight"], 3), np.split(p["in_proj_bias"], 3)
+
+    def by_heads(t):
+        return t.reshape(len(t), 3 * H, head).swapaxes(0, 1)
+
+    ours = [by_heads(x @ w[i].T + b[i]) for i, x in enumerate((q0, k0, k0))]
+    for options, keys, values in (
+        ({}, ours[1], ours[2]),
+        ({"static_k": k, "static_v": v}, k, v),
+        ({"static_k": k, "static_v": v, "key_padding_mask": hide}, k, v),
+        ({"static_v": v[:, :5]}, ours[1], v[:, :5]),
+        ({"static_k": k[:, :5]}, k[:, :5], ours[2]),
+    ):
+        out, weights = attend(**{n: tensor(x) for n, x in options.items()})
+        scores = ours[0] @ keys.swapaxes(1, 2) / head**0.5
+        if "key_padding_mask" in options:
+            scores = np.where(hide.repeat(H, 0)[:, None], -np.inf, scores)
+        share = softmax(scores)
+        mixed = (share @ values).swapaxes(0, 1).reshape(4, 3, E)
+        np.testing.assert_allclose(arr(out), mixed @ p["out_proj.weight"].T + p["out_proj.bias"], rtol=1e-6)
+        np.testing.assert_allclose(arr(weights), share.reshape(3, H, 4, -1).mean(1), rtol=1e-6)
+    for name in ("static_k", "static_v"):
+        for wrong in (k[1:], k[..., :1], k[0]):
+            with pytest.raises(AssertionError, match=f"expecting {name} of shape"):
+                attend(**{name: tensor(wrong)})
+
+
+def test_means_of_whole_numbers_over_three_dimensions():
+    x = np.random.default_rng(0).integers(-50, 50, (1, 2, 4, 5, 6))
+    for options in (
+        {},
+        {"padding": 1},
+        {"padding": 1, "count_include_pad": False},
+        {"divisor_override": 3},
+        {"stride": 2},
+    ):
+        o = {"padding": 0, "count_include_pad": True, "stride": 3, **options}
+        at = np.pad(x, [(0, 0)] * 2 + [(o["padding"],) * 2] * 3)
+        real = np.pad(np.ones_like(x), [(0, 0)] * 2 + [(o["padding"],) * 2] * 3)
+        got = arr(F.avg_pool3d(rt.tensor(x.tolist()), 3, **options)).astype(int)
+        for place in np.ndindex(*got.shape):
+            where = place[:2] + tuple(slice(i * o["stride"], i * o["stride"] + 3) for i in place[2:])
+            n = o.get("divisor_override") or (27 if o["count_include_pad"] else real[where].sum())
+            assert got[place] == int(at[where].sum() / n)  # towards zero
