@@ -661,6 +661,10 @@ def test_words_that_nothing_else_uses():
             _ = made.shape
         made.materialize((2, 3))
         assert made.shape == (2, 3) and not type(made).__name__.startswith("Uninit")
+    for options, kind in (({}, rt.float64), ({"dtype": rt.float16}, rt.float16), ({"device": "cpu"}, rt.float64)):
+        made = UninitializedParameter(dtype=rt.float64)
+        made.materialize((2,), **options)
+        assert type(made) is nn.Parameter and made.dtype is kind and made.requires_grad
     assert copy.copy(rt.float32) is rt.float32 and copy.deepcopy([rt.int8])[0] is rt.int8
 
 

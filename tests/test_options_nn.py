@@ -2119,3 +2119,11 @@ def test_means_of_whole_numbers_over_three_dimensions():
             where = place[:2] + tuple(slice(i * o["stride"], i * o["stride"] + 3) for i in place[2:])
             n = o.get("divisor_override") or (27 if o["count_include_pad"] else real[where].sum())
             assert got[place] == int(at[where].sum() / n)  # towards zero
+
+
+def test_heads_that_share_keys_and_values():
+    q, k, v = numbers(2, 6, 4, 3), numbers(2, 2, 5, 3, seed=1), numbers(2, 2, 5, 3, seed=2)
+    out = F.scaled_dot_product_attention(tensor(q), tensor(k), tensor(v), enable_gqa=True)
+    k, v = k.repeat(3, 1), v.repeat(3, 1)  # three heads in a row have one of keys
+    share = softmax(q @ k.swapaxes(2, 3) / 3**0.5)
+    np.testing.assert_allclose(arr(out), share @ v, rtol=1e-6)
