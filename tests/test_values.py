@@ -23,7 +23,7 @@ TABLE = {op["name"]: op for op in rt.ops.table()}
 # (rust-core/src/random.rs
 # and tests/test_distributions.py), optimizers (tests/test_optim.py), and what has no values.
 ELSEWHERE = {
-    "conv_input_grad", "conv_weight_grad", "max_pool_grad", "pool_gather", "avg_pool_grad", "adaptive_avg_pool_grad",
+    "conv_input_grad", "conv_weight_grad", "max_pool_grad", "avg_pool_grad", "adaptive_avg_pool_grad",
     "upsample_grad", "max_pool_values", "restride", "empty", "empty_like", "dropout",
 }  # fmt: skip
 NAMES = sorted(
@@ -943,6 +943,12 @@ def max_pool(n: int, indices: bool) -> Any:
     return values
 
 
+@reference
+def pool_gather(x: Any, indices: Any, rank: int) -> Any:
+    lead = x.shape[: x.ndim - rank]
+    return np.take_along_axis(x.reshape(*lead, -1), indices.reshape(*lead, -1), -1).reshape(indices.shape)
+
+
 def avg_pool(n: int) -> Any:
     def values(
         x: Any, kernel: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
@@ -1360,7 +1366,7 @@ class Moved:
             return rt.from_numpy(a)
         self.ways.append(np.random.default_rng(len(self.ways)).standard_normal(a.shape))
         step = 0 if len(self.leaves) in self.still else self.step
-        self.leaves.append(rt.from_numpy(a + step * self.ways[-1]).requires_grad_())
+        self.leaves.append(rt.from_numpy(np.asarray(a + step * self.ways[-1])).requires_grad_())
         return self.leaves[-1]
 
 
@@ -1493,12 +1499,15 @@ EXACT = [
     ("lerp", "A([0.1, 1e16]), A([0.3, 1.0]), A([1.0, 1.0])", [0.3, 1.0]),
     ("lerp", "A([0.1, 1e16]), A([0.3, 1.0]), A([0.0, 0.0])", [0.1, 1e16]),
     ("lgamma", "A([1.0, 2.0])", [0.0, 0.0]),
+    ("lgamma", "single([1.0, 2.0])", [0.0, 0.0]),
 ]
 
 
 @pytest.mark.parametrize("name, source, expected", EXACT)
 def test_exact(name: str, source: str, expected: list[float]) -> None:
-    assert eval(f"f({source})", {**Arguments(as_tensor).names(True), "f": getattr(_ops, name)}).tolist() == expected
+    got = eval(f"f({source})", {**Arguments(as_tensor).names(True), "f": getattr(_ops, name)}).tolist()
+    # The sign of a zero does not count.
+    assert got == expected
 
 
 NUMBERS = """sum mean prod amax amin any all logsumexp argmax argmin cumsum cumprod cummax logcumsumexp softmax
@@ -1520,6 +1529,17 @@ def test_a_number_has_the_dims_of_one_element(name: str) -> None:
             f(x, *options, dim)
 
 
+def test_nothing_of_something() -> None:
+    """Results of no elements, or made of none."""
+    u, singular, vh = _ops.linalg_svd(rt.zeros(2, 0, 3))
+    assert u.shape == (2, 0, 0) and singular.shape == (2, 0)
+    assert rt.equal(vh, rt.eye(3).expand(2, 3, 3))
+    u, singular, vh = _ops.linalg_svd(rt.zeros(2, 3, 0))
+    assert vh.shape == (2, 0, 0) and singular.shape == (2, 0)
+    assert rt.equal(u, rt.eye(3).expand(2, 3, 3))
+    assert _ops.group_norm(rt.zeros(2, 0, 3), 2).shape == (2, 0, 3)
+
+
 REFUSALS = [
     line.split(" | ", 2) if line.count(" | ") == 2 else [*line.rstrip("| ").split(" | "), ""]
     for line in (Path(__file__).parent / "refusals.txt").read_text().splitlines()
@@ -1534,3 +1554,74 @@ def test_refusals(name: str, source: str, message: str) -> None:
         eval(f"f({source})", names)
     assert message in str(e.value)
     assert name in str(e.value)
+
+
+# ---- corners ----
+
+
+def test_variances_of_huge_and_tiny_numbers() -> None:
+    a = np.array([1.0, 2.0, 4.0, 7.0, -3.0])
+    for scale in (1e-150, 1e150, 1e153):
+        np.testing.assert_allclose(_ops.var(rt.from_numpy(a * scale)).item() / scale**2, a.var(ddof=1), 1e-12)
+    for scale in (1e-250, 1e200, 1e300):
+        np.testing.assert_allclose(_ops.std(rt.from_numpy(a * scale)).item() / scale, a.std(ddof=1), 1e-12)
+
+
+@pytest.mark.parametrize("name", ["sinh", "cosh", "tanh", "asinh", "expm1"])
+def test_hyperbolic_functions_of_both_signs(name: str) -> None:
+    a = np.array([1e-12, 1e-3, 0.3, 1.0, 5.0, 20.0, 100.0, 700.0])
+    a = np.concatenate([-a, a])
+    with np.errstate(all="ignore"):
+        want = getattr(np, name.replace("asinh", "arcsinh"))(a)
+        np.testing.assert_allclose(getattr(_ops, name)(rt.from_numpy(a)).numpy(), want, 1e-13)
+        a = a[np.abs(a) < 80].astype(np.float32)
+        want = getattr(np, name.replace("asinh", "arcsinh"))(a.astype(float))
+        np.testing.assert_allclose(getattr(_ops, name)(rt.from_numpy(a)).numpy(), want, 2e-7)
+
+
+LOSSES = """mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div
+    nll_loss cross_entropy""".split()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_have_the_dtype_of_the_input(name: str) -> None:
+    for d in (rt.float16, rt.bfloat16, rt.float32, rt.float64):
+        x = rt.full((2, 3), 0.25, dtype=d)
+        t = rt.tensor([0, 2]) if name in ("nll_loss", "cross_entropy") else rt.full((2, 3), 0.5, dtype=d)
+        for reduction in ("none", "sum", "mean"):
+            assert getattr(_ops, name)(x, t, reduction=reduction).dtype is d, (d, reduction)
+
+
+def test_dtypes_of_results() -> None:
+    assert _ops.randint(0, 5, (2,)).dtype is rt.int64
+    assert _ops.bincount(rt.tensor([1, 2]), rt.tensor([0.5, 1.0])).dtype is rt.float32
+    assert _ops.bincount(rt.tensor([1, 2]), rt.tensor([0.5, 1.0], dtype=rt.float16)).dtype is rt.float64
+
+
+def test_unique_numbers_that_are_none() -> None:
+    assert rt.tensor([nan, 1.0, nan]).unique().isnan().tolist() == [False, True, True]
+
+
+def test_half_products_with_factors() -> None:
+    rng = np.random.default_rng(4)
+    for d in (rt.float16, rt.bfloat16):
+        x, a, b = (rt.from_numpy(rng.standard_normal(s)).to(d) for s in ((4, 6), (4, 5), (5, 6)))
+        got = _ops.addmm(x, a, b, beta=0.5, alpha=2.0)
+        want = 0.5 * x.double() + 2 * (a.double() @ b.double())
+        assert got.dtype is d
+        np.testing.assert_allclose(got.double().numpy(), want.numpy(), rtol=2.0**-7, atol=2.0**-7)
+
+
+def test_statistics_that_do_not_fit_change_nothing() -> None:
+    mean = rt.zeros(3)
+    with pytest.raises(RustorchError):
+        _ops.batch_norm(rt.rand(4, 3), None, None, mean, rt.ones(2), True)
+    assert mean.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_places_of_what_wins_a_window() -> None:
+    x = rt.full((1, 4, 4), -inf)
+    x[0, 3, 1] = nan
+    values, places = rt.nn.functional.max_pool2d(x, 2, return_indices=True)
+    assert places.tolist() == [[[0, 2], [13, 10]]]
+    assert values.isnan().tolist() == [[[False, False], [True, False]]]
