@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SO = $(if $(filter Darwin,$(shell uname)),dylib,so)
 CARGO = cargo
-RUST = $(shell find rust-core/src rust-core/build.rs rust-core/Cargo.toml -type f 2>/dev/null)
+RUST = $(shell find rust-core/src rust-core/linalg rust-core/build.rs rust-core/Cargo.toml -type f 2>/dev/null)
 NATIVE = $(RUST) rust-core/include/rustorch.h build_ffi.py build_ffi.c setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
@@ -71,12 +71,12 @@ gen: ## Write everything that follows from the op table
 	cd rust-core && $(CARGO) run --quiet --no-default-features --features gen --bin gen -- ..
 
 fmt: $(VENV)/lint ## Format the sources
-	cd rust-core && $(CARGO) fmt
+	cd rust-core && $(CARGO) fmt --all
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 lint: $(VENV)/lint ## Formatting, clippy, ruff, mypy
-	cd rust-core && $(CARGO) fmt --check
+	cd rust-core && $(CARGO) fmt --all --check
 	cd rust-core && $(CARGO) clippy --quiet --all-targets --features gen -- -D warnings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

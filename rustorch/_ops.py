@@ -7888,6 +7888,34 @@ def linalg_svd(A: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, T
     return t
 
 
+_py_linalg_svdvals = lib.py_linalg_svdvals
+
+
+def linalg_svdvals(A: Tensor) -> Tensor:
+    """Singular values (falling) of matrices `[..., m, n]`."""
+    try:
+        t = _py_linalg_svdvals(A._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_svdvals", e, "Tensor", A=A) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_linalg_eigvalsh = lib.py_linalg_eigvalsh
+
+
+def linalg_eigvalsh(input: Tensor, UPLO: str | None = "L") -> Tensor:
+    """Eigenvalues (rising) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read."""
+    try:
+        t = _py_linalg_eigvalsh(input._h, word(UPLO))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("linalg_eigvalsh", e, "Tensor Str", input=input, UPLO=UPLO) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_linalg_eigh = lib.py_linalg_eigh
 
 

@@ -1,4 +1,8 @@
-"""Linear algebra: `rustorch.linalg`, over the ops of the table."""
+"""Linear algebra: `rustorch.linalg`, over the ops of the table.
+
+The factorisation of a single matrix runs on one thread and is not interrupted; those of a batch are shared by the
+threads, and an interrupt ends them between two matrices.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +62,7 @@ def svd(A: Tensor, full_matrices: bool = True) -> Any:
 
 def svdvals(A: Tensor) -> Tensor:
     """Singular values in descending order."""
-    return _ops.linalg_svd(A, False)[1]
+    return _ops.linalg_svdvals(A)
 
 
 def eigh(A: Tensor, UPLO: str = "L") -> Any:
@@ -68,7 +72,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:
 
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """Eigenvalues of symmetric matrices, ascending."""
-    return _ops.linalg_eigh(A, UPLO)[0]
+    return _ops.linalg_eigvalsh(A, UPLO)
 
 
 def inv(A: Tensor, *, out: Any = None) -> Tensor:

@@ -3103,6 +3103,14 @@ rt_status rt_linalg_svd(const struct rt_tensor *A,
                         struct rt_tensor **out1,
                         struct rt_tensor **out2);
 
+// Singular values (falling) of matrices `[..., m, n]`.
+rt_status rt_linalg_svdvals(const struct rt_tensor *A, struct rt_tensor **out);
+
+// Eigenvalues (rising) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
+rt_status rt_linalg_eigvalsh(const struct rt_tensor *input,
+                             const char *UPLO,
+                             struct rt_tensor **out);
+
 // Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
 rt_status rt_linalg_eigh(const struct rt_tensor *input,
                          const char *UPLO,

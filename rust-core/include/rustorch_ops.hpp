@@ -3546,6 +3546,20 @@ inline std::array<Tensor, 3> linalg_svd(const Tensor &A, bool full_matrices = tr
   return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
 }
 
+/// Singular values (falling) of matrices `[..., m, n]`.
+inline Tensor linalg_svdvals(const Tensor &A) {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_svdvals(A.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Eigenvalues (rising) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
+inline Tensor linalg_eigvalsh(const Tensor &input, const char *UPLO = "L") {
+  rt_tensor *out_[1] = {};
+  check(rt_linalg_eigvalsh(input.get(), UPLO, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
 inline std::array<Tensor, 2> linalg_eigh(const Tensor &input, const char *UPLO = "L") {
   rt_tensor *out_[2] = {};

@@ -303,11 +303,47 @@ fn short(layout: Layout) -> *mut u8 {
     crate::storage::empty_cache();
     // SAFETY: the caller's layout, which has a size.
     let p = unsafe { System.alloc(layout) };
-    if p.is_null() {
-        take(layout.size(), layout.align())
-    } else {
-        p
+    if !p.is_null() {
+        return p;
     }
+    take_lent(layout).unwrap_or_else(|| take(layout.size(), layout.align()))
+}
+
+thread_local! {
+    /// A block of the system's that waits for a request of exactly its layout.
+    static LENT: Cell<Option<(*mut u8, Layout)>> = const { Cell::new(None) };
+}
+
+/// The lent block, if it has this layout.
+fn take_lent(layout: Layout) -> Option<*mut u8> {
+    let (block, of) = LENT.get()?;
+    (of == layout).then(|| {
+        LENT.set(None);
+        block
+    })
+}
+
+/// Runs `f`, code of others that asks for a block of this layout once, and would end the process if it got none: fails before
+/// if the system has none. (Helps those whose global allocator is [`Allocator`].)
+pub fn lending<R>(layout: Layout, f: impl FnOnce() -> R) -> Result<R> {
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            if let Some((block, layout)) = LENT.take() {
+                // SAFETY: allocated below, and not handed out.
+                unsafe { System.dealloc(block, layout) };
+            }
+        }
+    }
+    assert!(layout.size() > 0);
+    // SAFETY: it has a size.
+    let block = unsafe { System.alloc(layout) };
+    if block.is_null() {
+        return Err(missing(layout.size()));
+    }
+    LENT.set(Some((block, layout)));
+    let _back = Back;
+    Ok(f())
 }
 
 // SAFETY: every block is the system's, or a run of units that nobody else has; `is_ours` tells them apart.
@@ -521,6 +557,26 @@ mod tests {
         taken.into_iter().for_each(|p| put_back(p, 64 * UNIT));
         assert_eq!(refused.unwrap_err().kind(), Kind::Memory);
         assert!(check().is_ok());
+    }
+
+    #[test]
+    fn a_lent_block_serves_one_request_of_its_layout() {
+        let layout = Layout::from_size_align(1 << 20, 4096).unwrap();
+        lending(layout, || {
+            assert!(take_lent(Layout::from_size_align(1 << 20, 64).unwrap()).is_none());
+            let block = take_lent(layout).unwrap();
+            assert!(take_lent(layout).is_none());
+            // SAFETY: a block of the system's with this layout.
+            unsafe {
+                block.write_bytes(1, 1 << 20);
+                Allocator.dealloc(block, layout);
+            }
+        })
+        .unwrap();
+        lending(layout, || ()).unwrap();
+        assert!(take_lent(layout).is_none());
+        let all = Layout::from_size_align(1 << 60, 1).unwrap();
+        assert_eq!(lending(all, || ()).unwrap_err().kind(), Kind::Memory);
     }
 
     #[test]

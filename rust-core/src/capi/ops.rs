@@ -7622,6 +7622,33 @@ pub unsafe extern "C-unwind" fn rt_linalg_svd(
     })
 }
 
+/// Singular values (falling) of matrices `[..., m, n]`.
+#[no_mangle]
+pub unsafe extern "C" fn rt_linalg_svdvals(
+    A: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [A];
+        let ins = inputs(&table::linalg::defs::linalg_svdvals, &handles, 0b1, &[]);
+        call_one(&table::linalg::defs::linalg_svdvals, ins, &[], out)
+    })
+}
+
+/// Eigenvalues (rising) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
+#[no_mangle]
+pub unsafe extern "C" fn rt_linalg_eigvalsh(
+    input: *const rt_tensor,
+    UPLO: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::linalg::defs::linalg_eigvalsh, &handles, 0b1, &[]);
+        call_one(&table::linalg::defs::linalg_eigvalsh, ins, &[a_str(UPLO)?], out)
+    })
+}
+
 /// Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_linalg_eigh(

@@ -7,13 +7,15 @@ use super::lang::Ex;
 use super::shape::contiguous_unlocked;
 use super::{one, Call, Class, Outs, Refusal, Saves};
 use crate::autograd::Vjp;
-use crate::dtype::{DType, Scalar};
-use crate::error::Result;
-use crate::kernels::linalg;
-use crate::memory::List;
+use crate::dtype::{DType, Elem, Scalar};
+use crate::error::{Error, Result};
+use crate::kernels::copy::{Shared, GRAIN};
+use crate::kernels::linalg::{with_work, Failed, Real, Vectors, Work};
+use crate::parallel::parallel_for;
 use crate::shape::{broadcast, Dims};
 use crate::tensor::Tensor;
 use crate::{bail, err};
+use std::sync::Mutex;
 
 /// Leading dimensions, rows and columns of a batch of matrices of floats.
 fn matrices(t: &Tensor) -> Result<(Dims, usize, usize)> {
@@ -36,123 +38,219 @@ fn square(t: &Tensor) -> Result<(Dims, usize)> {
     Ok((batch, n))
 }
 
-/// The elements in f64, row-major.
-fn read(t: &Tensor) -> Result<List<f64>> {
-    t.to_vec_unlocked::<f64>()
+/// Row-major elements of a tensor, taken apart into matrices (or vectors) of one size.
+struct Parts<T> {
+    // Holds the memory.
+    _of: Tensor,
+    at: Shared<T>,
+    size: usize,
 }
 
-/// A result of `dtype` with shape `batch` + `last`.
-fn result(batch: &[usize], last: &[usize], dtype: DType, data: &[f64]) -> Result<Tensor> {
+impl<T: Elem> Parts<T> {
+    /// Copies what is not row-major.
+    fn of(t: &Tensor, size: usize) -> Result<Parts<T>> {
+        Ok(Parts::new(contiguous_unlocked(t, T::DTYPE, false)?, size))
+    }
+    /// `t` must be row-major.
+    fn new(t: Tensor, size: usize) -> Parts<T> {
+        Parts { at: Shared(t.ptr()), _of: t, size }
+    }
+    /// Part `k`.
+    ///
+    /// # Safety
+    /// There is such a part, and nobody writes to it.
+    unsafe fn get(&self, k: usize) -> &[T] {
+        std::slice::from_raw_parts(self.at.get().add(k * self.size), self.size)
+    }
+    /// Part `k`, for writing.
+    ///
+    /// # Safety
+    /// There is such a part of a tensor of our own, and nobody else uses it.
+    #[allow(clippy::mut_from_ref, reason = "threads write to different parts")]
+    unsafe fn get_mut(&self, k: usize) -> &mut [T] {
+        std::slice::from_raw_parts_mut(self.at.get().add(k * self.size), self.size)
+    }
+}
+
+/// `with!(dtype, T => body)` for the types that a matrix may have. Bodies use [`Parts`] of the sizes that they were made for,
+/// each in one call of [`each`].
+macro_rules! with {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        // SAFETY: see above.
+        match $dtype {
+            DType::F64 => {
+                type $T = f64;
+                unsafe { $body }
+            }
+            _ => {
+                type $T = f32;
+                unsafe { $body }
+            }
+        }
+    };
+}
+
+/// Runs `f` for each matrix of a batch, on several threads, with a workspace of `work` bytes; `cost` is about the number of
+/// operations for one. If it fails for some, the first of these counts.
+fn each(batch: &[usize], cost: usize, work: usize, f: &(dyn Fn(usize, &mut Work) -> Result<()> + Sync)) -> Result<()> {
+    let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    let fails = |k: usize, e: Error| {
+        let mut first = failed.lock().unwrap_or_else(|e| e.into_inner());
+        if first.as_ref().is_none_or(|(at, _)| k < *at) {
+            *first = Some((k, e));
+        }
+    };
+    parallel_for(product(batch), (GRAIN / cost.max(1)).max(1), &|range| {
+        let start = range.start;
+        let done = with_work(work, |work| {
+            for k in range {
+                if let Err(e) = f(k, work) {
+                    return fails(k, e);
+                }
+            }
+        });
+        if let Err(e) = done {
+            fails(start, e);
+        }
+    });
+    failed.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), |(_, e)| Err(e))
+}
+
+/// The error for matrix `k` of a batch.
+#[cold]
+fn failure(k: usize, why: Failed) -> Error {
+    match why {
+        Failed::NotFinite => err!(
+            Value,
+            "(batch element {k}): the algorithm failed to converge because the input matrix contained non-finite values"
+        ),
+        Failed::NoConvergence => err!(Value, "(batch element {k}): the algorithm failed to converge"),
+        Failed::Singular(at) => err!(
+            Value,
+            "(batch element {k}): the matrix is singular: diagonal element {} of its U factor is zero",
+            at + 1
+        ),
+        Failed::NotPositive(order) => err!(
+            Value,
+            "(batch element {k}): the factorization could not be completed because the input is not positive-definite \
+             (the leading minor of order {order} is not positive-definite)"
+        ),
+    }
+}
+
+/// `a b c`, or as much as can be counted.
+fn count(sizes: &[usize]) -> usize {
+    sizes.iter().fold(1, |n: usize, &size| n.saturating_mul(size))
+}
+
+/// A new tensor of shape `batch` + `last`.
+fn empty(batch: &[usize], last: &[usize], dtype: DType) -> Result<Tensor> {
     let shape: Dims = batch.iter().chain(last).copied().collect();
-    contiguous_unlocked(&Tensor::from_slice(data, &shape)?, dtype, false)
+    Tensor::empty_of(&shape, dtype)
 }
 
-/// The matrices of a batch, one slice each; `size` may be 0.
-fn each(data: &[f64], size: usize) -> impl Iterator<Item = &[f64]> {
-    data.chunks_exact(size.max(1))
+/// No tensor at all.
+fn nothing(dtype: DType) -> Result<Tensor> {
+    Tensor::empty_of(&[0], dtype)
+}
+
+/// Matrices with ones on the diagonal, `batch` of them.
+fn identities(batch: &[usize], m: usize, n: usize, dtype: DType) -> Result<Tensor> {
+    let t = empty(batch, &[m, n], dtype)?;
+    with!(dtype, T => {
+        let to = Parts::<T>::new(t.clone(), m * n);
+        parallel_for(if m * n == 0 { 0 } else { product(batch) }, (GRAIN / (m * n).max(1)).max(1), &|range| {
+            for k in range {
+                let e = to.get_mut(k);
+                e.fill(0.0);
+                e.iter_mut().step_by(n + 1).take(m.min(n)).for_each(|v| *v = 1.0);
+            }
+        });
+    });
+    Ok(t)
 }
 
 fn product(batch: &[usize]) -> usize {
     batch.iter().product()
 }
 
-/// Elements of a batch of `m x n` matrices, at most as many as can be counted: more than there is memory for.
-fn room(batch: &[usize], m: usize, n: usize) -> usize {
-    product(batch).saturating_mul(m.saturating_mul(n))
-}
-
-/// Ones on the diagonal of an `m x n` matrix, row-major.
-fn diagonal(m: usize, n: usize) -> impl Iterator<Item = f64> {
-    (0..m * n).map(move |i| (i / n.max(1) == i % n.max(1)) as u8 as f64)
-}
-
-/// Solves `A X = B` for each matrix `A` of `n x n` and `B` of `n x w`; singular ones are an error.
-fn solve_each(a: &[f64], n: usize, b: &mut [f64], w: usize) -> Result<()> {
-    let mut pivots = List::filled(n, 0)?;
-    let mut lu = List::with_room(a.len())?;
-    lu.extend_from_slice(a)?;
-    let solutions = b.chunks_exact_mut((n * w).max(1));
-    for (k, (m, x)) in lu.chunks_exact_mut((n * n).max(1)).zip(solutions).enumerate() {
-        if let (_, Some(at)) = linalg::lu(m, n, &mut pivots) {
-            bail!(
-                Value,
-                "(batch element {k}): the matrix is singular: diagonal element {} of its U factor is zero",
-                at + 1
-            );
-        }
-        linalg::lu_solve(m, n, &pivots, x, w);
+/// Solves `A X = B` for each matrix `A` of `n x n` and `B` of `n x w`, in place; singular ones are an error.
+///
+/// # Safety
+/// Both have matrices of these sizes for each of the batch, and those of `b` are our own.
+unsafe fn solve_each<T: Elem + Real>(
+    batch: &[usize],
+    a: &Parts<T>,
+    n: usize,
+    b: &Parts<T>,
+    w: usize,
+) -> Result<()> {
+    if n == 0 {
+        return Ok(());
     }
-    Ok(())
+    each(batch, count(&[n, n, n + w]), T::solve_work(n, w), &|k, work| {
+        // SAFETY: the caller's promise.
+        let (a, b) = unsafe { (a.get(k), b.get_mut(k)) };
+        T::solve(a, n, b, w, work).map_err(|e| failure(k, e))
+    })
 }
 
 fn eval_inverse(c: &Call) -> Result<Outs> {
     let (batch, n) = square(c.x(0))?;
-    let a = read(c.x(0))?;
-    let mut x = List::filled(a.len(), 0.0)?;
-    for e in x.chunks_exact_mut((n * n).max(1)) {
-        (0..n).for_each(|i| e[i * n + i] = 1.0);
-    }
-    solve_each(&a, n, &mut x, n)?;
-    one(result(&batch, &[n, n], c.x(0).dtype(), &x)?)
+    let d = c.x(0).dtype();
+    let out = identities(&batch, n, n, d)?;
+    with!(d, T => {
+        solve_each(&batch, &Parts::<T>::of(c.x(0), n * n)?, n, &Parts::new(out.clone(), n * n), n)?;
+    });
+    one(out)
 }
 
-/// Sign, logarithm of the absolute value, and value of the determinants.
-fn determinants(t: &Tensor) -> Result<(Dims, List<[f64; 3]>)> {
+/// Signs, logarithms of the absolute value, and values of the determinants.
+fn determinants(t: &Tensor) -> Result<[Tensor; 3]> {
     let (batch, n) = square(t)?;
-    if n == 0 {
-        let ones = List::filled(product(&batch), [1.0, 0.0, 1.0])?;
-        return Ok((batch, ones));
-    }
-    if t.numel() == 0 {
-        return Ok((batch, List::new()));
-    }
-    let mut a = read(t)?;
-    let mut pivots = List::filled(n, 0)?;
-    let dets = a.chunks_exact_mut(n * n).map(|m| {
-        let (sign, _) = linalg::lu(m, n, &mut pivots);
-        let mut d = [sign, 0.0, sign];
-        for k in 0..n {
-            let p = m[k * n + k];
-            d[0] *= if p == 0.0 { 0.0 } else { p.signum() };
-            d[1] += p.abs().ln();
-            d[2] *= p;
+    let d = t.dtype();
+    let outs = [empty(&batch, &[], d)?, empty(&batch, &[], d)?, empty(&batch, &[], d)?];
+    with!(d, T => {
+        let [sign, log, det] = [0, 1, 2].map(|i: usize| Parts::<T>::new(outs[i].clone(), 1));
+        let set = |k: usize, d: [f64; 3]| {
+            (sign.get_mut(k)[0], log.get_mut(k)[0], det.get_mut(k)[0]) = (d[0] as T, d[1] as T, d[2] as T);
+        };
+        if n == 0 {
+            (0..product(&batch)).for_each(|k| set(k, [1.0, 0.0, 1.0]));
+        } else {
+            let a = Parts::<T>::of(t, n * n)?;
+            each(&batch, count(&[n, n, n]), T::solve_work(n, 0), &|k, work| {
+                set(k, T::determinant(a.get(k), n, work));
+                Ok(())
+            })?;
         }
-        d
     });
-    let dets = List::collect(dets)?;
-    Ok((batch, dets))
+    Ok(outs)
 }
 
 fn eval_det(c: &Call) -> Result<Outs> {
-    let (batch, d) = determinants(c.x(0))?;
-    one(result(&batch, &[], c.x(0).dtype(), &List::collect(d.iter().map(|d| d[2]))?)?)
+    let [_, _, det] = determinants(c.x(0))?;
+    one(det)
 }
 
 fn eval_slogdet(c: &Call) -> Result<Outs> {
-    let (batch, d) = determinants(c.x(0))?;
-    let part = |k: usize| result(&batch, &[], c.x(0).dtype(), &List::collect(d.iter().map(|d| d[k]))?);
-    Ok(Outs::from_iter([part(0)?, part(1)?]))
+    let [sign, log, _] = determinants(c.x(0))?;
+    Ok(Outs::from_iter([sign, log]))
 }
 
 fn eval_cholesky(c: &Call) -> Result<Outs> {
     let (batch, n) = square(c.x(0))?;
-    let mut a = read(c.x(0))?;
-    for (k, m) in a.chunks_exact_mut((n * n).max(1)).enumerate() {
-        if c.bool(0) {
-            m.copy_from_slice(&linalg::transposed(m, n, n)?);
-        }
-        if let Some(order) = linalg::cholesky(m, n) {
-            bail!(
-                Value,
-                "(batch element {k}): the factorization could not be completed because the input is not \
-                 positive-definite (the leading minor of order {order} is not positive-definite)"
-            );
-        }
-        if c.bool(0) {
-            m.copy_from_slice(&linalg::transposed(m, n, n)?);
-        }
+    let upper = c.bool(0);
+    let out = contiguous_unlocked(c.x(0), c.x(0).dtype(), true)?;
+    if n > 0 {
+        with!(out.dtype(), T => {
+            let to = Parts::<T>::new(out.clone(), n * n);
+            each(&batch, count(&[n, n, n]), T::cholesky_work(n), &|k, work| {
+                T::cholesky(to.get_mut(k), n, upper, work).map_err(|e| failure(k, e))
+            })?;
+        });
     }
-    one(result(&batch, &[n, n], c.x(0).dtype(), &a)?)
+    one(out)
 }
 
 fn eval_qr(c: &Call) -> Result<Outs> {
@@ -163,85 +261,81 @@ fn eval_qr(c: &Call) -> Result<Outs> {
         "r" => (m.min(n), false),
         mode => bail!(Value, "mode must be one of reduced, complete or r, got {mode}"),
     };
-    let a = read(c.x(0))?;
-    let (mut q, mut r) = (List::<f64>::new(), List::<f64>::new());
-    let elements = room(&batch, m, cols);
-    if m * n == 0 && elements > 0 {
-        q.reserve_exact(elements)?;
-        for _ in 0..product(&batch) {
-            q.extend(diagonal(m, cols))?;
-        }
-    }
-    for x in each(&a, m * n) {
-        let [one_q, one_r] = linalg::qr(x, m, n, cols)?;
-        q.extend_from_slice(&one_q)?;
-        r.extend_from_slice(&one_r)?;
-    }
     let d = c.x(0).dtype();
-    let q = if with_q { result(&batch, &[m, cols], d, &q)? } else { Tensor::empty_of(&[0], d)? };
-    Ok(Outs::from_iter([q, result(&batch, &[cols, n], d, &r)?]))
+    if m == 0 || n == 0 {
+        let q = if with_q { identities(&batch, m, cols, d)? } else { nothing(d)? };
+        return Ok(Outs::from_iter([q, empty(&batch, &[cols, n], d)?]));
+    }
+    let q = if with_q { empty(&batch, &[m, cols], d)? } else { nothing(d)? };
+    let r = empty(&batch, &[cols, n], d)?;
+    with!(d, T => {
+        let a = Parts::<T>::of(c.x(0), m * n)?;
+        let (q, r) = (Parts::<T>::new(q.clone(), m * cols), Parts::<T>::new(r.clone(), cols * n));
+        each(&batch, count(&[m, n, cols]), T::qr_work([m, n], cols), &|k, work| {
+            T::qr(a.get(k), [m, n], cols, with_q.then(|| q.get_mut(k)), r.get_mut(k), work);
+            Ok(())
+        })?;
+    });
+    Ok(Outs::from_iter([q, r]))
 }
 
-fn eval_svd(c: &Call) -> Result<Outs> {
-    let (batch, m, n) = matrices(c.x(0))?;
-    let (k, full) = (m.min(n), c.bool(0));
-    let (mu, nv) = if full { (m, n) } else { (k, k) };
-    let a = read(c.x(0))?;
-    let (mut u, mut s, mut vh) = (List::new(), List::new(), List::new());
-    let elements = [room(&batch, m, mu), room(&batch, nv, n)];
-    if m * n == 0 && elements != [0, 0] {
-        u.reserve_exact(elements[0])?;
-        vh.reserve_exact(elements[1])?;
-        for _ in 0..product(&batch) {
-            u.extend(diagonal(m, mu))?;
-            vh.extend(diagonal(nv, n))?;
-        }
+/// U, S and Vh; without vectors S only.
+fn svd(t: &Tensor, vectors: Vectors) -> Result<[Tensor; 3]> {
+    let (batch, m, n) = matrices(t)?;
+    let (k, d) = (m.min(n), t.dtype());
+    let (mu, nv) = if vectors == Vectors::Full { (m, n) } else { (k, k) };
+    let s = empty(&batch, &[k], d)?;
+    if vectors == Vectors::No && k == 0 {
+        return Ok([nothing(d)?, s, nothing(d)?]);
     }
-    for x in each(&a, m * n) {
-        let [values, mut left, mut right] = linalg::svd(x, m, n)?;
-        for _ in k..mu {
-            linalg::complete(&mut left, m)?;
-        }
-        for _ in k..nv {
-            linalg::complete(&mut right, n)?;
-        }
-        u.extend_from_slice(&linalg::transposed(&left, mu, m)?)?;
-        s.extend_from_slice(&values)?;
-        vh.extend_from_slice(&right)?;
+    if k == 0 {
+        return Ok([identities(&batch, m, mu, d)?, s, identities(&batch, nv, n, d)?]);
     }
-    let d = c.x(0).dtype();
-    Ok(Outs::from_iter([
-        result(&batch, &[m, mu], d, &u)?,
-        result(&batch, &[k], d, &s)?,
-        result(&batch, &[nv, n], d, &vh)?,
-    ]))
+    let (u, vh) = match vectors {
+        Vectors::No => (nothing(d)?, nothing(d)?),
+        _ => (empty(&batch, &[m, mu], d)?, empty(&batch, &[nv, n], d)?),
+    };
+    let sizes = if vectors == Vectors::No { [0, 0] } else { [m * mu, nv * n] };
+    with!(d, T => {
+        let (a, s) = (Parts::<T>::of(t, m * n)?, Parts::<T>::new(s.clone(), k));
+        let (u, vh) = (Parts::<T>::new(u.clone(), sizes[0]), Parts::<T>::new(vh.clone(), sizes[1]));
+        each(&batch, count(&[4, m, n, k]), T::svd_work([m, n], vectors), &|i, work| {
+            T::svd(a.get(i), [m, n], vectors, u.get_mut(i), s.get_mut(i), vh.get_mut(i), work).map_err(|e| failure(i, e))
+        })?;
+    });
+    Ok([u, s, vh])
 }
 
-fn eval_eigh(c: &Call) -> Result<Outs> {
-    let (batch, n) = square(c.x(0))?;
-    let upper = match c.str(0) {
+/// Eigenvalues and, if wanted, eigenvectors.
+fn eigh(t: &Tensor, uplo: &str, vectors: bool) -> Result<[Tensor; 2]> {
+    let (batch, n) = square(t)?;
+    let upper = match uplo {
         "L" | "l" => false,
         "U" | "u" => true,
         other => bail!(Value, "expected UPLO argument to be 'L' or 'U', but got {other}"),
     };
-    let a = read(c.x(0))?;
-    let (mut values, mut vectors) = (List::new(), List::new());
-    for x in each(&a, n * n) {
-        let [w, v] = if upper { linalg::eigh(&linalg::transposed(x, n, n)?, n)? } else { linalg::eigh(x, n)? };
-        values.extend_from_slice(&w)?;
-        vectors.extend_from_slice(&linalg::transposed(&v, n, n)?)?;
+    let d = t.dtype();
+    let values = empty(&batch, &[n], d)?;
+    let v = if vectors { empty(&batch, &[n, n], d)? } else { nothing(d)? };
+    if n > 0 {
+        with!(d, T => {
+            let (a, w) = (Parts::<T>::of(t, n * n)?, Parts::<T>::new(values.clone(), n));
+            let v = Parts::<T>::new(v.clone(), if vectors { n * n } else { 0 });
+            each(&batch, count(&[4, n, n, n]), T::eigh_work(n, vectors), &|k, work| {
+                T::eigh(a.get(k), n, upper, w.get_mut(k), vectors.then(|| v.get_mut(k)), work).map_err(|e| failure(k, e))
+            })?;
+        });
     }
-    let d = c.x(0).dtype();
-    Ok(Outs::from_iter([result(&batch, &[n], d, &values)?, result(&batch, &[n, n], d, &vectors)?]))
+    Ok([values, v])
 }
 
-/// Right-hand sides as matrices that share the batch dimensions of `a`, and the shape of the result.
+/// Right-hand sides as matrices that share the batch dimensions of `a`; `x` is a copy of them, to become the result.
 struct Sides {
     batch: Dims,
     n: usize,
     w: usize,
-    a: List<f64>,
-    b: List<f64>,
+    a: Tensor,
+    x: Tensor,
 }
 
 fn sides(a: &Tensor, b: &Tensor, left: bool) -> Result<Sides> {
@@ -250,7 +344,7 @@ fn sides(a: &Tensor, b: &Tensor, left: bool) -> Result<Sides> {
         bail!(DType, "expected A and B to have the same dtype, got {} and {}", a.dtype(), b.dtype());
     }
     if n != if left { rows } else { cols } {
-        return Err(crate::error::Error::shapes(
+        return Err(Error::shapes(
             "",
             format!("incompatible shapes of A and B for the equation: {:?} and {:?}", a.shape(), b.shape()),
             a.shape(),
@@ -258,42 +352,49 @@ fn sides(a: &Tensor, b: &Tensor, left: bool) -> Result<Sides> {
         ));
     }
     let batch = broadcast(&batch_a, &batch_b)?;
-    let spread = |t: &Tensor, last: [usize; 2]| -> Result<List<f64>> {
+    let spread = |t: &Tensor, last: [usize; 2], copy: bool| -> Result<Tensor> {
         let shape: Dims = batch.iter().copied().chain(last).collect();
-        read(&t.with_layout(t.layout().broadcast_to(&shape)?))
+        contiguous_unlocked(&t.with_layout(t.layout().broadcast_to(&shape)?), t.dtype(), copy)
     };
-    Ok(Sides { n, w: if left { cols } else { rows }, a: spread(a, [n, n])?, b: spread(b, [rows, cols])?, batch })
+    let (w, a, x) = (if left { cols } else { rows }, spread(a, [n, n], false)?, spread(b, [rows, cols], true)?);
+    Ok(Sides { n, w, a, x, batch })
 }
 
 fn eval_solve(c: &Call) -> Result<Outs> {
-    let mut s = sides(c.x(0), c.x(1), true)?;
-    solve_each(&s.a, s.n, &mut s.b, s.w)?;
-    one(result(&s.batch, &[s.n, s.w], c.x(0).dtype(), &s.b)?)
+    let s = sides(c.x(0), c.x(1), true)?;
+    with!(s.x.dtype(), T => {
+        let (a, x) = (Parts::<T>::of(&s.a, s.n * s.n)?, Parts::new(s.x.clone(), s.n * s.w));
+        solve_each(&s.batch, &a, s.n, &x, s.w)?;
+    });
+    one(s.x)
 }
 
 fn eval_solve_triangular(c: &Call) -> Result<Outs> {
-    let (upper, left, unit) = (c.bool(0), c.bool(1), c.bool(2));
-    let mut s = sides(c.x(0), c.x(1), left)?;
+    let how = [c.bool(0), c.bool(1), c.bool(2)];
+    let s = sides(c.x(0), c.x(1), how[1])?;
     let (n, w) = (s.n, s.w);
-    for (a, x) in each(&s.a, n * n).zip(s.b.chunks_exact_mut((n * w).max(1))) {
-        if left {
-            linalg::solve_triangular(a, n, x, w, upper, unit);
-        } else {
-            // X A = B is A' X' = B'.
-            let mut t = linalg::transposed(x, w, n)?;
-            linalg::solve_triangular(&linalg::transposed(a, n, n)?, n, &mut t, w, !upper, unit);
-            x.copy_from_slice(&linalg::transposed(&t, n, w)?);
-        }
+    if n > 0 && w > 0 {
+        with!(s.x.dtype(), T => {
+            let (a, x) = (Parts::<T>::of(&s.a, n * n)?, Parts::<T>::new(s.x.clone(), n * w));
+            each(&s.batch, count(&[n, n, w]), T::solve_triangular_work(n, w), &|k, work| {
+                T::solve_triangular(a.get(k), n, x.get_mut(k), w, how, work);
+                Ok(())
+            })?;
+        });
     }
-    one(result(&s.batch, &if left { [n, w] } else { [w, n] }, c.x(0).dtype(), &s.b)?)
+    one(s.x)
 }
 
-/// One tolerance for each matrix of a batch.
-fn tolerances(t: Option<&Tensor>, batch: &[usize], otherwise: f64) -> Result<List<f64>> {
-    match t {
-        Some(t) => read(&t.with_layout(t.layout().broadcast_to(batch)?)),
-        None => List::filled(product(batch), otherwise),
-    }
+/// One tolerance for each matrix of a batch, with a dimension of size 1 at the end.
+fn tolerances(t: Option<&Tensor>, batch: &[usize], otherwise: f64) -> Result<Tensor> {
+    let t = match t {
+        // A copy has no history.
+        Some(t) => contiguous_unlocked(t, DType::F64, true)?,
+        None => number(otherwise)?,
+    };
+    let shape: Dims = batch.iter().copied().chain([1]).collect();
+    let t = if t.ndim() == 0 { t } else { t.unsqueeze(-1)? };
+    Ok(t.with_layout(t.layout().broadcast_to(&shape)?))
 }
 
 /// `V diag(1 / s) U'`, leaving out singular values of at most `max(atol, rtol * the largest)`.
@@ -304,27 +405,20 @@ fn eval_pinv(c: &Call) -> Result<Outs> {
     // Who gives an absolute tolerance alone wants no relative one.
     let usual = if c.opt(1).is_some() { 0.0 } else { m.max(n) as f64 * dtype.eps() };
     let (atol, rtol) = (tolerances(c.opt(1), &batch, 0.0)?, tolerances(c.opt(2), &batch, usual)?);
-    let mut out = List::filled(product(&batch) * m * n, 0.0)?;
-    let a = read(c.x(0))?;
-    for (b, (x, to)) in each(&a, m * n).zip(out.chunks_exact_mut((m * n).max(1))).enumerate() {
-        let (s, u, v) = if hermitian {
-            let [s, v] = linalg::eigh(x, n)?;
-            (s, None, v)
-        } else {
-            let [s, u, v] = linalg::svd(x, m, n)?;
-            (s, Some(u), v)
-        };
-        // The eigenvectors are both.
-        let u = u.as_ref().unwrap_or(&v);
-        let largest = s.iter().fold(0.0f64, |x, y| x.max(y.abs()));
-        for i in (0..s.len()).filter(|&i| s[i].abs() > atol[b].max(rtol[b] * largest)) {
-            for r in 0..n {
-                let f = v[i * n + r] / s[i];
-                (0..m).for_each(|c| to[r * m + c] += f * u[i * m + c]);
-            }
-        }
+    if m == 0 || n == 0 {
+        return one(empty(&batch, &[n, m], dtype)?);
     }
-    one(result(&batch, &[n, m], dtype, &out)?)
+    let (ut, s, v) = if hermitian {
+        let [s, v] = eigh(c.x(0), "L", true)?;
+        (v.transpose(-2, -1)?, s, v)
+    } else {
+        let [u, s, vh] = svd(c.x(0), Vectors::Thin)?;
+        (u.transpose(-2, -1)?, s, vh.transpose(-2, -1)?)
+    };
+    let size = s.abs()?;
+    let limit = size.amax(&[-1], true)?.mul(&rtol)?.maximum(&atol)?;
+    let inverse = s.reciprocal()?.masked_fill(&size.le(&limit)?, &number(0.0)?)?;
+    one(v.mul(&inverse.unsqueeze(-2)?)?.matmul(&ut)?)
 }
 
 // ---- rules ----
@@ -356,6 +450,17 @@ impl Ex {
     }
 }
 
+/// The results of an op on `x`.
+fn factors<const N: usize>(x: Ex, f: impl FnOnce(&Tensor) -> Result<Outs>) -> [Ex; N] {
+    match x.tensor().and_then(|x| f(&x)) {
+        Ok(outs) => std::array::from_fn(|i| match outs.get(i) {
+            Some(out) => Ex::T(out.clone()),
+            None => Ex::Err(err!(Panic, "a factor is missing")),
+        }),
+        Err(e) => std::array::from_fn(|_| Ex::Err(e.clone())),
+    }
+}
+
 /// `inverse(A)' * g`, g being one number per matrix.
 fn inverse_times(a: Ex, g: Ex) -> Ex {
     a.then(|a| a.inverse()).mt() * g.unsqueeze(-1).unsqueeze(-1)
@@ -371,17 +476,7 @@ fn det_rule(v: &Vjp) -> Ex {
     if !singular {
         return inverse_times(v.x(0), g);
     }
-    let parts = v.x(0).tensor().and_then(|a| Tensor::linalg_svd(&a, false));
-    let (u, s, vh) = match parts {
-        Ok(mut p) => {
-            let (vh, s, u) = (p.pop(), p.pop(), p.pop());
-            match (u, s, vh) {
-                (Some(u), Some(s), Some(vh)) => (Ex::T(u), Ex::T(s), Ex::T(vh)),
-                _ => return Ex::Err(err!(Panic, "a factor is missing")),
-            }
-        }
-        Err(e) => return Ex::Err(e),
-    };
+    let [u, s, vh] = factors(v.x(0), |a| Tensor::linalg_svd(a, false));
     let others = s.then(|s| super::reduce::prod_of_others(s, Some(-1)));
     let sign = u.matmul(&vh).then(|t| t.det()).unsqueeze(-1).unsqueeze(-1);
     v.g().unsqueeze(-1).unsqueeze(-1) * sign * (u * others.unsqueeze(-2)).matmul(vh)
@@ -531,7 +626,7 @@ fn eval_matrix_power(c: &Call) -> Result<Outs> {
         None => {
             // An overwritten copy: the identity with the input's history, and no gradient.
             let power = c.x(0).duplicate()?;
-            let e = Tensor::from_slice(&linalg::identity(n)?, &[n, n])?;
+            let e = identities(&[], n, n, c.x(0).dtype())?;
             one(super::call_inplace(&super::shape::defs::copy, &[Some(&power), Some(&e)], &[])?)
         }
     }
@@ -598,15 +693,37 @@ ops! {
 
     /// Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`.
     linalg_svd(A: Tensor, full_matrices: Bool = true) -> Triple, Special {
-        eval: eval_svd,
+        eval: |c| svd(c.x(0), if c.bool(0) { Vectors::Full } else { Vectors::Thin }).map(Outs::from_iter),
         vjp: vjp!(|v| svd_rule(v)), saves: Saves::OUTPUT,
         method: false, function: false,
         samples: &["r(3, 2), False", "r(2, 3), False", "r(3, 3)", "r(2, 3, 2), False"],
     }
 
+    /// Singular values (falling) of matrices `[..., m, n]`.
+    linalg_svdvals(A: Tensor) -> Tensor, Special {
+        eval: |c| svd(c.x(0), Vectors::No).and_then(|[_, s, _]| one(s)),
+        vjp: vjp!(|v| {
+            let [u, _, vh] = factors(v.x(0), |a| Tensor::linalg_svd(a, false));
+            (u * v.g().unsqueeze(-2)).matmul(vh)
+        }),
+        saves: Saves::X, method: false, function: false,
+        samples: &["r(3, 2)", "r(2, 2, 3)"],
+    }
+
+    /// Eigenvalues (rising) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
+    linalg_eigvalsh(input: Tensor, UPLO: Str = "L") -> Tensor, Special {
+        eval: |c| eigh(c.x(0), c.str(0), false).and_then(|[w, _]| one(w)),
+        vjp: vjp!(|v| {
+            let [_, q] = factors(v.x(0), |a| a.linalg_eigh(v.str(0)));
+            (&q * v.g().unsqueeze(-2)).matmul(q.mt())
+        }),
+        saves: Saves::X, method: false, function: false,
+        samples: &["sym(r(3, 3))", "sym(r(2, 3, 3)), 'U'"],
+    }
+
     /// Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
     linalg_eigh(input: Tensor, UPLO: Str = "L") -> Pair, Special {
-        eval: eval_eigh,
+        eval: |c| eigh(c.x(0), c.str(0), true).map(Outs::from_iter),
         vjp: vjp!(|v| eigh_rule(v)), saves: Saves::OUTPUT,
         method: false, function: false,
         samples: &["sym(r(3, 3))", "sym(r(2, 3, 3)), 'U'"],

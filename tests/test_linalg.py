@@ -1,0 +1,331 @@
+"""Matrix factorisations by what they promise, for shapes, dtypes, batches, views and elements of every sort."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rustorch as rt
+from rustorch import errors
+
+SHAPES = [(1, 1), (1, 5), (5, 1), (2, 2), (3, 2), (2, 3), (4, 4), (7, 5), (5, 7), (17, 17), (40, 3), (3, 40), (65, 64),
+          (64, 130), (150, 140), (200, 30)]  # fmt: skip
+DTYPES = [rt.float32, rt.float64]
+
+
+def spread(a: np.ndarray, how: str, dtype: Any) -> rt.Tensor:
+    """The matrices of `a` in memory in several ways."""
+    t = rt.tensor(a, dtype=dtype)
+    if how == "transposed":
+        return t.mT.contiguous().mT
+    if how == "strided":
+        wide = rt.zeros(*t.shape[:-1], 2 * t.shape[-1], dtype=dtype)
+        wide[..., ::2] = t
+        return wide[..., ::2]
+    if how == "expanded":
+        return t.expand(2, 3, *t.shape)
+    if how == "batch":
+        return rt.stack([t, -t, 2 * t])
+    return t
+
+
+def near(a: rt.Tensor, b: rt.Tensor, scale: float = 1.0, factor: float = 30.0) -> None:
+    """Equal but for rounding of products of such matrices, whose elements are about `scale`."""
+    size = max(*a.shape[-2:], 2) if a.ndim > 1 else max(a.shape[-1], 2)
+    room = factor * size * scale * rt.finfo(a.dtype).eps
+    assert a.shape == b.shape
+    assert float((a - b).abs().max()) <= room, f"{float((a - b).abs().max())} > {room}"
+
+
+def unit(q: rt.Tensor) -> None:
+    """Orthonormal columns."""
+    near(q.mT @ q, rt.eye(q.shape[-1], dtype=q.dtype).expand(*q.shape[:-2], -1, -1))
+
+
+def matrices(kind: str, m: int, n: int) -> np.ndarray:
+    g = np.random.default_rng(m * 1000 + n)
+    a = g.standard_normal((m, n))
+    k = min(m, n)
+    if kind == "deficient":
+        r = max(k // 2, 1)
+        a = g.standard_normal((m, r)) @ g.standard_normal((r, n))
+    elif kind == "repeated":
+        u, v = np.linalg.qr(g.standard_normal((m, k)))[0], np.linalg.qr(g.standard_normal((n, k)))[0]
+        a = u @ np.diag(np.repeat([3.0, 1.0], [k - k // 2, k // 2])) @ v.T
+    elif kind == "zeros":
+        a = np.zeros((m, n))
+    elif kind == "identity":
+        a = np.eye(m, n)
+    elif kind == "graded":
+        a = a * np.logspace(0, -6, n)
+    elif kind == "a zero column":
+        a[:, n // 2] = 0
+    return a
+
+
+KINDS = ["any", "deficient", "repeated", "zeros", "identity", "graded", "a zero column"]
+CASES = [(s, d, "any", how) for s in SHAPES for d in DTYPES for how in ("plain", "transposed")]
+CASES += [((6, 4), d, "any", how) for d in DTYPES for how in ("strided", "expanded", "batch")]
+CASES += [(s, d, k, "plain") for s in [(4, 4), (9, 5), (5, 9), (40, 40), (150, 140)] for d in DTYPES for k in KINDS[1:]]
+every_case = pytest.mark.parametrize(("shape", "dtype", "kind", "how"), CASES)
+
+
+@every_case
+def test_svd(shape: tuple[int, int], dtype: Any, kind: str, how: str) -> None:
+    (m, n), k = shape, min(shape)
+    a = spread(matrices(kind, m, n), how, dtype)
+    scale = max(float(a.abs().max()), 1e-30) * max(m, n) ** 0.5
+    for full in (False, True):
+        u, s, vh = rt.linalg.svd(a, full_matrices=full)
+        assert u.shape[-2:] == (m, m if full else k) and vh.shape[-2:] == (n if full else k, n)
+        unit(u)
+        unit(vh.mT)
+        assert (s >= 0).all() and (s.diff(dim=-1) <= 0).all()
+        near((u[..., :k] * s.unsqueeze(-2)) @ vh[..., :k, :], a, scale)
+        near(rt.linalg.svdvals(a), s, scale)
+
+
+@every_case
+def test_qr(shape: tuple[int, int], dtype: Any, kind: str, how: str) -> None:
+    (m, n), k = shape, min(shape)
+    a = spread(matrices(kind, m, n), how, dtype)
+    scale = max(float(a.abs().max()), 1e-30) * max(m, n) ** 0.5
+    for mode, cols in (("reduced", k), ("complete", m)):
+        q, r = rt.linalg.qr(a, mode)
+        assert q.shape[-2:] == (m, cols) and r.shape[-2:] == (cols, n)
+        unit(q)
+        assert (r.tril(-1) == 0).all()
+        near(q @ r, a, scale)
+    q, only = rt.linalg.qr(a, "r")
+    assert q.numel() == 0 and only.equal(rt.linalg.qr(a).R)
+
+
+@every_case
+def test_eigh(shape: tuple[int, int], dtype: Any, kind: str, how: str) -> None:
+    n = shape[0]
+    a = matrices(kind, n, n)
+    a = (a + a.T) / 2
+    low = spread(np.tril(a) + np.triu(np.full((n, n), 1e4), 1), how, dtype)
+    whole = low.tril() + low.tril(-1).mT
+    scale = max(float(whole.abs().max()), 1e-30) * n**0.5
+    w, v = rt.linalg.eigh(low)
+    assert (w.diff(dim=-1) >= 0).all()
+    unit(v)
+    near((v * w.unsqueeze(-2)) @ v.mT, whole, scale)
+    near(rt.linalg.eigvalsh(low), w, scale)
+    # The other triangle, by itself.
+    other = rt.linalg.eigh(low.mT, UPLO="U")
+    assert other.eigenvalues.equal(w) and other.eigenvectors.equal(v)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 9, 40, 130])
+def test_square_systems(n: int, dtype: Any) -> None:
+    g = np.random.default_rng(n)
+    a, b = g.standard_normal((3, n, n)) + 3 * np.sqrt(n) * np.eye(n), g.standard_normal((3, n, 5))
+    t, y = rt.tensor(a, dtype=dtype), rt.tensor(b, dtype=dtype)
+    eye = rt.eye(n, dtype=dtype).expand(3, n, n)
+    near(t @ rt.linalg.solve(t, y), y, 10)
+    near(rt.linalg.solve(t, y.mT, left=False) @ t, y.mT, 10)
+    near(t @ rt.linalg.inv(t), eye)
+    np.testing.assert_allclose(
+        rt.linalg.det(t).numpy(),
+        rt.tensor(np.linalg.det(a), dtype=dtype).numpy(),
+        rtol=n * (1e-4 if dtype == rt.float32 else 1e-12),
+    )
+    sign, log = rt.linalg.slogdet(t)
+    assert np.array_equal(sign.numpy(), np.linalg.slogdet(a)[0])
+    np.testing.assert_allclose(log.numpy(), np.linalg.slogdet(a)[1], rtol=1e-4 if dtype == rt.float32 else 1e-12)
+    p = t @ t.mT
+    for upper in (False, True):
+        f = rt.linalg.cholesky(p, upper=upper)
+        assert (f.tril(-1) if upper else f.triu(1)).abs().max() == 0
+        near(f.mT @ f if upper else f @ f.mT, p, float(p.abs().max()))
+        for left in (True, False):
+            for unitriangular in (True, False):
+                small = f / f.diagonal(dim1=-2, dim2=-1).unsqueeze(-1) if unitriangular else f
+                rhs = y if left else y.mT
+                x = rt.linalg.solve_triangular(f * 0 + small, rhs, upper=upper, left=left, unitriangular=unitriangular)
+                near(small @ x if left else x @ small, rhs, 1e3 * max(float(x.abs().max()), 1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (6, 4), (4, 6), (80, 50), (50, 80)])
+@pytest.mark.parametrize("kind", ["any", "deficient"])
+def test_pinv_and_lstsq(shape: tuple[int, int], kind: str, dtype: Any) -> None:
+    a = matrices(kind, *shape)
+    t = rt.tensor(a, dtype=dtype)
+    close = {"rtol": 1e-2, "atol": 1e-3} if dtype == rt.float32 else {"rtol": 1e-8, "atol": 1e-9}
+    rtol = 1e-5
+    want = np.linalg.pinv(a, rcond=rtol)
+    np.testing.assert_allclose(rt.linalg.pinv(t, rtol=rtol).numpy(), want, **close)
+    b = np.random.default_rng(0).standard_normal((shape[0], 3))
+    x = rt.linalg.lstsq(t, rt.tensor(b, dtype=dtype), rcond=rtol).solution
+    np.testing.assert_allclose(x.numpy(), want @ b, **close)
+    assert int(rt.linalg.lstsq(t, rt.tensor(b, dtype=dtype), rcond=rtol).rank) == np.linalg.matrix_rank(a)
+
+
+# Scales at which squares overflow or vanish, and where subnormals begin.
+SCALES = [(rt.float32, 1e30), (rt.float32, 1e-30), (rt.float32, 1e38), (rt.float32, 1e-38), (rt.float64, 1e300),
+          (rt.float64, 1e-300), (rt.float64, 1e307), (rt.float64, 1e-307)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "size"), SCALES)
+@pytest.mark.parametrize("shape", [(4, 3), (3, 4), (30, 30), (150, 20)])
+def test_extreme_scales(shape: tuple[int, int], dtype: Any, size: float) -> None:
+    a = rt.tensor(np.random.default_rng(1).uniform(-1, 1, shape), dtype=dtype) / max(shape)
+    eps = rt.finfo(dtype).eps
+    # Elements around the smallest normal number have fewer digits.
+    room = 1e-3 if size < 1e-37 and dtype == rt.float32 else 30 * eps * max(shape)
+    big = a * size
+    u, s, vh = rt.linalg.svd(big, full_matrices=False)
+    unit(u), unit(vh.mT)
+    assert np.allclose((s.double() / size).numpy(), rt.linalg.svdvals(a.double()).numpy(), rtol=0, atol=room)
+    assert np.allclose((rt.linalg.svdvals(big).double() / size).numpy(), (s.double() / size).numpy(), rtol=0, atol=room)
+    q, r = rt.linalg.qr(big)
+    unit(q)
+    assert np.allclose((q.double() @ (r.double() / size)).numpy(), a.double().numpy(), rtol=0, atol=room)
+    n = min(shape)
+    sym = big[:n, :n]
+    w, v = rt.linalg.eigh(sym)
+    unit(v)
+    low = a[:n, :n].double()
+    want = rt.linalg.eigvalsh(low)
+    assert np.allclose((w.double() / size).numpy(), want.numpy(), rtol=0, atol=room)
+    assert np.allclose((rt.linalg.eigvalsh(sym).double() / size).numpy(), want.numpy(), rtol=0, atol=room)
+
+
+def test_not_a_number_and_infinity() -> None:
+    for dtype in DTYPES:
+        a = rt.eye(3, dtype=dtype)
+        nan, inf = a.clone(), a.clone()
+        nan[1, 0], inf[1, 0] = float("nan"), float("inf")
+        both = inf.clone()
+        both[2, 2] = float("nan")
+        for bad in (nan, both):
+            for f in (rt.linalg.svd, rt.linalg.svdvals, rt.linalg.pinv):
+                with pytest.raises(errors.RustorchError, match=r"batch element 1.*non-finite"):
+                    f(rt.stack([a, bad]))
+        assert rt.linalg.svdvals(inf).isnan().all()
+        for bad in (nan, inf):
+            assert rt.linalg.eigh(bad).eigenvalues.isnan().any()
+            assert rt.linalg.eigvalsh(bad).isnan().any()
+            # Only the triangle that is named is read.
+            assert rt.linalg.eigvalsh(bad, UPLO="U").equal(rt.ones(3, dtype=dtype))
+            assert rt.linalg.qr(bad).R.isnan().any() and rt.linalg.qr(bad).Q.isnan().any()
+            with pytest.raises(errors.RustorchError, match="not positive-definite"):
+                rt.linalg.cholesky(bad)
+        assert rt.linalg.det(nan).isnan() and rt.linalg.inv(nan).isnan().any()
+
+
+def test_singular_matrices() -> None:
+    for dtype in DTYPES:
+        a = rt.stack([rt.eye(3, dtype=dtype), rt.ones(3, 3, dtype=dtype), rt.zeros(3, 3, dtype=dtype)])
+        assert rt.linalg.det(a).tolist() == [1, 0, 0]
+        sign, log = rt.linalg.slogdet(a)
+        assert sign.tolist() == [1, 0, 0] and log.tolist() == [0, -float("inf"), -float("inf")]
+        for f in (rt.linalg.inv, lambda x: rt.linalg.solve(x, x)):
+            with pytest.raises(errors.RustorchError, match=r"batch element 1.*diagonal element 2"):
+                f(a)
+        with pytest.raises(errors.RustorchError, match=r"batch element 2.*order 1"):
+            rt.linalg.cholesky(a * rt.eye(3, dtype=dtype))
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (2, 0, 4), (0, 4, 3), (0, 3, 3), (1 << 40, 0)])
+def test_empty(shape: tuple[int, ...]) -> None:
+    a = rt.zeros(*shape)
+    *batch, m, n = shape
+    k = min(m, n)
+    u, s, vh = rt.linalg.svd(a, full_matrices=False)
+    assert (u.shape, s.shape, vh.shape) == ((*batch, m, k), (*batch, k), (*batch, k, n))
+    assert rt.linalg.svdvals(a).shape == (*batch, k)
+    q, r = rt.linalg.qr(a)
+    assert (q.shape, r.shape) == ((*batch, m, k), (*batch, k, n))
+    assert rt.linalg.pinv(a).shape == (*batch, n, m)
+    if m == n:
+        assert rt.linalg.eigh(a).eigenvalues.shape == rt.linalg.eigvalsh(a).shape == (*batch, n)
+        assert rt.linalg.inv(a).shape == rt.linalg.cholesky(a).shape == shape
+        assert rt.linalg.det(a).shape == tuple(batch)
+
+
+def test_batches_without_matrices_cost_nothing() -> None:
+    for n in (1 << 20, 1 << 30):
+        assert rt.linalg.svd(rt.empty(0, n, 1)).U.shape == (0, n, n)
+        assert rt.linalg.svdvals(rt.empty(0, n, n)).shape == (0, n)
+        assert rt.linalg.eigvalsh(rt.empty(0, n, n)).shape == (0, n)
+        assert rt.linalg.qr(rt.empty(0, n, n)).R.shape == (0, n, n)
+        assert rt.linalg.inv(rt.empty(0, n, n)).shape == (0, n, n)
+        assert rt.linalg.cholesky(rt.empty(0, n, n)).shape == (0, n, n)
+
+
+def factors(a: rt.Tensor) -> list[rt.Tensor]:
+    sym = a @ a.mT
+    eye = rt.eye(a.shape[-2], dtype=a.dtype)
+    return [
+        *rt.linalg.svd(a), rt.linalg.svdvals(a), *rt.linalg.qr(a), *rt.linalg.eigh(sym), rt.linalg.eigvalsh(sym),
+        rt.linalg.det(sym), rt.linalg.inv(sym + eye), rt.linalg.cholesky(sym + eye), rt.linalg.pinv(a),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(5, 4), (70, 30), (150, 150)])
+def test_results_depend_on_the_elements_alone(shape: tuple[int, int], dtype: Any) -> None:
+    """Not on the number of threads, nor on where in memory or in a batch a matrix lies."""
+    a = rt.tensor(np.random.default_rng(3).standard_normal(shape), dtype=dtype)
+    want = factors(a)
+    before = rt.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            rt.set_num_threads(threads)
+            for shift in (0, 1, 3):
+                room = rt.zeros(shift + 5 * a.numel(), dtype=dtype)
+                batch = room[shift:].view(5, *shape)
+                batch.copy_(a)
+                for got, w in zip(factors(batch), want):
+                    for g in got.unbind(0):
+                        assert g.equal(w)
+    finally:
+        rt.set_num_threads(before)
+
+
+def test_factorisations_on_many_threads() -> None:
+    a = rt.tensor(np.random.default_rng(4).standard_normal((60, 40)))
+    want, wrong = factors(a), []
+
+    def work() -> None:
+        for _ in range(5):
+            wrong.extend(i for i, (g, w) in enumerate(zip(factors(a), want)) if not g.equal(w))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert not wrong
+
+
+def test_gradients_of_values_alone_are_those_of_whole_factorisations() -> None:
+    g = np.random.default_rng(5)
+    for shape in [(4, 3), (3, 4), (2, 5, 5)]:
+        a = rt.tensor(g.standard_normal(shape), requires_grad=True)
+        weight = rt.tensor(g.standard_normal((*shape[:-2], min(shape[-2:]))))
+        (one,) = rt.autograd.grad((rt.linalg.svdvals(a) * weight).sum(), a)
+        (two,) = rt.autograd.grad((rt.linalg.svd(a, full_matrices=False).S * weight).sum(), a)
+        near(one, two)
+        if shape[-1] == shape[-2]:
+            for uplo in "LU":
+                (one,) = rt.autograd.grad((rt.linalg.eigvalsh(a, UPLO=uplo) * weight).sum(), a)
+                (two,) = rt.autograd.grad((rt.linalg.eigh(a, UPLO=uplo).eigenvalues * weight).sum(), a)
+                near(one, two)
+
+
+def test_time_grows_with_the_work() -> None:
+    """Completing the left vectors of a tall matrix takes no time with the fourth power of its rows: seconds here."""
+    a = rt.tensor(np.random.default_rng(6).standard_normal((400, 3)))
+    rt.linalg.svd(a)
+    start = time.perf_counter()
+    rt.linalg.svd(a)
+    rt.linalg.qr(a, "complete")
+    assert time.perf_counter() - start < 0.5
