@@ -59,10 +59,11 @@ soak: $(VENV)/built ## Interrupts, exits, saves, loads and killed savers by the 
 
 # RUSTC_BOOTSTRAP lets the stable compiler take the flag; the library of the toolchain is used as it is.
 FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+FUZZ_OPTIONS = detect_leaks=0:allocator_may_return_null=1:max_malloc_fill_size=0:malloc_context_size=1:quarantine_size_mb=16:detect_stack_use_after_return=0
 fuzz: ## Call all ops with arguments of every sort for SECONDS (60), under AddressSanitizer
-	cd rust-core && RUSTORCH_QUICK=1 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
-	  $(CARGO) test --quiet --no-default-features --features exact --target $(FUZZ_HOST) --target-dir target/asan --test fuzz -- \
-	  --supervise --seconds $(or $(SECONDS),60) $(FUZZ)
+	cd rust-core && RUSTORCH_QUICK=1 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" ASAN_OPTIONS=$(FUZZ_OPTIONS) \
+	  $(CARGO) test --quiet --profile fuzz --no-default-features --features exact --target $(FUZZ_HOST) --target-dir target/asan \
+	  --test fuzz -- --supervise --seconds $(or $(SECONDS),60) $(FUZZ)
 
 mutants: $(VENV)/built ## Plant small faults, one at a time, and count those that the tests notice (not part of CI)
 	$(BIN)/python tests/mutants.py $(MUTANTS)

@@ -14,6 +14,7 @@ import pytest
 
 import rustorch as rt
 import rustorch.nn.functional as F
+from rustorch import _ops
 from rustorch.errors import AutogradError, InternalError, RustorchError
 
 HUGE = 2**62
@@ -50,6 +51,9 @@ HUGE = 2**62
         lambda: F.pad(rt.ones(1).expand(2**63 - 1), (1, 1)),
         lambda: F.pixel_unshuffle(rt.ones(3, 0, 0), 2**40),
         lambda: rt.ones(1).expand(2**62).outer(rt.ones(8)),
+        lambda: rt.block_diag(rt.ones(1).expand(2**62), rt.ones(1).expand(2**62)),
+        lambda: rt.ones(1).expand(2**62).repeat_interleave(rt.tensor([8])),
+        lambda: rt.ones(1).expand(2**62).repeat_interleave(rt.tensor(3)),
     ],
 )
 def test_sizes_that_overflow_are_refused(make):
@@ -539,6 +543,45 @@ def test_nothing_takes_long_where_there_are_no_elements():
                         assert not isinstance(e, InternalError), (name, shape, d, e)
                     took, started = time.monotonic() - started, time.monotonic()
                     assert took < 5, (name, shape, d)
+
+
+def test_repeating_takes_as_long_as_its_result():
+    x = rt.zeros(1).expand(2**40)
+    started = time.monotonic()
+    assert x.repeat_interleave(rt.tensor([0])).shape == (0,)
+    assert x.repeat_interleave(0).shape == (0,)
+    assert x[:, None].expand(2**40, 2).repeat_interleave(rt.tensor([0]), 0).shape == (0, 2)
+    assert time.monotonic() - started < 5
+    assert rt.tensor([1, 2, 3]).repeat_interleave(rt.tensor([2])).tolist() == [1, 1, 2, 2, 3, 3]
+    assert rt.tensor([1, 2, 3]).repeat_interleave(rt.tensor([2, 0, 1])).tolist() == [1, 1, 3]
+
+
+def test_gradients_of_strided_views_count_from_either_offset():
+    base = rt.arange(8.0, requires_grad=True)
+    # The places 3 5, 5 7 of the storage, through views that begin at 2 and at 4: before and behind the result.
+    for start in [2, 4]:
+        base.grad = None
+        base[start:].as_strided((2, 2), (2, 2), 3).sum().backward()
+        assert base.grad.tolist() == [0.0, 0.0, 0.0, float(start < 4), 0.0, 2.0, 0.0, 1.0]
+    for offset in [0, 1, 2**62, 2**63 - 1]:
+        for own in [0, 1, -1, -(2**63), 2**62, 2**63 - 1]:
+            x = rt.zeros(0, requires_grad=True)
+            try:
+                _ops.restride(x, [0], [1], offset, [1], own).sum().backward()
+                assert x.grad.shape == (0,)
+            except RustorchError as e:
+                assert not isinstance(e, InternalError), (offset, own, e)
+
+
+@pytest.mark.parametrize(
+    ("batch", "channels", "outputs", "kernel"), [(0, 2, 3, 3), (2, 0, 3, 3), (2, 2, 0, 3), (0, 0, 0, 1), (2, 2, 3, 5)]
+)
+@pytest.mark.parametrize("dtype", [rt.float32, rt.float64, rt.bfloat16])
+def test_weight_gradients_of_convolutions_without_elements(batch, channels, outputs, kernel, dtype):
+    x, grad = rt.ones(batch, channels, 5, dtype=dtype), rt.ones(batch, outputs, 6 - kernel, dtype=dtype)
+    got = _ops.conv_weight_grad(grad, x, [outputs, channels, kernel])
+    assert got.dtype == dtype and got.shape == (outputs, channels, kernel)
+    assert (got == batch * (6 - kernel)).all()
 
 
 # ---- forks ----

@@ -13,6 +13,7 @@
 //! # Ok::<(), rustorch::Error>(())
 //! ```
 #![warn(missing_docs)]
+#![cfg_attr(test, allow(clippy::disallowed_types, clippy::disallowed_macros, clippy::disallowed_methods))]
 #![recursion_limit = "512"]
 
 mod callback;

@@ -1,7 +1,7 @@
 //! L0: memory that the system may not have. What grows with an input is a [`List`] (or a tensor), whose every way to grow
 //! can fail. What is small and bounded (headers, graph nodes, lists of dimensions, messages) cannot fail one by one in
 //! today's Rust: for that, [`Allocator`] keeps a reserve, and [`check`] refuses new work while much of it is in use.
-#![allow(clippy::disallowed_types, clippy::disallowed_methods)] // this is what is used in their place
+#![allow(clippy::disallowed_types, reason = "this is what is used in its place")]
 
 use crate::error::{Error, Kind, Result};
 use std::alloc::{GlobalAlloc, Layout, System};

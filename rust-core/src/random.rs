@@ -121,6 +121,7 @@ impl Generator {
     /// The state in the 5056 bytes of PyTorch's CPU generator (little endian): seed u64, left i32, seeded i32,
     /// next u64, 624 state words as u64, normal x, y (the cached f64 sample) and rho as f64, cached flag i32,
     /// 4 bytes of padding, cached f32 sample, its flag as one byte, 3 bytes of padding.
+    #[allow(clippy::disallowed_types, reason = "5056 bytes")]
     pub fn get_state(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(STATE_BYTES);
         out.extend(self.seed.to_le_bytes());

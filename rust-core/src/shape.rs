@@ -159,7 +159,7 @@ impl Layout {
             return true;
         }
         let mut order: SmallVec<[usize; 8]> = (0..self.ndim()).filter(|&d| self.shape[d] != 1).collect();
-        order.sort_by_key(|&d| self.strides[d]);
+        order.sort_unstable_by_key(|&d| (self.strides[d], d));
         let mut step = 1isize;
         for d in order {
             if self.strides[d] != step {

@@ -108,6 +108,12 @@ fn block(size: usize) -> Block {
     unsafe { Block::from_size_align_unchecked(size, if size > SMALL_MAX { HUGE } else { ALIGN }) }
 }
 
+/// The program's own allocator, the fuzzer's, is asked for these.
+fn exact(size: usize) -> Block {
+    // SAFETY: as above.
+    unsafe { Block::from_size_align_unchecked(size, ALIGN) }
+}
+
 thread_local! {
     static SMALL: Small = const {
         Small { first: [const { Cell::new(null_mut()) }; CLASSES], bytes: Cell::new(0), open: Cell::new(None) }
@@ -196,7 +202,7 @@ fn allocate(bytes: usize) -> Result<(*mut u8, usize)> {
     if EXACT {
         let size = bytes.max(1);
         // SAFETY: the size is not zero.
-        let p = unsafe { System.alloc(block(size)) };
+        let p = unsafe { std::alloc::alloc(exact(size)) };
         return if p.is_null() { Err(missing(bytes)) } else { Ok((p, size)) };
     }
     if bytes <= SMALL_MAX {
@@ -231,7 +237,7 @@ fn allocate(bytes: usize) -> Result<(*mut u8, usize)> {
 fn release(p: *mut u8, size: usize) {
     if EXACT {
         // SAFETY: allocated with this size's block.
-        return unsafe { System.dealloc(p, block(size)) };
+        return unsafe { std::alloc::dealloc(p, exact(size)) };
     }
     if size <= SMALL_MAX {
         if SMALL.with(|s| s.push(p, size, class(size).1)) {

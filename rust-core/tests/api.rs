@@ -1,4 +1,5 @@
 //! The crate as a Rust program sees it.
+#![allow(clippy::disallowed_types, clippy::disallowed_macros, clippy::disallowed_methods, reason = "tests")]
 
 use rustorch::autograd::{grad, GradMode};
 use rustorch::ops::{call_inplace, find, Attr};

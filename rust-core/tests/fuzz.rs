@@ -1,16 +1,21 @@
 //! Calls every op of the table by name, in place and not, with arguments of every sort: most do not fit, but each op is
 //! also called in ways that do. After each call:
 //!
-//! * no panic, no call that works for more than 20 seconds, and (under AddressSanitizer) no memory fault;
+//! * no panic, no call that works for more than two seconds, and (under AddressSanitizer) no memory fault;
 //! * a call that failed has changed nothing, one that succeeded has changed only what it is declared to change;
-//! * results can be read, and gradients walk back through them and have the shapes of their inputs.
+//! * results can be read, and gradients walk back through them and have the shapes of their inputs;
+//! * (with the feature `exact`) a part of the calls, made once more in memory that held other bytes, gives the same bits:
+//!   whatever an op reads was written before.
 //!
 //! An op that is refused every time is a failure too. What was accepted is kept and varied, so that calls stay close to
 //! what an op wants. `cargo test` makes a short run; `make fuzz` a long one with AddressSanitizer and exact blocks.
 //!
-//! Options: `--seed N`, `--calls N` per op, `--seconds N`, `--op NAME`, `--supervise` (restarts after a crash and says
-//! which call it was), `--show` (prints each call), `--huge` (sizes of up to 2^62, which only views and empty tensors can
-//! have).
+//! Sizes go up to 2^63: tensors of such sizes have no elements or repeat one. Work in proportion to the elements of a
+//! tensor is no fault, so calls are interrupted after a moment; those that cannot be are told.
+//!
+//! Options: `--seed N`, `--calls N` per op, `--seconds N`, `--op NAME`, `--avoid NAME,NAME`, `--threads N`, `--supervise`
+//! (restarts after a crash and says which call it was), `--show` (prints each call).
+#![allow(clippy::disallowed_types, clippy::disallowed_macros, clippy::disallowed_methods, reason = "tests")]
 
 use rustorch::autograd::{self, GradMode};
 use rustorch::dtype::{half, Elem, Scalar, ALL};
@@ -21,14 +26,25 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt;
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+#[cfg(not(feature = "reserve"))]
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 /// Larger blocks than this are refused, so that absurd sizes fail at once.
 #[cfg(not(feature = "reserve"))]
-const MOST_BYTES: usize = 32 << 20;
-/// Processor time that one call may take: what is merely large, unoptimised and under AddressSanitizer stays far below.
-const MOST_TIME: Duration = Duration::from_secs(20);
+static MOST_BYTES: AtomicUsize = AtomicUsize::new(8 << 20);
+/// Processor time that one call may take.
+const MOST_TIME: Duration = Duration::from_secs(2);
+/// After this time a call is asked to end.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// Of this many elements in all are the inputs of calls that are kept and varied.
+const MOST_KEPT: usize = 1 << 13;
+
+/// What new memory is filled with.
+static POISON: AtomicU8 = AtomicU8::new(0);
+/// Whether it is filled at all.
+const POISONS: bool = cfg!(all(feature = "exact", not(feature = "reserve")));
 
 #[cfg(not(feature = "reserve"))]
 struct Bounded;
@@ -36,16 +52,20 @@ struct Bounded;
 #[cfg(not(feature = "reserve"))]
 unsafe impl GlobalAlloc for Bounded {
     unsafe fn alloc(&self, l: Layout) -> *mut u8 {
-        if l.size() > MOST_BYTES {
+        if l.size() > MOST_BYTES.load(Ordering::Relaxed) {
             return std::ptr::null_mut();
         }
-        System.alloc(l)
+        let p = System.alloc(l);
+        if POISONS && !p.is_null() {
+            p.write_bytes(POISON.load(Ordering::Relaxed), l.size());
+        }
+        p
     }
     unsafe fn dealloc(&self, p: *mut u8, l: Layout) {
         System.dealloc(p, l)
     }
     unsafe fn alloc_zeroed(&self, l: Layout) -> *mut u8 {
-        if l.size() > MOST_BYTES {
+        if l.size() > MOST_BYTES.load(Ordering::Relaxed) {
             return std::ptr::null_mut();
         }
         System.alloc_zeroed(l)
@@ -62,7 +82,7 @@ fn bound_memory() {
         fn setrlimit(resource: i32, limits: *const [u64; 2]) -> i32;
     }
     // SAFETY: resource 9 is the size of the address space; the limits are read.
-    unsafe { setrlimit(9, &[768 << 20; 2]) };
+    unsafe { setrlimit(9, &[640 << 20; 2]) };
 }
 #[cfg(not(all(feature = "reserve", target_os = "linux")))]
 fn bound_memory() {}
@@ -202,6 +222,9 @@ const SHAPES: &[&[usize]] = &[
     &[2, 2, 3, 4, 5],
     &[1, 2, 1, 2, 1, 2],
     &[1, 1, 1, 1, 1, 1, 1, 2],
+    &[1; 64],
+    &[1; 65],
+    &[1; 300],
     &[0, 1 << 40],
     &[1 << 40, 0],
     &[0, 0],
@@ -210,6 +233,9 @@ const SHAPES: &[&[usize]] = &[
     &[1 << 40],
     &[2, 1 << 40],
     &[1 << 62],
+    &[1 << 63],
+    &[(1 << 63) - 1],
+    &[0, (1 << 63) - 1],
     &[1 << 31, 1 << 31],
     &[1 << 62, 8],
     &[33, 33],
@@ -325,6 +351,9 @@ const READERS: &[&str] = &["reduce", "loss", "sort", "linalg", "matmul", "norm",
 /// Calls that fit, for ops that random arguments seldom meet.
 const RECIPES: &str = include_str!("../../tests/abi/calls.txt");
 
+/// Ops whose results are not written at all, by declaration.
+const UNWRITTEN: &[&str] = &["empty", "empty_like", "empty_strided"];
+
 /// Inputs that some ops change by declaration: the running statistics of normalisations.
 const CHANGED: &[(&str, &[usize])] = &[("batch_norm", &[1, 2]), ("instance_norm", &[1, 2])];
 
@@ -397,6 +426,11 @@ struct Target {
     made: u64,
     accepted: [u64; 2],
     backward: u64,
+    /// Calls that were interrupted, and those that were made twice and compared.
+    interrupted: u64,
+    pairs: u64,
+    shown: u32,
+    time: Duration,
     gradients_wanted: bool,
 }
 
@@ -416,8 +450,17 @@ impl Target {
             made: 0,
             accepted: [0; 2],
             backward: 0,
+            interrupted: 0,
+            pairs: 0,
+            shown: 0,
+            time: Duration::ZERO,
             gradients_wanted: op.vjp.is_some(),
         }
+    }
+
+    /// Calls made, accepted, walked back, made twice.
+    fn counts(&self) -> [u64; 4] {
+        [self.made, self.accepted[0] + self.accepted[1], self.backward, self.pairs]
     }
 
     fn plan(&mut self) -> Plan {
@@ -518,7 +561,7 @@ impl Target {
         match r.below(10) {
             0 if ndim > 1 => View::Turned(r.below(ndim), r.below(ndim)),
             1 if ndim > 0 => View::Sliced(r.below(ndim), 1 + r.below(3), r.below(3)),
-            2 if ndim > 0 => View::Expanded(1 << r.below(ndim)),
+            2 if ndim > 0 => View::Expanded(1 << r.below(ndim.min(32))),
             3 if ndim > 0 && r.hit(40) => View::Overlapping,
             _ => View::Plain,
         }
@@ -614,7 +657,7 @@ impl Target {
                     1 => 1,
                     2 => t.shape[d] + 1,
                     3 => t.shape[d].saturating_sub(1),
-                    4 => *self.rng.pick(&[1 << 20, 1 << 40, 1 << 62, 100, 1000]),
+                    4 => *self.rng.pick(&[1 << 20, 1 << 40, 1 << 62, (1 << 63) - 1, 40, 100, 1000]),
                     _ => 1 + self.rng.below(5),
                 };
             }
@@ -700,6 +743,10 @@ fn signed(shape: &[usize]) -> Vec<i64> {
     shape.iter().map(|&d| d as i64).collect()
 }
 
+fn is(bits: u32, d: usize) -> bool {
+    d < 32 && bits >> d & 1 == 1
+}
+
 fn made(s: &Spec, huge: bool, rng: &mut Rng) -> Result<Made> {
     if s.number && s.shape.is_empty() {
         let v = *rng.pick(FLOATS);
@@ -708,31 +755,29 @@ fn made(s: &Spec, huge: bool, rng: &mut Rng) -> Result<Made> {
     }
     // What is large is repeated.
     let mut shape = s.shape.clone();
-    if !HUGE.load(Ordering::Relaxed) {
-        shape.iter_mut().filter(|d| **d > 4096).for_each(|d| *d = 64);
-    }
     let mut repeated = if let View::Expanded(bits) = s.view { bits } else { 0 };
     let count = |shape: &[usize]| shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     if !shape.contains(&0) {
-        // What is large is far too large: work in proportion to the elements is no fault.
-        if count(&shape).is_none_or(|n| n > 1 << 61) && huge {
-        } else if count(&shape).is_none_or(|n| n > 1 << 19 && (n < 1 << 36 || !huge)) {
-            shape.iter_mut().filter(|d| **d > 64).for_each(|d| *d = 64);
+        // What is large is far too large, or has at most so many elements that a call takes no time.
+        let most = if rng.hit(3) { 1 << 16 } else { 1 << 12 };
+        let far = count(&shape).is_none_or(|n| n > 1 << 36);
+        while count(&shape).is_none_or(|n| n > most) && !(far && huge) {
+            let d = (0..shape.len()).max_by_key(|&d| shape[d]).unwrap_or(0);
+            shape[d] = if shape[d] > 64 { 64 } else { shape[d] / 2 };
         }
-        let real = |repeated: u32| {
-            shape
-                .iter()
-                .enumerate()
-                .filter(|(d, _)| repeated >> d & 1 == 0)
-                .try_fold(1usize, |n, (_, &d)| n.checked_mul(d))
+        let real = |shape: &[usize], repeated: u32| {
+            shape.iter().enumerate().filter(|(d, _)| !is(repeated, *d)).try_fold(1usize, |n, (_, &d)| n.checked_mul(d))
         };
-        while real(repeated).is_none_or(|n| n > 4096) {
-            let next = (0..shape.len()).filter(|d| repeated >> d & 1 == 0).max_by_key(|&d| shape[d]);
-            repeated |= 1 << next.unwrap_or(0);
+        while real(&shape, repeated).is_none_or(|n| n > 2048) {
+            let next = (0..shape.len()).filter(|&d| !is(repeated, d)).max_by_key(|&d| shape[d]).unwrap_or(0);
+            match 1u32.checked_shl(next as u32) {
+                Some(bit) => repeated |= bit,
+                None => shape[next] = 1,
+            }
         }
     }
     let mut own = shape.clone();
-    own.iter_mut().enumerate().filter(|(d, _)| repeated >> d & 1 == 1).for_each(|(_, d)| *d = 1);
+    own.iter_mut().enumerate().filter(|(d, _)| is(repeated, *d)).for_each(|(_, d)| *d = 1);
     let view = if repeated != 0 { View::Expanded(repeated) } else { s.view };
     match view {
         View::Turned(a, b) if a < own.len() && b < own.len() => own.swap(a, b),
@@ -780,9 +825,28 @@ struct Report {
 thread_local! {
     static PANIC: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) };
 }
-/// Sizes of millions of millions too.
-static HUGE: AtomicBool = AtomicBool::new(false);
-static STARTED: AtomicU64 = AtomicU64::new(0);
+/// The processor time when the call under way began, in microseconds.
+static BEGAN: AtomicU64 = AtomicU64::new(0);
+
+/// The processor time that the call under way has taken.
+fn took() -> Duration {
+    cpu().saturating_sub(Duration::from_micros(BEGAN.load(Ordering::Relaxed)))
+}
+
+/// The library asks whether the call is to go on.
+unsafe extern "C-unwind" fn ask() -> i32 {
+    (took() > PATIENCE) as i32
+}
+
+/// A call begins.
+fn begin() {
+    BEGAN.store(cpu().as_micros() as u64, Ordering::Relaxed);
+}
+
+/// The processor time of the call that has ended, if it was too long.
+fn too_long() -> Option<Duration> {
+    Some(took()).filter(|t| *t > MOST_TIME)
+}
 
 /// Processor time of this process.
 fn cpu() -> Duration {
@@ -802,17 +866,42 @@ fn cpu() -> Duration {
     Duration::ZERO
 }
 
+/// The bytes of a row-major tensor.
 fn bytes(t: &Tensor) -> &[u8] {
-    // SAFETY: `t` is a row-major tensor of ours that fills its block; nobody writes while we look.
+    if t.numel() == 0 {
+        return &[];
+    }
+    // SAFETY: `t` is row-major; nobody writes while we look.
     unsafe { std::slice::from_raw_parts(t.data_ptr(), t.numel() * t.dtype().size()) }
 }
 
-/// Runs `f`; a panic, also one that came as an error, is given as text.
-fn quiet<R>(f: impl FnOnce() -> Result<R>) -> std::result::Result<Result<R>, String> {
+/// Runs `f`; a panic, also one that came as an error, is given as text. None: it was interrupted.
+fn quiet<R>(f: impl FnOnce() -> Result<R>) -> std::result::Result<Option<Result<R>>, String> {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(Err(e)) if e.kind() == Kind::Panic => Err(format!("PANIC as an error: {e}")),
-        Ok(r) => Ok(r),
+        Ok(Err(e)) if e.kind() == Kind::Interrupted => Ok(None),
+        Ok(r) => Ok(Some(r)),
+        // Panics carry words.
+        Err(what) if !what.is::<String>() && !what.is::<&str>() => Ok(None),
         Err(_) => Err(format!("PANIC {}", PANIC.with(|p| p.borrow().clone()))),
+    }
+}
+
+/// What a call gave: the bytes of results, of gradients, and of the inputs afterwards.
+#[derive(Default, PartialEq)]
+struct Seen {
+    parts: Vec<(String, Vec<u8>)>,
+    /// Inputs and results have few elements.
+    small: bool,
+}
+
+impl Seen {
+    fn note(&mut self, what: &str, k: usize, t: &Tensor) {
+        if t.numel() <= MOST_KEPT {
+            if let Ok(t) = t.contiguous() {
+                self.parts.push((format!("{what} {k}, {}{:?}", t.dtype(), t.shape()), bytes(&t).to_vec()));
+            }
+        }
     }
 }
 
@@ -833,11 +922,54 @@ impl Target {
     }
 
     fn once(&mut self, p: &Plan, report: &mut Report) {
-        let mut values = Rng(self.rng.next() | 1);
-        if self.module == "random" {
+        let seed = self.rng.next() | 1;
+        let again = POISONS && self.rng.hit(12) && !UNWRITTEN.contains(&self.op.name);
+        POISON.store(0, Ordering::Relaxed);
+        self.made += 1;
+        let interrupted = self.interrupted;
+        let Some(seen) = self.attempt(p, seed, again, report) else { return };
+        self.accepted[p.inplace as usize] += 1;
+        let keep = self.rng.hit(10);
+        if seen.small && self.kept.len() < self.recipes + 24 {
+            self.kept.push(p.clone());
+        } else if seen.small && keep {
+            let k = self.recipes + self.rng.below(24);
+            self.kept[k] = p.clone();
+        }
+        if again {
+            POISON.store(0xA7, Ordering::Relaxed);
+            let mut quietly = Report::default();
+            let other = self.attempt(p, seed, again, &mut quietly);
+            POISON.store(0, Ordering::Relaxed);
+            if self.interrupted > interrupted {
+                return;
+            }
+            self.pairs += 1;
+            let name = self.name(p);
+            let mut fault = |what: String| *report.faults.entry(format!("{name}: {what}")).or_default() += 1;
+            let Some(other) = other else { return fault("SECOND CALL refused or faulty".into()) };
+            if let Some((a, b)) = seen.parts.iter().zip(&other.parts).find(|(a, b)| a != b) {
+                if self.shown < 3 {
+                    self.shown += 1;
+                    let at = a.1.iter().zip(&b.1).position(|(x, y)| x != y).unwrap_or(a.1.len());
+                    println!("  {}: byte {at} of {} is {:x?} and {:x?}", a.0, a.1.len(), a.1.get(at), b.1.get(at));
+                }
+                fault("READS what nobody wrote: two calls differ".into());
+            } else if seen.parts.len() != other.parts.len() {
+                fault("READS what nobody wrote: more results".into());
+            }
+        }
+    }
+
+    /// One call and what follows from it; None if it was refused. `note`: its results are wanted.
+    fn attempt(&mut self, p: &Plan, seed: u64, note: bool, report: &mut Report) -> Option<Seen> {
+        let mut values = Rng(seed);
+        let mut seen = Seen::default();
+        if note || self.module == "random" {
             rustorch::manual_seed(values.next());
         }
-        let huge = !READERS.contains(&self.module) && !p.inplace;
+        // What reads its whole input must be able to stop.
+        let huge = !p.inplace && (!READERS.contains(&self.module) || values.hit(2));
         let mut all: Vec<Option<Made>> = Vec::new();
         for s in &p.tensors {
             let earlier = s.as_ref().and_then(|s| s.same).and_then(|(k, part)| all.get(k)?.as_ref().map(|m| (m, part)));
@@ -854,7 +986,7 @@ impl Target {
                 }
                 (Some(s), None) => match made(s, huge, &mut values) {
                     Ok(m) => Some(m),
-                    Err(_) => return,
+                    Err(_) => return None,
                 },
             };
             all.push(next);
@@ -877,29 +1009,31 @@ impl Target {
         let before: Vec<Option<(Vec<u8>, u64)>> =
             all.iter().map(|m| m.as_ref().map(|m| (bytes(&m.block).to_vec(), m.tensor.version()))).collect();
         let name = self.name(p);
-        self.made += 1;
         let mode = GradMode::set(!p.no_grad);
-        let start = cpu();
+        begin();
         let result = quiet(|| ops::call_by_name(&name, &inputs, &attrs));
-        let took = cpu() - start;
         drop(mode);
         let mut fault = |what: String| *report.faults.entry(format!("{name}: {what}")).or_default() += 1;
-        if took > MOST_TIME {
+        if let Some(took) = too_long() {
             fault(format!("SLOW {took:?}"));
         }
         let changed = |k: usize| matches!((&all[k], &before[k]), (Some(m), Some((b, v))) if bytes(&m.block) != &b[..] || m.tensor.version() != *v);
-        let result = match result {
-            Err(what) => return fault(what),
-            Ok(r) => r,
-        };
         let outs = match result {
-            Err(e) => {
-                if let Some(k) = (0..all.len()).find(|&k| changed(k)) {
-                    fault(format!("CHANGED input {k}, and then failed: {e}"));
-                }
-                return;
+            Err(what) => {
+                fault(what);
+                return None;
             }
-            Ok(outs) => outs,
+            Ok(Some(Ok(outs))) => outs,
+            Ok(failed) => {
+                if let Some(k) = (0..all.len()).find(|&k| changed(k)) {
+                    let how =
+                        failed.map_or("interrupted".into(), |e| e.err().map(|e| e.to_string()).unwrap_or_default());
+                    fault(format!("CHANGED input {k}, and then failed: {how}"));
+                } else if failed.is_none() {
+                    self.interrupted += 1;
+                }
+                return None;
+            }
         };
         let shares = |k: usize, j: usize| matches!((inputs[k], inputs[j]), (Some(a), Some(b)) if a.shares_storage(b));
         let declared = CHANGED.iter().find(|c| c.0 == self.op.name).map_or(&[][..], |c| c.1);
@@ -911,19 +1045,14 @@ impl Target {
         if let Some(k) = (0..all.len()).find(|&k| changed(k) && !may(k)) {
             fault(format!("CHANGED input {k}"));
         }
-        self.accepted[p.inplace as usize] += 1;
-        if self.kept.len() < self.recipes + 24 {
-            self.kept.push(p.clone());
-        } else if self.rng.hit(10) {
-            let k = self.recipes + self.rng.below(24);
-            self.kept[k] = p.clone();
-        }
+        let few = |t: &Tensor| t.numel() <= MOST_KEPT || self.op.class == Class::View;
+        seen.small = all.iter().flatten().all(|m| few(&m.tensor)) && outs.iter().all(few);
         for t in &outs {
             if t.numel() <= 1 << 16 {
                 let read = quiet(|| t.to_vec::<f64>());
                 match read {
                     Err(what) => fault(format!("reading the result: {what}")),
-                    Ok(Err(e)) if e.kind() != Kind::Memory => fault(format!("reading the result: {e}")),
+                    Ok(Some(Err(e))) if e.kind() != Kind::Memory => fault(format!("reading the result: {e}")),
                     Ok(_) => {}
                 }
                 // The bytes of other numbers, seen as truth values, stay what they are.
@@ -934,9 +1063,13 @@ impl Target {
                 }
             }
         }
+        if note {
+            outs.iter().enumerate().for_each(|(k, t)| seen.note("result", k, t));
+            all.iter().flatten().enumerate().for_each(|(k, m)| seen.note("input", k, &m.block));
+        }
         let roots: Vec<&Tensor> = outs.iter().filter(|t| t.requires_grad() && t.numel() <= 1 << 16).collect();
         if roots.is_empty() {
-            return;
+            return Some(seen);
         }
         let leaves: Vec<&Tensor> = {
             let mut seen: Vec<&Tensor> = Vec::new();
@@ -947,8 +1080,8 @@ impl Target {
             }
             seen
         };
-        let twice = values.hit(40);
-        let start = cpu();
+        let twice = values.hit(20);
+        begin();
         let walked = quiet(|| {
             let seeds: Vec<Tensor> = roots.iter().map(|t| Tensor::ones_like(t, None)).collect::<Result<_>>()?;
             let seeds: Vec<Option<&Tensor>> = seeds.iter().map(Some).collect();
@@ -964,33 +1097,33 @@ impl Target {
             }
             Ok(first)
         });
-        let took = cpu() - start;
-        if took > MOST_TIME {
+        if let Some(took) = too_long() {
             fault(format!("SLOW gradient {took:?}"));
         }
         match walked {
             Err(what) => fault(format!("gradient: {what}")),
-            Ok(Err(e)) if matches!(e.kind(), Kind::Shape | Kind::DType | Kind::Index | Kind::Null | Kind::State) => {
+            Ok(Some(Err(e)))
+                if matches!(e.kind(), Kind::Shape | Kind::DType | Kind::Index | Kind::Null | Kind::State) =>
+            {
                 fault(format!("gradient refused: {e}"))
             }
-            Ok(Err(_)) => {}
-            Ok(Ok(grads)) => {
+            Ok(None) => self.interrupted += 1,
+            Ok(Some(Err(_))) => {}
+            Ok(Some(Ok(grads))) => {
                 self.backward += 1;
-                for (g, l) in grads.iter().zip(&leaves) {
-                    if let Some(g) = g {
-                        if g.shape() != l.shape() || g.dtype() != l.dtype() {
-                            fault(format!(
-                                "gradient of {} {:?} for a leaf of {} {:?}",
-                                g.dtype(),
-                                g.shape(),
-                                l.dtype(),
-                                l.shape()
-                            ));
-                        }
+                for (k, (g, l)) in grads.iter().zip(&leaves).enumerate() {
+                    let Some(g) = g else { continue };
+                    if g.shape() != l.shape() || g.dtype() != l.dtype() {
+                        let (got, wanted) = ((g.dtype(), g.shape()), (l.dtype(), l.shape()));
+                        fault(format!("gradient of {} {:?} for a leaf of {} {:?}", got.0, got.1, wanted.0, wanted.1));
+                    }
+                    if note {
+                        seen.note("gradient", k, g);
                     }
                 }
             }
         }
+        Some(seen)
     }
 }
 
@@ -1001,9 +1134,10 @@ fn run(o: &Options) -> (Report, Vec<Target>) {
         .collect();
     let mut report = Report::default();
     let mut shown: BTreeMap<String, u32> = BTreeMap::new();
-    let (start, mut total, mut made) = (Instant::now(), 0u64, 0u64);
+    let (start, mut done) = (Instant::now(), [0u64; 4]);
     'all: while o.seconds == 0.0 || start.elapsed().as_secs_f64() < o.seconds {
         for (k, t) in targets.iter_mut().enumerate() {
+            let (round, before) = (Instant::now(), t.counts());
             for _ in 0..16 {
                 if o.calls > 0 && t.calls >= o.calls {
                     if o.seconds == 0.0 && k + 1 == o.op.as_ref().map_or(ops::table().count() - o.avoid.len(), |_| 1) {
@@ -1013,23 +1147,19 @@ fn run(o: &Options) -> (Report, Vec<Target>) {
                 }
                 let plan = t.plan();
                 t.calls += 1;
-                total += 1;
                 if o.show && t.calls > o.skip {
                     println!("{} {}", t.name(&plan), text(&plan));
                 }
                 if let Some(state) = &o.state {
-                    let mut words = [0u8; 24];
-                    words[..8].copy_from_slice(&(k as u64).to_le_bytes());
-                    words[8..16].copy_from_slice(&t.calls.to_le_bytes());
-                    words[16..].copy_from_slice(&made.to_le_bytes());
+                    let mut words = [0u8; 48];
+                    for (i, n) in [k as u64, t.calls].iter().chain(&done).enumerate() {
+                        words[i * 8..i * 8 + 8].copy_from_slice(&n.to_le_bytes());
+                    }
                     let _ = state.write_at(&words, 0);
                 }
-                STARTED.store(total, Ordering::Relaxed);
                 let known = report.faults.len();
                 let before: u64 = report.faults.values().sum();
-                made -= t.made;
                 t.once(&plan, &mut report);
-                made += t.made;
                 if report.faults.len() > known || report.faults.values().sum::<u64>() > before {
                     let times = shown.entry(t.op.name.into()).or_default();
                     *times += 1;
@@ -1045,6 +1175,8 @@ fn run(o: &Options) -> (Report, Vec<Target>) {
                     }
                 }
             }
+            t.time += round.elapsed();
+            done.iter_mut().zip(before).zip(t.counts()).for_each(|((n, old), new)| *n += new - old);
         }
     }
     (report, targets)
@@ -1072,14 +1204,28 @@ fn text(p: &Plan) -> String {
 }
 
 fn summary(report: &Report, targets: &[Target], o: &Options) -> bool {
-    let calls: u64 = targets.iter().map(|t| t.made).sum();
-    let accepted: u64 = targets.iter().map(|t| t.accepted[0] + t.accepted[1]).sum();
+    let mut sums = [0; 4];
+    for t in targets {
+        sums.iter_mut().zip(t.counts()).for_each(|(s, n)| *s += n);
+    }
+    let [calls, accepted, backward, pairs] = sums;
+    let least = targets.iter().min_by_key(|t| t.counts()[1]).map_or(("", 0), |t| (t.op.name, t.counts()[1]));
     println!(
-        "seed {}: {calls} calls of {} ops, {accepted} accepted, {} walked back",
+        "seed {}: {calls} calls of {} ops, {accepted} accepted ({} of {}, the fewest), {backward} walked back, \
+         {pairs} compared, {} interrupted",
         o.seed,
         targets.len(),
-        targets.iter().map(|t| t.backward).sum::<u64>()
+        least.1,
+        least.0,
+        targets.iter().map(|t| t.interrupted).sum::<u64>()
     );
+    let all: f64 = targets.iter().map(|t| t.time.as_secs_f64()).sum();
+    let mut slow: Vec<&Target> = targets.iter().filter(|t| t.time.as_secs_f64() > 0.01 * all).collect();
+    slow.sort_by_key(|t| std::cmp::Reverse(t.time));
+    let share = |t: &&Target| format!("{} {:.0} %", t.op.name, 100.0 * t.time.as_secs_f64() / all);
+    if o.seconds > 0.0 && targets.len() > 1 {
+        println!("most time: {}", slow.iter().take(12).map(share).collect::<Vec<_>>().join(", "));
+    }
     let mut good = report.faults.is_empty();
     for (what, n) in &report.faults {
         println!("{n:6} x {what}");
@@ -1109,14 +1255,14 @@ fn supervise(args: &[String], o: &Options) -> bool {
     let dir = std::env::temp_dir().join(format!("rustorch-fuzz-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a folder for temporary files");
     let state = dir.join("state");
-    let (start, mut seed, mut good, mut total) = (Instant::now(), o.seed, true, 0u64);
+    let (start, mut seed, mut good, mut total) = (Instant::now(), o.seed, true, [0u64; 4]);
     let mut crashes: BTreeMap<String, u32> = BTreeMap::new();
     loop {
         let left = o.seconds - start.elapsed().as_secs_f64();
         if left <= 0.5 {
             break;
         }
-        let avoid: Vec<&str> = crashes.iter().filter(|(_, n)| **n >= 1).map(|(s, _)| s.as_str()).collect();
+        let avoid: Vec<&str> = crashes.keys().chain(&o.avoid).map(|s| s.as_str()).collect();
         let mut child = std::process::Command::new(&me);
         child.args(args.iter().filter(|a| *a != "--supervise")).args([
             "--seed",
@@ -1131,7 +1277,7 @@ fn supervise(args: &[String], o: &Options) -> bool {
         let words = std::fs::read(&state).unwrap_or_default();
         let word =
             |i: usize| words.get(i * 8..i * 8 + 8).map_or(0, |b| u64::from_le_bytes(b.try_into().unwrap_or_default()));
-        total += word(2);
+        total.iter_mut().enumerate().for_each(|(i, n)| *n += word(2 + i));
         match out.status.code() {
             Some(0) => break,
             Some(1) if said.contains("calls of") => {
@@ -1175,7 +1321,6 @@ fn supervise(args: &[String], o: &Options) -> bool {
             "--skip",
             &(n - 1).to_string(),
         ]);
-        again.args(args.iter().filter(|a| *a == "--huge"));
         let again = again.output().expect("a child");
         println!(
             "    {}",
@@ -1188,7 +1333,12 @@ fn supervise(args: &[String], o: &Options) -> bool {
         seed += 1000;
     }
     let _ = std::fs::remove_dir_all(&dir);
-    println!("{total} calls in {:.0} s, {} crashes", start.elapsed().as_secs_f64(), crashes.values().sum::<u32>());
+    let [calls, accepted, backward, pairs] = total;
+    println!(
+        "{calls} calls, {accepted} accepted, {backward} walked back, {pairs} compared in {:.0} s, {} crashes",
+        start.elapsed().as_secs_f64(),
+        crashes.values().sum::<u32>()
+    );
     good
 }
 
@@ -1213,19 +1363,23 @@ fn main() {
         supervise(&args, &o)
     } else {
         bound_memory();
-        HUGE.store(args.iter().any(|a| a == "--huge"), Ordering::Relaxed);
+        rustorch::parallel::set_interrupt_check(Some(ask));
         rustorch::parallel::set_num_threads(number("--threads").unwrap_or(1.0) as usize);
         std::panic::set_hook(Box::new(|info| {
             let mut at = info.location().map(|l| format!("{}:{}", l.file(), l.line())).unwrap_or_default();
             static LOOKED: AtomicU64 = AtomicU64::new(0);
             if !at.starts_with("src/") && LOOKED.fetch_add(1, Ordering::Relaxed) < 20 {
-                // The first place of ours on the stack; finding it is slow.
+                // The first place of ours on the stack; finding it is slow and takes memory.
+                #[cfg(not(feature = "reserve"))]
+                let most = MOST_BYTES.swap(usize::MAX, Ordering::Relaxed);
                 let stack = std::backtrace::Backtrace::force_capture().to_string();
                 let own = stack
                     .lines()
                     .map(str::trim)
                     .find(|l| l.starts_with("at ") && l.contains("src/") && l.contains("rust-core/"));
                 at = own.map_or(at, |l| l.into());
+                #[cfg(not(feature = "reserve"))]
+                MOST_BYTES.store(most, Ordering::Relaxed);
             }
             let said = info
                 .payload()
@@ -1234,18 +1388,12 @@ fn main() {
                 .or_else(|| info.payload().downcast_ref::<&str>().map(|s| s.to_string()));
             PANIC.with(|p| *p.borrow_mut() = format!("at {at}: {}", said.unwrap_or_default()));
         }));
-        // A call that never ends is told by its number standing still.
-        std::thread::spawn(|| {
-            let (mut last, mut since) = (0, cpu());
-            loop {
-                std::thread::sleep(Duration::from_millis(500));
-                let now = STARTED.load(Ordering::Relaxed);
-                if now != last {
-                    (last, since) = (now, cpu());
-                } else if cpu() - since > 2 * MOST_TIME {
-                    eprintln!("HANG: one call has worked for more than {:?}", 2 * MOST_TIME);
-                    std::process::abort();
-                }
+        // A call that never ends.
+        std::thread::spawn(|| loop {
+            std::thread::sleep(Duration::from_millis(500));
+            if took() > 10 * MOST_TIME {
+                eprintln!("HANG: one call has worked for more than {:?}", 10 * MOST_TIME);
+                std::process::abort();
             }
         });
         let (report, targets) = run(&o);

@@ -410,7 +410,7 @@ fn inside(base: &Layout, view: &Layout) -> Result<Layout> {
     // The position of an element in storage is written in the digits of the base's strides, then in row-major strides.
     let row = contiguous_strides(base.shape());
     let mut order: SmallVec<[usize; 8]> = (0..base.ndim()).filter(|&d| base.shape()[d] > 1).collect();
-    order.sort_by_key(|&d| std::cmp::Reverse(base.strides()[d]));
+    order.sort_unstable_by_key(|&d| (std::cmp::Reverse(base.strides()[d]), d));
     let convert = |mut step: isize| {
         let mut out = 0;
         for &d in &order {

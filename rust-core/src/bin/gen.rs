@@ -1,5 +1,6 @@
 //! The generator: writes everything that follows from the op table. Run by `make gen` in the repository root; built
 //! without the C ABI, so that a broken generated file cannot block its own repair. A test runs it and fails on any diff.
+#![allow(clippy::disallowed_types, clippy::disallowed_macros, clippy::disallowed_methods, reason = "a tool")]
 
 use rustorch::dtype;
 use rustorch::ops::{self, ArgDef, ArgKind, OpDef, OutKind};

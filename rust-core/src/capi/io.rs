@@ -1,4 +1,5 @@
 //! Files of named tensors (safetensors).
+#![allow(clippy::disallowed_types, reason = "files come as vectors; room is always asked for first")]
 
 use super::*;
 use crate::io::safetensors as st;

@@ -205,6 +205,7 @@ pub fn rows<const N: usize>(
         }
     }
     // Outermost first; ties by the second operand.
+    #[allow(clippy::disallowed_methods, reason = "as many as dimensions, and equals stay in their order")]
     dims.sort_by(|a, b| {
         let key = |x: &(usize, [isize; N])| (x.1[0].abs(), x.1.iter().map(|s| s.abs()).max().unwrap_or(0));
         key(b).cmp(&key(a))

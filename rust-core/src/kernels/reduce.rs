@@ -931,6 +931,7 @@ pub unsafe fn reduce(
     }
     // Memory order, with neighbours that lie like one dimension made one. The order of the kept dimensions stays.
     let mut sorted: SmallVec<[Dim; 8]> = dims.iter().copied().filter(|d| d.0 != 1).collect();
+    #[allow(clippy::disallowed_methods, reason = "as many as dimensions, and equals stay in their order")]
     sorted.sort_by_key(|a| std::cmp::Reverse(a.1));
     let mut merged: SmallVec<[Dim; 8]> = SmallVec::new();
     for d in sorted {

@@ -431,7 +431,7 @@ ops! {
                     2 => clamp(d / beta, 1.0),
                     _ => clamp(d, beta),
                 };
-                smallvec::smallvec![slope * &x[0] * if mean { 1.0 / n } else { 1.0 }]
+                SmallVec::from_iter([slope * &x[0] * if mean { 1.0 / n } else { 1.0 }])
             })
         }),
         saves: Saves::INPUTS, method: false, function: false,
@@ -493,7 +493,7 @@ ops! {
             through(v, |x| {
                 let logp = x[1].then(|t| t.log_softmax(1, None));
                 let g = x[0].then(|g| Tensor::nll_loss_backward(g, &target, None, &size, v.int(0), v.str(1)));
-                smallvec::smallvec![g.with(logp, |g, y| Tensor::log_softmax_backward(g, y, 1))]
+                SmallVec::from_iter([g.with(logp, |g, y| Tensor::log_softmax_backward(g, y, 1))])
             })
         }),
         saves: Saves::INPUTS, method: false, function: false,

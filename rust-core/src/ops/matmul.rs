@@ -1066,9 +1066,10 @@ mod einsum {
         let (left, right) = (only(&a, &b), only(&b, &a));
         let count = |x: &Named, ls: &[Label]| ls.iter().filter_map(|&l| x.size(l)).product::<usize>() as i64;
         let (nb, m, k, n) = (count(&a, &batch), count(&a, &left), count(&a, &summed), count(&b, &right));
-        let x = a.permuted(&[&batch[..], &left, &summed].concat())?.reshape(&[nb, m, k])?;
-        let y = b.permuted(&[&batch[..], &summed, &right].concat())?.reshape(&[nb, k, n])?;
-        let labels = Labels::from_vec([&batch[..], &left, &right].concat());
+        let joined = |parts: [&Labels; 3]| -> Labels { parts.into_iter().flatten().copied().collect() };
+        let x = a.permuted(&joined([&batch, &left, &summed]))?.reshape(&[nb, m, k])?;
+        let y = b.permuted(&joined([&batch, &summed, &right]))?.reshape(&[nb, k, n])?;
+        let labels = joined([&batch, &left, &right]);
         let shape: SmallVec<[i64; 8]> =
             labels.iter().filter_map(|&l| a.size(l).or_else(|| b.size(l))).map(|d| d as i64).collect();
         Ok(Named { t: x.bmm(&y)?.reshape(&shape)?, labels })

@@ -142,8 +142,8 @@ fn rows_of(shape: &[usize], normalized: &[i64]) -> Result<(usize, usize)> {
     if !fits {
         bail!(
             Shape,
-            "given normalized_shape={normalized:?}, expected input with shape [*, {}], but got input of size {shape:?}",
-            normalized.iter().map(|d| d.to_string()).collect::<Vec<_>>().join(", ")
+            "given normalized_shape={normalized:?}, expected input with shape [*, {}, but got input of size {shape:?}",
+            format!("{normalized:?}").trim_start_matches('[')
         );
     }
     let n = shape[shape.len() - k..].iter().product();
@@ -178,7 +178,7 @@ fn rows_formula(g: &Ex, x: &Ex, w: &Ex, dims: &[i64], lead: &[i64], eps: f64, ce
     let centre = if centered { &gw - mean(&gw) } else { gw.clone() };
     let gx = &rstd * (centre - &xh * mean(&(&gw * &xh)));
     let total = |e: Ex| if lead.is_empty() { e } else { e.sum(lead, false) };
-    smallvec![gx, total(g * &xh), total(g.clone())]
+    SmallVec::from_iter([gx, total(g * &xh), total(g.clone())])
 }
 
 // ---- channels ----
@@ -245,8 +245,8 @@ fn eval_batch_apply(
     float!(x.dtype(), T => norm::channel_apply::<T>(s, x1.ptr(), mean.ptr(), var.ptr(), ptr!(w1), ptr!(b1), eps, out.ptr()));
     let out = turned_back(&out, turned, x.dtype())?;
     Ok(match stats {
-        Some(_) => smallvec![out],
-        None => smallvec![out, mean, var],
+        Some(_) => SmallVec::from_iter([out]),
+        None => SmallVec::from_iter([out, mean, var]),
     })
 }
 
@@ -272,7 +272,7 @@ fn batch_formula(g: &Ex, x: &Ex, stats: Option<[&Ex; 2]>, w: &Ex, ndim: usize, e
         Some(_) => &gw * &rstd,
         None => &rstd * (&gw - mean(&gw) - &xh * mean(&(&gw * &xh))),
     };
-    smallvec![gx, (g * &xh).sum(&dims, false), g.sum(&dims, false)]
+    SmallVec::from_iter([gx, (g * &xh).sum(&dims, false), g.sum(&dims, false)])
 }
 
 /// `stat += momentum * (new - stat)`, without history.
@@ -429,7 +429,7 @@ ops! {
         vjp: vjp!(|v| {
             let (x, w) = (v.x(0).tensor()?, v.x(1).value()?);
             let (mean, var) = (v.yk(1).tensor()?, v.yk(2).tensor()?);
-            let mut grads: Grads = smallvec![None, None, None];
+            let mut grads: Grads = SmallVec::from_iter([None, None, None]);
             if v.has(0) {
                 let g = v.g().tensor()?;
                 let outs = Tensor::batch_norm_backward(&g, &x, &mean.alias(), &var.alias(), w.as_ref(), v.float(0), true)?;
@@ -465,7 +465,7 @@ ops! {
             let outs = Tensor::batch_norm_backward(&v.g().tensor()?, &x, &m, &s, v.x(3).value()?.as_ref(), v.float(0), false)?;
             let mut grads = outs.into_iter();
             let (gx, gw, gb) = (grads.next(), grads.next(), grads.next());
-            Ok(smallvec![gx, None, None, gw.filter(|_| v.need(3)), gb.filter(|_| v.need(4))])
+            Ok(SmallVec::from_iter([gx, None, None, gw.filter(|_| v.need(3)), gb.filter(|_| v.need(4))]))
         }),
         saves: Saves(0b1111), method: false, function: false,
         samples: &[
@@ -627,7 +627,7 @@ ops! {
                 let w = x[2].reshape(&[1, groups, per, 1]);
                 let outs = rows_formula(&grouped(&x[0]), &grouped(&x[1]), &w, &[2, 3], &[], eps, true);
                 let per_channel = |e: &Ex| e.sum(&[0, 3], false).reshape(&[shape[1]]);
-                smallvec![outs[0].reshape(&shape), per_channel(&outs[1]), per_channel(&outs[2])]
+                SmallVec::from_iter([outs[0].reshape(&shape), per_channel(&outs[1]), per_channel(&outs[2])])
             })
         }),
         saves: Saves::INPUTS, method: false, function: false,

@@ -31,7 +31,7 @@ fn fill<T: Elem>(out: &Tensor, f: impl FnOnce(&mut [T], bool) -> std::result::Re
         return f(block, out.is_contiguous()).map_err(fails);
     }
     let mut order: SmallVec<[usize; 8]> = (0..out.ndim()).collect();
-    order.sort_by_key(|&d| std::cmp::Reverse(out.strides()[d]));
+    order.sort_unstable_by_key(|&d| (std::cmp::Reverse(out.strides()[d]), d));
     let to = out.layout().permute(&order);
     let aside = Tensor::empty_of(to.shape(), T::DTYPE)?;
     // SAFETY: a new row-major tensor with `n` elements.
@@ -167,7 +167,7 @@ fn bernoulli_into(g: &mut Generator, out: &Tensor, p: &Tensor) -> Result<()> {
     let wide = p.layout().broadcast_to(out.shape())?;
     // The probabilities in the order in which the output is filled.
     let mut order: SmallVec<[usize; 8]> = (0..out.ndim()).collect();
-    order.sort_by_key(|&d| std::cmp::Reverse(out.strides()[d]));
+    order.sort_unstable_by_key(|&d| (std::cmp::Reverse(out.strides()[d]), d));
     let compute = if p.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
     if !p.dtype().is_float() {
         bail!(DType, "expected probabilities of a floating point dtype, got {}", p.dtype());

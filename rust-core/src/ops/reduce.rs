@@ -32,7 +32,7 @@ fn reduced(
     let l = x.layout();
     // The results lie in memory as the elements that they come from.
     let mut kept: SmallVec<[usize; 8]> = (0..l.ndim()).filter(|d| !dims.contains(d)).collect();
-    kept.sort_by_key(|&d| std::cmp::Reverse(if l.shape()[d] == 1 { isize::MAX } else { l.strides()[d] }));
+    kept.sort_unstable_by_key(|&d| (std::cmp::Reverse(if l.shape()[d] == 1 { isize::MAX } else { l.strides()[d] }), d));
     let mut strides: Strides = SmallVec::from_elem(1, l.ndim());
     let mut step = 1;
     for &d in kept.iter().rev() {

@@ -739,7 +739,8 @@ fn eval_block_diag(c: &Call) -> Result<Outs> {
     if all.is_empty() {
         return one(zeros(&[1, 0], crate::dtype::default_dtype())?);
     }
-    let total: i64 = all.iter().map(|t| t.shape()[1] as i64).sum();
+    let width = all.iter().try_fold(0i64, |sum, t| sum.checked_add(t.shape()[1] as i64));
+    let total = width.ok_or_else(|| err!(Memory, "the result has too many columns"))?;
     let mut at = 0;
     let rows = List::try_collect(all.iter().map(|t| {
         let n = t.shape()[1] as i64;
@@ -1532,10 +1533,16 @@ ops! {
             if let Some(r) = repeats.iter().find(|&&r| r < 0) {
                 bail!(Value, "repeats can not be negative, got {r}");
             }
-            let times = |i: usize| repeats[if repeats.len() == 1 { 0 } else { i }] as usize;
-            let total = (0..n).fold(0usize, |sum, i| sum.saturating_add(times(i)));
+            // The steps are as many as the results, whatever the size of the dimension.
+            let (total, times) = match repeats[..] {
+                [all] => (n.saturating_mul(all as usize), Some(all as usize)),
+                _ => (repeats.iter().fold(0usize, |sum, &r| sum.saturating_add(r as usize)), None),
+            };
             let mut index = List::with_room(total)?;
-            index.extend((0..n).flat_map(|i| std::iter::repeat_n(i as i64, times(i))))?;
+            match times {
+                Some(times) => index.extend((0..total).map(|k| (k / times) as i64))?,
+                None => index.extend(repeats.iter().zip(0..).flat_map(|(&r, i)| std::iter::repeat_n(i, r as usize)))?,
+            }
             one(x.index_select(d as i64, &Tensor::from_slice(&index, &[index.len()])?)?)
         },
         class: Class::Composite, function: false, method: false,
