@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -554,6 +555,43 @@ def test_repeating_takes_as_long_as_its_result():
     assert time.monotonic() - started < 5
     assert rt.tensor([1, 2, 3]).repeat_interleave(rt.tensor([2])).tolist() == [1, 1, 2, 2, 3, 3]
     assert rt.tensor([1, 2, 3]).repeat_interleave(rt.tensor([2, 0, 1])).tolist() == [1, 1, 3]
+
+
+@pytest.mark.parametrize("dtype", [rt.int64, rt.int32, rt.uint8, rt.float32])
+def test_products_deeper_than_their_bytes_can_be_counted(dtype):
+    # The bytes of so many elements, wrapped around, are few: those of a buffer that the columns were once packed into.
+    asked = []
+
+    def ask(signum, frame):
+        asked.append(signum)
+        raise InterruptedError
+
+    for n in [2**61 + 8, 2**62 + 16, 2**62, 2**63 - 1]:
+        row = rt.ones(1, dtype=dtype).expand(n)
+        for left, right in [
+            (row, row),
+            (row[None], row[:, None]),
+            (row[: n // 2].expand(2, n // 2), row[: n // 2, None].expand(n // 2, 2)),
+        ]:
+            old = signal.signal(signal.SIGALRM, ask)
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            try:
+                with pytest.raises((InterruptedError, RuntimeError)) as caught:
+                    left @ right
+                assert not isinstance(caught.value, InternalError), (n, caught.value)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, old)
+    assert asked
+
+
+def test_integer_products_in_parts():
+    # With 256 columns the parts have 65,536 rows.
+    k = 3 * 2**16 + 5
+    a, b = rt.arange(k) % 7, (rt.arange(k)[:, None] + rt.arange(256)) % 5
+    want = (a.numpy()[None] @ b.numpy())[0]
+    assert (a @ b).tolist() == want.tolist()
+    assert (a[None].expand(2, k) @ b.T.contiguous().T)[1].tolist() == want.tolist()
 
 
 def test_gradients_of_strided_views_count_from_either_offset():

@@ -24,7 +24,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::memory::Kept;
-use crate::parallel::{parallel_for, usable_threads, Pace};
+use crate::parallel::{parallel_for, poll, usable_threads, Pace};
 use crate::simd::{level, Level};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::Range;
@@ -516,8 +516,25 @@ const DIRECT_M: usize = 96;
 /// Up to this depth the traffic of C decides, so it is written row by row.
 const SHALLOW: usize = 32;
 
+/// Bytes of `a * b` elements, or more than there are: repeated elements may be so many that the number wraps around.
+fn bytes<T>(a: usize, b: usize) -> usize {
+    a.saturating_mul(b).saturating_mul(size_of::<T>())
+}
+
+/// A deeper product is done part by part, between which the program may end it.
+const DEEP: usize = 1 << 24;
+
 unsafe fn gemm<V: Vector>(g: Gemm<V::T>) {
     if g.m == 0 || g.n == 0 {
+        return;
+    }
+    if g.k > DEEP {
+        for p in (0..g.k).step_by(DEEP) {
+            let (a, b) = (g.a.offset(p as isize * g.csa), g.b.offset(p as isize * g.rsb));
+            let beta = if p == 0 { g.beta } else { V::T::ONE };
+            gemm::<V>(Gemm { k: DEEP.min(g.k - p), a, b, beta, ..g });
+            poll();
+        }
         return;
     }
     if g.k == 0 || g.alpha == V::T::ZERO {
@@ -525,7 +542,7 @@ unsafe fn gemm<V: Vector>(g: Gemm<V::T>) {
     }
     // Vectors run along the columns of C: turn a column vector, or a C stored by columns.
     let g = if g.m != 1 && (g.n == 1 || (g.csc != 1 && g.rsc == 1)) { g.transposed() } else { g };
-    let columns_per_task = TASK_BYTES / (g.k * size_of::<V::T>()) + 1;
+    let columns_per_task = TASK_BYTES / bytes::<V::T>(g.k, 1) + 1;
     if g.m == 1 && g.n == 1 && g.csa == 1 && g.rsb == 1 {
         V::call(Dot(&g));
     } else if g.rsb == 1 && g.csb != 1 && (g.m == 1 || g.csa == 1 && dots_pay(&g)) {
@@ -534,7 +551,7 @@ unsafe fn gemm<V: Vector>(g: Gemm<V::T>) {
         // SAFETY: as for this function; the ranges are disjoint.
         parallel_for(g.n, columns_per_task + 64, &|j| unsafe { V::call(RowUpdates(&g.part(0..1, j))) });
     } else if g.k == 1 && g.csb == 1 && g.csc == 1 {
-        let rows = TASK_BYTES / (g.n * size_of::<V::T>()) + 1;
+        let rows = TASK_BYTES / bytes::<V::T>(g.n, 1) + 1;
         // SAFETY: as above.
         parallel_for(g.m, rows, &|i| unsafe { V::call(Outer(&g.part(i, 0..g.n))) });
     } else {
@@ -545,7 +562,7 @@ unsafe fn gemm<V: Vector>(g: Gemm<V::T>) {
 /// Whether dot products beat packing B: its time grows with `k`, that of adding up the lanes with `m`. With many rows
 /// the columns of a tile should also stay in the first-level cache.
 fn dots_pay<T>(g: &Gemm<T>) -> bool {
-    g.m * 9 <= g.k && (g.m <= 32 || g.k * size_of::<T>() <= 4 << 10)
+    g.m * 9 <= g.k && (g.m <= 32 || bytes::<T>(g.k, 1) <= 4 << 10)
 }
 
 /// `C = beta * C`.
@@ -581,7 +598,7 @@ unsafe fn dots<V: Vector>(mut g: Gemm<V::T>, columns_per_task: usize) {
         return parallel_for(g.n, columns_per_task, &|j| unsafe { V::call(Dots(&g.part(0..g.m, j))) });
     }
     // A single row with gaps: close them first.
-    with_scratch(g.k * size_of::<V::T>(), |x: *mut V::T| {
+    with_scratch(bytes::<V::T>(g.k, 1), |x: *mut V::T| {
         if x.is_null() {
             return naive(&g);
         }
@@ -777,7 +794,7 @@ struct Plan {
 }
 
 unsafe fn tiled<V: Vector>(g: Gemm<V::T>) {
-    let in_place = g.csb == 1 && (g.m <= DIRECT_M || g.k * g.n * size_of::<V::T>() <= DIRECT_BYTES);
+    let in_place = g.csb == 1 && (g.m <= DIRECT_M || bytes::<V::T>(g.k, g.n) <= DIRECT_BYTES);
     let pack_a = !in_place && g.k > SHALLOW && g.m > DIRECT_M && g.n > DIRECT_M;
     let pack_b = pack_a || g.csb != 1;
     let kc = if pack_a { KC } else { KC / 2 };
@@ -1150,6 +1167,8 @@ fn with_scratch<T>(bytes: usize, f: impl FnOnce(*mut T)) {
 pub trait Int: Copy + PartialEq + Send + Sync + 'static {
     /// Zero.
     const ZERO: Self;
+    /// One.
+    const ONE: Self;
     /// `self * x + y`.
     fn mul_add(self, x: Self, y: Self) -> Self;
     #[doc(hidden)]
@@ -1172,6 +1191,7 @@ macro_rules! int {
         }
         impl Int for $t {
             const ZERO: $t = 0;
+            const ONE: $t = 1;
             #[inline(always)]
             fn mul_add(self, x: $t, y: $t) -> $t {
                 self.wrapping_mul(x).wrapping_add(y)
@@ -1249,11 +1269,21 @@ pub unsafe fn igemm<T: Int>(
         return;
     }
     let width = n.min(INT_WIDTH);
-    let packed = if csb == 1 { 0 } else { k * width };
-    with_scratch(packed * size_of::<T>(), |panel: *mut T| {
+    let deep = DEEP / width;
+    if k > deep {
+        for p in (0..k).step_by(deep) {
+            let (a, b) = (a.offset(p as isize * csa), b.offset(p as isize * rsb));
+            let beta = if p == 0 { beta } else { T::ONE };
+            igemm(m, n, deep.min(k - p), alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc);
+            poll();
+        }
+        return;
+    }
+    let packed = csb != 1 && k > 0;
+    with_scratch(if packed { bytes::<T>(k, width) } else { 0 }, |panel: *mut T| {
         for j in (0..n).step_by(width) {
             let mut g = g.part(0..m, j..n.min(j + width));
-            if packed > 0 {
+            if packed {
                 if panel.is_null() {
                     int_naive(&g);
                     continue;
@@ -1266,7 +1296,9 @@ pub unsafe fn igemm<T: Int>(
                 (g.b, g.rsb, g.csb) = (panel, width as isize, 1);
             }
             // SAFETY: as for this function; the ranges are disjoint.
-            parallel_for(m, TASK_WORK / (k * g.n + 1) + 1, &|i| unsafe { T::rows(&IntRows(g.part(i, 0..g.n))) });
+            parallel_for(m, TASK_WORK / k.saturating_mul(g.n).saturating_add(1) + 1, &|i| unsafe {
+                T::rows(&IntRows(g.part(i, 0..g.n)))
+            });
         }
     })
 }
