@@ -152,9 +152,12 @@ def operand(v: Any) -> Tensor:
 def ints(v: Any) -> tuple[int, ...]:
     """A list of whole numbers from one or several."""
     if v.__class__ is tuple:
+        for i in v:
+            if i.__class__ is not int:
+                return tuple(map(_whole, v))
         return v
     if isinstance(v, int):
-        return (v,)
+        return (int_(v),)
     if hasattr(v, "_h"):
         v = v.tolist()
         return (v,) if isinstance(v, int) else tuple(v)
@@ -168,6 +171,13 @@ def _whole(v: Any) -> int:
         v = v.item()
     if not hasattr(v, "__index__"):
         raise TypeError(f"expected whole numbers, got {v!r}")
+    return v.__index__()  # type: ignore[no-any-return]
+
+
+def int_(v: Any) -> int:
+    """A whole number: floats are not cut off, and truth values are not counted."""
+    if isinstance(v, bool) or not hasattr(v, "__index__"):
+        raise TypeError(f"expected an int, got {v!r}")
     return v.__index__()  # type: ignore[no-any-return]
 
 
@@ -193,10 +203,10 @@ def handles(ts: Sequence[Any]) -> list[Any]:
 
 
 def bool_(v: Any) -> bool:
-    """A truth value; whole numbers are accepted as in PyTorch."""
+    """A truth value, perhaps NumPy's; numbers are none, as in PyTorch."""
     if v is True or v is False:
         return v
-    if isinstance(v, int) or v.__class__.__name__ in ("bool_", "bool"):
+    if v.__class__.__name__ in ("bool_", "bool"):
         return bool(v)
     raise TypeError(f"expected a bool, got {type(v).__name__}")
 
@@ -334,7 +344,7 @@ def _fits(kind: str, v: Any) -> bool:
         except Exception:
             return False
     if kind == "Int":
-        return isinstance(v, int) or hasattr(v, "__index__")
+        return not isinstance(v, bool) and hasattr(v, "__index__")
     if kind in ("Ints", "Shape"):
         return isinstance(v, int) or (
             isinstance(v, (tuple, list)) and all(isinstance(i, int) or hasattr(i, "__index__") for i in v)
@@ -372,6 +382,8 @@ def misuse(op: str, e: Exception, kinds: str, **arguments: Any) -> Exception:
     if isinstance(e, RustorchError):
         return e
     for kind, (name, v) in zip(kinds.split(), arguments.items()):
+        if kind == "Shape" and isinstance(v, tuple) and len(v) == 1 and isinstance(v[0], (tuple, list)):
+            v = v[0]  # sizes given as one sequence
         if not _fits(kind, v):
             what = _described(kind, v)
             err = DTypeError(f"{op}(): argument '{name}' must be {_KINDS.get(kind, kind)}, not {what}")

@@ -1176,7 +1176,8 @@ rt_status rt_fmin(const struct rt_tensor *input,
                   const struct rt_tensor *other,
                   struct rt_tensor **out);
 
-// `input` brought into `[min, max]`; `max` wins if the bounds cross.
+// `input` brought into `[min, max]`; `max` wins if the bounds cross. Below all numbers of an unsigned dtype `min` bounds
+// nothing; other bounds beyond the dtype are refused.
 rt_status rt_clamp(const struct rt_tensor *input,
                    struct rt_scalar min,
                    struct rt_scalar max,
@@ -4174,8 +4175,8 @@ rt_status rt_generator_set_state(struct rt_generator *generator,
 
 // Saves `len` tensors under their names, with text metadata, in one safetensors file. The file appears whole or not at all.
 // The path is bytes as the system takes them (UTF-8 on Windows). Symbolic links are followed; an existing file keeps its
-// permissions and, where the system allows it, its owner; devices and pipes are written to. Tensors come row-major: what
-// they share and how they lie in memory is not kept.
+// permissions and, where the system allows it, its owner; devices and pipes are written to. Tensors come row-major, an
+// expanded one with all of its elements: what they share and how they lie in memory is not kept.
 rt_status rt_save(const char *path,
                   const char *const *names,
                   const struct rt_tensor *const *tensors,

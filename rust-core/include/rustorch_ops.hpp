@@ -1150,7 +1150,7 @@ inline Tensor fmin(const Tensor &input, const Tensor &other) {
   return Tensor(out_[0]);
 }
 
-/// `input` brought into `[min, max]`; `max` wins if the bounds cross.
+/// `input` brought into `[min, max]`; `max` wins if the bounds cross. Below all numbers of an unsigned dtype `min` bounds nothing; other bounds beyond the dtype are refused.
 inline Tensor clamp(const Tensor &input, Scalar min = Scalar(), Scalar max = Scalar()) {
   rt_tensor *out_[1] = {};
   check(rt_clamp(input.get(), min.value, max.value, out_ + 0));

@@ -287,7 +287,7 @@ fn python() -> String {
     let mut s = format!(
         "# {MARK}\n\"\"\"One function per op of the table. Those with `input` first are methods of Tensor too.\"\"\"\n\n\
          # ruff: noqa: A001, A002, E501, N801\n# mypy: disable-error-code=\"no-any-return\"\n\n\
-         from __future__ import annotations\n\nfrom ._door import (\n    NULL,\n    bool_,\n    created,\n    dtype_code,\n    error,\n    handles,\n    into,\n    \
+         from __future__ import annotations\n\nfrom ._door import (\n    NULL,\n    bool_,\n    created,\n    dtype_code,\n    error,\n    handles,\n    int_,\n    into,\n    \
          ints,\n    lib,\n    misuse,\n    number,\n    operand,\n    several,\n    shape_,\n    word,\n)\n\n\
          TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from collections.abc import Sequence\n    from typing import Any\n\n    \
          from ._door import Number\n    from .dtypes import dtype as dtype_\n    from .random import Generator as Generator_\n    from ._tensor import Tensor\n\n"
@@ -464,9 +464,11 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
                 OptTensor => format!("NULL if {n} is None else {n}._h"),
                 Tensors | OptTensors => format!("{n}_handles, len({n}_handles)"),
                 Scalar | OptScalar => format!("*number({n})"),
-                Int | Float => n,
+                Int => format!("{n} if {n}.__class__ is int else int_({n})"),
+                Float => n,
                 Bool => format!("{n} if {n}.__class__ is bool else bool_({n})"),
-                OptInt | OptFloat => format!("NULL if {n} is None else ({n},)"),
+                OptInt => format!("NULL if {n} is None else ({n} if {n}.__class__ is int else int_({n}),)"),
+                OptFloat => format!("NULL if {n} is None else ({n},)"),
                 Ints | Shape => format!("{n}, len({n})"),
                 OptInts => format!("NULL if {n} is None else {n}, 0 if {n} is None else len({n})"),
                 DType => format!("dtype_code({n})"),

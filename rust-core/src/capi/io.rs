@@ -71,8 +71,8 @@ unsafe fn contents<'a>(
 
 /// Saves `len` tensors under their names, with text metadata, in one safetensors file. The file appears whole or not at all.
 /// The path is bytes as the system takes them (UTF-8 on Windows). Symbolic links are followed; an existing file keeps its
-/// permissions and, where the system allows it, its owner; devices and pipes are written to. Tensors come row-major: what
-/// they share and how they lie in memory is not kept.
+/// permissions and, where the system allows it, its owner; devices and pipes are written to. Tensors come row-major, an
+/// expanded one with all of its elements: what they share and how they lie in memory is not kept.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_save(
     path: *const c_char,

@@ -2370,7 +2370,8 @@ pub unsafe extern "C-unwind" fn rt_fmin(
     })
 }
 
-/// `input` brought into `[min, max]`; `max` wins if the bounds cross.
+/// `input` brought into `[min, max]`; `max` wins if the bounds cross. Below all numbers of an unsigned dtype `min` bounds
+/// nothing; other bounds beyond the dtype are refused.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_clamp(
     input: *const rt_tensor,

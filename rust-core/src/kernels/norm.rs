@@ -293,6 +293,22 @@ pub struct Channels {
 }
 
 impl Channels {
+    /// [`scaled_moments`] of channel `c`.
+    unsafe fn scaled_moments<T: Real>(self, x: *const T, c: usize) -> [f64; 3] {
+        let place = |i: usize| (i / self.inner * self.channels + c) * self.inner + i % self.inner;
+        scaled_moments(&|i| (*x.add(place(i))).as_f64(), self.batch * self.inner, true)
+    }
+
+    /// One over the standard deviation of channel `c`, whose variance is `var`; with `own` that of `x` itself, so that
+    /// squares out of range can be taken again in better units.
+    unsafe fn rstd<T: Real>(self, x: *const T, c: usize, var: T, eps: f64, own: bool) -> T {
+        if own && unsafe_square(var, eps) {
+            let [_, var, top] = self.scaled_moments(x, c);
+            return T::of(1.0 / (var + eps / top / top).sqrt() / top);
+        }
+        T::ONE / (var + T::of(eps)).sqrt()
+    }
+
     /// Calls `f` for each sample with the place of channel `c`.
     fn each(self, c: usize, mut f: impl FnMut(usize)) {
         (0..self.batch).for_each(|n| f((n * self.channels + c) * self.inner));
@@ -310,13 +326,17 @@ pub unsafe fn channel_stats<T: Real + Loops<T>>(s: Channels, x: *const T, mean: 
             let m = T::of(total / count);
             let mut total = 0.0;
             s.each(c, |at| total += T::squares(x.get().add(at), s.inner, m).as_f64());
-            *mean.get().add(c) = m;
-            *var.get().add(c) = T::of(total / count);
+            (*mean.get().add(c), *var.get().add(c)) = if total.is_finite() {
+                (m, T::of(total / count))
+            } else {
+                let [mean, var, top] = s.scaled_moments(x.get(), c);
+                (T::of(mean), T::of(var * top * top))
+            };
         }
     });
 }
 
-/// `(x - mean) / sqrt(var + eps) * w + b` per channel.
+/// `(x - mean) / sqrt(var + eps) * w + b` per channel; with `own`, mean and variance are those of `x` itself.
 pub unsafe fn channel_apply<T: Real + Loops<T>>(
     s: Channels,
     x: *const T,
@@ -325,18 +345,29 @@ pub unsafe fn channel_apply<T: Real + Loops<T>>(
     w: *const T,
     b: *const T,
     eps: f64,
+    own: bool,
     out: *mut T,
-) {
+) -> Result<()> {
+    // Rarely needed, and not for each sample.
+    let mut rstds = List::new();
+    if own && (0..s.channels).any(|c| unsafe_square(*var.add(c), eps)) {
+        rstds = List::collect((0..s.channels).map(|c| s.rstd(x, c, *var.add(c), eps, true)))?;
+    }
     let (x, mean, var) = (Shared(x as *mut T), Shared(mean as *mut T), Shared(var as *mut T));
     let (w, b, out) = (Shared(w as *mut T), Shared(b as *mut T), Shared(out));
     parallel_for(s.batch * s.channels, grain(s.inner), &|r| {
         for i in r {
             let c = i % s.channels;
-            let a = at(w.get(), c, T::ONE) / (*var.get().add(c) + T::of(eps)).sqrt();
+            let rstd = match rstds.get(c) {
+                Some(&rstd) => rstd,
+                None => T::ONE / (*var.get().add(c) + T::of(eps)).sqrt(),
+            };
+            let a = at(w.get(), c, T::ONE) * rstd;
             let shift = at(b.get(), c, T::ZERO) - *mean.get().add(c) * a;
             T::affine(x.get().add(i * s.inner), s.inner, a, shift, out.get().add(i * s.inner));
         }
     });
+    Ok(())
 }
 
 /// Backward of [`channel_apply`]; with `training`, mean and variance are those of `x` itself.
@@ -359,7 +390,7 @@ pub unsafe fn channel_grad<T: Real + Loops<T>>(
     parallel_for(s.channels, grain(s.batch * s.inner), &|r| {
         for c in r {
             let m = *mean.get().add(c);
-            let rstd = T::ONE / (*var.get().add(c) + T::of(eps)).sqrt();
+            let rstd = s.rstd(x.get(), c, *var.get().add(c), eps, training);
             let (mut all, mut dot) = (0.0, 0.0);
             s.each(c, |at| {
                 all += T::sum(g.get().add(at), s.inner).as_f64();
@@ -367,23 +398,41 @@ pub unsafe fn channel_grad<T: Real + Loops<T>>(
             });
             *gb.get().add(c) = T::of(all);
             *gw.get().add(c) = T::of(dot * rstd.as_f64());
-            let a = at(w.get(), c, T::ONE) * rstd;
-            let (b, shift) = if training {
-                let b = -(a * rstd * rstd * T::of(dot / count));
-                (b, -(a * T::of(all / count)) - b * m)
-            } else {
-                (T::ZERO, T::ZERO)
-            };
+            let weight = at(w.get(), c, T::ONE);
+            let a = weight * rstd;
+            let mean_of = |sum: f64| T::of(weight.as_f64() * sum / count);
+            let (all, dot) = (mean_of(all), mean_of(dot * rstd.as_f64()));
             s.each(c, |at| {
                 let (g, x, gx) = (g.get().add(at), x.get().add(at), gx.get().add(at));
                 if training {
-                    T::combine(g, x, s.inner, a, b, shift, gx);
+                    centred_grad(g, x, s.inner, a, rstd, m, all, dot, gx);
                 } else {
                     T::affine(g, s.inner, a, T::ZERO, gx);
                 }
             });
         }
     });
+}
+
+/// `a * g - rstd * (all + (x - mean) * rstd * dot)`, as one linear form where its coefficients are numbers of the type.
+unsafe fn centred_grad<T: Real + Loops<T>>(
+    g: *const T,
+    x: *const T,
+    n: usize,
+    a: T,
+    rstd: T,
+    mean: T,
+    all: T,
+    dot: T,
+    gx: *mut T,
+) {
+    if (T::TINY..=T::MAX).contains(&(rstd * rstd)) {
+        let b = -(dot * rstd * rstd);
+        return T::combine(g, x, n, a, b, -(all * rstd) - b * mean, gx);
+    }
+    for i in 0..n {
+        *gx.add(i) = a * *g.add(i) - rstd * (all + (*x.add(i) - mean) * rstd * dot);
+    }
 }
 
 /// Mean and one over the standard deviation of a group: `n` contiguous elements.
@@ -469,9 +518,8 @@ pub unsafe fn groups_grad<T: Real + Loops<T>>(
             for k in 0..per {
                 let place = i * n + k * s.inner;
                 let a = at(w.get(), i % groups * per + k, T::ONE) * rstd;
-                let b = -(dot * rstd * rstd);
                 let (from, to) = (x.get().add(place), gx.get().add(place));
-                T::combine(g.get().add(place), from, s.inner, a, b, -(all * rstd) - b * mean, to);
+                centred_grad(g.get().add(place), from, s.inner, a, rstd, mean, all, dot, to);
             }
         }
     });

@@ -118,11 +118,10 @@ unsafe fn max<T: Num>(
     let width = w as u32;
     let pairs = cols.step == 1 && tmp.size < 1 << 32 && cols.at.iter().enumerate().all(|(o, &c)| c == (2 * o, 2));
     let last = tmp.size / w.max(1) - 1;
-    for &(first, count) in &rows.at {
+    for &(first, lines) in &rows.at {
         best.fill(T::LOWEST);
-        // A window that lies in the padding has its place at the edge.
         row.fill(first.min(last) as u32);
-        for r in 0..count {
+        for r in 0..lines {
             let at = first + r * rows.step;
             let line = std::slice::from_raw_parts(x.add(at * w), w);
             if index.is_null() {
@@ -168,12 +167,15 @@ unsafe fn max<T: Num>(
                     top = if better { v } else { top };
                     place = if better { p } else { place };
                 }
-                *index.add(o) = place as i64;
+                *index.add(o) = if count == 0 { -1 } else { place as i64 };
             }
             *out.add(o) = top;
         }
         out = out.add(cols.len());
         if !index.is_null() {
+            if lines == 0 {
+                std::slice::from_raw_parts_mut(index, cols.len()).fill(-1);
+            }
             index = index.add(cols.len());
         }
     }
@@ -330,7 +332,8 @@ fn grain(size: usize) -> usize {
     (GRAIN / 4).div_ceil(size.max(1))
 }
 
-/// The largest element of each window, and, unless `index` is null, its place in its plane.
+/// The largest element of each window, and, unless `index` is null, its place in its plane: -1 for a window that lies
+/// wholly in the padding.
 pub unsafe fn max_pool<T: Num>(
     planes: usize,
     size: [usize; 2],
@@ -394,7 +397,7 @@ pub unsafe fn avg_pool_grad<T: Num>(
     })
 }
 
-/// `gx[plane, index] += g` over planes of `size` elements; the indices have been checked.
+/// `gx[plane, index] += g` over planes of `size` elements; the indices have been checked, those below 0 name no place.
 pub unsafe fn scatter<T: Num>(planes: usize, size: usize, p: usize, g: *const T, index: *const i64, gx: *mut T) {
     let (g, index, gx) = (Shared(g as *mut T), Shared(index as *mut i64), Shared(gx));
     parallel_for(planes, grain(size), &|r| {
@@ -402,20 +405,24 @@ pub unsafe fn scatter<T: Num>(planes: usize, size: usize, p: usize, g: *const T,
             let plane = std::slice::from_raw_parts_mut(gx.get().add(i * size), size);
             plane.fill(T::ZERO);
             for j in i * p..(i + 1) * p {
-                let x = plane.get_unchecked_mut(*index.get().add(j) as usize);
-                *x = x.plus(*g.get().add(j));
+                let at = *index.get().add(j);
+                if at >= 0 {
+                    let x = plane.get_unchecked_mut(at as usize);
+                    *x = x.plus(*g.get().add(j));
+                }
             }
         }
     });
 }
 
-/// `out = x[plane, index]`; the indices have been checked.
+/// `out = x[plane, index]`, 0 where the index is below 0; the indices have been checked.
 pub unsafe fn gather<T: Num>(planes: usize, size: usize, p: usize, x: *const T, index: *const i64, out: *mut T) {
     let (x, index, out) = (Shared(x as *mut T), Shared(index as *mut i64), Shared(out));
     parallel_for(planes, grain(size), &|r| {
         for i in r {
             for j in i * p..(i + 1) * p {
-                *out.get().add(j) = *x.get().add(i * size + *index.get().add(j) as usize);
+                let at = *index.get().add(j);
+                *out.get().add(j) = if at < 0 { T::ZERO } else { *x.get().add(i * size + at as usize) };
             }
         }
     });

@@ -394,6 +394,23 @@ fn mode<T: Sortable>(row: &[T], order: &[T::P]) -> usize {
     best
 }
 
+/// First place in the ascending `row` whose element is `v` or more (more than `v` if `right`). NaN in the row is neither,
+/// and nothing is `v` or more if that is NaN.
+#[inline]
+pub fn place<T: Elem + PartialOrd>(row: impl Fn(usize) -> T, n: usize, v: T, right: bool) -> usize {
+    let (mut low, mut high) = (0, n);
+    while low < high {
+        let mid = (low + high) / 2;
+        let m = row(mid);
+        if if right { m > v } else { m >= v } {
+            high = mid;
+        } else {
+            low = mid + 1;
+        }
+    }
+    low
+}
+
 /// First place in the ascending `row` whose element is not less than `v` (greater than `v` if `right`). NaN is greatest.
 #[inline]
 pub fn search<T: Elem>(row: impl Fn(usize) -> T, n: usize, v: T, right: bool) -> usize {

@@ -183,6 +183,13 @@ fn channel_weight(x: &Tensor, w: &Tensor) -> Result<Tensor> {
     w.reshape(&shape)
 }
 
+fn not_bool(t: &Tensor) -> Result<()> {
+    if t.dtype() == DType::Bool {
+        bail!(DType, "not implemented for dtype bool");
+    }
+    Ok(())
+}
+
 ops! {
     /// `max(input, 0)`.
     relu(input: Tensor) -> Tensor, NonZero {
@@ -223,7 +230,10 @@ ops! {
 
     /// `min(max(input, 0), 6)`.
     relu6(input: Tensor) -> Tensor, NonZero {
-        eval: |c| clamp_to(c, Some(Scalar::Int(0)), Some(Scalar::Int(6))),
+        eval: |c| {
+            not_bool(c.x(0))?;
+            clamp_to(c, Some(Scalar::Int(0)), Some(Scalar::Int(6)))
+        },
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, 0, 6))), saves: Saves::X,
         inplace: true, method: false, function: false,
         samples: &["t([-1.0, 2.0, 7.0])"],
@@ -232,6 +242,7 @@ ops! {
     /// `input` brought into `[min_val, max_val]`.
     hardtanh(input: Tensor, min_val: Scalar = -1, max_val: Scalar = 1) -> Tensor, Real {
         eval: |c| {
+            not_bool(c.x(0))?;
             if c.float(0) > c.float(1) {
                 bail!(Value, "min_val cannot be greater than max_val, got {} and {}", c.float(0), c.float(1));
             }
@@ -541,8 +552,8 @@ ops! {
     /// `input` brought nearer to 0 by `lambd`, stopping there.
     softshrink(input: Tensor, lambd: Scalar = 0.5) -> Tensor, Real {
         eval: |c| {
-            if c.float(0) < 0.0 {
-                bail!(Value, "lambda must be greater or equal to 0, but found to be {}.", c.float(0));
+            if !(0.0..f64::INFINITY).contains(&c.float(0)) {
+                bail!(Value, "lambda must be greater or equal to 0, and finite, but found to be {}.", c.float(0));
             }
             // NaN stays NaN by way of the product.
             let k = kernel!(float |x, p| {
@@ -570,7 +581,10 @@ ops! {
 
     /// `input - tanh(input)`.
     tanhshrink(input: Tensor) -> Tensor, Real {
-        eval: float1!(|x| x - Real::tanh(x)),
+        eval: |c| {
+            not_bool(c.x(0))?;
+            (float1!(|x| x - Real::tanh(x)))(c)
+        },
         vjp: vjp!(|v| v.g() * v.x(0).tanh().square()), saves: Saves::X,
         method: false, function: false,
     }

@@ -201,6 +201,12 @@ fn eval_conv(c: &Call, n: usize) -> Result<Outs> {
         bail!(Shape, "expected a {}-dimensional weight, but got one of size {:?}", n + 2, w.shape());
     }
     let g = Params::of(c, 0).geometry(x.shape(), w.shape(), None)?;
+    if x.shape()[x.ndim() - n..].contains(&0) {
+        bail!(Shape, "expected input with non-zero size in the dimensions that are convolved, but got {:?}", x.shape());
+    }
+    if g.c_out == 0 {
+        bail!(Shape, "expected a weight with at least one output channel, but got one of size {:?}", w.shape());
+    }
     same_dtypes(&[x, w])?;
     let bias = match bias {
         Some(b) => {
@@ -301,6 +307,10 @@ fn eval_conv_transpose(c: &Call, n: usize) -> Result<Outs> {
     if p.groups <= 0 {
         bail!(Value, "groups must be positive, got {}", p.groups);
     }
+    if w.shape()[1] == 0 {
+        bail!(Shape, "expected a weight with at least one output channel, but got one of size {:?}", w.shape());
+    }
+    same_dtypes(&[x, w, c.opt(2).unwrap_or(w)])?;
     let stride: [usize; 3] = per_dim(p.stride, n, 1, 1, "stride")?;
     let padding: [usize; 3] = per_dim(p.padding, n, 0, 0, "padding")?;
     let dilation: [usize; 3] = per_dim(p.dilation, n, 1, 1, "dilation")?;
@@ -503,7 +513,7 @@ macro_rules! max_pool_rule {
     };
 }
 
-/// Every index must lie in a plane of `size` elements.
+/// Every index must lie in a plane of `size` elements, or be -1, which names no place.
 fn check_indices(index: &Tensor, size: usize) -> Result<Tensor> {
     if index.dtype() != DType::I64 {
         bail!(DType, "indices must be int64, got {}", index.dtype());
@@ -511,7 +521,7 @@ fn check_indices(index: &Tensor, size: usize) -> Result<Tensor> {
     let index = contiguous_unlocked(index, DType::I64, false)?;
     // SAFETY: row-major int64.
     let all = unsafe { std::slice::from_raw_parts(index.ptr::<i64>(), index.numel()) };
-    match all.iter().find(|&&i| i < 0 || i as usize >= size) {
+    match all.iter().find(|&&i| i < -1 || i >= size as i64) {
         Some(i) => bail!(Index, "index {i} is out of range for a plane of {size} elements"),
         None => Ok(index),
     }

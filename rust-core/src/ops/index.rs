@@ -152,9 +152,7 @@ impl Plan {
     /// The plan that picks `index` along one dimension; 0-d tensors are seen as having one element.
     fn along(l: &Layout, dim: i64, index: &Tensor) -> Result<Plan> {
         let d = wrap_dim(dim, l.ndim())?;
-        if index.dtype().is_float() || index.dtype() == DType::Bool {
-            bail!(DType, "expected an index of whole numbers, got {}", index.dtype());
-        }
+        whole_index(index)?;
         if index.ndim() > 1 {
             bail!(Index, "index is supposed to be a vector, but got shape {:?}", index.shape());
         }
@@ -384,11 +382,24 @@ fn axes(t: &Tensor) -> (Dims, Strides) {
     }
 }
 
-/// An index of gather and scatter: its elements as int64, checked against the tensor that it indexes.
-fn index_of(index: &Tensor, x: &[usize], dim: usize) -> Result<Tensor> {
-    if index.dtype().is_float() || index.dtype() == DType::Bool {
+/// Places are counted in int64 or int32; smaller types would soon not reach.
+fn whole_index(index: &Tensor) -> Result<()> {
+    if !matches!(index.dtype(), DType::I64 | DType::I32) {
+        bail!(DType, "expected dtype int64 or int32 for index, got {}", index.dtype());
+    }
+    Ok(())
+}
+
+fn long_index(index: &Tensor) -> Result<()> {
+    if index.dtype() != DType::I64 {
         bail!(DType, "expected dtype int64 for index, got {}", index.dtype());
     }
+    Ok(())
+}
+
+/// An index of gather and scatter: its elements as int64, checked against the tensor that it indexes.
+fn index_of(index: &Tensor, x: &[usize], dim: usize) -> Result<Tensor> {
+    whole_index(index)?;
     let (shape, _) = axes(index);
     if index.numel() > 0 {
         if shape.len() != x.len() {
@@ -727,11 +738,9 @@ fn from_start(index: &Tensor, n: usize) -> Result<Tensor> {
 
 fn eval_take_along_dim(c: &Call) -> Result<Outs> {
     let (x, index) = (c.x(0), c.x(1));
-    if index.dtype().is_float() || index.dtype() == DType::Bool {
-        bail!(DType, "dtype of indices should be long but got {}", index.dtype());
-    }
+    long_index(index)?;
     let Some(dim) = c.opt_int(0) else {
-        return one(x.ravel()?.gather(0, &from_start(&index.ravel()?, x.numel())?, false)?);
+        return one(x.ravel()?.gather(0, &index.ravel()?, false)?);
     };
     if x.ndim() != index.ndim() {
         bail!(
@@ -907,6 +916,7 @@ ops! {
     index_fill(input: Tensor, dim: Int, index: Tensor, value: Operand) -> Tensor, Special {
         eval: |c| {
             check_value(c.x(0), c.x(2))?;
+            long_index(c.x(1))?;
             let out = target(c, c.x(0))?;
             let value = contiguous_unlocked(c.x(2), out.dtype(), false)?;
             Plan::along(out.layout(), c.int(0), c.x(1))?.put(&out, &value, None)?;
@@ -1105,9 +1115,15 @@ fn eval_index_reduce(c: &Call) -> Result<Outs> {
 /// `index_add` and `index_copy`.
 fn along(c: &Call, alpha: Option<Scalar>) -> Result<Outs> {
     let (x, index, source) = (c.x(0), c.x(1), c.x(2));
+    if alpha.is_none() {
+        long_index(index)?;
+    }
     let out = target(c, x)?;
     let p = Plan::along(out.layout(), c.int(0), index)?;
-    if source.shape() != p.shape.as_slice() && !(source.numel() == 1 && p.shape.iter().product::<usize>() == 1) {
+    // A copy of one number may have no dimensions at all.
+    let number = alpha.is_none() && (source.ndim() == 0 || x.ndim() == 0);
+    let single = number && source.numel() == 1 && p.shape.iter().product::<usize>() == 1;
+    if source.shape() != p.shape.as_slice() && !single {
         let text = format!("expected source of shape {:?}, got {:?}", p.shape, source.shape());
         return Err(Error::shapes("", text, &p.shape, source.shape()));
     }

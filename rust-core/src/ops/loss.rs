@@ -125,8 +125,8 @@ impl Classes {
 
     /// The targets, each of which is a class or `ignore`.
     fn targets(&self, target: &Tensor, ignore: i64) -> Result<Tensor> {
-        if !matches!(target.dtype(), DType::I64 | DType::U8) {
-            bail!(DType, "expected target of dtype int64 (or uint8), got {}", target.dtype());
+        if target.dtype() != DType::I64 && (target.dtype() != DType::U8 || target.ndim() > 1) {
+            bail!(DType, "expected target of dtype int64 (or uint8, if it has at most one dimension), got {}", target.dtype());
         }
         let t = contiguous_unlocked(target, DType::I64, false)?;
         match indices(&t).iter().find(|&&i| i != ignore && (i < 0 || i as usize >= self.c)) {
@@ -351,13 +351,32 @@ fn same_shape(input: &Tensor, target: &Tensor) -> Result<()> {
     Ok(())
 }
 
-/// Weighs the losses of the elements and reduces them.
+/// Weighs the losses of the elements, whose shape and dtype stay, and reduces them.
 fn weigh(losses: Tensor, w: Option<&Tensor>, word: &str) -> Result<Tensor> {
     let losses = match w {
-        Some(w) => losses.mul(w)?,
+        Some(w) => {
+            fits(w, "weight", losses.shape())?;
+            losses.mul(w)?.to_dtype(losses.dtype())?
+        }
         None => losses,
     };
     reduce(&losses, word)
+}
+
+/// `t` must broadcast to `shape`.
+fn fits(t: &Tensor, name: &str, shape: &[usize]) -> Result<()> {
+    if broadcast(t.shape(), shape).ok().as_deref() != Some(shape) {
+        let message = format!("{name} of shape {:?} does not broadcast to the input's shape {shape:?}", t.shape());
+        return Err(Error::shapes("", message, t.shape(), shape));
+    }
+    Ok(())
+}
+
+fn want_float(t: &Tensor, name: &str) -> Result<()> {
+    if !t.dtype().is_float() {
+        bail!(DType, "expected {name} of a floating point dtype, got {}", t.dtype());
+    }
+    Ok(())
 }
 
 /// `log(e)`, at least -100.
@@ -391,10 +410,12 @@ ops! {
     /// `d^2 / 2` for differences up to `delta`, `delta (|d| - delta / 2)` for others, and their mean or sum (Huber 1964).
     huber_loss(input: Tensor, target: Tensor, reduction: Str = "mean", delta: Float = 1.0) -> Tensor, Real {
         eval: |c| {
-            if c.float(1) <= 0.0 {
+            if c.float(1).is_nan() || c.float(1) <= 0.0 {
                 bail!(Value, "delta must be greater than zero, got {}", c.float(1));
             }
-            eval_distance(c, Distance::Huber, c.float(1), c.str(0))
+            want_float(c.x(0), "input")?;
+            let like = c.x(0).dtype();
+            eval_distance(c, Distance::Huber, c.float(1), c.str(0))?.into_iter().map(|t| contiguous_unlocked(&t, like, false)).collect()
         },
         vjp: distance_rule!(Distance::Huber, |v| v.float(1), 0), saves: Saves::XB, method: false,
         samples: &["r(2, 3), r(2, 3), 'mean', 0.7", "r(2, 3), r(2, 3), 'sum', 0.7", "r(2, 3), r(2, 3), 'none', 0.7"],
@@ -524,9 +545,12 @@ ops! {
     bce_each(input: Tensor, target: Tensor) -> Tensor, Probability {
         eval: |c| {
             let x = contiguous_unlocked(c.x(0), c.x(0).dtype().compute_dtype(), false)?;
-            let fits = float!(x.dtype(), T => std::slice::from_raw_parts(x.ptr::<T>(), x.numel()).iter().all(|v| (T::ZERO..=T::ONE).contains(v)));
-            if !fits {
-                bail!(Value, "all elements of input should be between 0 and 1");
+            let t = contiguous_unlocked(c.x(1), c.x(1).dtype().compute_dtype(), false)?;
+            for (x, name) in [(x, "input"), (t, "target")] {
+                let fits = float!(x.dtype(), T => std::slice::from_raw_parts(x.ptr::<T>(), x.numel()).iter().all(|v| (T::ZERO..=T::ONE).contains(v)));
+                if !fits {
+                    bail!(Value, "all elements of {name} should be between 0 and 1");
+                }
             }
             run::<2>(c, kernel!(float |x, t, p| {
                 let bounded = |v| if v < p[0] { p[0] } else { v };
@@ -557,6 +581,11 @@ ops! {
     ) -> Tensor, Probability {
         eval: |c| {
             same_shape(c.x(0), c.x(1))?;
+            let (x, t) = (c.x(0), c.x(1));
+            want_float(x, "input")?;
+            if t.dtype() != x.dtype() {
+                bail!(DType, "expected target of the input's dtype {}, got {}", x.dtype(), t.dtype());
+            }
             one(weigh(Tensor::bce_each(c.x(0), c.x(1))?, c.opt(2), c.str(0))?)
         },
         class: Class::Composite, method: false,
@@ -587,6 +616,11 @@ ops! {
         eval: |c| {
             let (x, t, weight, p) = (c.x(0), c.x(1), c.opt(2), c.opt(3));
             same_shape(x, t)?;
+            want_float(x, "input")?;
+            want_float(t, "target")?;
+            if let Some(p) = p {
+                fits(p, "pos_weight", x.shape())?;
+            }
             one(rounded_once([x, t, weight.unwrap_or(x), p.unwrap_or(x)], |[x, t, w, p1]| {
                 let losses = if p.is_some() {
                     let ones = (&(&(p1 - 1.0)? * t)? + 1.0)?;
@@ -609,6 +643,8 @@ ops! {
     kl_div(input: Tensor, target: Tensor, reduction: Str = "mean", log_target: Bool = false) -> Tensor, Positive {
         eval: |c| {
             let (x, t) = (c.x(0), c.x(1));
+            want_float(x, "input")?;
+            want_float(t, "target")?;
             let losses = if c.bool(1) { t.exp()?.mul(&(t - x)?)? } else { (&t.xlogy(t)? - &(t * x)?)? };
             if c.str(0) == "batchmean" {
                 let n = x.shape().first().copied().unwrap_or(1);
@@ -626,10 +662,17 @@ ops! {
     /// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
     cosine_similarity(x1: Tensor, x2: Tensor, dim: Int = 1, eps: Float = 1e-8) -> Tensor, Real {
         eval: |c| {
+            let dtype = result_type([c.x(0), c.x(1)].into_iter());
+            if !dtype.is_float() {
+                bail!(DType, "expected common dtype to be floating point, got {dtype}");
+            }
+            if c.float(1).is_nan() || c.float(1) < 0.0 {
+                bail!(Value, "eps must be non-negative, got {}", c.float(1));
+            }
             let shape = broadcast(c.x(0).shape(), c.x(1).shape())?;
             let shape: SmallVec<[i64; 8]> = shape.iter().map(|&d| d as i64).collect();
             let unit = |t: &Tensor| -> Result<Tensor> {
-                let t = t.expand(&shape)?;
+                let t = t.to_dtype(dtype)?.expand(&shape)?;
                 let norm = t.vector_norm(2.0, Some(&[c.int(0)]), true, None)?;
                 t.div(&norm.clamp(Some(Scalar::Float(c.float(1))), None)?, "")
             };

@@ -633,8 +633,14 @@ ops! {
             let (a, b) = (c.x(0), c.x(1));
             want_ndim(c, 2, 3)?;
             let w = c.x(2).shape();
-            if a.ndim() == 0 || b.ndim() == 0 || a.shape()[a.ndim() - 1] != w[1] || b.shape()[b.ndim() - 1] != w[2] {
-                bail!(Shape, "inputs of shapes {:?} and {:?} do not fit a weight of shape {w:?}", a.shape(), b.shape());
+            match (a.shape().split_last(), b.shape().split_last()) {
+                (Some((i, batch1)), Some((j, batch2))) if [*i, *j] == w[1..] && batch1 == batch2 => {}
+                _ => bail!(Shape, "inputs of shapes {:?} and {:?} do not fit a weight of shape {w:?}", a.shape(), b.shape()),
+            }
+            if let Some(bias) = c.opt(3) {
+                if bias.shape() != [w[0]] || bias.dtype() != c.x(2).dtype() {
+                    bail!(Shape, "expected bias of shape {:?} and dtype {}, got {:?} and {}", [w[0]], c.x(2).dtype(), bias.shape(), bias.dtype());
+                }
             }
             let y = a.unsqueeze(-2)?.unsqueeze(-2)?.matmul(c.x(2))?.matmul(&b.unsqueeze(-2)?.unsqueeze(-1)?)?;
             let mut shape: SmallVec<[i64; 8]> = y.shape().iter().map(|&d| d as i64).collect();
@@ -718,6 +724,10 @@ ops! {
             if a.ndim() == 0 || b.ndim() == 0 {
                 return one(a.mul(b)?);
             }
+            if a.shape().last() != b.shape().last() {
+                let message = "the last dimension must match on both input tensors";
+                return Err(Error::shapes("", message, a.shape(), b.shape()));
+            }
             one(a.tensordot(b, &[-1], &[-1])?)
         },
         class: Class::Composite,
@@ -743,6 +753,9 @@ ops! {
     cross(input: Tensor, other: Tensor, dim: OptInt = None) -> Tensor, Special {
         eval: |c| {
             let (a, b) = (c.x(0), c.x(1));
+            if a.dtype() != b.dtype() {
+                bail!(DType, "expected both inputs to have the same dtype, got {} and {}", a.dtype(), b.dtype());
+            }
             let d = match c.opt_int(0) {
                 Some(d) => wrap_dim(d, a.ndim())?,
                 None => a.shape().iter().position(|&n| n == 3).ok_or_else(|| err!(Shape,
@@ -987,7 +1000,7 @@ mod einsum {
             if gone.is_empty() {
                 return Ok(self);
             }
-            let t = self.t.sum(Some(&gone), false, Some(self.t.dtype()))?;
+            let t = self.t.sum(Some(&gone), false, None)?;
             Ok(Named { t, labels: self.labels.into_iter().filter(|&l| keep(l)).collect() })
         }
 
@@ -1067,8 +1080,18 @@ mod einsum {
         let count = |x: &Named, ls: &[Label]| ls.iter().filter_map(|&l| x.size(l)).product::<usize>() as i64;
         let (nb, m, k, n) = (count(&a, &batch), count(&a, &left), count(&a, &summed), count(&b, &right));
         let joined = |parts: [&Labels; 3]| -> Labels { parts.into_iter().flatten().copied().collect() };
-        let x = a.permuted(&joined([&batch, &left, &summed]))?.reshape(&[nb, m, k])?;
-        let y = b.permuted(&joined([&batch, &summed, &right]))?.reshape(&[nb, k, n])?;
+        // Sums of whole numbers have become int64.
+        let dtype = crate::dtype::promote(a.t.dtype(), b.t.dtype());
+        let ready = |x: &Named, order: &Labels, sizes: &[i64]| -> Result<Tensor> {
+            let t = x.permuted(order)?.reshape(sizes)?;
+            if a.t.dtype() == b.t.dtype() {
+                Ok(t)
+            } else {
+                t.to_dtype(dtype)
+            }
+        };
+        let x = ready(&a, &joined([&batch, &left, &summed]), &[nb, m, k])?;
+        let y = ready(&b, &joined([&batch, &summed, &right]), &[nb, k, n])?;
         let labels = joined([&batch, &left, &right]);
         let shape: SmallVec<[i64; 8]> =
             labels.iter().filter_map(|&l| a.size(l).or_else(|| b.size(l))).map(|d| d as i64).collect();

@@ -110,6 +110,17 @@ fn results(ts: [(&Tensor, DType); 3]) -> Result<Outs> {
     ts.into_iter().map(|(t, d)| contiguous_unlocked(t, d, false)).collect()
 }
 
+/// A parameter or statistic of an input of dtype `like`: of the given shape and of that dtype, or float32 beside halves.
+fn check_param(t: Option<&Tensor>, shape: &[usize], like: DType, name: &str) -> Result<()> {
+    check_affine(t, shape, name)?;
+    match t.map(|t| t.dtype()) {
+        Some(d) if d != like && (d != DType::F32 || like.compute_dtype() == like) => {
+            bail!(DType, "expected {name} of the input's dtype {like}, got {d}")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A weight or bias must have the given shape.
 fn check_affine(t: Option<&Tensor>, shape: &[usize], name: &str) -> Result<()> {
     match t {
@@ -155,8 +166,10 @@ fn eval_rows(c: &Call, bias: Option<&Tensor>, eps: f64, centered: bool) -> Resul
     let x = c.x(0);
     let (rows, n) = rows_of(x.shape(), c.ints(0))?;
     let shape = Dims::from_slice(&x.shape()[x.ndim() - c.ints(0).len()..]);
-    check_affine(c.opt(1), &shape, "weight")?;
-    check_affine(bias, &shape, "bias")?;
+    // RMS norm brings its weight into the input's dtype.
+    let like = |t: Option<&Tensor>| t.filter(|_| !centered).map_or(x.dtype(), |t| t.dtype());
+    check_param(c.opt(1), &shape, like(c.opt(1)), "weight")?;
+    check_param(bias, &shape, x.dtype(), "bias")?;
     let (x1, w, b) = (ready(x)?, ready_as(c.opt(1), x.dtype())?, ready_as(bias, x.dtype())?);
     let out = Tensor::empty_of(x.shape(), x1.dtype())?;
     float!(x.dtype(), T => norm::rows::<T>(rows, n, x1.ptr(), ptr!(w), ptr!(b), eps, centered, out.ptr()));
@@ -225,14 +238,14 @@ fn eval_batch_apply(
 ) -> Result<Outs> {
     let (s, x1, turned) = channels(x)?;
     let shape = [s.channels];
-    check_affine(w, &shape, "weight")?;
-    check_affine(b, &shape, "bias")?;
+    check_param(w, &shape, x.dtype(), "weight")?;
+    check_param(b, &shape, x.dtype(), "bias")?;
     let (w1, b1) = (ready_as(w, x.dtype())?, ready_as(b, x.dtype())?);
     let out = like(&x1)?;
     let [mean, var] = match stats {
         Some([m, v]) => {
-            check_affine(Some(m), &shape, "running_mean")?;
-            check_affine(Some(v), &shape, "running_var")?;
+            check_param(Some(m), &shape, x.dtype(), "running_mean")?;
+            check_param(Some(v), &shape, x.dtype(), "running_var")?;
             let compute = x.dtype().compute_dtype();
             [contiguous_unlocked(m, compute, false)?, contiguous_unlocked(v, compute, false)?]
         }
@@ -242,7 +255,8 @@ fn eval_batch_apply(
             new
         }
     };
-    float!(x.dtype(), T => norm::channel_apply::<T>(s, x1.ptr(), mean.ptr(), var.ptr(), ptr!(w1), ptr!(b1), eps, out.ptr()));
+    float!(x.dtype(), T => norm::channel_apply::<T>(
+        s, x1.ptr(), mean.ptr(), var.ptr(), ptr!(w1), ptr!(b1), eps, stats.is_none(), out.ptr())?);
     let out = turned_back(&out, turned, x.dtype())?;
     Ok(match stats {
         Some(_) => SmallVec::from_iter([out]),
@@ -301,14 +315,15 @@ fn update_both(stats: [Option<&Tensor>; 2], new: [Option<&Tensor>; 2], momentum:
     Ok(())
 }
 
-/// Running statistics that are to be moved: floats, one per channel.
-fn check_stats(mean: Option<&Tensor>, var: Option<&Tensor>, channels: usize) -> Result<()> {
+/// Running statistics of `x` that are to be moved: both or none, one number per channel.
+fn check_stats(x: &Tensor, mean: Option<&Tensor>, var: Option<&Tensor>) -> Result<()> {
+    if mean.is_some() != var.is_some() {
+        bail!(Value, "running_mean and running_var must either both be None or neither be None");
+    }
+    let Some(&channels) = x.shape().get(1) else { return Ok(()) };
     for (stat, name) in [(mean, "running_mean"), (var, "running_var")] {
-        check_affine(stat, &[channels], name)?;
+        check_param(stat, &[channels], x.dtype(), name)?;
         if let Some(t) = stat {
-            if !t.dtype().is_float() {
-                bail!(DType, "expected {name} of a floating point dtype, got {}", t.dtype());
-            }
             autograd::may_change(t)?;
             check_writable(t)?;
         }
@@ -329,9 +344,7 @@ fn eval_batch_norm(c: &Call) -> Result<Outs> {
         return one(x.batch_norm_eval(m, v, w, b, eps)?);
     }
     // What can be refused is refused before the first of the two changes.
-    if let Some(&channels) = x.shape().get(1) {
-        check_stats(mean, var, channels)?;
-    }
+    check_stats(x, mean, var)?;
     let mut outs = x.batch_norm_train(w, b, eps)?;
     let n = x.numel() / x.shape()[1].max(1);
     // An empty batch says nothing about the statistics.
@@ -357,7 +370,7 @@ fn eval_instance_norm(c: &Call) -> Result<Outs> {
     if mean.is_none() && var.is_none() {
         return one(x.group_norm(channels, w, b, eps)?);
     }
-    check_stats(mean, var, channels as usize)?;
+    check_stats(x, mean, var)?;
     // Each sample's channels are channels of one long batch norm, whose statistics are averaged over the samples.
     let mut shape: SmallVec<[i64; 8]> = x.shape().iter().map(|&d| d as i64).collect();
     (shape[0], shape[1]) = (1, n * channels);
@@ -585,8 +598,8 @@ ops! {
         eval: |c| {
             let x = c.x(0);
             let (s, groups) = group_channels(x, c.int(0))?;
-            check_affine(c.opt(1), &[s.channels], "weight")?;
-            check_affine(c.opt(2), &[s.channels], "bias")?;
+            check_param(c.opt(1), &[s.channels], x.dtype(), "weight")?;
+            check_param(c.opt(2), &[s.channels], x.dtype(), "bias")?;
             let (x1, w, b) = (ready(x)?, ready_as(c.opt(1), x.dtype())?, ready_as(c.opt(2), x.dtype())?);
             let out = like(&x1)?;
             float!(x.dtype(), T => norm::groups::<T>(s, groups, x1.ptr(), ptr!(w), ptr!(b), c.float(1), out.ptr()));

@@ -1622,7 +1622,8 @@ ops! {
         samples: &["r(2, 3), r(3)", "t([nan, 1.0, 2.0]), t([1.0, nan, 3.0])"],
     }
 
-    /// `input` brought into `[min, max]`; `max` wins if the bounds cross.
+    /// `input` brought into `[min, max]`; `max` wins if the bounds cross. Below all numbers of an unsigned dtype `min` bounds
+    /// nothing; other bounds beyond the dtype are refused.
     clamp(input: Tensor, min: OptScalar = None, max: OptScalar = None) -> Tensor, Real {
         eval: |c| clamp_to(c, c.opt_scalar(0), c.opt_scalar(1)),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::clamp_backward(g, x, v.opt_scalar(0), v.opt_scalar(1)))),

@@ -193,6 +193,9 @@ fn eval_extreme_dim(c: &Call, kernels: &Kernels) -> Result<Outs> {
 }
 
 fn eval_arg(c: &Call, kernels: &Kernels) -> Result<Outs> {
+    if c.x(0).dtype() == DType::Bool {
+        bail!(DType, "not implemented for dtype bool");
+    }
     let dims = listed(c.opt_int(0));
     not_empty(c.x(0), &dims)?;
     // Over several dimensions the index counts in row-major order.
@@ -361,6 +364,11 @@ fn eval_cdist(c: &Call) -> Result<Outs> {
         let difference = a.unsqueeze(-2)?.sub(&b.unsqueeze(-3)?, 1)?;
         if columns[0] == 0 {
             return one(difference.sum(Some(&[-1]), false, None)?);
+        }
+        if p == 0.0 {
+            // Differences that are not numbers are not counted but stay.
+            let ones = difference.abs()?.ceil()?.clamp(None, Some(Scalar::Int(1)))?;
+            return one(ones.sum(Some(&[-1]), false, None)?);
         }
         return one(difference.vector_norm(p, Some(&[-1]), false, None)?);
     }
@@ -569,7 +577,8 @@ fn norm_rule(v: &Vjp) -> Ex {
         p => {
             let part = no_zero(&x / &y, &y);
             match p {
-                p if p < 1.0 => no_zero(x.sign() * part.abs().pow(p - 1.0), &x) * g,
+                // With p below 0 one zero makes the norm 0, and what the others are does not matter.
+                p if p < 1.0 => no_zero(no_zero(x.sign() * part.abs().pow(p - 1.0), &x), &y) * g,
                 p if p < 2.0 => x.sign() * part.abs().pow(p - 1.0) * g,
                 p => &part * part.abs().pow(p - 2.0) * g,
             }

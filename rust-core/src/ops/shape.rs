@@ -618,8 +618,8 @@ fn repeat_vjp(v: &Vjp) -> Ex {
 
 fn eval_one_hot(c: &Call) -> Result<Outs> {
     let (x, classes) = (c.x(0), c.int(0));
-    if x.dtype().is_float() || x.dtype() == DType::Bool {
-        bail!(DType, "one_hot is only applicable to index tensors of whole numbers, got {}", x.dtype());
+    if x.dtype() != DType::I64 {
+        bail!(DType, "one_hot is only applicable to index tensors of dtype int64, got {}", x.dtype());
     }
     let values = x.to_vec_unlocked::<i64>()?;
     let (low, high) = values.iter().fold((0, -1), |(l, h), &v| (v.min(l), v.max(h)));

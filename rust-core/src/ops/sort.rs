@@ -54,6 +54,9 @@ fn filled(x: &Tensor, dim: i64) -> Result<usize> {
 
 fn eval_topk(c: &Call) -> Result<Outs> {
     let (x, k) = (c.x(0), c.int(0));
+    if x.dtype() == DType::Bool {
+        bail!(DType, "not implemented for dtype bool");
+    }
     let n = around(x.shape(), wrap_dim(c.int(1), x.ndim())?)[1];
     if k < 0 || k as usize > n {
         bail!(Value, "selected index k out of range: {k} of {n}");
@@ -255,7 +258,7 @@ fn find(sequence: &Tensor, values: &Tensor, sorter: Option<&Tensor>, right: bool
                             Some(o) => *s.get().add(row + o[row + k] as usize),
                             None => *s.get().add(row + k),
                         };
-                        *to.get().add(i) = sort::search(at, m, *v.get().add(i), right) as i64;
+                        *to.get().add(i) = sort::place(at, m, *v.get().add(i), right) as i64;
                     }
                 }
             });
