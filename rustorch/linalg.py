@@ -12,7 +12,7 @@ from . import _ops, words
 from ._door import into
 from ._tensor import Tensor
 from .dtypes import BY_NAME, finfo
-from .errors import InvalidArgumentError, ShapeMismatchError
+from .errors import DTypeError, IndexOutOfRangeError, InvalidArgumentError, ShapeMismatchError
 
 __all__ = [
     "cholesky",
@@ -169,6 +169,8 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     """Dot products along `dim`."""
+    if x.dtype != y.dtype or not x.is_floating_point():
+        raise DTypeError(f"vecdot: expected two floating point tensors of one dtype, got {x.dtype} and {y.dtype}")
     return _out(_ops.sum(x * y, dim), out)
 
 
@@ -202,6 +204,14 @@ def matrix_norm(
     if len(dim) != 2:
         raise ShapeMismatchError(f"matrix_norm: dim must hold two dimensions, got {dim}")
     a = A if dtype is None else A.to(dtype=dtype)
+    if not a.is_floating_point():
+        raise DTypeError(f"matrix_norm: expected a floating point tensor, got {a.dtype}")
+    if a.dim() < 2:
+        raise ShapeMismatchError(f"matrix_norm: expected at least two dimensions, got shape {list(a.shape)}")
+    if not all(-a.dim() <= d < a.dim() for d in dim) or dim[0] % a.dim() == dim[1] % a.dim():
+        raise IndexOutOfRangeError(
+            f"matrix_norm: dim must hold two different dimensions of {a.dim()}, got {tuple(dim)}"
+        )
     if ord == "fro":
         return _out(_ops.vector_norm(a, 2, dim, keepdim), out)
     rows, columns = (d % a.ndim for d in dim)
@@ -230,4 +240,6 @@ def norm(
         return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
     if isinstance(ord, str) or (dim is None and A.ndim == 2) or (isinstance(dim, (tuple, list)) and len(dim) == 2):
         return matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
+    if dim is None and A.ndim != 1:
+        raise ShapeMismatchError(f"norm: with ord but without dim, A must have one or two dimensions, got {A.ndim}")
     return vector_norm(A, ord, dim, keepdim, dtype=dtype, out=out)

@@ -251,8 +251,8 @@ def unsafe_chunk(input: Tensor, chunks: _int, dim: _int = 0) -> Any:
 
 def narrow(input: Tensor, dim: _int, start: Any, length: _int) -> Tensor:
     """`length` elements of dimension `dim` from `start`; a view."""
-    if start.__class__ is not int and getattr(start, "dtype", None) is BY_NAME["bool"]:
-        raise DTypeError("narrow: start must be an int or an integral Tensor, got a bool")
+    if _is_tensor(start) and (start.dim() or start.is_floating_point() or start.dtype is BY_NAME["bool"]):
+        raise DTypeError("narrow: start must be an int or a 0-dim integral Tensor")
     return _ops.narrow(input, dim, start, length)
 
 
@@ -407,8 +407,15 @@ def equal(input: Tensor, other: Tensor) -> _bool:
     return input.shape == other.shape and _bool(_ops.all(_ops.eq(input, other)))
 
 
+def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
+    """`input` to the power of `exponent`; one of the two may be a number."""
+    return _ops.pow(operand(input) if _is_tensor(exponent) else input, exponent, out=out)
+
+
 def allclose(input: Tensor, other: Tensor, rtol: _float = 1e-5, atol: _float = 1e-8, equal_nan: _bool = False) -> _bool:
     """True if |input - other| <= atol + rtol * |other| everywhere."""
+    if not (rtol >= 0 and atol >= 0):
+        raise InvalidArgumentError(f"allclose: rtol and atol must not be negative, got {rtol} and {atol}")
     return _bool(_ops.all(_ops.isclose(input, other, rtol, atol, equal_nan)))
 
 
@@ -624,9 +631,11 @@ def _no_history(op: str, input: Tensor) -> None:
 def resize_(input: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     """Gives the tensor another shape, row-major from its first element on in the order of memory; its own shape changes
     nothing. If that does not fit into its memory it gets new memory, which begins with what the old one held; further
-    elements are not initialised.
+    elements are not initialised. Of memory formats there is only the contiguous one.
     """
     _no_history("resize_", input)
+    if memory_format not in (None, "rustorch.contiguous_format"):
+        raise UnsupportedError(f"resize_: the elements can only be laid out contiguously, not as {memory_format!r}")
     s = shape_(sizes)
     if builtins.any(d < 0 for d in s):
         raise InvalidArgumentError(f"resize_: sizes must not be negative, got {list(s)}")
@@ -677,7 +686,8 @@ def set_(input: Tensor, source: Any = None, storage_offset: _int = 0, size: Any 
 
 def resize_as_(input: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
     """`resize_` to the shape of `other`."""
-    return resize_(input, other.shape)
+    kept = None if memory_format == "rustorch.preserve_format" else memory_format
+    return resize_(input, other.shape, memory_format=kept)
 
 
 def fill_diagonal_(input: Tensor, fill_value: Any, wrap: _bool = False) -> Tensor:
@@ -1002,6 +1012,9 @@ def broadcast_shapes(*shapes: Any) -> Any:
     out: list[_int] = []
     for s in shapes:
         s = (s,) if isinstance(s, _int) else tuple(s)
+        for d in s:
+            if not isinstance(d, _int) or d < 0:
+                raise ShapeMismatchError(f"broadcast_shapes: sizes are ints from 0 on, got {d!r}")
         out = [1] * (len(s) - len(out)) + out
         for i, d in enumerate(reversed(s), 1):
             if out[-i] == 1:
@@ -1022,16 +1035,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Grids of coordinates from 1-d tensors; `indexing` is "ij" (rows first) or "xy"."""
     ts = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else list(tensors)
-    if indexing not in ("ij", "xy"):
-        raise InvalidArgumentError(f'meshgrid: indexing must be "xy" or "ij", got {indexing!r}')
-    swap = indexing == "xy" and len(ts) >= 2
-    if swap:
-        ts[0], ts[1] = ts[1], ts[0]
-    shape = [t.numel() for t in ts]
-    out = [t.reshape([-1 if i == k else 1 for i in _range(len(ts))]).expand(shape) for k, t in enumerate(ts)]
-    if swap:
-        out[0], out[1] = out[1], out[0]
-    return tuple(out)
+    return _ops.meshgrid(ts, indexing)
 
 
 def einsum(equation: str, *operands: Any) -> Tensor:
@@ -1060,9 +1064,7 @@ def spmm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:
 
 def cartesian_prod(*tensors: Tensor) -> Tensor:
     """All combinations of the elements of 1-d tensors, one row each."""
-    if len(tensors) == 1:
-        return tensors[0]
-    return _ops.stack([g.reshape(-1) for g in meshgrid(*tensors)], 1)
+    return _ops.cartesian_prod(list(tensors))
 
 
 def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) -> Tensor:
@@ -1071,6 +1073,8 @@ def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) ->
 
     from ._tensor import make
 
+    if input.dim() != 1:
+        raise ShapeMismatchError(f"combinations: expected a 1-d vector, got shape {list(input.shape)}")
     pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(pick(_range(input.numel()), r))
     return input[make(rows, BY_NAME["int64"]).reshape(len(rows), r)]
@@ -1081,11 +1085,23 @@ def diff(input: Tensor, n: _int = 1, dim: _int = -1, prepend: Any = None, append
     """Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first."""
     if n < 0:
         raise InvalidArgumentError(f"diff: order must be non-negative but got {n}")
+    input.size(dim)  # refuses a dimension that is not there
+    if input.dim() == 0:
+        raise ShapeMismatchError("diff: input must have at least one dimension")
+    parts = [t for t in (prepend, input, append) if t is not None]
+    for t in parts:
+        if not _is_tensor(t):
+            raise DTypeError(f"diff: prepend and append must be Tensors, not {type(t).__name__}")
+        rest = [s for d, s in enumerate(t.shape) if d != dim % input.dim()]
+        if t.dim() != input.dim() or rest != [s for d, s in enumerate(input.shape) if d != dim % input.dim()]:
+            raise ShapeMismatchError(
+                f"diff: prepend and append must match the input's shape {list(input.shape)} except in dimension {dim}, "
+                f"got {list(t.shape)}"
+            )
+    r = _ops.cat(parts, dim) if len(parts) > 1 else input
     if not n:
         return input.clone()
-    parts = [t for t in (prepend, input, append) if t is not None]
-    r = _ops.cat(parts, dim) if len(parts) > 1 else input
-    for _ in _range(n):
+    for _ in _range(builtins.min(n, r.size(dim))):
         size = builtins.max(r.size(dim) - 1, 0)
         late, early = _ops.narrow(r, dim, r.size(dim) - size, size), _ops.narrow(r, dim, 0, size)
         r = _ops.logical_xor(late, early) if r.dtype is BY_NAME["bool"] else late - early
@@ -1095,6 +1111,10 @@ def diff(input: Tensor, n: _int = 1, dim: _int = -1, prepend: Any = None, append
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: _int = -1) -> Tensor:
     """Integral along `dim` by the trapezoidal rule, with points `x` or steps `dx`."""
     n = y.size(dim)
+    if x is not None and x.ndim > y.ndim:
+        raise ShapeMismatchError(f"trapezoid: x of shape {list(x.shape)} has more dimensions than y, {list(y.shape)}")
+    if BY_NAME["bool"] in (y.dtype, y.dtype if x is None else x.dtype):
+        raise DTypeError("trapezoid: not implemented for dtype bool")
     heights = (_ops.narrow(y, dim, 1, n - 1) + _ops.narrow(y, dim, 0, n - 1)) / 2
     if x is None:
         whole: Tensor = heights.sum(dim) * dx
@@ -1364,6 +1384,7 @@ __all__ = (
     "normal",
     "numel",
     "polygamma",
+    "pow",
     "randint",
     "randint_like",
     "range",

@@ -22,8 +22,8 @@ def required(f: Any) -> list[inspect.Parameter]:
     return [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
 
 
-def numpys_names(f: Any) -> dict[str, int]:
-    return {name: 0 for name in ("axis", "keepdims") if name in inspect.signature(f).parameters}
+def numpys_names(f: Any) -> dict[str, Any]:
+    return {k: v for k, v in (("axis", 0), ("keepdims", False)) if k in inspect.signature(f).parameters}
 
 
 @pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)

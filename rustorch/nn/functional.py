@@ -94,7 +94,7 @@ def _wide(t: Tensor) -> Tensor:
 
 
 def _probability(p: float) -> None:
-    if p < 0.0 or p > 1.0:
+    if not 0.0 <= p <= 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
@@ -209,6 +209,10 @@ def embedding_bag(
         if offsets is None:
             raise ValueError("offsets has to be a 1D Tensor but got None")
         bounds = offsets.tolist()
+        if any(j < i for i, j in pairwise(bounds)) or (bounds and bounds[-1] > input.numel()):
+            raise RuntimeError(
+                f"embedding_bag: offsets must ascend up to the number of indices, {input.numel()}, got {bounds}"
+            )
         if bounds and bounds[0] != 0:
             raise ValueError(
                 f"offsets[0] has to be 0, i.e., the first sequence starts from position 0, got {bounds[0]}"
@@ -308,6 +312,8 @@ def _same_padding(
 
 def unfold(input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> Tensor:
     """Sliding patches as columns: input [N, C, H, W] -> [N, C * kh * kw, number of patches]."""
+    if 0 in input.shape[-3:]:
+        raise RuntimeError(f"unfold: only the batch may be empty, got input of shape {list(input.shape)}")
     x = input.unsqueeze(0) if input.dim() == 3 else input
     cols = _ops.im2col(x, kernel_size, dilation=dilation, padding=padding, stride=stride)
     return cols.squeeze(0) if input.dim() == 3 else cols
@@ -438,7 +444,9 @@ def _over_depth(
     values, at = planes
     h, w = values.shape[-2:]
     out, rows = (t.squeeze(1) for t in pool(values.flatten(2).unsqueeze(1)))  # a batch of planes, which may be empty
-    index = rows // (h * w) * area + at.flatten(1).gather(1, rows.flatten(1)).reshape(rows.shape)
+    within = at.flatten(1).gather(1, rows.clamp(min=0).flatten(1)).reshape(rows.shape)
+    # A window that lies wholly in the padding has no place.
+    index = (rows // (h * w) * area + within).masked_fill(rows.lt(0) | within.lt(0), -1)
     shape = (*lead, out.shape[1], h, w)
     return out.reshape(shape), index.reshape(shape)
 
@@ -530,7 +538,11 @@ def avg_pool3d(
 
 def _target_size(input: Tensor, output_size: Any, n: int) -> list[int]:
     """`output_size` with None replaced by the input's own size."""
-    sizes = (output_size,) * n if output_size is None or isinstance(output_size, int) else tuple(output_size)
+    if output_size is None:
+        raise TypeError("adaptive pooling: output_size must be a number or numbers, not None")
+    sizes = (output_size,) * n if isinstance(output_size, int) else tuple(output_size)
+    if n == 1 and sizes == (None,):
+        raise TypeError("adaptive pooling: output_size must be a number, not None")
     if len(sizes) != n:
         raise ValueError(f"adaptive pooling: output_size must have {n} entries, got {output_size}")
     return [have if want is None else want for have, want in zip(input.shape[-n:], sizes)]
@@ -723,6 +735,8 @@ def group_norm(
     """Normalise [N, C, *] over each of `num_groups` groups of channels (Wu & He 2018)."""
     if input.dim() < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
+    if num_groups > 0 and input.size(0) * (input.size(1) // num_groups) * math.prod(input.shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(input.shape)}")
     return _ops.group_norm(input, num_groups, weight, bias, eps=eps)
 
 
@@ -789,6 +803,8 @@ def _noise(input: Tensor, p: float, per_channel: bool) -> Tensor:
 
 def _dropped(input: Tensor, p: float, training: bool, inplace: bool, per_channel: bool, alpha: bool) -> Tensor:
     _probability(p)
+    if not isinstance(input, Tensor):
+        raise TypeError(f"dropout: input must be a Tensor, not {type(input).__name__}")
     if p == 0 or not training or input.numel() == 0:
         return input
     if p == 1:
@@ -1040,6 +1056,8 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """|x1 - x2 + eps|_p along the last dimension."""
+    if not (isinstance(x1, Tensor) and isinstance(x2, Tensor)):
+        raise TypeError(f"pairwise_distance: expected two Tensors, got {type(x1).__name__} and {type(x2).__name__}")
     return (x1 - x2 + eps).norm(p, dim=-1, keepdim=keepdim)
 
 
@@ -1047,11 +1065,12 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """p-norm distances between all pairs of rows of [n, d] -> [n (n - 1) / 2]."""
     if input.dim() != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
-    if p < 0:
+    if not p >= 0:
         raise RuntimeError(f"pdist only supports non-negative p values, got {p}")
     pairs = [(i, j) for i in range(input.size(0)) for j in range(i + 1, input.size(0))]
     first, second = (rt.tensor([pair[k] for pair in pairs], dtype=rt.int64) for k in (0, 1))
-    return (input.index_select(0, first) - input.index_select(0, second)).norm(p, dim=1)
+    x, y = input.index_select(0, first), input.index_select(0, second)
+    return rt.cdist(x.unsqueeze(1), y.unsqueeze(1), p).reshape(-1)
 
 
 # ---- losses -----------------------------------------------------------------------------------------------------
@@ -1233,6 +1252,8 @@ def poisson_nll_loss(
 ) -> Tensor:
     """exp(x) - t x (log_input) or x - t log(x + eps); `full` adds Stirling's approximation of log(t!)."""
     reduction = _reduction(reduction, size_average, reduce)
+    if not isinstance(target, Tensor) or not isinstance(eps, (int, float)):
+        raise TypeError(f"poisson_nll_loss: expected a Tensor as target and a float as eps, got {target} and {eps}")
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
@@ -1251,6 +1272,8 @@ def gaussian_nll_loss(
     """(log var + (x - t)^2 / var) / 2, var at least `eps` (Nix & Weigend 1994); `full` adds log(2 pi) / 2."""
     reduction = _reduction(reduction, None, None)
     v: Tensor = var if isinstance(var, Tensor) else rt.full_like(input, var)
+    if not v.is_floating_point():
+        raise DTypeError(f"gaussian_nll_loss: var must have a floating point dtype, got {v.dtype}")
     if bool(v.lt(0).any()):
         raise ValueError("var has negative entry/entries")
     if v.shape != input.shape:
@@ -1275,9 +1298,13 @@ def hinge_embedding_loss(
     """x where t = 1, max(0, margin - x) where t = -1."""
     x = _wide(input)
     zero = rt.zeros_like(x)
+    reduction = _reduction(reduction, size_average, reduce)
+    if not input.is_floating_point() and reduction == "mean":
+        raise DTypeError(f"hinge_embedding_loss: the mean needs an input of a floating point dtype, got {input.dtype}")
     far = rt.where(target.ne(1), (margin - x).clamp(min=0), zero)
     near = rt.where(target.ne(-1), x, zero)
-    return _reduce(far + near, _reduction(reduction, size_average, reduce)).to(input.dtype)
+    loss = _reduce(far + near, reduction)
+    return loss if x.dtype == input.dtype else loss.to(input.dtype)
 
 
 def cosine_embedding_loss(
@@ -1291,7 +1318,7 @@ def cosine_embedding_loss(
 ) -> Tensor:
     """1 - cos(x1, x2) where t = 1, max(0, cos - margin) where t = -1; x1, x2 [N, d], t [N]."""
     reduction = _reduction(reduction, size_average, reduce)
-    if target.dim() + 1 != input1.dim() or target.dim() > 1:
+    if target.dim() + 1 != input1.dim() or input1.dim() != input2.dim() or target.dim() > 1:
         raise RuntimeError(
             f"cosine_embedding_loss: expected inputs [N, d] with target [N], or [d] with a scalar target, "
             f"got {list(input1.shape)}, {list(input2.shape)} and {list(target.shape)}"
@@ -1330,8 +1357,16 @@ def soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """log(1 + exp(-t x))."""
-    return _reduce(softplus(-target * input), _reduction(reduction, size_average, reduce))
+    """log(1 + exp(-t x)), of the input's shape and dtype."""
+    reduction = _reduction(reduction, size_average, reduce)
+    if not isinstance(target, Tensor) or not input.is_floating_point():
+        raise DTypeError("soft_margin_loss: expected an input of a floating point dtype and a target that is a Tensor")
+    if rt.broadcast_shapes(input.shape, target.shape) != input.shape:
+        raise RuntimeError(
+            f"soft_margin_loss: target of shape {list(target.shape)} does not broadcast to the input's "
+            f"{list(input.shape)}"
+        )
+    return _reduce(softplus(-(target.to(input.dtype) * input)), reduction)
 
 
 def multilabel_soft_margin_loss(
@@ -1347,7 +1382,8 @@ def multilabel_soft_margin_loss(
     loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     if weight is not None:
         loss = loss * weight
-    return _reduce(loss.mean(-1), reduction)
+    # Over the classes of the input, to which target and weight broadcast.
+    return _reduce(loss.sum(input.dim() - 1) / input.size(-1), reduction)
 
 
 def multi_margin_loss(
@@ -1373,10 +1409,10 @@ def multi_margin_loss(
             f"got {list(weight.shape)} and {weight.dtype}"
         )
     x, t = (input, target) if input.dim() == 2 else (input.reshape(1, -1), target.reshape(1))
-    loss = (margin - x.gather(1, t.unsqueeze(1)) + x).clamp(min=0).pow(p)
+    loss = relu(margin - x.gather(1, t.unsqueeze(1)) + x).pow(p)  # without a slope where the margin is just kept
     if weight is not None:
         loss = loss * weight.index_select(0, t).unsqueeze(1)
-    loss = (loss * (1 - one_hot(t, x.size(1)))).sum(1) / x.size(1)
+    loss = loss.masked_fill(one_hot(t, x.size(1)).bool(), 0.0).sum(1) / x.size(1)
     return _reduce(loss.reshape(target.shape), reduction)
 
 
@@ -1410,7 +1446,7 @@ def multilabel_margin_loss(
     listed = t.lt(0).long().cumsum(1).eq(0).to(x.dtype)
     t = t.clamp(min=0)
     is_target = (one_hot(t, classes) * listed.unsqueeze(2)).sum(1).clamp(max=1)
-    hinge = (1 - x.gather(1, t).unsqueeze(2) + x.unsqueeze(1)).clamp(min=0)
+    hinge = relu(1 - x.gather(1, t).unsqueeze(2) + x.unsqueeze(1))
     loss = (hinge * listed.unsqueeze(2) * (1 - is_target).unsqueeze(1)).sum((1, 2)) / classes
     return _reduce(loss if batched else loss.squeeze(0), reduction)
 
@@ -1484,6 +1520,8 @@ def ctc_loss(
     that does not fit into its input costs infinity (and the gradient is NaN), or nothing with `zero_infinity`. As in
     PyTorch the gradient is that of log-probabilities whose exponentials add up to 1.
     """
+    if not log_probs.is_floating_point():
+        raise DTypeError(f"ctc_loss: log_probs must have a floating point dtype, got {log_probs.dtype}")
     batched = log_probs.dim() == 3
     x = _wide(log_probs if batched else log_probs.unsqueeze(1)).clone()
     if x.numel() == 0:
@@ -1582,6 +1620,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         return _ops.pad(input, pad, mode=mode, value=0.0 if value is None else value)
     if value:
         raise NotImplementedError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    if mode in ("reflect", "replicate") and 0 in input.shape[-(len(pad) // 2) - 1 :]:
+        raise RuntimeError(f"pad: only the batch may be empty, got input of shape {list(input.shape)}")
     return _ops.pad(input, pad, mode=mode)
 
 
@@ -1631,6 +1671,12 @@ def interpolate(
         )
     given = scale_factor if size is None else size
     given = (given,) * n if isinstance(given, (int, float)) else tuple(given)
+    if size is not None and any(isinstance(v, (bool, float)) for v in given):
+        raise TypeError(f"expected size to be an int or {n} of them, got {size}")
+    if align_corners is not None and not isinstance(align_corners, bool):
+        raise TypeError(f"interpolate: align_corners must be a bool or None, got {align_corners!r}")
+    if input.size(1) == 0:
+        raise RuntimeError(f"interpolate: only the batch may be empty, got input of shape {list(input.shape)}")
     if len(given) != n:
         raise ValueError(f"Input and output must have the same number of spatial dimensions, got {list(given)} for {n}")
     scales: tuple[float | None, ...] = (None,) * n
@@ -1778,6 +1824,11 @@ def grid_sample(
         raise RuntimeError(f"grid_sample: expected non-empty spatial dimensions, got input {list(input.shape)}")
 
     def locate(v: Tensor, size: int) -> Tensor:
+        at = place(v, size)
+        # What is nowhere is seen at the border, if anything is.
+        return at if padding_mode == "zeros" else rt.where(at.isnan(), rt.zeros_like(at), at)
+
+    def place(v: Tensor, size: int) -> Tensor:
         at = (v + 1) / 2 * (size - 1) if align_corners else ((v + 1) * size - 1) / 2
         if padding_mode == "reflection":
             low, span = (0.0, size - 1) if align_corners else (-0.5, size)
@@ -1841,6 +1892,8 @@ def scaled_dot_product_attention(
 def _additive_mask(name: str, mask: Tensor | None, dtype: Any) -> Tensor | None:
     """A boolean mask, True where attention may not go, as numbers to add."""
     if mask is None or mask.is_floating_point():
+        if mask is not None and mask.dtype != dtype:
+            raise DTypeError(f"{name} must be bool or have the query's dtype {dtype}, got {mask.dtype}")
         return mask
     if mask.dtype != rt.bool:
         raise AssertionError(f"only bool and floating types of {name} are supported, got {mask.dtype}")
@@ -1909,6 +1962,12 @@ def multi_head_attention_forward(
         raise AssertionError(f"embed_dim {embed} not divisible by num_heads {num_heads}")
     if is_causal and attn_mask is None:
         raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+    if (bias_k is None) != (bias_v is None):
+        raise AssertionError("bias_k and bias_v must both be None or both be given")
+    if in_proj_weight is None and not use_separate_proj_weight:
+        raise AssertionError("use_separate_proj_weight is False but in_proj_weight is None")
+    if in_proj_bias is not None and tuple(in_proj_bias.shape) != (3 * embed,):
+        raise RuntimeError(f"expected in_proj_bias of shape {[3 * embed]}, got {list(in_proj_bias.shape)}")
     compared = slice(0, 2 if use_separate_proj_weight else None)
     if key.shape[compared] != value.shape[compared]:
         raise AssertionError(f"key shape {list(key.shape)} does not match value shape {list(value.shape)}")

@@ -307,6 +307,11 @@ class TransformerDecoderLayer(_Layer):
         return self._block(x, self.norm3, self.dropout3, self._feed_forward)
 
 
+def _some_layers(stack: Any) -> None:
+    if not len(stack.layers):
+        raise IndexError(f"{type(stack).__name__}: there are no layers, num_layers is {stack.num_layers}")
+
+
 class TransformerEncoder(Module):
     """`num_layers` copies of an encoder layer, and a final norm if given."""
 
@@ -331,6 +336,7 @@ class TransformerEncoder(Module):
         is_causal: bool | None = None,
     ) -> Tensor:
         """[L, N, E] -> [L, N, E]."""
+        _some_layers(self)
         x = src
         for layer in self.layers:
             x = layer(x, src_mask=mask, src_key_padding_mask=src_key_padding_mask, is_causal=bool(is_causal))
@@ -358,6 +364,7 @@ class TransformerDecoder(Module):
         memory_is_causal: bool = False,
     ) -> Tensor:
         """tgt [T, N, E], memory [S, N, E] -> [T, N, E]."""
+        _some_layers(self)
         x = tgt
         for layer in self.layers:
             x = layer(
