@@ -13,6 +13,7 @@ from ._door import (
     dtype_code,
     error,
     handles,
+    int_,
     into,
     ints,
     lib,
@@ -240,7 +241,7 @@ def linspace(start: Number, end: Number, steps: int, *, dtype: dtype_ | None = N
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_linspace(*number(start), *number(end), steps, -1 if dtype is None else dtype_code(dtype))
+        t = _py_linspace(*number(start), *number(end), steps if steps.__class__ is int else int_(steps), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linspace", e, "Scalar Scalar Int OptDType", start=start, end=end, steps=steps, dtype=dtype) from None
     if t is None:
@@ -260,7 +261,7 @@ def logspace(start: Number, end: Number, steps: int, base: float = 10.0, *, dtyp
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_logspace(*number(start), *number(end), steps, base, -1 if dtype is None else dtype_code(dtype))
+        t = _py_logspace(*number(start), *number(end), steps if steps.__class__ is int else int_(steps), base, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logspace", e, "Scalar Scalar Int Float OptDType", start=start, end=end, steps=steps, base=base, dtype=dtype) from None
     if t is None:
@@ -280,7 +281,7 @@ def eye(n: int, m: int | None = None, *, dtype: dtype_ | None = None, device: An
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_eye(n, NULL if m is None else (m,), -1 if dtype is None else dtype_code(dtype))
+        t = _py_eye(n if n.__class__ is int else int_(n), NULL if m is None else (m if m.__class__ is int else int_(m),), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("eye", e, "Int OptInt OptDType", n=n, m=m, dtype=dtype) from None
     if t is None:
@@ -300,7 +301,7 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_tril_indices(row, col, offset, -1 if dtype is None else dtype_code(dtype))
+        t = _py_tril_indices(row if row.__class__ is int else int_(row), col if col.__class__ is int else int_(col), offset if offset.__class__ is int else int_(offset), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tril_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype) from None
     if t is None:
@@ -320,7 +321,7 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_triu_indices(row, col, offset, -1 if dtype is None else dtype_code(dtype))
+        t = _py_triu_indices(row if row.__class__ is int else int_(row), col if col.__class__ is int else int_(col), offset if offset.__class__ is int else int_(offset), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("triu_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype) from None
     if t is None:
@@ -340,7 +341,7 @@ def hann_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | No
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_hann_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+        t = _py_hann_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hann_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
     if t is None:
@@ -360,7 +361,7 @@ def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.5
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_hamming_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), alpha, beta, -1 if dtype is None else dtype_code(dtype))
+        t = _py_hamming_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), alpha, beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hamming_window", e, "Int Bool Float Float OptDType", window_length=window_length, periodic=periodic, alpha=alpha, beta=beta, dtype=dtype) from None
     if t is None:
@@ -380,7 +381,7 @@ def blackman_window(window_length: int, periodic: bool = True, *, dtype: dtype_ 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_blackman_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+        t = _py_blackman_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("blackman_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
     if t is None:
@@ -400,7 +401,7 @@ def bartlett_window(window_length: int, periodic: bool = True, *, dtype: dtype_ 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_bartlett_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
+        t = _py_bartlett_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bartlett_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
     if t is None:
@@ -420,7 +421,7 @@ def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0,
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_kaiser_window(window_length, periodic if periodic.__class__ is bool else bool_(periodic), beta, -1 if dtype is None else dtype_code(dtype))
+        t = _py_kaiser_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kaiser_window", e, "Int Bool Float OptDType", window_length=window_length, periodic=periodic, beta=beta, dtype=dtype) from None
     if t is None:
@@ -2202,7 +2203,7 @@ _py_round = lib.py_round
 def round(input: Tensor, decimals: int = 0, *, out: Tensor | None = None) -> Tensor:
     """To the nearest number with `decimals` decimal places, halves to even."""
     try:
-        t = _py_round(input._h, decimals)
+        t = _py_round(input._h, decimals if decimals.__class__ is int else int_(decimals))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("round", e, "Tensor Int", input=input, decimals=decimals) from None
     if t is None:
@@ -2218,7 +2219,7 @@ _py_round_ = lib.py_round_
 def round_(input: Tensor, decimals: int = 0) -> Tensor:
     """In-place form of round."""
     try:
-        status = _py_round_(input._h, decimals)
+        status = _py_round_(input._h, decimals if decimals.__class__ is int else int_(decimals))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("round_", e, "Tensor Int", input=input, decimals=decimals) from None
     if status:
@@ -2442,7 +2443,7 @@ _py_polygamma = lib.py_polygamma
 def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The derivative of order `n` of `digamma`."""
     try:
-        t = _py_polygamma(input._h, n)
+        t = _py_polygamma(input._h, n if n.__class__ is int else int_(n))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("polygamma", e, "Int Tensor", n=n, input=input) from None
     if t is None:
@@ -2458,7 +2459,7 @@ _py_polygamma_ = lib.py_polygamma_
 def polygamma_(n: int, input: Tensor) -> Tensor:
     """In-place form of polygamma."""
     try:
-        status = _py_polygamma_(input._h, n)
+        status = _py_polygamma_(input._h, n if n.__class__ is int else int_(n))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("polygamma_", e, "Int Tensor", n=n, input=input) from None
     if status:
@@ -2548,7 +2549,9 @@ _py_clamp = lib.py_clamp
 
 
 def clamp(input: Tensor, min: Number | None = None, max: Number | None = None, *, out: Tensor | None = None) -> Tensor:
-    """`input` brought into `[min, max]`; `max` wins if the bounds cross."""
+    """`input` brought into `[min, max]`; `max` wins if the bounds cross. Below all numbers of an unsigned dtype `min` bounds
+    nothing; other bounds beyond the dtype are refused.
+    """
     try:
         t = _py_clamp(input._h, *number(min), *number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -4262,7 +4265,7 @@ _py_glu = lib.py_glu
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """The first half of `input` along `dim` times the sigmoid of the second half (Dauphin et al., 2016)."""
     try:
-        t = _py_glu(input._h, dim)
+        t = _py_glu(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("glu", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
@@ -4280,7 +4283,7 @@ def softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_softmax(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        t = _py_softmax(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if t is None:
@@ -4296,7 +4299,7 @@ _py_safe_softmax = lib.py_safe_softmax
 def safe_softmax(input: Tensor, dim: int, dtype: dtype_ | None = None) -> Tensor:
     """`softmax`, but 0 where all of `input` along `dim` is minus infinity."""
     try:
-        t = _py_safe_softmax(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        t = _py_safe_softmax(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("safe_softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if t is None:
@@ -4314,7 +4317,7 @@ def log_softmax(input: Tensor, dim: int | None = None, dtype: dtype_ | None = No
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_log_softmax(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        t = _py_log_softmax(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log_softmax", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if t is None:
@@ -4330,7 +4333,7 @@ _py_softmin = lib.py_softmin
 def softmin(input: Tensor, dim: int, dtype: dtype_ | None = None) -> Tensor:
     """`softmax(-input)`."""
     try:
-        t = _py_softmin(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        t = _py_softmin(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmin", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if t is None:
@@ -4344,7 +4347,7 @@ _py_softmax_backward = lib.py_softmax_backward
 def softmax_backward(grad_output: Tensor, output: Tensor, dim: int) -> Tensor:
     """Gradient of `softmax`: `output * (grad_output - sum(grad_output * output))`."""
     try:
-        t = _py_softmax_backward(grad_output._h, output._h, dim)
+        t = _py_softmax_backward(grad_output._h, output._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmax_backward", e, "Tensor Tensor Int", grad_output=grad_output, output=output, dim=dim) from None
     if t is None:
@@ -4358,7 +4361,7 @@ _py_log_softmax_backward = lib.py_log_softmax_backward
 def log_softmax_backward(grad_output: Tensor, output: Tensor, dim: int) -> Tensor:
     """Gradient of `log_softmax`: `grad_output - e^output * sum(grad_output)`."""
     try:
-        t = _py_log_softmax_backward(grad_output._h, output._h, dim)
+        t = _py_log_softmax_backward(grad_output._h, output._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("log_softmax_backward", e, "Tensor Tensor Int", grad_output=grad_output, output=output, dim=dim) from None
     if t is None:
@@ -4426,7 +4429,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, dtype: dt
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_prod(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
+        t = _py_prod(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("prod", e, "Tensor OptInt Bool OptDType", input=input, dim=dim, keepdim=keepdim, dtype=dtype) from None
     if t is None:
@@ -4442,7 +4445,7 @@ _py_prod_backward = lib.py_prod_backward
 def prod_backward(grad: Tensor, input: Tensor, dim: int | None) -> Tensor:
     """Gradient of `prod`: `grad` (the reduced dimensions kept with size 1) times the product of the other elements."""
     try:
-        t = _py_prod_backward(grad._h, input._h, NULL if dim is None else (dim,))
+        t = _py_prod_backward(grad._h, input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("prod_backward", e, "Tensor Tensor OptInt", grad=grad, input=input, dim=dim) from None
     if t is None:
@@ -4574,7 +4577,7 @@ _py_max_dim = lib.py_max_dim
 def max_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """Largest elements along `dim` and their indices, the first of equals; NaN wins."""
     try:
-        t = _py_max_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_max_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -4588,7 +4591,7 @@ _py_min_dim = lib.py_min_dim
 def min_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """Smallest elements along `dim` and their indices, the first of equals; NaN wins."""
     try:
-        t = _py_min_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_min_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("min_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -4606,7 +4609,7 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     if keepdims is not None:
         keepdim = keepdims
     try:
-        t = _py_argmax(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_argmax(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("argmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -4626,7 +4629,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     if keepdims is not None:
         keepdim = keepdims
     try:
-        t = _py_argmin(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_argmin(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("argmin", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -4646,7 +4649,7 @@ def aminmax(input: Tensor, dim: int | None = None, keepdim: bool = False, *, axi
     if keepdims is not None:
         keepdim = keepdims
     try:
-        t = _py_aminmax(input._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_aminmax(input._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("aminmax", e, "Tensor OptInt Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -4879,7 +4882,7 @@ def cov(input: Tensor, correction: int = 1, fweights: Tensor | None = None, awei
     `aweights` how important it is.
     """
     try:
-        t = _py_cov(input._h, NULL if fweights is None else fweights._h, NULL if aweights is None else aweights._h, correction)
+        t = _py_cov(input._h, NULL if fweights is None else fweights._h, NULL if aweights is None else aweights._h, correction if correction.__class__ is int else int_(correction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cov", e, "Tensor Int OptTensor OptTensor", input=input, correction=correction, fweights=fweights, aweights=aweights) from None
     if t is None:
@@ -4913,7 +4916,7 @@ def histc(input: Tensor, bins: int = 100, min: Number = 0, max: Number = 0, *, o
     not count; if both bounds are equal they are the least and greatest element.
     """
     try:
-        t = _py_histc(input._h, bins, *number(min), *number(max))
+        t = _py_histc(input._h, bins if bins.__class__ is int else int_(bins), *number(min), *number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("histc", e, "Tensor Int Scalar Scalar", input=input, bins=bins, min=min, max=max) from None
     if t is None:
@@ -4951,7 +4954,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0, *
     least `minlength` numbers.
     """
     try:
-        t = _py_bincount(input._h, NULL if weights is None else weights._h, minlength)
+        t = _py_bincount(input._h, NULL if weights is None else weights._h, minlength if minlength.__class__ is int else int_(minlength))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bincount", e, "Tensor OptTensor Int", input=input, weights=weights, minlength=minlength) from None
     if t is None:
@@ -4971,7 +4974,7 @@ def cumsum(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, *
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_cumsum(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        t = _py_cumsum(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumsum", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if t is None:
@@ -4989,7 +4992,7 @@ def cumsum_(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
     if axis is not None:
         dim = axis
     try:
-        status = _py_cumsum_(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        status = _py_cumsum_(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumsum_", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if status:
@@ -5003,7 +5006,7 @@ _py_cumsum_from_end = lib.py_cumsum_from_end
 def cumsum_from_end(input: Tensor, dim: int) -> Tensor:
     """Sums along `dim` of each element and those after it."""
     try:
-        t = _py_cumsum_from_end(input._h, dim)
+        t = _py_cumsum_from_end(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumsum_from_end", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
@@ -5021,7 +5024,7 @@ def cumprod(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None, 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_cumprod(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        t = _py_cumprod(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumprod", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if t is None:
@@ -5039,7 +5042,7 @@ def cumprod_(input: Tensor, dim: int | None = None, dtype: dtype_ | None = None,
     if axis is not None:
         dim = axis
     try:
-        status = _py_cumprod_(input._h, dim, -1 if dtype is None else dtype_code(dtype))
+        status = _py_cumprod_(input._h, dim if dim.__class__ is int else int_(dim), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumprod_", e, "Tensor Int OptDType", input=input, dim=dim, dtype=dtype) from None
     if status:
@@ -5053,7 +5056,7 @@ _py_cumprod_backward = lib.py_cumprod_backward
 def cumprod_backward(grad: Tensor, input: Tensor, dim: int) -> Tensor:
     """Gradient of `cumprod`, right for zeros too."""
     try:
-        t = _py_cumprod_backward(grad._h, input._h, dim)
+        t = _py_cumprod_backward(grad._h, input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cumprod_backward", e, "Tensor Tensor Int", grad=grad, input=input, dim=dim) from None
     if t is None:
@@ -5069,7 +5072,7 @@ def cummax(input: Tensor, dim: int | None = None, *, axis: Any = None) -> tuple[
     if axis is not None:
         dim = axis
     try:
-        t = _py_cummax(input._h, dim)
+        t = _py_cummax(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cummax", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
@@ -5085,7 +5088,7 @@ def cummin(input: Tensor, dim: int | None = None, *, axis: Any = None) -> tuple[
     if axis is not None:
         dim = axis
     try:
-        t = _py_cummin(input._h, dim)
+        t = _py_cummin(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cummin", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
@@ -5101,7 +5104,7 @@ def logcumsumexp(input: Tensor, dim: int | None = None, *, out: Tensor | None = 
     if axis is not None:
         dim = axis
     try:
-        t = _py_logcumsumexp(input._h, dim)
+        t = _py_logcumsumexp(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logcumsumexp", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
@@ -5117,7 +5120,7 @@ _py_logcumsumexp_backward = lib.py_logcumsumexp_backward
 def logcumsumexp_backward(grad: Tensor, input: Tensor, output: Tensor, dim: int) -> Tensor:
     """Gradient of `logcumsumexp`."""
     try:
-        t = _py_logcumsumexp_backward(grad._h, input._h, output._h, dim)
+        t = _py_logcumsumexp_backward(grad._h, input._h, output._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logcumsumexp_backward", e, "Tensor Tensor Tensor Int", grad=grad, input=input, output=output, dim=dim) from None
     if t is None:
@@ -5149,7 +5152,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
     if axis is not None:
         dim = axis
     try:
-        t = _py_sort(input._h, dim, descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
+        t = _py_sort(input._h, dim if dim.__class__ is int else int_(dim), descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
     if t is None:
@@ -5165,7 +5168,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     if axis is not None:
         dim = axis
     try:
-        t = _py_argsort(input._h, dim, descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
+        t = _py_argsort(input._h, dim if dim.__class__ is int else int_(dim), descending if descending.__class__ is bool else bool_(descending), stable if stable.__class__ is bool else bool_(stable))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("argsort", e, "Tensor Int Bool Bool", input=input, dim=dim, descending=descending, stable=stable) from None
     if t is None:
@@ -5199,7 +5202,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     if axis is not None:
         dim = axis
     try:
-        t = _py_topk(input._h, k, dim, largest if largest.__class__ is bool else bool_(largest), sorted if sorted.__class__ is bool else bool_(sorted))
+        t = _py_topk(input._h, k if k.__class__ is int else int_(k), dim if dim.__class__ is int else int_(dim), largest if largest.__class__ is bool else bool_(largest), sorted if sorted.__class__ is bool else bool_(sorted))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("topk", e, "Tensor Int Int Bool Bool", input=input, k=k, dim=dim, largest=largest, sorted=sorted) from None
     if t is None:
@@ -5217,7 +5220,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, axi
     if keepdims is not None:
         keepdim = keepdims
     try:
-        t = _py_kthvalue(input._h, k, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_kthvalue(input._h, k if k.__class__ is int else int_(k), dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kthvalue", e, "Tensor Int Int Bool", input=input, k=k, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -5245,7 +5248,7 @@ _py_median_dim = lib.py_median_dim
 def median_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The middle elements along `dim`, the lower one of two, and their indices; NaN if there is one."""
     try:
-        t = _py_median_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_median_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("median_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -5273,7 +5276,7 @@ _py_nanmedian_dim = lib.py_nanmedian_dim
 def nanmedian_dim(input: Tensor, dim: int, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The middle elements along `dim` among those that are not NaN, and their indices."""
     try:
-        t = _py_nanmedian_dim(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_nanmedian_dim(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanmedian_dim", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -5291,7 +5294,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, axis: Any = Non
     if keepdims is not None:
         keepdim = keepdims
     try:
-        t = _py_mode(input._h, dim, keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_mode(input._h, dim if dim.__class__ is int else int_(dim), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("mode", e, "Tensor Int Bool", input=input, dim=dim, keepdim=keepdim) from None
     if t is None:
@@ -5335,7 +5338,7 @@ _py_unique_dim = lib.py_unique_dim
 def unique_dim(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
     """The distinct slices along `dim` in lexicographic order, the place of each slice among them, and how often each occurs."""
     try:
-        t = _py_unique_dim(input._h, dim)
+        t = _py_unique_dim(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unique_dim", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
@@ -5417,9 +5420,9 @@ def quantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepdim:
         keepdim = keepdims
     try:
         if isinstance(q, Tensor):
-            t = _py_quantile(input._h, q._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
+            t = _py_quantile(input._h, q._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
         else:
-            t = _py_quantile_scalar(input._h, *number(q), NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
+            t = _py_quantile_scalar(input._h, *number(q), NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("quantile", e, "Tensor Operand OptInt Bool Str", input=input, q=q, dim=dim, keepdim=keepdim, interpolation=interpolation) from None
     if t is None:
@@ -5441,9 +5444,9 @@ def nanquantile(input: Tensor, q: Tensor | Number, dim: int | None = None, keepd
         keepdim = keepdims
     try:
         if isinstance(q, Tensor):
-            t = _py_nanquantile(input._h, q._h, NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
+            t = _py_nanquantile(input._h, q._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
         else:
-            t = _py_nanquantile_scalar(input._h, *number(q), NULL if dim is None else (dim,), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
+            t = _py_nanquantile_scalar(input._h, *number(q), NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), keepdim if keepdim.__class__ is bool else bool_(keepdim), word(interpolation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nanquantile", e, "Tensor Operand OptInt Bool Str", input=input, q=q, dim=dim, keepdim=keepdim, interpolation=interpolation) from None
     if t is None:
@@ -5614,7 +5617,7 @@ _py_transpose = lib.py_transpose
 def transpose(input: Tensor, dim0: int, dim1: int, *, out: Tensor | None = None) -> Tensor:
     """Dimensions `dim0` and `dim1` exchanged; a view."""
     try:
-        t = _py_transpose(input._h, dim0, dim1)
+        t = _py_transpose(input._h, dim0 if dim0.__class__ is int else int_(dim0), dim1 if dim1.__class__ is int else int_(dim1))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("transpose", e, "Tensor Int Int", input=input, dim0=dim0, dim1=dim1) from None
     if t is None:
@@ -5636,7 +5639,7 @@ def unsqueeze(input: Tensor, dim: int | None = None, *, out: Tensor | None = Non
     if axis is not None:
         dim = axis
     try:
-        t = _py_unsqueeze(input._h, dim)
+        t = _py_unsqueeze(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unsqueeze", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
@@ -5654,7 +5657,7 @@ def as_strided(input: Tensor, size: int | Sequence[int], stride: int | Sequence[
     try:
         size = ints(size)
         stride = ints(stride)
-        t = _py_as_strided(input._h, size, len(size), stride, len(stride), NULL if storage_offset is None else (storage_offset,))
+        t = _py_as_strided(input._h, size, len(size), stride, len(stride), NULL if storage_offset is None else (storage_offset if storage_offset.__class__ is int else int_(storage_offset),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("as_strided", e, "Tensor Ints Ints OptInt", input=input, size=size, stride=stride, storage_offset=storage_offset) from None
     if t is None:
@@ -5675,7 +5678,7 @@ def restride(input: Tensor, size: int | Sequence[int], stride: int | Sequence[in
         size = ints(size)
         stride = ints(stride)
         own_stride = ints(own_stride)
-        t = _py_restride(input._h, size, len(size), stride, len(stride), storage_offset, own_stride, len(own_stride), own_offset)
+        t = _py_restride(input._h, size, len(size), stride, len(stride), storage_offset if storage_offset.__class__ is int else int_(storage_offset), own_stride, len(own_stride), own_offset if own_offset.__class__ is int else int_(own_offset))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("restride", e, "Tensor Ints Ints Int Ints Int", input=input, size=size, stride=stride, storage_offset=storage_offset, own_stride=own_stride, own_offset=own_offset) from None
     if t is None:
@@ -5693,7 +5696,7 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: int | Sequence[int], st
     try:
         size = ints(size)
         stride = ints(stride)
-        t = _py_as_strided_scatter(input._h, src._h, size, len(size), stride, len(stride), storage_offset)
+        t = _py_as_strided_scatter(input._h, src._h, size, len(size), stride, len(stride), storage_offset if storage_offset.__class__ is int else int_(storage_offset))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("as_strided_scatter", e, "Tensor Tensor Ints Ints Int", input=input, src=src, size=size, stride=stride, storage_offset=storage_offset) from None
     if t is None:
@@ -5804,7 +5807,7 @@ _py_flatten = lib.py_flatten
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1, *, out: Tensor | None = None) -> Tensor:
     """Dimensions `start_dim` to `end_dim` as one."""
     try:
-        t = _py_flatten(input._h, start_dim, end_dim)
+        t = _py_flatten(input._h, start_dim if start_dim.__class__ is int else int_(start_dim), end_dim if end_dim.__class__ is int else int_(end_dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("flatten", e, "Tensor Int Int", input=input, start_dim=start_dim, end_dim=end_dim) from None
     if t is None:
@@ -5821,7 +5824,7 @@ def unflatten(input: Tensor, dim: int, sizes: int | Sequence[int], *, out: Tenso
     """Dimension `dim` split into `sizes`, one of which may be -1; a view."""
     try:
         sizes = ints(sizes)
-        t = _py_unflatten(input._h, dim, sizes, len(sizes))
+        t = _py_unflatten(input._h, dim if dim.__class__ is int else int_(dim), sizes, len(sizes))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unflatten", e, "Tensor Int Ints", input=input, dim=dim, sizes=sizes) from None
     if t is None:
@@ -5853,7 +5856,7 @@ _py_narrow = lib.py_narrow
 def narrow(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | None = None) -> Tensor:
     """`length` elements of dimension `dim` from `start`; a view."""
     try:
-        t = _py_narrow(input._h, dim, start, length)
+        t = _py_narrow(input._h, dim if dim.__class__ is int else int_(dim), start if start.__class__ is int else int_(start), length if length.__class__ is int else int_(length))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("narrow", e, "Tensor Int Int Int", input=input, dim=dim, start=start, length=length) from None
     if t is None:
@@ -5869,7 +5872,7 @@ _py_select = lib.py_select
 def select(input: Tensor, dim: int, index: int, *, out: Tensor | None = None) -> Tensor:
     """Element `index` of dimension `dim`, which disappears; a view."""
     try:
-        t = _py_select(input._h, dim, index)
+        t = _py_select(input._h, dim if dim.__class__ is int else int_(dim), index if index.__class__ is int else int_(index))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("select", e, "Tensor Int Int", input=input, dim=dim, index=index) from None
     if t is None:
@@ -5886,7 +5889,7 @@ def select_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, in
     """`grad` as element `index` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere."""
     try:
         input_sizes = ints(input_sizes)
-        t = _py_select_backward(grad._h, input_sizes, len(input_sizes), dim, index)
+        t = _py_select_backward(grad._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim), index if index.__class__ is int else int_(index))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("select_backward", e, "Tensor Ints Int Int", grad=grad, input_sizes=input_sizes, dim=dim, index=index) from None
     if t is None:
@@ -5900,7 +5903,7 @@ _py_slice = lib.py_slice
 def slice(input: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
     """`input[start:end:step]` along `dim`, with Python's meaning of negative and missing numbers; a view."""
     try:
-        t = _py_slice(input._h, dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
+        t = _py_slice(input._h, dim if dim.__class__ is int else int_(dim), NULL if start is None else (start if start.__class__ is int else int_(start),), NULL if end is None else (end if end.__class__ is int else int_(end),), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("slice", e, "Tensor Int OptInt OptInt Int", input=input, dim=dim, start=start, end=end, step=step) from None
     if t is None:
@@ -5915,7 +5918,7 @@ def slice_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, sta
     """`grad` as the part `[start:end:step]` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere."""
     try:
         input_sizes = ints(input_sizes)
-        t = _py_slice_backward(grad._h, input_sizes, len(input_sizes), dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
+        t = _py_slice_backward(grad._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim), NULL if start is None else (start if start.__class__ is int else int_(start),), NULL if end is None else (end if end.__class__ is int else int_(end),), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("slice_backward", e, "Tensor Ints Int OptInt OptInt Int", grad=grad, input_sizes=input_sizes, dim=dim, start=start, end=end, step=step) from None
     if t is None:
@@ -5931,7 +5934,7 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = 
     if axis is not None:
         dim = axis
     try:
-        t = _py_slice_scatter(input._h, src._h, dim, NULL if start is None else (start,), NULL if end is None else (end,), step)
+        t = _py_slice_scatter(input._h, src._h, dim if dim.__class__ is int else int_(dim), NULL if start is None else (start if start.__class__ is int else int_(start),), NULL if end is None else (end if end.__class__ is int else int_(end),), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("slice_scatter", e, "Tensor Tensor Int OptInt OptInt Int", input=input, src=src, dim=dim, start=start, end=end, step=step) from None
     if t is None:
@@ -5947,7 +5950,7 @@ _py_select_scatter = lib.py_select_scatter
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with element `index` of dimension `dim` replaced by `src`."""
     try:
-        t = _py_select_scatter(input._h, src._h, dim, index)
+        t = _py_select_scatter(input._h, src._h, dim if dim.__class__ is int else int_(dim), index if index.__class__ is int else int_(index))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("select_scatter", e, "Tensor Tensor Int Int", input=input, src=src, dim=dim, index=index) from None
     if t is None:
@@ -5963,7 +5966,7 @@ _py_diagonal_scatter = lib.py_diagonal_scatter
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with a diagonal, see `diagonal`, replaced by `src`."""
     try:
-        t = _py_diagonal_scatter(input._h, src._h, offset, dim1, dim2)
+        t = _py_diagonal_scatter(input._h, src._h, offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diagonal_scatter", e, "Tensor Tensor Int Int Int", input=input, src=src, offset=offset, dim1=dim1, dim2=dim2) from None
     if t is None:
@@ -5979,7 +5982,7 @@ _py_unfold = lib.py_unfold
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Windows of `size` elements of dimension `dimension`, `step` apart, as a new last dimension; a view."""
     try:
-        t = _py_unfold(input._h, dimension, size, step)
+        t = _py_unfold(input._h, dimension if dimension.__class__ is int else int_(dimension), size if size.__class__ is int else int_(size), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unfold", e, "Tensor Int Int Int", input=input, dimension=dimension, size=size, step=step) from None
     if t is None:
@@ -5994,7 +5997,7 @@ def unfold_backward(grad: Tensor, input_sizes: int | Sequence[int], dim: int, si
     """The transpose of `unfold`: each element of `grad` added to the place of `input_sizes` that it was read from."""
     try:
         input_sizes = ints(input_sizes)
-        t = _py_unfold_backward(grad._h, input_sizes, len(input_sizes), dim, size, step)
+        t = _py_unfold_backward(grad._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim), size if size.__class__ is int else int_(size), step if step.__class__ is int else int_(step))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unfold_backward", e, "Tensor Ints Int Int Int", grad=grad, input_sizes=input_sizes, dim=dim, size=size, step=step) from None
     if t is None:
@@ -6008,7 +6011,7 @@ _py_diagonal = lib.py_diagonal
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, out: Tensor | None = None) -> Tensor:
     """The elements `i, i + offset` of dimensions `dim1`, `dim2`, as a new last dimension; a view."""
     try:
-        t = _py_diagonal(input._h, offset, dim1, dim2)
+        t = _py_diagonal(input._h, offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diagonal", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2) from None
     if t is None:
@@ -6025,7 +6028,7 @@ def diagonal_backward(grad: Tensor, input_sizes: int | Sequence[int], offset: in
     """`grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere."""
     try:
         input_sizes = ints(input_sizes)
-        t = _py_diagonal_backward(grad._h, input_sizes, len(input_sizes), offset, dim1, dim2)
+        t = _py_diagonal_backward(grad._h, input_sizes, len(input_sizes), offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diagonal_backward", e, "Tensor Ints Int Int Int", grad=grad, input_sizes=input_sizes, offset=offset, dim1=dim1, dim2=dim2) from None
     if t is None:
@@ -6039,7 +6042,7 @@ _py_diag_embed = lib.py_diag_embed
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1, *, out: Tensor | None = None) -> Tensor:
     """The last dimension laid on a diagonal of two new dimensions `dim1`, `dim2`, zero elsewhere."""
     try:
-        t = _py_diag_embed(input._h, offset, dim1, dim2)
+        t = _py_diag_embed(input._h, offset if offset.__class__ is int else int_(offset), dim1 if dim1.__class__ is int else int_(dim1), dim2 if dim2.__class__ is int else int_(dim2))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diag_embed", e, "Tensor Int Int Int", input=input, offset=offset, dim1=dim1, dim2=dim2) from None
     if t is None:
@@ -6055,7 +6058,7 @@ _py_diag = lib.py_diag
 def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """A diagonal of a matrix, or the matrix that has a vector on that diagonal and zeros elsewhere."""
     try:
-        t = _py_diag(input._h, diagonal)
+        t = _py_diag(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diag", e, "Tensor Int", input=input, diagonal=diagonal) from None
     if t is None:
@@ -6071,7 +6074,7 @@ _py_diagflat = lib.py_diagflat
 def diagflat(input: Tensor, offset: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The matrix that has the elements of `input` on a diagonal and zeros elsewhere."""
     try:
-        t = _py_diagflat(input._h, offset)
+        t = _py_diagflat(input._h, offset if offset.__class__ is int else int_(offset))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("diagflat", e, "Tensor Int", input=input, offset=offset) from None
     if t is None:
@@ -6092,7 +6095,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        t = _py_cat(tensors_handles, len(tensors_handles), dim)
+        t = _py_cat(tensors_handles, len(tensors_handles), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cat", e, "Tensors Int", tensors=tensors, dim=dim) from None
     if t is None:
@@ -6117,7 +6120,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None,
         if tensors.__class__ is not list:
             tensors = several(tensors)
         tensors_handles = tensors and handles(tensors)
-        t = _py_stack(tensors_handles, len(tensors_handles), dim)
+        t = _py_stack(tensors_handles, len(tensors_handles), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("stack", e, "Tensors Int", tensors=tensors, dim=dim) from None
     if t is None:
@@ -6234,7 +6237,7 @@ def split_with_sizes(input: Tensor, split_sizes: int | Sequence[int], dim: int =
         dim = axis
     try:
         split_sizes = ints(split_sizes)
-        t = _py_split_with_sizes(input._h, split_sizes, len(split_sizes), dim)
+        t = _py_split_with_sizes(input._h, split_sizes, len(split_sizes), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("split_with_sizes", e, "Tensor Ints Int", input=input, split_sizes=split_sizes, dim=dim) from None
     if t is None:
@@ -6250,7 +6253,7 @@ def split(input: Tensor, split_size: int, dim: int = 0, *, axis: Any = None) -> 
     if axis is not None:
         dim = axis
     try:
-        t = _py_split(input._h, split_size, dim)
+        t = _py_split(input._h, split_size if split_size.__class__ is int else int_(split_size), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("split", e, "Tensor Int Int", input=input, split_size=split_size, dim=dim) from None
     if t is None:
@@ -6266,7 +6269,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0, *, axis: Any = None) -> tupl
     if axis is not None:
         dim = axis
     try:
-        t = _py_chunk(input._h, chunks, dim)
+        t = _py_chunk(input._h, chunks if chunks.__class__ is int else int_(chunks), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("chunk", e, "Tensor Int Int", input=input, chunks=chunks, dim=dim) from None
     if t is None:
@@ -6280,7 +6283,7 @@ _py_tensor_split_sections = lib.py_tensor_split_sections
 def tensor_split_sections(input: Tensor, sections: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`sections` parts of dimension `dim` whose sizes differ by at most one, larger ones first; views."""
     try:
-        t = _py_tensor_split_sections(input._h, sections, dim)
+        t = _py_tensor_split_sections(input._h, sections if sections.__class__ is int else int_(sections), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tensor_split_sections", e, "Tensor Int Int", input=input, sections=sections, dim=dim) from None
     if t is None:
@@ -6295,7 +6298,7 @@ def tensor_split_indices(input: Tensor, indices: int | Sequence[int], dim: int =
     """The parts of dimension `dim` between the given places; views."""
     try:
         indices = ints(indices)
-        t = _py_tensor_split_indices(input._h, indices, len(indices), dim)
+        t = _py_tensor_split_indices(input._h, indices, len(indices), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tensor_split_indices", e, "Tensor Ints Int", input=input, indices=indices, dim=dim) from None
     if t is None:
@@ -6311,7 +6314,7 @@ def unbind(input: Tensor, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ..
     if axis is not None:
         dim = axis
     try:
-        t = _py_unbind(input._h, dim)
+        t = _py_unbind(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unbind", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
@@ -6361,7 +6364,7 @@ _py_repeat_interleave_int = lib.py_repeat_interleave_int
 def repeat_interleave_int(input: Tensor, repeats: int, dim: int | None = None) -> Tensor:
     """Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row."""
     try:
-        t = _py_repeat_interleave_int(input._h, repeats, NULL if dim is None else (dim,))
+        t = _py_repeat_interleave_int(input._h, repeats if repeats.__class__ is int else int_(repeats), NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("repeat_interleave_int", e, "Tensor Int OptInt", input=input, repeats=repeats, dim=dim) from None
     if t is None:
@@ -6375,7 +6378,7 @@ _py_repeat_interleave_tensor = lib.py_repeat_interleave_tensor
 def repeat_interleave_tensor(input: Tensor, repeats: Tensor, dim: int | None = None) -> Tensor:
     """Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row."""
     try:
-        t = _py_repeat_interleave_tensor(input._h, repeats._h, NULL if dim is None else (dim,))
+        t = _py_repeat_interleave_tensor(input._h, repeats._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("repeat_interleave_tensor", e, "Tensor Tensor OptInt", input=input, repeats=repeats, dim=dim) from None
     if t is None:
@@ -6461,7 +6464,7 @@ def rot90(input: Tensor, k: int = 1, dims: int | Sequence[int] = (0, 1,), *, out
     """Rotated by `k` times 90 degrees in the plane of two dimensions, from the first towards the second."""
     try:
         dims = ints(dims)
-        t = _py_rot90(input._h, k, dims, len(dims))
+        t = _py_rot90(input._h, k if k.__class__ is int else int_(k), dims, len(dims))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rot90", e, "Tensor Int Ints", input=input, k=k, dims=dims) from None
     if t is None:
@@ -6477,7 +6480,7 @@ _py_tril = lib.py_tril
 def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The lower triangle of each matrix, up to the given diagonal; zero elsewhere."""
     try:
-        t = _py_tril(input._h, diagonal)
+        t = _py_tril(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tril", e, "Tensor Int", input=input, diagonal=diagonal) from None
     if t is None:
@@ -6493,7 +6496,7 @@ _py_tril_ = lib.py_tril_
 def tril_(input: Tensor, diagonal: int = 0) -> Tensor:
     """In-place form of tril."""
     try:
-        status = _py_tril_(input._h, diagonal)
+        status = _py_tril_(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tril_", e, "Tensor Int", input=input, diagonal=diagonal) from None
     if status:
@@ -6507,7 +6510,7 @@ _py_triu = lib.py_triu
 def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The upper triangle of each matrix, from the given diagonal on; zero elsewhere."""
     try:
-        t = _py_triu(input._h, diagonal)
+        t = _py_triu(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("triu", e, "Tensor Int", input=input, diagonal=diagonal) from None
     if t is None:
@@ -6523,7 +6526,7 @@ _py_triu_ = lib.py_triu_
 def triu_(input: Tensor, diagonal: int = 0) -> Tensor:
     """In-place form of triu."""
     try:
-        status = _py_triu_(input._h, diagonal)
+        status = _py_triu_(input._h, diagonal if diagonal.__class__ is int else int_(diagonal))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("triu_", e, "Tensor Int", input=input, diagonal=diagonal) from None
     if status:
@@ -6571,7 +6574,7 @@ _py_pixel_shuffle = lib.py_pixel_shuffle
 def pixel_shuffle(input: Tensor, upscale_factor: int, *, out: Tensor | None = None) -> Tensor:
     """Channels spread over space: `[*, C r^2, H, W]` becomes `[*, C, H r, W r]` (Shi et al. 2016)."""
     try:
-        t = _py_pixel_shuffle(input._h, upscale_factor)
+        t = _py_pixel_shuffle(input._h, upscale_factor if upscale_factor.__class__ is int else int_(upscale_factor))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("pixel_shuffle", e, "Tensor Int", input=input, upscale_factor=upscale_factor) from None
     if t is None:
@@ -6587,7 +6590,7 @@ _py_pixel_unshuffle = lib.py_pixel_unshuffle
 def pixel_unshuffle(input: Tensor, downscale_factor: int, *, out: Tensor | None = None) -> Tensor:
     """Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`."""
     try:
-        t = _py_pixel_unshuffle(input._h, downscale_factor)
+        t = _py_pixel_unshuffle(input._h, downscale_factor if downscale_factor.__class__ is int else int_(downscale_factor))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("pixel_unshuffle", e, "Tensor Int", input=input, downscale_factor=downscale_factor) from None
     if t is None:
@@ -6725,7 +6728,7 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     are as many classes as the largest number asks for.
     """
     try:
-        t = _py_one_hot(input._h, num_classes)
+        t = _py_one_hot(input._h, num_classes if num_classes.__class__ is int else int_(num_classes))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("one_hot", e, "Tensor Int", input=input, num_classes=num_classes) from None
     if t is None:
@@ -6810,7 +6813,7 @@ _py_gather = lib.py_gather
 def gather(input: Tensor, dim: int, index: Tensor, sparse_grad: bool = False, *, out: Tensor | None = None) -> Tensor:
     """`out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result."""
     try:
-        t = _py_gather(input._h, index._h, dim, sparse_grad if sparse_grad.__class__ is bool else bool_(sparse_grad))
+        t = _py_gather(input._h, index._h, dim if dim.__class__ is int else int_(dim), sparse_grad if sparse_grad.__class__ is bool else bool_(sparse_grad))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gather", e, "Tensor Int Tensor Bool", input=input, dim=dim, index=index, sparse_grad=sparse_grad) from None
     if t is None:
@@ -6827,7 +6830,7 @@ def gather_backward(grad: Tensor, index: Tensor, input_sizes: int | Sequence[int
     """The transpose of `gather`."""
     try:
         input_sizes = ints(input_sizes)
-        t = _py_gather_backward(grad._h, index._h, input_sizes, len(input_sizes), dim)
+        t = _py_gather_backward(grad._h, index._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("gather_backward", e, "Tensor Tensor Ints Int", grad=grad, index=index, input_sizes=input_sizes, dim=dim) from None
     if t is None:
@@ -6843,7 +6846,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor 
     the sources stays.
     """
     try:
-        t = _py_scatter(input._h, index._h, src._h, dim)
+        t = _py_scatter(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
     if t is None:
@@ -6859,7 +6862,7 @@ _py_scatter_ = lib.py_scatter_
 def scatter_(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """In-place form of scatter."""
     try:
-        status = _py_scatter_(input._h, index._h, src._h, dim)
+        status = _py_scatter_(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
     if status:
@@ -6873,7 +6876,7 @@ _py_scatter_value = lib.py_scatter_value
 def scatter_value(input: Tensor, dim: int, index: Tensor, value: Number) -> Tensor:
     """As `scatter`, with one number as the source."""
     try:
-        t = _py_scatter_value(input._h, index._h, dim, *number(value))
+        t = _py_scatter_value(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_value", e, "Tensor Int Tensor Scalar", input=input, dim=dim, index=index, value=value) from None
     if t is None:
@@ -6887,7 +6890,7 @@ _py_scatter_value_ = lib.py_scatter_value_
 def scatter_value_(input: Tensor, dim: int, index: Tensor, value: Number) -> Tensor:
     """In-place form of scatter_value."""
     try:
-        status = _py_scatter_value_(input._h, index._h, dim, *number(value))
+        status = _py_scatter_value_(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_value_", e, "Tensor Int Tensor Scalar", input=input, dim=dim, index=index, value=value) from None
     if status:
@@ -6901,7 +6904,7 @@ _py_scatter_add = lib.py_scatter_add
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None) -> Tensor:
     """As `scatter`, adding to what is there."""
     try:
-        t = _py_scatter_add(input._h, index._h, src._h, dim)
+        t = _py_scatter_add(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_add", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
     if t is None:
@@ -6917,7 +6920,7 @@ _py_scatter_add_ = lib.py_scatter_add_
 def scatter_add_(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """In-place form of scatter_add."""
     try:
-        status = _py_scatter_add_(input._h, index._h, src._h, dim)
+        status = _py_scatter_add_(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_add_", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, src=src) from None
     if status:
@@ -6931,7 +6934,7 @@ _py_index_select = lib.py_index_select
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements of dimension `dim` that `index` names."""
     try:
-        t = _py_index_select(input._h, index._h, dim)
+        t = _py_index_select(input._h, index._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_select", e, "Tensor Int Tensor", input=input, dim=dim, index=index) from None
     if t is None:
@@ -6948,7 +6951,7 @@ def index_select_backward(grad: Tensor, index: Tensor, input_sizes: int | Sequen
     """The transpose of `index_select`."""
     try:
         input_sizes = ints(input_sizes)
-        t = _py_index_select_backward(grad._h, index._h, input_sizes, len(input_sizes), dim)
+        t = _py_index_select_backward(grad._h, index._h, input_sizes, len(input_sizes), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_select_backward", e, "Tensor Tensor Ints Int", grad=grad, index=index, input_sizes=input_sizes, dim=dim) from None
     if t is None:
@@ -6962,7 +6965,7 @@ _py_index_add = lib.py_index_add
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, alpha: Number = 1, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with `alpha * source` added to the elements of dimension `dim` that `index` names."""
     try:
-        t = _py_index_add(input._h, index._h, source._h, dim, *number(alpha))
+        t = _py_index_add(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_add", e, "Tensor Int Tensor Tensor Scalar", input=input, dim=dim, index=index, source=source, alpha=alpha) from None
     if t is None:
@@ -6978,7 +6981,7 @@ _py_index_add_ = lib.py_index_add_
 def index_add_(input: Tensor, dim: int, index: Tensor, source: Tensor, alpha: Number = 1) -> Tensor:
     """In-place form of index_add."""
     try:
-        status = _py_index_add_(input._h, index._h, source._h, dim, *number(alpha))
+        status = _py_index_add_(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_add_", e, "Tensor Int Tensor Tensor Scalar", input=input, dim=dim, index=index, source=source, alpha=alpha) from None
     if status:
@@ -6992,7 +6995,7 @@ _py_index_copy = lib.py_index_copy
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with the elements of dimension `dim` that `index` names replaced by those of `source`."""
     try:
-        t = _py_index_copy(input._h, index._h, source._h, dim)
+        t = _py_index_copy(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_copy", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, source=source) from None
     if t is None:
@@ -7008,7 +7011,7 @@ _py_index_copy_ = lib.py_index_copy_
 def index_copy_(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """In-place form of index_copy."""
     try:
-        status = _py_index_copy_(input._h, index._h, source._h, dim)
+        status = _py_index_copy_(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_copy_", e, "Tensor Int Tensor Tensor", input=input, dim=dim, index=index, source=source) from None
     if status:
@@ -7024,9 +7027,9 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Tensor | Number, *
     """A copy of `input` with the elements of dimension `dim` that `index` names set to one number."""
     try:
         if isinstance(value, Tensor):
-            t = _py_index_fill(input._h, index._h, value._h, dim)
+            t = _py_index_fill(input._h, index._h, value._h, dim if dim.__class__ is int else int_(dim))
         else:
-            t = _py_index_fill_scalar(input._h, index._h, *number(value), dim)
+            t = _py_index_fill_scalar(input._h, index._h, *number(value), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_fill", e, "Tensor Int Tensor Operand", input=input, dim=dim, index=index, value=value) from None
     if t is None:
@@ -7044,9 +7047,9 @@ def index_fill_(input: Tensor, dim: int, index: Tensor, value: Tensor | Number) 
     """In-place form of index_fill."""
     try:
         if isinstance(value, Tensor):
-            status = _py_index_fill_(input._h, index._h, value._h, dim)
+            status = _py_index_fill_(input._h, index._h, value._h, dim if dim.__class__ is int else int_(dim))
         else:
-            status = _py_index_fill_scalar_(input._h, index._h, *number(value), dim)
+            status = _py_index_fill_scalar_(input._h, index._h, *number(value), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_fill_", e, "Tensor Int Tensor Operand", input=input, dim=dim, index=index, value=value) from None
     if status:
@@ -7194,7 +7197,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
     if axis is not None:
         dim = axis
     try:
-        t = _py_take_along_dim(input._h, indices._h, NULL if dim is None else (dim,))
+        t = _py_take_along_dim(input._h, indices._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("take_along_dim", e, "Tensor Tensor OptInt", input=input, indices=indices, dim=dim) from None
     if t is None:
@@ -7245,7 +7248,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     none) gets no gradient.
     """
     try:
-        t = _py_embedding(input._h, weight._h, NULL if padding_idx is None else (padding_idx,))
+        t = _py_embedding(input._h, weight._h, NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("embedding", e, "Tensor Tensor OptInt", input=input, weight=weight, padding_idx=padding_idx) from None
     if t is None:
@@ -7259,7 +7262,7 @@ _py_embedding_backward = lib.py_embedding_backward
 def embedding_backward(grad: Tensor, indices: Tensor, num_weights: int, padding_idx: int | None = None) -> Tensor:
     """The gradient of `embedding` for its table of `num_weights` rows."""
     try:
-        t = _py_embedding_backward(grad._h, indices._h, num_weights, NULL if padding_idx is None else (padding_idx,))
+        t = _py_embedding_backward(grad._h, indices._h, num_weights if num_weights.__class__ is int else int_(num_weights), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("embedding_backward", e, "Tensor Tensor Int OptInt", grad=grad, indices=indices, num_weights=num_weights, padding_idx=padding_idx) from None
     if t is None:
@@ -7275,7 +7278,7 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     "prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
     """
     try:
-        t = _py_scatter_reduce(input._h, index._h, src._h, dim, word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
+        t = _py_scatter_reduce(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim), word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, src=src, reduce=reduce, include_self=include_self) from None
     if t is None:
@@ -7291,7 +7294,7 @@ _py_scatter_reduce_ = lib.py_scatter_reduce_
 def scatter_reduce_(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str | None, include_self: bool = True) -> Tensor:
     """In-place form of scatter_reduce."""
     try:
-        status = _py_scatter_reduce_(input._h, index._h, src._h, dim, word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
+        status = _py_scatter_reduce_(input._h, index._h, src._h, dim if dim.__class__ is int else int_(dim), word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_reduce_", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, src=src, reduce=reduce, include_self=include_self) from None
     if status:
@@ -7307,7 +7310,7 @@ def index_reduce(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
     reduced ("prod", "mean", "amax", "amin"), together with what is there if `include_self` is true.
     """
     try:
-        t = _py_index_reduce(input._h, index._h, source._h, dim, word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
+        t = _py_index_reduce(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim), word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_reduce", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, source=source, reduce=reduce, include_self=include_self) from None
     if t is None:
@@ -7323,7 +7326,7 @@ _py_index_reduce_ = lib.py_index_reduce_
 def index_reduce_(input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str | None, include_self: bool = True) -> Tensor:
     """In-place form of index_reduce."""
     try:
-        status = _py_index_reduce_(input._h, index._h, source._h, dim, word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
+        status = _py_index_reduce_(input._h, index._h, source._h, dim if dim.__class__ is int else int_(dim), word(reduce), include_self if include_self.__class__ is bool else bool_(include_self))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_reduce_", e, "Tensor Int Tensor Tensor Str Bool", input=input, dim=dim, index=index, source=source, reduce=reduce, include_self=include_self) from None
     if status:
@@ -7736,7 +7739,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor |
     if axis is not None:
         dim = axis
     try:
-        t = _py_cross(input._h, other._h, NULL if dim is None else (dim,))
+        t = _py_cross(input._h, other._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cross", e, "Tensor Tensor OptInt", input=input, other=other, dim=dim) from None
     if t is None:
@@ -7834,7 +7837,7 @@ _py_matrix_power = lib.py_matrix_power
 def matrix_power(input: Tensor, n: int, *, out: Tensor | None = None) -> Tensor:
     """The matrix `input` multiplied `n` times by itself; its inverse if `n` is negative."""
     try:
-        t = _py_matrix_power(input._h, n)
+        t = _py_matrix_power(input._h, n if n.__class__ is int else int_(n))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("matrix_power", e, "Tensor Int", input=input, n=n) from None
     if t is None:
@@ -8016,7 +8019,7 @@ def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_conv1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+        t = _py_conv1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv1d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
     if t is None:
@@ -8037,7 +8040,7 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_conv2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+        t = _py_conv2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv2d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
     if t is None:
@@ -8056,7 +8059,7 @@ def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: in
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_conv3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+        t = _py_conv3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv3d", e, "Tensor Tensor OptTensor Ints Ints Ints Int", input=input, weight=weight, bias=bias, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
     if t is None:
@@ -8076,7 +8079,7 @@ def conv_input_grad(grad: Tensor, weight: Tensor, input_size: int | Sequence[int
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_conv_input_grad(grad._h, weight._h, input_size, len(input_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+        t = _py_conv_input_grad(grad._h, weight._h, input_size, len(input_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv_input_grad", e, "Tensor Tensor Ints Ints Ints Ints Int", grad=grad, weight=weight, input_size=input_size, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
     if t is None:
@@ -8094,7 +8097,7 @@ def conv_weight_grad(grad: Tensor, input: Tensor, weight_size: int | Sequence[in
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_conv_weight_grad(grad._h, input._h, weight_size, len(weight_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups)
+        t = _py_conv_weight_grad(grad._h, input._h, weight_size, len(weight_size), stride, len(stride), padding, len(padding), dilation, len(dilation), groups if groups.__class__ is int else int_(groups))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv_weight_grad", e, "Tensor Tensor Ints Ints Ints Ints Int", grad=grad, input=input, weight_size=weight_size, stride=stride, padding=padding, dilation=dilation, groups=groups) from None
     if t is None:
@@ -8114,7 +8117,7 @@ def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         padding = ints(padding)
         output_padding = ints(output_padding)
         dilation = ints(dilation)
-        t = _py_conv_transpose1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups, dilation, len(dilation))
+        t = _py_conv_transpose1d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups if groups.__class__ is int else int_(groups), dilation, len(dilation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv_transpose1d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation) from None
     if t is None:
@@ -8134,7 +8137,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         padding = ints(padding)
         output_padding = ints(output_padding)
         dilation = ints(dilation)
-        t = _py_conv_transpose2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups, dilation, len(dilation))
+        t = _py_conv_transpose2d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups if groups.__class__ is int else int_(groups), dilation, len(dilation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv_transpose2d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation) from None
     if t is None:
@@ -8154,7 +8157,7 @@ def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
         padding = ints(padding)
         output_padding = ints(output_padding)
         dilation = ints(dilation)
-        t = _py_conv_transpose3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups, dilation, len(dilation))
+        t = _py_conv_transpose3d(input._h, weight._h, NULL if bias is None else bias._h, stride, len(stride), padding, len(padding), output_padding, len(output_padding), groups if groups.__class__ is int else int_(groups), dilation, len(dilation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("conv_transpose3d", e, "Tensor Tensor OptTensor Ints Ints Ints Int Ints", input=input, weight=weight, bias=bias, stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation) from None
     if t is None:
@@ -8218,7 +8221,7 @@ def max_pool_values(input: Tensor, kernel_size: int | Sequence[int], stride: int
         stride = ints(stride)
         padding = ints(padding)
         dilation = ints(dilation)
-        t = _py_max_pool_values(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), rank)
+        t = _py_max_pool_values(input._h, kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool_values", e, "Tensor Ints Ints Ints Ints Bool Int", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode, rank=rank) from None
     if t is None:
@@ -8301,7 +8304,7 @@ def max_pool_grad(grad: Tensor, indices: Tensor, input_size: int | Sequence[int]
     """Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions."""
     try:
         input_size = ints(input_size)
-        t = _py_max_pool_grad(grad._h, indices._h, input_size, len(input_size), rank)
+        t = _py_max_pool_grad(grad._h, indices._h, input_size, len(input_size), rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("max_pool_grad", e, "Tensor Tensor Ints Int", grad=grad, indices=indices, input_size=input_size, rank=rank) from None
     if t is None:
@@ -8315,7 +8318,7 @@ _py_pool_gather = lib.py_pool_gather
 def pool_gather(input: Tensor, indices: Tensor, rank: int) -> Tensor:
     """The elements at `indices` of each plane of `rank` dimensions."""
     try:
-        t = _py_pool_gather(input._h, indices._h, rank)
+        t = _py_pool_gather(input._h, indices._h, rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("pool_gather", e, "Tensor Tensor Int", input=input, indices=indices, rank=rank) from None
     if t is None:
@@ -8353,7 +8356,7 @@ def avg_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         if stride is not None:
             stride = ints(stride)
         padding = ints(padding)
-        t = _py_avg_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,))
+        t = _py_avg_pool2d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("avg_pool2d", e, "Tensor Ints OptInts Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override) from None
     if t is None:
@@ -8373,7 +8376,7 @@ def avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], kernel_size: in
         kernel_size = ints(kernel_size)
         stride = ints(stride)
         padding = ints(padding)
-        t = _py_avg_pool_grad(grad._h, input_size, len(input_size), kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override,), rank)
+        t = _py_avg_pool_grad(grad._h, input_size, len(input_size), kernel_size, len(kernel_size), stride, len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),), rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("avg_pool_grad", e, "Tensor Ints Ints Ints Ints Bool Bool OptInt Int", grad=grad, input_size=input_size, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override, rank=rank) from None
     if t is None:
@@ -8422,7 +8425,7 @@ def adaptive_avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], rank: 
     """Gradient of the adaptive average pools with respect to their input of shape `input_size`."""
     try:
         input_size = ints(input_size)
-        t = _py_adaptive_avg_pool_grad(grad._h, input_size, len(input_size), rank)
+        t = _py_adaptive_avg_pool_grad(grad._h, input_size, len(input_size), rank if rank.__class__ is int else int_(rank))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adaptive_avg_pool_grad", e, "Tensor Ints Int", grad=grad, input_size=input_size, rank=rank) from None
     if t is None:
@@ -8642,7 +8645,7 @@ _py_group_norm = lib.py_group_norm
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5, *, out: Tensor | None = None) -> Tensor:
     """Normalisation of each sample over `num_groups` groups of channels (Wu and He 2018); weight and bias are per channel."""
     try:
-        t = _py_group_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, num_groups, eps)
+        t = _py_group_norm(input._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, num_groups if num_groups.__class__ is int else int_(num_groups), eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("group_norm", e, "Tensor Int OptTensor OptTensor Float", input=input, num_groups=num_groups, weight=weight, bias=bias, eps=eps) from None
     if t is None:
@@ -8658,7 +8661,7 @@ _py_group_norm_backward = lib.py_group_norm_backward
 def group_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, num_groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `group_norm` with respect to input, weight and bias."""
     try:
-        t = _py_group_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, num_groups, eps)
+        t = _py_group_norm_backward(grad._h, input._h, NULL if weight is None else weight._h, num_groups if num_groups.__class__ is int else int_(num_groups), eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("group_norm_backward", e, "Tensor Tensor OptTensor Int Float", grad=grad, input=input, weight=weight, num_groups=num_groups, eps=eps) from None
     if t is None:
@@ -8754,7 +8757,7 @@ _py_distance_backward = lib.py_distance_backward
 def distance_backward(grad: Tensor, input: Tensor, target: Tensor, kind: int, beta: float, reduction: str | None) -> Tensor:
     """Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape."""
     try:
-        t = _py_distance_backward(grad._h, input._h, target._h, kind, beta, word(reduction))
+        t = _py_distance_backward(grad._h, input._h, target._h, kind if kind.__class__ is int else int_(kind), beta, word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("distance_backward", e, "Tensor Tensor Tensor Int Float Str", grad=grad, input=input, target=target, kind=kind, beta=beta, reduction=reduction) from None
     if t is None:
@@ -8770,7 +8773,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, ignore
     `ignore_index`; the mean is over the weights. Input `[N, C, ...]` or `[C]`.
     """
     try:
-        t = _py_nll_loss(input._h, target._h, NULL if weight is None else weight._h, ignore_index, word(reduction))
+        t = _py_nll_loss(input._h, target._h, NULL if weight is None else weight._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nll_loss", e, "Tensor Tensor OptTensor Int Str", input=input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction) from None
     if t is None:
@@ -8787,7 +8790,7 @@ def nll_loss_backward(grad: Tensor, target: Tensor, weight: Tensor | None, input
     """Gradient of `nll_loss` with respect to its input of shape `input_size`."""
     try:
         input_size = ints(input_size)
-        t = _py_nll_loss_backward(grad._h, target._h, NULL if weight is None else weight._h, input_size, len(input_size), ignore_index, word(reduction))
+        t = _py_nll_loss_backward(grad._h, target._h, NULL if weight is None else weight._h, input_size, len(input_size), ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("nll_loss_backward", e, "Tensor Tensor OptTensor Ints Int Str", grad=grad, target=target, weight=weight, input_size=input_size, ignore_index=ignore_index, reduction=reduction) from None
     if t is None:
@@ -8801,7 +8804,7 @@ _py_softmax_nll = lib.py_softmax_nll
 def softmax_nll(input: Tensor, target: Tensor, ignore_index: int, reduction: str | None) -> Tensor:
     """Softmax and negative log-likelihood of `[N, C]` in one pass."""
     try:
-        t = _py_softmax_nll(input._h, target._h, ignore_index, word(reduction))
+        t = _py_softmax_nll(input._h, target._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmax_nll", e, "Tensor Tensor Int Str", input=input, target=target, ignore_index=ignore_index, reduction=reduction) from None
     if t is None:
@@ -8815,7 +8818,7 @@ _py_softmax_nll_backward = lib.py_softmax_nll_backward
 def softmax_nll_backward(grad: Tensor, input: Tensor, target: Tensor, ignore_index: int, reduction: str | None) -> Tensor:
     """Gradient of `softmax_nll` with respect to its input: `(softmax - one_hot(target)) * grad`."""
     try:
-        t = _py_softmax_nll_backward(grad._h, input._h, target._h, ignore_index, word(reduction))
+        t = _py_softmax_nll_backward(grad._h, input._h, target._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("softmax_nll_backward", e, "Tensor Tensor Tensor Int Str", grad=grad, input=input, target=target, ignore_index=ignore_index, reduction=reduction) from None
     if t is None:
@@ -8832,7 +8835,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, i
     `label_smoothing` mixes in the uniform distribution (Szegedy et al. 2016).
     """
     try:
-        t = _py_cross_entropy(input._h, target._h, NULL if weight is None else weight._h, ignore_index, word(reduction), label_smoothing)
+        t = _py_cross_entropy(input._h, target._h, NULL if weight is None else weight._h, ignore_index if ignore_index.__class__ is int else int_(ignore_index), word(reduction), label_smoothing)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cross_entropy", e, "Tensor Tensor OptTensor Int Str Float", input=input, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing) from None
     if t is None:
@@ -8930,7 +8933,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *
     if axis is not None:
         dim = axis
     try:
-        t = _py_cosine_similarity(x1._h, x2._h, dim, eps)
+        t = _py_cosine_similarity(x1._h, x2._h, dim if dim.__class__ is int else int_(dim), eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cosine_similarity", e, "Tensor Tensor Int Float", x1=x1, x2=x2, dim=dim, eps=eps) from None
     if t is None:
@@ -8997,7 +9000,7 @@ def randint(low: int, high: int, *sizes: Any, size: int | Sequence[int] | None =
         if size is None:
             size = shape_(sizes)
         size = ints(size)
-        t = _py_randint(low, high, size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_randint(low if low.__class__ is int else int_(low), high if high.__class__ is int else int_(high), size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randint", e, "Int Int Shape Generator OptDType", low=low, high=high, size=sizes if size is None else size, generator=generator, dtype=dtype) from None
     if t is None:
@@ -9017,7 +9020,7 @@ def randperm(n: int, *, generator: Generator_ | None = None, dtype: dtype_ | Non
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_randperm(n, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_randperm(n if n.__class__ is int else int_(n), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randperm", e, "Int Generator OptDType", n=n, generator=generator, dtype=dtype) from None
     if t is None:
@@ -9077,7 +9080,7 @@ def randint_like(input: Tensor, low: int, high: int, *, generator: Generator_ | 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
-        t = _py_randint_like(input._h, low, high, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+        t = _py_randint_like(input._h, low if low.__class__ is int else int_(low), high if high.__class__ is int else int_(high), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randint_like", e, "Tensor Int Int Generator OptDType", input=input, low=low, high=high, generator=generator, dtype=dtype) from None
     if t is None:
@@ -9151,7 +9154,7 @@ _py_random = lib.py_random
 def random(input: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator_ | None = None) -> Tensor:
     """In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly."""
     try:
-        t = _py_random(input._h, NULL if from_ is None else (from_,), NULL if to is None else (to,), NULL if generator is None else generator._h)
+        t = _py_random(input._h, NULL if from_ is None else (from_ if from_.__class__ is int else int_(from_),), NULL if to is None else (to if to.__class__ is int else int_(to),), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("random", e, "Tensor OptInt OptInt Generator", input=input, from_=from_, to=to, generator=generator) from None
     if t is None:
@@ -9165,7 +9168,7 @@ _py_random_ = lib.py_random_
 def random_(input: Tensor, from_: int | None = None, to: int | None = None, *, generator: Generator_ | None = None) -> Tensor:
     """In-place form of random."""
     try:
-        status = _py_random_(input._h, NULL if from_ is None else (from_,), NULL if to is None else (to,), NULL if generator is None else generator._h)
+        status = _py_random_(input._h, NULL if from_ is None else (from_ if from_.__class__ is int else int_(from_),), NULL if to is None else (to if to.__class__ is int else int_(to),), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("random_", e, "Tensor OptInt OptInt Generator", input=input, from_=from_, to=to, generator=generator) from None
     if status:
@@ -9381,7 +9384,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     `[*, num_samples]` of int64.
     """
     try:
-        t = _py_multinomial(input._h, num_samples, replacement if replacement.__class__ is bool else bool_(replacement), NULL if generator is None else generator._h)
+        t = _py_multinomial(input._h, num_samples if num_samples.__class__ is int else int_(num_samples), replacement if replacement.__class__ is bool else bool_(replacement), NULL if generator is None else generator._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("multinomial", e, "Tensor Int Bool Generator", input=input, num_samples=num_samples, replacement=replacement, generator=generator) from None
     if t is None:

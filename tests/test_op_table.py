@@ -170,7 +170,8 @@ WHOLE = ["uint8", "int8", "int16", "int32", "int64"]
 FLOATS = ["float16", "bfloat16", "float32", "float64"]
 REFUSED = {
     **dict.fromkeys("abs ceil floor neg positive pow relu round rsub sub trunc".split(), ("bool",)),
-    "hardtanh": ("uint8",),
+    "hardtanh": ("bool", "uint8"),
+    **dict.fromkeys("relu6 tanhshrink".split(), ("bool",)),
     **dict.fromkeys("bitwise_and bitwise_not bitwise_or bitwise_xor".split(), tuple(FLOATS)),
     **dict.fromkeys("bitwise_left_shift bitwise_right_shift gcd lcm".split(), ("bool", *FLOATS)),
     **dict.fromkeys("floor_divide fmod remainder".split(), ("bool",)),
