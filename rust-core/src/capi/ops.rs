@@ -7625,7 +7625,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_svd(
 
 /// Singular values (falling) of matrices `[..., m, n]`.
 #[no_mangle]
-pub unsafe extern "C" fn rt_linalg_svdvals(
+pub unsafe extern "C-unwind" fn rt_linalg_svdvals(
     A: *const rt_tensor,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
@@ -7638,7 +7638,7 @@ pub unsafe extern "C" fn rt_linalg_svdvals(
 
 /// Eigenvalues (rising) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
 #[no_mangle]
-pub unsafe extern "C" fn rt_linalg_eigvalsh(
+pub unsafe extern "C-unwind" fn rt_linalg_eigvalsh(
     input: *const rt_tensor,
     UPLO: *const c_char,
     out: *mut *mut rt_tensor,
