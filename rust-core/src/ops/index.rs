@@ -399,7 +399,10 @@ fn long_index(index: &Tensor) -> Result<()> {
 
 /// An index of gather and scatter: its elements as int64, checked against the tensor that it indexes.
 fn index_of(index: &Tensor, x: &[usize], dim: usize) -> Result<Tensor> {
-    whole_index(index)?;
+    // Of no places the dtype says nothing, as in PyTorch.
+    if index.numel() > 0 {
+        whole_index(index)?;
+    }
     let (shape, _) = axes(index);
     if index.numel() > 0 {
         if shape.len() != x.len() {
