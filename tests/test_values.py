@@ -802,6 +802,8 @@ REFERENCE.update(
     linalg_qr=lambda x, mode="reduced": np.linalg.qr(x, mode) if mode != "r" else (np.zeros(0), np.linalg.qr(x, mode)),
     linalg_svd=lambda x, full_matrices=True: tuple(np.linalg.svd(x, full_matrices)),
     linalg_eigh=lambda x, UPLO="L": tuple(np.linalg.eigh(x, UPLO)),
+    linalg_svdvals=lambda A: np.linalg.svd(A, compute_uv=False),
+    linalg_eigvalsh=lambda x, UPLO="L": np.linalg.eigvalsh(x, UPLO),
     linalg_solve=lambda a, b, left=True: np.linalg.inv(a) @ b if left else b @ np.linalg.inv(a),
     solve_matrices=lambda a, b: np.linalg.inv(a) @ b,
     linalg_solve_triangular=lambda a, b, upper, left=True, unitriangular=False: REFERENCE["linalg_solve"](
@@ -1342,7 +1344,7 @@ def test_every_option_is_tried() -> None:
 
 
 # Whose results are unique only in part, or whose input has to stay symmetric; tests/test_gradients.py knows how.
-GAUGED = {"linalg_eigh", "linalg_svd", "linalg_qr", "slogdet", "cholesky", "linalg_pinv"}
+GAUGED = {"linalg_eigh", "linalg_eigvalsh", "linalg_svd", "linalg_qr", "slogdet", "cholesky", "linalg_pinv"}
 # Whose statistics of earlier batches are constants.
 RUNNING = {"batch_norm", "batch_norm_eval", "instance_norm"}
 
