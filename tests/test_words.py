@@ -61,6 +61,10 @@ def agree(a: Any, b: Any) -> bool:
     )
 
 
+case("pow", (abs(A), B), {}, abs(A) ** B)
+case("pow", (2, B), {}, 2.0**B)
+case("pow", (A, 3), {}, A**3)
+
 # ---- reductions ----
 for word, whole, at in (("max", np.max, np.argmax), ("min", np.min, np.argmin)):
     case(word, A, {}, whole(A))
