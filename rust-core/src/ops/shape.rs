@@ -535,10 +535,10 @@ fn eval_roll(c: &Call) -> Result<Outs> {
 fn eval_flip(c: &Call) -> Result<Outs> {
     let x = c.x(0);
     let mut maps = no_maps(x.ndim());
-    if !c.ints(0).is_empty() && x.ndim() > 0 {
+    if !c.ints(0).is_empty() {
         for d in wrap_dims(c.ints(0), x.ndim())? {
-            // Work goes with the elements, not with the sizes of an empty tensor.
-            if x.numel() > 0 {
+            // A number has no lines. Work goes with the elements, not with the sizes of an empty tensor.
+            if x.ndim() > 0 && x.numel() > 0 {
                 maps[d] = List::collect((0..x.shape()[d] as isize).rev())?;
             }
         }
@@ -723,12 +723,16 @@ fn eval_meshgrid(c: &Call) -> Result<Outs> {
         order.swap(0, 1);
     }
     let shape = List::collect(order.iter().map(|&i| c.x(i).numel() as i64))?;
-    several(order.len(), |i| {
+    // Made in the order of the dimensions, as in PyTorch: hooks see it.
+    let mut outs = several(order.len(), |d| {
         let mut own = List::filled(shape.len(), 1i64)?;
-        let at = if xy && i < 2 { 1 - i } else { i };
-        own[at] = shape[at];
-        c.x(i).reshape(&own)?.expand(&shape)
-    })
+        own[d] = shape[d];
+        c.x(order[d]).reshape(&own)?.expand(&shape)
+    })?;
+    if xy {
+        outs.swap(0, 1);
+    }
+    Ok(outs)
 }
 
 fn eval_block_diag(c: &Call) -> Result<Outs> {
