@@ -47,8 +47,9 @@ demo: $(VENV)/built ## Train a small CNN on real handwritten digits; pictures an
 test: $(VENV)/built test-rust ## All tests that need no torch
 	$(PYTEST) --ignore tests/torch --cov=rustorch --cov-report=term:skip-covered --cov-fail-under=90
 
+# The vector levels are left out here, as in `make dev`: the Python tests run them, in the release build.
 test-rust: ## Tests of the Rust core
-	cd rust-core && $(CARGO) test --quiet
+	cd rust-core && RUSTORCH_QUICK=1 $(CARGO) test --quiet
 
 test-torch: $(VENV)/torch ## Comparisons with PyTorch (installs it)
 	$(PYTEST) tests/torch
@@ -60,16 +61,17 @@ soak: $(VENV)/built ## Interrupts, exits, saves, loads and killed savers by the 
 # RUSTC_BOOTSTRAP lets the stable compiler take the flag; the library of the toolchain is used as it is.
 FUZZ_HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 FUZZ_OPTIONS = detect_leaks=0:allocator_may_return_null=1:max_malloc_fill_size=0:malloc_context_size=1:quarantine_size_mb=16:detect_stack_use_after_return=0
+# For long runs: PROFILE=fuzz builds longer and calls faster.
 fuzz: ## Call all ops with arguments of every sort for SECONDS (60), under AddressSanitizer
 	cd rust-core && RUSTORCH_QUICK=1 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" ASAN_OPTIONS=$(FUZZ_OPTIONS) \
-	  $(CARGO) test --quiet --profile fuzz --no-default-features --features exact --target $(FUZZ_HOST) --target-dir target/asan \
+	  $(CARGO) test --quiet --profile $(or $(PROFILE),dev) --no-default-features --features exact --target $(FUZZ_HOST) --target-dir target/asan \
 	  --test fuzz -- --supervise --seconds $(or $(SECONDS),60) $(FUZZ)
 
 mutants: $(VENV)/built ## Plant small faults, one at a time, and count those that the tests notice (not part of CI)
 	$(BIN)/python tests/mutants.py $(MUTANTS)
 
 gen: ## Write everything that follows from the op table
-	cd rust-core && $(CARGO) run --quiet --no-default-features --features gen --bin gen -- ..
+	cd rust-core && RUSTORCH_QUICK=1 $(CARGO) run --quiet --no-default-features --features gen --bin gen -- ..
 
 fmt: $(VENV)/lint ## Format the sources
 	cd rust-core && $(CARGO) fmt --all

@@ -95,6 +95,6 @@ def test_the_saved_weights_are_readable_in_python(tmp_path):
 
 @pytest.mark.slow
 def test_the_rust_example():
-    target = {"CARGO_TARGET_DIR": str(ROOT / "rust-core" / "target")}
+    target = {"CARGO_TARGET_DIR": str(ROOT / "rust-core" / "target"), "RUSTORCH_QUICK": "1"}
     out = run(tool("cargo"), "run", "--quiet", cwd=ROOT / "examples" / "rust", env=os.environ | target)
     assert "final loss" in out
