@@ -7997,8 +7997,10 @@ def linalg_pinv(input: Tensor, atol: Tensor | None = None, rtol: Tensor | None =
 _py_linalg_lstsq = lib.py_linalg_lstsq
 
 
-def linalg_lstsq(input: Tensor, B: Tensor, rcond: float | None = None) -> Tensor:
-    """`X` of smallest norm that minimises `|input X - B|`."""
+def linalg_lstsq(input: Tensor, B: Tensor, rcond: float | None = None) -> tuple[Tensor, Tensor]:
+    """`X` of smallest norm that minimises `|input X - B|`, and the ranks of the matrices `input`: how many singular values
+    exceed `rcond` times the largest, by default `max(m, n)` times the dtype's epsilon.
+    """
     try:
         t = _py_linalg_lstsq(input._h, B._h, NULL if rcond is None else (rcond,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:

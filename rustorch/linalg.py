@@ -11,7 +11,7 @@ from typing import Any
 from . import _ops, words
 from ._door import into
 from ._tensor import Tensor
-from .dtypes import BY_NAME, finfo
+from .dtypes import BY_NAME
 from .errors import DTypeError, IndexOutOfRangeError, InvalidArgumentError, ShapeMismatchError
 
 __all__ = [
@@ -135,17 +135,13 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     """
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
         raise InvalidArgumentError(f"lstsq: driver must be one of gels, gelsy, gelsd and gelss, got {driver!r}")
-    x = _ops.linalg_lstsq(A, B, rcond)
+    x, rank = _ops.linalg_lstsq(A, B, rcond)
     *_, m, n = A.shape
     residuals = x.reshape(-1)[:0]  # empty, but with a history, as PyTorch's
-    rank, values = _ops.empty(0, dtype=BY_NAME["int64"]), _ops.empty(0, dtype=A.dtype)
-    full = True
-    if driver != "gels":
-        s = svdvals(A.detach())
-        rank = (s > s[..., :1] * (max(m, n) * finfo(A.dtype).eps if rcond is None else rcond)).sum(-1)
-        full = bool((rank == n).all())
-        if driver in ("gelsd", "gelss"):
-            values = s
+    full = driver == "gels" or bool((rank == n).all())
+    if driver == "gels":
+        rank = rank.reshape(-1)[:0]
+    values = svdvals(A.detach()) if driver in ("gelsd", "gelss") else _ops.empty(0, dtype=A.dtype)
     if driver not in (None, "gelsy") and full and m > n:
         vector = B.ndim == 1 or (B.ndim + 1 == A.ndim and B.shape == A.shape[:-1])
         residuals = (A @ x.unsqueeze(-1) - B.unsqueeze(-1) if vector else A @ x - B).square().sum(-2)

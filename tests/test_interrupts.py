@@ -168,6 +168,26 @@ def test_long_calls_end(what: str, threads: int) -> None:
     assert float(run(code, 10 if SOAK else 2)) < (0.2 if SOAK else 1.0)
 
 
+def test_interrupted_saves_leave_nothing() -> None:
+    """Wherever the interrupt falls: most fall into the copying of elements, which ends by unwinding."""
+    code = """
+    folder = tempfile.mkdtemp()
+    x = rt.rand(4_000_000)
+    signal.signal(signal.SIGPROF, signal.default_int_handler)
+    for i in range(int(sys.argv[1])):
+        try:
+            signal.setitimer(signal.ITIMER_PROF, 0.02 + 0.003 * i)
+            while True:
+                rt.save({"x": x}, os.path.join(folder, "x"))
+        except KeyboardInterrupt:
+            pass
+        assert set(os.listdir(folder)) <= {"x"}, os.listdir(folder)
+    assert rt.load(os.path.join(folder, "x"))["x"].equal(x)
+    shutil.rmtree(folder)
+    """
+    run(code, 200 if SOAK else 15)
+
+
 def test_changes_in_place_are_whole() -> None:
     code = """
     rt.set_num_threads(2)

@@ -752,7 +752,9 @@ def scaled_dot_product_attention(
 
 @reference
 def linalg_lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
-    return np.linalg.pinv(a, rcond=1e-15 if rcond is None else rcond) @ b
+    rcond = max(a.shape[-2:]) * np.finfo(a.dtype).eps if rcond is None else rcond
+    sizes = np.linalg.svd(a, compute_uv=False)
+    return np.linalg.pinv(a, rcond=rcond) @ b, (sizes > rcond * sizes[..., :1]).sum(-1)
 
 
 @reference

@@ -3147,11 +3147,13 @@ rt_status rt_linalg_pinv(const struct rt_tensor *input,
                          bool hermitian,
                          struct rt_tensor **out);
 
-// `X` of smallest norm that minimises `|input X - B|`.
+// `X` of smallest norm that minimises `|input X - B|`, and the ranks of the matrices `input`: how many singular values
+// exceed `rcond` times the largest, by default `max(m, n)` times the dtype's epsilon.
 rt_status rt_linalg_lstsq(const struct rt_tensor *input,
                           const struct rt_tensor *B,
                           const double *rcond,
-                          struct rt_tensor **out);
+                          struct rt_tensor **out0,
+                          struct rt_tensor **out1);
 
 // Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`;
 // the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.

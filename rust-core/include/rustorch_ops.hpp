@@ -3595,11 +3595,11 @@ inline Tensor linalg_pinv(const Tensor &input, const Tensor *atol = nullptr, con
   return Tensor(out_[0]);
 }
 
-/// `X` of smallest norm that minimises `|input X - B|`.
-inline Tensor linalg_lstsq(const Tensor &input, const Tensor &B, std::optional<double> rcond = std::nullopt) {
-  rt_tensor *out_[1] = {};
-  check(rt_linalg_lstsq(input.get(), B.get(), rcond ? &*rcond : nullptr, out_ + 0));
-  return Tensor(out_[0]);
+/// `X` of smallest norm that minimises `|input X - B|`, and the ranks of the matrices `input`: how many singular values exceed `rcond` times the largest, by default `max(m, n)` times the dtype's epsilon.
+inline std::array<Tensor, 2> linalg_lstsq(const Tensor &input, const Tensor &B, std::optional<double> rcond = std::nullopt) {
+  rt_tensor *out_[2] = {};
+  check(rt_linalg_lstsq(input.get(), B.get(), rcond ? &*rcond : nullptr, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
 }
 
 /// Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`; the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.

@@ -56,11 +56,36 @@ pub trait Elem: Copy + Send + Sync + PartialEq + 'static {
     fn nan(self) -> bool;
 }
 
-/// A type arithmetic runs in: f32, f64 or i64.
-pub trait Acc: Elem<Acc = Self> + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> {}
-impl Acc for f32 {}
-impl Acc for f64 {}
-impl Acc for i64 {}
+/// A type arithmetic runs in: f32, f64 or i64. It has no `+` and `*`: those of i64 would panic where numbers wrap around.
+pub trait Acc: Elem<Acc = Self> + PartialOrd {
+    /// Nothing.
+    const ZERO: Self;
+    /// One.
+    const ONE: Self;
+    /// Sum; whole numbers wrap around.
+    fn plus(self, other: Self) -> Self;
+    /// Product; whole numbers wrap around.
+    fn times(self, other: Self) -> Self;
+}
+macro_rules! acc {
+    ($t:ty, $zero:literal, $one:literal, $plus:expr, $times:expr) => {
+        impl Acc for $t {
+            const ZERO: $t = $zero;
+            const ONE: $t = $one;
+            #[inline(always)]
+            fn plus(self, other: $t) -> $t {
+                $plus(self, other)
+            }
+            #[inline(always)]
+            fn times(self, other: $t) -> $t {
+                $times(self, other)
+            }
+        }
+    };
+}
+acc!(f32, 0.0, 1.0, |a, b| a + b, |a, b| a * b);
+acc!(f64, 0.0, 1.0, |a, b| a + b, |a, b| a * b);
+acc!(i64, 0, 1, i64::wrapping_add, i64::wrapping_mul);
 
 macro_rules! elem {
     (float $t:ty, $v:ident, $acc:ty, $up:expr, $down:expr, $tof:expr, $fromf:expr) => {

@@ -7730,18 +7730,20 @@ pub unsafe extern "C-unwind" fn rt_linalg_pinv(
     })
 }
 
-/// `X` of smallest norm that minimises `|input X - B|`.
+/// `X` of smallest norm that minimises `|input X - B|`, and the ranks of the matrices `input`: how many singular values
+/// exceed `rcond` times the largest, by default `max(m, n)` times the dtype's epsilon.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_linalg_lstsq(
     input: *const rt_tensor,
     B: *const rt_tensor,
     rcond: *const f64,
-    out: *mut *mut rt_tensor,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, B];
         let ins = inputs(&table::linalg::defs::linalg_lstsq, &handles, 0b11, &[]);
-        call_one(&table::linalg::defs::linalg_lstsq, ins, &[a_opt_float(rcond)?], out)
+        call_some(&table::linalg::defs::linalg_lstsq, ins, &[a_opt_float(rcond)?], &[out0, out1])
     })
 }
 

@@ -48,21 +48,16 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&File) -> Result<()>) -> R
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
     };
-    let (file, temporary) = create(folder).map_err(io)?;
-    sweep(folder, &temporary, &file, old.as_ref());
-    let finish = || {
-        write(&file)?;
-        if let Some(old) = &old {
-            keep_owner(&file, old);
-            file.set_permissions(old.permissions()).map_err(io)?;
-        }
-        file.sync_all().map_err(io)?;
-        std::fs::rename(&temporary, &target).map_err(io)
-    };
-    finish().inspect_err(|_| {
-        // The first error is the one to tell.
-        let _ = std::fs::remove_file(&temporary);
-    })?;
+    let new = Temporary::create(folder).map_err(io)?;
+    let file = &new.file;
+    sweep(folder, &new, old.as_ref());
+    write(file)?;
+    if let Some(old) = &old {
+        keep_owner(file, old);
+        file.set_permissions(old.permissions()).map_err(io)?;
+    }
+    file.sync_all().map_err(io)?;
+    new.rename(&target).map_err(io)?;
     // The move itself is made durable where folders can be opened.
     let _ = File::open(folder).and_then(|f| f.sync_all());
     Ok(())
@@ -81,35 +76,59 @@ fn followed(path: &Path) -> io::Result<PathBuf> {
     Err(io::Error::other("too many levels of symbolic links"))
 }
 
-/// A new file of ours in `folder`. It is locked as long as it is open, which tells it from those of killed processes.
-fn create(folder: &Path) -> io::Result<(File, PathBuf)> {
-    let mut last = io::Error::other("no name is free for a temporary file");
-    for _ in 0..100 {
-        // Keys of hash maps are random; a forked child inherits them, but not the number of the process.
-        let mut random = std::hash::RandomState::new().build_hasher();
-        random.write_u32(std::process::id());
-        let path = folder.join(format!("{PREFIX}{:016x}{SUFFIX}", random.finish()));
-        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                last = e;
-                continue;
+/// A new file of ours. It is locked as long as it is open, which tells it from those of killed processes, and removed
+/// unless it is renamed: also where the program ends a call, which unwinds.
+struct Temporary {
+    file: File,
+    path: PathBuf,
+    /// False once there is nothing at `path` to be removed.
+    there: bool,
+}
+
+impl Temporary {
+    fn create(folder: &Path) -> io::Result<Temporary> {
+        let mut last = io::Error::other("no name is free for a temporary file");
+        for _ in 0..100 {
+            // Keys of hash maps are random; a forked child inherits them, but not the number of the process.
+            let mut random = std::hash::RandomState::new().build_hasher();
+            random.write_u32(std::process::id());
+            let path = folder.join(format!("{PREFIX}{:016x}{SUFFIX}", random.finish()));
+            let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => file,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                    last = e;
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            let new = Temporary { file, path, there: true };
+            // Somebody who sweeps may have taken it for a leftover before it was locked.
+            let locked = !matches!(new.file.try_lock(), Err(std::fs::TryLockError::WouldBlock));
+            if locked && !unlinked(&new.file) {
+                return Ok(new);
             }
-            Err(e) => return Err(e),
-        };
-        // Somebody who sweeps may have taken it for a leftover before it was locked.
-        let locked = !matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock));
-        if locked && !unlinked(&file) {
-            return Ok((file, path));
         }
-        let _ = std::fs::remove_file(&path);
+        Err(last)
     }
-    Err(last)
+
+    fn rename(mut self, to: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, to)?;
+        self.there = false;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.there {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Removes the temporary files in `folder` that belong to our user and to no living process.
-fn sweep(folder: &Path, own: &Path, file: &File, old: Option<&Metadata>) {
-    let (Ok(entries), Ok(mine)) = (std::fs::read_dir(folder), file.metadata()) else { return };
+fn sweep(folder: &Path, own: &Temporary, old: Option<&Metadata>) {
+    let (Ok(entries), Ok(mine)) = (std::fs::read_dir(folder), own.file.metadata()) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let ours = name.to_str().is_some_and(|n| {
@@ -118,7 +137,7 @@ fn sweep(folder: &Path, own: &Path, file: &File, old: Option<&Metadata>) {
                 .is_some_and(|n| n.len() == 16 && n.bytes().all(|b| b.is_ascii_hexdigit()))
         });
         let path = entry.path();
-        if !ours || path == own {
+        if !ours || path == own.path {
             continue;
         }
         let Ok(m) = std::fs::symlink_metadata(&path) else { continue };

@@ -8,6 +8,7 @@
 
 use super::copy::Shared;
 use super::gemm::{dgemm, igemm, sgemm};
+use crate::dtype::Acc;
 use crate::memory::{Kept, List};
 use crate::parallel::parallel_for;
 use std::ops::Range;
@@ -162,15 +163,7 @@ fn tasks<T, const N: usize>(
 // ---- element types ----
 
 /// A type that convolutions run in.
-pub trait Num: Copy + Send + Sync + 'static {
-    /// Zero.
-    const ZERO: Self;
-    /// One.
-    const ONE: Self;
-    /// Sum.
-    fn plus(self, other: Self) -> Self;
-    /// Product.
-    fn times(self, other: Self) -> Self;
+pub trait Num: Acc {
     #[doc(hidden)]
     unsafe fn gemm(
         m: usize,
@@ -308,7 +301,7 @@ unsafe fn depthwise<T: Num>(
 }
 
 macro_rules! num {
-    ($t:ty, $m:ident, $zero:literal, $one:literal, $plus:expr, $times:expr, $gemm:expr) => {
+    ($t:ty, $m:ident, $gemm:expr) => {
         mod $m {
             use super::*;
             crate::simd_fn! {
@@ -326,21 +319,11 @@ macro_rules! num {
             }
         }
         impl Num for $t {
-            const ZERO: $t = $zero;
-            const ONE: $t = $one;
-            #[inline(always)]
-            fn plus(self, other: $t) -> $t {
-                $plus(self, other)
-            }
-            #[inline(always)]
-            fn times(self, other: $t) -> $t {
-                $times(self, other)
-            }
             unsafe fn gemm(
                 m: usize, n: usize, k: usize, a: *const $t, rsa: isize, csa: isize, b: *const $t, rsb: isize, csb: isize,
                 beta: $t, c: *mut $t, rsc: isize, csc: isize,
             ) {
-                $gemm(m, n, k, $one, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc)
+                $gemm(m, n, k, <$t>::ONE, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc)
             }
             unsafe fn gather(image: *const $t, taps: &[usize], runs: &[Run], step: usize, col: *mut $t, ld: usize) {
                 $m::gather(image, taps, runs, step, col, ld)
@@ -356,9 +339,9 @@ macro_rules! num {
         }
     };
 }
-num!(f32, single, 0.0, 1.0, |a: f32, b: f32| a + b, |a: f32, b: f32| a * b, sgemm);
-num!(f64, double, 0.0, 1.0, |a: f64, b: f64| a + b, |a: f64, b: f64| a * b, dgemm);
-num!(i64, whole, 0, 1, i64::wrapping_add, i64::wrapping_mul, igemm);
+num!(f32, single, sgemm);
+num!(f64, double, dgemm);
+num!(i64, whole, igemm);
 
 // ---- padding ----
 

@@ -2,7 +2,7 @@
 //! Elements that are only moved are handled by their size, not by their dtype.
 #![allow(clippy::missing_safety_doc)]
 
-use crate::dtype::{Elem, Truth};
+use crate::dtype::{Acc, Elem, Truth};
 use crate::error::Result;
 use crate::kernels::copy::{Shared, GRAIN};
 use crate::kernels::elementwise::rows;
@@ -547,7 +547,7 @@ pub unsafe fn remap_add<T: Elem>(
                     // SAFETY: maps name places inside the destination, and threads have different `o`.
                     unsafe {
                         let to = dp.get().add(o * m).offset(at);
-                        *to = T::down((*to).up() + (*sp.get().add(o * n + i)).up());
+                        *to = T::down((*to).up().plus((*sp.get().add(o * n + i)).up()));
                     }
                 }
                 for k in (0..index.len()).rev() {
@@ -605,7 +605,7 @@ pub unsafe fn accumulate<T: Elem>(shape: &[usize], dst: Strided<T>, src: Strided
             let s = sp.get().cast::<u8>().offset(at[1]).cast::<T>();
             for k in 0..n as isize {
                 let to = d.offset(k * steps[0]);
-                *to = T::down((*to).up() + (*s.offset(k * steps[1])).up());
+                *to = T::down((*to).up().plus((*s.offset(k * steps[1])).up()));
             }
         }
     });

@@ -3,6 +3,7 @@
 #![allow(clippy::missing_safety_doc)]
 
 use super::copy::{Shared, GRAIN};
+use crate::dtype::Acc;
 use crate::error::Result;
 use crate::memory::List;
 use crate::parallel::{parallel_for, try_parallel_for};
@@ -29,17 +30,9 @@ impl Windows {
 }
 
 /// A type that pools run in.
-pub trait Num: Copy + PartialOrd + Send + Sync + 'static {
-    /// Zero.
-    const ZERO: Self;
+pub trait Num: Acc {
     /// What a window without elements has as its largest.
     const LOWEST: Self;
-    /// From f64.
-    fn of(v: f64) -> Self;
-    /// Sum; whole numbers wrap around.
-    fn plus(self, other: Self) -> Self;
-    /// Product; whole numbers wrap around.
-    fn times(self, other: Self) -> Self;
     /// Quotient; whole numbers are not divided by 0.
     fn over(self, other: Self) -> Self;
     #[doc(hidden)]
@@ -207,7 +200,7 @@ unsafe fn sum<T: Num>(x: *const T, n: usize) -> T {
 #[inline(always)]
 unsafe fn average<T: Num>(x: *const T, w: usize, rows: &Windows, cols: &Windows, out: *mut T, tmp: &mut Columns<T>) {
     if let Some(all) = whole(w, tmp.size, rows, cols) {
-        *out = sum(x, tmp.size).over(T::of(all));
+        *out = sum(x, tmp.size).over(T::from_f64(all));
         return;
     }
     let sum = &mut tmp.best[..w];
@@ -219,13 +212,13 @@ unsafe fn average<T: Num>(x: *const T, w: usize, rows: &Windows, cols: &Windows,
                 *s = s.plus(v);
             }
         }
-        let high = T::of(rows.divisor[r]);
+        let high = T::from_f64(rows.divisor[r]);
         for (o, &(first, count)) in cols.at.iter().enumerate() {
             let mut total = T::ZERO;
             for i in 0..count {
                 total = total.plus(*sum.get_unchecked(first + i));
             }
-            *out.add(r * cols.len() + o) = total.over(high.times(T::of(*cols.divisor.get_unchecked(o))));
+            *out.add(r * cols.len() + o) = total.over(high.times(T::from_f64(*cols.divisor.get_unchecked(o))));
         }
     }
 }
@@ -240,15 +233,15 @@ unsafe fn average_grad<T: Num>(
     tmp: &mut Columns<T>,
 ) {
     if let Some(all) = whole(w, tmp.size, rows, cols) {
-        std::slice::from_raw_parts_mut(gx, tmp.size).fill((*g).over(T::of(all)));
+        std::slice::from_raw_parts_mut(gx, tmp.size).fill((*g).over(T::from_f64(all)));
         return;
     }
     let sum = &mut tmp.best[..w];
     for (r, &(first, count)) in rows.at.iter().enumerate() {
         sum.fill(T::ZERO);
-        let high = T::of(rows.divisor[r]);
+        let high = T::from_f64(rows.divisor[r]);
         for (o, &(first, count)) in cols.at.iter().enumerate() {
-            let v = (*g.add(r * cols.len() + o)).over(high.times(T::of(*cols.divisor.get_unchecked(o))));
+            let v = (*g.add(r * cols.len() + o)).over(high.times(T::from_f64(*cols.divisor.get_unchecked(o))));
             for i in 0..count {
                 let s = sum.get_unchecked_mut(first + i);
                 *s = s.plus(v);
@@ -264,7 +257,7 @@ unsafe fn average_grad<T: Num>(
 }
 
 macro_rules! num {
-    ($t:ty, $m:ident, $zero:literal, $lowest:expr, $plus:expr, $times:expr, $over:expr) => {
+    ($t:ty, $m:ident, $lowest:expr, $over:expr) => {
         mod $m {
             use super::*;
             crate::simd_fn! {
@@ -286,20 +279,7 @@ macro_rules! num {
             }
         }
         impl Num for $t {
-            const ZERO: $t = $zero;
             const LOWEST: $t = $lowest;
-            #[inline(always)]
-            fn of(v: f64) -> $t {
-                v as $t
-            }
-            #[inline(always)]
-            fn plus(self, other: $t) -> $t {
-                $plus(self, other)
-            }
-            #[inline(always)]
-            fn times(self, other: $t) -> $t {
-                $times(self, other)
-            }
             #[inline(always)]
             fn over(self, other: $t) -> $t {
                 $over(self, other)
@@ -318,9 +298,9 @@ macro_rules! num {
         }
     };
 }
-num!(f32, single, 0.0, f32::NEG_INFINITY, |a, b| a + b, |a, b| a * b, |a, b| a / b);
-num!(f64, double, 0.0, f64::NEG_INFINITY, |a, b| a + b, |a, b| a * b, |a, b| a / b);
-num!(i64, whole, 0, i64::MIN, i64::wrapping_add, i64::wrapping_mul, |a: i64, b: i64| {
+num!(f32, single, f32::NEG_INFINITY, |a, b| a / b);
+num!(f64, double, f64::NEG_INFINITY, |a, b| a / b);
+num!(i64, whole, i64::MIN, |a: i64, b: i64| {
     if b == 0 {
         0
     } else {
@@ -439,9 +419,9 @@ pub unsafe fn bilinear<T: Num>(planes: usize, size: [usize; 2], rows: &[Tap], co
         for i in r {
             let plane = x.get().add(i * h * w) as *const T;
             for (a, &(r0, r1, u)) in rows.iter().enumerate() {
-                let (top, low) = (T::of(1.0 - u), T::of(u));
+                let (top, low) = (T::from_f64(1.0 - u), T::from_f64(u));
                 for (b, &(c0, c1, v)) in cols.iter().enumerate() {
-                    let (left, right) = (T::of(1.0 - v), T::of(v));
+                    let (left, right) = (T::from_f64(1.0 - v), T::from_f64(v));
                     let at = |r: usize, c: usize| *plane.add(r * w + c);
                     let row = |part: T, r: usize| part.times(left.times(at(r, c0)).plus(right.times(at(r, c1))));
                     *out.get().add(i * p + a * cols.len() + b) = row(top, r0).plus(row(low, r1));
@@ -475,7 +455,7 @@ pub unsafe fn bilinear_grad<T: Num>(
                         (r1, c0, u * (1.0 - v)),
                         (r1, c1, u * v),
                     ] {
-                        plane[r * w + c] = plane[r * w + c].plus(g.times(T::of(s)));
+                        plane[r * w + c] = plane[r * w + c].plus(g.times(T::from_f64(s)));
                     }
                 }
             }

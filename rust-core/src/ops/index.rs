@@ -8,7 +8,7 @@ use super::pointwise::{check_number, only};
 use super::shape::{contiguous_unlocked, signed};
 use super::{one, Call, Class, Grads, Outs, Refusal, Saves};
 use crate::autograd::Vjp;
-use crate::dtype::{dispatch, Category, DType, Elem, Scalar, Truth};
+use crate::dtype::{dispatch, Acc, DType, Elem, Scalar, Truth};
 use crate::error::{Error, Result};
 use crate::kernels::index::{self as kernel, by_size, Steps};
 use crate::memory::List;
@@ -220,11 +220,8 @@ impl Plan {
                     kernel::put(out.data_ptr().cast::<T>(), [b, j, a], src.data_ptr().cast::<T>(), from, |_, s| s)
                 }),
                 Some(alpha) => dispatch!(out.dtype(), T => {
-                    let (k, whole) = (alpha.to::<<T as Elem>::Acc>(), alpha.i64());
-                    let add = |d: T, s: T| match T::CATEGORY {
-                        Category::Float => T::down(d.up() + k * s.up()),
-                        _ => T::from_i64(d.to_i64().wrapping_add(whole.wrapping_mul(s.to_i64()))),
-                    };
+                    let k = alpha.to::<<T as Elem>::Acc>();
+                    let add = |d: T, s: T| T::down(d.up().plus(k.times(s.up())));
                     kernel::put(out.ptr::<T>(), [b, j, a], src.ptr::<T>(), from, add)
                 }),
             }
@@ -461,22 +458,16 @@ enum Combine {
     Min,
 }
 
-/// Sum of two elements; whole numbers wrap around.
+/// Sum of two elements.
 #[inline(always)]
 fn sum<T: Elem>(d: T, s: T) -> T {
-    match T::CATEGORY {
-        Category::Float => T::down(d.up() + s.up()),
-        _ => T::from_i64(d.to_i64().wrapping_add(s.to_i64())),
-    }
+    T::down(d.up().plus(s.up()))
 }
 
-/// Product of two elements; whole numbers wrap around.
+/// Product of two elements.
 #[inline(always)]
 fn product<T: Elem>(d: T, s: T) -> T {
-    match T::CATEGORY {
-        Category::Float => T::down(d.up() * s.up()),
-        _ => T::from_i64(d.to_i64().wrapping_mul(s.to_i64())),
-    }
+    T::down(d.up().times(s.up()))
 }
 
 /// `t`, or a copy of it if it would change while `out` is written.

@@ -574,10 +574,9 @@ fn eigh_rule(v: &Vjp) -> Ex {
     (&g + g.mt()) * 0.5
 }
 
-fn pinv_rule(v: &Vjp) -> Ex {
-    let (a, p, g) = (v.x(0), v.y(), v.g());
+/// What the gradient `g` of the pseudoinverse `p` of `a` (`[.., m, n]`) makes of `a`.
+fn pinv_rule(a: Ex, p: Ex, g: Ex, [m, n]: [usize; 2]) -> Ex {
     let (pt, gt) = (p.mt(), g.mt());
-    let (m, n) = (v.shape(0)[v.shape(0).len() - 2], v.shape(0)[v.shape(0).len() - 1]);
     if m <= n {
         let k = gt.matmul(&p);
         let kp = k.matmul(&pt);
@@ -589,18 +588,78 @@ fn pinv_rule(v: &Vjp) -> Ex {
     }
 }
 
-/// The least-squares solution by way of the pseudoinverse.
+/// Rows and columns of matrices.
+fn last_two(shape: &[usize]) -> [usize; 2] {
+    let nd = shape.len();
+    [shape[nd - 2], shape[nd - 1]]
+}
+
+/// True if right-hand sides of this shape are vectors, for matrices of the shape `a`.
+fn are_vectors(b: &[usize], a: &[usize]) -> bool {
+    b.len() == 1 || (b.len() + 1 == a.len() && *b == a[..b.len()])
+}
+
+/// The least-squares solution and the ranks: by QR where that is sure to find full rank, else by the singular values.
 fn eval_lstsq(c: &Call) -> Result<Outs> {
     let (a, b) = (c.x(0), c.x(1));
-    let (_, m, _) = matrices(a)?;
-    let vector = b.ndim() == 1 || (b.ndim() + 1 == a.ndim() && b.shape() == &a.shape()[..b.ndim()]);
-    let b = if vector { b.unsqueeze(-1)? } else { b.clone() };
+    let (batch, m, n) = matrices(a)?;
+    let vector = are_vectors(b.shape(), a.shape());
+    // Copies, as the inputs are locked.
+    let a = contiguous_unlocked(a, a.dtype(), true)?;
+    let b = contiguous_unlocked(b, b.dtype(), true)?;
+    let b = if vector { b.unsqueeze(-1)? } else { b };
     if b.ndim() < 2 || b.shape()[b.ndim() - 2] != m {
         bail!(Shape, "A {:?} and B {:?} must have the same number of rows", a.shape(), c.x(1).shape());
     }
-    let rtol = c.opt_float(0).map(number).transpose()?;
-    let x = a.linalg_pinv(None, rtol.as_ref(), false)?.matmul(&b)?;
-    one(if vector { x.squeeze(Some(&[-1]))? } else { x })
+    let rcond = c.opt_float(0).unwrap_or(m.max(n) as f64 * a.dtype().eps());
+    let tall = m >= n;
+    let qr = Tensor::linalg_qr(&if tall { a.clone() } else { a.transpose(-2, -1)? }, "reduced")?;
+    let (q, r) = (&qr[0], &qr[1]);
+    // Rounding moves the singular values a little, so some distance is kept.
+    let (x, rank) = if condition(r)? < 0.1 / rcond {
+        let x = if tall {
+            r.linalg_solve_triangular(&q.transpose(-2, -1)?.matmul(&b)?, true, true, false)?
+        } else {
+            q.matmul(&r.transpose(-2, -1)?.linalg_solve_triangular(&b, false, true, false)?)?
+        };
+        (x, Tensor::filled(&batch, Scalar::Int(m.min(n) as i64), DType::I64)?)
+    } else {
+        let s = Tensor::linalg_svdvals(&a)?;
+        let rank = match m.min(n) {
+            0 => Tensor::filled(&batch, Scalar::Int(0), DType::I64)?,
+            _ => s.gt(&s.narrow(-1, 0, 1)?.mul(&number(rcond)?)?)?.sum(Some(&[-1]), false, None)?,
+        };
+        (a.linalg_pinv(None, Some(&number(rcond)?), false)?.matmul(&b)?, rank)
+    };
+    Ok(Outs::from_iter([if vector { x.squeeze(Some(&[-1]))? } else { x }, rank]))
+}
+
+/// The solution is the pseudoinverse times `B`.
+fn lstsq_rule(v: &Vjp) -> [Ex; 2] {
+    let vector = are_vectors(v.shape(1), v.shape(0));
+    let matrix = |e: Ex| if vector { e.unsqueeze(-1) } else { e };
+    let rcond = v.opt_float(0);
+    let p = v.x(0).then(|a| {
+        let rtol = rcond.map(number).transpose()?;
+        a.linalg_pinv(None, rtol.as_ref(), false)
+    });
+    let g = matrix(v.gk(0));
+    let ga = v.want(0, || pinv_rule(v.x(0), p.clone(), g.matmul(matrix(v.x(1)).mt()), last_two(v.shape(0))));
+    let gb = v.want(1, || p.mt().matmul(&g));
+    [ga, if vector { gb.then(|t| t.squeeze(Some(&[-1]))) } else { gb }]
+}
+
+/// An upper bound of the condition numbers of triangular matrices: their Frobenius norms times those of the inverses. NaN
+/// if an element is.
+fn condition(r: &Tensor) -> Result<f64> {
+    let n = r.shape()[r.ndim() - 1];
+    let inverse = r.linalg_solve_triangular(&identities(&[], n, n, r.dtype())?, true, true, false)?;
+    let squares = |t: &Tensor| t.to_dtype(DType::F64)?.square()?.sum(Some(&[-2, -1]), false, None);
+    let bounds = squares(r)?.mul(&squares(&inverse)?)?.sqrt()?;
+    if bounds.numel() == 0 {
+        return Ok(0.0);
+    }
+    Ok(bounds.max_all()?.item()?.f64())
 }
 
 fn eval_matrix_power(c: &Call) -> Result<Outs> {
@@ -734,8 +793,7 @@ ops! {
     linalg_solve(input: Tensor, B: Tensor, left: Bool = true) -> Tensor, Special {
         eval: |c| {
             let (a, b) = (c.x(0), c.x(1));
-            let vector = b.ndim() == 1 || (b.ndim() + 1 == a.ndim() && b.shape() == &a.shape()[..b.ndim()]);
-            one(match (vector, c.bool(0)) {
+            one(match (are_vectors(b.shape(), a.shape()), c.bool(0)) {
                 (true, true) => a.solve_matrices(&b.unsqueeze(-1)?)?.squeeze(Some(&[-1]))?,
                 (true, false) => bail!(Value, "vector broadcasting of the left hand side is not supported for left=False"),
                 (false, true) => a.solve_matrices(b)?,
@@ -783,16 +841,19 @@ ops! {
     /// Of `hermitian` matrices the lower triangle is read.
     linalg_pinv(input: Tensor, atol: OptTensor = None, rtol: OptTensor = None, hermitian: Bool = false) -> Tensor, Special {
         eval: eval_pinv,
-        vjp: vjp!(|v| [pinv_rule(v), Ex::None, Ex::None]), saves: Saves::X.and(Saves::OUTPUT),
+        vjp: vjp!(|v| [pinv_rule(v.x(0), v.y(), v.g(), last_two(v.shape(0))), Ex::None, Ex::None]),
+        saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), hermitian=True", message: "square" }],
         samples: &["r(3, 2)", "r(2, 3)", "m(3)", "spd(m(3)), hermitian=True"],
     }
 
-    /// `X` of smallest norm that minimises `|input X - B|`.
-    linalg_lstsq(input: Tensor, B: Tensor, rcond: OptFloat = None) -> Tensor, Special {
+    /// `X` of smallest norm that minimises `|input X - B|`, and the ranks of the matrices `input`: how many singular values
+    /// exceed `rcond` times the largest, by default `max(m, n)` times the dtype's epsilon.
+    linalg_lstsq(input: Tensor, B: Tensor, rcond: OptFloat = None) -> Pair, Special {
         eval: eval_lstsq,
-        class: Class::Composite, method: false, function: false,
+        vjp: vjp!(|v| lstsq_rule(v)), saves: Saves::XB,
+        method: false, function: false,
         samples: &["r(4, 2), r(4, 3)", "r(2, 3), r(2)"],
     }
 }

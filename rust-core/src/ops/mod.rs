@@ -520,6 +520,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
     let c = Call { op, inputs, attrs, out: None };
     match op.class {
         Class::Kernel => {
+            let _depth = listener::active().then(listener::Depth::enter);
             let _locks = locks(inputs, None, false)?;
             (op.eval)(&c)
         }

@@ -22,7 +22,8 @@ fn along(x: &Tensor, dim: i64, k: Option<usize>, keepdim: bool, task: Task) -> R
     if n >= u32::MAX as usize {
         bail!(Value, "a dimension of {n} elements is too long");
     }
-    let k = k.unwrap_or(n);
+    // A number has no dimension to take fewer from.
+    let k = k.filter(|_| x.ndim() > 0).unwrap_or(n);
     let mut shape = x.dims();
     if x.ndim() > 0 {
         if keepdim {
