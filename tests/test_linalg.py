@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import Any
@@ -167,6 +168,60 @@ def test_pinv_and_lstsq(shape: tuple[int, int], kind: str, dtype: Any) -> None:
     x = rt.linalg.lstsq(t, rt.tensor(b, dtype=dtype), rcond=rtol).solution
     np.testing.assert_allclose(x.numpy(), want @ b, **close)
     assert int(rt.linalg.lstsq(t, rt.tensor(b, dtype=dtype), rcond=rtol).rank) == np.linalg.matrix_rank(a)
+
+
+def kahan(n: int) -> np.ndarray:
+    """Its smallest singular value is far below what the diagonal of its triangular factor tells."""
+    c, s = np.cos(1.2), np.sin(1.2)
+    return np.diag(s ** np.arange(n)) @ (np.eye(n) - c * np.triu(np.ones((n, n)), 1))
+
+
+DECEPTIVE = {
+    "kahan": kahan(30),
+    "kahan's transpose": kahan(30).T,
+    "vandermonde": np.vander(np.linspace(0.1, 1, 14)),
+    "one small column": np.vstack([np.eye(8), np.ones((3, 8))]) * np.array([1.0] * 4 + [1e-9] + [1.0] * 3),
+    "far apart": np.diag(10.0 ** -np.arange(12)),
+    "chain": np.eye(40) - np.diag(np.ones(39) * 2, 1),
+    "alternating": np.fft.fft(np.eye(16)).real + np.fft.fft(np.eye(16)).imag,
+}
+
+
+def decided(kind: str, dtype: Any, rcond: float | None) -> bool:
+    """That rounding cannot decide about the rank."""
+    a = DECEPTIVE[kind]
+    eps = max(a.shape) * rt.finfo(dtype).eps
+    sizes = np.linalg.svd(a, compute_uv=False)
+    return (abs(sizes / sizes[0] - (eps if rcond is None else rcond)) > 20 * eps).all()
+
+
+RANKS = [c for c in itertools.product(DECEPTIVE, DTYPES, [None, 1e-3, 1e-8]) if decided(*c)]
+
+
+@pytest.mark.parametrize(("kind", "dtype", "rcond"), RANKS)
+def test_rank_of_lstsq(kind: str, dtype: Any, rcond: float | None) -> None:
+    """As the singular values say, also where QR alone is no guide."""
+    a = DECEPTIVE[kind]
+    t, b = rt.tensor(a, dtype=dtype), np.ones((a.shape[0], 2))
+    sizes = np.linalg.svd(a, compute_uv=False)
+    result = rt.linalg.lstsq(t, rt.tensor(b, dtype=dtype), rcond)
+    limit = max(a.shape) * rt.finfo(dtype).eps if rcond is None else rcond
+    assert int(result.rank) == (sizes > limit * sizes[0]).sum()
+    if rcond == 1e-3:
+        near(result.solution, rt.tensor(np.linalg.pinv(a, rcond=rcond) @ b, dtype=dtype), 1e4)
+
+
+@pytest.mark.parametrize(("a", "b"), [((0, 3), (0, 2)), ((3, 0), (3, 2)), ((2, 3), (2, 0)), ((0, 2, 3), (0, 2, 1)),
+                                      ((2, 4, 3), (2, 4)), ((2, 4, 3), (4, 1)), ((4, 3), (2, 4, 1))])  # fmt: skip
+def test_shapes_of_lstsq(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal(a), rng.standard_normal(b)
+    result = rt.linalg.lstsq(rt.tensor(x), rt.tensor(y))
+    vector = b == a[:-1]
+    want = (np.linalg.pinv(x) @ (y[..., None] if vector else y))[..., 0] if vector else np.linalg.pinv(x) @ y
+    assert result.solution.shape == want.shape
+    np.testing.assert_allclose(result.solution.numpy(), want, rtol=1e-10, atol=1e-12)
+    assert (result.rank == min(a[-2:])).all() and result.rank.shape == a[:-2]
 
 
 # Scales at which squares overflow or vanish, and where subnormals begin.

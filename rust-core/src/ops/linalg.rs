@@ -15,6 +15,7 @@ use crate::parallel::parallel_for;
 use crate::shape::{broadcast, Dims};
 use crate::tensor::Tensor;
 use crate::{bail, err};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 
 /// Leading dimensions, rows and columns of a batch of matrices of floats.
@@ -599,37 +600,49 @@ fn are_vectors(b: &[usize], a: &[usize]) -> bool {
     b.len() == 1 || (b.len() + 1 == a.len() && *b == a[..b.len()])
 }
 
-/// The least-squares solution and the ranks: by QR where that is sure to find full rank, else by the singular values.
+/// The least-squares solution and the ranks: by QR where that finds full rank, else by the singular values.
 fn eval_lstsq(c: &Call) -> Result<Outs> {
     let (a, b) = (c.x(0), c.x(1));
     let (batch, m, n) = matrices(a)?;
+    let d = a.dtype();
+    if b.dtype() != d {
+        bail!(DType, "expected A and B to have the same dtype, but got {d} and {}", b.dtype());
+    }
     let vector = are_vectors(b.shape(), a.shape());
     // Copies, as the inputs are locked.
-    let a = contiguous_unlocked(a, a.dtype(), true)?;
     let b = contiguous_unlocked(b, b.dtype(), true)?;
     let b = if vector { b.unsqueeze(-1)? } else { b };
     if b.ndim() < 2 || b.shape()[b.ndim() - 2] != m {
         bail!(Shape, "A {:?} and B {:?} must have the same number of rows", a.shape(), c.x(1).shape());
     }
-    let rcond = c.opt_float(0).unwrap_or(m.max(n) as f64 * a.dtype().eps());
-    let tall = m >= n;
-    let qr = Tensor::linalg_qr(&if tall { a.clone() } else { a.transpose(-2, -1)? }, "reduced")?;
-    let (q, r) = (&qr[0], &qr[1]);
-    // Rounding moves the singular values a little, so some distance is kept.
-    let (x, rank) = if condition(r)? < 0.1 / rcond {
-        let x = if tall {
-            r.linalg_solve_triangular(&q.transpose(-2, -1)?.matmul(&b)?, true, true, false)?
-        } else {
-            q.matmul(&r.transpose(-2, -1)?.linalg_solve_triangular(&b, false, true, false)?)?
-        };
+    let rcond = c.opt_float(0).unwrap_or(m.max(n) as f64 * d.eps());
+    let w = b.shape()[b.ndim() - 1];
+    let x = empty(&batch, &[n, w], d)?;
+    let full = AtomicBool::new(m > 0 && n > 0 && w > 0 && b.shape()[..b.ndim() - 2] == batch[..]);
+    if full.load(Ordering::Relaxed) {
+        with!(d, T => {
+            let (a, b) = (Parts::<T>::of(a, m * n)?, Parts::<T>::of(&b, m * w)?);
+            let to = Parts::<T>::new(x.clone(), n * w);
+            each(&batch, count(&[m, n, m.min(n) + w]), T::least_squares_work([m, n], w), &|k, work| {
+                if full.load(Ordering::Relaxed) {
+                    let condition = T::least_squares(a.get(k), [m, n], b.get(k), w, to.get_mut(k), work);
+                    // Far enough from where rounding could decide.
+                    if !(condition < 0.4 / rcond) {
+                        full.store(false, Ordering::Relaxed);
+                    }
+                }
+                Ok(())
+            })?;
+        });
+    }
+    let (x, rank) = if full.into_inner() {
         (x, Tensor::filled(&batch, Scalar::Int(m.min(n) as i64), DType::I64)?)
     } else {
-        let s = Tensor::linalg_svdvals(&a)?;
-        let rank = match m.min(n) {
-            0 => Tensor::filled(&batch, Scalar::Int(0), DType::I64)?,
-            _ => s.gt(&s.narrow(-1, 0, 1)?.mul(&number(rcond)?)?)?.sum(Some(&[-1]), false, None)?,
-        };
-        (a.linalg_pinv(None, Some(&number(rcond)?), false)?.matmul(&b)?, rank)
+        let [u, s, vh] = svd(a, Vectors::Thin)?;
+        let least = if m.min(n) > 0 { s.narrow(-1, 0, 1)?.mul(&number(rcond)?)? } else { s.clone() };
+        let inverse = s.reciprocal()?.masked_fill(&s.le(&least)?, &number(0.0)?)?;
+        let parts = u.transpose(-2, -1)?.matmul(&b)?.mul(&inverse.unsqueeze(-1)?)?;
+        (vh.transpose(-2, -1)?.matmul(&parts)?, s.gt(&least)?.sum(Some(&[-1]), false, None)?)
     };
     Ok(Outs::from_iter([if vector { x.squeeze(Some(&[-1]))? } else { x }, rank]))
 }
@@ -647,19 +660,6 @@ fn lstsq_rule(v: &Vjp) -> [Ex; 2] {
     let ga = v.want(0, || pinv_rule(v.x(0), p.clone(), g.matmul(matrix(v.x(1)).mt()), last_two(v.shape(0))));
     let gb = v.want(1, || p.mt().matmul(&g));
     [ga, if vector { gb.then(|t| t.squeeze(Some(&[-1]))) } else { gb }]
-}
-
-/// An upper bound of the condition numbers of triangular matrices: their Frobenius norms times those of the inverses. NaN
-/// if an element is.
-fn condition(r: &Tensor) -> Result<f64> {
-    let n = r.shape()[r.ndim() - 1];
-    let inverse = r.linalg_solve_triangular(&identities(&[], n, n, r.dtype())?, true, true, false)?;
-    let squares = |t: &Tensor| t.to_dtype(DType::F64)?.square()?.sum(Some(&[-2, -1]), false, None);
-    let bounds = squares(r)?.mul(&squares(&inverse)?)?.sqrt()?;
-    if bounds.numel() == 0 {
-        return Ok(0.0);
-    }
-    Ok(bounds.max_all()?.item()?.f64())
 }
 
 fn eval_matrix_power(c: &Call) -> Result<Outs> {
