@@ -125,8 +125,6 @@ def number(v: Any) -> tuple[int, int, float]:
         return 2, v, 0.0
     if cls is bool:
         return 1, v, 0.0
-    if v is None:
-        return 0, 0, 0.0
     if isinstance(v, int):
         return 2, int(v), 0.0
     if isinstance(v, float):
@@ -140,6 +138,11 @@ def number(v: Any) -> tuple[int, int, float]:
     if hasattr(v, "__float__"):
         return 3, 0, float(v)
     raise TypeError(f"expected a number, got {type(v).__name__}")
+
+
+def optional_number(v: Any) -> tuple[int, int, float]:
+    """As `number`, or the mark of no number."""
+    return (0, 0, 0.0) if v is None else number(v)
 
 
 def operand(v: Any) -> Tensor:
@@ -338,9 +341,12 @@ def _fits(kind: str, v: Any) -> bool:
     kind = kind.removeprefix("Opt")
     if kind == "Tensor":
         return hasattr(v, "_h")
+    if kind == "Operand" and hasattr(v, "_h"):
+        return True
     if kind in ("Scalar", "Operand", "Float"):
         try:
-            return (kind == "Operand" and hasattr(v, "_h")) or number(v)[0] > 0
+            number(v)
+            return True
         except Exception:
             return False
     if kind == "Int":

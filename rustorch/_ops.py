@@ -20,6 +20,7 @@ from ._door import (
     misuse,
     number,
     operand,
+    optional_number,
     several,
     shape_,
     word,
@@ -2553,7 +2554,7 @@ def clamp(input: Tensor, min: Number | None = None, max: Number | None = None, *
     nothing; other bounds beyond the dtype are refused.
     """
     try:
-        t = _py_clamp(input._h, *number(min), *number(max))
+        t = _py_clamp(input._h, *optional_number(min), *optional_number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp", e, "Tensor OptScalar OptScalar", input=input, min=min, max=max) from None
     if t is None:
@@ -2572,7 +2573,7 @@ _py_clamp_ = lib.py_clamp_
 def clamp_(input: Tensor, min: Number | None = None, max: Number | None = None) -> Tensor:
     """In-place form of clamp."""
     try:
-        status = _py_clamp_(input._h, *number(min), *number(max))
+        status = _py_clamp_(input._h, *optional_number(min), *optional_number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp_", e, "Tensor OptScalar OptScalar", input=input, min=min, max=max) from None
     if status:
@@ -2649,7 +2650,7 @@ _py_clamp_backward = lib.py_clamp_backward
 def clamp_backward(grad_output: Tensor, input: Tensor, min: Number | None = None, max: Number | None = None) -> Tensor:
     """`grad_output` where `input` lies within the bounds, else 0."""
     try:
-        t = _py_clamp_backward(grad_output._h, input._h, *number(min), *number(max))
+        t = _py_clamp_backward(grad_output._h, input._h, *optional_number(min), *optional_number(max))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("clamp_backward", e, "Tensor Tensor OptScalar OptScalar", grad_output=grad_output, input=input, min=min, max=max) from None
     if t is None:
@@ -4713,7 +4714,7 @@ def var(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_var(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_var(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("var", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if t is None:
@@ -4735,7 +4736,7 @@ def std(input: Tensor, dim: int | Sequence[int] | None = None, correction: Numbe
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_std(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_std(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("std", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if t is None:
@@ -4757,7 +4758,7 @@ def var_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_var_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("var_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if t is None:
@@ -4777,7 +4778,7 @@ def std_mean(input: Tensor, dim: int | Sequence[int] | None = None, correction: 
     try:
         if dim is not None:
             dim = ints(dim)
-        t = _py_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
+        t = _py_std_mean(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim), *optional_number(correction), keepdim if keepdim.__class__ is bool else bool_(keepdim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("std_mean", e, "Tensor OptInts OptScalar Bool", input=input, dim=dim, correction=correction, keepdim=keepdim) from None
     if t is None:
@@ -6092,8 +6093,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
     if axis is not None:
         dim = axis
     try:
-        if tensors.__class__ is not list:
-            tensors = several(tensors)
+        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
         tensors_handles = tensors and handles(tensors)
         t = _py_cat(tensors_handles, len(tensors_handles), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6117,8 +6117,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None,
     if axis is not None:
         dim = axis
     try:
-        if tensors.__class__ is not list:
-            tensors = several(tensors)
+        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
         tensors_handles = tensors and handles(tensors)
         t = _py_stack(tensors_handles, len(tensors_handles), dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6136,8 +6135,7 @@ _py_hstack = lib.py_hstack
 def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors side by side: along dimension 0 for 1-d tensors, else along dimension 1."""
     try:
-        if tensors.__class__ is not list:
-            tensors = several(tensors)
+        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
         tensors_handles = tensors and handles(tensors)
         t = _py_hstack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6155,8 +6153,7 @@ _py_vstack = lib.py_vstack
 def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors, 1-d ones seen as rows, one below the other."""
     try:
-        if tensors.__class__ is not list:
-            tensors = several(tensors)
+        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
         tensors_handles = tensors and handles(tensors)
         t = _py_vstack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6177,8 +6174,7 @@ _py_dstack = lib.py_dstack
 def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors, seen with three dimensions, along the third."""
     try:
-        if tensors.__class__ is not list:
-            tensors = several(tensors)
+        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
         tensors_handles = tensors and handles(tensors)
         t = _py_dstack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6196,8 +6192,7 @@ _py_column_stack = lib.py_column_stack
 def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors, those with fewer than two dimensions seen as columns, side by side."""
     try:
-        if tensors.__class__ is not list:
-            tensors = several(tensors)
+        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
         tensors_handles = tensors and handles(tensors)
         t = _py_column_stack(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6215,8 +6210,7 @@ _py_block_diag = lib.py_block_diag
 def block_diag(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Matrices (1-d and 0-d tensors are seen as rows) along the diagonal of a matrix that is zero elsewhere."""
     try:
-        if tensors.__class__ is not list:
-            tensors = several(tensors)
+        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
         tensors_handles = tensors and handles(tensors)
         t = _py_block_diag(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6625,8 +6619,7 @@ _py_broadcast_tensors = lib.py_broadcast_tensors
 def broadcast_tensors(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """All tensors with the shape that they broadcast to; views."""
     try:
-        if tensors.__class__ is not list:
-            tensors = several(tensors)
+        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
         tensors_handles = tensors and handles(tensors)
         t = _py_broadcast_tensors(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6690,8 +6683,7 @@ _py_meshgrid = lib.py_meshgrid
 def meshgrid(tensors: Sequence[Tensor], indexing: str | None = "ij") -> tuple[Tensor, ...]:
     """The coordinates of a grid: tensor `i` varies along dimension `i` ("ij"; with "xy" the first two are exchanged)."""
     try:
-        if tensors.__class__ is not list:
-            tensors = several(tensors)
+        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
         tensors_handles = tensors and handles(tensors)
         t = _py_meshgrid(tensors_handles, len(tensors_handles), word(indexing))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6707,8 +6699,7 @@ _py_cartesian_prod = lib.py_cartesian_prod
 def cartesian_prod(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """All combinations of the elements of 1-d tensors, one per row."""
     try:
-        if tensors.__class__ is not list:
-            tensors = several(tensors)
+        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
         tensors_handles = tensors and handles(tensors)
         t = _py_cartesian_prod(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6742,8 +6733,7 @@ _py_index = lib.py_index
 def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     """`input[indices]` with tensors of whole numbers, masks, and None for whole dimensions, by NumPy's rules."""
     try:
-        if indices.__class__ is not list:
-            indices = several(indices)
+        indices = indices[:] if indices.__class__ is list else several(indices)
         indices_handles = indices and handles(indices)
         t = _py_index(input._h, indices_handles, len(indices_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6759,8 +6749,7 @@ _py_index_backward = lib.py_index_backward
 def index_backward(grad: Tensor, indices: Sequence[Tensor | None], input_sizes: int | Sequence[int]) -> Tensor:
     """The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from."""
     try:
-        if indices.__class__ is not list:
-            indices = several(indices)
+        indices = indices[:] if indices.__class__ is list else several(indices)
         indices_handles = indices and handles(indices)
         input_sizes = ints(input_sizes)
         t = _py_index_backward(grad._h, indices_handles, len(indices_handles), input_sizes, len(input_sizes))
@@ -6777,8 +6766,7 @@ _py_index_put = lib.py_index_put
 def index_put(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], accumulate: bool = False, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`."""
     try:
-        if indices.__class__ is not list:
-            indices = several(indices)
+        indices = indices[:] if indices.__class__ is list else several(indices)
         indices_handles = indices and handles(indices)
         t = _py_index_put(input._h, values._h, indices_handles, len(indices_handles), accumulate if accumulate.__class__ is bool else bool_(accumulate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -6796,8 +6784,7 @@ _py_index_put_ = lib.py_index_put_
 def index_put_(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], accumulate: bool = False) -> Tensor:
     """In-place form of index_put."""
     try:
-        if indices.__class__ is not list:
-            indices = several(indices)
+        indices = indices[:] if indices.__class__ is list else several(indices)
         indices_handles = indices and handles(indices)
         status = _py_index_put_(input._h, values._h, indices_handles, len(indices_handles), accumulate if accumulate.__class__ is bool else bool_(accumulate))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -7657,8 +7644,7 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
     vectors. (Dynamic programming: Cormen et al., *Introduction to Algorithms*.)
     """
     try:
-        if tensors.__class__ is not list:
-            tensors = several(tensors)
+        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
         tensors_handles = tensors and handles(tensors)
         t = _py_multi_dot(tensors_handles, len(tensors_handles))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -7718,8 +7704,7 @@ def einsum(equation: str | None, operands: Sequence[Tensor], *, out: Tensor | No
     diagonal; without "->" the result has the letters that occur once, in alphabetical order.
     """
     try:
-        if operands.__class__ is not list:
-            operands = several(operands)
+        operands = operands[:] if operands.__class__ is list else several(operands)
         operands_handles = operands and handles(operands)
         t = _py_einsum(operands_handles, len(operands_handles), word(equation))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -9452,14 +9437,11 @@ def sgd_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], momentum_
     and leaves out parameters that have none.
     """
     try:
-        if params.__class__ is not list:
-            params = several(params)
+        params = params[:] if params.__class__ is list else several(params)
         params_handles = params and handles(params)
-        if grads.__class__ is not list:
-            grads = several(grads)
+        grads = grads[:] if grads.__class__ is list else several(grads)
         grads_handles = grads and handles(grads)
-        if momentum_buffers.__class__ is not list:
-            momentum_buffers = several(momentum_buffers)
+        momentum_buffers = momentum_buffers[:] if momentum_buffers.__class__ is list else several(momentum_buffers)
         momentum_buffers_handles = momentum_buffers and handles(momentum_buffers)
         status = _py_sgd_step(params_handles, len(params_handles), grads_handles, len(grads_handles), momentum_buffers_handles, len(momentum_buffers_handles), lr, momentum, dampening, weight_decay, nesterov if nesterov.__class__ is bool else bool_(nesterov), maximize if maximize.__class__ is bool else bool_(maximize), first if first.__class__ is bool else bool_(first))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -9474,20 +9456,15 @@ _py_adam_step = lib.py_adam_step
 def adam_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], exp_avgs: Sequence[Tensor], exp_avg_sqs: Sequence[Tensor], max_exp_avg_sqs: Sequence[Tensor | None], lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, step: float = 1.0, amsgrad: bool = False, maximize: bool = False, decoupled: bool = False) -> None:
     """One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad."""
     try:
-        if params.__class__ is not list:
-            params = several(params)
+        params = params[:] if params.__class__ is list else several(params)
         params_handles = params and handles(params)
-        if grads.__class__ is not list:
-            grads = several(grads)
+        grads = grads[:] if grads.__class__ is list else several(grads)
         grads_handles = grads and handles(grads)
-        if exp_avgs.__class__ is not list:
-            exp_avgs = several(exp_avgs)
+        exp_avgs = exp_avgs[:] if exp_avgs.__class__ is list else several(exp_avgs)
         exp_avgs_handles = exp_avgs and handles(exp_avgs)
-        if exp_avg_sqs.__class__ is not list:
-            exp_avg_sqs = several(exp_avg_sqs)
+        exp_avg_sqs = exp_avg_sqs[:] if exp_avg_sqs.__class__ is list else several(exp_avg_sqs)
         exp_avg_sqs_handles = exp_avg_sqs and handles(exp_avg_sqs)
-        if max_exp_avg_sqs.__class__ is not list:
-            max_exp_avg_sqs = several(max_exp_avg_sqs)
+        max_exp_avg_sqs = max_exp_avg_sqs[:] if max_exp_avg_sqs.__class__ is list else several(max_exp_avg_sqs)
         max_exp_avg_sqs_handles = max_exp_avg_sqs and handles(max_exp_avg_sqs)
         status = _py_adam_step(params_handles, len(params_handles), grads_handles, len(grads_handles), exp_avgs_handles, len(exp_avgs_handles), exp_avg_sqs_handles, len(exp_avg_sqs_handles), max_exp_avg_sqs_handles, len(max_exp_avg_sqs_handles), lr, beta1, beta2, eps, weight_decay, step, amsgrad if amsgrad.__class__ is bool else bool_(amsgrad), maximize if maximize.__class__ is bool else bool_(maximize), decoupled if decoupled.__class__ is bool else bool_(decoupled))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -9504,20 +9481,15 @@ def rmsprop_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], squar
     not 0.
     """
     try:
-        if params.__class__ is not list:
-            params = several(params)
+        params = params[:] if params.__class__ is list else several(params)
         params_handles = params and handles(params)
-        if grads.__class__ is not list:
-            grads = several(grads)
+        grads = grads[:] if grads.__class__ is list else several(grads)
         grads_handles = grads and handles(grads)
-        if square_avgs.__class__ is not list:
-            square_avgs = several(square_avgs)
+        square_avgs = square_avgs[:] if square_avgs.__class__ is list else several(square_avgs)
         square_avgs_handles = square_avgs and handles(square_avgs)
-        if grad_avgs.__class__ is not list:
-            grad_avgs = several(grad_avgs)
+        grad_avgs = grad_avgs[:] if grad_avgs.__class__ is list else several(grad_avgs)
         grad_avgs_handles = grad_avgs and handles(grad_avgs)
-        if momentum_buffers.__class__ is not list:
-            momentum_buffers = several(momentum_buffers)
+        momentum_buffers = momentum_buffers[:] if momentum_buffers.__class__ is list else several(momentum_buffers)
         momentum_buffers_handles = momentum_buffers and handles(momentum_buffers)
         status = _py_rmsprop_step(params_handles, len(params_handles), grads_handles, len(grads_handles), square_avgs_handles, len(square_avgs_handles), grad_avgs_handles, len(grad_avgs_handles), momentum_buffers_handles, len(momentum_buffers_handles), lr, alpha, eps, weight_decay, momentum, centered if centered.__class__ is bool else bool_(centered), maximize if maximize.__class__ is bool else bool_(maximize))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -9532,14 +9504,11 @@ _py_adagrad_step = lib.py_adagrad_step
 def adagrad_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], state_sums: Sequence[Tensor], lr: float, lr_decay: float = 0.0, weight_decay: float = 0.0, eps: float = 1e-10, step: float = 1.0, maximize: bool = False) -> None:
     """One step of Adagrad; `step` counts from 1."""
     try:
-        if params.__class__ is not list:
-            params = several(params)
+        params = params[:] if params.__class__ is list else several(params)
         params_handles = params and handles(params)
-        if grads.__class__ is not list:
-            grads = several(grads)
+        grads = grads[:] if grads.__class__ is list else several(grads)
         grads_handles = grads and handles(grads)
-        if state_sums.__class__ is not list:
-            state_sums = several(state_sums)
+        state_sums = state_sums[:] if state_sums.__class__ is list else several(state_sums)
         state_sums_handles = state_sums and handles(state_sums)
         status = _py_adagrad_step(params_handles, len(params_handles), grads_handles, len(grads_handles), state_sums_handles, len(state_sums_handles), lr, lr_decay, weight_decay, eps, step, maximize if maximize.__class__ is bool else bool_(maximize))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, SupportsIndex, overload
 
 from . import _ops
@@ -739,7 +740,10 @@ lib.py_tensor_class(id(Tensor))
 
 def from_raw(raw: Any, shape: Sequence[int], d: dtype) -> Tensor:
     """A tensor with a copy of `raw`: row-major elements of `d`."""
-    return made(lib.py_tensor_from_data(ffi.from_buffer(raw) if len(raw) else NULL, tuple(shape), len(shape), d._code))
+    data, shape = ffi.from_buffer(raw), tuple(shape)
+    if len(data) != math.prod(shape) * d.itemsize:
+        raise InvalidArgumentError(f"tensor: {len(data)} bytes are no tensor of shape {shape} and dtype {d}")
+    return made(lib.py_tensor_from_data(data if len(data) else NULL, shape, len(shape), d._code))
 
 
 def from_bytes(raw: bytes, name: str) -> Tensor:
@@ -843,6 +847,9 @@ def _flatten(data: Any, shape: list[int]) -> tuple[list[Any], dtype]:
                 got = len(v) if _is_sequence(v) else type(v).__name__
                 raise InvalidArgumentError(f"tensor: expected sequence of length {n} at dim {len(shape)} (got {got})")
             following.extend(v.tolist() if hasattr(v, "tolist") else v)
+        if len(following) != n * len(level) or len(shape) == 64:  # changed meanwhile, or without an end
+            kind = "holds itself, or too many others" if len(shape) == 64 else "has another length than it says"
+            raise InvalidArgumentError(f"tensor: a sequence at dim {len(shape)} {kind}")
         if declared is None and all(hasattr(v, "dtype") for v in level):
             declared = _common_dtype(level)
         shape.append(n)

@@ -511,6 +511,12 @@ class OneHotCategorical(Categorical):
         """p (1 - p)."""
         return self.probs * (1 - self.probs)
 
+    @property
+    def mode(self) -> Tensor:
+        """The row of the most likely category."""
+        p: Tensor = self.probs
+        return _ops.one_hot(p.argmax(-1), self._num_events).to(p.dtype)
+
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Rows in the dtype of the parameter."""
         return _ops.one_hot(self._indices(sample_shape), self._num_events).to(self.probs.dtype)

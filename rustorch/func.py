@@ -88,7 +88,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = F
         grads = tuple(_mapped(values[i], lambda _: _result(next(found), keep)) for i in wanted)
         gradient = grads if isinstance(argnums, (tuple, list)) else grads[0]
         value = _result(value, keep)
-        return (gradient, (value, aux)) if has_aux else (gradient, value)
+        return (gradient, (value, _beside(aux, keep))) if has_aux else (gradient, value)
 
     return wrapper
 
@@ -112,6 +112,16 @@ def _mapped(v: Any, f: Callable[[Tensor], Any]) -> Any:
     if isinstance(v, (list, tuple)):
         return type(v)([_mapped(e, f) for e in v])
     raise DTypeError(f"grad: wanted tensors, or dicts, lists and tuples of them, got {type(v).__name__}")
+
+
+def _beside(aux: Any, keep: bool) -> Any:
+    """What a function gives beside its value; only the tensors in it have a history to be cut."""
+    if isinstance(aux, dict):
+        return {k: _beside(v, keep) for k, v in aux.items()}
+    if isinstance(aux, (list, tuple)):
+        parts = [_beside(v, keep) for v in aux]
+        return type(aux)(*parts) if hasattr(aux, "_fields") else type(aux)(parts)
+    return _result(aux, keep) if isinstance(aux, Tensor) else aux
 
 
 def _flat(v: Any) -> list[Tensor]:

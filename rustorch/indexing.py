@@ -119,7 +119,9 @@ def _split(x: Tensor, index: Any) -> tuple[Tensor, list[Tensor | None] | None]:
 
 
 def _all_bools(v: Any) -> bool:
-    while isinstance(v, list) and v:
+    for _ in range(65):  # one that holds itself has no end
+        if not isinstance(v, list) or not v:
+            break
         v = v[0]
     return isinstance(v, bool)
 

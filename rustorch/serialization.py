@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from typing import Any
 
 from . import _ops
@@ -254,6 +255,7 @@ def py_on_read(ctx: Any, data: Any, n: int) -> int:
         piece = f.read(min(n - at, 1 << 20))
         if not isinstance(piece, (bytes, bytearray)):
             raise InvalidArgumentError("load: the file object must be opened for reading bytes")
+        piece = memoryview(piece)  # its length is true, whatever a subclass says
         if not 0 < len(piece) <= n - at:
             raise SerializationError("not a valid safetensors file: it ends too early")
         ffi.memmove(data + at, piece, len(piece))
@@ -285,7 +287,7 @@ def save(obj: Any, f: Any, **_: Any) -> None:
         return
     path = _path(f, "save")
     if _special(path):
-        with open(path, "wb", buffering=0) as special:
+        with open(f, "wb", buffering=0) as special:
             save(obj, special)
         return
     check(lib.rt_save(path, *what))
@@ -306,6 +308,9 @@ def _rebuild(s: Any, tensors: dict[str, Tensor]) -> Any:
         number = s["f"]
         return float.fromhex(number) if "x" in number else float(number)
     if "d" in s:
+        # Of small numbers no two have one hash; many large ones might all have.
+        if sum(type(k) is int and abs(k) >= sys.hash_info.modulus for k, _ in s["d"]) > 1000:
+            raise ValueError("too many large numbers as keys")
         return {k: _rebuild(v, tensors) for k, v in s["d"]}
     if "l" in s:
         return [_rebuild(v, tensors) for v in s["l"]]
@@ -360,9 +365,9 @@ def load(
         archive = out[0]
     else:
         path = _path(f, "load")
-        os.stat(path)  # raises FileNotFoundError and its like
+        os.stat(f)  # raises FileNotFoundError and its like
         if _special(path):
-            with open(path, "rb") as special:
+            with open(f, "rb") as special:
                 return load(special)
         archive = lib.py_load(path)
         if not archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -718,3 +719,34 @@ def test_a_pipe_that_stays_open_is_read_to_the_end_of_the_file_only() -> None:
         sink.flush()
         start = time.monotonic()
         assert rt.load(source)[0].tolist() == [1, 1, 1] and time.monotonic() - start < 20
+
+
+def test_a_private_file_is_private_while_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.touch(mode=0o600)
+    seen: set[int] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            for entry in tmp_path.glob(".rustorch-*.tmp"):
+                with contextlib.suppress(FileNotFoundError):
+                    now = entry.stat()
+                    seen.update([now.st_mode & 0o777] * (now.st_size > 0))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    x = rt.zeros(4_000_000)
+    for _ in range(5):
+        rt.save({"x": x}, path)
+    done.set()
+    watcher.join()
+    assert seen <= {0o600} and path.stat().st_mode & 0o777 == 0o600
+
+
+def test_errors_of_the_system_name_the_path(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    for f in (missing, str(missing)):
+        with pytest.raises(FileNotFoundError) as e:
+            rt.load(f)
+        assert e.value.filename == f and repr(str(missing)) in str(e.value)

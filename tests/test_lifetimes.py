@@ -338,6 +338,31 @@ def test_long_chains_through_leaves_that_changed() -> None:
     del x, y, kept
 
 
+@pytest.mark.parametrize("custom", [False, True])
+def test_long_chains_through_what_was_saved_before_it_had_a_history(custom: bool) -> None:
+    class Times(rt.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, w: rt.Tensor, t: rt.Tensor) -> rt.Tensor:
+            ctx.save_for_backward(w, t)
+            return w * t
+
+        @staticmethod
+        def backward(ctx: Any, g: rt.Tensor) -> Any:
+            w, t = ctx.saved_tensors
+            return g * t, g * w
+
+    w = rt.ones(1, requires_grad=True)
+    previous = None
+    for _ in range(20_000 if not custom else 5_000):
+        t = rt.zeros(1)
+        out = Times.apply(w, t) if custom else w * t
+        if previous is not None:
+            t.mul_(previous)
+        previous = out
+    del t, out, previous
+    gc.collect()
+
+
 def test_long_chains_of_contexts() -> None:
     """Contexts that hold tensors of the call before them are taken apart without overflowing the stack."""
     x = leaf()

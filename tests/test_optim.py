@@ -588,6 +588,28 @@ def test_own_optimizers():
         Nothing([p], {}).step()
 
 
+def test_own_state_is_kept_as_it_is():
+    """Also entries that other optimizers keep as numbers."""
+
+    class Counting(rt.optim.Optimizer):
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    state = self.state[p]
+                    state["step"] = state.get("step", 0) + 1
+                    state["mean"] = rt.ones(2, dtype=rt.float64)
+
+    p = rt.nn.Parameter(rt.ones(2))
+    optimizer = Counting([p], {})
+    optimizer.step()
+    optimizer.step()
+    state = optimizer.state_dict()["state"][0]
+    assert state["step"] == 2 and type(state["step"]) is int
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert optimizer.state[p]["step"] == 2 and type(optimizer.state[p]["step"]) is int
+    assert optimizer.state[p]["mean"].dtype == rt.float32
+
+
 def test_required_option():
     from rustorch.optim.optimizer import required
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,64 @@ import rustorch.nn.functional as F
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# Each of many parts, whose sizes have a product that no shape could have.
+PARTS: list[tuple[int, Any]] = [(256, 8), (1000, 1), (2000, [2] * 1000), (128, [1] * 64 + [0] * 20 + [64])]
+
+
+@pytest.mark.parametrize(("n", "parts"), PARTS)
+def test_many_parts(n: int, parts: Any) -> None:
+    x = rt.arange(n)
+    sizes = parts if isinstance(parts, list) else [parts] * (n // parts)
+    assert [p.tolist() for p in x.split(parts)] == [p.tolist() for p in np.split(np.arange(n), np.cumsum(sizes)[:-1])]
+    assert rt.cat(x.split(parts)).equal(x)
+    assert [len(p) for p in x.chunk(n // 2)] == [2] * (n // 2)
+    assert [len(p) for p in x.tensor_split(n // 2)] == [2] * (n // 2)
+
+
+@pytest.mark.parametrize("kind", [rt.nn.RNN, rt.nn.LSTM, rt.nn.GRU])
+def test_long_sequences(kind: Any) -> None:
+    """The last step of many is that of the same cell, fed with what came before."""
+    rt.manual_seed(0)
+    net, x = kind(3, 4, bidirectional=True), rt.randn(100, 64, 3)
+    whole, _ = net(x)
+    assert whole.shape == (100, 64, 8)
+    _, state = net(x[:50])
+    forward = tuple(s[:1] for s in state) if isinstance(state, tuple) else state[:1]
+    one_way = kind(3, 4)
+    one_way.load_state_dict({k: v for k, v in net.state_dict().items() if "reverse" not in k})
+    rest, _ = one_way(x[50:], forward)
+    assert (rest - whole[50:, :, :4]).abs().max().item() < 1e-6
+
+
+HOLLOW, NONE = rt.empty(2**20, 2**20, 0), rt.zeros(0, dtype=rt.int64)
+# Without elements there is no work, however large the other sizes.
+EMPTY: dict[str, Any] = {
+    "index_select": lambda: HOLLOW.transpose(0, 1).index_select(2, NONE),
+    "index": lambda: HOLLOW.transpose(0, 1)[..., NONE],
+    "index_add": lambda: HOLLOW.transpose(0, 1).index_add(2, NONE, HOLLOW),
+    "pad": lambda: F.pad(rt.empty(0, 2**40), (1, 1)),
+    "pad by reflection": lambda: F.pad(rt.empty(0, 1, 2**40), (1, 1), mode="reflect"),
+    "interpolate": lambda: F.interpolate(rt.empty(0, 1, 4, 4), size=(2**30, 2**30)),
+    "bilinear": lambda: F.interpolate(rt.empty(0, 1, 4, 4), size=(2**30, 2**30), mode="bilinear"),
+    "adaptive_avg_pool2d": lambda: F.adaptive_avg_pool2d(rt.empty(0, 1, 4, 4), (2**30, 2**30)),
+    "adaptive_max_pool2d": lambda: F.adaptive_max_pool2d(rt.empty(0, 1, 4, 4), (2**30, 2**30)),
+    "max_pool2d": lambda: F.max_pool2d(rt.empty(0, 1, 2**40, 4), 2),
+    "avg_pool1d": lambda: F.avg_pool1d(rt.empty(0, 1, 2**40), 2),
+    "unfold": lambda: F.unfold(rt.empty(0, 1, 2**40, 1), 1),
+    "attention": lambda: F.scaled_dot_product_attention(
+        rt.empty(0, 2**30, 1), rt.empty(0, 2**30, 1), rt.empty(0, 2**30, 1), is_causal=True),
+    "topk": lambda: rt.empty(0, 2**40).topk(3, 1)[0],
+    "kthvalue": lambda: rt.empty(0, 2**40).kthvalue(1, 1)[0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", EMPTY)
+def test_work_follows_elements_not_sizes(what: str) -> None:
+    start = time.process_time()
+    assert EMPTY[what]().numel() == 0
+    assert time.process_time() - start < 0.5
+
 
 # Around lanes, chunks, strips and blocks, and where one way gives place to another.
 SIZES = [

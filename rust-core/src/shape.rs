@@ -421,11 +421,17 @@ pub fn wrap_dims(dims: &[i64], ndim: usize) -> Result<SmallVec<[usize; 8]>> {
 
 /// Sizes from signed numbers; negative ones are an error, and so are more elements than can be counted.
 pub fn sizes(dims: &[i64]) -> Result<Dims> {
-    let mut out: Dims = crate::memory::room(dims.len())?;
-    for &d in dims {
+    let out = counts(dims)?;
+    checked_numel(&out).map(|_| out)
+}
+
+/// Counts that are no shape, from signed numbers; negative ones are an error.
+pub fn counts(numbers: &[i64]) -> Result<Dims> {
+    let mut out: Dims = crate::memory::room(numbers.len())?;
+    for &d in numbers {
         out.push(usize::try_from(d).map_err(|_| err!(Shape, "sizes must not be negative, got {d}"))?);
     }
-    checked_numel(&out).map(|_| out)
+    Ok(out)
 }
 
 /// Sizes from signed numbers of which one may be -1, "what is left" of `numel`.

@@ -224,8 +224,12 @@ def backward(
 ) -> None:
     """Adds the gradients of several tensors to the leaves they were made from."""
     roots = _list(tensors)
-    grads = None if grad_tensors is None else handles(_list(grad_tensors))
-    ins = None if inputs is None else handles(_list(inputs))
+    seeds = None if grad_tensors is None else _list(grad_tensors)
+    if seeds is not None and len(seeds) != len(roots):
+        raise AutogradError(f"backward: got {len(roots)} tensors and {len(seeds)} gradients")
+    grads = None if seeds is None else handles(seeds)
+    targets = None if inputs is None else _list(inputs)
+    ins = None if targets is None else handles(targets)
     _run(
         lib.rt_backward(
             handles(roots),
@@ -499,6 +503,7 @@ def py_on_node(ctx: Any, ins: Any, n_ins: int, outs: Any, n_outs: int, replaced:
     name = getattr(f, "__name__", type(f).__name__)
     if not isinstance(result, tuple):
         raise DTypeError(f"expected tuple, but hook returned '{type(result).__name__}'")
+    result = (*result,)  # of a subclass, what it holds and not what it says
     if len(result) != expected:
         raise AutogradError(
             f"hook '{name}' has returned an incorrect number of values (got {len(result)}, but expected {expected})"
@@ -624,7 +629,7 @@ def py_on_backward(ctx: Any, grads: Any, n_grads: int, saved: Any, n_saved: int,
         result = cls.backward(c, *gs)
     finally:
         c._saved = ()
-    results = result if isinstance(result, (tuple, list)) else (result,)
+    results = (*result,) if isinstance(result, (tuple, list)) else (result,)
     if len(results) > n_out and any(r is not None for r in results[n_out:]):
         raise RustorchError(
             f"function {cls.__name__}Backward returned an incorrect number of gradients "

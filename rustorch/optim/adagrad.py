@@ -32,6 +32,8 @@ class Adagrad(Optimizer):
         InvalidArgumentError: a negative option.
     """
 
+    _scalars = ("step",)
+
     def __init__(
         self,
         params: Params,

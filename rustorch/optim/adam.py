@@ -36,6 +36,8 @@ class Adam(Optimizer):
         InvalidArgumentError: a negative option, or a beta outside [0, 1).
     """
 
+    _scalars = ("step",)
+
     def __init__(
         self,
         params: Params,

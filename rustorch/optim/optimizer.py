@@ -155,7 +155,7 @@ class Optimizer:
     """
 
     #: State entries kept as Python floats; a state dict holds them as 0-d tensors.
-    _scalars: tuple[str, ...] = ("step",)
+    _scalars: tuple[str, ...] = ()
     _opt_called = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -403,7 +403,8 @@ class Optimizer:
         if key in self._scalars:
             return float(value)
         if isinstance(value, rt.Tensor):
-            cast = p.is_floating_point() and value.dtype != p.dtype
+            # Steps that a program counts itself are no numbers like the parameter's.
+            cast = key != "step" and p.is_floating_point() and value.dtype != p.dtype
             return value.to(p.dtype) if cast else value.clone()
         if isinstance(value, dict):
             return {k: self._adopted(v, p, k) for k, v in value.items() if v is not None}
@@ -438,6 +439,8 @@ class Optimizer:
 
 class ComposedOptimizer(Optimizer):
     """Base of the optimizers written as tensor operations, one parameter at a time."""
+
+    _scalars = ("step",)
 
     def _update(self, group: Group) -> None:
         lr, decay = float(group["lr"]), group["weight_decay"]

@@ -31,6 +31,8 @@ class RMSprop(Optimizer):
         InvalidArgumentError: a negative option.
     """
 
+    _scalars = ("step",)
+
     def __init__(
         self,
         params: Params,

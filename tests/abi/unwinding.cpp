@@ -165,6 +165,33 @@ static void in_the_release_of_memory() {
   CHECK(rt_tensor_from_blob(place, shape, nullptr, 1, 0, release, nullptr, &t) == RT_OK);
   rt_tensor_free(t);
 }
+static void in_the_deleter_of_what_was_exported() {
+  static float place[4];
+  const int64_t shape[] = {4};
+  rt_tensor *t = nullptr;
+  void *exported = nullptr;
+  CHECK(rt_tensor_from_blob(place, shape, nullptr, 1, 0, release, nullptr, &t) == RT_OK);
+  CHECK(rt_tensor_to_dlpack(t, true, &exported) == RT_OK);
+  rt_tensor_free(t);
+  rt_dlpack_free(exported, true);
+}
+static void in_the_release_of_an_archive() {
+  rt_archive *archive = nullptr;
+  {
+    Tensor x(filled(1, 1, 2.0)), loaded(nullptr);
+    const char *names[] = {"x"};
+    const rt_tensor *all[] = {x.h};
+    rt_bytes *bytes = nullptr;
+    CHECK(rt_save_bytes(names, all, 1, nullptr, nullptr, 0, &bytes) == RT_OK);
+    CHECK(rt_load_bytes(rt_bytes_data(bytes), rt_bytes_len(bytes), &archive) == RT_OK);
+    rt_bytes_free(bytes);
+    uint64_t id;
+    CHECK(rt_archive_tensor(archive, 0, &loaded.h) == RT_OK);
+    CHECK(rt_tensor_set_requires_grad(loaded.h, true) == RT_OK);
+    CHECK(rt_tensor_register_hook(loaded.h, hook, nullptr, release, &id) == RT_OK);
+  }
+  rt_archive_free(archive);
+}
 static void in_a_writer() {
   Tensor x(filled(2, 2, 1.0));
   const char *names[] = {"x"};
@@ -230,7 +257,8 @@ static void check_all_works() {
 int main() {
   const Program programs[] = {in_a_hook,    in_a_hook_after, in_a_node,    in_a_function,
                               in_packing,   in_unpacking,    in_a_listener, in_a_release,
-                              in_the_release_of_memory, in_a_writer, in_a_reader, in_a_long_call, in_a_hook_of_a_hook};
+                              in_the_release_of_memory, in_the_deleter_of_what_was_exported,
+                              in_the_release_of_an_archive, in_a_writer, in_a_reader, in_a_long_call, in_a_hook_of_a_hook};
   int n = 0;
   rt_set_lock_timeout(100);
   for (size_t threads : {1, 2}) {

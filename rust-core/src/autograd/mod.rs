@@ -19,7 +19,7 @@ pub use walk::{backward, grad, walk_number, will_reach};
 use saved::{Data, Saved, SavedSet};
 
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory::{check, probe, reserve, room, List};
 use crate::ops::lang::Ex;
 use crate::ops::{Attr, Grads, OpDef, Outs};
@@ -609,48 +609,80 @@ impl Target {
     }
 }
 
+/// Long chains of nodes and gradients are taken apart step by step, where nested drops would overflow the stack. The list of
+/// nodes that are still to go through lies in the nodes, so that it takes no memory.
 impl Drop for Node {
-    /// Takes long chains apart step by step, where nested drops would overflow the stack. The list of nodes that are still to
-    /// go through lies in the nodes, so that it takes no memory.
     fn drop(&mut self) {
-        fn add(list: &mut Option<Arc<Node>>, mut n: Arc<Node>) {
-            // A node that somebody else has too only loses an owner.
-            if let Some(node) = Arc::get_mut(&mut n) {
-                node.doomed = list.take();
-                *list = Some(n);
-            }
-        }
-        fn take(node: &mut Node, list: &mut Option<Arc<Node>>) {
-            let mut edge = |e: Option<Edge>| match e {
-                Some(Edge::Node(n, _)) => add(list, n),
-                // A leaf may have become the result of an op later.
-                Some(Edge::Leaf(mut t)) => {
-                    let meta = Arc::get_mut(&mut t.0).and_then(|t| t.meta.get_mut()).and_then(Arc::get_mut);
-                    let state = meta.map(|m| m.state.get_mut().unwrap_or_else(|e| e.into_inner()));
-                    if let Some((n, _)) = state.and_then(|s| s.history.take()) {
-                        add(list, n);
-                    }
-                }
-                None => {}
-            };
-            node.edges.drain(..).for_each(&mut edge);
-            let saved = node.saved.get_mut().unwrap_or_else(|e| e.into_inner()).take();
-            for s in saved.into_iter().flat_map(|s| s.inputs.into_iter().chain(s.outputs)).flatten() {
-                edge(s.edge);
-            }
-            if let Rule::Slices(inner, ..) = &mut node.rule {
-                if let Some(inner) = inner.take() {
-                    add(list, inner);
-                }
-            }
-        }
         let mut list = self.doomed.take();
-        take(self, &mut list);
-        while let Some(mut n) = list {
-            list = None;
-            if let Some(node) = Arc::get_mut(&mut n) {
-                list = node.doomed.take();
-                take(node, &mut list);
+        self.loosen(&mut list);
+        unravel(list);
+    }
+}
+
+impl Drop for Meta {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(|e| e.into_inner());
+        if let Some(g) = state.grad.take() {
+            let mut list = None;
+            loosen(g.0, &mut list);
+            unravel(list);
+        }
+    }
+}
+
+fn unravel(mut list: Option<Arc<Node>>) {
+    while let Some(mut n) = list {
+        list = None;
+        if let Some(node) = Arc::get_mut(&mut n) {
+            list = node.doomed.take();
+            node.loosen(&mut list);
+        }
+    }
+}
+
+/// Puts a node on the list if nobody else has it; else it only loses an owner.
+fn doom(list: &mut Option<Arc<Node>>, mut n: Arc<Node>) {
+    if let Some(node) = Arc::get_mut(&mut n) {
+        node.doomed = list.take();
+        *list = Some(n);
+    }
+}
+
+/// Takes the history and the gradient away from a tensor that goes, and from that gradient in turn. Also a leaf may have
+/// become the result of an op since it was saved.
+fn loosen(mut t: Arc<TensorImpl>, list: &mut Option<Arc<Node>>) {
+    loop {
+        let meta = Arc::get_mut(&mut t).and_then(|t| t.meta.get_mut()).and_then(Arc::get_mut);
+        let Some(state) = meta.map(|m| m.state.get_mut().unwrap_or_else(|e| e.into_inner())) else { return };
+        if let Some((n, _)) = state.history.take() {
+            doom(list, n);
+        }
+        match state.grad.take() {
+            Some(g) => t = g.0,
+            None => return,
+        }
+    }
+}
+
+impl Node {
+    /// Takes away what this node keeps alive.
+    fn loosen(&mut self, list: &mut Option<Arc<Node>>) {
+        let edge = |e: Option<Edge>, list: &mut Option<Arc<Node>>| match e {
+            Some(Edge::Node(n, _)) => doom(list, n),
+            Some(Edge::Leaf(t)) => loosen(t.0, list),
+            None => {}
+        };
+        self.edges.drain(..).for_each(|e| edge(e, list));
+        let saved = self.saved.get_mut().unwrap_or_else(|e| e.into_inner()).take();
+        for s in saved.into_iter().flat_map(|s| s.inputs.into_iter().chain(s.outputs)).flatten() {
+            edge(s.edge, list);
+            if let Data::Plain(t, _) = s.data {
+                loosen(t, list);
+            }
+        }
+        if let Rule::Slices(inner, ..) = &mut self.rule {
+            if let Some(inner) = inner.take() {
+                doom(list, inner);
             }
         }
     }

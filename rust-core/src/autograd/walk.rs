@@ -142,7 +142,7 @@ impl Walk<'_> {
         let calls = hooks_of(leaf, |h| &h.calls)?;
         for h in calls {
             if let Some(new) = h(&g)? {
-                g = new;
+                g = alike(new, leaf.shape(), leaf.dtype())?;
             }
         }
         if self.wanted.is_some() {
@@ -165,8 +165,8 @@ impl Walk<'_> {
 
     /// A leaf gets a gradient, beside what it has.
     fn deliver(&mut self, leaf: &Tensor, g: Tensor) -> Result<()> {
-        let (meta, place) = (leaf.meta(), leaf_place(leaf));
         if self.wanted.is_some() {
+            let place = leaf_place(leaf);
             let sum = match self.found.remove(&place) {
                 Some(old) => add(&old, &g)?,
                 None => g,
@@ -175,37 +175,7 @@ impl Walk<'_> {
             self.found.insert(place, sum);
             return Ok(());
         }
-        loop {
-            let old = meta.lock().grad.clone();
-            let new = match &old {
-                Some(old) if !self.create_graph && !old.requires_grad() => {
-                    crate::ops::call_inplace(&crate::ops::pointwise::defs::add, &[Some(old), Some(&g)], &[one()])?;
-                    return Ok(());
-                }
-                Some(old) => add(old, &g)?,
-                None if self.create_graph => g.clone(),
-                // Nobody else has the buffer: keep it. Else take a copy, so that leaves never share one.
-                None if g.is_contiguous() && Arc::strong_count(&g.0) == 1 && Arc::strong_count(&g.0.storage) == 1 => {
-                    if g.requires_grad() {
-                        g.alias()
-                    } else {
-                        g.clone()
-                    }
-                }
-                None => g.duplicate()?,
-            };
-            let mut state = meta.lock();
-            let unchanged = match (&state.grad, &old) {
-                (Some(now), Some(old)) => now.is_same(old),
-                (now, old) => now.is_none() && old.is_none(),
-            };
-            // Another thread's backward may have come in between.
-            if unchanged {
-                state.grad = Some(new);
-                drop(state);
-                return Ok(());
-            }
-        }
+        accumulate(leaf, g, self.create_graph)
     }
 
     fn run(&mut self, keep: bool) -> Result<()> {
@@ -261,7 +231,7 @@ impl Walk<'_> {
                 let g = out.get_mut(i).and_then(|g| g.take());
                 if let (Some(g), Some(Some(edge))) = (g, node.edges.get(i)) {
                     let (shape, dtype) = &node.inputs[i];
-                    self.send(edge, fit(g, shape, *dtype)?)?;
+                    self.send(edge, fit(g, shape, *dtype).map_err(|e| invalid(&node, i, e))?)?;
                 }
             }
         }
@@ -283,7 +253,8 @@ impl Walk<'_> {
         };
         for (k, call) in calls {
             if let Some(new) = grads[k].as_ref().map_or(Ok(None), |g| call(g))? {
-                grads[k] = Some(new);
+                let (shape, dtype) = &node.outputs[k];
+                grads[k] = Some(alike(new, shape, *dtype)?);
             }
         }
         // A gradient is kept as the hooks leave it, whichever was asked for first.
@@ -292,13 +263,48 @@ impl Walk<'_> {
                 let old = meta.lock().grad.clone();
                 let kept = match &old {
                     Some(old) => add(old, g)?,
-                    None if self.create_graph => g.clone(),
                     None => g.duplicate()?,
                 };
                 let _old = meta.lock().grad.replace(kept);
             }
         }
         Ok(())
+    }
+}
+
+/// Adds `g` to the gradient of a tensor, in a place of its own: nobody else's tensor becomes a gradient.
+fn accumulate(t: &Tensor, g: Tensor, create_graph: bool) -> Result<()> {
+    let meta = t.meta();
+    loop {
+        let old = meta.lock().grad.clone();
+        let new = match &old {
+            Some(old) if !create_graph && !old.requires_grad() => {
+                crate::ops::call_inplace(&crate::ops::pointwise::defs::add, &[Some(old), Some(&g)], &[one()])?;
+                return Ok(());
+            }
+            Some(old) => add(old, &g)?,
+            None if create_graph => g.duplicate()?,
+            // Nobody else has the buffer: keep it. Else take a copy, so that leaves never share one.
+            None if g.is_contiguous() && Arc::strong_count(&g.0) == 1 && Arc::strong_count(&g.0.storage) == 1 => {
+                if g.requires_grad() {
+                    g.alias()
+                } else {
+                    g.clone()
+                }
+            }
+            None => g.duplicate()?,
+        };
+        let mut state = meta.lock();
+        let unchanged = match (&state.grad, &old) {
+            (Some(now), Some(old)) => now.is_same(old),
+            (now, old) => now.is_none() && old.is_none(),
+        };
+        // Another thread's backward may have come in between.
+        if unchanged {
+            state.grad = Some(new);
+            drop(state);
+            return Ok(());
+        }
     }
 }
 
@@ -347,9 +353,9 @@ fn after(node: &Node, out: &mut Grads, grads: &[Option<Tensor>]) -> Result<()> {
     }
     crate::memory::reserve(out, node.edges.len().saturating_sub(out.len()))?;
     out.resize(node.edges.len(), None);
-    for ((g, edge), (shape, dtype)) in out.iter_mut().zip(&node.edges).zip(&node.inputs) {
+    for (i, ((g, edge), (shape, dtype))) in out.iter_mut().zip(&node.edges).zip(&node.inputs).enumerate() {
         *g = match g.take().filter(|_| edge.is_some()) {
-            Some(g) => Some(fit(g, shape, *dtype)?),
+            Some(g) => Some(fit(g, shape, *dtype).map_err(|e| invalid(node, i, e))?),
             None => None,
         };
     }
@@ -397,6 +403,32 @@ fn fit(g: Tensor, shape: &[usize], dtype: DType) -> Result<Tensor> {
     } else {
         g.to_dtype(dtype)
     }
+}
+
+/// What a hook of a tensor has made of its gradient must still be like the tensor.
+fn alike(new: Tensor, shape: &[usize], dtype: DType) -> Result<Tensor> {
+    if new.shape() != shape {
+        bail!(
+            Autograd,
+            "a hook has changed the size of value: got a gradient of {:?} for one of {shape:?}",
+            new.shape()
+        );
+    }
+    if new.dtype() != dtype {
+        bail!(Autograd, "a hook has changed the type of value: got a gradient of {} for one of {dtype}", new.dtype());
+    }
+    Ok(new)
+}
+
+/// The error of a function whose gradient does not fit its input.
+#[cold]
+fn invalid(node: &Node, i: usize, e: Error) -> Error {
+    let Some((got, wanted)) = e.both_shapes() else { return e };
+    err!(
+        Autograd,
+        "Function {} returned an invalid gradient at index {i} - got {got:?} but expected shape compatible with {wanted:?}",
+        node.name()
+    )
 }
 
 /// Layout of the part `view` of `base`, seen in a row-major copy of `base`'s elements.
@@ -665,13 +697,10 @@ pub fn backward(
     let _mode = GradMode::set(create_graph);
     if let Some(inputs) = inputs {
         let found = grad(roots, grads, inputs, retain_graph, create_graph)?;
-        for (t, g) in inputs.iter().zip(found) {
-            if let Some(g) = g {
-                let sum = match t.grad() {
-                    Some(old) => add(&old, &g)?,
-                    None => g,
-                };
-                t.set_grad(Some(sum))?;
+        for (i, (t, g)) in inputs.iter().zip(found).enumerate() {
+            let again = inputs[..i].iter().any(|u| std::ptr::eq(u.meta(), t.meta()));
+            if let Some(g) = g.filter(|_| !again) {
+                accumulate(t, g, create_graph)?;
                 after_collecting(t)?;
             }
         }

@@ -288,7 +288,7 @@ fn python() -> String {
         "# {MARK}\n\"\"\"One function per op of the table. Those with `input` first are methods of Tensor too.\"\"\"\n\n\
          # ruff: noqa: A001, A002, E501, N801\n# mypy: disable-error-code=\"no-any-return\"\n\n\
          from __future__ import annotations\n\nfrom ._door import (\n    NULL,\n    bool_,\n    created,\n    dtype_code,\n    error,\n    handles,\n    int_,\n    into,\n    \
-         ints,\n    lib,\n    misuse,\n    number,\n    operand,\n    several,\n    shape_,\n    word,\n)\n\n\
+         ints,\n    lib,\n    misuse,\n    number,\n    operand,\n    optional_number,\n    several,\n    shape_,\n    word,\n)\n\n\
          TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from collections.abc import Sequence\n    from typing import Any\n\n    \
          from ._door import Number\n    from .dtypes import dtype as dtype_\n    from .random import Generator as Generator_\n    from ._tensor import Tensor\n\n"
     );
@@ -444,8 +444,8 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
                 line!(s, "        if {n} is not None:\n            {n} = ints({n})");
             }
             Tensors | OptTensors => {
-                // The argument keeps its name: it may hold the only references to its tensors.
-                line!(s, "        if {n}.__class__ is not list:\n            {n} = several({n})");
+                // The argument keeps its name, and is a list of our own: it may hold the only references to its tensors.
+                line!(s, "        {n} = {n}[:] if {n}.__class__ is list else several({n})");
                 line!(s, "        {n}_handles = {n} and handles({n})");
             }
             Operand if !number_twin => {
@@ -463,7 +463,8 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
                 Tensor | Operand => format!("{n}._h"),
                 OptTensor => format!("NULL if {n} is None else {n}._h"),
                 Tensors | OptTensors => format!("{n}_handles, len({n}_handles)"),
-                Scalar | OptScalar => format!("*number({n})"),
+                Scalar => format!("*number({n})"),
+                OptScalar => format!("*optional_number({n})"),
                 Int => format!("{n} if {n}.__class__ is int else int_({n})"),
                 Float => n,
                 Bool => format!("{n} if {n}.__class__ is bool else bool_({n})"),
@@ -673,7 +674,8 @@ fn wrapper(s: &mut String, op: &OpDef, number: bool, inplace: bool) {
 // ---- docs ----
 
 fn docs() -> String {
-    let mut s = format!("<!-- {MARK} -->\n# The op table\n\nOne entry per op. `x_` marks an in-place twin; *grad* says that gradients flow.\n");
+    let mut s = format!("<!-- {MARK} -->\n# The op table\n\nOne entry per op. `x_` marks an in-place twin; *grad* says that gradients flow. Some serve others (gradients, parts of \
+         losses, steps of optimizers): Python has no name for them, C calls all as `rt_<name>`.\n");
     let mut last = "";
     for (module, op) in table() {
         if module != last {

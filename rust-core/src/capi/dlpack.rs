@@ -52,12 +52,12 @@ struct Keep {
 
 unsafe extern "C-unwind" fn drop_old(p: *mut c_void) {
     let m = Box::from_raw(p.cast::<Old>());
-    drop(Box::from_raw(m.ctx.cast::<Keep>()));
+    release(Box::from_raw(m.ctx.cast::<Keep>()));
 }
 
 unsafe extern "C-unwind" fn drop_versioned(p: *mut c_void) {
     let m = Box::from_raw(p.cast::<Versioned>());
-    drop(Box::from_raw(m.ctx.cast::<Keep>()));
+    release(Box::from_raw(m.ctx.cast::<Keep>()));
 }
 
 /// A `DLManagedTensorVersioned` (or, if `versioned` is false, a `DLManagedTensor`) that shares the tensor's memory. Whoever

@@ -215,7 +215,7 @@ pub unsafe extern "C-unwind" fn rt_load_from(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_archive_free(archive: *mut rt_archive) {
     if !archive.is_null() {
-        drop(Box::from_raw(archive));
+        release(Box::from_raw(archive));
     }
 }
 /// Number of tensors; 0 for NULL.

@@ -328,6 +328,10 @@ unsafe fn a_ints<'a>(p: *const i64, n: usize) -> Result<Attr<'a>> {
     if n > 1 << 20 {
         bail!(Value, "a list of {n} numbers is too long");
     }
+    // Sizes and dims are copied, and shown in messages, by code that takes memory for granted: a few times the list is there.
+    if n > 64 {
+        memory::probe(n, 64)?;
+    }
     Ok(Attr::Ints(std::slice::from_raw_parts(p, n)))
 }
 unsafe fn a_opt_ints<'a>(p: *const i64, n: usize) -> Result<Attr<'a>> {

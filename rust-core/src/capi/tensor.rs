@@ -289,7 +289,7 @@ pub unsafe extern "C-unwind" fn rt_tensor_with_data(
     guard(|| {
         need_out(out)?;
         let (t, d) = (need(&tensor, "tensor")?, need(&data, "data")?);
-        *out = give(t.replaced_by(d));
+        *out = give(t.replaced_by(d)?);
         Ok(())
     })
 }

@@ -51,11 +51,17 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&File) -> Result<()>) -> R
     let new = Temporary::create(folder).map_err(io)?;
     let file = &new.file;
     sweep(folder, &new, old.as_ref());
+    let keep = || match &old {
+        Some(old) => {
+            keep_owner(file, old);
+            file.set_permissions(old.permissions()).map_err(io)
+        }
+        None => Ok(()),
+    };
+    // Before there is anything to read in it, and after, as writing clears some bits.
+    keep()?;
     write(file)?;
-    if let Some(old) = &old {
-        keep_owner(file, old);
-        file.set_permissions(old.permissions()).map_err(io)?;
-    }
+    keep()?;
     file.sync_all().map_err(io)?;
     new.rename(&target).map_err(io)?;
     // The move itself is made durable where folders can be opened.

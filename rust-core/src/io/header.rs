@@ -106,8 +106,13 @@ pub fn write<'a>(
         separate(&mut out)?;
         out.quoted(METADATA)?;
         out.put(":{")?;
+        if metadata.len() > MAX_TENSORS {
+            bail!(Value, "save: more than {MAX_TENSORS} entries of metadata, which is what a file can hold");
+        }
+        let mut seen = HashSet::new();
+        seen.try_reserve(metadata.len()).map_err(|_| no_memory(metadata.len() * 32))?;
         for (i, (key, value)) in metadata.iter().enumerate() {
-            if metadata[..i].iter().any(|m| m.0 == *key) {
+            if !seen.insert(*key) {
                 bail!(Value, "save: the metadata key {} occurs twice", shown(key));
             }
             out.put(if i == 0 { "" } else { "," })?;

@@ -1141,6 +1141,9 @@ fn end_scratch() {
     SCRATCH.with(Kept::end);
 }
 
+/// A thread keeps no more than this.
+const KEEP: usize = 16 << 20;
+
 /// Calls `f` with at least `bytes` of uninitialised memory, aligned to 64; null when `bytes` is 0 or there is none.
 fn with_scratch<T>(bytes: usize, f: impl FnOnce(*mut T)) {
     if bytes == 0 {
@@ -1158,7 +1161,9 @@ fn with_scratch<T>(bytes: usize, f: impl FnOnce(*mut T)) {
         }
     }
     f(scratch.p.cast());
-    SCRATCH.with(|kept| kept.put(scratch, end_scratch));
+    if scratch.bytes <= KEEP {
+        SCRATCH.with(|kept| kept.put(scratch, end_scratch));
+    }
 }
 
 // ------------------------------------------------------------------------------------------------ integers

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::kernels::copy::{Shared, GRAIN};
 use crate::kernels::elementwise::rows;
 use crate::memory::List;
-use crate::parallel::parallel_for;
+use crate::parallel::{parallel_for, Pace};
 use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -52,15 +52,17 @@ pub enum Steps {
 
 impl Steps {
     /// The positions of dimensions with these sizes and strides.
-    pub fn new(shape: &[usize], strides: &[isize]) -> Result<Steps> {
-        if shape.contains(&0) {
+    ///
+    /// None at all if these are part of something that has no elements: its other sizes mean no work then.
+    pub fn new(shape: &[usize], strides: &[isize], whole: &[usize]) -> Result<Steps> {
+        if shape.contains(&0) || whole.contains(&0) {
             return Ok(Steps::Even { n: 0, step: 1 });
         }
         let (mut n, mut step) = (1, 1);
         for d in (0..shape.len()).rev().filter(|&d| shape[d] != 1) {
             if n == 1 {
                 (n, step) = (shape[d], strides[d]);
-            } else if strides[d] == step * n as isize {
+            } else if strides[d] == step.wrapping_mul(n as isize) {
                 n *= shape[d];
             } else {
                 let mut all = List::with_room(shape.iter().product())?;
@@ -146,8 +148,10 @@ pub unsafe fn put<T: Copy>(
     let unit = |s: &Steps| matches!(s, Steps::Even { step: 1, .. }) || na == 1;
     let direct = unit(a) && unit(sa);
     let part = |bs: Range<usize>, cols: Range<usize>| {
+        let mut pace = Pace::default();
         for bi in bs {
             for ji in 0..nj {
+                pace.step(cols.len());
                 // SAFETY: the parts of two calls differ in `b` or in `a`, and so in the places they write.
                 unsafe {
                     let to = dst.get().offset(b.at(bi) + j.at(ji));
@@ -240,7 +244,9 @@ pub unsafe fn scatter<T: Copy>(
                 let d = dp.get().offset(start[0]).cast::<u8>().offset(at[0]).cast::<T>();
                 let i = ip.get().offset(start[1]).cast::<u8>().offset(at[1]).cast::<i64>();
                 let s = sp.get().offset(start[2]).cast::<u8>().offset(at[2]).cast::<T>();
+                let mut pace = Pace::default();
                 for k in 0..len as isize {
+                    pace.step(1);
                     let v = *i.offset(k * steps[1]);
                     if v as u64 >= n as u64 {
                         *bad.lock().unwrap_or_else(|e| e.into_inner()) = Some(v);

@@ -10,7 +10,9 @@ use crate::parallel::{parallel_for, try_parallel_for};
 
 /// The windows along one dimension: for each output the first element and the number of elements, `step` apart.
 pub struct Windows {
-    /// First element and count, per output.
+    /// Number of outputs.
+    pub count: usize,
+    /// First element and count, per output; none where there are no planes to look at.
     pub at: List<(usize, usize)>,
     /// Distance of the elements of a window.
     pub step: usize,
@@ -21,11 +23,11 @@ pub struct Windows {
 impl Windows {
     /// Number of outputs.
     pub fn len(&self) -> usize {
-        self.at.len()
+        self.count
     }
     /// True if there are none.
     pub fn is_empty(&self) -> bool {
-        self.at.is_empty()
+        self.count == 0
     }
 }
 

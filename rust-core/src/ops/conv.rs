@@ -403,8 +403,8 @@ impl Pool {
         })
     }
 
-    /// The windows along dimension `d` of size `n`. Averages count the padding in if `include_pad`.
-    fn windows(&self, d: usize, n: usize, include_pad: bool) -> Result<Windows> {
+    /// The windows of `planes` planes along dimension `d` of size `n`. Averages count the padding in if `include_pad`.
+    fn windows(&self, planes: usize, d: usize, n: usize, include_pad: bool) -> Result<Windows> {
         let (k, s, p, step) = (self.kernel[d], self.stride[d], self.padding[d], self.dilation[d]);
         let reach = step * (k - 1) + 1;
         let room = n + 2 * p;
@@ -419,8 +419,8 @@ impl Pool {
         if self.ceil && (count - 1) * s >= n + p {
             count -= 1;
         }
-        let mut w = Windows { at: List::with_room(count)?, step, divisor: List::with_room(count)? };
-        for o in 0..count {
+        let mut w = Windows { count, at: List::new(), step, divisor: List::new() };
+        for o in 0..if planes > 0 { count } else { 0 } {
             // Window elements are at `o * s - p + i * step`; those inside are `low..high` of the `k`.
             let start = (o * s) as isize - p as isize;
             let low = if start < 0 { (-start) as usize } else { 0 }.div_ceil(step);
@@ -436,9 +436,9 @@ impl Pool {
 }
 
 /// The windows of adaptive pools: output `o` of `count` sees the part from `o / count` to `(o + 1) / count`.
-fn adaptive(n: usize, count: usize) -> Result<Windows> {
-    let mut w = Windows { at: List::with_room(count)?, step: 1, divisor: List::with_room(count)? };
-    for o in 0..count {
+fn adaptive(planes: usize, n: usize, count: usize) -> Result<Windows> {
+    let mut w = Windows { count, at: List::new(), step: 1, divisor: List::new() };
+    for o in 0..if planes > 0 { count } else { 0 } {
         let place = |o: usize| (o as u128 * n as u128, count as u128);
         let first = { let (at, c) = place(o); at / c } as usize;
         let end = { let (at, c) = place(o + 1); at.div_ceil(c) } as usize;
@@ -448,9 +448,11 @@ fn adaptive(n: usize, count: usize) -> Result<Windows> {
     Ok(w)
 }
 
-fn adaptive_windows(sizes_wanted: &[i64], n: usize, size: [usize; 2]) -> Result<[Windows; 2]> {
+fn adaptive_windows(sizes_wanted: &[i64], n: usize, (planes, size): (usize, [usize; 2])) -> Result<[Windows; 2]> {
     let out: [usize; 2] = per_dim(sizes_wanted, n, 1, 0, "output_size")?;
-    Ok([adaptive(size[0], out[0])?, adaptive(size[1], out[1])?])
+    // Of an empty result nothing is looked at.
+    let planes = planes * out[0].min(1) * out[1].min(1);
+    Ok([adaptive(planes, size[0], out[0])?, adaptive(planes, size[1], out[1])?])
 }
 
 /// `t`'s shape with other sizes in the last `n` dimensions.
@@ -478,12 +480,12 @@ fn max_pool(x: &Tensor, n: usize, [rows, cols]: [Windows; 2], indices: bool) -> 
 }
 
 fn eval_max_pool(c: &Call, n: usize, indices: bool) -> Result<Outs> {
-    let (_, size) = pooled_planes(c.x(0), n)?;
+    let (planes, size) = pooled_planes(c.x(0), n)?;
     if c.x(0).dtype() == DType::Bool {
         bail!(DType, "not implemented for dtype bool");
     }
     let p = Pool::new(n, c.ints(0), c.ints(1), c.ints(2), c.ints(3), c.bool(4))?;
-    max_pool(c.x(0), n, [p.windows(0, size[0], false)?, p.windows(1, size[1], false)?], indices)
+    max_pool(c.x(0), n, [p.windows(planes, 0, size[0], false)?, p.windows(planes, 1, size[1], false)?], indices)
 }
 
 /// Max pools without indices: autograd needs them, inference does not.
@@ -503,8 +505,7 @@ fn eval_max_pool_only(c: &Call, n: usize) -> Result<Outs> {
 }
 
 fn eval_adaptive_max(c: &Call, n: usize) -> Result<Outs> {
-    let (_, size) = pooled_planes(c.x(0), n)?;
-    max_pool(c.x(0), n, adaptive_windows(c.ints(0), n, size)?, true)
+    max_pool(c.x(0), n, adaptive_windows(c.ints(0), n, pooled_planes(c.x(0), n)?)?, true)
 }
 
 macro_rules! max_pool_rule {
@@ -539,12 +540,12 @@ fn average_grad(
     g: &Tensor,
     size: &[i64],
     n: usize,
-    windows: impl FnOnce([usize; 2]) -> Result<[Windows; 2]>,
+    windows: impl FnOnce((usize, [usize; 2])) -> Result<[Windows; 2]>,
 ) -> Result<Outs> {
     let shape = sizes(size)?;
     let gx = Tensor::empty_of(&shape, g.dtype().compute_dtype())?;
     let (count, size) = planes(&gx, n)?;
-    let [rows, cols] = windows(size)?;
+    let [rows, cols] = windows((count, size))?;
     if g.shape() != pooled_shape(&gx, n, &rows, &cols).as_slice() {
         return Err(Error::shapes(
             "",
@@ -561,7 +562,7 @@ fn average_grad(
 /// The windows of an average pool: `divisor` overrides what the sums are divided by.
 fn average_windows(
     n: usize,
-    size: [usize; 2],
+    (planes, size): (usize, [usize; 2]),
     kernel: &[i64],
     stride: &[i64],
     padding: &[i64],
@@ -570,7 +571,7 @@ fn average_windows(
     divisor: Option<i64>,
 ) -> Result<[Windows; 2]> {
     let p = Pool::new(n, kernel, stride, padding, &[1], ceil)?;
-    let mut w = [p.windows(0, size[0], include_pad)?, p.windows(1, size[1], include_pad)?];
+    let mut w = [p.windows(planes, 0, size[0], include_pad)?, p.windows(planes, 1, size[1], include_pad)?];
     if let Some(d) = divisor {
         if d == 0 {
             bail!(Value, "divisor must be not zero");
@@ -592,7 +593,7 @@ fn rank(c: &Call) -> usize {
 
 fn eval_avg_pool(c: &Call) -> Result<Outs> {
     let n = rank(c);
-    let (_, size) = pooled_planes(c.x(0), n)?;
+    let size = pooled_planes(c.x(0), n)?;
     let divisor = if n == 2 { c.opt_int(5) } else { None };
     average(c.x(0), n, average_windows(n, size, c.ints(0), c.ints(1), c.ints(2), c.bool(3), c.bool(4), divisor)?)
 }
@@ -625,23 +626,36 @@ fn resize_taps(n: usize, count: usize, mode: Option<bool>) -> Result<List<Tap>> 
     Ok(taps)
 }
 
-fn all_taps(size: [usize; 2], out: &[i64], mode: Option<bool>) -> Result<[List<Tap>; 2]> {
-    let out: [usize; 2] = per_dim(out, 2, 1, 1, "output_size")?;
+fn all_taps(size: [usize; 2], out: [usize; 2], mode: Option<bool>) -> Result<[List<Tap>; 2]> {
     Ok([resize_taps(size[0], out[0], mode)?, resize_taps(size[1], out[1], mode)?])
 }
 
+/// Weights of neighbours are no whole numbers.
+fn can_resize(dtype: DType, mode: Option<bool>) -> Result<()> {
+    if mode.is_some() && !dtype.is_float() {
+        bail!(DType, "bilinear interpolation is not implemented for dtype {dtype}");
+    }
+    Ok(())
+}
+
 fn resize(x: &Tensor, out_size: &[i64], mode: Option<bool>) -> Result<Outs> {
+    can_resize(x.dtype(), mode)?;
     let (count, size) = planes(x, 2)?;
-    let [rows, cols] = all_taps(size, out_size, mode)?;
-    let x1 = ready(x)?;
+    let wanted: [usize; 2] = per_dim(out_size, 2, 1, 1, "output_size")?;
     let mut shape = Dims::from_slice(&x.shape()[..x.ndim() - 2]);
-    shape.extend_from_slice(&[rows.len(), cols.len()]);
+    shape.extend_from_slice(&wanted);
+    let x1 = ready(x)?;
     let out = Tensor::empty_of(&shape, x1.dtype())?;
+    if count == 0 {
+        return done(&out, x.dtype());
+    }
+    let [rows, cols] = all_taps(size, wanted, mode)?;
     compute!(x.dtype(), T => pool::bilinear::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr()));
     done(&out, x.dtype())
 }
 
 fn resize_grad(g: &Tensor, input_size: &[i64], mode: Option<bool>) -> Result<Outs> {
+    can_resize(g.dtype(), mode)?;
     let gx = Tensor::empty_of(&sizes(input_size)?, g.dtype().compute_dtype())?;
     let (count, size) = planes(&gx, 2)?;
     if g.ndim() != gx.ndim() || g.shape()[..g.ndim() - 2] != gx.shape()[..g.ndim() - 2] {
@@ -652,8 +666,11 @@ fn resize_grad(g: &Tensor, input_size: &[i64], mode: Option<bool>) -> Result<Out
             gx.shape(),
         ));
     }
-    let out = [g.shape()[g.ndim() - 2] as i64, g.shape()[g.ndim() - 1] as i64];
-    let [rows, cols] = all_taps(size, &out, mode)?;
+    if count == 0 {
+        return done(&gx, g.dtype());
+    }
+    let (_, out) = planes(g, 2)?;
+    let [rows, cols] = all_taps(size, out, mode)?;
     let g1 = ready(g)?;
     compute!(g.dtype(), T => pool::bilinear_grad::<T>(count, size, &rows, &cols, g1.ptr(), gx.ptr()));
     done(&gx, g.dtype())
@@ -947,7 +964,7 @@ ops! {
 
     /// The mean of each of `output_size` parts of the last dimension.
     adaptive_avg_pool1d(input: Tensor, output_size: Ints) -> Tensor, Special {
-        eval: |c| average(c.x(0), 1, adaptive_windows(c.ints(0), 1, planes(c.x(0), 1)?.1)?),
+        eval: |c| average(c.x(0), 1, adaptive_windows(c.ints(0), 1, planes(c.x(0), 1)?)?),
         vjp: vjp!(|v| v.g().then(|g| Tensor::adaptive_avg_pool_grad(g, &v.sizes(0), 1))),
         method: false,
         samples: &["r(1, 2, 5), 2", "r(1, 2, 5), 1"],
@@ -955,7 +972,7 @@ ops! {
 
     /// The mean of each of `output_size` parts of the last two dimensions.
     adaptive_avg_pool2d(input: Tensor, output_size: Ints) -> Tensor, Special {
-        eval: |c| average(c.x(0), 2, adaptive_windows(c.ints(0), 2, planes(c.x(0), 2)?.1)?),
+        eval: |c| average(c.x(0), 2, adaptive_windows(c.ints(0), 2, planes(c.x(0), 2)?)?),
         vjp: vjp!(|v| v.g().then(|g| Tensor::adaptive_avg_pool_grad(g, &v.sizes(0), 2))),
         method: false,
         samples: &["r(1, 1, 3, 4), (2, 3)", "r(1, 2, 3, 4), (1, 1)"],
@@ -1002,7 +1019,14 @@ ops! {
 
     /// Gradient of the resizing ops with respect to their input of shape `input_size`.
     upsample_grad(grad: Tensor, input_size: Ints, mode: Str, align_corners: Bool) -> Tensor, Special {
-        eval: |c| resize_grad(c.x(0), c.ints(0), (c.str(1) == "bilinear").then_some(c.bool(2))),
+        eval: |c| {
+            let mode = match c.str(1) {
+                "nearest" => None,
+                "bilinear" => Some(c.bool(2)),
+                mode => bail!(Value, "mode must be 'nearest' or 'bilinear', got {mode:?}"),
+            };
+            resize_grad(c.x(0), c.ints(0), mode)
+        },
         vjp: vjp!(|v| v.g().then(|z| {
             let s = v.sizes(0);
             match v.str(1) {
@@ -1023,12 +1047,18 @@ ops! {
         eval: |c| {
             let x = c.x(0);
             let g = window_geometry(x.shape(), c, 0)?;
+            if g.c_in == 0 {
+                bail!(Shape, "expected input with channels, but got size {:?}", x.shape());
+            }
             // Truth values are only moved.
             let compute = if x.dtype() == DType::Bool { DType::I64 } else { x.dtype().compute_dtype() };
             let x1 = contiguous_unlocked(x, compute, false)?;
             let mut shape = Dims::from_slice(&x.shape()[..x.ndim() - 3]);
             shape.extend_from_slice(&[g.depth(), g.positions()]);
             let out = Tensor::empty_of(&shape, x1.dtype())?;
+            if out.numel() == 0 {
+                return done(&out, x.dtype());
+            }
             enough(compute!(compute, T => conv::im2col::<T>(&g, x1.ptr(), out.ptr())))?;
             done(&out, x.dtype())
         },
@@ -1049,8 +1079,15 @@ ops! {
             let size: [usize; 2] = per_dim(c.ints(0), 2, 1, 1, "output_size")?;
             let kernel: [usize; 2] = per_dim(c.ints(1), 2, 1, 1, "kernel_size")?;
             let taps = kernel[0] * kernel[1];
-            if (col.ndim() != 2 && col.ndim() != 3) || col.shape()[col.ndim() - 2] % taps != 0 {
-                bail!(Shape, "expected 2D or 3D input with a multiple of {taps} rows, but got size {:?}", col.shape());
+            if (col.ndim() != 2 && col.ndim() != 3)
+                || col.shape()[col.ndim() - 2] % taps != 0
+                || col.shape()[col.ndim() - 2..].contains(&0)
+            {
+                bail!(
+                    Shape,
+                    "expected 2D or 3D input with a multiple of {taps} rows, and windows, but got size {:?}",
+                    col.shape()
+                );
             }
             let mut shape = Dims::from_slice(&col.shape()[..col.ndim() - 2]);
             shape.extend_from_slice(&[col.shape()[col.ndim() - 2] / taps, size[0], size[1]]);
@@ -1061,6 +1098,9 @@ ops! {
             }
             let col1 = ready(col)?;
             let out = Tensor::empty_of(&shape, col1.dtype())?;
+            if out.numel() == 0 {
+                return done(&out, col.dtype());
+            }
             enough(compute!(col.dtype(), T => conv::col2im::<T>(&g, col1.ptr(), out.ptr())))?;
             done(&out, col.dtype())
         },

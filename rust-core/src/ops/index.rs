@@ -101,7 +101,7 @@ fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
                     d + i
                 );
             }
-            let steps = Steps::new(&l.shape()[d..d + k], &l.strides()[d..d + k])?;
+            let steps = Steps::new(&l.shape()[d..d + k], &l.strides()[d..d + k], &[])?;
             let offsets = List::collect(true_positions(t)?.into_iter().map(|p| steps.at(p as usize)))?;
             Picked { shape: Dims::from_slice(&[offsets.len()]), offsets }
         } else if t.dtype().is_float() {
@@ -130,7 +130,7 @@ fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
             let mut sum = List::filled(crate::shape::checked_numel(&wide)?, 0isize)?;
             for p in several {
                 let from = Layout::contiguous(&p.shape)?.broadcast_to(&wide)?;
-                let from = Steps::new(from.shape(), from.strides())?;
+                let from = Steps::new(from.shape(), from.strides(), &[])?;
                 sum.iter_mut().enumerate().for_each(|(i, s)| *s += p.offsets[from.at(i) as usize]);
             }
             Steps::Table(sum)
@@ -145,7 +145,8 @@ fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
     let cuts = [shape.len(), shape.len() + wide.len()];
     shape.extend(wide);
     shape.extend(back.0.iter().copied());
-    Ok(Plan { groups: [Steps::new(&front.0, &front.1)?, j, Steps::new(&back.0, &back.1)?], shape, cuts })
+    let groups = [Steps::new(&front.0, &front.1, &shape)?, j, Steps::new(&back.0, &back.1, &shape)?];
+    Ok(Plan { groups, shape, cuts })
 }
 
 impl Plan {
@@ -166,9 +167,9 @@ impl Plan {
         }
         let (cut, end) = (d.min(l.ndim()), (d + 1).min(l.ndim()));
         let groups = [
-            Steps::new(&l.shape()[..cut], &l.strides()[..cut])?,
+            Steps::new(&l.shape()[..cut], &l.strides()[..cut], &shape)?,
             Steps::Table(j),
-            Steps::new(&l.shape()[end..], &l.strides()[end..])?,
+            Steps::new(&l.shape()[end..], &l.strides()[end..], &shape)?,
         ];
         Ok(Plan { groups, shape, cuts: [cut, end] })
     }
@@ -205,7 +206,7 @@ impl Plan {
         })?;
         let [p, q] = self.cuts;
         let n = from.ndim();
-        let part = |r: std::ops::Range<usize>| Steps::new(&from.shape()[r.clone()], &from.strides()[r]);
+        let part = |r: std::ops::Range<usize>| Steps::new(&from.shape()[r.clone()], &from.strides()[r], &self.shape);
         let (sb, sj, sa) = (part(0..p)?, part(p..q)?, part(q..n)?);
         self.put_steps(out, &src, [&sb, &sj, &sa], alpha);
         Ok(())
@@ -1017,7 +1018,7 @@ ops! {
             let mut shape = rows.dims();
             shape.push(d);
             let j = Steps::Table(offsets(rows, 0, n, w.strides()[0], false)?);
-            let groups = [Steps::Even { n: 1, step: 1 }, j, Steps::new(&[d], &w.strides()[1..])?];
+            let groups = [Steps::Even { n: 1, step: 1 }, j, Steps::new(&[d], &w.strides()[1..], &[])?];
             one(Plan { groups, shape, cuts: [0, rows.ndim()] }.take(w)?)
         },
         vjp: vjp!(|v| [Ex::None, v.g().with(v.x(0), |g, i| {

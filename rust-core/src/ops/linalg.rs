@@ -615,10 +615,13 @@ fn eval_lstsq(c: &Call) -> Result<Outs> {
     if b.ndim() < 2 || b.shape()[b.ndim() - 2] != m {
         bail!(Shape, "A {:?} and B {:?} must have the same number of rows", a.shape(), c.x(1).shape());
     }
+    if b.shape()[..b.ndim() - 2] != batch[..] {
+        bail!(Shape, "A {:?} and B {:?} must have the same batch dimensions", a.shape(), c.x(1).shape());
+    }
     let rcond = c.opt_float(0).unwrap_or(m.max(n) as f64 * d.eps());
     let w = b.shape()[b.ndim() - 1];
     let x = empty(&batch, &[n, w], d)?;
-    let full = AtomicBool::new(m > 0 && n > 0 && w > 0 && b.shape()[..b.ndim() - 2] == batch[..]);
+    let full = AtomicBool::new(m > 0 && n > 0 && w > 0);
     if full.load(Ordering::Relaxed) {
         with!(d, T => {
             let (a, b) = (Parts::<T>::of(a, m * n)?, Parts::<T>::of(&b, m * w)?);

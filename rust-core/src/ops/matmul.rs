@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::kernels::copy::Shared;
 use crate::kernels::gemm::{dgemm, igemm, sgemm};
 use crate::memory::List;
-use crate::parallel::parallel_for;
+use crate::parallel::{parallel_for, Pace};
 use crate::shape::{broadcast, wrap_dim, Dims, Strides};
 use crate::tensor::Tensor;
 use crate::{bail, err};
@@ -814,7 +814,7 @@ fn eval_attention(c: &Call) -> Result<Outs> {
     let scale = c.opt_float(2).unwrap_or(1.0 / (e.max(1) as f64).sqrt());
     let mut scores = (&q.matmul(&k.transpose(-2, -1)?)? * scale)?;
     let (l, s) = (scores.shape()[scores.ndim() - 2], scores.shape()[scores.ndim() - 1]);
-    if causal {
+    if causal && scores.numel() > 0 {
         let hidden = Tensor::filled(&[l, s], Scalar::Bool(true), DType::Bool)?.triu(1)?;
         scores = scores.masked_fill(&hidden, &Tensor::number(Scalar::Float(f64::NEG_INFINITY))?)?;
     }
@@ -920,8 +920,10 @@ fn eval_multi_dot(m: &[Tensor]) -> Result<Tensor> {
     let p = List::collect(sizes.map(|d| d as f64))?;
     let mut cost = List::filled(n.saturating_mul(n), 0.0f64)?;
     let mut cut = List::filled(n.saturating_mul(n), 0usize)?;
+    let mut pace = Pace::default();
     for len in 1..n {
         for i in 0..n - len {
+            pace.step(len);
             let j = i + len;
             cost[i * n + j] = f64::INFINITY;
             for k in i..j {

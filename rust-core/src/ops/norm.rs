@@ -2,7 +2,7 @@
 
 use super::lang::Ex;
 use super::shape::{contiguous_unlocked, copy_into};
-use super::{call_inplace, check_writable, one, pointwise, Call, Class, Grads, Outs, Refusal, Saves};
+use super::{call_inplace, check_writable, one, pointwise, Call, Class, Grads, Hold, Outs, Refusal, Saves};
 use crate::autograd::{self, grad_enabled, GradMode, Vjp};
 use crate::bail;
 use crate::dtype::{DType, Scalar};
@@ -300,6 +300,8 @@ fn update(stat: &Tensor, new: &Tensor, momentum: f64) -> Result<()> {
 /// Moves two statistics, or neither.
 fn update_both(stats: [Option<&Tensor>; 2], new: [Option<&Tensor>; 2], momentum: f64) -> Result<()> {
     let both = stats[0].is_some() && stats[1].is_some();
+    // An interrupt between the two would unwind.
+    let _hold = Hold::new();
     let old = match stats[0].filter(|_| both) {
         Some(first) => Some(contiguous_unlocked(first, first.dtype(), true)?),
         None => None,

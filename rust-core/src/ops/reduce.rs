@@ -166,9 +166,17 @@ pub(crate) fn around(shape: &[usize], dim: usize) -> [usize; 3] {
 fn eval_sum(c: &Call, kernels: &Kernels) -> Result<Outs> {
     let x = c.x(0);
     let dtype = c.opt_dtype(2).unwrap_or(sum_dtype(x.dtype()));
+    let truths = truth_first(x, dtype)?;
+    let x = truths.as_ref().unwrap_or(x);
     // Truth values are counted: a byte that is shared with others may be neither 0 nor 1.
     let kernels = if x.dtype() == DType::Bool && dtype.compute() == Compute::I64 { &reduce::COUNT } else { kernels };
     single(x, c.ints(0), c.bool(1), kernels, dtype, params(&[1.0]), dtype)
+}
+
+/// Sums and products that are to be truth values are those of truth values: fractions must not be cut off first.
+fn truth_first(x: &Tensor, dtype: DType) -> Result<Option<Tensor>> {
+    let cut = dtype == DType::Bool && x.dtype().is_float();
+    cut.then(|| contiguous_unlocked(x, DType::Bool, false)).transpose()
 }
 
 fn eval_mean(c: &Call) -> Result<Outs> {
@@ -594,6 +602,9 @@ fn eval_scan(c: &Call, what: scan::What, dtype: Option<DType>, reverse: bool) ->
         scan::What::LogSumExp => to_float(x.dtype()),
         _ => sum_dtype(x.dtype()),
     });
+    if dtype == DType::Bool {
+        bail!(DType, "not implemented for dtype bool");
+    }
     let from = contiguous_unlocked(x, dtype.compute_dtype(), false)?;
     let [outer, n, inner] = around(x.shape(), dim);
     let out = if dtype == dtype.compute_dtype() && c.out.is_some_and(|o| o.dtype() == dtype && o.is_contiguous()) {
@@ -717,7 +728,8 @@ ops! {
         eval: |c| {
             let (x, dims) = (c.x(0), listed(c.opt_int(0)));
             let dtype = c.opt_dtype(2).unwrap_or(sum_dtype(x.dtype()));
-            single(x, &dims, c.bool(1), &reduce::PROD, dtype, Params::default(), dtype)
+            let truths = truth_first(x, dtype)?;
+            single(truths.as_ref().unwrap_or(x), &dims, c.bool(1), &reduce::PROD, dtype, Params::default(), dtype)
         },
         vjp: vjp!(|v| {
             let dims = listed(v.opt_int(0));
@@ -758,7 +770,12 @@ ops! {
 
     /// Sum of the elements over `dim` (all by default), NaN counting as 0.
     nansum(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
-        eval: |c| eval_sum(c, &reduce::NANSUM),
+        eval: |c| {
+            if c.opt_dtype(2) == Some(DType::Bool) {
+                bail!(DType, "not implemented for dtype bool");
+            }
+            eval_sum(c, &reduce::NANSUM)
+        },
         vjp: vjp!(|v| {
             let there = v.x(0).then(|x| x.isnan()?.logical_not());
             restored(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0)).keep(there)

@@ -8,7 +8,7 @@ use crate::dtype::{dispatch, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::{copy, index as kernel};
 use crate::memory::{self, List};
-use crate::shape::{infer_sizes, sizes, wrap_dim, wrap_dims, Dims, Layout, Strides};
+use crate::shape::{counts, infer_sizes, sizes, wrap_dim, wrap_dims, Dims, Layout, Strides};
 use crate::tensor::{check_bounds, Tensor};
 use crate::{bail, err};
 use smallvec::SmallVec;
@@ -396,8 +396,8 @@ fn parts_of(n: i64, size: i64) -> Result<List<i64>> {
     List::collect((0..count).map(|k| size.min(n - k * size)))
 }
 
-/// Positions along one dimension after padding by `before` and `after`; negative where there is no source.
-fn pad_map(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[usize]) -> Result<List<isize>> {
+/// The size of a dimension after padding by `before` and `after`.
+fn padded_size(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[usize]) -> Result<usize> {
     let most = 1i64 << 40;
     if before.max(after) > most || before.min(after) < -most {
         bail!(Memory, "padding ({before}, {after}) of dimension {dim} of {shape:?} is too large");
@@ -420,6 +420,12 @@ fn pad_map(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape: &[u
             padding size should be less than the corresponding input dimension"
         );
     }
+    Ok(total as usize)
+}
+
+/// Where the elements of a padded dimension come from; -1 for those that are filled.
+fn pad_map(n: usize, before: i64, after: i64, mode: &str) -> Result<List<isize>> {
+    let n = n as i64;
     // What is cut off does not come back from the other end.
     let cut = (-before).max(0);
     let left = n - cut - (-after).max(0);
@@ -462,11 +468,14 @@ fn pad_maps(shape: &[usize], pad: &[i64], mode: &str) -> Result<(Maps, Dims)> {
     }
     let mut maps = no_maps(nd);
     let mut out = Dims::from_slice(shape);
-    for (i, p) in pad.chunks_exact(2).enumerate() {
-        let d = nd - 1 - i;
-        if p != [0, 0] {
-            maps[d] = pad_map(shape[d], p[0], p[1], mode, d, shape)?;
-            out[d] = maps[d].len();
+    let padded = || pad.chunks_exact(2).enumerate().map(|(i, p)| (nd - 1 - i, p)).filter(|(_, p)| *p != [0, 0]);
+    for (d, p) in padded() {
+        out[d] = padded_size(shape[d], p[0], p[1], mode, d, shape)?;
+    }
+    // Without elements the sizes mean no work.
+    if !out.contains(&0) {
+        for (d, p) in padded() {
+            maps[d] = pad_map(shape[d], p[0], p[1], mode)?;
         }
     }
     Ok((maps, out))
@@ -576,7 +585,7 @@ fn eval_triangle(c: &Call, lower: bool) -> Result<Outs> {
 }
 
 fn eval_repeat(c: &Call) -> Result<Outs> {
-    let (x, repeats) = (c.x(0), sizes(c.ints(0))?);
+    let (x, repeats) = (c.x(0), counts(c.ints(0))?);
     let Some(lead) = repeats.len().checked_sub(x.ndim()) else {
         bail!(
             Value,
@@ -1398,7 +1407,7 @@ ops! {
         eval: |c| {
             let x = c.x(0);
             let d = real_dim(c.int(1), x.ndim())?;
-            let parts = sizes(c.ints(0))?;
+            let parts = counts(c.ints(0))?;
             if parts.iter().try_fold(0usize, |a, &n| a.checked_add(n)) != Some(x.shape()[d]) {
                 bail!(Value, "split_sizes must sum up to the size {} of dimension {d}, got {parts:?}", x.shape()[d]);
             }

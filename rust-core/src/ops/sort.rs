@@ -19,9 +19,6 @@ use smallvec::SmallVec;
 fn along(x: &Tensor, dim: i64, k: Option<usize>, keepdim: bool, task: Task) -> Result<Outs> {
     let d = wrap_dim(dim, x.ndim())?;
     let [outer, n, inner] = around(x.shape(), d);
-    if n >= u32::MAX as usize {
-        bail!(Value, "a dimension of {n} elements is too long");
-    }
     // A number has no dimension to take fewer from.
     let k = k.filter(|_| x.ndim() > 0).unwrap_or(n);
     let mut shape = x.dims();
@@ -36,6 +33,9 @@ fn along(x: &Tensor, dim: i64, k: Option<usize>, keepdim: bool, task: Task) -> R
     let values = Tensor::empty_of(&shape, x.dtype())?;
     let indices = Tensor::empty_of(&shape, DType::I64)?;
     if indices.numel() > 0 {
+        if n >= u32::MAX as usize {
+            bail!(Value, "a dimension of {n} elements is too long");
+        }
         // SAFETY: row-major elements; the results have `k` elements in place of `n`.
         dispatch!(x.dtype(), T => unsafe {
             sort::rows::<T>(from.ptr(), [outer, n, inner], k, &task, values.ptr(), indices.ptr())?
@@ -167,6 +167,9 @@ fn eval_unique_dim(c: &Call) -> Result<Outs> {
         bail!(Shape, "a 0-d tensor has no slices");
     }
     let n = x.shape()[dim];
+    if n > 0 && x.numel() == 0 {
+        bail!(Shape, "there are 0 sized dimensions in {:?}, and they aren't selected, so unique cannot be applied", x.shape());
+    }
     // Slices as rows.
     let rows = contiguous_unlocked(&x.with_layout(x.layout().transpose(0, dim)), x.dtype(), false)?;
     let width = rows.numel().checked_div(n).unwrap_or(0);
@@ -335,8 +338,8 @@ fn eval_quantile(c: &Call, skip_nan: bool) -> Result<Outs> {
     if !["linear", "lower", "higher", "midpoint", "nearest"].contains(&mode) {
         bail!(Value, "interpolation must be one of linear, lower, higher, midpoint or nearest, but got {mode}");
     }
-    if !x.dtype().is_float() {
-        bail!(DType, "input tensor must be a floating point one, got {}", x.dtype());
+    if ![DType::F32, DType::F64].contains(&x.dtype()) {
+        bail!(DType, "input tensor must be either float or double dtype, got {}", x.dtype());
     }
     if x.numel() == 0 {
         bail!(Value, "input tensor must be non-empty");

@@ -195,14 +195,17 @@ impl Tensor {
     }
 
     /// A handle with other elements but this one's autograd state (gradient, hooks, `requires_grad`).
-    pub fn replaced_by(&self, data: &Tensor) -> Tensor {
+    pub fn replaced_by(&self, data: &Tensor) -> Result<Tensor> {
+        if self.requires_grad() && !data.dtype().is_float() {
+            bail!(DType, "data set to a tensor that requires gradients must be floating point, got {}", data.dtype());
+        }
         let t = data.alias();
         if self.0.meta.get().is_some() || self.requires_grad() {
             // `t` is new and has no state yet, so this cannot fail.
             let _ = t.0.meta.set(self.meta().clone());
             self.meta().moved_to(&t);
         }
-        t
+        Ok(t)
     }
 
     /// Layout.

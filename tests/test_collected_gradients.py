@@ -1,0 +1,127 @@
+"""Gradients that are kept belong to their tensor alone, and have its shape and dtype, whatever hooks and rules do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import rustorch as rt
+from rustorch import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def leaves(n: int = 2) -> list[rt.Tensor]:
+    return [rt.ones(2, requires_grad=True) for _ in range(n)]
+
+
+def by_backward(root: rt.Tensor, tensors: list[rt.Tensor], **options: Any) -> None:
+    root.backward(**options)
+
+
+def by_inputs(root: rt.Tensor, tensors: list[rt.Tensor], **options: Any) -> None:
+    root.backward(inputs=tensors, **options)
+
+
+WAYS = [by_backward, by_inputs]
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_no_gradient_shares_memory(way: Callable[..., None], graph: bool) -> None:
+    a, b = leaves()
+    for k in (1, 2):
+        way(((a + b) * 2).sum(), [a, b], create_graph=graph)
+        assert a.grad.tolist() == b.grad.tolist() == [2.0 * k] * 2
+    with rt.no_grad():
+        a.grad.mul_(5)
+    assert b.grad.tolist() == [4.0] * 2
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_gradients_can_be_written_to(way: Callable[..., None], graph: bool) -> None:
+    """A gradient that was spread from a number gets memory of its own."""
+    (a,) = leaves(1)
+    way((a + 1).sum(), [a], create_graph=graph)
+    assert a.grad.is_contiguous()
+    way((a + 1).sum(), [a], create_graph=graph)
+    rt.nn.utils.clip_grad_norm_([a], 1.0)
+    assert a.grad.norm().item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_the_caller_gave_is_not_kept(way: Callable[..., None], graph: bool) -> None:
+    (a,) = leaves(1)
+    g = rt.tensor([3.0, 4.0])
+    way(a, [a], gradient=g, create_graph=graph)
+    with rt.no_grad():
+        a.grad.mul_(7)
+    assert g.tolist() == [3.0, 4.0]
+
+
+def test_an_input_named_twice_counts_once() -> None:
+    a, b = leaves()
+    (a * 3 + b).sum().backward(inputs=[a, b, a])
+    assert (a.grad.tolist(), b.grad.tolist()) == ([3.0] * 2, [1.0] * 2)
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_retained_gradients_are_copies(graph: bool) -> None:
+    (a,) = leaves(1)
+    x, y = a * 1, a * 1
+    x.retain_grad()
+    y.retain_grad()
+    (x + y).sum().backward(create_graph=graph)
+    with rt.no_grad():
+        x.grad.mul_(5)
+    assert y.grad.tolist() == [1.0] * 2
+
+
+def test_a_kept_gradient_with_a_graph_can_be_derived() -> None:
+    (a,) = leaves(1)
+    (a**3).sum().backward(create_graph=True)
+    assert a.grad.requires_grad and not a.grad.is_leaf
+    (second,) = rt.autograd.grad(a.grad.sum(), a)
+    assert second.tolist() == [6.0] * 2
+
+
+WRONG: list[tuple[Any, str]] = [
+    (lambda g: g[:1], "size"),
+    (lambda g: g.unsqueeze(0), "size"),
+    (lambda g: g.expand(2, 2), "size"),
+    (lambda g: g.sum(), "size"),
+    (lambda g: g.double(), "type"),
+    (lambda g: g.long(), "type"),
+]
+
+
+@pytest.mark.parametrize(("hook", "what"), WRONG)
+@pytest.mark.parametrize("inner", [False, True])
+@pytest.mark.parametrize("way", [*WAYS, lambda root, tensors: rt.autograd.grad(root, tensors)])
+def test_hooks_keep_shape_and_dtype(way: Callable[..., Any], inner: bool, hook: Any, what: str) -> None:
+    (a,) = leaves(1)
+    x = a * 2
+    (x if inner else a).register_hook(hook)
+    with pytest.raises(errors.AutogradError, match=f"a hook has changed the {what} of value"):
+        way((x * x).sum(), [a])
+    assert a.grad is None
+
+
+def test_gradients_of_functions_have_a_fitting_shape() -> None:
+    class Wrong(rt.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: rt.Tensor, y: rt.Tensor) -> rt.Tensor:
+            return x + y
+
+        @staticmethod
+        def backward(ctx: Any, g: rt.Tensor) -> Any:
+            return g, g[:1]
+
+    a, b = leaves()
+    message = r"Function WrongBackward returned an invalid gradient at index 1 - got \[1\] but expected .* \[2\]"
+    with pytest.raises(errors.AutogradError, match=message):
+        Wrong.apply(a, b).sum().backward()
