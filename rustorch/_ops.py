@@ -5692,7 +5692,7 @@ _py_as_strided_scatter = lib.py_as_strided_scatter
 
 def as_strided_scatter(input: Tensor, src: Tensor, size: int | Sequence[int], stride: int | Sequence[int], storage_offset: int = 0, *, out: Tensor | None = None) -> Tensor:
     """A row-major copy of `input` in which the part that `as_strided(size, stride, storage_offset)` names is replaced by
-    `src`; places that the part names several times get the sum.
+    `src`; places that the part names several times get the sum. `input` must be row-major and have its storage for itself.
     """
     try:
         size = ints(size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from . import _ops
@@ -42,6 +43,9 @@ def _ops_int64() -> Any:
     return BY_NAME["int64"]
 
 
+_PARTS = (slice, type(None), type(Ellipsis))
+
+
 def _split(x: Tensor, index: Any) -> tuple[Tensor, list[Tensor | None] | None]:
     """The view that the basic part of an index names, and the index tensors that remain (None for a kept dimension)."""
     if index.__class__ is int:
@@ -50,7 +54,8 @@ def _split(x: Tensor, index: Any) -> tuple[Tensor, list[Tensor | None] | None]:
         except InvalidArgumentError:  # it does not fit 64 bits
             raise _outside(index, 0, x) from None
     if not isinstance(index, tuple):
-        if isinstance(index, list) and any(isinstance(i, (slice, type(None), type(Ellipsis))) for i in index):
+        # A list that holds more than numbers is read as a tuple, if it is as short as one.
+        if isinstance(index, list) and len(index) < 32 and any(_is_advanced(i) or isinstance(i, _PARTS) for i in index):
             index = tuple(index)
         else:
             index = (index,)
@@ -199,7 +204,20 @@ def set_(x: Tensor, index: Any, value: Any) -> None:
         else:
             value = make(value, x.dtype)
     elif tensors is not None and value.dtype is not x.dtype:
-        value = value.to(x.dtype)
+        mask = tensors[0] if len(tensors) == 1 and tensors[0] is not None else None
+        if mask is None or mask.dtype._name != "bool" or value.numel() != 1:
+            raise DTypeError(
+                f"index_put: source and destination must have the same dtype, got {value.dtype} and {x.dtype}"
+            )
+        while mask.ndim < view.ndim:  # a mask of the first dimensions goes for all that is below
+            mask = mask.unsqueeze(-1)
+        fill: Any = value.reshape(())
+        if not x.is_floating_point():
+            fill = value.item()
+            if isinstance(fill, float) and math.isfinite(fill):
+                fill = int(fill)  # fractions are cut off, what does not fit is refused
+        _ops.masked_fill_(view, mask, fill)
+        return
     if tensors is None:
         lead = value.ndim - view.ndim
         if lead > 0 and all(d == 1 for d in value.shape[:lead]):

@@ -76,7 +76,7 @@ def _key(k: Any) -> Any:
 
 
 def _core(t: Tensor) -> Tensor:
-    """An expanded tensor before it was expanded: what there is of it in memory."""
+    """An expanded tensor before it was expanded: what there is of it in memory, and no more than once."""
     for d, (n, step) in enumerate(zip(t.shape, t.stride())):
         if step == 0 and n > 1:
             t = t.narrow(d, 0, 1)
@@ -113,6 +113,10 @@ def _roomy(span: int, elements: int) -> bool:
     return span <= 4 * elements + 1024
 
 
+# An expanded tensor with more elements than these is written as what there is of it in memory.
+_REPEATED = 1 << 20
+
+
 def _memory(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[Any]]:
     """What to write for each tensor, and how those that share memory or are not row-major lie in it.
 
@@ -127,6 +131,7 @@ def _memory(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[Any]]:
             ranges.append((begin, begin + _span(core.shape, core.stride()) * t.itemsize, name, core))
     groups: list[Any] = []
     lost: list[str] = []
+    repeated: list[str] = []
     ranges.sort(key=lambda r: r[:2])
     at = 0
     while at < len(ranges):
@@ -149,18 +154,23 @@ def _memory(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[Any]]:
         for b, _, name, c in members:
             t = written[name]
             group.append([name, (b - begin) // size, list(t.shape), list(t.stride())])
-            written[name] = c
+            if t.numel() > _REPEATED and t.numel() > c.numel():
+                written[name] = c
+                repeated.append(name)
         groups.append(group)
-    if lost:
-        import warnings
+    for names, what in (
+        (
+            lost,
+            "will come back row-major, with memory of their own: they overlap in a way, or lie in memory with gaps of "
+            "a size, that a file does not keep",
+        ),
+        (repeated, "repeat so much that only what is repeated is written: only rustorch gives them back as they were"),
+    ):
+        if names:
+            import warnings
 
-        warnings.warn(
-            f"save: {', '.join(repr(n) for n in sorted(lost)[:5])}{' and others' if len(lost) > 5 else ''} will come "
-            "back row-major, with memory of their own: they overlap in a way, or lie in memory with gaps of a size, "
-            "that a file does not keep",
-            UserWarning,
-            stacklevel=4,
-        )
+            first = f"{', '.join(repr(n) for n in sorted(names)[:5])}{' and others' if len(names) > 5 else ''}"
+            warnings.warn(f"save: {first} {what}", UserWarning, stacklevel=4)
     return written, groups
 
 
@@ -328,8 +338,12 @@ def _arrange(groups: Any, tensors: dict[str, Tensor]) -> None:
             if not whole or len(sizes) != len(steps) or name in done:
                 raise ValueError("sizes, strides or offset of a tensor")
             core = [1 if s == 0 and n > 1 else n for n, s in zip(sizes, steps)]
-            if list(t.shape) != core or not _apart(core, steps):
+            if list(t.shape) not in (core, sizes) or not _apart(core, steps):
                 raise ValueError("sizes or strides of a tensor")
+            for d, (n, s) in enumerate(zip(t.shape, steps)):
+                if s == 0 and n > 1:  # written in full
+                    t = t.narrow(d, 0, 1)
+            tensors[name] = t
             done.add(name)
             span = max(span, offset + _span(core, steps))
             elements += t.numel()

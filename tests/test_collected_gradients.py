@@ -125,3 +125,37 @@ def test_gradients_of_functions_have_a_fitting_shape() -> None:
     message = r"Function WrongBackward returned an invalid gradient at index 1 - got \[1\] but expected .* \[2\]"
     with pytest.raises(errors.AutogradError, match=message):
         Wrong.apply(a, b).sum().backward()
+
+
+@pytest.mark.parametrize("offset", [0, 2])
+def test_places_of_a_gradient_that_is_a_part_of_another(offset: int) -> None:
+    """What `cat` sends back is a view with an offset of its own."""
+    x0 = rt.ones(6, requires_grad=True)
+    w = rt.full((2,), 3.0, requires_grad=True)
+    x = x0 * 1
+    x[1:3].mul_(w)
+    g = rt.arange(6.0 + offset)
+    rt.cat([rt.zeros(offset), x]).backward(g)
+    want = g[offset:].tolist()
+    assert x0.grad.tolist() == [want[0], 3 * want[1], 3 * want[2], *want[3:]]
+    assert w.grad.tolist() == want[1:3]
+
+
+@pytest.mark.parametrize("needs", ["base", "operand", "leaf"])
+def test_views_of_no_grad_are_not_changed_where_gradients_are_wanted(needs: str) -> None:
+    x = rt.ones(3, requires_grad=needs != "operand")
+    x = x if needs == "leaf" else x * 1
+    w = rt.full((2,), 3.0, requires_grad=needs == "operand")
+    with rt.no_grad():
+        y = x[:2]
+        z = y.view(2, 1)
+        y.mul_(1)
+    for change in (
+        lambda: y.mul_(w),
+        lambda: z.squeeze(1).mul_(w),
+        lambda: rt.relu_(y) if needs != "operand" else y.add_(w),
+    ):
+        with pytest.raises(errors.AutogradError, match="A view was created in no_grad mode"):
+            change()
+    assert x.tolist() == [1.0] * 3
+    rt.ones(3)[:2].mul_(2)

@@ -67,7 +67,7 @@ CUBE = np.arange(24).reshape(2, 3, 4)
 MASK = CUBE[..., 0] > 5  # over two dimensions
 INDICES: list[Any] = [
     np.s_[MASK], np.s_[MASK, 1], np.s_[MASK, None], np.s_[None, MASK], np.s_[..., CUBE[0] % 2 == 0], np.s_[CUBE > 7],
-    np.s_[MASK, 1:3], np.s_[[True, False]], np.s_[[True, False], ..., 2], np.s_[[[True, False, True], [False] * 3]],
+    np.s_[MASK, 1:3], np.s_[[True, False]], np.s_[[True, False], ..., 2], np.s_[[[True, False, True], [False] * 3],],
     np.s_[0, [True, False, True]], np.s_[:, [True, False, True], 1], np.s_[..., 1], np.s_[1, ...], np.s_[0, ..., 1],
     np.s_[..., None], np.s_[None, ..., None, 0], np.s_[:, None, 1], np.s_[True], np.s_[False], np.s_[None, True],
     np.s_[1, True, 0], np.s_[[0, 1, 1]], np.s_[[-1, 0], [0, -1]], np.s_[:, [2, 0]], np.s_[..., [3, 0]],
@@ -90,13 +90,16 @@ def test_reading_and_writing_as_in_numpy(index: Any) -> None:
     for where in (index, as_tensors(index)):
         t = rt.tensor(CUBE.tolist())
         want = CUBE[index]
+        is_view = np.shares_memory(want, CUBE)  # gathered places take values of their dtype only
         assert t[where].tolist() == want.tolist() and t[where].shape == want.shape and t.tolist() == CUBE.tolist()
         for value in (7, -2.0, np.full(want.shape[-1:], 9), np.arange(want.size).reshape(want.shape) + 100):
             changed = CUBE.copy()
             changed[index] = value
             for kind in (value, value.astype(float) if isinstance(value, np.ndarray) else value):
                 t = rt.tensor(CUBE.tolist())
-                t[where] = rt.tensor(kind.tolist()).reshape(kind.shape) if isinstance(kind, np.ndarray) else kind
+                if isinstance(kind, np.ndarray):
+                    kind = rt.tensor(kind.tolist(), dtype=None if is_view else rt.int64).reshape(kind.shape)
+                t[where] = kind
                 assert t.tolist() == changed.tolist(), kind
         t = rt.tensor(CUBE.tolist())
         # Leading dimensions of one are no matter.
@@ -130,3 +133,42 @@ def test_bytes_are_masks_and_whole_numbers_of_any_kind_are_places() -> None:
     for copied in (t[[0, 1]], t[mask], t[True]):
         copied.fill_(0)
     assert t.tolist() == CUBE.tolist()
+
+
+def test_lists_of_more_than_numbers_are_tuples() -> None:
+    x = rt.arange(27.0).view(3, 3, 3)
+    n = x.numpy()
+    one = rt.tensor(1)
+    assert x[[one, 2]].tolist() == n[1, 2].tolist()
+    assert x[[rt.tensor([0, 1]), rt.tensor([1, 2])]].tolist() == n[[0, 1], [1, 2]].tolist()
+    assert x[[0, [1, 2]]].tolist() == n[0, [1, 2]].tolist()
+    assert x[[[0, 1], [1, 2]]].tolist() == n[[0, 1], [1, 2]].tolist()
+    assert x[[0, 2]].tolist() == n[[0, 2]].tolist() and x[[one.item()]].shape == (1, 3, 3)
+    assert x[[0] * 40].shape == (40, 3, 3)
+    z = rt.zeros(3, 3)
+    z[[[0, 1], [1, 2]]] = 1
+    assert z.tolist() == [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("value", [1.5, [1.5], [1.5, 2.5]])
+def test_gathered_places_take_values_of_their_dtype(value: Any) -> None:
+    z = rt.zeros(3, dtype=rt.int64)
+    with pytest.raises(errors.DTypeError, match="same dtype, got .*float32 and .*int64"):
+        z[[0, 1]] = rt.tensor(value)
+    with pytest.raises(errors.DTypeError, match="same dtype"):
+        rt.zeros(3)[rt.tensor([0, 1])] = rt.tensor(value, dtype=rt.float64)
+    assert z.tolist() == [0, 0, 0]
+
+
+def test_masked_places_take_one_value_of_any_dtype() -> None:
+    mask = rt.tensor([True, False, True])
+    z = rt.zeros(3, 2, dtype=rt.int64)
+    z[mask] = rt.tensor([1.5])
+    assert z.tolist() == [[1, 1], [0, 0], [1, 1]]
+    small = rt.zeros(3, dtype=rt.uint8)
+    for value in (300, float("inf"), float("nan")):
+        with pytest.raises(errors.RustorchError, match="cannot be converted to type"):
+            small[mask] = rt.tensor(value)
+    assert small.tolist() == [0, 0, 0]
+    with pytest.raises(errors.DTypeError, match="same dtype"):
+        small[mask] = rt.tensor([1.0, 2.0])

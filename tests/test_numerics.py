@@ -656,3 +656,33 @@ def test_results_beyond_half_floats_are_infinite() -> None:
 def test_attention_without_features() -> None:
     q, v = rt.zeros(1, 2, 0), rt.tensor([[[1.0], [3.0]]])
     assert F.scaled_dot_product_attention(q, q, v).tolist() == [[[2.0], [2.0]]]
+
+
+@pytest.mark.parametrize("d", [rt.float32, rt.float64])
+@pytest.mark.parametrize("p", [100.0, 127.5, 1000.0, 2.0**31, 1e300])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_norms_of_high_powers(d: rt.dtype, p: float, sign: int) -> None:
+    """Of the largest number (of negative powers, the smallest) there is as good as nothing beside it."""
+    x = rt.tensor([[30.0, 4.0, 20.0], [0.003, 5e-4, 0.002]], dtype=d)
+    want = [30.0, 0.003] if sign > 0 else [4.0, 5e-4]
+    assert rt.linalg.vector_norm(x, sign * p, dim=1).tolist() == pytest.approx(want, rel=1e-6)
+    assert rt.linalg.vector_norm(x.T, sign * p, dim=0).tolist() == pytest.approx(want, rel=1e-6)
+    if sign > 0:
+        assert rt.dist(x[0], rt.zeros(3, dtype=d), p).item() == pytest.approx(30.0, rel=1e-6)
+        assert rt.cdist(x[:1], rt.zeros(1, 3, dtype=d), p).item() == pytest.approx(30.0, rel=1e-6)
+        assert F.normalize(x, p, dim=1).max().item() == pytest.approx(1.0, rel=1e-6)
+        same = rt.full((4,), 3.0, dtype=d)
+        assert rt.linalg.vector_norm(same, p).item() == pytest.approx(3.0 * 4.0 ** (1 / p), rel=1e-6)
+    else:
+        assert rt.linalg.vector_norm(rt.tensor([0.0, 3.0], dtype=d), -p).item() == 0.0
+
+
+@pytest.mark.parametrize("name", ["sum", "prod"])
+def test_reductions_to_truth_values(name: str) -> None:
+    """Each number is a truth value first; fractions are not cut off."""
+    x = rt.tensor([[0.3, 0.2, -0.4], [0.0, 0.5, 0.1]])
+    reduce = getattr(rt, name)
+    truth = x.ne(0)
+    want = truth.any(1) if name == "sum" else truth.all(1)
+    assert reduce(x, 1, dtype=rt.bool).tolist() == want.tolist()
+    assert reduce(x, dtype=rt.bool).item() == (name == "sum")

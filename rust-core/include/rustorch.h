@@ -2262,7 +2262,7 @@ rt_status rt_restride(const struct rt_tensor *input,
                       struct rt_tensor **out);
 
 // A row-major copy of `input` in which the part that `as_strided(size, stride, storage_offset)` names is replaced by
-// `src`; places that the part names several times get the sum.
+// `src`; places that the part names several times get the sum. `input` must be row-major and have its storage for itself.
 rt_status rt_as_strided_scatter(const struct rt_tensor *input,
                                 const struct rt_tensor *src,
                                 const int64_t *size,

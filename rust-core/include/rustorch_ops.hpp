@@ -2608,7 +2608,7 @@ inline Tensor restride(const Tensor &input, Ints size, Ints stride, int64_t stor
   return Tensor(out_[0]);
 }
 
-/// A row-major copy of `input` in which the part that `as_strided(size, stride, storage_offset)` names is replaced by `src`; places that the part names several times get the sum.
+/// A row-major copy of `input` in which the part that `as_strided(size, stride, storage_offset)` names is replaced by `src`; places that the part names several times get the sum. `input` must be row-major and have its storage for itself.
 inline Tensor as_strided_scatter(const Tensor &input, const Tensor &src, Ints size, Ints stride, int64_t storage_offset = 0) {
   rt_tensor *out_[1] = {};
   check(rt_as_strided_scatter(input.get(), src.get(), size.data(), size.size(), stride.data(), stride.size(), storage_offset, out_ + 0));

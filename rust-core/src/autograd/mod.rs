@@ -847,6 +847,16 @@ pub(crate) fn before_inplace(
         return Ok(None);
     }
     let needs = target.requires_grad();
+    if target.0.unrecorded && target.dtype().is_float() {
+        let base = target.base().filter(|b| b.requires_grad());
+        if base.is_some() || inputs.iter().flatten().any(|t| t.requires_grad()) {
+            bail!(
+                Autograd,
+                "A view was created in no_grad mode and is being modified inplace with grad mode enabled: what is meant for \
+                 gradients is not clear. Put both inside of no_grad, or both outside"
+            );
+        }
+    }
     if needs && target.is_leaf() {
         bail!(Autograd, "a leaf Variable that requires grad is being used in an in-place operation");
     }

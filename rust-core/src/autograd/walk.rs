@@ -523,7 +523,10 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
             let Some(g) = &grads[0] else { return Ok(Grads::new()) };
             let at = inside(base, view)?;
             let (s, t, o) = (signed(at.shape()), signed(at.strides()), at.offset() as i64);
-            let g = g.contiguous()?;
+            let mut g = g.contiguous()?;
+            if g.layout().offset() != 0 {
+                g = g.duplicate()?;
+            }
             let part = g.as_strided(&s, &t, Some(o))?;
             let mut out = apply(inner, &[Some(part)])?;
             if out.is_empty() {

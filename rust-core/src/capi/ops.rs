@@ -5515,7 +5515,7 @@ pub unsafe extern "C-unwind" fn rt_restride(
 }
 
 /// A row-major copy of `input` in which the part that `as_strided(size, stride, storage_offset)` names is replaced by
-/// `src`; places that the part names several times get the sum.
+/// `src`; places that the part names several times get the sum. `input` must be row-major and have its storage for itself.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_as_strided_scatter(
     input: *const rt_tensor,

@@ -241,7 +241,7 @@ fn eval_var(c: &Call, root: bool, with_mean: bool) -> Result<Outs> {
     let squares = least..1.0 / least;
     if outs[0].as_ref().is_some_and(|v| any_beyond(v, |v| !squares.contains(&if root { v * v } else { v }))) {
         outs = if d == DType::F64 {
-            let (y, scale) = scaled(c, x, dims, d)?;
+            let (y, scale) = scaled(c, x, dims, d, &reduce::NORM_MAX, true)?;
             let outs = reduced(&y, dims, keep, &reduce::VAR, d, p, want)?;
             for (out, again) in [(&outs[0], !root), (&outs[1], false)] {
                 out.iter().for_each(|t| unscale(t, &scale, again));
@@ -266,10 +266,18 @@ fn any_beyond(t: &Tensor, beyond: impl Fn(f64) -> bool) -> bool {
     }
 }
 
-/// `x`, in the compute type of `dtype`, divided by a power of two near the largest number of each reduced range, and
-/// those powers, of f64, lying as the results of the reduction do.
-fn scaled(c: &Call, x: &Tensor, dims: &[i64], dtype: DType) -> Result<(Tensor, Tensor)> {
-    let [Some(largest), _] = reduced(x, dims, true, &reduce::NORM_MAX, dtype, Params::default(), [true, false])? else {
+/// `x`, in the compute type of `dtype`, divided by the number that `top` (the largest or smallest absolute value) finds in
+/// each reduced range, or (`rounded`) by a power of two near it, and those divisors, of f64, lying as the results of the
+/// reduction do.
+fn scaled(
+    c: &Call,
+    x: &Tensor,
+    dims: &[i64],
+    dtype: DType,
+    top: &Kernels,
+    rounded: bool,
+) -> Result<(Tensor, Tensor)> {
+    let [Some(largest), _] = reduced(x, dims, true, top, dtype, Params::default(), [true, false])? else {
         return Err(err!(Panic, "a reduction gave no result"));
     };
     let scale = Tensor::empty_like_layout(largest.layout(), DType::F64)?;
@@ -283,7 +291,8 @@ fn scaled(c: &Call, x: &Tensor, dims: &[i64], dtype: DType) -> Result<(Tensor, T
             let least = if largest.dtype() == DType::F64 { f64::MIN_POSITIVE } else { f32::MIN_POSITIVE as f64 };
             // The exponent alone.
             let power = f64::from_bits(top.to_bits() & 0x7ff0_0000_0000_0000).max(least);
-            *scale.ptr::<f64>().add(i) = if top > 0.0 && power.is_finite() { power } else { 1.0 };
+            let divisor = if rounded { power } else { top };
+            *scale.ptr::<f64>().add(i) = if top > 0.0 && divisor.is_finite() { divisor } else { 1.0 };
         }
     }
     let compute = dtype.compute_dtype();
@@ -337,7 +346,9 @@ fn eval_vector_norm(c: &Call) -> Result<Outs> {
     let powers = p.is_finite() && p != 0.0 && p != 1.0 && !(p == 2.0 && single);
     let beyond = |v: f64| !(least..1.0 / least).contains(&v.powf(p));
     if powers && outs[0].as_ref().is_some_and(|t| any_beyond(t, beyond)) {
-        let (y, scale) = scaled(c, x, dims, dtype)?;
+        // Of high powers nothing is left but that of the number which outweighs all others.
+        let (top, rounded) = (if p < 0.0 { &reduce::NORM_MIN } else { &reduce::NORM_MAX }, p.abs() < 64.0);
+        let (y, scale) = scaled(c, x, dims, dtype, top, rounded)?;
         outs = reduced(&y, dims, keep, k, dtype, params(&[p]), want)?;
         outs[0].iter().for_each(|t| unscale(t, &scale, false));
     }

@@ -985,9 +985,12 @@ ops! {
     }
 
     /// A row-major copy of `input` in which the part that `as_strided(size, stride, storage_offset)` names is replaced by
-    /// `src`; places that the part names several times get the sum.
+    /// `src`; places that the part names several times get the sum. `input` must be row-major and have its storage for itself.
     as_strided_scatter(input: Tensor, src: Tensor, size: Ints, stride: Ints, storage_offset: Int = 0) -> Tensor, Special {
         eval: |c| {
+            if !c.x(0).is_contiguous() || c.x(0).layout().offset() != 0 {
+                bail!(Unsupported, "the input must be row-major and begin where its storage does; clone() it first");
+            }
             let out = contiguous_unlocked(c.x(0), c.x(0).dtype(), true)?;
             let strides = c.ints(1).iter().map(|&s| s as isize).collect();
             let offset = usize::try_from(c.int(2)).map_err(|_| err!(Value, "storage_offset must not be negative"))?;
@@ -1011,7 +1014,7 @@ ops! {
             one(out)
         },
         vjp: vjp!(|v| {
-            let g = v.g().contiguous();
+            let g = v.g().then(|g| g.duplicate()?.contiguous());
             let part = v.want(1, || g.then(|g| g.as_strided(v.ints(0), v.ints(1), Some(v.int(2)))));
             let rest = v.want(0, || g.then(|g| {
                 g.as_strided_scatter(&zeros(v.shape(1), g.dtype())?, v.ints(0), v.ints(1), v.int(2))

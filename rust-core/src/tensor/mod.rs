@@ -1,6 +1,6 @@
 //! L2: [`Tensor`] = storage + layout + dtype (+ autograd state). Views share the storage.
 
-use crate::autograd::Meta;
+use crate::autograd::{grad_enabled, Meta};
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::copy;
@@ -19,6 +19,8 @@ pub struct TensorImpl {
     pub(crate) wrapped: bool,
     /// Made in inference mode, or a view of such a tensor: autograd keeps no track of its changes.
     pub(crate) inference: bool,
+    /// A view that was made while nothing was recorded, or a view of one.
+    pub(crate) unrecorded: bool,
     /// For a view, the tensor that it looks into (never itself a view).
     pub(crate) base: Option<Tensor>,
     pub(crate) meta: OnceLock<Arc<Meta>>,
@@ -41,16 +43,18 @@ impl Tensor {
     pub(crate) fn build(storage: Arc<Storage>, layout: Layout, dtype: DType, base: Option<Tensor>) -> Tensor {
         debug_assert!(is_inside(&storage, &layout, dtype));
         let inference = Meta::of_inference();
-        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped: false, inference, base, meta: OnceLock::new() }))
+        let (wrapped, unrecorded) = (false, false);
+        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped, inference, unrecorded, base, meta: OnceLock::new() }))
     }
 
     /// A tensor over the same storage.
     #[inline(always)] // as above
     fn sharing(&self, layout: Layout, base: Option<Tensor>) -> Tensor {
         debug_assert!(is_inside(&self.0.storage, &layout, self.0.dtype));
-        let TensorImpl { storage, dtype, inference, .. } = &*self.0;
-        let (storage, dtype, inference) = (storage.clone(), *dtype, *inference);
-        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped: false, inference, base, meta: OnceLock::new() }))
+        let TensorImpl { storage, dtype, inference, unrecorded, .. } = &*self.0;
+        let (storage, dtype, inference, wrapped) = (storage.clone(), *dtype, *inference, false);
+        let unrecorded = base.is_some() && (*unrecorded || !grad_enabled());
+        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped, inference, unrecorded, base, meta: OnceLock::new() }))
     }
 
     /// An uninitialised row-major tensor.
