@@ -261,6 +261,23 @@ def into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> Tensor:
 
     It may be one of the `inputs`, if it has the result's shape already, but not share a part of its memory with one.
     """
+    check_into(out, result, op, *inputs)
+    if out.shape != result.shape:
+        if out.numel():
+            import warnings
+
+            warnings.warn(
+                f"An output with one or more elements was resized: it had shape {tuple(out.shape)}, the result has "
+                f"shape {tuple(result.shape)}. Reuse a tensor by first resizing it to nothing: out.resize_(0).",
+                UserWarning,
+                stacklevel=3,
+            )
+        out.resize_(result.shape)
+    return out.copy_(result)
+
+
+def check_into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> None:
+    """Refuses what `into` would, before anything has changed."""
     if op in _PICKING and out.dtype != result.dtype:
         raise DTypeError(f"{op}: expected out of dtype {result.dtype}, got {out.dtype}")
     if any(n > 1 and s == 0 for n, s in zip(out.shape, out.stride())):
@@ -287,18 +304,6 @@ def into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> Tensor:
 
     if not can_cast(result.dtype, out.dtype):
         raise DTypeError(f"result type {result.dtype} can't be cast to the desired output type {out.dtype}")
-    if out.shape != result.shape:
-        if out.numel():
-            import warnings
-
-            warnings.warn(
-                f"An output with one or more elements was resized: it had shape {tuple(out.shape)}, the result has "
-                f"shape {tuple(result.shape)}. Reuse a tensor by first resizing it to nothing: out.resize_(0).",
-                UserWarning,
-                stacklevel=3,
-            )
-        out.resize_(result.shape)
-    return out.copy_(result)
 
 
 def created(t: Tensor, device: Any, requires_grad: bool) -> Tensor:

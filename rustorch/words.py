@@ -13,7 +13,7 @@ from typing import Any
 from . import _ops
 from ._device import CPU
 from ._device import check as check_device
-from ._door import check, created, error, ffi, into, ints, lib, number, operand, shape_
+from ._door import check, check_into, created, error, ffi, into, ints, lib, number, operand, shape_
 from .dtypes import ALL, BY_NAME, from_python, get_default_dtype, is_word
 from .dtypes import dtype as dtype_
 from .errors import AutogradError, DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
@@ -75,9 +75,17 @@ def _numpy_names(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _pair(result: Any, make: Any, out: Any, input: Tensor) -> Any:
-    if out is not None:
-        return make(*(into(o, r, make.__name__, input) for o, r in zip(out, result)))
-    return make(*result)
+    if out is None:
+        return make(*result)
+    op = make.__name__
+    if len(out) != len(result):
+        raise InvalidArgumentError(f"{op}: wanted {len(result)} tensors as out, got {len(out)}")
+    # Both or none: what is refused is refused before the first is written to.
+    for o, r in zip(out, result):
+        if o.dtype != r.dtype and not r.is_floating_point() and o is out[-1]:
+            raise DTypeError(f"{op}: expected out for indices of dtype {r.dtype}, got {o.dtype}")
+        check_into(o, r, op, input)
+    return make(*(into(o, r, op, input) for o, r in zip(out, result)))
 
 
 def _extreme(name: str, make: Any) -> Any:

@@ -153,7 +153,7 @@ def test_lists_of_more_than_numbers_are_tuples() -> None:
 @pytest.mark.parametrize("value", [1.5, [1.5], [1.5, 2.5]])
 def test_gathered_places_take_values_of_their_dtype(value: Any) -> None:
     z = rt.zeros(3, dtype=rt.int64)
-    with pytest.raises(errors.DTypeError, match="same dtype, got .*float32 and .*int64"):
+    with pytest.raises(errors.DTypeError, match=r"same dtype, got .*float32 and .*int64"):
         z[[0, 1]] = rt.tensor(value)
     with pytest.raises(errors.DTypeError, match="same dtype"):
         rt.zeros(3)[rt.tensor([0, 1])] = rt.tensor(value, dtype=rt.float64)

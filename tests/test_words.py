@@ -915,3 +915,22 @@ def test_generators_and_their_states() -> None:
         rt.manual_seed(9)
     assert rt.initial_seed() == 9
     assert rt.seed() == rt.initial_seed() != rt.seed()
+
+
+@pytest.mark.parametrize("name", ["max", "min", "sort", "topk", "kthvalue", "median", "mode", "cummax"])
+def test_pairs_of_out_are_written_both_or_neither(name: str) -> None:
+    x = rt.tensor([[3.0, 1.0, 2.0], [6.0, 5.0, 4.0]])
+    arguments = (2, 1) if name in ("topk", "kthvalue") else (1,)
+    f = getattr(rt, name)
+    want = f(x, *arguments)
+    for wrong in (rt.zeros(1, dtype=rt.int64).expand(9), rt.zeros(2), rt.zeros(2, dtype=rt.int32)):
+        values = rt.full((2,), 7.0)
+        with pytest.raises(errors.RustorchError):
+            f(x, *arguments, out=(values, wrong))
+        assert values.tolist() == [7.0, 7.0]
+    with pytest.raises(errors.InvalidArgumentError, match="wanted 2 tensors as out, got 1"):
+        f(x, *arguments, out=(rt.zeros(0),))
+    values, places = rt.zeros(0), rt.zeros(0, dtype=rt.int64)
+    result = f(x, *arguments, out=(values, places))
+    assert result[0] is values and result[1] is places
+    assert values.equal(want[0]) and places.equal(want[1])
