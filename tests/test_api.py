@@ -998,3 +998,165 @@ def test_composed_words() -> None:
         with pytest.raises(errors.RustorchError):
             wrong()
     same(t[range(2), [0, 1]], A[[0, 1], [0, 1]])
+
+
+def test_hooks_of_nodes() -> None:
+    """Gradients of a product: those of its two inputs from the one that came to its output."""
+    a = rt.tensor([2.0, 3.0], requires_grad=True)
+    b = rt.tensor([5.0, 7.0], requires_grad=True)
+    seen: list[Any] = []
+
+    def product(hook: Any, before: bool = False) -> Any:
+        y = a * b
+        handle = y.grad_fn.register_prehook(hook) if before else y.grad_fn.register_hook(hook)
+        return (y * rt.tensor([1.0, 10.0])).sum(), handle
+
+    def note(*groups: Any) -> None:
+        seen.append([[g.tolist() for g in group] for group in groups])
+
+    def gradients(y: Any) -> Any:
+        return [g.tolist() for g in autograd.grad(y, (a, b))]
+
+    plain = [[5.0, 70.0], [2.0, 30.0]]
+    assert gradients(product(note)[0]) == plain and seen == [[plain, [[1.0, 10.0]]]]
+    assert gradients(product(note, True)[0]) == plain and seen[1:] == [[[[1.0, 10.0]]]]
+    assert gradients(product(lambda i, o: (i[0] + 1, None))[0] + b.sum()) == [[6.0, 71.0], [1.0, 1.0]]
+    assert gradients(product(lambda o: (o[0] * 2,), True)[0]) == [[10.0, 140.0], [4.0, 60.0]]
+    y, handle = product(lambda i, o: (i[0] * 0, i[1] * 0))
+    handle.remove()
+    assert gradients(y) == plain
+    for hook, before, text in (
+        (lambda i, o: (o[0],), False, "got 1, but expected 2"),
+        (lambda o: (o[0], o[0]), True, "got 2, but expected 1"),
+        (lambda i, o: [i[0], i[1]], False, "expected tuple"),
+        (lambda i, o: (i[0], 1.0), False, "expected Variable"),
+    ):
+        with pytest.raises(errors.RustorchError, match=text):
+            product(hook, before)[0].backward()
+    leaf = autograd.graph.get_gradient_edge(a).node
+    with leaf.register_hook(note):
+        (a * 4).sum().backward()
+    assert seen[2:] == [[[], [[4.0, 4.0]]]] and leaf.name() == "AccumulateGrad" and leaf.variable is not None
+    assert leaf.variable.tolist() == [2.0, 3.0]
+    (a * 4).sum().backward()
+    assert len(seen) == 3
+
+
+def test_places_of_nodes_and_notes_at_them() -> None:
+    x = rt.arange(6.0, requires_grad=True)
+    parts = x.split([1, 2, 3])
+    edges = [autograd.graph.get_gradient_edge(p) for p in parts]
+    assert [e.output_nr for e in edges] == [0, 1, 2] and len({e.node for e in edges}) == 1
+    ((below, number),) = edges[0].node.next_functions
+    assert number == 0 and below is autograd.graph.get_gradient_edge(x).node
+    total = parts[1].sum() * parts[2].sum()
+    (left, _), (right, _) = total.grad_fn.next_functions
+    assert [n.next_functions[0][1] for n in (left, right)] == [1, 2]
+    left.metadata["a"] = 1
+    left.metadata["b"] = 2
+    assert total.grad_fn.next_functions[0][0].metadata == {"a": 1, "b": 2} and right.metadata == {}
+    with pytest.raises(AttributeError, match="variable"):
+        _ = left.variable
+    with pytest.raises(errors.AutogradError, match="does not require"):
+        autograd.graph.get_gradient_edge(rt.ones(1))
+
+
+def test_hooks_of_saved_tensors() -> None:
+    graph = autograd.graph
+    log: list[Any] = []
+
+    def kept(name: str) -> Any:
+        def pack(t: rt.Tensor) -> Any:
+            log.append((name, t.tolist()))
+            return name, np.array(t.tolist())
+
+        def unpack(packed: Any) -> rt.Tensor:
+            log.append(packed[0])
+            return rt.tensor(packed[1], dtype=rt.float32)
+
+        return graph.saved_tensors_hooks(pack, unpack)
+
+    x = rt.tensor([3.0], requires_grad=True)
+    with kept("outer"):
+        with kept("inner"):
+            y = x * x
+        z = y.exp() * 0
+    w = x * x  # outside of both
+    assert {name for name, _ in log} == {"outer", "inner"} and ("inner", [3.0]) in log
+    packed = len(log)
+    (y + z + w).backward()
+    assert x.grad.tolist() == [12.0] and set(log[packed:]) == {"outer", "inner"}
+    with graph.saved_tensors_hooks(lambda t: None, lambda p: 1):
+        bad = x * x
+    with pytest.raises(errors.DTypeError, match="expected to be a Tensor"):
+        bad.backward()
+    # Refused inside of the one, and the other way round; both end with their blocks.
+    with graph.disable_saved_tensors_hooks("not here"):
+        with graph.disable_saved_tensors_hooks("nor here"), pytest.raises(errors.AutogradError, match="nor here"):
+            kept("").__enter__()
+        with pytest.raises(errors.AutogradError, match="not here"):
+            kept("").__enter__()
+        assert (x * x).item() == 9
+    with kept(""), pytest.raises(errors.AutogradError, match="too late"):
+        with graph.disable_saved_tensors_hooks("too late"):
+            pass
+    with graph.disable_saved_tensors_hooks("in time"):
+        pass
+    with kept("again"):
+        pass
+    for inside, result in ((graph.save_on_cpu(), [6.0]), (graph.allow_mutation_on_saved_tensors(), [6.0])):
+        x.grad = None
+        with inside:
+            t = x * 1
+            (t * t).backward()
+            assert x.grad.tolist() == result
+    x.grad = None
+    with graph.allow_mutation_on_saved_tensors():
+        t = x * 1
+        square = t * t
+        t.mul_(100)
+        square.backward()
+        assert x.grad.tolist() == [6.0]
+    c = rt.ones(1)
+    for several in (c, [c, rt.ones(1)]):
+        before = c._version
+        y = x * c
+        graph.increment_version(several)
+        assert c._version == before + 1
+        with pytest.raises(errors.AutogradError, match="modified"):
+            y.backward()
+
+
+def test_one_hook_for_several_gradients() -> None:
+    a, b, c = (rt.tensor([v], requires_grad=True) for v in (2.0, 3.0, 5.0))
+    seen: list[Any] = []
+
+    def note(grads: Any) -> None:
+        seen.append([g if g is None else g.item() for g in grads] if isinstance(grads, list) else grads.item())
+
+    hook = autograd.graph.register_multi_grad_hook
+    handle = hook([a, b, c], note)
+    (a * b * c).backward()
+    (a * b).backward()
+    assert seen == [[15.0, 10.0, 6.0], [3.0, 2.0, None]]
+
+    def fail(g: rt.Tensor) -> None:
+        raise ValueError("stop")
+
+    with a.register_hook(fail):  # one of the gradients has come, or none, when backward ends
+        for _ in range(2):
+            with pytest.raises(ValueError, match="stop"):
+                (a * b).backward()
+    (a * b).backward()
+    assert seen[2:] == [[3.0, 2.0, None]]
+    handle.remove()
+    (a * b).backward()
+    assert len(seen) == 3
+    with hook(iter([a, b]), note, mode="any"):
+        (a * b).backward()
+        (a * c).backward()
+    assert len(seen) == 5 and seen[3] in (3.0, 2.0) and seen[4] == 5.0
+    (a * b).backward()
+    assert len(seen) == 5
+    with pytest.raises(errors.InvalidArgumentError, match="mode"):
+        hook([a], note, mode="some")

@@ -680,3 +680,58 @@ def test_hooks_of_tensors_end_with_their_block():
     eye = rt.eye(2, dtype=rt.float64)
     assert rt.Tensor.__rmatmul__(eye * 3, eye * 2).tolist() == [[6, 0], [0, 6]]
     assert rt.tensor([1.0]).polygamma(1).item() == pytest.approx(1.6449340668)
+
+
+def test_hooks_that_run_always_run_once() -> None:
+    """Also if one of them is what fails; those of all modules are called like the module's own."""
+
+    class Adds(nn.Module):
+        def forward(self, x: rt.Tensor, y: int = 0) -> rt.Tensor:
+            return x + y
+
+    net = Adds()
+    log: list[Any] = []
+
+    def fails(module: Any, args: Any, kwargs: Any, out: Any) -> None:
+        log.append((kwargs, out.item()))
+        raise KeyError("in the hook")
+
+    hook = nn.modules.module.register_module_forward_hook
+    with net.register_forward_hook(fails, with_kwargs=True, always_call=True), pytest.raises(KeyError):
+        net(rt.ones(1), y=2)
+    assert log == [({"y": 2}, 3.0)]
+    with hook(fails, with_kwargs=True, always_call=True), pytest.raises(KeyError):
+        net(rt.ones(1), y=4)
+    assert log[1:] == [({"y": 4}, 5.0)]
+    assert net(rt.ones(1), y=6).item() == 7 and len(log) == 2
+
+
+def test_old_form_of_state_dict() -> None:
+    net = nn.Linear(1, 1)
+    for more, prefix, kept in (((), "", False), (("a.",), "a.", False), (("b.", False), "b.", False),
+                               (("c.", True), "c.", True)):  # fmt: skip
+        into: dict[str, Any] = {"old": 1}
+        assert net.state_dict(into, *more) is into
+        assert [*into] == ["old", f"{prefix}weight", f"{prefix}bias"]
+        assert into[f"{prefix}weight"].requires_grad is kept and (into[f"{prefix}bias"] is net.bias) is kept
+
+
+def test_names_of_buffers_that_are_not_saved() -> None:
+    """What is said of a name ends with the buffer that has it."""
+    net = nn.Module()
+    net.register_buffer("a", rt.ones(1), persistent=False)
+    assert [*net.state_dict()] == []
+    net.register_buffer("a", rt.ones(1))
+    assert [*net.state_dict()] == ["a"]
+    net.register_buffer("a", rt.ones(1), persistent=False)
+    del net.a
+    net.register_buffer("a", rt.ones(1), persistent=False)
+    net.a = nn.Parameter(rt.ones(1))
+    assert [*net.state_dict()] == ["a"] and [*dict(net.named_buffers())] == []
+    del net.a
+    net.a = nn.Buffer(rt.ones(1))
+    assert [*net.state_dict()] == ["a"]
+    net.b = nn.Buffer(rt.ones(1), persistent=False)
+    del net.b
+    net._buffers["b"] = rt.ones(1)
+    assert [*net.state_dict()] == ["a", "b"]

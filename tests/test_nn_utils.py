@@ -278,6 +278,7 @@ def test_parametrised_parameters():
     from rustorch.nn.utils import parametrize
 
     m = nn.Linear(2, 3)
+    assert parametrize.type_before_parametrizations(m) is nn.Linear
     weight = m.weight.detach().clone()
     parametrize.register_parametrization(m, "weight", Doubled())
     assert type(m).__name__ == "ParametrizedLinear" and parametrize.type_before_parametrizations(m) is nn.Linear

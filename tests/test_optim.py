@@ -405,6 +405,14 @@ def test_named_parameters():
     with pytest.raises(ValueError, match="cannot add param group without names"):
         opt.add_param_group({"params": [c]})
     opt.add_param_group({"params": [("c", c)]})
+    saved = opt.state_dict()
+    saved["param_groups"][0]["param_names"] = ["x", "y"]
+    del saved["param_groups"][1]["param_names"]
+    opt.load_state_dict(saved)  # names that come along are taken over
+    assert [group["param_names"] for group in opt.param_groups] == [["x", "y"], ["c"]]
+    plain = rt.optim.SGD([a], lr=0.1)
+    with pytest.raises(ValueError, match="cannot add param group with names"):
+        plain.add_param_group({"params": [("b", b)]})
     with pytest.raises(ValueError, match="Some param names are missing"):
         rt.optim.SGD([("a", a), b], lr=0.1)
 

@@ -503,6 +503,18 @@ def test_averages_of_models():
     for average in ({"avg_fn": swa_utils.get_ema_avg_fn()}, {"multi_avg_fn": swa_utils.get_ema_multi_avg_fn()}):
         same(average, slow, latest)
     same({"avg_fn": lambda old, new, n: old * 10 + new + n}, [1, 14, 150], latest)
+    # Whole numbers are averaged, too, and cut off.
+    for average, counts in (
+        ({}, [4, 6, 14]),
+        ({"avg_fn": swa_utils.get_ema_avg_fn(0.25)}, [4, 7, 24]),
+        ({"multi_avg_fn": swa_utils.get_ema_multi_avg_fn(0.25)}, [4, 7, 24]),
+    ):
+        model = nn.BatchNorm1d(1)
+        mean = swa_utils.AveragedModel(model, **average, use_buffers=True)
+        for v, count in zip((4, 9, 30), counts):
+            model.num_batches_tracked.fill_(v)
+            mean.update_parameters(model)
+            assert mean.module.num_batches_tracked.item() == count
     with pytest.raises(AssertionError, match="Only one"):
         swa_utils.AveragedModel(nn.Linear(1, 1), avg_fn=lambda *_: 0, multi_avg_fn=lambda *_: 0)
 
