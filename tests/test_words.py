@@ -915,3 +915,18 @@ def test_generators_and_their_states() -> None:
         rt.manual_seed(9)
     assert rt.initial_seed() == 9
     assert rt.seed() == rt.initial_seed() != rt.seed()
+
+
+def test_what_is_converted_and_what_is_copied() -> None:
+    """Positional flags are `non_blocking` and then `copy`; a copy is part of the graph."""
+    t = rt.tensor([1.0, 2.0], requires_grad=True)
+    for target in ((rt.float32,), ("cpu", rt.float32), (rt.ones(1),)):
+        for flags, copied in (((), False), ((True,), False), ((False, False), False), ((False, True), True)):
+            assert (t.to(*target, *flags) is not t) is copied, (target, flags)
+        for name in ("copy", "non_blocking"):
+            assert (t.to(*target, **{name: True}) is not t) is (name == "copy")
+    for copy in (t.to(rt.float32, False, True), t.to(copy=True), t.clone(), t.double(), rt.asarray(t, copy=True)):
+        assert copy.data_ptr() != t.data_ptr()
+        t.grad = None
+        (copy * rt.tensor([3.0, 4.0])).sum().backward()
+        assert t.grad is not None and t.grad.tolist() == [3.0, 4.0]
