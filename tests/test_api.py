@@ -1160,3 +1160,59 @@ def test_one_hook_for_several_gradients() -> None:
     assert len(seen) == 5
     with pytest.raises(errors.InvalidArgumentError, match="mode"):
         hook([a], note, mode="some")
+
+
+def test_the_rest_of_what_tensors_can() -> None:
+    x = rt.ones(2, requires_grad=True)
+    y = x * 2
+    assert y.detach_() is y and not y.requires_grad and y.grad_fn is None and y.is_leaf
+    (y * x).sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [2, 2]
+    del x.grad
+    assert x.grad is None
+    with pytest.raises(errors.AutogradError, match="views"):
+        (x * 1)[:1].detach_()
+    t = rt.tensor([[1, 2], [3, 4]])
+    assert 3 in t and 5 not in t and complex(rt.tensor(2.5)) == 2.5 + 0j
+    assert f"{rt.tensor(3.14159):.2f} {rt.tensor(True)} {rt.tensor([1])}" == "3.14 True tensor([1])"
+    with pytest.raises(errors.DTypeError, match="format"):
+        f"{t:.2f}"
+    assert "abc"[rt.tensor(1)] == "abc"[rt.tensor([[2]])[0, 0] - 1] == "b"
+    for wrong in (rt.tensor(1.0), t):
+        with pytest.raises(errors.DTypeError, match="index"):
+            _ = "abc"[wrong]
+    # The same elements in the same way: place, sizes and steps.
+    assert t.is_set_to(t.detach()) and t.is_set_to(t.view(2, 2))
+    for other in (t.t(), t.view(4), t.clone(), t[:, :1]):
+        assert not t.is_set_to(other)
+    size = t.shape
+    for part in (size.__add__((5,)), size[:1], size + size[1:], pickle.loads(pickle.dumps(size))):
+        assert type(part) is rt.Size
+    assert size.numel() == 4 and (size + size).numel() == 16 and rt.Size().numel() == 1 and type(size[0]) is int
+
+
+def test_numbers_and_arrays_on_the_left() -> None:
+    """Each operator with its operands in either order, as NumPy has them."""
+    import operator as o
+
+    whole, real = np.array([1, 2, 5]), np.array([1.5, 2.0, 5.0])
+    both = (o.add, o.sub, o.mul, o.truediv, o.pow, o.mod, o.floordiv)
+    bits = (o.and_, o.or_, o.xor, o.lshift, o.rshift)
+    for a, left, ops in (
+        (real, (7.0, 7, np.float64(7), np.array([7.0, 8.0, 9.0])), both),
+        (whole, (7, np.int64(7), np.array([7, 8, 9])), both + bits),
+        (whole > 1, (True, np.array([True, False, True])), bits[:3]),
+    ):
+        t = rt.tensor(a.tolist(), dtype=rt.float64 if a is real else None)
+        for v in left:
+            for op in ops:
+                if not (op is o.pow and a is whole):
+                    np.testing.assert_allclose(op(v, t).numpy(), op(v, a), rtol=1e-6, err_msg=f"{op} {v!r}")
+                np.testing.assert_allclose(op(t, v).numpy(), op(a, v), rtol=1e-6, err_msg=f"{op} {v!r}")
+                if isinstance(v, np.ndarray):
+                    assert isinstance(op(v, t), rt.Tensor)
+                    other = rt.tensor(v.tolist(), dtype=t.dtype)
+                    name = f"__r{op.__name__.rstrip('_')}__"
+                    if hasattr(t, name) and op not in (o.add, o.mul, o.sub, o.truediv):
+                        np.testing.assert_allclose(getattr(t, name)(other).numpy(), op(v, a), rtol=1e-6)
+    assert (rt.ones(2).__iadd__("x"), rt.ones(2).__imul__(None)) == (NotImplemented, NotImplemented)

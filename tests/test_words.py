@@ -318,6 +318,8 @@ for order in ("fro", "nuc", 1, -1, 2, -2, INF, -INF):
     la("matrix_norm", STACK, {**o, "dim": (1, 0)}, [np.linalg.norm(STACK[:, :, i].T, order) for i in range(3)])
     la("matrix_norm", STACK, {**o, "dim": (0, 2), "keepdim": True},
        np.array([[np.linalg.norm(STACK[:, i], order)] for i in range(3)])[None])  # fmt: skip
+    la("matrix_norm", STACK, {**o, "dim": (-1, 0), "keepdim": True},
+       np.array([[np.linalg.norm(STACK[:, i].T, order)] for i in range(3)])[None])  # fmt: skip
     la("norm", A, {"ord": order} if order != "fro" else {}, np.linalg.norm(A, order))
 la("norm", STACK, {}, np.linalg.norm(STACK))
 la("norm", A, {"dim": 1, "keepdim": True}, np.linalg.norm(A, axis=1, keepdims=True))
