@@ -191,6 +191,14 @@ def test_making() -> None:
         and isinstance(rt.ones(1), rt.FloatTensor)
         and rt.LongTensor(2).numel() == 2
     )
+    for name, dtype in (
+        ("Float", rt.float32), ("Double", rt.float64), ("Half", rt.float16), ("BFloat16", rt.bfloat16), ("Int", rt.int32),
+        ("Long", rt.int64), ("Short", rt.int16), ("Char", rt.int8), ("Byte", rt.uint8), ("Bool", rt.bool),
+    ):  # fmt: skip
+        cls = getattr(rt, f"{name}Tensor")
+        for t, shape in ((cls(2, 3), (2, 3)), (cls(), (0,)), (cls([[1]]), (1, 1)), (cls(rt.Size([2])), (2,))):
+            assert t.dtype is dtype and t.shape == shape and isinstance(t, cls) and type(t) is rt.Tensor
+        assert isinstance(rt.ones(1), cls) is (dtype is rt.float32)
     assert rt.Tensor(2, 3).shape == (2, 3) and rt.Tensor([1, 2]).tolist() == [1, 2] and rt.Tensor().numel() == 0
 
 

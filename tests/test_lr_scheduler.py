@@ -177,6 +177,11 @@ def test_state_of_callable_objects_is_saved():
         loaded = Scaled(0.9)
         kind(optimizer(), [loaded, lambda e: 1.0]).load_state_dict(state)
         assert loaded.by == 0.5
+        loaded.by = 0.7  # what was loaded is not the state itself
+        assert state["lr_lambdas"] == [{"by": 0.5}, None]
+        loaded.more = 1
+        kind(optimizer(), [loaded, lambda e: 1.0]).load_state_dict(state)
+        assert (loaded.by, loaded.more) == (0.5, 1)
 
 
 def test_resuming_needs_the_first_rate():

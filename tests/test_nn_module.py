@@ -735,3 +735,21 @@ def test_names_of_buffers_that_are_not_saved() -> None:
     del net.b
     net._buffers["b"] = rt.ones(1)
     assert [*net.state_dict()] == ["a", "b"]
+
+
+def test_hooks_of_loading_see_their_own_part() -> None:
+    """Also if one name begins like another."""
+    net = nn.ModuleDict({"a": nn.Linear(1, 1), "ab": nn.Linear(1, 1, bias=False), "b": nn.Sequential(nn.Linear(1, 1))})
+    seen: dict[str, Any] = {}
+
+    def look(module: Any, state: Any, prefix: str, metadata: Any, strict: bool, *lists: Any) -> None:
+        seen[prefix] = ([*state], metadata["version"], strict)
+
+    for m in net.modules():
+        m.register_load_state_dict_pre_hook(look)
+    net.load_state_dict(net.state_dict())
+    a, b = ["a.weight", "a.bias"], ["b.0.weight", "b.0.bias"]
+    assert seen == {
+        "": ([*a, "ab.weight", *b], 1, True), "a.": (a, 1, True), "ab.": (["ab.weight"], 1, True),
+        "b.": (b, 1, True), "b.0.": (b, 1, True),
+    }  # fmt: skip

@@ -401,3 +401,19 @@ def test_transformer() -> None:
     assert list(bare(tgt, src[:, :4]).shape) == [3, 4, 8]
     custom = nn.Transformer(8, 2, custom_encoder=nn.Identity(), custom_decoder=nn.Identity())
     assert type(custom.encoder) is nn.Identity
+
+
+def test_layers_of_stacks_are_copies() -> None:
+    for stack, layer in (
+        (nn.TransformerEncoder, nn.TransformerEncoderLayer(4, 1, 4)),
+        (nn.TransformerDecoder, nn.TransformerDecoderLayer(4, 1, 4)),
+    ):
+        made = stack(layer, 3)
+        layers = [layer, *made.layers]
+        assert len({id(p) for m in layers for p in m.parameters()}) == sum(len([*m.parameters()]) for m in layers)
+        start = [p.tolist() for p in layer.parameters()]
+        for m in layers[1:]:
+            assert [p.tolist() for p in m.parameters()] == start
+            with rt.no_grad():
+                m.linear1.weight.add_(1)
+        assert [p.tolist() for p in layer.parameters()] == start

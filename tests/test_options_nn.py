@@ -2170,3 +2170,32 @@ def test_losses_where_their_formulas_switch():
         with pytest.warns(UserWarning, match="size_average and reduce"):
             module = nn.MSELoss(size_average, reduce)
         assert arr(old).tolist() == want == arr(module(tensor([1.0, 2.0]), zeros[:2])).tolist()
+
+
+def test_means_in_half_precision_are_rounded_once():
+    """What is composed of several sums is computed in single precision, and rounded at the end."""
+    x = np.random.default_rng(0).uniform(1, 2, (1, 3, 8, 6, 4)).astype(np.float16)
+    t = rt.tensor(x.tolist(), dtype=rt.float16)
+    want = x.astype(np.float64).reshape(1, 3, 4, 2, 3, 2, 2, 2).mean((3, 5, 7)).astype(np.float16)
+    for got in (F.avg_pool3d(t, 2), F.adaptive_avg_pool3d(t, (4, 3, 2))):
+        assert got.dtype is rt.float16
+        np.testing.assert_array_equal(arr(got).astype(np.float16), want)
+    table = rt.tensor(x.reshape(-1, 4).tolist(), dtype=rt.float16)
+    rows = rt.arange(144)
+    for mode, how in (("sum", np.sum), ("mean", np.mean)):
+        got = F.embedding_bag(rows, table, rt.tensor([0, 50]), mode=mode)
+        bags = x.reshape(-1, 4).astype(np.float64)
+        want = np.stack([how(bags[:50], 0), how(bags[50:], 0)]).astype(np.float16)
+        np.testing.assert_array_equal(arr(got).astype(np.float16), want)
+        assert got.dtype is rt.float16
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_dropout_of_attention(need_weights):
+    """All of it dropped, only the bias is left; none outside of training."""
+    attend = nn.MultiheadAttention(4, 2, dropout=1.0)
+    nn.init.constant_(attend.out_proj.bias, 3.0)
+    x = tensor(numbers(3, 1, 4), rt.float32)
+    assert arr(attend(x, x, x, need_weights=need_weights)[0]).tolist() == [[[3.0] * 4]] * 3
+    attend.eval()
+    assert (arr(attend(x, x, x, need_weights=need_weights)[0]) != 3.0).all()

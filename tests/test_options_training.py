@@ -1447,6 +1447,10 @@ def test_gradcheck_options():
             return g * (2 * x + Off.by)
 
     check = rt.autograd.gradcheck
+    seen = []
+    check(lambda t, u: (seen.append((t.tolist(), u.tolist())), (t * u).sum())[1], (x, x.detach()), eps=0.5, atol=1e-9)
+    steps = [[0.5, 2], [1, 2.5], [1.5, 2], [1, 1.5]]  # one element at a time, the others as they were
+    assert sorted(t for t, _ in seen) == sorted([[1, 2], *steps]) and all(u == [1, 2] for _, u in seen)
     assert check(Off.apply, x) and check(Off.apply, [x]) and check(lambda a, n: Off.apply(a) * n, (x, 3.0))
     Off.by = 0.01
     with pytest.raises(RuntimeError, match="Jacobian mismatch for output 0 with respect to input 0"):
@@ -1899,3 +1903,21 @@ def test_transforms_of_functions():
             wrong()
     with pytest.raises(TypeError, match="wanted tensors"):
         func.grad(f)(3.0, b)
+
+
+def test_graphs_are_kept_only_on_demand():
+    """`retain_graph` decides, and stands for `create_graph` where it is not given."""
+    for run in (
+        lambda y, x, o: y.backward(**o),
+        lambda y, x, o: rt.autograd.backward(y, **o),
+        lambda y, x, o: rt.autograd.grad(y, x, **o),
+    ):
+        for retain, create in itertools.product((None, False, True), (False, True)):
+            x = tensor([3.0]).requires_grad_()
+            y = (x * x).sum()
+            run(y, x, {"retain_graph": retain, "create_graph": create})
+            if retain or (retain is None and create):
+                run(y, x, {})
+            else:
+                with pytest.raises(RuntimeError, match="second time"):
+                    run(y, x, {})
