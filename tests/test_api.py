@@ -192,8 +192,9 @@ def test_making() -> None:
         and rt.LongTensor(2).numel() == 2
     )
     for name, dtype in (
-        ("Float", rt.float32), ("Double", rt.float64), ("Half", rt.float16), ("BFloat16", rt.bfloat16), ("Int", rt.int32),
-        ("Long", rt.int64), ("Short", rt.int16), ("Char", rt.int8), ("Byte", rt.uint8), ("Bool", rt.bool),
+        ("Float", rt.float32), ("Double", rt.float64), ("Half", rt.float16), ("BFloat16", rt.bfloat16),
+        ("Long", rt.int64), ("Int", rt.int32), ("Short", rt.int16), ("Char", rt.int8), ("Byte", rt.uint8),
+        ("Bool", rt.bool),
     ):  # fmt: skip
         cls = getattr(rt, f"{name}Tensor")
         for t, shape in ((cls(2, 3), (2, 3)), (cls(), (0,)), (cls([[1]]), (1, 1)), (cls(rt.Size([2])), (2,))):
@@ -236,6 +237,7 @@ def test_dtypes_and_devices() -> None:
     rt.set_default_device("cpu")
     rt.set_float32_matmul_precision("high")
     assert rt.are_deterministic_algorithms_enabled() and rt.get_default_device().type == "cpu"
+    assert rt.compile(len, mode="default") is len and rt.compile(mode="default")(len) is len
     assert rt.compile(len) is len and rt.compile()(len) is len and rt.typename(1) == "builtins.int"
     assert rt.typename(rt.ones(1)) == "torch.FloatTensor" and "nn" in dir(rt)
     with pytest.raises(AttributeError):
@@ -855,6 +857,15 @@ def test_accelerators_are_asked_for_and_absent() -> None:
 
 
 def test_data_parallel_is_the_module_one_level_down() -> None:
+    class Adds(rt.nn.Module):
+        def forward(self, *args: Any, more: float = 0.0) -> Any:
+            return sum(args) + more
+
+    two = rt.tensor(2.0)
+    for inputs, kwargs, want in ((two, None, 2), ((two, two), {}, 4), (two, {"more": 0.5}, 2.5)):
+        assert rt.nn.parallel.data_parallel(Adds(), inputs, module_kwargs=kwargs).item() == want
+        args = inputs if isinstance(inputs, tuple) else (inputs,)
+        assert rt.nn.DataParallel(Adds())(*args, **(kwargs or {})).item() == want
     inner = rt.nn.Linear(2, 1)
     model = rt.nn.DataParallel(inner)
     assert list(model.state_dict()) == ["module.weight", "module.bias"]

@@ -753,3 +753,45 @@ def test_hooks_of_loading_see_their_own_part() -> None:
         "": ([*a, "ab.weight", *b], 1, True), "a.": (a, 1, True), "ab.": (["ab.weight"], 1, True),
         "b.": (b, 1, True), "b.0.": (b, 1, True),
     }  # fmt: skip
+
+
+def test_lazy_modules_keep_their_dtype() -> None:
+    wide = nn.Linear(3, 2).double().state_dict()
+    for made, dtype in ((nn.LazyLinear(2), rt.float32), (nn.LazyLinear(2, dtype=rt.float16), rt.float16)):
+        made.load_state_dict(wide)
+        assert made.weight.dtype is made.bias.dtype is dtype and made.weight.shape == (2, 3)
+    norm = nn.LazyBatchNorm1d(dtype=rt.float64)
+    norm(rt.ones(2, 3, dtype=rt.float64))
+    assert {t.dtype for t in norm.state_dict().values()} == {rt.float64, rt.int64}
+
+
+@pytest.mark.parametrize("freeze", [None, True, False])
+def test_tables_from_given_weights(freeze: Any) -> None:
+    """They are frozen unless that is refused, whatever else is asked for, and share the memory."""
+    weight = rt.arange(6.0).view(3, 2)
+    options = {} if freeze is None else {"freeze": freeze}
+    for cls in (nn.Embedding, nn.EmbeddingBag):
+        for more in ({}, {"padding_idx": 0}, {"max_norm": 9.0}, {"norm_type": 1.0}):
+            made = cls.from_pretrained(weight, **options, **more)
+            assert made.weight.requires_grad is (freeze is False) and made.weight.data_ptr() == weight.data_ptr()
+            assert made.num_embeddings == 3 and made.embedding_dim == 2
+            assert all(getattr(made, name) == value for name, value in more.items())
+
+
+def test_weights_of_losses_are_buffers() -> None:
+    w = rt.ones(2)
+    for loss, names in (
+        (nn.BCEWithLogitsLoss(w, pos_weight=w), ["weight", "pos_weight"]), (nn.BCELoss(w), ["weight"]),
+        (nn.CrossEntropyLoss(w), ["weight"]), (nn.NLLLoss(w), ["weight"]), (nn.MultiMarginLoss(weight=w), ["weight"]),
+        (nn.MultiLabelSoftMarginLoss(w), ["weight"]), (nn.BCEWithLogitsLoss(), []), (nn.CrossEntropyLoss(), []),
+    ):  # fmt: skip
+        assert [*loss.state_dict()] == names and not [*loss.parameters()]
+        assert all(getattr(loss.double(), name).dtype is rt.float64 for name in names)
+
+
+def test_buffers_ask_for_gradients_if_their_data_does() -> None:
+    for wanted in (False, True):
+        data = rt.ones(1).requires_grad_(wanted)
+        for made in (nn.Buffer(data), nn.Buffer(data, persistent=False)):
+            assert made.requires_grad is wanted and made.is_leaf and made.data_ptr() == data.data_ptr()
+    assert nn.Parameter(rt.ones(1)).requires_grad and not nn.Parameter(rt.ones(1), False).requires_grad

@@ -325,3 +325,43 @@ def test_norms_as_parametrisations():
     assert rt.allclose(m.bias, rt.tensor([0.6, 0.8]))
     with pytest.raises(ValueError, match="n_power_iterations"):
         parametrizations.spectral_norm(nn.Linear(1, 1), n_power_iterations=0)
+
+
+DRAWN = {
+    "uniform_": (), "normal_": (), "trunc_normal_": (), "xavier_uniform_": (), "xavier_normal_": (),
+    "kaiming_uniform_": (), "kaiming_normal_": (), "orthogonal_": (), "trunc_normal_ rare": (0.0, 1.0, 1.0, 2.0),
+    "trunc_normal_ often": (0.0, 1.0, -0.6, 0.6), "orthogonal_ wide": (2.0,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_initial_values_come_from_the_given_generator(name: str) -> None:
+    draw = getattr(init, name.partition(" ")[0])
+    shape = (3, 40) if name.endswith("wide") else (40, 3)
+    rt.manual_seed(5)
+    want = draw(rt.empty(shape), *DRAWN[name])
+    after = rt.get_rng_state()
+    rt.manual_seed(0)
+    before = rt.get_rng_state()
+    generator = rt.Generator().manual_seed(5)
+    given = nn.Parameter(rt.empty(shape))
+    assert draw(given, *DRAWN[name], generator=generator) is given and rt.equal(given, want)
+    assert rt.equal(rt.get_rng_state(), before) and rt.equal(generator.get_state(), after)
+
+
+def test_parametrisations_leave_frozen_what_was_frozen() -> None:
+    from rustorch.nn.utils import parametrize
+
+    for frozen in (True, False):
+        m = nn.Linear(2, 3)
+        m.weight.requires_grad_(not frozen)
+        for make in (
+            lambda m=m: parametrize.register_parametrization(m, "weight", Doubled()),
+            lambda m=m: utils.parametrizations.weight_norm(m),
+        ):
+            make()
+            originals = [p for name, p in m.named_parameters() if "original" in name]
+            assert originals and all(p.requires_grad is not frozen for p in originals)
+            assert m.weight.requires_grad is not frozen
+            assert type(parametrize.remove_parametrizations(m, "weight").weight) is nn.Parameter
+            assert m.weight.requires_grad is not frozen and m.weight.is_leaf
