@@ -78,6 +78,11 @@ def test_splitting_and_joining() -> None:
     same(rt.combinations(rt.arange(3)), [[0, 1], [0, 2], [1, 2]])
     assert [tuple(t.shape) for t in rt.broadcast_tensors(rt.zeros(2, 1), rt.zeros(3))] == [(2, 3), (2, 3)]
     assert rt.broadcast_shapes((2, 1), 3) == (2, 3)
+    for shapes in (((0,), (2,)), ((2,), (0,)), ((0, 1), (3, 2))):
+        with pytest.raises(errors.ShapeMismatchError):
+            rt.broadcast_shapes(*shapes)
+    half = rt.tensor(2.5, dtype=rt.float64)
+    assert rt.full((2,), half).dtype is rt.float64 and rt.full((2,), half, dtype=rt.int64).tolist() == [2, 2]
     with pytest.raises(errors.ShapeMismatchError):
         rt.broadcast_shapes((2,), (3,))
     same(rt.block_diag(rt.ones(1, 1), rt.ones(1, 2)), [[1, 0, 0], [0, 1, 1]])
@@ -1235,3 +1240,25 @@ def test_numbers_and_arrays_on_the_left() -> None:
                     if hasattr(t, name) and op not in (o.add, o.mul, o.sub, o.truediv):
                         np.testing.assert_allclose(getattr(t, name)(other).numpy(), op(v, a), rtol=1e-6)
     assert (rt.ones(2).__iadd__("x"), rt.ones(2).__imul__(None)) == (NotImplemented, NotImplemented)
+
+
+def test_removed_hooks_do_not_run_for_what_is_still_to_come() -> None:
+    """Whoever else still holds the graph, and whether or not the tensor is still there."""
+    seen: list[float] = []
+    for gone in (False, True):
+        for remove in (True, False):
+            x = rt.ones(1, requires_grad=True)
+            y = x * 2
+            handle = y.register_hook(lambda g: seen.append(g.item()))
+            node = y.grad_fn.register_hook(lambda i, o: seen.append(-o[0].item()))
+            z = y * 3
+            if gone:
+                del y
+            if remove:
+                handle.remove()
+                node.remove()
+                node.remove()  # once more is no harm
+            z.backward()
+            assert x.grad is not None and x.grad.item() == 6
+            assert seen == ([] if remove else [3.0, -3.0])
+        seen.clear()

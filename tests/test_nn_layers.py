@@ -724,3 +724,31 @@ def test_inplace_without_a_twin(monkeypatch: Any) -> None:
     y.sum().backward()
     s = sigmoid(np.array([1.0, -2.0]))
     close(leaf.grad, s + np.array([1.0, -2.0]) * s * (1 - s))
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_places_that_are_no_numbers_are_read_at_the_border(mode: str) -> None:
+    x = np.arange(1.0, 13).reshape(1, 1, 3, 4)
+    grid = rt.tensor([[[[math.nan, math.nan], [math.nan, 1.0], [1.0, math.nan]]]])
+    for padding in ("border", "reflection"):
+        got = F.grid_sample(rt.tensor(x.tolist()), grid, mode, padding, True)
+        assert arr(got).tolist() == [[[[x[0, 0, 0, 0], x[0, 0, 2, 0], x[0, 0, 0, 3]]]]]
+
+
+def test_slopes_are_drawn_at_zero_too() -> None:
+    x = tensor(np.zeros(50), True)
+    F.rrelu(x, 0.2, 0.3, training=True).sum().backward()
+    slopes = arr(x.grad)
+    assert ((slopes >= 0.2) & (slopes <= 0.3)).all() and len(set(slopes)) > 40
+    y = tensor(np.ones(5), True)
+    F.rrelu(y, 0.2, 0.3, training=True).sum().backward()
+    assert arr(y.grad).tolist() == [1] * 5
+
+
+def test_probabilities_are_numbers() -> None:
+    for name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"):
+        x = rt.ones(1, 2, 2) if name == "dropout1d" else rt.ones(1, 2, 2, 2)
+        for p in (math.nan, -0.1, 1.1, -math.inf, math.inf):
+            for training in (True, False):
+                with pytest.raises(ValueError, match="between 0 and 1"):
+                    getattr(F, name)(x, p, training)

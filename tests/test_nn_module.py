@@ -795,3 +795,28 @@ def test_buffers_ask_for_gradients_if_their_data_does() -> None:
         for made in (nn.Buffer(data), nn.Buffer(data, persistent=False)):
             assert made.requires_grad is wanted and made.is_leaf and made.data_ptr() == data.data_ptr()
     assert nn.Parameter(rt.ones(1)).requires_grad and not nn.Parameter(rt.ones(1), False).requires_grad
+
+
+def test_gradients_keep_what_they_are() -> None:
+    """Conversions of a module take the gradients along, and those that ask for gradients go on asking."""
+    for wanted in (False, True):
+        net = nn.Linear(2, 1)
+        net.weight.grad = rt.ones(1, 2).requires_grad_(wanted)
+        weight = net.weight
+        assert net.double().weight is weight and weight.dtype is weight.grad.dtype is rt.float64
+        assert weight.grad.requires_grad is wanted and weight.grad.tolist() == [[1, 1]] and net.bias.grad is None
+        before = weight.grad.data_ptr()
+        net.zero_grad(set_to_none=False)
+        assert weight.grad.data_ptr() == before and weight.grad.tolist() == [[0, 0]]
+        assert not weight.grad.requires_grad
+
+
+def test_assigned_parameters_are_learned_if_the_old_ones_were() -> None:
+    for learned in (True, False):
+        for make in (lambda t: t, nn.Parameter, lambda t: nn.Parameter(t, requires_grad=False)):
+            net = nn.Linear(1, 1).requires_grad_(learned)
+            given = {"weight": make(rt.tensor([[5.0]])), "bias": make(rt.tensor([6.0], dtype=rt.float64))}
+            net.load_state_dict(given, assign=True)
+            assert net.weight.requires_grad is net.bias.requires_grad is learned
+            assert net.bias.dtype is rt.float64 and net.weight.data_ptr() == given["weight"].data_ptr()
+            assert all(isinstance(p, nn.Parameter) for p in net.parameters()) and len([*net.parameters()]) == 2

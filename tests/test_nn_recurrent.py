@@ -417,3 +417,24 @@ def test_layers_of_stacks_are_copies() -> None:
             with rt.no_grad():
                 m.linear1.weight.add_(1)
         assert [p.tolist() for p in layer.parameters()] == start
+
+
+def test_hints_of_causality_want_their_masks() -> None:
+    """Each is handed on to the attention that it is about: that one asks for its mask."""
+    x = rt.ones(3, 1, 4)
+    mask = nn.Transformer.generate_square_subsequent_mask(3)
+    sizes = {"dim_feedforward": 4, "dropout": 0.0}
+    layer = {"encoder": nn.TransformerEncoderLayer(4, 1, **sizes), "decoder": nn.TransformerDecoderLayer(4, 1, **sizes)}
+    decode = (layer["decoder"], nn.TransformerDecoder(layer["decoder"], 2))
+    whole = nn.Transformer(4, 1, 1, 1, **sizes)
+    for net, inputs, hint, name in (
+        (layer["encoder"], (x,), "is_causal", "src_mask"),
+        (nn.TransformerEncoder(layer["encoder"], 2), (x,), "is_causal", "mask"),
+        *((net, (x, x), f"{part}_is_causal", f"{part}_mask") for net in decode for part in ("tgt", "memory")),
+        *((whole, (x, x), f"{part}_is_causal", f"{part}_mask") for part in ("src", "tgt", "memory")),
+    ):
+        with pytest.raises(RuntimeError, match="attn_mask"):
+            net(*inputs, **{hint: True})
+        masked = net(*inputs, **{name: mask})
+        assert rt.equal(net(*inputs, **{name: mask, hint: True}), masked)
+        assert net(*inputs, **{hint: False}).shape == x.shape

@@ -718,3 +718,19 @@ def test_averaged_weights():
     ):
         with pytest.raises(ValueError):
             wrong()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_options_that_an_old_state_lacks(name):
+    """They come from the optimizer that loads it, also those that are zero or False."""
+    make = getattr(rt.optim, name)
+    saved = make(parameters()).state_dict()
+    opt = make(parameters(), lr=0.25)
+    for key in opt.defaults:
+        state = copy.deepcopy(saved)
+        del state["param_groups"][0][key]
+        opt.load_state_dict(state)
+        assert {*opt.param_groups[0]} == {"params", *opt.defaults}
+        assert opt.param_groups[0][key] == opt.defaults[key]
+        other = "lr" if key != "lr" else "maximize"
+        assert opt.param_groups[0][other] == saved["param_groups"][0][other]
