@@ -1262,3 +1262,15 @@ def test_removed_hooks_do_not_run_for_what_is_still_to_come() -> None:
             assert x.grad is not None and x.grad.item() == 6
             assert seen == ([] if remove else [3.0, -3.0])
         seen.clear()
+
+
+def test_hooks_of_leaves_that_are_gone_see_their_attributes() -> None:
+    seen: list[Any] = []
+    for make in (lambda: rt.ones(1, requires_grad=True), lambda: rt.nn.Parameter(rt.ones(1))):
+        x = make()
+        x.tag = "here"
+        x.register_post_accumulate_grad_hook(lambda t: seen.append((type(t), t.tag, t.grad.item())))
+        y, kind = x * 2, type(x)
+        del x
+        y.backward()
+        assert seen.pop() == (kind, "here", 2.0)

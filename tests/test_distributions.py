@@ -447,3 +447,28 @@ def test_options_are_handed_down() -> None:
     drawn = p.rsample((2,))
     rt.manual_seed(2)
     assert rt.equal(drawn, base.rsample((2,)))
+
+
+def test_independent_events_of_events() -> None:
+    base = D.OneHotCategorical(rt.tensor([0.1, 0.2, 0.7]).expand(5, 2, 3))
+    for n, batch, event in ((0, (5, 2), (3,)), (1, (5,), (2, 3)), (2, (), (5, 2, 3))):
+        d = D.Independent(base, n)
+        assert (tuple(d.batch_shape), tuple(d.event_shape)) == (batch, event)
+        value = d.sample((4,))
+        assert tuple(value.shape) == (4, *batch, *event) and value.sum(-1).eq(1).all()
+        logs = (np.asarray(value.tolist()) * np.log([0.1, 0.2, 0.7])).sum(-1)
+        want = logs.sum(tuple(range(logs.ndim - n, logs.ndim))) if n else logs
+        np.testing.assert_allclose(np.asarray(d.log_prob(value).tolist()), want, rtol=1e-5)
+
+
+def test_each_sample_is_drawn_anew() -> None:
+    rt.manual_seed(0)
+    for d in (
+        D.Bernoulli(rt.full((3,), 0.5)), D.Normal(rt.zeros(3), 1.0), D.Uniform(rt.zeros(3), 1.0),
+        D.Laplace(rt.zeros(3), 1.0), D.Exponential(rt.ones(3)), D.LogNormal(rt.zeros(3), 1.0),
+        D.Categorical(rt.ones(3, 5)), D.OneHotCategorical(rt.ones(3, 5)), D.Independent(D.Normal(rt.zeros(3), 1.0), 1),
+    ):  # fmt: skip
+        rows = d.sample((60,)).reshape(60, -1).tolist()
+        assert len({tuple(row) for row in rows}) > 5, d
+        columns = d.sample((60,)).reshape(60, 3, -1).unbind(1)
+        assert len({tuple(c.reshape(-1).tolist()) for c in columns}) == 3, d

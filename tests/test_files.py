@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -718,3 +718,19 @@ def test_a_pipe_that_stays_open_is_read_to_the_end_of_the_file_only() -> None:
         sink.flush()
         start = time.monotonic()
         assert rt.load(source)[0].tolist() == [1, 1, 1] and time.monotonic() - start < 20
+
+
+def test_kinds_of_tuples_come_back_as_tuples(tmp_path: Path) -> None:
+    class Pair(NamedTuple):
+        a: Any
+        b: Any
+
+    class Row(list):
+        pass
+
+    x = rt.ones(2)
+    rt.save({"pair": Pair(x, 2), "size": rt.ones(2, 3).shape, "max": x.max(0), "row": Row([x, (1,)])}, tmp_path / "f")
+    got = rt.load(tmp_path / "f")
+    assert [type(v) for v in got.values()] == [tuple, tuple, tuple, list]
+    assert rt.equal(got["pair"][0], x) and got["pair"][1] == 2 and got["size"] == (2, 3)
+    assert got["max"][0].item() == 1 and got["row"][1] == (1,)

@@ -130,3 +130,13 @@ def test_bytes_are_masks_and_whole_numbers_of_any_kind_are_places() -> None:
     for copied in (t[[0, 1]], t[mask], t[True]):
         copied.fill_(0)
     assert t.tolist() == CUBE.tolist()
+
+
+def test_indices_that_pick_everything_give_a_view() -> None:
+    """Another tensor that looks at the same elements, also where the index does nothing."""
+    x = rt.zeros(2, 3, requires_grad=True)
+    for index in (..., (), slice(None), (slice(None), ...), (..., slice(None), slice(None))):
+        y = x[index]
+        assert y is not x and y.shape == (2, 3) and y.data_ptr() == x.data_ptr() and not y.is_leaf
+    t = rt.zeros(())
+    assert t[()] is not t and t[...] is not t and t[()].data_ptr() == t.data_ptr()

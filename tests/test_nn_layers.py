@@ -752,3 +752,17 @@ def test_probabilities_are_numbers() -> None:
             for training in (True, False):
                 with pytest.raises(ValueError, match="between 0 and 1"):
                     getattr(F, name)(x, p, training)
+
+
+def test_sizes_that_a_transposed_convolution_can_have() -> None:
+    """From the least on, as many as the stride has; all others are refused."""
+    for stride, padding, dilation in ((1, 0, 1), (2, 0, 1), (3, 1, 1), (3, 0, 2)):
+        net = nn.ConvTranspose1d(1, 1, 3, stride, padding, dilation=dilation)
+        least = 4 * stride - 2 * padding + dilation * 2 + 1
+        for size in range(least - 2, least + stride + 2):
+            for given in ([size], [1, 1, size]):
+                if least <= size < least + stride:
+                    assert net(rt.ones(1, 1, 5), given).shape == (1, 1, size)
+                else:
+                    with pytest.raises(ValueError, match="output size"):
+                        net(rt.ones(1, 1, 5), given)

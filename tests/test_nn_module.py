@@ -820,3 +820,25 @@ def test_assigned_parameters_are_learned_if_the_old_ones_were() -> None:
             assert net.weight.requires_grad is net.bias.requires_grad is learned
             assert net.bias.dtype is rt.float64 and net.weight.data_ptr() == given["weight"].data_ptr()
             assert all(isinstance(p, nn.Parameter) for p in net.parameters()) and len([*net.parameters()]) == 2
+
+
+def test_backward_hooks_see_which_outputs_were_used() -> None:
+    class Two(nn.Module):
+        def forward(self, x: rt.Tensor, y: rt.Tensor) -> Any:
+            return x * 2, y * 3
+
+    log: list[Any] = []
+
+    def note(*gradients: Any) -> None:
+        log.append([[None if g is None else g.item() for g in part] for part in gradients])
+
+    net = Two()
+    net.register_full_backward_pre_hook(lambda m, outputs: note(outputs))
+    net.register_full_backward_hook(lambda m, inputs, outputs: note(inputs, outputs))
+    for use, want in (((1, 0), [2.0, None]), ((0, 1), [None, 3.0]), ((1, 1), [2.0, 3.0])):
+        x, y = rt.ones(1, requires_grad=True), rt.ones(1, requires_grad=True)
+        log.clear()
+        sum(out for out, used in zip(net(x, y), use) if used).backward()
+        outputs = [1.0 if used else None for used in use]
+        assert log[0] == [outputs] and log[1] == [want, outputs]
+        assert [t.grad is not None for t in (x, y)] == [bool(used) for used in use]

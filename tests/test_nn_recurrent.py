@@ -438,3 +438,25 @@ def test_hints_of_causality_want_their_masks() -> None:
         masked = net(*inputs, **{name: mask})
         assert rt.equal(net(*inputs, **{name: mask, hint: True}), masked)
         assert net(*inputs, **{hint: False}).shape == x.shape
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("lengths", [(1, 3, 2), (2, 4, 3, 1), (3, 2, 1)])
+def test_sequences_of_a_batch_do_not_know_each_other(kind: str, lengths: tuple[int, ...]) -> None:
+    """Each has the outputs, first and last states that it has alone, in whatever order they are sorted."""
+    rt.manual_seed(0)
+    net = getattr(nn, kind)(2, 3, 2, bidirectional=True, dtype=rt.float64)
+    rows = [rt.randn(n, 2, dtype=rt.float64) for n in lengths]
+    first = [rt.randn(4, len(rows), 3, dtype=rt.float64) for _ in range(2 if kind == "LSTM" else 1)]
+    for given in (False, True):
+        packed = nn.utils.rnn.pack_sequence(rows, enforce_sorted=False)
+        together = net(packed, (tuple(first) if kind == "LSTM" else first[0]) if given else None)
+        outs, sizes = nn.utils.rnn.pad_packed_sequence(together[0])
+        last = together[1] if kind == "LSTM" else (together[1],)
+        assert sizes.tolist() == [*lengths]
+        for i, row in enumerate(rows):
+            own = [h[:, i].contiguous() for h in first]
+            alone = net(row, (tuple(own) if kind == "LSTM" else own[0]) if given else None)
+            assert rt.allclose(outs[: len(row), i], alone[0]) and not outs[len(row) :, i].any()
+            for a, b in zip(last, alone[1] if kind == "LSTM" else (alone[1],), strict=True):
+                assert rt.allclose(a[:, i], b)

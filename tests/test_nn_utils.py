@@ -365,3 +365,64 @@ def test_parametrisations_leave_frozen_what_was_frozen() -> None:
             assert m.weight.requires_grad is not frozen
             assert type(parametrize.remove_parametrizations(m, "weight").weight) is nn.Parameter
             assert m.weight.requires_grad is not frozen and m.weight.is_leaf
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_spectral_norms_may_be_read_again_before_backward(old: bool) -> None:
+    m = (utils.spectral_norm if old else utils.parametrizations.spectral_norm)(nn.Linear(3, 2, bias=False))
+    x = rt.rand(4, 3)
+    first = m(x).square().sum()
+    (first + m(x).square().sum()).backward()
+    (gradient,) = [p.grad for p in m.parameters()]
+    assert gradient is not None and gradient.isfinite().all()
+
+
+def test_orthogonal_matrices_are_those_of_the_positive_diagonal() -> None:
+    for shape in ((4, 3), (3, 4), (3, 3), (2, 3, 2)):
+        rt.manual_seed(3)
+        got = init.orthogonal_(rt.empty(shape, dtype=rt.float64), gain=2.0)
+        rows, columns = shape[0], math.prod(shape[1:])
+        rt.manual_seed(3)
+        flat = arr(rt.empty(rows, columns, dtype=rt.float64).normal_())
+        q, r = np.linalg.qr(flat.T if rows < columns else flat)
+        q = q * np.sign(np.diagonal(r))
+        np.testing.assert_allclose(arr(got), 2 * (q.T if rows < columns else q).reshape(shape), atol=1e-9)
+
+
+def test_parametrised_values_are_kept_as_long_as_they_may_be() -> None:
+    from rustorch.nn.utils import parametrize
+
+    count: list[int] = []
+
+    class Counts(nn.Module):
+        def forward(self, x: Any) -> Any:
+            count.append(1)
+            return x * 2
+
+    m = nn.Linear(2, 2)
+    parametrize.register_parametrization(m, "weight", Counts())
+    count.clear()
+    with parametrize.cached():
+        outer = m.weight
+        with parametrize.cached():
+            assert m.weight is outer
+        assert m.weight is outer and len(count) == 1
+    assert m.weight is not outer and m.weight is not m.weight and len(count) == 4
+    with pytest.raises(KeyError), parametrize.cached():
+        raise KeyError
+    assert m.weight is not m.weight
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_spectral_norms_follow_in_training_only(old: bool) -> None:
+    rt.manual_seed(0)
+    m = nn.Linear(4, 4, bias=False)
+    m = utils.spectral_norm(m) if old else utils.parametrizations.spectral_norm(m)
+    x = rt.ones(1, 4)
+    state = {k: v.clone() for k, v in m.state_dict().items()}
+    m.eval()
+    assert rt.equal(m(x), m(x)) and all(rt.equal(v, state[k]) for k, v in m.state_dict().items())
+    m.train()
+    m(x)
+    changed = [k for k, v in m.state_dict().items() if not rt.equal(v, state[k])]
+    assert [k.rpartition("_")[2] for k in sorted(changed)] == ["u", "v"]

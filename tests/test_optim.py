@@ -734,3 +734,37 @@ def test_options_that_an_old_state_lacks(name):
         assert opt.param_groups[0][key] == opt.defaults[key]
         other = "lr" if key != "lr" else "maximize"
         assert opt.param_groups[0][other] == saved["param_groups"][0][other]
+
+
+def test_nesterov_wants_momentum_without_dampening():
+    for momentum, dampening in itertools.product((0, 0.9), (0, 0.1)):
+        rt.optim.SGD(parameters(), momentum=momentum, dampening=dampening)
+        if momentum and not dampening:
+            rt.optim.SGD(parameters(), momentum=momentum, dampening=dampening, nesterov=True)
+        else:
+            with pytest.raises(ValueError, match="Nesterov"):
+                rt.optim.SGD(parameters(), momentum=momentum, dampening=dampening, nesterov=True)
+
+
+def test_gradients_that_record_are_emptied():
+    """In place, and they record no longer."""
+    for make in (lambda g: g, lambda g: g.requires_grad_(), lambda g: g.requires_grad_() * 1):
+        p = tensor([1.0, 2.0], requires_grad=True)
+        p.grad = make(tensor([3.0, 4.0]))
+        before = p.grad
+        rt.optim.SGD([p], lr=0.1).zero_grad(set_to_none=False)
+        assert before.tolist() == p.grad.tolist() == [0, 0] and before.data_ptr() == p.grad.data_ptr()
+        assert not p.grad.requires_grad and p.grad.grad_fn is None
+
+
+def test_handles_of_hooks_may_be_used_again():
+    for register in (
+        register_optimizer_step_pre_hook,
+        register_optimizer_step_post_hook,
+        rt.optim.SGD(parameters(), lr=0.1).register_step_pre_hook,
+        rt.nn.Linear(1, 1).register_forward_hook,
+        rt.nn.modules.module.register_module_forward_hook,
+    ):
+        with register(lambda *_: None) as handle:
+            handle.remove()
+        handle.remove()

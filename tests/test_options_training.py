@@ -1447,6 +1447,9 @@ def test_gradcheck_options():
             return g * (2 * x + Off.by)
 
     check = rt.autograd.gradcheck
+    Off.by = math.nan
+    assert not check(Off.apply, (x,), raise_exception=False)
+    Off.by = 0.0
     seen = []
     check(lambda t, u: (seen.append((t.tolist(), u.tolist())), (t * u).sum())[1], (x, x.detach()), eps=0.5, atol=1e-9)
     steps = [[0.5, 2], [1, 2.5], [1.5, 2], [1, 1.5]]  # one element at a time, the others as they were
@@ -1921,3 +1924,62 @@ def test_graphs_are_kept_only_on_demand():
             else:
                 with pytest.raises(RuntimeError, match="second time"):
                     run(y, x, {})
+
+
+def test_modes_of_generators_hand_values_through():
+    """What is sent in, thrown in and returned, with the mode only while they run."""
+    log = []
+
+    @rt.no_grad()
+    def echo(n):
+        got = []
+        for i in range(n):
+            log.append(rt.is_grad_enabled())
+            got.append((yield i * 10))
+        return got
+
+    def outer():
+        result = yield from echo(3)
+        log.append(result)
+
+    g = outer()
+    assert next(g) == 0 and rt.is_grad_enabled() and g.send("a") == 10 and g.send("b") == 20
+    with pytest.raises(StopIteration):
+        g.send("c")
+    assert log == [False, False, False, ["a", "b", "c"]] and rt.is_grad_enabled()
+
+
+def test_switches_as_decorators():
+    """`set_grad_enabled` as a decorator holds inside of the function only, as a statement from then on."""
+    for outside in (True, False):
+        with rt.set_grad_enabled(outside):
+            for on in (True, False):
+                inside = rt.set_grad_enabled(on)(rt.is_grad_enabled)
+                assert rt.is_grad_enabled() is outside and inside() is on and rt.is_grad_enabled() is outside
+                rt.set_grad_enabled(on)
+                assert rt.is_grad_enabled() is on
+                rt.set_grad_enabled(outside)
+    assert rt.is_grad_enabled()
+
+
+def test_functions_of_inference_mode_record_nothing():
+    class Twice(rt.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, times):
+            ctx.times = times
+            return x * times
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.times, None, None  # more than there are arguments, but nothing
+
+    x = tensor([2.0], requires_grad=True)
+    with rt.inference_mode():
+        for inside in (rt.enable_grad, rt.no_grad):
+            with inside():
+                y = Twice.apply(x, 3.0)
+                assert not y.requires_grad and y.grad_fn is None and y.is_inference()
+    with rt.no_grad():
+        assert not Twice.apply(x, 3.0).requires_grad
+    Twice.apply(x, 3.0).backward()
+    assert x.grad.tolist() == [3.0]
