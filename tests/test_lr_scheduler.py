@@ -296,3 +296,12 @@ def test_warm_restarts_at_any_epoch():
         assert (scheduler.T_cur, scheduler.T_i) == (epoch - start, length)
         share = (1 + math.cos(math.pi * (epoch - start) / length)) / 2
         assert scheduler.get_last_lr()[0] == pytest.approx(0.1 + (0.5 - 0.1) * share)
+
+
+@pytest.mark.parametrize(("eps", "want"), [(0.0, 0.25), (0.2, 0.25), (0.25, 0.5), (0.3, 0.5)])
+def test_changes_that_are_too_small_are_not_made(eps, want):
+    opt = rt.optim.SGD([rt.ones(1, requires_grad=True)], lr=0.5)
+    plateau = s.ReduceLROnPlateau(opt, factor=0.5, patience=0, eps=eps)
+    plateau.step(1.0)
+    plateau.step(1.0)
+    assert opt.param_groups[0]["lr"] == want

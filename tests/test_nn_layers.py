@@ -766,3 +766,32 @@ def test_sizes_that_a_transposed_convolution_can_have() -> None:
                 else:
                     with pytest.raises(ValueError, match="output size"):
                         net(rt.ones(1, 1, 5), given)
+
+
+def test_strides_have_no_place_in_padding_that_keeps_the_size() -> None:
+    for stride in (2, (1, 2), (2, 1), (2, 2)):
+        with pytest.raises(ValueError, match="strided"):
+            nn.Conv2d(1, 1, 3, stride, "same")
+        with pytest.raises(RuntimeError, match="strided"):
+            F.conv2d(rt.ones(1, 1, 4, 4), rt.ones(1, 1, 3, 3), stride=stride, padding="same")
+    assert nn.Conv2d(1, 1, 3, (1, 1), "same")(rt.ones(1, 1, 4, 5)).shape == (1, 1, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "name", ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
+)
+def test_lazy_convolutions_take_their_arguments_in_the_same_order(name: str) -> None:
+    n = int(name[-2])
+    x = rt.ones(2, 4, *(5,) * n, dtype=rt.float64)
+    if "Transpose" in name:
+        arguments: tuple[Any, ...] = (3, 3, 1, 2, 2, False, 4, "zeros", None, rt.float64)
+    else:
+        arguments = (3, 3, 1, 2, 2, False, "circular", None, rt.float64)
+    for count in range(1, len(arguments) + 1):
+        lazy, plain = getattr(nn, f"Lazy{name}")(6, *arguments[:count]), getattr(nn, name)(4, 6, *arguments[:count])
+        given = x if count == len(arguments) else x.float()
+        for unbatched in (False, True):
+            lazy(given[0] if unbatched else given)
+        lazy.load_state_dict(plain.state_dict())
+        assert type(lazy) is type(plain) and repr(lazy) == repr(plain)
+        assert rt.equal(lazy(given), plain(given)) and lazy.weight.dtype is plain.weight.dtype

@@ -426,3 +426,10 @@ def test_spectral_norms_follow_in_training_only(old: bool) -> None:
     m(x)
     changed = [k for k, v in m.state_dict().items() if not rt.equal(v, state[k])]
     assert [k.rpartition("_")[2] for k in sorted(changed)] == ["u", "v"]
+
+
+def test_zeros_of_sparse_initial_values() -> None:
+    for rows in (1, 4, 10):
+        for sparsity in (0.0, 0.1, 0.25, 0.5, 0.99, 1.0):
+            values = arr(init.sparse_(rt.empty(rows, 5), sparsity, std=2.0))
+            assert ((values == 0).sum(0) == math.ceil(sparsity * rows)).all()

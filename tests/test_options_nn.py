@@ -517,6 +517,7 @@ for n in (1, 2, 3):
         {"kernel_size": 3, "ceil_mode": True},
         {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True, "dilation": 2},
         {"kernel_size": 3, "stride": 2, "padding": 1, "return_indices": True},
+        {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True, "dilation": 2, "return_indices": True},
     )
     case(cls, max_pool(n), (x[0],), {"kernel_size": 2})
     # The last window would begin outside.
