@@ -433,3 +433,25 @@ def test_zeros_of_sparse_initial_values() -> None:
         for sparsity in (0.0, 0.1, 0.25, 0.5, 0.99, 1.0):
             values = arr(init.sparse_(rt.empty(rows, 5), sparsity, std=2.0))
             assert ((values == 0).sum(0) == math.ceil(sparsity * rows)).all()
+
+
+@pytest.mark.parametrize("lengths", [(2, 3, 2, 3), (1, 1, 1), (3, 1, 3, 2, 2, 3)])
+def test_sequences_of_one_length_keep_their_order(lengths: tuple[int, ...]) -> None:
+    rnn = utils.rnn
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    packed = rnn.pack_sequence([rt.full((n,), float(i)) for i, n in enumerate(lengths)], enforce_sorted=False)
+    assert packed.sorted_indices.tolist() == order
+    assert packed.unsorted_indices.tolist() == [order.index(i) for i in range(len(lengths))]
+    assert packed.data.tolist() == [i for t in range(max(lengths)) for i in order if lengths[i] > t]
+    assert [s.tolist() for s in rnn.unpack_sequence(packed)] == [[i] * n for i, n in enumerate(lengths)]
+
+
+@pytest.mark.parametrize(("out", "inner", "groups"), [(6, 2, 2), (4, 4, 2), (6, 3, 1), (2, 3, 2), (6, 1, 3)])
+def test_dirac_passes_each_group_on(out: int, inner: int, groups: int) -> None:
+    x = np.random.default_rng(0).normal(size=(2, inner * groups, 7))
+    weight = init.dirac_(rt.empty(out, inner, 3, dtype=rt.float64), groups)
+    y = arr(nn.functional.conv1d(rt.tensor(x.tolist(), dtype=rt.float64), weight, padding=1, groups=groups))
+    each = out // groups
+    for o in range(out):
+        g, d = divmod(o, each)
+        np.testing.assert_array_equal(y[:, o], x[:, g * inner + d] if d < inner else np.zeros((2, 7)))
