@@ -493,12 +493,18 @@ def test_workers_are_seeded():
     assert first[1][2] == (first[0][2] + 1) % 2**32
 
 
+class Threads(Squares):
+    def __getitem__(self, i):
+        return i * i, rt.get_num_threads()
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_start_methods(method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} on this system")
-    loader = d.DataLoader(Squares(6), batch_size=2, num_workers=2, multiprocessing_context=method)
-    assert [b[0].tolist() for b in loader] == [[0, 1], [4, 9], [16, 25]]
+    loader = d.DataLoader(Threads(6), batch_size=2, num_workers=2, multiprocessing_context=method)
+    # Workers share the machine: each computes with one thread.
+    assert [[c.tolist() for c in b] for b in loader] == [[[0, 1], [1, 1]], [[4, 9], [1, 1]], [[16, 25], [1, 1]]]
     context = multiprocessing.get_context(method)
     assert d.DataLoader(Squares(6), num_workers=1, multiprocessing_context=context).multiprocessing_context is context
 
