@@ -172,7 +172,7 @@ def ints(v: Any) -> tuple[int, ...]:
 def _whole(v: Any) -> int:
     if hasattr(v, "_h"):
         v = v.item()
-    if not hasattr(v, "__index__"):
+    if isinstance(v, bool) or not hasattr(v, "__index__"):
         raise TypeError(f"expected whole numbers, got {v!r}")
     return v.__index__()  # type: ignore[no-any-return]
 
@@ -188,7 +188,7 @@ def shape_(sizes: tuple[Any, ...]) -> Any:
     """Sizes that were given one by one or as one sequence."""
     if len(sizes) == 1 and not isinstance(sizes[0], int):
         return ints(sizes[0])
-    return tuple(s if s.__class__ is int else s.__index__() for s in sizes)
+    return tuple(s if s.__class__ is int else _whole(s) for s in sizes)
 
 
 def several(v: Any) -> Any:

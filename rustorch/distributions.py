@@ -16,7 +16,7 @@ from typing import Any
 from . import _ops, words
 from ._tensor import Size, Tensor
 from .autograd import enable_grad, no_grad
-from .dtypes import get_default_dtype
+from .dtypes import finfo, get_default_dtype
 from .errors import InvalidArgumentError, UnsupportedError
 
 TYPE_CHECKING = False
@@ -254,8 +254,7 @@ class Laplace(_LocationScale):
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """From a uniform sample in (-1, 1)."""
-        eps = 1.1920928955078125e-07 if self.loc.dtype.itemsize == 4 else 2.220446049250313e-16
-        u = _ops.empty(self._shape(sample_shape), dtype=self.loc.dtype).uniform_(eps - 1, 1)
+        u = _ops.empty(self._shape(sample_shape), dtype=self.loc.dtype).uniform_(finfo(self.loc.dtype).eps - 1, 1)
         return self.loc - self.scale * u.sign() * (-u.abs()).log1p()
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -411,7 +410,7 @@ def _softplus(x: Tensor) -> Tensor:
 
 def _clamped(p: Tensor) -> Tensor:
     """Probabilities that have a finite logarithm."""
-    eps = 2.220446049250313e-16 if p.dtype.itemsize == 8 else 1.1920928955078125e-07
+    eps = finfo(p.dtype).eps
     return p.clamp(eps, 1 - eps)
 
 

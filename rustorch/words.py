@@ -472,14 +472,15 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     place = kwargs.get("device")
     copy = kwargs.get("copy", False)
     other = kwargs.get("other")
-    for i, a in enumerate(args):
+    flags = 0  # non_blocking, copy
+    for a in args:
         if is_word(a):
             d = a
         elif _is_tensor(a):
             other = a
         elif isinstance(a, _bool):
-            if i == len(args) - 1 and i >= 2:
-                copy = a
+            flags += 1
+            copy = a if flags == 2 else copy
         elif a is not None:
             place = a
     if other is not None:

@@ -78,6 +78,11 @@ def test_splitting_and_joining() -> None:
     same(rt.combinations(rt.arange(3)), [[0, 1], [0, 2], [1, 2]])
     assert [tuple(t.shape) for t in rt.broadcast_tensors(rt.zeros(2, 1), rt.zeros(3))] == [(2, 3), (2, 3)]
     assert rt.broadcast_shapes((2, 1), 3) == (2, 3)
+    for shapes in (((0,), (2,)), ((2,), (0,)), ((0, 1), (3, 2))):
+        with pytest.raises(errors.ShapeMismatchError):
+            rt.broadcast_shapes(*shapes)
+    half = rt.tensor(2.5, dtype=rt.float64)
+    assert rt.full((2,), half).dtype is rt.float64 and rt.full((2,), half, dtype=rt.int64).tolist() == [2, 2]
     with pytest.raises(errors.ShapeMismatchError):
         rt.broadcast_shapes((2,), (3,))
     same(rt.block_diag(rt.ones(1, 1), rt.ones(1, 2)), [[1, 0, 0], [0, 1, 1]])
@@ -191,6 +196,15 @@ def test_making() -> None:
         and isinstance(rt.ones(1), rt.FloatTensor)
         and rt.LongTensor(2).numel() == 2
     )
+    for name, dtype in (
+        ("Float", rt.float32), ("Double", rt.float64), ("Half", rt.float16), ("BFloat16", rt.bfloat16),
+        ("Long", rt.int64), ("Int", rt.int32), ("Short", rt.int16), ("Char", rt.int8), ("Byte", rt.uint8),
+        ("Bool", rt.bool),
+    ):  # fmt: skip
+        cls = getattr(rt, f"{name}Tensor")
+        for t, shape in ((cls(2, 3), (2, 3)), (cls(), (0,)), (cls([[1]]), (1, 1)), (cls(rt.Size([2])), (2,))):
+            assert t.dtype is dtype and t.shape == shape and isinstance(t, cls) and type(t) is rt.Tensor
+        assert isinstance(rt.ones(1), cls) is (dtype is rt.float32)
     assert rt.Tensor(2, 3).shape == (2, 3) and rt.Tensor([1, 2]).tolist() == [1, 2] and rt.Tensor().numel() == 0
 
 
@@ -228,6 +242,7 @@ def test_dtypes_and_devices() -> None:
     rt.set_default_device("cpu")
     rt.set_float32_matmul_precision("high")
     assert rt.are_deterministic_algorithms_enabled() and rt.get_default_device().type == "cpu"
+    assert rt.compile(len, mode="default") is len and rt.compile(mode="default")(len) is len
     assert rt.compile(len) is len and rt.compile()(len) is len and rt.typename(1) == "builtins.int"
     assert rt.typename(rt.ones(1)) == "torch.FloatTensor" and "nn" in dir(rt)
     with pytest.raises(AttributeError):
@@ -847,6 +862,15 @@ def test_accelerators_are_asked_for_and_absent() -> None:
 
 
 def test_data_parallel_is_the_module_one_level_down() -> None:
+    class Adds(rt.nn.Module):
+        def forward(self, *args: Any, more: float = 0.0) -> Any:
+            return sum(args) + more
+
+    two = rt.tensor(2.0)
+    for inputs, kwargs, want in ((two, None, 2), ((two, two), {}, 4), (two, {"more": 0.5}, 2.5)):
+        assert rt.nn.parallel.data_parallel(Adds(), inputs, module_kwargs=kwargs).item() == want
+        args = inputs if isinstance(inputs, tuple) else (inputs,)
+        assert rt.nn.DataParallel(Adds())(*args, **(kwargs or {})).item() == want
     inner = rt.nn.Linear(2, 1)
     model = rt.nn.DataParallel(inner)
     assert list(model.state_dict()) == ["module.weight", "module.bias"]
@@ -998,3 +1022,255 @@ def test_composed_words() -> None:
         with pytest.raises(errors.RustorchError):
             wrong()
     same(t[range(2), [0, 1]], A[[0, 1], [0, 1]])
+
+
+def test_hooks_of_nodes() -> None:
+    """Gradients of a product: those of its two inputs from the one that came to its output."""
+    a = rt.tensor([2.0, 3.0], requires_grad=True)
+    b = rt.tensor([5.0, 7.0], requires_grad=True)
+    seen: list[Any] = []
+
+    def product(hook: Any, before: bool = False) -> Any:
+        y = a * b
+        handle = y.grad_fn.register_prehook(hook) if before else y.grad_fn.register_hook(hook)
+        return (y * rt.tensor([1.0, 10.0])).sum(), handle
+
+    def note(*groups: Any) -> None:
+        seen.append([[g.tolist() for g in group] for group in groups])
+
+    def gradients(y: Any) -> Any:
+        return [g.tolist() for g in autograd.grad(y, (a, b))]
+
+    plain = [[5.0, 70.0], [2.0, 30.0]]
+    assert gradients(product(note)[0]) == plain and seen == [[plain, [[1.0, 10.0]]]]
+    assert gradients(product(note, True)[0]) == plain and seen[1:] == [[[[1.0, 10.0]]]]
+    assert gradients(product(lambda i, o: (i[0] + 1, None))[0] + b.sum()) == [[6.0, 71.0], [1.0, 1.0]]
+    assert gradients(product(lambda o: (o[0] * 2,), True)[0]) == [[10.0, 140.0], [4.0, 60.0]]
+    y, handle = product(lambda i, o: (i[0] * 0, i[1] * 0))
+    handle.remove()
+    assert gradients(y) == plain
+    for hook, before, text in (
+        (lambda i, o: (o[0],), False, "got 1, but expected 2"),
+        (lambda o: (o[0], o[0]), True, "got 2, but expected 1"),
+        (lambda i, o: [i[0], i[1]], False, "expected tuple"),
+        (lambda i, o: (i[0], 1.0), False, "expected Variable"),
+    ):
+        with pytest.raises(errors.RustorchError, match=text):
+            product(hook, before)[0].backward()
+    leaf = autograd.graph.get_gradient_edge(a).node
+    with leaf.register_hook(note):
+        (a * 4).sum().backward()
+    assert seen[2:] == [[[], [[4.0, 4.0]]]] and leaf.name() == "AccumulateGrad" and leaf.variable is not None
+    assert leaf.variable.tolist() == [2.0, 3.0]
+    (a * 4).sum().backward()
+    assert len(seen) == 3
+
+
+def test_places_of_nodes_and_notes_at_them() -> None:
+    x = rt.arange(6.0, requires_grad=True)
+    parts = x.split([1, 2, 3])
+    edges = [autograd.graph.get_gradient_edge(p) for p in parts]
+    assert [e.output_nr for e in edges] == [0, 1, 2] and len({e.node for e in edges}) == 1
+    ((below, number),) = edges[0].node.next_functions
+    assert number == 0 and below is autograd.graph.get_gradient_edge(x).node
+    total = parts[1].sum() * parts[2].sum()
+    (left, _), (right, _) = total.grad_fn.next_functions
+    assert [n.next_functions[0][1] for n in (left, right)] == [1, 2]
+    left.metadata["a"] = 1
+    left.metadata["b"] = 2
+    assert total.grad_fn.next_functions[0][0].metadata == {"a": 1, "b": 2} and right.metadata == {}
+    with pytest.raises(AttributeError, match="variable"):
+        _ = left.variable
+    with pytest.raises(errors.AutogradError, match="does not require"):
+        autograd.graph.get_gradient_edge(rt.ones(1))
+
+
+def test_hooks_of_saved_tensors() -> None:
+    graph = autograd.graph
+    log: list[Any] = []
+
+    def kept(name: str) -> Any:
+        def pack(t: rt.Tensor) -> Any:
+            log.append((name, t.tolist()))
+            return name, np.array(t.tolist())
+
+        def unpack(packed: Any) -> rt.Tensor:
+            log.append(packed[0])
+            return rt.tensor(packed[1], dtype=rt.float32)
+
+        return graph.saved_tensors_hooks(pack, unpack)
+
+    x = rt.tensor([3.0], requires_grad=True)
+    with kept("outer"):
+        with kept("inner"):
+            y = x * x
+        z = y.exp() * 0
+    w = x * x  # outside of both
+    assert {name for name, _ in log} == {"outer", "inner"} and ("inner", [3.0]) in log
+    packed = len(log)
+    (y + z + w).backward()
+    assert x.grad.tolist() == [12.0] and set(log[packed:]) == {"outer", "inner"}
+    with graph.saved_tensors_hooks(lambda t: None, lambda p: 1):
+        bad = x * x
+    with pytest.raises(errors.DTypeError, match="expected to be a Tensor"):
+        bad.backward()
+    # Refused inside of the one, and the other way round; both end with their blocks.
+    with graph.disable_saved_tensors_hooks("not here"):
+        with graph.disable_saved_tensors_hooks("nor here"), pytest.raises(errors.AutogradError, match="nor here"):
+            kept("").__enter__()
+        with pytest.raises(errors.AutogradError, match="not here"):
+            kept("").__enter__()
+        assert (x * x).item() == 9
+    with kept(""), pytest.raises(errors.AutogradError, match="too late"):
+        with graph.disable_saved_tensors_hooks("too late"):
+            pass
+    with graph.disable_saved_tensors_hooks("in time"):
+        pass
+    with kept("again"):
+        pass
+    for inside, result in ((graph.save_on_cpu(), [6.0]), (graph.allow_mutation_on_saved_tensors(), [6.0])):
+        x.grad = None
+        with inside:
+            t = x * 1
+            (t * t).backward()
+            assert x.grad.tolist() == result
+    x.grad = None
+    with graph.allow_mutation_on_saved_tensors():
+        t = x * 1
+        square = t * t
+        t.mul_(100)
+        square.backward()
+        assert x.grad.tolist() == [6.0]
+    c = rt.ones(1)
+    for several in (c, [c, rt.ones(1)]):
+        before = c._version
+        y = x * c
+        graph.increment_version(several)
+        assert c._version == before + 1
+        with pytest.raises(errors.AutogradError, match="modified"):
+            y.backward()
+
+
+def test_one_hook_for_several_gradients() -> None:
+    a, b, c = (rt.tensor([v], requires_grad=True) for v in (2.0, 3.0, 5.0))
+    seen: list[Any] = []
+
+    def note(grads: Any) -> None:
+        seen.append([g if g is None else g.item() for g in grads] if isinstance(grads, list) else grads.item())
+
+    hook = autograd.graph.register_multi_grad_hook
+    handle = hook([a, b, c], note)
+    (a * b * c).backward()
+    (a * b).backward()
+    assert seen == [[15.0, 10.0, 6.0], [3.0, 2.0, None]]
+
+    def fail(g: rt.Tensor) -> None:
+        raise ValueError("stop")
+
+    with a.register_hook(fail):  # one of the gradients has come, or none, when backward ends
+        for _ in range(2):
+            with pytest.raises(ValueError, match="stop"):
+                (a * b).backward()
+    (a * b).backward()
+    assert seen[2:] == [[3.0, 2.0, None]]
+    handle.remove()
+    (a * b).backward()
+    assert len(seen) == 3
+    with hook(iter([a, b]), note, mode="any"):
+        (a * b).backward()
+        (a * c).backward()
+    assert len(seen) == 5 and seen[3] in (3.0, 2.0) and seen[4] == 5.0
+    (a * b).backward()
+    assert len(seen) == 5
+    with pytest.raises(errors.InvalidArgumentError, match="mode"):
+        hook([a], note, mode="some")
+
+
+def test_the_rest_of_what_tensors_can() -> None:
+    x = rt.ones(2, requires_grad=True)
+    y = x * 2
+    assert y.detach_() is y and not y.requires_grad and y.grad_fn is None and y.is_leaf
+    (y * x).sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [2, 2]
+    del x.grad
+    assert x.grad is None
+    with pytest.raises(errors.AutogradError, match="views"):
+        (x * 1)[:1].detach_()
+    t = rt.tensor([[1, 2], [3, 4]])
+    assert 3 in t and 5 not in t and complex(rt.tensor(2.5)) == 2.5 + 0j
+    assert f"{rt.tensor(3.14159):.2f} {rt.tensor(True)} {rt.tensor([1])}" == "3.14 True tensor([1])"
+    with pytest.raises(errors.DTypeError, match="format"):
+        f"{t:.2f}"
+    assert "abc"[rt.tensor(1)] == "abc"[rt.tensor([[2]])[0, 0] - 1] == "b"
+    for wrong in (rt.tensor(1.0), t):
+        with pytest.raises(errors.DTypeError, match="index"):
+            _ = "abc"[wrong]
+    # The same elements in the same way: place, sizes and steps.
+    assert t.is_set_to(t.detach()) and t.is_set_to(t.view(2, 2))
+    for other in (t.t(), t.view(4), t.clone(), t[:, :1]):
+        assert not t.is_set_to(other)
+    size = t.shape
+    for part in (size.__add__((5,)), size[:1], size + size[1:], pickle.loads(pickle.dumps(size))):
+        assert type(part) is rt.Size
+    assert size.numel() == 4 and (size + size).numel() == 16 and rt.Size().numel() == 1 and type(size[0]) is int
+
+
+def test_numbers_and_arrays_on_the_left() -> None:
+    """Each operator with its operands in either order, as NumPy has them."""
+    import operator as o
+
+    whole, real = np.array([1, 2, 5]), np.array([1.5, 2.0, 5.0])
+    both = (o.add, o.sub, o.mul, o.truediv, o.pow, o.mod, o.floordiv)
+    bits = (o.and_, o.or_, o.xor, o.lshift, o.rshift)
+    for a, left, ops in (
+        (real, (7.0, 7, np.float64(7), np.array([7.0, 8.0, 9.0])), both),
+        (whole, (7, np.int64(7), np.array([7, 8, 9])), both + bits),
+        (whole > 1, (True, np.array([True, False, True])), bits[:3]),
+    ):
+        t = rt.tensor(a.tolist(), dtype=rt.float64 if a is real else None)
+        for v in left:
+            for op in ops:
+                if not (op is o.pow and a is whole):
+                    np.testing.assert_allclose(op(v, t).numpy(), op(v, a), rtol=1e-6, err_msg=f"{op} {v!r}")
+                np.testing.assert_allclose(op(t, v).numpy(), op(a, v), rtol=1e-6, err_msg=f"{op} {v!r}")
+                if isinstance(v, np.ndarray):
+                    assert isinstance(op(v, t), rt.Tensor)
+                    other = rt.tensor(v.tolist(), dtype=t.dtype)
+                    name = f"__r{op.__name__.rstrip('_')}__"
+                    if hasattr(t, name) and op not in (o.add, o.mul, o.sub, o.truediv):
+                        np.testing.assert_allclose(getattr(t, name)(other).numpy(), op(v, a), rtol=1e-6)
+    assert (rt.ones(2).__iadd__("x"), rt.ones(2).__imul__(None)) == (NotImplemented, NotImplemented)
+
+
+def test_removed_hooks_do_not_run_for_what_is_still_to_come() -> None:
+    """Whoever else still holds the graph, and whether or not the tensor is still there."""
+    seen: list[float] = []
+    for gone in (False, True):
+        for remove in (True, False):
+            x = rt.ones(1, requires_grad=True)
+            y = x * 2
+            handle = y.register_hook(lambda g: seen.append(g.item()))
+            node = y.grad_fn.register_hook(lambda i, o: seen.append(-o[0].item()))
+            z = y * 3
+            if gone:
+                del y
+            if remove:
+                handle.remove()
+                node.remove()
+                node.remove()  # once more is no harm
+            z.backward()
+            assert x.grad is not None and x.grad.item() == 6
+            assert seen == ([] if remove else [3.0, -3.0])
+        seen.clear()
+
+
+def test_hooks_of_leaves_that_are_gone_see_their_attributes() -> None:
+    seen: list[Any] = []
+    for make in (lambda: rt.ones(1, requires_grad=True), lambda: rt.nn.Parameter(rt.ones(1))):
+        x = make()
+        x.tag = "here"
+        x.register_post_accumulate_grad_hook(lambda t: seen.append((type(t), t.tag, t.grad.item())))
+        y, kind = x * 2, type(x)
+        del x
+        y.backward()
+        assert seen.pop() == (kind, "here", 2.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import Any
 
 import rustorch as rt
@@ -64,3 +65,24 @@ def test_gradients_and_attributes_are_copied() -> None:
     assert y.grad.tolist() == [2, 2, 2] and y.note == [1] and y.note is not x.note
     y.grad.zero_()
     assert x.grad.tolist() == [2, 2, 2]
+
+
+def test_attributes_of_copies() -> None:
+    """Those of shallow copies are the same objects in a dict of their own; deep copies know each other."""
+    x = rt.ones(2, requires_grad=True)
+    x.note, x.grad = [1], rt.ones(2)
+    shallow = copy.copy(x)
+    shallow.other = 2
+    assert shallow.note is x.note and not hasattr(x, "other") and shallow.data_ptr() == x.data_ptr()
+    assert shallow.requires_grad and type(copy.copy(nn.Parameter(x.detach()))) is nn.Parameter
+    x.twin = y = rt.zeros(2)
+    y.twin = x
+    a, b, c = copy.deepcopy([x, y, x.grad])
+    assert a.twin is b and b.twin is a and a.note == [1] and a.note is not x.note
+    c.add_(1)
+    assert a.grad.tolist() == c.tolist() == [2, 2] and x.grad.tolist() == [1, 1]  # still one gradient
+    for old in (nn.Parameter(rt.ones(1)), nn.Parameter(rt.ones(1), requires_grad=False), rt.ones(1), x.detach()):
+        old.note = ["n"]
+        for new in (pickle.loads(pickle.dumps(old)), copy.deepcopy(old)):
+            assert type(new) is type(old) and new.requires_grad is old.requires_grad
+            assert new.note == ["n"] and new.note is not old.note and new.tolist() == old.tolist()

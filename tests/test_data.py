@@ -493,12 +493,18 @@ def test_workers_are_seeded():
     assert first[1][2] == (first[0][2] + 1) % 2**32
 
 
+class Threads(Squares):
+    def __getitem__(self, i):
+        return i * i, rt.get_num_threads()
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_start_methods(method):
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} on this system")
-    loader = d.DataLoader(Squares(6), batch_size=2, num_workers=2, multiprocessing_context=method)
-    assert [b[0].tolist() for b in loader] == [[0, 1], [4, 9], [16, 25]]
+    loader = d.DataLoader(Threads(6), batch_size=2, num_workers=2, multiprocessing_context=method)
+    # Workers share the machine: each computes with one thread.
+    assert [[c.tolist() for c in b] for b in loader] == [[[0, 1], [1, 1]], [[4, 9], [1, 1]], [[16, 25], [1, 1]]]
     context = multiprocessing.get_context(method)
     assert d.DataLoader(Squares(6), num_workers=1, multiprocessing_context=context).multiprocessing_context is context
 
@@ -1007,3 +1013,36 @@ def test_containers_keep_their_kind():
     assert d.default_collate([np.int16(1), np.int16(2)]).dtype is rt.int16
     defaults = collections.defaultdict(list, a=1)
     assert d.default_collate([defaults, defaults]).default_factory is list
+
+
+def test_how_many_indices_a_random_sampler_gives():
+    for n, wanted in ((5, 1), (5, 4), (5, 5), (5, 6), (5, 10), (5, 13), (1, 3), (40, 33), (3, 64), (3, 65)):
+        for replacement in (False, True):
+            order = list(d.RandomSampler(range(n), replacement, wanted, seeded(1)))
+            assert len(order) == wanted and set(order) <= set(range(n))
+            if not replacement:  # whole rounds, in each of which every index comes once
+                for start in range(0, wanted, n):
+                    assert len(set(order[start : start + n])) == min(n, wanted - start)
+
+
+class Anything:
+    """Has a length, and takes any index."""
+
+    def __init__(self, name, n):
+        self.name, self.n = name, n
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, i):
+        return self.name, i
+
+
+def test_joined_datasets_of_any_length():
+    sizes = {"a": 0, "b": 2, "c": 0, "d": 1, "e": 0}
+    joined = d.ConcatDataset([Anything(name, n) for name, n in sizes.items()])
+    want = [("b", 0), ("b", 1), ("d", 0)]
+    assert [joined[i] for i in range(3)] == want and [joined[i] for i in range(-3, 0)] == want
+    for wrong in (3, 4, -4, -9):
+        with pytest.raises((IndexError, ValueError)):
+            joined[wrong]

@@ -447,3 +447,48 @@ def test_options_are_handed_down() -> None:
     drawn = p.rsample((2,))
     rt.manual_seed(2)
     assert rt.equal(drawn, base.rsample((2,)))
+
+
+def test_independent_events_of_events() -> None:
+    base = D.OneHotCategorical(rt.tensor([0.1, 0.2, 0.7]).expand(5, 2, 3))
+    for n, batch, event in ((0, (5, 2), (3,)), (1, (5,), (2, 3)), (2, (), (5, 2, 3))):
+        d = D.Independent(base, n)
+        assert (tuple(d.batch_shape), tuple(d.event_shape)) == (batch, event)
+        value = d.sample((4,))
+        assert tuple(value.shape) == (4, *batch, *event) and value.sum(-1).eq(1).all()
+        logs = (np.asarray(value.tolist()) * np.log([0.1, 0.2, 0.7])).sum(-1)
+        want = logs.sum(tuple(range(logs.ndim - n, logs.ndim))) if n else logs
+        np.testing.assert_allclose(np.asarray(d.log_prob(value).tolist()), want, rtol=1e-5)
+
+
+def test_each_sample_is_drawn_anew() -> None:
+    rt.manual_seed(0)
+    for d in (
+        D.Bernoulli(rt.full((3,), 0.5)), D.Normal(rt.zeros(3), 1.0), D.Uniform(rt.zeros(3), 1.0),
+        D.Laplace(rt.zeros(3), 1.0), D.Exponential(rt.ones(3)), D.LogNormal(rt.zeros(3), 1.0),
+        D.Categorical(rt.ones(3, 5)), D.OneHotCategorical(rt.ones(3, 5)), D.Independent(D.Normal(rt.zeros(3), 1.0), 1),
+    ):  # fmt: skip
+        rows = d.sample((60,)).reshape(60, -1).tolist()
+        assert len({tuple(row) for row in rows}) > 5, d
+        columns = d.sample((60,)).reshape(60, 3, -1).unbind(1)
+        assert len({tuple(c.reshape(-1).tolist()) for c in columns}) == 3, d
+
+
+@pytest.mark.parametrize(
+    ("dtype", "eps"), [(rt.float16, 2**-10), (rt.bfloat16, 2**-7), (rt.float32, 2**-23), (rt.float64, 2**-52)]
+)
+def test_certainties_have_finite_logarithms(dtype: Any, eps: float) -> None:
+    """They are as far from 0 and 1 as the dtype can tell apart."""
+    p = rt.tensor([0.0, 1.0], dtype=dtype)
+    odds = math.log((1 - eps) / eps)
+    near = max(4 * eps, 1e-7)
+    assert D.Bernoulli(p).logits.tolist() == pytest.approx([-odds, odds], rel=near)
+    assert D.Categorical(p).logits.tolist() == pytest.approx([math.log(eps), math.log1p(-eps)], rel=near, abs=near)
+    rt.manual_seed(0)
+    drawn = D.Laplace(rt.tensor(1.0, dtype=dtype), 2.0).sample((4000,))
+    assert drawn.dtype is dtype and drawn.isfinite().all()
+    rt.manual_seed(0)
+    u = np.asarray(rt.rand(4000, dtype=dtype).tolist()) * (2 - eps) + eps - 1
+    want = 1 - 2 * np.sign(u) * np.log1p(-abs(u))
+    if eps < 2**-20:
+        np.testing.assert_allclose(np.asarray(drawn.tolist()), want, rtol=1e-4 if dtype is rt.float32 else 1e-9)

@@ -203,3 +203,23 @@ def test_to_a_word_that_is_its_dtype_copies_nothing() -> None:
         and x.to(dtype=np.dtype("f8")) is x
         and x.to(float, copy=True) is not x
     )
+
+
+def test_limits_of_types() -> None:
+    for dtype, like in ((rt.float16, np.float16), (rt.float32, np.float32), (rt.float64, np.float64)):
+        ours, theirs = rt.finfo(dtype), np.finfo(like)
+        for name in ("eps", "max", "min", "tiny", "smallest_normal", "bits"):
+            assert float(getattr(ours, name)) == float(getattr(theirs, name)), name
+        assert ours.resolution == pytest.approx(float(theirs.resolution), rel=1e-3)
+    short = rt.finfo(rt.bfloat16)
+    assert (short.bits, short.eps, short.tiny, short.resolution) == (16, 2**-7, 2**-126, 0.01)
+    assert short.max == -short.min == (2 - 2**-7) * 2.0**127
+    for dtype in (rt.uint8, rt.int8, rt.int16, rt.int32, rt.int64):
+        ours, theirs = rt.iinfo(dtype), np.iinfo(str(dtype).partition(".")[2])
+        assert (ours.min, ours.max, ours.bits, ours.dtype) == (theirs.min, theirs.max, theirs.bits, str(theirs.dtype))
+    rt.set_default_dtype(rt.float64)
+    try:
+        assert rt.finfo().dtype == "float64"
+    finally:
+        rt.set_default_dtype(rt.float32)
+    assert rt.finfo().dtype == "float32"

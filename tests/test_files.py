@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -767,3 +767,19 @@ def test_errors_of_the_system_name_the_path(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError) as e:
             rt.load(f)
         assert e.value.filename == str(missing) and repr(str(missing)) in str(e.value)
+
+
+def test_kinds_of_tuples_come_back_as_tuples(tmp_path: Path) -> None:
+    class Pair(NamedTuple):
+        a: Any
+        b: Any
+
+    class Row(list):
+        pass
+
+    x = rt.ones(2)
+    rt.save({"pair": Pair(x, 2), "size": rt.ones(2, 3).shape, "max": x.max(0), "row": Row([x, (1,)])}, tmp_path / "f")
+    got = rt.load(tmp_path / "f")
+    assert [type(v) for v in got.values()] == [tuple, tuple, tuple, list]
+    assert rt.equal(got["pair"][0], x) and got["pair"][1] == 2 and got["size"] == (2, 3)
+    assert got["max"][0].item() == 1 and got["row"][1] == (1,)

@@ -172,3 +172,25 @@ def test_masked_places_take_one_value_of_any_dtype() -> None:
     assert small.tolist() == [0, 0, 0]
     with pytest.raises(errors.DTypeError, match="same dtype"):
         small[mask] = rt.tensor([1.0, 2.0])
+
+
+def test_indices_that_pick_everything_give_a_view() -> None:
+    """Another tensor that looks at the same elements, also where the index does nothing."""
+    x = rt.zeros(2, 3, requires_grad=True)
+    for index in (..., (), slice(None), (slice(None), ...), (..., slice(None), slice(None))):
+        y = x[index]
+        assert y is not x and y.shape == (2, 3) and y.data_ptr() == x.data_ptr() and not y.is_leaf
+    t = rt.zeros(())
+    assert t[()] is not t and t[...] is not t and t[()].data_ptr() == t.data_ptr()
+
+
+def test_values_that_are_too_many() -> None:
+    """Leading dimensions of what is assigned may be left out only if their size is 1."""
+    for index in (..., slice(None), slice(0, 2), [0, 1], rt.tensor([True, True])):
+        t = rt.zeros(2, 3)
+        t[index] = rt.ones(1, 1, 2, 3) * 5
+        assert t.eq(5).all()
+        for shape in ((2, 2, 3), (3, 2, 3), (2, 1, 3), (0, 2, 3)):
+            with pytest.raises(errors.RustorchError):
+                t[index] = rt.ones(shape)
+            assert t.eq(5).all()

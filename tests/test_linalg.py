@@ -384,3 +384,27 @@ def test_time_grows_with_the_work() -> None:
     rt.linalg.svd(a)
     rt.linalg.qr(a, "complete")
     assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize("driver", [None, "gels", "gelsy", "gelsd", "gelss"])
+def test_least_squares_of_batches(driver: str | None) -> None:
+    """Vectors as right sides are told from matrices; residuals need full rank of all."""
+    source = np.random.default_rng(0)
+    full, sides = source.normal(size=(2, 4, 3)), source.normal(size=(2, 4))
+    short = full.copy()
+    short[1, :, 2] = short[1, :, 1]
+    for a in (full, short)[: 1 if driver == "gels" else 2]:
+        want = np.stack([np.linalg.lstsq(m, b, rcond=None)[0] for m, b in zip(a, sides)])
+        left = ((np.einsum("bmn,bn->bm", a, want) - sides) ** 2).sum(1, keepdims=True)
+        ranks = np.linalg.matrix_rank(a)
+        for b, vector in ((sides, True), (sides[..., None], False)):
+            given = rt.tensor(a.tolist(), dtype=rt.float64).requires_grad_()
+            x, residuals, rank, values = rt.linalg.lstsq(given, rt.tensor(b.tolist(), dtype=rt.float64), driver=driver)
+            np.testing.assert_allclose(x.detach().numpy(), want if vector else want[..., None], rtol=1e-6)
+            none = driver in (None, "gelsy") or a is short
+            np.testing.assert_allclose(residuals.detach().numpy(), np.zeros(0) if none else left, rtol=1e-6)
+            assert residuals.requires_grad
+            assert rank.tolist() == ([] if driver == "gels" else ranks.tolist())
+            sizes = np.linalg.svd(a)[1] if driver in ("gelsd", "gelss") else np.zeros(0)
+            np.testing.assert_allclose(values.numpy(), sizes, atol=1e-9)
+            assert not values.requires_grad

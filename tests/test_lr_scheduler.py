@@ -177,6 +177,11 @@ def test_state_of_callable_objects_is_saved():
         loaded = Scaled(0.9)
         kind(optimizer(), [loaded, lambda e: 1.0]).load_state_dict(state)
         assert loaded.by == 0.5
+        loaded.by = 0.7  # what was loaded is not the state itself
+        assert state["lr_lambdas"] == [{"by": 0.5}, None]
+        loaded.more = 1
+        kind(optimizer(), [loaded, lambda e: 1.0]).load_state_dict(state)
+        assert (loaded.by, loaded.more) == (0.5, 1)
 
 
 def test_resuming_needs_the_first_rate():
@@ -273,3 +278,30 @@ def test_one_cycle_ends():
     rates(scheduler, 6)
     with pytest.raises(ValueError, match=r"Tried to step 7 times\. The specified number of total steps is 6"):
         scheduler.step()
+
+
+def test_warm_restarts_at_any_epoch():
+    """Cycles of 4, 8, 16 ... epochs: forwards, backwards, in fractions, and from there on."""
+    opt = optimizer()
+    scheduler = s.CosineAnnealingWarmRestarts(opt, 4, 2, eta_min=0.1)
+    epoch = 0.0
+    for step in (None, 3, 5, 13, 27, 30, 2.5, 3.5, 4, 11, 12, None, 0.5, None, None, None):
+        opt.step()
+        # Without a number it goes on by one from where it is in its cycle.
+        epoch = epoch + 1 if step is None else step
+        start, length = 0, 4
+        while epoch >= start + length:
+            start, length = start + length, 2 * length
+        scheduler.step(step)
+        assert (scheduler.T_cur, scheduler.T_i) == (epoch - start, length)
+        share = (1 + math.cos(math.pi * (epoch - start) / length)) / 2
+        assert scheduler.get_last_lr()[0] == pytest.approx(0.1 + (0.5 - 0.1) * share)
+
+
+@pytest.mark.parametrize(("eps", "want"), [(0.0, 0.25), (0.2, 0.25), (0.25, 0.5), (0.3, 0.5)])
+def test_changes_that_are_too_small_are_not_made(eps, want):
+    opt = rt.optim.SGD([rt.ones(1, requires_grad=True)], lr=0.5)
+    plateau = s.ReduceLROnPlateau(opt, factor=0.5, patience=0, eps=eps)
+    plateau.step(1.0)
+    plateau.step(1.0)
+    assert opt.param_groups[0]["lr"] == want

@@ -702,3 +702,14 @@ def test_in_place_calls_that_fail_change_nothing():
     with pytest.raises(RuntimeError):
         F.batch_norm(rt.randn(4, 3), m, v, training=True)
     assert m.tolist() == [0.0] * 3
+
+
+def test_neighbours_in_memory_are_no_matter() -> None:
+    """What has no room where it is moves away, and does not touch what lies behind it."""
+    buffer = bytearray(20)
+    out = rt.frombuffer(buffer, dtype=rt.float32, count=1)
+    x = rt.frombuffer(buffer, dtype=rt.float32, offset=4)
+    x.fill_(3)
+    with pytest.warns(UserWarning, match="resized"):
+        rt.add(x, x, out=out)
+    assert out.tolist() == [6.0] * 4 and x.tolist() == [3.0] * 4

@@ -152,3 +152,62 @@ def test_parameter_dict() -> None:
         net["nothing"]
     with pytest.raises(RuntimeError, match="should not be called"):
         net()
+
+
+@pytest.mark.parametrize("kind", [nn.Sequential, nn.ModuleList, nn.ParameterList])
+def test_sequences_do_what_lists_do(kind: Any) -> None:
+    def new(n: int) -> list[Any]:
+        return [nn.Parameter(rt.ones(1)) if kind is nn.ParameterList else nn.Identity() for _ in range(n)]
+
+    def made(parts: list[Any]) -> Any:
+        return kind(*parts) if kind is nn.Sequential else kind(parts)
+
+    def same(net: Any, parts: list[Any]) -> None:
+        assert len(net) == len(parts) and all(a is b for a, b in zip(net, parts, strict=True))
+
+    ends = (None, 0, 1, 2, 4, 5, 9, -1, -3, -5, -9)
+    parts = new(5)
+    for start in ends:
+        for stop in ends:
+            for step in (None, 1, 2, 3, -1, -2):
+                cut = made(parts)[start:stop:step]
+                same(cut, parts[start:stop:step])
+                assert type(cut) is kind
+                if kind is nn.Sequential:  # which keeps the names
+                    assert [*cut._modules] == [str(i) for i in range(5)][start:stop:step]
+    for i in range(-5, 5):
+        net, parts = made(now := new(5)), [*now]
+        assert net[i] is parts[i]
+        parts[i] = net[i] = new(1)[0]
+        same(net, parts)
+    for wrong in (5, -6):
+        with pytest.raises(IndexError):
+            made(new(5))[wrong]
+    net, parts = made(now := new(2)), [*now]
+    net.extend(net)  # by what it holds at the beginning
+    parts.extend(parts)
+    same(net, parts)
+    net += new(1) * 2 if kind is not nn.Sequential else nn.Sequential(*new(1) * 2)
+    assert len(net) == 6 and net[-1] is net[-2]
+    if kind is not nn.ParameterList:
+        for i in (-3, -1, 0, 1, 3):
+            net, parts, (more,) = made(now := new(3)), [*now], new(1)
+            net.insert(i, more)
+            parts.insert(i, more)
+            same(net, parts)
+            assert [*net._modules] == ["0", "1", "2", "3"]
+            assert net.pop(i) is parts.pop(i)
+            same(net, parts)
+        for cut in (slice(1, 3), slice(None, None, 2), slice(0, 0)):
+            net, parts = made(now := new(5)), [*now]
+            del net[cut], parts[cut]
+            same(net, parts)
+            assert [*net._modules] == [str(i) for i in range(len(parts))]
+    if kind is nn.Sequential:
+        net, parts = made(now := new(2)), [*now]
+        same(net * 3, parts * 3)
+        same(2 * net, parts * 2)
+        same(net + net, parts * 2)
+        same(net, parts)
+        net *= 4
+        same(net, parts * 4)

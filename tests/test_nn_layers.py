@@ -724,3 +724,74 @@ def test_inplace_without_a_twin(monkeypatch: Any) -> None:
     y.sum().backward()
     s = sigmoid(np.array([1.0, -2.0]))
     close(leaf.grad, s + np.array([1.0, -2.0]) * s * (1 - s))
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_places_that_are_no_numbers_are_read_at_the_border(mode: str) -> None:
+    x = np.arange(1.0, 13).reshape(1, 1, 3, 4)
+    grid = rt.tensor([[[[math.nan, math.nan], [math.nan, 1.0], [1.0, math.nan]]]])
+    for padding in ("border", "reflection"):
+        got = F.grid_sample(rt.tensor(x.tolist()), grid, mode, padding, True)
+        assert arr(got).tolist() == [[[[x[0, 0, 0, 0], x[0, 0, 2, 0], x[0, 0, 0, 3]]]]]
+
+
+def test_slopes_are_drawn_at_zero_too() -> None:
+    x = tensor(np.zeros(50), True)
+    F.rrelu(x, 0.2, 0.3, training=True).sum().backward()
+    slopes = arr(x.grad)
+    assert ((slopes >= 0.2) & (slopes <= 0.3)).all() and len(set(slopes)) > 40
+    y = tensor(np.ones(5), True)
+    F.rrelu(y, 0.2, 0.3, training=True).sum().backward()
+    assert arr(y.grad).tolist() == [1] * 5
+
+
+def test_probabilities_are_numbers() -> None:
+    for name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"):
+        x = rt.ones(1, 2, 2) if name == "dropout1d" else rt.ones(1, 2, 2, 2)
+        for p in (math.nan, -0.1, 1.1, -math.inf, math.inf):
+            for training in (True, False):
+                with pytest.raises(ValueError, match="between 0 and 1"):
+                    getattr(F, name)(x, p, training)
+
+
+def test_sizes_that_a_transposed_convolution_can_have() -> None:
+    """From the least on, as many as the stride has; all others are refused."""
+    for stride, padding, dilation in ((1, 0, 1), (2, 0, 1), (3, 1, 1), (3, 0, 2)):
+        net = nn.ConvTranspose1d(1, 1, 3, stride, padding, dilation=dilation)
+        least = 4 * stride - 2 * padding + dilation * 2 + 1
+        for size in range(least - 2, least + stride + 2):
+            for given in ([size], [1, 1, size]):
+                if least <= size < least + stride:
+                    assert net(rt.ones(1, 1, 5), given).shape == (1, 1, size)
+                else:
+                    with pytest.raises(ValueError, match="output size"):
+                        net(rt.ones(1, 1, 5), given)
+
+
+def test_strides_have_no_place_in_padding_that_keeps_the_size() -> None:
+    for stride in (2, (1, 2), (2, 1), (2, 2)):
+        with pytest.raises(ValueError, match="strided"):
+            nn.Conv2d(1, 1, 3, stride, "same")
+        with pytest.raises(RuntimeError, match="strided"):
+            F.conv2d(rt.ones(1, 1, 4, 4), rt.ones(1, 1, 3, 3), stride=stride, padding="same")
+    assert nn.Conv2d(1, 1, 3, (1, 1), "same")(rt.ones(1, 1, 4, 5)).shape == (1, 1, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "name", ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
+)
+def test_lazy_convolutions_take_their_arguments_in_the_same_order(name: str) -> None:
+    n = int(name[-2])
+    x = rt.ones(2, 4, *(5,) * n, dtype=rt.float64)
+    if "Transpose" in name:
+        arguments: tuple[Any, ...] = (3, 3, 1, 2, 2, False, 4, "zeros", None, rt.float64)
+    else:
+        arguments = (3, 3, 1, 2, 2, False, "circular", None, rt.float64)
+    for count in range(1, len(arguments) + 1):
+        lazy, plain = getattr(nn, f"Lazy{name}")(6, *arguments[:count]), getattr(nn, name)(4, 6, *arguments[:count])
+        given = x if count == len(arguments) else x.float()
+        for unbatched in (False, True):
+            lazy(given[0] if unbatched else given)
+        lazy.load_state_dict(plain.state_dict())
+        assert type(lazy) is type(plain) and repr(lazy) == repr(plain)
+        assert rt.equal(lazy(given), plain(given)) and lazy.weight.dtype is plain.weight.dtype

@@ -680,3 +680,165 @@ def test_hooks_of_tensors_end_with_their_block():
     eye = rt.eye(2, dtype=rt.float64)
     assert rt.Tensor.__rmatmul__(eye * 3, eye * 2).tolist() == [[6, 0], [0, 6]]
     assert rt.tensor([1.0]).polygamma(1).item() == pytest.approx(1.6449340668)
+
+
+def test_hooks_that_run_always_run_once() -> None:
+    """Also if one of them is what fails; those of all modules are called like the module's own."""
+
+    class Adds(nn.Module):
+        def forward(self, x: rt.Tensor, y: int = 0) -> rt.Tensor:
+            return x + y
+
+    net = Adds()
+    log: list[Any] = []
+
+    def fails(module: Any, args: Any, kwargs: Any, out: Any) -> None:
+        log.append((kwargs, out.item()))
+        raise KeyError("in the hook")
+
+    hook = nn.modules.module.register_module_forward_hook
+    with net.register_forward_hook(fails, with_kwargs=True, always_call=True), pytest.raises(KeyError):
+        net(rt.ones(1), y=2)
+    assert log == [({"y": 2}, 3.0)]
+    with hook(fails, with_kwargs=True, always_call=True), pytest.raises(KeyError):
+        net(rt.ones(1), y=4)
+    assert log[1:] == [({"y": 4}, 5.0)]
+    assert net(rt.ones(1), y=6).item() == 7 and len(log) == 2
+
+
+def test_old_form_of_state_dict() -> None:
+    net = nn.Linear(1, 1)
+    for more, prefix, kept in (((), "", False), (("a.",), "a.", False), (("b.", False), "b.", False),
+                               (("c.", True), "c.", True)):  # fmt: skip
+        into: dict[str, Any] = {"old": 1}
+        assert net.state_dict(into, *more) is into
+        assert [*into] == ["old", f"{prefix}weight", f"{prefix}bias"]
+        assert into[f"{prefix}weight"].requires_grad is kept and (into[f"{prefix}bias"] is net.bias) is kept
+
+
+def test_names_of_buffers_that_are_not_saved() -> None:
+    """What is said of a name ends with the buffer that has it."""
+    net = nn.Module()
+    net.register_buffer("a", rt.ones(1), persistent=False)
+    assert [*net.state_dict()] == []
+    net.register_buffer("a", rt.ones(1))
+    assert [*net.state_dict()] == ["a"]
+    net.register_buffer("a", rt.ones(1), persistent=False)
+    del net.a
+    net.register_buffer("a", rt.ones(1), persistent=False)
+    net.a = nn.Parameter(rt.ones(1))
+    assert [*net.state_dict()] == ["a"] and [*dict(net.named_buffers())] == []
+    del net.a
+    net.a = nn.Buffer(rt.ones(1))
+    assert [*net.state_dict()] == ["a"]
+    net.b = nn.Buffer(rt.ones(1), persistent=False)
+    del net.b
+    net._buffers["b"] = rt.ones(1)
+    assert [*net.state_dict()] == ["a", "b"]
+
+
+def test_hooks_of_loading_see_their_own_part() -> None:
+    """Also if one name begins like another."""
+    net = nn.ModuleDict({"a": nn.Linear(1, 1), "ab": nn.Linear(1, 1, bias=False), "b": nn.Sequential(nn.Linear(1, 1))})
+    seen: dict[str, Any] = {}
+
+    def look(module: Any, state: Any, prefix: str, metadata: Any, strict: bool, *lists: Any) -> None:
+        seen[prefix] = ([*state], metadata["version"], strict)
+
+    for m in net.modules():
+        m.register_load_state_dict_pre_hook(look)
+    net.load_state_dict(net.state_dict())
+    a, b = ["a.weight", "a.bias"], ["b.0.weight", "b.0.bias"]
+    assert seen == {
+        "": ([*a, "ab.weight", *b], 1, True), "a.": (a, 1, True), "ab.": (["ab.weight"], 1, True),
+        "b.": (b, 1, True), "b.0.": (b, 1, True),
+    }  # fmt: skip
+
+
+def test_lazy_modules_keep_their_dtype() -> None:
+    wide = nn.Linear(3, 2).double().state_dict()
+    for made, dtype in ((nn.LazyLinear(2), rt.float32), (nn.LazyLinear(2, dtype=rt.float16), rt.float16)):
+        made.load_state_dict(wide)
+        assert made.weight.dtype is made.bias.dtype is dtype and made.weight.shape == (2, 3)
+    norm = nn.LazyBatchNorm1d(dtype=rt.float64)
+    norm(rt.ones(2, 3, dtype=rt.float64))
+    assert {t.dtype for t in norm.state_dict().values()} == {rt.float64, rt.int64}
+
+
+@pytest.mark.parametrize("freeze", [None, True, False])
+def test_tables_from_given_weights(freeze: Any) -> None:
+    """They are frozen unless that is refused, whatever else is asked for, and share the memory."""
+    weight = rt.arange(6.0).view(3, 2)
+    options = {} if freeze is None else {"freeze": freeze}
+    for cls in (nn.Embedding, nn.EmbeddingBag):
+        for more in ({}, {"padding_idx": 0}, {"max_norm": 9.0}, {"norm_type": 1.0}):
+            made = cls.from_pretrained(weight, **options, **more)
+            assert made.weight.requires_grad is (freeze is False) and made.weight.data_ptr() == weight.data_ptr()
+            assert made.num_embeddings == 3 and made.embedding_dim == 2
+            assert all(getattr(made, name) == value for name, value in more.items())
+
+
+def test_weights_of_losses_are_buffers() -> None:
+    w = rt.ones(2)
+    for loss, names in (
+        (nn.BCEWithLogitsLoss(w, pos_weight=w), ["weight", "pos_weight"]), (nn.BCELoss(w), ["weight"]),
+        (nn.CrossEntropyLoss(w), ["weight"]), (nn.NLLLoss(w), ["weight"]), (nn.MultiMarginLoss(weight=w), ["weight"]),
+        (nn.MultiLabelSoftMarginLoss(w), ["weight"]), (nn.BCEWithLogitsLoss(), []), (nn.CrossEntropyLoss(), []),
+    ):  # fmt: skip
+        assert [*loss.state_dict()] == names and not [*loss.parameters()]
+        assert all(getattr(loss.double(), name).dtype is rt.float64 for name in names)
+
+
+def test_buffers_ask_for_gradients_if_their_data_does() -> None:
+    for wanted in (False, True):
+        data = rt.ones(1).requires_grad_(wanted)
+        for made in (nn.Buffer(data), nn.Buffer(data, persistent=False)):
+            assert made.requires_grad is wanted and made.is_leaf and made.data_ptr() == data.data_ptr()
+    assert nn.Parameter(rt.ones(1)).requires_grad and not nn.Parameter(rt.ones(1), False).requires_grad
+
+
+def test_gradients_keep_what_they_are() -> None:
+    """Conversions of a module take the gradients along, and those that ask for gradients go on asking."""
+    for wanted in (False, True):
+        net = nn.Linear(2, 1)
+        net.weight.grad = rt.ones(1, 2).requires_grad_(wanted)
+        weight = net.weight
+        assert net.double().weight is weight and weight.dtype is weight.grad.dtype is rt.float64
+        assert weight.grad.requires_grad is wanted and weight.grad.tolist() == [[1, 1]] and net.bias.grad is None
+        before = weight.grad.data_ptr()
+        net.zero_grad(set_to_none=False)
+        assert weight.grad.data_ptr() == before and weight.grad.tolist() == [[0, 0]]
+        assert not weight.grad.requires_grad
+
+
+def test_assigned_parameters_are_learned_if_the_old_ones_were() -> None:
+    for learned in (True, False):
+        for make in (lambda t: t, nn.Parameter, lambda t: nn.Parameter(t, requires_grad=False)):
+            net = nn.Linear(1, 1).requires_grad_(learned)
+            given = {"weight": make(rt.tensor([[5.0]])), "bias": make(rt.tensor([6.0], dtype=rt.float64))}
+            net.load_state_dict(given, assign=True)
+            assert net.weight.requires_grad is net.bias.requires_grad is learned
+            assert net.bias.dtype is rt.float64 and net.weight.data_ptr() == given["weight"].data_ptr()
+            assert all(isinstance(p, nn.Parameter) for p in net.parameters()) and len([*net.parameters()]) == 2
+
+
+def test_backward_hooks_see_which_outputs_were_used() -> None:
+    class Two(nn.Module):
+        def forward(self, x: rt.Tensor, y: rt.Tensor) -> Any:
+            return x * 2, y * 3
+
+    log: list[Any] = []
+
+    def note(*gradients: Any) -> None:
+        log.append([[None if g is None else g.item() for g in part] for part in gradients])
+
+    net = Two()
+    net.register_full_backward_pre_hook(lambda m, outputs: note(outputs))
+    net.register_full_backward_hook(lambda m, inputs, outputs: note(inputs, outputs))
+    for use, want in (((1, 0), [2.0, None]), ((0, 1), [None, 3.0]), ((1, 1), [2.0, 3.0])):
+        x, y = rt.ones(1, requires_grad=True), rt.ones(1, requires_grad=True)
+        log.clear()
+        sum(out for out, used in zip(net(x, y), use) if used).backward()
+        outputs = [1.0 if used else None for used in use]
+        assert log[0] == [outputs] and log[1] == [want, outputs]
+        assert [t.grad is not None for t in (x, y)] == [bool(used) for used in use]

@@ -401,3 +401,62 @@ def test_transformer() -> None:
     assert list(bare(tgt, src[:, :4]).shape) == [3, 4, 8]
     custom = nn.Transformer(8, 2, custom_encoder=nn.Identity(), custom_decoder=nn.Identity())
     assert type(custom.encoder) is nn.Identity
+
+
+def test_layers_of_stacks_are_copies() -> None:
+    for stack, layer in (
+        (nn.TransformerEncoder, nn.TransformerEncoderLayer(4, 1, 4)),
+        (nn.TransformerDecoder, nn.TransformerDecoderLayer(4, 1, 4)),
+    ):
+        made = stack(layer, 3)
+        layers = [layer, *made.layers]
+        assert len({id(p) for m in layers for p in m.parameters()}) == sum(len([*m.parameters()]) for m in layers)
+        start = [p.tolist() for p in layer.parameters()]
+        for m in layers[1:]:
+            assert [p.tolist() for p in m.parameters()] == start
+            with rt.no_grad():
+                m.linear1.weight.add_(1)
+        assert [p.tolist() for p in layer.parameters()] == start
+
+
+def test_hints_of_causality_want_their_masks() -> None:
+    """Each is handed on to the attention that it is about: that one asks for its mask."""
+    x = rt.ones(3, 1, 4)
+    mask = nn.Transformer.generate_square_subsequent_mask(3)
+    sizes = {"dim_feedforward": 4, "dropout": 0.0}
+    layer = {"encoder": nn.TransformerEncoderLayer(4, 1, **sizes), "decoder": nn.TransformerDecoderLayer(4, 1, **sizes)}
+    decode = (layer["decoder"], nn.TransformerDecoder(layer["decoder"], 2))
+    whole = nn.Transformer(4, 1, 1, 1, **sizes)
+    for net, inputs, hint, name in (
+        (layer["encoder"], (x,), "is_causal", "src_mask"),
+        (nn.TransformerEncoder(layer["encoder"], 2), (x,), "is_causal", "mask"),
+        *((net, (x, x), f"{part}_is_causal", f"{part}_mask") for net in decode for part in ("tgt", "memory")),
+        *((whole, (x, x), f"{part}_is_causal", f"{part}_mask") for part in ("src", "tgt", "memory")),
+    ):
+        with pytest.raises(RuntimeError, match="attn_mask"):
+            net(*inputs, **{hint: True})
+        masked = net(*inputs, **{name: mask})
+        assert rt.equal(net(*inputs, **{name: mask, hint: True}), masked)
+        assert net(*inputs, **{hint: False}).shape == x.shape
+
+
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("lengths", [(1, 3, 2), (2, 4, 3, 1), (3, 2, 1)])
+def test_sequences_of_a_batch_do_not_know_each_other(kind: str, lengths: tuple[int, ...]) -> None:
+    """Each has the outputs, first and last states that it has alone, in whatever order they are sorted."""
+    rt.manual_seed(0)
+    net = getattr(nn, kind)(2, 3, 2, bidirectional=True, dtype=rt.float64)
+    rows = [rt.randn(n, 2, dtype=rt.float64) for n in lengths]
+    first = [rt.randn(4, len(rows), 3, dtype=rt.float64) for _ in range(2 if kind == "LSTM" else 1)]
+    for given in (False, True):
+        packed = nn.utils.rnn.pack_sequence(rows, enforce_sorted=False)
+        together = net(packed, (tuple(first) if kind == "LSTM" else first[0]) if given else None)
+        outs, sizes = nn.utils.rnn.pad_packed_sequence(together[0])
+        last = together[1] if kind == "LSTM" else (together[1],)
+        assert sizes.tolist() == [*lengths]
+        for i, row in enumerate(rows):
+            own = [h[:, i].contiguous() for h in first]
+            alone = net(row, (tuple(own) if kind == "LSTM" else own[0]) if given else None)
+            assert rt.allclose(outs[: len(row), i], alone[0]) and not outs[len(row) :, i].any()
+            for a, b in zip(last, alone[1] if kind == "LSTM" else (alone[1],), strict=True):
+                assert rt.allclose(a[:, i], b)

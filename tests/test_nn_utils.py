@@ -278,6 +278,7 @@ def test_parametrised_parameters():
     from rustorch.nn.utils import parametrize
 
     m = nn.Linear(2, 3)
+    assert parametrize.type_before_parametrizations(m) is nn.Linear
     weight = m.weight.detach().clone()
     parametrize.register_parametrization(m, "weight", Doubled())
     assert type(m).__name__ == "ParametrizedLinear" and parametrize.type_before_parametrizations(m) is nn.Linear
@@ -324,3 +325,133 @@ def test_norms_as_parametrisations():
     assert rt.allclose(m.bias, rt.tensor([0.6, 0.8]))
     with pytest.raises(ValueError, match="n_power_iterations"):
         parametrizations.spectral_norm(nn.Linear(1, 1), n_power_iterations=0)
+
+
+DRAWN = {
+    "uniform_": (), "normal_": (), "trunc_normal_": (), "xavier_uniform_": (), "xavier_normal_": (),
+    "kaiming_uniform_": (), "kaiming_normal_": (), "orthogonal_": (), "trunc_normal_ rare": (0.0, 1.0, 1.0, 2.0),
+    "trunc_normal_ often": (0.0, 1.0, -0.6, 0.6), "orthogonal_ wide": (2.0,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_initial_values_come_from_the_given_generator(name: str) -> None:
+    draw = getattr(init, name.partition(" ")[0])
+    shape = (3, 40) if name.endswith("wide") else (40, 3)
+    rt.manual_seed(5)
+    want = draw(rt.empty(shape), *DRAWN[name])
+    after = rt.get_rng_state()
+    rt.manual_seed(0)
+    before = rt.get_rng_state()
+    generator = rt.Generator().manual_seed(5)
+    given = nn.Parameter(rt.empty(shape))
+    assert draw(given, *DRAWN[name], generator=generator) is given and rt.equal(given, want)
+    assert rt.equal(rt.get_rng_state(), before) and rt.equal(generator.get_state(), after)
+
+
+def test_parametrisations_leave_frozen_what_was_frozen() -> None:
+    from rustorch.nn.utils import parametrize
+
+    for frozen in (True, False):
+        m = nn.Linear(2, 3)
+        m.weight.requires_grad_(not frozen)
+        for make in (
+            lambda m=m: parametrize.register_parametrization(m, "weight", Doubled()),
+            lambda m=m: utils.parametrizations.weight_norm(m),
+        ):
+            make()
+            originals = [p for name, p in m.named_parameters() if "original" in name]
+            assert originals and all(p.requires_grad is not frozen for p in originals)
+            assert m.weight.requires_grad is not frozen
+            assert type(parametrize.remove_parametrizations(m, "weight").weight) is nn.Parameter
+            assert m.weight.requires_grad is not frozen and m.weight.is_leaf
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_spectral_norms_may_be_read_again_before_backward(old: bool) -> None:
+    m = (utils.spectral_norm if old else utils.parametrizations.spectral_norm)(nn.Linear(3, 2, bias=False))
+    x = rt.rand(4, 3)
+    first = m(x).square().sum()
+    (first + m(x).square().sum()).backward()
+    (gradient,) = [p.grad for p in m.parameters()]
+    assert gradient is not None and gradient.isfinite().all()
+
+
+def test_orthogonal_matrices_are_those_of_the_positive_diagonal() -> None:
+    for shape in ((4, 3), (3, 4), (3, 3), (2, 3, 2)):
+        rt.manual_seed(3)
+        got = init.orthogonal_(rt.empty(shape, dtype=rt.float64), gain=2.0)
+        rows, columns = shape[0], math.prod(shape[1:])
+        rt.manual_seed(3)
+        flat = arr(rt.empty(rows, columns, dtype=rt.float64).normal_())
+        q, r = np.linalg.qr(flat.T if rows < columns else flat)
+        q = q * np.sign(np.diagonal(r))
+        np.testing.assert_allclose(arr(got), 2 * (q.T if rows < columns else q).reshape(shape), atol=1e-9)
+
+
+def test_parametrised_values_are_kept_as_long_as_they_may_be() -> None:
+    from rustorch.nn.utils import parametrize
+
+    count: list[int] = []
+
+    class Counts(nn.Module):
+        def forward(self, x: Any) -> Any:
+            count.append(1)
+            return x * 2
+
+    m = nn.Linear(2, 2)
+    parametrize.register_parametrization(m, "weight", Counts())
+    count.clear()
+    with parametrize.cached():
+        outer = m.weight
+        with parametrize.cached():
+            assert m.weight is outer
+        assert m.weight is outer and len(count) == 1
+    assert m.weight is not outer and m.weight is not m.weight and len(count) == 4
+    with pytest.raises(KeyError), parametrize.cached():
+        raise KeyError
+    assert m.weight is not m.weight
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_spectral_norms_follow_in_training_only(old: bool) -> None:
+    rt.manual_seed(0)
+    m = nn.Linear(4, 4, bias=False)
+    m = utils.spectral_norm(m) if old else utils.parametrizations.spectral_norm(m)
+    x = rt.ones(1, 4)
+    state = {k: v.clone() for k, v in m.state_dict().items()}
+    m.eval()
+    assert rt.equal(m(x), m(x)) and all(rt.equal(v, state[k]) for k, v in m.state_dict().items())
+    m.train()
+    m(x)
+    changed = [k for k, v in m.state_dict().items() if not rt.equal(v, state[k])]
+    assert [k.rpartition("_")[2] for k in sorted(changed)] == ["u", "v"]
+
+
+def test_zeros_of_sparse_initial_values() -> None:
+    for rows in (1, 4, 10):
+        for sparsity in (0.0, 0.1, 0.25, 0.5, 0.99, 1.0):
+            values = arr(init.sparse_(rt.empty(rows, 5), sparsity, std=2.0))
+            assert ((values == 0).sum(0) == math.ceil(sparsity * rows)).all()
+
+
+@pytest.mark.parametrize("lengths", [(2, 3, 2, 3), (1, 1, 1), (3, 1, 3, 2, 2, 3)])
+def test_sequences_of_one_length_keep_their_order(lengths: tuple[int, ...]) -> None:
+    rnn = utils.rnn
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    packed = rnn.pack_sequence([rt.full((n,), float(i)) for i, n in enumerate(lengths)], enforce_sorted=False)
+    assert packed.sorted_indices.tolist() == order
+    assert packed.unsorted_indices.tolist() == [order.index(i) for i in range(len(lengths))]
+    assert packed.data.tolist() == [i for t in range(max(lengths)) for i in order if lengths[i] > t]
+    assert [s.tolist() for s in rnn.unpack_sequence(packed)] == [[i] * n for i, n in enumerate(lengths)]
+
+
+@pytest.mark.parametrize(("out", "inner", "groups"), [(6, 2, 2), (4, 4, 2), (6, 3, 1), (2, 3, 2), (6, 1, 3)])
+def test_dirac_passes_each_group_on(out: int, inner: int, groups: int) -> None:
+    x = np.random.default_rng(0).normal(size=(2, inner * groups, 7))
+    weight = init.dirac_(rt.empty(out, inner, 3, dtype=rt.float64), groups)
+    y = arr(nn.functional.conv1d(rt.tensor(x.tolist(), dtype=rt.float64), weight, padding=1, groups=groups))
+    each = out // groups
+    for o in range(out):
+        g, d = divmod(o, each)
+        np.testing.assert_array_equal(y[:, o], x[:, g * inner + d] if d < inner else np.zeros((2, 7)))

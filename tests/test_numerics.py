@@ -391,7 +391,12 @@ def test_ctc_at_its_ends() -> None:
     assert loss((1,), (1,))[0] == pytest.approx(-probs[0, 0, 1].item())
     dead = probs.clone()
     dead[1] = -INF
-    assert loss((3,), (1,), dead)[0] == INF
+    value, grad = loss((3,), (1,), dead)
+    assert value == INF and grad.isnan().all()
+    value, grad = loss((1,), (2,))  # too short an input; what lies behind it takes no part
+    assert value == INF and grad[0].isnan().all() and grad[1:].eq(0).all()
+    value, grad = loss((1,), (2,), zero_infinity=True)
+    assert value == 0 and grad.eq(0).all()
     value, grad = loss((3,), (1,), dead, zero_infinity=True)
     assert value == 0.0 and grad.eq(0).all()
     partly = probs.clone()

@@ -297,3 +297,15 @@ def test_arrays_share_memory_unless_asked() -> None:
         rt.ones(1, requires_grad=True).__dlpack__()
     with pytest.raises(errors.InvalidArgumentError, match="consumed"):
         rt.from_dlpack(capsule)
+
+
+def test_arrays_that_are_read_only_are_copied_in_silence() -> None:
+    a = np.arange(3.0)
+    a.flags.writeable = False
+    for make in (rt.as_tensor, rt.asarray, rt.tensor):
+        t = make(a)
+        t.add_(1)
+        assert t.tolist() == [1, 2, 3] and a.tolist() == [0, 1, 2]
+    with pytest.warns(UserWarning, match="read-only"):
+        rt.from_numpy(a).add_(1)
+    assert a.tolist() == [0, 1, 2]

@@ -405,6 +405,14 @@ def test_named_parameters():
     with pytest.raises(ValueError, match="cannot add param group without names"):
         opt.add_param_group({"params": [c]})
     opt.add_param_group({"params": [("c", c)]})
+    saved = opt.state_dict()
+    saved["param_groups"][0]["param_names"] = ["x", "y"]
+    del saved["param_groups"][1]["param_names"]
+    opt.load_state_dict(saved)  # names that come along are taken over
+    assert [group["param_names"] for group in opt.param_groups] == [["x", "y"], ["c"]]
+    plain = rt.optim.SGD([a], lr=0.1)
+    with pytest.raises(ValueError, match="cannot add param group with names"):
+        plain.add_param_group({"params": [("b", b)]})
     with pytest.raises(ValueError, match="Some param names are missing"):
         rt.optim.SGD([("a", a), b], lr=0.1)
 
@@ -732,3 +740,53 @@ def test_averaged_weights():
     ):
         with pytest.raises(ValueError):
             wrong()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_options_that_an_old_state_lacks(name):
+    """They come from the optimizer that loads it, also those that are zero or False."""
+    make = getattr(rt.optim, name)
+    saved = make(parameters()).state_dict()
+    opt = make(parameters(), lr=0.25)
+    for key in opt.defaults:
+        state = copy.deepcopy(saved)
+        del state["param_groups"][0][key]
+        opt.load_state_dict(state)
+        assert {*opt.param_groups[0]} == {"params", *opt.defaults}
+        assert opt.param_groups[0][key] == opt.defaults[key]
+        other = "lr" if key != "lr" else "maximize"
+        assert opt.param_groups[0][other] == saved["param_groups"][0][other]
+
+
+def test_nesterov_wants_momentum_without_dampening():
+    for momentum, dampening in itertools.product((0, 0.9), (0, 0.1)):
+        rt.optim.SGD(parameters(), momentum=momentum, dampening=dampening)
+        if momentum and not dampening:
+            rt.optim.SGD(parameters(), momentum=momentum, dampening=dampening, nesterov=True)
+        else:
+            with pytest.raises(ValueError, match="Nesterov"):
+                rt.optim.SGD(parameters(), momentum=momentum, dampening=dampening, nesterov=True)
+
+
+def test_gradients_that_record_are_emptied():
+    """In place, and they record no longer."""
+    for make in (lambda g: g, lambda g: g.requires_grad_(), lambda g: g.requires_grad_() * 1):
+        p = tensor([1.0, 2.0], requires_grad=True)
+        p.grad = make(tensor([3.0, 4.0]))
+        before = p.grad
+        rt.optim.SGD([p], lr=0.1).zero_grad(set_to_none=False)
+        assert before.tolist() == p.grad.tolist() == [0, 0] and before.data_ptr() == p.grad.data_ptr()
+        assert not p.grad.requires_grad and p.grad.grad_fn is None
+
+
+def test_handles_of_hooks_may_be_used_again():
+    for register in (
+        register_optimizer_step_pre_hook,
+        register_optimizer_step_post_hook,
+        rt.optim.SGD(parameters(), lr=0.1).register_step_pre_hook,
+        rt.nn.Linear(1, 1).register_forward_hook,
+        rt.nn.modules.module.register_module_forward_hook,
+    ):
+        with register(lambda *_: None) as handle:
+            handle.remove()
+        handle.remove()

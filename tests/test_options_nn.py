@@ -388,6 +388,7 @@ for n, cls, back, size in (
                 {"padding": (1, 2, 1)[:n], "padding_mode": "replicate"},
                 {"padding": "same", "padding_mode": "circular"},
                 {"stride": 2, "padding": 1, "dilation": (2, 1, 1)[:n], "groups": 2},
+                {"stride": 2, "padding": 1, "dilation": (2, 1, 1)[:n], "groups": 2, "padding_mode": "reflect"},
             )
         ),
     )
@@ -516,6 +517,7 @@ for n in (1, 2, 3):
         {"kernel_size": 3, "ceil_mode": True},
         {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True, "dilation": 2},
         {"kernel_size": 3, "stride": 2, "padding": 1, "return_indices": True},
+        {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True, "dilation": 2, "return_indices": True},
     )
     case(cls, max_pool(n), (x[0],), {"kernel_size": 2})
     # The last window would begin outside.
@@ -1077,7 +1079,11 @@ def test_dropout_options(cls, shape):
         assert abs(out.mean() - share) < 0.05
         assert (arr(x) == 1).all() and (arr(cls(**options).eval()(x)) == 1).all()
         z = cls(**options, inplace=True)(x)
-        assert z.data_ptr() == x.data_ptr() and (arr(x) != 1).any()
+        assert z.data_ptr() == x.data_ptr()
+        out = np.isclose(arr(x), gone)
+        assert (out | np.isclose(arr(x), kept)).all() and abs(out.mean() - share) < 0.05
+        if len(shape) > 2:
+            assert (out.reshape(40, 50, -1) == out.reshape(40, 50, -1)[:, :, :1]).all()
     TRIED.setdefault(cls.__name__, set()).update(("p", "inplace"))
 
 
@@ -2127,3 +2133,74 @@ def test_heads_that_share_keys_and_values():
     k, v = k.repeat(3, 1), v.repeat(3, 1)  # three heads in a row have one of keys
     share = softmax(q @ k.swapaxes(2, 3) / 3**0.5)
     np.testing.assert_allclose(arr(out), share @ v, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize(("norm", "pick"), [(math.inf, np.max), (-math.inf, np.min)])
+@pytest.mark.parametrize(("stride", "ceil"), [(None, False), (2, False), (2, True)])
+def test_pools_by_infinite_norms(n, norm, pick, stride, ceil):
+    x = numbers(2, 3, *(8, 6, 5)[:n])
+    steps = (stride or 3,) * n
+    (want,) = pooled(x, n, lambda w, *_: (pick(abs(w), -1),), (3,) * n, steps, (0,) * n, (1,) * n, ceil)
+    np.testing.assert_array_equal(arr(getattr(F, f"lp_pool{n}d")(tensor(x), norm, 3, stride, ceil)), want)
+
+
+def test_losses_where_their_formulas_switch():
+    """The values just at the points where another formula begins, and beyond the usual ones."""
+    zeros = rt.zeros(4, dtype=rt.float64)
+    counts = np.array([0.0, 0.5, 1.0, 2.0])  # Stirling's approximation serves above 1
+    loss = F.poisson_nll_loss(zeros, tensor(counts), full=True, reduction="none")
+    np.testing.assert_allclose(arr(loss), [1, 1, 1, 1 + 2 * math.log(2) - 2 + 0.5 * math.log(4 * math.pi)], rtol=1e-9)
+    x, kind = tensor([0.25, 0.25, 0.25]), tensor([1.0, -1.0, 0.0])
+    assert arr(F.hinge_embedding_loss(x, kind, reduction="none")).tolist() == [0.25, 0.75, 1.0]
+    pair = tensor([[1.0, 0.0]] * 3)
+    loss = F.cosine_embedding_loss(pair, pair, kind, 0.25, reduction="none")
+    np.testing.assert_allclose(arr(loss), [0, 0.75, 0], atol=1e-9)
+    # Labels count up to the first -1, not those behind it.
+    scores = tensor([[0.1, 0.2, 0.4, 0.8]])
+    for labels in ([3, 0, -1, -1], [3, 0, -1, 1]):
+        loss = F.multilabel_margin_loss(scores, rt.tensor([labels]))
+        want = sum(1 - scores[0, t].item() + scores[0, i].item() for t in (3, 0) for i in (1, 2)) / 4
+        assert loss.item() == pytest.approx(want)
+    # The least variance bounds the loss, and its slope is that of the bound all the same.
+    v = tensor([0.01, 0.5]).requires_grad_()
+    F.gaussian_nll_loss(tensor([1.0, 1.0]), zeros[:2], v, eps=0.1, reduction="sum").backward()
+    np.testing.assert_allclose(arr(v.grad), [0.5 * (1 / s - 1 / s**2) for s in (0.1, 0.5)], rtol=1e-9)
+    for size_average, reduce, want in (
+        (None, False, [1.0, 4.0]), (False, False, [1.0, 4.0]), (True, False, [1.0, 4.0]),
+        (False, None, 5.0), (False, True, 5.0), (True, None, 2.5), (None, True, 2.5), (True, True, 2.5),
+    ):  # fmt: skip
+        with pytest.warns(UserWarning, match="size_average and reduce"):
+            old = F.mse_loss(tensor([1.0, 2.0]), zeros[:2], size_average, reduce)
+        with pytest.warns(UserWarning, match="size_average and reduce"):
+            module = nn.MSELoss(size_average, reduce)
+        assert arr(old).tolist() == want == arr(module(tensor([1.0, 2.0]), zeros[:2])).tolist()
+
+
+def test_means_in_half_precision_are_rounded_once():
+    """What is composed of several sums is computed in single precision, and rounded at the end."""
+    x = np.random.default_rng(0).uniform(1, 2, (1, 3, 8, 6, 4)).astype(np.float16)
+    t = rt.tensor(x.tolist(), dtype=rt.float16)
+    want = x.astype(np.float64).reshape(1, 3, 4, 2, 3, 2, 2, 2).mean((3, 5, 7)).astype(np.float16)
+    for got in (F.avg_pool3d(t, 2), F.adaptive_avg_pool3d(t, (4, 3, 2))):
+        assert got.dtype is rt.float16
+        np.testing.assert_array_equal(arr(got).astype(np.float16), want)
+    table = rt.tensor(x.reshape(-1, 4).tolist(), dtype=rt.float16)
+    rows = rt.arange(144)
+    for mode, how in (("sum", np.sum), ("mean", np.mean)):
+        got = F.embedding_bag(rows, table, rt.tensor([0, 50]), mode=mode)
+        bags = x.reshape(-1, 4).astype(np.float64)
+        want = np.stack([how(bags[:50], 0), how(bags[50:], 0)]).astype(np.float16)
+        np.testing.assert_array_equal(arr(got).astype(np.float16), want)
+        assert got.dtype is rt.float16
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_dropout_of_attention(need_weights):
+    """All of it dropped, only the bias is left; none outside of training."""
+    attend = nn.MultiheadAttention(4, 2, dropout=1.0)
+    nn.init.constant_(attend.out_proj.bias, 3.0)
+    x = tensor(numbers(3, 1, 4), rt.float32)
+    assert arr(attend(x, x, x, need_weights=need_weights)[0]).tolist() == [[[3.0] * 4]] * 3
+    attend.eval()
+    assert (arr(attend(x, x, x, need_weights=need_weights)[0]) != 3.0).all()

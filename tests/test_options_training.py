@@ -503,6 +503,18 @@ def test_averages_of_models():
     for average in ({"avg_fn": swa_utils.get_ema_avg_fn()}, {"multi_avg_fn": swa_utils.get_ema_multi_avg_fn()}):
         same(average, slow, latest)
     same({"avg_fn": lambda old, new, n: old * 10 + new + n}, [1, 14, 150], latest)
+    # Whole numbers are averaged, too, and cut off.
+    for average, counts in (
+        ({}, [4, 6, 14]),
+        ({"avg_fn": swa_utils.get_ema_avg_fn(0.25)}, [4, 7, 24]),
+        ({"multi_avg_fn": swa_utils.get_ema_multi_avg_fn(0.25)}, [4, 7, 24]),
+    ):
+        model = nn.BatchNorm1d(1)
+        mean = swa_utils.AveragedModel(model, **average, use_buffers=True)
+        for v, count in zip((4, 9, 30), counts):
+            model.num_batches_tracked.fill_(v)
+            mean.update_parameters(model)
+            assert mean.module.num_batches_tracked.item() == count
     with pytest.raises(AssertionError, match="Only one"):
         swa_utils.AveragedModel(nn.Linear(1, 1), avg_fn=lambda *_: 0, multi_avg_fn=lambda *_: 0)
 
@@ -1435,6 +1447,13 @@ def test_gradcheck_options():
             return g * (2 * x + Off.by)
 
     check = rt.autograd.gradcheck
+    Off.by = math.nan
+    assert not check(Off.apply, (x,), raise_exception=False)
+    Off.by = 0.0
+    seen = []
+    check(lambda t, u: (seen.append((t.tolist(), u.tolist())), (t * u).sum())[1], (x, x.detach()), eps=0.5, atol=1e-9)
+    steps = [[0.5, 2], [1, 2.5], [1.5, 2], [1, 1.5]]  # one element at a time, the others as they were
+    assert sorted(t for t, _ in seen) == sorted([[1, 2], *steps]) and all(u == [1, 2] for _, u in seen)
     assert check(Off.apply, x) and check(Off.apply, [x]) and check(lambda a, n: Off.apply(a) * n, (x, 3.0))
     Off.by = 0.01
     with pytest.raises(RuntimeError, match="Jacobian mismatch for output 0 with respect to input 0"):
@@ -1887,3 +1906,80 @@ def test_transforms_of_functions():
             wrong()
     with pytest.raises(TypeError, match="wanted tensors"):
         func.grad(f)(3.0, b)
+
+
+def test_graphs_are_kept_only_on_demand():
+    """`retain_graph` decides, and stands for `create_graph` where it is not given."""
+    for run in (
+        lambda y, x, o: y.backward(**o),
+        lambda y, x, o: rt.autograd.backward(y, **o),
+        lambda y, x, o: rt.autograd.grad(y, x, **o),
+    ):
+        for retain, create in itertools.product((None, False, True), (False, True)):
+            x = tensor([3.0]).requires_grad_()
+            y = (x * x).sum()
+            run(y, x, {"retain_graph": retain, "create_graph": create})
+            if retain or (retain is None and create):
+                run(y, x, {})
+            else:
+                with pytest.raises(RuntimeError, match="second time"):
+                    run(y, x, {})
+
+
+def test_modes_of_generators_hand_values_through():
+    """What is sent in, thrown in and returned, with the mode only while they run."""
+    log = []
+
+    @rt.no_grad()
+    def echo(n):
+        got = []
+        for i in range(n):
+            log.append(rt.is_grad_enabled())
+            got.append((yield i * 10))
+        return got
+
+    def outer():
+        result = yield from echo(3)
+        log.append(result)
+
+    g = outer()
+    assert next(g) == 0 and rt.is_grad_enabled() and g.send("a") == 10 and g.send("b") == 20
+    with pytest.raises(StopIteration):
+        g.send("c")
+    assert log == [False, False, False, ["a", "b", "c"]] and rt.is_grad_enabled()
+
+
+def test_switches_as_decorators():
+    """`set_grad_enabled` as a decorator holds inside of the function only, as a statement from then on."""
+    for outside in (True, False):
+        with rt.set_grad_enabled(outside):
+            for on in (True, False):
+                inside = rt.set_grad_enabled(on)(rt.is_grad_enabled)
+                assert rt.is_grad_enabled() is outside and inside() is on and rt.is_grad_enabled() is outside
+                rt.set_grad_enabled(on)
+                assert rt.is_grad_enabled() is on
+                rt.set_grad_enabled(outside)
+    assert rt.is_grad_enabled()
+
+
+def test_functions_of_inference_mode_record_nothing():
+    class Twice(rt.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, times):
+            ctx.times = times
+            return x * times
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.times, None, None  # more than there are arguments, but nothing
+
+    x = tensor([2.0], requires_grad=True)
+    with rt.inference_mode():
+        for inside in (rt.enable_grad, rt.no_grad):
+            with inside():
+                y = Twice.apply(x, 3.0)
+                assert not y.requires_grad and y.grad_fn is None and y.is_inference()
+    with rt.no_grad():
+        assert not Twice.apply(x, 3.0).requires_grad
+    Twice.apply(x, 3.0).backward()
+    assert x.grad.tolist() == [3.0]

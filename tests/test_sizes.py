@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -485,3 +486,9 @@ def test_casts_between_all_dtypes_at_every_length() -> None:
                     )
             spread = rt.tensor(3).to(source).expand(400).to(target)
             assert spread.to(rt.float64).eq(1.0 if rt.bool in (source, target) else 3.0).all()
+
+
+def test_lists_of_nothing_keep_their_nesting() -> None:
+    for shape in [s for n in (1, 2, 3) for s in itertools.product((0, 1, 2, 3), repeat=n) if 0 in s]:
+        for dtype in (rt.float32, rt.int64, rt.bool):
+            assert rt.zeros(shape, dtype=dtype).tolist() == np.zeros(shape).tolist()

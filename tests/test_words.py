@@ -252,6 +252,7 @@ case("tensor", [[1, 2]], {}, np.array([[1, 2]]))
 case("broadcast_tensors", (np.ones((2, 1)), np.arange(3.0)), {}, (np.ones((2, 3)), np.arange(6.0).reshape(2, 3) % 3))
 case("broadcast_shapes", ((2, 1), (3,), 1), {}, (2, 3))
 case("broadcast_shapes", ((0,), (1,)), {}, (0,))
+case("broadcast_shapes", ((2, 1), (0,), (1, 0)), {}, (2, 0))
 ONE, TWO = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0])
 case("meshgrid", (ONE, TWO), {}, tuple(np.meshgrid(ONE, TWO, indexing="ij")))
 case("meshgrid", ([ONE, TWO],), {"indexing": "xy"}, tuple(np.meshgrid(ONE, TWO)))
@@ -276,6 +277,7 @@ case("diff", A, {"n": 0}, A)
 case("diff", A, {"n": 2, "dim": 0}, np.diff(A, 2, 0))
 case("diff", A, {"n": 9}, np.zeros((3, 0)))
 case("diff", A, {"prepend": B, "append": B[:, :1]}, np.diff(A, prepend=B, append=B[:, :1]))
+case("diff", A, {"n": 5, "prepend": B}, np.diff(A, 5, prepend=B))
 case("diff", MASK, {}, np.diff(MASK))
 X = np.array([0.0, 1.0, 3.0, 4.0])
 case("trapezoid", A, {}, np.trapezoid(A))
@@ -318,6 +320,8 @@ for order in ("fro", "nuc", 1, -1, 2, -2, INF, -INF):
     la("matrix_norm", STACK, {**o, "dim": (1, 0)}, [np.linalg.norm(STACK[:, :, i].T, order) for i in range(3)])
     la("matrix_norm", STACK, {**o, "dim": (0, 2), "keepdim": True},
        np.array([[np.linalg.norm(STACK[:, i], order)] for i in range(3)])[None])  # fmt: skip
+    la("matrix_norm", STACK, {**o, "dim": (-1, 0), "keepdim": True},
+       np.array([[np.linalg.norm(STACK[:, i].T, order)] for i in range(3)])[None])  # fmt: skip
     la("norm", A, {"ord": order} if order != "fro" else {}, np.linalg.norm(A, order))
 la("norm", STACK, {}, np.linalg.norm(STACK))
 la("norm", A, {"dim": 1, "keepdim": True}, np.linalg.norm(A, axis=1, keepdims=True))
@@ -934,3 +938,18 @@ def test_pairs_of_out_are_written_both_or_neither(name: str) -> None:
     result = f(x, *arguments, out=(values, places))
     assert result[0] is values and result[1] is places
     assert values.equal(want[0]) and places.equal(want[1])
+
+
+def test_what_is_converted_and_what_is_copied() -> None:
+    """Positional flags are `non_blocking` and then `copy`; a copy is part of the graph."""
+    t = rt.tensor([1.0, 2.0], requires_grad=True)
+    for target in ((rt.float32,), ("cpu", rt.float32), (rt.ones(1),)):
+        for flags, copied in (((), False), ((True,), False), ((False, False), False), ((False, True), True)):
+            assert (t.to(*target, *flags) is not t) is copied, (target, flags)
+        for name in ("copy", "non_blocking"):
+            assert (t.to(*target, **{name: True}) is not t) is (name == "copy")
+    for copy in (t.to(rt.float32, False, True), t.to(copy=True), t.clone(), t.double(), rt.asarray(t, copy=True)):
+        assert copy.data_ptr() != t.data_ptr()
+        t.grad = None
+        (copy * rt.tensor([3.0, 4.0])).sum().backward()
+        assert t.grad is not None and t.grad.tolist() == [3.0, 4.0]

@@ -234,3 +234,18 @@ def test_norms_of_large_and_small_numbers(name: str, size: float) -> None:
     assert rt.allclose(y.double(), want, rtol=1e-4, atol=1e-5)
     assert given.grad is not None and wide.grad is not None
     assert rt.allclose(given.grad.double() * size, wide.grad, rtol=1e-3, atol=1e-4)
+
+
+def test_truth_values_are_no_dimensions_and_no_sizes() -> None:
+    t = rt.ones(2, 2)
+    for call in (
+        lambda v: t.sum(v), lambda v: t.mean(v), lambda v: t.flip(v), lambda v: t.amax(v), lambda v: t.unsqueeze(v),
+        lambda v: t.select(0, v), lambda v: t.narrow(0, 0, v), lambda v: t.chunk(v), lambda v: t.softmax(v),
+        lambda v: t.transpose(0, v), lambda v: rt.stack([t, t], v), lambda v: t.cumsum(v), lambda v: t.unbind(v),
+        lambda v: t.sum((v,)), lambda v: t.view(v, -1), lambda v: t.permute(0, v), lambda v: rt.zeros(v, 2),
+        lambda v: rt.zeros((2, v)), lambda v: t.repeat(v, 2), lambda v: rt.empty([v]),
+    ):  # fmt: skip
+        call(1)
+        for wrong in (True, 1.0, "1"):
+            with pytest.raises(TypeError):
+                call(wrong)

@@ -41,7 +41,7 @@ def get_ema_multi_avg_fn(decay: float = 0.999) -> Averages:
 
     def average(averaged: list[rt.Tensor], current: list[rt.Tensor], count: rt.Tensor) -> None:
         for a, c in zip(averaged, current):
-            a.copy_(one(a, c, count) if a.is_floating_point() else c)
+            a.copy_(one(a, c, count))
 
     return average
 
