@@ -824,12 +824,7 @@ def test_inverse_of_erf_is_right_to_the_last_digits() -> None:
             for v, y in zip(x.tolist(), _ops.erfinv(x).tolist()):
                 step = (_erf(Dec(y)) - Dec(v)) * PI.sqrt() / 2 * (Dec(y) * Dec(y)).exp()
                 assert abs(float(step / Dec(_spacing(Dec(y), d)))) <= limit, f"erfinv({v}) of {d} is {y}"
-    for low, high, limit in (
-        (0.4999, 0.5001, 0.53),
-        (0.699, 0.701, 0.53),
-        (0.9955, 0.9975, 0.521),
-        (0.9998, 0.9999, 0.53),
-    ):
+    for low, high in ((0.4999, 0.5001), (0.699, 0.701), (0.9955, 0.9975), (0.9998, 0.9999)):
         x = rt.linspace(low, high, 8000)
         exact = _ops.erfinv(x.double())
         off = (_ops.erfinv(x).double() - exact).abs() / rt.exp2(exact.log2().floor() - 23)
