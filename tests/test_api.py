@@ -208,6 +208,81 @@ def test_making() -> None:
     assert rt.Tensor(2, 3).shape == (2, 3) and rt.Tensor([1, 2]).tolist() == [1, 2] and rt.Tensor().numel() == 0
 
 
+def test_the_words_of_the_random_stream() -> None:
+    """The generator is MT19937 with its first seeding, as NumPy's old one is: the same words, however they are asked
+    for, across the ends of its blocks of 624 words, and after its state was taken and put back in any place."""
+    old = np.random.RandomState(2**31 + 5)
+    words = old._bit_generator.random_raw(9000).astype(np.int64)  # type: ignore[attr-defined]
+
+    def draw(g: rt.Generator, n: int) -> list[int]:
+        return (rt.rand(n, generator=g, dtype=rt.float32) * 2**24).to(rt.int64).tolist()
+
+    g, at = rt.Generator().manual_seed(2**31 + 5), 0
+    low = (words & (2**24 - 1)).tolist()
+    for n in (1, 622, 1, 1, 623, 624, 625, 2, 255, 256, 257, 1247, 1248, 1249, 312):
+        assert draw(g, n) == low[at : at + n], (at, n)
+        at += n
+    # 64-bit numbers take two words, and may begin at the last one of a block.
+    for start in (0, 1, 622, 623, 624):
+        g.manual_seed(2**31 + 5)
+        draw(g, start)
+        pairs = words[start : start + 1000].reshape(-1, 2).tolist()
+        got = (rt.rand(500, generator=g, dtype=rt.float64) * 2**53).to(rt.int64).tolist()
+        assert got == [((a << 32) | b) & (2**53 - 1) for a, b in pairs]
+        assert rt.randint(0, 1000, (700,), generator=g).tolist() == (words[start + 1000 : start + 1700] % 1000).tolist()
+    for place in (0, 1, 311, 622, 623, 624, 625, 1247, 1248):
+        g.manual_seed(2**31 + 5)
+        draw(g, place)
+        state = g.get_state()
+        raw = bytes(state.tolist())
+        assert int.from_bytes(raw[:8], "little") == 2**31 + 5
+        left, following = int.from_bytes(raw[8:12], "little"), int.from_bytes(raw[16:24], "little")
+        assert left - 1 + following in (0, 624)
+        first = draw(g, 700)
+        assert first == low[place : place + 700]
+        other = rt.Generator()
+        other.set_state(state)
+        assert draw(other, 700) == first and other.initial_seed() == 2**31 + 5
+        assert rt.equal(other.get_state(), g.get_state())
+        # Normal numbers come in pairs, of which the second one waits: it is part of the state.
+        g.manual_seed(place)
+        draw(g, place)
+        rt.randn(3, generator=g, dtype=rt.float64)
+        other.set_state(g.get_state())
+        assert rt.equal(rt.randn(5, generator=other), rt.randn(5, generator=g))
+    # Shuffles: Fisher and Yates, from the front.
+    for n in (2, 255, 256, 257, 258, 1000, 3000):
+        g.manual_seed(2**31 + 5)
+        want = list(range(n))
+        for i, w in zip(range(n - 1), words.tolist()):
+            j = i + w % (n - i)
+            want[i], want[j] = want[j], want[i]
+        assert rt.randperm(n, generator=g).tolist() == want
+
+
+@pytest.mark.parametrize("d", [rt.float32, rt.float64])
+def test_the_normal_numbers_of_the_random_stream(d: rt.dtype) -> None:
+    """Box and Muller in blocks of 16: eight radii, then eight angles; what is left over draws its last 16 anew."""
+    old = np.random.RandomState(11)
+    words = old._bit_generator.random_raw(8000).astype(np.uint64)  # type: ignore[attr-defined]
+    bits = 24 if d is rt.float32 else 53
+    all_of = words if d is rt.float32 else words[::2] << np.uint64(32) | words[1::2]
+    uniform = (all_of & np.uint64(2**bits - 1)).astype(float) * 2.0**-bits
+
+    def blocks(u: Any) -> Any:
+        u = u.reshape(-1, 2, 8)
+        radius, angle = np.sqrt(-2 * np.log1p(-u[:, 0])), 2 * np.pi * u[:, 1]
+        return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1)
+
+    for n in (16, 17, 31, 32, 255, 256, 257, 300, 512, 624, 625, 1300, 2049):
+        want = blocks(uniform[: n // 16 * 16])
+        if n % 16:
+            want = np.concatenate([want[: n - 16], blocks(uniform[n : n + 16])])
+        got = rt.randn(n, generator=rt.Generator().manual_seed(11), dtype=d)
+        near = 1e-5 if d is rt.float32 else 1e-13
+        np.testing.assert_allclose(got.numpy(), want, near, near)
+
+
 def test_dtypes_and_devices() -> None:
     assert rt.finfo(rt.float32).eps == np.finfo(np.float32).eps and "eps" in repr(rt.finfo())
     assert rt.iinfo(rt.int8).min == -128 and rt.iinfo(rt.uint8).max == 255 and "max" in repr(rt.iinfo(rt.int64))

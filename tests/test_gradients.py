@@ -211,6 +211,58 @@ def test_derivatives(name: str) -> None:
             raise AssertionError(f"{name}({source}): {e}") from e
 
 
+# What they see is the memory.
+LAYOUT = {"as_strided", "restride", "view"}
+
+
+def test_every_sample_is_looked_at() -> None:
+    """Samples stand with ops that are differentiated, each once, and each makes a leaf that moves the result."""
+    assert sorted(n for n, op in TABLE.items() if op["samples"] and n not in DIFFERENTIABLE) == []
+    for name, op in TABLE.items():
+        assert len(set(op["samples"])) == len(op["samples"]), name
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_samples_do_not_depend_on_layouts_and_modes(name: str) -> None:
+    """The same values for elements with gaps between them, without gradients, and in place; close ones in float32."""
+    op = getattr(_ops, name)
+    for source in samples(TABLE[name]):
+
+        def run(change: Callable[[rt.Tensor], rt.Tensor], f: Any = op, source: str = source) -> list[rt.Tensor]:
+            inputs = Inputs(name + source)
+            names = inputs.names()
+            leaf = inputs._leaf
+            inputs._leaf = lambda make: change(leaf(make))  # type: ignore[method-assign]
+            rt.manual_seed(0)
+            return list(tensors(eval(f"op({source})", {**names, "op": f})))
+
+        def gaps(t: rt.Tensor) -> rt.Tensor:
+            if not t.ndim:
+                return t
+            turned = rt.full((*reversed(t.shape), 2), 7.0, dtype=t.dtype)
+            turned = turned[..., 1].permute(*range(t.ndim - 1, -1, -1))
+            with rt.no_grad():
+                turned.copy_(t)
+            return turned.requires_grad_()
+
+        want = run(lambda t: t)
+        for how in (lambda t: t.detach(), *(() if name in LAYOUT else (gaps,))):
+            for a, b in zip(run(how), want, strict=True):
+                assert a.shape == b.shape and rt.allclose(a, b, 1e-12, 1e-12, equal_nan=True), source
+        if TABLE[name]["inplace"] and source[0] not in "-0123456789":
+
+            def in_place(x: rt.Tensor, *a: Any, **k: Any) -> rt.Tensor:
+                x = x.clone()
+                try:
+                    return getattr(_ops, name + "_")(x, *a, **k)
+                except RustorchError as e:
+                    assert "does not fit" in str(e)  # the result is wider
+                    return op(x, *a, **k)
+
+            for a, b in zip(run(lambda t: t, in_place), want, strict=True):
+                assert a.dtype is b.dtype and rt.allclose(a, b, 1e-12, 1e-12, equal_nan=True), source
+
+
 # What PyTorch settles on where the derivative jumps, or where a rule divides nothing by nothing.
 SETTLED = """
 pow: t([0.0, 0.0, 2.0]), t([0.0, 2.0, 0.0]) -> [[0, 0, 0], [0, 0, log(2)]]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import decimal
 import functools
 import math
 import operator
 import os
+import random
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 import rustorch as rt
 import rustorch.nn.functional as F
+from rustorch import _ops
 from rustorch.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 INF, NAN = float("inf"), float("nan")
 RANGES = {rt.uint8: (0, 255), rt.int8: (-128, 127), rt.int16: (-(2**15), 2**15 - 1), rt.int32: (-(2**31), 2**31 - 1)}
@@ -691,3 +698,261 @@ def test_reductions_to_truth_values(name: str) -> None:
     want = truth.any(1) if name == "sum" else truth.all(1)
     assert reduce(x, 1, dtype=rt.bool).tolist() == want.tolist()
     assert reduce(x, dtype=rt.bool).item() == (name == "sum")
+
+
+# ---- every digit: references of 60 decimal digits, from exponentials, logarithms and series ----
+
+_DIGITS = decimal.Context(prec=60, Emin=-(10**8), Emax=10**8)
+Dec = decimal.Decimal
+
+
+def _atan(x: Dec) -> Dec:
+    if x < 0:
+        return -_atan(-x)
+    if x > 1:
+        return PI / 2 - _atan(1 / x)
+    halvings = 0
+    while x > Dec("0.05"):
+        x, halvings = x / (1 + (1 + x * x).sqrt()), halvings + 1
+    return 2**halvings * sum(((-1) ** k * x ** (2 * k + 1) / (2 * k + 1) for k in range(24)), Dec(0))
+
+
+def _sin_cos(x: Dec) -> tuple[Dec, Dec]:
+    turns = int((x / (PI / 2)).to_integral_value())
+    x -= turns * PI / 2
+    s, c, term = Dec(0), Dec(0), Dec(1)
+    for k in range(0, 48, 2):
+        c, s = c + term, s + term * x / (k + 1)
+        term *= -x * x / ((k + 1) * (k + 2))
+    return [(s, c), (c, -s), (-s, -c), (-c, s)][turns % 4]
+
+
+def _erf(x: Dec) -> Dec:
+    with decimal.localcontext(_DIGITS) as context:
+        context.prec = 90  # the terms of the series are as large as e^(x²)
+        term = total = x
+        k = 0
+        while abs(term) > abs(total) * Dec("1e-50"):
+            k += 1
+            term *= -x * x / k
+            total += term / (2 * k + 1)
+        return 2 * total / PI.sqrt()
+
+
+def _digamma(x: Dec) -> Dec:
+    total = Dec(0)
+    while x < 40:
+        total, x = total - 1 / x, x + 1
+    b = ["1/12", "-1/120", "1/252", "-1/240", "1/132", "-691/32760", "1/12", "-3617/8160", "43867/14364"]
+    series = sum((Dec(int(n)) / int(m) / x ** (2 * k + 2) for k, (n, m) in enumerate(s.split("/") for s in b)), Dec(0))
+    return total + x.ln() - 1 / (2 * x) - series
+
+
+def _lgamma(x: Dec) -> Dec:
+    product = Dec(1)
+    while x < 40:
+        product, x = product * x, x + 1
+    b = ["1/12", "-1/360", "1/1260", "-1/1680", "1/1188", "-691/360360", "1/156", "-3617/122400", "43867/244188"]
+    series = sum((Dec(int(n)) / int(m) / x ** (2 * k + 1) for k, (n, m) in enumerate(s.split("/") for s in b)), Dec(0))
+    return -product.ln() + (x - Dec("0.5")) * x.ln() - x + (2 * PI).ln() / 2 + series
+
+
+with decimal.localcontext(_DIGITS):
+    PI = 16 * sum((Dec((-1) ** k) / (2 * k + 1) / 5 ** (2 * k + 1) for k in range(44)), Dec(0)) - 4 * sum(
+        (Dec((-1) ** k) / (2 * k + 1) / 239 ** (2 * k + 1) for k in range(14)), Dec(0)
+    )
+    LN2, LN10 = Dec(2).ln(), Dec(10).ln()
+
+
+def _sigmoid(x: Dec) -> Dec:
+    return 1 / (1 + (-x).exp())
+
+
+# Function, the kind of its arguments, and how many units in the last place it may be off, in float64 and in float32.
+DIGITS: dict[str, tuple[Callable[[Dec], Dec], str, float, float]] = {
+    "exp": (lambda x: x.exp(), "any", 1.1, 1.1),
+    "exp2": (lambda x: (x * LN2).exp(), "any", 1.2, 1.0),
+    "expm1": (lambda x: x.exp() - 1, "any", 1.6, 1.6),
+    "log": (lambda x: x.ln(), "positive", 1.0, 1.0),
+    "log2": (lambda x: x.ln() / LN2, "positive", 1.2, 0.51),
+    "log10": (lambda x: x.ln() / LN10, "positive", 1.6, 0.51),
+    "log1p": (lambda x: (1 + x).ln(), "above -1", 1.2, 1.5),
+    "sqrt": (lambda x: x.sqrt(), "positive", 0.5, 0.5),
+    "rsqrt": (lambda x: 1 / x.sqrt(), "positive", 1.5, 1.5),
+    "sin": (lambda x: _sin_cos(x)[0], "any", 0.8, 0.51),
+    "cos": (lambda x: _sin_cos(x)[1], "any", 0.8, 0.51),
+    "tan": (lambda x: _sin_cos(x)[0] / _sin_cos(x)[1], "any", 1.8, 0.51),
+    "asin": (lambda x: _atan(x / (1 - x * x).sqrt()), "unit", 2.0, 0.51),
+    "acos": (lambda x: PI / 2 - _atan(x / (1 - x * x).sqrt()), "unit", 2.0, 0.51),
+    "atan": (_atan, "any", 1.6, 0.51),
+    "sinh": (lambda x: (x.exp() - (-x).exp()) / 2, "any", 2.0, 0.51),
+    "cosh": (lambda x: (x.exp() + (-x).exp()) / 2, "any", 1.5, 0.51),
+    "tanh": (lambda x: 1 - 2 / ((2 * x).exp() + 1), "any", 2.2, 1.5),
+    "asinh": (lambda x: (abs(x) + (x * x + 1).sqrt()).ln().copy_sign(x), "any", 2.0, 0.51),
+    "acosh": (lambda x: (x + (x * x - 1).sqrt()).ln(), "above 1", 2.2, 0.51),
+    "atanh": (lambda x: ((1 + x) / (1 - x)).ln() / 2, "unit", 2.0, 0.51),
+    "erf": (_erf, "small", 1.2, 1.2),
+    "erfc": (lambda x: 1 - _erf(x), "small", 3.0, 0.51),
+    "sinc": (lambda x: _sin_cos(PI * x)[0] / (PI * x), "fraction", 2.2, 2.0),
+    "lgamma": (_lgamma, "gamma", 2.0, 1.5),
+    "digamma": (_digamma, "gamma", 12.0, 0.6),
+    "sigmoid": (_sigmoid, "any", 2.0, 2.0),
+    "silu": (lambda x: x * _sigmoid(x), "any", 3.5, 3.5),
+    "mish": (lambda x: x * (1 - 2 / ((1 + x.exp()) ** 2 + 1)), "any", 4.0, 4.0),
+    "softplus": (lambda x: (1 + x.exp()).ln() if x <= 20 else x, "any", 1.6, 1.8),
+    "logsigmoid": (lambda x: -(1 + (-x).exp()).ln(), "any", 2.0, 1.6),
+    "softsign": (lambda x: x / (1 + abs(x)), "any", 1.6, 1.6),
+}
+
+
+def _arguments(name: str, kind: str) -> list[float]:
+    """Of all sizes, and on both sides of where a formula may give way to another."""
+    rng = random.Random(name)
+    v = [rng.uniform(1, 2) * 2.0 ** rng.randint(*r) for _ in range(60) for r in ((-30, 6), (-6, 3))]
+    v += [10.0**-k * f for k in (17, 9, 8, 7, 6, 5, 4, 3, 2) for f in (0.5, 0.9, 1.1)]
+    v += [e * f for e in (0.25, 0.5, 1, 2, 4, 8, 0.75, 0.85, 1.5, 20, 22) for f in (1, 1 - 2**-20, 1 + 2**-20)]
+    v += [e * f for e in (2**0.5, 2**-0.5, math.log(2) / 2, math.tan(math.pi / 8)) for f in (0.999, 1.001)]
+    inside = [x if x < 1 else 1 - x / 256 for x in v if x < 200 and x != 1]
+    return {
+        "positive": v + [rng.uniform(1, 2) * 2.0 ** rng.randint(-120, 120) for _ in range(60)],
+        "above 1": [1 + x for x in v if x > 1e-5],
+        "above -1": v + [-x for x in inside],
+        "unit": inside + [-x for x in inside],
+        "small": [s * x for x in v if x < 5 for s in (1, -1)],
+        "gamma": [x for x in v if 1e-3 < x < 60 and min(abs(x - r) for r in (1, 1.4616, 2)) > 0.05],
+        "fraction": [s * x for x in v if x < 30 and abs(x - round(x)) > 1e-3 * x for s in (1, -1)],
+        "any": [s * x for x in v if x < 80 for s in (1, -1)],
+    }[kind]
+
+
+def _spacing(v: Dec, d: rt.dtype) -> float:
+    return math.ulp(float(v)) if d is rt.float64 else 2.0 ** max(math.frexp(float(v))[1] - 24, -149)
+
+
+def _off(got: float, want: Dec, d: rt.dtype) -> float:
+    """How far apart the two are, in units in the last place."""
+    return abs(float((Dec(got) - want) / Dec(_spacing(want, d))))
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_functions_are_right_to_the_last_digits(name: str) -> None:
+    f, kind, *limits = DIGITS[name]
+    with decimal.localcontext(_DIGITS):
+        for d, limit in zip((rt.float64, rt.float32), limits):
+            x = rt.tensor(_arguments(name, kind), dtype=d)
+            if kind == "unit":
+                x = x[x.abs() < 1]
+            got = getattr(_ops, name)(x).tolist()
+            worst = max((_off(y, f(Dec(v)), d), v) for v, y in zip(x.tolist(), got))
+            assert worst[0] <= limit, f"{name} of {d}: {worst[0]} units at {worst[1]}"
+
+
+def test_inverse_of_erf_is_right_to_the_last_digits() -> None:
+    """Each value is what erf leads back from; all along, and close to where one formula gives way to another."""
+    rng = random.Random(2)
+    some = [rng.uniform(-1, 1) for _ in range(60)] + [1 - 2.0**-k for k in range(1, 24)]
+    some += [0.5 + 0.01 * k for k in range(45)] + [0.99 + 0.0002 * k for k in range(50)]
+    with decimal.localcontext(_DIGITS):
+        for d, limit in ((rt.float64, 3.0), (rt.float32, 0.6)):
+            x = rt.tensor(some, dtype=d)
+            x = x[x.abs() < 1]
+            for v, y in zip(x.tolist(), _ops.erfinv(x).tolist()):
+                step = (_erf(Dec(y)) - Dec(v)) * PI.sqrt() / 2 * (Dec(y) * Dec(y)).exp()
+                assert abs(float(step / Dec(_spacing(Dec(y), d)))) <= limit, f"erfinv({v}) of {d} is {y}"
+    for low, high in ((0.4999, 0.5001), (0.699, 0.701), (0.9955, 0.9975), (0.9998, 0.9999)):
+        x = rt.linspace(low, high, 8000)
+        exact = _ops.erfinv(x.double())
+        off = (_ops.erfinv(x).double() - exact).abs() / rt.exp2(exact.log2().floor() - 23)
+        assert off.max().item() <= 0.528, (low, off.max())
+
+
+PAIRS: dict[str, tuple[Callable[[Dec, Dec], Dec], float, float]] = {
+    "atan2": (lambda y, x: _atan(y / x) + (PI.copy_sign(y) if x < 0 else 0), 2.0, 0.51),
+    "hypot": (lambda x, y: (x * x + y * y).sqrt(), 1.5, 0.51),
+    "logaddexp": (lambda x, y: max(x, y) + (1 + (-abs(x - y)).exp()).ln(), 2.2, 2.2),
+    "logaddexp2": (lambda x, y: max(x, y) + (1 + (-abs(x - y) * LN2).exp()).ln() / LN2, 2.6, 2.6),
+    "pow": (lambda x, y: abs(x) ** y, 1.0, 0.6),
+    "xlogy": (lambda x, y: x * abs(y).ln(), 1.6, 1.6),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_functions_of_two_numbers_are_right_to_the_last_digits(name: str) -> None:
+    f, *limits = PAIRS[name]
+    rng = random.Random(name)
+    draw = lambda: rng.uniform(1, 2) * 2.0 ** rng.randint(-9, 4) * rng.choice((-1, 1))  # noqa: E731
+    both = [(draw(), draw()) for _ in range(200)]
+    both += [(a, a * b) for a, _ in both[:40] for b in (1, 1 + 2**-12, -1, 2)]
+    with decimal.localcontext(_DIGITS):
+        for d, limit in zip((rt.float64, rt.float32), limits):
+            x, y = rt.tensor(both, dtype=d).unbind(1)
+            x, y = (x.abs() if name == "pow" else x, y.abs() if name == "xlogy" else y)
+            got = getattr(_ops, name)(x, y).tolist()
+            for a, b, v in zip(x.tolist(), y.tolist(), got):
+                want = f(Dec(a), Dec(b))
+                if name == "pow" and abs(want.adjusted()) > 30:
+                    continue
+                # Where two terms cancel, what counts is the larger one.
+                size = max(abs(want), abs(Dec(a)), abs(Dec(b))) if name.startswith("logaddexp") else want
+                assert abs(float((Dec(v) - want) / Dec(_spacing(size, d)))) <= limit, (
+                    f"{name}({a}, {b}) of {d}: {v} for {want}"
+                )
+
+
+def test_logarithms_inside_of_other_functions_are_right_to_the_last_digits() -> None:
+    rng = random.Random(5)
+    with decimal.localcontext(_DIGITS):
+        for d, near in ((rt.float64, 4e-16), (rt.float32, 2.4e-7)):
+            for n in (2, 7, 40):
+                x = rt.tensor([rng.gauss(0, 3) for _ in range(n)], dtype=d)
+                v = [Dec(a) for a in x.tolist()]
+                total = sum((a.exp() for a in v), Dec(0)).ln()
+                size = float(max(abs(a) for a in (*v, total)))
+                for got in (x.logsumexp(0), x.view(-1, 1).expand(n, 20).logsumexp(0)[3], x.logcumsumexp(0)[-1]):
+                    assert abs(got.item() - float(total)) <= 2 * near * size
+                for got in (x.log_softmax(0), x.view(-1, 1).expand(n, 20).contiguous().log_softmax(0)[:, 3]):
+                    assert got.tolist() == pytest.approx([float(a - total) for a in v], rel=0, abs=2 * near * size)
+                loss = F.cross_entropy(x.view(1, -1), rt.tensor([n - 1])).item()
+                assert abs(loss - float(total - v[-1])) <= 2 * near * size
+            p = rt.tensor([rng.uniform(0.01, 0.99) for _ in range(50)], dtype=d)
+            t = rt.tensor([rng.uniform(0, 1) for _ in range(50)], dtype=d)
+            q, r = [Dec(a) for a in p.tolist()], [Dec(a) for a in t.tolist()]
+            want = [float(-(b * a.ln() + (1 - b) * (1 - a).ln())) for a, b in zip(q, r)]
+            assert F.binary_cross_entropy(p, t, reduction="none").tolist() == pytest.approx(want, rel=4 * near)
+            want = [float((1 + a.exp()).ln() - b * a) for a, b in zip(q, r)]
+            assert F.binary_cross_entropy_with_logits(p, t, reduction="none").tolist() == pytest.approx(
+                want, rel=4 * near
+            )
+            want = [float((a / (1 - a)).ln()) for a in q]
+            assert p.logit().tolist() == pytest.approx(want, rel=2 * near, abs=2 * near)
+            want = [float(b * (b.ln() - a)) for a, b in zip(q, r)]
+            assert F.kl_div(p, t, reduction="none").tolist() == pytest.approx(want, rel=8 * near, abs=near)
+            half = Dec(2).sqrt()
+            want = [float(a * (1 + _erf(a / half)) / 2) for a in q]
+            assert F.gelu(p).tolist() == pytest.approx(want, rel=4 * near)
+            # Gradients with the logarithm of a plain number.
+            x = (4 * p).detach().requires_grad_()
+            for base in (2.0, 10.0, 0.3, 1.0001):
+                (slope,) = rt.autograd.grad((base**x).sum(), x)
+                want = [float(Dec(base).ln() * (Dec(a) * Dec(base).ln()).exp()) for a in x.tolist()]
+                assert slope.tolist() == pytest.approx(want, rel=6 * near), (d, base)
+
+
+def test_powers_between_whole_exponents() -> None:
+    for base in (2, 3, 5, 7, 10, -2, -3):
+        for d in (rt.uint8, rt.int8, rt.int16, rt.int32, rt.int64):
+            info = rt.iinfo(d)
+            last = max(k for k in range(63) if all(info.min <= base**i <= info.max for i in range(k + 1)))
+            if base > 0 or d is not rt.uint8:
+                assert rt.logspace(0, last, last + 1, base=base, dtype=d).tolist() == [base**k for k in range(last + 1)]
+                assert rt.logspace(last, 0, last + 1, base=base, dtype=d).tolist() == [
+                    base**k for k in range(last, -1, -1)
+                ]
+                assert rt.logspace(last, last, 1, base=base, dtype=d).tolist() == [base**last]
+        for d in (rt.float32, rt.float64):
+            got = rt.logspace(-9, 9, 19, base=base, dtype=d).tolist()
+            want = rt.tensor([float(base) ** k for k in range(-9, 10)], dtype=d).tolist()
+            assert got == pytest.approx(want, rel=2e-16 if d is rt.float64 else 1e-7)
+            assert got[9] == 1 and got[10] == base and rt.logspace(3, 3, 1, base=base, dtype=d).item() == base**3
+    assert rt.logspace(0, 3, 7, base=4, dtype=rt.int64).tolist() == [1, 2, 4, 8, 16, 32, 64]
+    assert rt.logspace(-2, 2, 5, base=2, dtype=rt.float64).tolist() == [0.25, 0.5, 1, 2, 4]

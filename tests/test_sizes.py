@@ -417,6 +417,55 @@ def test_convolutions_and_their_gradients(image: tuple[int, ...]) -> None:
     close(tx.grad, padded[:, :, p : p + h, p : p + w], "input")
 
 
+# batch, channels, output channels, kernel, stride, dilation, padding, groups
+LINES = [
+    (1, 1, 1, 3, 1, 1, 1, 1), (3, 2, 3, 3, 1, 1, 0, 1), (2, 3, 2, 2, 2, 1, 0, 1), (2, 2, 2, 3, 3, 1, 2, 1),
+    (1, 2, 4, 3, 1, 2, 2, 2), (2, 3, 3, 3, 1, 1, 1, 3), (2, 3, 6, 2, 2, 1, 1, 3), (3, 2, 3, 1, 1, 1, 0, 1),
+    (2, 2, 2, 2, 4, 3, 1, 1), (17, 2, 3, 3, 1, 1, 1, 1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_convolutions_of_every_width(line: tuple[int, ...]) -> None:
+    """Whole numbers, which every order of adding gives exactly; each column counts, also one alone at the end."""
+    batch, c, o, k, s, dilation, p, groups = line
+    reach = dilation * (k - 1) + 1
+    for w in range(max(1, reach - 2 * p, reach + s - 2 * p), 52):
+        x, weight = RNG.integers(-4, 5, (batch, c, w)), RNG.integers(-4, 5, (o, c // groups, k))
+        bias = RNG.integers(-9, 10, o)
+        padded = np.pad(x, ((0, 0), (0, 0), (p, p)))
+        views = np.lib.stride_tricks.sliding_window_view(padded, reach, 2)[:, :, ::s, ::dilation]
+        n, cg, og = views.shape[2], c // groups, o // groups
+        g = RNG.integers(-4, 5, (batch, o, n))
+        parts = [(slice(i * cg, (i + 1) * cg), slice(i * og, (i + 1) * og)) for i in range(groups)]
+        y = np.concatenate([np.einsum("bcnk,ock->bon", views[:, ci], weight[oi]) for ci, oi in parts], 1)
+        gw = np.concatenate([np.einsum("bcnk,bon->ock", views[:, ci], g[:, oi]) for ci, oi in parts])
+        gx = np.zeros_like(padded)
+        for j in range(k):
+            for ci, oi in parts:
+                gx[:, ci, j * dilation : j * dilation + s * (n - 1) + 1 : s] += np.einsum(
+                    "bon,oc->bcn", g[:, oi], weight[oi, :, j]
+                )
+        gx = gx[:, :, p : p + w]
+        for d in (rt.float32, rt.float64):
+            tx, tw, tb = (rt.from_numpy(a).to(d).requires_grad_() for a in (x, weight, bias))
+            out = F.conv1d(tx, tw, tb, s, p, dilation, groups)
+            np.testing.assert_array_equal(out.detach().numpy(), y + bias[:, None], f"width {w}")
+            np.testing.assert_array_equal(F.conv1d(tx, tw, None, s, p, dilation, groups).detach().numpy(), y)
+            out.backward(rt.from_numpy(g).to(d))
+            np.testing.assert_array_equal(tw.grad.numpy(), gw, f"weight, width {w}")
+            np.testing.assert_array_equal(tb.grad.numpy(), g.sum((0, 2)), f"bias, width {w}")
+            np.testing.assert_array_equal(tx.grad.numpy(), gx, f"input, width {w}")
+        np.testing.assert_array_equal(
+            F.conv1d(rt.from_numpy(x), rt.from_numpy(weight), rt.from_numpy(bias), s, p, dilation, groups).numpy(),
+            y + bias[:, None],
+        )
+        # The transposed one is the gradient, and more columns of nothing but bias behind it.
+        tg, tw = rt.from_numpy(g).float(), rt.from_numpy(weight).float()
+        turned = F.conv_transpose1d(tg, tw, None, s, p, 0, groups, dilation)
+        np.testing.assert_array_equal(turned.numpy(), gx[:, :, : turned.shape[2]], f"turned, width {w}")
+
+
 def test_gradients_of_norms_with_many_rows() -> None:
     for rows, n in ((3, 5), (16, 33), (17, 7), (40, 64), (300, 9)):
         a, w, g = RNG.standard_normal((rows, n)), RNG.standard_normal(n), RNG.standard_normal((rows, n))

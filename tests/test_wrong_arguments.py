@@ -11,6 +11,8 @@ import pytest
 
 import rustorch as rt
 import rustorch.nn.functional as F
+from rustorch import _ops
+from rustorch.errors import RustorchError
 
 NAN = math.nan
 
@@ -249,3 +251,55 @@ def test_truth_values_are_no_dimensions_and_no_sizes() -> None:
         for wrong in (True, 1.0, "1"):
             with pytest.raises(TypeError):
                 call(wrong)
+
+
+GRADIENTS_OF_POOLS = [
+    "avg_pool_grad: (1, 2, 2), (1, 2, 4), (2,), (2,), (0,), False, True, None, 1",
+    "avg_pool_grad: (2, 3), (2, 5), (2,), (2,), (1,), True, False, None, 1",
+    "avg_pool_grad: (1, 2, 5, 3), (1, 2, 4, 5), (2, 3), (1, 2), (1, 1), False, False, None, 2",
+    "avg_pool_grad: (2, 3, 3), (2, 4, 4), (2, 2), (2, 2), (1, 1), False, True, 3, 2",
+    "adaptive_avg_pool_grad: (1, 2, 2), (1, 2, 5), 1",
+    "adaptive_avg_pool_grad: (2, 2, 3), (2, 3, 4), 2",
+    "max_pool_grad: (1, 2, 3), {}, (1, 2, 4), 1",
+    "max_pool_grad: (2, 1, 2), {}, (2, 2, 2), 2",
+    "upsample_grad: (1, 2, 4, 5), (1, 2, 2, 3), 'nearest', False",
+    "upsample_grad: (1, 2, 4, 5), (1, 2, 2, 3), 'bilinear', True",
+]
+
+
+@pytest.mark.parametrize("line", GRADIENTS_OF_POOLS)
+def test_gradients_of_pools_have_the_shape_of_their_results(line: str) -> None:
+    name, source = line.split(": ")
+    free = not name.startswith("avg")  # they take any number of windows
+
+    def call(shape: tuple[int, ...], places: tuple[int, ...] | None = None, size: tuple[int, ...] | None = None) -> Any:
+        own, *rest = eval(f"({source.replace('{}', 'None')},)")
+        at = rt.zeros(own if places is None else places, dtype=rt.int64)
+        rest = [at if i == 0 and name == "max_pool_grad" else v for i, v in enumerate(rest)]
+        where = 1 if name == "max_pool_grad" else 0
+        rest[where] = rest[where] if size is None else size
+        return getattr(_ops, name)(rt.ones(shape), *rest)
+
+    own, first, *others = eval(f"({source.replace('{}', 'None')},)")
+    size = first or others[0]
+    assert tuple(call(own).shape) == size
+    planes = len(own) - (1 if "1" == source[-1] else 2)
+    for i, n in enumerate(own):
+        for other in (n - 1, n + 1):
+            wrong = (*own[:i], other, *own[i + 1 :])
+            if not free or i < planes:
+                with pytest.raises(RustorchError, match=name):
+                    call(wrong, places=wrong)
+            if name == "max_pool_grad":
+                for a, b in ((wrong, own), (own, wrong)):
+                    with pytest.raises(RustorchError, match=name):
+                        call(a, places=b)
+    for wrong in (own[1:], (1, *own), (1, 1, *own), ()):
+        with pytest.raises(RustorchError, match=name):
+            call(wrong, places=wrong)
+    for i, n in enumerate(size[:planes]):
+        with pytest.raises(RustorchError, match=name):
+            call(own, size=(*size[:i], n + 1, *size[i + 1 :]))
+    for odd in (size[1:], (1, *size), (*size[:-1], -1)):
+        with pytest.raises(RustorchError, match=name):
+            call(own, size=odd)

@@ -66,7 +66,9 @@ def out():
 
 def tensor(values, shape=None, dtype="float"):
     values = list(values)
-    code = {"float": lib.RT_FLOAT32, "double": lib.RT_FLOAT64, "int64_t": lib.RT_INT64}[dtype]
+    code = {
+        "float": lib.RT_FLOAT32, "double": lib.RT_FLOAT64, "int64_t": lib.RT_INT64, "int32_t": lib.RT_INT32,
+    }[dtype]  # fmt: skip
     p = out()
     shape = [len(values)] if shape is None else shape
     assert lib.rt_tensor_from_data(ffi.new(f"{dtype}[]", values), shape, len(shape), code, p) == lib.RT_OK
@@ -188,6 +190,67 @@ def test_the_door_by_name():
     assert call(b"add", [a, a], 2, ffi.new("rt_attr[1]", [{"kind": 99}]), 1, p, 2, n) == lib.RT_ERR_VALUE
     assert call(b"\xff\xfe", [a], 1, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_VALUE
     assert n[0] == 77
+
+
+def by_name(name, inputs, *attrs):
+    """What the op gives: the dtype's code, the sizes, and the elements as doubles."""
+    place, n = ffi.new("rt_tensor *[4]"), ffi.new("size_t *")
+    numbers = ffi.new("rt_attr[]", [dict(a) for a in attrs])
+    assert lib.rt_op_call(name, inputs, len(inputs), numbers, len(attrs), place, 4, n) == lib.RT_OK, message()
+    found = []
+    for h in place[0 : n[0]]:
+        count = lib.rt_tensor_numel(h)
+        values = ffi.new("double[]", count)
+        assert lib.rt_tensor_copy_to(h, lib.RT_FLOAT64, values, 8 * count) == lib.RT_OK
+        sizes = list(lib.rt_tensor_shape(h)[0 : lib.rt_tensor_ndim(h)])
+        found.append((lib.rt_tensor_dtype(h), sizes, list(values)))
+        lib.rt_tensor_free(h)
+    return found
+
+
+def whole(i):
+    return {"kind": lib.RT_ATTR_INT, "i": i}
+
+
+def truth(i):
+    return {"kind": lib.RT_ATTR_BOOL, "i": i}
+
+
+NOTHING = {"kind": lib.RT_ATTR_NONE}
+
+
+def test_tensors_of_int32_by_name():
+    a, b = [7, -3, 2**31 - 1, 5], [2, 2, 1, -3]
+    x, y = tensor(a, dtype="int32_t"), tensor(b, dtype="int32_t")
+    same = [lib.RT_INT32, [4]]
+    wrap = [9, -1, -(2**31), 2]
+    assert by_name(b"add", [x, y], whole(1)) == [(*same, wrap)]
+    assert by_name(b"add_", [tensor(a, dtype="int32_t"), y], whole(1)) == [(*same, wrap)]
+    assert by_name(b"mul", [x, y]) == [(*same, [14, -6, 2**31 - 1, -15])]
+    assert by_name(b"remainder", [x, y]) == [(*same, [1, 1, 0, -1])]
+    assert by_name(b"neg", [x]) == [(*same, [-7, 3, -(2**31) + 1, -5])]
+    assert by_name(b"maximum", [x, y]) == [(*same, [7, 2, 2**31 - 1, 5])]
+    assert by_name(b"sum", [x], NOTHING, truth(0), NOTHING) == [(lib.RT_INT64, [], [2**31 + 8])]
+    assert by_name(b"exp", [tensor([0], dtype="int32_t")]) == [(lib.RT_FLOAT32, [1], [1])]
+    assert by_name(b"eq", [x, x]) == [(lib.RT_BOOL, [4], [1] * 4)]
+    values, order = by_name(b"sort", [x], whole(-1), truth(0), truth(0))
+    assert values == (*same, [-3, 5, 7, 2**31 - 1]) and order == (lib.RT_INT64, [4], [1, 3, 0, 2])
+    m = tensor([1, 2, 3, 2**30], [2, 2], "int32_t")
+    assert by_name(b"matmul", [m, m]) == [(lib.RT_INT32, [2, 2], [7, 2 - 2**31, 3 + 3 * 2**30 - 2**32, 6])]
+    # As indices they count as int64 does.
+    table = tensor(range(6), [3, 2])
+    at, long = (tensor([2, 0], dtype=d) for d in ("int32_t", "int64_t"))
+    for name, inputs, attrs in [
+        (b"embedding", lambda i: [i, table], [NOTHING]),
+        (b"embedding_backward", lambda i: [tensor(range(4), [2, 2]), i], [whole(3), NOTHING]),
+        (b"index_select", lambda i: [table, i], [whole(0)]),
+        (b"index", lambda i: [table, i], []),
+        (b"bincount", lambda i: [i, ffi.NULL], [whole(0)]),
+        (b"gather", lambda i: [tensor([1.0, 2.0, 4.0]), i], [whole(0), truth(0)]),
+        (b"scatter_add", lambda i: [tensor([1.0, 2.0, 4.0]), i, tensor([8.0, 16.0])], [whole(0)]),
+        (b"repeat_interleave_tensor", lambda i: [tensor([5, 6]), i], [NOTHING]),
+    ]:
+        assert by_name(name, inputs(at), *attrs) == by_name(name, inputs(long), *attrs), name
 
 
 def test_what_fails_has_changed_nothing():

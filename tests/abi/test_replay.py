@@ -4,6 +4,7 @@ door by name and must get the same bits everywhere. What changed a tensor withou
 from __future__ import annotations
 
 import struct
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +12,10 @@ import pytest
 from abi_tools import C, ffi, lib, link_flags, run, tool
 
 import rustorch as rt
-from rustorch import nn
+from rustorch import _ops, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from test_gradients import TABLE, Inputs, samples
 
 SEED = 20
 recorder: Recorder | None = None
@@ -211,6 +215,99 @@ def test_a_training_step_replayed_in_c(network, optimizer, replay, tmp_path):
     path = tmp_path / "trace"
     trace.write(path)
     assert run(replay, path).startswith(f"{len(trace.calls)} calls")
+
+
+class Names:
+    """Writes the names of calls down."""
+
+    def __init__(self):
+        self.errors: list[BaseException] = []
+        self.names: list[str] = []
+
+    def call(self, name: bytes, *_) -> None:
+        self.names.append(name.decode())
+
+
+def told(call, *args, **options) -> list[str]:
+    global recorder
+    recorder = Names()
+    lib.rt_set_listener(lib.py_on_call, ffi.NULL)
+    try:
+        call(*args, **options)
+    finally:
+        lib.rt_set_listener(ffi.NULL, ffi.NULL)
+    assert recorder.errors == []
+    return recorder.names
+
+
+CALLED = sorted(name for name, op in TABLE.items() if samples(op))
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_one_call_is_one_event(name):
+    """What an op does inside is its own business, whatever the layout of its inputs, also in place."""
+    op, f, twin = TABLE[name], getattr(_ops, name), getattr(_ops, name + "_", None)
+    parts = op["class"] == "Composite"
+
+    def turned(t):
+        """The same elements with gaps between them."""
+        if not isinstance(t, rt.Tensor) or not t.ndim:
+            return t
+        wide = rt.stack([t.detach(), t.detach()], -1)[..., 1]
+        return wide.requires_grad_(t.requires_grad)
+
+    for source in samples(op):
+        names = {**Inputs(name + source).names(), "given": lambda *a, **k: (a, k)}
+        args, options = eval(f"given({source})", names)
+        gaps = [[turned(t) for t in a] if isinstance(a, (list, tuple)) else turned(a) for a in args]
+        floats = [a for a in args if isinstance(a, rt.Tensor) and a.dtype.is_floating_point]
+        for given in (args, gaps):
+            with rt.no_grad():
+                assert told(f, *given, **options) == [name], source
+            events = told(f, *given, **options)
+            if not parts:
+                assert events == [name], source
+            elif floats:
+                assert name not in events, source
+            if not op["inplace"] or not isinstance(given[0], rt.Tensor):
+                continue
+            for grad in (False, True):
+                with rt.set_grad_enabled(grad):
+                    x = given[0].clone() if given is args else turned(given[0].detach()) * 1
+                    try:
+                        events = told(twin, x, *given[1:], **options)
+                    except rt.errors.RustorchError as e:
+                        assert "does not fit" in str(e), source  # the result is wider
+                        continue
+                if not (parts and grad):
+                    # Where gradients read what was there before, it is copied first; a replay needs to know it.
+                    assert events[-1:] == [name + "_"] and events[:-1] in ([], ["clone"] if grad else []), source
+
+
+def test_parts_are_told_where_gradients_are_wanted_and_nowhere_else():
+    x, w, b = rt.rand(2, 3), rt.rand(4, 3), rt.rand(2, 3, requires_grad=True)
+    first, classes = rt.zeros(2, 1, dtype=rt.int64), rt.tensor([0, 2])
+    outs = {
+        "take_along_dim": lambda a: _ops.take_along_dim(a, first, 1),
+        "tensordot": lambda a: _ops.tensordot(a, w, [1], [1]),
+        "cdist": lambda a: _ops.cdist(a, w),
+        "cross_entropy": lambda a: _ops.cross_entropy(a, classes),
+    }
+    for name, call in outs.items():
+        assert told(call, x) == [name]
+        parts = told(call, b)
+        assert parts and name not in parts, name
+        with rt.no_grad():
+            assert told(call, b) == [name]
+    assert told(lambda: None) == []
+    y = b * 2
+    assert "mul" in told(lambda: y.sum().backward())
+    names = []
+    for _ in range(3):
+        p = rt.rand(3, requires_grad=True)
+        p.grad = rt.rand(3)
+        names.append(told(rt.optim.SGD([p], lr=0.1).step))
+    assert names == [["sgd_step"]] * 3
 
 
 def opt_state(opt) -> list[rt.Tensor]:

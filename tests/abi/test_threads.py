@@ -162,6 +162,45 @@ def test_a_wait_ends_with_an_error(timeout):
     assert seen and seen[0].startswith("neg: ") and "another thread" in seen[0]
 
 
+def test_what_is_refused_leaves_nothing_locked(timeout):
+    """An op takes its locks one after the other; when one is not to be had, those before it are given back."""
+    timeout(1)
+    big = rt.zeros(4_000_000)
+    # Storages on both sides of the busy one, wherever that lies.
+    small = [rt.ones(5) for _ in range(40)]
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            try:
+                big.cumsum_(0)
+            except BUSY:
+                pass
+
+    def read(t):
+        return lambda: rt.cat([*small[:20], t, *small[20:]])
+
+    calls = {"read": read(big), "write": lambda: big.index_copy_(0, rt.arange(5), small[3])}
+    calls |= {f"{i}": lambda x=x: x.copy_(big[:5]) for i, x in enumerate(small)}
+    writer, refused, limit = threading.Thread(target=write), set(), time.monotonic() + 60
+    writer.start()
+    while len(refused) < len(calls) and time.monotonic() < limit:
+        for name in calls.keys() - refused:
+            try:
+                calls[name]()
+            except BUSY:
+                refused.add(name)
+                for x in small:
+                    x.add_(1)  # neither a reader nor a writer is left behind
+    stop.set()
+    writer.join()
+    assert refused == calls.keys()
+    timeout(0)
+    big.add_(1)
+    for x in small:
+        x.add_(1)
+
+
 def test_handles_are_counted_right():
     before = lib.rt_live_tensors()
 
