@@ -212,7 +212,7 @@ def test_derivatives(name: str) -> None:
 
 
 # What they see is the memory.
-LAYOUT = {"as_strided", "restride", "view"}
+LAYOUT = {"as_strided", "as_strided_scatter", "restride", "view"}
 
 
 def test_every_sample_is_looked_at() -> None:

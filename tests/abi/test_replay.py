@@ -261,7 +261,8 @@ def test_one_call_is_one_event(name):
         args, options = eval(f"given({source})", names)
         gaps = [[turned(t) for t in a] if isinstance(a, (list, tuple)) else turned(a) for a in args]
         floats = [a for a in args if isinstance(a, rt.Tensor) and a.dtype.is_floating_point]
-        for given in (args, gaps):
+        # One wants its input row by row.
+        for given in (args,) if name == "as_strided_scatter" else (args, gaps):
             with rt.no_grad():
                 assert told(f, *given, **options) == [name], source
             events = told(f, *given, **options)
