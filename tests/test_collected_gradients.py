@@ -159,3 +159,16 @@ def test_views_of_no_grad_are_not_changed_where_gradients_are_wanted(needs: str)
             change()
     assert x.tolist() == [1.0] * 3
     rt.ones(3)[:2].mul_(2)
+
+
+def test_graphs_that_saved_nothing_can_be_walked_again() -> None:
+    x = rt.ones(2, requires_grad=True)
+    y = (x + 2).sum()
+    y.backward()
+    y.backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+    z = (x * x + 1).sum()
+    z.backward()
+    with pytest.raises(errors.AutogradError, match="a second time"):
+        z.backward()
+    assert x.grad.tolist() == [4.0, 4.0]

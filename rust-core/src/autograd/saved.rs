@@ -163,6 +163,10 @@ impl Saved {
 }
 
 impl SavedSet {
+    pub fn holds_nothing(&self) -> bool {
+        self.all().next().is_none()
+    }
+
     fn all(&self) -> impl Iterator<Item = &Saved> {
         self.inputs.iter().chain(&self.outputs).flatten()
     }

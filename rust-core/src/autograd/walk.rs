@@ -388,11 +388,15 @@ fn release(node: &Node) {
     if matches!(node.rule, Rule::AsStrided(..)) {
         return;
     }
-    if let Rule::Slices(Some(inner), ..) = &node.rule {
-        let _saved = inner.lock_saved().take();
-        return;
-    }
-    let _saved = node.lock_saved().take();
+    let holder = match &node.rule {
+        Rule::Slices(Some(inner), ..) => inner,
+        _ => node,
+    };
+    let mut saved = holder.lock_saved();
+    // Who has saved nothing can be walked through again.
+    let gone = if saved.as_ref().is_some_and(|s| s.holds_nothing()) { None } else { saved.take() };
+    drop(saved);
+    drop(gone);
 }
 
 /// Undoes broadcasting and promotion: a gradient gets the shape and dtype of the input it belongs to. Rules need not care.

@@ -44,7 +44,16 @@ impl Tensor {
         debug_assert!(is_inside(&storage, &layout, dtype));
         let inference = Meta::of_inference();
         let (wrapped, unrecorded) = (false, false);
-        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped, inference, unrecorded, base, meta: OnceLock::new() }))
+        Tensor(Arc::new(TensorImpl {
+            storage,
+            layout,
+            dtype,
+            wrapped,
+            inference,
+            unrecorded,
+            base,
+            meta: OnceLock::new(),
+        }))
     }
 
     /// A tensor over the same storage.
@@ -54,7 +63,16 @@ impl Tensor {
         let TensorImpl { storage, dtype, inference, unrecorded, .. } = &*self.0;
         let (storage, dtype, inference, wrapped) = (storage.clone(), *dtype, *inference, false);
         let unrecorded = base.is_some() && (*unrecorded || !grad_enabled());
-        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped, inference, unrecorded, base, meta: OnceLock::new() }))
+        Tensor(Arc::new(TensorImpl {
+            storage,
+            layout,
+            dtype,
+            wrapped,
+            inference,
+            unrecorded,
+            base,
+            meta: OnceLock::new(),
+        }))
     }
 
     /// An uninitialised row-major tensor.
