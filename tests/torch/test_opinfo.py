@@ -28,8 +28,9 @@ NOT_COMPARABLE = {
 
 # torch rounds intermediate results of these to bfloat16: ours are compared with float64 results that were rounded once.
 ROUNDS_HALF = {
-    "addbmm", "addr", "div", "nn.functional.binary_cross_entropy_with_logits", "nn.functional.conv_transpose1d", "nn.functional.conv_transpose2d",
-    "nn.functional.conv_transpose3d", "nn.functional.embedding_bag", "nn.functional.hinge_embedding_loss",
+    "addbmm", "addr", "div", "nn.functional.binary_cross_entropy_with_logits",
+    "nn.functional.conv_transpose1d", "nn.functional.conv_transpose2d", "nn.functional.conv_transpose3d",
+    "nn.functional.embedding_bag", "nn.functional.hinge_embedding_loss",
     "nn.functional.instance_norm", "nn.functional.interpolate",
 }  # fmt: skip
 
