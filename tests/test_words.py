@@ -934,3 +934,16 @@ def test_what_is_converted_and_what_is_copied() -> None:
         t.grad = None
         (copy * rt.tensor([3.0, 4.0])).sum().backward()
         assert t.grad is not None and t.grad.tolist() == [3.0, 4.0]
+
+
+def test_what_is_picked_is_not_converted_for_its_place() -> None:
+    x, index = rt.arange(6.0).view(2, 3), rt.tensor([[0, 1]])
+    for pick in (
+        lambda out: rt.gather(x, 1, index, out=out), lambda out: rt.take(x, index, out=out),
+        lambda out: rt.index_select(x, 0, index[0], out=out), lambda out: rt.masked_select(x, x > 2, out=out),
+    ):  # fmt: skip
+        out = rt.empty(0)
+        assert pick(out) is out and out.numel() > 0
+        for dtype in (rt.float64, rt.float16, rt.int64):
+            with pytest.raises(errors.DTypeError):
+                pick(rt.empty(0, dtype=dtype))
