@@ -947,3 +947,17 @@ def test_what_is_picked_is_not_converted_for_its_place() -> None:
         for dtype in (rt.float64, rt.float16, rt.int64):
             with pytest.raises(errors.DTypeError):
                 pick(rt.empty(0, dtype=dtype))
+
+
+def test_places_for_results_take_no_part_in_graphs() -> None:
+    for word, args in (("add", 2), ("exp", 1), ("matmul", 2), ("sum", 1), ("std", 1), ("clamp_min", 1), ("pow", 2)):
+        for x_wants, out_wants in ((True, False), (False, True), (True, True), (False, False)):
+            x, out = rt.ones(2, 2, requires_grad=x_wants), rt.ones(2, 2)
+            given = [x] * args if word != "clamp_min" else [x, 0.5]
+            out = out[0, 0].clone() if word in ("sum", "std") else out
+            out.requires_grad_(out_wants)
+            if x_wants or out_wants:
+                with pytest.raises(errors.InvalidArgumentError, match="automatic differentiation"):
+                    getattr(rt, word)(*given, out=out)
+            with rt.no_grad():
+                assert getattr(rt, word)(*given, out=out) is out and out.requires_grad is out_wants
