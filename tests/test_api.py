@@ -930,6 +930,7 @@ def test_accelerators_are_asked_for_and_absent() -> None:
     scaler.scale(loss).backward()
     scaler.unscale_(opt)
     scaler.step(opt)
+    assert scaler.step(opt, closure=lambda: p.grad.zero_() is None or 7) == scaler.step(opt, lambda: 7) == 7
     scaler.update()
     scaler.load_state_dict(scaler.state_dict())
     assert p.item() == 0 and not scaler.is_enabled() and scaler.get_scale() == 1
@@ -1349,3 +1350,51 @@ def test_hooks_of_leaves_that_are_gone_see_their_attributes() -> None:
         del x
         y.backward()
         assert seen.pop() == (kind, "here", 2.0)
+
+
+def test_devices_are_equal_if_type_and_index_are() -> None:
+    names = [("cpu", None), ("cpu", 0), ("cuda", None), ("cuda", 0), ("cuda", 1)]
+    devices = [rt.device(*name) for name in names]
+    for i, a in enumerate(devices):
+        for j, b in enumerate(devices):
+            assert (a == b) is (i == j) and (a != b) is (i != j)
+            assert rt.device(b) == b and rt.device(str(b)) == b and hash(rt.device(b)) == hash(b)
+    assert len({*devices, *map(rt.device, devices)}) == 5 and rt.device("cpu") != "cpu"
+    for place in devices[:2]:
+        with place as entered:
+            assert entered is place
+    for place in devices[2:]:
+        with pytest.raises(errors.UnsupportedError, match="no device"), place:
+            pass
+
+
+def test_calls_with_tensors_that_have_two_names() -> None:
+    """A module under two names is as before in the end, whatever came under which of them."""
+    net = rt.nn.ModuleDict({"a": rt.nn.Linear(1, 1, bias=False)})
+    net["b"] = net["a"]
+    net.forward = lambda x: net["a"](x)
+    weight, one, two = net["a"].weight, rt.tensor([[3.0]]), rt.tensor([[5.0]])
+    for given in ({"a.weight": one, "b.weight": two}, {"b.weight": one, "a.weight": two}, {"a.weight": one}):
+        assert rt.func.functional_call(net, given, rt.ones(1)).item() == [*given.values()][-1].item()
+        assert net["a"].weight is weight is net["b"].weight
+
+
+def test_transforms_record_only_where_that_is_wanted() -> None:
+    x = rt.tensor([2.0], requires_grad=True)
+
+    def cube(t: rt.Tensor) -> rt.Tensor:
+        return (t**3).sum()
+
+    for on in (True, False):
+        with rt.set_grad_enabled(on):
+            for transform in (rt.func.grad, lambda f: lambda t: rt.func.grad_and_value(f)(t)[0]):
+                g = transform(cube)(x)
+                assert g.item() == 12 and g.requires_grad is on
+                assert not transform(cube)(x.detach()).requires_grad
+    # Results that do not depend on the argument have their place among the vectors.
+    for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2)):
+        parts = [lambda t: t * 2, lambda t: rt.ones(1), lambda t: t * t]
+        _, product = rt.func.vjp(lambda t, o=order, p=parts: tuple(p[i](t) for i in o), x.detach())
+        weights = {0: 10.0, 1: 100.0, 2: 1000.0}
+        (g,) = product(*(rt.tensor([weights[i]]) for i in order))
+        assert g.item() == 2 * 10 + 4 * 1000

@@ -211,3 +211,13 @@ def test_sequences_do_what_lists_do(kind: Any) -> None:
         same(net, parts)
         net *= 4
         same(net, parts * 4)
+
+
+def test_runs_of_equal_entries_are_written_once() -> None:
+    a, b = nn.ReLU(), nn.Tanh()
+    for parts, want in (
+        ([a, a, b, b, b, a], ["(0-1): 2 x ReLU()", "(2-4): 3 x Tanh()", "(5): ReLU()"]),
+        ([a, b, a, b], ["(0): ReLU()", "(1): Tanh()", "(2): ReLU()", "(3): Tanh()"]),
+        ([a, b, b], ["(0): ReLU()", "(1-2): 2 x Tanh()"]),
+    ):
+        assert repr(nn.ModuleList(parts)) == "ModuleList(\n  " + "\n  ".join(want) + "\n)"

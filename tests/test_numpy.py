@@ -309,3 +309,17 @@ def test_arrays_that_are_read_only_are_copied_in_silence() -> None:
     with pytest.warns(UserWarning, match="read-only"):
         rt.from_numpy(a).add_(1)
     assert a.tolist() == [0, 1, 2]
+
+
+def test_parts_of_numbers_that_are_not_finite() -> None:
+    x = np.array([np.inf, -np.inf, 1.5, -1.5, np.nan, 0.0])
+    for ours, theirs in zip(np.modf(rt.tensor(x)), np.modf(x), strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs)
+
+
+def test_what_is_masked_keeps_its_value() -> None:
+    """Also one that the dtype of the result could not hold."""
+    large = 2**40 + 1
+    for target in (rt.tensor([large, large]), np.array([large, large])):
+        result = np.add(rt.tensor([1.0, 2.0]), 1.5, out=target, where=np.array([True, False]), casting="same_kind")
+        assert result is target and target.tolist() == [2, large]

@@ -1983,3 +1983,13 @@ def test_functions_of_inference_mode_record_nothing():
         assert not Twice.apply(x, 3.0).requires_grad
     Twice.apply(x, 3.0).backward()
     assert x.grad.tolist() == [3.0]
+
+
+def test_derivatives_of_functions_that_give_their_argument_back():
+    x, y = tensor([1.0, 2.0]), tensor([3.0])
+    assert A.jacobian(lambda t: t, x).tolist() == [[1, 0], [0, 1]]
+    (a, b), (c, d) = A.jacobian(lambda s, t: (s, t), (x, y))
+    assert (a.tolist(), b.tolist()) == ([[1, 0], [0, 1]], [[0], [0]]) and (c.tolist(), d.tolist()) == ([[0, 0]], [[1]])
+    assert A.vjp(lambda t: t, x, tensor([5.0, 6.0]))[1].tolist() == [5, 6]
+    assert A.jvp(lambda t: t, x, tensor([5.0, 6.0]))[1].tolist() == [5, 6]
+    assert A.hessian(lambda t: t, y).tolist() == [[0]]

@@ -953,3 +953,30 @@ def test_what_is_converted_and_what_is_copied() -> None:
         t.grad = None
         (copy * rt.tensor([3.0, 4.0])).sum().backward()
         assert t.grad is not None and t.grad.tolist() == [3.0, 4.0]
+
+
+def test_what_is_picked_is_not_converted_for_its_place() -> None:
+    x, index = rt.arange(6.0).view(2, 3), rt.tensor([[0, 1]])
+    for pick in (
+        lambda out: rt.gather(x, 1, index, out=out), lambda out: rt.take(x, index, out=out),
+        lambda out: rt.index_select(x, 0, index[0], out=out), lambda out: rt.masked_select(x, x > 2, out=out),
+    ):  # fmt: skip
+        out = rt.empty(0)
+        assert pick(out) is out and out.numel() > 0
+        for dtype in (rt.float64, rt.float16, rt.int64):
+            with pytest.raises(errors.DTypeError):
+                pick(rt.empty(0, dtype=dtype))
+
+
+def test_places_for_results_take_no_part_in_graphs() -> None:
+    for word, args in (("add", 2), ("exp", 1), ("matmul", 2), ("sum", 1), ("std", 1), ("clamp_min", 1), ("pow", 2)):
+        for x_wants, out_wants in ((True, False), (False, True), (True, True), (False, False)):
+            x, out = rt.ones(2, 2, requires_grad=x_wants), rt.ones(2, 2)
+            given = [x] * args if word != "clamp_min" else [x, 0.5]
+            out = out[0, 0].clone() if word in ("sum", "std") else out
+            out.requires_grad_(out_wants)
+            if x_wants or out_wants:
+                with pytest.raises(errors.InvalidArgumentError, match="automatic differentiation"):
+                    getattr(rt, word)(*given, out=out)
+            with rt.no_grad():
+                assert getattr(rt, word)(*given, out=out) is out and out.requires_grad is out_wants
