@@ -444,6 +444,54 @@ def test_errors_in_hooks_after_accumulation() -> None:
     assert x.grad.tolist() == [2.0, 2.0]
 
 
+def test_errors_of_every_kind_of_hook_come_through() -> None:
+    """From inner nodes and leaves, before and after; what was to come behind it does not come."""
+
+    def fail(*_: Any) -> None:
+        raise KeyError("from the hook")
+
+    def graph() -> tuple[rt.Tensor, rt.Tensor, rt.Tensor]:
+        x = rt.ones(2, requires_grad=True)
+        y = x * 2
+        return x, y, (y * 3).sum()
+
+    def leaf(x: rt.Tensor) -> Any:
+        return (x * 1).grad_fn.next_functions[0][0]
+
+    places: dict[str, tuple[Any, bool]] = {
+        "a leaf": (lambda x, y: x.register_hook(fail), False),
+        "an inner tensor": (lambda x, y: y.register_hook(fail), False),
+        "after a node": (lambda x, y: y.grad_fn.register_hook(fail), False),
+        "before a node": (lambda x, y: y.grad_fn.register_prehook(fail), False),
+        "before a leaf": (lambda x, y: leaf(x).register_prehook(fail), False),
+        "after a leaf": (lambda x, y: leaf(x).register_hook(fail), True),
+        "after accumulation": (lambda x, y: x.register_post_accumulate_grad_hook(fail), True),
+    }
+    for place, (register, collected) in places.items():
+        for retain in (False, True):
+            x, y, root = graph()
+            handle = register(x, y)
+            with pytest.raises(KeyError, match="from the hook"):
+                root.backward(retain_graph=retain)
+            assert (x.grad is not None) == collected, place
+            if retain:
+                handle.remove()
+                x.grad = None
+                root.backward()
+                assert x.grad.tolist() == [6.0, 6.0], place
+
+    # A hook that has put something in the place of gradients before it failed has failed all the same.
+    def wrong(*_: Any) -> Any:
+        return (rt.ones(5),)
+
+    for register in (lambda n: n.register_prehook(wrong), lambda n: n.register_hook(wrong)):
+        x, y, root = graph()
+        register(y.grad_fn)
+        with pytest.raises(errors.RustorchError):
+            root.backward()
+        assert x.grad is None
+
+
 def test_hooks_after_accumulation_own_nothing() -> None:
     """The tensor owns its hook, and its object goes with its last name; a graph keeps what the hook gets."""
     seen = []

@@ -585,6 +585,53 @@ def test_odd_files_are_decided_as_the_official_reader_decides(name: str, tmp_pat
 
 def test_bools_are_0_or_1() -> None:
     assert load_bytes(made({"a": entry("BOOL", [2], (0, 2))}, b"\0\1"))["a"].tolist() == [False, True]
+    # Any other byte in any place: the ends, and those of the pieces of 1 MiB that are read at a time.
+    n = (1 << 21) + 3
+    for size, places in ((1, [0]), (2, [0, 1]), (9, [0, 4, 8]), (n, [0, (1 << 20) - 1, 1 << 20, 1 << 21, n - 1])):
+        header, data = {"a": entry("BOOL", [size], (0, size))}, bytearray(size)
+        for at in places:
+            for byte in (2, 128, 255):
+                data[at] = byte
+                with pytest.raises(errors.SerializationError, match="bytes other than 0 and 1 for bools"):
+                    load_bytes(made(header, bytes(data)))
+            data[at] = 0
+        assert not load_bytes(made(header, bytes(data)))["a"].any()
+
+
+def test_places_hold_what_the_shape_wants_and_no_more() -> None:
+    for dtype, size in (("U8", 1), ("BF16", 2), ("F32", 4), ("F64", 8)):
+        for shape in ([], [0], [3], [2, 3]):
+            n = size * int(np.prod(shape))
+            assert list(load_bytes(made({"a": entry(dtype, shape, (0, n))}, bytes(n)))["a"].shape) == shape
+            for wrong in {n - 1, n + 1, n + size, 2 * n + 1} - {-1}:
+                with pytest.raises(errors.SerializationError):
+                    load_bytes(made({"a": entry(dtype, shape, (0, wrong))}, bytes(wrong)))
+            rest = entry("U8", [2], (n + 1, n + 3))
+            with pytest.raises(errors.SerializationError):
+                load_bytes(made({"a": entry(dtype, shape, (0, n + 1)), "b": rest}, bytes(n + 3)))
+
+
+def test_shapes_of_all_forms(tmp_path: Path) -> None:
+    """Also of more than a piece, which is 1 MiB, with sizes of 1 in any place; and of all the dimensions that fit."""
+    many = rt.arange(300_001, dtype=rt.int32)
+    big = {
+        "flat": many, "row": many[None], "column": many[:, None], "deep": many[:300_000].view(1, 1, 3, 1, 100_000),
+        "turned": many[:300_000].view(500, 600).t(), "steps": rt.arange(700_000, dtype=rt.int32)[::2],
+        "wide": rt.arange(3, dtype=rt.float64).view(1, 3, 1).expand(1, 3, 100_000), "many": rt.ones([1] * 60 + [2] * 4),
+    }  # fmt: skip
+    rt.save(big, tmp_path / "f")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        back = rt.load(tmp_path / "f")
+    for name, t in big.items():
+        assert back[name].shape == t.shape and rt.equal(back[name], t), name
+    most = load_bytes(made({"a": entry("U8", [1] * 64, (0, 1))}, b"x"))["a"]
+    assert most.shape == (1,) * 64
+    with pytest.raises(errors.SerializationError, match="too many dimensions"):
+        load_bytes(made({"a": entry("U8", [1] * 65, (0, 1))}, b"x"))
+    with pytest.raises(errors.RustorchError, match="65 dimensions, a file has room for 64"):
+        rt.save({"a": rt.ones([1] * 65)}, tmp_path / "g")
+    assert not (tmp_path / "g").exists()
 
 
 HUGE = 16 << 20

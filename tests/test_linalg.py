@@ -307,6 +307,51 @@ def test_empty(shape: tuple[int, ...]) -> None:
         assert rt.linalg.det(a).shape == tuple(batch)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6, 9, 16, 33])
+def test_one_pivot_that_is_zero(n: int, dtype: Any) -> None:
+    """Wherever it stands, the first and the last one too."""
+    for k in {0, 1, n // 2, n - 2, n - 1} & set(range(n)):
+        a = rt.ones(n, n, dtype=dtype).triu()
+        a[k, k] = 0
+        if k < n - 1:
+            a[k, k + 1 :] = 0
+        b = rt.ones(n, 2, dtype=dtype)
+        for call in (lambda a=a: rt.linalg.inv(a), lambda a=a, b=b: rt.linalg.solve(a, b)):
+            with pytest.raises(errors.RustorchError, match="singular"):
+                call()
+        assert rt.linalg.det(a) == 0
+        sign, log = rt.linalg.slogdet(a)
+        assert sign == 0 and log == -rt.inf
+        # Twice itself and half a definite matrix: of the order k + 1 the minor is 0, or below.
+        for value in (0.0, -1.0, rt.nan):
+            d = 4.0 * rt.eye(n, dtype=dtype)
+            d[k, k] = value
+            with pytest.raises(errors.RustorchError, match=f"minor of order {k + 1} is not positive-definite"):
+                rt.linalg.cholesky(d)
+            with pytest.raises(errors.RustorchError, match=f"minor of order {k + 1} is not positive-definite"):
+                rt.linalg.cholesky(rt.stack([4 * rt.eye(n, dtype=dtype), d]), upper=True)
+        if k:
+            tied = rt.eye(n, dtype=dtype)
+            tied[k, 0] = tied[0, k] = 1
+            with pytest.raises(errors.RustorchError, match=f"minor of order {k + 1} is not positive-definite"):
+                rt.linalg.cholesky(tied)
+
+
+def test_determinants_of_permutations() -> None:
+    rng = np.random.default_rng(4)
+    for n in (*range(1, 14), 20, 33):
+        for _ in range(6):
+            order = rng.permutation(n)
+            swaps = sum(int(order[i] > order[j]) for i in range(n) for j in range(i + 1, n))
+            for dtype in DTYPES:
+                a = 2 * rt.eye(n, dtype=dtype)[rt.tensor(order)]
+                want = (-1.0) ** swaps * 2.0**n
+                assert rt.linalg.det(a).item() == pytest.approx(want, rel=1e-6)
+                sign, log = rt.linalg.slogdet(a)
+                assert sign.item() == (-1.0) ** swaps and log.item() == pytest.approx(n * np.log(2), rel=1e-6)
+
+
 def test_batches_without_matrices_cost_nothing() -> None:
     for n in (1 << 20, 1 << 30):
         assert rt.linalg.svd(rt.empty(0, n, 1)).U.shape == (0, n, n)

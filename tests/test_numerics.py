@@ -201,6 +201,27 @@ def test_angles_of_any_size() -> None:
     assert rt.sin(rt.tensor([2**62])).item() == pytest.approx(math.sin(2.0**62), rel=1e-6)
 
 
+@pytest.mark.parametrize("d", [rt.float32, rt.float64])
+def test_one_large_angle_in_any_place(d: rt.dtype) -> None:
+    """Angles are looked at in parts; one that is too large for the quick way is found wherever it stands."""
+    for name, f in (("sin", math.sin), ("cos", math.cos), ("tan", math.tan)):
+        op = getattr(_ops, name)
+        for n in (1, 2, 7, 8, 511, 512, 513, 1024, 1025, 1500):
+            x = rt.linspace(-3, 3, n, dtype=d)
+            near = op(x)
+            for at in {0, 1, n // 2, 510, 511, 512, 1023, 1024, n - 2, n - 1}:
+                if not 0 <= at < n:
+                    continue
+                for far in (2.0**46 + 2**24, -3e30):
+                    y = x.clone()
+                    y[at] = far
+                    for got in (op(y), getattr(_ops, name + "_")(y.clone())):
+                        want = rt.tensor(f(y[at].item()), dtype=d)
+                        assert rt.allclose(got[at], want, rtol=4 * rt.finfo(d).eps, atol=0), (name, n, at)
+                        got[at] = near[at]
+                        assert rt.equal(got, near)
+
+
 def test_sinc_of_whole_numbers_is_zero() -> None:
     for d in (rt.float32, rt.float64):
         x = rt.tensor([0.0, 1.0, -2.0, 3.0, 2.0**24, 1e22, 0.5, -1.5, 2.5, 1e-3], dtype=d, requires_grad=True)
@@ -956,3 +977,136 @@ def test_powers_between_whole_exponents() -> None:
             assert got[9] == 1 and got[10] == base and rt.logspace(3, 3, 1, base=base, dtype=d).item() == base**3
     assert rt.logspace(0, 3, 7, base=4, dtype=rt.int64).tolist() == [1, 2, 4, 8, 16, 32, 64]
     assert rt.logspace(-2, 2, 5, base=2, dtype=rt.float64).tolist() == [0.25, 0.5, 1, 2, 4]
+
+
+def _wrapped(v: int) -> int:
+    """As int64 holds it."""
+    return (v + 2**63) % 2**64 - 2**63
+
+
+@pytest.mark.parametrize("d", [rt.uint8, rt.int8, rt.int16, rt.int32, rt.int64])
+def test_shifts_by_any_count(d: rt.dtype) -> None:
+    """They are made in int64 and then cut; by less than nothing, or more bits than there are, only the sign is left."""
+    info = rt.iinfo(d)
+    values = sorted(
+        {info.min, info.min + 1, info.min // 3, -2, -1, 0, 1, 2, 100, info.max // 3, info.max - 1, info.max}
+    )
+    values = [v for v in values if info.min <= v <= info.max]
+    counts = [c for c in (*range(-3, 70), 100, 127, 128, 255, 1000, 2**31, info.max) if info.min <= c <= info.max]
+    pairs = [(v, c) for v in values for c in counts]
+    x, y = rt.tensor(pairs, dtype=rt.int64).to(d).unbind(1)
+    right = [v >> c if 0 <= c < 64 else -1 if v < 0 else 0 for v, c in pairs]
+    left = rt.tensor([_wrapped(v << c) if 0 <= c < 64 else 0 for v, c in pairs])
+    for got in (x >> y, x.clone().bitwise_right_shift_(y)):
+        assert got.dtype is d and got.tolist() == right
+    for got in (x << y, x.clone().bitwise_left_shift_(y)):
+        assert got.dtype is d and rt.equal(got, left.to(d))
+
+
+def test_powers_of_ones_and_of_whole_numbers() -> None:
+    for d in (rt.int8, rt.int16, rt.int32, rt.int64):
+        e = rt.tensor([-5, -4, -3, -2, -1, 0, 1, 2, 3], dtype=d)
+        for base in (-3, -2, -1, 0, 1, 2, 3):
+            want = [int(base**k) if k >= 0 else int(base) ** (k % 2) if base in (-1, 1) else 0 for k in range(-5, 4)]
+            assert rt.full((9,), base, dtype=d).pow(e).tolist() == want, (d, base)
+            assert rt.full((9,), base, dtype=d).pow_(e).tolist() == want, (d, base)
+    assert rt.tensor([3, -3]).pow(rt.tensor([41, 41])).tolist() == [_wrapped(3**41), _wrapped(-(3**41))]
+
+
+def test_variances_of_fewer_numbers_than_are_taken_off() -> None:
+    x = rt.tensor([[1.0, 2.0, 4.0], [3.0, 3.0, 3.0]])
+    for correction in (3, 4, 5, 100):
+        for t in (x[0], x[0].view(3, 1).expand(3, 300).contiguous()):
+            for f in (rt.var, rt.std):
+                assert f(t, 0, correction=correction).eq(INF).all(), (f, correction)
+            spread, mean = rt.var_mean(t, 0, correction=correction)
+            assert spread.eq(INF).all() and mean.mean().item() == pytest.approx(7 / 3)
+        assert x[1].var(correction=correction).isnan() and x[1].std(correction=correction).isnan()
+    assert x[0].var(correction=2).item() == pytest.approx(14 / 3) and rt.ones(1).var().isnan()
+
+
+@pytest.mark.parametrize("d", [rt.float16, rt.bfloat16, rt.float32, rt.float64])
+def test_zeros_of_both_signs_are_equal(d: rt.dtype) -> None:
+    """Wherever elements are put into an order, the first of equals stays the first."""
+    for n in (4, 40, 1500):
+        x = rt.zeros(n, dtype=d)
+        x[::2] = -0.0
+        x[n // 2] = 1
+        rest = [i for i in range(n) if i != n // 2]
+        for stable in (True, False):
+            values, order = x.sort(stable=stable)
+            assert order.tolist() == [*rest, n // 2], (n, stable)
+            assert rt.equal(values.signbit(), x[order].signbit())
+            assert x.sort(descending=True, stable=stable)[1].tolist() == [n // 2, *rest]
+        assert x.topk(3)[1].tolist() == [n // 2, *rest[:2]] and x.topk(2, largest=False)[1].tolist() == rest[:2]
+        assert x.kthvalue(2)[1].item() == rest[1] and x.median(0)[1].item() == rest[(n - 1) // 2]
+        assert x.unique().tolist() == [0, 1] and x.unique(return_counts=True)[1].tolist() == [n - 1, 1]
+        assert x.unique_consecutive().numel() == 3 and x.mode()[0].item() == 0
+        assert x.argmin().item() == 0 and x.min(0)[1].item() == 0 and (-x).argmax().item() == 0
+        assert rt.searchsorted(rt.zeros(3, dtype=d), rt.tensor([-0.0], dtype=d)).item() == 0
+
+
+def test_windows_that_see_nothing() -> None:
+    """Their largest element is -inf, stands nowhere, and gets no gradient."""
+    x = rt.tensor([[[3.0]]], requires_grad=True)
+    value, place = F.max_pool1d(x, 2, 1, 1, 2, return_indices=True)
+    assert value.tolist() == [[[-INF]]] and place.tolist() == [[[-1]]]
+    value.sum().backward()
+    assert x.grad.tolist() == [[[0.0]]]
+    y = rt.tensor([[[[3.0, 1.0], [2.0, 7.0]]]], requires_grad=True)
+    value, place = F.max_pool2d(y, (1, 2), 1, (0, 1), (1, 3), return_indices=True)
+    assert value.flatten().tolist() == [-INF, -INF] and place.flatten().tolist() == [-1, -1]
+    value.sum().backward()
+    assert not y.grad.any() and F.max_pool2d(y, (1, 2), 1, (0, 1), (1, 3)).flatten().tolist() == [-INF, -INF]
+    value, place = F.max_pool2d(y, (2, 1), 1, (1, 0), (3, 1), return_indices=True)
+    assert value.flatten().tolist() == [-INF, -INF] and place.flatten().tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize("d", [rt.float16, rt.bfloat16, rt.float32, rt.float64])
+def test_draws_without_replacement_follow_the_stream(d: rt.dtype) -> None:
+    """The largest quotients of weights and exponential numbers, each rounded as the dtype wants."""
+    w = rt.tensor([0.3, 1.7, 0.9, 2.2, 0.1, 5.0, 3.3, 0.77, 1.1, 2.9], dtype=d)
+    for seed in range(40):
+        u = rt.rand(10, generator=rt.Generator().manual_seed(seed), dtype=rt.float64)
+        e = -(-u).log1p()
+        q = w / e.to(d) if d is rt.float64 else (w.float() / e.float().to(d).float()).to(d)
+        want = sorted(range(10), key=lambda i: (-q[i].item(), i))
+        if len(set(q.tolist())) < 10:
+            continue
+        got = rt.multinomial(w, 10, generator=rt.Generator().manual_seed(seed)).tolist()
+        assert got == want, seed
+        assert rt.multinomial(w, 1, generator=rt.Generator().manual_seed(seed)).tolist() == want[:1]
+
+
+@pytest.mark.parametrize("d", [rt.float32, rt.float64])
+def test_angles_of_zeros_and_infinities(d: rt.dtype) -> None:
+    """Each with its sign, as C has it; in float32 the neighbour of what C gives."""
+    values = [0.0, -0.0, INF, -INF, NAN, 1.0, -1.0, 0.25, -3.0, 1e-30, -1e-30, 1e30, -1e30]
+    pairs = [(a, b) for a in values for b in values]
+    x, y = rt.tensor(pairs, dtype=d).unbind(1)
+    for f, op in ((math.atan2, rt.atan2), (math.hypot, rt.hypot), (math.copysign, rt.copysign)):
+        want = rt.tensor([f(a, b) for a, b in pairs], dtype=rt.float64).to(d)
+        for got in (op(x, y), *(op(a.view(()), b.view(1)) for a, b in ((x[5], y[18]),))):
+            if got.numel() == 1:
+                continue
+            assert rt.allclose(got, want, rtol=4 * rt.finfo(d).eps, atol=0, equal_nan=True), f
+            real = ~want.isnan()
+            assert rt.equal(got[real].signbit(), want[real].signbit()), f
+    # Odd functions keep the sign of a zero, and of what is too small for a formula.
+    tiny = rt.tensor([0.0, -0.0, rt.finfo(d).tiny, -rt.finfo(d).tiny], dtype=d)
+    for name in """sin tan asin atan sinh tanh asinh atanh expm1 log1p sqrt erf erfinv sign trunc round floor_divide
+        neg square softsign tanhshrink relu6 deg2rad rad2deg""".split():
+        if name in ("floor_divide", "square", "sqrt", "neg", "relu6", "tanhshrink", "sign"):
+            continue
+        got = getattr(_ops, name)(tiny)
+        assert got.signbit().tolist() == [False, True, False, True], name
+        if name not in ("trunc", "round", "erf", "erfinv", "deg2rad", "rad2deg"):
+            assert rt.equal(got, tiny), name
+    zero = rt.tensor([-0.0], dtype=d)
+    assert (-tiny).signbit().tolist() == [True, False, True, False] and rt.sqrt(zero).signbit().item()
+    for a, b in ((-0.0, 3.0), (0.0, -3.0), (0.0, 3.0), (-0.0, -3.0), (0.0, INF), (-0.0, INF), (0.0, -INF)):
+        quotient = rt.tensor([a], dtype=d).floor_divide(rt.tensor([b], dtype=d))
+        assert quotient.item() == 0 and quotient.signbit().item() == (math.copysign(1, a) != math.copysign(1, b)), (
+            a,
+            b,
+        )

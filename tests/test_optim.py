@@ -257,6 +257,55 @@ def test_parameters_without_a_gradient_rest(name):
     assert_same(params, values)
 
 
+@pytest.mark.parametrize("dtype", [rt.float32, rt.float64, rt.float16])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: rt.optim.SGD(p, lr=0.1, momentum=0.9),
+        lambda p: rt.optim.Adam(p, lr=0.1),
+        lambda p: rt.optim.Adam(p, lr=0.1, amsgrad=True),
+        lambda p: rt.optim.AdamW(p, lr=0.1, amsgrad=True),
+        lambda p: rt.optim.RMSprop(p, lr=0.1, momentum=0.9, centered=True),
+        lambda p: rt.optim.Adagrad(p, lr=0.1),
+    ],
+)
+def test_what_is_no_number_stays(make, dtype):
+    """One gradient that is NaN: its element is NaN from then on, in every state that has seen it; no other one is."""
+    for at in (0, 5, 39):
+        p = rt.ones(40, dtype=dtype, requires_grad=True)
+        opt = make([p])
+        for step in range(4):
+            p.grad = rt.full((40,), 0.5, dtype=dtype)
+            if step == 1:
+                p.grad[at] = rt.nan
+            opt.step()
+        states = [v for v in opt.state[p].values() if isinstance(v, rt.Tensor) and v.ndim]
+        assert states or isinstance(opt, rt.optim.Adagrad)
+        for t in (p.detach(), *states):
+            assert t.isnan().nonzero().flatten().tolist() == [at]
+
+
+def test_steps_count_the_changes_of_all_they_change():
+    for make in (
+        lambda p: rt.optim.SGD(p, lr=0.1, momentum=0.9),
+        lambda p: rt.optim.Adam(p, lr=0.1, amsgrad=True),
+        lambda p: rt.optim.RMSprop(p, lr=0.1, momentum=0.9, centered=True),
+        lambda p: rt.optim.Adagrad(p, lr=0.1),
+    ):
+        params = [rt.ones(n, requires_grad=True) for n in (3, 40)]
+        opt = make(params)
+        for p in params:
+            p.grad = rt.ones_like(p)
+        opt.step()
+        changed = [
+            t for p in params for t in (p, *(v for v in opt.state[p].values() if isinstance(v, rt.Tensor) and v.ndim))
+        ]
+        before, grads = [t._version for t in changed], [p.grad._version for p in params]
+        opt.step()
+        assert [t._version for t in changed] == [v + 1 for v in before]
+        assert [p.grad._version for p in params] == grads
+
+
 def test_single_precision_and_half():
     for dtype, tolerance in ((rt.float32, 1e-5), (rt.float16, 1e-2), (rt.bfloat16, 5e-2)):
         for name in CASES:

@@ -289,6 +289,37 @@ def test_columns_of_every_length(name: str) -> None:
                 close(got, w, f"{name} of {m} x {n}, {layout}")
 
 
+def test_columns_of_every_height() -> None:
+    """Whole numbers, added up exactly, in strips of every width around the one that columns are taken in."""
+    for w in (1, 3, 255, 256, 257, 300, 513):
+        a = RNG.integers(-50, 50, (40, w))
+        for n in (*range(1, 36), 40):
+            for d in (rt.float32, rt.float64, rt.int64, rt.int8):
+                t = rt.from_numpy(a[:n].copy()).to(d)
+                np.testing.assert_array_equal(t.sum(0).numpy(), a[:n].sum(0), f"{n} x {w} of {d}")
+                if d is rt.float32:
+                    np.testing.assert_array_equal(t.abs().norm(1, 0).numpy(), np.abs(a[:n]).sum(0), f"{n} x {w}")
+                    np.testing.assert_array_equal(t.amax(0).numpy(), a[:n].max(0), f"{n} x {w}")
+            rest = np.abs(a[:n]).sum(0)
+            np.testing.assert_array_equal((t != 0).sum(0).numpy(), (a[:n] != 0).sum(0), f"{n} x {w}")
+            np.testing.assert_array_equal(rt.from_numpy(np.abs(a[:n]).astype(np.uint8)).sum(0).numpy(), rest)
+
+
+def test_variances_of_numbers_that_grow() -> None:
+    """What is joined from blocks of different means."""
+    for n in (5, 300, 1025, 2500, 9000, 70_000):
+        a = np.arange(n) * 3.0 - n
+        want = (n * n - 1) / 12 * 9
+        for d in (rt.float32, rt.float64):
+            near = 2e-6 if d is rt.float32 else 1e-12
+            t = rt.from_numpy(a).to(d)
+            for x, dims in ((t, 0), (t.view(-1, 1).expand(n, 3).contiguous(), 0), (t.view(5, -1), (0, 1))):
+                if x.numel() not in (n, 3 * n):
+                    continue
+                got = x.var(dims, correction=0)
+                np.testing.assert_allclose(got.numpy(), np.full(got.shape, want), near)
+
+
 def test_a_reduction_over_several_dimensions() -> None:
     for shape, dims in (
         ((40, 3, 50), (0, 2)),
@@ -363,6 +394,52 @@ def test_products_of_matrices(dtype: rt.dtype) -> None:
         np.testing.assert_allclose((x[0] @ y).numpy(), a[0] @ b, **near)
         many = x.expand(3, m, k) @ rt.stack([y, y + 1, y + 2])
         np.testing.assert_allclose(many.numpy(), a @ np.stack([b, b + 1, b + 2]), **near)
+
+
+def test_choices_of_many_rows_and_elements() -> None:
+    """What threads share: each begins in the middle."""
+    for n, w in ((200_000, 1), (30_000, 7), (3, 90_000)):
+        a = np.arange(n * w).reshape(n, w)
+        order = RNG.permutation(n)
+        for d in (rt.int32, rt.float64, rt.uint8):
+            t, want = rt.from_numpy(a).to(d), rt.from_numpy(a[order]).to(d)
+            i = rt.from_numpy(order)
+            assert rt.equal(t.index_select(0, i), want) and rt.equal(t[i], want)
+            assert rt.equal(t.t()[:, i], want.t()) and rt.equal(t.view(1, n, w).expand(3, n, w)[:, i][2], want)
+            if w == 1:
+                assert rt.equal(t.flatten().take(i), want.flatten()) and rt.equal(
+                    t.flatten().gather(0, i), want.flatten()
+                )
+            into = rt.zeros_like(t)
+            assert rt.equal(into.index_copy(0, i, t)[i], t) and rt.equal(into.index_add(0, i, t)[i], t)
+    table, many = rt.rand(100, 40), rt.from_numpy(RNG.integers(0, 100, 20_000))
+    assert rt.equal(F.embedding(many, table), rt.from_numpy(table.numpy()[many.numpy()]))
+
+
+def test_products_of_whole_numbers_that_are_very_deep() -> None:
+    """Those are added up in pieces: what is there before counts once."""
+    k, n, d = 66_001, 256, rt.int8
+    a, b, c = RNG.integers(-3, 4, (1, k)), RNG.integers(-3, 4, (k, n)), RNG.integers(0, 9, (1, n))
+    x, y, z = (rt.from_numpy(v).to(d) for v in (a, b, c))
+    sums = (a.astype(np.float32) @ b.astype(np.float32)).astype(np.int64)
+    assert rt.equal(rt.addmm(z, x, y, beta=3, alpha=2), rt.from_numpy(3 * c + 2 * sums).to(d))
+
+
+def test_factors_of_products_of_whole_numbers() -> None:
+    """Of the whole range of each type, wrapping around as the sums do."""
+    a, b, c = RNG.integers(-9, 10, (4, 5)), RNG.integers(-9, 10, (5, 3)), RNG.integers(-9, 10, (4, 3))
+    for d in (rt.uint8, rt.int8, rt.int16, rt.int32, rt.int64):
+        info, x, y, z = rt.iinfo(d), *(rt.from_numpy(v).to(d) for v in (a, b, c))
+        u, v, w = (t.to(rt.int64).numpy().astype(object) for t in (x, y, z))
+        factors = [info.min, info.max, info.max // 3 + 1, 1, 0, 2] + ([-1, -2] if info.min else [])
+        for beta in factors:
+            for alpha in factors:
+                want = beta * w + alpha * (u @ v)
+                want = rt.tensor(((want + 2**63) % 2**64 - 2**63).astype(np.int64).tolist()).to(d)
+                assert rt.equal(rt.addmm(z, x, y, beta=beta, alpha=alpha), want), (d, beta, alpha)
+                assert rt.equal(rt.addmv(z[:, 0], x, y[:, 0], beta=beta, alpha=alpha), want[:, 0]), (d, beta, alpha)
+                got = rt.baddbmm(z[None], x[None], y[None], beta=beta, alpha=alpha)
+                assert rt.equal(got, want[None]), (d, beta, alpha)
 
 
 def unfolded(x: Any, k: int, s: int, p: int) -> Any:

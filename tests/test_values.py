@@ -1326,6 +1326,45 @@ def test_values(name: str) -> None:
             same(a, b, what)
 
 
+def poison(byte: int) -> None:
+    """Leaves blocks of every size behind that are full of `byte`: the next small results lie in them."""
+    sizes = [n + 32 for k in range(6, 13) for n in range(2**k, 2 ** (k + 1), 2 ** (k - 2))]
+    kept = [rt.full((n,), byte, dtype=rt.uint8) for n in (*sizes, *sizes, *sizes)]
+    kept.clear()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_byte_of_a_result_is_written(name: str) -> None:
+    """What stood in its memory before does not show, neither in results nor in gradients."""
+    for source in CALLS[name]:
+        found = []
+        for byte in (0, 255):
+            leaves: list[rt.Tensor] = []
+
+            def leaf(a: Any, leaves: list[rt.Tensor] = leaves) -> rt.Tensor:
+                t = as_tensor(a)
+                if t.dtype.is_floating_point and TABLE[name]["differentiable"]:
+                    leaves.append(t.requires_grad_())
+                return t
+
+            names = {**Arguments(leaf).names(True), "f": getattr(_ops, name)}
+            rt.manual_seed(0)
+            poison(byte)
+            try:
+                out = eval(f"f({source})".replace("f32(", "single("), names)
+                outs = list(out) if isinstance(out, (list, tuple)) else [out]
+                roots = [o for o in outs if o.requires_grad]
+                poison(byte)
+                if roots:
+                    rt.autograd.backward(roots, [rt.ones_like(o) for o in roots])
+            except RustorchError as e:
+                assert any(why in str(e) for why in ("leaf Variable", "not implemented when mode", "is singular")), e
+                continue
+            found.append([*outs, *(x.grad for x in leaves if x.grad is not None)])
+        for a, b in zip(*found):
+            assert rt.allclose(a.double(), b.double(), 0, 0, equal_nan=True), f"{name}({source})"
+
+
 def test_every_option_is_tried() -> None:
     """Each optional argument gets another value than its default in some call."""
     missing = []
@@ -1452,6 +1491,45 @@ def test_half_floats_are_rounded_once(name: str) -> None:
         got, want = f(*args), f(*(a.float() for a in args))
         assert got.dtype is (d if want.dtype is rt.float32 else want.dtype)
         assert rt.equal(got, want.to(got.dtype)), f"{name} of {d}"
+
+
+@pytest.mark.parametrize("d", [rt.float16, rt.bfloat16])
+def test_what_is_made_of_several_steps_is_rounded_once(d: rt.dtype) -> None:
+    rng = np.random.default_rng(9)
+
+    def some(*shape: int) -> rt.Tensor:
+        return rt.from_numpy(rng.standard_normal(shape)).to(d)
+
+    def chances(*shape: int) -> rt.Tensor:
+        return rt.from_numpy(rng.uniform(0.1, 0.9, shape)).to(d)
+
+    for f, args in (
+        (lambda x, a, b: _ops.addr(x, a, b, beta=0.7, alpha=1.3), (some(30, 20), some(30), some(20))),
+        (_ops.conv_transpose1d, (some(2, 3, 30), some(3, 4, 3), some(4))),
+        (_ops.conv_transpose2d, (some(2, 3, 6, 5), some(3, 4, 3, 2), some(4))),
+        (lambda x, t: _ops.binary_cross_entropy_with_logits(x, t, reduction="none"), (some(400), chances(400))),
+        (
+            lambda x, t, w, p: _ops.binary_cross_entropy_with_logits(x, t, w, p, reduction="none"),
+            (some(400), chances(400), chances(400), chances(400)),
+        ),
+        (lambda x, w, b: _ops.linear(x, w, b), (some(20, 9), some(8, 9), some(8))),
+        (lambda x, w, b: _ops.conv1d(x, w, b), (some(2, 3, 30), some(4, 3, 3), some(4))),
+        (lambda x, w, b: _ops.layer_norm(x, (9,), w, b), (some(20, 9), some(9), some(9))),
+        (lambda x, w: _ops.rms_norm(x, (9,), w), (some(20, 9), some(9))),
+        (lambda x, w, b: _ops.group_norm(x, 2, w, b), (some(3, 4, 9), some(4), some(4))),
+        (lambda x: _ops.softmax(x, 1), (some(20, 9),)),
+        (lambda x: _ops.log_softmax(x, 1), (some(20, 9),)),
+        (lambda x: _ops.softmin(x, 1), (some(20, 9),)),
+        (lambda x: _ops.logsumexp(x, 1), (some(20, 9),)),
+        (lambda x: _ops.var(x, 1), (some(20, 9),)),
+        (lambda x: _ops.std(x, 1), (some(20, 9),)),
+        (lambda x: _ops.vector_norm(x, 3, 1), (some(20, 9),)),
+        (lambda x, y: _ops.cdist(x, y), (some(6, 9), some(7, 9))),
+    ):
+        got, want = f(*args), f(*(a.float() for a in args)).to(d)  # type: ignore[operator]
+        # Sums may be taken in another order, which moves few of them by the last place.
+        assert got.dtype is d and (got != want).float().mean().item() <= 0.02, (d, args[0].shape, len(args))
+        assert rt.allclose(got.float(), want.float(), 2 * rt.finfo(d).eps, rt.finfo(d).eps)
 
 
 def as_odd_truth(a: Any) -> rt.Tensor:

@@ -219,6 +219,48 @@ def truth(i):
 NOTHING = {"kind": lib.RT_ATTR_NONE}
 
 
+def test_attributes_by_name_are_what_they_say():
+    a, place, n = tensor([1.0, 2.0]), ffi.new("rt_tensor *[1]"), ffi.new("size_t *")
+
+    def call(name, *attrs):
+        numbers = ffi.new("rt_attr[]", [dict(a) for a in attrs])
+        status = lib.rt_op_call(name, [a], 1, numbers, len(attrs), place, 1, n)
+        if status == lib.RT_OK:
+            lib.rt_tensor_free(place[0])
+        return status
+
+    # Codes of dtypes are no larger than 32 bits, not cut to them.
+    for code in (-1, -2, 10, 99, 2**32, 2**32 + lib.RT_FLOAT32, -(2**32) + lib.RT_FLOAT32, 2**63 - 1, -(2**63)):
+        dtype = {"kind": lib.RT_ATTR_DTYPE, "i": code}
+        assert call(b"zeros_like", dtype) == lib.RT_ERR_DTYPE, code
+        assert call(b"sum", NOTHING, truth(0), dtype) == lib.RT_ERR_DTYPE, code
+    assert call(b"sum", NOTHING, truth(0), {"kind": lib.RT_ATTR_DTYPE, "i": lib.RT_FLOAT64}) == lib.RT_OK
+    for attr in (NOTHING, whole(1), {"kind": lib.RT_ATTR_FLOAT, "f": 1.0}):
+        assert call(b"sum", NOTHING, attr, NOTHING) == lib.RT_ERR_VALUE
+    for attr in (NOTHING, truth(1), {"kind": lib.RT_ATTR_FLOAT, "f": 0.0}, {"kind": lib.RT_ATTR_INTS}):
+        assert call(b"softmax", attr, NOTHING) == lib.RT_ERR_VALUE
+    for attr in (whole(0), truth(0), {"kind": lib.RT_ATTR_FLOAT, "f": 0.0}):
+        assert call(b"sum", attr, truth(0), NOTHING) == lib.RT_ERR_VALUE
+    # Lists: of nothing, missing, and too long.
+    ints = ffi.new("int64_t[]", [0])
+    for attr, status in [
+        ({"kind": lib.RT_ATTR_INTS, "ints": ints, "len": 1}, lib.RT_OK),
+        ({"kind": lib.RT_ATTR_INTS, "len": 0}, lib.RT_OK),
+        ({"kind": lib.RT_ATTR_INTS, "len": 1}, lib.RT_ERR_NULL),
+        ({"kind": lib.RT_ATTR_INTS, "ints": ints, "len": 2**21}, lib.RT_ERR_VALUE),
+    ]:
+        assert call(b"sum", attr, truth(0), NOTHING) == status
+    # A word.
+    words = [ffi.new("char[]", w) for w in (b"floor", b"trunc", b"", b"ceil", b"\xff", b"x" * 5000)]
+    statuses = []
+    for w in (*words, ffi.NULL):
+        numbers = ffi.new("rt_attr[]", [{"kind": lib.RT_ATTR_STR, "str": w}])
+        statuses.append(lib.rt_op_call(b"div", [a, a], 2, numbers, 1, place, 1, n))
+        if statuses[-1] == lib.RT_OK:
+            lib.rt_tensor_free(place[0])
+    assert statuses == [lib.RT_OK] * 3 + [lib.RT_ERR_VALUE] * 3 + [lib.RT_ERR_NULL]
+
+
 def test_tensors_of_int32_by_name():
     a, b = [7, -3, 2**31 - 1, 5], [2, 2, 1, -3]
     x, y = tensor(a, dtype="int32_t"), tensor(b, dtype="int32_t")

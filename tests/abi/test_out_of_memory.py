@@ -336,6 +336,10 @@ LIMITED = {
     "load": "rt.load(saved)",
     "tolist": "x.tolist()",
     "backward": "(y * y).sum().backward()",
+    "conv2d": "rt.nn.functional.conv2d(picture, rt.ones(2, 3, 9, 9), padding=4)",
+    "conv_weight_grad": "rt._ops.conv_weight_grad(picture[:, :2], picture, (2, 3, 9, 9), 1, 4)",
+    "conv_input_grad": "rt._ops.conv_input_grad(picture[:, :2], rt.ones(2, 3, 9, 9), (1, 3, 1200, 1200), 1, 4)",
+    "unfold": "rt.nn.functional.unfold(picture, 3)",
 }
 
 
@@ -357,6 +361,7 @@ path, saved = sys.argv[1] + "/new", sys.argv[1] + "/saved"
 x = rt.arange(n, dtype=rt.float32)
 i = rt.arange(n)
 m = rt.eye(1500)
+picture = rt.ones(1, 3, 1200, 1200)
 y = x.clone().requires_grad_()
 rt.save({{"x": x}}, saved)
 (rt.ones(64, 64) @ rt.ones(64, 64)).sum()

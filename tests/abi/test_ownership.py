@@ -113,6 +113,25 @@ def test_a_workload_gives_everything_back(workload, balanced):
         workload()
 
 
+def test_memory_of_every_size_is_counted_and_given_back(balanced):
+    """Bytes in use: those of each tensor while it lives, however small or large; what fits into its header is free."""
+    before = lib.rt_memory_in_use()
+    sizes = [0, 1, 31, 32, 33, 64, 65, 1000, 65_535, 65_537, 1 << 20, (1 << 20) + 1, 3_000_001, 9 << 20]
+    for n in sizes:
+        t = rt.zeros(n, dtype=rt.uint8)
+        assert lib.rt_memory_in_use() - before == (n if n > 32 else 0), n
+        view = t[1:]
+        del t
+        assert lib.rt_memory_in_use() - before == (n if n > 32 else 0), n
+        del view
+        assert lib.rt_memory_in_use() == before, n
+    kept = [rt.zeros(n, dtype=rt.uint8) for n in sizes]
+    assert lib.rt_memory_in_use() - before == sum(n for n in sizes if n > 32)
+    while kept:
+        kept.pop()
+        assert lib.rt_memory_in_use() - before == sum(t.numel() for t in kept if t.numel() > 32)
+
+
 def test_archives(balanced, tmp_path):
     path = tmp_path / "a.safetensors"
     rt.save({"w": rt.randn(30, 3), "b": rt.zeros(3)}, path)
