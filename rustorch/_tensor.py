@@ -363,6 +363,11 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
         if status:
             raise error()
 
+    @property
+    def retains_grad(self) -> bool:
+        """True for a tensor that is no leaf and whose gradient backward keeps."""
+        return lib.rt_tensor_retains_grad(self._h)  # type: ignore[no-any-return]
+
     def retain_grad(self) -> None:
         """Makes backward keep the gradient of a tensor that is no leaf."""
         check(lib.rt_tensor_retain_grad(self._h))

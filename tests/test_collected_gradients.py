@@ -172,3 +172,17 @@ def test_graphs_that_saved_nothing_can_be_walked_again() -> None:
     with pytest.raises(errors.AutogradError, match="a second time"):
         z.backward()
     assert x.grad.tolist() == [4.0, 4.0]
+
+
+def test_who_retains_its_gradient() -> None:
+    (a,) = leaves(1)
+    x = a * 1
+    assert not x.retains_grad and not a.retains_grad
+    x.retain_grad()
+    a.retain_grad()  # a leaf keeps its own anyway
+    assert x.retains_grad and not a.retains_grad and not (x * 1).retains_grad
+    x.mul_(2)
+    assert x.retains_grad
+    rt.optim.SGD([x], lr=0.1)
+    with pytest.raises(errors.RustorchError):
+        rt.optim.SGD([x * 1], lr=0.1)

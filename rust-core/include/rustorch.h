@@ -3986,6 +3986,9 @@ rt_status rt_tensor_set_grad(struct rt_tensor *tensor, const struct rt_tensor *g
 // Makes backward keep the gradient of a tensor that is no leaf.
 rt_status rt_tensor_retain_grad(struct rt_tensor *tensor);
 
+// True for a tensor that is no leaf and whose gradient backward keeps; false for NULL.
+bool rt_tensor_retains_grad(const struct rt_tensor *tensor);
+
 // Cuts the tensor from its history in place.
 rt_status rt_tensor_detach_(struct rt_tensor *tensor);
 

@@ -379,6 +379,17 @@ impl Tensor {
         Ok(())
     }
 
+    /// True for a tensor that is no leaf and whose gradient backward keeps.
+    pub fn retains_grad(&self) -> bool {
+        let Some((node, _)) = self.history() else { return false };
+        let hooks = node.lock_hooks();
+        let mut note = hooks.as_ref().and_then(|h| h.retained.as_ref());
+        while let Some(n) = note.filter(|n| !n.of(self.meta())) {
+            note = n.next.as_ref();
+        }
+        note.is_some()
+    }
+
     /// Calls `hook` with each gradient of this tensor during backward; its result, if any, takes the gradient's place.
     pub fn register_hook(&self, hook: Hook) -> Result<u64> {
         self.register_hook_of(hook, None)

@@ -47,6 +47,11 @@ pub unsafe extern "C-unwind" fn rt_tensor_set_grad(tensor: *mut rt_tensor, grad:
 pub unsafe extern "C-unwind" fn rt_tensor_retain_grad(tensor: *mut rt_tensor) -> rt_status {
     guard(|| need(&tensor.cast_const(), "tensor")?.retain_grad())
 }
+/// True for a tensor that is no leaf and whose gradient backward keeps; false for NULL.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_tensor_retains_grad(tensor: *const rt_tensor) -> bool {
+    !tensor.is_null() && borrow(&tensor).retains_grad()
+}
 /// Cuts the tensor from its history in place.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_tensor_detach_(tensor: *mut rt_tensor) -> rt_status {
