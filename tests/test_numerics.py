@@ -1107,3 +1107,38 @@ def test_targets_that_are_smoothed_altogether() -> None:
             own = -x.log_softmax(1)[[0, 1], [2, 0]]
             got = F.cross_entropy(x, target, label_smoothing=smoothing, reduction="none")
             assert rt.allclose(got, (1 - smoothing) * own + smoothing * even, 1e-14, 1e-14)
+
+
+def test_functions_at_their_thresholds() -> None:
+    """On which side the point itself lies, for values and slopes."""
+    e = math.exp
+    cases: list[tuple[Callable[[rt.Tensor], rt.Tensor], float, float, float]] = [
+        (lambda x: F.softplus(x, 2, 1), 0.5, math.log1p(e(1)) / 2, e(1) / (1 + e(1))),
+        (lambda x: F.softplus(x, 4, 2), 0.5, math.log1p(e(2)) / 4, e(2) / (1 + e(2))),
+        (lambda x: F.softplus(x, 2, 1), 0.75, 0.75, 1),
+        (lambda x: F.softplus(x), 20.0, 20 + math.log1p(e(-20)), 1 / (1 + e(-20))),
+        (lambda x: F.softplus(x), 20.5, 20.5, 1),
+        (lambda x: F.hardshrink(x, 0.25), 0.25, 0, 0),
+        (lambda x: F.hardshrink(x, 0.25), -0.25, 0, 0),
+        (lambda x: F.softshrink(x, 0.25), 0.25, 0, 0),
+        (lambda x: F.softshrink(x, 0.25), -0.25, 0, 0),
+        (lambda x: F.threshold(x, 0.25, 7.0), 0.25, 7, 0),
+        (lambda x: F.hardtanh(x, -0.5, 0.25), 0.25, 0.25, 0),
+        (lambda x: F.hardtanh(x, -0.5, 0.25), -0.5, -0.5, 0),
+        (lambda x: F.relu6(x), 6.0, 6, 0),
+        (lambda x: F.hardsigmoid(x), 3.0, 1, 0),
+        (lambda x: F.hardswish(x), -3.0, 0, 0),
+        (lambda x: F.elu(x, 0.5), 0.0, 0, 0.5),
+        (lambda x: F.celu(x, 0.5), 0.0, 0, 1),
+        (lambda x: F.leaky_relu(x, 0.5), 0.0, 0, 0.5),
+        (lambda x: F.smooth_l1_loss(x, rt.zeros(1, dtype=rt.float64), beta=0.5), 0.5, 0.25, 1),
+        (lambda x: F.huber_loss(x, rt.zeros(1, dtype=rt.float64), delta=0.5), 0.5, 0.125, 0.5),
+        (lambda x: F.huber_loss(x, rt.zeros(1, dtype=rt.float64), delta=0.5), -0.5, 0.125, -0.5),
+        (lambda x: x.clamp(-0.5, 0.25), 0.25, 0.25, 1),
+        (lambda x: x.clamp(-0.5, 0.25), -0.5, -0.5, 1),
+    ]
+    for f, at, value, slope in cases:
+        x = rt.tensor([at], dtype=rt.float64, requires_grad=True)
+        y = f(x)
+        y.sum().backward()
+        assert (y.item(), x.grad.item()) == pytest.approx((value, slope), rel=1e-15, abs=1e-16), (at, value)
