@@ -283,6 +283,25 @@ def test_the_normal_numbers_of_the_random_stream(d: rt.dtype) -> None:
         np.testing.assert_allclose(got.numpy(), want, near, near)
 
 
+@pytest.mark.parametrize(
+    "d",
+    [rt.uint8, rt.int8, rt.int16, rt.int32, rt.int64, rt.float16, rt.bfloat16, rt.float32, rt.float64],
+)
+def test_whole_numbers_of_the_random_stream(d: rt.dtype) -> None:
+    """From 0 to the largest number up to which the dtype has them all, by the remainder of one word or of two."""
+    most = round(2 / rt.finfo(d).eps) if d.is_floating_point else rt.iinfo(d).max
+    words = np.random.RandomState(5)._bit_generator.random_raw(2000).tolist()  # type: ignore[attr-defined]
+    if most + 1 > 2**32:
+        words = [(a << 32) | b for a, b in zip(words[::2], words[1::2])]
+    for n in (1, 15, 16, 17, 700):
+        got = rt.empty(n, dtype=d).random_(generator=rt.Generator().manual_seed(5))
+        assert got.to(rt.int64).tolist() == [w % (most + 1) for w in words[:n]], n
+    if most < 3000 and d is not rt.bfloat16:  # which rounds, as in PyTorch
+        assert rt.randperm(most, dtype=d).sort()[0].tolist() == list(range(most))
+        with pytest.raises(errors.RustorchError, match="too large for result tensor type"):
+            rt.randperm(most + 1, dtype=d)
+
+
 def test_dtypes_and_devices() -> None:
     assert rt.finfo(rt.float32).eps == np.finfo(np.float32).eps and "eps" in repr(rt.finfo())
     assert rt.iinfo(rt.int8).min == -128 and rt.iinfo(rt.uint8).max == 255 and "max" in repr(rt.iinfo(rt.int64))

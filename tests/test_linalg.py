@@ -338,6 +338,24 @@ def test_one_pivot_that_is_zero(n: int, dtype: Any) -> None:
                 rt.linalg.cholesky(tied)
 
 
+def test_one_bad_matrix_of_many_is_named() -> None:
+    """Wherever it stands among those that threads share; the first one, if there are several."""
+    for n, count in ((1, 4000), (2, 1000), (3, 700), (6, 300), (40, 9)):
+        good = rt.eye(n).expand(count, n, n)
+        b = rt.ones(count, n, 1)
+        for k in {0, 1, count // 3, count // 2, count - 2, count - 1}:
+            a = good.clone()
+            a[k, -1, -1] = a[-1, -1, -1] = 0
+            calls = (
+                lambda a=a: rt.linalg.inv(a),
+                lambda a=a, b=b: rt.linalg.solve(a, b),
+                lambda a=a: rt.linalg.cholesky(a),
+            )
+            for call in calls:
+                with pytest.raises(errors.RustorchError, match=rf"\(batch element {k}\)"):
+                    call()
+
+
 def test_determinants_of_permutations() -> None:
     rng = np.random.default_rng(4)
     for n in (*range(1, 14), 20, 33):

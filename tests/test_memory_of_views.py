@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -713,3 +714,55 @@ def test_neighbours_in_memory_are_no_matter() -> None:
     with pytest.warns(UserWarning, match="resized"):
         rt.add(x, x, out=out)
     assert out.tolist() == [6.0] * 4 and x.tolist() == [3.0] * 4
+
+
+def test_leaves_are_not_changed_through_their_views() -> None:
+    """Of every kind, also where a single number is left."""
+    views: dict[str, Any] = {
+        "select": lambda x: x[0], "a number": lambda x: x[0, 0], "a number of a row": lambda x: x[1][2],
+        "slice": lambda x: x[:, 1:], "transpose": lambda x: x.t(), "diagonal": lambda x: x.diagonal(),
+        "view": lambda x: x.view(-1), "unsqueeze": lambda x: x.unsqueeze(0), "split": lambda x: x.split(1)[1],
+        "unbind": lambda x: x.unbind(1)[0], "unfold": lambda x: x.unfold(1, 2, 2), "expand": lambda x: x[0].expand(3),
+        "as_strided": lambda x: x.as_strided((2,), (1,)), "squeeze": lambda x: x[:1].squeeze(0),
+        "nothing": lambda x: x[:0], "chunk": lambda x: x.chunk(3, 1)[2],
+        "permute": lambda x: x.permute(1, 0), "itself": lambda x: x,
+    }  # fmt: skip
+    for name, view in views.items():
+        x = rt.arange(6.0).view(2, 3).clone().requires_grad_()
+        for change in (lambda v: v.add_(1), lambda v: v.zero_(), lambda v: v.fill_(2), lambda v: v.mul_(2)):
+            with pytest.raises(rt.errors.AutogradError, match="leaf Variable that requires grad"):
+                change(view(x))
+        assert x.tolist() == [[0, 1, 2], [3, 4, 5]] and x._version == 0, name
+        with rt.no_grad():
+            if name != "expand":
+                view(x).add_(1)
+        assert x.tolist() == [[0, 1, 2], [3, 4, 5]] or x._version == 1, name
+        y = x * 1
+        if name != "expand":
+            view(y).mul_(3)
+            y.sum().backward()
+            assert x.grad is not None and set(x.grad.flatten().tolist()) <= {1.0, 3.0}, name
+
+
+def test_neighbours_do_not_overlap() -> None:
+    """Parts of one tensor that touch, in either order; one element more, and they do."""
+    for n in (1, 2, 5, 40):
+        for first, second in ((slice(0, n), slice(n, 2 * n)), (slice(n, 2 * n), slice(0, n))):
+            x = rt.arange(2.0 * n + 1)
+            want = x.clone()
+            want[first] = want[first] * 3 + want[second].clone()
+            x[first].mul_(3).add_(x[second])
+            assert rt.equal(x, want)
+            x[first].copy_(x[second])
+            assert rt.equal(x[first], x[second])
+            m = rt.arange(4.0 * n).view(2, 2 * n)
+            m[:, first].sub_(m[:, second])
+            assert rt.equal(m[:, first], rt.full((2, n), -float(n) if first.start == 0 else float(n)))
+            row = rt.ones(2, n)
+            row[0].addcmul_(row[1], row[1])
+            assert row.tolist() == [[2.0] * n, [1.0] * n]
+        if n > 1:
+            x = rt.arange(2.0 * n + 1)
+            for target, other in ((x[:n], x[n - 1 : 2 * n - 1]), (x[n - 1 : 2 * n - 1], x[:n])):
+                with pytest.raises(RustorchError, match="refer to a single memory location"):
+                    target.add_(other)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import rustorch as rt
+from rustorch import _ops
 from rustorch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 SHAPES = [(3, 2), (4,), ()]
@@ -304,6 +305,36 @@ def test_steps_count_the_changes_of_all_they_change():
         opt.step()
         assert [t._version for t in changed] == [v + 1 for v in before]
         assert [p.grad._version for p in params] == grads
+
+
+def test_what_a_step_writes_to_lies_apart():
+    """A parameter, its gradient and its states: no two of them at one place, whole or in part."""
+    block = rt.ones(20)
+    overlapping = [
+        (block[:5], block[:5]),
+        (block[:5], block[4:9]),
+        (block[::2], block[1:11]),
+        (block[:5], block[:5].flip(0)),
+    ]
+
+    def own():
+        return rt.zeros(overlapping[0][0].numel())
+
+    for a, b in (*overlapping[:2], (block[:10].view(2, 5), block[5:15].view(2, 5))):
+        other = [rt.zeros_like(a) for _ in range(3)]
+        before = block.tolist()
+        for call in (
+            lambda a=a, b=b: _ops.sgd_step([a], [b], [], 0.1),
+            lambda a=a, b=b, o=other: _ops.sgd_step([a], [o[0]], [b], 0.1, 0.9),
+            lambda a=a, b=b, o=other: _ops.adam_step([a], [o[0]], [b], [o[1]], [], 0.1, 0.9, 0.99, 1e-8, 0.0, 1),
+            lambda a=a, b=b, o=other: _ops.adam_step([o[0]], [o[1]], [a], [b], [], 0.1, 0.9, 0.99, 1e-8, 0.0, 1),
+            lambda a=a, b=b, o=other: _ops.adagrad_step([o[0]], [a], [b], 0.1),
+        ):
+            with pytest.raises(rt.errors.RustorchError, match="refer to a single memory location"):
+                call()
+        assert block.tolist() == before and not any(t.any() for t in other)
+    _ops.sgd_step([block[:5]], [block[5:10]], [], 0.5)
+    assert block.tolist() == [0.5] * 5 + [1.0] * 15
 
 
 def test_single_precision_and_half():
