@@ -543,6 +543,10 @@ ODD: dict[str, tuple[bytes, bool]] = {
         made(b'{"a":{"x":[inf],"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', b"x"),
         False,
     ),
+    "a number beyond floats": (
+        made(b'{"a":{"x":[1E400],"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', b"x"),
+        False,
+    ),
     "an exponent without digits": (
         made(b'{"a":{"x":[1E],"dtype":"U8","shape":[1],"data_offsets":[0,1]}}', b"x"),
         False,

@@ -319,7 +319,10 @@ impl<'a> Json<'a> {
                     self.at += 1;
                 }
                 // Rust reads every number of JSON, and little more.
-                self.text[begin..self.at].parse::<f64>().map(drop).map_err(|_| self.wrong("no number"))
+                match self.text[begin..self.at].parse::<f64>() {
+                    Ok(v) if v.is_finite() => Ok(()),
+                    _ => Err(self.wrong("no number")),
+                }
             }
             _ if self.word("true") || self.word("false") || self.word("null") => Ok(()),
             _ => Err(self.wrong("no value")),
