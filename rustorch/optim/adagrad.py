@@ -32,7 +32,7 @@ class Adagrad(Optimizer):
         InvalidArgumentError: a negative option.
     """
 
-    _scalars = ("step",)
+    _scalars: tuple[str, ...] = ("step",)
 
     def __init__(
         self,

@@ -36,7 +36,7 @@ class Adam(Optimizer):
         InvalidArgumentError: a negative option, or a beta outside [0, 1).
     """
 
-    _scalars = ("step",)
+    _scalars: tuple[str, ...] = ("step",)
 
     def __init__(
         self,

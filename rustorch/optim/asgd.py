@@ -30,7 +30,7 @@ class ASGD(ComposedOptimizer):
         InvalidArgumentError: a negative learning rate or weight decay.
     """
 
-    _scalars = ("step", "eta", "mu")
+    _scalars: tuple[str, ...] = ("step", "eta", "mu")
 
     def __init__(
         self,

@@ -33,7 +33,7 @@ class NAdam(ComposedOptimizer):
         InvalidArgumentError: a negative option, or a beta outside [0, 1).
     """
 
-    _scalars = ("step", "mu_product")
+    _scalars: tuple[str, ...] = ("step", "mu_product")
 
     def __init__(
         self,

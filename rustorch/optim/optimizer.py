@@ -440,7 +440,7 @@ class Optimizer:
 class ComposedOptimizer(Optimizer):
     """Base of the optimizers written as tensor operations, one parameter at a time."""
 
-    _scalars = ("step",)
+    _scalars: tuple[str, ...] = ("step",)
 
     def _update(self, group: Group) -> None:
         lr, decay = float(group["lr"]), group["weight_decay"]

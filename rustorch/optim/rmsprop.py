@@ -31,7 +31,7 @@ class RMSprop(Optimizer):
         InvalidArgumentError: a negative option.
     """
 
-    _scalars = ("step",)
+    _scalars: tuple[str, ...] = ("step",)
 
     def __init__(
         self,
