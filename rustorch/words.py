@@ -76,7 +76,7 @@ def _numpy_names(f: Callable[..., Any]) -> Callable[..., Any]:
     return named
 
 
-# In place of a dimension that was not given: None is none, as in PyTorch.
+# In place of what was not given, where None is nothing to give, as in PyTorch.
 class _NotGiven:
     __slots__ = ()
 
@@ -84,7 +84,7 @@ class _NotGiven:
         return "None"
 
 
-_ALL: Any = _NotGiven()
+_MISSING: Any = _NotGiven()
 
 
 def _pair(result: Any, make: Any, out: Any, input: Tensor) -> Any:
@@ -94,12 +94,12 @@ def _pair(result: Any, make: Any, out: Any, input: Tensor) -> Any:
 
 
 def _extreme(name: str, make: Any) -> Any:
-    def f(input: Tensor, dim: Any = _ALL, keepdim: _bool = False, *, other: Any = None, out: Any = None) -> Any:
+    def f(input: Tensor, dim: Any = _MISSING, keepdim: _bool = False, *, other: Any = None, out: Any = None) -> Any:
         if other is None and _is_tensor(dim):
             other, dim = dim, None
         if other is not None:
             return getattr(_ops, f"{name}imum")(input, other, out=out)
-        if dim is _ALL:
+        if dim is _MISSING:
             r = getattr(_ops, f"{name}_all")(input)
             return r if out is None else into(out, r)
         return _pair(getattr(_ops, f"{name}_dim")(input, dim, keepdim), make, out, input)
@@ -117,20 +117,20 @@ min = _numpy_names(_extreme("min", return_min))
 
 
 @_numpy_names
-def median(input: Tensor, dim: Any = _ALL, keepdim: _bool = False, *, out: Any = None) -> Any:
+def median(input: Tensor, dim: Any = _MISSING, keepdim: _bool = False, *, out: Any = None) -> Any:
     """The lower median of all elements, or over `dim` as (values, indices)."""
-    if dim is _ALL:
+    if dim is _MISSING:
         r = _ops.median_all(input)
         return r if out is None else into(out, r)
     return _pair(_ops.median_dim(input, dim, keepdim), return_median, out, input)
 
 
 @_numpy_names
-def prod(input: Tensor, dim: Any = _ALL, keepdim: _bool = False, dtype: Any = None, *, out: Any = None) -> Tensor:
+def prod(input: Tensor, dim: Any = _MISSING, keepdim: _bool = False, dtype: Any = None, *, out: Any = None) -> Tensor:
     """Product of all elements, or over `dim`; whole numbers become int64."""
     if dim is None:
         raise refused("prod", "dim", "Int", dim)
-    return _ops.prod(input, None if dim is _ALL else dim, keepdim, dtype, out=out)
+    return _ops.prod(input, None if dim is _MISSING else dim, keepdim, dtype, out=out)
 
 
 def _named_pair(name: str, make: Any) -> Any:
@@ -1048,9 +1048,9 @@ def tensor(
 
 def arange(
     *args: Any,
-    start: Any = None,
-    end: Any = None,
-    step: Any = None,
+    start: Any = _MISSING,
+    end: Any = _MISSING,
+    step: Any = _MISSING,
     dtype: Any = None,
     device: Any = None,
     requires_grad: _bool = False,
@@ -1059,19 +1059,18 @@ def arange(
     pin_memory: _bool = False,
 ) -> Tensor:
     """`arange(end)`, `arange(start, end)` or `arange(start, end, step)`: start, start + step, ... below end."""
-    if len(args) > 3 or builtins.any(v is None for v in args):
-        raise DTypeError(f"arange(): wanted (end), (start, end) or (start, end, step), numbers, got {args}")
     if len(args) == 1:
-        end = args[0] if end is None else end
+        end = args[0] if end is _MISSING else end
         if end is not args[0]:
             start = args[0]
     elif len(args) >= 2:
         start, end = args[:2]
         if len(args) > 2:
             step = args[2]
-    if end is None:
-        raise DTypeError("arange(): argument 'end' is missing")
-    r = _ops.arange(0 if start is None else start, end, 1 if step is None else step, dtype=_made_as(dtype, out))
+    if len(args) > 3 or start is None or end is None or end is _MISSING or step is None:
+        raise DTypeError("arange(): wanted (end), (start, end) or (start, end, step), all of them numbers")
+    start, step = 0 if start is _MISSING else start, 1 if step is _MISSING else step
+    r = _ops.arange(start, end, step, dtype=_made_as(dtype, out))
     if device is not None or requires_grad:
         r = created(r, device, requires_grad)
     return r if out is None else into(out, r)
