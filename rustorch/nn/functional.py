@@ -43,15 +43,15 @@ def _inplace(name: str, input: Tensor, *args: Any, **attributes: Any) -> Tensor:
     return twin(input, *args, **attributes)
 
 
-def _tuple(value: Any, n: int) -> tuple[Any, ...]:
+def _tuple(value: Any, n: int, op: str = "") -> tuple[Any, ...]:
     """`value` once per spatial dimension; a shorter sequence of one element is spread too."""
     if isinstance(value, (int, float)):
         value = (value,) * n
     value = tuple(value)
     if value and isinstance(value[0], bool):
-        raise DTypeError(f"expected a number or {n} of them, one per spatial dimension, got {value[0]}")
+        raise DTypeError(f"{op and op + ': '}expected an int or {n} of them, one per spatial dimension, got {value[0]}")
     if len(value) not in (1, n):
-        raise ValueError(f"expected a number or {n} of them, one per spatial dimension, got {value}")
+        raise ValueError(f"{op and op + ': '}expected a number or {n} of them, one per spatial dimension, got {value}")
     return value * n if len(value) == 1 else value
 
 
@@ -433,8 +433,8 @@ def max_pool3d_with_indices(
     return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Maximum over windows of [N, C, D, H, W], and its flat index: max over H, W, then over D, as maxima nest."""
-    kernel, gaps, pads = (_tuple(v, 3) for v in (kernel_size, dilation, padding))
-    steps = kernel if stride is None else _tuple(stride, 3)
+    kernel, gaps, pads = (_tuple(v, 3, "max_pool3d") for v in (kernel_size, dilation, padding))
+    steps = kernel if stride is None else _tuple(stride, 3, "max_pool3d")
     *lead, _, height, width = input.shape
     flat, at = max_pool2d_with_indices(_planes(input), kernel[1:], steps[1:], pads[1:], gaps[1:], ceil_mode)
     return _over_depth(
@@ -523,8 +523,8 @@ def avg_pool3d(
     divisor_override: int | None = None,
 ) -> Tensor:
     """Mean over windows of [N, C, D, H, W]: mean over H, W, then over D, as means over full windows nest."""
-    kernel, pads = _tuple(kernel_size, 3), _tuple(padding, 3)
-    steps = kernel if stride is None else _tuple(stride, 3)
+    kernel, pads = _tuple(kernel_size, 3, "avg_pool3d"), _tuple(padding, 3, "avg_pool3d")
+    steps = kernel if stride is None else _tuple(stride, 3, "avg_pool3d")
     if divisor_override is not None and divisor_override == 0:
         raise RuntimeError("avg_pool3d: divisor_override must not be zero")
     if divisor_override is None and not input.is_floating_point():
@@ -621,8 +621,8 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
 def _unpool(
     name: str, n: int, input: Tensor, indices: Tensor, kernel: Any, stride: Any, padding: Any, size: Any
 ) -> Tensor:
-    kernel, pads = _tuple(kernel, n), _tuple(padding, n)
-    steps = kernel if stride is None else _tuple(stride, n)
+    kernel, pads = _tuple(kernel, n, name), _tuple(padding, n, name)
+    steps = kernel if stride is None else _tuple(stride, n, name)
     shape = list(input.shape)
     if len(shape) not in (n + 1, n + 2):
         raise ValueError(f"{name}: expected {n + 1}D or {n + 2}D input, got shape {shape}")
@@ -635,7 +635,7 @@ def _unpool(
     if 0 in shape[-n - 1 :]:
         raise ValueError(f"{name}: only the batch may be empty, got shape {shape}")
     default = [(i - 1) * s - 2 * p + k for i, s, p, k in zip(shape[-n:], steps, pads, kernel)]
-    want = default if size is None else list(size)[-n:]
+    want = [whole(name, "output_size", w) for w in (default if size is None else list(size)[-n:])]
     if any(not d - s < w < d + s for d, s, w in zip(default, steps, want)):
         raise ValueError(f"{name}: invalid output_size {list(want)}, it must be within a stride of {default}")
     flat = rt.zeros(*shape[:-n], math.prod(want), dtype=input.dtype)
