@@ -63,7 +63,7 @@ pending: dict[int, BaseException] = {}
 
 
 # Ops that are a part of one word of Python's: the word that was called.
-_CALLED = {
+CALLED = {
     "bernoulli_tensor": "bernoulli",
     "bernoulli_tensor_": "bernoulli_",
     "bernoulli_p_": "bernoulli_",
@@ -106,7 +106,7 @@ def error() -> BaseException:
         return raised[0] if raised else KeyboardInterrupt()
     cls = BY_STATUS.get(status, RustorchError)
     op, what = text(lib.rt_last_error_op()), text(lib.rt_last_error())
-    called = _CALLED.get(op, op)
+    called = CALLED.get(op, op)
     if called is not op:
         what = called + what.removeprefix(op) if what.startswith(op) else what
     e = cls(what)
@@ -462,7 +462,7 @@ def misuse(op: str, e: Exception, kinds: str, **arguments: Any) -> Exception:
     """The error for arguments that C could not be given: names the op, the argument, what was wanted and what came."""
     if isinstance(e, RustorchError):
         return e
-    op = _CALLED.get(op, op)
+    op = CALLED.get(op, op)
     for kind, (name, v) in zip(kinds.split(), arguments.items()):
         if kind == "Shape" and isinstance(v, tuple) and len(v) == 1 and isinstance(v[0], (tuple, list)):
             v = v[0]  # sizes given as one sequence
