@@ -808,7 +808,7 @@ def make(data: Any, d: Any = None) -> Tensor:
             d = d or _infer(data)
             return made(lib.py_tensor_from_number(*number(data), d._code))
     shape: list[int] = []
-    flat, inferred = _flatten(data, shape)
+    flat, inferred = _flatten(data, shape, d)
     d = d or inferred
     if d.is_floating_point:
         buf, code = ffi.new("double[]", len(flat)), BY_NAME["float64"]
@@ -840,7 +840,7 @@ def _whole_numbers(flat: list[Any], d: dtype) -> list[int]:
     return [int(v) for v in flat]
 
 
-def _flatten(data: Any, shape: list[int]) -> tuple[list[Any], dtype]:
+def _flatten(data: Any, shape: list[int], wanted: dtype | None = None) -> tuple[list[Any], dtype]:
     """The numbers of a nested sequence in row-major order, its shape, and the dtype they want."""
     level: list[Any] = [data]
     declared: dtype | None = None  # what arrays, tensors and NumPy's numbers ask for
@@ -874,6 +874,10 @@ def _flatten(data: Any, shape: list[int]) -> tuple[list[Any], dtype]:
             if not isinstance(v, Tensor) and _is_sequence(v):
                 raise InvalidArgumentError(f"tensor: the nesting is not regular at dim {len(shape)}")
         flat = [v.item() if hasattr(v, "item") else v for v in level]
+        for v, plain in zip(level, flat):
+            if wanted is not None and not wanted.is_floating_point and plain is not v and isinstance(plain, float):
+                if not isinstance(v, float):  # as NumPy's float64 is
+                    raise DTypeError(f"tensor: a {v.dtype} {type(v).__name__} is no number for dtype {wanted}")
         for v in flat:
             if not isinstance(v, (bool, int, float)) and not hasattr(v, "__float__"):
                 raise DTypeError(f"tensor: cannot make numbers of a {type(v).__name__}")

@@ -360,6 +360,8 @@ TYPES: dict[str, Callable[[], Any]] = {
     "clamp_max_": lambda: ones(2, dtype=I64).clamp_max_(rt.tensor([0.5, 2.0])),
     "normal with a size": lambda: rt.normal(ones(2), 1.0, (2,)),
     "normal with a dtype": lambda: rt.normal(ones(2), 1.0, dtype=rt.float64),
+    "float tensors as ints": lambda: rt.tensor([rt.tensor(1.5)], dtype=I64),
+    "NumPy's floats as ints": lambda: rt.tensor([np.float32(1.5), 1], dtype=I32),
     "seed of a Generator": lambda: rt.Generator().manual_seed("a"),  # type: ignore[arg-type]
     "float seed": lambda: rt.Generator().manual_seed(1.5),  # type: ignore[arg-type]
     "seed": lambda: rt.manual_seed("a"),  # type: ignore[arg-type]
