@@ -160,7 +160,9 @@ def _typed(name: str, d: dtype) -> Any:
 
 def set_num_threads(n: builtins.int) -> None:
     """Sets the number of threads that ops use. Results do not depend on it."""
-    check(lib.rt_set_num_threads(n))
+    from ._door import whole
+
+    check(lib.rt_set_num_threads(whole("set_num_threads", "n", n)))
 
 
 def get_num_threads() -> builtins.int:

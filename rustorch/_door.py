@@ -62,6 +62,32 @@ _INTERRUPTED = 13
 pending: dict[int, BaseException] = {}
 
 
+# Ops that are a part of one word of Python's: the word that was called.
+CALLED = {
+    "bernoulli_tensor": "bernoulli",
+    "bernoulli_tensor_": "bernoulli_",
+    "bernoulli_p_": "bernoulli_",
+    "clamp_tensor": "clamp",
+    "clamp_tensor_": "clamp_",
+    "max_all": "max",
+    "max_dim": "max",
+    "median_all": "median",
+    "median_dim": "median",
+    "min_all": "min",
+    "min_dim": "min",
+    "nonzero_list": "nonzero",
+    "repeat_interleave_int": "repeat_interleave",
+    "repeat_interleave_tensor": "repeat_interleave",
+    "scatter_value": "scatter",
+    "scatter_value_": "scatter_",
+    "tensor_split_indices": "tensor_split",
+    "tensor_split_sections": "tensor_split",
+    "unique_consecutive_flat": "unique_consecutive",
+    "unique_dim": "unique",
+    "unique_flat": "unique",
+}
+
+
 def text(p: Any) -> str:
     """A C string."""
     return ffi.string(p).decode() if p else ""
@@ -79,8 +105,12 @@ def error() -> BaseException:
         lib.py_raised(id(raised))
         return raised[0] if raised else KeyboardInterrupt()
     cls = BY_STATUS.get(status, RustorchError)
-    e = cls(text(lib.rt_last_error()))
-    e.op = text(lib.rt_last_error_op())
+    op, what = text(lib.rt_last_error_op()), text(lib.rt_last_error())
+    called = CALLED.get(op, op)
+    if called is not op:
+        what = called + what.removeprefix(op) if what.startswith(op) else what
+    e = cls(what)
+    e.op = called
     if isinstance(e, ShapeMismatchError):
         sizes = ffi.new("const int64_t *[1]")
         shapes = []
@@ -130,6 +160,8 @@ def number(v: Any) -> tuple[int, int, float]:
     if isinstance(v, float):
         return 3, 0, float(v)
     if hasattr(v, "_h"):
+        if v.ndim or v.requires_grad:  # whose gradient would be lost
+            raise TypeError(f"expected a number, got a Tensor {_kind_of(v)}")
         return number(v.item())
     if hasattr(v, "dtype") and hasattr(v, "item") and getattr(v, "ndim", 0) == 0:  # a NumPy number
         return number(v.item())
@@ -157,22 +189,35 @@ def ints(v: Any) -> tuple[int, ...]:
     if v.__class__ is tuple:
         for i in v:
             if i.__class__ is not int:
-                return tuple(map(_whole, v))
+                return _wholes(v)
         return v
     if isinstance(v, int):
         return (int_(v),)
     if hasattr(v, "_h"):
-        v = v.tolist()
-        return (v,) if isinstance(v, int) else tuple(v)
+        if v.numel() != 1:
+            raise TypeError(f"expected whole numbers, got a Tensor {_kind_of(v)}")
+        return (_whole(v),)
     if hasattr(v, "__index__"):
         return (v.__index__(),)
+    return ints(tuple(v))
+
+
+def _wholes(v: tuple[Any, ...]) -> tuple[int, ...]:
+    """Whole numbers, of which the first is no truth value: so PyTorch knows a list of ints."""
+    if isinstance(v[0], bool):
+        raise TypeError(f"expected whole numbers, got {v[0]!r}")
     return tuple(i if i.__class__ is int else _whole(i) for i in v)
+
+
+def _kind_of(v: Any) -> str:
+    """What keeps a tensor from being taken for a number."""
+    return f"of shape {list(v.shape)}" if v.ndim else "that requires grad"
 
 
 def _whole(v: Any) -> int:
     if hasattr(v, "_h"):
         v = v.item()
-    if isinstance(v, bool) or not hasattr(v, "__index__"):
+    if not hasattr(v, "__index__"):
         raise TypeError(f"expected whole numbers, got {v!r}")
     return v.__index__()  # type: ignore[no-any-return]
 
@@ -186,9 +231,12 @@ def int_(v: Any) -> int:
 
 def shape_(sizes: tuple[Any, ...]) -> Any:
     """Sizes that were given one by one or as one sequence."""
-    if len(sizes) == 1 and not isinstance(sizes[0], int):
+    if len(sizes) == 1:
         return ints(sizes[0])
-    return tuple(s if s.__class__ is int else _whole(s) for s in sizes)
+    for s in sizes:
+        if s.__class__ is not int:
+            return _wholes(sizes)
+    return sizes
 
 
 def several(v: Any) -> Any:
@@ -214,6 +262,29 @@ def bool_(v: Any) -> bool:
     raise TypeError(f"expected a bool, got {type(v).__name__}")
 
 
+def refused(op: str, name: str, kind: str, v: Any) -> DTypeError:
+    """The error for an argument that is no `kind`."""
+    e = DTypeError(f"{op}(): argument '{name}' must be {_KINDS.get(kind, kind)}, not {_described(kind, v)}")
+    e.op = op
+    return e
+
+
+def flags(op: str, **named: Any) -> None:
+    """Refuses arguments that are no truth values."""
+    for name, v in named.items():
+        if v is not True and v is not False and v.__class__.__name__ not in ("bool_", "bool"):
+            raise refused(op, name, "Bool", v)
+
+
+def whole(op: str, name: str, v: Any) -> int:
+    """An argument that is a whole number."""
+    if v.__class__ is int:
+        return v
+    if not _fits("Int", v) or (name == "dim" and hasattr(v, "_h") and v.ndim):
+        raise refused(op, name, "Int", v)
+    return int(v.__index__())
+
+
 def dtype_code(v: Any) -> int:
     """Code of a dtype; the builtin types mean what they mean in PyTorch."""
     try:
@@ -233,6 +304,8 @@ def word(v: str | None) -> bytes:
     if w is None:
         if not isinstance(v, str):
             raise TypeError(f"expected a str, got {type(v).__name__}")
+        if not v:
+            raise ValueError("expected a word, got ''")
         w = v.encode()
     return w
 
@@ -312,8 +385,8 @@ def created(t: Tensor, device: Any, requires_grad: bool) -> Tensor:
         from ._device import check
 
         check(device)
-    if requires_grad:
-        t.requires_grad_(True)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     return t
 
 
@@ -355,11 +428,11 @@ def _fits(kind: str, v: Any) -> bool:
         except Exception:
             return False
     if kind == "Int":
-        return not isinstance(v, bool) and hasattr(v, "__index__")
+        return not isinstance(v, bool) and hasattr(v, "__index__") and not (hasattr(v, "_h") and v.numel() != 1)
     if kind in ("Ints", "Shape"):
-        return isinstance(v, int) or (
-            isinstance(v, (tuple, list)) and all(isinstance(i, int) or hasattr(i, "__index__") for i in v)
-        )
+        if isinstance(v, (tuple, list)):
+            return all(hasattr(i, "__index__") for i in v) and not (v and isinstance(v[0], bool))
+        return _fits("Int", v) or (hasattr(v, "_h") and v.numel() == 1)
     if kind == "Tensors":
         return isinstance(v, (tuple, list)) and all(i is None or hasattr(i, "_h") or hasattr(i, "cname") for i in v)
     if kind == "Bool":
@@ -379,8 +452,10 @@ def _fits(kind: str, v: Any) -> bool:
 def _described(kind: str, v: Any) -> str:
     """What came in place of a `kind`: the entry that does not fit, a text itself, or a type."""
     if isinstance(v, (tuple, list)) and ("Ints" in kind or kind == "Shape"):
-        wrong = [e for e in v if not hasattr(e, "__index__")]
+        wrong = [e for i, e in enumerate(v) if not hasattr(e, "__index__") or (i == 0 and isinstance(e, bool))]
         return f"{type(v).__name__} with {_described('', wrong[0])}" if wrong else type(v).__name__
+    if hasattr(v, "_h") and hasattr(v, "ndim") and kind in ("Int", "OptInt", "Ints", "Scalar", "OptScalar", "Float"):
+        return f"a Tensor of dtype {v.dtype} {_kind_of(v) if v.ndim or v.requires_grad else ''}".rstrip()
     if isinstance(v, (str, bytes, int, float)):
         return f"{type(v).__name__} {v!r}"
     if type(v).__name__ in ("Tensor", "Parameter"):
@@ -392,6 +467,7 @@ def misuse(op: str, e: Exception, kinds: str, **arguments: Any) -> Exception:
     """The error for arguments that C could not be given: names the op, the argument, what was wanted and what came."""
     if isinstance(e, RustorchError):
         return e
+    op = CALLED.get(op, op)
     for kind, (name, v) in zip(kinds.split(), arguments.items()):
         if kind == "Shape" and isinstance(v, tuple) and len(v) == 1 and isinstance(v[0], (tuple, list)):
             v = v[0]  # sizes given as one sequence

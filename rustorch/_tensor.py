@@ -9,7 +9,7 @@ from typing import Any, SupportsIndex, overload
 from . import _ops
 from ._device import CPU, device
 from ._device import check as check_device
-from ._door import NULL, TensorOwner, check, error, ffi, lib, made, new, number, shape_, wrap
+from ._door import NULL, TensorOwner, check, error, ffi, flags, lib, made, new, number, shape_, whole, wrap
 from .dtypes import ALL, BY_NAME, dtype, from_python, get_default_dtype, promote_types
 from .errors import (
     AutogradError,
@@ -187,7 +187,7 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
         if dim is None:
             return s
         try:
-            return s[dim]
+            return s[dim if dim.__class__ is int else whole("size", "dim", dim)]
         except IndexError:
             n = max(len(s), 1)
             raise IndexOutOfRangeError(
@@ -197,7 +197,7 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
     def stride(self, dim: int | None = None) -> Any:
         """Steps in elements."""
         s = tuple(_unpack(lib.rt_tensor_strides(self._h), self.ndim))
-        return s if dim is None else s[dim]
+        return s if dim is None else s[whole("stride", "dim", dim)]
 
     def numel(self) -> int:
         """Number of elements."""
@@ -277,10 +277,13 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
 
     @requires_grad.setter
     def requires_grad(self, on: bool) -> None:
+        flags("requires_grad", requires_grad=on)
         check(lib.rt_tensor_set_requires_grad(self._h, bool(on)))
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Makes a leaf ask for gradients, or stop asking."""
+        if requires_grad is not True:
+            flags("requires_grad_", requires_grad=requires_grad)
         check(lib.rt_tensor_set_requires_grad(self._h, bool(requires_grad)))
         return self
 
@@ -298,6 +301,8 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
     def grad(self, g: Tensor | None) -> None:
         if g is not None and not isinstance(g, Tensor):
             raise DTypeError(f"grad: wanted a Tensor or None, got {type(g).__name__}")
+        if g is not None and g._h == self._h:
+            raise AutogradError("grad: a Tensor cannot be its own gradient")
         check(lib.rt_tensor_set_grad(self._h, NULL if g is None else g._h))
 
     @grad.deleter
@@ -808,7 +813,7 @@ def make(data: Any, d: Any = None) -> Tensor:
             d = d or _infer(data)
             return made(lib.py_tensor_from_number(*number(data), d._code))
     shape: list[int] = []
-    flat, inferred = _flatten(data, shape)
+    flat, inferred = _flatten(data, shape, d)
     d = d or inferred
     if d.is_floating_point:
         buf, code = ffi.new("double[]", len(flat)), BY_NAME["float64"]
@@ -840,11 +845,12 @@ def _whole_numbers(flat: list[Any], d: dtype) -> list[int]:
     return [int(v) for v in flat]
 
 
-def _flatten(data: Any, shape: list[int]) -> tuple[list[Any], dtype]:
+def _flatten(data: Any, shape: list[int], wanted: dtype | None = None) -> tuple[list[Any], dtype]:
     """The numbers of a nested sequence in row-major order, its shape, and the dtype they want."""
     level: list[Any] = [data]
     declared: dtype | None = None  # what arrays, tensors and NumPy's numbers ask for
-    while level and _is_sequence(level[0]):
+    # Where a list begins with a tensor, it holds numbers: tensors of one element.
+    while level and _is_sequence(level[0]) and not (shape and isinstance(level[0], Tensor)):
         n = len(level[0])
         following: list[Any] = []
         for v in level:
@@ -864,9 +870,19 @@ def _flatten(data: Any, shape: list[int]) -> tuple[list[Any], dtype]:
         return [], declared or get_default_dtype()
     flat = level
     if not kinds <= {bool, int, float}:
-        if any(_is_sequence(v) for v in level):
-            raise InvalidArgumentError(f"tensor: the nesting is not regular at dim {len(shape)}")
+        for v in level:
+            if isinstance(v, Tensor) and v.numel() != 1:
+                raise InvalidArgumentError(
+                    f"tensor: only tensors of one element can be numbers of a list, got shape {list(v.shape)}; "
+                    "stack() joins others"
+                )
+            if not isinstance(v, Tensor) and _is_sequence(v):
+                raise InvalidArgumentError(f"tensor: the nesting is not regular at dim {len(shape)}")
         flat = [v.item() if hasattr(v, "item") else v for v in level]
+        for v, plain in zip(level, flat):
+            if wanted is not None and not wanted.is_floating_point and plain is not v and isinstance(plain, float):
+                if not isinstance(v, float):  # as NumPy's float64 is
+                    raise DTypeError(f"tensor: a {v.dtype} {type(v).__name__} is no number for dtype {wanted}")
         for v in flat:
             if not isinstance(v, (bool, int, float)) and not hasattr(v, "__float__"):
                 raise DTypeError(f"tensor: cannot make numbers of a {type(v).__name__}")

@@ -121,6 +121,11 @@ class Distribution:
         raise NotImplementedError
 
     @property
+    def mode(self) -> Tensor:
+        """The likeliest value."""
+        raise NotImplementedError
+
+    @property
     def variance(self) -> Tensor:
         """Variance."""
         raise NotImplementedError
@@ -210,6 +215,11 @@ class LogNormal(_LocationScale):
     """The distribution of the exponential of a normal variable with mean `loc` and standard deviation `scale`."""
 
     @property
+    def mode(self) -> Tensor:
+        """exp(loc - scale^2)."""
+        return (self.loc - self.scale.pow(2)).exp()
+
+    @property
     def _base(self) -> Normal:
         return Normal(self.loc, self.scale, validate_args=False)
 
@@ -246,6 +256,11 @@ class LogNormal(_LocationScale):
 
 class Laplace(_LocationScale):
     """The two-sided exponential distribution around `loc`, falling by e within `scale`."""
+
+    @property
+    def mode(self) -> Tensor:
+        """The location."""
+        return self.loc
 
     @property
     def variance(self) -> Tensor:
@@ -285,6 +300,11 @@ class Uniform(Distribution):
         return (self.high + self.low) / 2
 
     @property
+    def mode(self) -> Tensor:
+        """Undefined: NaN."""
+        return self.high * math.nan
+
+    @property
     def variance(self) -> Tensor:
         """(high - low)^2 / 12."""
         return (self.high - self.low).pow(2) / 12
@@ -321,6 +341,11 @@ class Exponential(Distribution):
     def mean(self) -> Tensor:
         """1 / rate."""
         return self.rate.reciprocal()
+
+    @property
+    def mode(self) -> Tensor:
+        """Zero."""
+        return _ops.zeros_like(self.rate)
 
     @property
     def variance(self) -> Tensor:
@@ -378,6 +403,12 @@ class Bernoulli(Distribution):
         """The probability."""
         p: Tensor = self.probs
         return p
+
+    @property
+    def mode(self) -> Tensor:
+        """The likelier of 0 and 1; NaN if they are equally likely."""
+        p: Tensor = self.probs
+        return (p >= 0.5).to(p.dtype).masked_fill(p == 0.5, math.nan)
 
     @property
     def variance(self) -> Tensor:
@@ -555,6 +586,11 @@ class Independent(Distribution):
         return self.base_dist.mean
 
     @property
+    def mode(self) -> Tensor:
+        """Mode of the base."""
+        return self.base_dist.mode
+
+    @property
     def variance(self) -> Tensor:
         """Variance of the base."""
         return self.base_dist.variance
@@ -596,9 +632,10 @@ def register_kl(type_p: type, type_q: type) -> Callable[[Any], Any]:
 
 def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
     """The Kullback-Leibler divergence of q from p: the mean over p of log p - log q."""
+    mixed = isinstance(p, OneHotCategorical) != isinstance(q, OneHotCategorical)
     for a in type(p).__mro__:
         for b in type(q).__mro__:
-            if (a, b) in _KL:
+            if (a, b) in _KL and not (mixed and _KL[a, b] is _kl_categorical):  # whose values are not of one kind
                 return _KL[a, b](p, q)
     raise UnsupportedError(f"kl_divergence: no formula for {type(p).__name__} and {type(q).__name__}; see register_kl")
 
@@ -607,6 +644,17 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
 def _kl_normal(p: Normal, q: Normal) -> Tensor:
     ratio = (p.scale / q.scale).pow(2)
     return 0.5 * (ratio + ((p.loc - q.loc) / q.scale).pow(2) - 1 - ratio.log())
+
+
+@register_kl(LogNormal, LogNormal)
+def _kl_log_normal(p: LogNormal, q: LogNormal) -> Tensor:
+    return _kl_normal(p._base, q._base)
+
+
+@register_kl(Uniform, Uniform)
+def _kl_uniform(p: Uniform, q: Uniform) -> Tensor:
+    t = ((q.high - q.low) / (p.high - p.low)).log()
+    return t.masked_fill((q.low > p.low) | (q.high < p.high), math.inf)
 
 
 @register_kl(Categorical, Categorical)

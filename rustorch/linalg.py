@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from . import _ops, words
-from ._door import into
+from ._door import flags, into, several, whole
 from ._tensor import Tensor
-from .dtypes import BY_NAME
+from .dtypes import BY_NAME, finfo
 from .errors import DTypeError, IndexOutOfRangeError, InvalidArgumentError, ShapeMismatchError
 
 __all__ = [
@@ -135,6 +135,11 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     """
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
         raise InvalidArgumentError(f"lstsq: driver must be one of gels, gelsy, gelsd and gelss, got {driver!r}")
+    # What LAPACK's drivers take for the precision of the machine.
+    if isinstance(rcond, (int, float)) and driver == "gelsd" and (rcond <= 0 or rcond >= 1):
+        rcond = finfo(A.dtype).eps / 2
+    elif isinstance(rcond, (int, float)) and driver == "gelss" and rcond < 0:
+        rcond = finfo(A.dtype).eps
     x, rank = _ops.linalg_lstsq(A, B, rcond)
     *_, m, n = A.shape
     residuals = x.reshape(-1)[:0]  # empty, but with a history, as PyTorch's
@@ -155,7 +160,9 @@ def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:
 
 def multi_dot(tensors: Any, *, out: Any = None) -> Tensor:
     """The product of two or more matrices in the cheapest order (the ends may be vectors)."""
-    return _out(_ops.multi_dot(list(tensors)), out)
+    if isinstance(tensors, Tensor):
+        raise DTypeError("multi_dot(): argument 'tensors' must be a sequence of Tensors, not a Tensor")
+    return _out(_ops.multi_dot(several(tensors)), out)
 
 
 def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
@@ -167,12 +174,12 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     """Dot products along `dim`."""
     if x.dtype != y.dtype or not x.is_floating_point():
         raise DTypeError(f"vecdot: expected two floating point tensors of one dtype, got {x.dtype} and {y.dtype}")
-    return _out(_ops.sum(x * y, dim), out)
+    return _out(_ops.sum(x * y, whole("vecdot", "dim", dim)), out)
 
 
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     """Cross products along a dimension of size 3."""
-    return _out(_ops.cross(input, other, dim), out)
+    return _out(_ops.cross(input, other, whole("cross", "dim", dim)), out)
 
 
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
@@ -197,6 +204,7 @@ def matrix_norm(
     out: Any = None,
 ) -> Tensor:
     """Norms of matrices: "fro", "nuc", 1, -1, 2, -2, inf, -inf."""
+    flags("matrix_norm", keepdim=keepdim)
     if len(dim) != 2:
         raise ShapeMismatchError(f"matrix_norm: dim must hold two dimensions, got {dim}")
     a = A if dtype is None else A.to(dtype=dtype)
@@ -232,10 +240,12 @@ def norm(
     A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
 ) -> Tensor:
     """`vector_norm` or `matrix_norm`, as PyTorch chooses: two dimensions or a word mean matrices."""
+    if dim is not None and not isinstance(dim, int) and len(dim) not in (1, 2):
+        raise ShapeMismatchError(f"norm: dim must hold one or two dimensions, got {dim}")
     if ord is None:
         return vector_norm(A, 2, dim, keepdim, dtype=dtype, out=out)
+    if dim is None and A.ndim not in (1, 2):
+        raise ShapeMismatchError(f"norm: with ord but without dim, A must have one or two dimensions, got {A.ndim}")
     if isinstance(ord, str) or (dim is None and A.ndim == 2) or (isinstance(dim, (tuple, list)) and len(dim) == 2):
         return matrix_norm(A, ord, (-2, -1) if dim is None else dim, keepdim, dtype=dtype, out=out)
-    if dim is None and A.ndim != 1:
-        raise ShapeMismatchError(f"norm: with ord but without dim, A must have one or two dimensions, got {A.ndim}")
     return vector_norm(A, ord, dim, keepdim, dtype=dtype, out=out)

@@ -44,7 +44,9 @@ class Generator(GeneratorOwner):
 
     def manual_seed(self, seed: int) -> Generator:
         """Starts the stream of `seed` (negative ones count from 2**64)."""
-        lib.rt_manual_seed(self._h, _seed(seed))
+        from ._door import whole
+
+        lib.rt_manual_seed(self._h, _seed(whole("manual_seed", "seed", seed)))
         return self
 
     def initial_seed(self) -> int:
@@ -82,7 +84,12 @@ def _restore(state: Tensor) -> Generator:
 
 
 def _seed(seed: Any) -> int:
-    value = int(seed)
+    try:
+        value = int(seed)
+    except (TypeError, ValueError):
+        from ._door import refused
+
+        raise refused("manual_seed", "seed", "Int", seed) from None
     if not -(2**63) <= value < 2**64:
         from .errors import InvalidArgumentError
 
@@ -106,7 +113,7 @@ default_generator.seed()
 
 def manual_seed(seed: int) -> Generator:
     """Starts the default generator's stream of `seed`."""
-    return default_generator.manual_seed(seed)
+    return default_generator.manual_seed(_seed(seed))
 
 
 def seed() -> int:

@@ -13,7 +13,22 @@ from typing import Any
 from . import _ops
 from ._device import CPU
 from ._device import check as check_device
-from ._door import check, check_into, created, error, ffi, into, ints, lib, number, operand, shape_
+from ._door import (
+    check,
+    check_into,
+    created,
+    error,
+    ffi,
+    flags,
+    into,
+    ints,
+    lib,
+    number,
+    operand,
+    refused,
+    shape_,
+    whole,
+)
 from .dtypes import ALL, BY_NAME, from_python, get_default_dtype, is_word
 from .dtypes import dtype as dtype_
 from .errors import AutogradError, DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
@@ -68,10 +83,23 @@ def _numpy_names(f: Callable[..., Any]) -> Callable[..., Any]:
     def named(*args: Any, **kwargs: Any) -> Any:
         for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
             if theirs in kwargs:
-                kwargs[ours] = kwargs.pop(theirs)
+                v = kwargs.pop(theirs)
+                if v is not None:  # NumPy's word for all dimensions
+                    kwargs[ours] = v
         return f(*args, **kwargs)
 
     return named
+
+
+# In place of what was not given, where None is nothing to give, as in PyTorch.
+class _NotGiven:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "None"
+
+
+_MISSING: Any = _NotGiven()
 
 
 def _pair(result: Any, make: Any, out: Any, input: Tensor) -> Any:
@@ -89,12 +117,12 @@ def _pair(result: Any, make: Any, out: Any, input: Tensor) -> Any:
 
 
 def _extreme(name: str, make: Any) -> Any:
-    def f(input: Tensor, dim: Any = None, keepdim: _bool = False, *, other: Any = None, out: Any = None) -> Any:
+    def f(input: Tensor, dim: Any = _MISSING, keepdim: _bool = False, *, other: Any = None, out: Any = None) -> Any:
         if other is None and _is_tensor(dim):
             other, dim = dim, None
         if other is not None:
             return getattr(_ops, f"{name}imum")(input, other, out=out)
-        if dim is None:
+        if dim is _MISSING:
             r = getattr(_ops, f"{name}_all")(input)
             return r if out is None else into(out, r)
         return _pair(getattr(_ops, f"{name}_dim")(input, dim, keepdim), make, out, input)
@@ -112,12 +140,20 @@ min = _numpy_names(_extreme("min", return_min))
 
 
 @_numpy_names
-def median(input: Tensor, dim: Any = None, keepdim: _bool = False, *, out: Any = None) -> Any:
+def median(input: Tensor, dim: Any = _MISSING, keepdim: _bool = False, *, out: Any = None) -> Any:
     """The lower median of all elements, or over `dim` as (values, indices)."""
-    if dim is None:
+    if dim is _MISSING:
         r = _ops.median_all(input)
         return r if out is None else into(out, r)
     return _pair(_ops.median_dim(input, dim, keepdim), return_median, out, input)
+
+
+@_numpy_names
+def prod(input: Tensor, dim: Any = _MISSING, keepdim: _bool = False, dtype: Any = None, *, out: Any = None) -> Tensor:
+    """Product of all elements, or over `dim`; whole numbers become int64."""
+    if dim is None:
+        raise refused("prod", "dim", "Int", dim)
+    return _ops.prod(input, None if dim is _MISSING else dim, keepdim, dtype, out=out)
 
 
 def _named_pair(name: str, make: Any) -> Any:
@@ -145,19 +181,22 @@ def sort(
     input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool | None = False, *, out: Any = None
 ) -> Any:
     """Sorted values along `dim` and the indices they came from. Equal elements keep their order."""
+    if stable is not None:
+        flags("sort", stable=stable)
     return _pair(_ops.sort(input, dim, descending, True), return_sort, out, input)
 
 
 @_numpy_names
 def argsort(input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool = False) -> Tensor:
     """The indices that sort `input` along `dim`."""
+    flags("argsort", stable=stable)
     return _ops.argsort(input, dim, descending, True)
 
 
 @_numpy_names
 def aminmax(input: Tensor, *, dim: _int | None = None, keepdim: _bool = False) -> Any:
     """Minimum and maximum as one pair."""
-    d: Any = () if dim is None else dim
+    d: Any = () if dim is None else whole("aminmax", "dim", dim)
     return return_aminmax(_ops.amin(input, d, keepdim), _ops.amax(input, d, keepdim))
 
 
@@ -171,8 +210,12 @@ def _spread(name: str) -> Any:
         correction: Any = None,
         out: Any = None,
     ) -> Any:
+        if (isinstance(dim, _bool) or correction is not None) and unbiased is not None:
+            raise DTypeError(f"{name}(): wanted one of unbiased and correction, got {unbiased!r} besides another")
         if isinstance(dim, _bool):
             dim, unbiased = None, dim
+        if unbiased is not None:
+            flags(name, unbiased=unbiased)
         if correction is None:
             correction = 1 if unbiased is None or unbiased else 0
         r = getattr(_ops, name)(input, dim, correction, keepdim)
@@ -196,6 +239,8 @@ def norm(
 ) -> Tensor:
     """The `p`-norm of the elements over `dim` (all by default); "fro" is the 2-norm, "nuc" the nuclear norm."""
     if p is None or p == "fro":
+        if p is not None and not isinstance(dim, _int) and dim is not None and len(dim) > 2:
+            raise ShapeMismatchError(f"norm: for 'fro' dim must hold at most two dimensions, got {dim}")
         p = 2.0
     elif p == "nuc":
         from .linalg import matrix_norm
@@ -210,6 +255,8 @@ def norm(
 def split(input: Tensor, split_size_or_sections: Any, dim: _int = 0, *, split_size: Any = None) -> Any:
     """Views of `input` along `dim`: pieces of one size, or of the given sizes."""
     s = split_size if split_size is not None else split_size_or_sections
+    if _is_tensor(s) and s.numel() == 1:
+        s = _int(s)
     return _ops.split(input, s, dim) if isinstance(s, _int) else _ops.split_with_sizes(input, s, dim)
 
 
@@ -283,6 +330,8 @@ def _where_method(input: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 def nonzero(input: Tensor, *, out: Any = None, as_tuple: _bool = False) -> Any:
     """Indices of the elements that are not zero: one row each, or one tensor per dimension."""
+    if as_tuple is not False:
+        flags("nonzero", as_tuple=as_tuple)
     if as_tuple:
         return _ops.nonzero_list(input)
     r = _ops.nonzero(input)
@@ -292,16 +341,24 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: _bool = False) -> Any:
 @_numpy_names
 def repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Tensor:
     """Each element repeated, by one number or one per element; a lone tensor gives each index as often as it says."""
+    if output_size is not None:
+        output_size = whole("repeat_interleave", "output_size", output_size)
     if repeats is None:
-        return _ops.repeat_interleave_tensor(_ops.arange(0, input.numel(), 1), input, 0)
-    if isinstance(repeats, _int):
-        return _ops.repeat_interleave_int(input, repeats, dim)
-    from ._tensor import make
+        result, along = _ops.repeat_interleave_tensor(_ops.arange(0, input.numel(), 1), input, 0), 0
+    elif isinstance(repeats, _int):
+        result, along = _ops.repeat_interleave_int(input, repeats, dim), 0 if dim is None else dim
+    else:
+        from ._tensor import make
 
-    r = repeats if _is_tensor(repeats) else make(repeats)
-    if dim is None:
-        input, dim = input.reshape(-1), 0
-    return _ops.repeat_interleave_tensor(input, r, dim)
+        r = repeats if _is_tensor(repeats) else make(repeats)
+        if dim is None:
+            input, dim = input.reshape(-1), 0
+        result, along = _ops.repeat_interleave_tensor(input, r, dim), dim
+    if output_size is not None and result.size(along) != output_size:
+        raise InvalidArgumentError(
+            f"repeat_interleave: Invalid output_size, expected {result.size(along)} but got {output_size}"
+        )
+    return result
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:
@@ -318,8 +375,51 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
 def clamp_(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """In-place form of clamp."""
     if _is_tensor(min) or _is_tensor(max):
-        return input.copy_(clamp(input, min, max))
+        # Backward will need the old values.
+        r = clamp(input.clone() if input.requires_grad and lib.rt_grad_enabled() else input, min, max)
+        if not can_cast(r.dtype, input.dtype):
+            raise DTypeError(f"clamp_: result type {r.dtype} can't be cast to the desired output type {input.dtype}")
+        return input.copy_(r)
     return _ops.clamp_(input, min, max)
+
+
+def clamp_min_(input: Tensor, min: Any) -> Tensor:
+    """In-place form of clamp_min."""
+    return clamp_(input, min, None) if _is_tensor(min) else _ops.clamp_min_(input, min)
+
+
+def clamp_max_(input: Tensor, max: Any) -> Tensor:
+    """In-place form of clamp_max."""
+    return clamp_(input, None, max) if _is_tensor(max) else _ops.clamp_max_(input, max)
+
+
+def float_power_(input: Tensor, exponent: Any) -> Tensor:
+    """In-place form of float_power, of float64 only, which is what that gives."""
+    if input.dtype is not BY_NAME["float64"]:
+        raise DTypeError(
+            f"float_power_: the base has dtype {input.dtype}, but the result requires dtype {BY_NAME['float64']}"
+        )
+    return _ops.float_power_(input, exponent)
+
+
+def _cumulative(name: str) -> Any:
+    op = getattr(_ops, name)
+
+    def f(input: Tensor, dim: _int, *, dtype: Any = None) -> Tensor:
+        if dtype is not None and from_python(dtype) is not input.dtype:
+            raise DTypeError(f"{name}: the tensor has dtype {input.dtype}, which must be the result's, got {dtype}")
+        return op(input, dim)  # type: ignore[no-any-return]
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = op.__doc__
+    return _numpy_names(f)
+
+
+cumsum_ = _cumulative("cumsum_")
+cumprod_ = _cumulative("cumprod_")
+
+
+clip_ = clamp_
 
 
 def clamp_min(input: Tensor, min: Any, *, out: Any = None) -> Tensor:
@@ -378,8 +478,10 @@ def _scatter(name: str) -> Callable[..., Tensor]:
     ) -> Any:
         if reduce is not None:
             words = {"add": "sum", "multiply": "prod"}
+            if reduce not in words:
+                raise InvalidArgumentError(f"{name}: reduce must be either 'add' or 'multiply', got {reduce!r}")
             s = src if _is_tensor(src) else _ops.full(index.shape, src if src is not None else value, dtype=input.dtype)
-            r = _ops.scatter_reduce(input, dim, index, s, words.get(reduce, reduce), True)
+            r = _ops.scatter_reduce(input, dim, index, s, words[reduce], True)
             r = input.copy_(r) if name.endswith("_") else r
         elif _is_tensor(src):
             r = getattr(_ops, name)(input, dim, index, src)
@@ -422,9 +524,32 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
 
 def allclose(input: Tensor, other: Tensor, rtol: _float = 1e-5, atol: _float = 1e-8, equal_nan: _bool = False) -> _bool:
     """True if |input - other| <= atol + rtol * |other| everywhere."""
-    if not (rtol >= 0 and atol >= 0):
-        raise InvalidArgumentError(f"allclose: rtol and atol must not be negative, got {rtol} and {atol}")
-    return _bool(_ops.all(_ops.isclose(input, other, rtol, atol, equal_nan)))
+    return _bool(_ops.all(isclose(input, other, rtol, atol, equal_nan)))
+
+
+def isclose(
+    input: Tensor,
+    other: Tensor,
+    rtol: _float = 1e-5,
+    atol: _float = 1e-8,
+    equal_nan: _bool = False,
+    *,
+    out: Any = None,
+) -> Tensor:
+    """True where |input - other| <= atol + rtol * |other|; NaN are close to each other if `equal_nan`."""
+    if rtol != rtol or atol != atol:
+        raise InvalidArgumentError(f"isclose: rtol and atol must be at least zero, got {rtol} and {atol}")
+    return _ops.isclose(input, other, rtol, atol, equal_nan, out=out)
+
+
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: _bool = False, invert: _bool = False, out: Any = None
+) -> Tensor:
+    """True for those of `elements` that are among `test_elements` (not, if `invert`); one of them may be a number."""
+    for v in (elements, test_elements):
+        if v is True or v is False or (_is_tensor(v) and v.dtype is BY_NAME["bool"]):
+            raise DTypeError("isin: not implemented for dtype bool")
+    return _ops.isin(elements, test_elements, assume_unique, invert, out=out)
 
 
 def unique(
@@ -434,6 +559,7 @@ def unique(
     if dim is None:
         values, inverse, counts = _ops.unique_flat(input, sorted, return_inverse, return_counts)
     else:
+        flags("unique", sorted=sorted, return_inverse=return_inverse, return_counts=return_counts)
         values, inverse, counts = _ops.unique_dim(input, dim)
     return _chosen(values, inverse, counts, return_inverse, return_counts)
 
@@ -453,7 +579,8 @@ def unique_consecutive(
     if dim is None:
         values, inverse, counts = _ops.unique_consecutive_flat(input, return_inverse, return_counts)
     else:
-        rows = input.movedim(dim, 0)
+        flags("unique_consecutive", return_inverse=return_inverse, return_counts=return_counts)
+        rows = input.movedim(whole("unique_consecutive", "dim", dim), 0)
         n = rows.shape[0]
         flat = rows.reshape(n, rows.numel() // builtins.max(n, 1))
         new = _ops.cat([_ops.ones(builtins.min(n, 1), dtype=BY_NAME["bool"]), _ops.ne(flat[1:], flat[:-1]).any(1)])
@@ -472,15 +599,17 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     place = kwargs.get("device")
     copy = kwargs.get("copy", False)
     other = kwargs.get("other")
-    flags = 0  # non_blocking, copy
+    if "copy" in kwargs or "non_blocking" in kwargs:
+        flags("to", copy=copy, non_blocking=kwargs.get("non_blocking", False))
+    given = 0  # non_blocking, copy
     for a in args:
         if is_word(a):
             d = a
         elif _is_tensor(a):
             other = a
         elif isinstance(a, _bool):
-            flags += 1
-            copy = a if flags == 2 else copy
+            given += 1
+            copy = a if given == 2 else copy
         elif a is not None:
             place = a
     if other is not None:
@@ -701,6 +830,9 @@ def resize_as_(input: Tensor, other: Tensor, memory_format: Any = None) -> Tenso
 
 def fill_diagonal_(input: Tensor, fill_value: Any, wrap: _bool = False) -> Tensor:
     """Sets the elements whose indices are all equal; in tall matrices the diagonal starts again if `wrap`."""
+    if _is_tensor(fill_value) and fill_value.ndim:
+        raise refused("fill_diagonal_", "fill_value", "Scalar", fill_value)
+    flags("fill_diagonal_", wrap=wrap)
     if input.ndim < 2 or (input.ndim > 2 and len(set(input.shape)) > 1):
         raise InvalidArgumentError(
             f"fill_diagonal_: wanted a matrix, or dimensions of one size, got shape {list(input.shape)}"
@@ -830,12 +962,20 @@ def normal(
     requires_grad: _bool = False,
 ) -> Tensor:
     """Normal numbers; mean and standard deviation are numbers (then `size` says how many) or tensors."""
-    if not _is_tensor(mean) and not _is_tensor(std):
+    tensors = [v for v in (mean, std) if _is_tensor(v)]
+    if tensors and size is not None:
+        if not builtins.all(v.ndim == 0 and not v.requires_grad for v in tensors):
+            raise DTypeError("normal(): size goes with a mean and std that are numbers, not with Tensors of their own")
+        dtype = tensors[0].dtype if dtype is None else dtype
+        mean, std, tensors = _float(mean), _float(std), []
+    if tensors and (dtype is not None or device is not None or requires_grad):
+        raise DTypeError("normal(): dtype, device and requires_grad go with a mean and std that are numbers")
+    if not tensors:
         if size is None and out is None:
             raise InvalidArgumentError("normal(): size is wanted when mean and std are numbers")
         t = _ops.empty(tuple(out.shape) if size is None else size, dtype=dtype, device=device)
         r = _ops.normal_(t, _float(mean), _float(std), generator=generator)
-        r = r.requires_grad_() if requires_grad else r
+        r = r if requires_grad is False else r.requires_grad_(requires_grad)
         return r if out is None else into(out, r)
     m = mean if _is_tensor(mean) else operand(mean)
     s = std if _is_tensor(std) else operand(std)
@@ -846,7 +986,7 @@ def normal(
     shape = broadcast_shapes(m.shape, s.shape)
     d = m.dtype if _is_tensor(mean) else s.dtype
     z = _ops.normal_(_ops.empty(shape, dtype=d), 0.0, 1.0, generator=generator)
-    r = z * s.detach() + m.detach()
+    r = (z * s.detach() + m.detach()).to(d)
     return r if out is None else into(out, r)
 
 
@@ -867,6 +1007,8 @@ def randint(
     a = list(args)
     if size is None and a:
         size = a.pop()
+    for v in a:
+        whole("randint", "high" if v is a[-1] else "low", v)
     if len(a) == 2:
         low, high = a
     elif len(a) == 1:
@@ -877,15 +1019,10 @@ def randint(
     if high is None or size is None:
         raise DTypeError("randint(): wanted randint(high, size) or randint(low, high, size)")
     made = _made_as(dtype, out)
-    r = _ops.randint(0 if low is None else _whole(low), _whole(high), size, generator=generator, dtype=made)
+    low, high = 0 if low is None else whole("randint", "low", low), whole("randint", "high", high)
+    r = _ops.randint(low, high, size, generator=generator, dtype=made)
     r = created(r, device, requires_grad)
     return r if out is None else into(out, r)
-
-
-def _whole(v: Any) -> _int:
-    if isinstance(v, _float) and not v.is_integer():
-        raise DTypeError(f"randint(): bounds must be ints, not {v!r}")
-    return _int(v)
 
 
 def randint_like(
@@ -935,9 +1072,9 @@ def tensor(
 
 def arange(
     *args: Any,
-    start: Any = None,
-    end: Any = None,
-    step: Any = None,
+    start: Any = _MISSING,
+    end: Any = _MISSING,
+    step: Any = _MISSING,
     dtype: Any = None,
     device: Any = None,
     requires_grad: _bool = False,
@@ -947,19 +1084,36 @@ def arange(
 ) -> Tensor:
     """`arange(end)`, `arange(start, end)` or `arange(start, end, step)`: start, start + step, ... below end."""
     if len(args) == 1:
-        end = args[0] if end is None else end
+        end = args[0] if end is _MISSING else end
         if end is not args[0]:
             start = args[0]
     elif len(args) >= 2:
         start, end = args[:2]
         if len(args) > 2:
             step = args[2]
-    if end is None:
-        raise DTypeError("arange(): argument 'end' is missing")
-    r = _ops.arange(0 if start is None else start, end, 1 if step is None else step, dtype=_made_as(dtype, out))
+    if len(args) > 3 or start is None or end is None or end is _MISSING or step is None:
+        raise DTypeError("arange(): wanted (end), (start, end) or (start, end, step), all of them numbers")
+    start, step = 0 if start is _MISSING else start, 1 if step is _MISSING else step
+    r = _ops.arange(start, end, step, dtype=_made_as(dtype, out))
     if device is not None or requires_grad:
         r = created(r, device, requires_grad)
     return r if out is None else into(out, r)
+
+
+def _spaced(name: str) -> Callable[..., Tensor]:
+    op = getattr(_ops, name)
+
+    @wraps(op)
+    def f(*args: Any, **kwargs: Any) -> Any:
+        # The ends may be tensors; through them no gradient flows.
+        ends = {k: v.detach() if k in ("start", "end") and _is_tensor(v) else v for k, v in kwargs.items()}
+        return op(*(v.detach() if _is_tensor(v) else v for v in args), **ends)
+
+    return f
+
+
+linspace = _spaced("linspace")
+logspace = _spaced("logspace")
 
 
 def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, **options: Any) -> Tensor:
@@ -994,7 +1148,6 @@ def full(
     """A tensor of the given sizes filled with a number, whose type decides the dtype if none is given."""
     if _is_tensor(fill_value):
         dtype = fill_value.dtype if dtype is None else dtype
-        fill_value = fill_value.item()
     r = _ops.full(size, fill_value, dtype=_made_as(dtype, out))
     if device is not None or requires_grad:
         r = created(r, device, requires_grad)
@@ -1024,6 +1177,7 @@ def broadcast_shapes(*shapes: Any) -> Any:
         for d in s:
             if not isinstance(d, _int) or d < 0:
                 raise ShapeMismatchError(f"broadcast_shapes: sizes are ints from 0 on, got {d!r}")
+        s = tuple(map(_int, s))
         out = [1] * (len(s) - len(out)) + out
         for i, d in enumerate(reversed(s), 1):
             if out[-i] == 1:
@@ -1044,24 +1198,26 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Grids of coordinates from 1-d tensors; `indexing` is "ij" (rows first) or "xy"."""
     ts = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else list(tensors)
-    return _ops.meshgrid(ts, indexing)
+    return _ops.meshgrid(ts, "ij" if indexing is None else indexing)
 
 
 def einsum(equation: str, *operands: Any) -> Tensor:
     """Sums of products by Einstein's notation, such as "bij,bjk->bik"."""
     ts = operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
-    return _ops.einsum(equation, ts)
+    return _ops.einsum(equation if equation != "" else "->", ts)
 
 
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
     """Contraction over the last `dims` dimensions of `a` and the first of `b`, or over two lists of dimensions."""
     if _is_tensor(dims):
-        dims = dims.tolist()
+        dims = _int(dims) if dims.numel() == 1 else dims.tolist()
     if isinstance(dims, _int):
         if not 0 <= dims <= builtins.min(a.ndim, b.ndim):
             raise InvalidArgumentError(f"tensordot: dims must be from 0 to {builtins.min(a.ndim, b.ndim)}, got {dims}")
         dims = (_range(a.ndim - dims, a.ndim), _range(dims))
-    da, db = ((d,) if isinstance(d, _int) else tuple(d) for d in dims)
+    if not isinstance(dims, (list, tuple)) or len(dims) != 2 or builtins.any(isinstance(d, _int) for d in dims):
+        raise DTypeError(f"tensordot(): argument 'dims' must be an int or two sequences of ints, not {dims!r}")
+    da, db = (tuple(d) for d in dims)
     r = _ops.tensordot(a, b, da, db)
     return r if out is None else into(out, r)
 
@@ -1082,9 +1238,13 @@ def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) ->
 
     from ._tensor import make
 
+    r = whole("combinations", "r", r)
+    flags("combinations", with_replacement=with_replacement)
     if input.dim() != 1:
         raise ShapeMismatchError(f"combinations: expected a 1-d vector, got shape {list(input.shape)}")
     pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    if r == 0:
+        return _ops.empty(0, dtype=input.dtype)
     rows = list(pick(_range(input.numel()), r))
     return input[make(rows, BY_NAME["int64"]).reshape(len(rows), r)]
 
@@ -1092,6 +1252,7 @@ def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) ->
 @_numpy_names
 def diff(input: Tensor, n: _int = 1, dim: _int = -1, prepend: Any = None, append: Any = None) -> Tensor:
     """Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first."""
+    n = whole("diff", "n", n)
     if n < 0:
         raise InvalidArgumentError(f"diff: order must be non-negative but got {n}")
     input.size(dim)  # refuses a dimension that is not there
@@ -1212,6 +1373,12 @@ def _T(input: Tensor) -> Tensor:
     return _ops.permute(input, tuple(_range(input.ndim - 1, -1, -1)))
 
 
+def _H(input: Tensor) -> Tensor:
+    if input.ndim not in (0, 2):
+        raise ShapeMismatchError(f"H: wanted a matrix, got {input.ndim} dimensions; mH is for batches of matrices")
+    return _T(input)
+
+
 def _mT(input: Tensor) -> Tensor:
     return _ops.transpose(input, -2, -1)
 
@@ -1244,6 +1411,7 @@ class TensorWords:
     max = max
     min = min
     median = median
+    prod = prod
     topk = topk
     kthvalue = kthvalue
     mode = mode
@@ -1275,6 +1443,11 @@ class TensorWords:
     clip_ = clamp_
     clamp_min = clamp_min
     clamp_max = clamp_max
+    clamp_min_ = clamp_min_
+    clamp_max_ = clamp_max_
+    float_power_ = float_power_
+    cumsum_ = cumsum_
+    cumprod_ = cumprod_
     polygamma = _polygamma_method
     scatter = scatter
     scatter_ = scatter_
@@ -1282,6 +1455,7 @@ class TensorWords:
     index_put_ = index_put_
     equal = equal
     allclose = allclose
+    isclose = isclose
     unique = unique
     unique_consecutive = unique_consecutive
     to = to
@@ -1339,7 +1513,7 @@ class TensorWords:
     unflatten = unflatten
     T = property(_T)
     mT = property(_mT)
-    H = property(_T)
+    H = property(_H)
     mH = property(_mT)
     real = property(cpu)
 
@@ -1361,8 +1535,12 @@ __all__ = (
     "can_cast",
     "cartesian_prod",
     "clamp",
+    "clamp_",
     "clamp_max",
+    "clamp_max_",
     "clamp_min",
+    "clamp_min_",
+    "clip_",
     "clone",
     "combinations",
     "cummax",
@@ -1380,7 +1558,11 @@ __all__ = (
     "is_floating_point",
     "is_nonzero",
     "is_tensor",
+    "isclose",
+    "isin",
     "kthvalue",
+    "linspace",
+    "logspace",
     "max",
     "median",
     "meshgrid",
@@ -1394,6 +1576,7 @@ __all__ = (
     "numel",
     "polygamma",
     "pow",
+    "prod",
     "randint",
     "randint_like",
     "range",

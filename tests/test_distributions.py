@@ -492,3 +492,29 @@ def test_certainties_have_finite_logarithms(dtype: Any, eps: float) -> None:
     want = 1 - 2 * np.sign(u) * np.log1p(-abs(u))
     if eps < 2**-20:
         np.testing.assert_allclose(np.asarray(drawn.tolist()), want, rtol=1e-4 if dtype is rt.float32 else 1e-9)
+
+
+def test_modes() -> None:
+    for d, want in (
+        (D.Laplace(rt.tensor([1.0]), 2.0), [1.0]),
+        (D.LogNormal(rt.tensor([1.0]), 2.0), [math.exp(-3.0)]),
+        (D.Bernoulli(rt.tensor([0.2, 0.5, 0.7])), [0.0, math.nan, 1.0]),
+        (D.Bernoulli(logits=rt.tensor([0.2, -0.7])), [1.0, 0.0]),
+        (D.Exponential(rt.tensor([0.2, 3.0])), [0.0, 0.0]),
+        (D.Uniform(rt.tensor([1.0]), 2.0), [math.nan]),
+        (D.Independent(D.Normal(rt.tensor([1.0, 2.0]), 1.0), 1), [1.0, 2.0]),
+    ):
+        assert np.allclose(d.mode.numpy(), want, equal_nan=True)
+
+
+def test_divergences_within_a_kind() -> None:
+    parts = rt.tensor([1.0, 3.0])
+    for p, q in ((D.Categorical, D.OneHotCategorical), (D.OneHotCategorical, D.Categorical)):
+        with pytest.raises(rt.errors.UnsupportedError, match="Categorical"):
+            D.kl_divergence(p(parts), q(parts))
+        want = 0.25 * math.log(0.25 / 0.5) + 0.75 * math.log(0.75 / 0.5)
+        assert D.kl_divergence(p(parts), p(rt.ones(2))).item() == pytest.approx(want)
+    of = [D.kl_divergence(kind(0.0, 1.0), kind(1.0, 2.0)).item() for kind in (D.LogNormal, D.Normal)]
+    assert of[0] == of[1] == pytest.approx(math.log(2) + 2 / 8 - 0.5)
+    assert D.kl_divergence(D.Uniform(0.0, 1.0), D.Uniform(-1.0, 2.0)).item() == pytest.approx(math.log(3))
+    assert D.kl_divergence(D.Uniform(0.0, 1.0), D.Uniform(0.5, 2.0)).item() == math.inf

@@ -31,6 +31,7 @@ CASES: list[tuple[Any, ...]] = []
 NOTHING = {
     "device", "layout", "pin_memory", "memory_format", "non_blocking", "stable", "output_size", "requires_grad", "out",
     "generator", "dtype",  # the last five have tests of their own
+    "assume_unique",
     "_",
 }  # fmt: skip
 ALSO = {"sort.descending", "unique.sorted"}
@@ -76,6 +77,9 @@ for word, whole, at in (("max", np.max, np.argmax), ("min", np.min, np.argmin)):
     case("arg" + word, A, {}, at(A))
     case("arg" + word, A, {"dim": 1}, at(A, 1))
     case("arg" + word, A, {"dim": 0, "keepdim": True}, at(A, 0)[None])
+case("prod", A, {}, A.prod())
+case("prod", A, {"dim": 1}, A.prod(1))
+case("prod", A, {"dim": 0, "keepdim": True}, A.prod(0)[None])
 case("median", A, {}, np.sort(A.ravel())[5])
 case("median", A, {"dim": 1}, (np.sort(A, 1)[:, 1], np.argsort(A, 1, kind="stable")[:, 1]))
 case("median", A[:, :3], {"dim": 1, "keepdim": True}, (np.sort(A[:, :3], 1)[:, 1:2], [[0], [1], [0]]))
@@ -234,11 +238,20 @@ case("allclose", (np.array([11.0]), np.array([10.0])), {"rtol": 0.0925, "atol": 
 CASES.pop()
 case("allclose", (np.array([NAN]), np.array([NAN])), {}, False)
 case("allclose", (np.array([NAN]), np.array([NAN])), {"equal_nan": True}, True)
+case("isclose", (NEAR, NEAR + np.array([5e-6, 1.0])), {}, [True, False])
+case("isclose", (NEAR, NEAR + np.array([5e-6, 1.0])), {"rtol": 0.01}, [True, True])
+case("isclose", (NEAR, NEAR + np.array([5e-3, 1.0])), {"atol": 0.1}, [True, False])
+case("isclose", (np.array([NAN, 1.0]), np.array([NAN, 2.0])), {"equal_nan": True}, [True, False])
+case("isin", (WHOLE, np.array([1, 3])), {}, np.isin(WHOLE, [1, 3]))
+case("isin", (WHOLE, 3), {"invert": True}, WHOLE != 3)
 for other, same in ((A + 0, True), (A[:, :3], False), (A[:1], False), (B, False), (A.T, False)):
     case("equal", (A, other), {}, same)
 
 # ---- making ----
 case("arange", 3, {}, [0, 1, 2])
+case("linspace", (1, 2, 3), {}, np.linspace(1, 2, 3))
+case("logspace", (1, 2, 3), {}, np.logspace(1, 2, 3))
+case("logspace", (1, 2, 3), {"base": 2.0}, np.logspace(1, 2, 3, base=2.0))
 case("arange", (1, 4), {}, [1, 2, 3])
 case("arange", (1, 4, 2), {}, [1, 3])
 case("arange", (5, 0, -2), {}, [5, 3, 1])
@@ -330,7 +343,7 @@ la("norm", A, {"ord": 1, "dim": 1}, abs(A).sum(1))
 la("norm", STACK, {"ord": 1, "dim": (0, 2), "keepdim": True},
    np.array([[np.linalg.norm(STACK[:, i], 1)] for i in range(3)])[None])  # fmt: skip
 la("norm", STACK, {"ord": 3, "dim": (1,)}, (abs(STACK) ** 3).sum(1) ** (1 / 3))
-la("norm", STACK, {"ord": "nuc"}, [np.linalg.norm(m, "nuc") for m in STACK])
+la("norm", STACK, {"ord": "nuc", "dim": (1, 2)}, [np.linalg.norm(m, "nuc") for m in STACK])
 la("cholesky", S, {}, np.linalg.cholesky(S))
 la("cholesky", S, {"upper": True}, np.linalg.cholesky(S).T)
 la("solve", (S, TALL[:3]), {}, np.linalg.solve(S, TALL[:3]))
@@ -418,7 +431,10 @@ def test_every_option_is_tried() -> None:
     tried: dict[str, set[str]] = {}
     for place, word, _, options, _ in CASES:
         tried.setdefault(f"{place.__name__}.{word}", set()).update(options)
-    elsewhere = {"normal", "randint", "randint_like", "empty_strided", "range", "result_type", "can_cast", "index_put_"}
+    elsewhere = {
+        "normal", "randint", "randint_like", "empty_strided", "range", "result_type", "can_cast", "index_put_",
+        "clamp_", "clip_", "clamp_min_", "clamp_max_",
+    }  # fmt: skip
     missing = []
     for place, names in (
         (words, set(words.__all__) - elsewhere),
@@ -707,7 +723,7 @@ def test_limits_of_draws() -> None:
         (lambda: rt.randint(5, (n,)), (0, 4)), (lambda: rt.randint(2, 5, (n,)), (2, 4)),
         (lambda: rt.randint(low=2, high=5, size=(n,)), (2, 4)), (lambda: rt.randint(high=5, size=(n,)), (0, 4)),
         (lambda: rt.randint(2, high=5, size=(n,)), (2, 4)), (lambda: rt.randint(5, size=(n,)), (0, 4)),
-        (lambda: rt.randint(2, 5, size=(n,)), (2, 4)), (lambda: rt.randint(2.0, 5.0, (n,)), (2, 4)),
+        (lambda: rt.randint(2, 5, size=(n,)), (2, 4)), (lambda: rt.randint(rt.tensor(2), 5, (n,)), (2, 4)),
         (lambda: rt.randint_like(rt.zeros(n), 5), (0, 4)), (lambda: rt.randint_like(rt.zeros(n), 2, 5), (2, 4)),
         (lambda: rt.randint_like(rt.zeros(n), low=2, high=5), (2, 4)),
     ):  # fmt: skip

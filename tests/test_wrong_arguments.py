@@ -303,3 +303,287 @@ def test_gradients_of_pools_have_the_shape_of_their_results(line: str) -> None:
     for odd in (size[1:], (1, *size), (*size[:-1], -1)):
         with pytest.raises(RustorchError, match=name):
             call(own, size=odd)
+
+
+# ---- what is taken for what --------------------------------------------------------------------------------------
+
+ONE = rt.tensor([1])  # one element, but no number
+BOOLS = rt.tensor([True, False])
+LOG_PROBS = rt.full((3, 2, 3), -math.log(3.0))
+LABELS = rt.ones(2, 1, dtype=I64)
+LENGTHS = ([3, 3], [1, 1])
+
+TYPES: dict[str, Callable[[], Any]] = {
+    # numbers and truth values as others
+    "keepdim of a norm": lambda: rt.linalg.norm(ones(2, 2), "nuc", keepdim="x"),
+    "keepdim of a matrix norm": lambda: rt.linalg.matrix_norm(ones(2, 2), 1, keepdim=1),
+    "stable sort": lambda: rt.sort(ones(2), stable="x"),
+    "stable argsort": lambda: ones(2).argsort(stable=1),
+    "unbiased std": lambda: rt.std(ones(2), unbiased="x"),
+    "unbiased var": lambda: ones(2).var(0, unbiased=0),
+    "unbiased var_mean": lambda: rt.var_mean(ones(2), unbiased=1),
+    "unbiased std_mean": lambda: rt.std_mean(ones(2), 0, "x"),
+    "unbiased and correction": lambda: rt.std(ones(2), 0, unbiased=True, correction=1),
+    "requires_grad of zeros": lambda: rt.zeros(2, requires_grad="x"),
+    "requires_grad of tensor": lambda: rt.tensor(2.0, requires_grad=1),
+    "requires_grad of randn": lambda: rt.randn(2, requires_grad="x"),
+    "requires_grad of normal": lambda: rt.normal(0.0, 1.0, (2,), requires_grad="x"),
+    "requires_grad_": lambda: ones(2).requires_grad_(1),
+    "requires_grad =": lambda: setattr(ones(2), "requires_grad", "x"),
+    "requires_grad of a parameter": lambda: rt.nn.Parameter(ones(2), "x"),
+    "dropout1d": lambda: F.dropout1d(ones(2, 2), training="x"),
+    "dropout2d": lambda: F.dropout2d(ones(2, 2, 2, 2), training=1),
+    "dropout3d": lambda: F.dropout3d(ones(2, 2, 2, 2), training="x"),
+    "alpha_dropout": lambda: F.alpha_dropout(ones(2), training="x"),
+    "feature_alpha_dropout": lambda: F.feature_alpha_dropout(ones(2, 2), training=None),
+    "rrelu": lambda: F.rrelu(ones(2), training="x"),
+    "corners of a sample": lambda: F.grid_sample(ones(1, 1, 2, 2), ones(1, 1, 1, 2), align_corners="x"),
+    "corners of a grid": lambda: F.affine_grid(ones(1, 2, 3), (1, 1, 2, 2), align_corners=1),
+    "zero_infinity": lambda: F.ctc_loss(LOG_PROBS, LABELS, *LENGTHS, zero_infinity="x"),
+    "enable_gqa": lambda: F.scaled_dot_product_attention(*[ones(1, 1, 2, 2)] * 3, enable_gqa=1),
+    "scale_grad_by_freq": lambda: F.embedding(rt.tensor([0]), ones(1, 2), scale_grad_by_freq=""),
+    "sparse": lambda: F.embedding_bag(rt.tensor([[0]]), ones(1, 2), sparse=0),
+    "include_last_offset": lambda: F.embedding_bag(rt.tensor([0]), ones(1, 2), rt.tensor([0]), include_last_offset="x"),
+    "bidirectional": lambda: rt.nn.RNN(2, 2, bidirectional="x"),
+    "batch_first": lambda: rt.nn.LSTM(2, 2, batch_first=1),
+    "return_counts": lambda: rt.unique(ones(2), return_counts=1, dim=0),
+    "return_inverse": lambda: rt.unique_consecutive(ones(2), return_inverse="x", dim=0),
+    "as_tuple": lambda: rt.nonzero(ones(2), as_tuple=1),
+    "wrap": lambda: ones(2, 2).fill_diagonal_(1, wrap="x"),
+    "copy": lambda: ones(2).to(rt.float32, copy="x"),
+    "log_input": lambda: F.poisson_nll_loss(ones(2), ones(2), log_input=0),
+    "swap": lambda: F.triplet_margin_loss(*[ones(1, 2)] * 3, swap=1),
+    # floats and truth values as whole numbers
+    "blank": lambda: F.ctc_loss(LOG_PROBS, LABELS, *LENGTHS, blank=0.0),
+    "true blank": lambda: F.ctc_loss(LOG_PROBS, LABELS * 0, *LENGTHS, blank=True),
+    "float lengths": lambda: F.ctc_loss(LOG_PROBS, LABELS, [rt.tensor(3.0), 3], [1, 1]),
+    "randint to a float": lambda: rt.randint(10.0, (2,)),
+    "randint from None": lambda: rt.randint(None, 10, (2,)),
+    "randint_like to a float": lambda: rt.randint_like(ones(2), 0, 10.0),
+    "no differences": lambda: rt.diff(ones(3), n=0.0),
+    "true differences": lambda: rt.diff(ones(3), n=True),
+    "unpool": lambda: F.max_unpool1d(ones(1, 1, 2), rt.tensor([[[0, 2]]]), 2.0),
+    "unpool to a float": lambda: F.max_unpool1d(ones(1, 1, 2), rt.tensor([[[0, 2]]]), 2, output_size=(4.0,)),
+    "padding_idx": lambda: F.embedding(rt.tensor([0]), ones(1, 2), padding_idx=False),
+    "groups": lambda: F.channel_shuffle(ones(1, 4, 2), True),
+    "combinations": lambda: rt.combinations(ones(2), r=True),
+    "output_size": lambda: rt.repeat_interleave(ones(2), 2, output_size=4.0),
+    "zeros": lambda: rt.zeros((True, 2)),
+    "ones": lambda: rt.ones(True),
+    "rand": lambda: rt.rand([True, 2]),
+    "reshape": lambda: ones(4).reshape(True, 4),
+    "view": lambda: ones(4).view(True, 4),
+    "expand": lambda: ones(4).expand((True, 4)),
+    "broadcast_to": lambda: rt.broadcast_to(ones(4), (True, 4)),
+    "as_strided": lambda: rt.as_strided(ones(4), (4,), (True,)),
+    "split": lambda: rt.split(ones(4), [True, 3]),
+    "flip": lambda: rt.flip(ones(2, 2), (True,)),
+    "max_pool1d": lambda: F.max_pool1d(ones(1, 1, 4), (True,)),
+    "max_pool3d": lambda: F.max_pool3d(ones(1, 4, 4, 4), True),
+    "avg_pool3d": lambda: F.avg_pool3d(ones(1, 4, 4, 4), 2, (True, 1, 1)),
+    "adaptive_avg_pool2d": lambda: F.adaptive_avg_pool2d(ones(1, 4, 4), True),
+    "conv1d": lambda: F.conv1d(ones(1, 1, 4), ones(1, 1, 2), stride=(True,)),
+    "Linear": lambda: rt.nn.Linear(2, True),
+    "Conv1d": lambda: rt.nn.Conv1d(1, True, 2),
+    "num_layers": lambda: rt.nn.RNN(2, 2, num_layers=True),
+    "proj_size": lambda: rt.nn.LSTM(2, 2, proj_size=True),
+    "set_num_threads": lambda: rt.set_num_threads(True),
+    # tensors that are no numbers
+    "alpha": lambda: rt.add(ones(2), ones(2), alpha=ONE),
+    "alpha with a gradient": lambda: rt.add(ones(2), ones(2), alpha=rt.tensor(2.0, requires_grad=True)),
+    "full": lambda: rt.full((2,), ONE),
+    "arange": lambda: rt.arange(0, ONE),
+    "linspace": lambda: rt.linspace(ONE, 2, 3),
+    "several sizes": lambda: rt.ones(rt.tensor([2, 3])),
+    "dim of aminmax": lambda: rt.aminmax(ones(2), dim=rt.tensor([0])),
+    # None and lists in place of one
+    "vecdot over None": lambda: rt.linalg.vecdot(ones(2, 2), ones(2, 2), dim=None),
+    "vecdot over nothing": lambda: rt.linalg.vecdot(ones(2, 2), ones(2, 2), dim=()),
+    "vecdot over two": lambda: rt.linalg.vecdot(ones(2, 2), ones(2, 2), dim=[0, 1]),
+    "aminmax over two": lambda: rt.aminmax(ones(2, 2), dim=[0, 1]),
+    "cross over None": lambda: rt.linalg.cross(ones(3), ones(3), dim=None),
+    "median over None": lambda: rt.median(ones(2), dim=None),
+    "max over None": lambda: rt.max(ones(2), None),
+    "min over None": lambda: ones(2).min(dim=None),
+    "prod over None": lambda: rt.prod(ones(2), None),
+    "prod method": lambda: ones(2).prod(dim=None),
+    "arange from None": lambda: rt.arange(None, 2, 2),
+    "arange by None": lambda: rt.arange(0, 2, None),
+    "arange by step=None": lambda: rt.arange(0, 2, step=None),
+    "arange to None": lambda: rt.arange(0, end=None),
+    "arange of four": lambda: rt.arange(0, 2, 1, 1),
+    "gumbel_softmax": lambda: F.gumbel_softmax(ones(2), dim=None),
+    "pairwise_distance": lambda: F.pairwise_distance(ones(1, 2), ones(1, 2), p=None),
+    "pairwise_distance by a word": lambda: F.pairwise_distance(ones(1, 2), ones(1, 2), p="fro"),
+    "tensordot": lambda: rt.tensordot(ones(2, 2), ones(2, 2), dims=(1, 1)),
+    "multi_dot": lambda: rt.linalg.multi_dot(ones(2, 2, 2)),
+    # dtypes
+    "l1_loss": lambda: F.l1_loss(BOOLS, ones(2)),
+    "smooth_l1_loss": lambda: F.smooth_l1_loss(BOOLS, BOOLS, beta=0),
+    "isin": lambda: rt.isin(BOOLS, rt.tensor([1])),
+    "isin of a bool": lambda: rt.isin(rt.tensor([1]), True),
+    "float_power_": lambda: ones(2).float_power_(2),
+    "cumsum_": lambda: ones(2).cumsum_(0, dtype=rt.float64),
+    "cumprod_": lambda: ones(2, dtype=F64).cumprod_(0, dtype=rt.float32),
+    "clamp_": lambda: ones(2, dtype=I64).clamp_(rt.tensor(0.5)),
+    "clamp_max_": lambda: ones(2, dtype=I64).clamp_max_(rt.tensor([0.5, 2.0])),
+    "normal with a size": lambda: rt.normal(ones(2), 1.0, (2,)),
+    "normal with a dtype": lambda: rt.normal(ones(2), 1.0, dtype=rt.float64),
+    "float tensors as ints": lambda: rt.tensor([rt.tensor(1.5)], dtype=I64),
+    "NumPy's floats as ints": lambda: rt.tensor([np.float32(1.5), 1], dtype=I32),
+    "seed of a Generator": lambda: rt.Generator().manual_seed("a"),  # type: ignore[arg-type]
+    "float seed": lambda: rt.Generator().manual_seed(1.5),  # type: ignore[arg-type]
+    "seed": lambda: rt.manual_seed("a"),  # type: ignore[arg-type]
+}
+
+VALUES: dict[str, Callable[[], Any]] = {
+    "scatter": lambda: rt.scatter(ones(2), 0, rt.tensor([0]), 2.0, reduce="sum"),
+    "scatter_": lambda: ones(2).scatter_(0, rt.tensor([0]), 2.0, reduce=""),
+    "searchsorted": lambda: rt.searchsorted(ones(2), ones(1), side=""),
+    "div": lambda: rt.div(ones(2), 2, rounding_mode=""),
+    "norm of three dimensions": lambda: rt.linalg.norm(ones(2, 2, 2), "fro"),
+    "nuclear norm of three": lambda: rt.linalg.norm(ones(2, 2, 2), "nuc"),
+    "norm over three": lambda: rt.linalg.norm(ones(2, 2, 2), 2, dim=(0, 1, 2)),
+    "H": lambda: ones(2).H,
+    "rtol": lambda: rt.isclose(ones(2), ones(2), rtol=NAN),
+    "atol": lambda: rt.allclose(ones(2), ones(2), atol=NAN),
+    "beta": lambda: F.smooth_l1_loss(ones(2), ones(2), beta=NAN),
+    "output_size": lambda: rt.repeat_interleave(ones(2), 2, output_size=3),
+    "output_size of repeats": lambda: rt.repeat_interleave(ones(2), rt.tensor([1, 2]), output_size=4),
+    "output_size of indices": lambda: rt.repeat_interleave(rt.tensor([1, 2]), output_size=4),
+    "own gradient": lambda: setattr(x := ones(2), "grad", x),
+    "gradients at once": lambda: rt.autograd.grad(
+        (x := ones(2).requires_grad_()) * 1, x, ones(3, 2), is_grads_batched=True
+    ),
+    "tensors in a list": lambda: rt.tensor([ones(2), ones(2)]),
+}
+
+
+@pytest.mark.parametrize("case", TYPES)
+def test_type_is_refused(case: str) -> None:
+    with pytest.raises(TypeError) as e:
+        TYPES[case]()
+    assert str(e.value)
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_value_is_refused(case: str) -> None:
+    with pytest.raises(RuntimeError) as e:
+        VALUES[case]()
+    assert str(e.value)
+
+
+def test_what_is_taken() -> None:
+    """As PyTorch does: truth values behind the first of several sizes, tensors without dimensions, NumPy's None."""
+    x = rt.tensor([[1.0, 4.0], [2.0, 3.0]])
+    assert rt.zeros(2, True).shape == (2, 1) and x.reshape((4, True)).shape == (4, 1)
+    assert rt.ones(rt.tensor(2)).shape == (2,) and rt.full((1,), rt.tensor(3)).tolist() == [3]
+    assert x.topk(rt.tensor([1])).values.tolist() == [[4.0], [3.0]]  # type: ignore[arg-type]
+    assert rt.linspace(rt.tensor(0.0, requires_grad=True), 1, 3).tolist() == [0.0, 0.5, 1.0]
+    assert np.max(x) == 4 and x.prod(axis=None) == 24 and x.prod(1, dtype=rt.float64).tolist() == [4.0, 6.0]
+    assert x.sort(stable=None).values.tolist() == [[1.0, 4.0], [2.0, 3.0]]
+    assert [t.tolist() for t in x[0].split(rt.tensor(1))] == [[1.0], [4.0]]
+    assert rt.repeat_interleave(rt.tensor([7, 8]), rt.tensor([1, 2]), output_size=3).tolist() == [7, 8, 8]
+    assert rt.normal(rt.tensor(5.0), rt.tensor(0.0), (2, 2)).tolist() == [[5.0, 5.0]] * 2
+    assert rt.normal(rt.tensor(5.0), 0.0).dtype is rt.float32
+    assert rt.tensordot(x, x, dims=rt.tensor([1])).tolist() == (x @ x).tolist()
+    assert rt.einsum("", rt.tensor(2.0)).item() == 2
+
+
+def test_tensors_of_one_element_are_numbers_of_a_list() -> None:
+    one, two = rt.tensor([1]), rt.tensor([[2.5]])
+    assert rt.tensor([one, one]).tolist() == [1, 1] and rt.tensor([[one], [one]]).tolist() == [[1], [1]]
+    assert rt.tensor([one, two, 3]).tolist() == [1.0, 2.5, 3.0] and rt.tensor([2, two]).dtype is rt.float32
+    assert rt.tensor([rt.tensor([True]), one]).dtype is I64 and rt.tensor([[2], one]).tolist() == [[2], [1]]
+    assert rt.tensor([np.array([1]), np.array([2])]).tolist() == [[1], [2]]
+
+
+def test_losses_of_whole_numbers() -> None:
+    a, b, sign = rt.tensor([1, 2]), rt.tensor([3, 1]), rt.tensor([1, -1])
+    for reduction, want in (("none", [2, 1]), ("sum", 3)):
+        loss = F.l1_loss(a, b, reduction=reduction)
+        assert loss.tolist() == want and loss.dtype is I64
+        loss = F.margin_ranking_loss(a, b, sign, reduction=reduction)
+        assert loss.tolist() == want and loss.dtype is rt.float32
+    assert F.margin_ranking_loss(a, b, sign, margin=1).item() == 2.5
+    assert F.l1_loss(rt.tensor([1], dtype=U8), rt.tensor([3], dtype=U8), reduction="none").tolist() == [254]
+    assert F.l1_loss(a, rt.tensor([3.0, 1.5])).item() == 1.25
+    assert rt.combinations(a, r=0).shape == (0,) and rt.combinations(a, r=0).dtype is I64
+
+
+@pytest.mark.parametrize(
+    ("size_average", "reduce", "want"),
+    [(0, None, 8.0), (None, 0, [4.0, 4.0]), ("", 1, 8.0), (1, "", [4.0, 4.0]), (1, 1, 4.0), (0, 0, [4.0, 4.0])],
+)
+def test_old_words_for_reductions(size_average: Any, reduce: Any, want: Any) -> None:
+    x, y = ones(2) * 3, ones(2)
+    with pytest.warns(UserWarning):
+        assert F.mse_loss(x, y, size_average=size_average, reduce=reduce).tolist() == want
+    with pytest.warns(UserWarning):
+        assert rt.nn.MSELoss(size_average, reduce)(x, y).tolist() == want
+
+
+def test_resizing_copies_dimensions_that_keep_their_size() -> None:
+    x = rt.arange(9.0).reshape(1, 1, 3, 3)
+    wide, high = (F.interpolate(x, scale_factor=f, mode="bilinear") for f in ((1.1, 1.4), (1.4, 1.1)))
+    row = np.clip((np.arange(4) + 0.5) / 1.4 - 0.5, 0, 2)
+    assert np.allclose(wide[0, 0].numpy(), row + 3 * np.arange(3)[:, None], atol=1e-6)
+    assert np.allclose(high[0, 0].numpy(), 3 * row[:, None] + np.arange(3), atol=1e-6)
+    cube = rt.arange(8.0).reshape(1, 1, 2, 2, 2)
+    line = np.clip((np.arange(4) + 0.5) / 2.4 - 0.5, 0, 1)
+    want = line + 2 * np.arange(2)[:, None] + 4 * np.arange(2)[:, None, None]
+    assert np.allclose(F.interpolate(cube, scale_factor=(1.1, 1.1, 2.4), mode="trilinear")[0, 0].numpy(), want)
+    for dtype in (rt.float32, U8):  # in two dimensions what is doubled exactly is doubled, whatever the scale
+        five = rt.arange(5, dtype=dtype).reshape(1, 1, 1, 5)
+        assert F.interpolate(five, scale_factor=(1.1, 2.15)).tolist() == [[[[i // 2 for i in range(10)]]]]
+    one = F.interpolate(rt.arange(5.0).reshape(1, 1, 5), scale_factor=2.15)
+    assert one.tolist() == [[[int(i / 2.15) for i in range(10)]]]
+
+
+def test_the_nearest_place_has_a_gradient_of_zero() -> None:
+    x, grid = rt.arange(4.0).reshape(1, 1, 2, 2), rt.full((1, 1, 1, 2), -1.0, requires_grad=True)
+    y = F.grid_sample(x, grid, mode="nearest", align_corners=True)
+    assert y.tolist() == [[[[0.0]]]]
+    y.sum().backward()
+    assert grid.grad is not None and grid.grad.tolist() == [[[[0.0, 0.0]]]]
+
+
+def test_bounds_in_place() -> None:
+    x = rt.ones(2, requires_grad=True)
+    y = x * 2
+    assert y.clamp_min_(rt.tensor([3.0, 0.0])) is y and y.tolist() == [3.0, 2.0]
+    y.sum().backward()
+    assert x.grad is not None and x.grad.tolist() == [0.0, 2.0]
+    low, high = rt.tensor([3.0, 0.0]), rt.tensor([2.0, 0.0])
+    assert ones(2).clamp_max_(high).tolist() == rt.clamp_max_(ones(2), high).tolist() == [1.0, 0.0]
+    assert rt.clamp_(ones(2), low).tolist() == rt.clip_(ones(2), low).tolist() == [3.0, 1.0]
+    assert ones(2, dtype=F64).float_power_(2).dtype is F64 and ones(2, dtype=I32).cumsum_(0).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("driver", "rcond", "small", "rank"),
+    [
+        ("gelsd", -1.0, 5.9e-8, 1), ("gelsd", -1.0, 6.1e-8, 2), ("gelsd", 0.0, 5.9e-8, 1), ("gelsd", 2.0, 6.1e-8, 2),
+        ("gelss", -1.0, 1.1e-7, 1), ("gelss", -1.0, 1.3e-7, 2), ("gelss", 0.0, 1e-9, 2), ("gelsy", -1.0, 1e-9, 2),
+    ],
+)  # fmt: skip
+def test_least_squares_to_the_precision_of_the_machine(driver: str, rcond: float, small: float, rank: int) -> None:
+    found = rt.linalg.lstsq(rt.diag(rt.tensor([1.0, small])), ones(2, 1), rcond, driver=driver)
+    assert found.rank.item() == rank
+    assert np.allclose(found.solution.reshape(-1).numpy(), [1.0, 1 / small if rank == 2 else 0.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "word"),
+    [
+        (lambda: ones(2).max(3), "max"), (lambda: rt.min(ones(0)), "min"), (lambda: ones(2).median("x"), "median"),
+        (lambda: rt.unique(ones(2), dim=4), "unique"), (lambda: rt.repeat_interleave(ones(2), -1), "repeat_interleave"),
+        (lambda: rt.scatter(ones(2), 0, rt.tensor([5]), 1.0), "scatter"), (lambda: ones(2).clamp(ones(3)), "clamp"),
+        (lambda: rt.tensor_split(ones(4), 0), "tensor_split"),
+        (lambda: rt.Generator().manual_seed("a"), "manual_seed"),  # type: ignore[arg-type]
+    ],
+)  # fmt: skip
+def test_errors_name_the_word_that_was_called(call: Callable[[], Any], word: str) -> None:
+    with pytest.raises(rt.errors.RustorchError) as e:
+        call()
+    assert e.value.op == word and str(e.value).removeprefix(word)[0] in ":("

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._door import NULL, NodeOwner, check, error, ffi, handles, lib, new, pending, text, wrap
 from .._tensor import Tensor
-from ..errors import AutogradError, DTypeError, RustorchError
+from ..errors import AutogradError, DTypeError, RustorchError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -259,6 +259,10 @@ def grad(
     An input that the outputs do not depend on is an error, unless `allow_unused` (then None) or `materialize_grads`
     (then zeros).
     """
+    if is_grads_batched is not False:
+        raise UnsupportedError(
+            "grad: is_grads_batched is not supported; call grad once for each gradient, with retain_graph=True"
+        )
     roots, ins = _list(outputs), _list(inputs)
     if not ins:
         raise AutogradError("grad requires non-empty inputs.")

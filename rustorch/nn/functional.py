@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import rustorch as rt
 from rustorch import Tensor, _ops
+from rustorch._door import _fits, flags, ints, refused, whole
 from rustorch.errors import DTypeError
 
 if TYPE_CHECKING:
@@ -42,19 +43,22 @@ def _inplace(name: str, input: Tensor, *args: Any, **attributes: Any) -> Tensor:
     return twin(input, *args, **attributes)
 
 
-def _tuple(value: Any, n: int) -> tuple[Any, ...]:
+def _tuple(value: Any, n: int, op: str = "") -> tuple[Any, ...]:
     """`value` once per spatial dimension; a shorter sequence of one element is spread too."""
     if isinstance(value, (int, float)):
-        return (value,) * n
+        value = (value,) * n
     value = tuple(value)
+    if value and isinstance(value[0], bool):
+        raise DTypeError(f"{op and op + ': '}expected an int or {n} of them, one per spatial dimension, got {value[0]}")
     if len(value) not in (1, n):
-        raise ValueError(f"expected a number or {n} of them, one per spatial dimension, got {value}")
+        raise ValueError(f"{op and op + ': '}expected a number or {n} of them, one per spatial dimension, got {value}")
     return value * n if len(value) == 1 else value
 
 
 def _legacy_reduction(size_average: bool | None, reduce: bool | None) -> str:
     """The `reduction` that the two arguments of old stood for."""
-    name = "none" if reduce is False else "sum" if size_average is False else "mean"
+    each, total = reduce is not None and not reduce, size_average is not None and not size_average
+    name = "none" if each else "sum" if total else "mean"
     warnings.warn(
         f"size_average and reduce args will be deprecated, please use reduction='{name}' instead.", stacklevel=3
     )
@@ -134,6 +138,8 @@ def _renormalize(weight: Tensor, rows: Tensor, max_norm: float, norm_type: float
 
 
 def _dense_only(name: str, scale_grad_by_freq: bool, sparse: bool) -> None:
+    if scale_grad_by_freq is not False or sparse is not False:
+        flags(name, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
     if scale_grad_by_freq:
         raise NotImplementedError(f"{name}: scale_grad_by_freq=True is not supported")
     if sparse:
@@ -154,7 +160,7 @@ def embedding(
     if input.dtype not in (rt.int64, rt.int32):
         raise DTypeError(f"embedding: indices must be int64 or int32, got {input.dtype}")
     if padding_idx is not None:
-        n = weight.size(0)
+        n, padding_idx = weight.size(0), whole("embedding", "padding_idx", padding_idx)
         if not -n <= padding_idx < n:
             raise AssertionError(f"embedding: padding_idx must be within num_embeddings ({n}), got {padding_idx}")
         padding_idx %= n
@@ -178,6 +184,7 @@ def embedding_bag(
 ) -> Tensor:
     """Sum, mean or max of embeddings per bag: input [B, n], or flat [n] with bag starts `offsets` [B] -> [B, d]."""
     _dense_only("embedding_bag", scale_grad_by_freq, sparse)
+    padding_idx = None if padding_idx is None else whole("embedding_bag", "padding_idx", padding_idx)
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if per_sample_weights is not None and per_sample_weights.shape != input.shape:
@@ -206,6 +213,7 @@ def embedding_bag(
         if per_sample_weights is not None:
             per_sample_weights = per_sample_weights.reshape(-1)
     elif input.dim() == 1:
+        flags("embedding_bag", include_last_offset=include_last_offset)
         if offsets is None:
             raise ValueError("offsets has to be a 1D Tensor but got None")
         bounds = offsets.tolist()
@@ -425,8 +433,8 @@ def max_pool3d_with_indices(
     return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Maximum over windows of [N, C, D, H, W], and its flat index: max over H, W, then over D, as maxima nest."""
-    kernel, gaps, pads = (_tuple(v, 3) for v in (kernel_size, dilation, padding))
-    steps = kernel if stride is None else _tuple(stride, 3)
+    kernel, gaps, pads = (_tuple(v, 3, "max_pool3d") for v in (kernel_size, dilation, padding))
+    steps = kernel if stride is None else _tuple(stride, 3, "max_pool3d")
     *lead, _, height, width = input.shape
     flat, at = max_pool2d_with_indices(_planes(input), kernel[1:], steps[1:], pads[1:], gaps[1:], ceil_mode)
     return _over_depth(
@@ -515,8 +523,8 @@ def avg_pool3d(
     divisor_override: int | None = None,
 ) -> Tensor:
     """Mean over windows of [N, C, D, H, W]: mean over H, W, then over D, as means over full windows nest."""
-    kernel, pads = _tuple(kernel_size, 3), _tuple(padding, 3)
-    steps = kernel if stride is None else _tuple(stride, 3)
+    kernel, pads = _tuple(kernel_size, 3, "avg_pool3d"), _tuple(padding, 3, "avg_pool3d")
+    steps = kernel if stride is None else _tuple(stride, 3, "avg_pool3d")
     if divisor_override is not None and divisor_override == 0:
         raise RuntimeError("avg_pool3d: divisor_override must not be zero")
     if divisor_override is None and not input.is_floating_point():
@@ -540,6 +548,8 @@ def _target_size(input: Tensor, output_size: Any, n: int) -> list[int]:
     """`output_size` with None replaced by the input's own size."""
     if output_size is None:
         raise TypeError("adaptive pooling: output_size must be a number or numbers, not None")
+    if isinstance(output_size, bool):
+        raise DTypeError(f"adaptive pooling: output_size must be an int or ints, not {output_size}")
     sizes = (output_size,) * n if isinstance(output_size, int) else tuple(output_size)
     if n == 1 and sizes == (None,):
         raise TypeError("adaptive pooling: output_size must be a number, not None")
@@ -611,8 +621,8 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
 def _unpool(
     name: str, n: int, input: Tensor, indices: Tensor, kernel: Any, stride: Any, padding: Any, size: Any
 ) -> Tensor:
-    kernel, pads = _tuple(kernel, n), _tuple(padding, n)
-    steps = kernel if stride is None else _tuple(stride, n)
+    kernel, pads = _tuple(kernel, n, name), _tuple(padding, n, name)
+    steps = kernel if stride is None else _tuple(stride, n, name)
     shape = list(input.shape)
     if len(shape) not in (n + 1, n + 2):
         raise ValueError(f"{name}: expected {n + 1}D or {n + 2}D input, got shape {shape}")
@@ -625,7 +635,7 @@ def _unpool(
     if 0 in shape[-n - 1 :]:
         raise ValueError(f"{name}: only the batch may be empty, got shape {shape}")
     default = [(i - 1) * s - 2 * p + k for i, s, p, k in zip(shape[-n:], steps, pads, kernel)]
-    want = default if size is None else list(size)[-n:]
+    want = [whole(name, "output_size", w) for w in (default if size is None else list(size)[-n:])]
     if any(not d - s < w < d + s for d, s, w in zip(default, steps, want)):
         raise ValueError(f"{name}: invalid output_size {list(want)}, it must be within a stride of {default}")
     flat = rt.zeros(*shape[:-n], math.prod(want), dtype=input.dtype)
@@ -801,7 +811,10 @@ def _noise(input: Tensor, p: float, per_channel: bool) -> Tensor:
     return rt.empty(shape, dtype=input.dtype).bernoulli_(1 - p)
 
 
-def _dropped(input: Tensor, p: float, training: bool, inplace: bool, per_channel: bool, alpha: bool) -> Tensor:
+def _dropped(
+    name: str, input: Tensor, p: float, training: bool, inplace: bool, per_channel: bool, alpha: bool
+) -> Tensor:
+    flags(name, training=training)
     _probability(p)
     if not isinstance(input, Tensor):
         raise TypeError(f"dropout: input must be a Tensor, not {type(input).__name__}")
@@ -826,9 +839,9 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     if input.dim() not in (2, 3):
         raise RuntimeError(f"dropout1d: Expected 2D or 3D input, but received a {input.dim()}D input.")
     if input.dim() == 2:
-        result = _dropped(input.unsqueeze(0), p, training, inplace, True, False)
+        result = _dropped("dropout1d", input.unsqueeze(0), p, training, inplace, True, False)
         return input if inplace else result.squeeze(0)
-    return _dropped(input, p, training, inplace, True, False)
+    return _dropped("dropout1d", input, p, training, inplace, True, False)
 
 
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -845,7 +858,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
             "desired - input is interpreted as shape (N, C, L).",
             stacklevel=2,
         )
-    return _dropped(input, p, training, inplace, True, False)
+    return _dropped("dropout2d", input, p, training, inplace, True, False)
 
 
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -853,19 +866,19 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     if input.dim() not in (4, 5):
         warnings.warn(f"dropout3d: Received a {input.dim()}-D input to dropout3d, which is deprecated.", stacklevel=2)
     if input.dim() == 4:
-        result = _dropped(input.unsqueeze(0), p, training, inplace, True, False)
+        result = _dropped("dropout3d", input.unsqueeze(0), p, training, inplace, True, False)
         return input if inplace else result.squeeze(0)
-    return _dropped(input, p, training, inplace, True, False)
+    return _dropped("dropout3d", input, p, training, inplace, True, False)
 
 
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Dropout that keeps the mean and variance of SELU networks (Klambauer et al. 2017)."""
-    return _dropped(input, p, training, inplace, False, True)
+    return _dropped("alpha_dropout", input, p, training, inplace, False, True)
 
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """`alpha_dropout` of whole channels of [N, C, *]."""
-    return _dropped(input, p, training, inplace, True, True)
+    return _dropped("feature_alpha_dropout", input, p, training, inplace, True, True)
 
 
 # ---- activations ------------------------------------------------------------------------------------------------
@@ -892,6 +905,7 @@ def rrelu(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """Leaky ReLU, its slope from U(lower, upper) per element in training, their mean otherwise (Xu et al. 2015)."""
+    flags("rrelu", training=training)
     if not lower <= upper:
         raise RuntimeError(f"rrelu: the lower bound must be less than or equal to the upper, got {lower} and {upper}")
     if not training:
@@ -1043,6 +1057,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """A differentiable sample of the categorical distribution; one-hot with `hard` (Jang et al. 2016)."""
+    dim = whole("gumbel_softmax", "dim", dim)
     gumbels = -rt.empty_like(logits).exponential_().log()
     soft = softmax((logits + gumbels) / tau, dim)
     if not hard:
@@ -1058,6 +1073,8 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     """|x1 - x2 + eps|_p along the last dimension."""
     if not (isinstance(x1, Tensor) and isinstance(x2, Tensor)):
         raise TypeError(f"pairwise_distance: expected two Tensors, got {type(x1).__name__} and {type(x2).__name__}")
+    if not _fits("Float", p):
+        raise refused("pairwise_distance", "p", "Float", p)
     return (x1 - x2 + eps).norm(p, dim=-1, keepdim=keepdim)
 
 
@@ -1139,8 +1156,17 @@ def l1_loss(
     if size_average is not None or reduce is not None:
         reduction = _legacy_reduction(size_average, reduce)
     if weight is None:
+        return _l1(input, target, reduction)
+    return _weighted(_l1(input, target, "none"), weight, reduction, normalised=True)
+
+
+def _l1(input: Tensor, target: Tensor, reduction: str) -> Tensor:
+    """|input - target|, also of whole numbers."""
+    if input.dtype.is_floating_point and target.dtype.is_floating_point:
         return _ops.l1_loss(input, target, reduction=reduction)
-    return _weighted(_ops.l1_loss(input, target, reduction="none"), weight, reduction, normalised=True)
+    if rt.bool in (input.dtype, target.dtype):
+        raise DTypeError(f"l1_loss: not implemented for dtype bool, got {input.dtype} and {target.dtype}")
+    return _reduce((input - target).abs(), reduction)
 
 
 def _weighted(loss: Tensor, weight: Tensor, reduction: str, normalised: bool) -> Tensor:
@@ -1163,10 +1189,10 @@ def smooth_l1_loss(
     _warn_size(input, target)
     if size_average is not None or reduce is not None:
         reduction = _legacy_reduction(size_average, reduce)
-    if beta < 0:
+    if not beta >= 0:  # NaN is not either
         raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
     if beta == 0.0:
-        return _ops.l1_loss(input, target, reduction=reduction)
+        return _l1(input, target, reduction)
     return _ops.smooth_l1_loss(input, target, beta=beta, reduction=reduction)
 
 
@@ -1252,6 +1278,7 @@ def poisson_nll_loss(
 ) -> Tensor:
     """exp(x) - t x (log_input) or x - t log(x + eps); `full` adds Stirling's approximation of log(t!)."""
     reduction = _reduction(reduction, size_average, reduce)
+    flags("poisson_nll_loss", log_input=log_input, full=full)
     if not isinstance(target, Tensor) or not isinstance(eps, (int, float)):
         raise TypeError(f"poisson_nll_loss: expected a Tensor as target and a float as eps, got {target} and {eps}")
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
@@ -1347,6 +1374,7 @@ def margin_ranking_loss(
             f"margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"input1: {input1.shape}, input2: {input2.shape}, target: {target.shape} "
         )
+    margin = float(margin) if isinstance(margin, int) else margin  # with which whole numbers become floats
     return _reduce((-target * (input1 - input2) + margin).clamp(min=0), reduction)
 
 
@@ -1490,6 +1518,7 @@ def triplet_margin_with_distance_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """`triplet_margin_loss` with a distance of your own."""
+    flags("triplet_margin_loss", swap=swap)
     reduction = _reduction(reduction, None, None)
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
@@ -1520,6 +1549,8 @@ def ctc_loss(
     that does not fit into its input costs infinity (and the gradient is NaN), or nothing with `zero_infinity`. As in
     PyTorch the gradient is that of log-probabilities whose exponentials add up to 1.
     """
+    blank = whole("ctc_loss", "blank", blank)
+    flags("ctc_loss", zero_infinity=zero_infinity)
     if not log_probs.is_floating_point():
         raise DTypeError(f"ctc_loss: log_probs must have a floating point dtype, got {log_probs.dtype}")
     batched = log_probs.dim() == 3
@@ -1599,7 +1630,7 @@ def _lengths(name: str, lengths: Any, batch: int) -> list[int]:
     else:
         values = list(lengths) if isinstance(lengths, (list, tuple)) else [lengths]
         for v in values:
-            if isinstance(v, bool) or not hasattr(v, "__index__"):
+            if not _fits("Int", v) or (isinstance(v, Tensor) and v.is_floating_point()):
                 raise TypeError(f"ctc_loss: {name} must be integral, got {v!r}")
     if len(values) != batch:
         raise RuntimeError(f"ctc_loss: expected {batch} {name}, got {len(values)}")
@@ -1629,6 +1660,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """[N, C, *] with channel g * (C / groups) + c moved to c * groups + g (Zhang et al. 2017)."""
     if input.dim() < 3:
         raise RuntimeError(f"channel_shuffle expects input with > 2 dims, but got {input.dim()}")
+    groups = whole("channel_shuffle", "groups", groups)
     n, c, *rest = input.shape
     if groups <= 0 or c % groups:
         raise RuntimeError(f"channel_shuffle: channels must be divisible by groups, got {c} and {groups}")
@@ -1695,11 +1727,14 @@ def interpolate(
     whole = not input.is_floating_point()
     if smooth and whole and (input.dtype != rt.uint8 or n != 2):
         raise NotImplementedError(f"interpolate: mode '{mode}' is not implemented for {n + 2}D inputs of {input.dtype}")
-    if list(size) == list(input.shape[2:]) and (
-        mode.endswith("linear") or mode == "area" or (mode == "nearest" and n == 2)
-    ):
-        # Nothing to resize, whatever the scale.
+    copied = mode.endswith("linear") or mode == "area" or (mode == "nearest" and n == 2)
+    if copied and list(size) == list(input.shape[2:]):
         return input.clone()
+    if copied:  # a dimension that keeps its size is copied, and exactly doubled in 2-D, whatever the scale
+        twice = 2 if mode == "nearest" else 1
+        scales = tuple(
+            None if new in (have, twice * have) else f for f, have, new in zip(scales, input.shape[2:], size)
+        )
     if mode == "area":
         return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, size)
     # The table's ops take the ratio of the sizes as the scale.
@@ -1788,13 +1823,16 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     if min(size) <= 0:
         raise ValueError(f"affine_grid: expected non-zero, positive output size, got {tuple(size)}")
 
+    if align_corners is not None:
+        flags("affine_grid", align_corners=align_corners)
+
     def axis(n: int) -> Tensor:
         if n <= 1:
             return rt.zeros(n, dtype=theta.dtype)
         line = rt.linspace(-1, 1, n, dtype=theta.dtype)
         return line if align_corners else line * ((n - 1) / n)
 
-    n, _, h, w = size
+    n, _, h, w = ints(tuple(size))
     x, y = axis(w).reshape(1, w).expand(h, w), axis(h).reshape(h, 1).expand(h, w)
     base = rt.stack([x, y, rt.ones(h, w, dtype=theta.dtype)], dim=-1).reshape(1, h * w, 3)
     return base.matmul(theta.transpose(1, 2)).reshape(n, h, w, 2)
@@ -1819,6 +1857,8 @@ def grid_sample(
         raise NotImplementedError(f"grid_sample: mode must be 'bilinear' or 'nearest', got '{mode}'")
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(f"grid_sample: padding_mode must be zeros, border or reflection, got '{padding_mode}'")
+    if align_corners is not None:
+        flags("grid_sample", align_corners=align_corners)
     n, c, h, w = input.shape
     if h == 0 or w == 0:
         raise RuntimeError(f"grid_sample: expected non-empty spatial dimensions, got input {list(input.shape)}")
@@ -1851,7 +1891,10 @@ def grid_sample(
         return pixels.gather(2, index).reshape(n, c, *ix.shape[1:]) * inside.unsqueeze(1).to(input.dtype)
 
     if mode == "nearest":
-        return read(x.detach().round(), y.detach().round())
+        out = read(x.detach().round(), y.detach().round())
+        if grid.requires_grad:  # whose gradient is zero, not missing
+            out = rt.where(rt.ones((), dtype=rt.bool), out, grid.sum(-1).unsqueeze(1).expand(out.shape))
+        return out
     left, top = x.detach().floor(), y.detach().floor()
     fx, fy = (x - left).unsqueeze(1), (y - top).unsqueeze(1)
     upper = read(left, top) * (1 - fx) + read(left + 1, top) * fx
@@ -1876,6 +1919,8 @@ def scaled_dot_product_attention(
 
     A boolean mask [*, L, S] is True where attention may go; a float one is added.
     """
+    if enable_gqa is not False:
+        flags("scaled_dot_product_attention", enable_gqa=enable_gqa)
     if enable_gqa:
         heads = query.size(-3)
         if any(t.size(-3) == 0 or heads % t.size(-3) for t in (key, value)):

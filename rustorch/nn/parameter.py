@@ -9,6 +9,7 @@ from typing import Any
 
 import rustorch as rt
 from rustorch import Tensor
+from rustorch._door import flags
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
 
@@ -25,6 +26,8 @@ class Parameter(Tensor):
     """A tensor that registers itself when assigned to a `Module`; shares memory with `data` and requires grad."""
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Any:
+        if requires_grad is not True:
+            flags("Parameter", requires_grad=requires_grad)
         return Tensor._make_subclass(cls, _checked("Parameter", data), requires_grad)
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
