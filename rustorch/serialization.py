@@ -169,8 +169,8 @@ def _memory(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[Any]]:
         if names:
             import warnings
 
-            first = f"{', '.join(repr(n) for n in sorted(names)[:5])}{' and others' if len(names) > 5 else ''}"
-            warnings.warn(f"save: {first} {what}", UserWarning, stacklevel=4)
+            shown = f"{', '.join(repr(n) for n in sorted(names)[:5])}{' and others' if len(names) > 5 else ''}"
+            warnings.warn(f"save: {shown} {what}", UserWarning, stacklevel=4)
     return written, groups
 
 

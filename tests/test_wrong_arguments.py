@@ -244,8 +244,8 @@ def test_truth_values_are_no_dimensions_and_no_sizes() -> None:
         lambda v: t.sum(v), lambda v: t.mean(v), lambda v: t.flip(v), lambda v: t.amax(v), lambda v: t.unsqueeze(v),
         lambda v: t.select(0, v), lambda v: t.narrow(0, 0, v), lambda v: t.chunk(v), lambda v: t.softmax(v),
         lambda v: t.transpose(0, v), lambda v: rt.stack([t, t], v), lambda v: t.cumsum(v), lambda v: t.unbind(v),
-        lambda v: t.sum((v,)), lambda v: t.view(v, -1), lambda v: t.permute(0, v), lambda v: rt.zeros(v, 2),
-        lambda v: rt.zeros((2, v)), lambda v: t.repeat(v, 2), lambda v: rt.empty([v]),
+        lambda v: t.sum((v,)), lambda v: t.view(v, -1), lambda v: t.permute(v, 0), lambda v: rt.zeros(v, 2),
+        lambda v: rt.zeros((v, 2)), lambda v: t.repeat(v, 2), lambda v: rt.empty([v]),
     ):  # fmt: skip
         call(1)
         for wrong in (True, 1.0, "1"):
