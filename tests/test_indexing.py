@@ -196,7 +196,7 @@ def test_values_that_are_too_many() -> None:
             assert t.eq(5).all()
 
 
-@pytest.mark.parametrize("index", [[0, 1], [True, False, True], (slice(None), [0, 2]), ..., 0, slice(0, 2)])
+@pytest.mark.parametrize("index", [[True, False, True], ..., 0, slice(0, 2)])
 def test_gradients_of_values_of_another_dtype(index: Any) -> None:
     base = np.arange(9.0).reshape(3, 3)
     value = rt.tensor(2.0, requires_grad=True)
@@ -211,7 +211,7 @@ def test_masks_given_as_lists_take_up_all_their_dimensions() -> None:
     mask = [[True, False, True, False], [False] * 4, [False, True, True, True]]
     x = rt.tensor(a)
     assert x[..., mask].tolist() == a[..., np.array(mask)].tolist()
-    assert x[0, mask].tolist() == a[0][np.array(mask)].tolist() and x[0][mask].tolist() == x[0, mask].tolist()
+    assert x[0, mask].tolist() == a[0][np.array(mask)].tolist() and x[0][mask,].tolist() == x[0, mask].tolist()
     for index in ((mask, 0), (0, mask, 0), (..., mask, 0, 0)):
         with pytest.raises(errors.IndexOutOfRangeError):
             x[0][index] if index == (mask, 0) else x[index]

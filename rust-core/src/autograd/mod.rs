@@ -145,6 +145,12 @@ impl Meta {
         inference_enabled()
     }
 
+    /// True if this thread records how tensors are made.
+    #[inline(always)]
+    pub(crate) fn of_recorded() -> bool {
+        grad_enabled()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }

@@ -1,6 +1,6 @@
 //! L2: [`Tensor`] = storage + layout + dtype (+ autograd state). Views share the storage.
 
-use crate::autograd::{grad_enabled, Meta};
+use crate::autograd::Meta;
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::copy;
@@ -62,7 +62,7 @@ impl Tensor {
         debug_assert!(is_inside(&self.0.storage, &layout, self.0.dtype));
         let TensorImpl { storage, dtype, inference, unrecorded, .. } = &*self.0;
         let (storage, dtype, inference, wrapped) = (storage.clone(), *dtype, *inference, false);
-        let unrecorded = base.is_some() && (*unrecorded || !grad_enabled());
+        let unrecorded = base.is_some() && (*unrecorded || !Meta::of_recorded());
         Tensor(Arc::new(TensorImpl {
             storage,
             layout,

@@ -361,9 +361,10 @@ class Module:
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         own = self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
-        if not own and not _any_global:
+        if not own:
             self.__dict__["_hooked"] = False  # the last one was removed
-            return self.forward(*args, **kwargs)
+            if not _any_global:
+                return self.forward(*args, **kwargs)
         called: set[int] = set()
         always = {**_global_forward_hooks_always_called, **self._forward_hooks_always_called}
         with_kwargs = {**_global_forward_hooks_with_kwargs, **self._forward_hooks_with_kwargs}
