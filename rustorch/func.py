@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 from . import _ops, autograd
+from ._door import lib
 from ._tensor import Tensor
 from .autograd import functional
 from .errors import AutogradError, DTypeError
@@ -83,8 +84,9 @@ def grad_and_value(func: Callable[..., Any], argnums: Any = 0, has_aux: bool = F
             if not isinstance(value, Tensor) or value.ndim:
                 got = f"shape {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 raise AutogradError(f"grad: the function must return a tensor without dimensions, got {got}")
-            found = iter(_gradients([value], leaves, None, create_graph=True))
-        keep = any(t.requires_grad for t in _flat([args[i] for i in wanted])) and autograd.is_grad_enabled()
+            computed = _gradients([value], leaves, None, create_graph=True)
+        keep = _close(leaves, [value, *computed])
+        found = iter(computed)
         grads = tuple(_mapped(values[i], lambda _: _result(next(found), keep)) for i in wanted)
         gradient = grads if isinstance(argnums, (tuple, list)) else grads[0]
         value = _result(value, keep)
@@ -136,6 +138,39 @@ def _collected(t: Tensor, leaves: list[Tensor]) -> Tensor:
     return leaves[-1]
 
 
+def _close(leaves: list[Tensor], results: list[Tensor]) -> bool:
+    """Ends a transform: its own leaves ask for no gradients any more. True if something else still does, so that the
+    results keep their graph: a tensor that the function has captured, or an argument of a transform around this one.
+    """
+    for t in leaves:
+        if t.is_leaf:
+            t.requires_grad_(False)
+    return autograd.is_grad_enabled() and _asked_for(results, [])
+
+
+def _asked_for(results: list[Tensor], own: list[Tensor]) -> bool:
+    """True if a leaf that is none of `own` asks for gradients of `results`."""
+
+    def foreign(t: Tensor) -> bool:
+        return t.requires_grad and not any(lib.rt_tensor_is_same(t._h, o._h) for o in own)
+
+    if any(t.is_leaf and foreign(t) for t in results):
+        return True
+    nodes = [t.grad_fn for t in results if t.grad_fn is not None]
+    seen = set(nodes)  # also holds them, so that each is one object
+    while nodes:
+        for n, _ in nodes.pop().next_functions:
+            if n is None or n in seen:
+                continue
+            seen.add(n)
+            if n.name() == "AccumulateGrad":
+                if foreign(n.variable):
+                    return True
+            else:
+                nodes.append(n)
+    return False
+
+
 def _gradients(
     outputs: list[Tensor], leaves: list[Tensor], seeds: list[Tensor] | None, **options: Any
 ) -> tuple[Tensor, ...]:
@@ -159,10 +194,16 @@ def vjp(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any
     with autograd.enable_grad():
         result = func(*[_mapped(p, lambda t: _collected(t, leaves)) for p in primals])
 
-    def product(*cotangents: Any) -> tuple[Any, ...]:
-        return _gradients(_flat(result), leaves, _flat(list(cotangents)), retain_graph=True)
+    outputs = _flat(result)
+    keep = autograd.is_grad_enabled() and _asked_for(outputs, leaves)
 
-    return _mapped(result, lambda t: t.detach()), product
+    def product(*cotangents: Any) -> tuple[Any, ...]:
+        seeds = _flat(list(cotangents))
+        # What others ask for goes through the product too.
+        further = keep or (autograd.is_grad_enabled() and any(t.requires_grad for t in seeds))
+        return _gradients(outputs, leaves, seeds, retain_graph=True, create_graph=further)
+
+    return _mapped(result, lambda t: _result(t, keep)), product
 
 
 def jacrev(func: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
@@ -181,6 +222,13 @@ def _by_one(transform: Any, func: Callable[..., Any], argnums: int) -> Callable[
         def of_one(x: Tensor) -> Any:
             return func(*args[:argnums], x, *args[argnums + 1 :])
 
-        return transform(of_one, args[argnums], create_graph=args[argnums].requires_grad)
+        leaves: list[Tensor] = []
+        wanted = autograd.is_grad_enabled()
+        with autograd.enable_grad():
+            x = _collected(args[argnums], leaves)
+            result = transform(of_one, x, create_graph=wanted)
+        parts = _flat(result)
+        keep = _close(leaves, parts)
+        return _mapped(result, lambda t: _result(t, keep))
 
     return wrapper

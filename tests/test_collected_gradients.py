@@ -186,3 +186,74 @@ def test_who_retains_its_gradient() -> None:
     rt.optim.SGD([x], lr=0.1)
     with pytest.raises(errors.RustorchError):
         rt.optim.SGD([x * 1], lr=0.1)
+
+
+def test_frozen_leaves_get_nothing() -> None:
+    a, b = leaves()
+    y = (a * b).sum()
+    a.requires_grad_(False)
+    y.backward()
+    assert a.grad is None and b.grad.tolist() == [1.0, 1.0]
+
+
+def test_leaves_that_have_become_results() -> None:
+    a, b = leaves()
+    y = (a * 3).sum()
+    a.requires_grad_(False)
+    a.mul_(b)
+    with pytest.raises(errors.AutogradError, match="moved into the graph interior"):
+        y.backward()
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (3, 1, 2), (2, 1, 2, 2), (4, 2)])
+@pytest.mark.parametrize("training", [True, False])
+def test_changes_of_parts_of_normalised_batches(shape: tuple[int, ...], training: bool) -> None:
+    """With one channel, results come from memory that was turned around."""
+    x = rt.arange(float(rt.Size(shape).numel()), dtype=rt.float64).reshape(shape).sin().requires_grad_()
+    stats = [rt.zeros(shape[1], dtype=rt.float64), rt.ones(shape[1], dtype=rt.float64)]
+
+    def f(x: rt.Tensor) -> rt.Tensor:
+        y = rt.nn.functional.batch_norm(x, *[s.clone() for s in stats], training=training)
+        y[0].mul_(3)
+        y.unsqueeze(0)[..., -1].exp_()
+        return (y * y).sum()
+
+    assert rt.autograd.gradcheck(f, (x,))
+
+
+VIEWS: list[Any] = [
+    lambda: rt.arange(4.0).reshape(2, 2),
+    lambda: rt.ones(3, 2)[1:],
+    lambda: rt.ones(2, 2).t(),
+    lambda: rt.ones(4, 2).chunk(2)[0],
+]
+
+
+@pytest.mark.parametrize("make", VIEWS)
+def test_leaves_that_are_views_stay_leaves(make: Callable[[], rt.Tensor]) -> None:
+    x = make().requires_grad_()
+
+    def assign() -> None:
+        x[0] = 5.0
+
+    for change in (assign, lambda: x[0].mul_(2), lambda: x.diagonal().zero_(), lambda: x.mul_(2)):
+        with pytest.raises(errors.AutogradError, match="leaf Variable that requires grad"):
+            change()
+    (x * 2).sum().backward()
+    assert x.is_leaf and x.grad.tolist() == [[2.0, 2.0], [2.0, 2.0]]
+
+
+@pytest.mark.parametrize("op", ["exp_", "sigmoid_", "tanh_", "sqrt_", "reciprocal_", "relu_"])
+def test_second_derivatives_through_changes_of_views(op: str) -> None:
+    x = rt.tensor([0.5, 1.5, 2.5], dtype=rt.float64, requires_grad=True)
+
+    def f(x: rt.Tensor) -> rt.Tensor:
+        b = x * 1
+        getattr(b[:2], op)()
+        return (b * b).sum()
+
+    (g,) = rt.autograd.grad(f(x), x, create_graph=True)
+    (second,) = rt.autograd.grad(g.sum(), x)
+    h = 1e-6
+    slopes = [rt.autograd.grad(f(x + s * h), x)[0] for s in (1, -1)]
+    assert second.tolist() == pytest.approx(((slopes[0] - slopes[1]) / (2 * h)).tolist(), rel=1e-6)

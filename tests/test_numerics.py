@@ -1177,3 +1177,27 @@ def test_functions_at_their_thresholds() -> None:
         y = f(x)
         y.sum().backward()
         assert (y.item(), x.grad.item()) == pytest.approx((value, slope), rel=1e-15, abs=1e-16), (at, value)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1)])
+@pytest.mark.parametrize("odd", [0.0, NAN, INF, 1e200, 1e-200])
+def test_slices_beside_an_odd_one_in_any_order_of_memory(order: tuple[int, ...], odd: float) -> None:
+    """Where one slice wants another scale, the others keep theirs."""
+    x = rt.tensor([[[1.0, 9], [2, 7], [5, 4]], [[1, 2], [3, 6], [4, 8]]], dtype=rt.float64)
+    x[1, 2] = odd
+    y = x.permute(order).contiguous().permute([order.index(i) for i in range(3)])
+    assert y.equal(x) or math.isnan(odd)
+    for f in (
+        lambda t: t.std(2), lambda t: t.var(2), lambda t: rt.var_mean(t, 2)[1],
+        lambda t: rt.std_mean(t, (2,), keepdim=True)[0],
+        lambda t: t.norm(dim=2), lambda t: t.norm(3, dim=2), lambda t: rt.linalg.vector_norm(t, 0.5, dim=0),
+        lambda t: F.normalize(t, dim=2), lambda t: t.float().norm(3, dim=2), lambda t: t.unsqueeze(3).norm(3, dim=3),
+    ):  # fmt: skip
+        assert f(y).reshape(-1).tolist() == near_all(f(x).reshape(-1).tolist())
+    pairs = x[0].tolist()
+    assert y.var(2)[0].tolist() == near_all([(a - b) ** 2 / 2 for a, b in pairs])
+    assert y.norm(3, dim=2)[0].tolist() == near_all([(a**3 + b**3) ** (1 / 3) for a, b in pairs])
+
+
+def near_all(values: list[float]) -> object:
+    return pytest.approx(values, rel=1e-12, nan_ok=True)

@@ -878,7 +878,8 @@ pub(crate) fn before_inplace(
         bail!(Autograd, "a leaf Variable that requires grad is being used in an in-place operation");
     }
     if let (true, Some(base)) = (needs, target.base()) {
-        if base.requires_grad() && base.is_leaf() {
+        // The history of the base, of which the change becomes a part, must be that of the view.
+        if base.is_leaf() {
             bail!(Autograd, "a view of a leaf Variable that requires grad is being used in an in-place operation");
         }
     }

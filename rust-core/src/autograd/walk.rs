@@ -102,6 +102,12 @@ impl Walk<'_> {
         if self.wanted.is_some() && !self.is_wanted(&leaf_place(leaf)) {
             return Ok(());
         }
+        if !leaf.is_leaf() {
+            bail!(Autograd, "leaf variable has been moved into the graph interior");
+        }
+        if self.wanted.is_none() && !leaf.requires_grad() {
+            return Ok(()); // frozen since
+        }
         if !leaf.meta().lock().hooks.as_ref().is_some_and(|h| h.wait()) {
             return self.deliver(leaf, g);
         }
@@ -389,6 +395,8 @@ fn release(node: &Node) {
         return;
     }
     let holder = match &node.rule {
+        // Its result was saved: the walk may come to it once more, on that way.
+        Rule::Slices(Some(inner), ..) if Arc::strong_count(inner) > 1 => return,
         Rule::Slices(Some(inner), ..) => inner,
         _ => node,
     };

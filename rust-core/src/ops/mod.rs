@@ -522,7 +522,14 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
         Class::Kernel => {
             let _depth = listener::active().then(listener::Depth::enter);
             let _locks = locks(inputs, None, false)?;
-            (op.eval)(&c)
+            let mut outs = (op.eval)(&c)?;
+            for o in outs.iter_mut().filter(|o| o.is_view()) {
+                // A view of the op's own memory is nobody's view.
+                if !inputs.iter().flatten().any(|t| t.shares_storage(o)) {
+                    *o = o.alias();
+                }
+            }
+            Ok(outs)
         }
         Class::View => (op.eval)(&c),
         Class::Mutates => {

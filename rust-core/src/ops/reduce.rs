@@ -277,6 +277,8 @@ fn scaled(
     top: &Kernels,
     rounded: bool,
 ) -> Result<(Tensor, Tensor)> {
+    // Row by row, as `y` will be: results of reductions lie as what is reduced does.
+    let x = &contiguous_unlocked(x, dtype.compute_dtype(), false)?;
     let [Some(largest), _] = reduced(x, dims, true, top, dtype, Params::default(), [true, false])? else {
         return Err(err!(Panic, "a reduction gave no result"));
     };
