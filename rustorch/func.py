@@ -6,9 +6,8 @@ import functools
 from typing import Any
 
 from . import _ops, autograd
-from ._door import lib
 from ._tensor import Tensor
-from .autograd import functional
+from .autograd import functional, graph
 from .errors import AutogradError, DTypeError
 
 TYPE_CHECKING = False
@@ -151,23 +150,17 @@ def _close(leaves: list[Tensor], results: list[Tensor]) -> bool:
 def _asked_for(results: list[Tensor], own: list[Tensor]) -> bool:
     """True if a leaf that is none of `own` asks for gradients of `results`."""
 
-    def foreign(t: Tensor) -> bool:
-        return t.requires_grad and not any(lib.rt_tensor_is_same(t._h, o._h) for o in own)
-
-    if any(t.is_leaf and foreign(t) for t in results):
-        return True
-    nodes = [t.grad_fn for t in results if t.grad_fn is not None]
-    seen = set(nodes)  # also holds them, so that each is one object
+    # The set also holds the nodes, so that each is one object.
+    seen = {graph.get_gradient_edge(t).node for t in own if t.is_leaf and t.requires_grad}
+    nodes = [graph.get_gradient_edge(t).node for t in results if t.requires_grad]
     while nodes:
-        for n, _ in nodes.pop().next_functions:
-            if n is None or n in seen:
-                continue
-            seen.add(n)
-            if n.name() == "AccumulateGrad":
-                if foreign(n.variable):
-                    return True
-            else:
-                nodes.append(n)
+        n = nodes.pop()
+        if n in seen:
+            continue
+        seen.add(n)
+        if n.name() == "AccumulateGrad" and n.variable.requires_grad:
+            return True
+        nodes += [following for following, _ in n.next_functions if following is not None]
     return False
 
 
@@ -203,7 +196,7 @@ def vjp(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any
         further = keep or (autograd.is_grad_enabled() and any(t.requires_grad for t in seeds))
         return _gradients(outputs, leaves, seeds, retain_graph=True, create_graph=further)
 
-    return _mapped(result, lambda t: _result(t, keep)), product
+    return _mapped(result, lambda t: t if keep and t.requires_grad else t.detach()), product
 
 
 def jacrev(func: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
