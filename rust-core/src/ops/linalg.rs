@@ -629,8 +629,9 @@ fn eval_lstsq(c: &Call) -> Result<Outs> {
             each(&batch, count(&[m, n, m.min(n) + w]), T::least_squares_work([m, n], w), &|k, work| {
                 if full.load(Ordering::Relaxed) {
                     let condition = T::least_squares(a.get(k), [m, n], b.get(k), w, to.get_mut(k), work);
-                    // Far enough from where rounding could decide.
-                    if !(condition < 0.4 / rcond) {
+                    // Far enough from where rounding could decide; NaN never is.
+                    let sure = condition < 0.4 / rcond;
+                    if !sure {
                         full.store(false, Ordering::Relaxed);
                     }
                 }
