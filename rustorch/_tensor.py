@@ -301,7 +301,7 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
     def grad(self, g: Tensor | None) -> None:
         if g is not None and not isinstance(g, Tensor):
             raise DTypeError(f"grad: wanted a Tensor or None, got {type(g).__name__}")
-        if g is not None and g._h == self._h:
+        if g is not None and lib.rt_tensor_is_same(g._h, self._h):
             raise AutogradError("grad: a Tensor cannot be its own gradient")
         check(lib.rt_tensor_set_grad(self._h, NULL if g is None else g._h))
 

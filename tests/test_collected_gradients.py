@@ -257,3 +257,16 @@ def test_second_derivatives_through_changes_of_views(op: str) -> None:
     h = 1e-6
     slopes = [rt.autograd.grad(f(x + s * h), x)[0] for s in (1, -1)]
     assert second.tolist() == pytest.approx(((slopes[0] - slopes[1]) / (2 * h)).tolist(), rel=1e-6)
+
+
+def test_no_tensor_is_its_own_gradient() -> None:
+    x = rt.ones(2, requires_grad=True)
+    seen: list[rt.Tensor] = []
+    handle = x.register_post_accumulate_grad_hook(lambda t: seen.append(t))
+    (x * 2).sum().backward()
+    handle.remove()
+    for same in (x, *seen):
+        with pytest.raises(errors.AutogradError, match="its own gradient"):
+            x.grad = same
+    x.grad = x.detach()
+    assert x.grad.tolist() == [1.0, 1.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 
@@ -134,31 +135,38 @@ def test_generators_are_shared_safely():
     )
 
 
-def test_a_wait_ends_with_an_error(timeout):
-    """One thread writes for long; another one does not wait longer than it was told."""
-    timeout(1)
-    big, seen = rt.zeros(4_000_000), []
+@contextlib.contextmanager
+def writing(t):
+    """Another thread writes to `t` all the time."""
     stop = threading.Event()
 
     def write():
         while not stop.is_set():
-            try:
-                big.cumsum_(0)
-            except BUSY:
-                pass
+            with contextlib.suppress(BUSY):
+                t.cumsum_(0)
 
     writer = threading.Thread(target=write)
     writer.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_a_wait_ends_with_an_error(timeout):
+    """One thread writes for long; another one does not wait longer than it was told."""
+    timeout(1)
+    big, seen = rt.zeros(4_000_000), []
     out, limit = ffi.new("rt_tensor **"), time.monotonic() + 60
-    while not seen and time.monotonic() < limit:
-        status = lib.rt_neg(big._h, out)
-        if status == lib.RT_OK:
-            lib.rt_tensor_free(out[0])
-        else:
-            assert status == lib.RT_ERR_STATE
-            seen.append(ffi.string(lib.rt_last_error()).decode())
-    stop.set()
-    writer.join()
+    with writing(big):
+        while not seen and time.monotonic() < limit:
+            status = lib.rt_neg(big._h, out)
+            if status == lib.RT_OK:
+                lib.rt_tensor_free(out[0])
+            else:
+                assert status == lib.RT_ERR_STATE
+                seen.append(ffi.string(lib.rt_last_error()).decode())
     assert seen and seen[0].startswith("neg: ") and "another thread" in seen[0]
 
 
@@ -168,32 +176,22 @@ def test_what_is_refused_leaves_nothing_locked(timeout):
     big = rt.zeros(4_000_000)
     # Storages on both sides of the busy one, wherever that lies.
     small = [rt.ones(5) for _ in range(40)]
-    stop = threading.Event()
-
-    def write():
-        while not stop.is_set():
-            try:
-                big.cumsum_(0)
-            except BUSY:
-                pass
 
     def read(t):
         return lambda: rt.cat([*small[:20], t, *small[20:]])
 
     calls = {"read": read(big), "write": lambda: big.index_copy_(0, rt.arange(5), small[3])}
     calls |= {f"{i}": lambda x=x: x.copy_(big[:5]) for i, x in enumerate(small)}
-    writer, refused, limit = threading.Thread(target=write), set(), time.monotonic() + 60
-    writer.start()
-    while len(refused) < len(calls) and time.monotonic() < limit:
-        for name in calls.keys() - refused:
-            try:
-                calls[name]()
-            except BUSY:
-                refused.add(name)
-                for x in small:
-                    x.add_(1)  # neither a reader nor a writer is left behind
-    stop.set()
-    writer.join()
+    refused, limit = set(), time.monotonic() + 60
+    with writing(big):
+        while len(refused) < len(calls) and time.monotonic() < limit:
+            for name in calls.keys() - refused:
+                try:
+                    calls[name]()
+                except BUSY:
+                    refused.add(name)
+                    for x in small:
+                        x.add_(1)  # neither a reader nor a writer is left behind
     assert refused == calls.keys()
     timeout(0)
     big.add_(1)

@@ -64,7 +64,8 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&File) -> Result<()>) -> R
     keep()?;
     file.sync_all().map_err(io)?;
     new.rename(&target).map_err(io)?;
-    // The move itself is made durable where folders can be opened.
+    // The move itself is made durable where folders can be opened. The new file is in its place by now: to call this a
+    // failed save would be wrong.
     let _ = File::open(folder).and_then(|f| f.sync_all());
     Ok(())
 }
@@ -127,6 +128,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if self.there {
+            // If it cannot be removed, whoever saves next sweeps it.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -42,18 +42,20 @@ impl Tensor {
     #[inline(always)] // made in its place, without a copy
     pub(crate) fn build(storage: Arc<Storage>, layout: Layout, dtype: DType, base: Option<Tensor>) -> Tensor {
         debug_assert!(is_inside(&storage, &layout, dtype));
-        let inference = Meta::of_inference();
-        let (wrapped, unrecorded) = (false, false);
-        Tensor(Arc::new(TensorImpl {
-            storage,
-            layout,
-            dtype,
-            wrapped,
-            inference,
-            unrecorded,
-            base,
-            meta: OnceLock::new(),
-        }))
+        Tensor::of_parts(storage, layout, dtype, base, Meta::of_inference(), false)
+    }
+
+    #[inline(always)] // as above
+    fn of_parts(
+        storage: Arc<Storage>,
+        layout: Layout,
+        dtype: DType,
+        base: Option<Tensor>,
+        inference: bool,
+        unrecorded: bool,
+    ) -> Tensor {
+        let (wrapped, meta) = (false, OnceLock::new());
+        Tensor(Arc::new(TensorImpl { storage, layout, dtype, wrapped, inference, unrecorded, base, meta }))
     }
 
     /// A tensor over the same storage.
@@ -61,18 +63,8 @@ impl Tensor {
     fn sharing(&self, layout: Layout, base: Option<Tensor>) -> Tensor {
         debug_assert!(is_inside(&self.0.storage, &layout, self.0.dtype));
         let TensorImpl { storage, dtype, inference, unrecorded, .. } = &*self.0;
-        let (storage, dtype, inference, wrapped) = (storage.clone(), *dtype, *inference, false);
         let unrecorded = base.is_some() && (*unrecorded || !Meta::of_recorded());
-        Tensor(Arc::new(TensorImpl {
-            storage,
-            layout,
-            dtype,
-            wrapped,
-            inference,
-            unrecorded,
-            base,
-            meta: OnceLock::new(),
-        }))
+        Tensor::of_parts(storage.clone(), layout, *dtype, base, *inference, unrecorded)
     }
 
     /// An uninitialised row-major tensor.
