@@ -142,14 +142,6 @@ static rt_status py_register(struct rt_tensor *tensor, uintptr_t hook, bool afte
   return status;
 }
 
-/* `frame` is the Python object that the backward of a custom function is called with. */
-static rt_status py_record(const char *name, uintptr_t frame, const struct rt_tensor *const *inputs, size_t inputs_len,
-                           const struct rt_tensor *const *outputs, size_t outputs_len,
-                           const struct rt_tensor *const *saved, size_t saved_len) {
-  return rt_custom_function(name, call_backward, (void *)py_keep(frame), py_release, inputs, inputs_len, outputs,
-                            outputs_len, saved, saved_len);
-}
-
 /* ---- objects that own a handle ----
    They free it in C: a finalizer in Python could be struck by a KeyboardInterrupt, which would be lost. And they show the
    collector the hooks and contexts that only their handle keeps alive, so that cycles through these are found. */
@@ -161,6 +153,7 @@ typedef struct {
 static PyObject *null_pointer; /* ffi.NULL */
 static PyTypeObject *pointer_class;
 static struct _cffi_ctypedescr *pointer_types[3];
+static PyTypeObject *owner_classes[3];
 
 /* What the pointer leads to. Types were compared, so the conversion cannot fail (and set an exception). */
 static void *handle(PyObject *h, int kind) {
@@ -195,13 +188,56 @@ static int traverse(PyObject *self, visitproc visit, void *arg, int kind) {
                    : rt_node_visit_contexts(handle(h, kind), py_release, visit_context, &v);
 }
 
+/* A pointer may be held by more than its owner: by a call under way whose argument another thread, or a later argument, has
+   replaced. Its handle then lives until the last holder lets go of it. */
+struct held {
+  void *handle;
+  int kind;
+  PyObject *ref; /* a weak one to the pointer */
+};
+
+static PyObject *nobody_holds(PyObject *self, PyObject *ref) {
+  struct held *held = PyCapsule_GetPointer(self, NULL);
+  (void)ref;
+  if (held) {
+    PyObject *own = held->ref;
+    free_handle(held->handle, held->kind);
+    PyMem_Free(held);
+    Py_XDECREF(own);
+  }
+  Py_RETURN_NONE;
+}
+static PyMethodDef nobody_holds_def = {"nobody_holds", nobody_holds, METH_O, NULL};
+
+static void let_go(PyObject *h, int kind) {
+  void *p = handle(h, kind);
+  if (p != NULL && Py_REFCNT(h) > 1) {
+    PyObject *type, *value, *traceback, *capsule = NULL, *call = NULL;
+    struct held *held = PyMem_Malloc(sizeof *held);
+    PyErr_Fetch(&type, &value, &traceback);
+    if (held) {
+      held->handle = p;
+      held->kind = kind;
+      held->ref = NULL;
+      capsule = PyCapsule_New(held, NULL, NULL);
+      call = capsule ? PyCFunction_NewEx(&nobody_holds_def, capsule, NULL) : NULL;
+      /* Without memory for it the handle is lost, which is better than freed. */
+      held->ref = call ? PyWeakref_NewRef(h, call) : NULL;
+    }
+    Py_XDECREF(capsule);
+    Py_XDECREF(call);
+    PyErr_Restore(type, value, traceback);
+  } else {
+    free_handle(p, kind);
+  }
+  Py_DECREF(h);
+}
+
 static void drop(PyObject *self, PyObject *instead, int kind) {
   PyObject *h = ((Owner *)self)->h;
   if (instead) Py_INCREF(instead);
   ((Owner *)self)->h = instead;
-  if (h == NULL) return;
-  free_handle(handle(h, kind), kind);
-  Py_DECREF(h);
+  if (h != NULL) let_go(h, kind);
 }
 
 static void destroy(PyObject *self, int kind) {
@@ -229,6 +265,125 @@ static PyMemberDef members[] = {{"_h", T_OBJECT_EX, offsetof(Owner, h), 0, NULL}
 OWNER(TensorOwner, 0)
 OWNER(NodeOwner, 1)
 OWNER(GeneratorOwner, 2)
+
+/* ---- lists of tensors ----
+   A list of Tensors is one argument of a shim, after all that are no lists. It is copied first, and the copy lives until the
+   call is over: the list may hold the only references, and another thread may change it, or a tensor's handle, meanwhile. */
+struct py_list {
+  const struct rt_tensor *const *at;
+  size_t len;
+};
+static struct _cffi_ctypedescr *list_type; /* a pointer to it */
+
+/* Memory of one argument, until the call is over. All arrays come here, so that they are freed in one way. */
+struct argument {
+  struct _cffi_freeme_s *next;
+  PyObject *items; /* the tuple of a list, or NULL */
+  PyObject **held; /* the pointers of its tensors, NULL behind the last one */
+  union _cffi_union_alignment_u data;
+};
+
+static int fill(PyObject *items, const struct rt_tensor **to, PyObject **held, Py_ssize_t n) {
+  Py_ssize_t i;
+  for (i = 0; i < n; i++) {
+    PyObject *t = PyTuple_GetItem(items, i); /* borrowed */
+    to[i] = NULL;
+    if (t == Py_None) continue;
+    if (!PyObject_TypeCheck(t, owner_classes[0])) {
+      PyErr_SetString(PyExc_TypeError, "expected a sequence of Tensors");
+      return -1;
+    }
+    to[i] = handle(((Owner *)t)->h, 0);
+    if (to[i] == NULL) {
+      PyErr_SetString(PyExc_TypeError, "a Tensor in the sequence was never initialised");
+      return -1;
+    }
+    *held = ((Owner *)t)->h;
+    Py_INCREF(*held++);
+  }
+  return 0;
+}
+
+static void free_arguments(struct _cffi_freeme_s *chain) {
+  while (chain) {
+    struct argument *own = (struct argument *)chain;
+    chain = own->next;
+    if (own->items) {
+      PyObject **h;
+      for (h = own->held; *h; h++) Py_DECREF(*h);
+      Py_DECREF(own->items);
+    }
+    PyObject_Free(own);
+  }
+}
+
+static int convert(struct _cffi_ctypedescr *type, PyObject *arg, char **to, Py_ssize_t size,
+                   struct _cffi_freeme_s **chain) {
+  struct argument *own;
+  PyObject *items = NULL;
+  Py_ssize_t n = 0;
+  bool list = type == list_type;
+  if (size < 0) return -1;
+  if (list) {
+    items = PySequence_Tuple(arg);
+    if (items == NULL) return -1;
+    n = PyTuple_Size(items);
+    size = (2 * n + 1) * (Py_ssize_t)sizeof(void *);
+  }
+  if (list || *to == NULL) {
+    own = PyObject_Malloc(sizeof(struct argument) + (size_t)size);
+    if (own == NULL) {
+      Py_XDECREF(items);
+      PyErr_NoMemory();
+      return -1;
+    }
+    own->next = *chain;
+    own->items = items;
+    *chain = (struct _cffi_freeme_s *)own;
+    memset(&own->data, 0, (size_t)size);
+    if (list) {
+      struct py_list *given = (struct py_list *)*to;
+      const struct rt_tensor **handles = (const struct rt_tensor **)&own->data;
+      given->at = handles;
+      given->len = (size_t)n;
+      own->held = (PyObject **)(handles + n);
+      return fill(items, handles, own->held, n);
+    }
+    *to = (char *)&own->data;
+  } else {
+    memset(*to, 0, (size_t)size);
+  }
+  return _cffi_convert_array_from_object(*to, type, arg);
+}
+
+/* The wrappers that cffi generates free nothing when an argument is refused. */
+static int convert_argument(struct _cffi_ctypedescr *type, PyObject *arg, char **to, Py_ssize_t size,
+                            struct _cffi_freeme_s **chain) {
+  if (convert(type, arg, to, size, chain) == 0) return 0;
+  if (*chain) { /* the finalizers of what is freed must not see the exception */
+    PyObject *kind, *value, *traceback;
+    PyErr_Fetch(&kind, &value, &traceback);
+    free_arguments(*chain);
+    *chain = NULL;
+    PyErr_Restore(kind, value, traceback);
+  }
+  return -1;
+}
+
+static Py_ssize_t prepare_argument(struct _cffi_ctypedescr *type, PyObject *arg, char **to) {
+  return type == list_type ? (Py_ssize_t)sizeof(struct py_list) : _cffi_prepare_pointer_call_argument(type, arg, to);
+}
+#undef _cffi_prepare_pointer_call_argument
+#define _cffi_prepare_pointer_call_argument(type, arg, to) prepare_argument(type, arg, to)
+#define _cffi_convert_array_argument(type, arg, to, size, chain) convert_argument(type, arg, to, size, chain)
+#define _cffi_free_array_arguments(chain) free_arguments(chain)
+
+/* `frame` is the Python object that the backward of a custom function is called with. */
+static rt_status py_record(const char *name, uintptr_t frame, const struct py_list *inputs, const struct py_list *outputs,
+                           const struct py_list *saved) {
+  return rt_custom_function(name, call_backward, (void *)py_keep(frame), py_release, inputs->at, inputs->len, outputs->at,
+                            outputs->len, saved->at, saved->len);
+}
 
 /* ---- results ----
    Those of the shims reach Python as tensors. A handle by itself would be lost if an interrupt came before an object has it. */
@@ -328,7 +483,7 @@ static int watch(void *unused);
 
 /* Puts the three classes into the list `classes`. The other arguments are ids of ffi.NULL and of the pointers' ctypes. */
 static bool py_start(uintptr_t classes, uintptr_t null, uintptr_t tensor, uintptr_t node, uintptr_t generator, uintptr_t one,
-                     uintptr_t several) {
+                     uintptr_t several, uintptr_t list) {
   PyType_Spec *specs[] = {&TensorOwner_spec, &NodeOwner_spec, &GeneratorOwner_spec};
   uintptr_t types[] = {tensor, node, generator};
   bool done = true;
@@ -338,16 +493,18 @@ static bool py_start(uintptr_t classes, uintptr_t null, uintptr_t tensor, uintpt
   Py_INCREF(null_pointer);
   pointer_class = Py_TYPE(null_pointer);
   for (i = 0; i < 3 && done; i++) {
-    PyObject *class = PyType_FromSpec(specs[i]);
+    /* Made once: a package that is imported anew must know the tensors of the old one. */
+    if (owner_classes[i] == NULL) owner_classes[i] = (PyTypeObject *)PyType_FromSpec(specs[i]);
     Py_INCREF((PyObject *)types[i]);
     pointer_types[i] = (struct _cffi_ctypedescr *)types[i];
-    done = class != NULL && PyList_Append((PyObject *)classes, class) == 0;
-    Py_XDECREF(class);
+    done = owner_classes[i] != NULL && PyList_Append((PyObject *)classes, (PyObject *)owner_classes[i]) == 0;
   }
   Py_INCREF((PyObject *)one);
   Py_INCREF((PyObject *)several);
   result_types[0] = (struct _cffi_ctypedescr *)one;
   result_types[1] = (struct _cffi_ctypedescr *)several;
+  Py_INCREF((PyObject *)list);
+  list_type = (struct _cffi_ctypedescr *)list;
   PyErr_Clear();
   Py_AddPendingCall(watch, NULL); /* on the main thread, whichever imports us */
   PyGILState_Release(state);

@@ -4,7 +4,8 @@ Besides the C functions as they are, the module holds a static shim for every fa
 `rt_name`. A shim whose last arguments are outputs returns those, so that a call needs no output slot: a Tensor, or
 several as a tuple (None on failure), which own their handles as soon as they are there: an interrupt loses none;
 another handle as it is (NULL on failure). It spells `rt_scalar` arguments as three plain numbers (kind, whole number,
-float). The four arithmetic operators have shims with two arguments each, as a conversion of an argument costs about as
+float), and takes a list of tensors and its length as one argument, behind the others: a list or tuple of Tensors and
+None. The four arithmetic operators have shims with two arguments each, as a conversion of an argument costs about as
 much as a small addition. What is written by hand stands in build_ffi.c.
 """
 
@@ -44,16 +45,23 @@ def shims(source: str) -> tuple[str, str]:
             parts.pop()
         elif several > 1:
             del parts[-several:]
-        outer, inner = [], []
-        for p in parts:
+        outer, inner, lists = [], [], []
+        for i, p in enumerate(parts):
             scalar = re.fullmatch(r"struct rt_scalar (\w+)", p)
-            if scalar:
+            tensors = re.fullmatch(r"const struct rt_tensor \*const \*(\w+)", p)
+            if tensors and parts[i + 1 : i + 2] == [f"size_t {tensors[1]}_len"]:
+                lists.append(f"const struct py_list *{tensors[1]}")
+                inner.append(f"{tensors[1]}->at, {tensors[1]}->len")
+            elif lists and p == f"size_t {lists[-1].split('*')[-1]}_len":
+                pass  # told with the list
+            elif scalar:
                 s = scalar[1]
                 outer += [f"int32_t {s}_kind", f"int64_t {s}_i", f"double {s}_f"]
                 inner.append(f"number({s}_kind, {s}_i, {s}_f)")
             elif p != "void":
                 outer.append(p)
                 inner.append(re.split(r"[\s*]", p)[-1])
+        outer += lists  # last: what is refused before them needs no clearing up
         call = f"rt_{name}({', '.join(inner)}{', ' if inner else ''}"
         if out and out[1] == "rt_tensor":
             result = "struct py_tensor *"
@@ -111,18 +119,17 @@ extern "Python" rt_status py_on_node(void *ctx, const struct rt_tensor *const *i
     const struct rt_tensor *const *outs, size_t outs_len, bool *replaced, struct rt_tensor **replacements);
 extern "Python" rt_status py_on_pack(void *ctx, const struct rt_tensor *tensor, void **packed);
 extern "Python" rt_status py_on_unpack(void *packed, struct rt_tensor **out);
-extern "Python" void py_on_call(void *ctx, const char *name, const struct rt_tensor *const *inputs, size_t inputs_len,
-    const struct rt_attr *attrs, size_t attrs_len, const struct rt_tensor *const *outputs, size_t outputs_len);
+extern "Python" void py_on_call(void *ctx, const struct rt_event *event);
 extern "Python" rt_status py_on_write(void *ctx, const uint8_t *data, size_t len);
 extern "Python" rt_status py_on_read(void *ctx, uint8_t *data, size_t len);
 rt_status py_register(struct rt_tensor *tensor, uintptr_t hook, bool after, uint64_t *id);
 rt_status py_register_node(struct rt_node *node, uintptr_t hook, bool before, uint64_t *id);
 rt_status py_push_saved_hooks(uintptr_t hooks);
 uintptr_t py_keep(uintptr_t object);
-rt_status py_record(const char *name, uintptr_t frame, const struct rt_tensor *const *inputs, size_t inputs_len,
-    const struct rt_tensor *const *outputs, size_t outputs_len, const struct rt_tensor *const *saved, size_t saved_len);
+rt_status py_record(const char *name, uintptr_t frame, const struct py_list *inputs, const struct py_list *outputs,
+    const struct py_list *saved);
 bool py_start(uintptr_t classes, uintptr_t null, uintptr_t tensor, uintptr_t node, uintptr_t generator, uintptr_t one,
-    uintptr_t several);
+    uintptr_t several, uintptr_t list);
 void py_raised(uintptr_t into);
 uintptr_t py_capsule_destructor(void);
 """
@@ -135,7 +142,7 @@ def make() -> FFI:
     source = cdef_source(HEADER.read_text(encoding="utf-8"))
     declarations, definitions = ("\n".join(both) for both in zip(shims(source), operator_shims()))
     ffi = FFI()
-    ffi.cdef(source + "\nstruct py_tensor; struct py_tensors;\n" + declarations + GLUE_CDEF)
+    ffi.cdef(source + "\nstruct py_tensor; struct py_tensors; struct py_list;\n" + declarations + GLUE_CDEF)
     ffi.set_source(
         "rustorch._ffi",
         '#include "rustorch.h"\n' + GLUE + definitions,

@@ -184,15 +184,24 @@ def are_deterministic_algorithms_enabled() -> builtins.bool:
 
 
 def set_default_device(device: Any) -> None:
-    """Only the CPU is accepted."""
-    from ._device import check as check_device
+    """Sets where this thread's functions that make tensors put them.
 
-    check_device(device)
+    Args:
+        device: ``"cpu"`` (or None) or ``"meta"``.
+
+    Raises:
+        UnsupportedError: for other devices.
+    """
+    from ._device import set_default
+
+    set_default(device)
 
 
 def get_default_device() -> device:
-    """The CPU."""
-    return device("cpu")
+    """Where this thread's functions that make tensors put them."""
+    from ._device import current
+
+    return current()
 
 
 def set_default_tensor_type(t: Any) -> None:

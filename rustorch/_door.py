@@ -30,7 +30,7 @@ if lib.rt_abi_version() != lib.RT_ABI_VERSION:
 
 # The classes whose objects own a handle `_h` and free it.
 _classes: list[Any] = []
-_names = ("rt_tensor", "rt_node", "rt_generator", "py_tensor", "py_tensors")
+_names = ("rt_tensor", "rt_node", "rt_generator", "py_tensor", "py_tensors", "py_list")
 _ctypes = [ffi.typeof(f"struct {name} *") for name in _names]
 if not lib.py_start(id(_classes), id(NULL), *map(id, _ctypes)):
     raise ImportError("the classes of rustorch._ffi could not be made")
@@ -91,6 +91,19 @@ CALLED = {
 def text(p: Any) -> str:
     """A C string."""
     return ffi.string(p).decode() if p else ""
+
+
+def sized(name: str) -> Any:
+    """A C struct that says how large it is, to be filled."""
+    p = ffi.new(f"struct {name} *")
+    p.size = ffi.sizeof(f"struct {name}")
+    return p
+
+
+def elements(array: Any, n: int) -> list[Any]:
+    """The structs of a C array; they lie as far apart as the first one says, which may be more than we know of them."""
+    start, kind = ffi.cast("char *", array), ffi.typeof(array)
+    return [ffi.cast(kind, start + i * array.size)[0] for i in range(n)]
 
 
 def error() -> BaseException:
@@ -304,8 +317,8 @@ def word(v: str | None) -> bytes:
     if w is None:
         if not isinstance(v, str):
             raise TypeError(f"expected a str, got {type(v).__name__}")
-        if not v:
-            raise ValueError("expected a word, got ''")
+        if not v or "\0" in v:
+            raise ValueError(f"expected a word, got {v!r}")
         w = v.encode()
     return w
 
@@ -351,6 +364,8 @@ def into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> Tensor:
 
 def check_into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> None:
     """Refuses what `into` would, before anything has changed."""
+    if out.device != result.device:
+        raise InvalidArgumentError(f"{op}: `out` is on {out.device}, the result on {result.device}")
     if op in _PICKING and out.dtype != result.dtype:
         raise DTypeError(f"{op}: expected out of dtype {result.dtype}, got {out.dtype}")
     if any(n > 1 and s == 0 for n, s in zip(out.shape, out.stride())):
@@ -380,11 +395,14 @@ def check_into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> None:
 
 
 def created(t: Tensor, device: Any, requires_grad: bool) -> Tensor:
-    """The last steps of a function that makes a tensor."""
-    if device is not None:
-        from ._device import check
+    """The last steps of a function that makes a tensor of data."""
+    from ._device import wanted
 
-        check(device)
+    device = wanted(device)
+    if device is not None:
+        from ._device import put
+
+        t = put(t, device)
     if requires_grad is not False:
         t.requires_grad_(requires_grad)
     return t
@@ -434,7 +452,7 @@ def _fits(kind: str, v: Any) -> bool:
             return all(hasattr(i, "__index__") for i in v) and not (v and isinstance(v[0], bool))
         return _fits("Int", v) or (hasattr(v, "_h") and v.numel() == 1)
     if kind == "Tensors":
-        return isinstance(v, (tuple, list)) and all(i is None or hasattr(i, "_h") or hasattr(i, "cname") for i in v)
+        return isinstance(v, (tuple, list)) and all(i is None or isinstance(i, TensorOwner) for i in v)
     if kind == "Bool":
         return isinstance(v, bool)
     if kind == "Str":
@@ -451,6 +469,9 @@ def _fits(kind: str, v: Any) -> bool:
 
 def _described(kind: str, v: Any) -> str:
     """What came in place of a `kind`: the entry that does not fit, a text itself, or a type."""
+    if isinstance(v, (tuple, list)) and "Tensors" in kind:
+        wrong = [e for e in v if e is not None and not isinstance(e, TensorOwner)]
+        return f"{type(v).__name__} with {_described('', wrong[0])}" if wrong else type(v).__name__
     if isinstance(v, (tuple, list)) and ("Ints" in kind or kind == "Shape"):
         wrong = [e for i, e in enumerate(v) if not hasattr(e, "__index__") or (i == 0 and isinstance(e, bool))]
         return f"{type(v).__name__} with {_described('', wrong[0])}" if wrong else type(v).__name__

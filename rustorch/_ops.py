@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
+from ._device import at, away, moved
 from ._door import (
     NULL,
     bool_,
-    created,
     dtype_code,
     error,
-    handles,
     int_,
     into,
     ints,
@@ -49,6 +48,9 @@ def empty(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
     """An uninitialised tensor of shape `size`."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return empty(*sizes, size=size, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         if size is None:
             size = shape_(sizes)
@@ -58,8 +60,8 @@ def empty(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
         raise misuse("empty", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "empty", )
     return t
@@ -72,6 +74,9 @@ def zeros(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
     """Zeros of shape `size`."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return zeros(*sizes, size=size, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         if size is None:
             size = shape_(sizes)
@@ -81,8 +86,8 @@ def zeros(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | 
         raise misuse("zeros", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "zeros", )
     return t
@@ -95,6 +100,9 @@ def ones(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | N
     """Ones of shape `size`."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return ones(*sizes, size=size, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         if size is None:
             size = shape_(sizes)
@@ -104,8 +112,8 @@ def ones(*sizes: Any, size: int | Sequence[int] | None = None, dtype: dtype_ | N
         raise misuse("ones", e, "Shape OptDType", size=sizes if size is None else size, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "ones", )
     return t
@@ -118,6 +126,9 @@ def full(size: int | Sequence[int], fill_value: Number, *, dtype: dtype_ | None 
     """A tensor of shape `size` with every element `fill_value`, whose kind decides the dtype if none is given."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return full(size=size, fill_value=fill_value, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         size = ints(size)
         t = _py_full(size, len(size), *number(fill_value), -1 if dtype is None else dtype_code(dtype))
@@ -125,8 +136,8 @@ def full(size: int | Sequence[int], fill_value: Number, *, dtype: dtype_ | None 
         raise misuse("full", e, "Shape Scalar OptDType", size=size, fill_value=fill_value, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "full", )
     return t
@@ -140,13 +151,15 @@ def empty_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if device is not None:
+            input = moved(input, device)
         t = _py_empty_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("empty_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "empty_like", input)
     return t
@@ -160,13 +173,15 @@ def zeros_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if device is not None:
+            input = moved(input, device)
         t = _py_zeros_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("zeros_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "zeros_like", input)
     return t
@@ -180,13 +195,15 @@ def ones_like(input: Tensor, *, dtype: dtype_ | None = None, device: Any = None,
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if device is not None:
+            input = moved(input, device)
         t = _py_ones_like(input._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("ones_like", e, "Tensor OptDType", input=input, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "ones_like", input)
     return t
@@ -200,13 +217,15 @@ def full_like(input: Tensor, fill_value: Number, *, dtype: dtype_ | None = None,
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if device is not None:
+            input = moved(input, device)
         t = _py_full_like(input._h, *number(fill_value), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("full_like", e, "Tensor Scalar OptDType", input=input, fill_value=fill_value, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "full_like", input)
     return t
@@ -221,14 +240,17 @@ def arange(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None
     """
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return arange(start=start, end=end, step=step, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         t = _py_arange(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("arange", e, "Scalar Scalar Scalar OptDType", start=start, end=end, step=step, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "arange", )
     return t
@@ -241,14 +263,17 @@ def linspace(start: Number, end: Number, steps: int, *, dtype: dtype_ | None = N
     """`steps` evenly spaced numbers from `start` to `end`, both included."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return linspace(start=start, end=end, steps=steps, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         t = _py_linspace(*number(start), *number(end), steps if steps.__class__ is int else int_(steps), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("linspace", e, "Scalar Scalar Int OptDType", start=start, end=end, steps=steps, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "linspace", )
     return t
@@ -261,14 +286,17 @@ def logspace(start: Number, end: Number, steps: int, base: float = 10.0, *, dtyp
     """`base` to the power of `steps` evenly spaced numbers from `start` to `end`, both included."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return logspace(start=start, end=end, steps=steps, base=base, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         t = _py_logspace(*number(start), *number(end), steps if steps.__class__ is int else int_(steps), base, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("logspace", e, "Scalar Scalar Int Float OptDType", start=start, end=end, steps=steps, base=base, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "logspace", )
     return t
@@ -281,14 +309,17 @@ def eye(n: int, m: int | None = None, *, dtype: dtype_ | None = None, device: An
     """The matrix of `n` rows and `m` (or `n`) columns with ones on the diagonal and zeros elsewhere."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return eye(n=n, m=m, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         t = _py_eye(n if n.__class__ is int else int_(n), NULL if m is None else (m if m.__class__ is int else int_(m),), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("eye", e, "Int OptInt OptDType", n=n, m=m, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "eye", )
     return t
@@ -301,14 +332,17 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
     """Row and column numbers of the lower triangle of a `row x col` matrix, up to diagonal `offset`: `[2, n]`."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return tril_indices(row=row, col=col, offset=offset, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         t = _py_tril_indices(row if row.__class__ is int else int_(row), col if col.__class__ is int else int_(col), offset if offset.__class__ is int else int_(offset), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("tril_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "tril_indices", )
     return t
@@ -321,14 +355,17 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
     """Row and column numbers of the upper triangle of a `row x col` matrix, from diagonal `offset` on: `[2, n]`."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return triu_indices(row=row, col=col, offset=offset, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         t = _py_triu_indices(row if row.__class__ is int else int_(row), col if col.__class__ is int else int_(col), offset if offset.__class__ is int else int_(offset), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("triu_indices", e, "Int Int Int OptDType", row=row, col=col, offset=offset, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "triu_indices", )
     return t
@@ -341,14 +378,17 @@ def hann_window(window_length: int, periodic: bool = True, *, dtype: dtype_ | No
     """The Hann window `(1 - cos(2 pi x)) / 2`."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return hann_window(window_length=window_length, periodic=periodic, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         t = _py_hann_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hann_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "hann_window", )
     return t
@@ -361,14 +401,17 @@ def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.5
     """The Hamming window `alpha - beta cos(2 pi x)`."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return hamming_window(window_length=window_length, periodic=periodic, alpha=alpha, beta=beta, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         t = _py_hamming_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), alpha, beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hamming_window", e, "Int Bool Float Float OptDType", window_length=window_length, periodic=periodic, alpha=alpha, beta=beta, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "hamming_window", )
     return t
@@ -381,14 +424,17 @@ def blackman_window(window_length: int, periodic: bool = True, *, dtype: dtype_ 
     """The Blackman window `0.42 - 0.5 cos(2 pi x) + 0.08 cos(4 pi x)`."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return blackman_window(window_length=window_length, periodic=periodic, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         t = _py_blackman_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("blackman_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "blackman_window", )
     return t
@@ -401,14 +447,17 @@ def bartlett_window(window_length: int, periodic: bool = True, *, dtype: dtype_ 
     """The triangular window `1 - |2 x - 1|`."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return bartlett_window(window_length=window_length, periodic=periodic, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         t = _py_bartlett_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("bartlett_window", e, "Int Bool OptDType", window_length=window_length, periodic=periodic, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "bartlett_window", )
     return t
@@ -421,14 +470,17 @@ def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0,
     """The Kaiser window `I0(beta sqrt(1 - (2 x - 1)^2)) / I0(beta)`."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return kaiser_window(window_length=window_length, periodic=periodic, beta=beta, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         t = _py_kaiser_window(window_length if window_length.__class__ is int else int_(window_length), periodic if periodic.__class__ is bool else bool_(periodic), beta, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("kaiser_window", e, "Int Bool Float OptDType", window_length=window_length, periodic=periodic, beta=beta, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "kaiser_window", )
     return t
@@ -6093,9 +6145,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
     if axis is not None:
         dim = axis
     try:
-        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
-        tensors_handles = tensors and handles(tensors)
-        t = _py_cat(tensors_handles, len(tensors_handles), dim if dim.__class__ is int else int_(dim))
+        tensors = tensors if tensors.__class__ is list else several(tensors)
+        t = _py_cat(dim if dim.__class__ is int else int_(dim), tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cat", e, "Tensors Int", tensors=tensors, dim=dim) from None
     if t is None:
@@ -6117,9 +6168,8 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None,
     if axis is not None:
         dim = axis
     try:
-        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
-        tensors_handles = tensors and handles(tensors)
-        t = _py_stack(tensors_handles, len(tensors_handles), dim if dim.__class__ is int else int_(dim))
+        tensors = tensors if tensors.__class__ is list else several(tensors)
+        t = _py_stack(dim if dim.__class__ is int else int_(dim), tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("stack", e, "Tensors Int", tensors=tensors, dim=dim) from None
     if t is None:
@@ -6135,9 +6185,8 @@ _py_hstack = lib.py_hstack
 def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors side by side: along dimension 0 for 1-d tensors, else along dimension 1."""
     try:
-        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
-        tensors_handles = tensors and handles(tensors)
-        t = _py_hstack(tensors_handles, len(tensors_handles))
+        tensors = tensors if tensors.__class__ is list else several(tensors)
+        t = _py_hstack(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("hstack", e, "Tensors", tensors=tensors) from None
     if t is None:
@@ -6153,9 +6202,8 @@ _py_vstack = lib.py_vstack
 def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors, 1-d ones seen as rows, one below the other."""
     try:
-        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
-        tensors_handles = tensors and handles(tensors)
-        t = _py_vstack(tensors_handles, len(tensors_handles))
+        tensors = tensors if tensors.__class__ is list else several(tensors)
+        t = _py_vstack(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("vstack", e, "Tensors", tensors=tensors) from None
     if t is None:
@@ -6174,9 +6222,8 @@ _py_dstack = lib.py_dstack
 def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors, seen with three dimensions, along the third."""
     try:
-        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
-        tensors_handles = tensors and handles(tensors)
-        t = _py_dstack(tensors_handles, len(tensors_handles))
+        tensors = tensors if tensors.__class__ is list else several(tensors)
+        t = _py_dstack(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("dstack", e, "Tensors", tensors=tensors) from None
     if t is None:
@@ -6192,9 +6239,8 @@ _py_column_stack = lib.py_column_stack
 def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The tensors, those with fewer than two dimensions seen as columns, side by side."""
     try:
-        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
-        tensors_handles = tensors and handles(tensors)
-        t = _py_column_stack(tensors_handles, len(tensors_handles))
+        tensors = tensors if tensors.__class__ is list else several(tensors)
+        t = _py_column_stack(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("column_stack", e, "Tensors", tensors=tensors) from None
     if t is None:
@@ -6210,9 +6256,8 @@ _py_block_diag = lib.py_block_diag
 def block_diag(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Matrices (1-d and 0-d tensors are seen as rows) along the diagonal of a matrix that is zero elsewhere."""
     try:
-        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
-        tensors_handles = tensors and handles(tensors)
-        t = _py_block_diag(tensors_handles, len(tensors_handles))
+        tensors = tensors if tensors.__class__ is list else several(tensors)
+        t = _py_block_diag(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("block_diag", e, "Tensors", tensors=tensors) from None
     if t is None:
@@ -6619,9 +6664,8 @@ _py_broadcast_tensors = lib.py_broadcast_tensors
 def broadcast_tensors(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """All tensors with the shape that they broadcast to; views."""
     try:
-        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
-        tensors_handles = tensors and handles(tensors)
-        t = _py_broadcast_tensors(tensors_handles, len(tensors_handles))
+        tensors = tensors if tensors.__class__ is list else several(tensors)
+        t = _py_broadcast_tensors(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("broadcast_tensors", e, "Tensors", tensors=tensors) from None
     if t is None:
@@ -6683,9 +6727,8 @@ _py_meshgrid = lib.py_meshgrid
 def meshgrid(tensors: Sequence[Tensor], indexing: str | None = "ij") -> tuple[Tensor, ...]:
     """The coordinates of a grid: tensor `i` varies along dimension `i` ("ij"; with "xy" the first two are exchanged)."""
     try:
-        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
-        tensors_handles = tensors and handles(tensors)
-        t = _py_meshgrid(tensors_handles, len(tensors_handles), word(indexing))
+        tensors = tensors if tensors.__class__ is list else several(tensors)
+        t = _py_meshgrid(word(indexing), tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("meshgrid", e, "Tensors Str", tensors=tensors, indexing=indexing) from None
     if t is None:
@@ -6699,9 +6742,8 @@ _py_cartesian_prod = lib.py_cartesian_prod
 def cartesian_prod(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """All combinations of the elements of 1-d tensors, one per row."""
     try:
-        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
-        tensors_handles = tensors and handles(tensors)
-        t = _py_cartesian_prod(tensors_handles, len(tensors_handles))
+        tensors = tensors if tensors.__class__ is list else several(tensors)
+        t = _py_cartesian_prod(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("cartesian_prod", e, "Tensors", tensors=tensors) from None
     if t is None:
@@ -6733,9 +6775,8 @@ _py_index = lib.py_index
 def index(input: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     """`input[indices]` with tensors of whole numbers, masks, and None for whole dimensions, by NumPy's rules."""
     try:
-        indices = indices[:] if indices.__class__ is list else several(indices)
-        indices_handles = indices and handles(indices)
-        t = _py_index(input._h, indices_handles, len(indices_handles))
+        indices = indices if indices.__class__ is list else several(indices)
+        t = _py_index(input._h, indices)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index", e, "Tensor OptTensors", input=input, indices=indices) from None
     if t is None:
@@ -6749,10 +6790,9 @@ _py_index_backward = lib.py_index_backward
 def index_backward(grad: Tensor, indices: Sequence[Tensor | None], input_sizes: int | Sequence[int]) -> Tensor:
     """The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from."""
     try:
-        indices = indices[:] if indices.__class__ is list else several(indices)
-        indices_handles = indices and handles(indices)
+        indices = indices if indices.__class__ is list else several(indices)
         input_sizes = ints(input_sizes)
-        t = _py_index_backward(grad._h, indices_handles, len(indices_handles), input_sizes, len(input_sizes))
+        t = _py_index_backward(grad._h, input_sizes, len(input_sizes), indices)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_backward", e, "Tensor OptTensors Ints", grad=grad, indices=indices, input_sizes=input_sizes) from None
     if t is None:
@@ -6766,9 +6806,8 @@ _py_index_put = lib.py_index_put
 def index_put(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], accumulate: bool = False, *, out: Tensor | None = None) -> Tensor:
     """A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`."""
     try:
-        indices = indices[:] if indices.__class__ is list else several(indices)
-        indices_handles = indices and handles(indices)
-        t = _py_index_put(input._h, values._h, indices_handles, len(indices_handles), accumulate if accumulate.__class__ is bool else bool_(accumulate))
+        indices = indices if indices.__class__ is list else several(indices)
+        t = _py_index_put(input._h, values._h, accumulate if accumulate.__class__ is bool else bool_(accumulate), indices)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_put", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate) from None
     if t is None:
@@ -6784,9 +6823,8 @@ _py_index_put_ = lib.py_index_put_
 def index_put_(input: Tensor, values: Tensor, indices: Sequence[Tensor | None], accumulate: bool = False) -> Tensor:
     """In-place form of index_put."""
     try:
-        indices = indices[:] if indices.__class__ is list else several(indices)
-        indices_handles = indices and handles(indices)
-        status = _py_index_put_(input._h, values._h, indices_handles, len(indices_handles), accumulate if accumulate.__class__ is bool else bool_(accumulate))
+        indices = indices if indices.__class__ is list else several(indices)
+        status = _py_index_put_(input._h, values._h, accumulate if accumulate.__class__ is bool else bool_(accumulate), indices)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("index_put_", e, "Tensor Tensor OptTensors Bool", input=input, values=values, indices=indices, accumulate=accumulate) from None
     if status:
@@ -7644,9 +7682,8 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor
     vectors. (Dynamic programming: Cormen et al., *Introduction to Algorithms*.)
     """
     try:
-        tensors = tensors[:] if tensors.__class__ is list else several(tensors)
-        tensors_handles = tensors and handles(tensors)
-        t = _py_multi_dot(tensors_handles, len(tensors_handles))
+        tensors = tensors if tensors.__class__ is list else several(tensors)
+        t = _py_multi_dot(tensors)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("multi_dot", e, "Tensors", tensors=tensors) from None
     if t is None:
@@ -7704,9 +7741,8 @@ def einsum(equation: str | None, operands: Sequence[Tensor], *, out: Tensor | No
     diagonal; without "->" the result has the letters that occur once, in alphabetical order.
     """
     try:
-        operands = operands[:] if operands.__class__ is list else several(operands)
-        operands_handles = operands and handles(operands)
-        t = _py_einsum(operands_handles, len(operands_handles), word(equation))
+        operands = operands if operands.__class__ is list else several(operands)
+        t = _py_einsum(word(equation), operands)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("einsum", e, "Str Tensors", equation=equation, operands=operands) from None
     if t is None:
@@ -8937,6 +8973,9 @@ def rand(*sizes: Any, size: int | Sequence[int] | None = None, generator: Genera
     """Uniform numbers of [0, 1) of shape `size`."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return rand(*sizes, size=size, generator=generator, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         if size is None:
             size = shape_(sizes)
@@ -8946,8 +8985,8 @@ def rand(*sizes: Any, size: int | Sequence[int] | None = None, generator: Genera
         raise misuse("rand", e, "Shape Generator OptDType", size=sizes if size is None else size, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "rand", )
     return t
@@ -8960,6 +8999,9 @@ def randn(*sizes: Any, size: int | Sequence[int] | None = None, generator: Gener
     """Standard normal numbers of shape `size`."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return randn(*sizes, size=size, generator=generator, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         if size is None:
             size = shape_(sizes)
@@ -8969,8 +9011,8 @@ def randn(*sizes: Any, size: int | Sequence[int] | None = None, generator: Gener
         raise misuse("randn", e, "Shape Generator OptDType", size=sizes if size is None else size, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "randn", )
     return t
@@ -8983,6 +9025,9 @@ def randint(low: int, high: int, *sizes: Any, size: int | Sequence[int] | None =
     """Whole numbers of `[low, high)` of shape `size`; int64 by default."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return randint(low, high, *sizes, size=size, generator=generator, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         if size is None:
             size = shape_(sizes)
@@ -8992,8 +9037,8 @@ def randint(low: int, high: int, *sizes: Any, size: int | Sequence[int] | None =
         raise misuse("randint", e, "Int Int Shape Generator OptDType", low=low, high=high, size=sizes if size is None else size, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "randint", )
     return t
@@ -9006,14 +9051,17 @@ def randperm(n: int, *, generator: Generator_ | None = None, dtype: dtype_ | Non
     """The numbers 0 to `n - 1` in random order; int64 by default."""
     if dtype is None and out is not None:
         dtype = out.dtype
+    if device is not None and away(device):
+        with at(device):
+            return randperm(n=n, generator=generator, dtype=dtype, requires_grad=requires_grad, out=out)
     try:
         t = _py_randperm(n if n.__class__ is int else int_(n), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randperm", e, "Int Generator OptDType", n=n, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "randperm", )
     return t
@@ -9027,13 +9075,15 @@ def rand_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dtyp
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if device is not None:
+            input = moved(input, device)
         t = _py_rand_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rand_like", e, "Tensor Generator OptDType", input=input, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "rand_like", input)
     return t
@@ -9047,13 +9097,15 @@ def randn_like(input: Tensor, *, generator: Generator_ | None = None, dtype: dty
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if device is not None:
+            input = moved(input, device)
         t = _py_randn_like(input._h, NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randn_like", e, "Tensor Generator OptDType", input=input, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "randn_like", input)
     return t
@@ -9067,13 +9119,15 @@ def randint_like(input: Tensor, low: int, high: int, *, generator: Generator_ | 
     if dtype is None and out is not None:
         dtype = out.dtype
     try:
+        if device is not None:
+            input = moved(input, device)
         t = _py_randint_like(input._h, low if low.__class__ is int else int_(low), high if high.__class__ is int else int_(high), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("randint_like", e, "Tensor Int Int Generator OptDType", input=input, low=low, high=high, generator=generator, dtype=dtype) from None
     if t is None:
         raise error()
-    if device is not None or requires_grad:
-        t = created(t, device, requires_grad)
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "randint_like", input)
     return t
@@ -9437,13 +9491,10 @@ def sgd_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], momentum_
     and leaves out parameters that have none.
     """
     try:
-        params = params[:] if params.__class__ is list else several(params)
-        params_handles = params and handles(params)
-        grads = grads[:] if grads.__class__ is list else several(grads)
-        grads_handles = grads and handles(grads)
-        momentum_buffers = momentum_buffers[:] if momentum_buffers.__class__ is list else several(momentum_buffers)
-        momentum_buffers_handles = momentum_buffers and handles(momentum_buffers)
-        status = _py_sgd_step(params_handles, len(params_handles), grads_handles, len(grads_handles), momentum_buffers_handles, len(momentum_buffers_handles), lr, momentum, dampening, weight_decay, nesterov if nesterov.__class__ is bool else bool_(nesterov), maximize if maximize.__class__ is bool else bool_(maximize), first if first.__class__ is bool else bool_(first))
+        params = params if params.__class__ is list else several(params)
+        grads = grads if grads.__class__ is list else several(grads)
+        momentum_buffers = momentum_buffers if momentum_buffers.__class__ is list else several(momentum_buffers)
+        status = _py_sgd_step(lr, momentum, dampening, weight_decay, nesterov if nesterov.__class__ is bool else bool_(nesterov), maximize if maximize.__class__ is bool else bool_(maximize), first if first.__class__ is bool else bool_(first), params, grads, momentum_buffers)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("sgd_step", e, "Tensors OptTensors OptTensors Float Float Float Float Bool Bool Bool", params=params, grads=grads, momentum_buffers=momentum_buffers, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize, first=first) from None
     if status:
@@ -9456,17 +9507,12 @@ _py_adam_step = lib.py_adam_step
 def adam_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], exp_avgs: Sequence[Tensor], exp_avg_sqs: Sequence[Tensor], max_exp_avg_sqs: Sequence[Tensor | None], lr: float, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0, step: float = 1.0, amsgrad: bool = False, maximize: bool = False, decoupled: bool = False) -> None:
     """One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad."""
     try:
-        params = params[:] if params.__class__ is list else several(params)
-        params_handles = params and handles(params)
-        grads = grads[:] if grads.__class__ is list else several(grads)
-        grads_handles = grads and handles(grads)
-        exp_avgs = exp_avgs[:] if exp_avgs.__class__ is list else several(exp_avgs)
-        exp_avgs_handles = exp_avgs and handles(exp_avgs)
-        exp_avg_sqs = exp_avg_sqs[:] if exp_avg_sqs.__class__ is list else several(exp_avg_sqs)
-        exp_avg_sqs_handles = exp_avg_sqs and handles(exp_avg_sqs)
-        max_exp_avg_sqs = max_exp_avg_sqs[:] if max_exp_avg_sqs.__class__ is list else several(max_exp_avg_sqs)
-        max_exp_avg_sqs_handles = max_exp_avg_sqs and handles(max_exp_avg_sqs)
-        status = _py_adam_step(params_handles, len(params_handles), grads_handles, len(grads_handles), exp_avgs_handles, len(exp_avgs_handles), exp_avg_sqs_handles, len(exp_avg_sqs_handles), max_exp_avg_sqs_handles, len(max_exp_avg_sqs_handles), lr, beta1, beta2, eps, weight_decay, step, amsgrad if amsgrad.__class__ is bool else bool_(amsgrad), maximize if maximize.__class__ is bool else bool_(maximize), decoupled if decoupled.__class__ is bool else bool_(decoupled))
+        params = params if params.__class__ is list else several(params)
+        grads = grads if grads.__class__ is list else several(grads)
+        exp_avgs = exp_avgs if exp_avgs.__class__ is list else several(exp_avgs)
+        exp_avg_sqs = exp_avg_sqs if exp_avg_sqs.__class__ is list else several(exp_avg_sqs)
+        max_exp_avg_sqs = max_exp_avg_sqs if max_exp_avg_sqs.__class__ is list else several(max_exp_avg_sqs)
+        status = _py_adam_step(lr, beta1, beta2, eps, weight_decay, step, amsgrad if amsgrad.__class__ is bool else bool_(amsgrad), maximize if maximize.__class__ is bool else bool_(maximize), decoupled if decoupled.__class__ is bool else bool_(decoupled), params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adam_step", e, "Tensors OptTensors Tensors Tensors OptTensors Float Float Float Float Float Float Bool Bool Bool", params=params, grads=grads, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs, max_exp_avg_sqs=max_exp_avg_sqs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step, amsgrad=amsgrad, maximize=maximize, decoupled=decoupled) from None
     if status:
@@ -9481,17 +9527,12 @@ def rmsprop_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], squar
     not 0.
     """
     try:
-        params = params[:] if params.__class__ is list else several(params)
-        params_handles = params and handles(params)
-        grads = grads[:] if grads.__class__ is list else several(grads)
-        grads_handles = grads and handles(grads)
-        square_avgs = square_avgs[:] if square_avgs.__class__ is list else several(square_avgs)
-        square_avgs_handles = square_avgs and handles(square_avgs)
-        grad_avgs = grad_avgs[:] if grad_avgs.__class__ is list else several(grad_avgs)
-        grad_avgs_handles = grad_avgs and handles(grad_avgs)
-        momentum_buffers = momentum_buffers[:] if momentum_buffers.__class__ is list else several(momentum_buffers)
-        momentum_buffers_handles = momentum_buffers and handles(momentum_buffers)
-        status = _py_rmsprop_step(params_handles, len(params_handles), grads_handles, len(grads_handles), square_avgs_handles, len(square_avgs_handles), grad_avgs_handles, len(grad_avgs_handles), momentum_buffers_handles, len(momentum_buffers_handles), lr, alpha, eps, weight_decay, momentum, centered if centered.__class__ is bool else bool_(centered), maximize if maximize.__class__ is bool else bool_(maximize))
+        params = params if params.__class__ is list else several(params)
+        grads = grads if grads.__class__ is list else several(grads)
+        square_avgs = square_avgs if square_avgs.__class__ is list else several(square_avgs)
+        grad_avgs = grad_avgs if grad_avgs.__class__ is list else several(grad_avgs)
+        momentum_buffers = momentum_buffers if momentum_buffers.__class__ is list else several(momentum_buffers)
+        status = _py_rmsprop_step(lr, alpha, eps, weight_decay, momentum, centered if centered.__class__ is bool else bool_(centered), maximize if maximize.__class__ is bool else bool_(maximize), params, grads, square_avgs, grad_avgs, momentum_buffers)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("rmsprop_step", e, "Tensors OptTensors Tensors OptTensors OptTensors Float Float Float Float Float Bool Bool", params=params, grads=grads, square_avgs=square_avgs, grad_avgs=grad_avgs, momentum_buffers=momentum_buffers, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered, maximize=maximize) from None
     if status:
@@ -9504,13 +9545,10 @@ _py_adagrad_step = lib.py_adagrad_step
 def adagrad_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], state_sums: Sequence[Tensor], lr: float, lr_decay: float = 0.0, weight_decay: float = 0.0, eps: float = 1e-10, step: float = 1.0, maximize: bool = False) -> None:
     """One step of Adagrad; `step` counts from 1."""
     try:
-        params = params[:] if params.__class__ is list else several(params)
-        params_handles = params and handles(params)
-        grads = grads[:] if grads.__class__ is list else several(grads)
-        grads_handles = grads and handles(grads)
-        state_sums = state_sums[:] if state_sums.__class__ is list else several(state_sums)
-        state_sums_handles = state_sums and handles(state_sums)
-        status = _py_adagrad_step(params_handles, len(params_handles), grads_handles, len(grads_handles), state_sums_handles, len(state_sums_handles), lr, lr_decay, weight_decay, eps, step, maximize if maximize.__class__ is bool else bool_(maximize))
+        params = params if params.__class__ is list else several(params)
+        grads = grads if grads.__class__ is list else several(grads)
+        state_sums = state_sums if state_sums.__class__ is list else several(state_sums)
+        status = _py_adagrad_step(lr, lr_decay, weight_decay, eps, step, maximize if maximize.__class__ is bool else bool_(maximize), params, grads, state_sums)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("adagrad_step", e, "Tensors OptTensors Tensors Float Float Float Float Float Bool", params=params, grads=grads, state_sums=state_sums, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps, step=step, maximize=maximize) from None
     if status:

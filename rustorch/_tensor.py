@@ -7,7 +7,7 @@ import math
 from typing import Any, SupportsIndex, overload
 
 from . import _ops
-from ._device import CPU, device
+from ._device import CPU, META, device
 from ._device import check as check_device
 from ._door import NULL, TensorOwner, check, error, ffi, flags, lib, made, new, number, shape_, whole, wrap
 from .dtypes import ALL, BY_NAME, dtype, from_python, get_default_dtype, promote_types
@@ -31,6 +31,7 @@ _ndim = lib.rt_tensor_ndim
 _grad = lib.py_tensor_grad
 _shape = lib.rt_tensor_shape
 _dtype = lib.rt_tensor_dtype
+_device = lib.rt_tensor_device
 _requires_grad = lib.rt_tensor_requires_grad
 _unpack = ffi.unpack
 _BOOL = BY_NAME["bool"]
@@ -112,8 +113,8 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
 
     def __init__(self, *args: Any, device: Any = None, dtype: Any = None) -> None:
         self._h = NULL
-        if device is not None:
-            check_device(device)
+        if device is not None and check_device(device).type != "cpu":
+            raise UnsupportedError(f"legacy constructor expects device type: cpu but device type: {device} was passed")
         if len(args) == 1 and not isinstance(args[0], (int, Size)):
             t = (
                 args[0].detach()
@@ -121,9 +122,9 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
                 else make(args[0], BY_NAME["float32"] if dtype is None else dtype)
             )
         elif not args:
-            t = _ops.empty(0)
+            t = _ops.empty(0, device=CPU)
         else:
-            t = _ops.empty(shape_(args), dtype=dtype)
+            t = _ops.empty(shape_(args), dtype=dtype, device=CPU)
         own = lib.py_retain(t._h)
         lib.py_swap(id(self), id(own))
 
@@ -162,8 +163,8 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
 
     @property
     def device(self) -> device:
-        """Where the elements lie: the CPU."""
-        return CPU
+        """Where the elements lie: the CPU, or nowhere (``meta``)."""
+        return META if _device(self._h) else CPU
 
     @property
     def layout(self) -> str:
@@ -249,9 +250,16 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
 
     def is_set_to(self, tensor: Tensor) -> bool:
         """True if both look at the same elements in the same way."""
+        if self.is_meta or tensor.is_meta:
+            return self is tensor
         return (self.data_ptr(), self.shape, self.stride()) == (tensor.data_ptr(), tensor.shape, tensor.stride())
 
-    is_cuda = is_sparse = is_quantized = is_meta = is_mps = is_xpu = is_nested = False
+    is_cuda = is_sparse = is_quantized = is_mps = is_xpu = is_nested = False
+
+    @property
+    def is_meta(self) -> bool:
+        """True if the tensor has no elements: its device is ``meta``."""
+        return bool(_device(self._h))
 
     @property
     def _version(self) -> int:
@@ -474,7 +482,7 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
         return tensor_str(self)
 
     def __format__(self, spec: str) -> str:
-        if not self.ndim:
+        if not self.ndim and not self.is_meta:
             return format(self.item(), spec)
         if spec:
             raise DTypeError(
@@ -506,6 +514,8 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
         return to_capsule(self, max_version, dl_device, copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
+        if self.is_meta:
+            raise ValueError("Unknown device type meta for DLPack")
         return 1, 0
 
     @property
@@ -624,14 +634,22 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         if not self.is_leaf:
             raise AutogradError("only leaf tensors can be pickled; use detach()")
-        raw = bytes(self._bytes())
+        raw = None if self.is_meta else bytes(self._bytes())
         return _rebuild, (type(self), raw, tuple(self.shape), self.dtype, self.requires_grad, dict(self.__dict__))
+
+
+def _plain(v: Any) -> Any:
+    """Numbers of classes that build on Python's (such as members of an IntEnum) as Python's."""
+    for kind in (int, float):
+        if isinstance(v, kind) and not isinstance(v, bool):
+            return kind(v)
+    return v
 
 
 def _copied(t: Tensor, memo: dict[Any, Any]) -> Tensor:
     """A copy of `t` for `copy.deepcopy`: tensors that share a storage get one copy of it and still share."""
     n = lib.rt_tensor_storage_nbytes(t._h) // t.itemsize
-    if not t.numel() or not n:
+    if not t.numel() or not n or t.is_meta:
         return t.detach().clone()
     key = (Tensor, int(ffi.cast("uintptr_t", lib.rt_tensor_storage_data(t._h))), t.dtype)
     whole = memo.get(key)
@@ -650,9 +668,15 @@ def _rows(shape: Sequence[int], size: int) -> int:
 
 
 def _rebuild(
-    cls: type[Tensor], raw: bytes, shape: tuple[int, ...], d: dtype, requires_grad: bool, attributes: dict[str, Any]
+    cls: type[Tensor],
+    raw: bytes | None,
+    shape: tuple[int, ...],
+    d: dtype,
+    requires_grad: bool,
+    attributes: dict[str, Any],
 ) -> Any:
-    t = Tensor._make_subclass(cls, from_raw(raw, shape, d), requires_grad)
+    data = _ops.empty(shape, dtype=d, device=META) if raw is None else from_raw(raw, shape, d)
+    t = Tensor._make_subclass(cls, data, requires_grad)
     t.__dict__.update(attributes)
     return t
 
@@ -878,7 +902,7 @@ def _flatten(data: Any, shape: list[int], wanted: dtype | None = None) -> tuple[
                 )
             if not isinstance(v, Tensor) and _is_sequence(v):
                 raise InvalidArgumentError(f"tensor: the nesting is not regular at dim {len(shape)}")
-        flat = [v.item() if hasattr(v, "item") else v for v in level]
+        flat = [_plain(v.item() if hasattr(v, "item") else v) for v in level]
         for v, plain in zip(level, flat):
             if wanted is not None and not wanted.is_floating_point and plain is not v and isinstance(plain, float):
                 if not isinstance(v, float):  # as NumPy's float64 is

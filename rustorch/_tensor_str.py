@@ -153,7 +153,10 @@ def tensor_str(t: rt.Tensor) -> str:
         numel *= size
     default = t.dtype == rt.get_default_dtype()
     notes = []
-    if numel == 0:
+    if t.is_meta:
+        body = "..."
+        notes += ["device='meta'", f"size={tuple(t.shape)}"]
+    elif numel == 0:
         body = "[]"
         if dims != 1:
             notes.append(f"size={tuple(t.shape)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from ._door import check, ffi, lib, text
+from ._door import check, ffi, lib, sized, text
 from .errors import DTypeError
 
 __all__ = ["dtype", "finfo", "get_default_dtype", "iinfo", "promote_types", "set_default_dtype"]
@@ -19,13 +19,13 @@ class dtype:
     _code: int
 
     def __init__(self, code: int) -> None:
-        info = ffi.new("struct rt_dtype_info *")
+        info = sized("rt_dtype_info")
         check(lib.rt_dtype_get(code, info))
         self._code = code
         self._name = text(info.name)
         self._typestr = text(info.typestr)
         self._min, self._max, self._eps = info.min, info.max, info.eps
-        self.itemsize: int = info.size
+        self.itemsize: int = info.itemsize
         self.is_floating_point: bool = info.category == 2
         self.is_complex = False
 

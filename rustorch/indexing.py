@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from . import _ops
+from ._device import META, moved
 from ._door import lib as _lib
 from ._door import made, number
 from ._tensor import Tensor, make
@@ -189,7 +190,16 @@ def get(x: Tensor, index: Any) -> Tensor:
     view, tensors = _split(x, index)
     if tensors is None:
         return _ops.expand(view, view.shape) if view is x else view
+    if view.is_meta:
+        tensors = [_placed(t) for t in tensors]
     return _ops.index(view, tensors)
+
+
+def _placed(index: Tensor | None) -> Tensor | None:
+    """An index of a meta tensor: of whole numbers only the shape counts, and masks are told in whole numbers."""
+    if index is None or index.dtype._name in ("bool", "uint8"):
+        return index
+    return moved(index, META)
 
 
 def set_(x: Tensor, index: Any, value: Any) -> None:

@@ -24,6 +24,8 @@ def array_interface(t: Tensor) -> dict[str, Any]:
     """NumPy's array interface, version 3. NumPy asks for it first, so this is where gradients are not to be lost."""
     if t.requires_grad:
         raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+    if t.is_meta:
+        raise DTypeError("can't convert meta device type tensor to numpy: it has no elements")
     size = t.element_size()
     return {
         "shape": tuple(t.shape),
@@ -224,13 +226,17 @@ def from_dlpack(source: Any) -> Tensor:
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, sharing memory where that is possible."""
-    from ._device import check as check_device
+    from ._device import check, put, wanted
     from ._tensor import make
 
-    if device is not None:
-        check_device(device)
     if isinstance(data, Tensor):
-        return data if dtype is None else data.to(dtype)
+        data = data if device is None else put(data, device)
+        r: Tensor = data if dtype is None else data.to(dtype)
+        return r
+    device = wanted(device)
+    if device is not None and check(device).type != "cpu":
+        there: Tensor = put(make(data, dtype), device)
+        return there
     if hasattr(data, "__array_interface__"):
         import numpy as np
 
@@ -249,11 +255,13 @@ def asarray(
 
     A tensor stays part of its graph, and other data asks for no gradient, unless `requires_grad` says otherwise.
     """
-    from ._device import check as check_device
+    from ._device import check, put
     from ._tensor import make
 
-    if device is not None:
-        check_device(device)
+    if isinstance(obj, Tensor) and device is not None:
+        obj = put(obj, device)
+    elif device is not None and check(device).type != "cpu":
+        return put(asarray(obj, dtype=dtype, copy=copy, requires_grad=requires_grad), device)
     t = as_tensor(obj, dtype) if isinstance(obj, Tensor) or not copy else make(obj, dtype)
     shared = t.data_ptr() == _address(obj) or (not t.numel() and not copy)
     if copy is False and not shared:

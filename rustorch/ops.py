@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import _ops, words
-from ._door import check, ffi, lib, operand, text
+from ._door import check, elements, lib, operand, sized, text
 from ._tensor import Tensor, make
 
 __all__ = ["dispatch_ufunc", "names", "table"]
@@ -123,12 +123,12 @@ _COMPOSED: dict[str, Any] = {
 def table() -> list[dict[str, Any]]:
     """What the core knows about each op: name, doc, arguments, domain of test inputs, ONNX operator, C text."""
     found = []
-    info = ffi.new("struct rt_op_info *")
+    info = sized("rt_op_info")
     for i in range(lib.rt_op_count()):
         check(lib.rt_op_get(i, info))
         args = [
             {"name": text(a.name), "kind": text(a.kind), "default": text(a.default_value) if a.default_value else None}
-            for a in (info.args[k] for k in range(info.args_len))
+            for a in elements(info.args, info.args_len)
         ]
         strings = [text(info.refuses[k]) for k in range(info.refuses_len)]
         found.append(

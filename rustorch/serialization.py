@@ -15,7 +15,14 @@ from typing import Any
 from . import _ops
 from ._door import NULL, check, error, ffi, lib, made, pending, text
 from ._tensor import Tensor
-from .errors import DTypeError, InvalidArgumentError, OutOfMemoryError, RustorchError, SerializationError
+from .errors import (
+    DTypeError,
+    InvalidArgumentError,
+    OutOfMemoryError,
+    RustorchError,
+    SerializationError,
+    UnsupportedError,
+)
 
 __all__ = ["load", "save"]
 
@@ -371,7 +378,8 @@ def load(
     if map_location is not None and not callable(map_location) and not isinstance(map_location, dict):
         from ._device import check as check_device
 
-        check_device(map_location)
+        if check_device(map_location).type != "cpu":
+            raise UnsupportedError(f"load: map_location={str(map_location)!r} is not supported, only 'cpu'")
     if hasattr(f, "read"):
         handle = ffi.new_handle(f)
         out = ffi.new("rt_archive *[1]")

@@ -10,8 +10,8 @@ from collections import namedtuple
 from functools import wraps
 from typing import Any
 
-from . import _ops
-from ._device import CPU
+from . import _device, _ops
+from ._device import CPU, put
 from ._device import check as check_device
 from ._door import (
     check,
@@ -594,7 +594,7 @@ def unique_consecutive(
 
 
 def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """The tensor with another dtype (and device: only the CPU), or like another tensor."""
+    """The tensor with another dtype and on another device (from ``cpu`` to ``meta``), or like another tensor."""
     d = kwargs.get("dtype")
     place = kwargs.get("device")
     copy = kwargs.get("copy", False)
@@ -613,9 +613,10 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         elif a is not None:
             place = a
     if other is not None:
-        d = other.dtype
-    if place is not None and place is not CPU:
-        check_device(place)
+        d, place = other.dtype, other.device
+    if place is not None:
+        moved = put(input, place)
+        copy, input = copy and moved is input, moved
     if d is not None and d.__class__ is not dtype_:
         d = from_python(d)
     if d is None or d is input.dtype:
@@ -635,8 +636,8 @@ def _conversion(name: str, target: str) -> Callable[..., Tensor]:
 
 
 def cpu(input: Tensor, memory_format: Any = None) -> Tensor:
-    """The tensor itself."""
-    return input
+    """The tensor itself, if it is on the CPU."""
+    return put(input, CPU)
 
 
 def cuda(input: Tensor, device: Any = None, non_blocking: _bool = False, memory_format: Any = None) -> Tensor:
@@ -672,8 +673,8 @@ def type(input: Tensor, dtype: Any = None, non_blocking: _bool = False, **_: Any
 
 
 def type_as(input: Tensor, other: Tensor) -> Tensor:
-    """`input` with the dtype of `other`."""
-    return to(input, other.dtype)
+    """`input` with the dtype of `other`, on its device."""
+    return to(input, other)
 
 
 def view(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Tensor:
@@ -740,7 +741,7 @@ def _layout_change(name: str) -> Callable[..., Tensor]:
             # Recorded even under no_grad: the history has to know the shape.
             with _enable_grad():
                 seen = view(input, *args, **kwargs)
-        elif input._is_view():
+        elif input._is_view() and not input.requires_grad:
             seen = view(input, *args, **kwargs)
         else:
             input._replace(view(input.detach(), *args, **kwargs))
@@ -793,7 +794,7 @@ def _resized(input: Tensor, s: Any, steps: Any = None, offset: Any = None) -> No
     need = offset + 1 + builtins.sum((d - 1) * t for d, t in zip(s, steps)) if all_positive(s) else 0
     have, memory = input._room(), input.detach()
     if need > have:
-        memory = _ops.empty(need, dtype=input.dtype)
+        memory = _ops.empty(need, dtype=input.dtype, device=input.device)
         memory[:have].copy_(_ops.as_strided(input.detach(), (have,), (1,), 0))
     input._replace(_ops.as_strided(memory, s, steps, offset).detach())
 
@@ -804,7 +805,9 @@ def set_(input: Tensor, source: Any = None, storage_offset: _int = 0, size: Any 
     """
     _no_history("set_", input)
     if source is None:
-        source = _ops.empty(0, dtype=input.dtype)
+        source = _ops.empty(0, dtype=input.dtype, device=input.device)
+    if source.device != input.device:
+        raise InvalidArgumentError(f"set_: could not set a tensor on {input.device} to one on {source.device}")
     if source.dtype is not input.dtype:
         raise DTypeError(f"set_: could not set tensor of type {source.dtype} to a tensor of type {input.dtype}")
     if size is None:
@@ -881,7 +884,10 @@ def _new(name: str) -> Callable[..., Tensor]:
     ) -> Any:
         s = shape_(sizes) if size is None else size
         return getattr(_ops, name)(
-            s, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
+            s,
+            dtype=input.dtype if dtype is None else dtype,
+            device=input.device if device is None else device,
+            requires_grad=requires_grad,
         )
 
     f.__name__ = f.__qualname__ = f"new_{name}"
@@ -894,7 +900,11 @@ def new_full(
 ) -> Tensor:
     """A tensor of the given sizes filled with a number, with the dtype of `input`."""
     return _ops.full(
-        size, fill_value, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad
+        size,
+        fill_value,
+        dtype=input.dtype if dtype is None else dtype,
+        device=input.device if device is None else device,
+        requires_grad=requires_grad,
     )
 
 
@@ -902,7 +912,8 @@ def new_tensor(
     input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False
 ) -> Tensor:
     """A tensor from data, with the dtype of `input`."""
-    return tensor(data, dtype=input.dtype if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    dtype, device = input.dtype if dtype is None else dtype, input.device if device is None else device
+    return tensor(data, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 # ---- random numbers in place ----
@@ -1020,8 +1031,7 @@ def randint(
         raise DTypeError("randint(): wanted randint(high, size) or randint(low, high, size)")
     made = _made_as(dtype, out)
     low, high = 0 if low is None else whole("randint", "low", low), whole("randint", "high", high)
-    r = _ops.randint(low, high, size, generator=generator, dtype=made)
-    r = created(r, device, requires_grad)
+    r = _ops.randint(low, high, size, generator=generator, dtype=made, device=device, requires_grad=requires_grad)
     return r if out is None else into(out, r)
 
 
@@ -1045,7 +1055,7 @@ def randint_like(
         high,
         tuple(input.shape),
         dtype=input.dtype if dtype is None else dtype,
-        device=device,
+        device=input.device if device is None else device,
         requires_grad=requires_grad,
     )
 
@@ -1065,7 +1075,7 @@ def tensor(
     from ._tensor import make
 
     t = make(data, dtype)
-    if device is not None or requires_grad:
+    if device is not None or requires_grad or _device._used:
         return created(t, device, requires_grad)
     return t
 
@@ -1094,9 +1104,7 @@ def arange(
     if len(args) > 3 or start is None or end is None or end is _MISSING or step is None:
         raise DTypeError("arange(): wanted (end), (start, end) or (start, end, step), all of them numbers")
     start, step = 0 if start is _MISSING else start, 1 if step is _MISSING else step
-    r = _ops.arange(start, end, step, dtype=_made_as(dtype, out))
-    if device is not None or requires_grad:
-        r = created(r, device, requires_grad)
+    r = _ops.arange(start, end, step, dtype=_made_as(dtype, out), device=device, requires_grad=requires_grad)
     return r if out is None else into(out, r)
 
 
@@ -1129,8 +1137,9 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, 
     out = options.pop("out", None)
     made = _made_as(dtype, out)
     d = get_default_dtype() if made is None else from_python(made)
-    places = _ops.arange(0, n, 1, dtype=BY_NAME["float64" if d.is_floating_point else "int64"])
-    r = created((places * step + start).to(d), options.get("device"), options.get("requires_grad", False))
+    whole_or_not = BY_NAME["float64" if d.is_floating_point else "int64"]
+    places = _ops.arange(0, n, 1, dtype=whole_or_not, device=options.get("device"))
+    r = (places * step + start).to(d).requires_grad_(options.get("requires_grad", False))
     return r if out is None else into(out, r)
 
 
@@ -1148,9 +1157,7 @@ def full(
     """A tensor of the given sizes filled with a number, whose type decides the dtype if none is given."""
     if _is_tensor(fill_value):
         dtype = fill_value.dtype if dtype is None else dtype
-    r = _ops.full(size, fill_value, dtype=_made_as(dtype, out))
-    if device is not None or requires_grad:
-        r = created(r, device, requires_grad)
+    r = _ops.full(size, fill_value, dtype=_made_as(dtype, out), device=device, requires_grad=requires_grad)
     return r if out is None else into(out, r)
 
 
@@ -1159,7 +1166,9 @@ def empty_strided(
 ) -> Tensor:
     """An uninitialised tensor with the given strides."""
     n = 1 + builtins.sum((d - 1) * s for d, s in zip(size, stride)) if all_positive(size) else 0
-    return created(_ops.as_strided(_ops.empty(n, dtype=dtype), size, stride, 0).detach(), device, requires_grad)
+    r: Tensor = _ops.as_strided(_ops.empty(n, dtype=dtype, device=device), size, stride, 0).detach()
+    r.requires_grad_(requires_grad)
+    return r
 
 
 def all_positive(v: Any) -> _bool:
@@ -1261,7 +1270,7 @@ def diff(input: Tensor, n: _int = 1, dim: _int = -1, prepend: Any = None, append
     parts = [t for t in (prepend, input, append) if t is not None]
     for t in parts:
         if not _is_tensor(t):
-            raise DTypeError(f"diff: prepend and append must be Tensors, not {type(t).__name__}")
+            raise DTypeError(f"diff: prepend and append must be Tensors, not {builtins.type(t).__name__}")
         rest = [s for d, s in enumerate(t.shape) if d != dim % input.dim()]
         if t.dim() != input.dim() or rest != [s for d, s in enumerate(input.shape) if d != dim % input.dim()]:
             raise ShapeMismatchError(

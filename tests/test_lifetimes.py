@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import rustorch as rt
-from rustorch import nn
+from rustorch import _door, nn
+from rustorch.errors import RustorchError
 
 
 class Twice(rt.autograd.Function):
@@ -383,3 +384,105 @@ def test_long_chains_of_contexts() -> None:
 def test_tensors_at_the_end(code: str) -> None:
     done = subprocess.run([sys.executable, "-c", f"import rustorch as rt\n{code}"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+# ---- lists of tensors, and handles that are replaced ----
+
+
+class Replaces:
+    """A number that, when it is asked for its value, gives a tensor other elements."""
+
+    def __init__(self, t: rt.Tensor) -> None:
+        self.t = t
+
+    def __float__(self) -> float:
+        self.t.data = rt.zeros(3)
+        self.kept = [rt.ones(3) for _ in range(50)]
+        return 2.0
+
+
+REFUSED_LISTS = {
+    "entry": lambda x: rt.cat([x, 1]),
+    "later entry of many": lambda x: rt.stack([x] * 200 + [None, "a"]),
+    "shape": lambda x: rt.cat([x, rt.ones(2, 2)]),
+    "dim": lambda x: rt.cat([x], dim=2**70),
+    "float": lambda x: rt._ops.sgd_step([x], [x], [None], "a"),
+    "second list": lambda x: rt._ops.adam_step([x], [1], [x], [x], [None], 0.1),
+    "no sequence": lambda x: rt.block_diag(x, 3),
+    "indices": lambda x: x.index_put_([x, "a"], x),
+}
+
+
+@pytest.mark.parametrize("call", REFUSED_LISTS.values(), ids=REFUSED_LISTS)
+def test_what_is_refused_is_not_kept(call):
+    x = rt.ones(4)
+    before = sys.getrefcount(x)
+    for _ in range(20):
+        with pytest.raises((RustorchError, TypeError)):
+            call(x)
+    assert sys.getrefcount(x) == before
+
+
+def test_lists_are_not_kept():
+    x = rt.ones(4)
+    before = sys.getrefcount(x)
+    for n in (0, 1, 3, 1000):
+        rt.cat([x] * n + [x])
+        rt.stack((x,) * n + (x,))
+        rt.cat(t for t in [x] * n + [x])
+    rt._ops.sgd_step([x, x.clone()], [None, x.clone()], [], 0.1)
+    assert sys.getrefcount(x) == before
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, v: rt.add(x, 1, alpha=v),
+        lambda x, v: rt.clamp(x, 0, v),
+        lambda x, v: rt.nn.functional.leaky_relu(x, v),
+        lambda x, v: x.mul(v),
+    ],
+)
+def test_a_handle_that_is_replaced_lives_until_the_call_is_over(call):
+    x = rt.ones(1000)
+    assert call(x, Replaces(x)).shape in ((1000,), (3,))
+    assert x.tolist() == [0.0] * 3
+
+
+def test_a_handle_that_is_replaced_by_another_thread():
+    x, parts, stop = rt.ones(1000), [rt.ones(n) for n in (1000, 10)], threading.Event()
+
+    def replace():
+        while not stop.is_set():
+            for p in parts:
+                x.data = p.clone()
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        for _ in range(300):
+            assert rt.cat([x.detach()] * 2 + [x]).sum().item() in {a + b for a in (20, 2000) for b in (10, 1000)}
+            assert (x + 1.0).shape[0] in (10, 1000)
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_pointers_that_are_held_are_freed_later():
+    live = rt.live_tensors()
+    x = rt.ones(5)
+    pointer = x._h
+    del x
+    assert rt.live_tensors() == live + 1
+    assert _door.lib.rt_tensor_numel(pointer) == 5
+    del pointer
+    assert rt.live_tensors() == live
+
+
+def test_a_tensor_that_was_never_made_is_no_tensor():
+    class Bare(rt.Tensor):
+        def __init__(self):
+            pass
+
+    with pytest.raises(RustorchError, match=r"never initialised|Tensor"):
+        rt.ones(4).index_put_([Bare()], rt.ones(1))

@@ -842,3 +842,36 @@ def test_backward_hooks_see_which_outputs_were_used() -> None:
         outputs = [1.0 if used else None for used in use]
         assert log[0] == [outputs] and log[1] == [want, outputs]
         assert [t.grad is not None for t in (x, y)] == [bool(used) for used in use]
+
+
+# ---- what may be assigned to a name that is taken ----
+
+
+@pytest.mark.parametrize("value", [None, rt.zeros(1)])
+def test_a_module_does_not_take_the_place_of_a_parameter(value):
+    net = nn.Module()
+    net.register_parameter("x", None if value is None else nn.Parameter(value))
+    with pytest.raises(TypeError, match="as parameter 'x'"):
+        net.x = nn.Linear(2, 2)
+    assert list(net.children()) == [] and "x" in net._parameters
+
+
+@pytest.mark.parametrize("old", ["buffer", "passing", "none"])
+@pytest.mark.parametrize("persistent", [True, False])
+def test_an_assigned_buffer_says_itself_whether_it_is_saved(old, persistent):
+    net = nn.Module()
+    net.register_buffer("x", None if old == "none" else rt.zeros(1), persistent=old != "passing")
+    net.x = nn.Buffer(rt.ones(3), persistent=persistent)
+    assert list(net.state_dict()) == (["x"] if persistent else [])
+    assert [b.tolist() for b in net.buffers()] == [[1, 1, 1]]
+    net.x = rt.ones(2)  # a tensor says nothing about it
+    assert list(net.state_dict()) == (["x"] if persistent else [])
+
+
+@pytest.mark.parametrize("value", [5, None, rt.zeros(1)])
+def test_a_buffer_does_not_take_the_place_of_an_attribute(value):
+    net = nn.Module()
+    net.x = value
+    with pytest.raises(KeyError, match="attribute 'x' already exists"):
+        net.x = nn.Buffer(rt.ones(3))
+    assert list(net.buffers()) == []

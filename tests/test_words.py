@@ -6,6 +6,7 @@ the case can fail). `test_every_option_is_tried` walks the signatures.
 
 from __future__ import annotations
 
+import enum
 import inspect
 import math
 import pickle
@@ -996,3 +997,40 @@ def test_places_for_results_take_no_part_in_graphs() -> None:
                     getattr(rt, word)(*given, out=out)
             with rt.no_grad():
                 assert getattr(rt, word)(*given, out=out) is out and out.requires_grad is out_wants
+
+
+class Color(enum.IntEnum):
+    RED = 1
+    BLUE = 2
+
+
+class Share(float):
+    pass
+
+
+def test_lists_of_numbers_of_other_classes():
+    assert rt.tensor([Color.RED, Color.BLUE]).tolist() == [1, 2]
+    assert rt.tensor([Color.RED, Color.BLUE]).dtype is rt.int64
+    assert rt.tensor([[Share(1.5)], [Share(2.5)]]).tolist() == [[1.5], [2.5]]
+    assert rt.tensor([Color.RED, True]).dtype is rt.int64
+    assert rt.as_tensor([Color.BLUE, Share(0.5)], dtype=rt.float64).tolist() == [2.0, 0.5]
+
+
+@pytest.mark.parametrize("name", ["t_", "squeeze_", "transpose_", "unsqueeze_"])
+@pytest.mark.parametrize("view", [True, False])
+def test_a_leaf_whose_layout_changes_still_wants_its_gradient(name, view):
+    args = {"transpose_": (0, 1), "unsqueeze_": (0,)}.get(name, ())
+    w = (rt.arange(6.0).reshape(2, 3) if view else rt.ones(2, 3)).requires_grad_()
+    with rt.no_grad():
+        getattr(w, name)(*args)
+    assert w.requires_grad and w.is_leaf
+    (w * 2).sum().backward()
+    assert w.grad.shape == w.shape
+
+
+def test_words_that_take_tensors_say_what_came():
+    with pytest.raises(TypeError, match="must be Tensors, not float"):
+        rt.diff(rt.ones(3), prepend=1.0)
+    out = rt.empty(0)
+    assert rt.nn.functional.normalize(rt.ones(2, 2), out=out) is out
+    assert out.shape == (2, 2)

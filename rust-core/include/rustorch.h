@@ -6,7 +6,8 @@
 // ------------
 // 1. Fallible functions return rt_status; RT_OK is 0. rt_last_error() gives this thread's text, rt_last_error_op() and
 //    rt_last_error_shape() the structured parts. Freeing and getters never touch it.
-// 2. Order of arguments: inputs, attributes, outputs. Outputs are written only on success. There are no in/out parameters.
+// 2. Order of arguments: inputs, attributes, outputs. Outputs are written only on success. There are no in/out parameters
+//    (but for the size of a struct, see 9).
 // 3. A handle that you receive is yours; release it once with rt_<type>_free, which accepts NULL. Functions borrow what you
 //    pass; one that takes ownership begins its comment with "Takes".
 // 4. const pointers: safe to share between threads. Pointers that are not const: exclusive use. (Using one tensor from
@@ -18,7 +19,10 @@
 //    any error, everything is released, and the thread or the exception goes on in the caller of the function. Elsewhere these
 //    abort the process. The caller's frames need unwind tables (gcc and clang make them there by default).
 // 8. Strings are NUL-terminated UTF-8 and live as long as the object they came from.
-// 9. Stable within a major version; compare RT_ABI_VERSION with rt_abi_version(). Only rt_* symbols are exported.
+// 9. Stable within a major version; compare RT_ABI_VERSION with rt_abi_version(). Only rt_* symbols are exported. Structs that
+//    may get more fields begin with their size: set it to sizeof before you pass one. A larger or smaller one than the
+//    library's is fine; one that misses fields of the first version is refused (RT_ERR_VALUE). In what you are given, fields
+//    that end behind `size` are not there, and in an array one struct begins `size` bytes after the other.
 //
 // Sizes and strides are int64_t, in elements. A dtype is its code (rt_dtype_get); -1 means "not given". An optional number
 // list is NULL when not given. Lists of tensors that an op takes together have equal lengths.
@@ -73,6 +77,13 @@
 // The caller's interrupt check ended the call (`rt_set_interrupt_check`).
 #define RT_ERR_INTERRUPTED 13
 
+// Main memory.
+#define RT_DEVICE_CPU 0
+
+// Nowhere: a tensor of this device has a shape, a dtype and strides, but no elements. Ops on such tensors say what would come
+// out, and compute nothing.
+#define RT_DEVICE_META 1
+
 // No number is given.
 #define RT_SCALAR_NONE 0
 
@@ -85,8 +96,11 @@
 // `value.f` holds a float.
 #define RT_SCALAR_FLOAT 3
 
+// `value.c` holds a complex number. There are none yet: it is refused with `RT_ERR_UNSUPPORTED`.
+#define RT_SCALAR_COMPLEX 4
+
 // The version of the ABI that a program was compiled against; compare with `rt_abi_version()`.
-#define RT_ABI_VERSION 2
+#define RT_ABI_VERSION 3
 
 // Code of the dtype bool.
 #define RT_BOOL 0
@@ -145,6 +159,24 @@
 // `generator` holds a generator (NULL: the default one).
 #define RT_ATTR_GENERATOR 7
 
+// An op that has no parts was called, and has succeeded.
+#define RT_EVENT_CALL 0
+
+// An op that is made of others begins; those others are told at `depth` + 1.
+#define RT_EVENT_BEGIN 1
+
+// It has ended, and succeeded.
+#define RT_EVENT_END 2
+
+// It has ended, and failed.
+#define RT_EVENT_FAIL 3
+
+// The input came as a plain number, which yields in type promotion.
+#define RT_INPUT_NUMBER 1
+
+// The call writes to the input.
+#define RT_INPUT_WRITTEN 2
+
 // A file that was read. Release it with `rt_archive_free`.
 typedef struct rt_archive rt_archive;
 
@@ -168,12 +200,14 @@ typedef int32_t rt_status;
 
 // What is known about a dtype. Strings live for ever.
 typedef struct rt_dtype_info {
+  // sizeof(rt_dtype_info), which the caller sets.
+  size_t size;
   // PyTorch's name.
   const char *name;
   // NumPy's type string.
   const char *typestr;
   // Bytes per element.
-  size_t size;
+  size_t itemsize;
   // 0 bool, 1 whole numbers, 2 floats.
   int32_t category;
   // DLPack type code.
@@ -188,12 +222,22 @@ typedef struct rt_dtype_info {
   double eps;
 } rt_dtype_info;
 
+// A complex number.
+typedef struct rt_complex {
+  // Real part.
+  double re;
+  // Imaginary part.
+  double im;
+} rt_complex;
+
 // The number inside an `rt_scalar`.
 typedef union rt_number {
   // A float.
   double f;
   // A whole number or truth value.
   int64_t i;
+  // A complex number.
+  struct rt_complex c;
 } rt_number;
 
 // A number with its kind (`RT_SCALAR_`).
@@ -247,8 +291,12 @@ typedef rt_status (*rt_writer)(void *ctx, const uint8_t *data, size_t len);
 // Fills the `len` bytes at `data` with the next ones of a file. Anything but `RT_OK` ends the loading.
 typedef rt_status (*rt_reader)(void *ctx, uint8_t *data, size_t len);
 
-// One attribute of a call by name. Attributes are given in the order of the op's arguments that are no tensors.
+// One attribute of a call by name. Attributes are given in the order of the op's arguments that are no tensors. In an array of
+// them one begins `size` bytes after the other, whatever sizeof(rt_attr) is for whoever reads it. Fields that the library does
+// not know yet are not looked at: new meanings come with new kinds, and kinds that are not known are refused.
 typedef struct rt_attr {
+  // sizeof(rt_attr) for whoever made it; the same for all of an array.
+  size_t size;
   // One of `RT_ATTR_`.
   int32_t kind;
   // Whole number, truth value or dtype code.
@@ -267,6 +315,8 @@ typedef struct rt_attr {
 
 // One argument of an op. Strings live for ever.
 typedef struct rt_arg_info {
+  // sizeof(rt_arg_info) for the library; in an array one begins so many bytes after the other.
+  size_t size;
   // Name.
   const char *name;
   // "Tensor", "Operand", "OptTensor", "Tensors", "OptTensors", "Scalar", "Int", "Ints", "Shape", "Float", "Bool", "DType",
@@ -278,6 +328,8 @@ typedef struct rt_arg_info {
 
 // What is known about an op. Strings live for ever.
 typedef struct rt_op_info {
+  // sizeof(rt_op_info), which the caller sets.
+  size_t size;
   // Name.
   const char *name;
   // What it computes.
@@ -292,13 +344,13 @@ typedef struct rt_op_info {
   const char *domain;
   // "Tensor", "Pair", "Triple", "List" or "Nothing".
   const char *out;
-  // "Kernel", "View", "Composite" or "Mutates".
+  // "Elementwise", "Kernel", "Dynamic" (what comes out depends on the elements), "View", "Composite" or "Mutates".
   const char *op_class;
   // True if there is an in-place twin.
   bool inplace;
   // True if gradients flow through it.
   bool differentiable;
-  // Its arguments.
+  // Its arguments, `args->size` bytes apart.
   const struct rt_arg_info *args;
   // How many.
   size_t args_len;
@@ -312,16 +364,35 @@ typedef struct rt_op_info {
   size_t samples_len;
 } rt_op_info;
 
-// Sees one successful call. Handles and arrays live only during the callback; `rt_tensor_retain` keeps a tensor. A call that
-// cannot be shown, as there is no memory for it, is told with NULL as its name and nothing else: what was seen is incomplete.
-typedef void (*rt_listener)(void *ctx,
-                            const char *name,
-                            const struct rt_tensor *const *inputs,
-                            size_t inputs_len,
-                            const struct rt_attr *attrs,
-                            size_t attrs_len,
-                            const struct rt_tensor *const *outputs,
-                            size_t outputs_len);
+// What a listener is told. All of it lives only during the callback; `rt_tensor_retain` keeps a tensor.
+typedef struct rt_event {
+  // sizeof(rt_event) for the library: fields that end behind it are not there.
+  size_t size;
+  // One of `RT_EVENT_`.
+  int32_t phase;
+  // How many ops that are made of others are under way around this one.
+  uint32_t depth;
+  // The op ("relu"; "relu_" for the in-place twin). NULL if there is no memory to show the call: then nothing else is told
+  // of it but `phase` and `depth`, and what was seen is incomplete.
+  const char *name;
+  // Its tensors, NULL where an optional one is not given.
+  const struct rt_tensor *const *inputs;
+  // How many.
+  size_t inputs_len;
+  // For each of them, `RT_INPUT_` flags.
+  const uint8_t *input_flags;
+  // Its attributes, `attrs->size` bytes apart, as `rt_op_call` takes them. A generator is the handle that the call was given.
+  const struct rt_attr *attrs;
+  // How many.
+  size_t attrs_len;
+  // Its results; none at `RT_EVENT_BEGIN` and `RT_EVENT_FAIL`. Of an in-place twin it is the first input.
+  const struct rt_tensor *const *outputs;
+  // How many.
+  size_t outputs_len;
+} rt_event;
+
+// Is told what the ops of a thread do.
+typedef void (*rt_listener)(void *ctx, const struct rt_event *event);
 
 #ifdef __cplusplus
 extern "C" {
@@ -350,8 +421,9 @@ int32_t rt_last_error_shape(int32_t which,
 // Number of dtypes; their codes are 0, 1, 2 ...
 int32_t rt_dtype_count(void);
 
-// What is known about the dtype with this code.
-rt_status rt_dtype_get(int32_t code, struct rt_dtype_info *out);
+// What is known about the dtype with this code. At most `out->size` bytes are written; afterwards that says how many.
+rt_status rt_dtype_get(int32_t code,
+                       struct rt_dtype_info *out);
 
 // The smallest dtype that holds both.
 rt_status rt_promote_types(int32_t a, int32_t b, int32_t *out);
@@ -441,8 +513,25 @@ int64_t rt_tensor_storage_offset(const struct rt_tensor *tensor);
 // Bytes of the storage that the tensor looks into; 0 for NULL.
 size_t rt_tensor_storage_nbytes(const struct rt_tensor *tensor);
 
-// First byte of the storage; NULL for NULL.
+// First byte of the storage; NULL for NULL and for meta tensors.
 void *rt_tensor_storage_data(const struct rt_tensor *tensor);
+
+// Where the tensor lives (`RT_DEVICE_`); -1 for NULL.
+int32_t rt_tensor_device(const struct rt_tensor *tensor);
+
+// A tensor with the shape, dtype and order of memory of `tensor` on another device. Elements are not copied:
+// on the CPU they are uninitialised.
+rt_status rt_tensor_like_on(const struct rt_tensor *tensor,
+                            int32_t device,
+                            struct rt_tensor **out);
+
+// Sets where this thread puts what is made of no data and no other tensor (`rt_zeros`, `rt_randn` ...); at first that is the CPU. The
+// device before is written to `before`.
+rt_status rt_set_device(int32_t device,
+                        int32_t *before);
+
+// Where this thread puts what is made of no data and no other tensor (`RT_DEVICE_`).
+int32_t rt_device(void);
 
 // True if the elements lie in row-major order without gaps.
 bool rt_tensor_is_contiguous(const struct rt_tensor *tensor);
@@ -456,7 +545,7 @@ uint64_t rt_tensor_version(const struct rt_tensor *tensor);
 // Tells autograd that the elements were changed by somebody else.
 rt_status rt_tensor_bump_version(struct rt_tensor *tensor);
 
-// Address of the first element; it lives as long as the handle. NULL for NULL. Whoever writes through it while another
+// Address of the first element; it lives as long as the handle. NULL for NULL and for meta tensors. Whoever writes through it while another
 // thread uses the tensor has a data race of their own.
 void *rt_tensor_data(const struct rt_tensor *tensor);
 
@@ -4282,17 +4371,35 @@ rt_status rt_op_call(const char *name,
                      size_t capacity,
                      size_t *outs_len);
 
+// Says what `rt_op_call` would give, and refuses what it would refuse by shapes, dtypes and attributes, without computing
+// anything: the results are tensors of `RT_DEVICE_META`. An op whose results depend on the elements is an error.
+rt_status rt_op_infer(const char *name,
+                      const struct rt_tensor *const *inputs,
+                      size_t inputs_len,
+                      const struct rt_attr *attrs,
+                      size_t attrs_len,
+                      struct rt_tensor **outs,
+                      size_t capacity,
+                      size_t *outs_len);
+
 // Number of ops.
 size_t rt_op_count(void);
 
-// What is known about op `index`.
-rt_status rt_op_get(size_t index, struct rt_op_info *out);
+// What is known about op `index`. At most `out->size` bytes are written; afterwards that says how many.
+rt_status rt_op_get(size_t index,
+                    struct rt_op_info *out);
 
-// Sets the listener that sees every outermost call of an op, from whichever thread; NULL removes it. Of an op that is made
-// of others it sees one call, or, if gradients will flow through it, those others. `ctx` is handed to the listener and must
-// live until it is removed.
-void rt_set_listener(rt_listener callback,
-                     void *ctx);
+// From now on `callback` is told every call of an op on this thread, backward's included, until `rt_listener_pop`. It may be
+// one of several: all of them hear, the one that was pushed last first. Every call is told, whether gradients are recorded or
+// not: an op that has no parts once it has succeeded, one that is made of others when it begins and when it ends, and those
+// others in between. What a kernel calls inside itself is not told, nor is what a listener calls. A listener may push and pop
+// listeners; one that is pushed while an op is under way hears nothing of that op's end. `ctx` is handed to the callback and
+// must live until then; when its thread ends the listener goes too.
+rt_status rt_listener_push(rt_listener callback,
+                           void *ctx);
+
+// Takes away the listener that this thread has pushed last.
+rt_status rt_listener_pop(void);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -43,7 +43,7 @@ pub fn call<R: Copy>(f: impl Fn() -> R) -> Option<R> {
     THREAD.with(|t| {
         let depth = t.depth.replace(t.depth.get() + 1);
         // SAFETY: `run` gets what it expects.
-        let unwound = unsafe { edge::enter(run, (&raw mut frame).cast()) };
+        let unwound = crate::device::outside(|| unsafe { edge::enter(run, (&raw mut frame).cast()) });
         t.depth.set(depth);
         if unwound.is_null() {
             // SAFETY: `run` has come to its end.

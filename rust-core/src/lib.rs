@@ -17,6 +17,7 @@
 #![recursion_limit = "512"]
 
 mod callback;
+pub mod device;
 pub mod dtype;
 pub mod error;
 mod fork;

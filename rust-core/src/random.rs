@@ -384,9 +384,7 @@ impl Generator {
 
     /// `log_normal_`: exp of a serial normal.
     pub fn log_normal<T>(&mut self, out: &mut [T], mean: f64, std: f64, cast: impl Fn(f64) -> T) -> Result<(), String> {
-        if std.is_nan() || std <= 0.0 {
-            return Err(format!("log_normal_: expected std > 0, got {std}"));
-        }
+        check_positive("log_normal_", "std", std)?;
         self.normal_serial(out, mean, std, |v| cast(v.exp()))
     }
 }
@@ -510,27 +508,21 @@ impl Generator {
 
     /// `exponential_(lambda)`.
     pub fn exponential<T>(&mut self, out: &mut [T], lambda: f64, cast: impl Fn(f64) -> T) -> Result<(), String> {
-        if lambda.is_nan() || lambda <= 0.0 {
-            return Err(format!("exponential_: expected lambda > 0, got {lambda}"));
-        }
+        check_positive("exponential_", "lambda", lambda)?;
         self.each_f64(out, |u| cast(-1.0 / lambda * (-u).ln_1p()));
         Ok(())
     }
 
     /// `geometric_(p)`: the number of trials up to the first success, counted from 1.
     pub fn geometric<T>(&mut self, out: &mut [T], p: f64, cast: impl Fn(f64) -> T) -> Result<(), String> {
-        if !(p > 0.0 && p < 1.0) {
-            return Err(format!("geometric_: expected p in (0, 1), got {p}"));
-        }
+        check_trials(p)?;
         self.each_f64(out, |u| cast((u.ln() / (-p).ln_1p()).ceil()));
         Ok(())
     }
 
     /// `cauchy_(median, sigma)`.
     pub fn cauchy<T>(&mut self, out: &mut [T], median: f64, sigma: f64, cast: impl Fn(f64) -> T) -> Result<(), String> {
-        if sigma.is_nan() || sigma <= 0.0 {
-            return Err(format!("cauchy_: expected sigma > 0, got {sigma}"));
-        }
+        check_positive("cauchy_", "sigma", sigma)?;
         self.each_f64(out, |u| cast(sigma.mul_add((std::f64::consts::PI * (u - 0.5)).tan(), median)));
         Ok(())
     }
@@ -579,14 +571,7 @@ impl Generator {
             let (w, o) = (weights.len(), out.len());
             return Err(format!("multinomial: {w} weights and {o} samples do not divide into {rows} rows"));
         }
-        if !(1..=1 << 24).contains(&categories) {
-            return Err(format!("multinomial: expected 1 to 2^24 categories, got {categories}"));
-        }
-        if samples > categories && !replacement {
-            return Err(format!(
-                "multinomial: cannot draw {samples} samples from {categories} categories without replacement"
-            ));
-        }
+        check_counts(categories, samples, replacement)?;
         if let Some(w) = weights.iter().copied().map(T::widen).find(|w| !(w.is_finite() && *w >= 0.0)) {
             return Err(format!("multinomial: expected finite weights >= 0, got {w}"));
         }
@@ -654,25 +639,57 @@ fn largest<T: Weight>(values: &[T], order: &mut [i64], out: &mut [i64]) {
     out.copy_from_slice(&order[..count]);
 }
 
-fn check_uniform(from: f64, to: f64, max: f64) -> Result<(), String> {
+/// What `uniform_` refuses; `max` is the largest number of the type that it computes in.
+pub(crate) fn check_uniform(from: f64, to: f64, max: f64) -> Result<(), String> {
     match from <= to && to - from <= max {
         true => Ok(()),
         false => Err(format!("uniform_: expected from <= to with a finite difference, got from={from} and to={to}")),
     }
 }
 
-fn check_std(op: &str, std: f64) -> Result<(), String> {
+/// What normal distributions refuse.
+pub(crate) fn check_std(op: &str, std: f64) -> Result<(), String> {
     match std >= 0.0 {
         true => Ok(()),
         false => Err(format!("{op}: expected std >= 0, got {std}")),
     }
 }
 
-fn check_probability(p: f64) -> Result<(), String> {
+/// What distributions with a positive parameter refuse.
+pub(crate) fn check_positive(op: &str, name: &str, v: f64) -> Result<(), String> {
+    match v > 0.0 {
+        true => Ok(()),
+        false => Err(format!("{op}: expected {name} > 0, got {v}")),
+    }
+}
+
+/// What `geometric_` refuses.
+pub(crate) fn check_trials(p: f64) -> Result<(), String> {
+    match p > 0.0 && p < 1.0 {
+        true => Ok(()),
+        false => Err(format!("geometric_: expected p in (0, 1), got {p}")),
+    }
+}
+
+/// What `bernoulli` refuses.
+pub(crate) fn check_probability(p: f64) -> Result<(), String> {
     match (0.0..=1.0).contains(&p) {
         true => Ok(()),
         false => Err(format!("bernoulli: expected p in [0, 1], got {p}")),
     }
+}
+
+/// What `multinomial` refuses before it looks at the weights.
+pub(crate) fn check_counts(categories: usize, samples: usize, replacement: bool) -> Result<(), String> {
+    if !(1..=1 << 24).contains(&categories) {
+        return Err(format!("multinomial: expected 1 to 2^24 categories, got {categories}"));
+    }
+    if samples > categories && !replacement {
+        return Err(format!(
+            "multinomial: cannot draw {samples} samples from {categories} categories without replacement"
+        ));
+    }
+    Ok(())
 }
 
 fn check_probabilities<T: Copy + Into<f64>>(len: usize, p: &[T]) -> Result<(), String> {

@@ -208,6 +208,14 @@ impl Layout {
         l
     }
 
+    /// As this one, from element 0, if the elements lie without gaps; else row-major.
+    pub fn packed(&self) -> Result<Layout> {
+        if self.is_dense() {
+            return Ok(self.counted_from(self.offset));
+        }
+        Layout::contiguous(&self.shape)
+    }
+
     /// Exchanges two dimensions.
     pub fn transpose(&self, a: usize, b: usize) -> Layout {
         let mut l = self.clone();

@@ -263,6 +263,8 @@ pub type Release = unsafe extern "C-unwind" fn(*mut c_void);
 
 enum Owner {
     Inline,
+    /// There are no bytes.
+    Meta,
     Cached(usize),
     Foreign(Option<Release>, *mut c_void),
 }
@@ -302,6 +304,17 @@ impl Storage {
             s.ptr.set(s.inline.get().cast());
         }
         Ok(s)
+    }
+
+    /// A storage of the device meta: it has a size, but no bytes.
+    pub fn meta(nbytes: usize) -> Arc<Storage> {
+        Arc::new(Storage::with(std::ptr::null_mut(), nbytes, Owner::Meta))
+    }
+
+    /// True if there are no bytes.
+    #[inline(always)]
+    pub fn is_meta(&self) -> bool {
+        matches!(self.owner, Owner::Meta)
     }
 
     /// A storage over memory that somebody else owns; `release(ctx)` is called once at the end.
@@ -358,6 +371,9 @@ impl Storage {
 
     #[inline(always)]
     fn lock(&self, write: bool) -> Result<()> {
+        if self.is_meta() {
+            bail!(Unsupported, "a meta tensor has no elements");
+        }
         if self.try_lock(write) {
             return Ok(());
         }
@@ -399,7 +415,7 @@ impl Storage {
 impl Drop for Storage {
     fn drop(&mut self) {
         match self.owner {
-            Owner::Inline | Owner::Foreign(None, _) => {}
+            Owner::Inline | Owner::Meta | Owner::Foreign(None, _) => {}
             Owner::Cached(size) => {
                 IN_USE.fetch_sub(self.nbytes, Ordering::Relaxed);
                 release(self.ptr(), size);
@@ -427,19 +443,27 @@ impl<'a> Locks<'a> {
     #[inline(always)] // made in its place, without a copy
     pub fn take(wanted: impl Iterator<Item = (&'a Storage, bool)>) -> Result<Self> {
         let mut all: smallvec::SmallVec<[(&'a Storage, bool); 4]> = smallvec::SmallVec::new();
-        crate::memory::reserve(&mut all, wanted.size_hint().0)?;
+        crate::memory::reserve(&mut all, wanted.size_hint().1.unwrap_or(0))?;
         for one in wanted {
-            if all.len() == all.capacity() {
-                crate::memory::reserve(&mut all, 1)?;
+            // Often it is the one before, again.
+            match all.last_mut() {
+                Some(last) if std::ptr::eq(last.0, one.0) => last.1 |= one.1,
+                _ => {
+                    if all.len() == all.capacity() {
+                        crate::memory::reserve(&mut all, 1)?;
+                    }
+                    all.push(one);
+                }
             }
-            all.push(one);
         }
-        all.sort_unstable_by_key(|e| e.0 as *const Storage);
-        all.dedup_by(|again, first| {
-            let same = std::ptr::eq(again.0, first.0);
-            first.1 |= same && again.1;
-            same
-        });
+        if all.len() > 1 {
+            all.sort_unstable_by_key(|e| e.0 as *const Storage);
+            all.dedup_by(|again, first| {
+                let same = std::ptr::eq(again.0, first.0);
+                first.1 |= same && again.1;
+                same
+            });
+        }
         for i in 0..all.len() {
             if let Err(e) = all[i].0.lock(all[i].1) {
                 for &(s, write) in &all[..i] {

@@ -19,7 +19,7 @@
 
 use rustorch::autograd::{self, GradMode};
 use rustorch::dtype::{half, Elem, Scalar, ALL};
-use rustorch::ops::{self, ArgKind, Attr, Class, OpDef};
+use rustorch::ops::{self, ArgKind, Attr, OpDef};
 use rustorch::{DType, Kind, Result, Tensor};
 #[cfg(not(feature = "reserve"))]
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -1011,9 +1011,18 @@ impl Target {
         let name = self.name(p);
         let mode = GradMode::set(!p.no_grad);
         begin();
+        let inferred = quiet(|| ops::infer_by_name(&name, &inputs, &attrs));
+        let inferring = too_long();
+        begin();
         let result = quiet(|| ops::call_by_name(&name, &inputs, &attrs));
         drop(mode);
         let mut fault = |what: String| *report.faults.entry(format!("{name}: {what}")).or_default() += 1;
+        if let Some(took) = inferring {
+            fault(format!("SLOW inference {took:?}"));
+        }
+        if let Some(what) = differs(self.op, &inferred, &result) {
+            fault(what);
+        }
         if let Some(took) = too_long() {
             fault(format!("SLOW {took:?}"));
         }
@@ -1038,14 +1047,14 @@ impl Target {
         let shares = |k: usize, j: usize| matches!((inputs[k], inputs[j]), (Some(a), Some(b)) if a.shares_storage(b));
         let declared = CHANGED.iter().find(|c| c.0 == self.op.name).map_or(&[][..], |c| c.1);
         let may = |k: usize| {
-            self.op.class == Class::Mutates
+            self.op.class() == "Mutates"
                 || declared.iter().any(|&j| j < inputs.len() && shares(k, j))
                 || (p.inplace && shares(k, 0))
         };
         if let Some(k) = (0..all.len()).find(|&k| changed(k) && !may(k)) {
             fault(format!("CHANGED input {k}"));
         }
-        let few = |t: &Tensor| t.numel() <= MOST_KEPT || self.op.class == Class::View;
+        let few = |t: &Tensor| t.numel() <= MOST_KEPT || self.op.class() == "View";
         seen.small = all.iter().flatten().all(|m| few(&m.tensor)) && outs.iter().all(few);
         for t in &outs {
             if t.numel() <= 1 << 16 {
@@ -1124,6 +1133,39 @@ impl Target {
             }
         }
         Some(seen)
+    }
+}
+
+type Outcome = std::result::Result<Option<Result<ops::Outs>>, String>;
+
+/// What was inferred must be what came out; what was refused for its shapes or dtypes must have been refused.
+fn differs(op: &OpDef, inferred: &Outcome, result: &Outcome) -> Option<String> {
+    let dynamic = op.class() == "Dynamic";
+    match (inferred, result) {
+        (Err(what), _) => Some(format!("inference: {what}")),
+        (Ok(Some(Err(e))), Ok(Some(Ok(_)))) if e.kind() == Kind::Memory || dynamic && e.kind() == Kind::Unsupported => {
+            None
+        }
+        (Ok(Some(Err(e))), Ok(Some(Ok(_)))) => Some(format!("inference refuses what is computed: {e}")),
+        // How many places a mask stands for is told by its elements.
+        (Ok(Some(Ok(_))), Ok(Some(Err(e)))) if e.to_string().contains("indexing result of shape") => None,
+        (Ok(Some(Ok(_))), Ok(Some(Err(e)))) if matches!(e.kind(), Kind::Shape | Kind::DType) && !dynamic => {
+            Some(format!("inference accepts what is refused: {e}"))
+        }
+        (Ok(Some(Ok(a))), Ok(Some(Ok(b)))) => {
+            let steps = |t: &Tensor| -> Vec<isize> {
+                let strides = t.shape().iter().zip(t.strides());
+                strides.map(|(&n, &s)| if n > 1 && t.numel() > 0 { s } else { 0 }).collect()
+            };
+            let same =
+                |a: &Tensor, b: &Tensor| a.shape() == b.shape() && a.dtype() == b.dtype() && steps(a) == steps(b);
+            let alike = a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b));
+            let shown = |ts: &ops::Outs| -> Vec<String> {
+                ts.iter().map(|t| format!("{}{:?} by {:?}", t.dtype(), t.shape(), t.strides())).collect()
+            };
+            (!alike).then(|| format!("inferred {:?}, came {:?}", shown(a), shown(b)))
+        }
+        _ => None,
     }
 }
 

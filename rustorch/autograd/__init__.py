@@ -74,14 +74,21 @@ class _Mode:
             @functools.wraps(f)
             def generator(*args: Any, **kwargs: Any) -> Any:
                 g: types.GeneratorType[Any, Any, Any] = f(*args, **kwargs)
-                sent = None
+                step, value = g.send, None
                 while True:
                     with self.clone():
                         try:
-                            v = g.send(sent)
+                            v = step(value)
                         except StopIteration as e:
                             return e.value
-                    sent = yield v
+                    try:
+                        step, value = g.send, (yield v)
+                    except GeneratorExit:
+                        with self.clone():
+                            g.close()
+                        raise
+                    except BaseException as e:
+                        step, value = g.throw, e
 
             return generator
 
@@ -724,12 +731,9 @@ class Function:
             lib.py_record(
                 f"{cls.__name__}Backward".encode(),
                 id(frame),
-                handles(tensors),
-                len(tensors),
-                handles(outputs),
-                len(outputs),
-                handles(saved),
-                len(saved),
+                tensors,
+                outputs,
+                saved,
             )
         )
         return type(result)(results) if several else results[0]
@@ -788,8 +792,6 @@ def gradcheck(
     Raises (or returns False) where |analytic - numeric| > atol + rtol * |numeric|.
     """
     args = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    with no_grad():
-        pass
     out = func(*args)
     outs = [
         o
@@ -807,7 +809,7 @@ def gradcheck(
             from .._ops import zeros
 
             for m in range(o.numel()):
-                seed = zeros(o.numel(), dtype=o.dtype)
+                seed = zeros(o.numel(), dtype=o.dtype, device=o.device)
                 seed[m] = 1
                 (g,) = grad(o, x, seed.view(o.shape), retain_graph=True, allow_unused=True)
                 analytic = [0.0] * x.numel() if g is None else g.reshape(-1).tolist()
@@ -831,7 +833,7 @@ def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, **options: A
     out = func(*args)
     outs = [o for o in ([out] if isinstance(out, Tensor) else list(out)) if isinstance(o, Tensor) and o.requires_grad]
     if grad_outputs is None:
-        seeds = [randn(o.shape, dtype=o.dtype).requires_grad_() for o in outs]
+        seeds = [randn(o.shape, dtype=o.dtype, device=o.device).requires_grad_() for o in outs]
     else:
         seeds = _list(grad_outputs)
     options.pop("gen_non_contig_grad_outputs", None)

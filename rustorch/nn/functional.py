@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import rustorch as rt
 from rustorch import Tensor, _ops
-from rustorch._door import _fits, flags, ints, refused, whole
+from rustorch._door import _fits, flags, into, ints, refused, whole
 from rustorch.errors import DTypeError
 
 if TYPE_CHECKING:
@@ -237,12 +237,12 @@ def embedding_bag(
     rows = _wide(embedding(input, weight, padding_idx, max_norm, norm_type))
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(-1)
-    bag = rt.tensor([b for b, (i, j) in enumerate(pairwise(bounds)) for _ in range(i, j)], dtype=rt.int64)
+    bag = weight.new_tensor([b for b, (i, j) in enumerate(pairwise(bounds)) for _ in range(i, j)], dtype=rt.int64)
     if padding_idx is not None:  # padded entries count nowhere
         keep = input.ne(padding_idx).nonzero().reshape(-1)
         rows, bag = rows.index_select(0, keep), bag.index_select(0, keep)
     bags = len(bounds) - 1
-    zeros = rt.zeros(bags, weight.size(1), dtype=rows.dtype)
+    zeros = rt.zeros(bags, weight.size(1), dtype=rows.dtype, device=rows.device)
     if mode == "max":
         groups = bag.tolist()
         members = [[i for i, g in enumerate(groups) if g == b] for b in range(bags)]
@@ -638,7 +638,7 @@ def _unpool(
     want = [whole(name, "output_size", w) for w in (default if size is None else list(size)[-n:])]
     if any(not d - s < w < d + s for d, s, w in zip(default, steps, want)):
         raise ValueError(f"{name}: invalid output_size {list(want)}, it must be within a stride of {default}")
-    flat = rt.zeros(*shape[:-n], math.prod(want), dtype=input.dtype)
+    flat = rt.zeros(*shape[:-n], math.prod(want), dtype=input.dtype, device=input.device)
     return flat.scatter(-1, indices.flatten(-n), input.flatten(-n)).reshape(*shape[:-n], *want)
 
 
@@ -789,7 +789,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """x / max(|x|_p, eps) along `dim`."""
     result = input / input.norm(p, dim, keepdim=True).clamp(min=eps)
-    return result if out is None else out.copy_(result)
+    return result if out is None else into(out, result, "normalize", input)
 
 
 # ---- dropout ----------------------------------------------------------------------------------------------------
@@ -808,7 +808,7 @@ def _noise(input: Tensor, p: float, per_channel: bool) -> Tensor:
     if per_channel and input.dim() < 2:
         raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
     shape = (*input.shape[:2], *(1,) * (input.dim() - 2)) if per_channel else tuple(input.shape)
-    return rt.empty(shape, dtype=input.dtype).bernoulli_(1 - p)
+    return rt.empty(shape, dtype=input.dtype, device=input.device).bernoulli_(1 - p)
 
 
 def _dropped(
@@ -914,7 +914,7 @@ def rrelu(
         negative = input.le(0)
         count = int(negative.sum().item())
         slope = rt.ones_like(input)
-        slope[negative] = rt.empty(count, dtype=rt.float64).uniform_(lower, upper).to(input.dtype)
+        slope[negative] = input.new_empty(count, dtype=rt.float64).uniform_(lower, upper).to(input.dtype)
     return input.mul_(slope) if inplace else input * slope
 
 
@@ -1085,7 +1085,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     if not p >= 0:
         raise RuntimeError(f"pdist only supports non-negative p values, got {p}")
     pairs = [(i, j) for i in range(input.size(0)) for j in range(i + 1, input.size(0))]
-    first, second = (rt.tensor([pair[k] for pair in pairs], dtype=rt.int64) for k in (0, 1))
+    first, second = (input.new_tensor([pair[k] for pair in pairs], dtype=rt.int64) for k in (0, 1))
     x, y = input.index_select(0, first), input.index_select(0, second)
     return rt.cdist(x.unsqueeze(1), y.unsqueeze(1), p).reshape(-1)
 
@@ -1589,35 +1589,35 @@ def ctc_loss(
         row[1 : 2 * len(label) : 2] = label
     skip = [[s > 1 and row[s] != blank and row[s] != row[s - 2] for s in range(states)] for row in path]
     tiny = -1e30  # in place of -inf, whose differences would be nan in the gradient
-    emitted = x.gather(2, rt.tensor(path, dtype=rt.int64).unsqueeze(0).expand(times, batch, states)).clamp(min=tiny)
-    may_skip = rt.tensor(skip, dtype=rt.bool)
-    start = rt.tensor([[s < 2 for s in range(states)]] * batch, dtype=rt.bool)
-    floor = rt.full((batch, states), tiny, dtype=x.dtype)
+    emitted = x.gather(2, x.new_tensor(path, dtype=rt.int64).unsqueeze(0).expand(times, batch, states)).clamp(min=tiny)
+    may_skip = x.new_tensor(skip, dtype=rt.bool)
+    start = x.new_tensor([[s < 2 for s in range(states)]] * batch, dtype=rt.bool)
+    floor = rt.full((batch, states), tiny, dtype=x.dtype, device=x.device)
     alpha = rt.where(start, emitted[0], floor)
     for t in range(1, times):
         one = pad(alpha, (1, 0), value=tiny)[:, :states]
         two = rt.where(may_skip, pad(alpha, (2, 0), value=tiny)[:, :states], floor)
         new = rt.stack([alpha, one, two]).logsumexp(0) + emitted[t]
-        alive = rt.tensor([[t < n] for n in in_len], dtype=rt.bool)
+        alive = x.new_tensor([[t < n] for n in in_len], dtype=rt.bool)
         alpha = rt.where(alive, new, alpha)
-    last = rt.tensor([[2 * n, max(2 * n - 1, 0)] for n in t_len], dtype=rt.int64)
+    last = x.new_tensor([[2 * n, max(2 * n - 1, 0)] for n in t_len], dtype=rt.int64)
     ends_at = alpha.gather(1, last)
-    no_label = rt.tensor([[False, n == 0] for n in t_len], dtype=rt.bool)
-    loss = -rt.where(no_label, rt.full((batch, 2), tiny, dtype=x.dtype), ends_at).logsumexp(1)
+    no_label = x.new_tensor([[False, n == 0] for n in t_len], dtype=rt.bool)
+    loss = -rt.where(no_label, rt.full((batch, 2), tiny, dtype=x.dtype, device=x.device), ends_at).logsumexp(1)
     # No input at all fits no labels and nothing else.
-    none = rt.tensor([n == 0 for n in in_len], dtype=rt.bool)
-    nothing = none.logical_and(rt.tensor([n == 0 for n in t_len], dtype=rt.bool))
-    loss = rt.where(nothing, rt.zeros((batch,), dtype=x.dtype), loss)
+    none = x.new_tensor([n == 0 for n in in_len], dtype=rt.bool)
+    nothing = none.logical_and(x.new_tensor([n == 0 for n in t_len], dtype=rt.bool))
+    loss = rt.where(nothing, rt.zeros((batch,), dtype=x.dtype, device=x.device), loss)
     impossible = rt.where(none, nothing.logical_not(), loss > -tiny / 2)
     # The sum of all probabilities is fixed: it adds nothing but its gradient.
-    counts = rt.arange(times).unsqueeze(1) < rt.tensor(in_len, dtype=rt.int64)
+    counts = rt.arange(times, device=x.device).unsqueeze(1) < x.new_tensor(in_len, dtype=rt.int64)
     total = (x.exp() * counts.unsqueeze(2)).sum((0, 2))
     loss = loss + (total - total.detach())
     if x.requires_grad and not zero_infinity:
         x.register_hook(lambda g: g.masked_fill((counts & impossible).unsqueeze(2), math.nan))
-    loss = rt.where(impossible, rt.full((batch,), 0.0 if zero_infinity else math.inf, dtype=x.dtype), loss)
+    loss = rt.where(impossible, x.new_full((batch,), 0.0 if zero_infinity else math.inf), loss)
     if reduction == "mean":
-        return (loss / rt.tensor([float(max(n, 1)) for n in t_len], dtype=x.dtype)).mean().to(log_probs.dtype)
+        return (loss / x.new_tensor([float(max(n, 1)) for n in t_len])).mean().to(log_probs.dtype)
     return _reduce(loss if batched else loss.squeeze(0), reduction).to(log_probs.dtype)
 
 
@@ -1761,7 +1761,7 @@ def _resize(x: Tensor, dim: int, new: int, factor: float | None, mode: str, alig
     old = x.size(dim)
     ratio = 1.0 / factor if factor else old / new
     exact = mode.startswith("nearest") or x.dtype != rt.float64
-    at = rt.arange(new, dtype=rt.float32 if exact else rt.float64)
+    at = rt.arange(new, dtype=rt.float32 if exact else rt.float64, device=x.device)
     if mode == "nearest":
         return x.index_select(dim, (at * ratio).floor().clamp(max=old - 1).long())
     if mode == "nearest-exact":
@@ -1828,13 +1828,13 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
 
     def axis(n: int) -> Tensor:
         if n <= 1:
-            return rt.zeros(n, dtype=theta.dtype)
-        line = rt.linspace(-1, 1, n, dtype=theta.dtype)
+            return rt.zeros(n, dtype=theta.dtype, device=theta.device)
+        line = rt.linspace(-1, 1, n, dtype=theta.dtype, device=theta.device)
         return line if align_corners else line * ((n - 1) / n)
 
     n, _, h, w = ints(tuple(size))
     x, y = axis(w).reshape(1, w).expand(h, w), axis(h).reshape(h, 1).expand(h, w)
-    base = rt.stack([x, y, rt.ones(h, w, dtype=theta.dtype)], dim=-1).reshape(1, h * w, 3)
+    base = rt.stack([x, y, rt.ones(h, w, dtype=theta.dtype, device=theta.device)], dim=-1).reshape(1, h * w, 3)
     return base.matmul(theta.transpose(1, 2)).reshape(n, h, w, 2)
 
 

@@ -102,7 +102,7 @@ def trunc_normal_(
     with rt.no_grad():
         if cdf(b) - cdf(a) > 0.3:
             # The bounds as the tensor's dtype holds them.
-            low, high = rt.tensor([a, b], dtype=tensor.dtype).tolist()
+            low, high = rt.tensor([a, b], dtype=tensor.dtype, device="cpu").tolist()
             result = tensor.normal_(mean, std, generator=generator)
             while True:
                 outside = (result < low) | (result > high)
@@ -243,7 +243,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: rt.Generator | None 
     rows = tensor.size(0)
     cols = tensor.numel() // rows
     with rt.no_grad():
-        flat = rt.empty(rows, cols, dtype=tensor.dtype).normal_(0, 1, generator=generator)
+        flat = tensor.new_empty(rows, cols).normal_(0, 1, generator=generator)
         q, r = qr(flat.t() if rows < cols else flat)
         q = q * r.diagonal().sign()  # makes the distribution uniform over orthogonal matrices
         return tensor.copy_((q.t() if rows < cols else q).reshape(tensor.shape)).mul_(gain)
@@ -258,7 +258,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: rt.Ge
     with rt.no_grad():
         tensor.normal_(0, std, generator=generator)
         for col in range(cols):
-            tensor[rt.randperm(rows)[:zeros], col] = 0
+            tensor[rt.randperm(rows, device=tensor.device)[:zeros], col] = 0
     return tensor
 
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +74,50 @@ def functions() -> list[Function]:
         parts = [p.replace(";", ",") for p in inner.split(",")]
         found.append(Function(result.strip(), name, () if params == "void" else tuple(_param(p) for p in parts)))
     return found
+
+
+def sized(struct: str):
+    """A struct that knows its size, to be filled."""
+    p = ffi.new(f"{struct} *")
+    p.size = ffi.sizeof(struct)
+    return p
+
+
+def attributes(*attrs: dict):
+    """An array of `rt_attr`, or NULL."""
+    return ffi.new("rt_attr[]", [{"size": ffi.sizeof("rt_attr")} | a for a in attrs]) if attrs else ffi.NULL
+
+
+def elements(array, n: int):
+    """The structs of an array, which lie as far apart as the first one says."""
+    start, kind = ffi.cast("char *", array), ffi.typeof(array)
+    return [ffi.cast(kind, start + i * array.size)[0] for i in range(n)]
+
+
+@ffi.def_extern()
+def py_on_call(ctx, event):
+    ffi.from_handle(ctx)(event)
+
+
+@contextmanager
+def listening(callback):
+    """Has the function hear each `rt_event` of this thread. What it raises is raised at the end."""
+    errors: list[BaseException] = []
+
+    def heard(event):
+        try:
+            callback(event)
+        except BaseException as e:
+            errors.append(e)
+
+    handle = ffi.new_handle(heard)
+    assert lib.rt_listener_push(lib.py_on_call, handle) == lib.RT_OK
+    try:
+        yield
+    finally:
+        assert lib.rt_listener_pop() == lib.RT_OK
+    if errors:
+        raise errors[0]
 
 
 def tool(name: str) -> str:

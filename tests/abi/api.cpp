@@ -32,10 +32,11 @@ template <class F> static rt_status status_of(F f) {
 }
 
 template <class T> static bool is_dtype(const char *name) {
-  rt_dtype_info info;
+  rt_dtype_info info{};
+  info.size = sizeof info;
   const DType dtype = rt::tensor<T>({1}, {1}).dtype();
   return rt_dtype_get(static_cast<int32_t>(dtype), &info) == RT_OK && std::strcmp(info.name, name) == 0 &&
-         info.size == sizeof(T);
+         info.itemsize == sizeof(T);
 }
 
 static void dtypes() {

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-from abi_tools import ffi, lib  # noqa: E402
+from abi_tools import attributes, elements, ffi, lib, sized  # noqa: E402
 
 SHAPES = [
     (),
@@ -196,7 +196,7 @@ def show(inputs, attrs):
 
 def main(seed, rounds, wanted):
     resource.setrlimit(resource.RLIMIT_AS, (GIGABYTES, GIGABYTES))
-    info, bad = ffi.new("rt_op_info *"), 0
+    info, bad = sized("rt_op_info"), 0
     outs, n = ffi.new("rt_tensor *[4096]"), ffi.new("size_t *")
     known = recipes()
     for k in range(lib.rt_op_count()):
@@ -204,7 +204,7 @@ def main(seed, rounds, wanted):
         name = ffi.string(info.name).decode()
         if wanted and name not in wanted:
             continue
-        args = [(text(info.args[i].kind), text(info.args[i].default_value)) for i in range(info.args_len)]
+        args = [(text(a.kind), text(a.default_value)) for a in elements(info.args, info.args_len)]
         r = random.Random(f"{seed} {name}")
         accepted = 0
         for _ in range(rounds):
@@ -244,7 +244,7 @@ def main(seed, rounds, wanted):
                 call.encode(),
                 inputs,
                 len(inputs),
-                ffi.new("rt_attr[]", attrs) if attrs else ffi.NULL,
+                attributes(*attrs),
                 len(attrs),
                 outs,
                 4096,

@@ -186,8 +186,9 @@ typedef struct {
 
 static size_t bytes_of(const rt_tensor *t) {
   rt_dtype_info info;
+  info.size = sizeof info;
   must(rt_dtype_get(rt_tensor_dtype(t), &info));
-  return (size_t)rt_tensor_numel(t) * info.size;
+  return (size_t)rt_tensor_numel(t) * info.itemsize;
 }
 
 static int same(const rt_tensor *a, const rt_tensor *b) {
@@ -290,6 +291,7 @@ static void try_gradients(const Call *plain) {
     rt_dtype_info info;
     in[i] = NULL;
     if (!c.in[i]) continue;
+    info.size = sizeof info;
     must(rt_dtype_get(rt_tensor_dtype(c.in[i]), &info));
     must(rt_tensor_detach(c.in[i], &leaf));
     in[i] = leaf;
@@ -553,13 +555,13 @@ static int kept_intact(void *it) {
   drop_kept(NULL);
   return equal;
 }
-/* The listener is told of each call, or that there was one. */
-static int told;
-static void listen(void *ctx, const char *name, const rt_tensor *const *in, size_t n, const rt_attr *attrs, size_t nattrs,
-                   const rt_tensor *const *out, size_t m) {
-  (void)ctx, (void)in, (void)attrs, (void)nattrs, (void)out;
-  told++;
-  if (!name && n + m > 0) die("nothing is told with tensors", 0);
+/* The listener is told of each call, or that there was one; of what is made of others, of its begin and its end. */
+static int told, unended;
+static void listen(void *ctx, const rt_event *e) {
+  (void)ctx;
+  told += e->depth == 0 && e->phase == RT_EVENT_CALL;
+  unended += e->phase == RT_EVENT_BEGIN ? 1 : e->phase == RT_EVENT_CALL ? 0 : -1;
+  if (!e->name && e->inputs_len + e->outputs_len > 0) die("nothing is told with tensors", 0);
 }
 static rt_status watched(void *it) {
   static const rt_tensor *list[3000];
@@ -569,16 +571,33 @@ static rt_status watched(void *it) {
   fail_at = 0;
   for (i = 0; i < 3000; i++) list[i] = values;
   told = 0;
-  rt_set_listener(listen, NULL);
+  must(rt_listener_push(listen, NULL));
   fail_at = at;
   status = rt_cat(list, 3000, 0, it);
   fail_at = 0;
-  rt_set_listener(NULL, NULL);
+  must(rt_listener_pop());
   if (told != (status == RT_OK)) die("the listener was told a wrong number of calls", at);
   return status;
 }
+static rt_status watched_parts(void *it) {
+  static const int64_t dims[1] = {0};
+  const long at = fail_at;
+  rt_status status;
+  fail_at = 0;
+  unended = 0;
+  must(rt_listener_push(listen, NULL));
+  fail_at = at;
+  status = rt_tensordot(values, values, dims, 1, dims, 1, it);
+  fail_at = 0;
+  must(rt_listener_pop());
+  if (unended) die("an op that is made of others has no end", at);
+  return status;
+}
+static rt_status listener(void *it) { return (void)it, rt_listener_push(listen, NULL); }
+static void no_listener(void *it) { (void)it, must(rt_listener_pop()); }
 static rt_status op_info(void *it) {
   rt_op_info info;
+  info.size = sizeof info;
   return (void)it, rt_op_get(0, &info);
 }
 static rt_status shape_error(void *it) {
@@ -627,6 +646,8 @@ static void specials(const char *folder) {
       {"unbind", {many, free_result, NULL, &it}},
       {"in place on a kept result", {in_place, drop_kept, kept_intact, &it}},
       {"a call that is listened to", {watched, free_result, NULL, &it}},
+      {"parts that are listened to", {watched_parts, free_result, NULL, &it}},
+      {"listener", {listener, no_listener, NULL, &it}},
   };
   size_t i;
   snprintf(file, sizeof file, "%s/new.safetensors", folder);
@@ -662,6 +683,7 @@ static void first_calls(void) {
         size_t got;
         rt_status s[5];
         int i, bad = 0;
+        info.size = sizeof info;
         onward = mode;
         fail_at = k;
         s[0] = rt_randn(shape, 2, NULL, RT_FLOAT32, &a);

@@ -74,8 +74,9 @@ static void constant(void) {
   const void *data = bytes(nbytes);
   rt_dtype_info info;
   rt_tensor *flat = NULL;
+  info.size = sizeof info;
   if (rt_dtype_get(dtype, &info) != RT_OK) fail("dtype", "");
-  span = (int64_t)(nbytes / info.size);
+  span = (int64_t)(nbytes / info.itemsize);
   if (rt_tensor_from_data(data, &span, 1, dtype, &flat) != RT_OK) fail("constant", "");
   if (rt_as_strided(flat, sizes, ndim, strides, nstrides, &zero, &tensors[i]) != RT_OK) fail("strides", "");
   rt_tensor_free(flat);
@@ -99,8 +100,9 @@ static void compare(const char *name) {
   const void *wanted = bytes(nbytes);
   void *got = malloc(nbytes + 1);
   rt_dtype_info info;
+  info.size = sizeof info;
   if (!got || rt_dtype_get(rt_tensor_dtype(t), &info) != RT_OK) fail("compare", name);
-  if ((size_t)rt_tensor_numel(t) * info.size != nbytes) fail("a result has another size", name);
+  if ((size_t)rt_tensor_numel(t) * info.itemsize != nbytes) fail("a result has another size", name);
   if (rt_tensor_copy_to(t, rt_tensor_dtype(t), got, nbytes) != RT_OK) fail("compare", name);
   if (memcmp(got, wanted, nbytes) != 0) fail("a result differs", name);
   free(got);
@@ -123,6 +125,7 @@ static void call(void) {
   nattrs = count(MAX_ARGS);
   for (i = 0; i < nattrs; i++) {
     memset(&attrs[i], 0, sizeof attrs[i]);
+    attrs[i].size = sizeof attrs[i];
     attrs[i].kind = (int32_t)whole();
     attrs[i].i = whole();
     attrs[i].f = real();

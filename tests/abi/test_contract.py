@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from abi_tools import ffi, functions, lib, run_python
+from abi_tools import attributes, elements, ffi, functions, lib, run_python, sized
 
 # Calls every function with zeros for everything; `sentinel` puts a place to write to behind each output argument.
 NULL_CALLS = """
@@ -139,7 +139,7 @@ def test_getters_accept_null():
 
 @pytest.mark.parametrize("code", [-2, -1, 10, 99, 2**31 - 1, -(2**31)])
 def test_unknown_dtype_codes(code):
-    assert lib.rt_dtype_get(code, ffi.new("rt_dtype_info *")) == lib.RT_ERR_DTYPE
+    assert lib.rt_dtype_get(code, sized("rt_dtype_info")) == lib.RT_ERR_DTYPE
     assert lib.rt_tensor_from_data(ffi.new("char[8]"), [1], 1, code, out()) == lib.RT_ERR_DTYPE
 
 
@@ -187,7 +187,7 @@ def test_the_door_by_name():
     assert call(b"relu", ffi.NULL, 1, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_NULL
     assert call(b"relu", [a], 1, ffi.NULL, 1, p, 2, n) == lib.RT_ERR_NULL
     assert call(b"add", [a, a], 2, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_VALUE
-    assert call(b"add", [a, a], 2, ffi.new("rt_attr[1]", [{"kind": 99}]), 1, p, 2, n) == lib.RT_ERR_VALUE
+    assert call(b"add", [a, a], 2, attributes({"kind": 99}), 1, p, 2, n) == lib.RT_ERR_VALUE
     assert call(b"\xff\xfe", [a], 1, ffi.NULL, 0, p, 2, n) == lib.RT_ERR_VALUE
     assert n[0] == 77
 
@@ -195,7 +195,7 @@ def test_the_door_by_name():
 def by_name(name, inputs, *attrs):
     """What the op gives: the dtype's code, the sizes, and the elements as doubles."""
     place, n = ffi.new("rt_tensor *[4]"), ffi.new("size_t *")
-    numbers = ffi.new("rt_attr[]", [dict(a) for a in attrs])
+    numbers = attributes(*attrs)
     assert lib.rt_op_call(name, inputs, len(inputs), numbers, len(attrs), place, 4, n) == lib.RT_OK, message()
     found = []
     for h in place[0 : n[0]]:
@@ -223,7 +223,7 @@ def test_attributes_by_name_are_what_they_say():
     a, place, n = tensor([1.0, 2.0]), ffi.new("rt_tensor *[1]"), ffi.new("size_t *")
 
     def call(name, *attrs):
-        numbers = ffi.new("rt_attr[]", [dict(a) for a in attrs])
+        numbers = attributes(*attrs)
         status = lib.rt_op_call(name, [a], 1, numbers, len(attrs), place, 1, n)
         if status == lib.RT_OK:
             lib.rt_tensor_free(place[0])
@@ -254,7 +254,7 @@ def test_attributes_by_name_are_what_they_say():
     words = [ffi.new("char[]", w) for w in (b"floor", b"trunc", b"", b"ceil", b"\xff", b"x" * 5000)]
     statuses = []
     for w in (*words, ffi.NULL):
-        numbers = ffi.new("rt_attr[]", [{"kind": lib.RT_ATTR_STR, "str": w}])
+        numbers = attributes({"kind": lib.RT_ATTR_STR, "str": w})
         statuses.append(lib.rt_op_call(b"div", [a, a], 2, numbers, 1, place, 1, n))
         if statuses[-1] == lib.RT_OK:
             lib.rt_tensor_free(place[0])
@@ -300,7 +300,7 @@ def test_what_fails_has_changed_nothing():
     a, p, n = tensor([1.0, -2.0]), ffi.new("rt_tensor *[2]"), ffi.new("size_t *")
     values = ffi.new("float[2]")
     for name, capacity in [(b"relu_", 0), (b"neg_", 0), (b"exp", 0), (b"max_dim", 1), (b"sort", 1)]:
-        attrs = ffi.new("rt_attr[2]")
+        attrs = attributes({}, {})
         assert lib.rt_op_call(name, [a], 1, attrs, 0, p, capacity, n) != lib.RT_OK
         assert lib.rt_tensor_copy_to(a, lib.RT_FLOAT32, values, 8) == lib.RT_OK and list(values) == [1.0, -2.0]
     assert lib.rt_tensor_version(a) == 0
@@ -362,10 +362,116 @@ def test_bools_of_other_bytes():
 
 
 def test_every_op_is_described():
-    info = ffi.new("rt_op_info *")
+    info = sized("rt_op_info")
     for i in range(lib.rt_op_count()):
         assert lib.rt_op_get(i, info) == lib.RT_OK
         assert ffi.string(info.name) and ffi.string(info.doc), i
-        for k in range(info.args_len):
-            assert ffi.string(info.args[k].name) and ffi.string(info.args[k].kind)
+        for a in elements(info.args, info.args_len):
+            assert ffi.string(a.name) and ffi.string(a.kind)
     assert lib.rt_op_get(lib.rt_op_count(), info) == lib.RT_ERR_INDEX
+
+
+# ---- structs of other sizes than ours: callers from the past and from the future ----
+
+
+def room(struct: str, size: int):
+    """Memory of a caller whose struct has `size` bytes, with 64 more behind it."""
+    memory = ffi.new("unsigned char[]", b"\xab" * (ffi.sizeof(struct) + 256))
+    ffi.cast("size_t *", memory)[0] = size
+    return memory, ffi.cast(f"{struct} *", memory)
+
+
+GETTERS = {
+    "rt_op_info": (lambda out: lib.rt_op_get(0, out), ["name", "samples_len"]),
+    "rt_dtype_info": (lambda out: lib.rt_dtype_get(lib.RT_FLOAT32, out), ["name", "itemsize", "eps"]),
+}
+
+
+@pytest.mark.parametrize("struct", GETTERS)
+def test_structs_to_fill(struct):
+    get, fields = GETTERS[struct]
+    ours = sized(struct)
+    assert get(ours) == lib.RT_OK and ours.size == ffi.sizeof(struct)
+    first = ffi.sizeof(struct)
+    for larger in (first, first + 8, first + 64):
+        memory, out = room(struct, larger)
+        assert get(out) == lib.RT_OK
+        # It says how much is filled: no more than there is room for, so that it can be filled again.
+        assert out.size == first
+        assert [getattr(out, f) for f in fields] == [getattr(ours, f) for f in fields]
+        assert bytes(memory[first : first + 256]) == b"\xab" * 256
+        assert get(out) == lib.RT_OK
+    for bad in (0, 8, first - 8, first + 1, 2**63, 2**64 - 8, 0xABABABABABABABAB):
+        memory, out = room(struct, bad)
+        before = bytes(memory)
+        assert get(out) == lib.RT_ERR_VALUE, bad
+        assert "size" in message() and struct in message()
+        assert bytes(memory) == before
+
+
+def stretched(size: int, *attrs: dict, own: list[int] | None = None):
+    """An array of `rt_attr` as somebody has it for whom one takes `size` bytes."""
+    block = ffi.new("unsigned char[]", b"\xab" * (max(size, 64) * len(attrs) + 256))
+    for i, a in enumerate(attrs):
+        place = ffi.new("rt_attr *", {"size": own[i] if own else size} | a)
+        ffi.memmove(block + i * size, place, min(max(size, 8), ffi.sizeof("rt_attr")))
+    return block, ffi.cast("rt_attr *", block)
+
+
+def test_attributes_of_other_sizes():
+    a, p, n = tensor(range(6), [2, 3]), ffi.new("rt_tensor *[1]"), ffi.new("size_t *")
+    ours = ffi.sizeof("rt_attr")
+    kept = ffi.new("int64_t[]", [1])
+    wanted = [
+        {"kind": lib.RT_ATTR_INTS, "ints": kept, "len": 1},
+        truth(1),
+        {"kind": lib.RT_ATTR_DTYPE, "i": lib.RT_FLOAT64},
+    ]
+
+    def call(size, own=None):
+        _kept, attrs = stretched(size, *wanted, own=own)
+        status = lib.rt_op_call(b"sum", [a], 1, attrs, len(wanted), p, 1, n)
+        if status == lib.RT_OK:
+            values = ffi.new("double[2]")
+            assert lib.rt_tensor_dtype(p[0]) == lib.RT_FLOAT64
+            assert lib.rt_tensor_copy_to(p[0], lib.RT_FLOAT64, values, 16) == lib.RT_OK
+            lib.rt_tensor_free(p[0])
+            assert list(values) == [3.0, 12.0]
+        return status
+
+    for size in (ours, ours + 8, ours + 64):
+        assert call(size) == lib.RT_OK, size
+    for size in (0, 8, ours - 8, ours + 4, ours + 1):
+        assert call(size) == lib.RT_ERR_VALUE, size
+        assert "rt_attr" in message() and "size" in message()
+    assert call(ours, [2**40] * 3) == lib.RT_ERR_VALUE
+    for mixed in ([ours, ours, ours + 8], [ours, 0, ours], [ours, ours, ours - 8]):
+        assert call(ours, mixed) == lib.RT_ERR_VALUE
+        assert "place" in message()
+    # Inference goes by the same door.
+    _kept, attrs = stretched(ours + 16, whole(2))
+    assert lib.rt_op_infer(b"add", [a, a], 2, attrs, 1, p, 1, n) == lib.RT_OK
+    lib.rt_tensor_free(p[0])
+
+
+def test_descriptions_of_arguments_know_their_size():
+    info = sized("rt_op_info")
+    for i in range(lib.rt_op_count()):
+        assert lib.rt_op_get(i, info) == lib.RT_OK
+        assert all(a.size == ffi.sizeof("rt_arg_info") for a in elements(info.args, info.args_len))
+
+
+def test_complex_numbers_are_refused():
+    one = ffi.new("rt_scalar *", {"kind": lib.RT_SCALAR_COMPLEX, "value": {"c": {"re": 1.0, "im": 2.0}}})[0]
+    assert (one.value.c.re, one.value.c.im) == (1.0, 2.0)
+    assert ffi.sizeof("rt_number") == 16 and lib.RT_SCALAR_COMPLEX == 4
+    a, p = tensor([1.0, 2.0]), out()
+    for call in (
+        lambda: lib.rt_mul_scalar(a, one, p),
+        lambda: lib.rt_add(a, a, one, p),
+        lambda: lib.rt_full([2], 1, one, -1, p),
+        lambda: lib.rt_clamp(a, one, {"kind": lib.RT_SCALAR_NONE}, p),
+        lambda: lib.rt_tensor_from_number(one, -1, p),
+    ):
+        assert call() == lib.RT_ERR_UNSUPPORTED
+        assert "complex numbers are not supported yet" in message()

@@ -82,7 +82,7 @@ def test_header_in_two_translation_units(tmp_path):
 
 
 def dtypes() -> dict[str, int]:
-    info = ffi.new("rt_dtype_info *")
+    info = abi_tools.sized("rt_dtype_info")
     found = {}
     for code in range(lib.rt_dtype_count()):
         assert lib.rt_dtype_get(code, info) == lib.RT_OK

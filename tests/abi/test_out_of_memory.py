@@ -253,7 +253,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def replayed(driver: Path, folder: Path, calls: list[tuple[Callable[..., Any], list[rt.Tensor]]]) -> str:
     rt.manual_seed(SEED)
-    with recording(*(t for _, inputs in calls for t in inputs)) as trace:
+    with recording(*(t for _, inputs in calls for t in inputs), whole=True) as trace:
         for f, inputs in calls:
             f(*inputs)
     trace.write(folder / "trace")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from abi_tools import C, ffi, lib, link_flags, run, tool
+from abi_tools import C, elements, ffi, lib, link_flags, listening, run, sized, tool
 
 import rustorch as rt
 from rustorch import _ops, nn
@@ -18,24 +18,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from test_gradients import TABLE, Inputs, samples
 
 SEED = 20
-recorder: Recorder | None = None
-
-
-@ffi.def_extern(onerror=lambda kind, error, trace: recorder.errors.append(error))
-def py_on_call(ctx, name, inputs, inputs_len, attrs, attrs_len, outputs, outputs_len):
-    recorder.call(
-        ffi.string(name),
-        [inputs[i] for i in range(inputs_len)],
-        [attrs[i] for i in range(attrs_len)],
-        [outputs[i] for i in range(outputs_len)],
-    )
 
 
 def raw(handle) -> bytes:
     """The elements in row-major order."""
-    dtype, info = lib.rt_tensor_dtype(handle), ffi.new("rt_dtype_info *")
+    dtype, info = lib.rt_tensor_dtype(handle), sized("rt_dtype_info")
     assert lib.rt_dtype_get(dtype, info) == lib.RT_OK
-    place = ffi.new("char[]", lib.rt_tensor_numel(handle) * info.size)
+    place = ffi.new("char[]", lib.rt_tensor_numel(handle) * info.itemsize)
     assert lib.rt_tensor_copy_to(handle, dtype, place, len(place)) == lib.RT_OK
     return bytes(ffi.buffer(place))
 
@@ -43,12 +32,12 @@ def raw(handle) -> bytes:
 class Recorder:
     """Writes a trace. A tensor is known by the memory that it looks at: further handles of it are the same tensor."""
 
-    def __init__(self):
+    def __init__(self, whole: bool = False):
+        self.composites = whole  # repeated as they were called, not part by part
         self.records = bytearray()
         self.ids: dict[tuple, int] = {}
         self.storages: set[int] = set()
         self.handles = []  # kept: memory that is given back would come again as another tensor
-        self.errors: list[BaseException] = []
         self.calls: list[str] = []
         self.late: list[tuple[str, bytes]] = []  # constants that appear during the step, with the call that reads them
 
@@ -73,20 +62,20 @@ class Recorder:
         self.storages.add(int(ffi.cast("uintptr_t", lib.rt_tensor_storage_data(h))))
         return self.ids.setdefault(self.key(h), len(self.ids) + 1)
 
-    def constant(self, h) -> int:
+    def constant(self, h, flags: int = 0) -> int:
         """Writes a tensor that no recorded call has made."""
         _, shape, strides, dtype = self.key(h)
         storage = int(ffi.cast("uintptr_t", lib.rt_tensor_storage_data(h)))
         assert storage not in self.storages, "a view made past the funnel"
-        number = ffi.new("rt_scalar *")
-        if not shape and self.yields(h, dtype):
+        if flags & lib.RT_INPUT_NUMBER:
+            number = ffi.new("rt_scalar *")
             assert lib.rt_tensor_item(h, number) == lib.RT_OK
             self.records += b"N"
             i = self.keep(h)
             self.whole(i, number.kind)
-            self.records += bytes(ffi.buffer(ffi.addressof(number, "value")))
+            self.records += bytes(ffi.buffer(ffi.addressof(number, "value")))[:8]
             return i
-        info = ffi.new("rt_dtype_info *")
+        info = sized("rt_dtype_info")
         assert lib.rt_dtype_get(dtype, info) == lib.RT_OK
         span = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides))
         self.records += b"C"
@@ -94,26 +83,23 @@ class Recorder:
         self.whole(i, dtype)
         self.numbers(shape)
         self.numbers(strides)
-        self.block(bytes(ffi.buffer(lib.rt_tensor_data(h), span * info.size)) if span else b"")
+        self.block(bytes(ffi.buffer(lib.rt_tensor_data(h), span * info.itemsize)) if span else b"")
         return i
 
-    def yields(self, h, dtype: int) -> bool:
-        """True for plain numbers: beside the smallest tensor of their kind they do not decide the dtype."""
-        beside = {lib.RT_FLOAT64: rt.float16, lib.RT_INT64: rt.uint8}.get(dtype)
-        if beside is None:
-            return False
-        code = ffi.new("int32_t *")
-        other = rt.zeros((), dtype=beside)
-        assert lib.rt_result_type([h, other._h], 2, code) == lib.RT_OK
-        return code[0] != dtype
-
-    def call(self, name: bytes, inputs, attrs, outputs) -> None:
-        changed = outputs or inputs  # ops without results change their inputs
-        for i, h in enumerate(inputs):
+    def heard(self, e) -> None:
+        if self.composites:
+            if e.depth or e.phase not in (lib.RT_EVENT_CALL, lib.RT_EVENT_END):
+                return
+        elif e.phase != lib.RT_EVENT_CALL:
+            return
+        name, attrs = ffi.string(e.name), elements(e.attrs, e.attrs_len)
+        inputs, flags = ffi.unpack(e.inputs, e.inputs_len), ffi.unpack(e.input_flags, e.inputs_len)
+        outputs = ffi.unpack(e.outputs, e.outputs_len)
+        changed = outputs + [h for h, f in zip(inputs, flags) if f & lib.RT_INPUT_WRITTEN]
+        for h, f in zip(inputs, flags):
             if h and self.key(h) not in self.ids:
-                changes = not outputs or (i == 0 and name.endswith(b"_"))
-                assert not changes, f"{name.decode()} changes a tensor that was never seen"
-                self.constant(h)
+                assert not f & lib.RT_INPUT_WRITTEN, f"{name.decode()} changes a tensor that was never seen"
+                self.constant(h, f)
                 self.late.append((name.decode(), raw(h)))
         self.calls.append(name.decode())
         self.records += b"O"
@@ -146,17 +132,12 @@ class Recorder:
 
 
 @contextmanager
-def recording(*initial: rt.Tensor):
-    global recorder
-    recorder = Recorder()
+def recording(*initial: rt.Tensor, whole: bool = False):
+    recorder = Recorder(whole)
     for t in initial:
         recorder.constant(t._h)
-    lib.rt_set_listener(lib.py_on_call, ffi.NULL)
-    try:
+    with listening(recorder.heard):
         yield recorder
-    finally:
-        lib.rt_set_listener(ffi.NULL, ffi.NULL)
-    assert recorder.errors == []
 
 
 @pytest.fixture(scope="module")
@@ -217,27 +198,17 @@ def test_a_training_step_replayed_in_c(network, optimizer, replay, tmp_path):
     assert run(replay, path).startswith(f"{len(trace.calls)} calls")
 
 
-class Names:
-    """Writes the names of calls down."""
-
-    def __init__(self):
-        self.errors: list[BaseException] = []
-        self.names: list[str] = []
-
-    def call(self, name: bytes, *_) -> None:
-        self.names.append(name.decode())
-
-
 def told(call, *args, **options) -> list[str]:
-    global recorder
-    recorder = Names()
-    lib.rt_set_listener(lib.py_on_call, ffi.NULL)
-    try:
+    """Names of the ops that are called, without their parts."""
+    names: list[str] = []
+
+    def heard(e):
+        if e.depth == 0 and e.phase in (lib.RT_EVENT_CALL, lib.RT_EVENT_BEGIN):
+            names.append(ffi.string(e.name).decode())
+
+    with listening(heard):
         call(*args, **options)
-    finally:
-        lib.rt_set_listener(ffi.NULL, ffi.NULL)
-    assert recorder.errors == []
-    return recorder.names
+    return names
 
 
 CALLED = sorted(name for name, op in TABLE.items() if samples(op))
@@ -245,9 +216,8 @@ CALLED = sorted(name for name, op in TABLE.items() if samples(op))
 
 @pytest.mark.parametrize("name", CALLED)
 def test_one_call_is_one_event(name):
-    """What an op does inside is its own business, whatever the layout of its inputs, also in place."""
+    """What an op does inside is told as its parts or not at all, whatever the layout of its inputs, also in place."""
     op, f, twin = TABLE[name], getattr(_ops, name), getattr(_ops, name + "_", None)
-    parts = op["class"] == "Composite"
 
     def turned(t):
         """The same elements with gaps between them."""
@@ -260,16 +230,11 @@ def test_one_call_is_one_event(name):
         names = {**Inputs(name + source).names(), "given": lambda *a, **k: (a, k)}
         args, options = eval(f"given({source})", names)
         gaps = [[turned(t) for t in a] if isinstance(a, (list, tuple)) else turned(a) for a in args]
-        floats = [a for a in args if isinstance(a, rt.Tensor) and a.dtype.is_floating_point]
         # One wants its input row by row.
         for given in (args,) if name == "as_strided_scatter" else (args, gaps):
             with rt.no_grad():
                 assert told(f, *given, **options) == [name], source
-            events = told(f, *given, **options)
-            if not parts:
-                assert events == [name], source
-            elif floats:
-                assert name not in events, source
+            assert told(f, *given, **options) == [name], source
             if not op["inplace"] or not isinstance(given[0], rt.Tensor):
                 continue
             for grad in (False, True):
@@ -280,35 +245,8 @@ def test_one_call_is_one_event(name):
                     except rt.errors.RustorchError as e:
                         assert "does not fit" in str(e), source  # the result is wider
                         continue
-                if not (parts and grad):
-                    # Where gradients read what was there before, it is copied first; a replay needs to know it.
-                    assert events[-1:] == [name + "_"] and events[:-1] in ([], ["clone"] if grad else []), source
-
-
-def test_parts_are_told_where_gradients_are_wanted_and_nowhere_else():
-    x, w, b = rt.rand(2, 3), rt.rand(4, 3), rt.rand(2, 3, requires_grad=True)
-    first, classes = rt.zeros(2, 1, dtype=rt.int64), rt.tensor([0, 2])
-    outs = {
-        "take_along_dim": lambda a: _ops.take_along_dim(a, first, 1),
-        "tensordot": lambda a: _ops.tensordot(a, w, [1], [1]),
-        "cdist": lambda a: _ops.cdist(a, w),
-        "cross_entropy": lambda a: _ops.cross_entropy(a, classes),
-    }
-    for name, call in outs.items():
-        assert told(call, x) == [name]
-        parts = told(call, b)
-        assert parts and name not in parts, name
-        with rt.no_grad():
-            assert told(call, b) == [name]
-    assert told(lambda: None) == []
-    y = b * 2
-    assert "mul" in told(lambda: y.sum().backward())
-    names = []
-    for _ in range(3):
-        p = rt.rand(3, requires_grad=True)
-        p.grad = rt.rand(3)
-        names.append(told(rt.optim.SGD([p], lr=0.1).step))
-    assert names == [["sgd_step"]] * 3
+                # Where gradients read what was there before, it is copied first; a replay needs to know it.
+                assert events[-1:] == [name + "_"] and events[:-1] in ([], ["clone"] if grad else []), source
 
 
 def opt_state(opt) -> list[rt.Tensor]:

@@ -50,7 +50,7 @@ static rt_status unpack(void *packed, rt_tensor **out) {
   return leave();
 }
 static void unpacked(void *packed) { rt_tensor_free((rt_tensor *)packed); }
-static void listen(void *, const char *, const rt_tensor *const *, size_t, const rt_attr *, size_t, const rt_tensor *const *, size_t) {
+static void listen(void *, const rt_event *) {
   leave();
 }
 static void release(void *) {
@@ -142,8 +142,8 @@ static void in_unpacking() {
   walk(y);
 }
 struct Listening {
-  Listening() { rt_set_listener(listen, nullptr); }
-  ~Listening() { rt_set_listener(nullptr, nullptr); }
+  Listening() { CHECK(rt_listener_push(listen, nullptr) == RT_OK); }
+  ~Listening() { rt_listener_pop(); }
 };
 static void in_a_listener() {
   Listening on;

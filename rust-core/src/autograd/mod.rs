@@ -302,6 +302,9 @@ impl Tensor {
             if g.dtype() != self.dtype() {
                 bail!(DType, "grad: wanted dtype {}, got {}", self.dtype(), g.dtype());
             }
+            if g.device() != self.device() {
+                bail!(Value, "grad: wanted a gradient on device {}, got one on {}", self.device(), g.device());
+            }
         }
         if g.is_some() || self.0.meta.get().is_some() {
             // The old gradient is dropped after the lock is released: it may run a foreign release callback.

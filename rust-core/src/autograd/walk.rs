@@ -2,6 +2,7 @@
 //! of creation is a topological order and nothing has to be counted beforehand.
 
 use super::*;
+use crate::device::{Device, On};
 use crate::memory::{room, List};
 use crate::parallel::interrupted;
 use crate::shape::contiguous_strides;
@@ -148,7 +149,7 @@ impl Walk<'_> {
         let calls = hooks_of(leaf, |h| &h.calls)?;
         for h in calls {
             if let Some(new) = h(&g)? {
-                g = alike(new, leaf.shape(), leaf.dtype())?;
+                g = alike(new, leaf.shape(), leaf.dtype(), leaf.device())?;
             }
         }
         if self.wanted.is_some() {
@@ -258,9 +259,10 @@ impl Walk<'_> {
             (List::collect(hooks.calls.iter().map(|(k, h)| (*k, h.call.clone())))?, retained)
         };
         for (k, call) in calls {
-            if let Some(new) = grads[k].as_ref().map_or(Ok(None), |g| call(g))? {
+            let Some(g) = &grads[k] else { continue };
+            if let Some(new) = call(g)? {
                 let (shape, dtype) = &node.outputs[k];
-                grads[k] = Some(alike(new, shape, *dtype)?);
+                grads[k] = Some(alike(new, shape, *dtype, g.device())?);
             }
         }
         // A gradient is kept as the hooks leave it, whichever was asked for first.
@@ -280,6 +282,9 @@ impl Walk<'_> {
 
 /// Adds `g` to the gradient of a tensor, in a place of its own: nobody else's tensor becomes a gradient.
 fn accumulate(t: &Tensor, g: Tensor, create_graph: bool) -> Result<()> {
+    if g.device() != t.device() {
+        bail!(Autograd, "got a gradient on device {} for a tensor on {}", g.device(), t.device());
+    }
     let meta = t.meta();
     loop {
         let old = meta.lock().grad.clone();
@@ -418,7 +423,14 @@ fn fit(g: Tensor, shape: &[usize], dtype: DType) -> Result<Tensor> {
 }
 
 /// What a hook of a tensor has made of its gradient must still be like the tensor.
-fn alike(new: Tensor, shape: &[usize], dtype: DType) -> Result<Tensor> {
+fn alike(new: Tensor, shape: &[usize], dtype: DType, device: Device) -> Result<Tensor> {
+    if new.device() != device {
+        bail!(
+            Autograd,
+            "a hook has changed the device of value: got a gradient on {} for one on {device}",
+            new.device()
+        );
+    }
     if new.shape() != shape {
         bail!(
             Autograd,
@@ -489,6 +501,7 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
             let run = |saved: &SavedSet| {
                 let mut given = room(attrs.len())?;
                 given.extend(attrs.iter().map(OwnedAttr::get));
+                let _on = on(grads.iter().flatten());
                 rule(&Vjp { grads, node, saved, attrs: given })
             };
             match saved.copy_if_packed()? {
@@ -525,6 +538,7 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
             let [base, view] = &**layouts;
             let Some(g) = &grads[0] else { return Ok(Grads::new()) };
             let at = inside(base, view)?;
+            let _on = on([g].into_iter());
             let zeros = Tensor::filled(base.shape(), crate::dtype::Scalar::Int(0), g.dtype())?;
             let (s, t) = (signed(at.shape()), signed(at.strides()));
             Ok(Grads::from_iter([Some(zeros.as_strided_scatter(g, &s, &t, at.offset() as i64)?)]))
@@ -548,7 +562,10 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
                 let (shape, dtype) = &inner.inputs[0];
                 let back = match out[0].take() {
                     Some(x) => fit(x, shape, *dtype)?,
-                    None => Tensor::filled(shape, crate::dtype::Scalar::Int(0), g.dtype())?,
+                    None => {
+                        let _on = on([&g].into_iter());
+                        Tensor::filled(shape, crate::dtype::Scalar::Int(0), g.dtype())?
+                    }
                 };
                 out[0] = Some(g.as_strided_scatter(&back, &s, &t, o)?);
             }
@@ -561,7 +578,15 @@ fn seed(root: &Tensor, g: Option<&Tensor>) -> Result<Tensor> {
     if !root.requires_grad() {
         bail!(Autograd, "element 0 of tensors does not require grad and does not have a grad_fn");
     }
+    let _on = on([root].into_iter());
     match g {
+        // A number has no place of its own.
+        Some(g) if g.ndim() == 0 && root.ndim() == 0 && root.is_meta() && !g.is_meta() => {
+            g.like_on(Device::Meta)?.to_dtype(root.dtype())
+        }
+        Some(g) if g.device() != root.device() => {
+            bail!(Autograd, "the gradient is on device {}, the output on {}", g.device(), root.device())
+        }
         Some(g) if g.shape() == root.shape() => {
             if g.dtype() == root.dtype() {
                 Ok(g.clone())
@@ -698,6 +723,12 @@ fn useful(roots: &[Edge], wanted: &[Place]) -> Result<HashSet<u64>> {
         }
     }
     Ok(useful)
+}
+
+/// What is made beside these lives where they do.
+#[inline(always)]
+fn on<'a>(mut beside: impl Iterator<Item = &'a Tensor>) -> On {
+    On::enter(if beside.any(|t| t.is_meta()) { Device::Meta } else { Device::Cpu })
 }
 
 /// Adds the gradients of `roots` to the leaves (or to the given `inputs` only). A missing gradient means 1 for a root

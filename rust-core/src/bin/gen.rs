@@ -287,7 +287,7 @@ fn python() -> String {
     let mut s = format!(
         "# {MARK}\n\"\"\"One function per op of the table. Those with `input` first are methods of Tensor too.\"\"\"\n\n\
          # ruff: noqa: A001, A002, E501, N801\n# mypy: disable-error-code=\"no-any-return\"\n\n\
-         from __future__ import annotations\n\nfrom ._door import (\n    NULL,\n    bool_,\n    created,\n    dtype_code,\n    error,\n    handles,\n    int_,\n    into,\n    \
+         from __future__ import annotations\n\nfrom ._device import at, away, moved\nfrom ._door import (\n    NULL,\n    bool_,\n    dtype_code,\n    error,\n    int_,\n    into,\n    \
          ints,\n    lib,\n    misuse,\n    number,\n    operand,\n    optional_number,\n    several,\n    shape_,\n    word,\n)\n\n\
          TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from collections.abc import Sequence\n    from typing import Any\n\n    \
          from ._door import Number\n    from .dtypes import dtype as dtype_\n    from .random import Generator as Generator_\n    from ._tensor import Tensor\n\n"
@@ -427,8 +427,27 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
     if with_out && op.args.iter().any(|a| a.kind == OptDType && a.name == "dtype") {
         s.push_str("    if dtype is None and out is not None:\n        dtype = out.dtype\n");
     }
+    let like = op.args.first().is_some_and(|a| a.kind == Tensor);
+    if creation && !like {
+        let before = variadic.unwrap_or(0);
+        let mut again: Vec<String> = op.args[..before].iter().map(|a| py(a.name)).collect();
+        again.extend(variadic.map(|_| "*sizes".to_string()));
+        again.extend(op.args[before..].iter().map(|a| format!("{0}={0}", py(a.name))));
+        again.push("requires_grad=requires_grad".into());
+        if with_out {
+            again.push("out=out".into());
+        }
+        line!(
+            s,
+            "    if device is not None and away(device):\n        with at(device):\n            return {name}({})",
+            again.join(", ")
+        );
+    }
     let first_tensor = singles(op).first().map(|a| py(a.name)).or(op.tensor_args().next().map(|a| py(a.name)));
     s.push_str("    try:\n");
+    if creation && like {
+        line!(s, "        if device is not None:\n            {0} = moved({0}, device)", py(op.args[0].name));
+    }
     if let Some(i) = variadic {
         let n = py(op.args[i].name);
         line!(s, "        if {n} is None:\n            {n} = shape_(sizes)");
@@ -444,9 +463,7 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
                 line!(s, "        if {n} is not None:\n            {n} = ints({n})");
             }
             Tensors | OptTensors => {
-                // The argument keeps its name, and is a list of our own: it may hold the only references to its tensors.
-                line!(s, "        {n} = {n}[:] if {n}.__class__ is list else several({n})");
-                line!(s, "        {n}_handles = {n} and handles({n})");
+                line!(s, "        {n} = {n} if {n}.__class__ is list else several({n})");
             }
             Operand if !number_twin => {
                 line!(s, "        {n} = operand({n})");
@@ -456,13 +473,15 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
     }
     let args = |as_number: bool| {
         let mut v: Vec<String> = Vec::new();
-        for a in tensors(op).into_iter().chain(op.attr_args()) {
+        // Lists come last.
+        let lists = || op.tensor_args().filter(|a| a.kind.is_list());
+        for a in singles(op).into_iter().chain(op.attr_args()).chain(lists()) {
             let n = py(a.name);
             v.push(match a.kind {
                 Operand if as_number => format!("*number({n})"),
                 Tensor | Operand => format!("{n}._h"),
                 OptTensor => format!("NULL if {n} is None else {n}._h"),
-                Tensors | OptTensors => format!("{n}_handles, len({n}_handles)"),
+                Tensors | OptTensors => n,
                 Scalar => format!("*number({n})"),
                 OptScalar => format!("*optional_number({n})"),
                 Int => format!("{n} if {n}.__class__ is int else int_({n})"),
@@ -517,9 +536,7 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
             OutKind::Tensor => {
                 s.push_str("    if t is None:\n        raise error()\n");
                 if creation {
-                    s.push_str(
-                        "    if device is not None or requires_grad:\n        t = created(t, device, requires_grad)\n",
-                    );
+                    s.push_str("    if requires_grad is not False:\n        t.requires_grad_(requires_grad)\n");
                 }
                 if with_out {
                     let inputs: Vec<String> = tensors(op)
@@ -694,7 +711,7 @@ fn docs() -> String {
         if op.inplace {
             notes.push(format!("`{}_`", op.name));
         }
-        if op.vjp.is_some() || op.class == ops::Class::Composite {
+        if op.vjp.is_some() || op.is_composite() {
             notes.push("*grad*".into());
         }
         if !op.aliases.is_empty() {

@@ -71,6 +71,9 @@ pub unsafe extern "C-unwind" fn rt_tensor_to_dlpack(
     guard(|| {
         need_out(managed)?;
         let t = need(&tensor, "tensor")?;
+        if t.is_meta() {
+            bail!(Unsupported, "a meta tensor has no elements to share");
+        }
         let (code, bits) = t.dtype().dlpack();
         let mut keep = Box::new(Keep {
             _tensor: t.clone(),

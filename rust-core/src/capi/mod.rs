@@ -24,6 +24,7 @@ pub mod dlpack;
 pub mod door;
 
 use crate::callback;
+use crate::device::Device;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Kind, Result};
 use crate::memory::{self, Kept, List};
@@ -78,7 +79,16 @@ pub struct rt_tensor {
 pub struct rt_tensor_list(pub(crate) Outs);
 
 /// A random generator. Release it with `rt_generator_free`.
-pub struct rt_generator(pub(crate) GeneratorHandle);
+pub struct rt_generator {
+    // A handle is the address of a `GeneratorHandle`.
+    _private: [u8; 0],
+}
+
+/// Main memory.
+pub const RT_DEVICE_CPU: i32 = 0;
+/// Nowhere: a tensor of this device has a shape, a dtype and strides, but no elements. Ops on such tensors say what would come
+/// out, and compute nothing.
+pub const RT_DEVICE_META: i32 = 1;
 
 /// No number is given.
 pub const RT_SCALAR_NONE: i32 = 0;
@@ -88,6 +98,18 @@ pub const RT_SCALAR_BOOL: i32 = 1;
 pub const RT_SCALAR_INT: i32 = 2;
 /// `value.f` holds a float.
 pub const RT_SCALAR_FLOAT: i32 = 3;
+/// `value.c` holds a complex number. There are none yet: it is refused with `RT_ERR_UNSUPPORTED`.
+pub const RT_SCALAR_COMPLEX: i32 = 4;
+
+/// A complex number.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct rt_complex {
+    /// Real part.
+    pub re: f64,
+    /// Imaginary part.
+    pub im: f64,
+}
 
 /// The number inside an `rt_scalar`.
 #[repr(C)]
@@ -97,6 +119,8 @@ pub union rt_number {
     pub f: f64,
     /// A whole number or truth value.
     pub i: i64,
+    /// A complex number.
+    pub c: rt_complex,
 }
 
 /// A number with its kind (`RT_SCALAR_`).
@@ -108,6 +132,35 @@ pub struct rt_scalar {
     /// The number.
     pub value: rt_number,
 }
+
+// ---- structs that can grow: they begin with their size ----
+
+/// Refuses a size that no version of a struct has: it holds at least the fields of the first version (`first` bytes). What
+/// was never set is mostly refused too.
+fn check_size<T>(name: &str, size: usize, first: usize) -> Result<()> {
+    if !(first..=4096).contains(&size) || !size.is_multiple_of(align_of::<T>()) {
+        bail!(Value, "{name}: the field `size` is {size}; set it to sizeof({name}), which is at least {first}");
+    }
+    Ok(())
+}
+
+/// Writes as much of `info` as the caller has room for, and how much that is.
+unsafe fn fill<T: Copy>(name: &str, first: usize, info: &T, out: *mut T) -> Result<()> {
+    let size = out.cast::<usize>();
+    check_size::<T>(name, *size, first)?;
+    let filled = (*size).min(size_of::<T>());
+    std::ptr::copy_nonoverlapping((info as *const T).cast::<u8>(), out.cast(), filled);
+    *size = filled;
+    Ok(())
+}
+
+/// Bytes of a struct up to the end of a field, which is the last one of its first version.
+macro_rules! first_size {
+    ($t:ident, $field:ident: $f:ty) => {
+        (std::mem::offset_of!($t, $field) + size_of::<$f>()).next_multiple_of(align_of::<$t>())
+    };
+}
+use first_size;
 
 static LIVE: AtomicI64 = AtomicI64::new(0);
 
@@ -308,6 +361,7 @@ unsafe fn number(s: rt_scalar) -> Result<Option<Scalar>> {
         RT_SCALAR_BOOL => Scalar::Bool(s.value.i != 0),
         RT_SCALAR_INT => Scalar::Int(s.value.i),
         RT_SCALAR_FLOAT => Scalar::Float(s.value.f),
+        RT_SCALAR_COMPLEX => bail!(Unsupported, "complex numbers are not supported yet"),
         k => bail!(Value, "unknown kind of rt_scalar: {k}"),
     }))
 }
@@ -363,7 +417,12 @@ unsafe fn a_str<'a>(p: *const c_char) -> Result<Attr<'a>> {
     Ok(Attr::Str(s))
 }
 unsafe fn a_generator<'a>(p: *const rt_generator) -> Result<Attr<'a>> {
-    Ok(Attr::Generator(if p.is_null() { None } else { Some(&(*p).0) }))
+    Ok(Attr::Generator(generator(p)))
+}
+
+/// What a handle of a generator stands for; NULL is the default one.
+unsafe fn generator<'a>(p: *const rt_generator) -> Option<&'a GeneratorHandle> {
+    p.cast::<GeneratorHandle>().as_ref()
 }
 
 unsafe fn string<'a>(p: *const c_char, what: &str) -> Result<&'a str> {

@@ -5,7 +5,7 @@ use crate::random::Generator;
 use std::sync::Mutex;
 
 unsafe fn with<R>(g: *const rt_generator, f: impl FnOnce(&mut Generator) -> R) -> R {
-    crate::random::with(g.as_ref().map(|g| &g.0), f)
+    crate::random::with(generator(g), f)
 }
 
 /// A generator at the start of the stream of `seed`.
@@ -13,7 +13,7 @@ unsafe fn with<R>(g: *const rt_generator, f: impl FnOnce(&mut Generator) -> R) -
 pub unsafe extern "C-unwind" fn rt_generator_new(seed: u64, out: *mut *mut rt_generator) -> rt_status {
     guard(|| {
         need_out(out)?;
-        *out = Box::into_raw(Box::new(rt_generator(Mutex::new(Generator::new(seed)))));
+        *out = Box::into_raw(Box::<GeneratorHandle>::new(Mutex::new(Generator::new(seed)))).cast();
         Ok(())
     })
 }
@@ -21,7 +21,7 @@ pub unsafe extern "C-unwind" fn rt_generator_new(seed: u64, out: *mut *mut rt_ge
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_generator_free(generator: *mut rt_generator) {
     if !generator.is_null() {
-        drop(Box::from_raw(generator));
+        drop(Box::from_raw(generator.cast::<GeneratorHandle>()));
     }
 }
 /// Starts the stream of `seed`.

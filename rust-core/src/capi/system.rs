@@ -6,7 +6,7 @@ use crate::{parallel, storage};
 use std::sync::OnceLock;
 
 /// The version of the ABI that a program was compiled against; compare with `rt_abi_version()`.
-pub const RT_ABI_VERSION: u32 = 2;
+pub const RT_ABI_VERSION: u32 = 3;
 
 /// The version of the ABI that this library has.
 #[no_mangle]
@@ -53,13 +53,16 @@ pub unsafe extern "C-unwind" fn rt_last_error_shape(which: i32, sizes: *mut *con
 
 /// What is known about a dtype. Strings live for ever.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct rt_dtype_info {
+    /// sizeof(rt_dtype_info), which the caller sets.
+    pub size: usize,
     /// PyTorch's name.
     pub name: *const c_char,
     /// NumPy's type string.
     pub typestr: *const c_char,
     /// Bytes per element.
-    pub size: usize,
+    pub itemsize: usize,
     /// 0 bool, 1 whole numbers, 2 floats.
     pub category: i32,
     /// DLPack type code.
@@ -79,7 +82,7 @@ pub struct rt_dtype_info {
 pub extern "C-unwind" fn rt_dtype_count() -> i32 {
     dtype::ALL.len() as i32
 }
-/// What is known about the dtype with this code.
+/// What is known about the dtype with this code. At most `out->size` bytes are written; afterwards that says how many.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_dtype_get(code: i32, out: *mut rt_dtype_info) -> rt_status {
     static NAMES: OnceLock<SmallVec<[(CString, CString); 16]>> = OnceLock::new();
@@ -88,10 +91,11 @@ pub unsafe extern "C-unwind" fn rt_dtype_get(code: i32, out: *mut rt_dtype_info)
         let names = NAMES.get_or_init(|| dtype::ALL.iter().map(|d| (text(d.name()), text(d.typestr()))).collect());
         let d = DType::from_code(code)?;
         let (name, typestr) = &names[d as usize];
-        *out = rt_dtype_info {
+        let info = rt_dtype_info {
+            size: size_of::<rt_dtype_info>(),
             name: name.as_ptr(),
             typestr: typestr.as_ptr(),
-            size: d.size(),
+            itemsize: d.size(),
             category: d.category() as i32,
             dlpack_code: d.dlpack().0,
             dlpack_bits: d.dlpack().1,
@@ -99,7 +103,7 @@ pub unsafe extern "C-unwind" fn rt_dtype_get(code: i32, out: *mut rt_dtype_info)
             max: d.max(),
             eps: d.eps(),
         };
-        Ok(())
+        fill("rt_dtype_info", first_size!(rt_dtype_info, eps: f64), &info, out)
     })
 }
 /// The smallest dtype that holds both.

@@ -1,6 +1,7 @@
 //! Tensors: making, reading, sharing, releasing.
 
 use super::*;
+use crate::device::On;
 use crate::shape::{Layout, Strides};
 use crate::storage::{Release, Storage};
 use std::ffi::c_void;
@@ -119,6 +120,7 @@ pub unsafe extern "C-unwind" fn rt_tensor_from_number(
 ) -> rt_status {
     guard(|| {
         need_out(out)?;
+        let _on = On::enter(Device::Cpu);
         *out = give(if dtype == -1 {
             plain(value)?
         } else {
@@ -177,10 +179,44 @@ pub unsafe extern "C-unwind" fn rt_tensor_storage_offset(tensor: *const rt_tenso
 pub unsafe extern "C-unwind" fn rt_tensor_storage_nbytes(tensor: *const rt_tensor) -> usize {
     read!(tensor, 0, |t| t.0.storage.nbytes())
 }
-/// First byte of the storage; NULL for NULL.
+/// First byte of the storage; NULL for NULL and for meta tensors.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_tensor_storage_data(tensor: *const rt_tensor) -> *mut c_void {
     read!(tensor, std::ptr::null_mut(), |t| t.base_ptr().cast())
+}
+/// Where the tensor lives (`RT_DEVICE_`); -1 for NULL.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_tensor_device(tensor: *const rt_tensor) -> i32 {
+    read!(tensor, -1, |t| t.device() as i32)
+}
+/// A tensor with the shape, dtype and order of memory of `tensor` on another device. Elements are not copied:
+/// on the CPU they are uninitialised.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_tensor_like_on(
+    tensor: *const rt_tensor,
+    device: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        need_out(out)?;
+        *out = give(need(&tensor, "tensor")?.like_on(Device::from_code(device)?)?);
+        Ok(())
+    })
+}
+/// Sets where this thread puts what is made of no data and no other tensor (`rt_zeros`, `rt_randn` ...); at first that is the CPU. The
+/// device before is written to `before`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_set_device(device: i32, before: *mut i32) -> rt_status {
+    guard(|| {
+        need_out(before)?;
+        *before = crate::device::set_current(Device::from_code(device)?) as i32;
+        Ok(())
+    })
+}
+/// Where this thread puts what is made of no data and no other tensor (`RT_DEVICE_`).
+#[no_mangle]
+pub extern "C-unwind" fn rt_device() -> i32 {
+    crate::device::current() as i32
 }
 /// True if the elements lie in row-major order without gaps.
 #[no_mangle]
@@ -205,11 +241,11 @@ pub unsafe extern "C-unwind" fn rt_tensor_bump_version(tensor: *mut rt_tensor) -
         Ok(())
     })
 }
-/// Address of the first element; it lives as long as the handle. NULL for NULL. Whoever writes through it while another
+/// Address of the first element; it lives as long as the handle. NULL for NULL and for meta tensors. Whoever writes through it while another
 /// thread uses the tensor has a data race of their own.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_tensor_data(tensor: *const rt_tensor) -> *mut c_void {
-    read!(tensor, std::ptr::null_mut(), |t| t.data_ptr().cast())
+    read!(tensor, std::ptr::null_mut(), |t| if t.is_meta() { std::ptr::null_mut() } else { t.data_ptr().cast() })
 }
 
 /// The tensor that this one is a view of; NULL in `out` if it is none.

@@ -34,7 +34,7 @@ pub type Loop = unsafe fn(&[*const u8; 3], *mut u8, usize, &Params);
 
 /// The loops of one op, by compute type. A missing one is a dtype that the op refuses.
 #[derive(Clone, Copy)]
-pub struct Kernel {
+pub struct Loops {
     /// Loop in f32.
     pub f32: Option<Loop>,
     /// Loop in f64.
@@ -45,7 +45,7 @@ pub struct Kernel {
     pub to_bool: bool,
 }
 
-impl Kernel {
+impl Loops {
     /// The loop for a compute type.
     pub fn get(&self, c: Compute) -> Option<Loop> {
         match c {
@@ -148,8 +148,8 @@ macro_rules! kernel {
         $crate::elementwise_loop!([$a: $t = 0, $c: $t = 1, $d: $t = 2] -> $o, $t, |$p: $pf| $b)
     };
     (@make $bool:literal, $f:expr, $d:expr, $i:expr) => {{
-        const K: $crate::kernels::elementwise::Kernel =
-            $crate::kernels::elementwise::Kernel { f32: $f, f64: $d, i64: $i, to_bool: $bool };
+        const K: $crate::kernels::elementwise::Loops =
+            $crate::kernels::elementwise::Loops { f32: $f, f64: $d, i64: $i, to_bool: $bool };
         &K
     }};
     (float |$($x:ident),+| $b:expr) => {

@@ -1,15 +1,16 @@
 //! Activations and softmax.
 
+use super::elementwise::{run, Plan, Promote};
 use super::lang::Ex;
-use super::pointwise::{clamp_to, float1, run, zeros, Promote};
-use super::shape::contiguous_unlocked;
-use super::{one, Call, Class, Outs, Refusal, Saves};
+use super::pointwise::{clamp_to, float1, zeros};
+use super::shape::{contiguous_unlocked, copy_into};
+use super::{one, written_as, Call, Refusal, Saves, Spec, Specs};
 use crate::autograd::Vjp;
 use crate::bail;
 use crate::dtype::{Compute, DType, Scalar};
 use crate::error::Result;
 use crate::kernel;
-use crate::kernels::elementwise::{Kernel, Params};
+use crate::kernels::elementwise::{Loops, Params};
 use crate::kernels::softmax::{self, Mode};
 use crate::shape::wrap_dim;
 use crate::tensor::Tensor;
@@ -21,7 +22,7 @@ const SELU_ALPHA: f64 = 1.6732632423543772;
 const SELU_SCALE: f64 = 1.0507009873554805;
 
 /// Runs a loop with some numbers as its parameters.
-fn with<const N: usize>(c: &Call, k: &'static Kernel, numbers: &[f64]) -> Result<Outs> {
+fn with<'a, const N: usize>(c: &Call<'a>, k: &'static Loops, numbers: &[f64]) -> Result<Plan<'a>> {
     let mut p = Params::default();
     p.f[..numbers.len()].copy_from_slice(numbers);
     run::<N>(c, k, Promote::Common, p)
@@ -39,7 +40,7 @@ fn gelu_by_tanh(approximate: &str) -> Result<bool> {
     }
 }
 
-fn eval_gelu(c: &Call) -> Result<Outs> {
+fn eval_gelu<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
     if gelu_by_tanh(c.str(0))? {
         let k = kernel!(float | x, p | 0.5 * x * (1.0 + Real::tanh(p[0] * (x + p[1] * x * x * x))));
         return with::<1>(c, k, &GELU_TANH);
@@ -47,7 +48,7 @@ fn eval_gelu(c: &Call) -> Result<Outs> {
     with::<1>(c, kernel!(float | x, p | 0.5 * x * (1.0 + Real::erf(x * p[0]))), &GELU)
 }
 
-fn eval_gelu_backward(c: &Call) -> Result<Outs> {
+fn eval_gelu_backward<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
     if gelu_by_tanh(c.str(0))? {
         let k = kernel!(
             float | g,
@@ -76,7 +77,7 @@ fn gelu_curvature(x: &Ex, approximate: &str) -> Ex {
     &falling * &slope + x * 0.5 * (&falling * (x * (6.0 * c * k)) - t * 2.0 * &falling * slope.square())
 }
 
-fn eval_elu(c: &Call, alpha: f64, scale: f64, input_scale: f64) -> Result<Outs> {
+fn eval_elu<'a>(c: &Call<'a>, alpha: f64, scale: f64, input_scale: f64) -> Result<Plan<'a>> {
     let k = kernel!(float | x, p | if x > 0.0 { x * p[1] } else { Real::expm1(x * p[2]) * p[0] });
     with::<1>(c, k, &[alpha * scale, scale, input_scale])
 }
@@ -99,15 +100,22 @@ enum Turn {
     Last,
 }
 
-fn softmax_eval<const N: usize>(c: &Call, mode: Mode, dim: i64, dtype: DType) -> Result<Outs> {
+/// A softmax of `N` inputs along attribute 0.
+fn infer_softmax<const N: usize>(c: &Call, dtype: DType) -> Result<Specs> {
     let x = c.x(0);
     if !dtype.is_float() {
         bail!(DType, "not implemented for dtype {dtype}");
     }
-    let d = wrap_dim(dim, x.ndim())?;
+    wrap_dim(c.int(0), x.ndim())?;
     if N == 2 && c.x(1).shape() != x.shape() {
         bail!(Shape, "wanted two tensors of one shape, got {:?} and {:?}", x.shape(), c.x(1).shape());
     }
+    Spec::rows(x.shape(), dtype)?.one()
+}
+
+fn compute_softmax<const N: usize>(c: &Call, outs: &[Tensor], mode: Mode) -> Result<()> {
+    let (x, out) = (c.x(0), &outs[0]);
+    let d = wrap_dim(c.int(0), x.ndim())?;
     let (n, inner) = match x.ndim() {
         0 => (1, 1),
         _ => (x.shape()[d], x.shape()[d + 1..].iter().product()),
@@ -126,34 +134,39 @@ fn softmax_eval<const N: usize>(c: &Call, mode: Mode, dim: i64, dtype: DType) ->
     let last = (turn == Some(Turn::Last)).then_some(d);
     let rest = (0..x.ndim()).filter(|&k| turn.is_none() || k != d);
     let order: SmallVec<[usize; 8]> = first.into_iter().chain(rest).chain(last).collect();
-    let compute = dtype.compute_dtype();
+    let compute = out.dtype().compute_dtype();
     let ready = |t: &Tensor| contiguous_unlocked(&t.with_layout(t.layout().permute(&order)), compute, false);
     let a = ready(x)?;
     let y = if N == 2 { ready(c.x(1))? } else { a.clone() };
-    let out = Tensor::empty_of(a.shape(), compute)?;
     let sizes = match turn {
         _ if a.numel() == 0 => [0; 3],
         None => [others / inner, n, inner],
         Some(Turn::First) => [1, n, others],
         Some(Turn::Last) => [others, n, 1],
     };
-    // SAFETY: three row-major blocks of the compute type with these sizes.
-    unsafe {
-        match dtype.compute() {
-            Compute::F64 => softmax::run::<f64>(mode, a.ptr(), y.ptr(), out.ptr(), sizes),
-            _ => softmax::run::<f32>(mode, a.ptr(), y.ptr(), out.ptr(), sizes),
+    let write = |out: &Tensor| {
+        // SAFETY: three row-major blocks of the compute type with these sizes.
+        unsafe {
+            match compute.compute() {
+                Compute::F64 => softmax::run::<f64>(mode, a.ptr(), y.ptr(), out.ptr(), sizes),
+                _ => softmax::run::<f32>(mode, a.ptr(), y.ptr(), out.ptr(), sizes),
+            }
         }
-    }
+        Ok(())
+    };
     if turn.is_none() {
-        return one(contiguous_unlocked(&out, dtype, false)?);
+        return written_as(out, compute, write);
     }
+    let turned = Tensor::empty_of(a.shape(), compute)?;
+    write(&turned)?;
     let mut back: SmallVec<[usize; 8]> = SmallVec::from_elem(0, order.len());
     order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
-    one(contiguous_unlocked(&out.with_layout(out.layout().permute(&back)), dtype, true)?)
+    copy_into(out, &turned.with_layout(turned.layout().permute(&back)))
 }
 
-fn eval_softmax(c: &Call, mode: Mode) -> Result<Outs> {
-    softmax_eval::<1>(c, mode, c.int(0), c.opt_dtype(1).unwrap_or(c.x(0).dtype()))
+/// The dtype of a softmax.
+fn softmax_dtype(c: &Call) -> DType {
+    c.opt_dtype(1).unwrap_or(c.x(0).dtype())
 }
 
 /// The weight of `prelu`, shaped to broadcast along the channels of the input.
@@ -193,13 +206,13 @@ fn not_bool(t: &Tensor) -> Result<()> {
 ops! {
     /// `max(input, 0)`.
     relu(input: Tensor) -> Tensor, NonZero {
-        eval: |c| {
+        body: Elementwise(|c| {
             if c.x(0).dtype() == DType::Bool {
                 bail!(DType, "Boolean inputs not supported for relu");
             }
             let k = kernel!(split |x, _p| if x < 0.0 { 0.0 } else { x }; |x, _p| x.max(0));
             run::<1>(c, k, Promote::Common, Params::default())
-        },
+        }),
         vjp: vjp!(|v| v.g().with(v.y(), |g, y| Tensor::threshold_backward(g, y, 0))), saves: Saves::OUTPUT,
         inplace: true, onnx: Some("Relu"), c: Some("{x} > 0 ? {x} : 0"),
         refuses: &[Refusal { call: "rt.tensor([True])", message: "Boolean inputs" }],
@@ -207,11 +220,11 @@ ops! {
 
     /// `input` where it is greater than `threshold`, else `value`.
     threshold(input: Tensor, threshold: Scalar, value: Scalar) -> Tensor, NonZero {
-        eval: |c| {
+        body: Elementwise(|c| {
             let k = kernel!(split |x, p| if x <= p[0] { p[1] } else { x }; |x, p| if x <= p[0] { p[1] } else { x });
             let held = |i| c.scalar(i).held_by(c.x(0).dtype());
             run::<1>(c, k, Promote::Common, Params::new(&[held(0)?, held(1)?]))
-        },
+        }),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::threshold_backward(g, x, v.scalar(0)))), saves: Saves::X,
         inplace: true, method: false,
         samples: &["t([-1.0, 0.05, 0.3]), 0.1, 7.0"],
@@ -219,7 +232,7 @@ ops! {
 
     /// `grad_output` where `input` is greater than `threshold`, else 0.
     threshold_backward(grad_output: Tensor, input: Tensor, threshold: Scalar) -> Tensor, NonZero {
-        eval: |c| with::<2>(c, kernel!(float |g, x, p| if x <= p[0] { 0.0 } else { g }), &[c.float(0)]),
+        body: Elementwise(|c| with::<2>(c, kernel!(float |g, x, p| if x <= p[0] { 0.0 } else { g }), &[c.float(0)])),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, x| Tensor::threshold_backward(g, x, v.scalar(0)))),
             zeros(v, 1),
@@ -230,10 +243,10 @@ ops! {
 
     /// `min(max(input, 0), 6)`.
     relu6(input: Tensor) -> Tensor, NonZero {
-        eval: |c| {
+        body: Elementwise(|c| {
             not_bool(c.x(0))?;
             clamp_to(c, Some(Scalar::Int(0)), Some(Scalar::Int(6)))
-        },
+        }),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, 0, 6))), saves: Saves::X,
         inplace: true, method: false, function: false,
         samples: &["t([-1.0, 2.0, 7.0])"],
@@ -241,7 +254,7 @@ ops! {
 
     /// `input` brought into `[min_val, max_val]`.
     hardtanh(input: Tensor, min_val: Scalar = -1, max_val: Scalar = 1) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             not_bool(c.x(0))?;
             if c.float(0) > c.float(1) {
                 bail!(Value, "min_val cannot be greater than max_val, got {} and {}", c.float(0), c.float(1));
@@ -252,7 +265,7 @@ ops! {
             let d = c.x(0).dtype();
             let whole = |s: Scalar| s.held_by(d).map(|s| if d.is_float() { s } else { Scalar::Int(s.i64()) });
             clamp_to(c, Some(whole(c.scalar(0))?), Some(whole(c.scalar(1))?))
-        },
+        }),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, v.scalar(0), v.scalar(1)))),
         saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("Clip"),
@@ -261,10 +274,10 @@ ops! {
 
     /// `grad_output` where `input` lies strictly between the bounds, else 0.
     hardtanh_backward(grad_output: Tensor, input: Tensor, min_val: Scalar, max_val: Scalar) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             let k = kernel!(float |g, x, p| if (x <= p[0]) | (x >= p[1]) { 0.0 } else { g });
             with::<2>(c, k, &[c.float(0), c.float(1)])
-        },
+        }),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, x| Tensor::hardtanh_backward(g, x, v.scalar(0), v.scalar(1)))),
             zeros(v, 1),
@@ -275,7 +288,7 @@ ops! {
 
     /// `input` where it is positive, else `negative_slope * input`.
     leaky_relu(input: Tensor, negative_slope: Scalar = 0.01) -> Tensor, NonZero {
-        eval: |c| with::<1>(c, kernel!(float |x, p| if x > 0.0 { x } else { x * p[0] }), &[c.float(0)]),
+        body: Elementwise(|c| with::<1>(c, kernel!(float |x, p| if x > 0.0 { x } else { x * p[0] }), &[c.float(0)])),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::leaky_relu_backward(g, x, v.scalar(0)))), saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("LeakyRelu"),
         samples: &["z(4), 0.3"],
@@ -283,7 +296,7 @@ ops! {
 
     /// Gradient of `leaky_relu`.
     leaky_relu_backward(grad_output: Tensor, input: Tensor, negative_slope: Scalar) -> Tensor, NonZero {
-        eval: |c| with::<2>(c, kernel!(float |g, x, p| if x > 0.0 { g } else { g * p[0] }), &[c.float(0)]),
+        body: Elementwise(|c| with::<2>(c, kernel!(float |g, x, p| if x > 0.0 { g } else { g * p[0] }), &[c.float(0)])),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, x| Tensor::leaky_relu_backward(g, x, v.scalar(0)))),
             zeros(v, 1),
@@ -295,15 +308,15 @@ ops! {
     /// `input` where it is positive, else `weight * input`; `weight` holds one number, or one per channel (dimension
     /// 1).
     prelu(input: Tensor, weight: Tensor) -> Tensor, Special {
-        eval: |c| one(Tensor::prelu_channels(c.x(0), &channel_weight(c.x(0), c.x(1))?)?),
-        class: Class::Composite, onnx: Some("PRelu"),
+        body: Composite(|c| one(Tensor::prelu_channels(c.x(0), &channel_weight(c.x(0), c.x(1))?)?)),
+        onnx: Some("PRelu"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(2)", message: "channel size" }],
         samples: &["z(2, 3, 2), p(3)", "z(4), p(1)"],
     }
 
     /// `prelu` with a weight that broadcasts.
     prelu_channels(input: Tensor, weight: Tensor) -> Tensor, NonZero {
-        eval: |c| with::<2>(c, kernel!(float |x, w, _p| if x > 0.0 { x } else { x * w }), &[]),
+        body: Elementwise(|c| with::<2>(c, kernel!(float |x, w, _p| if x > 0.0 { x } else { x * w }), &[])),
         vjp: vjp!(|v| {
             let positive = v.x(0).gt(0.0);
             [
@@ -317,7 +330,7 @@ ops! {
 
     /// `scale * input` where it is positive, else `scale * alpha * (e^(input_scale * input) - 1)`.
     elu(input: Tensor, alpha: Scalar = 1, scale: Scalar = 1, input_scale: Scalar = 1) -> Tensor, NonZero {
-        eval: |c| eval_elu(c, c.float(0), c.float(1), c.float(2)),
+        body: Elementwise(|c| eval_elu(c, c.float(0), c.float(1), c.float(2))),
         vjp: vjp!(|v| elu_grad(v, v.float(0), v.float(1), v.float(2))), saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("Elu"),
         samples: &["z(4)", "z(4), 1.5, 0.7, 1.2"],
@@ -325,17 +338,17 @@ ops! {
 
     /// `elu` with the constants that keep mean 0 and variance 1 (Klambauer et al., 2017).
     selu(input: Tensor) -> Tensor, NonZero {
-        eval: |c| eval_elu(c, SELU_ALPHA, SELU_SCALE, 1.0),
+        body: Elementwise(|c| eval_elu(c, SELU_ALPHA, SELU_SCALE, 1.0)),
         vjp: vjp!(|v| elu_grad(v, SELU_ALPHA, SELU_SCALE, 1.0)), saves: Saves::X,
         inplace: true, method: false, onnx: Some("Selu"),
     }
 
     /// `max(input, 0) + min(alpha * (e^(input / alpha) - 1), 0)`.
     celu(input: Tensor, alpha: Scalar = 1.0) -> Tensor, NonZero {
-        eval: |c| {
+        body: Elementwise(|c| {
             let alpha = celu_alpha(c)?;
             eval_elu(c, alpha, 1.0, 1.0 / alpha)
-        },
+        }),
         vjp: vjp!(|v| elu_grad(v, v.float(0), 1.0, 1.0 / v.float(0))), saves: Saves::X,
         inplace: true, method: false, onnx: Some("Celu"),
         refuses: &[Refusal { call: "rt.ones(1), 0.0", message: "alpha cannot be 0" }],
@@ -346,10 +359,10 @@ ops! {
     elu_backward(
         grad_output: Tensor, input: Tensor, alpha: Scalar, scale: Scalar, input_scale: Scalar,
     ) -> Tensor, NonZero {
-        eval: |c| {
+        body: Elementwise(|c| {
             let k = kernel!(float |g, x, p| if x > 0.0 { g * p[1] } else { g * p[0] * Real::exp(x * p[2]) });
             with::<2>(c, k, &[c.float(0) * c.float(1) * c.float(2), c.float(1), c.float(2)])
-        },
+        }),
         vjp: vjp!(|v| {
             let (alpha, scale, inner) = (v.float(0), v.float(1), v.float(2));
             [
@@ -366,7 +379,7 @@ ops! {
 
     /// `input * P(X <= input)` for a standard normal X (Hendrycks and Gimpel, 2016); `approximate` is "none" or "tanh".
     gelu(input: Tensor, approximate: Str = "none") -> Tensor, Real {
-        eval: eval_gelu,
+        body: Elementwise(eval_gelu),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::gelu_backward(g, x, v.str(0)))), saves: Saves::X,
         method: false, function: false, onnx: Some("Gelu"),
         refuses: &[Refusal { call: "rt.ones(1), approximate='erf'", message: "either none or tanh" }],
@@ -375,7 +388,7 @@ ops! {
 
     /// Gradient of `gelu`.
     gelu_backward(grad_output: Tensor, input: Tensor, approximate: Str = "none") -> Tensor, Real {
-        eval: eval_gelu_backward,
+        body: Elementwise(eval_gelu_backward),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, x| Tensor::gelu_backward(g, x, v.str(0)))),
             v.want(1, || v.g() * v.x(0) * gelu_curvature(&v.x(1), v.str(0))),
@@ -386,20 +399,20 @@ ops! {
 
     /// `input * sigmoid(input)`.
     silu(input: Tensor) -> Tensor, Real {
-        eval: |c| with::<1>(c, kernel!(float |x, _p| x * Real::sigmoid(x)), &[]),
+        body: Elementwise(|c| with::<1>(c, kernel!(float |x, _p| x * Real::sigmoid(x)), &[])),
         vjp: vjp!(|v| v.g().with(v.x(0), Tensor::silu_backward)), saves: Saves::X,
         inplace: true, method: false, function: false,
     }
 
     /// Gradient of `silu`.
     silu_backward(grad_output: Tensor, input: Tensor) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             let k = kernel!(float |g, x, _p| {
                 let s = Real::sigmoid(x);
                 g * s * (1.0 + x * (1.0 - s))
             });
             with::<2>(c, k, &[])
-        },
+        }),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), Tensor::silu_backward)),
             v.want(1, || {
@@ -413,7 +426,7 @@ ops! {
 
     /// `input * tanh(softplus(input))` (Misra, 2019).
     mish(input: Tensor) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             let k = kernel!(float |x, _p| {
                 // tanh(log(1 + e)) = (e² + 2e) / (e² + 2e + 2)
                 let e = Real::exp(if x > 20.0 { 20.0 } else { x });
@@ -421,14 +434,14 @@ ops! {
                 x * (m / (m + 2.0))
             });
             with::<1>(c, k, &[])
-        },
+        }),
         vjp: vjp!(|v| v.g().with(v.x(0), Tensor::mish_backward)), saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("Mish"),
     }
 
     /// Gradient of `mish`.
     mish_backward(grad_output: Tensor, input: Tensor) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             let k = kernel!(float |g, x, _p| {
                 let e = Real::exp(if x > 20.0 { 20.0 } else { x });
                 let m = e * (e + 2.0);
@@ -436,7 +449,7 @@ ops! {
                 g * (t + x * Real::sigmoid(x) * (1.0 - t * t))
             });
             with::<2>(c, k, &[])
-        },
+        }),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), Tensor::mish_backward)),
             v.want(1, || {
@@ -452,13 +465,13 @@ ops! {
 
     /// `log(1 + e^(beta * input)) / beta`, and `input` itself where `beta * input > threshold`.
     softplus(input: Tensor, beta: Scalar = 1, threshold: Scalar = 20) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             let k = kernel!(float |x, p| {
                 let soft = Real::log1p(Real::exp(x * p[0])) / p[0];
                 if x * p[0] > p[1] { x } else { soft }
             });
             with::<1>(c, k, &[c.float(0), c.float(1)])
-        },
+        }),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::softplus_backward(g, x, v.scalar(0), v.scalar(1)))),
         saves: Saves::X,
         method: false, function: false, onnx: Some("Softplus"),
@@ -467,13 +480,13 @@ ops! {
 
     /// Gradient of `softplus`.
     softplus_backward(grad_output: Tensor, input: Tensor, beta: Scalar, threshold: Scalar) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             let k = kernel!(float |g, x, p| {
                 let soft = g * Real::sigmoid(x * p[0]);
                 if x * p[0] > p[1] { g } else { soft }
             });
             with::<2>(c, k, &[c.float(0), c.float(1)])
-        },
+        }),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, x| Tensor::softplus_backward(g, x, v.scalar(0), v.scalar(1)))),
             v.want(1, || {
@@ -488,23 +501,23 @@ ops! {
 
     /// `log(sigmoid(input))`.
     logsigmoid(input: Tensor) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             let k = kernel!(float |x, _p| (if x < 0.0 { x } else { 0.0 }) - Real::log1p(Real::exp(-x.abs())));
             with::<1>(c, k, &[])
-        },
+        }),
         vjp: vjp!(|v| v.g() * (-v.x(0)).sigmoid()), saves: Saves::X,
         method: false, function: false,
     }
 
     /// `min(max(input + 3, 0), 6) / 6`.
     hardsigmoid(input: Tensor) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             let k = kernel!(float |x, p| {
                 let low = if x + 3.0 < 0.0 { 0.0 } else { x + 3.0 };
                 (if low > 6.0 { 6.0 } else { low }) * p[0]
             });
             with::<1>(c, k, &[1.0 / 6.0])
-        },
+        }),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::hardtanh_backward(g, x, -3, 3)) * (1.0 / 6.0)), saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("HardSigmoid"),
         samples: &["t([-4.0, -1.0, 1.0, 4.0])"],
@@ -512,13 +525,13 @@ ops! {
 
     /// `input * min(max(input + 3, 0), 6) / 6` (Howard et al., 2019).
     hardswish(input: Tensor) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             let k = kernel!(float |x, p| {
                 let low = if x + 3.0 < 0.0 { 0.0 } else { x + 3.0 };
                 x * (if low > 6.0 { 6.0 } else { low }) * p[0]
             });
             with::<1>(c, k, &[1.0 / 6.0])
-        },
+        }),
         vjp: vjp!(|v| v.g().with(v.x(0), Tensor::hardswish_backward)), saves: Saves::X,
         inplace: true, method: false, function: false, onnx: Some("HardSwish"),
         samples: &["t([-4.0, -1.0, 1.0, 4.0])"],
@@ -526,13 +539,13 @@ ops! {
 
     /// Gradient of `hardswish`.
     hardswish_backward(grad_output: Tensor, input: Tensor) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             let k = kernel!(float |g, x, p| {
                 let inner = if x <= -3.0 { 0.0 } else { g * (x * p[0] + 0.5) };
                 if x >= 3.0 { g } else { inner }
             });
             with::<2>(c, k, &[1.0 / 3.0])
-        },
+        }),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), Tensor::hardswish_backward)),
             v.want(1, || (v.g() * v.x(0)).with(v.x(1), |g, x| Tensor::hardtanh_backward(g, x, -3, 3)) * (1.0 / 3.0)),
@@ -543,7 +556,7 @@ ops! {
 
     /// `input` where its absolute value exceeds `lambd`, else 0.
     hardshrink(input: Tensor, lambd: Scalar = 0.5) -> Tensor, Real {
-        eval: |c| with::<1>(c, kernel!(float |x, p| if x.abs() <= p[0] { 0.0 } else { x }), &[c.float(0)]),
+        body: Elementwise(|c| with::<1>(c, kernel!(float |x, p| if x.abs() <= p[0] { 0.0 } else { x }), &[c.float(0)])),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::shrink_backward(g, x, v.scalar(0)))), saves: Saves::X,
         onnx: Some("Shrink"),
         samples: &["t([-1.0, -0.2, 0.3, 2.0]), 0.25"],
@@ -551,7 +564,7 @@ ops! {
 
     /// `input` brought nearer to 0 by `lambd`, stopping there.
     softshrink(input: Tensor, lambd: Scalar = 0.5) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             if !(0.0..f64::INFINITY).contains(&c.float(0)) {
                 bail!(Value, "lambda must be greater or equal to 0, and finite, but found to be {}.", c.float(0));
             }
@@ -561,7 +574,7 @@ ops! {
                 if x > p[0] { x - p[0] } else { middle }
             });
             with::<1>(c, k, &[c.float(0)])
-        },
+        }),
         vjp: vjp!(|v| v.g().with(v.x(0), |g, x| Tensor::shrink_backward(g, x, v.scalar(0)))), saves: Saves::X,
         method: false, function: false, onnx: Some("Shrink"),
         refuses: &[Refusal { call: "rt.ones(1), -1.0", message: "lambda must be greater or equal to 0" }],
@@ -570,7 +583,7 @@ ops! {
 
     /// `grad_output` where the absolute value of `input` exceeds `lambd`, else 0.
     shrink_backward(grad_output: Tensor, input: Tensor, lambd: Scalar) -> Tensor, Real {
-        eval: |c| with::<2>(c, kernel!(float |g, x, p| if x.abs() <= p[0] { 0.0 } else { g }), &[c.float(0)]),
+        body: Elementwise(|c| with::<2>(c, kernel!(float |g, x, p| if x.abs() <= p[0] { 0.0 } else { g }), &[c.float(0)])),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, x| Tensor::shrink_backward(g, x, v.scalar(0)))),
             zeros(v, 1),
@@ -581,24 +594,24 @@ ops! {
 
     /// `input - tanh(input)`.
     tanhshrink(input: Tensor) -> Tensor, Real {
-        eval: |c| {
+        body: Elementwise(|c| {
             not_bool(c.x(0))?;
             (float1!(|x| x - Real::tanh(x)))(c)
-        },
+        }),
         vjp: vjp!(|v| v.g() * v.x(0).tanh().square()), saves: Saves::X,
         method: false, function: false,
     }
 
     /// `input / (1 + |input|)`.
     softsign(input: Tensor) -> Tensor, Real {
-        eval: float1!(|x| x / (1.0 + x.abs())),
+        body: Elementwise(float1!(|x| x / (1.0 + x.abs()))),
         vjp: vjp!(|v| v.g() / (v.x(0).abs() + 1.0).square()), saves: Saves::X,
         method: false, function: false, onnx: Some("Softsign"),
     }
 
     /// The first half of `input` along `dim` times the sigmoid of the second half (Dauphin et al., 2016).
     glu(input: Tensor, dim: Int = -1) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let x = c.x(0);
             if x.ndim() == 0 {
                 bail!(Shape, "glu does not support 0-dimensional tensors");
@@ -610,15 +623,18 @@ ops! {
             }
             let d = d as i64;
             one(x.narrow(d, 0, n / 2)?.mul(&x.narrow(d, n / 2, n / 2)?.sigmoid()?)?)
-        },
-        class: Class::Composite, method: false, function: false,
+        }),
+        method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(3)", message: "Halving dimension must be even" }],
         samples: &["r(2, 4)", "r(4, 3), 0"],
     }
 
     /// `e^input / sum(e^input)` along `dim`, computed without overflow.
     softmax(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| eval_softmax(c, Mode::Forward),
+        body: Kernel(
+            |c| infer_softmax::<1>(c, softmax_dtype(c)),
+            |c, outs| compute_softmax::<1>(c, outs, Mode::Forward),
+        ),
         vjp: vjp!(|v| v.g().with(v.y(), |g, y| Tensor::softmax_backward(g, y, v.int(0)))), saves: Saves::OUTPUT,
         onnx: Some("Softmax"),
         refuses: &[
@@ -630,7 +646,10 @@ ops! {
 
     /// `softmax`, but 0 where all of `input` along `dim` is minus infinity.
     safe_softmax(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| eval_softmax(c, Mode::SafeForward),
+        body: Kernel(
+            |c| infer_softmax::<1>(c, softmax_dtype(c)),
+            |c, outs| compute_softmax::<1>(c, outs, Mode::SafeForward),
+        ),
         vjp: vjp!(|v| v.g().with(v.y(), |g, y| Tensor::softmax_backward(g, y, v.int(0)))), saves: Saves::OUTPUT,
         function: false, method: false,
         samples: &["r(2, 3), 0", "r(2, 3), -1, rt.float64"],
@@ -638,7 +657,10 @@ ops! {
 
     /// `input - log(sum(e^input))` along `dim`, computed without overflow.
     log_softmax(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| eval_softmax(c, Mode::LogForward),
+        body: Kernel(
+            |c| infer_softmax::<1>(c, softmax_dtype(c)),
+            |c, outs| compute_softmax::<1>(c, outs, Mode::LogForward),
+        ),
         vjp: vjp!(|v| v.g().with(v.y(), |g, y| Tensor::log_softmax_backward(g, y, v.int(0)))), saves: Saves::OUTPUT,
         onnx: Some("LogSoftmax"),
         samples: &["r(2, 3), 0", "r(2, 3), -1, rt.float64"],
@@ -646,14 +668,17 @@ ops! {
 
     /// `softmax(-input)`.
     softmin(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| one(c.x(0).neg()?.softmax(c.int(0), c.opt_dtype(1))?),
-        class: Class::Composite, method: false, function: false,
+        body: Composite(|c| one(c.x(0).neg()?.softmax(c.int(0), c.opt_dtype(1))?)),
+        method: false, function: false,
         samples: &["r(2, 3), 0", "r(2, 3), -1, rt.float64"],
     }
 
     /// Gradient of `softmax`: `output * (grad_output - sum(grad_output * output))`.
     softmax_backward(grad_output: Tensor, output: Tensor, dim: Int) -> Tensor, Special {
-        eval: |c| softmax_eval::<2>(c, Mode::Backward, c.int(0), c.x(1).dtype()),
+        body: Kernel(
+            |c| infer_softmax::<2>(c, c.x(1).dtype()),
+            |c, outs| compute_softmax::<2>(c, outs, Mode::Backward),
+        ),
         vjp: vjp!(|v| {
             let (gg, g, y) = (v.g(), v.x(0), v.x(1));
             let sum = |e: Ex| e.sum(&[v.int(0)], true);
@@ -668,7 +693,10 @@ ops! {
 
     /// Gradient of `log_softmax`: `grad_output - e^output * sum(grad_output)`.
     log_softmax_backward(grad_output: Tensor, output: Tensor, dim: Int) -> Tensor, Special {
-        eval: |c| softmax_eval::<2>(c, Mode::LogBackward, c.int(0), c.x(1).dtype()),
+        body: Kernel(
+            |c| infer_softmax::<2>(c, c.x(1).dtype()),
+            |c, outs| compute_softmax::<2>(c, outs, Mode::LogBackward),
+        ),
         vjp: vjp!(|v| {
             let (gg, g, p) = (v.g(), v.x(0), v.x(1).exp());
             let sum = |e: Ex| e.sum(&[v.int(0)], true);

@@ -2,19 +2,19 @@
 
 use super::lang::{rounded_once, Ex};
 use super::shape::contiguous_unlocked;
-use super::{one, Call, Class, Outs, Refusal, Saves};
+use super::{listener, one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
 use crate::autograd;
-use crate::dtype::DType;
+use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::conv::{self, Geometry};
 use crate::kernels::pool::{self, Tap, Windows};
 use crate::memory::List;
-use crate::shape::{sizes, Dims};
+use crate::shape::{sizes, Dims, Layout};
 use crate::tensor::Tensor;
 use crate::{bail, err};
 use smallvec::SmallVec;
 
-/// Runs `$body` with `$T` as the compute type of a dtype. Of the whole numbers only int64 is taken.
+/// Runs `$body` with `$T` as the compute type of a dtype that [`supported`] has let pass.
 macro_rules! compute {
     ($dtype:expr, $T:ident => $body:expr) => {
         // SAFETY: each use hands row-major tensors of the compute type and the sizes they were checked for.
@@ -31,19 +31,30 @@ macro_rules! compute {
                 type $T = i64;
                 unsafe { $body }
             }
-            d => bail!(DType, "not implemented for dtype {d}"),
+            d => unreachable!("dtype {d} has been refused"),
         }
     };
+}
+
+/// Of the whole numbers only int64 is taken.
+fn supported(dtype: DType) -> Result<()> {
+    match dtype {
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 | DType::I64 => Ok(()),
+        d => bail!(DType, "not implemented for dtype {d}"),
+    }
+}
+
+/// [`supported`], unless there is nothing to compute.
+fn computed(spec: Spec) -> Result<Specs> {
+    if spec.layout.numel() > 0 {
+        supported(spec.dtype)?;
+    }
+    spec.one()
 }
 
 /// A row-major tensor in the compute type.
 fn ready(t: &Tensor) -> Result<Tensor> {
     contiguous_unlocked(t, t.dtype().compute_dtype(), false)
-}
-
-/// A result brought from the compute type to `dtype`.
-fn done(t: &Tensor, dtype: DType) -> Result<Outs> {
-    one(contiguous_unlocked(t, dtype, false)?)
 }
 
 /// What the convolutions' kernels answer.
@@ -195,8 +206,8 @@ fn same_dtypes(ts: &[&Tensor]) -> Result<()> {
     }
 }
 
-fn eval_conv(c: &Call, n: usize) -> Result<Outs> {
-    let (x, w, bias) = (c.x(0), c.x(1), c.opt(2));
+fn infer_conv(c: &Call, n: usize) -> Result<Specs> {
+    let (x, w) = (c.x(0), c.x(1));
     if w.ndim() != n + 2 {
         bail!(Shape, "expected a {}-dimensional weight, but got one of size {:?}", n + 2, w.shape());
     }
@@ -208,35 +219,42 @@ fn eval_conv(c: &Call, n: usize) -> Result<Outs> {
         bail!(Shape, "expected a weight with at least one output channel, but got one of size {:?}", w.shape());
     }
     same_dtypes(&[x, w])?;
-    let bias = match bias {
-        Some(b) => {
-            same_dtypes(&[x, b])?;
-            if b.shape() != [g.c_out] {
-                bail!(
-                    Shape,
-                    "expected bias to be 1-dimensional with {} elements, but got bias of size {:?}",
-                    g.c_out,
-                    b.shape()
-                );
-            }
-            Some(ready(b)?)
+    if let Some(b) = c.opt(2) {
+        same_dtypes(&[x, b])?;
+        if b.shape() != [g.c_out] {
+            bail!(
+                Shape,
+                "expected bias to be 1-dimensional with {} elements, but got bias of size {:?}",
+                g.c_out,
+                b.shape()
+            );
         }
-        None => None,
-    };
-    let (x1, w1) = (ready(x)?, ready(w)?);
-    let out = Tensor::empty_of(&out_shape(x.shape(), &g, n), x1.dtype())?;
-    if out.numel() > 0 {
+    }
+    computed(Spec::rows(&out_shape(x.shape(), &g, n), x.dtype())?)
+}
+
+fn compute_conv(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, w) = (c.x(0), c.x(1));
+    if outs[0].numel() == 0 {
+        return Ok(());
+    }
+    let g = Params::of(c, 0).geometry(x.shape(), w.shape(), None)?;
+    let (x1, w1, bias) = (ready(x)?, ready(w)?, c.opt(2).map(ready).transpose()?);
+    written_as(&outs[0], x1.dtype(), |out| {
         enough(
             compute!(x.dtype(), T => conv::forward::<T>(&g, x1.ptr(), w1.ptr(), bias.as_ref().map_or(std::ptr::null(), |b| b.ptr()), out.ptr())),
-        )?;
-    }
-    done(&out, x.dtype())
+        )
+    })
 }
 
 /// The convolution that fits the rank of `w`, cut to `shape`: output padding beyond the stride leaves more places.
 fn conv_to(x: &Tensor, w: &Tensor, p: Params, shape: &[usize]) -> Result<Tensor> {
-    if shape.contains(&0) {
-        return Tensor::empty_of(shape, x.dtype());
+    if shape.contains(&0) || x.numel() == 0 {
+        // A convolution would refuse it; of nothing but padding there are zeros.
+        if x.is_meta() {
+            return Tensor::without_elements(Layout::contiguous(shape)?, x.dtype());
+        }
+        return Tensor::filled(shape, Scalar::Int(0), x.dtype());
     }
     let mut y = match w.ndim() {
         3 => x.conv1d(w, None, p.stride, p.padding, p.dilation, p.groups)?,
@@ -351,22 +369,22 @@ fn eval_conv_transpose(c: &Call, n: usize) -> Result<Outs> {
 // ---- pooling ----
 
 /// Batch and channels, height, width: the last `n` dimensions pooled.
-fn planes(t: &Tensor, n: usize) -> Result<(usize, [usize; 2])> {
-    if t.ndim() != n + 1 && t.ndim() != n + 2 {
-        bail!(Shape, "expected {}D or {}D input, but got input of size {:?}", n + 1, n + 2, t.shape());
+fn planes(shape: &[usize], n: usize) -> Result<(usize, [usize; 2])> {
+    if shape.len() != n + 1 && shape.len() != n + 2 {
+        bail!(Shape, "expected {}D or {}D input, but got input of size {shape:?}", n + 1, n + 2);
     }
-    let size = &t.shape()[t.ndim() - n..];
+    let (lead, size) = shape.split_at(shape.len() - n);
     if size.contains(&0) {
-        bail!(Shape, "expected input with non-zero size in the dimensions that are pooled, but got {:?}", t.shape());
+        bail!(Shape, "expected input with non-zero size in the dimensions that are pooled, but got {shape:?}");
     }
-    Ok((t.shape()[..t.ndim() - n].iter().product(), if n == 1 { [1, size[0]] } else { [size[0], size[1]] }))
+    Ok((lead.iter().product(), if n == 1 { [1, size[0]] } else { [size[0], size[1]] }))
 }
 
 /// [`planes`], none of which may be without channels: only the batch may be empty.
-fn pooled_planes(t: &Tensor, n: usize) -> Result<(usize, [usize; 2])> {
-    let planes = planes(t, n)?;
-    if t.shape()[t.ndim() - n - 1] == 0 {
-        bail!(Shape, "expected input with channels, only the batch may be empty, but got {:?}", t.shape());
+fn pooled_planes(shape: &[usize], n: usize) -> Result<(usize, [usize; 2])> {
+    let planes = planes(shape, n)?;
+    if shape[shape.len() - n - 1] == 0 {
+        bail!(Shape, "expected input with channels, only the batch may be empty, but got {shape:?}");
     }
     Ok(planes)
 }
@@ -403,8 +421,8 @@ impl Pool {
         })
     }
 
-    /// The windows of `planes` planes along dimension `d` of size `n`. Averages count the padding in if `include_pad`.
-    fn windows(&self, planes: usize, d: usize, n: usize, include_pad: bool) -> Result<Windows> {
+    /// The number of windows along dimension `d` of size `n`.
+    fn count(&self, d: usize, n: usize) -> Result<usize> {
         let (k, s, p, step) = (self.kernel[d], self.stride[d], self.padding[d], self.dilation[d]);
         let reach = step * (k - 1) + 1;
         let room = n + 2 * p;
@@ -419,6 +437,17 @@ impl Pool {
         if self.ceil && (count - 1) * s >= n + p {
             count -= 1;
         }
+        Ok(count)
+    }
+
+    fn counts(&self, size: [usize; 2]) -> Result<[usize; 2]> {
+        Ok([self.count(0, size[0])?, self.count(1, size[1])?])
+    }
+
+    /// The windows of `planes` planes along dimension `d` of size `n`. Averages count the padding in if `include_pad`.
+    fn windows(&self, planes: usize, d: usize, n: usize, include_pad: bool) -> Result<Windows> {
+        let (k, s, p, step) = (self.kernel[d], self.stride[d], self.padding[d], self.dilation[d]);
+        let count = self.count(d, n)?;
         let mut w = Windows { count, at: List::new(), step, divisor: List::new() };
         for o in 0..if planes > 0 { count } else { 0 } {
             // Window elements are at `o * s - p + i * step`; those inside are `low..high` of the `k`.
@@ -448,51 +477,67 @@ fn adaptive(planes: usize, n: usize, count: usize) -> Result<Windows> {
     Ok(w)
 }
 
-fn adaptive_windows(sizes_wanted: &[i64], n: usize, (planes, size): (usize, [usize; 2])) -> Result<[Windows; 2]> {
-    let out: [usize; 2] = per_dim(sizes_wanted, n, 1, 0, "output_size")?;
+/// The number of windows per dimension of an adaptive pool.
+fn adaptive_counts(output_size: &[i64], n: usize) -> Result<[usize; 2]> {
+    per_dim(output_size, n, 1, 0, "output_size")
+}
+
+fn adaptive_windows(out: [usize; 2], (planes, size): (usize, [usize; 2])) -> Result<[Windows; 2]> {
     // Of an empty result nothing is looked at.
     let planes = planes * out[0].min(1) * out[1].min(1);
     Ok([adaptive(planes, size[0], out[0])?, adaptive(planes, size[1], out[1])?])
 }
 
-/// `t`'s shape with other sizes in the last `n` dimensions.
-fn pooled_shape(t: &Tensor, n: usize, rows: &Windows, cols: &Windows) -> Dims {
-    let mut shape = Dims::from_slice(&t.shape()[..t.ndim() - n]);
-    if n == 2 {
-        shape.push(rows.len());
+/// `shape` with the numbers of windows in the last `n` dimensions.
+fn pooled_shape(shape: &[usize], n: usize, counts: [usize; 2]) -> Dims {
+    let mut out = Dims::from_slice(&shape[..shape.len() - n]);
+    out.extend_from_slice(&counts[2 - n..]);
+    out
+}
+
+/// The largest elements of so many windows, and their places.
+fn max_specs(x: &Tensor, n: usize, counts: [usize; 2], indices: bool) -> Result<Specs> {
+    let shape = pooled_shape(x.shape(), n, counts);
+    let mut specs = Spec::rows(&shape, x.dtype())?.one()?;
+    if indices {
+        specs.push(Spec::rows(&shape, DType::I64)?);
     }
-    shape.push(cols.len());
-    shape
+    Ok(specs)
 }
 
-fn max_pool(x: &Tensor, n: usize, [rows, cols]: [Windows; 2], indices: bool) -> Result<Outs> {
-    let (count, size) = planes(x, n)?;
-    let shape = pooled_shape(x, n, &rows, &cols);
-    let compute = x.dtype().compute_dtype();
+fn max_pool(x: &Tensor, n: usize, [rows, cols]: [Windows; 2], outs: &[Tensor]) -> Result<()> {
+    let (count, size) = planes(x.shape(), n)?;
     let x1 = ready(x)?;
-    let out = Tensor::empty_of(&shape, compute)?;
-    let index = if indices { Some(Tensor::empty_of(&shape, DType::I64)?) } else { None };
-    let at = index.as_ref().map_or(std::ptr::null_mut(), |t| t.ptr());
-    compute!(compute, T => pool::max_pool::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr(), at)?);
-    let mut outs = done(&out, x.dtype())?;
-    outs.extend(index);
-    Ok(outs)
+    let at = outs.get(1).map_or(std::ptr::null_mut(), |t| t.ptr());
+    written_as(&outs[0], x1.dtype(), |out| {
+        compute!(x1.dtype(), T => pool::max_pool::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr(), at))
+    })
 }
 
-fn eval_max_pool(c: &Call, n: usize, indices: bool) -> Result<Outs> {
-    let (planes, size) = pooled_planes(c.x(0), n)?;
+/// The max pool of a call over `n` dimensions.
+fn max_attributes(c: &Call, n: usize) -> Result<Pool> {
+    Pool::new(n, c.ints(0), c.ints(1), c.ints(2), c.ints(3), c.bool(4))
+}
+
+fn infer_max_pool(c: &Call, n: usize, indices: bool) -> Result<Specs> {
+    let (_, size) = pooled_planes(c.x(0).shape(), n)?;
     if c.x(0).dtype() == DType::Bool {
         bail!(DType, "not implemented for dtype bool");
     }
-    let p = Pool::new(n, c.ints(0), c.ints(1), c.ints(2), c.ints(3), c.bool(4))?;
-    max_pool(c.x(0), n, [p.windows(planes, 0, size[0], false)?, p.windows(planes, 1, size[1], false)?], indices)
+    max_specs(c.x(0), n, max_attributes(c, n)?.counts(size)?, indices)
 }
 
-/// Max pools without indices: autograd needs them, inference does not.
+fn compute_max_pool(c: &Call, n: usize, outs: &[Tensor]) -> Result<()> {
+    let (planes, size) = planes(c.x(0).shape(), n)?;
+    let p = max_attributes(c, n)?;
+    max_pool(c.x(0), n, [p.windows(planes, 0, size[0], false)?, p.windows(planes, 1, size[1], false)?], outs)
+}
+
+/// Max pools without indices: autograd needs them, inference does not. A listener is told the same parts either way.
 fn eval_max_pool_only(c: &Call, n: usize) -> Result<Outs> {
     let x = c.x(0);
     let (k, s, p, d, ceil) = (c.ints(0), c.ints(1), c.ints(2), c.ints(3), c.bool(4));
-    if !autograd::wanted(&[Some(x)]) {
+    if !autograd::wanted(&[Some(x)]) && !listener::hears() {
         return one(x.max_pool_values(k, s, p, d, ceil, n as i64)?);
     }
     let mut outs = if n == 1 {
@@ -504,8 +549,14 @@ fn eval_max_pool_only(c: &Call, n: usize) -> Result<Outs> {
     Ok(outs)
 }
 
-fn eval_adaptive_max(c: &Call, n: usize) -> Result<Outs> {
-    max_pool(c.x(0), n, adaptive_windows(c.ints(0), n, pooled_planes(c.x(0), n)?)?, true)
+fn infer_adaptive_max(c: &Call, n: usize) -> Result<Specs> {
+    pooled_planes(c.x(0).shape(), n)?;
+    max_specs(c.x(0), n, adaptive_counts(c.ints(0), n)?, true)
+}
+
+fn compute_adaptive_max(c: &Call, n: usize, outs: &[Tensor]) -> Result<()> {
+    let windows = adaptive_windows(adaptive_counts(c.ints(0), n)?, planes(c.x(0).shape(), n)?)?;
+    max_pool(c.x(0), n, windows, outs)
 }
 
 macro_rules! max_pool_rule {
@@ -514,11 +565,15 @@ macro_rules! max_pool_rule {
     };
 }
 
-/// Every index must lie in a plane of `size` elements, or be -1, which names no place.
-fn check_indices(index: &Tensor, size: usize) -> Result<Tensor> {
+fn want_int64(index: &Tensor) -> Result<()> {
     if index.dtype() != DType::I64 {
         bail!(DType, "indices must be int64, got {}", index.dtype());
     }
+    Ok(())
+}
+
+/// The indices, row-major. Each must lie in a plane of `size` elements, or be -1, which names no place.
+fn checked_indices(index: &Tensor, size: usize) -> Result<Tensor> {
     let index = contiguous_unlocked(index, DType::I64, false)?;
     // SAFETY: row-major int64.
     let all = unsafe { std::slice::from_raw_parts(index.ptr::<i64>(), index.numel()) };
@@ -528,25 +583,31 @@ fn check_indices(index: &Tensor, size: usize) -> Result<Tensor> {
     }
 }
 
-fn average(x: &Tensor, n: usize, [rows, cols]: [Windows; 2]) -> Result<Outs> {
-    let (count, size) = planes(x, n)?;
-    let x1 = ready(x)?;
-    let out = Tensor::empty_of(&pooled_shape(x, n, &rows, &cols), x1.dtype())?;
-    compute!(x.dtype(), T => pool::avg_pool::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr())?);
-    done(&out, x.dtype())
+/// The means of so many windows.
+fn infer_average(x: &Tensor, n: usize, counts: [usize; 2]) -> Result<Specs> {
+    let spec = Spec::rows(&pooled_shape(x.shape(), n, counts), x.dtype())?;
+    supported(x.dtype())?;
+    spec.one()
 }
 
-fn average_grad(
-    g: &Tensor,
-    size: &[i64],
+fn compute_average(x: &Tensor, n: usize, [rows, cols]: [Windows; 2], outs: &[Tensor]) -> Result<()> {
+    let (count, size) = planes(x.shape(), n)?;
+    let x1 = ready(x)?;
+    written_as(&outs[0], x1.dtype(), |out| {
+        compute!(x.dtype(), T => pool::avg_pool::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr()))
+    })
+}
+
+/// The gradient of an average pool with respect to its input, whose shape is attribute 0; `counts` gives the numbers of
+/// windows from its sizes.
+fn infer_average_grad(
+    c: &Call,
     n: usize,
-    windows: impl FnOnce((usize, [usize; 2])) -> Result<[Windows; 2]>,
-) -> Result<Outs> {
-    let shape = sizes(size)?;
-    let gx = Tensor::empty_of(&shape, g.dtype().compute_dtype())?;
-    let (count, size) = planes(&gx, n)?;
-    let [rows, cols] = windows((count, size))?;
-    if g.shape() != pooled_shape(&gx, n, &rows, &cols).as_slice() {
+    counts: impl FnOnce([usize; 2]) -> Result<[usize; 2]>,
+) -> Result<Specs> {
+    let (g, shape) = (c.x(0), sizes(c.ints(0))?);
+    let (_, size) = planes(&shape, n)?;
+    if g.shape() != pooled_shape(&shape, n, counts(size)?).as_slice() {
         return Err(Error::shapes(
             "",
             format!("a gradient of shape {:?} does not fit input {shape:?}", g.shape()),
@@ -554,48 +615,88 @@ fn average_grad(
             &shape,
         ));
     }
-    let g1 = ready(g)?;
-    compute!(g.dtype(), T => pool::avg_pool_grad::<T>(count, size, &rows, &cols, g1.ptr(), gx.ptr())?);
-    done(&gx, g.dtype())
+    supported(g.dtype())?;
+    Spec::rows(&shape, g.dtype())?.one()
 }
 
-/// The windows of an average pool: `divisor` overrides what the sums are divided by.
-fn average_windows(
-    n: usize,
-    (planes, size): (usize, [usize; 2]),
-    kernel: &[i64],
-    stride: &[i64],
-    padding: &[i64],
-    ceil: bool,
+fn compute_average_grad(g: &Tensor, n: usize, [rows, cols]: [Windows; 2], outs: &[Tensor]) -> Result<()> {
+    let (count, size) = planes(outs[0].shape(), n)?;
+    let g1 = ready(g)?;
+    written_as(&outs[0], g1.dtype(), |gx| {
+        compute!(g.dtype(), T => pool::avg_pool_grad::<T>(count, size, &rows, &cols, g1.ptr(), gx.ptr()))
+    })
+}
+
+/// An average pool: `divisor` overrides what the sums are divided by.
+struct Average {
+    pool: Pool,
     include_pad: bool,
     divisor: Option<i64>,
-) -> Result<[Windows; 2]> {
-    let p = Pool::new(n, kernel, stride, padding, &[1], ceil)?;
-    let mut w = [p.windows(planes, 0, size[0], include_pad)?, p.windows(planes, 1, size[1], include_pad)?];
-    if let Some(d) = divisor {
-        if d == 0 {
-            bail!(Value, "divisor must be not zero");
-        }
-        w[0].divisor.fill(d as f64);
-        w[1].divisor.fill(1.0);
-    }
-    Ok(w)
 }
 
-/// The rank of a pool from its op's name.
-fn rank(c: &Call) -> usize {
-    if c.op.name.contains("1d") {
+impl Average {
+    /// From the attributes from `k` on.
+    fn of(c: &Call, k: usize, n: usize) -> Result<Average> {
+        Ok(Average {
+            pool: Pool::new(n, c.ints(k), c.ints(k + 1), c.ints(k + 2), &[1], c.bool(k + 3))?,
+            include_pad: c.bool(k + 4),
+            divisor: if k + 5 < c.attrs.len() { c.opt_int(k + 5) } else { None },
+        })
+    }
+
+    fn counts(&self, size: [usize; 2]) -> Result<[usize; 2]> {
+        let counts = self.pool.counts(size)?;
+        if self.divisor == Some(0) {
+            bail!(Value, "divisor must be not zero");
+        }
+        Ok(counts)
+    }
+
+    fn windows(&self, (planes, size): (usize, [usize; 2])) -> Result<[Windows; 2]> {
+        let windows = |d: usize| self.pool.windows(planes, d, size[d], self.include_pad);
+        let mut w = [windows(0)?, windows(1)?];
+        if let Some(d) = self.divisor {
+            w[0].divisor.fill(d as f64);
+            w[1].divisor.fill(1.0);
+        }
+        Ok(w)
+    }
+}
+
+fn infer_avg_pool(c: &Call, n: usize) -> Result<Specs> {
+    let (_, size) = pooled_planes(c.x(0).shape(), n)?;
+    infer_average(c.x(0), n, Average::of(c, 0, n)?.counts(size)?)
+}
+
+fn compute_avg_pool(c: &Call, n: usize, outs: &[Tensor]) -> Result<()> {
+    let windows = Average::of(c, 0, n)?.windows(planes(c.x(0).shape(), n)?)?;
+    compute_average(c.x(0), n, windows, outs)
+}
+
+fn infer_adaptive_avg(c: &Call, n: usize) -> Result<Specs> {
+    planes(c.x(0).shape(), n)?;
+    infer_average(c.x(0), n, adaptive_counts(c.ints(0), n)?)
+}
+
+fn compute_adaptive_avg(c: &Call, n: usize, outs: &[Tensor]) -> Result<()> {
+    let windows = adaptive_windows(adaptive_counts(c.ints(0), n)?, planes(c.x(0).shape(), n)?)?;
+    compute_average(c.x(0), n, windows, outs)
+}
+
+/// [`adaptive_counts`] of the pool that a call has the gradient of.
+fn adaptive_grad_counts(c: &Call, n: usize) -> Result<[usize; 2]> {
+    let g = c.x(0).shape();
+    let out: SmallVec<[i64; 2]> = g[g.len() - n..].iter().map(|&d| d as i64).collect();
+    adaptive_counts(&out, n)
+}
+
+/// Attribute `k` as the number of dimensions that are pooled.
+fn rank(c: &Call, k: usize) -> usize {
+    if c.int(k) == 1 {
         1
     } else {
         2
     }
-}
-
-fn eval_avg_pool(c: &Call) -> Result<Outs> {
-    let n = rank(c);
-    let size = pooled_planes(c.x(0), n)?;
-    let divisor = if n == 2 { c.opt_int(5) } else { None };
-    average(c.x(0), n, average_windows(n, size, c.ints(0), c.ints(1), c.ints(2), c.bool(3), c.bool(4), divisor)?)
 }
 
 // ---- resizing ----
@@ -638,42 +739,70 @@ fn can_resize(dtype: DType, mode: Option<bool>) -> Result<()> {
     Ok(())
 }
 
-fn resize(x: &Tensor, out_size: &[i64], mode: Option<bool>) -> Result<Outs> {
+fn infer_resize(c: &Call, mode: Option<bool>) -> Result<Specs> {
+    let x = c.x(0);
     can_resize(x.dtype(), mode)?;
-    let (count, size) = planes(x, 2)?;
-    let wanted: [usize; 2] = per_dim(out_size, 2, 1, 1, "output_size")?;
-    let mut shape = Dims::from_slice(&x.shape()[..x.ndim() - 2]);
-    shape.extend_from_slice(&wanted);
-    let x1 = ready(x)?;
-    let out = Tensor::empty_of(&shape, x1.dtype())?;
-    if count == 0 {
-        return done(&out, x.dtype());
-    }
-    let [rows, cols] = all_taps(size, wanted, mode)?;
-    compute!(x.dtype(), T => pool::bilinear::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr()));
-    done(&out, x.dtype())
+    planes(x.shape(), 2)?;
+    let wanted = per_dim(c.ints(0), 2, 1, 1, "output_size")?;
+    computed(Spec::rows(&pooled_shape(x.shape(), 2, wanted), x.dtype())?)
 }
 
-fn resize_grad(g: &Tensor, input_size: &[i64], mode: Option<bool>) -> Result<Outs> {
+fn compute_resize(c: &Call, mode: Option<bool>, outs: &[Tensor]) -> Result<()> {
+    let x = c.x(0);
+    let (count, size) = planes(x.shape(), 2)?;
+    if count == 0 {
+        return Ok(());
+    }
+    let (_, wanted) = planes(outs[0].shape(), 2)?;
+    let x1 = ready(x)?;
+    let [rows, cols] = all_taps(size, wanted, mode)?;
+    written_as(&outs[0], x1.dtype(), |out| {
+        compute!(x.dtype(), T => pool::bilinear::<T>(count, size, &rows, &cols, x1.ptr(), out.ptr()));
+        Ok(())
+    })
+}
+
+/// The mode of `upsample_grad`, as [`resize_taps`] wants it.
+fn mode(c: &Call) -> Result<Option<bool>> {
+    match c.str(1) {
+        "nearest" => Ok(None),
+        "bilinear" => Ok(Some(c.bool(2))),
+        mode => bail!(Value, "mode must be 'nearest' or 'bilinear', got {mode:?}"),
+    }
+}
+
+fn infer_resize_grad(c: &Call) -> Result<Specs> {
+    let (g, mode, input_size) = (c.x(0), mode(c)?, c.ints(0));
     can_resize(g.dtype(), mode)?;
-    let gx = Tensor::empty_of(&sizes(input_size)?, g.dtype().compute_dtype())?;
-    let (count, size) = planes(&gx, 2)?;
-    if g.ndim() != gx.ndim() || g.shape()[..g.ndim() - 2] != gx.shape()[..g.ndim() - 2] {
+    let shape = sizes(input_size)?;
+    let (count, _) = planes(&shape, 2)?;
+    if g.ndim() != shape.len() || g.shape()[..g.ndim() - 2] != shape[..g.ndim() - 2] {
         return Err(Error::shapes(
             "",
             format!("a gradient of shape {:?} does not fit input {input_size:?}", g.shape()),
             g.shape(),
-            gx.shape(),
+            &shape,
         ));
     }
-    if count == 0 {
-        return done(&gx, g.dtype());
+    if count > 0 {
+        planes(g.shape(), 2)?;
     }
-    let (_, out) = planes(g, 2)?;
-    let [rows, cols] = all_taps(size, out, mode)?;
+    computed(Spec::rows(&shape, g.dtype())?)
+}
+
+fn compute_resize_grad(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let g = c.x(0);
+    let (count, size) = planes(outs[0].shape(), 2)?;
+    if count == 0 {
+        return Ok(());
+    }
+    let (_, out) = planes(g.shape(), 2)?;
+    let [rows, cols] = all_taps(size, out, mode(c)?)?;
     let g1 = ready(g)?;
-    compute!(g.dtype(), T => pool::bilinear_grad::<T>(count, size, &rows, &cols, g1.ptr(), gx.ptr()));
-    done(&gx, g.dtype())
+    written_as(&outs[0], g1.dtype(), |gx| {
+        compute!(g.dtype(), T => pool::bilinear_grad::<T>(count, size, &rows, &cols, g1.ptr(), gx.ptr()));
+        Ok(())
+    })
 }
 
 // ---- unfold and fold ----
@@ -687,6 +816,30 @@ fn window_geometry(shape: &[usize], c: &Call, k: usize) -> Result<Geometry> {
     let kernel: [usize; 2] = per_dim(c.ints(k), 2, 1, 1, "kernel_size")?;
     let p = Params { stride: c.ints(k + 3), padding: c.ints(k + 2), dilation: c.ints(k + 1), groups: 1 };
     p.geometry(shape, &[1, channels, kernel[0], kernel[1]], None)
+}
+
+/// The shape of the images that the columns of a call are added up to, and how they lie.
+fn fold_geometry(c: &Call) -> Result<(Dims, Geometry)> {
+    let col = c.x(0).shape();
+    let size: [usize; 2] = per_dim(c.ints(0), 2, 1, 1, "output_size")?;
+    let kernel: [usize; 2] = per_dim(c.ints(1), 2, 1, 1, "kernel_size")?;
+    let taps = kernel[0] * kernel[1];
+    let Some((lead, &[rows, windows])) = col.split_last_chunk::<2>().filter(|(lead, last)| {
+        lead.len() <= 1 && last[0] % taps == 0 && !last.contains(&0)
+    }) else {
+        bail!(Shape, "expected 2D or 3D input with a multiple of {taps} rows, and windows, but got size {col:?}");
+    };
+    let mut shape = Dims::from_slice(lead);
+    shape.extend_from_slice(&[rows / taps, size[0], size[1]]);
+    let g = window_geometry(&shape, c, 1)?;
+    if windows != g.positions() {
+        bail!(
+            Shape,
+            "an output of {size:?} has {} windows, but the input of size {col:?} has {windows}",
+            g.positions()
+        );
+    }
+    Ok((shape, g))
 }
 
 /// An input without a batch gets a dimension of its own first, and its gradient last.
@@ -704,7 +857,7 @@ ops! {
     conv1d(
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
     ) -> Tensor, Special {
-        eval: |c| eval_conv(c, 1), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
+        body: Kernel(|c| infer_conv(c, 1), compute_conv), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
         method: false, onnx: Some("Conv"),
         samples: &["r(1, 2, 5), r(2, 2, 3), r(2)", "r(2, 2, 6), r(2, 1, 2), None, 2, 1, 2, 2", "r(2, 4), r(1, 2, 2)"],
     }
@@ -714,7 +867,7 @@ ops! {
     conv2d(
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
     ) -> Tensor, Special {
-        eval: |c| eval_conv(c, 2), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
+        body: Kernel(|c| infer_conv(c, 2), compute_conv), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
         method: false, onnx: Some("Conv"),
         refuses: &[
             Refusal { call: "rt.ones(1, 2, 5, 5), rt.ones(4, 3, 3, 3)", message: "to have 3 channels, but got 2" },
@@ -727,7 +880,7 @@ ops! {
     conv3d(
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
     ) -> Tensor, Special {
-        eval: |c| eval_conv(c, 3), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
+        body: Kernel(|c| infer_conv(c, 3), compute_conv), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
         method: false, onnx: Some("Conv"),
         samples: &[
             "r(1, 1, 2, 3, 2), r(2, 1, 2, 2, 1), r(2), 1, (0, 1, 0)",
@@ -739,18 +892,26 @@ ops! {
     conv_input_grad(
         grad: Tensor, weight: Tensor, input_size: Ints, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
     ) -> Tensor, Special {
-        eval: |c| {
-            let (gy, w) = (c.x(0), c.x(1));
-            same_dtypes(&[gy, w])?;
-            let shape = sizes(c.ints(0))?;
-            let g = Params::of(c, 1).geometry(&shape, w.shape(), Some(gy.shape()))?;
-            let (gy1, w1) = (ready(gy)?, ready(w)?);
-            let gx = Tensor::empty_of(&shape, gy1.dtype())?;
-            if gx.numel() > 0 {
-                enough(compute!(gy.dtype(), T => conv::input_grad::<T>(&g, gy1.ptr(), w1.ptr(), gx.ptr())))?;
-            }
-            done(&gx, gy.dtype())
-        },
+        body: Kernel(
+            |c| {
+                let (gy, w) = (c.x(0), c.x(1));
+                same_dtypes(&[gy, w])?;
+                let shape = sizes(c.ints(0))?;
+                Params::of(c, 1).geometry(&shape, w.shape(), Some(gy.shape()))?;
+                computed(Spec::rows(&shape, gy.dtype())?)
+            },
+            |c, outs| {
+                let (gy, w) = (c.x(0), c.x(1));
+                if outs[0].numel() == 0 {
+                    return Ok(());
+                }
+                let g = Params::of(c, 1).geometry(outs[0].shape(), w.shape(), Some(gy.shape()))?;
+                let (gy1, w1) = (ready(gy)?, ready(w)?);
+                written_as(&outs[0], gy1.dtype(), |gx| {
+                    enough(compute!(gy.dtype(), T => conv::input_grad::<T>(&g, gy1.ptr(), w1.ptr(), gx.ptr())))
+                })
+            },
+        ),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |z, w| conv_to(z, w, params!(v, 1), v.shape(0)))),
             v.want(1, || weight_grad(&v.x(0), v.g(), &v.sizes(1), params!(v, 1))),
@@ -763,18 +924,26 @@ ops! {
     conv_weight_grad(
         grad: Tensor, input: Tensor, weight_size: Ints, stride: Ints = 1, padding: Ints = 0, dilation: Ints = 1, groups: Int = 1
     ) -> Tensor, Special {
-        eval: |c| {
-            let (gy, x) = (c.x(0), c.x(1));
-            same_dtypes(&[gy, x])?;
-            let shape = sizes(c.ints(0))?;
-            let g = Params::of(c, 1).geometry(x.shape(), &shape, Some(gy.shape()))?;
-            let (gy1, x1) = (ready(gy)?, ready(x)?);
-            let gw = Tensor::empty_of(&shape, gy1.dtype())?;
-            if gw.numel() > 0 {
-                enough(compute!(gy.dtype(), T => conv::weight_grad::<T>(&g, gy1.ptr(), x1.ptr(), gw.ptr())))?;
-            }
-            done(&gw, gy.dtype())
-        },
+        body: Kernel(
+            |c| {
+                let (gy, x) = (c.x(0), c.x(1));
+                same_dtypes(&[gy, x])?;
+                let shape = sizes(c.ints(0))?;
+                Params::of(c, 1).geometry(x.shape(), &shape, Some(gy.shape()))?;
+                computed(Spec::rows(&shape, gy.dtype())?)
+            },
+            |c, outs| {
+                let (gy, x) = (c.x(0), c.x(1));
+                if outs[0].numel() == 0 {
+                    return Ok(());
+                }
+                let g = Params::of(c, 1).geometry(x.shape(), outs[0].shape(), Some(gy.shape()))?;
+                let (gy1, x1) = (ready(gy)?, ready(x)?);
+                written_as(&outs[0], gy1.dtype(), |gw| {
+                    enough(compute!(gy.dtype(), T => conv::weight_grad::<T>(&g, gy1.ptr(), x1.ptr(), gw.ptr())))
+                })
+            },
+        ),
         vjp: vjp!(|v| [
             v.want(0, || v.x(1).with(v.g(), |x, z| conv_to(x, z, params!(v, 1), v.shape(0)))),
             v.want(1, || input_grad(&v.x(0), v.g(), &v.sizes(1), params!(v, 1))),
@@ -789,8 +958,8 @@ ops! {
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, output_padding: Ints = 0,
         groups: Int = 1, dilation: Ints = 1
     ) -> Tensor, Special {
-        eval: |c| eval_conv_transpose(c, 1),
-        class: Class::Composite, method: false, onnx: Some("ConvTranspose"),
+        body: Composite(|c| eval_conv_transpose(c, 1)),
+        method: false, onnx: Some("ConvTranspose"),
         samples: &["r(1, 2, 3), r(2, 2, 3), r(2)", "r(1, 2, 3), r(2, 1, 2), None, 2, 1, 1, 2, 2"],
     }
 
@@ -799,8 +968,8 @@ ops! {
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, output_padding: Ints = 0,
         groups: Int = 1, dilation: Ints = 1
     ) -> Tensor, Special {
-        eval: |c| eval_conv_transpose(c, 2),
-        class: Class::Composite, method: false, onnx: Some("ConvTranspose"),
+        body: Composite(|c| eval_conv_transpose(c, 2)),
+        method: false, onnx: Some("ConvTranspose"),
         samples: &["r(1, 2, 2, 2), r(2, 1, 2, 3), r(1)", "r(1, 2, 2, 2), r(2, 1, 2, 2), r(2), (2, 1), (1, 0), (1, 0), 2, (1, 2)"],
     }
 
@@ -809,8 +978,8 @@ ops! {
         input: Tensor, weight: Tensor, bias: OptTensor = None, stride: Ints = 1, padding: Ints = 0, output_padding: Ints = 0,
         groups: Int = 1, dilation: Ints = 1
     ) -> Tensor, Special {
-        eval: |c| eval_conv_transpose(c, 3),
-        class: Class::Composite, method: false, onnx: Some("ConvTranspose"),
+        body: Composite(|c| eval_conv_transpose(c, 3)),
+        method: false, onnx: Some("ConvTranspose"),
         samples: &["r(1, 1, 2, 1, 2), r(1, 2, 2, 1, 2), r(2), 2, 0, (1, 0, 0)"],
     }
 
@@ -819,8 +988,8 @@ ops! {
     max_pool1d(
         input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
     ) -> Tensor, Special {
-        eval: |c| eval_max_pool_only(c, 1),
-        class: Class::Composite, method: false, onnx: Some("MaxPool"),
+        body: Composite(|c| eval_max_pool_only(c, 1)),
+        method: false, onnx: Some("MaxPool"),
         samples: &["r(1, 2, 6), 2", "r(1, 2, 6), 3, 2, 1, 1, True", "r(1, 6), 2, 1, 0, 2"],
     }
 
@@ -828,8 +997,8 @@ ops! {
     max_pool2d(
         input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
     ) -> Tensor, Special {
-        eval: |c| eval_max_pool_only(c, 2),
-        class: Class::Composite, method: false, onnx: Some("MaxPool"),
+        body: Composite(|c| eval_max_pool_only(c, 2)),
+        method: false, onnx: Some("MaxPool"),
         refuses: &[Refusal { call: "rt.ones(1, 1, 4, 4), 2, 2, 2", message: "pad should be at most half" }],
         samples: &["r(1, 2, 4, 4), 2", "r(1, 1, 4, 5), (2, 3), (1, 2), (1, 1), 1, True"],
     }
@@ -838,7 +1007,7 @@ ops! {
     max_pool_values(
         input: Tensor, kernel_size: Ints, stride: Ints, padding: Ints, dilation: Ints, ceil_mode: Bool, rank: Int
     ) -> Tensor, Special {
-        eval: |c| eval_max_pool(c, if c.int(5) == 1 { 1 } else { 2 }, false),
+        body: Kernel(|c| infer_max_pool(c, rank(c, 5), false), |c, outs| compute_max_pool(c, rank(c, 5), outs)),
         method: false, function: false,
     }
 
@@ -846,7 +1015,8 @@ ops! {
     max_pool1d_with_indices(
         input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
     ) -> Pair, Special {
-        eval: |c| eval_max_pool(c, 1, true), vjp: max_pool_rule!(1), saves: Saves::OUTPUT,
+        body: Kernel(|c| infer_max_pool(c, 1, true), |c, outs| compute_max_pool(c, 1, outs)),
+        vjp: max_pool_rule!(1), saves: Saves::OUTPUT,
         method: false,
         samples: &["r(1, 2, 6), 2", "r(1, 2, 6), 3, 2, 1, 1, True"],
     }
@@ -855,40 +1025,51 @@ ops! {
     max_pool2d_with_indices(
         input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, dilation: Ints = 1, ceil_mode: Bool = false
     ) -> Pair, Special {
-        eval: |c| eval_max_pool(c, 2, true), vjp: max_pool_rule!(2), saves: Saves::OUTPUT,
+        body: Kernel(|c| infer_max_pool(c, 2, true), |c, outs| compute_max_pool(c, 2, outs)),
+        vjp: max_pool_rule!(2), saves: Saves::OUTPUT,
         method: false,
         samples: &["r(1, 2, 4, 4), 2", "r(1, 1, 4, 5), (2, 3), (1, 2), (1, 1), 1, True"],
     }
 
     /// The largest element of each of `output_size` parts of the last dimension, and their places.
     adaptive_max_pool1d(input: Tensor, output_size: Ints) -> Pair, Special {
-        eval: |c| eval_adaptive_max(c, 1), vjp: max_pool_rule!(1), saves: Saves::OUTPUT,
+        body: Kernel(|c| infer_adaptive_max(c, 1), |c, outs| compute_adaptive_max(c, 1, outs)),
+        vjp: max_pool_rule!(1), saves: Saves::OUTPUT,
         method: false,
         samples: &["r(1, 2, 5), 2", "r(1, 2, 5), 1"],
     }
 
     /// The largest element of each of `output_size` parts of the last two dimensions, and their places.
     adaptive_max_pool2d(input: Tensor, output_size: Ints) -> Pair, Special {
-        eval: |c| eval_adaptive_max(c, 2), vjp: max_pool_rule!(2), saves: Saves::OUTPUT,
+        body: Kernel(|c| infer_adaptive_max(c, 2), |c, outs| compute_adaptive_max(c, 2, outs)),
+        vjp: max_pool_rule!(2), saves: Saves::OUTPUT,
         method: false,
         samples: &["r(1, 1, 3, 4), (2, 3)", "r(1, 2, 3, 4), (1, 1)"],
     }
 
     /// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
     max_pool_grad(grad: Tensor, indices: Tensor, input_size: Ints, rank: Int) -> Tensor, Special {
-        eval: |c| {
-            let (g, n) = (c.x(0), if c.int(1) == 1 { 1 } else { 2 });
-            let gx = Tensor::empty_of(&sizes(c.ints(0))?, g.dtype().compute_dtype())?;
-            let (count, [h, w]) = planes(&gx, n)?;
-            if g.shape() != c.x(1).shape() || g.ndim() != gx.ndim() || g.shape()[..g.ndim() - n] != gx.shape()[..g.ndim() - n] {
-                return Err(Error::shapes("", format!("a gradient of shape {:?} with indices {:?} does not fit input {:?}",
-                    g.shape(), c.x(1).shape(), gx.shape()), g.shape(), gx.shape()));
-            }
-            let (index, g1) = (check_indices(c.x(1), h * w)?, ready(g)?);
-            let p = g.numel() / count.max(1);
-            compute!(gx.dtype(), T => pool::scatter::<T>(count, h * w, p, g1.ptr(), index.ptr(), gx.ptr()));
-            done(&gx, g.dtype())
-        },
+        body: Kernel(
+            |c| {
+                let (g, n, shape) = (c.x(0), rank(c, 1), sizes(c.ints(0))?);
+                planes(&shape, n)?;
+                if g.shape() != c.x(1).shape() || g.ndim() != shape.len() || g.shape()[..g.ndim() - n] != shape[..g.ndim() - n] {
+                    return Err(Error::shapes("", format!("a gradient of shape {:?} with indices {:?} does not fit input {shape:?}",
+                        g.shape(), c.x(1).shape()), g.shape(), &shape));
+                }
+                want_int64(c.x(1))?;
+                Spec::rows(&shape, g.dtype())?.one()
+            },
+            |c, outs| {
+                let (count, [h, w]) = planes(outs[0].shape(), rank(c, 1))?;
+                let (index, g1) = (checked_indices(c.x(1), h * w)?, ready(c.x(0))?);
+                let p = g1.numel() / count.max(1);
+                written_as(&outs[0], g1.dtype(), |gx| {
+                    compute!(g1.dtype(), T => pool::scatter::<T>(count, h * w, p, g1.ptr(), index.ptr(), gx.ptr()));
+                    Ok(())
+                })
+            },
+        ),
         vjp: vjp!(|v| [v.g().with(v.x(1), |z, i| z.pool_gather(i, v.int(1))), Ex::None]), saves: Saves::B,
         method: false, function: false,
         samples: &["r(1, 1, 3), i([[[0, 3, 3]]]), (1, 1, 4), 1", "r(1, 1, 1, 2), i([[[[0, 3]]]]), (1, 1, 2, 2), 2"],
@@ -896,19 +1077,26 @@ ops! {
 
     /// The elements at `indices` of each plane of `rank` dimensions.
     pool_gather(input: Tensor, indices: Tensor, rank: Int) -> Tensor, Special {
-        eval: |c| {
-            let (x, n) = (c.x(0), if c.int(0) == 1 { 1 } else { 2 });
-            let (count, [h, w]) = planes(x, n)?;
-            let shape = c.x(1).shape();
-            if shape.len() != x.ndim() || shape[..x.ndim() - n] != x.shape()[..x.ndim() - n] {
-                return Err(Error::shapes("", format!("indices of shape {shape:?} do not fit input {:?}", x.shape()), x.shape(), shape));
-            }
-            let (index, x1) = (check_indices(c.x(1), h * w)?, ready(x)?);
-            let out = Tensor::empty_of(shape, x1.dtype())?;
-            let p = out.numel() / count.max(1);
-            compute!(x1.dtype(), T => pool::gather::<T>(count, h * w, p, x1.ptr(), index.ptr(), out.ptr()));
-            done(&out, x.dtype())
-        },
+        body: Kernel(
+            |c| {
+                let (x, n, shape) = (c.x(0), rank(c, 0), c.x(1).shape());
+                planes(x.shape(), n)?;
+                if shape.len() != x.ndim() || shape[..x.ndim() - n] != x.shape()[..x.ndim() - n] {
+                    return Err(Error::shapes("", format!("indices of shape {shape:?} do not fit input {:?}", x.shape()), x.shape(), shape));
+                }
+                want_int64(c.x(1))?;
+                Spec::rows(shape, x.dtype())?.one()
+            },
+            |c, outs| {
+                let (count, [h, w]) = planes(c.x(0).shape(), rank(c, 0))?;
+                let (index, x1) = (checked_indices(c.x(1), h * w)?, ready(c.x(0))?);
+                let p = index.numel() / count.max(1);
+                written_as(&outs[0], x1.dtype(), |out| {
+                    compute!(x1.dtype(), T => pool::gather::<T>(count, h * w, p, x1.ptr(), index.ptr(), out.ptr()));
+                    Ok(())
+                })
+            },
+        ),
         vjp: vjp!(|v| [v.g().with(v.x(1), |g, i| Tensor::max_pool_grad(g, i, &v.sizes(0), v.int(0))), Ex::None]), saves: Saves::B,
         method: false, function: false,
         samples: &["r(1, 1, 4), i([[[0, 3, 3]]]), 1", "r(1, 1, 2, 2), i([[[[0, 3]]]]), 2"],
@@ -918,7 +1106,7 @@ ops! {
     avg_pool1d(
         input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, ceil_mode: Bool = false, count_include_pad: Bool = true
     ) -> Tensor, Special {
-        eval: eval_avg_pool,
+        body: Kernel(|c| infer_avg_pool(c, 1), |c, outs| compute_avg_pool(c, 1, outs)),
         vjp: vjp!(|v| v.g().then(|g| Tensor::avg_pool_grad(
             g, &v.sizes(0), v.ints(0), v.ints(1), v.ints(2), v.bool(3), v.bool(4), None, 1))),
         method: false, onnx: Some("AveragePool"),
@@ -930,7 +1118,7 @@ ops! {
         input: Tensor, kernel_size: Ints, stride: OptInts = None, padding: Ints = 0, ceil_mode: Bool = false, count_include_pad: Bool = true,
         divisor_override: OptInt = None
     ) -> Tensor, Special {
-        eval: eval_avg_pool,
+        body: Kernel(|c| infer_avg_pool(c, 2), |c, outs| compute_avg_pool(c, 2, outs)),
         vjp: vjp!(|v| v.g().then(|g| Tensor::avg_pool_grad(
             g, &v.sizes(0), v.ints(0), v.ints(1), v.ints(2), v.bool(3), v.bool(4), v.opt_int(5), 2))),
         method: false, onnx: Some("AveragePool"),
@@ -944,12 +1132,13 @@ ops! {
         grad: Tensor, input_size: Ints, kernel_size: Ints, stride: Ints, padding: Ints, ceil_mode: Bool, count_include_pad: Bool,
         divisor_override: OptInt, rank: Int
     ) -> Tensor, Special {
-        eval: |c| {
-            let n = if c.int(7) == 1 { 1 } else { 2 };
-            average_grad(c.x(0), c.ints(0), n, |size| {
-                average_windows(n, size, c.ints(1), c.ints(2), c.ints(3), c.bool(4), c.bool(5), c.opt_int(6))
-            })
-        },
+        body: Kernel(
+            |c| infer_average_grad(c, rank(c, 7), |size| Average::of(c, 1, rank(c, 7))?.counts(size)),
+            |c, outs| {
+                let n = rank(c, 7);
+                compute_average_grad(c.x(0), n, Average::of(c, 1, n)?.windows(planes(outs[0].shape(), n)?)?, outs)
+            },
+        ),
         vjp: vjp!(|v| v.g().then(|z| match v.int(7) {
             1 => z.avg_pool1d(v.ints(1), Some(v.ints(2)), v.ints(3), v.bool(4), v.bool(5)),
             _ => z.avg_pool2d(v.ints(1), Some(v.ints(2)), v.ints(3), v.bool(4), v.bool(5), v.opt_int(6)),
@@ -964,7 +1153,7 @@ ops! {
 
     /// The mean of each of `output_size` parts of the last dimension.
     adaptive_avg_pool1d(input: Tensor, output_size: Ints) -> Tensor, Special {
-        eval: |c| average(c.x(0), 1, adaptive_windows(c.ints(0), 1, planes(c.x(0), 1)?)?),
+        body: Kernel(|c| infer_adaptive_avg(c, 1), |c, outs| compute_adaptive_avg(c, 1, outs)),
         vjp: vjp!(|v| v.g().then(|g| Tensor::adaptive_avg_pool_grad(g, &v.sizes(0), 1))),
         method: false,
         samples: &["r(1, 2, 5), 2", "r(1, 2, 5), 1"],
@@ -972,7 +1161,7 @@ ops! {
 
     /// The mean of each of `output_size` parts of the last two dimensions.
     adaptive_avg_pool2d(input: Tensor, output_size: Ints) -> Tensor, Special {
-        eval: |c| average(c.x(0), 2, adaptive_windows(c.ints(0), 2, planes(c.x(0), 2)?)?),
+        body: Kernel(|c| infer_adaptive_avg(c, 2), |c, outs| compute_adaptive_avg(c, 2, outs)),
         vjp: vjp!(|v| v.g().then(|g| Tensor::adaptive_avg_pool_grad(g, &v.sizes(0), 2))),
         method: false,
         samples: &["r(1, 1, 3, 4), (2, 3)", "r(1, 2, 3, 4), (1, 1)"],
@@ -980,15 +1169,20 @@ ops! {
 
     /// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
     adaptive_avg_pool_grad(grad: Tensor, input_size: Ints, rank: Int) -> Tensor, Special {
-        eval: |c| {
-            let n = if c.int(1) == 1 { 1 } else { 2 };
-            let g = c.x(0).shape();
-            if g.len() != n + 1 && g.len() != n + 2 {
-                bail!(Shape, "expected a gradient of {} or {} dimensions, but got size {g:?}", n + 1, n + 2);
-            }
-            let out: SmallVec<[i64; 2]> = g[g.len() - n..].iter().map(|&d| d as i64).collect();
-            average_grad(c.x(0), c.ints(0), n, |size| adaptive_windows(&out, n, size))
-        },
+        body: Kernel(
+            |c| {
+                let (g, n) = (c.x(0).shape(), rank(c, 1));
+                if g.len() != n + 1 && g.len() != n + 2 {
+                    bail!(Shape, "expected a gradient of {} or {} dimensions, but got size {g:?}", n + 1, n + 2);
+                }
+                infer_average_grad(c, n, |_| adaptive_grad_counts(c, n))
+            },
+            |c, outs| {
+                let n = rank(c, 1);
+                let windows = adaptive_windows(adaptive_grad_counts(c, n)?, planes(outs[0].shape(), n)?)?;
+                compute_average_grad(c.x(0), n, windows, outs)
+            },
+        ),
         vjp: vjp!(|v| v.g().then(|z| {
             let s = v.sizes(0);
             match v.int(1) {
@@ -1002,7 +1196,7 @@ ops! {
 
     /// Images resized to `output_size`; each pixel is the one of the input that it lies in.
     upsample_nearest2d(input: Tensor, output_size: Ints) -> Tensor, Special {
-        eval: |c| resize(c.x(0), c.ints(0), None),
+        body: Kernel(|c| infer_resize(c, None), |c, outs| compute_resize(c, None, outs)),
         vjp: vjp!(|v| v.g().then(|g| Tensor::upsample_grad(g, &v.sizes(0), "nearest", false))),
         method: false, function: false, onnx: Some("Resize"),
         samples: &["r(1, 1, 2, 3), (4, 5)", "r(1, 1, 4, 3), (2, 2)"],
@@ -1011,7 +1205,7 @@ ops! {
     /// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
     /// centres of the corner pixels stay in place, or the outer edges of the image.
     upsample_bilinear2d(input: Tensor, output_size: Ints, align_corners: Bool = false) -> Tensor, Special {
-        eval: |c| resize(c.x(0), c.ints(0), Some(c.bool(1))),
+        body: Kernel(|c| infer_resize(c, Some(c.bool(1))), |c, outs| compute_resize(c, Some(c.bool(1)), outs)),
         vjp: vjp!(|v| v.g().then(|g| Tensor::upsample_grad(g, &v.sizes(0), "bilinear", v.bool(1)))),
         method: false, function: false, onnx: Some("Resize"),
         samples: &["r(1, 1, 2, 3), (4, 5)", "r(1, 1, 2, 3), (4, 5), True"],
@@ -1019,14 +1213,7 @@ ops! {
 
     /// Gradient of the resizing ops with respect to their input of shape `input_size`.
     upsample_grad(grad: Tensor, input_size: Ints, mode: Str, align_corners: Bool) -> Tensor, Special {
-        eval: |c| {
-            let mode = match c.str(1) {
-                "nearest" => None,
-                "bilinear" => Some(c.bool(2)),
-                mode => bail!(Value, "mode must be 'nearest' or 'bilinear', got {mode:?}"),
-            };
-            resize_grad(c.x(0), c.ints(0), mode)
-        },
+        body: Kernel(infer_resize_grad, compute_resize_grad),
         vjp: vjp!(|v| v.g().then(|z| {
             let s = v.sizes(0);
             match v.str(1) {
@@ -1044,24 +1231,26 @@ ops! {
     /// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
     /// functional module).
     im2col(input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> Tensor, Special {
-        eval: |c| {
-            let x = c.x(0);
-            let g = window_geometry(x.shape(), c, 0)?;
-            if g.c_in == 0 {
-                bail!(Shape, "expected input with channels, but got size {:?}", x.shape());
-            }
-            // Truth values are only moved.
-            let compute = if x.dtype() == DType::Bool { DType::I64 } else { x.dtype().compute_dtype() };
-            let x1 = contiguous_unlocked(x, compute, false)?;
-            let mut shape = Dims::from_slice(&x.shape()[..x.ndim() - 3]);
-            shape.extend_from_slice(&[g.depth(), g.positions()]);
-            let out = Tensor::empty_of(&shape, x1.dtype())?;
-            if out.numel() == 0 {
-                return done(&out, x.dtype());
-            }
-            enough(compute!(compute, T => conv::im2col::<T>(&g, x1.ptr(), out.ptr())))?;
-            done(&out, x.dtype())
-        },
+        body: Kernel(
+            |c| {
+                let x = c.x(0);
+                let g = window_geometry(x.shape(), c, 0)?;
+                if g.c_in == 0 {
+                    bail!(Shape, "expected input with channels, but got size {:?}", x.shape());
+                }
+                let mut shape = Dims::from_slice(&x.shape()[..x.ndim() - 3]);
+                shape.extend_from_slice(&[g.depth(), g.positions()]);
+                // Elements are only moved: every dtype will do.
+                Spec::rows(&shape, x.dtype())?.one()
+            },
+            |c, outs| {
+                if outs[0].numel() == 0 {
+                    return Ok(());
+                }
+                let (g, x1) = (window_geometry(c.x(0).shape(), c, 0)?, ready(c.x(0))?);
+                written_as(&outs[0], x1.dtype(), |out| enough(compute!(x1.dtype(), T => conv::im2col::<T>(&g, x1.ptr(), out.ptr()))))
+            },
+        ),
         vjp: vjp!(|v| v.g().then(|g| {
             let s = v.sizes(0);
             g.col2im(&s[s.len() - 2..], v.ints(0), v.ints(1), v.ints(2), v.ints(3))
@@ -1074,36 +1263,16 @@ ops! {
     /// module).
     col2im(input: Tensor, output_size: Ints, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1)
         -> Tensor, Special {
-        eval: |c| {
-            let col = c.x(0);
-            let size: [usize; 2] = per_dim(c.ints(0), 2, 1, 1, "output_size")?;
-            let kernel: [usize; 2] = per_dim(c.ints(1), 2, 1, 1, "kernel_size")?;
-            let taps = kernel[0] * kernel[1];
-            if (col.ndim() != 2 && col.ndim() != 3)
-                || col.shape()[col.ndim() - 2] % taps != 0
-                || col.shape()[col.ndim() - 2..].contains(&0)
-            {
-                bail!(
-                    Shape,
-                    "expected 2D or 3D input with a multiple of {taps} rows, and windows, but got size {:?}",
-                    col.shape()
-                );
-            }
-            let mut shape = Dims::from_slice(&col.shape()[..col.ndim() - 2]);
-            shape.extend_from_slice(&[col.shape()[col.ndim() - 2] / taps, size[0], size[1]]);
-            let g = window_geometry(&shape, c, 1)?;
-            if col.shape()[col.ndim() - 1] != g.positions() {
-                bail!(Shape, "an output of {size:?} has {} windows, but the input of size {:?} has {}",
-                    g.positions(), col.shape(), col.shape()[col.ndim() - 1]);
-            }
-            let col1 = ready(col)?;
-            let out = Tensor::empty_of(&shape, col1.dtype())?;
-            if out.numel() == 0 {
-                return done(&out, col.dtype());
-            }
-            enough(compute!(col.dtype(), T => conv::col2im::<T>(&g, col1.ptr(), out.ptr())))?;
-            done(&out, col.dtype())
-        },
+        body: Kernel(
+            |c| computed(Spec::rows(&fold_geometry(c)?.0, c.x(0).dtype())?),
+            |c, outs| {
+                if outs[0].numel() == 0 {
+                    return Ok(());
+                }
+                let ((_, g), col) = (fold_geometry(c)?, ready(c.x(0))?);
+                written_as(&outs[0], col.dtype(), |out| enough(compute!(col.dtype(), T => conv::col2im::<T>(&g, col.ptr(), out.ptr()))))
+            },
+        ),
         vjp: vjp!(|v| v.g().then(|z| z.im2col(v.ints(1), v.ints(2), v.ints(3), v.ints(4)))),
         method: false, function: false,
         samples: &["r(1, 4, 6), (3, 4), (2, 2)", "r(1, 8, 8), (4, 4), (2, 2), 2, 1, (1, 2)"],

@@ -1,43 +1,41 @@
 //! Making tensors.
 
-use super::shape::same_layout;
-use super::{one, Call, Outs, Refusal};
+use super::shape::fill_new;
+use super::{written_as, Call, Refusal, Spec, Specs};
 use crate::dtype::{default_dtype, dispatch, Category, DType, Elem, Scalar};
 use crate::error::Result;
-use crate::kernels::copy;
 use crate::shape::sizes;
 use crate::tensor::Tensor;
 use crate::{bail, err};
 
-fn filled(c: &Call, value: Scalar, dtype: DType) -> Result<Outs> {
-    one(Tensor::filled(&sizes(c.ints(0))?, value.held_by(dtype)?, dtype)?)
+/// A tensor of the given sizes, to be filled with `value`.
+fn infer_filled(c: &Call, value: Scalar, dtype: DType) -> Result<Specs> {
+    let shape = sizes(c.ints(0))?;
+    value.held_by(dtype)?;
+    Spec::rows(&shape, dtype)?.one()
 }
 
-/// As the first input, filled with `value`.
-fn filled_like(c: &Call, value: Option<Scalar>, dtype: Option<DType>) -> Result<Outs> {
+/// As the first input, to be filled with `value`.
+fn infer_filled_like(c: &Call, value: Scalar, dtype: Option<DType>) -> Result<Specs> {
     let dtype = dtype.unwrap_or(c.x(0).dtype());
-    if let Some(value) = value {
-        value.held_by(dtype)?;
-    }
-    let out = same_layout(c.x(0), dtype)?;
-    if let Some(value) = value {
-        // SAFETY: the tensor is new, and its elements fill one block.
-        unsafe { copy::fill(out.data_ptr(), out.dtype(), out.numel(), value) };
-    }
-    one(out)
+    value.held_by(dtype)?;
+    Spec::like(c.x(0), dtype)?.one()
 }
 
-/// A 1-d tensor of `n` numbers computed in f64.
-fn computed(n: usize, dtype: DType, f: impl Fn(usize) -> Scalar) -> Result<Tensor> {
-    let t = Tensor::empty_of(&[n], dtype)?;
-    dispatch!(dtype, T => {
-        // SAFETY: the tensor is new and has `n` elements.
-        (0..n).for_each(|i| unsafe { *t.ptr::<T>().add(i) = f(i).to::<T>() })
+fn compute_filled(outs: &[Tensor], value: Scalar) -> Result<()> {
+    fill_new(&outs[0], value);
+    Ok(())
+}
+
+/// Writes numbers to a row-major tensor.
+fn computed(t: &Tensor, f: impl Fn(usize) -> Scalar) {
+    dispatch!(t.dtype(), T => {
+        // SAFETY: the tensor is row-major, and `i` below its number of elements.
+        (0..t.numel()).for_each(|i| unsafe { *t.ptr::<T>().add(i) = f(i).to::<T>() })
     });
-    Ok(t)
 }
 
-fn eval_arange(c: &Call) -> Result<Outs> {
+fn infer_arange(c: &Call) -> Result<Specs> {
     let (start, end, step) = (c.scalar(0), c.scalar(1), c.scalar(2));
     let whole = [start, end, step].iter().all(|s| s.category() < Category::Float);
     let dtype = c.opt_dtype(3).unwrap_or(if whole { DType::I64 } else { default_dtype() });
@@ -61,20 +59,25 @@ fn eval_arange(c: &Call) -> Result<Outs> {
     if !(0.0..9e15).contains(&n) {
         bail!(Memory, "a range of {n} elements is too large");
     }
-    let n = n as usize;
-    if dtype.is_float() {
-        return one(computed(n, dtype, |i| Scalar::Float(s.mul_add(i as f64, a)))?);
+    Spec::rows(&[n as usize], dtype)?.one()
+}
+
+fn compute_arange(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (start, step, t) = (c.scalar(0), c.scalar(2), &outs[0]);
+    if t.dtype().is_float() {
+        let (a, s) = (start.f64(), step.f64());
+        computed(t, |i| Scalar::Float(s.mul_add(i as f64, a)));
+        return Ok(());
     }
-    let t = Tensor::empty_of(&[n], dtype)?;
     let (a, s) = (start.i64(), step.i64());
-    dispatch!(dtype, T => {
-        for i in 0..n {
+    dispatch!(t.dtype(), T => {
+        for i in 0..t.numel() {
             let v = a.wrapping_add(s.wrapping_mul(i as i64));
-            // SAFETY: the tensor is new and has `n` elements.
+            // SAFETY: the tensor is row-major, and `i` below its number of elements.
             unsafe { *t.ptr::<T>().add(i) = T::from_i64(v) };
         }
     });
-    one(t)
+    Ok(())
 }
 
 /// `base^e`, exactly where both are whole and int64 holds it.
@@ -87,37 +90,60 @@ fn power(base: f64, e: f64, to: DType) -> Scalar {
     exact.flatten().map_or(Scalar::Float(base.powf(e)), Scalar::Int)
 }
 
-/// `n` evenly spaced numbers from `start` to `end`, both first brought to the dtype: exact and then cut for whole
-/// numbers, in f64 for that dtype and else in f32, each counted from the nearer end so that both ends are exact. With
-/// `base` they are its exponents.
-fn spaced(c: &Call, dtype: Option<DType>, base: Option<f64>) -> Result<Outs> {
+fn infer_spaced(c: &Call, dtype: Option<DType>) -> Result<Specs> {
     let n = usize::try_from(c.int(2)).map_err(|_| err!(Value, "number of steps must be non-negative, got {}", c.int(2)))?;
     let dtype = dtype.unwrap_or(default_dtype());
-    let (start, end) = (c.scalar(0).held_by(dtype)?, c.scalar(1).held_by(dtype)?);
+    c.scalar(0).held_by(dtype)?;
+    c.scalar(1).held_by(dtype)?;
+    Spec::rows(&[n], dtype)?.one()
+}
+
+/// Evenly spaced numbers from the first to the second, both first brought to the dtype: exact and then cut for whole
+/// numbers, in f64 for that dtype and else in f32, each counted from the nearer end so that both ends are exact. With
+/// `base` they are its exponents.
+fn compute_spaced(c: &Call, outs: &[Tensor], base: Option<f64>) -> Result<()> {
+    let (start, end, t) = (c.scalar(0), c.scalar(1), &outs[0]);
+    let (n, dtype) = (t.numel(), t.dtype());
     if !dtype.is_float() && base.is_none() {
-        let t = Tensor::empty_of(&[n], dtype)?;
         dispatch!(dtype, T => {
             let (a, b) = (start.to::<T>().to_i64() as i128, end.to::<T>().to_i64() as i128);
             let last = (n as i128 - 1).max(1);
             for i in 0..n {
                 let at = i as i128;
-                // SAFETY: the tensor is new and has `n` elements.
+                // SAFETY: the tensor is row-major, and `i` below its number of elements.
                 unsafe { *t.ptr::<T>().add(i) = T::from_i64(((a * (last - at) + b * at) / last) as i64) };
             }
         });
-        return one(t);
+        return Ok(());
     }
     let f = |v: f64| base.map_or(Scalar::Float(v), |base| power(base, v, dtype));
-    one(dispatch!(dtype, T => {
+    dispatch!(dtype, T => {
         let round = |v: f64| if dtype == DType::F64 { v } else { v as f32 as f64 };
         let (a, b) = (start.to::<T>().to_f64(), end.to::<T>().to_f64());
         let step = if n > 1 { round(round(b - a) / (n - 1) as f64) } else { 0.0 };
-        computed(n, dtype, |i| f(if i < n / 2 || n == 1 {
+        computed(t, |i| f(if i < n / 2 || n == 1 {
             round(step.mul_add(i as f64, a))
         } else {
             round(step.mul_add(-((n - 1 - i) as f64), b))
-        }))?
-    }))
+        }))
+    });
+    Ok(())
+}
+
+fn infer_eye(c: &Call) -> Result<Specs> {
+    let shape = sizes(&[c.int(0), c.opt_int(1).unwrap_or(c.int(0))])?;
+    Spec::rows(&shape, c.opt_dtype(2).unwrap_or(default_dtype()))?.one()
+}
+
+fn compute_eye(_: &Call, outs: &[Tensor]) -> Result<()> {
+    let out = &outs[0];
+    fill_new(out, Scalar::Int(0));
+    let (rows, columns) = (out.shape()[0], out.shape()[1]);
+    dispatch!(out.dtype(), T => for i in 0..rows.min(columns) {
+        // SAFETY: row `i`, column `i` of a row-major matrix.
+        unsafe { *out.ptr::<T>().add(i * (columns + 1)) = Scalar::Int(1).to() };
+    });
+    Ok(())
 }
 
 /// `1 + 2 + ... + n`; 0 for negative `n`.
@@ -126,43 +152,60 @@ fn triangle(n: i128) -> u128 {
     n * (n + 1) / 2
 }
 
-fn eval_triangle_indices(c: &Call, lower: bool) -> Result<Outs> {
+/// Rows, columns and last diagonal of the lower triangle; the upper one is what is not in it.
+fn triangle_of(c: &Call, lower: bool) -> (i128, i128, i128) {
     let (r, n, k) = (c.int(0) as i128, c.int(1) as i128, c.int(2) as i128);
-    if r < 0 || n < 0 {
-        bail!(Value, "row and col must be non-negative, got {r} and {n}");
-    }
     // Row `i` has the columns up to `i + k` (lower), or those after it.
-    let k = (if lower { k } else { k - 1 }).clamp(-r - 1, n);
+    (r, n, (if lower { k } else { k - 1 }).clamp(-r - 1, n))
+}
+
+fn infer_triangle_indices(c: &Call, lower: bool) -> Result<Specs> {
+    if c.int(0) < 0 || c.int(1) < 0 {
+        bail!(Value, "row and col must be non-negative, got {} and {}", c.int(0), c.int(1));
+    }
+    let (r, n, k) = triangle_of(c, lower);
     let below = triangle(r + k) - triangle(k) - (triangle(r + k - n) - triangle(k - n));
     let count = if lower { below } else { r as u128 * n as u128 - below };
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let t = Tensor::empty_of(&[2, count], DType::I64)?;
-    let (p, mut at) = (t.ptr::<i64>(), 0);
-    let (first, last) = match (count, lower) {
-        (0, _) => (0, 0),
-        (_, true) => ((-k).max(0), r),
-        (_, false) => (0, r.min(n - k)),
-    };
-    for i in first..last {
-        let cut = (i + k + 1).clamp(0, n);
-        for j in if lower { 0..cut } else { cut..n } {
-            // SAFETY: the rows have `count` columns in all.
-            unsafe { (*p.add(at), *p.add(count + at)) = (i as i64, j as i64) };
-            at += 1;
-        }
-    }
-    one(super::shape::contiguous_unlocked(&t, c.opt_dtype(3).unwrap_or(DType::I64), false)?)
+    Spec::rows(&[2, count], c.opt_dtype(3).unwrap_or(DType::I64))?.one()
 }
 
-/// A window: `f(x)` for `x` from 0 to 1, over one step more if periodic.
-fn window(c: &Call, periodic: bool, dtype: Option<DType>, f: impl Fn(f64) -> f64) -> Result<Outs> {
+fn compute_triangle_indices(c: &Call, outs: &[Tensor], lower: bool) -> Result<()> {
+    let (r, n, k) = triangle_of(c, lower);
+    written_as(&outs[0], DType::I64, |t| {
+        let (p, count, mut at) = (t.ptr::<i64>(), t.shape()[1], 0);
+        let (first, last) = match (count, lower) {
+            (0, _) => (0, 0),
+            (_, true) => ((-k).max(0), r),
+            (_, false) => (0, r.min(n - k)),
+        };
+        for i in first..last {
+            let cut = (i + k + 1).clamp(0, n);
+            for j in if lower { 0..cut } else { cut..n } {
+                // SAFETY: the rows have `count` columns in all.
+                unsafe { (*p.add(at), *p.add(count + at)) = (i as i64, j as i64) };
+                at += 1;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn infer_window(c: &Call, dtype: Option<DType>) -> Result<Specs> {
     let n = usize::try_from(c.int(0)).map_err(|_| err!(Value, "window_length must be non-negative, got {}", c.int(0)))?;
     let dtype = dtype.unwrap_or(default_dtype());
     if !dtype.is_float() {
         bail!(DType, "expects floating point dtypes, got {dtype}");
     }
-    let last = if periodic { n } else { n.max(1) - 1 } as f64;
-    one(computed(n, dtype, |i| Scalar::Float(if n == 1 { 1.0 } else { f(i as f64 / last) }))?)
+    Spec::rows(&[n], dtype)?.one()
+}
+
+/// A window: `f(x)` for `x` from 0 to 1, over one step more if periodic.
+fn compute_window(c: &Call, outs: &[Tensor], f: impl Fn(f64) -> f64) -> Result<()> {
+    let n = outs[0].numel();
+    let last = if c.bool(1) { n } else { n.max(1) - 1 } as f64;
+    computed(&outs[0], |i| Scalar::Float(if n == 1 { 1.0 } else { f(i as f64 / last) }));
+    Ok(())
 }
 
 /// Modified Bessel function of the first kind and order 0: the sum of `(x/2)^(2k) / k!^2`.
@@ -181,104 +224,119 @@ use std::f64::consts::TAU;
 ops! {
     /// An uninitialised tensor of shape `size`.
     empty(size: Shape, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| one(Tensor::empty_of(&sizes(c.ints(0))?, c.opt_dtype(1).unwrap_or(default_dtype()))?),
+        body: Kernel(
+            |c| Spec::rows(&sizes(c.ints(0))?, c.opt_dtype(1).unwrap_or(default_dtype()))?.one(),
+            |_, _| Ok(()),
+        ),
         method: false,
     }
 
     /// Zeros of shape `size`.
     zeros(size: Shape, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| filled(c, Scalar::Int(0), c.opt_dtype(1).unwrap_or(default_dtype())),
+        body: Kernel(
+            |c| infer_filled(c, Scalar::Int(0), c.opt_dtype(1).unwrap_or(default_dtype())),
+            |_, outs| compute_filled(outs, Scalar::Int(0)),
+        ),
         method: false, onnx: Some("ConstantOfShape"),
         refuses: &[Refusal { call: "(2, -1)", message: "sizes must not be negative" }],
     }
 
     /// Ones of shape `size`.
     ones(size: Shape, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| filled(c, Scalar::Int(1), c.opt_dtype(1).unwrap_or(default_dtype())),
+        body: Kernel(
+            |c| infer_filled(c, Scalar::Int(1), c.opt_dtype(1).unwrap_or(default_dtype())),
+            |_, outs| compute_filled(outs, Scalar::Int(1)),
+        ),
         method: false, onnx: Some("ConstantOfShape"),
     }
 
     /// A tensor of shape `size` with every element `fill_value`, whose kind decides the dtype if none is given.
     full(size: Shape, fill_value: Scalar, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| filled(c, c.scalar(1), c.opt_dtype(2).unwrap_or(c.scalar(1).dtype())),
+        body: Kernel(
+            |c| infer_filled(c, c.scalar(1), c.opt_dtype(2).unwrap_or(c.scalar(1).dtype())),
+            |c, outs| compute_filled(outs, c.scalar(1)),
+        ),
         method: false, onnx: Some("ConstantOfShape"),
     }
 
     /// An uninitialised tensor as `input`.
     empty_like(input: Tensor, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| filled_like(c, None, c.opt_dtype(0)),
+        body: Kernel(|c| Spec::like(c.x(0), c.opt_dtype(0).unwrap_or(c.x(0).dtype()))?.one(), |_, _| Ok(())),
         method: false,
     }
 
     /// Zeros in the shape of `input`.
     zeros_like(input: Tensor, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| filled_like(c, Some(Scalar::Int(0)), c.opt_dtype(0)),
+        body: Kernel(
+            |c| infer_filled_like(c, Scalar::Int(0), c.opt_dtype(0)),
+            |_, outs| compute_filled(outs, Scalar::Int(0)),
+        ),
         method: false,
     }
 
     /// Ones in the shape of `input`.
     ones_like(input: Tensor, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| filled_like(c, Some(Scalar::Int(1)), c.opt_dtype(0)),
+        body: Kernel(
+            |c| infer_filled_like(c, Scalar::Int(1), c.opt_dtype(0)),
+            |_, outs| compute_filled(outs, Scalar::Int(1)),
+        ),
         method: false,
     }
 
     /// `fill_value` in the shape of `input`.
     full_like(input: Tensor, fill_value: Scalar, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| filled_like(c, Some(c.scalar(0)), c.opt_dtype(1)),
+        body: Kernel(
+            |c| infer_filled_like(c, c.scalar(0), c.opt_dtype(1)),
+            |c, outs| compute_filled(outs, c.scalar(0)),
+        ),
         method: false,
     }
 
     /// `start + i * step` up to `end`, which is not included: `ceil((end - start) / step)` numbers. int64 if all three
     /// are whole, else the default dtype.
     arange(start: Scalar, end: Scalar, step: Scalar = 1, dtype: OptDType = None) -> Tensor, Special {
-        eval: eval_arange,
+        body: Kernel(infer_arange, compute_arange),
         method: false, onnx: Some("Range"),
         refuses: &[Refusal { call: "0, 3, 0", message: "step must be nonzero" }],
     }
 
     /// `steps` evenly spaced numbers from `start` to `end`, both included.
     linspace(start: Scalar, end: Scalar, steps: Int, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| spaced(c, c.opt_dtype(3), None),
+        body: Kernel(|c| infer_spaced(c, c.opt_dtype(3)), |c, outs| compute_spaced(c, outs, None)),
         method: false,
         refuses: &[Refusal { call: "0, 1, -1", message: "number of steps must be non-negative" }],
     }
 
     /// `base` to the power of `steps` evenly spaced numbers from `start` to `end`, both included.
     logspace(start: Scalar, end: Scalar, steps: Int, base: Float = 10.0, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| spaced(c, c.opt_dtype(4), Some(c.float(3))),
+        body: Kernel(|c| infer_spaced(c, c.opt_dtype(4)), |c, outs| compute_spaced(c, outs, Some(c.float(3)))),
         method: false,
     }
 
     /// The matrix of `n` rows and `m` (or `n`) columns with ones on the diagonal and zeros elsewhere.
     eye(n: Int, m: OptInt = None, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| {
-            let shape = sizes(&[c.int(0), c.opt_int(1).unwrap_or(c.int(0))])?;
-            let dtype = c.opt_dtype(2).unwrap_or(default_dtype());
-            let out = Tensor::filled(&shape, Scalar::Int(0), dtype)?;
-            dispatch!(dtype, T => for i in 0..shape[0].min(shape[1]) {
-                // SAFETY: row `i`, column `i` of a new row-major matrix.
-                unsafe { *out.ptr::<T>().add(i * (shape[1] + 1)) = Scalar::Int(1).to() };
-            });
-            one(out)
-        },
+        body: Kernel(infer_eye, compute_eye),
         method: false, onnx: Some("EyeLike"),
     }
 
     /// Row and column numbers of the lower triangle of a `row x col` matrix, up to diagonal `offset`: `[2, n]`.
     tril_indices(row: Int, col: Int, offset: Int = 0, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| eval_triangle_indices(c, true),
+        body: Kernel(|c| infer_triangle_indices(c, true), |c, outs| compute_triangle_indices(c, outs, true)),
         method: false,
     }
 
     /// Row and column numbers of the upper triangle of a `row x col` matrix, from diagonal `offset` on: `[2, n]`.
     triu_indices(row: Int, col: Int, offset: Int = 0, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| eval_triangle_indices(c, false),
+        body: Kernel(|c| infer_triangle_indices(c, false), |c, outs| compute_triangle_indices(c, outs, false)),
         method: false,
     }
 
     /// The Hann window `(1 - cos(2 pi x)) / 2`.
     hann_window(window_length: Int, periodic: Bool = true, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| window(c, c.bool(1), c.opt_dtype(2), |x| 0.5 - 0.5 * (TAU * x).cos()),
+        body: Kernel(
+            |c| infer_window(c, c.opt_dtype(2)),
+            |c, outs| compute_window(c, outs, |x| 0.5 - 0.5 * (TAU * x).cos()),
+        ),
         method: false, onnx: Some("HannWindow"),
     }
 
@@ -286,19 +344,28 @@ ops! {
     hamming_window(
         window_length: Int, periodic: Bool = true, alpha: Float = 0.54, beta: Float = 0.46, dtype: OptDType = None
     ) -> Tensor, Special {
-        eval: |c| window(c, c.bool(1), c.opt_dtype(4), |x| c.float(2) - c.float(3) * (TAU * x).cos()),
+        body: Kernel(
+            |c| infer_window(c, c.opt_dtype(4)),
+            |c, outs| compute_window(c, outs, |x| c.float(2) - c.float(3) * (TAU * x).cos()),
+        ),
         method: false, onnx: Some("HammingWindow"),
     }
 
     /// The Blackman window `0.42 - 0.5 cos(2 pi x) + 0.08 cos(4 pi x)`.
     blackman_window(window_length: Int, periodic: Bool = true, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| window(c, c.bool(1), c.opt_dtype(2), |x| 0.42 - 0.5 * (TAU * x).cos() + 0.08 * (2.0 * TAU * x).cos()),
+        body: Kernel(
+            |c| infer_window(c, c.opt_dtype(2)),
+            |c, outs| compute_window(c, outs, |x| 0.42 - 0.5 * (TAU * x).cos() + 0.08 * (2.0 * TAU * x).cos()),
+        ),
         method: false, onnx: Some("BlackmanWindow"),
     }
 
     /// The triangular window `1 - |2 x - 1|`.
     bartlett_window(window_length: Int, periodic: Bool = true, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| window(c, c.bool(1), c.opt_dtype(2), |x| 1.0 - (2.0 * x - 1.0).abs()),
+        body: Kernel(
+            |c| infer_window(c, c.opt_dtype(2)),
+            |c, outs| compute_window(c, outs, |x| 1.0 - (2.0 * x - 1.0).abs()),
+        ),
         method: false,
     }
 
@@ -306,11 +373,11 @@ ops! {
     kaiser_window(
         window_length: Int, periodic: Bool = true, beta: Float = 12.0, dtype: OptDType = None
     ) -> Tensor, Special {
-        eval: |c| {
+        body: Kernel(|c| infer_window(c, c.opt_dtype(3)), |c, outs| {
             let beta = c.float(2);
             let scale = bessel_i0(beta);
-            window(c, c.bool(1), c.opt_dtype(3), |x| bessel_i0(beta * (1.0 - (2.0 * x - 1.0).powi(2)).max(0.0).sqrt()) / scale)
-        },
+            compute_window(c, outs, |x| bessel_i0(beta * (1.0 - (2.0 * x - 1.0).powi(2)).max(0.0).sqrt()) / scale)
+        }),
         method: false,
     }
 }

@@ -4,12 +4,13 @@
 //! (which become the dimensions of the index), and the rest. [`Steps`] says where the positions of each group lie.
 
 use super::lang::Ex;
-use super::pointwise::{check_number, only};
-use super::shape::{contiguous_unlocked, signed};
-use super::{one, Call, Class, Grads, Outs, Refusal, Saves};
+use super::elementwise::{check_number, only};
+use super::shape::{contiguous_unlocked, copy_into, signed};
+use super::{one, Call, Grads, Outs, Refusal, Saves, Spec, Specs};
 use crate::autograd::Vjp;
 use crate::dtype::{dispatch, Acc, DType, Elem, Scalar, Truth};
 use crate::error::{Error, Result};
+use crate::kernels::copy;
 use crate::kernels::index::{self as kernel, by_size, Steps};
 use crate::memory::List;
 use crate::shape::{broadcast, contiguous_strides, sizes, wrap_dim, Dims, Layout, Strides};
@@ -70,59 +71,105 @@ fn is_mask(t: &Tensor) -> bool {
     matches!(t.dtype(), DType::Bool | DType::U8)
 }
 
-/// NumPy's rules: index tensors broadcast together and take the place of the dimensions they index if those are next
-/// to each other, else the front; a mask stands for the positions of its true elements and indexes as many dimensions
-/// as it has.
-fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
-    let mut picked: SmallVec<[Picked; 4]> = SmallVec::new();
-    let mut rest: SmallVec<[bool; 8]> = SmallVec::from_elem(true, l.ndim());
-    let (mut d, mut first, mut end, mut adjacent) = (0, 0, 0, true);
-    for t in indices {
-        let Some(t) = t else {
-            d += 1;
-            continue;
-        };
-        let k = if is_mask(t) { t.ndim() } else { 1 };
-        if d + k > l.ndim() {
-            bail!(Index, "too many indices for tensor of dimension {}", l.ndim());
-        }
-        adjacent &= picked.is_empty() || d == end;
-        if picked.is_empty() {
-            first = d;
-        }
-        picked.push(if is_mask(t) {
-            if let Some(i) = (0..k).find(|&i| t.shape()[i] != l.shape()[d + i]) {
-                bail!(
-                    Index,
-                    "the shape of the mask {:?} at index {i} does not match the shape of the indexed tensor \
-                    {:?} at index {}",
-                    t.shape(),
-                    l.shape(),
-                    d + i
-                );
+/// Where index tensors and masks stand. NumPy's rules: index tensors broadcast together and take the place of the dimensions
+/// they index if those are next to each other, else the front; a mask stands for the positions of its true elements and
+/// indexes as many dimensions as it has.
+struct Seats<'a> {
+    /// Each of them, with the first of the dimensions that it indexes and their number.
+    of: SmallVec<[(&'a Tensor, usize, usize); 4]>,
+    /// Dimensions that none of them indexes: those that stay in front of the indexed ones, and those behind.
+    front: SmallVec<[usize; 8]>,
+    back: SmallVec<[usize; 8]>,
+}
+
+impl<'a> Seats<'a> {
+    fn new(indexed: &[usize], indices: &[Option<&'a Tensor>]) -> Result<Seats<'a>> {
+        let mut of: SmallVec<[(&Tensor, usize, usize); 4]> = SmallVec::new();
+        let mut rest: SmallVec<[bool; 8]> = SmallVec::from_elem(true, indexed.len());
+        let (mut d, mut first, mut end, mut adjacent) = (0, 0, 0, true);
+        for t in indices {
+            let Some(t) = t else {
+                d += 1;
+                continue;
+            };
+            let k = if is_mask(t) { t.ndim() } else { 1 };
+            if d + k > indexed.len() {
+                bail!(Index, "too many indices for tensor of dimension {}", indexed.len());
             }
-            let steps = Steps::new(&l.shape()[d..d + k], &l.strides()[d..d + k], &[])?;
-            let offsets = List::collect(true_positions(t)?.into_iter().map(|p| steps.at(p as usize)))?;
-            Picked { shape: Dims::from_slice(&[offsets.len()]), offsets }
-        } else if t.dtype().is_float() {
-            bail!(Index, "tensors used as indices must be long, int, byte or bool tensors, got {}", t.dtype());
-        } else {
-            Picked { shape: t.dims(), offsets: offsets(t, d, l.shape()[d], l.strides()[d], true)? }
-        });
-        rest[d..d + k].fill(false);
-        d += k;
-        end = d;
+            adjacent &= of.is_empty() || d == end;
+            if of.is_empty() {
+                first = d;
+            }
+            if is_mask(t) {
+                if let Some(i) = (0..k).find(|&i| t.shape()[i] != indexed[d + i]) {
+                    bail!(
+                        Index,
+                        "the shape of the mask {:?} at index {i} does not match the shape of the indexed tensor \
+                        {indexed:?} at index {}",
+                        t.shape(),
+                        d + i
+                    );
+                }
+            } else if t.dtype().is_float() {
+                bail!(Index, "tensors used as indices must be long, int, byte or bool tensors, got {}", t.dtype());
+            }
+            of.push((t, d, k));
+            rest[d..d + k].fill(false);
+            d += k;
+            end = d;
+        }
+        if d > indexed.len() {
+            bail!(Index, "too many indices for tensor of dimension {}", indexed.len());
+        }
+        let lead = if adjacent { first } else { 0 };
+        let (front, back) = (0..indexed.len()).filter(|&d| rest[d]).partition(|&d| d < lead);
+        Ok(Seats { of, front, back })
     }
-    if d > l.ndim() {
-        bail!(Index, "too many indices for tensor of dimension {}", l.ndim());
+
+    /// Shape of the result where `wide` is that of the indices.
+    fn result(&self, indexed: &[usize], wide: &[usize]) -> Dims {
+        let sizes = |dims: &[usize]| -> Dims { dims.iter().map(|&d| indexed[d]).collect() };
+        let mut shape = sizes(&self.front);
+        shape.extend_from_slice(wide);
+        shape.extend(sizes(&self.back));
+        shape
     }
+
+    /// Shape of the result, unless it depends on the elements of masks.
+    fn shape(&self, indexed: &[usize]) -> Result<Option<Dims>> {
+        if self.of.iter().any(|(t, ..)| is_mask(t)) {
+            return Ok(None);
+        }
+        Ok(Some(self.result(indexed, &common(self.of.iter().map(|(t, ..)| t.shape()))?)))
+    }
+}
+
+/// The shape that all indices are broadcast to.
+fn common<'a>(shapes: impl Iterator<Item = &'a [usize]> + Clone) -> Result<Dims> {
     let mut wide = Dims::new();
-    for p in &picked {
-        wide = broadcast(&wide, &p.shape).map_err(|_| {
-            let shapes: SmallVec<[_; 4]> = picked.iter().map(|p| p.shape.as_slice()).collect();
+    for shape in shapes.clone() {
+        wide = broadcast(&wide, shape).map_err(|_| {
+            let shapes: SmallVec<[_; 4]> = shapes.clone().collect();
             err!(Index, "shape mismatch: indexing tensors could not be broadcast together with shapes {shapes:?}")
         })?;
     }
+    Ok(wide)
+}
+
+/// What `indices` pick out of a tensor of layout `l`.
+fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
+    let seats = Seats::new(l.shape(), indices)?;
+    let mut picked: SmallVec<[Picked; 4]> = SmallVec::new();
+    for &(t, d, k) in &seats.of {
+        picked.push(if is_mask(t) {
+            let steps = Steps::new(&l.shape()[d..d + k], &l.strides()[d..d + k], &[])?;
+            let offsets = List::collect(true_positions(t)?.into_iter().map(|p| steps.at(p as usize)))?;
+            Picked { shape: Dims::from_slice(&[offsets.len()]), offsets }
+        } else {
+            Picked { shape: t.dims(), offsets: offsets(t, d, l.shape()[d], l.strides()[d], true)? }
+        });
+    }
+    let wide = common(picked.iter().map(|p| p.shape.as_slice()))?;
     let j = match &mut picked[..] {
         [] => Steps::Even { n: 1, step: 1 },
         [only] => Steps::Table(std::mem::take(&mut only.offsets)),
@@ -136,35 +183,57 @@ fn plan(l: &Layout, indices: &[Option<&Tensor>]) -> Result<Plan> {
             Steps::Table(sum)
         }
     };
-    let lead = if adjacent { first } else { 0 };
-    let group = |dims: &mut dyn Iterator<Item = usize>| -> (Dims, Strides) {
-        dims.filter(|&d| rest[d]).map(|d| (l.shape()[d], l.strides()[d])).unzip()
+    let shape = seats.result(l.shape(), &wide);
+    let cuts = [seats.front.len(), seats.front.len() + wide.len()];
+    let group = |dims: &[usize]| {
+        let (sizes, strides): (Dims, Strides) = dims.iter().map(|&d| (l.shape()[d], l.strides()[d])).unzip();
+        Steps::new(&sizes, &strides, &shape)
     };
-    let (front, back) = (group(&mut (0..lead)), group(&mut (lead..l.ndim())));
-    let mut shape = front.0.clone();
-    let cuts = [shape.len(), shape.len() + wide.len()];
-    shape.extend(wide);
-    shape.extend(back.0.iter().copied());
-    let groups = [Steps::new(&front.0, &front.1, &shape)?, j, Steps::new(&back.0, &back.1, &shape)?];
+    let groups = [group(&seats.front)?, j, group(&seats.back)?];
     Ok(Plan { groups, shape, cuts })
 }
 
+/// A dimension and the shape of what `index` picks along it; 0-d tensors are seen as having one element.
+fn along(indexed: &[usize], dim: i64, index: &Tensor) -> Result<(usize, Dims)> {
+    let d = wrap_dim(dim, indexed.len())?;
+    whole_index(index)?;
+    if index.ndim() > 1 {
+        bail!(Index, "index is supposed to be a vector, but got shape {:?}", index.shape());
+    }
+    let mut shape = Dims::from_slice(indexed);
+    if let Some(n) = shape.get_mut(d) {
+        *n = index.numel();
+    } else if index.numel() != 1 {
+        bail!(Index, "index of a 0-dim tensor must have one element, got {}", index.numel());
+    }
+    Ok((d, shape))
+}
+
+/// What is put into a tensor of dtype `dtype` has this dtype or is a plain number.
+fn check_source(src: &Tensor, dtype: DType) -> Result<()> {
+    if src.dtype() != dtype && !src.0.wrapped {
+        bail!(DType, "source and destination must have the same dtype, got {} and {}", src.dtype(), dtype);
+    }
+    Ok(())
+}
+
+/// The layout of `src` over what is indexed.
+fn spread(src: &Tensor, shape: &[usize]) -> Result<Layout> {
+    src.layout().broadcast_to(shape).map_err(|_| {
+        let text = format!(
+            "shape mismatch: value tensor of shape {:?} cannot be broadcast to indexing result of shape {shape:?}",
+            src.shape()
+        );
+        Error::shapes("", text, src.shape(), shape)
+    })
+}
+
 impl Plan {
-    /// The plan that picks `index` along one dimension; 0-d tensors are seen as having one element.
+    /// The plan that picks `index` along one dimension.
     fn along(l: &Layout, dim: i64, index: &Tensor) -> Result<Plan> {
-        let d = wrap_dim(dim, l.ndim())?;
-        whole_index(index)?;
-        if index.ndim() > 1 {
-            bail!(Index, "index is supposed to be a vector, but got shape {:?}", index.shape());
-        }
+        let (d, shape) = along(l.shape(), dim, index)?;
         let (n, step) = if l.ndim() == 0 { (1, 0) } else { (l.shape()[d], l.strides()[d]) };
         let j = offsets(index, d, n, step, false)?;
-        let mut shape = Dims::from_slice(l.shape());
-        if let Some(n) = shape.get_mut(d) {
-            *n = j.len();
-        } else if j.len() != 1 {
-            bail!(Index, "index of a 0-dim tensor must have one element, got {}", j.len());
-        }
         let (cut, end) = (d.min(l.ndim()), (d + 1).min(l.ndim()));
         let groups = [
             Steps::new(&l.shape()[..cut], &l.strides()[..cut], &shape)?,
@@ -174,36 +243,22 @@ impl Plan {
         Ok(Plan { groups, shape, cuts: [cut, end] })
     }
 
-    fn take(&self, x: &Tensor) -> Result<Tensor> {
-        let out = Tensor::empty_of(&self.shape, x.dtype())?;
+    /// Writes what is picked of `x` to `out`, which is row-major.
+    fn take(&self, x: &Tensor, out: &Tensor) {
         let [b, j, a] = &self.groups;
-        // SAFETY: the plan was made for the layout of `x`, and its offsets are checked.
+        // SAFETY: the plan was made for the layout of `x`, its offsets are checked, and `out` has its shape.
         unsafe { kernel::take(x.dtype().size(), x.data_ptr(), [b, j, a], out.data_ptr()) };
-        Ok(out)
     }
 
     /// Puts `src`, broadcast to the plan's shape, into `out`: `f` where the sum is wanted, else the last one stays.
     fn put(&self, out: &Tensor, src: &Tensor, alpha: Option<Scalar>) -> Result<()> {
-        if src.dtype() != out.dtype() && !src.0.wrapped {
-            bail!(DType, "source and destination must have the same dtype, got {} and {}", src.dtype(), out.dtype());
-        }
         check_number(src, out.dtype())?;
-        if let Some(alpha) = alpha {
-            alpha.held_by(out.dtype())?;
-        }
         let src = if src.dtype() != out.dtype() || src.shares_storage(out) {
             contiguous_unlocked(src, out.dtype(), true)?
         } else {
             src.clone()
         };
-        let from = src.layout().broadcast_to(&self.shape).map_err(|_| {
-            let text = format!(
-                "shape mismatch: value tensor of shape {:?} cannot be broadcast to indexing result of shape {:?}",
-                src.shape(),
-                self.shape
-            );
-            Error::shapes("", text, src.shape(), &self.shape)
-        })?;
+        let from = spread(&src, &self.shape)?;
         let [p, q] = self.cuts;
         let n = from.ndim();
         let part = |r: std::ops::Range<usize>| Steps::new(&from.shape()[r.clone()], &from.strides()[r], &self.shape);
@@ -232,12 +287,18 @@ impl Plan {
 
 const ONE: Option<Scalar> = Some(Scalar::Int(1));
 
-/// Where an op that changes some elements of `x` writes: into `x` itself in place, else into a copy.
-fn target(c: &Call, x: &Tensor) -> Result<Tensor> {
-    match c.out {
-        Some(out) => Ok(out.clone()),
-        None => contiguous_unlocked(x, x.dtype(), true),
+/// Brings `x` to the result of an op that changes some of its elements; in place it is there.
+fn start(x: &Tensor, out: &Tensor) -> Result<()> {
+    if out.is_same(x) {
+        return Ok(());
     }
+    copy_into(out, x)
+}
+
+/// Zeros for a result, which is row-major.
+fn clear(out: &Tensor) {
+    // SAFETY: row-major, `numel` elements.
+    unsafe { copy::fill(out.data_ptr(), out.dtype(), out.numel(), Scalar::Int(0)) };
 }
 
 fn zeros(shape: &[usize], dtype: DType) -> Result<Tensor> {
@@ -251,12 +312,30 @@ fn whole_mask<'a>(x: &Tensor, indices: &[Option<&'a Tensor>]) -> Option<&'a Tens
     }
 }
 
+/// Refuses masks, and floats.
+fn places_only(index: &Tensor) -> Result<()> {
+    if is_mask(index) || index.dtype().is_float() {
+        bail!(DType, "tensors used as indices must be long or int tensors, got {}", index.dtype());
+    }
+    Ok(())
+}
+
+/// Unless there are masks, of which the elements count.
+fn infer_index(c: &Call) -> Result<Option<Specs>> {
+    let x = c.x(0);
+    let shape = Seats::new(x.shape(), &c.inputs[1..])?.shape(x.shape())?;
+    shape.map(|shape| Spec::rows(&shape, x.dtype())?.one()).transpose()
+}
+
 fn eval_index(c: &Call) -> Result<Outs> {
     let (x, indices) = (c.x(0), &c.inputs[1..]);
     if let Some(mask) = whole_mask(x, indices) {
         return one(selected(x, mask)?);
     }
-    one(plan(x.layout(), indices)?.take(x)?)
+    let p = plan(x.layout(), indices)?;
+    let out = Tensor::empty_of(&p.shape, x.dtype())?;
+    p.take(x, &out);
+    one(out)
 }
 
 /// The elements of `x` where the mask of the same shape is true.
@@ -271,34 +350,53 @@ fn selected(x: &Tensor, mask: &Tensor) -> Result<Tensor> {
     }
 }
 
-fn eval_index_put(c: &Call) -> Result<Outs> {
-    let (x, values, indices) = (c.x(0), c.x(1), &c.inputs[2..]);
-    let accumulate = c.bool(0);
-    if let (Some(mask), false, 1) = (whole_mask(x, indices), accumulate, values.numel()) {
-        if values.dtype() == x.dtype() || values.0.wrapped {
-            check_number(values, x.dtype())?;
-            return filled_where(c, x, mask, values);
-        }
+fn infer_index_backward(c: &Call) -> Result<Specs> {
+    let shape = sizes(c.ints(0))?;
+    if let Some(picked) = Seats::new(&shape, &c.inputs[1..])?.shape(&shape)? {
+        spread(c.x(0), &picked)?;
     }
-    let out = target(c, x)?;
-    plan(out.layout(), indices)?.put(&out, values, if accumulate { ONE } else { None })?;
-    one(out)
+    Spec::rows(&shape, c.x(0).dtype())?.one()
 }
 
-/// `x` with the elements where the mask is true replaced by the only element of `value`.
-fn filled_where(c: &Call, x: &Tensor, mask: &Tensor, value: &Tensor) -> Result<Outs> {
-    let shape = broadcast(x.shape(), mask.shape())?;
-    let out = c.output(&shape, x.dtype())?;
-    let value = contiguous_unlocked(value, x.dtype(), value.shares_storage(&out))?;
-    let mask = if mask.shares_storage(&out) { contiguous_unlocked(mask, DType::Bool, true)? } else { mask.clone() };
-    let (from, hit) = (x.layout().broadcast_to(&shape)?, mask.layout().broadcast_to(&shape)?);
+fn compute_index_backward(c: &Call, outs: &[Tensor]) -> Result<()> {
+    clear(&outs[0]);
+    plan(outs[0].layout(), &c.inputs[1..])?.put(&outs[0], c.x(0), ONE)
+}
+
+fn infer_index_put(c: &Call) -> Result<Specs> {
+    let (x, values) = (c.x(0), c.x(1));
+    let picked = Seats::new(x.shape(), &c.inputs[2..])?.shape(x.shape())?;
+    check_source(values, x.dtype())?;
+    if let Some(picked) = picked {
+        spread(values, &picked)?;
+    }
+    Spec::rows(x.shape(), x.dtype())?.one()
+}
+
+fn compute_index_put(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, values, indices, out) = (c.x(0), c.x(1), &c.inputs[2..], &outs[0]);
+    let accumulate = c.bool(0);
+    if let (Some(mask), false, 1) = (whole_mask(x, indices), accumulate, values.numel()) {
+        check_number(values, x.dtype())?;
+        return fill_where(out, x, mask, values);
+    }
+    start(x, out)?;
+    plan(out.layout(), indices)?.put(out, values, if accumulate { ONE } else { None })
+}
+
+/// `x` with the elements where the mask is true replaced by the only element of `value`; `out` may be `x`.
+fn fill_where(out: &Tensor, x: &Tensor, mask: &Tensor, value: &Tensor) -> Result<()> {
+    let shape = out.shape();
+    let value = contiguous_unlocked(value, x.dtype(), value.shares_storage(out))?;
+    let mask = if mask.shares_storage(out) { contiguous_unlocked(mask, DType::Bool, true)? } else { mask.clone() };
+    let (from, hit) = (x.layout().broadcast_to(shape)?, mask.layout().broadcast_to(shape)?);
     // SAFETY: all three are seen with one shape; in place the output is `x` itself.
     unsafe {
         let (o, s) = ((out.data_ptr(), out.strides()), (x.data_ptr(), from.strides()));
         let m = (mask.data_ptr(), hit.strides());
-        kernel::masked_fill(x.dtype().size(), &shape, o, s, m, value.data_ptr());
+        kernel::masked_fill(x.dtype().size(), shape, o, s, m, value.data_ptr());
     }
-    one(out)
+    Ok(())
 }
 
 fn check_mask(mask: &Tensor) -> Result<()> {
@@ -308,18 +406,28 @@ fn check_mask(mask: &Tensor) -> Result<()> {
     Ok(())
 }
 
-fn eval_masked_fill(c: &Call) -> Result<Outs> {
-    let (x, mask, value) = (c.x(0), c.x(1), c.x(2));
+fn infer_masked_fill(c: &Call) -> Result<Specs> {
+    let (x, mask) = (c.x(0), c.x(1));
     check_mask(mask)?;
-    check_value(x, value)?;
-    filled_where(c, x, mask, value)
+    single_value(c.x(2))?;
+    Spec::rows(&broadcast(x.shape(), mask.shape())?, x.dtype())?.one()
 }
 
-/// A fill value is one number that the dtype of `x` can hold.
-fn check_value(x: &Tensor, value: &Tensor) -> Result<()> {
+fn compute_masked_fill(c: &Call, outs: &[Tensor]) -> Result<()> {
+    check_value(c.x(0), c.x(2))?;
+    fill_where(&outs[0], c.x(0), c.x(1), c.x(2))
+}
+
+/// A fill value is one number.
+fn single_value(value: &Tensor) -> Result<()> {
     if value.ndim() != 0 {
         bail!(Value, "only supports a 0-dimensional value tensor, but got tensor with {} dimension(s)", value.ndim());
     }
+    Ok(())
+}
+
+/// A fill value is one that the dtype of `x` can hold.
+fn check_value(x: &Tensor, value: &Tensor) -> Result<()> {
     if value.dtype() != x.dtype() {
         only(value).held_by(x.dtype())?;
     }
@@ -334,16 +442,20 @@ fn eval_masked_select(c: &Call) -> Result<Outs> {
     one(selected(&wide(x)?, &wide(mask)?)?)
 }
 
-fn eval_masked_scatter(c: &Call) -> Result<Outs> {
+fn infer_masked_scatter(c: &Call) -> Result<Specs> {
     let (x, mask, source) = (c.x(0), c.x(1), c.x(2));
     check_mask(mask)?;
     if source.dtype() != x.dtype() {
         bail!(DType, "expected input and source to have same dtypes but got {} and {}", x.dtype(), source.dtype());
     }
-    let shape = broadcast(x.shape(), mask.shape())?;
-    let wide = |t: &Tensor| contiguous_unlocked(&t.with_layout(t.layout().broadcast_to(&shape)?), t.dtype(), false);
-    let (x, mask, source) = (wide(x)?, wide(mask)?, contiguous_unlocked(source, source.dtype(), false)?);
-    let out = Tensor::empty_of(&shape, x.dtype())?;
+    Spec::rows(&broadcast(x.shape(), mask.shape())?, x.dtype())?.one()
+}
+
+fn compute_masked_scatter(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (source, out) = (c.x(2), &outs[0]);
+    let wide =
+        |t: &Tensor| contiguous_unlocked(&t.with_layout(t.layout().broadcast_to(out.shape())?), t.dtype(), false);
+    let (x, mask, source) = (wide(c.x(0))?, wide(c.x(1))?, contiguous_unlocked(source, source.dtype(), false)?);
     // SAFETY: all are row-major, and the source has enough elements.
     unsafe {
         let (starts, total) = kernel::count(mask.ptr::<Truth>(), mask.numel())?;
@@ -353,7 +465,7 @@ fn eval_masked_scatter(c: &Call) -> Result<Outs> {
         let (p, m, s) = (x.data_ptr(), mask.ptr::<Truth>(), source.data_ptr());
         kernel::expand(x.dtype().size(), p, m, mask.numel(), (&starts, total), s, out.data_ptr());
     }
-    one(out)
+    Ok(())
 }
 
 /// The gradient of `masked_scatter` for its source: the gradient where the mask is true, then zeros.
@@ -372,12 +484,15 @@ fn eval_nonzero(c: &Call) -> Result<Outs> {
     one(out)
 }
 
-/// Sizes and strides, of a 0-d tensor those of one with one element.
+/// Sizes, of a 0-d tensor those of one with one element.
+fn spans(shape: &[usize]) -> Dims {
+    Dims::from_slice(if shape.is_empty() { &[1] } else { shape })
+}
+
+/// Sizes and strides, likewise.
 fn axes(t: &Tensor) -> (Dims, Strides) {
-    match t.ndim() {
-        0 => (Dims::from_slice(&[1]), SmallVec::from_slice(&[1])),
-        _ => (t.dims(), Strides::from_slice(t.strides())),
-    }
+    let strides = if t.ndim() == 0 { &[1] } else { t.strides() };
+    (spans(t.shape()), Strides::from_slice(strides))
 }
 
 /// Places are counted in int64 or int32; smaller types would soon not reach.
@@ -395,27 +510,32 @@ fn long_index(index: &Tensor) -> Result<()> {
     Ok(())
 }
 
-/// An index of gather and scatter: its elements as int64, checked against the tensor that it indexes.
-fn index_of(index: &Tensor, x: &[usize], dim: usize) -> Result<Tensor> {
+/// Checks an index of gather and scatter against the shape of the tensor that it indexes.
+fn check_places(index: &Tensor, x: &[usize], dim: i64) -> Result<()> {
+    let dim = wrap_dim(dim, x.len())?;
     // Of no places the dtype says nothing, as in PyTorch.
-    if index.numel() > 0 {
-        whole_index(index)?;
+    if index.numel() == 0 {
+        return Ok(());
     }
-    let (shape, _) = axes(index);
-    if index.numel() > 0 {
-        if shape.len() != x.len() {
-            bail!(
-                Value,
-                "index tensor must have the same number of dimensions as input tensor, got {} and {}",
-                shape.len(),
-                x.len()
-            );
-        }
-        if (0..x.len()).any(|d| d != dim && shape[d] > x[d]) {
-            let text = format!("expected index {shape:?} to be no larger than input {x:?} apart from dimension {dim}");
-            return Err(Error::shapes("", text, &shape, x));
-        }
+    whole_index(index)?;
+    let (shape, x) = (spans(index.shape()), spans(x));
+    if shape.len() != x.len() {
+        bail!(
+            Value,
+            "index tensor must have the same number of dimensions as input tensor, got {} and {}",
+            shape.len(),
+            x.len()
+        );
     }
+    if (0..x.len()).any(|d| d != dim && shape[d] > x[d]) {
+        let text = format!("expected index {shape:?} to be no larger than input {x:?} apart from dimension {dim}");
+        return Err(Error::shapes("", text, &shape, &x));
+    }
+    Ok(())
+}
+
+/// The elements of an index as int64.
+fn as_long(index: &Tensor) -> Result<Tensor> {
     if index.dtype() == DType::I64 {
         return Ok(index.clone());
     }
@@ -429,24 +549,27 @@ fn found(bad: Option<i64>, dim: usize, n: usize) -> Result<()> {
     }
 }
 
-fn eval_gather(c: &Call) -> Result<Outs> {
-    let (x, dim) = (c.x(0), wrap_dim(c.int(0), c.x(0).ndim())?);
-    let (shape, mut strides) = axes(x);
-    let index = index_of(c.x(1), &shape, dim)?;
-    let out = Tensor::empty_of(c.x(1).shape(), x.dtype())?;
+fn infer_gather(c: &Call) -> Result<Specs> {
+    check_places(c.x(1), c.x(0).shape(), c.int(0))?;
+    Spec::rows(c.x(1).shape(), c.x(0).dtype())?.one()
+}
+
+fn compute_gather(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, dim, out) = (c.x(0), wrap_dim(c.int(0), c.x(0).ndim())?, &outs[0]);
     if out.numel() == 0 {
-        return one(out);
+        return Ok(());
     }
+    let (shape, mut strides) = axes(x);
+    let index = as_long(c.x(1))?;
     let step = std::mem::replace(&mut strides[dim], 0);
     let (over, steps) = axes(&index);
-    // SAFETY: shapes are checked above, indices by the kernel.
+    // SAFETY: shapes are checked by `infer_gather`, indices by the kernel.
     let bad = unsafe {
-        let o = (out.data_ptr(), &axes(&out).1[..]);
+        let o = (out.data_ptr(), &axes(out).1[..]);
         let (i, s) = ((index.ptr::<i64>(), &steps[..]), (x.data_ptr(), &strides[..]));
         kernel::gather(x.dtype().size(), &over, o, i, s, step, shape[dim])
     };
-    found(bad, dim, shape[dim])?;
-    one(out)
+    found(bad, dim, shape[dim])
 }
 
 /// How `scatter` and its siblings combine what is there with what comes.
@@ -479,24 +602,32 @@ fn apart(t: Tensor, out: &Tensor) -> Result<Tensor> {
     Ok(t)
 }
 
-/// Scatters `src` (broadcast to the index's shape if it has one element) into `out`.
-fn scatter_into(out: &Tensor, dim: i64, index: &Tensor, src: &Tensor, how: Combine) -> Result<()> {
-    let dim = wrap_dim(dim, out.ndim())?;
-    let (shape, mut strides) = axes(out);
-    let index = apart(index_of(index, &shape, dim)?, out)?;
-    let (over, steps) = axes(&index);
+/// Checks what is to be scattered into a tensor of this shape and dtype.
+fn check_scatter(shape: &[usize], dtype: DType, dim: i64, index: &Tensor, src: &Tensor) -> Result<()> {
+    check_places(index, shape, dim)?;
     if index.numel() == 0 {
         return Ok(());
     }
-    if src.dtype() != out.dtype() {
-        bail!(DType, "expected input and src to have the same dtype, got {} and {}", out.dtype(), src.dtype());
+    if src.dtype() != dtype {
+        bail!(DType, "expected input and src to have the same dtype, got {dtype} and {}", src.dtype());
     }
-    let src = apart(src.clone(), out)?;
-    let (room, from) = axes(&src);
+    let (over, room) = (spans(index.shape()), spans(src.shape()));
     if room.len() != over.len() || (0..over.len()).any(|d| over[d] > room[d]) {
         let text = format!("expected index {over:?} to be no larger than src {room:?}");
         return Err(Error::shapes("", text, &over, &room));
     }
+    Ok(())
+}
+
+/// Scatters `src`, which [`check_scatter`] has seen, into `out`.
+fn scatter_into(out: &Tensor, dim: i64, index: &Tensor, src: &Tensor, how: Combine) -> Result<()> {
+    if index.numel() == 0 {
+        return Ok(());
+    }
+    let dim = wrap_dim(dim, out.ndim())?;
+    let (shape, mut strides) = axes(out);
+    let (index, src) = (apart(as_long(index)?, out)?, apart(src.clone(), out)?);
+    let ((over, steps), (_, from)) = (axes(&index), axes(&src));
     put_at(out, &over, dim, &mut strides, (&index, &steps), (&src, &from), shape[dim], how)
 }
 
@@ -512,7 +643,7 @@ fn put_at(
 ) -> Result<()> {
     let step = std::mem::replace(&mut strides[dim], 0);
     let i = (index.ptr::<i64>(), steps);
-    // SAFETY: shapes are checked by the callers, indices by the kernel.
+    // SAFETY: shapes are checked by `check_scatter` or `check_places`, indices by the kernel.
     let bad = unsafe {
         match how {
             Combine::Set => by_size!(out.dtype().size(), T => {
@@ -536,23 +667,25 @@ fn put_at(
     found(bad, dim, n)
 }
 
-/// Sets the places that `index` names to `value`.
+/// Sets the places that `index`, which [`check_places`] has seen, names to `value`.
 fn scatter_number(out: &Tensor, dim: i64, index: &Tensor, value: Scalar) -> Result<()> {
-    let d = wrap_dim(dim, out.ndim())?;
-    let (shape, mut strides) = axes(out);
-    let index = apart(index_of(index, &shape, d)?, out)?;
-    let (over, steps) = axes(&index);
     if index.numel() == 0 {
         return Ok(());
     }
+    let d = wrap_dim(dim, out.ndim())?;
+    let (shape, mut strides) = axes(out);
+    let index = apart(as_long(index)?, out)?;
+    let (over, steps) = axes(&index);
     let value = Tensor::filled(&[], value.held_by(out.dtype())?, out.dtype())?;
     let none: Strides = SmallVec::from_elem(0, over.len());
     put_at(out, &over, d, &mut strides, (&index, &steps), (&value, &none), shape[d], Combine::Set)
 }
 
 /// In place, no index may be found bad after the first change.
-fn check_index(c: &Call) -> Result<()> {
-    let Some(out) = c.out else { return Ok(()) };
+fn check_index(c: &Call, out: &Tensor) -> Result<()> {
+    if !out.is_same(c.x(0)) {
+        return Ok(());
+    }
     let dim = wrap_dim(c.int(0), out.ndim())?;
     let n = axes(out).0[dim];
     let index = contiguous_unlocked(c.x(1), DType::I64, false)?;
@@ -561,11 +694,42 @@ fn check_index(c: &Call) -> Result<()> {
     found(all.iter().copied().find(|&i| i as u64 >= n as u64), dim, n)
 }
 
-fn eval_scatter(c: &Call, how: Combine) -> Result<Outs> {
-    check_index(c)?;
-    let out = target(c, c.x(0))?;
-    scatter_into(&out, c.int(0), c.x(1), c.x(2), how)?;
-    one(out)
+fn infer_scatter(c: &Call) -> Result<Specs> {
+    let x = c.x(0);
+    check_scatter(x.shape(), x.dtype(), c.int(0), c.x(1), c.x(2))?;
+    Spec::rows(x.shape(), x.dtype())?.one()
+}
+
+fn compute_scatter(c: &Call, out: &Tensor, how: Combine) -> Result<()> {
+    check_index(c, out)?;
+    start(c.x(0), out)?;
+    scatter_into(out, c.int(0), c.x(1), c.x(2), how)
+}
+
+fn infer_scatter_value(c: &Call) -> Result<Specs> {
+    let (x, index) = (c.x(0), c.x(1));
+    check_places(index, x.shape(), c.int(0))?;
+    if index.numel() > 0 {
+        c.scalar(1).held_by(x.dtype())?;
+    }
+    Spec::rows(x.shape(), x.dtype())?.one()
+}
+
+fn compute_scatter_value(c: &Call, outs: &[Tensor]) -> Result<()> {
+    check_index(c, &outs[0])?;
+    start(c.x(0), &outs[0])?;
+    scatter_number(&outs[0], c.int(0), c.x(1), c.scalar(1))
+}
+
+fn infer_gather_backward(c: &Call) -> Result<Specs> {
+    let (g, shape) = (c.x(0), sizes(c.ints(0))?);
+    check_scatter(&shape, g.dtype(), c.int(1), c.x(1), g)?;
+    Spec::rows(&shape, g.dtype())?.one()
+}
+
+fn compute_gather_backward(c: &Call, outs: &[Tensor]) -> Result<()> {
+    clear(&outs[0]);
+    scatter_into(&outs[0], c.int(1), c.x(1), c.x(0), Combine::Add)
 }
 
 /// `src` of a scatter may be larger than the index; its gradient there is zero.
@@ -591,17 +755,27 @@ fn gathered(v: &Vjp, src: usize) -> Ex {
     v.want(src, || v.g().with(v.x(1), |g, i| grown(g.gather(v.int(0), i, false)?, v.shape(src))))
 }
 
-fn eval_scatter_reduce(c: &Call) -> Result<Outs> {
-    let (x, dim, index, src) = (c.x(0), c.int(0), c.x(1), c.x(2));
-    let own = c.bool(2);
-    let how = match c.str(1) {
+fn combine(c: &Call) -> Result<Combine> {
+    Ok(match c.str(1) {
         "sum" | "mean" => Combine::Add,
         "prod" => Combine::Prod,
         "amax" => Combine::Max,
         "amin" => Combine::Min,
         other => bail!(Value, "reduce argument must be either sum, prod, mean, amax or amin, got {other}"),
-    };
-    let out = contiguous_unlocked(x, x.dtype(), true)?;
+    })
+}
+
+fn infer_scatter_reduce(c: &Call) -> Result<Specs> {
+    let x = c.x(0);
+    combine(c)?;
+    check_scatter(x.shape(), x.dtype(), c.int(0), c.x(1), c.x(2))?;
+    Spec::rows(x.shape(), x.dtype())?.one()
+}
+
+fn compute_scatter_reduce(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, dim, index, src, out) = (c.x(0), c.int(0), c.x(1), c.x(2), &outs[0]);
+    let (how, own) = (combine(c)?, c.bool(2));
+    copy_into(out, x)?;
     if !own {
         let d = x.dtype();
         let limit = |f: f64, i: f64| if d.is_float() { Scalar::Float(f) } else { Scalar::Float(i) };
@@ -613,9 +787,9 @@ fn eval_scatter_reduce(c: &Call) -> Result<Outs> {
             Combine::Min => limit(f64::INFINITY, d.max()),
             _ => Scalar::Int(0),
         };
-        scatter_number(&out, dim, index, neutral)?;
+        scatter_number(out, dim, index, neutral)?;
     }
-    scatter_into(&out, dim, index, src, how)?;
+    scatter_into(out, dim, index, src, how)?;
     if c.str(1) == "mean" {
         let counts = Tensor::filled(x.shape(), Scalar::Int(own as i64), DType::I64)?;
         let ones = Tensor::filled(src.shape(), Scalar::Int(1), DType::I64)?;
@@ -633,7 +807,7 @@ fn eval_scatter_reduce(c: &Call) -> Result<Outs> {
             }
         });
     }
-    one(out)
+    Ok(())
 }
 
 /// 1 where the tensors are equal, else 0, as `dtype`.
@@ -679,19 +853,48 @@ fn scatter_reduce_vjp(v: &Vjp) -> Result<Grads> {
     Ok(Grads::from_iter([Some(to_x), None, Some(to_src)]))
 }
 
-/// Rows of the table that `index` names; the row `padding` gets no gradient.
-fn eval_embedding_backward(c: &Call) -> Result<Outs> {
-    let (g, index) = (c.x(0), c.x(1));
+/// Indices of rows are whole numbers.
+fn check_rows(index: &Tensor) -> Result<()> {
     if index.dtype().is_float() || index.dtype() == DType::Bool {
         bail!(DType, "expected indices of dtype int64 or int32, got {}", index.dtype());
     }
+    Ok(())
+}
+
+fn infer_embedding(c: &Call) -> Result<Specs> {
+    let (rows, w) = (c.x(0), c.x(1));
+    let [_, d] = *w.shape() else { bail!(Shape, "'weight' must be 2-D, got shape {:?}", w.shape()) };
+    check_rows(rows)?;
+    let mut shape = rows.dims();
+    shape.push(d);
+    Spec::rows(&shape, w.dtype())?.one()
+}
+
+fn compute_embedding(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (rows, w) = (c.x(0), c.x(1));
+    let j = Steps::Table(offsets(rows, 0, w.shape()[0], w.strides()[0], false)?);
+    let groups = [Steps::Even { n: 1, step: 1 }, j, Steps::new(&w.shape()[1..], &w.strides()[1..], &[])?];
+    Plan { groups, shape: outs[0].dims(), cuts: [0, rows.ndim()] }.take(w, &outs[0]);
+    Ok(())
+}
+
+fn infer_embedding_backward(c: &Call) -> Result<Specs> {
+    let (g, index) = (c.x(0), c.x(1));
+    check_rows(index)?;
     let rows = usize::try_from(c.int(0)).map_err(|_| err!(Value, "num_weights must not be negative"))?;
     let inner: usize = g.shape().get(index.ndim()..).unwrap_or(&[]).iter().product();
     if g.shape().get(..index.ndim()) != Some(index.shape()) || g.ndim() != index.ndim() + 1 {
         bail!(Shape, "a gradient of shape {:?} does not fit indices of shape {:?}", g.shape(), index.shape());
     }
+    Spec::rows(&[rows, inner], g.dtype())?.one()
+}
+
+/// Rows of the table that `index` names; the row `padding` gets no gradient.
+fn compute_embedding_backward(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (g, index, out) = (c.x(0), c.x(1), &outs[0]);
+    let (rows, inner) = (out.shape()[0], out.shape()[1]);
     let g = contiguous_unlocked(g, g.dtype(), false)?;
-    let out = zeros(&[rows, inner], g.dtype())?;
+    clear(out);
     let to = offsets(index, 0, rows, inner as isize, false)?;
     let padding = c.opt_int(1).filter(|&p| p >= 0).map(|p| (p as isize).saturating_mul(inner as isize));
     let kept = || to.iter().enumerate().filter(|(_, &o)| Some(o) != padding || inner == 0);
@@ -700,8 +903,8 @@ fn eval_embedding_backward(c: &Call) -> Result<Outs> {
     let unit = || Steps::Even { n: inner, step: 1 };
     let alone = || Steps::Even { n: 1, step: 1 };
     let p = Plan { groups: [alone(), Steps::Table(to), unit()], shape: Dims::new(), cuts: [0, 1] };
-    p.put_steps(&out, &g, [&alone(), &Steps::Table(from), &unit()], ONE);
-    one(out)
+    p.put_steps(out, &g, [&alone(), &Steps::Table(from), &unit()], ONE);
+    Ok(())
 }
 
 /// The saved index tensors of a rule, from input `first` on.
@@ -723,6 +926,9 @@ fn number(v: i64) -> Result<Tensor> {
 
 /// Indices counted from the end if negative.
 fn from_start(index: &Tensor, n: usize) -> Result<Tensor> {
+    if index.is_meta() {
+        return Ok(index.clone());
+    }
     let mut values = index.to_vec::<i64>()?;
     if values.iter().all(|&v| v >= 0) {
         return Ok(index.clone());
@@ -766,7 +972,7 @@ fn eval_take_along_dim(c: &Call) -> Result<Outs> {
 ops! {
     /// `input[indices]` with tensors of whole numbers, masks, and None for whole dimensions, by NumPy's rules.
     index(input: Tensor, indices: OptTensors) -> Tensor, Special {
-        eval: eval_index,
+        body: Dynamic(infer_index, eval_index),
         vjp: vjp!(|v| with_indices(v, 1, |i| Tensor::index_backward(&v.g().tensor()?, i, &v.sizes(0)))),
         saves: INDICES,
         function: false, method: false,
@@ -779,11 +985,7 @@ ops! {
 
     /// The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from.
     index_backward(grad: Tensor, indices: OptTensors, input_sizes: Ints) -> Tensor, Special {
-        eval: |c| {
-            let out = zeros(&sizes(c.ints(0))?, c.x(0).dtype())?;
-            plan(out.layout(), &c.inputs[1..])?.put(&out, c.x(0), ONE)?;
-            one(out)
-        },
+        body: Kernel(infer_index_backward, compute_index_backward),
         vjp: vjp!(|v| with_indices(v, 1, |i| v.g().tensor()?.index(i))),
         saves: INDICES,
         function: false, method: false,
@@ -792,7 +994,7 @@ ops! {
 
     /// A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`.
     index_put(input: Tensor, values: Tensor, indices: OptTensors, accumulate: Bool = false) -> Tensor, Special {
-        eval: eval_index_put,
+        body: Kernel(infer_index_put, compute_index_put), direct: true,
         vjp: vjp!(|v| [
             v.want(0, || if v.bool(0) { v.g() } else {
                 with_indices(v, 2, |i| v.g().tensor()?.index_put(&zero()?, i, false))
@@ -810,7 +1012,7 @@ ops! {
 
     /// `out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result.
     gather(input: Tensor, dim: Int, index: Tensor, sparse_grad: Bool = false) -> Tensor, Special {
-        eval: eval_gather,
+        body: Kernel(infer_gather, compute_gather),
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| Tensor::gather_backward(g, i, &v.sizes(0), v.int(0)))),
         saves: Saves::B, onnx: Some("GatherElements"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([3])", message: "index 3 is out of bounds" }],
@@ -819,11 +1021,7 @@ ops! {
 
     /// The transpose of `gather`.
     gather_backward(grad: Tensor, index: Tensor, input_sizes: Ints, dim: Int) -> Tensor, Special {
-        eval: |c| {
-            let out = zeros(&sizes(c.ints(0))?, c.x(0).dtype())?;
-            scatter_into(&out, c.int(1), c.x(1), c.x(0), Combine::Add)?;
-            one(out)
-        },
+        body: Kernel(infer_gather_backward, compute_gather_backward),
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| grown(g.gather(v.int(1), i, false)?, v.shape(0)))),
         saves: Saves::B,
         function: false, method: false,
@@ -833,7 +1031,7 @@ ops! {
     /// A copy of `input` with `out[.., index[.., i, ..], ..] = src[.., i, ..]` along `dim`. Where an index repeats, one of
     /// the sources stays.
     scatter(input: Tensor, dim: Int, index: Tensor, src: Tensor) -> Tensor, Special {
-        eval: |c| eval_scatter(c, Combine::Set),
+        body: Kernel(infer_scatter, |c, outs| compute_scatter(c, &outs[0], Combine::Set)), direct: true,
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, i| g.scatter_value(v.int(0), i, 0))), Ex::None, gathered(v, 2),
         ]),
@@ -844,12 +1042,7 @@ ops! {
 
     /// As `scatter`, with one number as the source.
     scatter_value(input: Tensor, dim: Int, index: Tensor, value: Scalar) -> Tensor, Special {
-        eval: |c| {
-            check_index(c)?;
-            let out = target(c, c.x(0))?;
-            scatter_number(&out, c.int(0), c.x(1), c.scalar(1))?;
-            one(out)
-        },
+        body: Kernel(infer_scatter_value, compute_scatter_value), direct: true,
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| g.scatter_value(v.int(0), i, 0))),
         saves: Saves::B, inplace: true, function: false, method: false,
         samples: &["r(2, 3), 1, i([[0, 2], [1, 0]]), 2.0"],
@@ -857,7 +1050,7 @@ ops! {
 
     /// As `scatter`, adding to what is there.
     scatter_add(input: Tensor, dim: Int, index: Tensor, src: Tensor) -> Tensor, Special {
-        eval: |c| eval_scatter(c, Combine::Add),
+        body: Kernel(infer_scatter, |c, outs| compute_scatter(c, &outs[0], Combine::Add)), direct: true,
         vjp: vjp!(|v| [v.g(), Ex::None, gathered(v, 2)]),
         saves: Saves::B, inplace: true, onnx: Some("ScatterElements"),
         samples: &["r(2, 3), 1, i([[0, 2], [1, 1]]), r(2, 2)", "r(3, 2), 0, i([[0, 0]]), r(2, 3)"],
@@ -865,7 +1058,13 @@ ops! {
 
     /// The elements of dimension `dim` that `index` names.
     index_select(input: Tensor, dim: Int, index: Tensor) -> Tensor, Special {
-        eval: |c| one(Plan::along(c.x(0).layout(), c.int(0), c.x(1))?.take(c.x(0))?),
+        body: Kernel(
+            |c| Spec::rows(&along(c.x(0).shape(), c.int(0), c.x(1))?.1, c.x(0).dtype())?.one(),
+            |c, outs| {
+                Plan::along(c.x(0).layout(), c.int(0), c.x(1))?.take(c.x(0), &outs[0]);
+                Ok(())
+            },
+        ),
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| Tensor::index_select_backward(g, i, &v.sizes(0), v.int(0)))),
         saves: Saves::B, onnx: Some("Gather"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([3])", message: "index 3 is out of bounds" }],
@@ -874,11 +1073,17 @@ ops! {
 
     /// The transpose of `index_select`.
     index_select_backward(grad: Tensor, index: Tensor, input_sizes: Ints, dim: Int) -> Tensor, Special {
-        eval: |c| {
-            let out = zeros(&sizes(c.ints(0))?, c.x(0).dtype())?;
-            Plan::along(out.layout(), c.int(1), c.x(1))?.put(&out, c.x(0), ONE)?;
-            one(out)
-        },
+        body: Kernel(
+            |c| {
+                let shape = sizes(c.ints(0))?;
+                spread(c.x(0), &along(&shape, c.int(1), c.x(1))?.1)?;
+                Spec::rows(&shape, c.x(0).dtype())?.one()
+            },
+            |c, outs| {
+                clear(&outs[0]);
+                Plan::along(outs[0].layout(), c.int(1), c.x(1))?.put(&outs[0], c.x(0), ONE)
+            },
+        ),
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| g.index_select(v.int(1), i))),
         saves: Saves::B,
         function: false, method: false,
@@ -887,7 +1092,15 @@ ops! {
 
     /// A copy of `input` with `alpha * source` added to the elements of dimension `dim` that `index` names.
     index_add(input: Tensor, dim: Int, index: Tensor, source: Tensor, alpha: Scalar = 1) -> Tensor, Special {
-        eval: |c| along(c, Some(c.scalar(1))),
+        body: Kernel(
+            |c| {
+                let spec = infer_along(c, false)?;
+                c.scalar(1).held_by(c.x(0).dtype())?;
+                Ok(spec)
+            },
+            |c, outs| compute_along(c, &outs[0], Some(c.scalar(1))),
+        ),
+        direct: true,
         vjp: vjp!(|v| [
             v.g(), Ex::None,
             v.want(2, || v.g().with(v.x(1), |g, i| g.index_select(v.int(0), i)) * v.scalar(1).f64()),
@@ -898,7 +1111,14 @@ ops! {
 
     /// A copy of `input` with the elements of dimension `dim` that `index` names replaced by those of `source`.
     index_copy(input: Tensor, dim: Int, index: Tensor, source: Tensor) -> Tensor, Special {
-        eval: |c| along(c, None),
+        body: Kernel(
+            |c| {
+                long_index(c.x(1))?;
+                infer_along(c, true)
+            },
+            |c, outs| compute_along(c, &outs[0], None),
+        ),
+        direct: true,
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, i| g.index_fill(v.int(0), i, &zero()?))), Ex::None,
             v.want(2, || v.g().with(v.x(1), |g, i| g.index_select(v.int(0), i))),
@@ -909,14 +1129,22 @@ ops! {
 
     /// A copy of `input` with the elements of dimension `dim` that `index` names set to one number.
     index_fill(input: Tensor, dim: Int, index: Tensor, value: Operand) -> Tensor, Special {
-        eval: |c| {
-            check_value(c.x(0), c.x(2))?;
-            long_index(c.x(1))?;
-            let out = target(c, c.x(0))?;
-            let value = contiguous_unlocked(c.x(2), out.dtype(), false)?;
-            Plan::along(out.layout(), c.int(0), c.x(1))?.put(&out, &value, None)?;
-            one(out)
-        },
+        body: Kernel(
+            |c| {
+                single_value(c.x(2))?;
+                long_index(c.x(1))?;
+                along(c.x(0).shape(), c.int(0), c.x(1))?;
+                Spec::rows(c.x(0).shape(), c.x(0).dtype())?.one()
+            },
+            |c, outs| {
+                let (x, out) = (c.x(0), &outs[0]);
+                check_value(x, c.x(2))?;
+                start(x, out)?;
+                let value = contiguous_unlocked(c.x(2), out.dtype(), false)?;
+                Plan::along(out.layout(), c.int(0), c.x(1))?.put(out, &value, None)
+            },
+        ),
+        direct: true,
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, i| g.index_fill(v.int(0), i, &zero()?))), Ex::None,
             // An index that repeats names one place.
@@ -928,7 +1156,7 @@ ops! {
 
     /// `if mask { value } else { input }`, elementwise with broadcasting; the dtype stays that of `input`.
     masked_fill(input: Tensor, mask: Tensor, value: Operand) -> Tensor, Special {
-        eval: eval_masked_fill,
+        body: Kernel(infer_masked_fill, compute_masked_fill), direct: true,
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, m| g.masked_fill(m, &zero()?))), Ex::None,
             v.want(2, || v.g().with(v.x(1), |g, m| g.masked_select(m)).sum(&[], false)),
@@ -940,7 +1168,7 @@ ops! {
 
     /// The elements of `input` where `mask` is true, as one dimension, with broadcasting.
     masked_select(input: Tensor, mask: Tensor) -> Tensor, Special {
-        eval: eval_masked_select,
+        body: Dynamic(|_| Ok(None), eval_masked_select),
         vjp: vjp!(|v| v.g().with(v.x(1), |g, m| {
             zeros(&broadcast(v.shape(0), m.shape())?, g.dtype())?.masked_scatter(m, g)
         })),
@@ -950,7 +1178,7 @@ ops! {
 
     /// A copy of `input` with the elements where `mask` is true replaced by those of `source`, in order.
     masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor, Special {
-        eval: eval_masked_scatter,
+        body: Kernel(infer_masked_scatter, compute_masked_scatter),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, m| g.masked_fill(m, &zero()?))), Ex::None,
             v.want(2, || v.g().with(v.x(1), |g, m| masked_source(g, &m.expand(&signed(g.shape()))?, v.shape(2)))),
@@ -962,65 +1190,58 @@ ops! {
 
     /// The elements that `index` names in the flattened `input`; the result has the shape of `index`.
     take(input: Tensor, index: Tensor) -> Tensor, Special {
-        eval: |c| one(c.x(0).ravel()?.index(&[Some(c.x(1))])?),
-        class: Class::Composite,
+        body: Composite(|c| {
+            places_only(c.x(1))?;
+            one(c.x(0).ravel()?.index(&[Some(c.x(1))])?)
+        }),
         samples: &["r(2, 3), i([[0, 5], [0, 1]])"],
     }
 
     /// A copy of `input` with the elements that `index` names in the flattened tensor replaced by (or with `accumulate`
     /// increased by) those of `source`.
     put(input: Tensor, index: Tensor, source: Tensor, accumulate: Bool = false) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let (x, places, source) = (c.x(0), c.x(1), c.x(2));
+            places_only(places)?;
             if places.numel() != source.numel() {
                 bail!(Value, "expected source and index to have the same number of elements, but got {} and {}",
                     source.numel(), places.numel());
             }
             let source = source.reshape(&signed(places.shape()))?;
             one(x.ravel()?.index_put(&source, &[Some(places)], c.bool(0))?.reshape(&signed(x.shape()))?)
-        },
-        class: Class::Composite, inplace: true,
+        }),
+        inplace: true,
         samples: &["r(2, 3), i([0, 5]), r(2)", "r(2, 3), i([0, 5, 0]), r(3), True"],
     }
 
     /// `gather` with broadcasting; without `dim` of the flattened tensors.
     take_along_dim(input: Tensor, indices: Tensor, dim: OptInt = None) -> Tensor, Special {
-        eval: eval_take_along_dim,
-        class: Class::Composite,
+        body: Composite(eval_take_along_dim),
+
         samples: &["r(2, 3), i([[0], [1]]), 1", "r(2, 3), i([0, 5, 0])"],
     }
 
     /// The coordinates of the elements that are not zero, one per row: `[n, input.ndim]` of int64.
     nonzero(input: Tensor) -> Tensor, Special {
-        eval: eval_nonzero,
+        body: Dynamic(|_| Ok(None), eval_nonzero),
         aliases: &["argwhere"], onnx: Some("NonZero"),
     }
 
     /// The coordinates of the elements that are not zero, one tensor per dimension.
     nonzero_list(input: Tensor) -> List, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let x = if c.x(0).ndim() == 0 { c.x(0).reshape(&[1])? } else { c.x(0).clone() };
             x.nonzero()?.unbind(1)
-        },
-        class: Class::Composite, function: false, method: false,
+        }),
+        dynamic: true,
+        function: false, method: false,
         samples: &["r(2, 2)"],
     }
 
     /// Rows of `weight` (a table `[n, d]`) that `input` names: `[*]` becomes `[*, d]`. The row `padding_idx` (negative for
     /// none) gets no gradient.
     embedding(input: Tensor, weight: Tensor, padding_idx: OptInt = None) -> Tensor, Special {
-        eval: |c| {
-            let (rows, w) = (c.x(0), c.x(1));
-            let [n, d] = *w.shape() else { bail!(Shape, "'weight' must be 2-D, got shape {:?}", w.shape()) };
-            if rows.dtype().is_float() || rows.dtype() == DType::Bool {
-                bail!(DType, "expected indices of dtype int64 or int32, got {}", rows.dtype());
-            }
-            let mut shape = rows.dims();
-            shape.push(d);
-            let j = Steps::Table(offsets(rows, 0, n, w.strides()[0], false)?);
-            let groups = [Steps::Even { n: 1, step: 1 }, j, Steps::new(&[d], &w.strides()[1..], &[])?];
-            one(Plan { groups, shape, cuts: [0, rows.ndim()] }.take(w)?)
-        },
+        body: Kernel(infer_embedding, compute_embedding),
         vjp: vjp!(|v| [Ex::None, v.g().with(v.x(0), |g, i| {
             Tensor::embedding_backward(g, i, v.shape(1)[0] as i64, v.opt_int(0))
         })]),
@@ -1031,7 +1252,7 @@ ops! {
 
     /// The gradient of `embedding` for its table of `num_weights` rows.
     embedding_backward(grad: Tensor, indices: Tensor, num_weights: Int, padding_idx: OptInt = None) -> Tensor, Special {
-        eval: eval_embedding_backward,
+        body: Kernel(infer_embedding_backward, compute_embedding_backward),
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| match v.opt_int(1) {
             Some(p) if (0..v.int(0)).contains(&p) => {
                 i.embedding(&g.index_fill(0, &Tensor::from_slice(&[p], &[1])?, &zero()?)?, None)
@@ -1048,7 +1269,7 @@ ops! {
     scatter_reduce(
         input: Tensor, dim: Int, index: Tensor, src: Tensor, reduce: Str, include_self: Bool = true
     ) -> Tensor, Special {
-        eval: eval_scatter_reduce,
+        body: Kernel(infer_scatter_reduce, compute_scatter_reduce),
         vjp: vjp!(|v| scatter_reduce_vjp(v)), saves: Saves::ALL,
         inplace: true, onnx: Some("ScatterElements"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([0]), rt.ones(1), \"max\"", message: "reduce argument must be" }],
@@ -1069,8 +1290,8 @@ ops! {
     index_reduce(
         input: Tensor, dim: Int, index: Tensor, source: Tensor, reduce: Str, include_self: Bool = true
     ) -> Tensor, Special {
-        eval: eval_index_reduce,
-        class: Class::Composite, inplace: true,
+        body: Composite(eval_index_reduce),
+        inplace: true,
         refuses: &[
             Refusal { call: "rt.ones(3), 0, rt.tensor([0]), rt.ones(1), \"sum\"", message: "prod, mean, amax or amin" },
             Refusal { call: "rt.ones(3), 0, rt.tensor([0, 1]), rt.ones(1), \"prod\"", message: "source of shape" },
@@ -1107,28 +1328,30 @@ fn eval_index_reduce(c: &Call) -> Result<Outs> {
     one(x.scatter_reduce(dim, &places, source, c.str(1), c.bool(2))?)
 }
 
-/// `index_add` and `index_copy`.
-fn along(c: &Call, alpha: Option<Scalar>) -> Result<Outs> {
-    let (x, index, source) = (c.x(0), c.x(1), c.x(2));
-    if alpha.is_none() {
-        long_index(index)?;
+/// `index_add` and `index_copy`, whose source may be one number without dimensions.
+fn infer_along(c: &Call, number: bool) -> Result<Specs> {
+    let (x, source) = (c.x(0), c.x(2));
+    let (_, shape) = along(x.shape(), c.int(0), c.x(1))?;
+    let number = number && (source.ndim() == 0 || x.ndim() == 0);
+    let single = number && source.numel() == 1 && shape.iter().all(|&n| n == 1);
+    if source.shape() != shape.as_slice() && !single {
+        let text = format!("expected source of shape {shape:?}, got {:?}", source.shape());
+        return Err(Error::shapes("", text, &shape, source.shape()));
     }
-    let out = target(c, x)?;
-    let p = Plan::along(out.layout(), c.int(0), index)?;
-    // A copy of one number may have no dimensions at all.
-    let number = alpha.is_none() && (source.ndim() == 0 || x.ndim() == 0);
-    let single = number && source.numel() == 1 && p.shape.iter().product::<usize>() == 1;
-    if source.shape() != p.shape.as_slice() && !single {
-        let text = format!("expected source of shape {:?}, got {:?}", p.shape, source.shape());
-        return Err(Error::shapes("", text, &p.shape, source.shape()));
-    }
+    check_source(source, x.dtype())?;
+    Spec::rows(x.shape(), x.dtype())?.one()
+}
+
+fn compute_along(c: &Call, out: &Tensor, alpha: Option<Scalar>) -> Result<()> {
+    let source = c.x(2);
+    start(c.x(0), out)?;
+    let p = Plan::along(out.layout(), c.int(0), c.x(1))?;
     let source = if source.ndim() == p.shape.len() {
         source.clone()
     } else {
         source.with_layout(Layout::new(p.shape.clone(), contiguous_strides(&p.shape), source.layout().offset())?)
     };
-    p.put(&out, &source, alpha)?;
-    one(out)
+    p.put(out, &source, alpha)
 }
 
 #[cfg(test)]

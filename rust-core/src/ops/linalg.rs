@@ -4,15 +4,16 @@
 #![allow(non_snake_case, reason = "matrices have PyTorch's names")]
 
 use super::lang::Ex;
-use super::shape::contiguous_unlocked;
-use super::{one, Call, Class, Outs, Refusal, Saves};
+use super::matmul::{product_into, ONE, ZERO};
+use super::shape::{contiguous_unlocked, copy_into};
+use super::{one, Call, Outs, Refusal, Saves, Spec, Specs};
 use crate::autograd::Vjp;
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy::{Shared, GRAIN};
 use crate::kernels::linalg::{with_work, Failed, Real, Vectors, Work};
 use crate::parallel::parallel_for;
-use crate::shape::{broadcast, Dims};
+use crate::shape::{broadcast, Dims, Layout};
 use crate::tensor::Tensor;
 use crate::{bail, err};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -144,21 +145,20 @@ fn count(sizes: &[usize]) -> usize {
     sizes.iter().fold(1, |n: usize, &size| n.saturating_mul(size))
 }
 
-/// A new tensor of shape `batch` + `last`.
-fn empty(batch: &[usize], last: &[usize], dtype: DType) -> Result<Tensor> {
+/// A result of shape `batch` + `last`.
+fn spec(batch: &[usize], last: &[usize], dtype: DType) -> Result<Spec> {
     let shape: Dims = batch.iter().chain(last).copied().collect();
-    Tensor::empty_of(&shape, dtype)
+    Spec::rows(&shape, dtype)
 }
 
-/// No tensor at all.
-fn nothing(dtype: DType) -> Result<Tensor> {
-    Tensor::empty_of(&[0], dtype)
+/// Nothing as a result.
+fn nothing(dtype: DType) -> Result<Spec> {
+    Spec::rows(&[0], dtype)
 }
 
-/// Matrices with ones on the diagonal, `batch` of them.
-fn identities(batch: &[usize], m: usize, n: usize, dtype: DType) -> Result<Tensor> {
-    let t = empty(batch, &[m, n], dtype)?;
-    with!(dtype, T => {
+/// Writes matrices with ones on the diagonal to row-major `t`, `batch` of them.
+fn write_identities(t: &Tensor, batch: &[usize], m: usize, n: usize) {
+    with!(t.dtype(), T => {
         let to = Parts::<T>::new(t.clone(), m * n);
         parallel_for(if m * n == 0 { 0 } else { product(batch) }, (GRAIN / (m * n).max(1)).max(1), &|range| {
             for k in range {
@@ -168,7 +168,6 @@ fn identities(batch: &[usize], m: usize, n: usize, dtype: DType) -> Result<Tenso
             }
         });
     });
-    Ok(t)
 }
 
 fn product(batch: &[usize]) -> usize {
@@ -196,147 +195,188 @@ unsafe fn solve_each<T: Elem + Real>(
     })
 }
 
-fn eval_inverse(c: &Call) -> Result<Outs> {
+/// As many matrices as the input has, of the same size.
+fn infer_square(c: &Call) -> Result<Specs> {
     let (batch, n) = square(c.x(0))?;
-    let d = c.x(0).dtype();
-    let out = identities(&batch, n, n, d)?;
-    with!(d, T => {
-        solve_each(&batch, &Parts::<T>::of(c.x(0), n * n)?, n, &Parts::new(out.clone(), n * n), n)?;
-    });
-    one(out)
+    spec(&batch, &[n, n], c.x(0).dtype())?.one()
 }
 
-/// Signs, logarithms of the absolute value, and values of the determinants.
-fn determinants(t: &Tensor) -> Result<[Tensor; 3]> {
+fn compute_inverse(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let ((batch, n), out) = (square(c.x(0))?, &outs[0]);
+    write_identities(out, &batch, n, n);
+    with!(out.dtype(), T => {
+        solve_each(&batch, &Parts::<T>::of(c.x(0), n * n)?, n, &Parts::new(out.clone(), n * n), n)
+    })
+}
+
+/// `N` results of one number for each matrix.
+fn infer_numbers<const N: usize>(c: &Call) -> Result<Specs> {
+    let (batch, _) = square(c.x(0))?;
+    (0..N).map(|_| spec(&batch, &[], c.x(0).dtype())).collect()
+}
+
+/// Signs, logarithms of the absolute value, and values of the determinants, as far as they are wanted.
+fn determinants(t: &Tensor, outs: [Option<&Tensor>; 3]) -> Result<()> {
     let (batch, n) = square(t)?;
-    let d = t.dtype();
-    let outs = [empty(&batch, &[], d)?, empty(&batch, &[], d)?, empty(&batch, &[], d)?];
-    with!(d, T => {
-        let [sign, log, det] = [0, 1, 2].map(|i: usize| Parts::<T>::new(outs[i].clone(), 1));
+    with!(t.dtype(), T => {
+        let outs = outs.map(|out| out.map(|out| Parts::<T>::new(out.clone(), 1)));
         let set = |k: usize, d: [f64; 3]| {
-            (sign.get_mut(k)[0], log.get_mut(k)[0], det.get_mut(k)[0]) = (d[0] as T, d[1] as T, d[2] as T);
+            for (out, d) in outs.iter().zip(d) {
+                if let Some(out) = out {
+                    out.get_mut(k)[0] = d as T;
+                }
+            }
         };
         if n == 0 {
             (0..product(&batch)).for_each(|k| set(k, [1.0, 0.0, 1.0]));
-        } else {
-            let a = Parts::<T>::of(t, n * n)?;
-            each(&batch, count(&[n, n, n]), T::solve_work(n, 0), &|k, work| {
-                set(k, T::determinant(a.get(k), n, work));
-                Ok(())
-            })?;
+            return Ok(());
         }
-    });
-    Ok(outs)
+        let a = Parts::<T>::of(t, n * n)?;
+        each(&batch, count(&[n, n, n]), T::solve_work(n, 0), &|k, work| {
+            set(k, T::determinant(a.get(k), n, work));
+            Ok(())
+        })
+    })
 }
 
-fn eval_det(c: &Call) -> Result<Outs> {
-    let [_, _, det] = determinants(c.x(0))?;
-    one(det)
-}
-
-fn eval_slogdet(c: &Call) -> Result<Outs> {
-    let [sign, log, _] = determinants(c.x(0))?;
-    Ok(Outs::from_iter([sign, log]))
-}
-
-fn eval_cholesky(c: &Call) -> Result<Outs> {
-    let (batch, n) = square(c.x(0))?;
+fn compute_cholesky(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let ((batch, n), out) = (square(c.x(0))?, &outs[0]);
     let upper = c.bool(0);
-    let out = contiguous_unlocked(c.x(0), c.x(0).dtype(), true)?;
-    if n > 0 {
-        with!(out.dtype(), T => {
-            let to = Parts::<T>::new(out.clone(), n * n);
-            each(&batch, count(&[n, n, n]), T::cholesky_work(n), &|k, work| {
-                T::cholesky(to.get_mut(k), n, upper, work).map_err(|e| failure(k, e))
-            })?;
-        });
+    copy_into(out, c.x(0))?;
+    if n == 0 {
+        return Ok(());
     }
-    one(out)
+    with!(out.dtype(), T => {
+        let to = Parts::<T>::new(out.clone(), n * n);
+        each(&batch, count(&[n, n, n]), T::cholesky_work(n), &|k, work| {
+            T::cholesky(to.get_mut(k), n, upper, work).map_err(|e| failure(k, e))
+        })
+    })
 }
 
-fn eval_qr(c: &Call) -> Result<Outs> {
-    let (batch, m, n) = matrices(c.x(0))?;
-    let (cols, with_q) = match c.str(0) {
+/// How many columns of `Q` are wanted, and whether it is.
+fn qr_mode(mode: &str, m: usize, n: usize) -> Result<(usize, bool)> {
+    Ok(match mode {
         "reduced" => (m.min(n), true),
         "complete" => (m, true),
         "r" => (m.min(n), false),
         mode => bail!(Value, "mode must be one of reduced, complete or r, got {mode}"),
-    };
+    })
+}
+
+fn infer_qr(c: &Call) -> Result<Specs> {
+    let (batch, m, n) = matrices(c.x(0))?;
+    let (cols, with_q) = qr_mode(c.str(0), m, n)?;
     let d = c.x(0).dtype();
+    let q = if with_q { spec(&batch, &[m, cols], d)? } else { nothing(d)? };
+    Ok(Specs::from_iter([q, spec(&batch, &[cols, n], d)?]))
+}
+
+fn compute_qr(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (batch, m, n) = matrices(c.x(0))?;
+    let (cols, with_q) = qr_mode(c.str(0), m, n)?;
+    let (q, r) = (&outs[0], &outs[1]);
     if m == 0 || n == 0 {
-        let q = if with_q { identities(&batch, m, cols, d)? } else { nothing(d)? };
-        return Ok(Outs::from_iter([q, empty(&batch, &[cols, n], d)?]));
+        if with_q {
+            write_identities(q, &batch, m, cols);
+        }
+        return Ok(());
     }
-    let q = if with_q { empty(&batch, &[m, cols], d)? } else { nothing(d)? };
-    let r = empty(&batch, &[cols, n], d)?;
-    with!(d, T => {
+    with!(q.dtype(), T => {
         let a = Parts::<T>::of(c.x(0), m * n)?;
         let (q, r) = (Parts::<T>::new(q.clone(), m * cols), Parts::<T>::new(r.clone(), cols * n));
         each(&batch, count(&[m, n, cols]), T::qr_work([m, n], cols), &|k, work| {
             T::qr(a.get(k), [m, n], cols, with_q.then(|| q.get_mut(k)), r.get_mut(k), work);
             Ok(())
-        })?;
-    });
-    Ok(Outs::from_iter([q, r]))
+        })
+    })
 }
 
-/// U, S and Vh; without vectors S only.
-fn svd(t: &Tensor, vectors: Vectors) -> Result<[Tensor; 3]> {
+/// What [`svd_into`] writes: U, S and Vh.
+fn svd_specs(t: &Tensor, vectors: Vectors) -> Result<[Spec; 3]> {
     let (batch, m, n) = matrices(t)?;
     let (k, d) = (m.min(n), t.dtype());
     let (mu, nv) = if vectors == Vectors::Full { (m, n) } else { (k, k) };
-    let s = empty(&batch, &[k], d)?;
-    if vectors == Vectors::No && k == 0 {
-        return Ok([nothing(d)?, s, nothing(d)?]);
-    }
+    Ok([spec(&batch, &[m, mu], d)?, spec(&batch, &[k], d)?, spec(&batch, &[nv, n], d)?])
+}
+
+/// U, S and Vh; without vectors S only, and the other two are not touched.
+fn svd_into(t: &Tensor, vectors: Vectors, [u, s, vh]: [&Tensor; 3]) -> Result<()> {
+    let (batch, m, n) = matrices(t)?;
+    let k = m.min(n);
+    let (mu, nv) = if vectors == Vectors::Full { (m, n) } else { (k, k) };
     if k == 0 {
-        return Ok([identities(&batch, m, mu, d)?, s, identities(&batch, nv, n, d)?]);
+        if vectors != Vectors::No {
+            write_identities(u, &batch, m, mu);
+            write_identities(vh, &batch, nv, n);
+        }
+        return Ok(());
     }
-    let (u, vh) = match vectors {
-        Vectors::No => (nothing(d)?, nothing(d)?),
-        _ => (empty(&batch, &[m, mu], d)?, empty(&batch, &[nv, n], d)?),
-    };
     let sizes = if vectors == Vectors::No { [0, 0] } else { [m * mu, nv * n] };
-    with!(d, T => {
+    with!(t.dtype(), T => {
         let (a, s) = (Parts::<T>::of(t, m * n)?, Parts::<T>::new(s.clone(), k));
         let (u, vh) = (Parts::<T>::new(u.clone(), sizes[0]), Parts::<T>::new(vh.clone(), sizes[1]));
         each(&batch, count(&[4, m, n, k]), T::svd_work([m, n], vectors), &|i, work| {
             T::svd(a.get(i), [m, n], vectors, u.get_mut(i), s.get_mut(i), vh.get_mut(i), work).map_err(|e| failure(i, e))
-        })?;
-    });
-    Ok([u, s, vh])
+        })
+    })
 }
 
-/// Eigenvalues and, if wanted, eigenvectors.
-fn eigh(t: &Tensor, uplo: &str, vectors: bool) -> Result<[Tensor; 2]> {
-    let (batch, n) = square(t)?;
-    let upper = match uplo {
+/// U, S and Vh as new tensors, as many columns and rows of the vectors as there are values.
+fn thin_svd(t: &Tensor) -> Result<[Tensor; 3]> {
+    let [u, s, vh] = svd_specs(t, Vectors::Thin)?;
+    let outs = [u.tensor()?, s.tensor()?, vh.tensor()?];
+    svd_into(t, Vectors::Thin, [&outs[0], &outs[1], &outs[2]])?;
+    Ok(outs)
+}
+
+fn compute_svd(c: &Call, outs: &[Tensor]) -> Result<()> {
+    svd_into(c.x(0), full_or_thin(c), [&outs[0], &outs[1], &outs[2]])
+}
+
+fn full_or_thin(c: &Call) -> Vectors {
+    if c.bool(0) {
+        Vectors::Full
+    } else {
+        Vectors::Thin
+    }
+}
+
+/// Whether the upper triangle is read.
+fn is_upper(uplo: &str) -> Result<bool> {
+    Ok(match uplo {
         "L" | "l" => false,
         "U" | "u" => true,
         other => bail!(Value, "expected UPLO argument to be 'L' or 'U', but got {other}"),
-    };
-    let d = t.dtype();
-    let values = empty(&batch, &[n], d)?;
-    let v = if vectors { empty(&batch, &[n, n], d)? } else { nothing(d)? };
-    if n > 0 {
-        with!(d, T => {
-            let (a, w) = (Parts::<T>::of(t, n * n)?, Parts::<T>::new(values.clone(), n));
-            let v = Parts::<T>::new(v.clone(), if vectors { n * n } else { 0 });
-            each(&batch, count(&[4, n, n, n]), T::eigh_work(n, vectors), &|k, work| {
-                T::eigh(a.get(k), n, upper, w.get_mut(k), vectors.then(|| v.get_mut(k)), work).map_err(|e| failure(k, e))
-            })?;
-        });
-    }
-    Ok([values, v])
+    })
 }
 
-/// Right-hand sides as matrices that share the batch dimensions of `a`; `x` is a copy of them, to become the result.
+/// Eigenvalues and eigenvectors.
+fn eigh_specs(t: &Tensor) -> Result<[Spec; 2]> {
+    let ((batch, n), d) = (square(t)?, t.dtype());
+    Ok([spec(&batch, &[n], d)?, spec(&batch, &[n, n], d)?])
+}
+
+/// Eigenvalues and, if there is a place for them, eigenvectors.
+fn eigh_into(t: &Tensor, upper: bool, values: &Tensor, vectors: Option<&Tensor>) -> Result<()> {
+    let (batch, n) = square(t)?;
+    if n == 0 {
+        return Ok(());
+    }
+    with!(t.dtype(), T => {
+        let (a, w) = (Parts::<T>::of(t, n * n)?, Parts::<T>::new(values.clone(), n));
+        let v = vectors.map(|v| Parts::<T>::new(v.clone(), n * n));
+        each(&batch, count(&[4, n, n, n]), T::eigh_work(n, v.is_some()), &|k, work| {
+            T::eigh(a.get(k), n, upper, w.get_mut(k), v.as_ref().map(|v| v.get_mut(k)), work).map_err(|e| failure(k, e))
+        })
+    })
+}
+
+/// Matrices `n x n` and right-hand sides that share the batch dimensions of both; `w` is the number of these.
 struct Sides {
     batch: Dims,
     n: usize,
     w: usize,
-    a: Tensor,
-    x: Tensor,
 }
 
 fn sides(a: &Tensor, b: &Tensor, left: bool) -> Result<Sides> {
@@ -352,74 +392,103 @@ fn sides(a: &Tensor, b: &Tensor, left: bool) -> Result<Sides> {
             b.shape(),
         ));
     }
-    let batch = broadcast(&batch_a, &batch_b)?;
-    let spread = |t: &Tensor, last: [usize; 2], copy: bool| -> Result<Tensor> {
-        let shape: Dims = batch.iter().copied().chain(last).collect();
-        contiguous_unlocked(&t.with_layout(t.layout().broadcast_to(&shape)?), t.dtype(), copy)
-    };
-    let (w, a, x) = (if left { cols } else { rows }, spread(a, [n, n], false)?, spread(b, [rows, cols], true)?);
-    Ok(Sides { n, w, a, x, batch })
+    Ok(Sides { batch: broadcast(&batch_a, &batch_b)?, n, w: if left { cols } else { rows } })
 }
 
-fn eval_solve(c: &Call) -> Result<Outs> {
-    let s = sides(c.x(0), c.x(1), true)?;
-    with!(s.x.dtype(), T => {
-        let (a, x) = (Parts::<T>::of(&s.a, s.n * s.n)?, Parts::new(s.x.clone(), s.n * s.w));
-        solve_each(&s.batch, &a, s.n, &x, s.w)?;
-    });
-    one(s.x)
-}
-
-fn eval_solve_triangular(c: &Call) -> Result<Outs> {
-    let how = [c.bool(0), c.bool(1), c.bool(2)];
-    let s = sides(c.x(0), c.x(1), how[1])?;
-    let (n, w) = (s.n, s.w);
-    if n > 0 && w > 0 {
-        with!(s.x.dtype(), T => {
-            let (a, x) = (Parts::<T>::of(&s.a, n * n)?, Parts::<T>::new(s.x.clone(), n * w));
-            each(&s.batch, count(&[n, n, w]), T::solve_triangular_work(n, w), &|k, work| {
-                T::solve_triangular(a.get(k), n, x.get_mut(k), w, how, work);
-                Ok(())
-            })?;
-        });
+impl Sides {
+    /// The solutions lie as the right-hand sides do.
+    fn spec(&self, left: bool, dtype: DType) -> Result<Specs> {
+        spec(&self.batch, &if left { [self.n, self.w] } else { [self.w, self.n] }, dtype)?.one()
     }
-    one(s.x)
+    /// The matrices `a`, row-major, one for each of the batch.
+    fn matrices(&self, a: &Tensor) -> Result<Tensor> {
+        let shape: Dims = self.batch.iter().copied().chain([self.n, self.n]).collect();
+        contiguous_unlocked(&a.with_layout(a.layout().broadcast_to(&shape)?), a.dtype(), false)
+    }
 }
 
-/// One tolerance for each matrix of a batch, with a dimension of size 1 at the end.
+fn compute_solve(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (s, out) = (sides(c.x(0), c.x(1), true)?, &outs[0]);
+    let a = s.matrices(c.x(0))?;
+    copy_into(out, c.x(1))?;
+    with!(out.dtype(), T => {
+        let (a, x) = (Parts::<T>::of(&a, s.n * s.n)?, Parts::new(out.clone(), s.n * s.w));
+        solve_each(&s.batch, &a, s.n, &x, s.w)
+    })
+}
+
+fn compute_solve_triangular(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let how = [c.bool(0), c.bool(1), c.bool(2)];
+    let (s, out) = (sides(c.x(0), c.x(1), how[1])?, &outs[0]);
+    let (a, n, w) = (s.matrices(c.x(0))?, s.n, s.w);
+    copy_into(out, c.x(1))?;
+    if n == 0 || w == 0 {
+        return Ok(());
+    }
+    with!(out.dtype(), T => {
+        let (a, x) = (Parts::<T>::of(&a, n * n)?, Parts::<T>::new(out.clone(), n * w));
+        each(&s.batch, count(&[n, n, w]), T::solve_triangular_work(n, w), &|k, work| {
+            T::solve_triangular(a.get(k), n, x.get_mut(k), w, how, work);
+            Ok(())
+        })
+    })
+}
+
+/// The layout of one tolerance for each matrix of a batch, with a dimension of size 1 at the end.
+fn over_batch(t: &Tensor, batch: &[usize]) -> Result<Layout> {
+    let shape: Dims = batch.iter().copied().chain([1]).collect();
+    let l = t.layout();
+    if t.ndim() == 0 { l.clone() } else { l.unsqueeze(t.ndim()) }.broadcast_to(&shape)
+}
+
 fn tolerances(t: Option<&Tensor>, batch: &[usize], otherwise: f64) -> Result<Tensor> {
     let t = match t {
         // A copy has no history.
         Some(t) => contiguous_unlocked(t, DType::F64, true)?,
         None => number(otherwise)?,
     };
-    let shape: Dims = batch.iter().copied().chain([1]).collect();
-    let t = if t.ndim() == 0 { t } else { t.unsqueeze(-1)? };
-    Ok(t.with_layout(t.layout().broadcast_to(&shape)?))
+    Ok(t.with_layout(over_batch(&t, batch)?))
+}
+
+/// As [`matrices`], square ones where they are said to be symmetric.
+fn pinv_sizes(c: &Call) -> Result<(Dims, usize, usize)> {
+    if c.bool(0) {
+        square(c.x(0)).map(|(batch, n)| (batch, n, n))
+    } else {
+        matrices(c.x(0))
+    }
+}
+
+fn infer_pinv(c: &Call) -> Result<Specs> {
+    let (batch, m, n) = pinv_sizes(c)?;
+    for t in [c.opt(1), c.opt(2)].into_iter().flatten() {
+        over_batch(t, &batch)?;
+    }
+    spec(&batch, &[n, m], c.x(0).dtype())?.one()
 }
 
 /// `V diag(1 / s) U'`, leaving out singular values of at most `max(atol, rtol * the largest)`.
-fn eval_pinv(c: &Call) -> Result<Outs> {
-    let hermitian = c.bool(0);
-    let (batch, m, n) = if hermitian { square(c.x(0)).map(|(b, n)| (b, n, n))? } else { matrices(c.x(0))? };
-    let dtype = c.x(0).dtype();
-    // Who gives an absolute tolerance alone wants no relative one.
-    let usual = if c.opt(1).is_some() { 0.0 } else { m.max(n) as f64 * dtype.eps() };
-    let (atol, rtol) = (tolerances(c.opt(1), &batch, 0.0)?, tolerances(c.opt(2), &batch, usual)?);
+fn compute_pinv(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, (batch, m, n)) = (c.x(0), pinv_sizes(c)?);
     if m == 0 || n == 0 {
-        return one(empty(&batch, &[n, m], dtype)?);
+        return Ok(());
     }
-    let (ut, s, v) = if hermitian {
-        let [s, v] = eigh(c.x(0), "L", true)?;
+    // Who gives an absolute tolerance alone wants no relative one.
+    let usual = if c.opt(1).is_some() { 0.0 } else { m.max(n) as f64 * x.dtype().eps() };
+    let (atol, rtol) = (tolerances(c.opt(1), &batch, 0.0)?, tolerances(c.opt(2), &batch, usual)?);
+    let (ut, s, v) = if c.bool(0) {
+        let [s, v] = eigh_specs(x)?;
+        let (s, v) = (s.tensor()?, v.tensor()?);
+        eigh_into(x, false, &s, Some(&v))?;
         (v.transpose(-2, -1)?, s, v)
     } else {
-        let [u, s, vh] = svd(c.x(0), Vectors::Thin)?;
+        let [u, s, vh] = thin_svd(x)?;
         (u.transpose(-2, -1)?, s, vh.transpose(-2, -1)?)
     };
     let size = s.abs()?;
     let limit = size.amax(&[-1], true)?.mul(&rtol)?.maximum(&atol)?;
     let inverse = s.reciprocal()?.masked_fill(&size.le(&limit)?, &number(0.0)?)?;
-    one(v.mul(&inverse.unsqueeze(-2)?)?.matmul(&ut)?)
+    product_into(&v.mul(&inverse.unsqueeze(-2)?)?, &ut, &outs[0], ONE, ZERO)
 }
 
 // ---- rules ----
@@ -470,8 +539,8 @@ fn inverse_times(a: Ex, g: Ex) -> Ex {
 /// `det * inverse(A)'`; for a singular matrix the adjugate, by way of its singular values.
 fn det_rule(v: &Vjp) -> Ex {
     let g = v.g() * v.y();
-    let singular = match v.y().tensor().and_then(|y| y.eq(&number(0.0)?)?.any(None, false)?.item()) {
-        Ok(s) => s.i64() != 0,
+    let singular = match v.y().tensor().and_then(|y| super::holds(&y.eq(&number(0.0)?)?.any(None, false)?)) {
+        Ok(s) => s,
         Err(e) => return Ex::Err(e),
     };
     if !singular {
@@ -600,8 +669,16 @@ fn are_vectors(b: &[usize], a: &[usize]) -> bool {
     b.len() == 1 || (b.len() + 1 == a.len() && *b == a[..b.len()])
 }
 
-/// The least-squares solution and the ranks: by QR where that finds full rank, else by the singular values.
-fn eval_lstsq(c: &Call) -> Result<Outs> {
+/// Matrices `m x n` of a batch with `w` right-hand sides each, or one without a dimension of its own.
+struct LeastSquares {
+    batch: Dims,
+    m: usize,
+    n: usize,
+    w: usize,
+    vector: bool,
+}
+
+fn least_squares(c: &Call) -> Result<LeastSquares> {
     let (a, b) = (c.x(0), c.x(1));
     let (batch, m, n) = matrices(a)?;
     let d = a.dtype();
@@ -609,18 +686,41 @@ fn eval_lstsq(c: &Call) -> Result<Outs> {
         bail!(DType, "expected A and B to have the same dtype, but got {d} and {}", b.dtype());
     }
     let vector = are_vectors(b.shape(), a.shape());
-    // Copies, as the inputs are locked.
-    let b = contiguous_unlocked(b, b.dtype(), true)?;
-    let b = if vector { b.unsqueeze(-1)? } else { b };
-    if b.ndim() < 2 || b.shape()[b.ndim() - 2] != m {
-        bail!(Shape, "A {:?} and B {:?} must have the same number of rows", a.shape(), c.x(1).shape());
+    let mut sides = b.dims();
+    if vector {
+        sides.push(1);
     }
-    if b.shape()[..b.ndim() - 2] != batch[..] {
-        bail!(Shape, "A {:?} and B {:?} must have the same batch dimensions", a.shape(), c.x(1).shape());
+    let [lead @ .., rows, w] = sides.as_slice() else { return Err(other_rows(a, b)) };
+    if *rows != m {
+        return Err(other_rows(a, b));
     }
+    if lead != batch.as_slice() {
+        bail!(Shape, "A {:?} and B {:?} must have the same batch dimensions", a.shape(), b.shape());
+    }
+    Ok(LeastSquares { m, n, w: *w, vector, batch })
+}
+
+#[cold]
+fn other_rows(a: &Tensor, b: &Tensor) -> Error {
+    err!(Shape, "A {:?} and B {:?} must have the same number of rows", a.shape(), b.shape())
+}
+
+fn infer_lstsq(c: &Call) -> Result<Specs> {
+    let LeastSquares { batch, n, w, vector, .. } = least_squares(c)?;
+    let last = [n, w];
+    let x = spec(&batch, if vector { &last[..1] } else { &last }, c.x(0).dtype())?;
+    Ok(Specs::from_iter([x, Spec::rows(&batch, DType::I64)?]))
+}
+
+/// The least-squares solution and the ranks: by QR where that finds full rank, else by the singular values.
+fn compute_lstsq(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let LeastSquares { batch, m, n, w, vector } = least_squares(c)?;
+    let (a, d) = (c.x(0), c.x(0).dtype());
+    let matrix = |t: &Tensor| if vector { t.with_layout(t.layout().unsqueeze(t.ndim())) } else { t.clone() };
+    // A copy, as the inputs are locked.
+    let b = matrix(&contiguous_unlocked(c.x(1), d, true)?);
+    let (x, rank) = (matrix(&outs[0]), &outs[1]);
     let rcond = c.opt_float(0).unwrap_or(m.max(n) as f64 * d.eps());
-    let w = b.shape()[b.ndim() - 1];
-    let x = empty(&batch, &[n, w], d)?;
     let full = AtomicBool::new(m > 0 && n > 0 && w > 0);
     if full.load(Ordering::Relaxed) {
         with!(d, T => {
@@ -639,16 +739,15 @@ fn eval_lstsq(c: &Call) -> Result<Outs> {
             })?;
         });
     }
-    let (x, rank) = if full.into_inner() {
-        (x, Tensor::filled(&batch, Scalar::Int(m.min(n) as i64), DType::I64)?)
-    } else {
-        let [u, s, vh] = svd(a, Vectors::Thin)?;
-        let least = if m.min(n) > 0 { s.narrow(-1, 0, 1)?.mul(&number(rcond)?)? } else { s.clone() };
-        let inverse = s.reciprocal()?.masked_fill(&s.le(&least)?, &number(0.0)?)?;
-        let parts = u.transpose(-2, -1)?.matmul(&b)?.mul(&inverse.unsqueeze(-1)?)?;
-        (vh.transpose(-2, -1)?.matmul(&parts)?, s.gt(&least)?.sum(Some(&[-1]), false, None)?)
-    };
-    Ok(Outs::from_iter([if vector { x.squeeze(Some(&[-1]))? } else { x }, rank]))
+    if full.into_inner() {
+        return copy_into(rank, &Tensor::number(Scalar::Int(m.min(n) as i64))?);
+    }
+    let [u, s, vh] = thin_svd(a)?;
+    let least = if m.min(n) > 0 { s.narrow(-1, 0, 1)?.mul(&number(rcond)?)? } else { s.clone() };
+    let inverse = s.reciprocal()?.masked_fill(&s.le(&least)?, &number(0.0)?)?;
+    let parts = u.transpose(-2, -1)?.matmul(&b)?.mul(&inverse.unsqueeze(-1)?)?;
+    product_into(&vh.transpose(-2, -1)?, &parts, &x, ONE, ZERO)?;
+    copy_into(rank, &s.gt(&least)?.sum(Some(&[-1]), false, None)?)
 }
 
 /// The solution is the pseudoinverse times `B`.
@@ -689,7 +788,11 @@ fn eval_matrix_power(c: &Call) -> Result<Outs> {
         None => {
             // An overwritten copy: the identity with the input's history, and no gradient.
             let power = c.x(0).duplicate()?;
-            let e = identities(&[], n, n, c.x(0).dtype())?;
+            let e = spec(&[], &[n, n], power.dtype())?;
+            let e = if c.meta { e.meta()? } else { e.tensor()? };
+            if !c.meta {
+                write_identities(&e, &[], n, n);
+            }
             one(super::call_inplace(&super::shape::defs::copy, &[Some(&power), Some(&e)], &[])?)
         }
     }
@@ -698,7 +801,7 @@ fn eval_matrix_power(c: &Call) -> Result<Outs> {
 ops! {
     /// Inverses of square matrices `[..., n, n]`.
     inverse(input: Tensor) -> Tensor, Special {
-        eval: eval_inverse,
+        body: Kernel(infer_square, compute_inverse),
         vjp: vjp!(|v| -v.y().mt().matmul(v.g()).matmul(v.y().mt())), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "rt.ones(2, 2)", message: "singular" }],
         samples: &["m(3)", "m(2, 2)"],
@@ -706,7 +809,7 @@ ops! {
 
     /// Determinants of square matrices `[..., n, n]`.
     det(input: Tensor) -> Tensor, Special {
-        eval: eval_det,
+        body: Kernel(infer_numbers::<1>, |c, outs| determinants(c.x(0), [None, None, Some(&outs[0])])),
         vjp: vjp!(|v| det_rule(v)), saves: Saves::X.and(Saves::OUTPUT),
         onnx: Some("Det"),
         refuses: &[Refusal { call: "rt.ones(2, 3)", message: "square" }],
@@ -715,32 +818,32 @@ ops! {
 
     /// Signs of the determinants of square matrices `[..., n, n]`, and logarithms of their absolute values.
     slogdet(input: Tensor) -> Pair, Special {
-        eval: eval_slogdet,
+        body: Kernel(infer_numbers::<2>, |c, outs| determinants(c.x(0), [Some(&outs[0]), Some(&outs[1]), None])),
         vjp: vjp!(|v| if v.has(1) { inverse_times(v.x(0), v.gk(1)) } else { Ex::None }), saves: Saves::X,
         samples: &["m(3)", "-m(2, 3)"],
     }
 
     /// Logarithms of the determinants of square matrices; NaN where one is negative.
     logdet(input: Tensor) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let parts = c.x(0).slogdet()?;
             let negative = parts[0].lt(&number(0.0)?)?;
             one(parts[1].masked_fill(&negative, &number(f64::NAN)?)?)
-        },
-        class: Class::Composite,
+        }),
+
         samples: &["m(3)"],
     }
 
     /// The matrix `input` multiplied `n` times by itself; its inverse if `n` is negative.
     matrix_power(input: Tensor, n: Int) -> Tensor, Special {
-        eval: eval_matrix_power,
-        class: Class::Composite,
+        body: Composite(eval_matrix_power),
+
         samples: &["m(3), 3", "m(2), -2", "m(2), 0", "m(2), 1"],
     }
 
     /// Cholesky factors `L` with `input = L L'` of symmetric positive-definite matrices `[..., n, n]`; `L'` if `upper`.
     cholesky(input: Tensor, upper: Bool = false) -> Tensor, Special {
-        eval: eval_cholesky,
+        body: Kernel(infer_square, compute_cholesky),
         vjp: vjp!(|v| cholesky_rule(v)), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "-rt.eye(2)", message: "positive-definite" }],
         samples: &["spd(m(3))", "spd(m(2, 2)), True"],
@@ -748,7 +851,7 @@ ops! {
 
     /// QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`).
     linalg_qr(A: Tensor, mode: Str = "reduced") -> Pair, Special {
-        eval: eval_qr,
+        body: Kernel(infer_qr, compute_qr),
         vjp: vjp!(|v| qr_rule(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
         samples: &["r(3, 2)", "r(2, 3)", "r(3, 3), 'complete'", "r(2, 3, 2)"],
@@ -756,7 +859,7 @@ ops! {
 
     /// Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`.
     linalg_svd(A: Tensor, full_matrices: Bool = true) -> Triple, Special {
-        eval: |c| svd(c.x(0), if c.bool(0) { Vectors::Full } else { Vectors::Thin }).map(Outs::from_iter),
+        body: Kernel(|c| svd_specs(c.x(0), full_or_thin(c)).map(Specs::from_iter), compute_svd),
         vjp: vjp!(|v| svd_rule(v)), saves: Saves::OUTPUT,
         method: false, function: false,
         samples: &["r(3, 2), False", "r(2, 3), False", "r(3, 3)", "r(2, 3, 2), False"],
@@ -764,7 +867,13 @@ ops! {
 
     /// Singular values (falling) of matrices `[..., m, n]`.
     linalg_svdvals(A: Tensor) -> Tensor, Special {
-        eval: |c| svd(c.x(0), Vectors::No).and_then(|[_, s, _]| one(s)),
+        body: Kernel(
+            |c| {
+                let (batch, m, n) = matrices(c.x(0))?;
+                spec(&batch, &[m.min(n)], c.x(0).dtype())?.one()
+            },
+            |c, outs| svd_into(c.x(0), Vectors::No, [&outs[0]; 3]),
+        ),
         vjp: vjp!(|v| {
             let [u, _, vh] = factors(v.x(0), |a| Tensor::linalg_svd(a, false));
             (u * v.g().unsqueeze(-2)).matmul(vh)
@@ -775,7 +884,14 @@ ops! {
 
     /// Eigenvalues (rising) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
     linalg_eigvalsh(input: Tensor, UPLO: Str = "L") -> Tensor, Special {
-        eval: |c| eigh(c.x(0), c.str(0), false).and_then(|[w, _]| one(w)),
+        body: Kernel(
+            |c| {
+                let (batch, n) = square(c.x(0))?;
+                is_upper(c.str(0))?;
+                spec(&batch, &[n], c.x(0).dtype())?.one()
+            },
+            |c, outs| eigh_into(c.x(0), is_upper(c.str(0))?, &outs[0], None),
+        ),
         vjp: vjp!(|v| {
             let [_, q] = factors(v.x(0), |a| a.linalg_eigh(v.str(0)));
             (&q * v.g().unsqueeze(-2)).matmul(q.mt())
@@ -786,7 +902,14 @@ ops! {
 
     /// Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
     linalg_eigh(input: Tensor, UPLO: Str = "L") -> Pair, Special {
-        eval: |c| eigh(c.x(0), c.str(0), true).map(Outs::from_iter),
+        body: Kernel(
+            |c| {
+                let specs = eigh_specs(c.x(0))?;
+                is_upper(c.str(0))?;
+                Ok(Specs::from_iter(specs))
+            },
+            |c, outs| eigh_into(c.x(0), is_upper(c.str(0))?, &outs[0], Some(&outs[1])),
+        ),
         vjp: vjp!(|v| eigh_rule(v)), saves: Saves::OUTPUT,
         method: false, function: false,
         samples: &["sym(r(3, 3))", "sym(r(2, 3, 3)), 'U'"],
@@ -795,7 +918,7 @@ ops! {
     /// `X` with `input X = B` (`X input = B` if not `left`), for square matrices `[..., n, n]`; `B` is a batch of matrices, or of
     /// vectors if it has the shape of `input` without the last dimension (or one dimension).
     linalg_solve(input: Tensor, B: Tensor, left: Bool = true) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let (a, b) = (c.x(0), c.x(1));
             one(match (are_vectors(b.shape(), a.shape()), c.bool(0)) {
                 (true, true) => a.solve_matrices(&b.unsqueeze(-1)?)?.squeeze(Some(&[-1]))?,
@@ -804,14 +927,14 @@ ops! {
                 (false, false) if a.ndim() < 2 || b.ndim() < 2 => bail!(Shape, "A and B must have at least 2 dimensions"),
                 (false, false) => a.transpose(-2, -1)?.solve_matrices(&b.transpose(-2, -1)?)?.transpose(-2, -1)?,
             })
-        },
-        class: Class::Composite, method: false, function: false,
+        }),
+        method: false, function: false,
         samples: &["m(3), r(3, 2)", "m(3), r(3)", "m(3), r(2, 3), left=False", "m(2, 2), r(2, 1)"],
     }
 
     /// `X` with `input X = B`, for square matrices `[..., n, n]` and right-hand sides `[..., n, k]`.
     solve_matrices(input: Tensor, B: Tensor) -> Tensor, Special {
-        eval: eval_solve,
+        body: Kernel(|c| sides(c.x(0), c.x(1), true)?.spec(true, c.x(1).dtype()), compute_solve),
         vjp: vjp!(|v| {
             let gb = v.x(0).mt().solve(v.g());
             [v.want(0, || -gb.matmul(v.y().mt())), gb]
@@ -822,7 +945,7 @@ ops! {
 
     /// `X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`.
     linalg_solve_triangular(input: Tensor, B: Tensor, upper: Bool, left: Bool = true, unitriangular: Bool = false) -> Tensor, Special {
-        eval: eval_solve_triangular,
+        body: Kernel(|c| sides(c.x(0), c.x(1), c.bool(1))?.spec(c.bool(1), c.x(1).dtype()), compute_solve_triangular),
         vjp: vjp!(|v| {
             let (upper, left, unit) = (v.bool(0), v.bool(1), v.bool(2));
             let gb = v.x(0).mt().with(v.g(), |a, g| a.linalg_solve_triangular(g, !upper, left, unit));
@@ -844,7 +967,7 @@ ops! {
     /// tolerances are one number or one per matrix, `rtol` being `max(m, n)` times the dtype's epsilon if neither is given.
     /// Of `hermitian` matrices the lower triangle is read.
     linalg_pinv(input: Tensor, atol: OptTensor = None, rtol: OptTensor = None, hermitian: Bool = false) -> Tensor, Special {
-        eval: eval_pinv,
+        body: Kernel(infer_pinv, compute_pinv),
         vjp: vjp!(|v| [pinv_rule(v.x(0), v.y(), v.g(), last_two(v.shape(0))), Ex::None, Ex::None]),
         saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
@@ -855,7 +978,7 @@ ops! {
     /// `X` of smallest norm that minimises `|input X - B|`, and the ranks of the matrices `input`: how many singular values
     /// exceed `rcond` times the largest, by default `max(m, n)` times the dtype's epsilon.
     linalg_lstsq(input: Tensor, B: Tensor, rcond: OptFloat = None) -> Pair, Special {
-        eval: eval_lstsq,
+        body: Kernel(infer_lstsq, compute_lstsq),
         vjp: vjp!(|v| lstsq_rule(v)), saves: Saves::XB,
         method: false, function: false,
         samples: &["r(4, 2), r(4, 3)", "r(2, 3), r(2)"],

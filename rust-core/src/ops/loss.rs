@@ -1,10 +1,10 @@
 //! Losses.
 
 use super::lang::{rounded_once, Ex};
-use super::norm::{float, through};
-use super::pointwise::{result_type, run, Promote};
+use super::elementwise::{result_type, run, Promote};
+use super::norm::{fill, float, only_floats, through};
 use super::shape::contiguous_unlocked;
-use super::{one, Call, Class, Outs, Refusal, Saves};
+use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::{Error, Result};
 use crate::kernel;
@@ -42,39 +42,60 @@ fn reduce(t: &Tensor, word: &str) -> Result<Tensor> {
     }
 }
 
-/// `value` as a 0-d tensor.
-fn scalar(value: f64, dtype: DType) -> Result<Outs> {
-    one(Tensor::filled(&[], Scalar::Float(value), dtype)?)
+/// What a loss gives: one number for each of `shape`, or one for all.
+fn losses(reduction: Reduction, shape: &[usize], dtype: DType) -> Result<Specs> {
+    only_floats(dtype)?;
+    Spec::rows(if reduction == Reduction::None { shape } else { &[] }, dtype)?.one()
 }
 
 // ---- distances ----
 
-/// Input and target, broadcast and row-major in the compute type, with the dtype and shape of the losses.
-fn pair(c: &Call, at: usize) -> Result<(Tensor, Tensor, DType, Dims)> {
+/// Dtype and shape of the distances of inputs `at` and `at + 1`.
+fn common(c: &Call, at: usize) -> Result<(DType, Dims)> {
     let (x, t) = (c.x(at), c.x(at + 1));
-    let dtype = result_type([x, t].into_iter());
-    let shape = broadcast(x.shape(), t.shape())?;
+    Ok((result_type([x, t].into_iter()), broadcast(x.shape(), t.shape())?))
+}
+
+/// Input and target, broadcast and row-major in the compute type, with the dtype of the losses.
+fn pair(c: &Call, at: usize) -> Result<(Tensor, Tensor, DType)> {
+    let (dtype, shape) = common(c, at)?;
     let bring = |t: &Tensor| -> Result<Tensor> {
         let t = if t.shape() == shape.as_slice() { t.clone() } else { t.with_layout(t.layout().broadcast_to(&shape)?) };
         contiguous_unlocked(&t, dtype.compute_dtype(), false)
     };
-    Ok((bring(x)?, bring(t)?, dtype, shape))
+    Ok((bring(c.x(at))?, bring(c.x(at + 1))?, dtype))
 }
 
-fn eval_distance(c: &Call, kind: Distance, beta: f64, word: &str) -> Result<Outs> {
-    let reduction = reduction(word)?;
-    let (x, t, dtype, shape) = pair(c, 0)?;
+fn infer_distance(c: &Call) -> Result<Specs> {
+    let reduction = reduction(c.str(0))?;
+    let (dtype, shape) = common(c, 0)?;
+    losses(reduction, &shape, dtype)
+}
+
+fn compute_distance(c: &Call, kind: Distance, beta: f64, outs: &[Tensor]) -> Result<()> {
+    let reduction = reduction(c.str(0))?;
+    let (x, t, dtype) = pair(c, 0)?;
     let n = x.numel();
-    if reduction == Reduction::None {
-        let out = Tensor::empty_of(&shape, x.dtype())?;
-        float!(dtype, T => loss::distance_each::<T>(kind, beta, x.ptr(), t.ptr(), n, out.ptr()));
-        return one(contiguous_unlocked(&out, dtype, false)?);
-    }
-    let sum = float!(dtype, T => loss::distance_sum::<T>(kind, beta, x.ptr(), t.ptr(), n)?);
-    scalar(if reduction == Reduction::Mean { sum / n as f64 } else { sum }, dtype)
+    // Huber's loss has the input's dtype, whatever the common one is.
+    written_as(&outs[0], dtype, |out| {
+        if reduction == Reduction::None {
+            return written_as(out, x.dtype(), |out| {
+                float!(dtype, T => loss::distance_each::<T>(kind, beta, x.ptr(), t.ptr(), n, out.ptr()));
+                Ok(())
+            });
+        }
+        let sum = float!(dtype, T => loss::distance_sum::<T>(kind, beta, x.ptr(), t.ptr(), n)?);
+        fill(out, Scalar::Float(if reduction == Reduction::Mean { sum / n as f64 } else { sum }));
+        Ok(())
+    })
 }
 
 const KINDS: [Distance; 4] = [Distance::Square, Distance::Absolute, Distance::Smooth, Distance::Huber];
+
+/// The distance that a call has the gradient of.
+fn kind(c: &Call) -> Result<Distance> {
+    KINDS.get(c.int(0) as usize).copied().ok_or_else(|| err!(Value, "kind must be 0 to 3, got {}", c.int(0)))
+}
 
 /// Gradient of a distance for input and target.
 macro_rules! distance_rule {
@@ -125,9 +146,6 @@ impl Classes {
 
     /// The targets, each of which is a class or `ignore`.
     fn targets(&self, target: &Tensor, ignore: i64) -> Result<Tensor> {
-        if target.dtype() != DType::I64 && (target.dtype() != DType::U8 || target.ndim() > 1) {
-            bail!(DType, "expected target of dtype int64 (or uint8, if it has at most one dimension), got {}", target.dtype());
-        }
         let t = contiguous_unlocked(target, DType::I64, false)?;
         match indices(&t).iter().find(|&&i| i != ignore && (i < 0 || i as usize >= self.c)) {
             Some(i) => bail!(Index, "target {i} is out of bounds for {} classes", self.c),
@@ -136,22 +154,34 @@ impl Classes {
     }
 }
 
+fn want_targets(target: &Tensor) -> Result<()> {
+    if target.dtype() != DType::I64 && (target.dtype() != DType::U8 || target.ndim() > 1) {
+        bail!(DType, "expected target of dtype int64 (or uint8, if it has at most one dimension), got {}", target.dtype());
+    }
+    Ok(())
+}
+
 /// The elements of a row-major int64 tensor.
 fn indices(t: &Tensor) -> &[i64] {
     // SAFETY: row-major int64, and the caller's locks keep writers away.
     unsafe { std::slice::from_raw_parts(t.ptr::<i64>(), t.numel()) }
 }
 
-/// The weight of each class in the compute type of `dtype`.
-fn class_weights(w: Option<&Tensor>, classes: usize, dtype: DType) -> Result<Option<Tensor>> {
-    let Some(w) = w else { return Ok(None) };
+/// A weight for each class, of the input's dtype.
+fn check_weights(w: Option<&Tensor>, classes: usize, dtype: DType) -> Result<()> {
+    let Some(w) = w else { return Ok(()) };
     if w.shape() != [classes] {
         bail!(Shape, "weight must hold one number for each of the {classes} classes, got shape {:?}", w.shape());
     }
     if w.dtype() != dtype {
         bail!(DType, "weight must have the input's dtype {dtype}, got {}", w.dtype());
     }
-    Ok(Some(contiguous_unlocked(w, dtype.compute_dtype(), false)?))
+    Ok(())
+}
+
+/// Row-major in the compute type.
+fn ready(t: &Tensor) -> Result<Tensor> {
+    contiguous_unlocked(t, t.dtype().compute_dtype(), false)
 }
 
 /// Weight of class `t`, 0 if it is ignored.
@@ -163,56 +193,79 @@ unsafe fn weight_at<T: Real + Elem>(w: &Option<Tensor>, t: i64, ignore: i64) -> 
     }
 }
 
-fn eval_nll(c: &Call) -> Result<Outs> {
+fn infer_nll(c: &Call) -> Result<Specs> {
+    let (x, target, reduction) = (c.x(0), c.x(1), reduction(c.str(1))?);
+    let k = Classes::new(x.shape(), target)?;
+    want_targets(target)?;
+    check_weights(c.opt(2), k.c, x.dtype())?;
+    losses(reduction, target.shape(), x.dtype())
+}
+
+fn compute_nll(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (x, ignore, reduction) = (c.x(0), c.int(0), reduction(c.str(1))?);
     let k = Classes::new(x.shape(), c.x(1))?;
     let t = k.targets(c.x(1), ignore)?;
-    let w = class_weights(c.opt(2), k.c, x.dtype())?;
-    let x1 = contiguous_unlocked(x, x.dtype().compute_dtype(), false)?;
-    let losses = Tensor::empty_of(c.x(1).shape(), x1.dtype())?;
+    let (w, x1) = (c.opt(2).map(ready).transpose()?, ready(x)?);
     let (mut sum, mut total) = (0.0, 0.0);
-    float!(x.dtype(), T => {
-        for (i, &class) in indices(&t).iter().enumerate() {
-            let weight: T = weight_at(&w, class, ignore);
-            let loss = if class == ignore { T::ZERO } else {
-                -(*x1.ptr::<T>().add((i / k.s * k.c + class as usize) * k.s + i % k.s) * weight)
-            };
-            *losses.ptr::<T>().add(i) = loss;
-            sum += loss.as_f64();
-            total += weight.as_f64();
-        }
-    });
-    match reduction {
-        Reduction::None => one(contiguous_unlocked(&losses, x.dtype(), false)?),
-        Reduction::Sum => scalar(sum, x.dtype()),
-        Reduction::Mean => scalar(sum / total, x.dtype()),
-    }
-}
-
-fn eval_nll_backward(c: &Call) -> Result<Outs> {
-    let (g, ignore, reduction) = (c.x(0), c.int(1), reduction(c.str(2))?);
-    let shape = crate::shape::sizes(c.ints(0))?;
-    let k = Classes::new(&shape, c.x(1))?;
-    let t = k.targets(c.x(1), ignore)?;
-    let w = class_weights(c.opt(2), k.c, g.dtype())?;
-    let g1 = incoming(g, c.x(1).shape(), reduction)?;
-    let gx = Tensor::filled(&shape, Scalar::Int(0), g1.dtype())?;
-    float!(g.dtype(), T => {
-        let total = |t: &Tensor| indices(t).iter().map(|&i| weight_at::<T>(&w, i, ignore).as_f64()).sum::<f64>();
-        let scale = if reduction == Reduction::Mean { T::of(1.0 / total(&t)) } else { T::ONE };
-        for (i, &class) in indices(&t).iter().enumerate() {
-            if class != ignore {
-                let g = *g1.ptr::<T>().add(if reduction == Reduction::None { i } else { 0 });
-                let at = (i / k.s * k.c + class as usize) * k.s + i % k.s;
-                *gx.ptr::<T>().add(at) = -(weight_at::<T>(&w, class, ignore) * scale * g);
+    // Writes the losses, where they are wanted, and adds them up.
+    let mut each = |losses: Option<&Tensor>| {
+        float!(x.dtype(), T => {
+            for (i, &class) in indices(&t).iter().enumerate() {
+                let weight: T = weight_at(&w, class, ignore);
+                let loss = if class == ignore { T::ZERO } else {
+                    -(*x1.ptr::<T>().add((i / k.s * k.c + class as usize) * k.s + i % k.s) * weight)
+                };
+                if let Some(losses) = losses {
+                    *losses.ptr::<T>().add(i) = loss;
+                }
+                sum += loss.as_f64();
+                total += weight.as_f64();
             }
-        }
-    });
-    one(contiguous_unlocked(&gx, g.dtype(), false)?)
+        });
+        Ok(())
+    };
+    if reduction == Reduction::None {
+        return written_as(&outs[0], x1.dtype(), |losses| each(Some(losses)));
+    }
+    each(None)?;
+    fill(&outs[0], Scalar::Float(if reduction == Reduction::Mean { sum / total } else { sum }));
+    Ok(())
 }
 
-/// The gradient of a loss, row-major in the compute type, with the shape that the reduction leaves.
-fn incoming(g: &Tensor, shape: &[usize], reduction: Reduction) -> Result<Tensor> {
+fn infer_nll_backward(c: &Call) -> Result<Specs> {
+    let (g, target, reduction) = (c.x(0), c.x(1), reduction(c.str(2))?);
+    let shape = crate::shape::sizes(c.ints(0))?;
+    let k = Classes::new(&shape, target)?;
+    want_targets(target)?;
+    check_weights(c.opt(2), k.c, g.dtype())?;
+    check_incoming(g, target.shape(), reduction)?;
+    Spec::rows(&shape, g.dtype())?.one()
+}
+
+fn compute_nll_backward(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (g, ignore, reduction) = (c.x(0), c.int(1), reduction(c.str(2))?);
+    let k = Classes::new(outs[0].shape(), c.x(1))?;
+    let t = k.targets(c.x(1), ignore)?;
+    let (w, g1) = (c.opt(2).map(ready).transpose()?, ready(g)?);
+    written_as(&outs[0], g1.dtype(), |gx| {
+        fill(gx, Scalar::Int(0));
+        float!(g.dtype(), T => {
+            let total = |t: &Tensor| indices(t).iter().map(|&i| weight_at::<T>(&w, i, ignore).as_f64()).sum::<f64>();
+            let scale = if reduction == Reduction::Mean { T::of(1.0 / total(&t)) } else { T::ONE };
+            for (i, &class) in indices(&t).iter().enumerate() {
+                if class != ignore {
+                    let g = *g1.ptr::<T>().add(if reduction == Reduction::None { i } else { 0 });
+                    let at = (i / k.s * k.c + class as usize) * k.s + i % k.s;
+                    *gx.ptr::<T>().add(at) = -(weight_at::<T>(&w, class, ignore) * scale * g);
+                }
+            }
+        });
+        Ok(())
+    })
+}
+
+/// The gradient of a loss must have the shape that the reduction leaves.
+fn check_incoming(g: &Tensor, shape: &[usize], reduction: Reduction) -> Result<()> {
     let want: &[usize] = if reduction == Reduction::None { shape } else { &[] };
     if g.shape() != want {
         return Err(Error::shapes(
@@ -225,45 +278,67 @@ fn incoming(g: &Tensor, shape: &[usize], reduction: Reduction) -> Result<Tensor>
     if !g.dtype().is_float() {
         bail!(DType, "expected a gradient of a floating point dtype, got {}", g.dtype());
     }
-    contiguous_unlocked(g, g.dtype().compute_dtype(), false)
+    Ok(())
 }
 
-fn eval_softmax_nll(c: &Call) -> Result<Outs> {
-    let (x, ignore, reduction) = (c.x(0), c.int(0), reduction(c.str(1))?);
-    let k = Classes::new(x.shape(), c.x(1))?;
+fn infer_softmax_nll(c: &Call) -> Result<Specs> {
+    let (x, target, reduction) = (c.x(0), c.x(1), reduction(c.str(1))?);
+    let k = Classes::new(x.shape(), target)?;
     if x.ndim() != 2 || k.c == 0 {
         bail!(Shape, "expected input of shape [N, C] with C > 0, got {:?}", x.shape());
     }
-    let t = k.targets(c.x(1), ignore)?;
-    let x1 = contiguous_unlocked(x, x.dtype().compute_dtype(), false)?;
-    let losses = Tensor::empty_of(&[k.n], x1.dtype())?;
-    float!(x.dtype(), T => loss::softmax_nll::<T>(k.n, k.c, x1.ptr(), indices(&t), ignore, losses.ptr()));
-    if reduction == Reduction::None {
-        return one(contiguous_unlocked(&losses, x.dtype(), false)?);
-    }
-    let sum: f64 = float!(x.dtype(), T => (0..k.n).map(|i| (*losses.ptr::<T>().add(i)).as_f64()).sum::<f64>()) + 0.0;
-    let count = indices(&t).iter().filter(|&&i| i != ignore).count();
-    scalar(if reduction == Reduction::Mean { sum / count as f64 } else { sum }, x.dtype())
+    want_targets(target)?;
+    losses(reduction, &[k.n], x.dtype())
 }
 
-fn eval_softmax_nll_backward(c: &Call) -> Result<Outs> {
-    let (g, x, ignore, reduction) = (c.x(0), c.x(1), c.int(0), reduction(c.str(1))?);
-    let k = Classes::new(x.shape(), c.x(2))?;
+fn compute_softmax_nll(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, ignore, reduction) = (c.x(0), c.int(0), reduction(c.str(1))?);
+    let k = Classes::new(x.shape(), c.x(1))?;
+    let t = k.targets(c.x(1), ignore)?;
+    let x1 = ready(x)?;
+    let each = |losses: &Tensor| {
+        float!(x.dtype(), T => loss::softmax_nll::<T>(k.n, k.c, x1.ptr(), indices(&t), ignore, losses.ptr()));
+        Ok(())
+    };
+    if reduction == Reduction::None {
+        return written_as(&outs[0], x1.dtype(), each);
+    }
+    let losses = Tensor::empty_of(&[k.n], x1.dtype())?;
+    each(&losses)?;
+    let sum: f64 = float!(x.dtype(), T => (0..k.n).map(|i| (*losses.ptr::<T>().add(i)).as_f64()).sum::<f64>()) + 0.0;
+    let count = indices(&t).iter().filter(|&&i| i != ignore).count();
+    fill(&outs[0], Scalar::Float(if reduction == Reduction::Mean { sum / count as f64 } else { sum }));
+    Ok(())
+}
+
+fn infer_softmax_nll_backward(c: &Call) -> Result<Specs> {
+    let (g, x, target, reduction) = (c.x(0), c.x(1), c.x(2), reduction(c.str(1))?);
+    let k = Classes::new(x.shape(), target)?;
     if x.ndim() != 2 {
         bail!(Shape, "expected input of shape [N, C], got {:?}", x.shape());
     }
+    want_targets(target)?;
+    check_incoming(g, &[k.n], reduction)?;
+    only_floats(x.dtype())?;
+    Spec::rows(x.shape(), x.dtype())?.one()
+}
+
+fn compute_softmax_nll_backward(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (g, x, ignore, reduction) = (c.x(0), c.x(1), c.int(0), reduction(c.str(1))?);
+    let k = Classes::new(x.shape(), c.x(2))?;
     let t = k.targets(c.x(2), ignore)?;
-    let x1 = contiguous_unlocked(x, x.dtype().compute_dtype(), false)?;
-    let g1 = contiguous_unlocked(&incoming(g, &[k.n], reduction)?, x1.dtype(), false)?;
-    let gx = Tensor::empty_of(x.shape(), x1.dtype())?;
+    let x1 = ready(x)?;
+    let g1 = contiguous_unlocked(g, x1.dtype(), false)?;
     let count = indices(&t).iter().filter(|&&i| i != ignore).count() as f64;
-    float!(x.dtype(), T => {
-        let all = crate::kernels::copy::Shared(g1.ptr::<T>());
-        let scale = if reduction == Reduction::Mean { T::of(1.0 / count) } else { T::ONE };
-        let g = |i: usize| *all.get().add(if reduction == Reduction::None { i } else { 0 }) * scale;
-        loss::softmax_nll_grad::<T>(k.n, k.c, x1.ptr(), indices(&t), ignore, &g, gx.ptr())
-    });
-    one(contiguous_unlocked(&gx, x.dtype(), false)?)
+    written_as(&outs[0], x1.dtype(), |gx| {
+        float!(x.dtype(), T => {
+            let all = crate::kernels::copy::Shared(g1.ptr::<T>());
+            let scale = if reduction == Reduction::Mean { T::of(1.0 / count) } else { T::ONE };
+            let g = |i: usize| *all.get().add(if reduction == Reduction::None { i } else { 0 }) * scale;
+            loss::softmax_nll_grad::<T>(k.n, k.c, x1.ptr(), indices(&t), ignore, &g, gx.ptr())
+        });
+        Ok(())
+    })
 }
 
 fn eval_cross_entropy(c: &Call) -> Result<Outs> {
@@ -283,7 +358,7 @@ fn eval_cross_entropy(c: &Call) -> Result<Outs> {
         shape[dim as usize] = classes as i64;
         shape
     };
-    class_weights(w, classes, x.dtype())?;
+    check_weights(w, classes, x.dtype())?;
     let weighted = |t: &Tensor| match w {
         Some(w) => t.mul(&w.reshape(&class_shape())?),
         None => Ok(t.clone()),
@@ -327,12 +402,7 @@ fn eval_cross_entropy(c: &Call) -> Result<Outs> {
         Reduction::Mean => {
             let count = match w {
                 // nll_loss of -1 everywhere sums the weights of the targets.
-                Some(w) => Tensor::filled(x.shape(), Scalar::Float(-1.0), x.dtype())?.nll_loss(
-                    target,
-                    Some(w),
-                    ignore,
-                    "sum",
-                )?,
+                Some(w) => x.full_like(-1.0, None)?.nll_loss(target, Some(w), ignore, "sum")?,
                 None => ignored.logical_not()?.sum(None, false, Some(x.dtype()))?,
             };
             smooth.sum(None, false, None)?.div(&count, "")?
@@ -387,7 +457,7 @@ fn bounded_log(e: Ex) -> Ex {
 ops! {
     /// Squared differences of input and target, and their mean or sum.
     mse_loss(input: Tensor, target: Tensor, reduction: Str = "mean") -> Tensor, Real {
-        eval: |c| eval_distance(c, Distance::Square, 0.0, c.str(0)),
+        body: Kernel(infer_distance, |c, outs| compute_distance(c, Distance::Square, 0.0, outs)),
         vjp: distance_rule!(Distance::Square, |v| 0.0, 0), saves: Saves::XB, method: false,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(2), 'average'", message: "is not a valid value for reduction" }],
         samples: &["r(2, 3), r(2, 3), 'mean'", "r(2, 3), r(2, 3), 'sum'", "r(2, 3), r(2, 3), 'none'"],
@@ -395,51 +465,71 @@ ops! {
 
     /// Absolute differences of input and target, and their mean or sum.
     l1_loss(input: Tensor, target: Tensor, reduction: Str = "mean") -> Tensor, Real {
-        eval: |c| eval_distance(c, Distance::Absolute, 0.0, c.str(0)),
+        body: Kernel(infer_distance, |c, outs| compute_distance(c, Distance::Absolute, 0.0, outs)),
         vjp: distance_rule!(Distance::Absolute, |v| 0.0, 0), saves: Saves::XB, method: false,
         samples: &["r(2, 3), r(2, 3), 'mean'", "r(2, 3), r(2, 3), 'sum'", "r(2, 3), r(2, 3), 'none'"],
     }
 
     /// `d^2 / (2 beta)` for differences below `beta`, `|d| - beta / 2` for others, and their mean or sum (Girshick 2015).
     smooth_l1_loss(input: Tensor, target: Tensor, reduction: Str = "mean", beta: Float = 1.0) -> Tensor, Real {
-        eval: |c| eval_distance(c, smooth(c.float(1))?, c.float(1), c.str(0)),
+        body: Kernel(
+            |c| {
+                smooth(c.float(1))?;
+                infer_distance(c)
+            },
+            |c, outs| compute_distance(c, smooth(c.float(1))?, c.float(1), outs),
+        ),
         vjp: distance_rule!(smooth(v.float(1))?, |v| v.float(1), 0), saves: Saves::XB, method: false,
         samples: &["r(2, 3), r(2, 3), 'mean', 0.7", "r(2, 3), r(2, 3), 'sum', 0.7", "r(2, 3), r(2, 3), 'none', 0.7"],
     }
 
     /// `d^2 / 2` for differences up to `delta`, `delta (|d| - delta / 2)` for others, and their mean or sum (Huber 1964).
     huber_loss(input: Tensor, target: Tensor, reduction: Str = "mean", delta: Float = 1.0) -> Tensor, Real {
-        eval: |c| {
-            if c.float(1).is_nan() || c.float(1) <= 0.0 {
-                bail!(Value, "delta must be greater than zero, got {}", c.float(1));
-            }
-            want_float(c.x(0), "input")?;
-            let like = c.x(0).dtype();
-            eval_distance(c, Distance::Huber, c.float(1), c.str(0))?.into_iter().map(|t| contiguous_unlocked(&t, like, false)).collect()
-        },
+        body: Kernel(
+            |c| {
+                if c.float(1).is_nan() || c.float(1) <= 0.0 {
+                    bail!(Value, "delta must be greater than zero, got {}", c.float(1));
+                }
+                want_float(c.x(0), "input")?;
+                let mut specs = infer_distance(c)?;
+                specs[0].dtype = c.x(0).dtype();
+                Ok(specs)
+            },
+            |c, outs| compute_distance(c, Distance::Huber, c.float(1), outs),
+        ),
         vjp: distance_rule!(Distance::Huber, |v| v.float(1), 0), saves: Saves::XB, method: false,
         samples: &["r(2, 3), r(2, 3), 'mean', 0.7", "r(2, 3), r(2, 3), 'sum', 0.7", "r(2, 3), r(2, 3), 'none', 0.7"],
     }
 
     /// Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
     distance_backward(grad: Tensor, input: Tensor, target: Tensor, kind: Int, beta: Float, reduction: Str) -> Tensor, Special {
-        eval: |c| {
-            let kind = *KINDS.get(c.int(0) as usize).ok_or_else(|| err!(Value, "kind must be 0 to 3, got {}", c.int(0)))?;
-            let reduction = reduction(c.str(2))?;
-            let (x, t, dtype, shape) = pair(c, 1)?;
-            let n = x.numel();
-            let g = contiguous_unlocked(&incoming(c.x(0), &shape, reduction)?, x.dtype(), false)?;
-            let out = Tensor::empty_of(&shape, x.dtype())?;
-            float!(dtype, T => {
-                let (from, scale) = match reduction {
-                    Reduction::None => (g.ptr::<T>() as *const T, 1.0),
-                    Reduction::Sum => (std::ptr::null(), (*g.ptr::<T>()).as_f64()),
-                    Reduction::Mean => (std::ptr::null(), (*g.ptr::<T>()).as_f64() / n as f64),
-                };
-                loss::distance_slope::<T>(kind, c.float(1), x.ptr(), t.ptr(), from, scale, n, out.ptr())
-            });
-            one(contiguous_unlocked(&out, dtype, false)?)
-        },
+        body: Kernel(
+            |c| {
+                kind(c)?;
+                let reduction = reduction(c.str(2))?;
+                let (dtype, shape) = common(c, 1)?;
+                check_incoming(c.x(0), &shape, reduction)?;
+                only_floats(dtype)?;
+                Spec::rows(&shape, dtype)?.one()
+            },
+            |c, outs| {
+                let (kind, reduction) = (kind(c)?, reduction(c.str(2))?);
+                let (x, t, dtype) = pair(c, 1)?;
+                let n = x.numel();
+                let g = contiguous_unlocked(c.x(0), x.dtype(), false)?;
+                written_as(&outs[0], x.dtype(), |out| {
+                    float!(dtype, T => {
+                        let (from, scale) = match reduction {
+                            Reduction::None => (g.ptr::<T>() as *const T, 1.0),
+                            Reduction::Sum => (std::ptr::null(), (*g.ptr::<T>()).as_f64()),
+                            Reduction::Mean => (std::ptr::null(), (*g.ptr::<T>()).as_f64() / n as f64),
+                        };
+                        loss::distance_slope::<T>(kind, c.float(1), x.ptr(), t.ptr(), from, scale, n, out.ptr())
+                    });
+                    Ok(())
+                })
+            },
+        ),
         vjp: vjp!(|v| {
             let (kind, beta, mean) = (v.int(0), v.float(1), v.str(2) == "mean");
             through(v, |x| {
@@ -470,7 +560,7 @@ ops! {
     nll_loss(
         input: Tensor, target: Tensor, weight: OptTensor = None, ignore_index: Int = -100, reduction: Str = "mean"
     ) -> Tensor, Special {
-        eval: eval_nll,
+        body: Kernel(infer_nll, compute_nll),
         vjp: vjp!(|v| [v.g().with(v.x(1), |g, t| {
             Tensor::nll_loss_backward(g, t, v.x(2).value()?.as_ref(), &v.sizes(0), v.int(0), v.str(1))
         }), Ex::None, Ex::None]),
@@ -487,7 +577,7 @@ ops! {
     nll_loss_backward(
         grad: Tensor, target: Tensor, weight: OptTensor, input_size: Ints, ignore_index: Int, reduction: Str
     ) -> Tensor, Special {
-        eval: eval_nll_backward,
+        body: Kernel(infer_nll_backward, compute_nll_backward),
         // The loss is linear in its input.
         vjp: vjp!(|v| [v.g().with(v.x(1), |z, t| z.nll_loss(t, v.x(2).value()?.as_ref(), v.int(1), v.str(2))), Ex::None, Ex::None]),
         saves: Saves(0b110), method: false, function: false,
@@ -500,7 +590,7 @@ ops! {
 
     /// Softmax and negative log-likelihood of `[N, C]` in one pass.
     softmax_nll(input: Tensor, target: Tensor, ignore_index: Int, reduction: Str) -> Tensor, Special {
-        eval: eval_softmax_nll,
+        body: Kernel(infer_softmax_nll, compute_softmax_nll),
         vjp: vjp!(|v| [v.g().with(v.x(0), |g, x| Tensor::softmax_nll_backward(g, x, &v.x(1).tensor()?, v.int(0), v.str(1))), Ex::None]),
         saves: Saves::XB, method: false, function: false, onnx: Some("SoftmaxCrossEntropyLoss"),
         samples: &["r(3, 4), i([1, 0, 3]), 0, 'mean'", "r(3, 4), i([1, 0, 3]), 0, 'sum'", "r(3, 4), i([1, 0, 3]), 0, 'none'"],
@@ -508,7 +598,7 @@ ops! {
 
     /// Gradient of `softmax_nll` with respect to its input: `(softmax - one_hot(target)) * grad`.
     softmax_nll_backward(grad: Tensor, input: Tensor, target: Tensor, ignore_index: Int, reduction: Str) -> Tensor, Special {
-        eval: eval_softmax_nll_backward,
+        body: Kernel(infer_softmax_nll_backward, compute_softmax_nll_backward),
         vjp: vjp!(|v| {
             let (size, target) = (v.sizes(1), v.x(2).tensor()?);
             through(v, |x| {
@@ -531,8 +621,8 @@ ops! {
         input: Tensor, target: Tensor, weight: OptTensor = None, ignore_index: Int = -100, reduction: Str = "mean",
         label_smoothing: Float = 0.0
     ) -> Tensor, Special {
-        eval: eval_cross_entropy,
-        class: Class::Composite, method: false, onnx: Some("SoftmaxCrossEntropyLoss"),
+        body: Composite(eval_cross_entropy),
+        method: false, onnx: Some("SoftmaxCrossEntropyLoss"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.tensor([0, 3])", message: "out of bounds" }],
         samples: &[
             "r(3, 4), i([1, 0, 3])", "r(3, 4), i([1, 0, 3]), c([1.0, 2.0, 0.5, 3.0]), 0",
@@ -543,20 +633,22 @@ ops! {
 
     /// `-(t log x + (1 - t) log(1 - x))`, the logarithms bounded below by -100.
     bce_each(input: Tensor, target: Tensor) -> Tensor, Probability {
-        eval: |c| {
-            let x = contiguous_unlocked(c.x(0), c.x(0).dtype().compute_dtype(), false)?;
-            let t = contiguous_unlocked(c.x(1), c.x(1).dtype().compute_dtype(), false)?;
-            for (x, name) in [(x, "input"), (t, "target")] {
-                let fits = float!(x.dtype(), T => std::slice::from_raw_parts(x.ptr::<T>(), x.numel()).iter().all(|v| (T::ZERO..=T::ONE).contains(v)));
-                if !fits {
-                    bail!(Value, "all elements of {name} should be between 0 and 1");
+        body: Elementwise(|c| {
+            for (t, name) in [(c.x(0), "input"), (c.x(1), "target")] {
+                only_floats(t.dtype().compute_dtype())?;
+                if !c.meta {
+                    let t = ready(t)?;
+                    let fits = float!(t.dtype(), T => std::slice::from_raw_parts(t.ptr::<T>(), t.numel()).iter().all(|v| (T::ZERO..=T::ONE).contains(v)));
+                    if !fits {
+                        bail!(Value, "all elements of {name} should be between 0 and 1");
+                    }
                 }
             }
             run::<2>(c, kernel!(float |x, t, p| {
                 let bounded = |v| if v < p[0] { p[0] } else { v };
                 (t - p[1]) * bounded(Real::log1p(-x)) - t * bounded(Real::log(x))
             }), Promote::ToFloat, Params::new(&[Scalar::Float(-100.0), Scalar::Float(1.0)]))
-        },
+        }),
         vjp: vjp!(|v| {
             let x = || v.x(0);
             [
@@ -579,7 +671,7 @@ ops! {
     binary_cross_entropy(
         input: Tensor, target: Tensor, weight: OptTensor = None, reduction: Str = "mean"
     ) -> Tensor, Probability {
-        eval: |c| {
+        body: Composite(|c| {
             same_shape(c.x(0), c.x(1))?;
             let (x, t) = (c.x(0), c.x(1));
             want_float(x, "input")?;
@@ -587,8 +679,8 @@ ops! {
                 bail!(DType, "expected target of the input's dtype {}, got {}", x.dtype(), t.dtype());
             }
             one(weigh(Tensor::bce_each(c.x(0), c.x(1))?, c.opt(2), c.str(0))?)
-        },
-        class: Class::Composite, method: false,
+        }),
+        method: false,
         samples: &[
             "q(2, 3), q(2, 3), None, 'mean'", "q(2, 3), q(2, 3), None, 'sum'", "q(2, 3), q(2, 3), None, 'none'",
             "q(2, 3), q(2, 3), c([1.0, 2.0, 0.5])",
@@ -597,10 +689,10 @@ ops! {
 
     /// `(1 - t) x + log(1 + e^-x)`: the binary cross-entropy of `sigmoid(x)`.
     bce_logits_each(input: Tensor, target: Tensor) -> Tensor, Real {
-        eval: |c| run::<2>(c, kernel!(float |x, t, p| {
+        body: Elementwise(|c| run::<2>(c, kernel!(float |x, t, p| {
             let below = if x < p[0] { -x } else { p[0] };
             (p[1] - t) * x + below + Real::log1p(Real::exp(-Real::abs(x)))
-        }), Promote::ToFloat, Params::new(&[Scalar::Float(0.0), Scalar::Float(1.0)])),
+        }), Promote::ToFloat, Params::new(&[Scalar::Float(0.0), Scalar::Float(1.0)]))),
         vjp: vjp!(|v| [
             v.want(0, || v.g() * (v.x(0).then(|t| t.sigmoid()) - v.x(1))),
             v.want(1, || -(v.g() * v.x(0))),
@@ -613,7 +705,7 @@ ops! {
     binary_cross_entropy_with_logits(
         input: Tensor, target: Tensor, weight: OptTensor = None, pos_weight: OptTensor = None, reduction: Str = "mean"
     ) -> Tensor, Real {
-        eval: |c| {
+        body: Composite(|c| {
             let (x, t, weight, p) = (c.x(0), c.x(1), c.opt(2), c.opt(3));
             same_shape(x, t)?;
             want_float(x, "input")?;
@@ -630,8 +722,8 @@ ops! {
                 };
                 weigh(losses, weight.map(|_| w), c.str(0))
             })?)
-        },
-        class: Class::Composite, method: false,
+        }),
+        method: false,
         samples: &[
             "r(2, 3), q(2, 3), None, None, 'mean'", "r(2, 3), q(2, 3), None, None, 'sum'",
             "r(2, 3), q(2, 3), None, None, 'none'", "r(2, 3), q(2, 3), c([1.0, 2.0, 0.5]), c([3.0, 1.0, 2.0])",
@@ -641,7 +733,7 @@ ops! {
     /// Kullback-Leibler divergence of log-probabilities `input` from `target`: `t (log t - input)`, or with `log_target`
     /// `e^t (t - input)`. "batchmean" divides the sum by the first size.
     kl_div(input: Tensor, target: Tensor, reduction: Str = "mean", log_target: Bool = false) -> Tensor, Positive {
-        eval: |c| {
+        body: Composite(|c| {
             let (x, t) = (c.x(0), c.x(1));
             want_float(x, "input")?;
             want_float(t, "target")?;
@@ -651,8 +743,8 @@ ops! {
                 return one((&losses.sum(None, false, None)? / n as f64)?);
             }
             one(reduce(&losses, c.str(0))?)
-        },
-        class: Class::Composite, method: false,
+        }),
+        method: false,
         samples: &[
             "r(2, 3), p(2, 3), 'mean'", "r(2, 3), p(2, 3), 'sum'", "r(2, 3), p(2, 3), 'none'", "r(2, 3), p(2, 3), 'batchmean'",
             "r(2, 3), r(2, 3), 'sum', True",
@@ -661,7 +753,7 @@ ops! {
 
     /// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
     cosine_similarity(x1: Tensor, x2: Tensor, dim: Int = 1, eps: Float = 1e-8) -> Tensor, Real {
-        eval: |c| {
+        body: Composite(|c| {
             let dtype = result_type([c.x(0), c.x(1)].into_iter());
             if !dtype.is_float() {
                 bail!(DType, "expected common dtype to be floating point, got {dtype}");
@@ -677,8 +769,8 @@ ops! {
                 t.div(&norm.clamp(Some(Scalar::Float(c.float(1))), None)?, "")
             };
             one(unit(c.x(0))?.mul(&unit(c.x(1))?)?.sum(Some(&[c.int(0)]), false, None)?)
-        },
-        class: Class::Composite, method: false,
+        }),
+        method: false,
         samples: &["r(2, 3), r(2, 3)", "r(2, 3), r(3), 0", "r(2, 3), r(2, 3), 1, 5.0"],
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! /// What it computes.
-//! name(arg: Kind = default, ...) -> Tensor, Domain { eval: |c| ..., vjp: vjp!(|v| ...), saves: Saves::X, ... }
+//! name(arg: Kind = default, ...) -> Tensor, Domain { body: Elementwise(|c| ...), vjp: vjp!(|v| ...), saves: Saves::X, ... }
 //! ```
 //!
 //! and becomes a static [`OpDef`](crate::ops::OpDef) in `defs` and a Rust method of `Tensor` (or an associated function,
@@ -159,6 +159,7 @@ macro_rules! ops {
         #[allow(non_upper_case_globals, unused_imports)]
         pub mod defs {
             use super::*;
+            use $crate::ops::Body::*;
             $(
                 $(#[doc = $doc])+
                 pub static $name: $crate::ops::OpDef = $crate::ops::OpDef {

@@ -2,7 +2,7 @@
 
 use super::lang::{rounded_once, Ex};
 use super::shape::{contiguous_unlocked, copy_into, real_dim};
-use super::{one, Call, Class, Outs, Refusal, Saves};
+use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
 use crate::autograd::Vjp;
 use crate::dtype::{Category, DType, Scalar};
 use crate::error::{Error, Result};
@@ -130,7 +130,7 @@ impl Product {
             DType::I16 => go!(i16, igemm, self.alpha.i64() as i16, self.beta.i64() as i16),
             DType::I32 => go!(i32, igemm, self.alpha.i64() as i32, self.beta.i64() as i32),
             DType::I64 => go!(i64, igemm, self.alpha.i64(), self.beta.i64()),
-            _ => bail!(DType, "not implemented for dtype {dtype}"),
+            _ => return Err(not_implemented(dtype)),
         }
         Ok(())
     }
@@ -150,9 +150,9 @@ impl Product {
 }
 
 /// `out = alpha * a @ b + beta * out`. Operands have two dimensions or more, `out` all batch dimensions.
-fn product_into(a: &Tensor, b: &Tensor, out: &Tensor, alpha: Scalar, beta: Scalar) -> Result<()> {
+pub(super) fn product_into(a: &Tensor, b: &Tensor, out: &Tensor, alpha: Scalar, beta: Scalar) -> Result<()> {
     let dtype = a.dtype();
-    let compute = if dtype.is_float() { dtype.compute_dtype() } else { dtype };
+    let compute = computed_as(dtype);
     if compute != dtype {
         let (a, b) = (contiguous_unlocked(a, compute, false)?, contiguous_unlocked(b, compute, false)?);
         let wide = contiguous_unlocked(out, compute, true)?;
@@ -179,8 +179,31 @@ fn product_into(a: &Tensor, b: &Tensor, out: &Tensor, alpha: Scalar, beta: Scala
     p.run(dtype, a.data_ptr(), b.data_ptr(), out.data_ptr())
 }
 
-const ONE: Scalar = Scalar::Int(1);
-const ZERO: Scalar = Scalar::Int(0);
+#[cold]
+fn not_implemented(dtype: DType) -> Error {
+    err!(DType, "not implemented for dtype {dtype}")
+}
+
+/// What a product gives. There are none of truth values, unless there is nothing to compute.
+fn product_spec(shape: &[usize], dtype: DType) -> Result<Spec> {
+    let spec = Spec::rows(shape, dtype)?;
+    if dtype == DType::Bool && spec.layout.numel() > 0 {
+        return Err(not_implemented(dtype));
+    }
+    Ok(spec)
+}
+
+/// The dtype that products of `dtype` are computed in.
+fn computed_as(dtype: DType) -> DType {
+    if dtype.is_float() {
+        dtype.compute_dtype()
+    } else {
+        dtype
+    }
+}
+
+pub(super) const ONE: Scalar = Scalar::Int(1);
+pub(super) const ZERO: Scalar = Scalar::Int(0);
 
 /// Both operands must have the same dtype.
 fn same_dtype(a: &Tensor, b: &Tensor) -> Result<()> {
@@ -206,17 +229,21 @@ fn want_ndim(c: &Call, i: usize, ndim: usize) -> Result<()> {
     Ok(())
 }
 
-/// The product of PyTorch's `matmul`, for operands of any rank but 0.
-fn eval_matmul(c: &Call) -> Result<Outs> {
-    let (a, b) = (c.x(0), c.x(1));
+/// Batch dimensions, rows, columns and summed dimension of a product of any ranks but 0.
+struct Sizes {
+    batch: Dims,
+    m: usize,
+    n: usize,
+    k: usize,
+}
+
+fn product_sizes(a: &Tensor, b: &Tensor) -> Result<Sizes> {
     same_dtype(a, b)?;
-    if a.ndim() == 0 || b.ndim() == 0 {
-        let (x, y) = (a.shape(), b.shape());
-        let message = format!("both operands must have at least one dimension, input is {x:?}, other is {y:?}");
-        return Err(Error::shapes("", message, x, y));
-    }
     let (sa, sb) = (a.shape(), b.shape());
-    let (ma, mb) = (a.ndim() > 1, b.ndim() > 1);
+    if a.ndim() == 0 || b.ndim() == 0 {
+        let message = format!("both operands must have at least one dimension, input is {sa:?}, other is {sb:?}");
+        return Err(Error::shapes("", message, sa, sb));
+    }
     let k = sa[sa.len() - 1];
     if k != sb[sb.len().saturating_sub(2)] {
         return Err(inner_sizes(a, b));
@@ -224,39 +251,52 @@ fn eval_matmul(c: &Call) -> Result<Outs> {
     let batch_a = &sa[..sa.len().saturating_sub(2)];
     let batch_b = &sb[..sb.len().saturating_sub(2)];
     let batch = if batch_a == batch_b { Dims::from_slice(batch_a) } else { broadcast(batch_a, batch_b)? };
-    let m = if ma { sa[sa.len() - 2] } else { 1 };
-    let n = if mb { sb[sb.len() - 1] } else { 1 };
-    let mut shape = batch.clone();
-    if ma {
+    // A vector is a matrix with one row or one column.
+    let m = if a.ndim() > 1 { sa[sa.len() - 2] } else { 1 };
+    let n = if b.ndim() > 1 { sb[sb.len() - 1] } else { 1 };
+    Ok(Sizes { batch, m, n, k })
+}
+
+/// The product of PyTorch's `matmul`.
+fn infer_matmul(c: &Call) -> Result<Specs> {
+    let (a, b) = (c.x(0), c.x(1));
+    let Sizes { batch: mut shape, m, n, .. } = product_sizes(a, b)?;
+    if a.ndim() > 1 {
         shape.push(m);
     }
-    if mb {
+    if b.ndim() > 1 {
         shape.push(n);
     }
-    let dtype = a.dtype();
-    let compute = if dtype.is_float() { dtype.compute_dtype() } else { dtype };
+    product_spec(&shape, a.dtype())?.one()
+}
+
+fn compute_matmul(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (a, b) = (c.x(0), c.x(1));
+    let Sizes { batch, m, n, k } = product_sizes(a, b)?;
+    let (ma, mb) = (a.ndim() > 1, b.ndim() > 1);
+    let compute = computed_as(a.dtype());
     let (a, b) = (contiguous_if(a, compute)?, contiguous_if(b, compute)?);
-    let to = Tensor::empty_of(&shape, compute)?;
-    // A vector is a matrix with one row or one column; the step along the missing dimension is never taken.
-    let side_a = if ma {
-        Side::new(&a, &batch)
-    } else {
-        Side { rows: 0, cols: a.strides()[0], batch: SmallVec::from_elem(0, batch.len()) }
-    };
-    let side_b = if mb {
-        Side::new(&b, &batch)
-    } else {
-        Side { rows: b.strides()[0], cols: 0, batch: SmallVec::from_elem(0, batch.len()) }
-    };
-    let s = to.strides();
-    let out = Side {
-        rows: if ma { s[batch.len()] } else { 0 },
-        cols: if mb { s[batch.len() + ma as usize] } else { 0 },
-        batch: Strides::from_slice(&s[..batch.len()]),
-    };
-    let p = Product { m, n, k, batch, a: side_a, b: side_b, out, alpha: ONE, beta: ZERO };
-    p.run(compute, a.data_ptr(), b.data_ptr(), to.data_ptr())?;
-    one(contiguous_unlocked(&to, dtype, false)?)
+    written_as(&outs[0], compute, |to| {
+        // The step along the dimension that a vector lacks is never taken.
+        let side_a = if ma {
+            Side::new(&a, &batch)
+        } else {
+            Side { rows: 0, cols: a.strides()[0], batch: SmallVec::from_elem(0, batch.len()) }
+        };
+        let side_b = if mb {
+            Side::new(&b, &batch)
+        } else {
+            Side { rows: b.strides()[0], cols: 0, batch: SmallVec::from_elem(0, batch.len()) }
+        };
+        let s = to.strides();
+        let out = Side {
+            rows: if ma { s[batch.len()] } else { 0 },
+            cols: if mb { s[batch.len() + ma as usize] } else { 0 },
+            batch: Strides::from_slice(&s[..batch.len()]),
+        };
+        let p = Product { m, n, k, batch, a: side_a, b: side_b, out, alpha: ONE, beta: ZERO };
+        p.run(compute, a.data_ptr(), b.data_ptr(), to.data_ptr())
+    })
 }
 
 /// The tensor itself if it has the dtype (with any strides), else a row-major copy that has.
@@ -326,34 +366,36 @@ fn drop_dim(e: Ex, back: usize) -> Ex {
     })
 }
 
-/// `beta * input + alpha * a @ b` where the shapes of `a` and `b` have been checked.
-fn eval_add_product(c: &Call, a: &Tensor, b: &Tensor, shape: &[usize]) -> Result<Outs> {
-    let x = c.x(0);
-    let (beta, alpha) = (c.scalar(0).held_by(x.dtype())?, c.scalar(1).held_by(x.dtype())?);
-    same_dtype(x, a)?;
-    same_dtype(a, b)?;
-    if a.shape()[a.ndim() - 1] != b.shape()[b.ndim() - 2] {
-        return Err(inner_sizes(c.x(1), c.x(2)));
-    }
-    let out = c.output(shape, x.dtype())?;
-    let zero = beta.f64() == 0.0;
-    if zero {
-        x.layout().broadcast_to(shape)?;
-    } else if !out.is_same(x) {
-        copy_into(&out, x)?;
-    }
-    let (a, b) = (a.clone(), b.clone());
-    let matrix = |t: &Tensor, d: usize| t.with_layout(unsqueezed(t, d));
-    match c.op.name {
-        "addmv" => product_into(&a, &b, &matrix(&out, 1), alpha, beta)?,
-        _ => product_into(&a, &b, &out, alpha, beta)?,
-    }
-    one(out)
+/// `beta` and `alpha`, which the dtype must hold.
+fn weights(c: &Call) -> Result<[Scalar; 2]> {
+    let dtype = c.x(0).dtype();
+    Ok([c.scalar(0).held_by(dtype)?, c.scalar(1).held_by(dtype)?])
 }
 
-/// The layout of `t` with a dimension of size 1 at `d`.
-fn unsqueezed(t: &Tensor, d: usize) -> crate::shape::Layout {
-    t.layout().unsqueeze(d)
+/// `beta * input + alpha * a @ b` of shape `shape`, where the ranks of `a` and `b` have been checked; `b` has `k` rows.
+fn infer_add_product(c: &Call, shape: &[usize], k: usize) -> Result<Specs> {
+    let (x, a, b) = (c.x(0), c.x(1), c.x(2));
+    weights(c)?;
+    same_dtype(x, a)?;
+    same_dtype(a, b)?;
+    if a.shape()[a.ndim() - 1] != k {
+        return Err(inner_sizes(a, b));
+    }
+    x.layout().broadcast_to(shape)?;
+    product_spec(shape, x.dtype())?.one()
+}
+
+fn compute_add_product(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, a, b, out) = (c.x(0), c.x(1), c.x(2), &outs[0]);
+    let [beta, alpha] = weights(c)?;
+    if beta.f64() != 0.0 && !out.is_same(x) {
+        copy_into(out, x)?;
+    }
+    if b.ndim() > 1 {
+        return product_into(a, b, out, alpha, beta);
+    }
+    let column = |t: &Tensor| t.with_layout(t.layout().unsqueeze(1));
+    product_into(a, &column(b), &column(out), alpha, beta)
 }
 
 fn number(s: Scalar) -> Ex {
@@ -379,8 +421,8 @@ fn add_product_grads(v: &Vjp) -> [Ex; 3] {
     ]
 }
 
-fn eval_linear(c: &Call) -> Result<Outs> {
-    let (x, w, bias) = (c.x(0), c.x(1), c.opt(2));
+fn infer_linear(c: &Call) -> Result<Specs> {
+    let (x, w) = (c.x(0), c.x(1));
     same_dtype(x, w)?;
     let k = *x.shape().last().ok_or_else(|| err!(Shape, "input must have at least one dimension"))?;
     if w.ndim() == 0 || w.ndim() > 2 {
@@ -395,41 +437,53 @@ fn eval_linear(c: &Call) -> Result<Outs> {
         );
         return Err(Error::shapes("", message, x.shape(), w.shape()));
     }
-    let lead = &x.shape()[..x.ndim() - 1];
-    let mut shape = Dims::from_slice(lead);
-    let n = if w.ndim() == 2 { w.shape()[0] } else { 1 };
-    if w.ndim() == 2 {
-        shape.push(n);
-    }
-    let dtype = x.dtype();
-    let compute = if dtype.is_float() { dtype.compute_dtype() } else { dtype };
-    let out = Tensor::empty_of(&shape, compute)?;
-    if let Some(b) = bias {
+    let mut shape = Dims::from_slice(&x.shape()[..x.ndim() - 1]);
+    shape.extend_from_slice(&w.shape()[..w.ndim() - 1]);
+    if let Some(b) = c.opt(2) {
         same_dtype(x, b)?;
         b.layout().broadcast_to(&shape).map_err(|_| {
+            let n = outputs(w);
             Error::shapes("", format!("a bias of shape {:?} does not fit {n} outputs", b.shape()), b.shape(), w.shape())
         })?;
-        copy_into(&out, b)?;
     }
-    let (x, w) = (contiguous_if(x, compute)?, contiguous_if(w, compute)?);
-    let step = x.ndim() - 1;
-    let p = Product {
-        m: 1,
-        n,
-        k,
-        a: Side { rows: 0, cols: x.strides()[step], batch: Strides::from_slice(&x.strides()[..step]) },
-        b: Side {
-            rows: w.strides()[w.ndim() - 1],
-            cols: if w.ndim() == 2 { w.strides()[0] } else { 0 },
-            batch: SmallVec::from_elem(0, step),
-        },
-        out: Side { rows: 0, cols: 1, batch: Strides::from_slice(&out.strides()[..step]) },
-        batch: Dims::from_slice(&x.shape()[..step]),
-        alpha: ONE,
-        beta: if bias.is_some() { ONE } else { ZERO },
-    };
-    p.run(compute, x.data_ptr(), w.data_ptr(), out.data_ptr())?;
-    one(contiguous_unlocked(&out, dtype, false)?)
+    product_spec(&shape, x.dtype())?.one()
+}
+
+/// How many numbers a weight makes of one row.
+fn outputs(w: &Tensor) -> usize {
+    if w.ndim() == 2 {
+        w.shape()[0]
+    } else {
+        1
+    }
+}
+
+fn compute_linear(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, w, bias) = (c.x(0), c.x(1), c.opt(2));
+    let compute = computed_as(x.dtype());
+    written_as(&outs[0], compute, |out| {
+        if let Some(b) = bias {
+            copy_into(out, b)?;
+        }
+        let (x, w) = (contiguous_if(x, compute)?, contiguous_if(w, compute)?);
+        let step = x.ndim() - 1;
+        let p = Product {
+            m: 1,
+            n: outputs(&w),
+            k: x.shape()[step],
+            a: Side { rows: 0, cols: x.strides()[step], batch: Strides::from_slice(&x.strides()[..step]) },
+            b: Side {
+                rows: w.strides()[w.ndim() - 1],
+                cols: if w.ndim() == 2 { w.strides()[0] } else { 0 },
+                batch: SmallVec::from_elem(0, step),
+            },
+            out: Side { rows: 0, cols: 1, batch: Strides::from_slice(&out.strides()[..step]) },
+            batch: Dims::from_slice(&x.shape()[..step]),
+            alpha: ONE,
+            beta: if bias.is_some() { ONE } else { ZERO },
+        };
+        p.run(compute, x.data_ptr(), w.data_ptr(), out.data_ptr())
+    })
 }
 
 /// An input that is brought to two dimensions first gets its gradient last.
@@ -456,7 +510,7 @@ ops! {
     /// Matrix product, by the ranks: vectors give their dot product, a vector is a row on the left and a column on the
     /// right, and all dimensions before the last two are batches that broadcast: `[..., m, k] @ [..., k, n]`.
     matmul(input: Tensor, other: Tensor) -> Tensor, Special {
-        eval: eval_matmul,
+        body: Kernel(infer_matmul, compute_matmul),
         vjp: vjp!(|v| matmul_grads(v)), sends: matmul_sends, saves: Saves::CROSS,
         onnx: Some("MatMul"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(4, 5)",
@@ -469,11 +523,14 @@ ops! {
 
     /// Product of two matrices: `[m, k] @ [k, n]`.
     mm(input: Tensor, mat2: Tensor) -> Tensor, Special {
-        eval: |c| {
-            want_ndim(c, 0, 2)?;
-            want_ndim(c, 1, 2)?;
-            eval_matmul(c)
-        },
+        body: Kernel(
+            |c| {
+                want_ndim(c, 0, 2)?;
+                want_ndim(c, 1, 2)?;
+                infer_matmul(c)
+            },
+            compute_matmul,
+        ),
         vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
         onnx: Some("MatMul"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(3)", message: "must be a 2-d tensor" }],
@@ -482,15 +539,18 @@ ops! {
 
     /// Batched product of matrices: `[b, m, k] @ [b, k, n]`.
     bmm(input: Tensor, mat2: Tensor) -> Tensor, Special {
-        eval: |c| {
-            want_ndim(c, 0, 3)?;
-            want_ndim(c, 1, 3)?;
-            if c.x(0).shape()[0] != c.x(1).shape()[0] {
-                let (a, b) = (c.x(0).shape(), c.x(1).shape());
-                return Err(Error::shapes("", format!("batch sizes differ, input is {a:?}, mat2 is {b:?}"), a, b));
-            }
-            eval_matmul(c)
-        },
+        body: Kernel(
+            |c| {
+                want_ndim(c, 0, 3)?;
+                want_ndim(c, 1, 3)?;
+                if c.x(0).shape()[0] != c.x(1).shape()[0] {
+                    let (a, b) = (c.x(0).shape(), c.x(1).shape());
+                    return Err(Error::shapes("", format!("batch sizes differ, input is {a:?}, mat2 is {b:?}"), a, b));
+                }
+                infer_matmul(c)
+            },
+            compute_matmul,
+        ),
         vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
         onnx: Some("MatMul"),
         refuses: &[Refusal { call: "rt.ones(2, 3, 4), rt.ones(3, 4, 5)", message: "batch sizes differ" }],
@@ -499,22 +559,28 @@ ops! {
 
     /// Product of a matrix and a vector: `[m, k] @ [k]`.
     mv(input: Tensor, vec: Tensor) -> Tensor, Special {
-        eval: |c| {
-            want_ndim(c, 0, 2)?;
-            want_ndim(c, 1, 1)?;
-            eval_matmul(c)
-        },
+        body: Kernel(
+            |c| {
+                want_ndim(c, 0, 2)?;
+                want_ndim(c, 1, 1)?;
+                infer_matmul(c)
+            },
+            compute_matmul,
+        ),
         vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
         samples: &["r(2, 3), r(3)"],
     }
 
     /// Sum of the products of two vectors of one length.
     dot(input: Tensor, tensor: Tensor) -> Tensor, Special {
-        eval: |c| {
-            want_ndim(c, 0, 1)?;
-            want_ndim(c, 1, 1)?;
-            eval_matmul(c)
-        },
+        body: Kernel(
+            |c| {
+                want_ndim(c, 0, 1)?;
+                want_ndim(c, 1, 1)?;
+                infer_matmul(c)
+            },
+            compute_matmul,
+        ),
         vjp: vjp!(|v| [v.want(0, || v.g() * v.x(1)), v.want(1, || v.g() * v.x(0))]), saves: Saves::CROSS,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(3)", message: "inner sizes differ" }],
         samples: &["r(3), r(3)"],
@@ -522,30 +588,34 @@ ops! {
 
     /// [`dot`]; complex numbers, which it would conjugate, do not exist here.
     vdot(input: Tensor, other: Tensor) -> Tensor, Special {
-        eval: |c| one(c.x(0).dot(c.x(1))?),
-        class: Class::Composite,
+        body: Composite(|c| one(c.x(0).dot(c.x(1))?)),
+
         samples: &["r(3), r(3)"],
     }
 
 
     /// Outer product of two vectors: `out[i, j] = input[i] * vec2[j]`.
     outer(input: Tensor, vec2: Tensor) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             want_ndim(c, 0, 1)?;
             want_ndim(c, 1, 1)?;
             one(c.x(0).unsqueeze(1)?.mul(&c.x(1).unsqueeze(0)?)?)
-        },
-        class: Class::Composite, aliases: &["ger"],
+        }),
+        aliases: &["ger"],
         samples: &["r(2), r(3)"],
     }
 
     /// `beta * input + alpha * mat1 @ mat2`; with `beta` 0, `input` is not read.
     addmm(input: Tensor, mat1: Tensor, mat2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
-        eval: |c| {
-            want_ndim(c, 1, 2)?;
-            want_ndim(c, 2, 2)?;
-            eval_add_product(c, c.x(1), c.x(2), &[c.x(1).shape()[0], c.x(2).shape()[1]])
-        },
+        body: Kernel(
+            |c| {
+                want_ndim(c, 1, 2)?;
+                want_ndim(c, 2, 2)?;
+                infer_add_product(c, &[c.x(1).shape()[0], c.x(2).shape()[1]], c.x(2).shape()[0])
+            },
+            compute_add_product,
+        ),
+        direct: true,
         vjp: vjp!(|v| add_product_grads(v)), saves: Saves(6),
         inplace: true, onnx: Some("Gemm"),
         samples: &["r(2), r(2, 3), r(3, 2), 0.5, 1.5", "r(2, 2), r(2, 3), r(3, 2)"],
@@ -553,12 +623,15 @@ ops! {
 
     /// `beta * input + alpha * mat @ vec`.
     addmv(input: Tensor, mat: Tensor, vec: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
-        eval: |c| {
-            want_ndim(c, 1, 2)?;
-            want_ndim(c, 2, 1)?;
-            let column = c.x(2).with_layout(unsqueezed(c.x(2), 1));
-            eval_add_product(c, c.x(1), &column, &[c.x(1).shape()[0]])
-        },
+        body: Kernel(
+            |c| {
+                want_ndim(c, 1, 2)?;
+                want_ndim(c, 2, 1)?;
+                infer_add_product(c, &[c.x(1).shape()[0]], c.x(2).shape()[0])
+            },
+            compute_add_product,
+        ),
+        direct: true,
         vjp: vjp!(|v| [
             v.want(0, || scaled(v.g(), v.scalar(0))),
             v.want(1, || scaled(v.g().unsqueeze(1) * v.x(2), v.scalar(1))),
@@ -570,22 +643,26 @@ ops! {
 
     /// `beta * input + alpha * outer(vec1, vec2)`; with `beta` 0, `input` is not read. Truth values: or and and.
     addr(input: Tensor, vec1: Tensor, vec2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
-        eval: |c| one(rounded_once([c.x(0), c.x(1), c.x(2)], |[x, a, b]| eval_addr(x, a, b, c.scalar(0), c.scalar(1)))?),
-        class: Class::Composite, inplace: true,
+        body: Composite(|c| one(rounded_once([c.x(0), c.x(1), c.x(2)], |[x, a, b]| eval_addr(x, a, b, c.scalar(0), c.scalar(1)))?)),
+        inplace: true,
         samples: &["r(2, 3), r(2), r(3), 0.5, 1.5"],
     }
 
     /// `beta * input + alpha * batch1 @ batch2`, batch by batch.
     baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
-        eval: |c| {
-            want_ndim(c, 1, 3)?;
-            want_ndim(c, 2, 3)?;
-            let (a, b) = (c.x(1).shape(), c.x(2).shape());
-            if a[0] != b[0] {
-                return Err(Error::shapes("", format!("batch sizes differ, batch1 is {a:?}, batch2 is {b:?}"), a, b));
-            }
-            eval_add_product(c, c.x(1), c.x(2), &[a[0], a[1], b[2]])
-        },
+        body: Kernel(
+            |c| {
+                want_ndim(c, 1, 3)?;
+                want_ndim(c, 2, 3)?;
+                let (a, b) = (c.x(1).shape(), c.x(2).shape());
+                if a[0] != b[0] {
+                    return Err(Error::shapes("", format!("batch sizes differ, batch1 is {a:?}, batch2 is {b:?}"), a, b));
+                }
+                infer_add_product(c, &[a[0], a[1], b[2]], b[1])
+            },
+            compute_add_product,
+        ),
+        direct: true,
         vjp: vjp!(|v| add_product_grads(v)), saves: Saves(6),
         inplace: true,
         samples: &["r(2, 2), r(2, 2, 3), r(2, 3, 2), 0.5, 1.5", "r(2, 2, 2), r(2, 2, 3), r(2, 3, 2)"],
@@ -593,7 +670,7 @@ ops! {
 
     /// `beta * input + alpha * sum over b of batch1[b] @ batch2[b]`.
     addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Scalar = 1, alpha: Scalar = 1) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             want_ndim(c, 1, 3)?;
             want_ndim(c, 2, 3)?;
             // Summing over batches is one product whose inner dimension holds them.
@@ -604,14 +681,14 @@ ops! {
             }
             let left = c.x(1).transpose(0, 1)?.reshape(&[m, b * k])?;
             one(c.x(0).addmm(&left, &c.x(2).reshape(&[b * k, n])?, c.scalar(0), c.scalar(1))?)
-        },
-        class: Class::Composite, inplace: true,
+        }),
+        inplace: true,
         samples: &["r(2, 2), r(2, 2, 3), r(2, 3, 2), 0.5, 1.5"],
     }
 
     /// `input @ weight^T + bias` over the last dimension: `[..., k]` with `[n, k]` and `[n]` give `[..., n]`.
     linear(input: Tensor, weight: Tensor, bias: OptTensor = None) -> Tensor, Special {
-        eval: eval_linear,
+        body: Kernel(infer_linear, compute_linear),
         vjp: vjp!(|v| {
             let flat = v.shape(1).len() == 1;
             let g = if flat { v.g().unsqueeze(-1) } else { v.g() };
@@ -629,7 +706,7 @@ ops! {
 
     /// `y[..., o] = sum over i, j of input1[..., i] * weight[o, i, j] * input2[..., j] + bias[o]`.
     bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: OptTensor = None) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let (a, b) = (c.x(0), c.x(1));
             want_ndim(c, 2, 3)?;
             let w = c.x(2).shape();
@@ -650,8 +727,8 @@ ops! {
                 Some(bias) => y.add(bias, 1)?,
                 None => y,
             })
-        },
-        class: Class::Composite, method: false,
+        }),
+        method: false,
         samples: &["r(2, 3), r(2, 2), r(2, 3, 2), r(2)", "r(2, 3), r(2, 2), r(2, 3, 2)"],
     }
 
@@ -659,7 +736,7 @@ ops! {
 
     /// Kronecker product: each element of `input` times the whole of `other`.
     kron(input: Tensor, other: Tensor) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let (a, b) = (c.x(0), c.x(1));
             let n = a.ndim().max(b.ndim());
             let padded = |t: &Tensor| -> Dims {
@@ -672,15 +749,15 @@ ops! {
             let product = a.reshape(&spread(&sa, true))?.mul(&b.reshape(&spread(&sb, false))?)?;
             let shape: SmallVec<[i64; 8]> = sa.iter().zip(&sb).map(|(&x, &y)| x.saturating_mul(y) as i64).collect();
             one(product.reshape(&shape)?)
-        },
-        class: Class::Composite,
+        }),
+
         samples: &["r(2, 2), r(1, 3)", "r(2), r(2, 2)"],
     }
 
     /// Product of several matrices in the order that needs the fewest multiplications; the first and the last may be
     /// vectors. (Dynamic programming: Cormen et al., *Introduction to Algorithms*.)
     multi_dot(tensors: Tensors) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let mut m = List::collect(c.inputs.iter().flatten().map(|&t| t.clone()))?;
             if m.len() < 2 {
                 bail!(Value, "at least two tensors are wanted, got {}", m.len());
@@ -702,8 +779,8 @@ ops! {
                 (true, false) | (false, true) => y.reshape(&[-1])?,
                 _ => y,
             })
-        },
-        class: Class::Composite, method: false, aliases: &["chain_matmul"],
+        }),
+        method: false, aliases: &["chain_matmul"],
         samples: &["[r(2, 3), r(3, 2), r(2, 2)]", "[r(3), r(3, 2), r(2)]"],
     }
 
@@ -711,15 +788,15 @@ ops! {
     /// Sums over pairs of dimensions: `dims_self[i]` of `input` with `dims_other[i]` of `other`, size 1 going with any. The
     /// result has the other dimensions of `input`, then those of `other`.
     tensordot(input: Tensor, other: Tensor, dims_self: Ints, dims_other: Ints) -> Tensor, Special {
-        eval: |c| one(eval_tensordot(c.x(0), c.x(1), c.ints(0), c.ints(1))?),
-        class: Class::Composite, method: false,
+        body: Composite(|c| one(eval_tensordot(c.x(0), c.x(1), c.ints(0), c.ints(1))?)),
+        method: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(4, 5), [1], [0]", message: "sizes differ" }],
         samples: &["r(2, 3), r(3, 2), (1,), (0,)", "r(2, 3, 2), r(2, 3), (0, 1), (0, 1)"],
     }
 
     /// Sum of products over the last dimension of both; plain multiplication if one of them is a number.
     inner(input: Tensor, other: Tensor) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let (a, b) = (c.x(0), c.x(1));
             if a.ndim() == 0 || b.ndim() == 0 {
                 return one(a.mul(b)?);
@@ -729,8 +806,8 @@ ops! {
                 return Err(Error::shapes("", message, a.shape(), b.shape()));
             }
             one(a.tensordot(b, &[-1], &[-1])?)
-        },
-        class: Class::Composite,
+        }),
+
         samples: &["r(2, 3), r(4, 3)", "r(3), r(2, 3)"],
     }
 
@@ -738,11 +815,11 @@ ops! {
     /// Letters name dimensions, "..." stands for any number of them, a letter that occurs twice in an operand takes its
     /// diagonal; without "->" the result has the letters that occur once, in alphabetical order.
     einsum(equation: Str, operands: Tensors) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let operands = List::collect(c.inputs.iter().flatten().map(|&t| t.clone()))?;
             one(einsum::run(c.str(0), operands)?)
-        },
-        class: Class::Composite, method: false, onnx: Some("Einsum"),
+        }),
+        method: false, onnx: Some("Einsum"),
         samples: &[
             "'ij,jk->ik', [r(2, 3), r(3, 2)]", "'ii->i', [r(3, 3)]", "'bi,bj->bij', [r(2, 2), r(2, 3)]",
             "'...i,i', [r(2, 3), r(3)]", "'ij->', [r(2, 2)]",
@@ -751,7 +828,7 @@ ops! {
 
     /// Cross product over dimension `dim` of size 3 (the first such by default); the other dimensions broadcast.
     cross(input: Tensor, other: Tensor, dim: OptInt = None) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let (a, b) = (c.x(0), c.x(1));
             if a.dtype() != b.dtype() {
                 bail!(DType, "expected both inputs to have the same dtype, got {} and {}", a.dtype(), b.dtype());
@@ -773,8 +850,8 @@ ops! {
                 parts.push((&(&part(a, i + 1)? * &part(b, i + 2)?)? - &(&part(a, i + 2)? * &part(b, i + 1)?)?)?);
             }
             one(Tensor::cat(&parts, d)?)
-        },
-        class: Class::Composite, aliases: &["linalg_cross"],
+        }),
+        aliases: &["linalg_cross"],
         samples: &["r(2, 3), r(2, 3)", "r(3, 2), r(3, 2), 0"],
     }
 
@@ -785,8 +862,8 @@ ops! {
         query: Tensor, key: Tensor, value: Tensor, attn_mask: OptTensor = None, dropout_p: Float = 0.0,
         is_causal: Bool = false, scale: OptFloat = None
     ) -> Tensor, Special {
-        eval: eval_attention,
-        class: Class::Composite, method: false, function: false,
+        body: Composite(eval_attention),
+        method: false, function: false,
         samples: &[
             "r(1, 2, 3, 2), r(1, 2, 4, 2), r(1, 2, 4, 3)", "r(2, 3, 2), r(2, 3, 2), r(2, 3, 2), is_causal=True",
             "r(2, 2), r(3, 2), r(3, 2), b([[True, False, True], [True, True, True]]), scale=0.7",
@@ -814,7 +891,7 @@ fn eval_attention(c: &Call) -> Result<Outs> {
     let scale = c.opt_float(2).unwrap_or(1.0 / (e.max(1) as f64).sqrt());
     let mut scores = (&q.matmul(&k.transpose(-2, -1)?)? * scale)?;
     let (l, s) = (scores.shape()[scores.ndim() - 2], scores.shape()[scores.ndim() - 1]);
-    if causal && scores.numel() > 0 {
+    if causal && scores.numel() > 0 && !c.meta {
         let hidden = Tensor::filled(&[l, s], Scalar::Bool(true), DType::Bool)?.triu(1)?;
         scores = scores.masked_fill(&hidden, &Tensor::number(Scalar::Float(f64::NEG_INFINITY))?)?;
     }

@@ -2,20 +2,23 @@
 //! language, passes through [`call`] (or [`call_inplace`]), where autograd records and a listener looks on.
 
 use crate::autograd;
+use crate::device::{self, Device, On};
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::memory;
 use crate::parallel::Hold;
 use crate::random::GeneratorHandle;
-use crate::shape::Dims;
+use crate::shape::{Dims, Layout};
 use crate::storage::{Locks, Storage};
 use crate::tensor::Tensor;
 use crate::{bail, err};
+use elementwise::Plan;
 use smallvec::SmallVec;
 use std::sync::OnceLock;
 
 #[macro_use]
 mod macros;
+pub mod elementwise;
 pub mod lang;
 pub mod listener;
 
@@ -183,18 +186,77 @@ impl Saves {
     }
 }
 
-/// How an op treats memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// Reads its inputs and writes new tensors.
-    Kernel,
+/// What a result is to be.
+pub struct Spec {
+    /// Sizes, and how the elements lie in memory.
+    pub layout: Layout,
+    /// Element type.
+    pub dtype: DType,
+}
+
+impl Spec {
+    /// Row-major.
+    #[inline(always)] // made in its place, without a copy
+    pub fn rows(shape: &[usize], dtype: DType) -> Result<Spec> {
+        Ok(Spec { layout: Layout::contiguous(shape)?, dtype })
+    }
+    /// As the elements of a dense layout.
+    pub fn as_dense(layout: &Layout, dtype: DType) -> Spec {
+        Spec { layout: layout.counted_from(layout.offset()), dtype }
+    }
+    /// As the elements of `t` if those lie without gaps, else row-major.
+    pub fn like(t: &Tensor, dtype: DType) -> Result<Spec> {
+        Ok(Spec { layout: t.layout().packed()?, dtype })
+    }
+    /// A new tensor.
+    #[inline(always)] // as above
+    pub fn tensor(self) -> Result<Tensor> {
+        Tensor::of_layout(self.layout, self.dtype)
+    }
+    /// As the only result.
+    pub fn one(self) -> Result<Specs> {
+        Ok(Specs::from_iter([self]))
+    }
+    /// A tensor without elements.
+    fn meta(self) -> Result<Tensor> {
+        Tensor::without_elements(self.layout, self.dtype)
+    }
+}
+
+/// What an op will give, in order.
+pub type Specs = SmallVec<[Spec; 2]>;
+
+/// What an op does, and how it treats memory.
+#[derive(Clone, Copy)]
+pub enum Body {
+    /// Reads its inputs and writes a new tensor, element by element: which loop runs over which of them.
+    Elementwise(for<'a> fn(&Call<'a>) -> Result<Plan<'a>>),
+    /// Reads its inputs and writes new tensors. The first function says what comes out, from shapes, dtypes and
+    /// attributes alone, and refuses bad input; the second writes it.
+    Kernel(fn(&Call) -> Result<Specs>, fn(&Call, &[Tensor]) -> Result<()>),
+    /// As `Kernel`, but what comes out depends on the elements, so that the second function makes it. The first one says it
+    /// where it does not.
+    Dynamic(fn(&Call) -> Result<Option<Specs>>, fn(&Call) -> Result<Outs>),
     /// Returns tensors that share its first input's storage.
-    View,
+    View(fn(&Call) -> Result<Outs>),
     /// Is made of other ops, which do their own recording and locking.
-    Composite,
+    Composite(fn(&Call) -> Result<Outs>),
     /// An optimizer step on lists of parameters, gradients and states: it changes its inputs behind autograd's back;
     /// backward notices by the version counters. Where no gradient is given, the one that backward has collected is meant.
-    Mutates,
+    Mutates(fn(&Call) -> Result<Outs>),
+}
+
+impl Body {
+    fn class(&self) -> &'static str {
+        match self {
+            Body::Elementwise(_) => "Elementwise",
+            Body::Kernel(..) => "Kernel",
+            Body::Dynamic(..) => "Dynamic",
+            Body::View(_) => "View",
+            Body::Composite(_) => "Composite",
+            Body::Mutates(_) => "Mutates",
+        }
+    }
 }
 
 /// A call that must be refused, as test data: arguments in Python and a part of the message.
@@ -217,8 +279,8 @@ pub struct OpDef {
     pub out: OutKind,
     /// Test inputs.
     pub domain: Domain,
-    /// Checks, infers shapes and dtypes, allocates and computes.
-    pub eval: fn(&Call) -> Result<Outs>,
+    /// What it does.
+    pub body: Body,
     /// Vector-Jacobian product, in the op language; None where no gradient flows.
     pub vjp: Option<fn(&autograd::Vjp) -> Result<Grads>>,
     /// What `vjp` reads.
@@ -226,10 +288,12 @@ pub struct OpDef {
     /// The inputs that get their gradients first, given shapes and dtypes of all inputs, where that is not the order of the
     /// arguments: hooks see it.
     pub sends: fn(&[(Dims, DType)]) -> &'static [usize],
-    /// Memory behaviour.
-    pub class: Class,
     /// True if there is an in-place twin `name_`.
     pub inplace: bool,
+    /// True for a `Kernel` that may write over its first input.
+    pub direct: bool,
+    /// True for a `Composite` of which a part is `Dynamic`.
+    pub dynamic: bool,
     /// True if it is a method of Tensor in Python.
     pub method: bool,
     /// True if it is a function of the package in Python.
@@ -255,12 +319,13 @@ impl OpDef {
         args: &[],
         out: OutKind::Tensor,
         domain: Domain::Real,
-        eval: |_| Ok(Outs::new()),
+        body: Body::Composite(|_| Ok(Outs::new())),
         vjp: None,
         saves: Saves::NOTHING,
         sends: |_| &[],
-        class: Class::Kernel,
         inplace: false,
+        direct: false,
+        dynamic: false,
         method: true,
         function: true,
         aliases: &[],
@@ -270,6 +335,22 @@ impl OpDef {
         samples: &[],
     };
 
+    /// What its body is, in a word; "Dynamic" if what comes out depends on the elements.
+    pub fn class(&self) -> &'static str {
+        if self.dynamic {
+            "Dynamic"
+        } else {
+            self.body.class()
+        }
+    }
+    /// True if it is made of other ops.
+    pub fn is_composite(&self) -> bool {
+        matches!(self.body, Body::Composite(_))
+    }
+    /// True if it is an optimizer step.
+    fn is_step(&self) -> bool {
+        matches!(self.body, Body::Mutates(_))
+    }
     /// The tensor arguments.
     pub fn tensor_args(&self) -> impl Iterator<Item = &ArgDef> {
         self.args.iter().filter(|a| a.kind.is_tensor())
@@ -303,7 +384,7 @@ pub enum Attr<'a> {
     Generator(Option<&'a GeneratorHandle>),
 }
 
-/// One call of an op as its `eval` sees it.
+/// One call of an op as its body sees it.
 pub struct Call<'a> {
     /// The op.
     pub op: &'static OpDef,
@@ -311,8 +392,8 @@ pub struct Call<'a> {
     pub inputs: &'a [Option<&'a Tensor>],
     /// Attributes, in the order of the op's other arguments.
     pub attrs: &'a [Attr<'a>],
-    /// Where the result must go, for in-place calls.
-    pub out: Option<&'a Tensor>,
+    /// True if only shapes and dtypes are wanted: there are no elements to look at.
+    pub meta: bool,
 }
 
 macro_rules! attr_readers {
@@ -423,13 +504,7 @@ impl<'a> Call<'a> {
     pub fn opt(&self, i: usize) -> Option<&'a Tensor> {
         self.inputs.get(i).copied().flatten()
     }
-    /// A new output, or the tensor that an in-place call writes to.
-    pub fn output(&self, shape: &[usize], dtype: DType) -> Result<Tensor> {
-        match self.out {
-            None => Tensor::empty_of(shape, dtype),
-            Some(out) => self.check_out(out, shape, dtype).map(|()| out.clone()),
-        }
-    }
+    /// Checks that a tensor can hold a result.
     fn check_out(&self, out: &Tensor, shape: &[usize], dtype: DType) -> Result<()> {
         if out.shape() != shape {
             return Err(crate::error::Error::shapes(
@@ -456,11 +531,26 @@ impl<'a> Call<'a> {
     }
 }
 
+/// True if the only element of `t` is not 0, as far as it is known: a meta tensor has none.
+pub(crate) fn holds(t: &Tensor) -> Result<bool> {
+    Ok(!t.is_meta() && t.item()?.f64() != 0.0)
+}
+
 /// One result.
 pub fn one(t: Tensor) -> Result<Outs> {
     let mut outs = Outs::new();
     outs.push(t);
     Ok(outs)
+}
+
+/// Has `f` write a row-major tensor of dtype `dtype`, and brings its elements to the result `out`.
+pub(crate) fn written_as(out: &Tensor, dtype: DType, f: impl FnOnce(&Tensor) -> Result<()>) -> Result<()> {
+    if out.dtype() == dtype && out.is_contiguous() {
+        return f(out);
+    }
+    let aside = Tensor::empty_of(out.shape(), dtype)?;
+    f(&aside)?;
+    shape::copy_into(out, &aside)
 }
 
 /// `n` results, made one after the other.
@@ -475,26 +565,31 @@ pub(crate) fn several(n: usize, mut make: impl FnMut(usize) -> Result<Tensor>) -
 }
 
 #[inline(always)]
-fn locks<'a>(inputs: &[Option<&'a Tensor>], written: Option<&'a Tensor>, all: bool) -> Result<Locks<'a>> {
-    let read = inputs.iter().flatten().map(|t| (&*t.0.storage as &Storage, all));
-    Locks::take(read.chain(written.map(|t| (&*t.0.storage as &Storage, true))))
+fn locks<'a>(inputs: &[Option<&'a Tensor>], written: Option<&'a Tensor>, all: bool, meta: bool) -> Result<Locks<'a>> {
+    // Beside meta tensors, which have nothing to lock, there may be numbers that are looked at.
+    let here = |t: &&Tensor| !(meta && t.is_meta());
+    let read = inputs.iter().filter_map(|t| t.filter(here).map(|t| (&*t.0.storage as &Storage, all)));
+    // What is written first: it is the first input too.
+    Locks::take(written.filter(here).map(|t| (&*t.0.storage as &Storage, true)).into_iter().chain(read))
 }
 
-/// True for a composite op that backward will go through: a listener is told its parts, as their results are what the
-/// gradients are computed from.
-fn told_in_parts(op: &OpDef, inputs: &[Option<&Tensor>]) -> bool {
-    op.class == Class::Composite && autograd::wanted(inputs)
+/// True if a call writes to its input `i`.
+pub fn writes(op: &OpDef, inplace: bool, inputs: &[Option<&Tensor>], i: usize) -> bool {
+    if op.is_step() {
+        return !optim::gradients(op, inputs).contains(&i);
+    }
+    inplace && i == 0
 }
 
-/// Calls an op. The inputs must fit its declaration; [`crate::ops::door`] checks that for callers by name.
+/// Calls an op. The inputs must fit its declaration; [`check_arguments`] does for callers by name.
 pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
     if let Err(e) = memory::check() {
         return Err(e.in_op(op.name));
     }
-    if op.class == Class::Mutates && optim::lacks_gradients(op, inputs) {
+    if op.is_step() && optim::lacks_gradients(op, inputs) {
         return optim::with_own_gradients(op, inputs, |filled| call(op, filled, attrs));
     }
-    let record = op.class != Class::Composite && op.vjp.is_some() && autograd::wanted(inputs);
+    let record = !op.is_composite() && op.vjp.is_some() && autograd::wanted(inputs);
     let mut result = run(op, inputs, attrs);
     // The result stays in its place: each move of it costs as much as the addition of two numbers.
     if record {
@@ -503,26 +598,56 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
         }
     }
     match &mut result {
-        Ok(outs) if listener::active() && !told_in_parts(op, inputs) => {
-            listener::tell(op, false, inputs, attrs, outs);
-        }
+        Ok(outs) if listener::active() && !op.is_composite() => listener::called(op, false, inputs, attrs, outs),
         Ok(_) => {}
         // What a composite is made of is its own business.
-        Err(e) if op.class == Class::Composite || e.op().is_empty() => e.set_op(op.name),
+        Err(e) if op.is_composite() || e.op().is_empty() => e.set_op(op.name),
         Err(_) => {}
     }
     result
 }
 
-/// Runs the `eval` of an op as its class wants it.
+/// Runs the body of an op.
 #[inline(always)]
 fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
-    let c = Call { op, inputs, attrs, out: None };
-    match op.class {
-        Class::Kernel => {
-            let _depth = listener::active().then(listener::Depth::enter);
-            let _locks = locks(inputs, None, false)?;
-            let mut outs = (op.eval)(&c)?;
+    let meta = on_meta(op, inputs)?;
+    // What the op makes for itself lives there too.
+    let _on = On::enter(if meta { Device::Meta } else { Device::Cpu });
+    let c = Call { op, inputs, attrs, meta };
+    match op.body {
+        Body::Elementwise(plan) => {
+            let _locks = locks(inputs, None, false, meta)?;
+            let plan = plan(&c)?;
+            if meta {
+                return one(plan.spec()?.meta()?);
+            }
+            let out = plan.spec()?.tensor()?;
+            plan.compute(&out)?;
+            one(out)
+        }
+        Body::Kernel(infer, compute) => {
+            let _quiet = listener::active().then(listener::Quiet::enter);
+            let specs = infer(&c)?;
+            let mut outs = memory::room(specs.len())?;
+            for spec in specs {
+                outs.push(if meta { spec.meta()? } else { spec.tensor()? });
+            }
+            if !meta {
+                let _locks = locks(inputs, None, false, false)?;
+                compute(&c, &outs)?;
+            }
+            Ok(outs)
+        }
+        Body::Dynamic(infer, eval) => {
+            if meta {
+                let Some(specs) = infer(&c)? else {
+                    bail!(Unsupported, "the result depends on the elements of a meta tensor, which has none");
+                };
+                return specs.into_iter().map(Spec::meta).collect();
+            }
+            let _quiet = listener::active().then(listener::Quiet::enter);
+            let _locks = locks(inputs, None, false, false)?;
+            let mut outs = eval(&c)?;
             for o in outs.iter_mut().filter(|o| o.is_view()) {
                 // A view of the op's own memory is nobody's view.
                 if !inputs.iter().flatten().any(|t| t.shares_storage(o)) {
@@ -531,24 +656,39 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
             }
             Ok(outs)
         }
-        Class::View => (op.eval)(&c),
-        Class::Mutates => {
-            let read = optim::gradients(op, inputs);
-            let written = || inputs.iter().enumerate().filter(|(i, _)| !read.contains(i)).filter_map(|(_, t)| *t);
+        Body::View(eval) => eval(&c),
+        Body::Mutates(eval) => {
+            let written =
+                || inputs.iter().enumerate().filter(|(i, _)| writes(op, false, inputs, *i)).filter_map(|e| *e.1);
             written().try_for_each(autograd::may_change)?;
             let _hold = Hold::new();
             let outs = {
-                let _locks = locks(inputs, None, true)?;
-                (op.eval)(&c)?
+                let _locks = locks(inputs, None, true, meta)?;
+                eval(&c)?
             };
             written().for_each(|t| t.0.storage.bump());
             Ok(outs)
         }
-        Class::Composite => {
-            let _depth = (!told_in_parts(op, inputs)).then(listener::Depth::enter);
-            (op.eval)(&c)
-        }
+        Body::Composite(expand) if listener::active() => listener::in_parts(op, false, inputs, attrs, || expand(&c)),
+        Body::Composite(expand) => expand(&c),
     }
+}
+
+/// True if the results are meta tensors: an input is one, and the others are, or have no dimensions (in lists: are plain
+/// numbers).
+#[inline(always)]
+fn on_meta(op: &OpDef, inputs: &[Option<&Tensor>]) -> Result<bool> {
+    let meta = inputs.iter().flatten().any(|t| t.is_meta());
+    // What stands in a list is no number.
+    let listed = || op.args.iter().any(|a| a.kind.is_list());
+    if meta && inputs.iter().flatten().any(|t| !t.is_meta() && (t.ndim() > 0 || listed() && !t.0.wrapped)) {
+        bail!(
+            Unsupported,
+            "expected all tensors to be on the same device, but found at least two devices, cpu and meta"
+        );
+    }
+    let numbers = || inputs.iter().flatten().all(|t| t.0.wrapped);
+    Ok(meta || device::current() == Device::Meta && numbers())
 }
 
 /// True if elements of both lie at one place.
@@ -611,31 +751,58 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
     let Some(Some(target)) = inputs.first().copied() else {
         return Err(err!(Null, "input is missing").in_op(op.name));
     };
-    let in_parts = told_in_parts(op, inputs);
     let run = || {
         memory::check()?;
         if !op.inplace {
             bail!(Unsupported, "{} has no in-place form", op.name);
         }
-        if op.class == Class::Composite {
-            // Its parts record themselves; what remains is an assignment.
-            let _depth = (!in_parts).then(listener::Depth::enter);
-            let result = call1(op, inputs, attrs)?;
-            return call_inplace(&shape::defs::copy, &[Some(target), Some(&result)], &[]).map(|_| ());
+        if let Body::Composite(expand) = op.body {
+            let parts = || assigned(op, expand, target, inputs, attrs);
+            if listener::active() {
+                return listener::in_parts(op, true, inputs, attrs, parts).map(|_| ());
+            }
+            return parts().map(|_| ());
         }
         check_overlap(op, target, inputs)?;
         let prepared = autograd::before_inplace(op, target, inputs, attrs)?;
-        let c = Call { op, inputs, attrs, out: Some(target) };
+        // What is written to a meta tensor is lost, wherever it comes from.
+        let meta = target.is_meta() || on_meta(op, inputs)?;
+        if meta && !target.is_meta() {
+            bail!(Unsupported, "a tensor cannot take the elements of a meta tensor, which has none");
+        }
+        let _on = On::enter(target.device());
+        let _quiet = listener::active().then(listener::Quiet::enter);
+        let c = Call { op, inputs, attrs, meta };
         let _hold = Hold::new();
-        let outs = {
-            let _locks = locks(inputs, Some(target), false)?;
-            (op.eval)(&c)?
-        };
-        if !outs[0].is_same(target) {
-            // The op did not write in place by itself.
-            c.check_out(target, outs[0].shape(), outs[0].dtype())?;
-            let _locks = locks(&[Some(&outs[0])], Some(target), false)?;
-            shape::copy_into(target, &outs[0])?;
+        let locked = || locks(inputs, Some(target), false, meta);
+        match op.body {
+            Body::Elementwise(plan) => {
+                let _locks = locked()?;
+                let plan = plan(&c)?;
+                plan.shape(|shape| c.check_out(target, shape, plan.dtype()))?;
+                if !meta {
+                    plan.compute(target)?;
+                }
+            }
+            Body::Kernel(infer, compute) => {
+                for spec in infer(&c)? {
+                    c.check_out(target, spec.layout.shape(), spec.dtype)?;
+                    if meta {
+                        continue;
+                    }
+                    let _locks = locked()?;
+                    if op.direct && spec.dtype == target.dtype() {
+                        compute(&c, std::slice::from_ref(target))?;
+                    } else {
+                        let aside = spec.tensor()?;
+                        compute(&c, std::slice::from_ref(&aside))?;
+                        shape::copy_into(target, &aside)?;
+                    }
+                }
+            }
+            Body::Dynamic(..) | Body::View(_) | Body::Composite(_) | Body::Mutates(_) => {
+                unreachable!("{} has no in-place form", op.name)
+            }
         }
         target.0.storage.bump();
         if let Some(node) = prepared {
@@ -644,10 +811,31 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
         Ok(())
     };
     run().map_err(|e| e.in_op(op.name))?;
-    if listener::active() && !in_parts {
-        listener::tell(op, true, inputs, attrs, std::slice::from_ref(target));
+    if listener::active() && !op.is_composite() {
+        listener::called(op, true, inputs, attrs, std::slice::from_ref(target));
     }
     Ok(target.clone())
+}
+
+/// The in-place twin of a composite: its parts, which record themselves, and an assignment.
+fn assigned(
+    op: &'static OpDef,
+    expand: fn(&Call) -> Result<Outs>,
+    target: &Tensor,
+    inputs: &[Option<&Tensor>],
+    attrs: &[Attr],
+) -> Result<Outs> {
+    let meta = on_meta(op, inputs)?;
+    let result = {
+        let _on = On::enter(if meta { Device::Meta } else { Device::Cpu });
+        let outs = expand(&Call { op, inputs, attrs, meta });
+        outs.map_err(|mut e| {
+            e.set_op(op.name);
+            e
+        })?
+    };
+    call_inplace(&shape::defs::copy, &[Some(target), result.first()], &[])?;
+    one(target.clone())
 }
 
 /// Calls an op with one result.
@@ -695,6 +883,26 @@ pub fn call_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
         return one(call_inplace(op, inputs, attrs)?);
     }
     call(op, inputs, attrs)
+}
+
+/// What [`call_by_name`] would give, as meta tensors; nothing is computed.
+pub fn infer_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
+    let mut metas: SmallVec<[Option<Tensor>; 4]> = memory::room(inputs.len())?;
+    let kinds = find(name).map(|(op, _)| op.tensor_args().map(|a| a.kind));
+    let mut kinds = kinds.into_iter().flatten();
+    for t in inputs {
+        let operand = kinds.next() == Some(ArgKind::Operand);
+        metas.push(match t {
+            // A plain number stays one: its value may count.
+            Some(t) if t.0.wrapped && operand && !metas.is_empty() => Some((*t).clone()),
+            t => t.map(|t| t.without_its_elements()).transpose()?,
+        });
+    }
+    let mut lent: SmallVec<[Option<&Tensor>; 4]> = memory::room(inputs.len())?;
+    lent.extend(metas.iter().map(|t| t.as_ref()));
+    let _on = On::enter(Device::Meta);
+    let _quiet = listener::Quiet::enter();
+    call_by_name(name, &lent, attrs)
 }
 
 /// Checks the number and kinds of arguments against the declaration.

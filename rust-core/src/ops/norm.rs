@@ -2,14 +2,14 @@
 
 use super::lang::Ex;
 use super::shape::{contiguous_unlocked, copy_into};
-use super::{call_inplace, check_writable, one, pointwise, Call, Class, Grads, Hold, Outs, Refusal, Saves};
+use super::{call_inplace, check_writable, one, pointwise, written_as, Call, Grads, Hold, Outs, Refusal, Saves, Spec, Specs};
 use crate::autograd::{self, grad_enabled, GradMode, Vjp};
 use crate::bail;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
+use crate::kernels::copy;
 use crate::kernels::norm::{self, Channels};
 use crate::memory;
-use crate::shape::Dims;
 use crate::tensor::Tensor;
 use smallvec::{smallvec, SmallVec};
 
@@ -69,7 +69,7 @@ pub(crate) fn through(v: &Vjp, f: impl FnOnce(&[Ex]) -> Exs) -> Result<Grads> {
     Ok(grads)
 }
 
-/// Runs `$body` with `$T` as the compute type of a float dtype.
+/// Runs `$body` with `$T` as the compute type of a dtype that [`only_floats`] has let pass.
 macro_rules! float {
     ($dtype:expr, $T:ident => $body:expr) => {
         // SAFETY: each use hands row-major tensors of the compute type and the sizes they were checked for.
@@ -82,11 +82,25 @@ macro_rules! float {
                 type $T = f32;
                 unsafe { $body }
             }
-            d => bail!(DType, "not implemented for dtype {d}"),
+            d => unreachable!("dtype {d} has been refused"),
         }
     };
 }
 pub(crate) use float;
+
+/// Whole numbers are not normalised, and have no losses.
+pub(crate) fn only_floats(dtype: DType) -> Result<()> {
+    if !dtype.is_float() {
+        bail!(DType, "not implemented for dtype {dtype}");
+    }
+    Ok(())
+}
+
+/// Writes `value` to every element of a row-major result.
+pub(crate) fn fill(out: &Tensor, value: Scalar) {
+    // SAFETY: row-major, and nobody else's yet.
+    unsafe { copy::fill(out.data_ptr(), out.dtype(), out.numel(), value) }
+}
 
 /// Row-major in the compute type.
 fn ready(t: &Tensor) -> Result<Tensor> {
@@ -105,9 +119,9 @@ macro_rules! ptr {
     };
 }
 
-/// Results brought to the dtypes wanted.
-fn results(ts: [(&Tensor, DType); 3]) -> Result<Outs> {
-    ts.into_iter().map(|(t, d)| contiguous_unlocked(t, d, false)).collect()
+/// As [`written_as`], for two results.
+fn both_written_as(outs: &[Tensor], dtype: DType, f: impl FnOnce([&Tensor; 2]) -> Result<()>) -> Result<()> {
+    written_as(&outs[0], dtype, |a| written_as(&outs[1], dtype, |b| f([a, b])))
 }
 
 /// A parameter or statistic of an input of dtype `like`: of the given shape and of that dtype, or float32 beside halves.
@@ -143,6 +157,13 @@ fn want_gradient(g: &Tensor, x: &Tensor) -> Result<()> {
     Ok(())
 }
 
+/// The gradients of input, weight and bias, the latter two of `shape`.
+fn gradients(x: &Tensor, w: Option<&Tensor>, shape: &[usize]) -> Result<Specs> {
+    only_floats(x.dtype())?;
+    let affine = w.map_or(x.dtype().compute_dtype(), |w| w.dtype());
+    Ok(Specs::from_iter([Spec::rows(x.shape(), x.dtype())?, Spec::rows(shape, affine)?, Spec::rows(shape, affine)?]))
+}
+
 // ---- layer and RMS norm ----
 
 /// Rows and their length, where `normalized` are the last sizes of `shape`.
@@ -162,18 +183,31 @@ fn rows_of(shape: &[usize], normalized: &[i64]) -> Result<(usize, usize)> {
     Ok((if n == 0 { 0 } else { shape[..shape.len() - k].iter().product() }, n))
 }
 
-fn eval_rows(c: &Call, bias: Option<&Tensor>, eps: f64, centered: bool) -> Result<Outs> {
+/// The last sizes of the input, over which attribute 0 says that it is normalised.
+fn normalized<'a>(c: &Call, x: &'a Tensor) -> &'a [usize] {
+    &x.shape()[x.ndim() - c.ints(0).len()..]
+}
+
+fn infer_rows(c: &Call, bias: Option<&Tensor>, centered: bool) -> Result<Specs> {
     let x = c.x(0);
-    let (rows, n) = rows_of(x.shape(), c.ints(0))?;
-    let shape = Dims::from_slice(&x.shape()[x.ndim() - c.ints(0).len()..]);
+    rows_of(x.shape(), c.ints(0))?;
+    let shape = normalized(c, x);
     // RMS norm brings its weight into the input's dtype.
     let like = |t: Option<&Tensor>| t.filter(|_| !centered).map_or(x.dtype(), |t| t.dtype());
-    check_param(c.opt(1), &shape, like(c.opt(1)), "weight")?;
-    check_param(bias, &shape, x.dtype(), "bias")?;
+    check_param(c.opt(1), shape, like(c.opt(1)), "weight")?;
+    check_param(bias, shape, x.dtype(), "bias")?;
+    only_floats(x.dtype())?;
+    Spec::rows(x.shape(), x.dtype())?.one()
+}
+
+fn compute_rows(c: &Call, bias: Option<&Tensor>, eps: f64, centered: bool, outs: &[Tensor]) -> Result<()> {
+    let x = c.x(0);
+    let (rows, n) = rows_of(x.shape(), c.ints(0))?;
     let (x1, w, b) = (ready(x)?, ready_as(c.opt(1), x.dtype())?, ready_as(bias, x.dtype())?);
-    let out = Tensor::empty_of(x.shape(), x1.dtype())?;
-    float!(x.dtype(), T => norm::rows::<T>(rows, n, x1.ptr(), ptr!(w), ptr!(b), eps, centered, out.ptr()));
-    one(contiguous_unlocked(&out, x.dtype(), false)?)
+    written_as(&outs[0], x1.dtype(), |out| {
+        float!(x.dtype(), T => norm::rows::<T>(rows, n, x1.ptr(), ptr!(w), ptr!(b), eps, centered, out.ptr()));
+        Ok(())
+    })
 }
 
 /// eps of `rms_norm` where none is given.
@@ -202,65 +236,85 @@ fn extents(x: &Tensor) -> Channels {
     Channels { batch, channels: x.shape()[1], inner: x.shape()[2..].iter().product() }
 }
 
-/// The channels of `[N, C, ...]`, with `x` brought into an order in which each channel's runs are long: few elements
-/// per run are turned into `[C, N * inner]`. The flag says that they were.
-fn channels(x: &Tensor) -> Result<(Channels, Tensor, bool)> {
+/// Refuses inputs without channels.
+fn want_channels(x: &Tensor) -> Result<()> {
     if x.ndim() < 2 {
         bail!(Shape, "expected at least 2D input (got {}D input of shape {:?})", x.ndim(), x.shape());
     }
+    Ok(())
+}
+
+/// `x` with samples and channels exchanged.
+fn turn(x: &Tensor) -> Tensor {
+    x.with_layout(x.layout().transpose(0, 1))
+}
+
+/// The channels of `[N, C, ...]`, with `x` brought into an order in which each channel's runs are long: few elements
+/// per run are turned into `[C, N * inner]`. The flag says that they were.
+fn channels(x: &Tensor) -> Result<(Channels, Tensor, bool)> {
     let s = extents(x);
     let compute = x.dtype().compute_dtype();
     if s.inner >= 16 || s.batch == 1 {
         return Ok((s, contiguous_unlocked(x, compute, false)?, false));
     }
-    let turned = x.with_layout(x.layout().transpose(0, 1));
     let s = Channels { batch: 1, channels: s.channels, inner: s.batch * s.inner };
-    Ok((s, contiguous_unlocked(&turned, compute, false)?, true))
+    Ok((s, contiguous_unlocked(&turn(x), compute, false)?, true))
 }
 
-/// Undoes the turn of [`channels`].
-fn turned_back(t: &Tensor, turned: bool, dtype: DType) -> Result<Tensor> {
-    let t = if turned { t.with_layout(t.layout().transpose(0, 1)) } else { t.clone() };
-    contiguous_unlocked(&t, dtype, false)
+/// Has `f` write what lies as `x1` of [`channels`], and undoes their turn in the row-major result `out`.
+fn written_turned(out: &Tensor, turned: bool, dtype: DType, f: impl FnOnce(&Tensor) -> Result<()>) -> Result<()> {
+    if !turned {
+        return written_as(out, dtype, f);
+    }
+    let seen = turn(out);
+    if seen.dtype() == dtype && seen.is_contiguous() {
+        return f(&seen);
+    }
+    let aside = Tensor::empty_of(seen.shape(), dtype)?;
+    f(&aside)?;
+    copy_into(out, &turn(&aside))
 }
 
-/// A tensor for what lies as `x1` of [`channels`].
-fn like(x1: &Tensor) -> Result<Tensor> {
-    Tensor::empty_of(x1.shape(), x1.dtype())
+fn infer_batch(x: &Tensor, stats: Option<[&Tensor; 2]>, w: Option<&Tensor>, b: Option<&Tensor>) -> Result<Specs> {
+    want_channels(x)?;
+    let shape = &x.shape()[1..2];
+    check_param(w, shape, x.dtype(), "weight")?;
+    check_param(b, shape, x.dtype(), "bias")?;
+    if let Some([m, v]) = stats {
+        check_param(Some(m), shape, x.dtype(), "running_mean")?;
+        check_param(Some(v), shape, x.dtype(), "running_var")?;
+    }
+    only_floats(x.dtype())?;
+    let mut specs = Spec::rows(x.shape(), x.dtype())?.one()?;
+    if stats.is_none() {
+        for _ in 0..2 {
+            specs.push(Spec::rows(shape, x.dtype().compute_dtype())?);
+        }
+    }
+    Ok(specs)
 }
 
-fn eval_batch_apply(
+/// Normalises by given statistics, or by those of the input, which become results.
+fn compute_batch(
     x: &Tensor,
     stats: Option<[&Tensor; 2]>,
     w: Option<&Tensor>,
     b: Option<&Tensor>,
     eps: f64,
-) -> Result<Outs> {
+    outs: &[Tensor],
+) -> Result<()> {
     let (s, x1, turned) = channels(x)?;
-    let shape = [s.channels];
-    check_param(w, &shape, x.dtype(), "weight")?;
-    check_param(b, &shape, x.dtype(), "bias")?;
     let (w1, b1) = (ready_as(w, x.dtype())?, ready_as(b, x.dtype())?);
-    let out = like(&x1)?;
     let [mean, var] = match stats {
-        Some([m, v]) => {
-            check_param(Some(m), &shape, x.dtype(), "running_mean")?;
-            check_param(Some(v), &shape, x.dtype(), "running_var")?;
-            let compute = x.dtype().compute_dtype();
-            [contiguous_unlocked(m, compute, false)?, contiguous_unlocked(v, compute, false)?]
-        }
+        Some([m, v]) => [contiguous_unlocked(m, x1.dtype(), false)?, contiguous_unlocked(v, x1.dtype(), false)?],
         None => {
-            let new = [Tensor::empty_of(&shape, x1.dtype())?, Tensor::empty_of(&shape, x1.dtype())?];
-            float!(x.dtype(), T => norm::channel_stats::<T>(s, x1.ptr(), new[0].ptr(), new[1].ptr()));
-            new
+            float!(x.dtype(), T => norm::channel_stats::<T>(s, x1.ptr(), outs[1].ptr(), outs[2].ptr()));
+            [outs[1].clone(), outs[2].clone()]
         }
     };
-    float!(x.dtype(), T => norm::channel_apply::<T>(
-        s, x1.ptr(), mean.ptr(), var.ptr(), ptr!(w1), ptr!(b1), eps, stats.is_none(), out.ptr())?);
-    let out = turned_back(&out, turned, x.dtype())?;
-    Ok(match stats {
-        Some(_) => SmallVec::from_iter([out]),
-        None => SmallVec::from_iter([out, mean, var]),
+    written_turned(&outs[0], turned, x1.dtype(), |out| {
+        float!(x.dtype(), T => norm::channel_apply::<T>(
+            s, x1.ptr(), mean.ptr(), var.ptr(), ptr!(w1), ptr!(b1), eps, stats.is_none(), out.ptr()))
     })
 }
 
@@ -302,14 +356,14 @@ fn update_both(stats: [Option<&Tensor>; 2], new: [Option<&Tensor>; 2], momentum:
     let both = stats[0].is_some() && stats[1].is_some();
     // An interrupt between the two would unwind.
     let _hold = Hold::new();
-    let old = match stats[0].filter(|_| both) {
+    let old = match stats[0].filter(|t| both && !t.is_meta()) {
         Some(first) => Some(contiguous_unlocked(first, first.dtype(), true)?),
         None => None,
     };
     for (k, (stat, new)) in stats.into_iter().zip(new).enumerate() {
         let done = stat.zip(new).map_or(Ok(()), |(stat, new)| update(stat, new, momentum));
         if let (Err(_), 1, Some(first), Some(old)) = (&done, k, stats[0], &old) {
-            let _locks = super::locks(&[], Some(first), false)?;
+            let _locks = super::locks(&[], Some(first), false, false)?;
             copy_into(first, old)?;
         }
         done?;
@@ -423,8 +477,8 @@ ops! {
         input: Tensor, running_mean: OptTensor, running_var: OptTensor, weight: OptTensor = None, bias: OptTensor = None,
         training: Bool = false, momentum: Float = 0.1, eps: Float = 1e-5
     ) -> Tensor, Special {
-        eval: eval_batch_norm,
-        class: Class::Composite, method: false, onnx: Some("BatchNormalization"),
+        body: Composite(eval_batch_norm),
+        method: false, onnx: Some("BatchNormalization"),
         refuses: &[Refusal { call: "rt.ones(2, 3), None, None", message: "expected running_mean and running_var to be defined" }],
         samples: &[
             "r(3, 2), None, None, r(2), r(2), True", "r(3, 2, 2), None, None, None, None, True, 0.1, 0.1",
@@ -434,13 +488,16 @@ ops! {
 
     /// Batch normalisation by the input's own statistics; also gives those: mean and biased variance per channel.
     batch_norm_train(input: Tensor, weight: OptTensor, bias: OptTensor, eps: Float) -> Triple, Special {
-        eval: |c| {
-            let x = c.x(0);
-            if x.ndim() >= 2 && x.numel() == x.shape()[1] && x.numel() > 0 {
-                bail!(Value, "expected more than 1 value per channel when training, got input size {:?}", x.shape());
-            }
-            eval_batch_apply(x, None, c.opt(1), c.opt(2), c.float(0))
-        },
+        body: Kernel(
+            |c| {
+                let x = c.x(0);
+                if x.ndim() >= 2 && x.numel() == x.shape()[1] && x.numel() > 0 {
+                    bail!(Value, "expected more than 1 value per channel when training, got input size {:?}", x.shape());
+                }
+                infer_batch(x, None, c.opt(1), c.opt(2))
+            },
+            |c, outs| compute_batch(c.x(0), None, c.opt(1), c.opt(2), c.float(0), outs),
+        ),
         vjp: vjp!(|v| {
             let (x, w) = (v.x(0).tensor()?, v.x(1).value()?);
             let (mean, var) = (v.yk(1).tensor()?, v.yk(2).tensor()?);
@@ -474,7 +531,10 @@ ops! {
     batch_norm_eval(
         input: Tensor, running_mean: Tensor, running_var: Tensor, weight: OptTensor, bias: OptTensor, eps: Float
     ) -> Tensor, Special {
-        eval: |c| eval_batch_apply(c.x(0), Some([c.x(1), c.x(2)]), c.opt(3), c.opt(4), c.float(0)),
+        body: Kernel(
+            |c| infer_batch(c.x(0), Some([c.x(1), c.x(2)]), c.opt(3), c.opt(4)),
+            |c, outs| compute_batch(c.x(0), Some([c.x(1), c.x(2)]), c.opt(3), c.opt(4), c.float(0), outs),
+        ),
         vjp: vjp!(|v| {
             let (x, m, s) = (v.x(0).tensor()?, v.x(1).tensor()?, v.x(2).tensor()?);
             let outs = Tensor::batch_norm_backward(&v.g().tensor()?, &x, &m, &s, v.x(3).value()?.as_ref(), v.float(0), false)?;
@@ -494,21 +554,29 @@ ops! {
     batch_norm_backward(
         grad: Tensor, input: Tensor, mean: Tensor, var: Tensor, weight: OptTensor, eps: Float, training: Bool
     ) -> Triple, Special {
-        eval: |c| {
-            let (g, x, w) = (c.x(0), c.x(1), c.opt(4));
-            want_gradient(g, x)?;
-            let (s, x1, turned) = channels(x)?;
-            let (_, g1, _) = channels(&contiguous_unlocked(g, x1.dtype(), false)?)?;
-            for (t, name) in [(c.opt(2), "mean"), (c.opt(3), "var"), (w, "weight")] {
-                check_affine(t, &[s.channels], name)?;
-            }
-            let (m, v, w1) = (ready_as(c.opt(2), x.dtype())?, ready_as(c.opt(3), x.dtype())?, ready_as(w, x.dtype())?);
-            let (gx, gw, gb) = (like(&x1)?, Tensor::empty_of(&[s.channels], x1.dtype())?, Tensor::empty_of(&[s.channels], x1.dtype())?);
-            float!(x.dtype(), T => norm::channel_grad::<T>(
-                s, g1.ptr(), x1.ptr(), ptr!(m), ptr!(v), ptr!(w1), c.float(0), c.bool(1), gx.ptr(), gw.ptr(), gb.ptr()));
-            let affine = w.map_or(x1.dtype(), |w| w.dtype());
-            results([(&turned_back(&gx, turned, x.dtype())?, x.dtype()), (&gw, affine), (&gb, affine)])
-        },
+        body: Kernel(
+            |c| {
+                let (g, x, w) = (c.x(0), c.x(1), c.opt(4));
+                want_gradient(g, x)?;
+                want_channels(x)?;
+                let shape = &x.shape()[1..2];
+                for (t, name) in [(c.opt(2), "mean"), (c.opt(3), "var"), (w, "weight")] {
+                    check_affine(t, shape, name)?;
+                }
+                gradients(x, w, shape)
+            },
+            |c, outs| {
+                let (g, x) = (c.x(0), c.x(1));
+                let (s, x1, turned) = channels(x)?;
+                let (_, g1, _) = channels(&contiguous_unlocked(g, x1.dtype(), false)?)?;
+                let (m, v, w1) = (ready_as(c.opt(2), x.dtype())?, ready_as(c.opt(3), x.dtype())?, ready_as(c.opt(4), x.dtype())?);
+                written_turned(&outs[0], turned, x1.dtype(), |gx| both_written_as(&outs[1..], x1.dtype(), |[gw, gb]| {
+                    float!(x.dtype(), T => norm::channel_grad::<T>(
+                        s, g1.ptr(), x1.ptr(), ptr!(m), ptr!(v), ptr!(w1), c.float(0), c.bool(1), gx.ptr(), gw.ptr(), gb.ptr()));
+                    Ok(())
+                }))
+            },
+        ),
         vjp: vjp!(|v| {
             let (ndim, eps, training) = (v.shape(1).len(), v.float(0), v.bool(1));
             through(v, |x| batch_formula(&x[0], &x[1], (!training).then_some([&x[2], &x[3]]), &x[4], ndim, eps))
@@ -525,7 +593,7 @@ ops! {
     layer_norm(
         input: Tensor, normalized_shape: Ints, weight: OptTensor = None, bias: OptTensor = None, eps: Float = 1e-5
     ) -> Tensor, Special {
-        eval: |c| eval_rows(c, c.opt(2), c.float(1), true),
+        body: Kernel(|c| infer_rows(c, c.opt(2), true), |c, outs| compute_rows(c, c.opt(2), c.float(1), true, outs)),
         vjp: vjp!(|v| {
             let affine = v.need(1) || v.need(2);
             let (x, w) = (v.x(0).tensor()?, v.x(1).value()?);
@@ -540,7 +608,10 @@ ops! {
     /// Normalisation over the last dimensions by their root mean square (Zhang and Sennrich 2019): `input /
     /// sqrt(mean(input^2) + eps) * weight`; `eps` is that of the compute type by default.
     rms_norm(input: Tensor, normalized_shape: Ints, weight: OptTensor = None, eps: OptFloat = None) -> Tensor, Special {
-        eval: |c| eval_rows(c, None, rms_eps(c.opt_float(1), c.x(0).dtype()), false),
+        body: Kernel(
+            |c| infer_rows(c, None, false),
+            |c, outs| compute_rows(c, None, rms_eps(c.opt_float(1), c.x(0).dtype()), false, outs),
+        ),
         vjp: vjp!(|v| {
             let (x, w) = (v.x(0).tensor()?, v.x(1).value()?);
             let eps = rms_eps(v.opt_float(1), v.dtype(0));
@@ -556,24 +627,33 @@ ops! {
     layer_norm_backward(
         grad: Tensor, input: Tensor, weight: OptTensor, normalized_shape: Ints, eps: Float, centered: Bool, affine: Bool
     ) -> Triple, Special {
-        eval: |c| {
-            let (g, x, w) = (c.x(0), c.x(1), c.opt(2));
-            want_gradient(g, x)?;
-            let (rows, n) = rows_of(x.shape(), c.ints(0))?;
-            let shape = Dims::from_slice(&x.shape()[x.ndim() - c.ints(0).len()..]);
-            check_affine(w, &shape, "weight")?;
-            let (x1, w1) = (ready(x)?, ready_as(w, x.dtype())?);
-            let g1 = contiguous_unlocked(g, x1.dtype(), false)?;
-            let gx = Tensor::empty_of(x.shape(), x1.dtype())?;
-            let zero = || Tensor::filled(&shape, Scalar::Int(0), x1.dtype());
-            let (gw, gb) = (zero()?, zero()?);
-            float!(x.dtype(), T => {
-                let (pw, pb): (*mut T, *mut T) = if c.bool(3) { (gw.ptr(), gb.ptr()) } else { (std::ptr::null_mut(), std::ptr::null_mut()) };
-                norm::rows_grad::<T>(rows, n, g1.ptr(), x1.ptr(), ptr!(w1), c.float(1), c.bool(2), gx.ptr(), pw, pb)?
-            });
-            let affine = w.map_or(x1.dtype(), |w| w.dtype());
-            results([(&gx, x.dtype()), (&gw, affine), (&gb, affine)])
-        },
+        body: Kernel(
+            |c| {
+                let (g, x, w) = (c.x(0), c.x(1), c.opt(2));
+                want_gradient(g, x)?;
+                rows_of(x.shape(), c.ints(0))?;
+                let shape = normalized(c, x);
+                check_affine(w, shape, "weight")?;
+                gradients(x, w, shape)
+            },
+            |c, outs| {
+                let (g, x) = (c.x(0), c.x(1));
+                let (rows, n) = rows_of(x.shape(), c.ints(0))?;
+                let (x1, w1) = (ready(x)?, ready_as(c.opt(2), x.dtype())?);
+                let g1 = contiguous_unlocked(g, x1.dtype(), false)?;
+                if !c.bool(3) {
+                    outs[1..].iter().for_each(|t| fill(t, Scalar::Int(0)));
+                    return written_as(&outs[0], x1.dtype(), |gx| {
+                        float!(x.dtype(), T => norm::rows_grad::<T>(
+                            rows, n, g1.ptr(), x1.ptr(), ptr!(w1), c.float(1), c.bool(2), gx.ptr(), std::ptr::null_mut(), std::ptr::null_mut()))
+                    });
+                }
+                written_as(&outs[0], x1.dtype(), |gx| both_written_as(&outs[1..], x1.dtype(), |[gw, gb]| {
+                    float!(x.dtype(), T => norm::rows_grad::<T>(
+                        rows, n, g1.ptr(), x1.ptr(), ptr!(w1), c.float(1), c.bool(2), gx.ptr(), gw.ptr(), gb.ptr()))
+                }))
+            },
+        ),
         vjp: vjp!(|v| {
             let (ndim, k) = (v.shape(1).len() as i64, v.ints(0).len() as i64);
             let dims: SmallVec<[i64; 8]> = (ndim - k..ndim).collect();
@@ -597,16 +677,25 @@ ops! {
     group_norm(
         input: Tensor, num_groups: Int, weight: OptTensor = None, bias: OptTensor = None, eps: Float = 1e-5
     ) -> Tensor, Special {
-        eval: |c| {
-            let x = c.x(0);
-            let (s, groups) = group_channels(x, c.int(0))?;
-            check_param(c.opt(1), &[s.channels], x.dtype(), "weight")?;
-            check_param(c.opt(2), &[s.channels], x.dtype(), "bias")?;
-            let (x1, w, b) = (ready(x)?, ready_as(c.opt(1), x.dtype())?, ready_as(c.opt(2), x.dtype())?);
-            let out = like(&x1)?;
-            float!(x.dtype(), T => norm::groups::<T>(s, groups, x1.ptr(), ptr!(w), ptr!(b), c.float(1), out.ptr()));
-            one(contiguous_unlocked(&out, x.dtype(), false)?)
-        },
+        body: Kernel(
+            |c| {
+                let x = c.x(0);
+                let (s, _) = group_channels(x, c.int(0))?;
+                check_param(c.opt(1), &[s.channels], x.dtype(), "weight")?;
+                check_param(c.opt(2), &[s.channels], x.dtype(), "bias")?;
+                only_floats(x.dtype())?;
+                Spec::rows(x.shape(), x.dtype())?.one()
+            },
+            |c, outs| {
+                let x = c.x(0);
+                let (s, groups) = group_channels(x, c.int(0))?;
+                let (x1, w, b) = (ready(x)?, ready_as(c.opt(1), x.dtype())?, ready_as(c.opt(2), x.dtype())?);
+                written_as(&outs[0], x1.dtype(), |out| {
+                    float!(x.dtype(), T => norm::groups::<T>(s, groups, x1.ptr(), ptr!(w), ptr!(b), c.float(1), out.ptr()));
+                    Ok(())
+                })
+            },
+        ),
         vjp: vjp!(|v| {
             let (x, w) = (v.x(0).tensor()?, v.x(1).value()?);
             let outs = Tensor::group_norm_backward(&v.g().tensor()?, &x, w.as_ref(), v.int(0), v.float(1))?;
@@ -619,20 +708,25 @@ ops! {
 
     /// Gradients of `group_norm` with respect to input, weight and bias.
     group_norm_backward(grad: Tensor, input: Tensor, weight: OptTensor, num_groups: Int, eps: Float) -> Triple, Special {
-        eval: |c| {
-            let (g, x, w) = (c.x(0), c.x(1), c.opt(2));
-            want_gradient(g, x)?;
-            let (s, groups) = group_channels(x, c.int(0))?;
-            check_affine(w, &[s.channels], "weight")?;
-            let (x1, w1) = (ready(x)?, ready_as(w, x.dtype())?);
-            let g1 = contiguous_unlocked(g, x1.dtype(), false)?;
-            let gx = like(&x1)?;
-            let (gw, gb) = (Tensor::empty_of(&[s.channels], x1.dtype())?, Tensor::empty_of(&[s.channels], x1.dtype())?);
-            float!(x.dtype(), T => norm::groups_grad::<T>(
-                s, groups, g1.ptr(), x1.ptr(), ptr!(w1), c.float(1), gx.ptr(), gw.ptr(), gb.ptr())?);
-            let affine = w.map_or(x1.dtype(), |w| w.dtype());
-            results([(&gx, x.dtype()), (&gw, affine), (&gb, affine)])
-        },
+        body: Kernel(
+            |c| {
+                let (g, x, w) = (c.x(0), c.x(1), c.opt(2));
+                want_gradient(g, x)?;
+                let (s, _) = group_channels(x, c.int(0))?;
+                check_affine(w, &[s.channels], "weight")?;
+                gradients(x, w, &[s.channels])
+            },
+            |c, outs| {
+                let (g, x) = (c.x(0), c.x(1));
+                let (s, groups) = group_channels(x, c.int(0))?;
+                let (x1, w1) = (ready(x)?, ready_as(c.opt(2), x.dtype())?);
+                let g1 = contiguous_unlocked(g, x1.dtype(), false)?;
+                written_as(&outs[0], x1.dtype(), |gx| both_written_as(&outs[1..], x1.dtype(), |[gw, gb]| {
+                    float!(x.dtype(), T => norm::groups_grad::<T>(
+                        s, groups, g1.ptr(), x1.ptr(), ptr!(w1), c.float(1), gx.ptr(), gw.ptr(), gb.ptr()))
+                }))
+            },
+        ),
         vjp: vjp!(|v| {
             let shape = v.sizes(1);
             let (groups, eps) = (v.int(0), v.float(1));
@@ -655,8 +749,8 @@ ops! {
         input: Tensor, running_mean: OptTensor = None, running_var: OptTensor = None, weight: OptTensor = None,
         bias: OptTensor = None, use_input_stats: Bool = true, momentum: Float = 0.1, eps: Float = 1e-5
     ) -> Tensor, Special {
-        eval: eval_instance_norm,
-        class: Class::Composite, method: false, onnx: Some("InstanceNormalization"),
+        body: Composite(eval_instance_norm),
+        method: false, onnx: Some("InstanceNormalization"),
         samples: &[
             "r(2, 2, 4), None, None, r(2), r(2)", "r(1, 2, 3), None, None, None, None, True, 0.1, 0.1",
             "r(2, 2, 3), c([0.1, 0.2]), c([0.8, 1.2]), None, None, False",

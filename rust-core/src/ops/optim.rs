@@ -1,6 +1,6 @@
 //! Optimizer steps: one call changes all parameters of a group and their states in place.
 
-use super::{Call, Class, OpDef, Outs};
+use super::{Call, OpDef, Outs};
 use crate::bail;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -42,6 +42,9 @@ fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
         if !alike {
             room = room.max(p.numel() * p.dtype().compute_dtype().size());
         }
+    }
+    if c.meta {
+        return Ok(Outs::new());
     }
     let mut scratch: [Option<Tensor>; 5] = Default::default();
     for block in scratch.iter_mut().take(if room > 0 { lists } else { 0 }) {
@@ -96,7 +99,8 @@ pub(super) fn with_own_gradients(
     inputs: &[Option<&Tensor>],
     step: impl FnOnce(&[Option<&Tensor>]) -> Result<Outs>,
 ) -> Result<Outs> {
-    let (grads, n) = (gradients(op, inputs), gradients(op, inputs).start);
+    let grads = gradients(op, inputs);
+    let n = grads.len();
     let mut own: SmallVec<[Option<Tensor>; 16]> = room(n)?;
     own.extend(grads.map(|i| inputs[i].or(inputs[i - n]?.grad().as_ref()).cloned()));
     let mut filled: SmallVec<[Option<&Tensor>; 32]> = room(inputs.len())?;
@@ -172,7 +176,7 @@ ops! {
         params: Tensors, grads: OptTensors, momentum_buffers: OptTensors, lr: Float, momentum: Float = 0.0, dampening: Float = 0.0,
         weight_decay: Float = 0.0, nesterov: Bool = false, maximize: Bool = false, first: Bool = false
     ) -> Nothing, Special {
-        eval: |c| {
+        body: Mutates(|c| {
             if c.float(1) != 0.0 {
                 want(c, 3, 2, "momentum")?;
             }
@@ -180,8 +184,8 @@ ops! {
                 lr: c.float(0), momentum: c.float(1), dampening: c.float(2), weight_decay: c.float(3),
                 nesterov: c.bool(4), maximize: c.bool(5), first: c.bool(6),
             })
-        },
-        class: Class::Mutates, method: false, function: false,
+        }),
+        method: false, function: false,
     }
 
     /// One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
@@ -190,7 +194,7 @@ ops! {
         beta1: Float = 0.9, beta2: Float = 0.999, eps: Float = 1e-8, weight_decay: Float = 0.0, step: Float = 1.0,
         amsgrad: Bool = false, maximize: Bool = false, decoupled: Bool = false
     ) -> Nothing, Special {
-        eval: |c| {
+        body: Mutates(|c| {
             let n = c.inputs.len() / 5;
             let s = Adam {
                 lr: c.float(0), beta1: c.float(1), beta2: c.float(2), eps: c.float(3), weight_decay: c.float(4),
@@ -202,8 +206,8 @@ ops! {
             } else {
                 apply(&Call { inputs: &c.inputs[..4 * n], ..*c }, 4, &s)
             }
-        },
-        class: Class::Mutates, method: false, function: false,
+        }),
+        method: false, function: false,
     }
 
     /// One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is
@@ -213,7 +217,7 @@ ops! {
         alpha: Float = 0.99, eps: Float = 1e-8, weight_decay: Float = 0.0, momentum: Float = 0.0, centered: Bool = false,
         maximize: Bool = false
     ) -> Nothing, Special {
-        eval: |c| {
+        body: Mutates(|c| {
             let (n, momentum, centered) = (c.inputs.len() / 5, c.float(4), c.bool(5));
             let mut inputs: SmallVec<[Option<&Tensor>; 20]> = room(c.inputs.len())?;
             inputs.extend(c.inputs.iter().copied());
@@ -230,8 +234,8 @@ ops! {
             apply(&Call { inputs: &inputs, ..*c }, 5, &RmsProp {
                 lr: c.float(0), alpha: c.float(1), eps: c.float(2), weight_decay: c.float(3), momentum, maximize: c.bool(6),
             })
-        },
-        class: Class::Mutates, method: false, function: false,
+        }),
+        method: false, function: false,
     }
 
     /// One step of Adagrad; `step` counts from 1.
@@ -239,10 +243,10 @@ ops! {
         params: Tensors, grads: OptTensors, state_sums: Tensors, lr: Float, lr_decay: Float = 0.0, weight_decay: Float = 0.0,
         eps: Float = 1e-10, step: Float = 1.0, maximize: Bool = false
     ) -> Nothing, Special {
-        eval: |c| apply(c, 3, &Adagrad {
+        body: Mutates(|c| apply(c, 3, &Adagrad {
             lr: c.float(0) / (1.0 + (c.float(4) - 1.0) * c.float(1)), weight_decay: c.float(2), eps: c.float(3),
             maximize: c.bool(5),
-        }),
-        class: Class::Mutates, method: false, function: false,
+        })),
+        method: false, function: false,
     }
 }

@@ -1,15 +1,15 @@
 //! Random tensors. Which numbers are drawn for which element is told in [`crate::random`]; elements are filled in the
 //! order in which they lie in memory.
 
-use super::pointwise::result_type;
-use super::shape::{contiguous_unlocked, same_layout};
-use super::{one, Call, Class, Outs, Refusal, Saves};
+use super::elementwise::result_type;
+use super::shape::contiguous_unlocked;
+use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
 use crate::dtype::{default_dtype, dispatch, DType, Elem, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy;
 use crate::parallel::parallel_for;
-use crate::random::Generator;
-use crate::shape::{broadcast, sizes, wrap_dim};
+use crate::random::{check_counts, check_positive, check_probability, check_std, check_trials, check_uniform, Generator};
+use crate::shape::{broadcast, sizes};
 use crate::tensor::Tensor;
 use crate::{bail, err};
 use smallvec::SmallVec;
@@ -41,17 +41,17 @@ fn fill<T: Elem>(out: &Tensor, f: impl FnOnce(&mut [T], bool) -> std::result::Re
     Ok(())
 }
 
-/// The tensor that an in-place op fills; without one, a new tensor as the first input.
-fn target(c: &Call) -> Result<Tensor> {
-    c.out.map_or_else(|| same_layout(c.x(0), c.x(0).dtype()), |out| Ok(out.clone()))
+/// As the first input, or that itself in place.
+fn target(c: &Call) -> Result<Spec> {
+    Spec::like(c.x(0), c.x(0).dtype())
 }
 
-fn new(c: &Call, size: usize, dtype: usize) -> Result<Tensor> {
-    Tensor::empty_of(&sizes(c.ints(size))?, c.opt_dtype(dtype).unwrap_or(default_dtype()))
+fn new(c: &Call, size: usize, dtype: usize) -> Result<Spec> {
+    Spec::rows(&sizes(c.ints(size))?, c.opt_dtype(dtype).unwrap_or(default_dtype()))
 }
 
-fn like(c: &Call, dtype: usize) -> Result<Tensor> {
-    same_layout(c.x(0), c.opt_dtype(dtype).unwrap_or(c.x(0).dtype()))
+fn like(c: &Call, dtype: usize) -> Result<Spec> {
+    Spec::like(c.x(0), c.opt_dtype(dtype).unwrap_or(c.x(0).dtype()))
 }
 
 /// Runs `$body` with `$T` bound to a floating-point type, or gives an error.
@@ -79,18 +79,29 @@ macro_rules! floats {
     };
 }
 
-fn uniform_into(g: &mut Generator, out: &Tensor, from: f64, to: f64) -> Result<()> {
-    let d = out.dtype();
-    if d.is_float() {
-        for (name, v) in [("from", from), ("to", to)] {
-            if v < d.min() || v > d.max() {
-                bail!(Value, "{name} is out of bounds for {d}, got {v}");
-            }
-        }
-        if to - from > d.max() {
-            bail!(Value, "expects to - from to be at most {} for {d}, got from={from} and to={to}", d.max());
+fn check_float(d: DType) -> Result<()> {
+    if !d.is_float() {
+        bail!(DType, "not implemented for dtype {d}");
+    }
+    Ok(())
+}
+
+fn infer_uniform(spec: Spec, from: f64, to: f64) -> Result<Specs> {
+    let d = spec.dtype;
+    check_float(d)?;
+    for (name, v) in [("from", from), ("to", to)] {
+        if v < d.min() || v > d.max() {
+            bail!(Value, "{name} is out of bounds for {d}, got {v}");
         }
     }
+    if to - from > d.max() {
+        bail!(Value, "expects to - from to be at most {} for {d}, got from={from} and to={to}", d.max());
+    }
+    check_uniform(from, to, d.compute_dtype().max()).map_err(fails)?;
+    spec.one()
+}
+
+fn uniform_into(g: &mut Generator, out: &Tensor, from: f64, to: f64) -> Result<()> {
     match out.dtype() {
         DType::F32 => fill::<f32>(out, |s, _| g.uniform_f32(s, from, to)),
         DType::F64 => fill::<f64>(out, |s, _| g.uniform_f64(s, from, to)),
@@ -98,6 +109,12 @@ fn uniform_into(g: &mut Generator, out: &Tensor, from: f64, to: f64) -> Result<(
         DType::BF16 => fill::<half::bf16>(out, |s, _| g.uniform_reduced(s, from, to, half::bf16::from_f32)),
         other => Err(err!(DType, "not implemented for dtype {other}")),
     }
+}
+
+fn infer_normal(spec: Spec, std: f64) -> Result<Specs> {
+    check_float(spec.dtype)?;
+    check_std("normal_", std).map_err(fails)?;
+    spec.one()
 }
 
 fn normal_into(g: &mut Generator, out: &Tensor, mean: f64, std: f64) -> Result<()> {
@@ -114,9 +131,8 @@ fn normal_into(g: &mut Generator, out: &Tensor, mean: f64, std: f64) -> Result<(
     }
 }
 
-/// Whole numbers of `[low, high)`.
-fn integers_into(g: &mut Generator, out: &Tensor, low: i64, high: i64) -> Result<()> {
-    let d = out.dtype();
+fn infer_integers(spec: Spec, low: i64, high: i64) -> Result<Specs> {
+    let d = spec.dtype;
     if low >= high {
         bail!(Value, "expects 'from' to be less than 'to', but got from={low} >= to={high}");
     }
@@ -126,52 +142,84 @@ fn integers_into(g: &mut Generator, out: &Tensor, low: i64, high: i64) -> Result
             bail!(Value, "{name} is out of bounds for {d}, got {v}");
         }
     }
-    dispatch!(d, T => fill::<T>(out, |s, _| g.random_from_to(s, low, high, T::from_i64)))
+    spec.one()
 }
 
-fn eval_random(c: &Call) -> Result<Outs> {
-    let out = target(c)?;
+/// Whole numbers of `[low, high)`.
+fn integers_into(g: &mut Generator, out: &Tensor, low: i64, high: i64) -> Result<()> {
+    dispatch!(out.dtype(), T => fill::<T>(out, |s, _| g.random_from_to(s, low, high, T::from_i64)))
+}
+
+/// The range of `random`; none if only int64 itself ends it, or nothing but the dtype.
+fn random_range(c: &Call) -> Option<(i64, i64)> {
+    let d = c.x(0).dtype();
+    match (c.opt_int(0), c.opt_int(1)) {
+        (None, None) => None,
+        (Some(_), None) if d == DType::I64 => None,
+        (low, high) => Some((low.unwrap_or(0), high.unwrap_or(d.largest_whole().saturating_add(1)))),
+    }
+}
+
+fn infer_random(c: &Call) -> Result<Specs> {
+    match random_range(c) {
+        Some((low, high)) => infer_integers(target(c)?, low, high),
+        None => target(c)?.one(),
+    }
+}
+
+fn compute_random(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let out = &outs[0];
     let most = out.dtype().largest_whole();
-    c.with_generator(2, |g| match (c.opt_int(0), c.opt_int(1)) {
-        (None, None) => dispatch!(out.dtype(), T => fill::<T>(&out, |s, _| {
-            g.random_full(s, most, |v| T::from_i64(v as i64));
-            Ok(())
-        })),
-        (Some(low), None) if out.dtype() == DType::I64 => fill::<i64>(&out, |s, _| {
+    c.with_generator(2, |g| match (random_range(c), c.opt_int(0)) {
+        (Some((low, high)), _) => integers_into(g, out, low, high),
+        (None, Some(low)) => fill::<i64>(out, |s, _| {
             g.random_from(s, low);
             Ok(())
         }),
-        (low, high) => integers_into(g, &out, low.unwrap_or(0), high.unwrap_or(most.saturating_add(1))),
-    })?;
-    one(out)
+        (None, None) => dispatch!(out.dtype(), T => fill::<T>(out, |s, _| {
+            g.random_full(s, most, |v| T::from_i64(v as i64));
+            Ok(())
+        })),
+    })
+}
+
+/// The target, if what the distribution asks of its parameters holds.
+fn infer_any(c: &Call, check: std::result::Result<(), String>) -> Result<Specs> {
+    check.map_err(fails)?;
+    target(c)?.one()
+}
+
+/// As `infer_any`, for distributions of floats.
+fn infer_float(c: &Call, check: std::result::Result<(), String>) -> Result<Specs> {
+    check_float(c.x(0).dtype())?;
+    infer_any(c, check)
 }
 
 /// Fills by `f`, which gets a slice of any dtype and the conversion to it.
 macro_rules! fill_any {
-    ($c:ident, $k:literal, |$g:ident, $s:ident, $T:ident| $f:expr) => {{
-        let out = target($c)?;
-        $c.with_generator($k, |$g| dispatch!(out.dtype(), $T => fill::<$T>(&out, |$s, _| $f)))?;
-        one(out)
-    }};
-    (float $c:ident, $k:literal, |$g:ident, $s:ident, $T:ident| $f:expr) => {{
-        let out = target($c)?;
-        $c.with_generator($k, |$g| {
-            floats!(out.dtype(), $T => fill::<$T>(&out, |$s, _| $f))
-        })?;
-        one(out)
-    }};
+    ($c:ident, $outs:ident, $k:literal, |$g:ident, $s:ident, $T:ident| $f:expr) => {
+        $c.with_generator($k, |$g| dispatch!($outs[0].dtype(), $T => fill::<$T>(&$outs[0], |$s, _| $f)))
+    };
+    (float $c:ident, $outs:ident, $k:literal, |$g:ident, $s:ident, $T:ident| $f:expr) => {
+        $c.with_generator($k, |$g| floats!($outs[0].dtype(), $T => fill::<$T>(&$outs[0], |$s, _| $f)))
+    };
 }
 
-/// Zeros and ones with probabilities `p`, which is broadcast to `out`.
+/// Zeros and ones with probabilities `p`, which is broadcast to them.
+fn infer_bernoulli(spec: Spec, p: &Tensor) -> Result<Specs> {
+    p.layout().broadcast_to(spec.layout.shape())?;
+    if !p.dtype().is_float() {
+        bail!(DType, "expected probabilities of a floating point dtype, got {}", p.dtype());
+    }
+    spec.one()
+}
+
 fn bernoulli_into(g: &mut Generator, out: &Tensor, p: &Tensor) -> Result<()> {
     let wide = p.layout().broadcast_to(out.shape())?;
     // The probabilities in the order in which the output is filled.
     let mut order: SmallVec<[usize; 8]> = (0..out.ndim()).collect();
     order.sort_unstable_by_key(|&d| (std::cmp::Reverse(out.strides()[d]), d));
     let compute = if p.dtype() == DType::F64 { DType::F64 } else { DType::F32 };
-    if !p.dtype().is_float() {
-        bail!(DType, "expected probabilities of a floating point dtype, got {}", p.dtype());
-    }
     let p = contiguous_unlocked(&p.with_layout(wide.permute(&order)), compute, false)?;
     let n = p.numel();
     dispatch!(out.dtype(), T => fill::<T>(out, |s, _| {
@@ -186,8 +234,8 @@ fn bernoulli_into(g: &mut Generator, out: &Tensor, p: &Tensor) -> Result<()> {
     }))
 }
 
-fn eval_multinomial(c: &Call) -> Result<Outs> {
-    let (x, samples, again) = (c.x(0), c.int(0), c.bool(1));
+fn infer_multinomial(c: &Call) -> Result<Specs> {
+    let (x, samples) = (c.x(0), c.int(0));
     if !x.dtype().is_float() {
         bail!(DType, "expects floating-point probabilities, got {}", x.dtype());
     }
@@ -203,9 +251,17 @@ fn eval_multinomial(c: &Call) -> Result<Outs> {
         bail!(Value, "number of categories cannot exceed 2^24, got {categories}");
     }
     let mut shape = x.dims();
-    let d = wrap_dim(-1, x.ndim())?;
-    shape[d] = samples;
-    let out = Tensor::empty_of(&shape, DType::I64)?;
+    shape[x.ndim() - 1] = samples;
+    let spec = Spec::rows(&shape, DType::I64)?;
+    if rows > 0 {
+        check_counts(categories, samples, c.bool(1)).map_err(fails)?;
+    }
+    spec.one()
+}
+
+fn compute_multinomial(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, again, out) = (c.x(0), c.bool(1), &outs[0]);
+    let rows = if x.ndim() == 1 { 1 } else { x.shape()[0] };
     let w = contiguous_unlocked(x, x.dtype().compute_dtype(), false)?;
     // SAFETY: both are row-major.
     let (n, to) = (w.numel(), unsafe { std::slice::from_raw_parts_mut(out.ptr::<i64>(), out.numel()) });
@@ -222,18 +278,22 @@ fn eval_multinomial(c: &Call) -> Result<Outs> {
             }
         }
     })
-    .map_err(fails)?;
-    one(out)
+    .map_err(fails)
+}
+
+fn infer_native_dropout(c: &Call) -> Result<Specs> {
+    check_float(c.x(0).dtype())?;
+    check_probability(1.0 - c.float(0)).map_err(fails)?;
+    Ok(Specs::from_iter([target(c)?, target(c)?]))
 }
 
 /// `input` times a mask that is 0 with probability `p` and else `1 / (1 - p)`, and that mask.
-fn eval_native_dropout(c: &Call) -> Result<Outs> {
-    let (x, p) = (c.x(0), c.float(0));
+fn compute_native_dropout(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, p, out, mask) = (c.x(0), c.float(0), &outs[0], &outs[1]);
     let x = if x.layout().is_dense() { x.clone() } else { contiguous_unlocked(x, x.dtype(), true)? };
-    let (out, mask) = (same_layout(&x, x.dtype())?, same_layout(&x, x.dtype())?);
     floats!(x.dtype(), T => {
         let scale = T::down(T::from_i64(1).up() / (1.0 - p) as <T as Elem>::Acc);
-        c.with_generator(1, |g| fill::<T>(&mask, |s, _| g.bernoulli_scalar(s, 1.0 - p, T::from_i64(0), scale)))?;
+        c.with_generator(1, |g| fill::<T>(mask, |s, _| g.bernoulli_scalar(s, 1.0 - p, T::from_i64(0), scale)))?;
         let (from, m, to) = (copy::Shared(x.ptr::<T>()), copy::Shared(mask.ptr::<T>()), copy::Shared(out.ptr::<T>()));
         parallel_for(x.numel(), copy::GRAIN, &|r| {
             for i in r {
@@ -242,7 +302,7 @@ fn eval_native_dropout(c: &Call) -> Result<Outs> {
             }
         });
     });
-    Ok(Outs::from_iter([out, mask]))
+    Ok(())
 }
 
 fn eval_dropout(c: &Call) -> Result<Outs> {
@@ -264,22 +324,20 @@ fn eval_dropout(c: &Call) -> Result<Outs> {
 ops! {
     /// Uniform numbers of [0, 1) of shape `size`.
     rand(size: Shape, generator: Generator = None, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| {
-            let out = new(c, 0, 2)?;
-            c.with_generator(1, |g| uniform_into(g, &out, 0.0, 1.0))?;
-            one(out)
-        },
+        body: Kernel(
+            |c| infer_uniform(new(c, 0, 2)?, 0.0, 1.0),
+            |c, outs| c.with_generator(1, |g| uniform_into(g, &outs[0], 0.0, 1.0)),
+        ),
         method: false, onnx: Some("RandomUniform"),
         refuses: &[Refusal { call: "2, dtype=rt.int64", message: "not implemented for dtype int64" }],
     }
 
     /// Standard normal numbers of shape `size`.
     randn(size: Shape, generator: Generator = None, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| {
-            let out = new(c, 0, 2)?;
-            c.with_generator(1, |g| normal_into(g, &out, 0.0, 1.0))?;
-            one(out)
-        },
+        body: Kernel(
+            |c| infer_normal(new(c, 0, 2)?, 1.0),
+            |c, outs| c.with_generator(1, |g| normal_into(g, &outs[0], 0.0, 1.0)),
+        ),
         method: false, onnx: Some("RandomNormal"),
     }
 
@@ -287,18 +345,17 @@ ops! {
     randint(
         low: Int, high: Int, size: Shape, generator: Generator = None, dtype: OptDType = None
     ) -> Tensor, Special {
-        eval: |c| {
-            let out = Tensor::empty_of(&sizes(c.ints(2))?, c.opt_dtype(4).unwrap_or(DType::I64))?;
-            c.with_generator(3, |g| integers_into(g, &out, c.int(0), c.int(1)))?;
-            one(out)
-        },
+        body: Kernel(|c| {
+            let spec = Spec::rows(&sizes(c.ints(2))?, c.opt_dtype(4).unwrap_or(DType::I64))?;
+            infer_integers(spec, c.int(0), c.int(1))
+        }, |c, outs| c.with_generator(3, |g| integers_into(g, &outs[0], c.int(0), c.int(1)))),
         method: false,
         refuses: &[Refusal { call: "3, 3, (2,)", message: "expects 'from' to be less than 'to'" }],
     }
 
     /// The numbers 0 to `n - 1` in random order; int64 by default.
     randperm(n: Int, generator: Generator = None, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| {
+        body: Kernel(|c| {
             let n = c.int(0);
             let dtype = c.opt_dtype(2).unwrap_or(DType::I64);
             if n < 0 {
@@ -311,33 +368,29 @@ ops! {
             if dtype != DType::BF16 && n > dtype.largest_whole() {
                 bail!(Value, "n is too large for result tensor type {dtype}");
             }
-            let out = Tensor::empty_of(&[n as usize], DType::I64)?;
-            c.with_generator(1, |g| fill::<i64>(&out, |s, _| {
-                g.randperm_into(s);
-                Ok(())
-            }))?;
-            one(contiguous_unlocked(&out, dtype, false)?)
-        },
+            Spec::rows(&[n as usize], dtype)?.one()
+        }, |c, outs| written_as(&outs[0], DType::I64, |out| c.with_generator(1, |g| fill::<i64>(out, |s, _| {
+            g.randperm_into(s);
+            Ok(())
+        })))),
         method: false,
     }
 
     /// Uniform numbers of [0, 1) in the shape of `input`.
     rand_like(input: Tensor, generator: Generator = None, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| {
-            let out = like(c, 1)?;
-            c.with_generator(0, |g| uniform_into(g, &out, 0.0, 1.0))?;
-            one(out)
-        },
+        body: Kernel(
+            |c| infer_uniform(like(c, 1)?, 0.0, 1.0),
+            |c, outs| c.with_generator(0, |g| uniform_into(g, &outs[0], 0.0, 1.0)),
+        ),
         method: false, onnx: Some("RandomUniformLike"),
     }
 
     /// Standard normal numbers in the shape of `input`.
     randn_like(input: Tensor, generator: Generator = None, dtype: OptDType = None) -> Tensor, Special {
-        eval: |c| {
-            let out = like(c, 1)?;
-            c.with_generator(0, |g| normal_into(g, &out, 0.0, 1.0))?;
-            one(out)
-        },
+        body: Kernel(
+            |c| infer_normal(like(c, 1)?, 1.0),
+            |c, outs| c.with_generator(0, |g| normal_into(g, &outs[0], 0.0, 1.0)),
+        ),
         method: false, onnx: Some("RandomNormalLike"),
     }
 
@@ -345,105 +398,122 @@ ops! {
     randint_like(
         input: Tensor, low: Int, high: Int, generator: Generator = None, dtype: OptDType = None
     ) -> Tensor, Special {
-        eval: |c| {
-            let out = like(c, 3)?;
-            c.with_generator(2, |g| integers_into(g, &out, c.int(0), c.int(1)))?;
-            one(out)
-        },
+        body: Kernel(
+            |c| infer_integers(like(c, 3)?, c.int(0), c.int(1)),
+            |c, outs| c.with_generator(2, |g| integers_into(g, &outs[0], c.int(0), c.int(1))),
+        ),
         method: false,
     }
 
     /// In place: uniform numbers of `[from, to)`.
     uniform(input: Tensor, from: Float = 0.0, to: Float = 1.0, generator: Generator = None) -> Tensor, Special {
-        eval: |c| {
-            let out = target(c)?;
-            c.with_generator(2, |g| uniform_into(g, &out, c.float(0), c.float(1)))?;
-            one(out)
-        },
-        inplace: true, function: false, method: false,
+        body: Kernel(
+            |c| infer_uniform(target(c)?, c.float(0), c.float(1)),
+            |c, outs| c.with_generator(2, |g| uniform_into(g, &outs[0], c.float(0), c.float(1))),
+        ),
+        inplace: true, direct: true, function: false, method: false,
     }
 
     /// In place: normal numbers with the given mean and standard deviation.
     normal(input: Tensor, mean: Float = 0.0, std: Float = 1.0, generator: Generator = None) -> Tensor, Special {
-        eval: |c| {
-            let out = target(c)?;
-            c.with_generator(2, |g| normal_into(g, &out, c.float(0), c.float(1)))?;
-            one(out)
-        },
-        inplace: true, function: false, method: false,
+        body: Kernel(
+            |c| infer_normal(target(c)?, c.float(1)),
+            |c, outs| c.with_generator(2, |g| normal_into(g, &outs[0], c.float(0), c.float(1))),
+        ),
+        inplace: true, direct: true, function: false, method: false,
     }
 
     /// In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly.
     random(input: Tensor, from: OptInt = None, to: OptInt = None, generator: Generator = None) -> Tensor, Special {
-        eval: eval_random,
-        inplace: true, function: false, method: false,
+        body: Kernel(infer_random, compute_random),
+        inplace: true, direct: true, function: false, method: false,
     }
 
     /// Ones with the probabilities of `input`, else zeros.
     bernoulli(input: Tensor, generator: Generator = None) -> Tensor, Special {
-        eval: |c| {
-            let out = Tensor::empty_of(c.x(0).shape(), c.x(0).dtype())?;
-            c.with_generator(0, |g| bernoulli_into(g, &out, c.x(0)))?;
-            one(out)
-        },
+        body: Kernel(
+            |c| infer_bernoulli(Spec::rows(c.x(0).shape(), c.x(0).dtype())?, c.x(0)),
+            |c, outs| c.with_generator(0, |g| bernoulli_into(g, &outs[0], c.x(0))),
+        ),
         onnx: Some("Bernoulli"),
         refuses: &[Refusal { call: "rt.tensor([2.0])", message: "expected p in [0, 1]" }],
     }
 
     /// In place: ones with probability `p`, else zeros.
     bernoulli_p(input: Tensor, p: Float = 0.5, generator: Generator = None) -> Tensor, Special {
-        eval: |c| fill_any!(c, 1, |g, s, T| g.bernoulli_scalar(s, c.float(0), T::from_i64(0), T::from_i64(1))),
-        inplace: true, function: false, method: false,
+        body: Kernel(
+            |c| infer_any(c, check_probability(c.float(0))),
+            |c, outs| fill_any!(c, outs, 1, |g, s, T| g.bernoulli_scalar(s, c.float(0), T::from_i64(0), T::from_i64(1))),
+        ),
+        inplace: true, direct: true, function: false, method: false,
     }
 
     /// In place: ones with the probabilities of the tensor `p`, broadcast, else zeros.
     bernoulli_tensor(input: Tensor, p: Tensor, generator: Generator = None) -> Tensor, Special {
-        eval: |c| {
-            let out = target(c)?;
-            broadcast(out.shape(), c.x(1).shape())?;
-            c.with_generator(0, |g| bernoulli_into(g, &out, c.x(1)))?;
-            one(out)
-        },
-        inplace: true, function: false, method: false,
+        body: Kernel(|c| {
+            let spec = target(c)?;
+            broadcast(spec.layout.shape(), c.x(1).shape())?;
+            infer_bernoulli(spec, c.x(1))
+        }, |c, outs| c.with_generator(0, |g| bernoulli_into(g, &outs[0], c.x(1)))),
+        inplace: true, direct: true, function: false, method: false,
     }
 
     /// In place: exponentially distributed numbers with rate `lambd`.
     exponential(input: Tensor, lambd: Float = 1.0, generator: Generator = None) -> Tensor, Special {
-        eval: |c| fill_any!(float c, 1, |g, s, T| g.exponential(s, c.float(0), T::from_f64)),
-        inplace: true, function: false, method: false,
+        body: Kernel(
+            |c| infer_float(c, check_positive("exponential_", "lambda", c.float(0))),
+            |c, outs| fill_any!(float c, outs, 1, |g, s, T| g.exponential(s, c.float(0), T::from_f64)),
+        ),
+        inplace: true, direct: true, function: false, method: false,
     }
 
     /// In place: the number of trials up to the first success, of probability `p`.
     geometric(input: Tensor, p: Float, generator: Generator = None) -> Tensor, Special {
-        eval: |c| fill_any!(c, 1, |g, s, T| g.geometric(s, c.float(0), T::from_f64)),
-        inplace: true, function: false, method: false,
+        body: Kernel(
+            |c| infer_any(c, check_trials(c.float(0))),
+            |c, outs| fill_any!(c, outs, 1, |g, s, T| g.geometric(s, c.float(0), T::from_f64)),
+        ),
+        inplace: true, direct: true, function: false, method: false,
     }
 
     /// In place: numbers of the Cauchy distribution.
     cauchy(input: Tensor, median: Float = 0.0, sigma: Float = 1.0, generator: Generator = None) -> Tensor, Special {
-        eval: |c| fill_any!(float c, 2, |g, s, T| g.cauchy(s, c.float(0), c.float(1), T::from_f64)),
-        inplace: true, function: false, method: false,
+        body: Kernel(
+            |c| infer_float(c, check_positive("cauchy_", "sigma", c.float(1))),
+            |c, outs| fill_any!(float c, outs, 2, |g, s, T| g.cauchy(s, c.float(0), c.float(1), T::from_f64)),
+        ),
+        inplace: true, direct: true, function: false, method: false,
     }
 
     /// In place: numbers whose logarithm is normal with the given mean and standard deviation.
     log_normal(input: Tensor, mean: Float = 1.0, std: Float = 2.0, generator: Generator = None) -> Tensor, Special {
-        eval: |c| fill_any!(float c, 2, |g, s, T| g.log_normal(s, c.float(0), c.float(1), T::from_f64)),
-        inplace: true, function: false, method: false,
+        body: Kernel(
+            |c| infer_float(c, check_positive("log_normal_", "std", c.float(1))),
+            |c, outs| fill_any!(float c, outs, 2, |g, s, T| g.log_normal(s, c.float(0), c.float(1), T::from_f64)),
+        ),
+        inplace: true, direct: true, function: false, method: false,
     }
 
     /// Normal numbers with means and standard deviations from two tensors, which broadcast together.
     normal_tensors(mean: Operand, std: Operand, generator: Generator = None) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let (mean, std) = (c.x(0), c.x(1));
             let dtype = result_type([mean, std].into_iter());
-            if std.to_vec::<f64>()?.iter().any(|s| s.is_nan() || *s < 0.0) {
+            if !std.is_meta() && std.to_vec::<f64>()?.iter().any(|s| s.is_nan() || *s < 0.0) {
                 bail!(Value, "expects all elements of std >= 0.0");
             }
-            let out = Tensor::empty_of(&broadcast(mean.shape(), std.shape())?, dtype)?;
-            c.with_generator(0, |g| normal_into(g, &out, 0.0, 1.0))?;
+            let spec = Spec::rows(&broadcast(mean.shape(), std.shape())?, dtype)?;
+            let out = if c.meta {
+                check_float(dtype)?;
+                spec.meta()?
+            } else {
+                let out = spec.tensor()?;
+                c.with_generator(0, |g| normal_into(g, &out, 0.0, 1.0))?;
+                out
+            };
             one(out.mul(&std.alias())?.add(&mean.alias(), 1)?)
-        },
-        class: Class::Composite, function: false, method: false,
+        }),
+        function: false, method: false,
         samples: &["r(2), p(2), generator=generator()", "r(2), 1.5, generator=generator()", "0.5, p(2), generator=generator()"],
     }
 
@@ -452,14 +522,14 @@ ops! {
     multinomial(
         input: Tensor, num_samples: Int, replacement: Bool = false, generator: Generator = None
     ) -> Tensor, Special {
-        eval: eval_multinomial,
+        body: Kernel(infer_multinomial, compute_multinomial),
         onnx: Some("Multinomial"),
         refuses: &[Refusal { call: "rt.ones(2), 3", message: "without replacement" }],
     }
 
     /// `input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1.
     native_dropout(input: Tensor, p: Float, generator: Generator = None) -> Pair, Special {
-        eval: eval_native_dropout,
+        body: Kernel(infer_native_dropout, compute_native_dropout),
         vjp: vjp!(|v| v.g() * v.yk(1)), saves: Saves::OUTPUT,
         function: false, method: false,
         samples: &["r(4), 0.3, generator=generator()"],
@@ -468,8 +538,8 @@ ops! {
     /// In training, elements are zeroed with probability `p` and the others scaled by `1 / (1 - p)` (Srivastava et al.
     /// 2014); else `input` itself.
     dropout(input: Tensor, p: Float = 0.5, training: Bool = true) -> Tensor, Special {
-        eval: eval_dropout,
-        class: Class::Composite, inplace: true, onnx: Some("Dropout"), method: false,
+        body: Composite(eval_dropout),
+        inplace: true, onnx: Some("Dropout"), method: false,
         refuses: &[Refusal { call: "rt.ones(2), 1.5", message: "between 0 and 1" }],
         samples: &["r(4), 0.5", "r(4), 0.5, False"],
     }

@@ -1,8 +1,9 @@
 //! Reductions and cumulative reductions.
 
+use super::elementwise::run_as;
 use super::lang::{sum_dtype, Ex};
-use super::shape::{contiguous_unlocked, signed};
-use super::{one, Call, Class, Outs, Refusal, Saves};
+use super::shape::{contiguous_unlocked, copy_into, signed};
+use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
 use crate::autograd::{grad_enabled, Vjp};
 use crate::dtype::{default_dtype, promote, Compute, DType, Scalar};
 use crate::error::{Error, Result};
@@ -15,89 +16,144 @@ use crate::tensor::Tensor;
 use crate::{bail, err};
 use smallvec::SmallVec;
 
-/// A reduction over `dims` (all if empty), computed as in `compute`; the results that are wanted, in the kernel's types.
-fn reduced(
-    x: &Tensor,
-    dims: &[i64],
-    keepdim: bool,
-    kernels: &Kernels,
-    compute: DType,
+/// A reduction of a tensor: which loops run over which dimensions, and how the results lie.
+struct Reduction {
+    k: &'static reduce::Kernel,
     p: Params,
-    want: [bool; 2],
-) -> Result<[Option<Tensor>; 2]> {
-    let Some(k) = kernels.get(x.dtype(), compute) else {
-        bail!(DType, "not implemented for dtype {}", x.dtype());
+    /// The elements are brought to this dtype first, row by row.
+    first: Option<DType>,
+    /// The dimensions that stay, in the order in which they lie, then those that are reduced.
+    walk: SmallVec<[Dim; 8]>,
+    /// How the loops leave their results: in memory as the elements that they come from.
+    layout: Layout,
+    /// Dtypes of the results; None for one that is not wanted.
+    dtypes: [Option<DType>; 2],
+}
+
+impl Reduction {
+    /// Over `dims` (all if empty) of the elements of `x`, brought to dtype `first` before, computed as in `compute`.
+    fn of(
+        x: &Tensor,
+        first: Option<DType>,
+        dims: &[i64],
+        keepdim: bool,
+        kernels: &'static Kernels,
+        compute: DType,
+        dtypes: [Option<DType>; 2],
+    ) -> Result<Reduction> {
+        let from = first.unwrap_or(x.dtype());
+        let Some(k) = kernels.get(from, compute) else {
+            bail!(DType, "not implemented for dtype {from}");
+        };
+        let rows = first.map(|_| Layout::contiguous(x.shape())).transpose()?;
+        let l = rows.as_ref().unwrap_or(x.layout());
+        if dims.is_empty() {
+            // In short: nothing stays.
+            let walk = (0..l.ndim()).map(|d| (l.shape()[d], l.strides()[d], true)).collect();
+            let ones: Dims = SmallVec::from_elem(1, if keepdim { l.ndim() } else { 0 });
+            return Ok(Reduction { k, p: Params::default(), first, walk, layout: Layout::contiguous(&ones)?, dtypes });
+        }
+        let dims = wrap_dims(dims, x.ndim())?;
+        let mut kept: SmallVec<[usize; 8]> = (0..l.ndim()).filter(|d| !dims.contains(d)).collect();
+        kept.sort_unstable_by_key(|&d| {
+            (std::cmp::Reverse(if l.shape()[d] == 1 { isize::MAX } else { l.strides()[d] }), d)
+        });
+        let mut strides: Strides = SmallVec::from_elem(1, l.ndim());
+        let mut step = 1;
+        for &d in kept.iter().rev() {
+            strides[d] = step;
+            step = step.saturating_mul(l.shape()[d].max(1) as isize);
+        }
+        let mut shape: Dims = (0..l.ndim()).map(|d| if dims.contains(&d) { 1 } else { l.shape()[d] }).collect();
+        if !keepdim {
+            for &d in dims.iter().rev() {
+                shape.remove(d);
+                strides.remove(d);
+            }
+        }
+        let walk = kept
+            .iter()
+            .map(|&d| (l.shape()[d], l.strides()[d], false))
+            .chain(dims.iter().map(|&d| (l.shape()[d], l.strides()[d], true)))
+            .collect();
+        Ok(Reduction { k, p: Params::default(), first, walk, layout: Layout::new(shape, strides, 0)?, dtypes })
+    }
+
+    /// One with one result, of the dtype that it computes in.
+    fn single(x: &Tensor, dims: &[i64], keepdim: bool, kernels: &'static Kernels, dtype: DType) -> Result<Reduction> {
+        Reduction::of(x, None, dims, keepdim, kernels, dtype, [Some(dtype), None])
+    }
+
+    /// With parameters for the loops.
+    fn with(mut self, values: &[f64]) -> Reduction {
+        self.p.f[..values.len()].copy_from_slice(values);
+        self
+    }
+
+    /// The results that are wanted: the number that the loops know each by, and its dtype.
+    fn wanted(&self) -> impl Iterator<Item = (usize, DType)> + '_ {
+        self.dtypes.iter().enumerate().filter_map(|(i, d)| d.map(|d| (i, d)))
+    }
+
+    /// What comes out: row-major results, left as they are if the loops leave them so.
+    fn specs(&self) -> Result<Specs> {
+        let spec = |(i, dtype): (usize, DType)| {
+            if self.k.out[i] == dtype && self.layout.is_contiguous() {
+                return Ok(Spec { layout: self.layout.clone(), dtype });
+            }
+            Spec::rows(self.layout.shape(), dtype)
+        };
+        self.wanted().map(spec).collect()
+    }
+
+    /// What the loops write for the results `outs`: those themselves where they are as the loops leave them.
+    fn raw(&self, outs: &[Tensor]) -> Result<Outs> {
+        let raw = |((i, _), out): ((usize, DType), &Tensor)| {
+            if out.dtype() == self.k.out[i] && *out.layout() == self.layout {
+                return Ok(out.clone());
+            }
+            Tensor::empty_like_layout(&self.layout, self.k.out[i])
+        };
+        self.wanted().zip(outs).map(raw).collect()
+    }
+
+    /// Runs the loops over `x`, which write `raw`.
+    fn run(&self, x: &Tensor, raw: &[Tensor]) -> Result<()> {
+        let brought = self.first.map(|dtype| contiguous_unlocked(x, dtype, false)).transpose()?;
+        let x = brought.as_ref().unwrap_or(x);
+        let mut to = [std::ptr::null_mut(); 2];
+        self.wanted().zip(raw).for_each(|((i, _), t)| to[i] = t.data_ptr());
+        // SAFETY: `raw` is of the loops' types and has one element for each place of the kept dimensions, in their order.
+        unsafe { reduce::reduce(self.k, x.data_ptr(), x.dtype(), &self.walk, &self.p, to) }
+    }
+
+    /// Writes the results `outs` of reducing `x`.
+    fn compute(&self, x: &Tensor, outs: &[Tensor]) -> Result<()> {
+        let raw = self.raw(outs)?;
+        self.run(x, &raw)?;
+        bring(&raw, outs)
+    }
+}
+
+/// Brings what loops have written to the results.
+fn bring(raw: &[Tensor], outs: &[Tensor]) -> Result<()> {
+    raw.iter().zip(outs).filter(|(t, out)| !t.is_same(out)).try_for_each(|(t, out)| copy_into(out, t))
+}
+
+/// A body that does the [`Reduction`] of its input that it makes of the call.
+macro_rules! reduction {
+    (|$c:ident| $of:expr) => {
+        Kernel(
+            |$c| {
+                let r: Result<Reduction> = $of;
+                r?.specs()
+            },
+            |$c, outs| {
+                let r: Result<Reduction> = $of;
+                r?.compute($c.x(0), outs)
+            },
+        )
     };
-    let dims = wrap_dims(dims, x.ndim())?;
-    let l = x.layout();
-    // The results lie in memory as the elements that they come from.
-    let mut kept: SmallVec<[usize; 8]> = (0..l.ndim()).filter(|d| !dims.contains(d)).collect();
-    kept.sort_unstable_by_key(|&d| (std::cmp::Reverse(if l.shape()[d] == 1 { isize::MAX } else { l.strides()[d] }), d));
-    let mut strides: Strides = SmallVec::from_elem(1, l.ndim());
-    let mut step = 1;
-    for &d in kept.iter().rev() {
-        strides[d] = step;
-        step = step.saturating_mul(l.shape()[d].max(1) as isize);
-    }
-    let mut shape: Dims = (0..l.ndim()).map(|d| if dims.contains(&d) { 1 } else { l.shape()[d] }).collect();
-    if !keepdim {
-        for &d in dims.iter().rev() {
-            shape.remove(d);
-            strides.remove(d);
-        }
-    }
-    let layout = Layout::new(shape, strides, 0)?;
-    let mut outs = [None, None];
-    for (i, out) in outs.iter_mut().enumerate() {
-        if want[i] {
-            *out = Some(Tensor::empty_like_layout(&layout, k.out[i])?);
-        }
-    }
-    let walk: SmallVec<[Dim; 8]> = kept
-        .iter()
-        .map(|&d| (l.shape()[d], l.strides()[d], false))
-        .chain(dims.iter().map(|&d| (l.shape()[d], l.strides()[d], true)))
-        .collect();
-    let to = [0, 1].map(|i: usize| outs[i].as_ref().map_or(std::ptr::null_mut(), |t| t.data_ptr()));
-    // SAFETY: the results have one element for each place of the kept dimensions, in the order of `kept`.
-    unsafe { reduce::reduce(k, x.data_ptr(), x.dtype(), &walk, &p, to)? };
-    Ok(outs)
-}
-
-/// A reduction with one result, of dtype `dtype`.
-fn single(
-    x: &Tensor,
-    dims: &[i64],
-    keepdim: bool,
-    k: &Kernels,
-    compute: DType,
-    p: Params,
-    dtype: DType,
-) -> Result<Outs> {
-    match reduced(x, dims, keepdim, k, compute, p, [true, false])? {
-        [Some(t), _] => one(contiguous_unlocked(&t, dtype, false)?),
-        _ => Err(err!(Panic, "a reduction gave no result")),
-    }
-}
-
-/// A reduction with two results.
-fn double(
-    x: &Tensor,
-    dims: &[i64],
-    keepdim: bool,
-    k: &Kernels,
-    compute: DType,
-    p: Params,
-    dtypes: [DType; 2],
-) -> Result<Outs> {
-    let outs = reduced(x, dims, keepdim, k, compute, p, [true, true])?;
-    outs.iter().flatten().zip(dtypes).map(|(t, d)| contiguous_unlocked(t, d, false)).collect()
-}
-
-fn params(values: &[f64]) -> Params {
-    let mut p = Params::default();
-    p.f[..values.len()].copy_from_slice(values);
-    p
 }
 
 /// A plain number as an operand.
@@ -163,95 +219,129 @@ pub(crate) fn around(shape: &[usize], dim: usize) -> [usize; 3] {
     [shape[..dim].iter().product(), shape[dim], shape[dim + 1..].iter().product()]
 }
 
-fn eval_sum(c: &Call, kernels: &Kernels) -> Result<Outs> {
+fn sum_of(c: &Call, kernels: &'static Kernels) -> Result<Reduction> {
     let x = c.x(0);
     let dtype = c.opt_dtype(2).unwrap_or(sum_dtype(x.dtype()));
-    let truths = truth_first(x, dtype)?;
-    let x = truths.as_ref().unwrap_or(x);
+    let first = truth_first(x, dtype);
     // Truth values are counted: a byte that is shared with others may be neither 0 nor 1.
-    let kernels = if x.dtype() == DType::Bool && dtype.compute() == Compute::I64 { &reduce::COUNT } else { kernels };
-    single(x, c.ints(0), c.bool(1), kernels, dtype, params(&[1.0]), dtype)
+    let truths = first.unwrap_or(x.dtype()) == DType::Bool && dtype.compute() == Compute::I64;
+    let kernels = if truths { &reduce::COUNT } else { kernels };
+    Ok(Reduction::of(x, first, c.ints(0), c.bool(1), kernels, dtype, [Some(dtype), None])?.with(&[1.0]))
 }
 
 /// Sums and products that are to be truth values are those of truth values: fractions must not be cut off first.
-fn truth_first(x: &Tensor, dtype: DType) -> Result<Option<Tensor>> {
-    let cut = dtype == DType::Bool && x.dtype().is_float();
-    cut.then(|| contiguous_unlocked(x, DType::Bool, false)).transpose()
+fn truth_first(x: &Tensor, dtype: DType) -> Option<DType> {
+    (dtype == DType::Bool && x.dtype().is_float()).then_some(DType::Bool)
 }
 
-fn eval_mean(c: &Call) -> Result<Outs> {
+fn mean_of(c: &Call) -> Result<Reduction> {
     let x = c.x(0);
     let dtype = float_dtype(x, c.opt_dtype(2))?;
     let n = count(x.shape(), c.ints(0))?;
-    single(x, c.ints(0), c.bool(1), &reduce::SUM, dtype, params(&[n as f64]), dtype)
+    Ok(Reduction::single(x, c.ints(0), c.bool(1), &reduce::SUM, dtype)?.with(&[n as f64]))
 }
 
-fn eval_extreme(c: &Call, dims: &[i64], keepdim: bool, kernels: &Kernels) -> Result<Outs> {
+fn extreme_of(c: &Call, dims: &[i64], keepdim: bool, kernels: &'static Kernels) -> Result<Reduction> {
     let x = c.x(0);
     not_empty(x, dims)?;
-    single(x, dims, keepdim, kernels, x.dtype(), Params::default(), x.dtype())
+    Reduction::single(x, dims, keepdim, kernels, x.dtype())
 }
 
 /// `max_dim` and `min_dim`.
-fn eval_extreme_dim(c: &Call, kernels: &Kernels) -> Result<Outs> {
+fn extreme_along(c: &Call, kernels: &'static Kernels) -> Result<Reduction> {
     let x = c.x(0);
     let dims = [c.int(0)];
     not_empty(x, &dims)?;
-    double(x, &dims, c.bool(1), kernels, x.dtype(), Params::default(), [x.dtype(), DType::I64])
+    Reduction::of(x, None, &dims, c.bool(1), kernels, x.dtype(), [Some(x.dtype()), Some(DType::I64)])
 }
 
-fn eval_arg(c: &Call, kernels: &Kernels) -> Result<Outs> {
-    if c.x(0).dtype() == DType::Bool {
+fn arg_of(c: &Call, kernels: &'static Kernels) -> Result<Reduction> {
+    let x = c.x(0);
+    if x.dtype() == DType::Bool {
         bail!(DType, "not implemented for dtype bool");
     }
     let dims = listed(c.opt_int(0));
-    not_empty(c.x(0), &dims)?;
+    not_empty(x, &dims)?;
     // Over several dimensions the index counts in row-major order.
-    let whole = dims.is_empty() && c.x(0).ndim() > 1;
-    let x = if whole { contiguous_unlocked(c.x(0), c.x(0).dtype(), false)? } else { c.x(0).clone() };
-    let [_, index] = reduced(&x, &dims, c.bool(1), kernels, x.dtype(), Params::default(), [false, true])?;
-    index.map_or_else(|| Err(err!(Panic, "no index")), one)
+    let first = (dims.is_empty() && x.ndim() > 1).then_some(x.dtype());
+    Reduction::of(x, first, &dims, c.bool(1), kernels, x.dtype(), [None, Some(DType::I64)])
 }
 
-fn eval_truth(c: &Call, kernels: &Kernels) -> Result<Outs> {
-    let x = c.x(0);
-    let dtype = if x.dtype() == DType::U8 { DType::U8 } else { DType::Bool };
-    if c.opt_ints(0).is_some_and(|d| d.is_empty()) && x.ndim() > 0 {
-        // No dimensions at all: every element for itself.
-        let truth = contiguous_unlocked(x, DType::Bool, true)?;
-        return one(contiguous_unlocked(&truth, dtype, false)?);
+/// Indices stay as the loops leave them.
+fn infer_arg(c: &Call, kernels: &'static Kernels) -> Result<Specs> {
+    Spec { layout: arg_of(c, kernels)?.layout, dtype: DType::I64 }.one()
+}
+
+fn truth_dtype(x: &Tensor) -> DType {
+    if x.dtype() == DType::U8 {
+        DType::U8
+    } else {
+        DType::Bool
     }
-    single(x, c.ints(0), c.bool(1), kernels, x.dtype(), Params::default(), dtype)
+}
+
+/// The reduction of `any` and `all`; None for no dimensions at all: every element for itself.
+fn truth_of(c: &Call, kernels: &'static Kernels) -> Result<Option<Reduction>> {
+    let x = c.x(0);
+    if c.opt_ints(0).is_some_and(|d| d.is_empty()) && x.ndim() > 0 {
+        return Ok(None);
+    }
+    Reduction::of(x, None, c.ints(0), c.bool(1), kernels, x.dtype(), [Some(truth_dtype(x)), None]).map(Some)
+}
+
+fn infer_truth(c: &Call, kernels: &'static Kernels) -> Result<Specs> {
+    match truth_of(c, kernels)? {
+        Some(r) => r.specs(),
+        None => Spec::rows(c.x(0).shape(), truth_dtype(c.x(0)))?.one(),
+    }
+}
+
+fn compute_truth(c: &Call, outs: &[Tensor], kernels: &'static Kernels) -> Result<()> {
+    match truth_of(c, kernels)? {
+        Some(r) => r.compute(c.x(0), outs),
+        None => written_as(&outs[0], DType::Bool, |out| copy_into(out, c.x(0))),
+    }
 }
 
 fn correction(s: Option<Scalar>) -> f64 {
     s.map_or(1.0, |s| s.f64())
 }
 
-fn eval_var(c: &Call, root: bool, with_mean: bool) -> Result<Outs> {
-    let x = c.x(0);
-    if !x.dtype().is_float() {
-        bail!(DType, "only floating point dtypes are supported, got {}", x.dtype());
+/// The variance, or its root, of `x`, which has the elements of the input in dtype `compute`.
+fn var_of(c: &Call, x: &Tensor, root: bool, with_mean: bool, compute: DType) -> Result<Reduction> {
+    let d = c.x(0).dtype();
+    if !d.is_float() {
+        bail!(DType, "only floating point dtypes are supported, got {d}");
     }
-    let (dims, keep, want) = (c.ints(0), c.bool(2), [true, with_mean]);
-    let (d, p) = (x.dtype(), params(&[correction(c.opt_scalar(1)), root as u8 as f64]));
-    let mut outs = reduced(x, dims, keep, &reduce::VAR, d, p, want)?;
+    let r = Reduction::of(x, None, c.ints(0), c.bool(2), &reduce::VAR, compute, [Some(d), with_mean.then_some(d)])?;
+    Ok(r.with(&[correction(c.opt_scalar(1)), root as u8 as f64]))
+}
+
+fn infer_var(c: &Call, root: bool, with_mean: bool) -> Result<Specs> {
+    var_of(c, c.x(0), root, with_mean, c.x(0).dtype())?.specs()
+}
+
+fn compute_var(c: &Call, outs: &[Tensor], root: bool, with_mean: bool) -> Result<()> {
+    let (x, d) = (c.x(0), c.x(0).dtype());
+    let r = var_of(c, x, root, with_mean, d)?;
+    let raw = r.raw(outs)?;
+    r.run(x, &raw)?;
     // Squares of single numbers are safe in f64, and those of double numbers after they are scaled.
     let least = if d == DType::F64 { 1e-290 } else { 1e-30 };
     let squares = least..1.0 / least;
-    if outs[0].as_ref().is_some_and(|v| any_beyond(v, |v| !squares.contains(&if root { v * v } else { v }))) {
-        outs = if d == DType::F64 {
-            let (y, scale) = scaled(c, x, dims, d, &reduce::NORM_MAX, true)?;
-            let outs = reduced(&y, dims, keep, &reduce::VAR, d, p, want)?;
-            for (out, again) in [(&outs[0], !root), (&outs[1], false)] {
-                out.iter().for_each(|t| unscale(t, &scale, again));
-            }
-            outs
-        } else {
-            reduced(&contiguous_unlocked(x, DType::F64, false)?, dims, keep, &reduce::VAR, DType::F64, p, want)?
-        };
+    if !any_beyond(&raw[0], |v| !squares.contains(&if root { v * v } else { v })) {
+        return bring(&raw, outs);
     }
-    outs.iter().flatten().map(|t| contiguous_unlocked(t, d, false)).collect()
+    if d != DType::F64 {
+        let wide = contiguous_unlocked(x, DType::F64, false)?;
+        return var_of(c, &wide, root, with_mean, DType::F64)?.compute(&wide, outs);
+    }
+    let (y, scale) = scaled(x, c.ints(0), d, &reduce::NORM_MAX, true)?;
+    let r = var_of(c, &y, root, with_mean, d)?;
+    let raw = r.raw(outs)?;
+    r.run(&y, &raw)?;
+    raw.iter().zip([!root, false]).for_each(|(t, twice)| unscale(t, &scale, twice));
+    bring(&raw, outs)
 }
 
 /// True if `beyond` holds for an element of a dense result in its compute type.
@@ -269,19 +359,13 @@ fn any_beyond(t: &Tensor, beyond: impl Fn(f64) -> bool) -> bool {
 /// `x`, in the compute type of `dtype`, divided by the number that `top` (the largest or smallest absolute value) finds in
 /// each reduced range, or (`rounded`) by a power of two near it, and those divisors, of f64, lying as the results of the
 /// reduction do.
-fn scaled(
-    c: &Call,
-    x: &Tensor,
-    dims: &[i64],
-    dtype: DType,
-    top: &Kernels,
-    rounded: bool,
-) -> Result<(Tensor, Tensor)> {
+fn scaled(x: &Tensor, dims: &[i64], dtype: DType, top: &'static Kernels, rounded: bool) -> Result<(Tensor, Tensor)> {
     // Row by row, as `y` will be: results of reductions lie as what is reduced does.
-    let x = &contiguous_unlocked(x, dtype.compute_dtype(), false)?;
-    let [Some(largest), _] = reduced(x, dims, true, top, dtype, Params::default(), [true, false])? else {
-        return Err(err!(Panic, "a reduction gave no result"));
-    };
+    let compute = dtype.compute_dtype();
+    let x = &contiguous_unlocked(x, compute, false)?;
+    let r = Reduction::single(x, dims, true, top, compute)?;
+    let largest = Tensor::empty_like_layout(&r.layout, compute)?;
+    r.run(x, std::slice::from_ref(&largest))?;
     let scale = Tensor::empty_like_layout(largest.layout(), DType::F64)?;
     for i in 0..scale.numel() {
         // SAFETY: both are new, and their elements fill one block.
@@ -297,12 +381,10 @@ fn scaled(
             *scale.ptr::<f64>().add(i) = if top > 0.0 && divisor.is_finite() { divisor } else { 1.0 };
         }
     }
-    let compute = dtype.compute_dtype();
-    let aside = Call { out: None, ..*c };
     let divisor = contiguous_unlocked(&scale, compute, false)?;
-    let k = crate::kernel!(float |a, b, _p| a / b);
-    let y = super::pointwise::run_as::<2>(&aside, k, [x, &divisor], compute, compute, Params::default())?;
-    Ok((y[0].clone(), scale))
+    let k = crate::kernel!(float | a, b, _p | a / b);
+    let y = run_as(k, [x, &divisor], compute, compute, Params::default())?.result()?;
+    Ok((y, scale))
 }
 
 /// Multiplies results by their scales, once or twice.
@@ -320,14 +402,15 @@ fn unscale(t: &Tensor, scale: &Tensor, twice: bool) {
     }
 }
 
-fn eval_vector_norm(c: &Call) -> Result<Outs> {
-    let (x, p) = (c.x(0), c.scalar(0).f64());
-    if !x.dtype().is_float() {
-        bail!(DType, "expected a floating point tensor as input, got {}", x.dtype());
+/// A norm of `x`, which has the elements of the input, perhaps scaled, and the dtype that it is computed in.
+fn norm_of(c: &Call, x: &Tensor) -> Result<(Reduction, DType)> {
+    let (input, p) = (c.x(0).dtype(), c.scalar(0).f64());
+    if !input.is_float() {
+        bail!(DType, "expected a floating point tensor as input, got {input}");
     }
-    let dtype = c.opt_dtype(3).unwrap_or(x.dtype());
-    if !dtype.is_float() || promote(dtype, x.dtype()) != dtype {
-        bail!(DType, "the dtype of the input ({}) should be convertible without narrowing to {dtype}", x.dtype());
+    let dtype = c.opt_dtype(3).unwrap_or(input);
+    if !dtype.is_float() || promote(dtype, input) != dtype {
+        bail!(DType, "the dtype of the input ({input}) should be convertible without narrowing to {dtype}");
     }
     if (p.is_infinite() || p < 0.0) && x.numel() == 0 && count(x.shape(), c.ints(1))? == 0 {
         bail!(Value, "cannot compute the {p} norm on an empty tensor because the operation does not have an identity");
@@ -340,24 +423,30 @@ fn eval_vector_norm(c: &Call) -> Result<Outs> {
         f64::NEG_INFINITY => &reduce::NORM_MIN,
         _ => &reduce::NORMP,
     };
-    let (dims, keep, want) = (c.ints(1), c.bool(2), [true, false]);
-    let mut outs = reduced(x, dims, keep, k, dtype, params(&[p]), want)?;
+    Ok((Reduction::single(x, c.ints(1), c.bool(2), k, dtype)?.with(&[p]), dtype))
+}
+
+fn compute_norm(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, p) = (c.x(0), c.scalar(0).f64());
+    let (r, dtype) = norm_of(c, x)?;
+    let raw = r.raw(outs)?;
+    r.run(x, &raw)?;
     // Powers that the compute type does not hold are taken of scaled numbers. (Squares of f32 are taken in f64.)
     let single = dtype.compute() == Compute::F32;
     let least = if single { 1e-30 } else { 1e-290 };
     let powers = p.is_finite() && p != 0.0 && p != 1.0 && !(p == 2.0 && single);
     let beyond = |v: f64| !(least..1.0 / least).contains(&v.powf(p));
-    if powers && outs[0].as_ref().is_some_and(|t| any_beyond(t, beyond)) {
-        // Of high powers nothing is left but that of the number which outweighs all others.
-        let (top, rounded) = (if p < 0.0 { &reduce::NORM_MIN } else { &reduce::NORM_MAX }, p.abs() < 64.0);
-        let (y, scale) = scaled(c, x, dims, dtype, top, rounded)?;
-        outs = reduced(&y, dims, keep, k, dtype, params(&[p]), want)?;
-        outs[0].iter().for_each(|t| unscale(t, &scale, false));
+    if !powers || !any_beyond(&raw[0], beyond) {
+        return bring(&raw, outs);
     }
-    match outs {
-        [Some(t), _] => one(contiguous_unlocked(&t, dtype, false)?),
-        _ => Err(err!(Panic, "a reduction gave no result")),
-    }
+    // Of high powers nothing is left but that of the number which outweighs all others.
+    let (top, rounded) = (if p < 0.0 { &reduce::NORM_MIN } else { &reduce::NORM_MAX }, p.abs() < 64.0);
+    let (y, scale) = scaled(x, c.ints(1), dtype, top, rounded)?;
+    let (r, _) = norm_of(c, &y)?;
+    let raw = r.raw(outs)?;
+    r.run(&y, &raw)?;
+    unscale(&raw[0], &scale, false);
+    bring(&raw, outs)
 }
 
 fn eval_cdist(c: &Call) -> Result<Outs> {
@@ -376,8 +465,7 @@ fn eval_cdist(c: &Call) -> Result<Outs> {
     if p.is_nan() || p < 0.0 {
         bail!(Value, "only non-negative p values are supported, got {p}");
     }
-    let modes =
-        ["use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist"];
+    let modes = ["use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist"];
     if !modes.contains(&c.str(1)) {
         bail!(Value, "{} is not a valid value for compute_mode", c.str(1));
     }
@@ -407,7 +495,8 @@ fn eval_cdist(c: &Call) -> Result<Outs> {
     one(flat(a, rows[0])?.euclidean_distances(&flat(b, rows[1])?)?.reshape(&shape)?)
 }
 
-fn eval_euclidean(c: &Call) -> Result<Outs> {
+/// Sizes `[batch, n, m, d]` of what `euclidean_distances` gets.
+fn euclidean_sizes(c: &Call) -> Result<[usize; 4]> {
     let (x, y) = (c.x(0), c.x(1));
     let (&[batch, n, d], &[others, m, e]) = (x.shape(), y.shape()) else {
         bail!(Shape, "wanted two tensors of three dimensions, got shapes {:?} and {:?}", x.shape(), y.shape());
@@ -415,20 +504,32 @@ fn eval_euclidean(c: &Call) -> Result<Outs> {
     if batch != others || d != e {
         return Err(Error::shapes("", "wanted shapes [b, n, d] and [b, m, d]", x.shape(), y.shape()));
     }
-    if x.dtype() != y.dtype() || !x.dtype().is_float() {
-        bail!(DType, "expected floating point tensors of one dtype, got {} and {}", x.dtype(), y.dtype());
+    Ok([batch, n, m, d])
+}
+
+fn infer_euclidean(c: &Call) -> Result<Specs> {
+    let [batch, n, m, _] = euclidean_sizes(c)?;
+    let [d, e] = [c.x(0).dtype(), c.x(1).dtype()];
+    if d != e || !d.is_float() {
+        bail!(DType, "expected floating point tensors of one dtype, got {d} and {e}");
     }
-    let compute = x.dtype().compute_dtype();
-    let (x1, y1) = (contiguous_unlocked(x, compute, false)?, contiguous_unlocked(y, compute, false)?);
-    let out = Tensor::empty_of(&[batch, n, m], compute)?;
-    // SAFETY: row-major elements of the compute type with these sizes.
-    unsafe {
-        match compute {
-            DType::F64 => pairs::euclidean::<f64>(x1.ptr(), y1.ptr(), out.ptr(), [batch, n, m, d]),
-            _ => pairs::euclidean::<f32>(x1.ptr(), y1.ptr(), out.ptr(), [batch, n, m, d]),
+    Spec::rows(&[batch, n, m], d)?.one()
+}
+
+fn compute_euclidean(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let sizes = euclidean_sizes(c)?;
+    let compute = c.x(0).dtype().compute_dtype();
+    let (x, y) = (contiguous_unlocked(c.x(0), compute, false)?, contiguous_unlocked(c.x(1), compute, false)?);
+    written_as(&outs[0], compute, |out| {
+        // SAFETY: row-major elements of the compute type with these sizes.
+        unsafe {
+            match compute {
+                DType::F64 => pairs::euclidean::<f64>(x.ptr(), y.ptr(), out.ptr(), sizes),
+                _ => pairs::euclidean::<f32>(x.ptr(), y.ptr(), out.ptr(), sizes),
+            }
         }
-    }
-    one(contiguous_unlocked(&out, x.dtype(), false)?)
+        Ok(())
+    })
 }
 
 /// Gradients of the distances, which have no slope where they are 0: `(x - y) / distance`, summed up.
@@ -456,7 +557,7 @@ fn observed(w: Option<&Tensor>, n: usize, name: &str, whole: bool) -> Result<Opt
     if w.dtype() == DType::Bool || w.dtype().is_float() == whole {
         bail!(DType, "expected {} {name}, got {}", if whole { "whole numbers as" } else { "floats as" }, w.dtype());
     }
-    if w.lt(&Tensor::number(Scalar::Int(0))?)?.any(None, false)?.item()?.i64() != 0 {
+    if super::holds(&w.lt(&Tensor::number(Scalar::Int(0))?)?.any(None, false)?)? {
         bail!(Value, "{name} cannot be negative");
     }
     w.reshape(&[-1]).map(Some)
@@ -483,7 +584,7 @@ fn eval_cov(c: &Call) -> Result<Outs> {
         Some(w) => w.sum(None, false, None)?,
         None => Tensor::number(Scalar::Int(n as i64))?,
     };
-    if w.is_some() && total.item()?.f64() == 0.0 {
+    if w.is_some() && !total.is_meta() && !super::holds(&total)? {
         bail!(Value, "weights sum to zero, cannot be normalized");
     }
     let average = weighed(&x)?.sum(Some(&[1]), true, None)?.div(&total, "")?;
@@ -507,7 +608,7 @@ fn eval_histc(c: &Call) -> Result<Outs> {
         bail!(Value, "bins must be > 0, got {bins}");
     }
     let (mut low, mut high) = (c.scalar(1).f64(), c.scalar(2).f64());
-    if low == high && x.numel() > 0 {
+    if low == high && x.numel() > 0 && !c.meta {
         (low, high) = (x.min_all()?.item()?.f64(), x.max_all()?.item()?.f64());
     }
     if low == high {
@@ -518,6 +619,9 @@ fn eval_histc(c: &Call) -> Result<Outs> {
     }
     if low > high {
         bail!(Value, "max must be larger than min, got {high} and {low}");
+    }
+    if c.meta {
+        return one(Tensor::filled(&[bins as usize], Scalar::Int(0), x.dtype())?);
     }
     let [from, to, width, count] = [low, high, high - low, bins as f64].map(|v| Tensor::number(Scalar::Float(v)));
     let (from, to) = (from?, to?);
@@ -542,7 +646,7 @@ fn shared(v: &Vjp, g: Ex, y: Ex, dims: &[i64], keepdim: bool) -> Ex {
 
 /// As [`shared`], for a reduction of everything, where NaN equals NaN.
 pub(crate) fn shared_by_all(v: &Vjp) -> Ex {
-    let mask = v.x(0).with(v.y(), |x, y| if y.item()?.f64().is_nan() { x.isnan() } else { x.eq(y) });
+    let mask = v.x(0).with(v.y(), |x, y| if super::holds(&y.isnan()?)? { x.isnan() } else { x.eq(y) });
     let count = mask.sum(&[], false);
     (v.g() / count).keep(mask)
 }
@@ -607,77 +711,108 @@ fn norm_rule(v: &Vjp) -> Ex {
     }
 }
 
-/// Runs a scan of `what` along attribute 0, with the result dtype of attribute 1.
-fn eval_scan(c: &Call, what: scan::What, dtype: Option<DType>, reverse: bool) -> Result<Outs> {
-    let x = c.x(0);
-    let dim = wrap_dim(c.int(0), x.ndim())?;
-    let dtype = dtype.unwrap_or(match what {
+/// The dtype that a scan of `what` gives, if `dtype` does not say so.
+fn scan_dtype(x: &Tensor, what: scan::What, dtype: Option<DType>) -> DType {
+    dtype.unwrap_or(match what {
         scan::What::LogSumExp => to_float(x.dtype()),
         _ => sum_dtype(x.dtype()),
-    });
+    })
+}
+
+/// `[outer, n, inner]` of `x` around the dimension that attribute 0 names.
+fn along(c: &Call, x: &Tensor) -> Result<[usize; 3]> {
+    Ok(around(x.shape(), wrap_dim(c.int(0), x.ndim())?))
+}
+
+fn infer_scan(c: &Call, what: scan::What, dtype: Option<DType>) -> Result<Specs> {
+    let x = c.x(0);
+    along(c, x)?;
+    let dtype = scan_dtype(x, what, dtype);
     if dtype == DType::Bool {
         bail!(DType, "not implemented for dtype bool");
     }
-    let from = contiguous_unlocked(x, dtype.compute_dtype(), false)?;
-    let [outer, n, inner] = around(x.shape(), dim);
-    let out = if dtype == dtype.compute_dtype() && c.out.is_some_and(|o| o.dtype() == dtype && o.is_contiguous()) {
-        c.output(x.shape(), dtype)?
-    } else {
-        Tensor::empty_of(x.shape(), dtype.compute_dtype())?
-    };
-    // SAFETY: both are row-major in the compute type.
-    unsafe { scan::scan(what, dtype.compute_dtype(), from.data_ptr(), out.data_ptr(), outer, n, inner, reverse) };
-    one(contiguous_unlocked(&out, dtype, false)?)
+    Spec::rows(x.shape(), dtype)?.one()
 }
 
-fn eval_cum_extreme(c: &Call, min: bool) -> Result<Outs> {
+/// Runs a scan of `what` along attribute 0.
+fn compute_scan(c: &Call, outs: &[Tensor], what: scan::What, dtype: Option<DType>, reverse: bool) -> Result<()> {
     let x = c.x(0);
-    let dims = around(x.shape(), wrap_dim(c.int(0), x.ndim())?);
-    let from = contiguous_unlocked(x, x.dtype().compute_dtype(), false)?;
-    let values = Tensor::empty_of(x.shape(), from.dtype())?;
-    let indices = Tensor::empty_of(x.shape(), DType::I64)?;
-    // SAFETY: all three are row-major with the same number of elements.
-    unsafe {
-        match from.dtype().compute() {
-            Compute::F32 => scan::extreme::<f32>(from.ptr(), values.ptr(), indices.ptr(), dims, min),
-            Compute::F64 => scan::extreme::<f64>(from.ptr(), values.ptr(), indices.ptr(), dims, min),
-            Compute::I64 => scan::extreme::<i64>(from.ptr(), values.ptr(), indices.ptr(), dims, min),
-        }
-    }
-    Ok(Outs::from_iter([contiguous_unlocked(&values, x.dtype(), false)?, indices]))
+    let compute = scan_dtype(x, what, dtype).compute_dtype();
+    let [outer, n, inner] = along(c, x)?;
+    let from = contiguous_unlocked(x, compute, false)?;
+    written_as(&outs[0], compute, |out| {
+        // SAFETY: both are row-major in the compute type; they may be one.
+        unsafe { scan::scan(what, compute, from.data_ptr(), out.data_ptr(), outer, n, inner, reverse) };
+        Ok(())
+    })
 }
 
-/// Runs a kernel of floats over row-major inputs, all but the first of which have one shape; the result has the shape and
-/// dtype of input `like`.
-macro_rules! float_kernel {
-    ($c:ident, $like:expr, $dims:expr, $f:path, $($i:expr),+) => {{
-        let like = $c.x($like);
-        if !like.dtype().is_float() {
-            bail!(DType, "not implemented for dtype {}", like.dtype());
-        }
-        $(if $i > 0 { $c.want_shape($i, like.shape())?; })+
-        let d = like.dtype().compute_dtype();
-        let out = Tensor::empty_of(like.shape(), d)?;
-        let ins = [$(contiguous_unlocked($c.x($i), d, false)?),+];
-        let mut ins = ins.iter();
-        let mut next = || ins.next().map_or(std::ptr::null_mut(), |t| t.data_ptr());
-        let ptrs = [$({ let _ = $i; next() }),+];
-        // SAFETY: row-major elements of the compute type, as many as `dims` say.
+fn infer_cum_extreme(c: &Call) -> Result<Specs> {
+    let x = c.x(0);
+    along(c, x)?;
+    Ok(Specs::from_iter([Spec::rows(x.shape(), x.dtype())?, Spec::rows(x.shape(), DType::I64)?]))
+}
+
+fn compute_cum_extreme(c: &Call, outs: &[Tensor], min: bool) -> Result<()> {
+    let x = c.x(0);
+    let (dims, compute) = (along(c, x)?, x.dtype().compute_dtype());
+    let from = contiguous_unlocked(x, compute, false)?;
+    let indices = outs[1].ptr();
+    written_as(&outs[0], compute, |values| {
+        // SAFETY: all three are row-major with the same number of elements.
         unsafe {
-            if d == DType::F64 {
-                float_kernel!(@call $f, f64, ptrs, out, $dims, $($i),+)
-            } else {
-                float_kernel!(@call $f, f32, ptrs, out, $dims, $($i),+)
+            match compute.compute() {
+                Compute::F32 => scan::extreme::<f32>(from.ptr(), values.ptr(), indices, dims, min),
+                Compute::F64 => scan::extreme::<f64>(from.ptr(), values.ptr(), indices, dims, min),
+                Compute::I64 => scan::extreme::<i64>(from.ptr(), values.ptr(), indices, dims, min),
             }
         }
-        one(contiguous_unlocked(&out, like.dtype(), false)?)
+        Ok(())
+    })
+}
+
+/// A gradient like input 1, which must be of floats and whose shape the inputs behind it must have too; input 0, the
+/// gradient of the result, must have the shape `grad`.
+fn infer_gradient(c: &Call, grad: &[usize]) -> Result<Specs> {
+    c.want_shape(0, grad)?;
+    let like = c.x(1);
+    if !like.dtype().is_float() {
+        bail!(DType, "not implemented for dtype {}", like.dtype());
+    }
+    (2..c.inputs.len()).try_for_each(|i| c.want_shape(i, like.shape()))?;
+    Spec::rows(like.shape(), like.dtype())?.one()
+}
+
+/// Runs a kernel of floats over row-major inputs, of which all but the first have the shape and dtype of the result.
+macro_rules! float_kernel {
+    ($c:ident, $outs:ident, $dims:expr, $f:path, $($i:expr),+) => {{
+        let (d, dims) = ($outs[0].dtype().compute_dtype(), $dims);
+        let ins = [$(contiguous_unlocked($c.x($i), d, false)?),+];
+        written_as(&$outs[0], d, |out| {
+            // SAFETY: row-major elements of the compute type, as many as `dims` say.
+            unsafe {
+                if d == DType::F64 {
+                    $f($(ins[$i].ptr::<f64>(),)+ out.ptr(), dims)
+                } else {
+                    $f($(ins[$i].ptr::<f32>(),)+ out.ptr(), dims)
+                }
+            }
+            Ok(())
+        })
     }};
-    (@call $f:path, $t:ty, $p:ident, $out:ident, $dims:expr, $a:expr, $b:expr) => {
-        $f($p[0].cast::<$t>(), $p[1].cast(), $out.ptr::<$t>(), $dims)
+}
+
+/// For `prod_backward` the shape that its gradient must have, and `[outer, n, inner]` of its input.
+fn prod_lines(c: &Call) -> Result<(Dims, [usize; 3])> {
+    let x = c.x(1);
+    let mut reduced = x.dims();
+    let Some(d) = c.opt_int(0) else {
+        reduced.fill(1);
+        return Ok((reduced, [1, x.numel(), 1]));
     };
-    (@call $f:path, $t:ty, $p:ident, $out:ident, $dims:expr, $a:expr, $b:expr, $d:expr) => {
-        $f($p[0].cast::<$t>(), $p[1].cast(), $p[2].cast(), $out.ptr::<$t>(), $dims)
-    };
+    let d = wrap_dim(d, x.ndim())?;
+    reduced.get_mut(d).into_iter().for_each(|n| *n = 1);
+    Ok((reduced, around(x.shape(), d)))
 }
 
 fn eval_bincount(c: &Call) -> Result<Outs> {
@@ -720,7 +855,7 @@ fn eval_bincount(c: &Call) -> Result<Outs> {
 ops! {
     /// Sum of the elements over `dim` (one or several; all by default). Whole numbers add up in int64.
     sum(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
-        eval: |c| eval_sum(c, &reduce::SUM),
+        body: reduction!(|c| sum_of(c, &reduce::SUM)),
         vjp: vjp!(|v| restored(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0))),
         onnx: Some("ReduceSum"),
         refuses: &[Refusal { call: "rt.ones(2, 3), 2", message: "out of range" }],
@@ -729,7 +864,7 @@ ops! {
 
     /// Mean of the elements over `dim` (one or several; all by default). Floats only.
     mean(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
-        eval: eval_mean,
+        body: reduction!(|c| mean_of(c)),
         vjp: vjp!(|v| mean_rule(v, v.g(), v.ints(0), v.bool(1))),
         onnx: Some("ReduceMean"),
         refuses: &[Refusal { call: "rt.ones(2, dtype=rt.int64)", message: "floating point" }],
@@ -738,12 +873,11 @@ ops! {
 
     /// Product of the elements over `dim` (all by default). Whole numbers multiply in int64.
     prod(input: Tensor, dim: OptInt = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
-        eval: |c| {
+        body: reduction!(|c| {
             let (x, dims) = (c.x(0), listed(c.opt_int(0)));
             let dtype = c.opt_dtype(2).unwrap_or(sum_dtype(x.dtype()));
-            let truths = truth_first(x, dtype)?;
-            single(truths.as_ref().unwrap_or(x), &dims, c.bool(1), &reduce::PROD, dtype, Params::default(), dtype)
-        },
+            Reduction::of(x, truth_first(x, dtype), &dims, c.bool(1), &reduce::PROD, dtype, [Some(dtype), None])
+        }),
         vjp: vjp!(|v| {
             let dims = listed(v.opt_int(0));
             let g = restored(v.g(), v, &dims, v.bool(1));
@@ -761,34 +895,21 @@ ops! {
 
     /// Gradient of `prod`: `grad` (the reduced dimensions kept with size 1) times the product of the other elements.
     prod_backward(grad: Tensor, input: Tensor, dim: OptInt) -> Tensor, Special {
-        eval: |c| {
-            let x = c.x(1);
-            let mut reduced = x.dims();
-            let dims = match c.opt_int(0) {
-                Some(d) => {
-                    let d = wrap_dim(d, x.ndim())?;
-                    reduced.get_mut(d).into_iter().for_each(|n| *n = 1);
-                    around(x.shape(), d)
-                }
-                None => {
-                    reduced.fill(1);
-                    [1, x.numel(), 1]
-                }
-            };
-            c.want_shape(0, &reduced)?;
-            float_kernel!(c, 1, dims, scan::prod_backward, 0, 1)
-        },
+        body: Kernel(
+            |c| infer_gradient(c, &prod_lines(c)?.0),
+            |c, outs| float_kernel!(c, outs, prod_lines(c)?.1, scan::prod_backward, 0, 1),
+        ),
         method: false, function: false,
     }
 
     /// Sum of the elements over `dim` (all by default), NaN counting as 0.
     nansum(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
-        eval: |c| {
+        body: reduction!(|c| {
             if c.opt_dtype(2) == Some(DType::Bool) {
                 bail!(DType, "not implemented for dtype bool");
             }
-            eval_sum(c, &reduce::NANSUM)
-        },
+            sum_of(c, &reduce::NANSUM)
+        }),
         vjp: vjp!(|v| {
             let there = v.x(0).then(|x| x.isnan()?.logical_not());
             restored(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0)).keep(there)
@@ -799,19 +920,19 @@ ops! {
 
     /// Mean over `dim` (all by default) of the elements that are not NaN.
     nanmean(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
-        eval: |c| {
+        body: Composite(|c| {
             let x = c.x(0);
             float_dtype(x, c.opt_dtype(2))?;
             let n = x.isnan()?.logical_not()?.sum(c.opt_ints(0), c.bool(1), None)?;
             one(x.nansum(c.opt_ints(0), c.bool(1), c.opt_dtype(2))?.div(&n, "")?)
-        },
-        class: Class::Composite,
+        }),
+
         samples: &["t([[nan, 1.0], [2.0, 3.0]]), 0", "r(2, 3, 2), (0, 2), True"],
     }
 
     /// Largest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals.
     amax(input: Tensor, dim: Ints = [], keepdim: Bool = false) -> Tensor, Real {
-        eval: |c| eval_extreme(c, c.ints(0), c.bool(1), &reduce::MAX),
+        body: reduction!(|c| extreme_of(c, c.ints(0), c.bool(1), &reduce::MAX)),
         vjp: vjp!(|v| shared(v, v.g(), v.y(), v.ints(0), v.bool(1))), saves: Saves::X.and(Saves::OUTPUT),
         onnx: Some("ReduceMax"),
         refuses: &[Refusal { call: "rt.ones(0, 3), 0", message: "non-zero size" }],
@@ -820,7 +941,7 @@ ops! {
 
     /// Smallest element over `dim` (one or several; all by default); NaN wins. The gradient is shared among equals.
     amin(input: Tensor, dim: Ints = [], keepdim: Bool = false) -> Tensor, Real {
-        eval: |c| eval_extreme(c, c.ints(0), c.bool(1), &reduce::MIN),
+        body: reduction!(|c| extreme_of(c, c.ints(0), c.bool(1), &reduce::MIN)),
         vjp: vjp!(|v| shared(v, v.g(), v.y(), v.ints(0), v.bool(1))), saves: Saves::X.and(Saves::OUTPUT),
         onnx: Some("ReduceMin"),
         samples: &["r(2, 3), 1", "r(2, 3), (0, 1), True", "tied([2.0, 1.0, 3.0, 3.0, 1.0])"],
@@ -828,7 +949,7 @@ ops! {
 
     /// Largest of all elements; NaN wins.
     max_all(input: Tensor) -> Tensor, Real {
-        eval: |c| eval_extreme(c, &[], false, &reduce::MAX),
+        body: reduction!(|c| extreme_of(c, &[], false, &reduce::MAX)),
         vjp: vjp!(|v| shared_by_all(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
         samples: &["r(2, 3)", "tied([2.0, 1.0, 3.0, 3.0, 1.0])"],
@@ -836,7 +957,7 @@ ops! {
 
     /// Smallest of all elements; NaN wins.
     min_all(input: Tensor) -> Tensor, Real {
-        eval: |c| eval_extreme(c, &[], false, &reduce::MIN),
+        body: reduction!(|c| extreme_of(c, &[], false, &reduce::MIN)),
         vjp: vjp!(|v| shared_by_all(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
         samples: &["r(2, 3)", "tied([2.0, 1.0, 3.0, 3.0, 1.0])"],
@@ -844,7 +965,7 @@ ops! {
 
     /// Largest elements along `dim` and their indices, the first of equals; NaN wins.
     max_dim(input: Tensor, dim: Int, keepdim: Bool = false) -> Pair, Real {
-        eval: |c| eval_extreme_dim(c, &reduce::ARGMAX),
+        body: reduction!(|c| extreme_along(c, &reduce::ARGMAX)),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
         method: false, function: false,
         samples: &["r(2, 3), 1", "r(3, 2), 0, True"],
@@ -852,7 +973,7 @@ ops! {
 
     /// Smallest elements along `dim` and their indices, the first of equals; NaN wins.
     min_dim(input: Tensor, dim: Int, keepdim: Bool = false) -> Pair, Real {
-        eval: |c| eval_extreme_dim(c, &reduce::ARGMIN),
+        body: reduction!(|c| extreme_along(c, &reduce::ARGMIN)),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
         method: false, function: false,
         samples: &["r(2, 3), 1", "r(3, 2), 0, True"],
@@ -860,23 +981,29 @@ ops! {
 
     /// Index of the largest element along `dim`, or in the flattened input; the first of equals, NaN being largest.
     argmax(input: Tensor, dim: OptInt = None, keepdim: Bool = false) -> Tensor, Real {
-        eval: |c| eval_arg(c, &reduce::ARGMAX),
+        body: Kernel(
+            |c| infer_arg(c, &reduce::ARGMAX),
+            |c, outs| arg_of(c, &reduce::ARGMAX)?.compute(c.x(0), outs),
+        ),
         onnx: Some("ArgMax"),
     }
 
     /// Index of the smallest element along `dim`, or in the flattened input; the first of equals, NaN being smallest.
     argmin(input: Tensor, dim: OptInt = None, keepdim: Bool = false) -> Tensor, Real {
-        eval: |c| eval_arg(c, &reduce::ARGMIN),
+        body: Kernel(
+            |c| infer_arg(c, &reduce::ARGMIN),
+            |c, outs| arg_of(c, &reduce::ARGMIN)?.compute(c.x(0), outs),
+        ),
         onnx: Some("ArgMin"),
     }
 
     /// Smallest and largest element along `dim` (of all by default).
     aminmax(input: Tensor, dim: OptInt = None, keepdim: Bool = false) -> Pair, Real {
-        eval: |c| {
+        body: reduction!(|c| {
             let (x, dims) = (c.x(0), listed(c.opt_int(0)));
             not_empty(x, &dims)?;
-            double(x, &dims, c.bool(1), &reduce::MINMAX, x.dtype(), Params::default(), [x.dtype(); 2])
-        },
+            Reduction::of(x, None, &dims, c.bool(1), &reduce::MINMAX, x.dtype(), [Some(x.dtype()); 2])
+        }),
         vjp: vjp!(|v| {
             let dims = listed(v.opt_int(0));
             let part = |k| if v.has(k) { shared(v, v.gk(k), v.yk(k), &dims, v.bool(1)) } else { Ex::None };
@@ -888,17 +1015,17 @@ ops! {
 
     /// True if any element over `dim` (all by default) is not zero. uint8 gives uint8.
     any(input: Tensor, dim: OptInts = None, keepdim: Bool = false) -> Tensor, Boolean {
-        eval: |c| eval_truth(c, &reduce::ANY),
+        body: Kernel(|c| infer_truth(c, &reduce::ANY), |c, outs| compute_truth(c, outs, &reduce::ANY)),
     }
 
     /// True if no element over `dim` (all by default) is zero. uint8 gives uint8.
     all(input: Tensor, dim: OptInts = None, keepdim: Bool = false) -> Tensor, Boolean {
-        eval: |c| eval_truth(c, &reduce::ALL),
+        body: Kernel(|c| infer_truth(c, &reduce::ALL), |c, outs| compute_truth(c, outs, &reduce::ALL)),
     }
 
     /// Variance over `dim` (all by default): squared distances from the mean, divided by `n - correction`.
     var(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Tensor, Real {
-        eval: |c| eval_var(c, false, false),
+        body: Kernel(|c| infer_var(c, false, false), |c, outs| compute_var(c, outs, false, false)),
         vjp: vjp!(|v| var_rule(v, v.g())), saves: Saves::X,
         refuses: &[Refusal { call: "rt.ones(2, dtype=rt.int64)", message: "floating point" }],
         samples: &["r(5)", "r(2, 3, 2), 1", "r(2, 3), (0, 1), 0, True", "r(5), correction=2"],
@@ -906,14 +1033,14 @@ ops! {
 
     /// Standard deviation over `dim` (all by default): the root of `var`.
     std(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Tensor, Real {
-        eval: |c| eval_var(c, true, false),
+        body: Kernel(|c| infer_var(c, true, false), |c, outs| compute_var(c, outs, true, false)),
         vjp: vjp!(|v| var_rule(v, of_root(v.g(), v.y()))), saves: Saves::X.and(Saves::OUTPUT),
         samples: &["r(5)", "r(2, 3, 2), 1", "r(2, 3), (0, 1), 0, True", "r(5), correction=2"],
     }
 
     /// Variance and mean over `dim` (all by default).
     var_mean(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Pair, Real {
-        eval: |c| eval_var(c, false, true),
+        body: Kernel(|c| infer_var(c, false, true), |c, outs| compute_var(c, outs, false, true)),
         vjp: vjp!(|v| {
             let spread = if v.has(0) { var_rule(v, v.g()) } else { Ex::None };
             spread + if v.has(1) { mean_rule(v, v.gk(1), v.ints(0), v.bool(2)) } else { Ex::None }
@@ -924,7 +1051,7 @@ ops! {
 
     /// Standard deviation and mean over `dim` (all by default).
     std_mean(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Pair, Real {
-        eval: |c| eval_var(c, true, true),
+        body: Kernel(|c| infer_var(c, true, true), |c, outs| compute_var(c, outs, true, true)),
         vjp: vjp!(|v| {
             let spread = if v.has(0) { var_rule(v, of_root(v.g(), v.y())) } else { Ex::None };
             spread + if v.has(1) { mean_rule(v, v.gk(1), v.ints(0), v.bool(2)) } else { Ex::None }
@@ -935,10 +1062,9 @@ ops! {
 
     /// `log(sum(exp(input)))` over `dim` (all if empty), without overflow.
     logsumexp(input: Tensor, dim: Ints, keepdim: Bool = false) -> Tensor, Real {
-        eval: |c| {
-            let d = to_float(c.x(0).dtype());
-            single(c.x(0), c.ints(0), c.bool(1), &reduce::LOGSUMEXP, d, Params::default(), d)
-        },
+        body: reduction!(|c| {
+            Reduction::single(c.x(0), c.ints(0), c.bool(1), &reduce::LOGSUMEXP, to_float(c.x(0).dtype()))
+        }),
         vjp: vjp!(|v| {
             let y = restored(v.y(), v, v.ints(0), v.bool(1));
             restored(v.g(), v, v.ints(0), v.bool(1)) * (v.x(0) - y).exp()
@@ -950,7 +1076,7 @@ ops! {
     /// The `ord`-norm of the elements over `dim` (all by default) as one vector: `(sum |x|^ord)^(1/ord)`; the largest or
     /// smallest absolute value for ±inf, the number of elements that are not zero for 0.
     vector_norm(input: Tensor, ord: Scalar = 2, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
-        eval: eval_vector_norm,
+        body: Kernel(|c| norm_of(c, c.x(0))?.0.specs(), compute_norm),
         vjp: vjp!(|v| norm_rule(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
         samples: &[
@@ -961,14 +1087,14 @@ ops! {
 
     /// The `p`-norm of `input - other`.
     dist(input: Tensor, other: Tensor, p: Scalar = 2) -> Tensor, Real {
-        eval: |c| one(c.x(0).sub(c.x(1), 1)?.vector_norm(c.scalar(0), None, false, None)?),
-        class: Class::Composite,
+        body: Composite(|c| one(c.x(0).sub(c.x(1), 1)?.vector_norm(c.scalar(0), None, false, None)?)),
+
         samples: &["r(2, 3), r(3)", "r(2, 3), r(3), 3", "r(2, 3), r(3), 1", "r(3), r(3), inf"],
     }
 
     /// Euclidean distances between the rows of `input` [b, n, d] and those of `other` [b, m, d]: [b, n, m].
     euclidean_distances(input: Tensor, other: Tensor) -> Tensor, Special {
-        eval: eval_euclidean,
+        body: Kernel(infer_euclidean, compute_euclidean),
         vjp: vjp!(|v| euclidean_rule(v)), saves: Saves::XB.and(Saves::OUTPUT),
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(1, 2, 3), rt.ones(1, 2, 4)", message: "wanted shapes" }],
@@ -981,8 +1107,8 @@ ops! {
     cdist(
         x1: Tensor, x2: Tensor, p: Float = 2.0, compute_mode: Str = "use_mm_for_euclid_dist_if_necessary"
     ) -> Tensor, Real {
-        eval: eval_cdist,
-        class: Class::Composite, method: false,
+        body: Composite(eval_cdist),
+        method: false,
         refuses: &[
             Refusal { call: "rt.ones(2, 3), rt.ones(2, 4)", message: "same number of columns" },
             Refusal { call: "rt.ones(2, 3), rt.ones(2, 3), -1.0", message: "non-negative" },
@@ -998,8 +1124,8 @@ ops! {
     /// `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts,
     /// `aweights` how important it is.
     cov(input: Tensor, correction: Int = 1, fweights: OptTensor = None, aweights: OptTensor = None) -> Tensor, Real {
-        eval: eval_cov,
-        class: Class::Composite,
+        body: Composite(eval_cov),
+
         refuses: &[
             Refusal { call: "rt.ones(2, 3, 4)", message: "two or fewer dimensions" },
             Refusal { call: "rt.ones(2, 3), 1, rt.tensor([1, -1, 2])", message: "cannot be negative" },
@@ -1009,7 +1135,7 @@ ops! {
 
     /// Pearson's correlation coefficients of the rows of `input [n, observations]`: `[n, n]`, or a number for one row.
     corrcoef(input: Tensor) -> Tensor, Real {
-        eval: |c| {
+        body: Composite(|c| {
             let k = c.x(0).cov(1, None, None)?;
             if k.ndim() == 0 {
                 return one(k.div(&k, "")?);
@@ -1017,16 +1143,16 @@ ops! {
             let s = k.diagonal(0, 0, 1)?.sqrt()?;
             let r = k.div(&s.unsqueeze(1)?, "")?.div(&s.unsqueeze(0)?, "")?;
             one(r.clamp(Some(Scalar::Int(-1)), Some(Scalar::Int(1)))?)
-        },
-        class: Class::Composite,
+        }),
+
         refuses: &[Refusal { call: "rt.ones(2, 3, 4)", message: "two or fewer dimensions" }],
     }
 
     /// How many elements lie in each of `bins` intervals of one width from `min` to `max`, as floats. Elements outside do
     /// not count; if both bounds are equal they are the least and greatest element.
     histc(input: Tensor, bins: Int = 100, min: Scalar = 0, max: Scalar = 0) -> Tensor, Real {
-        eval: eval_histc,
-        class: Class::Composite,
+        body: Composite(eval_histc),
+
         refuses: &[
             Refusal { call: "rt.ones(3), 0", message: "bins must be > 0" },
             Refusal { call: "rt.ones(3), 4, 1, 0", message: "max must be larger than min" },
@@ -1037,27 +1163,35 @@ ops! {
 
     /// Number of elements over `dim` (all by default) that are not zero.
     count_nonzero(input: Tensor, dim: OptInts = None) -> Tensor, Real {
-        eval: |c| single(c.x(0), c.ints(0), false, &reduce::COUNT, c.x(0).dtype(), Params::default(), DType::I64),
+        body: reduction!(|c| {
+            Reduction::of(c.x(0), None, c.ints(0), false, &reduce::COUNT, c.x(0).dtype(), [Some(DType::I64), None])
+        }),
     }
 
     /// Number of occurrences of each value from 0 up of a 1-d whole-number `input`, or the sum of their `weights`; at
     /// least `minlength` numbers.
     bincount(input: Tensor, weights: OptTensor = None, minlength: Int = 0) -> Tensor, Special {
-        eval: eval_bincount,
+        body: Dynamic(|_| Ok(None), eval_bincount),
         refuses: &[Refusal { call: "rt.tensor([-1])", message: "non-negative" }],
     }
 
     /// Sums of the elements so far along `dim`.
     cumsum(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Real {
-        eval: |c| eval_scan(c, scan::What::Sum, c.opt_dtype(1), false),
+        body: Kernel(
+            |c| infer_scan(c, scan::What::Sum, c.opt_dtype(1)),
+            |c, outs| compute_scan(c, outs, scan::What::Sum, c.opt_dtype(1), false),
+        ),
         vjp: vjp!(|v| v.g().then(|g| g.cumsum_from_end(v.int(0)))),
-        inplace: true, onnx: Some("CumSum"),
+        inplace: true, direct: true, onnx: Some("CumSum"),
         samples: &["r(2, 3), 1", "r(2, 3), 0, rt.float64"],
     }
 
     /// Sums along `dim` of each element and those after it.
     cumsum_from_end(input: Tensor, dim: Int) -> Tensor, Real {
-        eval: |c| eval_scan(c, scan::What::Sum, Some(c.x(0).dtype()), true),
+        body: Kernel(
+            |c| infer_scan(c, scan::What::Sum, Some(c.x(0).dtype())),
+            |c, outs| compute_scan(c, outs, scan::What::Sum, Some(c.x(0).dtype()), true),
+        ),
         vjp: vjp!(|v| v.g().then(|g| g.cumsum(v.int(0), None))),
         method: false, function: false,
         samples: &["r(2, 3), 1", "r(2, 3), 0"],
@@ -1065,42 +1199,46 @@ ops! {
 
     /// Products of the elements so far along `dim`.
     cumprod(input: Tensor, dim: Int, dtype: OptDType = None) -> Tensor, Real {
-        eval: |c| eval_scan(c, scan::What::Prod, c.opt_dtype(1), false),
+        body: Kernel(
+            |c| infer_scan(c, scan::What::Prod, c.opt_dtype(1)),
+            |c, outs| compute_scan(c, outs, scan::What::Prod, c.opt_dtype(1), false),
+        ),
         vjp: vjp!(|v| v.x(0).with(v.g(), |x, g| {
             if grad_enabled() { cumprod_rule(x, g, v.int(0)) } else { Tensor::cumprod_backward(g, x, v.int(0)) }
         })),
-        saves: Saves::X, inplace: true,
+        saves: Saves::X, inplace: true, direct: true,
         samples: &["r(2, 3), 1", "t([2.0, 0.0, 3.0]), 0", "t([0.0, 2.0, 0.0, 3.0]), 0", "r(2, 2), 0, rt.float64"],
     }
 
     /// Gradient of `cumprod`, right for zeros too.
     cumprod_backward(grad: Tensor, input: Tensor, dim: Int) -> Tensor, Special {
-        eval: |c| {
-            let x = c.x(1);
-            let dims = around(x.shape(), wrap_dim(c.int(0), x.ndim())?);
-            c.want_shape(0, x.shape())?;
-            float_kernel!(c, 1, dims, scan::cumprod_backward, 0, 1)
-        },
+        body: Kernel(
+            |c| along(c, c.x(1)).and_then(|_| infer_gradient(c, c.x(1).shape())),
+            |c, outs| float_kernel!(c, outs, along(c, c.x(1))?, scan::cumprod_backward, 0, 1),
+        ),
         method: false, function: false,
     }
 
     /// Largest element so far along `dim`, and the index of the latest one that reached it.
     cummax(input: Tensor, dim: Int) -> Pair, Real {
-        eval: |c| eval_cum_extreme(c, false),
+        body: Kernel(infer_cum_extreme, |c, outs| compute_cum_extreme(c, outs, false)),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), true)), saves: Saves::OUTPUT,
         samples: &["r(2, 3), 1", "r(3, 2), 0"],
     }
 
     /// Smallest element so far along `dim`, and the index of the latest one that reached it.
     cummin(input: Tensor, dim: Int) -> Pair, Real {
-        eval: |c| eval_cum_extreme(c, true),
+        body: Kernel(infer_cum_extreme, |c, outs| compute_cum_extreme(c, outs, true)),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), true)), saves: Saves::OUTPUT,
         samples: &["r(2, 3), 1", "r(3, 2), 0"],
     }
 
     /// `log(sum(exp))` of the elements so far along `dim`.
     logcumsumexp(input: Tensor, dim: Int) -> Tensor, Real {
-        eval: |c| eval_scan(c, scan::What::LogSumExp, None, false),
+        body: Kernel(
+            |c| infer_scan(c, scan::What::LogSumExp, None),
+            |c, outs| compute_scan(c, outs, scan::What::LogSumExp, None, false),
+        ),
         vjp: vjp!(|v| {
             let (x, y, g) = (v.x(0).tensor()?, v.y().tensor()?, v.g().tensor()?);
             let r = if grad_enabled() { logcumsumexp_rule(&x, &y, &g, v.int(0)) } else { Tensor::logcumsumexp_backward(&g, &x, &y, v.int(0)) };
@@ -1112,23 +1250,22 @@ ops! {
 
     /// Gradient of `logcumsumexp`.
     logcumsumexp_backward(grad: Tensor, input: Tensor, output: Tensor, dim: Int) -> Tensor, Special {
-        eval: |c| {
-            let dims = around(c.x(1).shape(), wrap_dim(c.int(0), c.x(1).ndim())?);
-            c.want_shape(0, c.x(1).shape())?;
-            float_kernel!(c, 1, dims, scan::logcumsumexp_backward, 0, 1, 2)
-        },
+        body: Kernel(
+            |c| along(c, c.x(1)).and_then(|_| infer_gradient(c, c.x(1).shape())),
+            |c, outs| float_kernel!(c, outs, along(c, c.x(1))?, scan::logcumsumexp_backward, 0, 1, 2),
+        ),
         method: false, function: false,
     }
 
     /// The sum of the diagonal of a matrix.
     trace(input: Tensor) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             if c.x(0).ndim() != 2 {
                 bail!(Shape, "expected a matrix, got shape {:?}", c.x(0).shape());
             }
             one(c.x(0).diagonal(0, 0, 1)?.sum(None, false, None)?)
-        },
-        class: Class::Composite,
+        }),
+
         samples: &["r(3, 3)", "r(2, 3)"],
     }
 }
@@ -1169,7 +1306,7 @@ fn cumprod_rule(x: &Tensor, g: &Tensor, dim: i64) -> Result<Tensor> {
     if x.ndim() == 0 || x.numel() == 0 {
         return Ok(g.clone());
     }
-    if x.all(None, false)?.item()?.i64() != 0 {
+    if super::holds(&x.all(None, false)?)? {
         return g.mul(&x.cumprod(dim, None)?)?.cumsum_from_end(dim)?.div(x, "");
     }
     let n = x.shape()[wrap_dim(dim, x.ndim())?] as i64;

@@ -1,14 +1,15 @@
 //! Shape, view, copy and joining ops.
 
 use super::lang::Ex;
-use super::pointwise::result_type;
-use super::{one, several, Call, Class, Grads, Outs, Refusal};
+use super::elementwise::result_type;
+use super::{one, several, written_as, Call, Grads, Outs, Refusal, Spec, Specs};
 use crate::autograd::Vjp;
 use crate::dtype::{dispatch, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::{copy, index as kernel};
 use crate::memory::{self, List};
 use crate::shape::{counts, infer_sizes, sizes, wrap_dim, wrap_dims, Dims, Layout, Strides};
+use crate::storage::Storage;
 use crate::tensor::{check_bounds, Tensor};
 use crate::{bail, err};
 use smallvec::SmallVec;
@@ -119,14 +120,6 @@ fn with_view(c: &Call, layout: Layout) -> Result<Outs> {
     one(c.x(0).with_layout(layout))
 }
 
-pub(crate) fn same_layout(t: &Tensor, dtype: DType) -> Result<Tensor> {
-    if t.layout().is_dense() {
-        Tensor::empty_like_layout(t.layout(), dtype)
-    } else {
-        Tensor::empty_of(t.shape(), dtype)
-    }
-}
-
 /// A view of `x` as `shape` if there is one, else a copy.
 fn reshaped(x: &Tensor, shape: &[usize]) -> Result<Outs> {
     let sizes = signed(shape);
@@ -136,8 +129,23 @@ fn reshaped(x: &Tensor, shape: &[usize]) -> Result<Outs> {
     one(x.contiguous_copy()?.view(&sizes)?)
 }
 
-fn zeros(shape: &[usize], dtype: DType) -> Result<Tensor> {
-    Tensor::filled(shape, Scalar::Int(0), dtype)
+/// Fills a new tensor.
+pub(crate) fn fill_new(out: &Tensor, value: Scalar) {
+    // SAFETY: its elements fill one block.
+    unsafe { copy::fill(out.data_ptr(), out.dtype(), out.numel(), value) };
+}
+
+/// A tensor of `shape` with every element `value`, of the dtype of `t` and where that lives.
+fn filled_by(t: &Tensor, shape: &[usize], value: i64) -> Result<Tensor> {
+    if t.is_meta() {
+        return Spec::rows(shape, t.dtype())?.meta();
+    }
+    Tensor::filled(shape, Scalar::Int(value), t.dtype())
+}
+
+/// The elements of the last input, broadcast and cast.
+fn compute_copy(c: &Call, outs: &[Tensor]) -> Result<()> {
+    copy_into(&outs[0], c.x(c.inputs.len() - 1))
 }
 
 /// Start, number and step of the elements that Python's `start:end:step` picks out of `n`.
@@ -169,35 +177,68 @@ fn wrap_index(index: i64, dim: usize, shape: &[usize]) -> Result<usize> {
     Ok(if index < 0 { index + n } else { index } as usize)
 }
 
-/// `grad` at the positions (start, number, step) of dimension `dim` of a tensor of `shape` that is zero elsewhere.
-fn embed(
-    c: &Call,
-    shape: &[usize],
-    dim: usize,
-    keepdim: bool,
-    (start, len, step): (usize, usize, usize),
-) -> Result<Outs> {
-    let (grad, mut part) = (c.x(0), Dims::from_slice(shape));
+/// Where `grad` goes in a tensor that is zero elsewhere: the shape of that, a dimension, and the start, number and step of
+/// the positions there.
+type Place = (Dims, usize, (usize, usize, usize));
+
+fn select_place(c: &Call) -> Result<Place> {
+    let shape = sizes(c.ints(0))?;
+    let d = real_dim(c.int(1), shape.len())?;
+    let i = wrap_index(c.int(2), d, &shape)?;
+    Ok((shape, d, (i, 1, 1)))
+}
+
+fn slice_place(c: &Call) -> Result<Place> {
+    let shape = sizes(c.ints(0))?;
+    let d = real_dim(c.int(1), shape.len())?;
+    let part = slice_bounds(shape[d], c.opt_int(2), c.opt_int(3), c.int(4))?;
+    Ok((shape, d, part))
+}
+
+fn infer_embed(c: &Call, (shape, dim, (_, len, _)): Place, keepdim: bool) -> Result<Specs> {
+    let mut part = shape.clone();
     part[dim] = len;
     if !keepdim {
         part.remove(dim);
     }
     c.want_shape(0, &part)?;
-    let out = Tensor::empty_of(shape, grad.dtype())?;
-    let [outer, _, inner] = super::reduce::around(shape, dim);
-    let g = contiguous_unlocked(grad, grad.dtype(), false)?;
+    Spec::rows(&shape, c.x(0).dtype())?.one()
+}
+
+fn compute_embed(c: &Call, outs: &[Tensor], (shape, dim, (start, len, step)): Place) -> Result<()> {
+    let [outer, _, inner] = super::reduce::around(&shape, dim);
+    let g = contiguous_unlocked(c.x(0), c.x(0).dtype(), false)?;
     // SAFETY: both are row-major with the sizes given; the positions lie inside of dimension `dim`.
     unsafe {
         let bytes = inner * g.dtype().size();
-        kernel::embed(g.data_ptr(), out.data_ptr(), outer, shape[dim], bytes, (start, step, len));
+        kernel::embed(g.data_ptr(), outs[0].data_ptr(), outer, shape[dim], bytes, (start, step, len));
     }
-    one(out)
+    Ok(())
 }
 
-/// A row-major copy of `x` in which the part that `part` picks out of its layout is replaced by `src`.
-fn scatter_into(x: &Tensor, src: &Tensor, part: impl FnOnce(&Layout) -> Result<Layout>) -> Result<Outs> {
-    let out = contiguous_unlocked(x, x.dtype(), true)?;
-    let to = out.with_layout(part(out.layout())?);
+/// The part of a layout that a call names.
+type Part = fn(&Call, &Layout) -> Result<Layout>;
+
+fn slice_part(c: &Call, l: &Layout) -> Result<Layout> {
+    let d = real_dim(c.int(0), l.ndim())?;
+    let (start, len, step) = slice_bounds(l.shape()[d], c.opt_int(1), c.opt_int(2), c.int(3))?;
+    Ok(l.slice(d, start, len, step))
+}
+
+fn select_part(c: &Call, l: &Layout) -> Result<Layout> {
+    let d = real_dim(c.int(0), l.ndim())?;
+    Ok(l.select(d, wrap_index(c.int(1), d, l.shape())?))
+}
+
+fn diagonal_part(c: &Call, l: &Layout) -> Result<Layout> {
+    diagonal_layout(l, c.int(0), c.int(1), c.int(2))
+}
+
+/// A row-major copy of the first input in which a part is replaced by the second.
+fn infer_scatter(c: &Call, part: Part) -> Result<Specs> {
+    let (x, src) = (c.x(0), c.x(1));
+    let spec = Spec::rows(x.shape(), x.dtype())?;
+    let to = part(c, &spec.layout)?;
     if to.shape() != src.shape() {
         return Err(Error::shapes(
             "",
@@ -206,8 +247,51 @@ fn scatter_into(x: &Tensor, src: &Tensor, part: impl FnOnce(&Layout) -> Result<L
             src.shape(),
         ));
     }
-    copy_into(&to, src)?;
-    one(out)
+    spec.one()
+}
+
+fn compute_scatter(c: &Call, outs: &[Tensor], part: Part) -> Result<()> {
+    let out = &outs[0];
+    copy_into(out, c.x(0))?;
+    copy_into(&out.with_layout(part(c, out.layout())?), c.x(1))
+}
+
+/// The part that `as_strided_scatter` replaces.
+fn strided_part(c: &Call) -> Result<Layout> {
+    let strides = c.ints(1).iter().map(|&s| s as isize).collect();
+    let offset = usize::try_from(c.int(2)).map_err(|_| err!(Value, "storage_offset must not be negative"))?;
+    Layout::new(sizes(c.ints(0))?, strides, offset)
+}
+
+fn infer_as_strided_scatter(c: &Call) -> Result<Specs> {
+    let (x, src) = (c.x(0), c.x(1));
+    if !x.is_contiguous() || x.layout().offset() != 0 {
+        bail!(Unsupported, "the input must be row-major and begin where its storage does; clone() it first");
+    }
+    let spec = Spec::rows(x.shape(), x.dtype())?;
+    let part = strided_part(c)?;
+    // The storage of the result, without its bytes.
+    check_bounds(&Storage::meta(x.numel() * x.dtype().size()), &part, x.dtype())?;
+    if src.shape() != part.shape() {
+        let text = format!(
+            "expected src to have a size equal to the slice of input, src has shape {:?}, the slice {:?}",
+            src.shape(),
+            part.shape()
+        );
+        return Err(Error::shapes("", text, src.shape(), part.shape()));
+    }
+    spec.one()
+}
+
+fn compute_as_strided_scatter(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (out, part) = (&outs[0], strided_part(c)?);
+    copy_into(out, c.x(0))?;
+    let to = out.with_layout(part.clone());
+    if !part.overlaps_itself() {
+        return copy_into(&to, c.x(1));
+    }
+    copy_into(&to, &Tensor::filled(&[], Scalar::Int(0), out.dtype())?)?;
+    add_into(out, &part, c.x(1))
 }
 
 /// The order of dimensions that moves `source` to `destination`.
@@ -254,11 +338,32 @@ fn diagonal_layout(l: &Layout, offset: i64, dim1: i64, dim2: i64) -> Result<Layo
     Layout::new(shape, strides, l.offset() + start)
 }
 
-/// Zeros of `shape` with `src` on a diagonal.
-fn on_diagonal(src: &Tensor, shape: &[usize], offset: i64, dim1: i64, dim2: i64) -> Result<Outs> {
-    let out = zeros(shape, src.dtype())?;
-    copy_into(&out.with_layout(diagonal_layout(out.layout(), offset, dim1, dim2)?), src)?;
-    one(out)
+/// Zeros of `shape` with the input on a diagonal, given by offset and dimensions.
+fn infer_on_diagonal(c: &Call, shape: &[usize], [offset, dim1, dim2]: [i64; 3]) -> Result<Specs> {
+    let spec = Spec::rows(shape, c.x(0).dtype())?;
+    c.x(0).layout().broadcast_to(diagonal_layout(&spec.layout, offset, dim1, dim2)?.shape())?;
+    spec.one()
+}
+
+fn compute_on_diagonal(c: &Call, outs: &[Tensor], [offset, dim1, dim2]: [i64; 3]) -> Result<()> {
+    let out = &outs[0];
+    fill_new(out, Scalar::Int(0));
+    copy_into(&out.with_layout(diagonal_layout(out.layout(), offset, dim1, dim2)?), c.x(0))
+}
+
+fn infer_diag_embed(c: &Call) -> Result<Specs> {
+    let (x, nd) = (c.x(0), c.x(0).ndim() + 1);
+    let n = *x.shape().last().ok_or_else(|| err!(Value, "input must have at least one dimension"))?;
+    let (a, b) = (wrap_dim(c.int(1), nd)?, wrap_dim(c.int(2), nd)?);
+    if a == b {
+        bail!(Value, "diagonal dimensions cannot be identical {}, {}", c.int(1), c.int(2));
+    }
+    let side = n + c.int(0).unsigned_abs() as usize;
+    let mut shape = Dims::from_slice(&x.shape()[..nd - 2]);
+    for d in [a.min(b), a.max(b)] {
+        shape.insert(d, side);
+    }
+    infer_on_diagonal(c, &shape, [c.int(0), c.int(1), c.int(2)])
 }
 
 fn unfold_layout(l: &Layout, dim: i64, size: i64, step: i64) -> Result<Layout> {
@@ -293,7 +398,7 @@ fn add_into(out: &Tensor, layout: &Layout, src: &Tensor) -> Result<()> {
 }
 
 /// Concatenates along `dim`, or along a new dimension if `new` is true.
-fn join(c: &Call, new: bool) -> Result<Outs> {
+fn infer_join(c: &Call, new: bool) -> Result<Specs> {
     let Some(&Some(first)) = c.inputs.iter().find(|t| t.is_some_and(|t| new || t.shape() != [0])).or(c.inputs.first())
     else {
         bail!(Value, "expected a non-empty list of tensors");
@@ -337,17 +442,22 @@ fn join(c: &Call, new: bool) -> Result<Outs> {
             shape[d] = n.ok_or_else(|| err!(Memory, "the result would be too large along dimension {d}"))?;
         }
     }
-    let out = Tensor::empty_of(&shape, dtype)?;
+    Spec::rows(&shape, dtype)?.one()
+}
+
+fn compute_join(c: &Call, outs: &[Tensor], new: bool) -> Result<()> {
+    let out = &outs[0];
+    let d = wrap_dim(c.int(0), out.ndim())?;
     let mut at = 0;
-    for t in c.inputs.iter().flatten().filter(|t| new || !skipped(t, shape.len())) {
+    for t in c.inputs.iter().flatten().filter(|t| new || !skipped(t, out.ndim())) {
         let len = if new { 1 } else { t.shape()[d] };
         let part = out.layout().slice(d, at, len, 1);
         let to = if new { part.without(d) } else { part };
         // SAFETY: the slice has the input's shape and lies inside of the new output.
-        unsafe { copy::strided(t.base_ptr(), t.dtype(), t.layout(), out.base_ptr(), dtype, &to) };
+        unsafe { copy::strided(t.base_ptr(), t.dtype(), t.layout(), out.base_ptr(), out.dtype(), &to) };
         at += len;
     }
-    one(out)
+    Ok(())
 }
 
 /// `cat` overlooks empty 1-d tensors among tensors with more dimensions.
@@ -362,7 +472,7 @@ fn cat_vjp(v: &Vjp) -> Result<Grads> {
         let shape = v.shape(i);
         g.then(|g| {
             if g.ndim() != 1 && shape == [0] {
-                return zeros(shape, g.dtype());
+                return filled_by(g, shape, 0);
             }
             let n = shape[wrap_dim(v.int(0), g.ndim())?] as i64;
             at += n;
@@ -424,7 +534,7 @@ fn padded_size(n: usize, before: i64, after: i64, mode: &str, dim: usize, shape:
 }
 
 /// Where the elements of a padded dimension come from; -1 for those that are filled.
-fn pad_map(n: usize, before: i64, after: i64, mode: &str) -> Result<List<isize>> {
+fn pad_map(n: usize, before: i64, after: i64, size: usize, mode: &str) -> Result<List<isize>> {
     let n = n as i64;
     // What is cut off does not come back from the other end.
     let cut = (-before).max(0);
@@ -437,7 +547,7 @@ fn pad_map(n: usize, before: i64, after: i64, mode: &str) -> Result<List<isize>>
         "replicate" => i.clamp(0, n - 1),
         _ => -1,
     };
-    List::collect((-before..n + after).map(|i| place(i) as isize))
+    List::collect((0..size as i64).map(|i| place(i.saturating_sub(before)) as isize))
 }
 
 /// For each dimension the places that its elements come from; none where they stay.
@@ -447,8 +557,14 @@ fn no_maps(ndim: usize) -> Maps {
     (0..ndim).map(|_| List::new()).collect()
 }
 
-/// Maps of `pad` for every dimension, and the padded shape.
-fn pad_maps(shape: &[usize], pad: &[i64], mode: &str) -> Result<(Maps, Dims)> {
+/// The dimensions that `pad` changes, with what it puts before and after.
+fn padded<'a>(ndim: usize, pad: &'a [i64]) -> impl Iterator<Item = (usize, [i64; 2])> + 'a {
+    let both = pad.chunks_exact(2).enumerate().map(move |(i, p)| (ndim - 1 - i, [p[0], p[1]]));
+    both.filter(|(_, p)| *p != [0, 0])
+}
+
+/// The padded shape.
+fn pad_shape(shape: &[usize], pad: &[i64], mode: &str) -> Result<Dims> {
     let (nd, k) = (shape.len(), pad.len() / 2);
     if !pad.len().is_multiple_of(2) || k > nd {
         bail!(Value, "padding {pad:?} must hold two numbers for each of at most {nd} dimensions");
@@ -466,63 +582,90 @@ fn pad_maps(shape: &[usize], pad: &[i64], mode: &str) -> Result<(Maps, Dims)> {
         }
         _ => bail!(Value, "mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode:?}"),
     }
-    let mut maps = no_maps(nd);
     let mut out = Dims::from_slice(shape);
-    let padded = || pad.chunks_exact(2).enumerate().map(|(i, p)| (nd - 1 - i, p)).filter(|(_, p)| *p != [0, 0]);
-    for (d, p) in padded() {
-        out[d] = padded_size(shape[d], p[0], p[1], mode, d, shape)?;
+    for (d, [before, after]) in padded(nd, pad) {
+        out[d] = padded_size(shape[d], before, after, mode, d, shape)?;
     }
-    // Without elements the sizes mean no work.
-    if !out.contains(&0) {
-        for (d, p) in padded() {
-            maps[d] = pad_map(shape[d], p[0], p[1], mode)?;
-        }
-    }
-    Ok((maps, out))
+    Ok(out)
 }
 
-/// A tensor whose elements come from the places of `x` that the maps name.
-fn remapped(x: &Tensor, maps: &[List<isize>], shape: &[usize], fill: Scalar) -> Result<Outs> {
-    fill.held_by(x.dtype())?;
-    let x = contiguous_unlocked(x, x.dtype(), false)?;
-    let out = Tensor::empty_of(shape, x.dtype())?;
-    if out.numel() == 0 {
-        return one(out);
+/// Maps of `pad` for every dimension, `out` being the padded shape.
+fn pad_maps(shape: &[usize], pad: &[i64], mode: &str, out: &[usize]) -> Result<Maps> {
+    let mut maps = no_maps(shape.len());
+    // Without elements the sizes mean no work.
+    if !out.contains(&0) {
+        for (d, [before, after]) in padded(shape.len(), pad) {
+            maps[d] = pad_map(shape[d], before, after, out[d], mode)?;
+        }
     }
+    Ok(maps)
+}
+
+/// Fills `out`, seen with shape `to`, with the elements of `x`, seen row-major with shape `from`, that lie at the places
+/// that the maps name.
+fn remap(
+    x: &Tensor,
+    from: &[usize],
+    maps: &[List<isize>],
+    out: &Tensor,
+    to: &[usize],
+    fill: Scalar,
+) -> Result<()> {
+    if out.numel() == 0 {
+        return Ok(());
+    }
+    let x = contiguous_unlocked(x, x.dtype(), false)?;
     dispatch!(x.dtype(), T => {
         let fill = fill.to::<T>();
         let fill = (&fill as *const T).cast::<u8>();
         // SAFETY: both are row-major with these shapes; the maps name places inside of `x`.
-        unsafe { kernel::remap(x.dtype().size(), x.data_ptr(), x.shape(), maps, out.data_ptr(), shape, fill)? }
-    });
-    one(out)
+        unsafe { kernel::remap(x.dtype().size(), x.data_ptr(), from, maps, out.data_ptr(), to, fill) }
+    })
 }
 
-fn eval_pad_backward(c: &Call) -> Result<Outs> {
+fn infer_pad(c: &Call) -> Result<Specs> {
+    let (x, value) = (c.x(0), c.opt_float(2));
+    let shape = pad_shape(x.shape(), c.ints(0), c.str(1))?;
+    if value.is_some_and(|v| v != 0.0) && c.str(1) != "constant" {
+        bail!(Value, "padding mode {:?} doesn't take in value argument", c.str(1));
+    }
+    Scalar::Float(value.unwrap_or(0.0)).held_by(x.dtype())?;
+    Spec::rows(&shape, x.dtype())?.one()
+}
+
+fn compute_pad(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, out) = (c.x(0), &outs[0]);
+    let maps = pad_maps(x.shape(), c.ints(0), c.str(1), out.shape())?;
+    remap(x, x.shape(), &maps, out, out.shape(), Scalar::Float(c.opt_float(2).unwrap_or(0.0)))
+}
+
+fn infer_pad_backward(c: &Call) -> Result<Specs> {
     let (g, shape) = (c.x(0), sizes(c.ints(0))?);
-    let (maps, padded) = pad_maps(&shape, c.ints(1), c.str(2))?;
+    let padded = pad_shape(&shape, c.ints(1), c.str(2))?;
     if g.shape() != padded.as_slice() {
         bail!(Shape, "expected a gradient of shape {padded:?}, got {:?}", g.shape());
     }
-    let g = contiguous_unlocked(g, g.dtype(), false)?;
-    let out = zeros(&shape, g.dtype())?;
-    if g.numel() == 0 {
-        return one(out);
-    }
-    // SAFETY: both are row-major with these shapes; the maps name places inside of `out`.
-    dispatch!(g.dtype(), T => unsafe { kernel::remap_add::<T>(g.ptr(), g.shape(), &maps, out.ptr(), &shape) });
-    one(out)
+    Spec::rows(&shape, g.dtype())?.one()
 }
 
-fn eval_roll(c: &Call) -> Result<Outs> {
+fn compute_pad_backward(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (g, out) = (c.x(0), &outs[0]);
+    let maps = pad_maps(out.shape(), c.ints(1), c.str(2), g.shape())?;
+    let g = contiguous_unlocked(g, g.dtype(), false)?;
+    fill_new(out, Scalar::Int(0));
+    if g.numel() == 0 {
+        return Ok(());
+    }
+    // SAFETY: both are row-major with these shapes; the maps name places inside of `out`.
+    dispatch!(g.dtype(), T => unsafe { kernel::remap_add::<T>(g.ptr(), g.shape(), &maps, out.ptr(), out.shape()) });
+    Ok(())
+}
+
+/// How far `roll` moves the elements of each dimension; None if it rolls the flattened tensor.
+fn rolls(c: &Call) -> Result<Option<SmallVec<[i64; 8]>>> {
     let (x, shifts, dims) = (c.x(0), c.ints(0), c.ints(1));
-    let back =
-        |n: usize, s: i64| List::collect((0..n as i64).map(|i| (i as i128 - s as i128).rem_euclid(n as i128) as isize));
     if dims.is_empty() && shifts.len() == 1 {
-        let flat = contiguous_unlocked(x, x.dtype(), false)?;
-        let n = x.numel();
-        let out = remapped(&flat.flat(), &[back(n, shifts[0])?], &[n], Scalar::Int(0))?;
-        return one(Tensor::build(out[0].0.storage.clone(), Layout::contiguous(x.shape())?, x.dtype(), None));
+        return Ok(None);
     }
     if shifts.is_empty() || shifts.len() != dims.len() {
         bail!(Value, "shifts {shifts:?} and dims {dims:?} must have equal lengths");
@@ -534,38 +677,57 @@ fn eval_roll(c: &Call) -> Result<Outs> {
             total[d] = (total[d] as i128 + s as i128).rem_euclid(x.shape()[d] as i128) as i64;
         }
     }
+    Ok(Some(total))
+}
+
+fn compute_roll(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, out) = (c.x(0), &outs[0]);
+    let back =
+        |n: usize, s: i64| List::collect((0..n as i64).map(|i| (i as i128 - s as i128).rem_euclid(n as i128) as isize));
+    let Some(total) = rolls(c)? else {
+        let n = x.numel();
+        return remap(x, &[n], &[back(n, c.ints(0)[0])?], out, &[n], Scalar::Int(0));
+    };
     let mut maps = no_maps(x.ndim());
     for (d, &s) in total.iter().enumerate().filter(|s| *s.1 != 0 && x.numel() > 0) {
         maps[d] = back(x.shape()[d], s)?;
     }
-    remapped(x, &maps, x.shape(), Scalar::Int(0))
+    remap(x, x.shape(), &maps, out, x.shape(), Scalar::Int(0))
 }
 
-fn eval_flip(c: &Call) -> Result<Outs> {
+/// The dimensions that `flip` reverses; a number has none.
+fn flipped(c: &Call) -> Result<SmallVec<[usize; 8]>> {
+    if c.ints(0).is_empty() {
+        return Ok(SmallVec::new());
+    }
+    wrap_dims(c.ints(0), c.x(0).ndim())
+}
+
+fn compute_flip(c: &Call, outs: &[Tensor]) -> Result<()> {
     let x = c.x(0);
     let mut maps = no_maps(x.ndim());
-    if !c.ints(0).is_empty() {
-        for d in wrap_dims(c.ints(0), x.ndim())? {
-            // A number has no lines. Work goes with the elements, not with the sizes of an empty tensor.
-            if x.ndim() > 0 && x.numel() > 0 {
-                maps[d] = List::collect((0..x.shape()[d] as isize).rev())?;
-            }
-        }
+    // Work goes with the elements, not with the sizes of an empty tensor.
+    for d in flipped(c)?.into_iter().filter(|_| x.numel() > 0) {
+        maps[d] = List::collect((0..x.shape()[d] as isize).rev())?;
     }
-    remapped(x, &maps, x.shape(), Scalar::Int(0))
+    remap(x, x.shape(), &maps, &outs[0], x.shape(), Scalar::Int(0))
 }
 
-fn eval_triangle(c: &Call, lower: bool) -> Result<Outs> {
+fn infer_triangle(c: &Call) -> Result<Specs> {
     let x = c.x(0);
     if x.ndim() < 2 {
         bail!(Value, "input tensor must have at least 2 dimensions, got shape {:?}", x.shape());
     }
-    let [.., r, n] = *x.shape() else { unreachable!() };
-    let out = match c.out {
-        Some(out) if out.is_contiguous() && out.dtype() == x.dtype() => out.clone(),
-        _ => Tensor::empty_of(x.shape(), x.dtype())?,
-    };
-    if x.numel() > 0 {
+    Spec::rows(x.shape(), x.dtype())?.one()
+}
+
+fn compute_triangle(c: &Call, outs: &[Tensor], lower: bool) -> Result<()> {
+    let x = c.x(0);
+    let &[.., r, n] = x.shape() else { unreachable!() };
+    if x.numel() == 0 {
+        return Ok(());
+    }
+    written_as(&outs[0], x.dtype(), |out| {
         let from = contiguous_unlocked(x, x.dtype(), false)?;
         // SAFETY: both are row-major; in place they are the same memory.
         unsafe {
@@ -580,11 +742,13 @@ fn eval_triangle(c: &Call, lower: bool) -> Result<Outs> {
                 lower,
             )
         };
-    }
-    one(out)
+        Ok(())
+    })
 }
 
-fn eval_repeat(c: &Call) -> Result<Outs> {
+/// The shape of `repeat`'s result, and where its elements lie in the input if each repeated dimension is seen as two,
+/// [times, size], of which the input has the second.
+fn repeated(c: &Call) -> Result<(Dims, Layout)> {
     let (x, repeats) = (c.x(0), counts(c.ints(0))?);
     let Some(lead) = repeats.len().checked_sub(x.ndim()) else {
         bail!(
@@ -594,7 +758,6 @@ fn eval_repeat(c: &Call) -> Result<Outs> {
             x.shape()
         );
     };
-    // Each repeated dimension is seen as two, [times, size], of which the input has the second.
     let (mut wide, mut shape) = (Dims::new(), Dims::new());
     let mut strides = Strides::new();
     for (i, &r) in repeats.iter().enumerate() {
@@ -603,11 +766,14 @@ fn eval_repeat(c: &Call) -> Result<Outs> {
         strides.extend([0, s]);
         shape.push(r.checked_mul(n).ok_or_else(|| err!(Memory, "repeats {repeats:?} are too large"))?);
     }
-    let from = Layout::new(wide, strides, x.layout().offset())?;
-    let out = Tensor::empty_of(&shape, x.dtype())?;
+    Ok((shape, Layout::new(wide, strides, x.layout().offset())?))
+}
+
+fn compute_repeat(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (x, (_, from)) = (c.x(0), repeated(c)?);
     // SAFETY: the output is new and row-major, in both shapes.
-    unsafe { copy::to_contiguous(x.base_ptr(), x.dtype(), &from, out.data_ptr(), x.dtype()) };
-    one(out)
+    unsafe { copy::to_contiguous(x.base_ptr(), x.dtype(), &from, outs[0].data_ptr(), x.dtype()) };
+    Ok(())
 }
 
 fn repeat_vjp(v: &Vjp) -> Ex {
@@ -625,11 +791,23 @@ fn repeat_vjp(v: &Vjp) -> Ex {
     v.g().reshape(&wide).sum(&dims, false)
 }
 
-fn eval_one_hot(c: &Call) -> Result<Outs> {
+/// Unless the number of classes is to be found in the elements.
+fn infer_one_hot(c: &Call) -> Result<Option<Specs>> {
     let (x, classes) = (c.x(0), c.int(0));
     if x.dtype() != DType::I64 {
         bail!(DType, "one_hot is only applicable to index tensors of dtype int64, got {}", x.dtype());
     }
+    if classes < 1 {
+        return Ok(None);
+    }
+    let mut shape = x.dims();
+    shape.push(classes as usize);
+    Spec::rows(&shape, DType::I64)?.one().map(Some)
+}
+
+fn eval_one_hot(c: &Call) -> Result<Outs> {
+    infer_one_hot(c)?;
+    let (x, classes) = (c.x(0), c.int(0));
     let values = x.to_vec_unlocked::<i64>()?;
     let (low, high) = values.iter().fold((0, -1), |(l, h), &v| (v.min(l), v.max(h)));
     if low < 0 {
@@ -644,7 +822,7 @@ fn eval_one_hot(c: &Call) -> Result<Outs> {
     };
     let mut shape = x.dims();
     shape.push(classes as usize);
-    let out = zeros(&shape, DType::I64)?;
+    let out = Tensor::filled(&shape, Scalar::Int(0), DType::I64)?;
     for (i, &v) in values.iter().enumerate() {
         // SAFETY: `v` is below the number of classes.
         unsafe { *out.ptr::<i64>().add(i * classes as usize + v as usize) = 1 };
@@ -750,7 +928,7 @@ fn eval_block_diag(c: &Call) -> Result<Outs> {
         bail!(Value, "input tensors must have 2 or fewer dimensions, got shape {:?}", t.shape());
     }
     if all.is_empty() {
-        return one(zeros(&[1, 0], crate::dtype::default_dtype())?);
+        return one(Tensor::zeros_with(&[1, 0], None)?);
     }
     let width = all.iter().try_fold(0i64, |sum, t| sum.checked_add(t.shape()[1] as i64));
     let total = width.ok_or_else(|| err!(Memory, "the result has too many columns"))?;
@@ -794,39 +972,31 @@ fn few(parts: i64) -> Result<usize> {
 ops! {
     /// A copy of `input` with its own memory.
     duplicate(input: Tensor) -> Tensor, Real {
-        eval: |c| {
-            let out = same_layout(c.x(0), c.x(0).dtype())?;
-            copy_into(&out, c.x(0))?;
-            one(out)
-        },
+        body: Kernel(|c| Spec::like(c.x(0), c.x(0).dtype())?.one(), compute_copy),
         vjp: vjp!(|v| v.g()),
         onnx: Some("Identity"),
     }
 
     /// `src`, broadcast to the shape of `input` and cast to its dtype; in place it overwrites `input`.
     copy(input: Tensor, src: Tensor) -> Tensor, Real {
-        eval: |c| {
-            let x = c.x(0);
-            let out = match c.out {
-                Some(out) => out.clone(),
-                None => Tensor::empty_of(x.shape(), x.dtype())?,
-            };
-            copy_into(&out, c.x(1))?;
-            one(out)
-        },
+        body: Kernel(|c| {
+            let (x, src) = (c.x(0), c.x(1));
+            if src.shape() != x.shape() {
+                src.layout().broadcast_to(x.shape())?;
+            }
+            Spec::rows(x.shape(), x.dtype())?.one()
+        }, compute_copy),
         vjp: vjp!(|v| [Ex::None, v.g()]),
-        inplace: true, function: false,
+        inplace: true, direct: true, function: false,
         samples: &["r(2, 3), r(3)"],
     }
 
     /// The elements of `input` as `dtype`.
     cast(input: Tensor, dtype: DType) -> Tensor, Real {
-        eval: |c| {
+        body: Kernel(|c| {
             let dtype = c.opt_dtype(0).ok_or_else(|| err!(DType, "a dtype is wanted"))?;
-            let out = same_layout(c.x(0), dtype)?;
-            copy_into(&out, c.x(0))?;
-            one(out)
-        },
+            Spec::like(c.x(0), dtype)?.one()
+        }, compute_copy),
         vjp: vjp!(|v| v.g()),
         onnx: Some("Cast"), method: false, function: false,
         samples: &["r(2), rt.float64"],
@@ -834,45 +1004,45 @@ ops! {
 
     /// `input` itself if it is row-major without gaps, else a copy that is.
     contiguous(input: Tensor) -> Tensor, Real {
-        eval: |c| {
+        body: Composite(|c| {
             if c.x(0).is_contiguous() {
                 return one(c.x(0).clone());
             }
             one(c.x(0).contiguous_copy()?)
-        },
-        class: Class::Composite, function: false,
+        }),
+        function: false,
     }
 
     /// A row-major copy of `input`.
     contiguous_copy(input: Tensor) -> Tensor, Real {
-        eval: |c| one(contiguous_unlocked(c.x(0), c.x(0).dtype(), true)?),
+        body: Kernel(|c| Spec::rows(c.x(0).shape(), c.x(0).dtype())?.one(), compute_copy),
         vjp: vjp!(|v| v.g()),
         method: false, function: false,
     }
 
     /// The same elements with another shape, sharing memory; an error if that needs a copy. One size may be -1.
     view(input: Tensor, size: Shape) -> Tensor, Special {
-        eval: |c| {
+        body: View(|c| {
             let x = c.x(0);
             let shape = infer_sizes(c.ints(0), x.numel())?;
             let layout = x.layout().view(&shape).ok_or_else(|| err!(Shape,
                 "view size {shape:?} is not compatible with input tensor's size {:?} and strides {:?}; use reshape",
                 x.shape(), x.strides()))?;
             with_view(c, layout)
-        },
+        }),
         vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
-        class: Class::View, onnx: Some("Reshape"), function: false,
+        onnx: Some("Reshape"), function: false,
         samples: &["r(2, 3), (3, 2)"],
     }
 
     /// The bytes of `input` read as elements of another dtype, sharing memory. Where these are smaller or larger, the last
     /// dimension becomes longer or shorter; it must lie without gaps, and everything at whole elements. No gradient.
     view_dtype(input: Tensor, dtype: DType) -> Tensor, Special {
-        eval: |c| {
+        body: View(|c| {
             let dtype = c.opt_dtype(0).ok_or_else(|| err!(DType, "a dtype is wanted"))?;
             one(c.x(0).read_as(dtype)?)
-        },
-        class: Class::View, method: false, function: false,
+        }),
+        method: false, function: false,
         refuses: &[
             Refusal { call: "rt.ones(3, dtype=rt.int8), rt.int16", message: "must be divisible by 2" },
             Refusal { call: "rt.ones(()), rt.int8", message: "0-d" },
@@ -882,18 +1052,18 @@ ops! {
 
     /// The same elements with another shape: a view where possible, else a copy. One size may be -1.
     reshape(input: Tensor, shape: Shape) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let x = c.x(0);
             reshaped(x, &infer_sizes(c.ints(0), x.numel())?)
-        },
-        class: Class::Composite, onnx: Some("Reshape"),
+        }),
+        onnx: Some("Reshape"),
         refuses: &[Refusal { call: "rt.ones(2, 3), (4, 2)", message: "invalid for input of size 6" }],
         samples: &["r(2, 3), (3, -1)", "r(2, 3).mT, (2, 3)"],
     }
 
     /// Dimensions of size 1 repeated to `size` without copying; -1 keeps a size.
     expand(input: Tensor, size: Shape) -> Tensor, Special {
-        eval: |c| {
+        body: View(|c| {
             let x = c.x(0);
             let want = c.ints(0);
             let lead = want.len().checked_sub(x.ndim()).ok_or_else(|| err!(Shape,
@@ -907,44 +1077,44 @@ ops! {
                 });
             }
             with_view(c, x.layout().broadcast_to(&shape)?)
-        },
+        }),
         vjp: vjp!(|v| v.g()),
-        class: Class::View, onnx: Some("Expand"), function: false,
+        onnx: Some("Expand"), function: false,
         samples: &["r(2, 1), (3, 2, 4)", "r(2, 1), (-1, 3)"],
     }
 
     /// Dimensions `dim0` and `dim1` exchanged; a view.
     transpose(input: Tensor, dim0: Int, dim1: Int) -> Tensor, Special {
-        eval: |c| {
+        body: View(|c| {
             let n = c.x(0).ndim();
             let (a, b) = (wrap_dim(c.int(0), n)?, wrap_dim(c.int(1), n)?);
             with_view(c, if n == 0 { c.x(0).layout().clone() } else { c.x(0).layout().transpose(a, b) })
-        },
+        }),
         vjp: vjp!(|v| v.g().transpose(v.int(0), v.int(1))),
-        class: Class::View, aliases: &["swapaxes", "swapdims"], onnx: Some("Transpose"),
+        aliases: &["swapaxes", "swapdims"], onnx: Some("Transpose"),
         samples: &["r(2, 3, 2), 0, 1"],
     }
 
     /// A dimension of size 1 inserted at `dim`; a view.
     unsqueeze(input: Tensor, dim: Int) -> Tensor, Special {
-        eval: |c| {
+        body: View(|c| {
             let d = wrap_dim(c.int(0), c.x(0).ndim() + 1)?;
             with_view(c, c.x(0).layout().unsqueeze(d))
-        },
+        }),
         vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
-        class: Class::View, onnx: Some("Unsqueeze"),
+        onnx: Some("Unsqueeze"),
         samples: &["r(2, 3), 1"],
     }
 
     /// A view of the storage with the given sizes, strides and offset (in elements); the caller answers for the meaning.
     as_strided(input: Tensor, size: Ints, stride: Ints, storage_offset: OptInt = None) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let x = c.x(0);
             let own: SmallVec<[i64; 8]> = x.strides().iter().map(|&s| s as i64).collect();
             let start = x.layout().offset() as i64;
             one(x.restride(c.ints(0), c.ints(1), c.opt_int(2).unwrap_or(start), &own, start)?)
-        },
-        class: Class::Composite,
+        }),
+
         samples: &["r(6), (2, 2), (1, 2), 1", "r(4), (3, 2), (1, 1)"],
     }
 
@@ -953,7 +1123,7 @@ ops! {
     restride(
         input: Tensor, size: Ints, stride: Ints, storage_offset: Int, own_stride: Ints, own_offset: Int
     ) -> Tensor, Special {
-        eval: |c| {
+        body: View(|c| {
             let x = c.x(0);
             let shape = sizes(c.ints(0))?;
             let offset = usize::try_from(c.int(2))
@@ -961,7 +1131,7 @@ ops! {
             let layout = Layout::new(shape, c.ints(1).iter().map(|&s| s as isize).collect(), offset)?;
             check_bounds(&x.0.storage, &layout, x.dtype())?;
             with_view(c, layout)
-        },
+        }),
         vjp: vjp!(|v| {
             let (own, own_stride) = (v.sizes(0), v.ints(3));
             // The part of the storage that the two layouts span.
@@ -971,53 +1141,30 @@ ops! {
                 last.fold(offset.saturating_sub(start).saturating_add(1), i64::saturating_add)
             };
             let n = end(v.ints(0), v.ints(1), v.int(2)).max(end(&own, own_stride, v.int(4)));
-            let flat = || Ex::from(sizes(&[n]).and_then(|s| zeros(&s, v.dtype(0))));
+            let flat = |g: &Tensor| filled_by(g, &sizes(&[n])?, 0);
             let at_own = |x: &Tensor| x.as_strided(&own, own_stride, Some(v.int(4).saturating_sub(start)));
-            let g = flat().with(v.g(), |z, g| z.as_strided_scatter(g, v.ints(0), v.ints(1), v.int(2).saturating_sub(start)));
-            let shares = flat().then(|z| {
-                let ones = Tensor::filled(v.shape(0), Scalar::Int(1), v.dtype(0))?;
-                at_own(&z.as_strided_scatter(&ones, &own, own_stride, v.int(4).saturating_sub(start))?)
+            let all = v.g().then(|g| {
+                flat(g)?.as_strided_scatter(g, v.ints(0), v.ints(1), v.int(2).saturating_sub(start))
             });
-            g.then(at_own) / shares
+            let shares = v.g().then(|g| {
+                let ones = filled_by(g, v.shape(0), 1)?;
+                at_own(&flat(g)?.as_strided_scatter(&ones, &own, own_stride, v.int(4).saturating_sub(start))?)
+            });
+            all.then(at_own) / shares
         }),
-        class: Class::View, method: false, function: false,
+        method: false, function: false,
         samples: &["r(6), (2, 2), (1, 2), 1, (1,), 0", "r(4), (3, 2), (1, 1), 0, (1,), 0"],
     }
 
     /// A row-major copy of `input` in which the part that `as_strided(size, stride, storage_offset)` names is replaced by
     /// `src`; places that the part names several times get the sum. `input` must be row-major and have its storage for itself.
     as_strided_scatter(input: Tensor, src: Tensor, size: Ints, stride: Ints, storage_offset: Int = 0) -> Tensor, Special {
-        eval: |c| {
-            if !c.x(0).is_contiguous() || c.x(0).layout().offset() != 0 {
-                bail!(Unsupported, "the input must be row-major and begin where its storage does; clone() it first");
-            }
-            let out = contiguous_unlocked(c.x(0), c.x(0).dtype(), true)?;
-            let strides = c.ints(1).iter().map(|&s| s as isize).collect();
-            let offset = usize::try_from(c.int(2)).map_err(|_| err!(Value, "storage_offset must not be negative"))?;
-            let layout = Layout::new(sizes(c.ints(0))?, strides, offset)?;
-            check_bounds(&out.0.storage, &layout, out.dtype())?;
-            if c.x(1).shape() != layout.shape() {
-                let text = format!(
-                    "expected src to have a size equal to the slice of input, src has shape {:?}, the slice {:?}",
-                    c.x(1).shape(),
-                    layout.shape()
-                );
-                return Err(Error::shapes("", text, c.x(1).shape(), layout.shape()));
-            }
-            let part = out.with_layout(layout.clone());
-            if layout.overlaps_itself() {
-                copy_into(&part, &zeros(&[], out.dtype())?)?;
-                add_into(&out, &layout, c.x(1))?;
-            } else {
-                copy_into(&part, c.x(1))?;
-            }
-            one(out)
-        },
+        body: Kernel(infer_as_strided_scatter, compute_as_strided_scatter),
         vjp: vjp!(|v| {
             let g = v.g().then(|g| g.duplicate()?.contiguous());
             let part = v.want(1, || g.then(|g| g.as_strided(v.ints(0), v.ints(1), Some(v.int(2)))));
             let rest = v.want(0, || g.then(|g| {
-                g.as_strided_scatter(&zeros(v.shape(1), g.dtype())?, v.ints(0), v.ints(1), v.int(2))
+                g.as_strided_scatter(&filled_by(g, v.shape(1), 0)?, v.ints(0), v.ints(1), v.int(2))
             }));
             [rest, part]
         }),
@@ -1026,7 +1173,7 @@ ops! {
 
     /// Dimensions in the order `dims`; a view.
     permute(input: Tensor, dims: Shape) -> Tensor, Special {
-        eval: |c| {
+        body: View(|c| {
             let x = c.x(0);
             if c.ints(0).len() != x.ndim() {
                 bail!(Value, "wanted an order of {} dimensions, got {:?}", x.ndim(), c.ints(0));
@@ -1034,7 +1181,7 @@ ops! {
             let order: SmallVec<[usize; 8]> = c.ints(0).iter().map(|&d| wrap_dim(d, x.ndim())).collect::<Result<_>>()?;
             wrap_dims(c.ints(0), x.ndim())?;
             with_view(c, x.layout().permute(&order))
-        },
+        }),
         vjp: vjp!(|v| v.g().then(|g| {
             let mut back: SmallVec<[i64; 8]> = SmallVec::from_elem(0, g.ndim());
             for (i, &d) in v.ints(0).iter().enumerate() {
@@ -1042,45 +1189,45 @@ ops! {
             }
             g.permute(&back)
         })),
-        class: Class::View, onnx: Some("Transpose"),
+        onnx: Some("Transpose"),
         refuses: &[Refusal { call: "rt.ones(2, 3), (0, 0)", message: "more than once" }],
         samples: &["r(2, 3, 2), (2, 0, 1)"],
     }
 
     /// Dimensions `source` moved to the places `destination`, the others in their old order; a view.
     movedim(input: Tensor, source: Ints, destination: Ints) -> Tensor, Special {
-        eval: |c| one(c.x(0).permute(&moved(c.x(0).ndim(), c.ints(0), c.ints(1))?)?),
-        class: Class::Composite, aliases: &["moveaxis"],
+        body: Composite(|c| one(c.x(0).permute(&moved(c.x(0).ndim(), c.ints(0), c.ints(1))?)?)),
+        aliases: &["moveaxis"],
         samples: &["r(2, 3, 2), (0,), (2,)"],
     }
 
     /// A matrix transposed; tensors with fewer than two dimensions stay as they are. A view.
     t(input: Tensor) -> Tensor, Special {
-        eval: |c| match c.x(0).ndim() {
+        body: View(|c| match c.x(0).ndim() {
             2 => with_view(c, c.x(0).layout().transpose(0, 1)),
             0 | 1 => with_view(c, c.x(0).layout().clone()),
             n => Err(err!(Value, "expects a tensor with <= 2 dimensions, but input is {n}-d")),
-        },
+        }),
         vjp: vjp!(|v| v.g().then(|g| g.t())),
-        class: Class::View, onnx: Some("Transpose"),
+        onnx: Some("Transpose"),
         refuses: &[Refusal { call: "rt.ones(2, 3, 4)", message: "<= 2 dimensions" }],
         samples: &["r(2, 3)", "r(3)"],
     }
 
     /// The last two dimensions exchanged; a view. For real numbers this is the adjoint.
     matrix_transpose(input: Tensor) -> Tensor, Special {
-        eval: |c| match c.x(0).ndim() {
+        body: View(|c| match c.x(0).ndim() {
             n if n < 2 => Err(err!(Value, "expects a tensor with >= 2 dimensions, but input is {n}-d")),
             n => with_view(c, c.x(0).layout().transpose(n - 2, n - 1)),
-        },
+        }),
         vjp: vjp!(|v| v.g().mt()),
-        class: Class::View, aliases: &["adjoint"],
+        aliases: &["adjoint"],
         samples: &["r(2, 3)", "r(2, 2, 3)"],
     }
 
     /// Without the dimensions of size 1, or without those of them that `dim` names; a view.
     squeeze(input: Tensor, dim: OptInts = None) -> Tensor, Special {
-        eval: |c| {
+        body: View(|c| {
             let (x, mut l) = (c.x(0), c.x(0).layout().clone());
             let dims = match c.opt_ints(0) {
                 Some([]) => SmallVec::new(),
@@ -1090,15 +1237,15 @@ ops! {
                 l = l.without(d);
             }
             with_view(c, l)
-        },
+        }),
         vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
-        class: Class::View, onnx: Some("Squeeze"),
+        onnx: Some("Squeeze"),
         samples: &["r(2, 1, 3, 1)", "r(2, 1, 3, 1), (1,)"],
     }
 
     /// Dimensions `start_dim` to `end_dim` as one.
     flatten(input: Tensor, start_dim: Int = 0, end_dim: Int = -1) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let x = c.x(0);
             let (a, b) = (wrap_dim(c.int(0), x.ndim())?, wrap_dim(c.int(1), x.ndim())?);
             if a > b {
@@ -1111,14 +1258,14 @@ ops! {
             shape.push(x.shape().get(a..=b).map_or(1, |s| s.iter().product()));
             shape.extend(x.shape().iter().skip(b + 1).copied());
             reshaped(x, &shape)
-        },
-        class: Class::Composite, onnx: Some("Flatten"),
+        }),
+        onnx: Some("Flatten"),
         samples: &["r(2, 3, 2)", "r(2, 3, 2), 1, 2"],
     }
 
     /// Dimension `dim` split into `sizes`, one of which may be -1; a view.
     unflatten(input: Tensor, dim: Int, sizes: Ints) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let x = c.x(0);
             let d = real_dim(c.int(0), x.ndim())?;
             let parts = infer_sizes(c.ints(1), x.shape()[d])?;
@@ -1126,22 +1273,22 @@ ops! {
             shape.remove(d);
             shape.insert_many(d, parts);
             one(x.view(&signed(&shape))?)
-        },
-        class: Class::Composite,
+        }),
+
         refuses: &[Refusal { call: "rt.ones(2, 6), 1, (4, 2)", message: "invalid for input of size 6" }],
         samples: &["r(2, 6), 1, (2, -1)"],
     }
 
     /// The elements as one dimension.
     ravel(input: Tensor) -> Tensor, Special {
-        eval: |c| reshaped(c.x(0), &[c.x(0).numel()]),
-        class: Class::Composite,
+        body: Composite(|c| reshaped(c.x(0), &[c.x(0).numel()])),
+
         samples: &["r(2, 3)"],
     }
 
     /// `length` elements of dimension `dim` from `start`; a view.
     narrow(input: Tensor, dim: Int, start: Int, length: Int) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let (x, start, length) = (c.x(0), c.int(1), c.int(2));
             let n = x.shape().get(real_dim(c.int(0), x.ndim())?).map_or(0, |&n| n as i64);
             if length < 0 || start < -n || start > n {
@@ -1152,32 +1299,24 @@ ops! {
                 bail!(Index, "start ({start}) + length ({length}) exceeds dimension size ({n})");
             }
             one(x.slice(c.int(0), Some(start), Some(start + length), 1)?)
-        },
-        class: Class::Composite,
+        }),
+
         refuses: &[Refusal { call: "rt.ones(3), 0, 2, 2", message: "exceeds dimension size (3)" }],
         samples: &["r(2, 5), 1, 1, 3"],
     }
 
     /// Element `index` of dimension `dim`, which disappears; a view.
     select(input: Tensor, dim: Int, index: Int) -> Tensor, Special {
-        eval: |c| {
-            let x = c.x(0);
-            let d = real_dim(c.int(0), x.ndim())?;
-            with_view(c, x.layout().select(d, wrap_index(c.int(1), d, x.shape())?))
-        },
+        body: View(|c| with_view(c, select_part(c, c.x(0).layout())?)),
         vjp: vjp!(|v| v.g().then(|g| Tensor::select_backward(g, &v.sizes(0), v.int(0), v.int(1)))),
-        class: Class::View,
+
         refuses: &[Refusal { call: "rt.ones(3), 0, 3", message: "out of range" }],
         samples: &["r(2, 3), 1, -1"],
     }
 
     /// `grad` as element `index` of dimension `dim` of a tensor of `input_sizes` that is zero elsewhere.
     select_backward(grad: Tensor, input_sizes: Ints, dim: Int, index: Int) -> Tensor, Special {
-        eval: |c| {
-            let shape = sizes(c.ints(0))?;
-            let d = real_dim(c.int(1), shape.len())?;
-            embed(c, &shape, d, false, (wrap_index(c.int(2), d, &shape)?, 1, 1))
-        },
+        body: Kernel(|c| infer_embed(c, select_place(c)?, false), |c, outs| compute_embed(c, outs, select_place(c)?)),
         vjp: vjp!(|v| v.g().then(|g| g.select(v.int(1), v.int(2)))),
         function: false, method: false,
         samples: &["r(2), (2, 3), 1, 2"],
@@ -1185,16 +1324,11 @@ ops! {
 
     /// `input[start:end:step]` along `dim`, with Python's meaning of negative and missing numbers; a view.
     slice(input: Tensor, dim: Int = 0, start: OptInt = None, end: OptInt = None, step: Int = 1) -> Tensor, Special {
-        eval: |c| {
-            let x = c.x(0);
-            let d = real_dim(c.int(0), x.ndim())?;
-            let (start, len, step) = slice_bounds(x.shape()[d], c.opt_int(1), c.opt_int(2), c.int(3))?;
-            with_view(c, x.layout().slice(d, start, len, step))
-        },
+        body: View(|c| with_view(c, slice_part(c, c.x(0).layout())?)),
         vjp: vjp!(|v| v.g().then(|g| {
             Tensor::slice_backward(g, &v.sizes(0), v.int(0), v.opt_int(1), v.opt_int(2), v.int(3))
         })),
-        class: Class::View, onnx: Some("Slice"), function: false, method: false,
+        onnx: Some("Slice"), function: false, method: false,
         samples: &["r(2, 6), 1, 1, 6, 2", "r(4), 0, -3"],
     }
 
@@ -1202,11 +1336,7 @@ ops! {
     slice_backward(
         grad: Tensor, input_sizes: Ints, dim: Int, start: OptInt, end: OptInt, step: Int
     ) -> Tensor, Special {
-        eval: |c| {
-            let shape = sizes(c.ints(0))?;
-            let d = real_dim(c.int(1), shape.len())?;
-            embed(c, &shape, d, true, slice_bounds(shape[d], c.opt_int(2), c.opt_int(3), c.int(4))?)
-        },
+        body: Kernel(|c| infer_embed(c, slice_place(c)?, true), |c, outs| compute_embed(c, outs, slice_place(c)?)),
         vjp: vjp!(|v| v.g().then(|g| g.slice(v.int(1), v.opt_int(2), v.opt_int(3), v.int(4)))),
         function: false, method: false,
         samples: &["r(2, 3), (2, 6), 1, 1, 6, 2"],
@@ -1216,15 +1346,10 @@ ops! {
     slice_scatter(
         input: Tensor, src: Tensor, dim: Int = 0, start: OptInt = None, end: OptInt = None, step: Int = 1
     ) -> Tensor, Special {
-        eval: |c| {
-            let x = c.x(0);
-            let d = real_dim(c.int(0), x.ndim())?;
-            let (start, len, step) = slice_bounds(x.shape()[d], c.opt_int(1), c.opt_int(2), c.int(3))?;
-            scatter_into(x, c.x(1), |l| Ok(l.slice(d, start, len, step)))
-        },
+        body: Kernel(|c| infer_scatter(c, slice_part), |c, outs| compute_scatter(c, outs, slice_part)),
         vjp: vjp!(|v| [
             v.want(0, || v.g().then(|g| {
-                g.slice_scatter(&zeros(v.shape(1), g.dtype())?, v.int(0), v.opt_int(1), v.opt_int(2), v.int(3))
+                g.slice_scatter(&filled_by(g, v.shape(1), 0)?, v.int(0), v.opt_int(1), v.opt_int(2), v.int(3))
             })),
             v.want(1, || v.g().then(|g| g.slice(v.int(0), v.opt_int(1), v.opt_int(2), v.int(3)))),
         ]),
@@ -1233,14 +1358,9 @@ ops! {
 
     /// A copy of `input` with element `index` of dimension `dim` replaced by `src`.
     select_scatter(input: Tensor, src: Tensor, dim: Int, index: Int) -> Tensor, Special {
-        eval: |c| {
-            let x = c.x(0);
-            let d = real_dim(c.int(0), x.ndim())?;
-            let i = wrap_index(c.int(1), d, x.shape())?;
-            scatter_into(x, c.x(1), |l| Ok(l.select(d, i)))
-        },
+        body: Kernel(|c| infer_scatter(c, select_part), |c, outs| compute_scatter(c, outs, select_part)),
         vjp: vjp!(|v| [
-            v.want(0, || v.g().then(|g| g.select_scatter(&zeros(v.shape(1), g.dtype())?, v.int(0), v.int(1)))),
+            v.want(0, || v.g().then(|g| g.select_scatter(&filled_by(g, v.shape(1), 0)?, v.int(0), v.int(1)))),
             v.want(1, || v.g().then(|g| g.select(v.int(0), v.int(1)))),
         ]),
         samples: &["r(2, 3), r(2), 1, 0"],
@@ -1248,10 +1368,10 @@ ops! {
 
     /// A copy of `input` with a diagonal, see `diagonal`, replaced by `src`.
     diagonal_scatter(input: Tensor, src: Tensor, offset: Int = 0, dim1: Int = 0, dim2: Int = 1) -> Tensor, Special {
-        eval: |c| scatter_into(c.x(0), c.x(1), |l| diagonal_layout(l, c.int(0), c.int(1), c.int(2))),
+        body: Kernel(|c| infer_scatter(c, diagonal_part), |c, outs| compute_scatter(c, outs, diagonal_part)),
         vjp: vjp!(|v| [
             v.want(0, || v.g().then(|g| {
-                g.diagonal_scatter(&zeros(v.shape(1), g.dtype())?, v.int(0), v.int(1), v.int(2))
+                g.diagonal_scatter(&filled_by(g, v.shape(1), 0)?, v.int(0), v.int(1), v.int(2))
             })),
             v.want(1, || v.g().then(|g| g.diagonal(v.int(0), v.int(1), v.int(2)))),
         ]),
@@ -1260,21 +1380,25 @@ ops! {
 
     /// Windows of `size` elements of dimension `dimension`, `step` apart, as a new last dimension; a view.
     unfold(input: Tensor, dimension: Int, size: Int, step: Int) -> Tensor, Special {
-        eval: |c| with_view(c, unfold_layout(c.x(0).layout(), c.int(0), c.int(1), c.int(2))?),
+        body: View(|c| with_view(c, unfold_layout(c.x(0).layout(), c.int(0), c.int(1), c.int(2))?)),
         vjp: vjp!(|v| v.g().then(|g| Tensor::unfold_backward(g, &v.sizes(0), v.int(0), v.int(1), v.int(2)))),
-        class: Class::View, function: false,
+        function: false,
         refuses: &[Refusal { call: "rt.ones(3), 0, 5, 1", message: "size must be between 0 and the size 3" }],
         samples: &["r(7), 0, 3, 2", "r(2, 5), 1, 3, 1"],
     }
 
     /// The transpose of `unfold`: each element of `grad` added to the place of `input_sizes` that it was read from.
     unfold_backward(grad: Tensor, input_sizes: Ints, dim: Int, size: Int, step: Int) -> Tensor, Special {
-        eval: |c| {
-            let out = zeros(&sizes(c.ints(0))?, c.x(0).dtype())?;
-            let windows = unfold_layout(out.layout(), c.int(1), c.int(2), c.int(3))?;
-            add_into(&out, &windows, c.x(0))?;
-            one(out)
-        },
+        body: Kernel(|c| {
+            let spec = Spec::rows(&sizes(c.ints(0))?, c.x(0).dtype())?;
+            let windows = unfold_layout(&spec.layout, c.int(1), c.int(2), c.int(3))?;
+            c.x(0).layout().broadcast_to(windows.shape())?;
+            spec.one()
+        }, |c, outs| {
+            let out = &outs[0];
+            fill_new(out, Scalar::Int(0));
+            add_into(out, &unfold_layout(out.layout(), c.int(1), c.int(2), c.int(3))?, c.x(0))
+        }),
         vjp: vjp!(|v| v.g().then(|g| g.unfold(v.int(1), v.int(2), v.int(3)))),
         function: false, method: false,
         samples: &["r(3, 3), (7,), 0, 3, 2", "r(2, 3, 3), (2, 5), 1, 3, 1"],
@@ -1282,16 +1406,19 @@ ops! {
 
     /// The elements `i, i + offset` of dimensions `dim1`, `dim2`, as a new last dimension; a view.
     diagonal(input: Tensor, offset: Int = 0, dim1: Int = 0, dim2: Int = 1) -> Tensor, Special {
-        eval: |c| with_view(c, diagonal_layout(c.x(0).layout(), c.int(0), c.int(1), c.int(2))?),
+        body: View(|c| with_view(c, diagonal_part(c, c.x(0).layout())?)),
         vjp: vjp!(|v| v.g().then(|g| Tensor::diagonal_backward(g, &v.sizes(0), v.int(0), v.int(1), v.int(2)))),
-        class: Class::View,
+
         refuses: &[Refusal { call: "rt.ones(2, 2), 0, 0, 0", message: "cannot be identical" }],
         samples: &["r(3, 4), 1", "r(2, 3, 3), -1, 1, 2"],
     }
 
     /// `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
     diagonal_backward(grad: Tensor, input_sizes: Ints, offset: Int, dim1: Int, dim2: Int) -> Tensor, Special {
-        eval: |c| on_diagonal(c.x(0), &sizes(c.ints(0))?, c.int(1), c.int(2), c.int(3)),
+        body: Kernel(
+            |c| infer_on_diagonal(c, &sizes(c.ints(0))?, [c.int(1), c.int(2), c.int(3)]),
+            |c, outs| compute_on_diagonal(c, outs, [c.int(1), c.int(2), c.int(3)]),
+        ),
         vjp: vjp!(|v| v.g().then(|g| g.diagonal(v.int(1), v.int(2), v.int(3)))),
         function: false, method: false,
         samples: &["r(3), (3, 4), 1, 0, 1", "r(2, 2), (2, 3, 3), -1, 1, 2"],
@@ -1299,46 +1426,33 @@ ops! {
 
     /// The last dimension laid on a diagonal of two new dimensions `dim1`, `dim2`, zero elsewhere.
     diag_embed(input: Tensor, offset: Int = 0, dim1: Int = -2, dim2: Int = -1) -> Tensor, Special {
-        eval: |c| {
-            let (x, nd) = (c.x(0), c.x(0).ndim() + 1);
-            let n = *x.shape().last().ok_or_else(|| err!(Value, "input must have at least one dimension"))?;
-            let (a, b) = (wrap_dim(c.int(1), nd)?, wrap_dim(c.int(2), nd)?);
-            if a == b {
-                bail!(Value, "diagonal dimensions cannot be identical {}, {}", c.int(1), c.int(2));
-            }
-            let side = n + c.int(0).unsigned_abs() as usize;
-            let mut shape = Dims::from_slice(&x.shape()[..nd - 2]);
-            for d in [a.min(b), a.max(b)] {
-                shape.insert(d, side);
-            }
-            on_diagonal(x, &shape, c.int(0), c.int(1), c.int(2))
-        },
+        body: Kernel(infer_diag_embed, |c, outs| compute_on_diagonal(c, outs, [c.int(0), c.int(1), c.int(2)])),
         vjp: vjp!(|v| v.g().then(|g| g.diagonal(v.int(0), v.int(1), v.int(2)))),
         samples: &["r(2, 3)", "r(2, 3), -1, 0, 2"],
     }
 
     /// A diagonal of a matrix, or the matrix that has a vector on that diagonal and zeros elsewhere.
     diag(input: Tensor, diagonal: Int = 0) -> Tensor, Special {
-        eval: |c| match c.x(0).ndim() {
+        body: Composite(|c| match c.x(0).ndim() {
             1 => one(c.x(0).diag_embed(c.int(0), 0, 1)?),
             2 => one(c.x(0).diagonal(c.int(0), 0, 1)?.contiguous_copy()?),
             n => Err(err!(Value, "supports 1-d or 2-d tensors, got {n}-d")),
-        },
-        class: Class::Composite,
+        }),
+
         refuses: &[Refusal { call: "rt.ones(2, 2, 2)", message: "1-d or 2-d" }],
         samples: &["r(3)", "r(3, 3), 1", "r(2), -1"],
     }
 
     /// The matrix that has the elements of `input` on a diagonal and zeros elsewhere.
     diagflat(input: Tensor, offset: Int = 0) -> Tensor, Special {
-        eval: |c| one(c.x(0).ravel()?.diag_embed(c.int(0), 0, 1)?),
-        class: Class::Composite,
+        body: Composite(|c| one(c.x(0).ravel()?.diag_embed(c.int(0), 0, 1)?)),
+
         samples: &["r(2, 2), 1"],
     }
 
     /// The tensors one after the other along `dim`; the other sizes must be equal. The result has the common dtype.
     cat(tensors: Tensors, dim: Int = 0) -> Tensor, Special {
-        eval: |c| join(c, false),
+        body: Kernel(|c| infer_join(c, false), |c, outs| compute_join(c, outs, false)),
         vjp: vjp!(|v| cat_vjp(v)),
         aliases: &["concat", "concatenate"], onnx: Some("Concat"), method: false,
         refuses: &[
@@ -1350,7 +1464,7 @@ ops! {
 
     /// Tensors of one shape along a new dimension `dim`.
     stack(tensors: Tensors, dim: Int = 0) -> Tensor, Special {
-        eval: |c| join(c, true),
+        body: Kernel(|c| infer_join(c, true), |c, outs| compute_join(c, outs, true)),
         vjp: vjp!(|v| {
             let mut grads = memory::room(v.len())?;
             for i in 0..v.len() {
@@ -1366,48 +1480,48 @@ ops! {
 
     /// The tensors side by side: along dimension 0 for 1-d tensors, else along dimension 1.
     hstack(tensors: Tensors) -> Tensor, Special {
-        eval: |c| stacked(c, 1, |x| (x.ndim() > 1) as i64),
-        class: Class::Composite, method: false,
+        body: Composite(|c| stacked(c, 1, |x| (x.ndim() > 1) as i64)),
+        method: false,
         samples: &["[r(2, 3), r(2, 3)]", "[r(2), r(2)]"],
     }
 
     /// The tensors, 1-d ones seen as rows, one below the other.
     vstack(tensors: Tensors) -> Tensor, Special {
-        eval: |c| stacked(c, 2, |_| 0),
-        class: Class::Composite, aliases: &["row_stack"], method: false,
+        body: Composite(|c| stacked(c, 2, |_| 0)),
+        aliases: &["row_stack"], method: false,
         samples: &["[r(2, 3), r(2, 3)]", "[r(2), r(2)]"],
     }
 
     /// The tensors, seen with three dimensions, along the third.
     dstack(tensors: Tensors) -> Tensor, Special {
-        eval: |c| stacked(c, 3, |_| 2),
-        class: Class::Composite, method: false,
+        body: Composite(|c| stacked(c, 3, |_| 2)),
+        method: false,
         samples: &["[r(2, 3), r(2, 3)]", "[r(2), r(2)]"],
     }
 
     /// The tensors, those with fewer than two dimensions seen as columns, side by side.
     column_stack(tensors: Tensors) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let all = c.inputs.iter().flatten().map(|x| match x.ndim() {
                 0 | 1 => x.reshape(&[x.numel() as i64, 1]),
                 _ => Ok((*x).clone()),
             });
             one(Tensor::cat(&List::try_collect(all)?, 1)?)
-        },
-        class: Class::Composite, method: false,
+        }),
+        method: false,
         samples: &["[r(2, 3), r(2, 3)]", "[r(2), r(2)]"],
     }
 
     /// Matrices (1-d and 0-d tensors are seen as rows) along the diagonal of a matrix that is zero elsewhere.
     block_diag(tensors: Tensors) -> Tensor, Special {
-        eval: eval_block_diag,
-        class: Class::Composite, method: false,
+        body: Composite(eval_block_diag),
+        method: false,
         samples: &["[r(2, 2), r(1, 3), r(2)]"],
     }
 
     /// Parts of dimension `dim` with the given sizes; views.
     split_with_sizes(input: Tensor, split_sizes: Ints, dim: Int = 0) -> List, Special {
-        eval: |c| {
+        body: View(|c| {
             let x = c.x(0);
             let d = real_dim(c.int(1), x.ndim())?;
             let parts = counts(c.ints(0))?;
@@ -1419,28 +1533,28 @@ ops! {
                 at += parts[i];
                 Ok(x.with_layout(x.layout().slice(d, at - parts[i], parts[i], 1)))
             })
-        },
+        }),
         vjp: vjp!(|v| Ex::from(all_grads(v, v.ints(0).len()).and_then(|g| Tensor::cat(&g, v.int(1))))),
-        class: Class::View, onnx: Some("Split"),
+        onnx: Some("Split"),
         refuses: &[Refusal { call: "rt.ones(3), [1, 1]", message: "must sum up to the size 3" }],
         samples: &["r(5, 2), (2, 3)", "r(2, 4), (1, 3), 1"],
     }
 
     /// Parts of `split_size` elements of dimension `dim`, the last one smaller if need be; views.
     split(input: Tensor, split_size: Int, dim: Int = 0) -> List, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let x = c.x(0);
             let n = x.shape()[real_dim(c.int(1), x.ndim())?] as i64;
             x.split_with_sizes(&parts_of(n, c.int(0))?, c.int(1))
-        },
-        class: Class::Composite, onnx: Some("Split"),
+        }),
+        onnx: Some("Split"),
         refuses: &[Refusal { call: "rt.ones(3), 0", message: "split_size must be positive" }],
         samples: &["r(5, 2), 2", "r(2, 3), 2, 1"],
     }
 
     /// At most `chunks` parts of equal size of dimension `dim`, the last one smaller if need be; views.
     chunk(input: Tensor, chunks: Int, dim: Int = 0) -> List, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let (x, k) = (c.x(0), c.int(0));
             let n = x.shape()[real_dim(c.int(1), x.ndim())?] as i64;
             if k <= 0 {
@@ -1450,14 +1564,14 @@ ops! {
                 return x.split_with_sizes(&List::filled(few(k)?, 0)?, c.int(1));
             }
             x.split_with_sizes(&parts_of(n, n / k + (n % k != 0) as i64)?, c.int(1))
-        },
-        class: Class::Composite, onnx: Some("Split"),
+        }),
+        onnx: Some("Split"),
         samples: &["r(5, 2), 2", "r(2, 3), 2, 1"],
     }
 
     /// `sections` parts of dimension `dim` whose sizes differ by at most one, larger ones first; views.
     tensor_split_sections(input: Tensor, sections: Int, dim: Int = 0) -> List, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let (x, k) = (c.x(0), c.int(0));
             let n = x.shape()[real_dim(c.int(1), x.ndim())?] as i64;
             if k <= 0 {
@@ -1466,36 +1580,36 @@ ops! {
             few(k)?;
             let parts = List::collect((0..k).map(|i| n / k + (i < n % k) as i64))?;
             x.split_with_sizes(&parts, c.int(1))
-        },
-        class: Class::Composite, function: false, method: false,
+        }),
+        function: false, method: false,
         samples: &["r(5, 2), 2", "r(2, 3), 2, 1"],
     }
 
     /// The parts of dimension `dim` between the given places; views.
     tensor_split_indices(input: Tensor, indices: Ints, dim: Int = 0) -> List, Special {
-        eval: eval_tensor_split_indices,
-        class: Class::Composite, function: false, method: false,
+        body: Composite(eval_tensor_split_indices),
+        function: false, method: false,
         samples: &["r(5, 2), (1, 3)", "r(2, 3), (1,), 1"],
     }
 
     /// Each element of dimension `dim`, which disappears; views.
     unbind(input: Tensor, dim: Int = 0) -> List, Special {
-        eval: |c| {
+        body: View(|c| {
             let x = c.x(0);
             let d = real_dim(c.int(0), x.ndim())?;
             several(x.shape()[d], |i| Ok(x.with_layout(x.layout().select(d, i))))
-        },
+        }),
         vjp: vjp!(|v| {
             let n = v.shape(0)[wrap_dim(v.int(0), v.shape(0).len())?];
             Ex::from(all_grads(v, n).and_then(|g| Tensor::stack(&g, v.int(0))))
         }),
-        class: Class::View,
+
         samples: &["r(2, 3)", "r(2, 3), 1"],
     }
 
     /// `input` repeated `repeats[d]` times along each dimension; further numbers in front add dimensions.
     repeat(input: Tensor, repeats: Shape) -> Tensor, Special {
-        eval: eval_repeat,
+        body: Kernel(|c| Spec::rows(&repeated(c)?.0, c.x(0).dtype())?.one(), compute_repeat),
         vjp: vjp!(|v| repeat_vjp(v)),
         onnx: Some("Tile"), function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), 2", message: "can not be smaller" }],
@@ -1504,19 +1618,19 @@ ops! {
 
     /// As `repeat`, with missing numbers taken as 1.
     tile(input: Tensor, dims: Shape) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let mut repeats: SmallVec<[i64; 8]> =
                 SmallVec::from_elem(1, c.x(0).ndim().saturating_sub(c.ints(0).len()));
             repeats.extend_from_slice(c.ints(0));
             one(c.x(0).repeat(&repeats)?)
-        },
-        class: Class::Composite, onnx: Some("Tile"),
+        }),
+        onnx: Some("Tile"),
         samples: &["r(2, 2), (2,)", "r(2), (2, 2)"],
     }
 
     /// Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row.
     repeat_interleave_int(input: Tensor, repeats: Int, dim: OptInt = None) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let x = if c.opt_int(1).is_none() { c.x(0).ravel()? } else { c.x(0).clone() };
             if c.int(0) < 0 {
                 bail!(Value, "repeats can not be negative, got {}", c.int(0));
@@ -1528,14 +1642,14 @@ ops! {
             wide.insert(d + 1, c.int(0));
             shape[d] = shape[d].saturating_mul(c.int(0));
             one(apart(&x, x.unsqueeze(d as i64 + 1)?.expand(&wide)?.reshape(&shape)?)?)
-        },
-        class: Class::Composite, function: false, method: false,
+        }),
+        function: false, method: false,
         samples: &["r(2, 2), 3, 1", "r(2, 2), 2"],
     }
 
     /// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
     repeat_interleave_tensor(input: Tensor, repeats: Tensor, dim: OptInt = None) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let x = if c.opt_int(0).is_none() { c.x(0).ravel()? } else { c.x(0).clone() };
             let x = if x.ndim() == 0 { x.reshape(&[1])? } else { x };
             let d = wrap_dim(c.opt_int(0).unwrap_or(0), x.ndim())?;
@@ -1560,15 +1674,19 @@ ops! {
                 None => index.extend(repeats.iter().zip(0..).flat_map(|(&r, i)| std::iter::repeat_n(i, r as usize)))?,
             }
             one(x.index_select(d as i64, &Tensor::from_slice(&index, &[index.len()])?)?)
-        },
-        class: Class::Composite, function: false, method: false,
+        }),
+        dynamic: true,
+        function: false, method: false,
         samples: &["r(3, 2), i([1, 0, 2]), 0"],
     }
 
     /// Elements moved by `shifts` places along `dims`, those that fall off returning at the other end. Without `dims`
     /// the flattened tensor is rolled.
     roll(input: Tensor, shifts: Ints, dims: Ints = []) -> Tensor, Special {
-        eval: eval_roll,
+        body: Kernel(|c| {
+            rolls(c)?;
+            Spec::rows(c.x(0).shape(), c.x(0).dtype())?.one()
+        }, compute_roll),
         vjp: vjp!(|v| v.g().then(|g| {
             let back: SmallVec<[i64; 8]> = v.ints(0).iter().map(|&s| s.wrapping_neg()).collect();
             g.roll(&back, v.ints(1))
@@ -1579,52 +1697,55 @@ ops! {
 
     /// The order of the elements reversed along `dims`.
     flip(input: Tensor, dims: Shape) -> Tensor, Special {
-        eval: eval_flip,
+        body: Kernel(|c| {
+            flipped(c)?;
+            Spec::rows(c.x(0).shape(), c.x(0).dtype())?.one()
+        }, compute_flip),
         vjp: vjp!(|v| v.g().then(|g| g.flip(v.ints(0)))),
         samples: &["r(2, 3), (0, 1)", "r(2, 3), (1,)"],
     }
 
     /// Columns in reverse order.
     fliplr(input: Tensor) -> Tensor, Special {
-        eval: |c| match c.x(0).ndim() {
+        body: Composite(|c| match c.x(0).ndim() {
             0 | 1 => Err(err!(Value, "input must be >= 2-d")),
             _ => one(c.x(0).flip(&[1])?),
-        },
-        class: Class::Composite,
+        }),
+
         samples: &["r(2, 3)"],
     }
 
     /// Rows in reverse order.
     flipud(input: Tensor) -> Tensor, Special {
-        eval: |c| match c.x(0).ndim() {
+        body: Composite(|c| match c.x(0).ndim() {
             0 => Err(err!(Value, "input must be >= 1-d")),
             _ => one(c.x(0).flip(&[0])?),
-        },
-        class: Class::Composite,
+        }),
+
         samples: &["r(2, 3)"],
     }
 
     /// Rotated by `k` times 90 degrees in the plane of two dimensions, from the first towards the second.
     rot90(input: Tensor, k: Int = 1, dims: Ints = [0, 1]) -> Tensor, Special {
-        eval: eval_rot90,
-        class: Class::Composite,
+        body: Composite(eval_rot90),
+
         samples: &["r(2, 3)", "r(2, 3), -1", "r(2, 3, 2), 3, (1, 2)"],
     }
 
     /// The lower triangle of each matrix, up to the given diagonal; zero elsewhere.
     tril(input: Tensor, diagonal: Int = 0) -> Tensor, Special {
-        eval: |c| eval_triangle(c, true),
+        body: Kernel(infer_triangle, |c, outs| compute_triangle(c, outs, true)),
         vjp: vjp!(|v| v.g().then(|g| g.tril(v.int(0)))),
-        inplace: true, onnx: Some("Trilu"),
+        inplace: true, direct: true, onnx: Some("Trilu"),
         refuses: &[Refusal { call: "rt.ones(3)", message: "at least 2 dimensions" }],
         samples: &["r(3, 3), -1", "r(2, 2, 3)"],
     }
 
     /// The upper triangle of each matrix, from the given diagonal on; zero elsewhere.
     triu(input: Tensor, diagonal: Int = 0) -> Tensor, Special {
-        eval: |c| eval_triangle(c, false),
+        body: Kernel(infer_triangle, |c, outs| compute_triangle(c, outs, false)),
         vjp: vjp!(|v| v.g().then(|g| g.triu(v.int(0)))),
-        inplace: true, onnx: Some("Trilu"),
+        inplace: true, direct: true, onnx: Some("Trilu"),
         refuses: &[Refusal { call: "rt.ones(3)", message: "at least 2 dimensions" }],
         samples: &["r(3, 3), 1", "r(2, 2, 3)"],
     }
@@ -1633,13 +1754,7 @@ ops! {
     /// `value` (0 by default; mode "constant"), mirrored ("reflect"), those at the rim ("replicate") or those from the
     /// other end ("circular"). Negative numbers take elements away.
     pad(input: Tensor, pad: Ints, mode: Str = "constant", value: OptFloat = None) -> Tensor, Special {
-        eval: |c| {
-            let (maps, shape) = pad_maps(c.x(0).shape(), c.ints(0), c.str(1))?;
-            if c.opt_float(2).is_some_and(|v| v != 0.0) && c.str(1) != "constant" {
-                bail!(Value, "padding mode {:?} doesn't take in value argument", c.str(1));
-            }
-            remapped(c.x(0), &maps, &shape, Scalar::Float(c.opt_float(2).unwrap_or(0.0)))
-        },
+        body: Kernel(infer_pad, compute_pad),
         vjp: vjp!(|v| v.g().then(|g| if v.str(1) == "constant" {
             let back: SmallVec<[i64; 8]> = v.ints(0).iter().map(|&p| -p).collect();
             g.pad(&back, "constant", None)
@@ -1659,7 +1774,7 @@ ops! {
 
     /// The transpose of `pad`: each element of `grad` added to the place of `input_sizes` that it was read from.
     pad_backward(grad: Tensor, input_sizes: Ints, pad: Ints, mode: Str) -> Tensor, Special {
-        eval: eval_pad_backward,
+        body: Kernel(infer_pad_backward, compute_pad_backward),
         vjp: vjp!(|v| v.g().then(|g| g.pad(v.ints(1), v.str(2), None))),
         function: false, method: false,
         samples: &[
@@ -1671,68 +1786,68 @@ ops! {
 
     /// Channels spread over space: `[*, C r^2, H, W]` becomes `[*, C, H r, W r]` (Shi et al. 2016).
     pixel_shuffle(input: Tensor, upscale_factor: Int) -> Tensor, Special {
-        eval: |c| eval_shuffle(c, false),
-        class: Class::Composite, onnx: Some("DepthToSpace"), method: false,
+        body: Composite(|c| eval_shuffle(c, false)),
+        onnx: Some("DepthToSpace"), method: false,
         refuses: &[Refusal { call: "rt.ones(1, 3, 2, 2), 2", message: "must divide" }],
         samples: &["r(1, 4, 2, 1), 2"],
     }
 
     /// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
     pixel_unshuffle(input: Tensor, downscale_factor: Int) -> Tensor, Special {
-        eval: |c| eval_shuffle(c, true),
-        class: Class::Composite, onnx: Some("SpaceToDepth"), method: false,
+        body: Composite(|c| eval_shuffle(c, true)),
+        onnx: Some("SpaceToDepth"), method: false,
         samples: &["r(1, 1, 4, 2), 2"],
     }
 
     /// Dimensions of size 1 repeated to `size` without copying; `expand` as a function.
     broadcast_to(input: Tensor, size: Shape) -> Tensor, Special {
-        eval: |c| one(c.x(0).expand(c.ints(0))?),
-        class: Class::Composite, onnx: Some("Expand"),
+        body: Composite(|c| one(c.x(0).expand(c.ints(0))?)),
+        onnx: Some("Expand"),
         samples: &["r(2, 1), (3, 2, 2)"],
     }
 
     /// All tensors with the shape that they broadcast to; views.
     broadcast_tensors(tensors: Tensors) -> List, Special {
-        eval: |c| {
+        body: Composite(|c| {
             let shape = signed(&common_shape(c)?);
             several(c.inputs.len(), |i| c.x(i).expand(&shape))
-        },
-        class: Class::Composite, method: false,
+        }),
+        method: false,
         samples: &["[r(2, 1), r(3)]"],
     }
 
     /// At least one dimension.
     atleast_1d(input: Tensor) -> Tensor, Special {
-        eval: |c| one(at_least(c.x(0), 1)?),
-        class: Class::Composite, method: false,
+        body: Composite(|c| one(at_least(c.x(0), 1)?)),
+        method: false,
         samples: &["r()", "r(2)", "r(2, 2)"],
     }
 
     /// At least two dimensions, new ones in front.
     atleast_2d(input: Tensor) -> Tensor, Special {
-        eval: |c| one(at_least(c.x(0), 2)?),
-        class: Class::Composite, method: false,
+        body: Composite(|c| one(at_least(c.x(0), 2)?)),
+        method: false,
         samples: &["r()", "r(2)", "r(2, 2)"],
     }
 
     /// At least three dimensions: `[n]` becomes `[1, n, 1]`, `[m, n]` becomes `[m, n, 1]`.
     atleast_3d(input: Tensor) -> Tensor, Special {
-        eval: |c| one(at_least(c.x(0), 3)?),
-        class: Class::Composite, method: false,
+        body: Composite(|c| one(at_least(c.x(0), 3)?)),
+        method: false,
         samples: &["r()", "r(2)", "r(2, 2)"],
     }
 
     /// The coordinates of a grid: tensor `i` varies along dimension `i` ("ij"; with "xy" the first two are exchanged).
     meshgrid(tensors: Tensors, indexing: Str = "ij") -> List, Special {
-        eval: eval_meshgrid,
-        class: Class::Composite, method: false,
+        body: Composite(eval_meshgrid),
+        method: false,
         refuses: &[Refusal { call: "[rt.ones(2)], \"ji\"", message: "indexing must be" }],
         samples: &["[r(2), r(3)]", "[r(2), r(3)], 'xy'"],
     }
 
     /// All combinations of the elements of 1-d tensors, one per row.
     cartesian_prod(tensors: Tensors) -> Tensor, Special {
-        eval: |c| {
+        body: Composite(|c| {
             if let Some(x) = c.inputs.iter().flatten().find(|x| x.ndim() != 1) {
                 bail!(Value, "expected 1-d vectors, got shape {:?}", x.shape());
             }
@@ -1744,15 +1859,15 @@ ops! {
                     one(Tensor::stack(&flat, 1)?)
                 }
             }
-        },
-        class: Class::Composite, method: false,
+        }),
+        method: false,
         samples: &["[r(2), r(3)]", "[r(2)]"],
     }
 
     /// Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there
     /// are as many classes as the largest number asks for.
     one_hot(input: Tensor, num_classes: Int = -1) -> Tensor, Special {
-        eval: eval_one_hot,
+        body: Dynamic(infer_one_hot, eval_one_hot),
         onnx: Some("OneHot"), function: false, method: false,
         refuses: &[Refusal { call: "rt.tensor([3]), 3", message: "smaller than num_classes" }],
     }

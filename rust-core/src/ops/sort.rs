@@ -1,13 +1,14 @@
 //! Sorting, selection and search.
 
-use super::pointwise::result_type;
+use super::elementwise::result_type;
 use super::reduce::{around, picked, shared_by_all};
 use super::shape::contiguous_unlocked;
-use super::{one, Call, Class, Outs, Refusal, Saves};
+use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
 use crate::bail;
+use crate::device::Device;
 use crate::dtype::{dispatch, Compute, DType, Elem, Scalar};
 use crate::error::Result;
-use crate::kernels::copy::{Shared, GRAIN};
+use crate::kernels::copy::{fill, Shared, GRAIN};
 use crate::kernels::sort::{self, Packed, Task};
 use crate::memory::List;
 use crate::parallel::{parallel_for, Pace};
@@ -15,12 +16,26 @@ use crate::shape::wrap_dim;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 
-/// Carries out `task` along `dim`, with `k` results per line (as many as elements if None).
-fn along(x: &Tensor, dim: i64, k: Option<usize>, keepdim: bool, task: Task) -> Result<Outs> {
-    let d = wrap_dim(dim, x.ndim())?;
-    let [outer, n, inner] = around(x.shape(), d);
+/// `[outer, n, inner]` of `x` around a dimension, and how many results each line of `n` elements has if `k` are wanted (as
+/// many as elements if None).
+fn lines(x: &Tensor, dim: usize, k: Option<usize>) -> ([usize; 3], usize) {
+    let sizes = around(x.shape(), dim);
     // A number has no dimension to take fewer from.
-    let k = k.filter(|_| x.ndim() > 0).unwrap_or(n);
+    (sizes, k.filter(|_| x.ndim() > 0).unwrap_or(sizes[1]))
+}
+
+/// Places within a line are counted in 32 bits.
+fn not_too_long(n: usize) -> Result<()> {
+    if n >= u32::MAX as usize {
+        bail!(Value, "a dimension of {n} elements is too long");
+    }
+    Ok(())
+}
+
+/// Values and indices of a task along `dim`, with `k` results per line.
+fn infer_along(x: &Tensor, dim: i64, k: Option<usize>, keepdim: bool) -> Result<Specs> {
+    let d = wrap_dim(dim, x.ndim())?;
+    let ([_, n, _], k) = lines(x, d, k);
     let mut shape = x.dims();
     if x.ndim() > 0 {
         if keepdim {
@@ -29,19 +44,42 @@ fn along(x: &Tensor, dim: i64, k: Option<usize>, keepdim: bool, task: Task) -> R
             shape.remove(d);
         }
     }
-    let from = contiguous_unlocked(x, x.dtype(), false)?;
-    let values = Tensor::empty_of(&shape, x.dtype())?;
-    let indices = Tensor::empty_of(&shape, DType::I64)?;
-    if indices.numel() > 0 {
-        if n >= u32::MAX as usize {
-            bail!(Value, "a dimension of {n} elements is too long");
-        }
-        // SAFETY: row-major elements; the results have `k` elements in place of `n`.
-        dispatch!(x.dtype(), T => unsafe {
-            sort::rows::<T>(from.ptr(), [outer, n, inner], k, &task, values.ptr(), indices.ptr())?
-        });
+    let specs = [Spec::rows(&shape, x.dtype())?, Spec::rows(&shape, DType::I64)?];
+    if specs[1].layout.numel() > 0 {
+        not_too_long(n)?;
     }
-    Ok(Outs::from_iter([values, indices]))
+    Ok(Specs::from_iter(specs))
+}
+
+/// Carries out `task` along `dim`, with `k` results per line.
+fn compute_along(x: &Tensor, dim: i64, k: Option<usize>, task: Task, [values, indices]: [&Tensor; 2]) -> Result<()> {
+    if indices.numel() == 0 {
+        return Ok(());
+    }
+    let (sizes, k) = lines(x, wrap_dim(dim, x.ndim())?, k);
+    let from = contiguous_unlocked(x, x.dtype(), false)?;
+    // SAFETY: row-major elements; the results have `k` elements in place of `n`.
+    dispatch!(x.dtype(), T => unsafe { sort::rows::<T>(from.ptr(), sizes, k, &task, values.ptr(), indices.ptr())? });
+    Ok(())
+}
+
+fn infer_argsort(c: &Call) -> Result<Specs> {
+    infer_along(c.x(0), c.int(0), None, true)?.swap_remove(1).one()
+}
+
+fn compute_argsort(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let values = Tensor::empty_of(outs[0].shape(), c.x(0).dtype())?;
+    compute_along(c.x(0), c.int(0), None, Task::Sort { descending: c.bool(1) }, [&values, &outs[0]])
+}
+
+/// One element along the dimension of attribute 0.
+fn infer_one(c: &Call) -> Result<Specs> {
+    filled(c.x(0), c.int(0))?;
+    infer_along(c.x(0), c.int(0), Some(1), c.bool(1))
+}
+
+fn compute_one(c: &Call, outs: &[Tensor], task: Task) -> Result<()> {
+    compute_along(c.x(0), c.int(0), Some(1), task, [&outs[0], &outs[1]])
 }
 
 /// The size of a dimension that something must be chosen from.
@@ -53,7 +91,7 @@ fn filled(x: &Tensor, dim: i64) -> Result<usize> {
     Ok(n)
 }
 
-fn eval_topk(c: &Call) -> Result<Outs> {
+fn infer_topk(c: &Call) -> Result<Specs> {
     let (x, k) = (c.x(0), c.int(0));
     if x.dtype() == DType::Bool {
         bail!(DType, "not implemented for dtype bool");
@@ -62,28 +100,42 @@ fn eval_topk(c: &Call) -> Result<Outs> {
     if k < 0 || k as usize > n {
         bail!(Value, "selected index k out of range: {k} of {n}");
     }
-    along(x, c.int(1), Some(k as usize), true, Task::Top { descending: c.bool(2) })
+    infer_along(x, c.int(1), Some(k as usize), true)
 }
 
-fn eval_kthvalue(c: &Call) -> Result<Outs> {
+fn compute_topk(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (k, task) = (c.int(0) as usize, Task::Top { descending: c.bool(2) });
+    compute_along(c.x(0), c.int(1), Some(k), task, [&outs[0], &outs[1]])
+}
+
+fn infer_kthvalue(c: &Call) -> Result<Specs> {
     let (x, k) = (c.x(0), c.int(0));
     let n = filled(x, c.int(1))?;
     if k < 1 || k as usize > n {
         bail!(Value, "selected number k out of range for dimension {}: {k} of {n}", c.int(1));
     }
-    along(x, c.int(1), Some(1), c.bool(2), Task::Select(k as usize - 1))
+    infer_along(x, c.int(1), Some(1), c.bool(2))
 }
 
-fn eval_median_all(c: &Call, skip_nan: bool) -> Result<Outs> {
+fn compute_kthvalue(c: &Call, outs: &[Tensor]) -> Result<()> {
+    compute_along(c.x(0), c.int(1), Some(1), Task::Select(c.int(0) as usize - 1), [&outs[0], &outs[1]])
+}
+
+fn infer_median_all(c: &Call) -> Result<Specs> {
+    not_too_long(c.x(0).numel())?;
+    Spec::rows(&[], c.x(0).dtype())?.one()
+}
+
+fn compute_median_all(c: &Call, outs: &[Tensor], skip_nan: bool) -> Result<()> {
     let x = c.x(0);
     if x.numel() == 0 {
-        return one(Tensor::filled(&[], Scalar::Float(f64::NAN), x.dtype())?);
+        // SAFETY: one element.
+        unsafe { fill(outs[0].data_ptr(), x.dtype(), 1, Scalar::Float(f64::NAN)) };
+        return Ok(());
     }
-    let flat = contiguous_unlocked(x, x.dtype(), false)?;
-    let flat = flat.flat();
-    let mut outs = along(&flat, 0, Some(1), false, Task::Median { skip_nan })?;
-    outs.truncate(1);
-    Ok(outs)
+    let flat = contiguous_unlocked(x, x.dtype(), false)?.flat();
+    let index = Tensor::empty_of(&[], DType::I64)?;
+    compute_along(&flat, 0, Some(1), Task::Median { skip_nan }, [&outs[0], &index])
 }
 
 /// The sorted distinct elements, the place of each element among them, and how often each one occurs.
@@ -168,7 +220,11 @@ fn eval_unique_dim(c: &Call) -> Result<Outs> {
     }
     let n = x.shape()[dim];
     if n > 0 && x.numel() == 0 {
-        bail!(Shape, "there are 0 sized dimensions in {:?}, and they aren't selected, so unique cannot be applied", x.shape());
+        bail!(
+            Shape,
+            "there are 0 sized dimensions in {:?}, and they aren't selected, so unique cannot be applied",
+            x.shape()
+        );
     }
     // Slices as rows.
     let rows = contiguous_unlocked(&x.with_layout(x.layout().transpose(0, dim)), x.dtype(), false)?;
@@ -212,11 +268,11 @@ fn eval_unique_dim(c: &Call) -> Result<Outs> {
 }
 
 /// Places of `values` in rows of `sequence`, whose leading dimensions agree unless it is 1-d.
-fn find(sequence: &Tensor, values: &Tensor, sorter: Option<&Tensor>, right: bool, dtype: DType) -> Result<Outs> {
+fn infer_find(sequence: &Tensor, values: &Tensor, sorter: Option<&Tensor>, dtype: DType) -> Result<Specs> {
     if sequence.ndim() == 0 {
         bail!(Shape, "the sorted sequence must have at least one dimension");
     }
-    let (m, lead) = (sequence.shape()[sequence.ndim() - 1], sequence.ndim() - 1);
+    let lead = sequence.ndim() - 1;
     if lead > 0 && (values.ndim() != sequence.ndim() || values.shape()[..lead] != sequence.shape()[..lead]) {
         bail!(
             Shape,
@@ -226,33 +282,36 @@ fn find(sequence: &Tensor, values: &Tensor, sorter: Option<&Tensor>, right: bool
             values.shape()
         );
     }
-    let order = match sorter {
-        None => None,
-        Some(s) if s.shape() != sequence.shape() || s.dtype() != DType::I64 => {
-            bail!(
-                Shape,
-                "sorter must be int64 of shape {:?}, got {} of shape {:?}",
-                sequence.shape(),
-                s.dtype(),
-                s.shape()
-            )
-        }
-        Some(s) => {
-            let o = s.to_vec_unlocked::<i64>()?;
-            if o.iter().any(|&i| i < 0 || i as usize >= m) {
-                bail!(Index, "sorter index out of range");
-            }
-            Some(o)
-        }
-    };
+    if let Some(s) = sorter.filter(|s| s.shape() != sequence.shape() || s.dtype() != DType::I64) {
+        bail!(
+            Shape,
+            "sorter must be int64 of shape {:?}, got {} of shape {:?}",
+            sequence.shape(),
+            s.dtype(),
+            s.shape()
+        );
+    }
+    Spec::rows(values.shape(), dtype)?.one()
+}
+
+fn compute_find(
+    sequence: &Tensor,
+    values: &Tensor,
+    sorter: Option<&Tensor>,
+    right: bool,
+    outs: &[Tensor],
+) -> Result<()> {
+    let (m, lead) = (sequence.shape()[sequence.ndim() - 1], sequence.ndim() - 1);
+    let order = sorter.map(|s| s.to_vec_unlocked::<i64>()).transpose()?;
+    if order.iter().flat_map(|o| o.iter()).any(|&i| i < 0 || i as usize >= m) {
+        bail!(Index, "sorter index out of range");
+    }
     let common = result_type([sequence, values].into_iter()).compute_dtype();
     let (seq, vals) = (contiguous_unlocked(sequence, common, false)?, contiguous_unlocked(values, common, false)?);
-    let out = Tensor::empty_of(values.shape(), DType::I64)?;
     let per_row = if lead == 0 { values.numel() } else { values.shape()[lead] };
-    let to = Shared(out.ptr::<i64>());
     macro_rules! go {
-        ($t:ty) => {{
-            let (s, v) = (Shared(seq.ptr::<$t>()), Shared(vals.ptr::<$t>()));
+        ($t:ty, $out:ident) => {{
+            let (s, v, to) = (Shared(seq.ptr::<$t>()), Shared(vals.ptr::<$t>()), Shared($out.ptr::<i64>()));
             parallel_for(values.numel(), GRAIN / 16, &|r| {
                 for i in r {
                     let row = if lead == 0 { 0 } else { i / per_row * m };
@@ -268,12 +327,14 @@ fn find(sequence: &Tensor, values: &Tensor, sorter: Option<&Tensor>, right: bool
             });
         }};
     }
-    match common.compute() {
-        Compute::F32 => go!(f32),
-        Compute::F64 => go!(f64),
-        Compute::I64 => go!(i64),
-    }
-    one(contiguous_unlocked(&out, dtype, false)?)
+    written_as(&outs[0], DType::I64, |out| {
+        match common.compute() {
+            Compute::F32 => go!(f32, out),
+            Compute::F64 => go!(f64, out),
+            Compute::I64 => go!(i64, out),
+        }
+        Ok(())
+    })
 }
 
 fn index_dtype(int32: bool) -> DType {
@@ -284,24 +345,30 @@ fn index_dtype(int32: bool) -> DType {
     }
 }
 
-fn eval_searchsorted(c: &Call) -> Result<Outs> {
-    let right = match c.str(2) {
-        "" => c.bool(1),
+/// Whether `searchsorted` looks for the place after equal elements.
+fn to_the_right(c: &Call) -> Result<bool> {
+    match c.str(2) {
+        "" => Ok(c.bool(1)),
         "left" if c.bool(1) => {
             bail!(Value, "side and right can't be set to opposites, got side of left while right was True")
         }
-        "left" => false,
-        "right" => true,
+        "left" => Ok(false),
+        "right" => Ok(true),
         s => bail!(Value, "side can only be 'left' or 'right' but got {s}"),
-    };
-    find(c.x(0), c.x(1), c.opt(2), right, index_dtype(c.bool(0)))
+    }
 }
 
-fn eval_isin(c: &Call) -> Result<Outs> {
+fn infer_bucketize(c: &Call) -> Result<Specs> {
+    if c.x(1).ndim() != 1 {
+        bail!(Shape, "boundaries tensor must be 1 dimension, but got dim({})", c.x(1).ndim());
+    }
+    infer_find(c.x(1), c.x(0), None, index_dtype(c.bool(0)))
+}
+
+fn compute_isin(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (x, test) = (c.x(0), c.x(1));
     let common = result_type([x, test].into_iter()).compute_dtype();
     let (from, set) = (contiguous_unlocked(x, common, false)?, contiguous_unlocked(test, common, false)?);
-    let out = Tensor::empty_of(x.shape(), DType::Bool)?;
     let invert = c.bool(1);
     macro_rules! go {
         ($t:ty) => {{
@@ -310,7 +377,7 @@ fn eval_isin(c: &Call) -> Result<Outs> {
             let (mut order, mut aside) = (List::new(), List::new());
             sort::sort_row(set, false, &mut order, &mut aside)?;
             let sorted: List<$t> = List::collect(order.iter().map(|p| set[p.index()]))?;
-            let (s, to) = (Shared(from.ptr::<$t>()), Shared(out.ptr::<bool>()));
+            let (s, to) = (Shared(from.ptr::<$t>()), Shared(outs[0].ptr::<bool>()));
             parallel_for(x.numel(), GRAIN / 16, &|r| {
                 for i in r {
                     // SAFETY: element `i` of both.
@@ -328,7 +395,7 @@ fn eval_isin(c: &Call) -> Result<Outs> {
         Compute::F64 => go!(f64),
         Compute::I64 => go!(i64),
     }
-    one(out)
+    Ok(())
 }
 
 /// Ranks between two elements are interpolated as `interpolation` says.
@@ -350,9 +417,11 @@ fn eval_quantile(c: &Call, skip_nan: bool) -> Result<Outs> {
     if !q.0.wrapped && q.dtype() != x.dtype() {
         bail!(DType, "q tensor must be same dtype as the input tensor, got {} and {}", q.dtype(), x.dtype());
     }
-    if q.to_vec::<f64>()?.iter().any(|v| !(0.0..=1.0).contains(v)) {
+    if !q.is_meta() && q.to_vec::<f64>()?.iter().any(|v| !(0.0..=1.0).contains(v)) {
         bail!(Value, "q values must be in the range [0, 1]");
     }
+    let moved = if c.meta { Some(q.like_on(Device::Meta)?) } else { None };
+    let q = moved.as_ref().unwrap_or(q);
     let num = |v: i64| Tensor::number(Scalar::Int(v));
     // Lines last, in order.
     let (dim, ndim) = (c.opt_int(0), x.ndim());
@@ -418,7 +487,13 @@ fn eval_quantile(c: &Call, skip_nan: bool) -> Result<Outs> {
 ops! {
     /// The elements along `dim` in order, and their indices. NaN is greatest. Always stable.
     sort(input: Tensor, dim: Int = -1, descending: Bool = false, stable: Bool = false) -> Pair, Real {
-        eval: |c| along(c.x(0), c.int(0), None, true, Task::Sort { descending: c.bool(1) }),
+        body: Kernel(
+            |c| infer_along(c.x(0), c.int(0), None, true),
+            |c, outs| {
+                let task = Task::Sort { descending: c.bool(1) };
+                compute_along(c.x(0), c.int(0), None, task, [&outs[0], &outs[1]])
+            },
+        ),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), true)), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "rt.ones(2), 1", message: "out of range" }],
         samples: &["r(2, 3)", "r(3, 2), 0, True", "r(3), 0, stable=True"],
@@ -426,18 +501,17 @@ ops! {
 
     /// The indices that sort along `dim`. NaN is greatest. Always stable.
     argsort(input: Tensor, dim: Int = -1, descending: Bool = false, stable: Bool = false) -> Tensor, Real {
-        eval: |c| one(along(c.x(0), c.int(0), None, true, Task::Sort { descending: c.bool(1) })?.swap_remove(1)),
+        body: Kernel(infer_argsort, compute_argsort),
     }
 
     /// The elements along the first dimension in order.
     msort(input: Tensor) -> Tensor, Real {
-        eval: |c| one(c.x(0).sort(0, false, true)?.swap_remove(0)),
-        class: Class::Composite,
+        body: Composite(|c| one(c.x(0).sort(0, false, true)?.swap_remove(0))),
     }
 
     /// The `k` largest (or smallest) elements along `dim`, in order, and their indices.
     topk(input: Tensor, k: Int, dim: Int = -1, largest: Bool = true, sorted: Bool = true) -> Pair, Special {
-        eval: eval_topk,
+        body: Kernel(infer_topk, compute_topk),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(1), true)), saves: Saves::OUTPUT,
         onnx: Some("TopK"),
         refuses: &[Refusal { call: "rt.ones(3), 4", message: "out of range" }],
@@ -446,7 +520,7 @@ ops! {
 
     /// The `k`-th smallest element along `dim` (`k` counting from 1), and its index.
     kthvalue(input: Tensor, k: Int, dim: Int = -1, keepdim: Bool = false) -> Pair, Special {
-        eval: eval_kthvalue,
+        body: Kernel(infer_kthvalue, compute_kthvalue),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(1), v.bool(2))), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "rt.ones(3), 4", message: "out of range" }],
         samples: &["r(2, 4), 2", "r(3, 2), 1, 0, True"],
@@ -454,17 +528,14 @@ ops! {
 
     /// The middle one of all elements, the lower one of two; NaN if there is one.
     median_all(input: Tensor) -> Tensor, Real {
-        eval: |c| eval_median_all(c, false),
+        body: Kernel(infer_median_all, |c, outs| compute_median_all(c, outs, false)),
         vjp: vjp!(|v| shared_by_all(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
     }
 
     /// The middle elements along `dim`, the lower one of two, and their indices; NaN if there is one.
     median_dim(input: Tensor, dim: Int, keepdim: Bool = false) -> Pair, Real {
-        eval: |c| {
-            filled(c.x(0), c.int(0))?;
-            along(c.x(0), c.int(0), Some(1), c.bool(1), Task::Median { skip_nan: false })
-        },
+        body: Kernel(infer_one, |c, outs| compute_one(c, outs, Task::Median { skip_nan: false })),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
         method: false, function: false,
         samples: &["r(2, 3), 1", "r(3, 2), 0, True"],
@@ -472,7 +543,7 @@ ops! {
 
     /// The middle one of all elements that are not NaN, the lower one of two.
     nanmedian_all(input: Tensor) -> Tensor, Real {
-        eval: |c| eval_median_all(c, true),
+        body: Kernel(infer_median_all, |c, outs| compute_median_all(c, outs, true)),
         vjp: vjp!(|v| shared_by_all(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
         samples: &["t([nan, 1.0, 3.0])"],
@@ -480,10 +551,7 @@ ops! {
 
     /// The middle elements along `dim` among those that are not NaN, and their indices.
     nanmedian_dim(input: Tensor, dim: Int, keepdim: Bool = false) -> Pair, Real {
-        eval: |c| {
-            filled(c.x(0), c.int(0))?;
-            along(c.x(0), c.int(0), Some(1), c.bool(1), Task::Median { skip_nan: true })
-        },
+        body: Kernel(infer_one, |c, outs| compute_one(c, outs, Task::Median { skip_nan: true })),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
         method: false, function: false,
         samples: &["t([[nan, 1.0, 2.0], [3.0, nan, nan]]), 1", "r(3, 2), 0, True"],
@@ -491,10 +559,7 @@ ops! {
 
     /// The most frequent element along `dim` (the smallest one of several) and an index of it.
     mode(input: Tensor, dim: Int = -1, keepdim: Bool = false) -> Pair, Real {
-        eval: |c| {
-            filled(c.x(0), c.int(0))?;
-            along(c.x(0), c.int(0), Some(1), c.bool(1), Task::Mode)
-        },
+        body: Kernel(infer_one, |c, outs| compute_one(c, outs, Task::Mode)),
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), v.bool(1))), saves: Saves::OUTPUT,
         samples: &["r(2, 3)", "r(3, 2), 0, True"],
     }
@@ -502,19 +567,19 @@ ops! {
     /// The distinct elements in order, the place of each element of `input` among them (if `return_inverse`), and how often
     /// each occurs (if `return_counts`); what is not asked for is empty.
     unique_flat(input: Tensor, sorted: Bool = true, return_inverse: Bool = false, return_counts: Bool = false) -> Triple, Integer {
-        eval: eval_unique,
+        body: Dynamic(|_| Ok(None), eval_unique),
         method: false, function: false,
     }
 
     /// As `unique_flat`, but only neighbours are compared and the order stays.
     unique_consecutive_flat(input: Tensor, return_inverse: Bool = false, return_counts: Bool = false) -> Triple, Integer {
-        eval: eval_unique_consecutive,
+        body: Dynamic(|_| Ok(None), eval_unique_consecutive),
         method: false, function: false,
     }
 
     /// The distinct slices along `dim` in lexicographic order, the place of each slice among them, and how often each occurs.
     unique_dim(input: Tensor, dim: Int) -> Triple, Integer {
-        eval: eval_unique_dim,
+        body: Dynamic(|_| Ok(None), eval_unique_dim),
         method: false, function: false,
     }
 
@@ -522,31 +587,29 @@ ops! {
     /// if given) to keep the order: before equal elements, or after them if `right`.
     searchsorted(sorted_sequence: Tensor, input: Operand, out_int32: Bool = false, right: Bool = false, side: Str = "",
         sorter: OptTensor = None) -> Tensor, Special {
-        eval: eval_searchsorted,
+        body: Kernel(
+            |c| to_the_right(c).and_then(|_| infer_find(c.x(0), c.x(1), c.opt(2), index_dtype(c.bool(0)))),
+            |c, outs| compute_find(c.x(0), c.x(1), c.opt(2), to_the_right(c)?, outs),
+        ),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(3, 3)", message: "must match" }],
     }
 
     /// Numbers of the buckets between ascending `boundaries` that the elements of `input` fall into.
     bucketize(input: Operand, boundaries: Tensor, out_int32: Bool = false, right: Bool = false) -> Tensor, Special {
-        eval: |c| {
-            if c.x(1).ndim() != 1 {
-                bail!(Shape, "boundaries tensor must be 1 dimension, but got dim({})", c.x(1).ndim());
-            }
-            find(c.x(1), c.x(0), None, c.bool(1), index_dtype(c.bool(0)))
-        },
+        body: Kernel(infer_bucketize, |c, outs| compute_find(c.x(1), c.x(0), None, c.bool(1), outs)),
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(2, 2)", message: "1 dimension" }],
     }
 
     /// For each element of `elements` whether it is (or, if `invert`, is not) among `test_elements`.
     isin(elements: Operand, test_elements: Operand, assume_unique: Bool = false, invert: Bool = false) -> Tensor, Integer {
-        eval: eval_isin, method: false,
+        body: Kernel(|c| Spec::rows(c.x(0).shape(), DType::Bool)?.one(), compute_isin), method: false,
     }
 
     /// The `q`-quantiles (`q` from 0 to 1) of the elements along `dim` (of all by default), between two elements as
     /// `interpolation` says: linear, lower, higher, midpoint or nearest. The dimension of `q`, if it has one, comes first.
     quantile(input: Tensor, q: Operand, dim: OptInt = None, keepdim: Bool = false, interpolation: Str = "linear") -> Tensor, Special {
-        eval: |c| eval_quantile(c, false),
-        class: Class::Composite,
+        body: Composite(|c| eval_quantile(c, false)),
+
         refuses: &[Refusal { call: "rt.ones(3), 2.0", message: "range [0, 1]" }],
         samples: &[
             "r(5), 0.3", "r(2, 5), c([0.2, 0.9]), 1, True", "r(4), 0.4, interpolation='lower'",
@@ -556,8 +619,8 @@ ops! {
 
     /// As `quantile`, over the elements that are not NaN.
     nanquantile(input: Tensor, q: Operand, dim: OptInt = None, keepdim: Bool = false, interpolation: Str = "linear") -> Tensor, Special {
-        eval: |c| eval_quantile(c, true),
-        class: Class::Composite,
+        body: Composite(|c| eval_quantile(c, true)),
+
         samples: &["t([nan, 1.0, 2.0, 4.0]), 0.4", "t([[nan, 1.0, 2.0], [3.0, 4.0, 5.5]]), 0.4, 1, True"],
     }
 }

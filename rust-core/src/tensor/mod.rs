@@ -1,6 +1,7 @@
 //! L2: [`Tensor`] = storage + layout + dtype (+ autograd state). Views share the storage.
 
 use crate::autograd::Meta;
+use crate::device::{self, Device};
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::copy;
@@ -75,6 +76,39 @@ impl Tensor {
         Ok(Tensor::build(storage, layout, dtype, None))
     }
 
+    /// An uninitialised tensor.
+    #[inline(always)] // as above
+    pub(crate) fn of_layout(layout: Layout, dtype: DType) -> Result<Tensor> {
+        crate::memory::check()?;
+        Ok(Tensor::build(Storage::new(bytes(&layout, dtype)?)?, layout, dtype, None))
+    }
+
+    /// A tensor of the device meta, which has no elements.
+    pub(crate) fn without_elements(layout: Layout, dtype: DType) -> Result<Tensor> {
+        crate::memory::check()?;
+        Ok(Tensor::build(Storage::meta(bytes(&layout, dtype)?), layout, dtype, None))
+    }
+
+    /// A meta tensor that lies as this one does.
+    pub(crate) fn without_its_elements(&self) -> Result<Tensor> {
+        crate::memory::check()?;
+        let storage = Storage::meta(self.0.storage.nbytes());
+        let mut t = Tensor::build(storage, self.layout().clone(), self.dtype(), None);
+        if let Some(inner) = Arc::get_mut(&mut t.0) {
+            inner.wrapped = self.0.wrapped;
+        }
+        Ok(t)
+    }
+
+    /// A tensor with this one's shape, dtype and order of memory on another device; elements are not copied.
+    pub fn like_on(&self, device: Device) -> Result<Tensor> {
+        let layout = self.layout().packed()?;
+        match device {
+            Device::Meta => Tensor::without_elements(layout, self.dtype()),
+            Device::Cpu => Tensor::of_layout(layout, self.dtype()),
+        }
+    }
+
     /// An uninitialised tensor whose elements lie in storage as those of the dense `layout` do.
     pub(crate) fn empty_like_layout(layout: &Layout, dtype: DType) -> Result<Tensor> {
         let storage = Storage::new(bytes(layout, dtype)?)?;
@@ -83,6 +117,9 @@ impl Tensor {
 
     /// A tensor with every element `value`, converted as data is: callers with a number of the user's check it first.
     pub fn filled(shape: &[usize], value: Scalar, dtype: DType) -> Result<Tensor> {
+        if device::current() == Device::Meta {
+            return Tensor::without_elements(Layout::contiguous(shape)?, dtype);
+        }
         let t = Tensor::empty_of(shape, dtype)?;
         // SAFETY: freshly allocated, `numel` elements of `dtype`.
         unsafe { copy::fill(t.data_ptr(), dtype, t.numel(), value) };
@@ -123,10 +160,14 @@ impl Tensor {
 
     /// A tensor of `shape` with the elements of `data` in row-major order.
     pub fn from_slice<T: Elem>(data: &[T], shape: &[usize]) -> Result<Tensor> {
-        let t = Tensor::empty_of(shape, T::DTYPE)?;
-        if t.numel() != data.len() {
-            bail!(Shape, "shape {shape:?} holds {} elements, got {}", t.numel(), data.len());
+        let layout = Layout::contiguous(shape)?;
+        if layout.numel() != data.len() {
+            bail!(Shape, "shape {shape:?} holds {} elements, got {}", layout.numel(), data.len());
         }
+        if device::current() == Device::Meta {
+            return Tensor::without_elements(layout, T::DTYPE);
+        }
+        let t = Tensor::of_layout(layout, T::DTYPE)?;
         // SAFETY: both sides hold `data.len()` elements of T, and the new storage overlaps nothing.
         unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), t.ptr::<T>(), data.len()) };
         Ok(t)
@@ -213,6 +254,9 @@ impl Tensor {
         if self.requires_grad() && !data.dtype().is_float() {
             bail!(DType, "data set to a tensor that requires gradients must be floating point, got {}", data.dtype());
         }
+        if data.device() != self.device() {
+            bail!(Value, "data of a tensor on device {} cannot be set to one on {}", self.device(), data.device());
+        }
         let t = data.alias();
         if self.0.meta.get().is_some() || self.requires_grad() {
             // `t` is new and has no state yet, so this cannot fail.
@@ -261,6 +305,19 @@ impl Tensor {
     pub fn is_contiguous(&self) -> bool {
         self.0.layout.is_contiguous()
     }
+    /// Where it lives.
+    pub fn device(&self) -> Device {
+        if self.is_meta() {
+            Device::Meta
+        } else {
+            Device::Cpu
+        }
+    }
+    /// True if it has no elements.
+    #[inline(always)]
+    pub fn is_meta(&self) -> bool {
+        self.0.storage.is_meta()
+    }
     /// True if it shares another tensor's elements.
     pub fn is_view(&self) -> bool {
         self.0.base.is_some()
@@ -297,8 +354,8 @@ impl Tensor {
     /// First element.
     #[inline(always)]
     pub fn data_ptr(&self) -> *mut u8 {
-        // SAFETY: the offset lies within the storage (or is 0 for an empty one).
-        unsafe { self.0.storage.ptr().add(self.0.layout.offset() * self.0.dtype.size()) }
+        // Within the storage, unless that has no bytes.
+        self.0.storage.ptr().wrapping_add(self.0.layout.offset() * self.0.dtype.size())
     }
     /// First element, typed.
     #[inline(always)]

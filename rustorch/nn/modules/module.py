@@ -296,7 +296,11 @@ class Module:
         if isinstance(value, Module):
             if "_modules" not in own:
                 raise AttributeError("cannot assign module before Module.__init__() call")
-            self._forget(name, own["_parameters"], own["_buffers"])
+            if name in own["_parameters"]:
+                raise TypeError(
+                    f"cannot assign '{type(value).__name__}' as parameter '{name}' (nn.Parameter or None expected)"
+                )
+            self._forget(name, own["_buffers"])
             own["_modules"][name] = value
             return
         if "_parameters" in own:
@@ -315,8 +319,7 @@ class Module:
                     )
                 modules[name] = None
                 return
-            if isinstance(value, Buffer) and name not in buffers:
-                self._forget(name, params, modules)
+            if isinstance(value, Buffer):
                 self.register_buffer(name, value, value.persistent)
                 return
             if name in buffers:
@@ -718,8 +721,10 @@ class Module:
                 p.grad = None
             elif p.grad is not None:
                 if p.grad.grad_fn is not None:
-                    p.grad = p.grad.detach()
-                p.grad.requires_grad_(False).zero_()
+                    p.grad.detach_()
+                else:
+                    p.grad.requires_grad_(False)
+                p.grad.zero_()
 
     def apply(self: M, fn: Callable[[Module], None]) -> M:
         """Call `fn` on every descendant, children before parents, and on the module itself."""
@@ -733,14 +738,23 @@ class Module:
         if recurse:
             for module in self.children():
                 module._apply(fn)
-        for param in self._parameters.values():
+        for name, param in list(self._parameters.items()):
             if param is None:
                 continue
             grad = param.grad
             with rt.no_grad():
                 old = param.data
                 new = fn(old)
-                if new is not old:
+                if new.device != old.device:
+                    # On another device it is another parameter, as its elements are others.
+                    kind: Any = type(param)
+                    made = (
+                        kind(param.requires_grad, device=new.device, dtype=new.dtype)
+                        if is_lazy(param)
+                        else kind(new, param.requires_grad)
+                    )
+                    param = self._parameters[name] = made
+                elif new is not old:
                     param.data = new
                 if grad is not None:
                     param.grad = fn(grad.detach()).requires_grad_(grad.requires_grad)
@@ -788,8 +802,8 @@ class Module:
         return self._apply(lambda t: t.type(dst_type))
 
     def cpu(self: M) -> M:
-        """The module itself: everything is on the CPU."""
-        return self
+        """Move all parameters and buffers to the CPU."""
+        return self._apply(lambda t: t.cpu())
 
     def cuda(self: M, device: Device = None) -> M:
         """Always an error: there is no CUDA device."""

@@ -246,7 +246,7 @@ class RNNBase(Module):
             )
         if not sizes:
             raise RuntimeError(f"{type(self).__name__}: Expected sequence length to be larger than 0")
-        states = self._initial(input, hx, batched, batch, x.dtype)
+        states = self._initial(input, hx, batched, batch, x.dtype, x.device)
 
         final: list[State] = []
         for layer in range(self.num_layers):
@@ -276,11 +276,11 @@ class RNNBase(Module):
                 output = output.transpose(0, 1)
         return output, hidden if self.mode == "LSTM" else hidden[0]
 
-    def _initial(self, input: Any, hx: Any, batched: bool, batch: int, dtype: Any) -> list[Tensor]:
+    def _initial(self, input: Any, hx: Any, batched: bool, batch: int, dtype: Any, device: Any = None) -> list[Tensor]:
         """The initial state(s), checked, each [layers * D, N, *]."""
         shapes = self._state_shapes(batch)
         if hx is None:
-            return [rt.zeros(shape, dtype=dtype) for shape in shapes]
+            return [rt.zeros(shape, dtype=dtype, device=device) for shape in shapes]
         states = list(hx) if self.mode == "LSTM" else [hx]
         if len(states) != len(shapes):
             raise RuntimeError(f"{type(self).__name__}: hx must be (h_0, c_0), got {len(states)} tensors")
@@ -411,7 +411,7 @@ class RNNCellBase(Module):
 
     def _state(self, input: Tensor, hx: Tensor | None) -> Tensor:
         if hx is None:
-            return rt.zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype)
+            return rt.zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype, device=input.device)
         if hx.dim() not in (1, 2):
             raise ValueError(f"{type(self).__name__}: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
         want = (*input.shape[:-1], self.hidden_size)

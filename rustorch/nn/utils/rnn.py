@@ -67,7 +67,7 @@ def pad_sequence(
     for s in sequences:
         gap = longest - s.size(0)
         if gap:
-            fill = rt.full((gap, *s.shape[1:]), padding_value, dtype=s.dtype)
+            fill = rt.full((gap, *s.shape[1:]), padding_value, dtype=s.dtype, device=s.device)
             s = rt.cat([s, fill] if padding_side == "right" else [fill, s])
         padded.append(s)
     return rt.stack(padded, 0 if batch_first else 1)
@@ -128,10 +128,10 @@ def pad_packed_sequence(
         longest = total_length
     data = sequence.data
     steps = [
-        part if n == batch else rt.cat([part, rt.full((batch - n, *part.shape[1:]), padding_value, dtype=part.dtype)])
+        part if n == batch else rt.cat([part, part.new_full((batch - n, *part.shape[1:]), padding_value)])
         for part, n in zip(data.split(batch_sizes), batch_sizes)
     ]
-    steps += [rt.full((batch, *data.shape[1:]), padding_value, dtype=data.dtype)] * (longest - len(steps))
+    steps += [data.new_full((batch, *data.shape[1:]), padding_value)] * (longest - len(steps))
     out = rt.stack(steps)
     lengths = rt.tensor([sum(n > i for n in batch_sizes) for i in range(batch)], dtype=rt.int64)
     if sequence.unsorted_indices is not None:
