@@ -766,3 +766,10 @@ def test_neighbours_do_not_overlap() -> None:
             for target, other in ((x[:n], x[n - 1 : 2 * n - 1]), (x[n - 1 : 2 * n - 1], x[:n])):
                 with pytest.raises(RustorchError, match="refer to a single memory location"):
                     target.add_(other)
+
+
+@pytest.mark.parametrize("size", [(1, 0, 1, 2**63 - 1), (1, 0, 2**62, 1)])
+def test_rearranged_sizes_that_overflow(size):
+    wide = rt.empty(1, 0, 1, 1).expand(size)
+    with pytest.raises((MemoryError, RustorchError), match="grow"):
+        rt.nn.functional.pixel_shuffle(wide, 3)

@@ -608,7 +608,11 @@ fn eval_histc(c: &Call) -> Result<Outs> {
         bail!(Value, "bins must be > 0, got {bins}");
     }
     let (mut low, mut high) = (c.scalar(1).f64(), c.scalar(2).f64());
-    if low == high && x.numel() > 0 && !c.meta {
+    // Where no range is given, it is that of the elements.
+    if low == high && c.meta {
+        (low, high) = (0.0, 1.0);
+    }
+    if low == high && x.numel() > 0 {
         (low, high) = (x.min_all()?.item()?.f64(), x.max_all()?.item()?.f64());
     }
     if low == high {

@@ -843,6 +843,9 @@ fn eval_shuffle(c: &Call, back: bool) -> Result<Outs> {
         let what = if back { "height and width" } else { "its square the number of channels" };
         bail!(Value, "the factor must divide {what} of shape {:?}, got {r}", x.shape());
     }
+    if !back && (h.checked_mul(r).is_none() || w.checked_mul(r).is_none()) {
+        bail!(Memory, "height and width of shape {:?} cannot grow by {r}", x.shape());
+    }
     let (b, mut order) = (nd - 3, (0..nd as i64 - 3).collect::<SmallVec<[i64; 8]>>());
     let (mut wide, mut last) = (signed(&x.shape()[..b]), signed(&x.shape()[..b]));
     let at = |k: i64| b as i64 + k;
