@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from _thread import _local
 
-from ._door import ffi, lib, made
+from ._door import error, ffi, lib, made
 from .errors import DTypeError, RustorchError, UnsupportedError
 
 TYPE_CHECKING = False
@@ -73,14 +73,13 @@ class device:
         return device, (self.type, self.index)
 
     def __enter__(self) -> device:
-        place, before = check(self), ffi.new("int32_t *")
-        lib.rt_set_device(_CODES[place.type], before)
-        _entered.__dict__.setdefault("before", []).append(before[0])
+        place = check(self)
+        _entered.__dict__.setdefault("before", []).append(_set(_CODES[place.type]))
         _note(place)
         return self
 
     def __exit__(self, *args: object) -> None:
-        lib.rt_set_device(_entered.before.pop(), ffi.new("int32_t *"))
+        _set(_entered.before.pop())
 
 
 CPU = device("cpu")
@@ -88,6 +87,14 @@ META = device("meta")
 _CODES = {"cpu": lib.RT_DEVICE_CPU, "meta": lib.RT_DEVICE_META}
 #: True once another device than the CPU was asked for: until then nobody needs to look.
 _used = False
+
+
+def _set(code: int) -> int:
+    """Sets where this thread makes tensors; gives what it was before."""
+    before = ffi.new("int32_t *")
+    if lib.rt_set_device(code, before):
+        raise error()
+    return int(before[0])
 
 
 def _note(place: device) -> None:
@@ -130,7 +137,7 @@ def away(d: Any) -> bool:
 def set_default(d: Any) -> None:
     """Sets where this thread makes tensors."""
     place = CPU if d is None else check(d)
-    lib.rt_set_device(_CODES[place.type], ffi.new("int32_t *"))
+    _set(_CODES[place.type])
     _note(place)
 
 
