@@ -257,6 +257,14 @@ fn product_sizes(a: &Tensor, b: &Tensor) -> Result<Sizes> {
     Ok(Sizes { batch, m, n, k })
 }
 
+/// As [`infer_matmul`], of operands with so many dimensions.
+fn infer_product(c: &Call, ndims: [usize; 2]) -> Result<Specs> {
+    for (i, n) in ndims.into_iter().enumerate() {
+        want_ndim(c, i, n)?;
+    }
+    infer_matmul(c)
+}
+
 /// The product of PyTorch's `matmul`.
 fn infer_matmul(c: &Call) -> Result<Specs> {
     let (a, b) = (c.x(0), c.x(1));
@@ -523,14 +531,7 @@ ops! {
 
     /// Product of two matrices: `[m, k] @ [k, n]`.
     mm(input: Tensor, mat2: Tensor) -> Tensor, Special {
-        body: Kernel(
-            |c| {
-                want_ndim(c, 0, 2)?;
-                want_ndim(c, 1, 2)?;
-                infer_matmul(c)
-            },
-            compute_matmul,
-        ),
+        body: Kernel(|c| infer_product(c, [2, 2]), compute_matmul),
         vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
         onnx: Some("MatMul"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(3)", message: "must be a 2-d tensor" }],
@@ -559,28 +560,14 @@ ops! {
 
     /// Product of a matrix and a vector: `[m, k] @ [k]`.
     mv(input: Tensor, vec: Tensor) -> Tensor, Special {
-        body: Kernel(
-            |c| {
-                want_ndim(c, 0, 2)?;
-                want_ndim(c, 1, 1)?;
-                infer_matmul(c)
-            },
-            compute_matmul,
-        ),
+        body: Kernel(|c| infer_product(c, [2, 1]), compute_matmul),
         vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
         samples: &["r(2, 3), r(3)"],
     }
 
     /// Sum of the products of two vectors of one length.
     dot(input: Tensor, tensor: Tensor) -> Tensor, Special {
-        body: Kernel(
-            |c| {
-                want_ndim(c, 0, 1)?;
-                want_ndim(c, 1, 1)?;
-                infer_matmul(c)
-            },
-            compute_matmul,
-        ),
+        body: Kernel(|c| infer_product(c, [1, 1]), compute_matmul),
         vjp: vjp!(|v| [v.want(0, || v.g() * v.x(1)), v.want(1, || v.g() * v.x(0))]), saves: Saves::CROSS,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(3)", message: "inner sizes differ" }],
         samples: &["r(3), r(3)"],
