@@ -155,6 +155,7 @@ fn sweep(folder: &Path, own: &Temporary, old: Option<&Metadata>) {
         // Whoever writes it holds the lock; no lock can be had on file systems without them, and nothing is removed there.
         let Ok(f) = OpenOptions::new().write(true).open(&path) else { continue };
         if f.try_lock().is_ok() {
+            // If it cannot be removed, it stays for the next sweep.
             let _ = std::fs::remove_file(&path);
         }
     }
@@ -178,6 +179,7 @@ fn keep_owner(file: &File, old: &Metadata) {
     use std::os::unix::fs::{fchown, MetadataExt};
     let same = file.metadata().is_ok_and(|m| (m.uid(), m.gid()) == (old.uid(), old.gid()));
     if !same && fchown(file, Some(old.uid()), Some(old.gid())).is_err() {
+        // Only root can give files away; whoever may not even set the group has a file of their own, as after any save.
         let _ = fchown(file, None, Some(old.gid()));
     }
 }
