@@ -19,7 +19,11 @@ static rt_status py_on_unpack(void *, struct rt_tensor **);
 static struct rt_scalar number(int32_t kind, int64_t i, double f) {
   struct rt_scalar s;
   s.kind = kind;
-  if (kind == RT_SCALAR_FLOAT) s.value.f = f; else s.value.i = i;
+  if (kind == RT_SCALAR_FLOAT) s.value.f = f;
+  else if (kind == RT_SCALAR_COMPLEX) { /* the whole number holds the bits of the imaginary part */
+    s.value.c.re = f;
+    memcpy(&s.value.c.im, &i, sizeof f);
+  } else s.value.i = i;
   return s;
 }
 

@@ -55,6 +55,13 @@ if TYPE_CHECKING:  # the same names for type checkers, which keep the first of t
     bfloat16: dtype
     float32: dtype
     float64: dtype
+    uint16: dtype
+    uint32: dtype
+    uint64: dtype
+    complex64: dtype
+    complex128: dtype
+    cfloat: dtype
+    cdouble: dtype
     half: dtype
     double: dtype
     short: dtype

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from _thread import get_ident
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from ._tensor import Tensor
 
-    Number: TypeAlias = int | float | bool
+    Number: TypeAlias = int | float | bool | complex
 
 NULL: Any = ffi.NULL
 new = object.__new__
@@ -160,7 +161,7 @@ def wrap(handle: Any) -> Tensor:
 
 
 def number(v: Any) -> tuple[int, int, float]:
-    """A plain number as kind, whole number, float."""
+    """A plain number as kind, whole number, float; of a complex one bits of the imaginary part, and the real part."""
     cls = v.__class__
     if cls is float:
         return 3, 0, v
@@ -172,6 +173,8 @@ def number(v: Any) -> tuple[int, int, float]:
         return 2, int(v), 0.0
     if isinstance(v, float):
         return 3, 0, float(v)
+    if isinstance(v, complex):
+        return 4, _bits(v.imag), v.real
     if hasattr(v, "_h"):
         if v.ndim or v.requires_grad:  # whose gradient would be lost
             raise TypeError(f"expected a number, got a Tensor {_kind_of(v)}")
@@ -183,6 +186,12 @@ def number(v: Any) -> tuple[int, int, float]:
     if hasattr(v, "__float__"):
         return 3, 0, float(v)
     raise TypeError(f"expected a number, got {type(v).__name__}")
+
+
+def _bits(v: float) -> int:
+    """The bits of a float as a whole number."""
+    n: int = struct.unpack("q", struct.pack("d", v))[0]
+    return n
 
 
 def optional_number(v: Any) -> tuple[int, int, float]:

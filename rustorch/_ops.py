@@ -1024,9 +1024,6 @@ def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return t
 
 
-sgn = sign
-
-
 _py_sign_ = lib.py_sign_
 
 
@@ -1039,9 +1036,6 @@ def sign_(input: Tensor) -> Tensor:
     if status:
         raise error()
     return input
-
-
-sgn_ = sign_
 
 
 _py_signbit = lib.py_signbit
@@ -7445,7 +7439,7 @@ _py_vdot = lib.py_vdot
 
 
 def vdot(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """[`dot`]; complex numbers, which it would conjugate, do not exist here."""
+    """The sum of the products of the conjugates of `input` with `other`, two vectors of one length."""
     try:
         t = _py_vdot(input._h, other._h)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
@@ -9555,6 +9549,226 @@ def adagrad_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], state
         raise error()
 
 
+_py_complex = lib.py_complex
+
+
+def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The complex numbers with these real and imaginary parts, both float32 or both float64."""
+    try:
+        t = _py_complex(real._h, imag._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("complex", e, "Tensor Tensor", real=real, imag=imag) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "complex", real, imag)
+    return t
+
+
+_py_polar = lib.py_polar
+
+
+def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The complex numbers with absolute value `abs` and angle `angle`: `abs * (cos(angle) + i sin(angle))`."""
+    try:
+        t = _py_polar(abs._h, angle._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("polar", e, "Tensor Tensor", abs=abs, angle=angle) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "polar", abs, angle)
+    return t
+
+
+_py_view_as_real = lib.py_view_as_real
+
+
+def view_as_real(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Real and imaginary parts as the last dimension, of size 2, sharing memory."""
+    try:
+        t = _py_view_as_real(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("view_as_real", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "view_as_real", input)
+    return t
+
+
+_py_view_as_complex = lib.py_view_as_complex
+
+
+def view_as_complex(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The complex numbers whose parts are the last dimension, of size 2, sharing memory."""
+    try:
+        t = _py_view_as_complex(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("view_as_complex", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "view_as_complex", input)
+    return t
+
+
+_py_real = lib.py_real
+
+
+def real(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The real parts, sharing memory; a real tensor is its own."""
+    try:
+        t = _py_real(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("real", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "real", input)
+    return t
+
+
+_py_imag = lib.py_imag
+
+
+def imag(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The imaginary parts of a complex tensor, sharing memory."""
+    try:
+        t = _py_imag(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("imag", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "imag", input)
+    return t
+
+
+_py_conj_physical = lib.py_conj_physical
+
+
+def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The complex conjugate, as a new tensor."""
+    try:
+        t = _py_conj_physical(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conj_physical", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "conj_physical", input)
+    return t
+
+
+_py_conj_physical_ = lib.py_conj_physical_
+
+
+def conj_physical_(input: Tensor) -> Tensor:
+    """In-place form of conj_physical."""
+    try:
+        status = _py_conj_physical_(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conj_physical_", e, "Tensor", input=input) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_conj = lib.py_conj
+
+
+def conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The complex conjugate; a real tensor is its own. (PyTorch's is a view; this one is a new tensor.)"""
+    try:
+        t = _py_conj(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("conj", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "conj", input)
+    return t
+
+
+_py_resolve_conj = lib.py_resolve_conj
+
+
+def resolve_conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The tensor itself: no tensor here waits to be conjugated."""
+    try:
+        t = _py_resolve_conj(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("resolve_conj", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "resolve_conj", input)
+    return t
+
+
+_py_resolve_neg = lib.py_resolve_neg
+
+
+def resolve_neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The tensor itself: no tensor here waits to be negated."""
+    try:
+        t = _py_resolve_neg(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("resolve_neg", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "resolve_neg", input)
+    return t
+
+
+_py_angle = lib.py_angle
+
+
+def angle(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The angle of a complex number in radians from -pi to pi: pi for negative numbers, 0 for others, NaN for NaN."""
+    try:
+        t = _py_angle(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("angle", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "angle", input)
+    return t
+
+
+_py_sgn = lib.py_sgn
+
+
+def sgn(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`input / |input|`, 0 for 0: of real numbers the sign."""
+    try:
+        t = _py_sgn(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("sgn", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "sgn", input)
+    return t
+
+
+_py_sgn_ = lib.py_sgn_
+
+
+def sgn_(input: Tensor) -> Tensor:
+    """In-place form of sgn."""
+    try:
+        status = _py_sgn_(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("sgn_", e, "Tensor", input=input) from None
+    if status:
+        raise error()
+    return input
+
+
 class TensorOps:
     """The ops that are methods of Tensor."""
 
@@ -9600,9 +9814,7 @@ class TensorOps:
     abs_ = abs_
     absolute_ = abs_
     sign = sign
-    sgn = sign
     sign_ = sign_
-    sgn_ = sign_
     signbit = signbit
     copysign = copysign
     copysign_ = copysign_
@@ -9957,6 +10169,16 @@ class TensorOps:
     log_normal_ = log_normal_
     multinomial = multinomial
     dropout_ = dropout_
+    complex = complex
+    polar = polar
+    conj_physical = conj_physical
+    conj_physical_ = conj_physical_
+    conj = conj
+    resolve_conj = resolve_conj
+    resolve_neg = resolve_neg
+    angle = angle
+    sgn = sgn
+    sgn_ = sgn_
 
 
 __all__ = (
@@ -10020,9 +10242,7 @@ __all__ = (
     "abs_",
     "absolute_",
     "sign",
-    "sgn",
     "sign_",
-    "sgn_",
     "signbit",
     "copysign",
     "copysign_",
@@ -10424,4 +10644,18 @@ __all__ = (
     "multinomial",
     "dropout",
     "dropout_",
+    "complex",
+    "polar",
+    "view_as_real",
+    "view_as_complex",
+    "real",
+    "imag",
+    "conj_physical",
+    "conj_physical_",
+    "conj",
+    "resolve_conj",
+    "resolve_neg",
+    "angle",
+    "sgn",
+    "sgn_",
 )

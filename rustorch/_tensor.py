@@ -35,6 +35,8 @@ _device = lib.rt_tensor_device
 _requires_grad = lib.rt_tensor_requires_grad
 _unpack = ffi.unpack
 _BOOL = BY_NAME["bool"]
+_UINT64 = BY_NAME["uint64"]
+_LARGEST = (1 << 64) - 1
 _INT64 = BY_NAME["int64"]
 _UINT8 = BY_NAME["uint8"]
 
@@ -241,8 +243,8 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
         return self.dtype.is_floating_point
 
     def is_complex(self) -> bool:
-        """False: there are no complex dtypes."""
-        return False
+        """True for complex dtypes."""
+        return self.dtype.is_complex
 
     def is_signed(self) -> bool:
         """True if the dtype has negative numbers."""
@@ -414,7 +416,11 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
         kind = s.kind
         if kind == 3:
             return s.value.f
-        return s.value.i if kind == 2 else bool(s.value.i)
+        if kind == 4:
+            return complex(s.value.c.re, s.value.c.im)
+        if kind == 2:
+            return s.value.i & _LARGEST if s.value.i < 0 and self.dtype is _UINT64 else s.value.i
+        return bool(s.value.i)
 
     def _bytes(self) -> bytearray:
         """The elements in row-major order."""
@@ -431,12 +437,16 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
         d = self.dtype
         if d.is_floating_point:
             buf, code = ffi.new("double[]", n), BY_NAME["float64"]._code
+        elif d.is_complex:
+            buf, code = ffi.new("double _Complex[]", n), BY_NAME["complex128"]._code
         elif d is _BOOL:
             buf, code = ffi.new("bool[]", n), d._code
+        elif d is _UINT64:
+            buf, code = ffi.new("uint64_t[]", n), d._code
         else:
             buf, code = ffi.new("int64_t[]", n), _INT64._code
         check(lib.rt_tensor_copy_to(self._h, code, buf, n * ffi.sizeof(ffi.typeof(buf).item)))
-        flat: list[Any] = ffi.unpack(buf, n) if n else []
+        flat: list[Any] = (list(buf) if d.is_complex else ffi.unpack(buf, n)) if n else []
         for size in reversed(self.shape[1:]):
             count = len(flat) // size if size else _rows(self.shape, size)
             flat = [flat[i * size : (i + 1) * size] for i in range(count)]
@@ -464,7 +474,7 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
         return complex(self.item())
 
     def __index__(self) -> int:
-        if self.dtype.is_floating_point or self.numel() != 1:
+        if self.dtype.is_floating_point or self.dtype.is_complex or self.numel() != 1:
             raise DTypeError("only integer tensors of a single element can be converted to an index")
         return int(self.item())
 
@@ -683,14 +693,14 @@ def _rebuild(
 
 def _operator(op: Callable[..., Tensor], self: Tensor, other: Any) -> Tensor:
     """A binary operator on something that is neither a tensor nor a float."""
-    if isinstance(other, (int, float)):
+    if isinstance(other, (int, float, complex)):
         return op(self, other)
     other = _foreign(other)
     return other if other is NotImplemented else op(self, other)
 
 
 def _reflected(op: Callable[..., Tensor], self: Tensor, other: Any) -> Tensor:
-    if isinstance(other, (int, float)):
+    if isinstance(other, (int, float, complex)):
         return op(made(lib.py_tensor_from_number(*number(other), -1)), self)
     other = _foreign(other)
     return other if other is NotImplemented else op(other, self)
@@ -730,7 +740,7 @@ def _binary(name: str, op: Any, reflected: bool = False) -> Any:
 
 def _inplace(name: str, op: Any) -> Any:
     def method(self: Tensor, other: Any) -> Any:
-        if not isinstance(other, (Tensor, int, float)):
+        if not isinstance(other, (Tensor, int, float, complex)):
             other = _foreign(other)
             if other is NotImplemented:
                 return other
@@ -795,6 +805,10 @@ def _infer(v: Any) -> dtype:
         from .dtypes import get_default_dtype
 
         return get_default_dtype()
+    if isinstance(v, complex):
+        from .dtypes import get_default_dtype
+
+        return get_default_dtype().to_complex()
     if hasattr(v, "__index__"):
         return _INT64
     if hasattr(v, "__float__"):
@@ -814,9 +828,11 @@ def make(data: Any, d: Any = None) -> Tensor:
     if isinstance(data, Tensor):
         t = data.detach().clone()
         return t if d is None else t.to(d)
-    if isinstance(data, (bool, int, float)) and not hasattr(data, "dtype"):  # NumPy's float64 is a float
+    if isinstance(data, (bool, int, float, complex)) and not hasattr(data, "dtype"):  # NumPy's float64 is a float
         d = d or _infer(data)
         try:
+            if d is _UINT64 and isinstance(data, int):
+                data = _wrapped(data)
             if d.is_floating_point:
                 data = float(data)
             return made(lib.py_tensor_from_number(*number(data), d._code))
@@ -839,6 +855,9 @@ def make(data: Any, d: Any = None) -> Tensor:
     shape: list[int] = []
     flat, inferred = _flatten(data, shape, d)
     d = d or inferred
+    if d.is_complex:
+        t = _complex_numbers(flat, shape)
+        return t if d is t.dtype else t.to(d)
     if d.is_floating_point:
         buf, code = ffi.new("double[]", len(flat)), BY_NAME["float64"]
         values: Any = flat
@@ -866,7 +885,21 @@ def _whole_numbers(flat: list[Any], d: dtype) -> list[int]:
     for v in flat:
         if not (least if isinstance(v, float) else low) <= v <= high:  # NaN is not either
             raise InvalidArgumentError(f"tensor: value {v} cannot be converted to type {d._name} without overflow")
-    return [int(v) for v in flat]
+    return [_wrapped(int(v)) for v in flat] if d is _UINT64 else [int(v) for v in flat]
+
+
+def _wrapped(v: int) -> int:
+    """A whole number of 64 bits as the signed one with these bits."""
+    if v > _LARGEST:
+        raise InvalidArgumentError(f"tensor: {v} does not fit 64 bits")
+    return v - _LARGEST - 1 if v > _LARGEST >> 1 else v
+
+
+def _complex_numbers(flat: list[Any], shape: list[int]) -> Tensor:
+    """A tensor of complex128."""
+    buf = ffi.new("double[]", 2 * len(flat))
+    buf[0 : 2 * len(flat)] = [part for v in map(complex, flat) for part in (v.real, v.imag)]
+    return made(lib.py_tensor_from_data(buf, shape, len(shape), BY_NAME["complex128"]._code))
 
 
 def _flatten(data: Any, shape: list[int], wanted: dtype | None = None) -> tuple[list[Any], dtype]:
@@ -893,7 +926,7 @@ def _flatten(data: Any, shape: list[int], wanted: dtype | None = None) -> tuple[
     if not kinds:
         return [], declared or get_default_dtype()
     flat = level
-    if not kinds <= {bool, int, float}:
+    if not kinds <= {bool, int, float, complex}:
         for v in level:
             if isinstance(v, Tensor) and v.numel() != 1:
                 raise InvalidArgumentError(
@@ -908,12 +941,16 @@ def _flatten(data: Any, shape: list[int], wanted: dtype | None = None) -> tuple[
                 if not isinstance(v, float):  # as NumPy's float64 is
                     raise DTypeError(f"tensor: a {v.dtype} {type(v).__name__} is no number for dtype {wanted}")
         for v in flat:
-            if not isinstance(v, (bool, int, float)) and not hasattr(v, "__float__"):
+            if not isinstance(v, (bool, int, float, complex)) and not hasattr(v, "__float__"):
                 raise DTypeError(f"tensor: cannot make numbers of a {type(v).__name__}")
         declared = declared or _common_dtype(level)
         kinds = {type(v) for v in flat}
     if declared is not None:
         return flat, declared
+    if complex in kinds:
+        if wanted is not None and not wanted.is_complex:
+            raise DTypeError(f"tensor: can't convert complex to {wanted}")
+        return flat, _infer(1j)
     if float in kinds:
         return flat, _infer(1.0)
     if kinds == {bool}:

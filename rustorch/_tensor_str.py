@@ -104,6 +104,18 @@ class _Format:
         return text.rjust(self.width)
 
 
+class _ComplexFormat:
+    """One style for the real parts and one for the imaginary ones."""
+
+    def __init__(self, values: list[complex]) -> None:
+        self.real, self.imag = _Format([v.real for v in values], True), _Format([v.imag for v in values], True)
+        self.width = self.real.width + self.imag.width + 1
+
+    def __call__(self, value: complex) -> str:
+        imag = (self.imag(value.imag) + "j").lstrip()
+        return self.real(value.real) + ("" if imag[0] in "+-" else "+") + imag
+
+
 def _edges(t: rt.Tensor) -> Any:
     """``t.tolist()`` in which the middle of each long dimension is one ``...``."""
     size, edge = t.shape[0], int(_options["edgeitems"])
@@ -124,7 +136,7 @@ def _leaves(nested: Any) -> Iterator[Any]:
         yield nested
 
 
-def _layout(nested: Any, dims: int, indent: int, fmt: _Format) -> str:
+def _layout(nested: Any, dims: int, indent: int, fmt: _Format | _ComplexFormat) -> str:
     """The text of ``nested``, a value or lists ``dims`` deep, whose first bracket stands in column ``indent``."""
     if dims == 0:
         return fmt(nested)
@@ -163,11 +175,12 @@ def tensor_str(t: rt.Tensor) -> str:
     else:
         values = t.detach()
         nested = _edges(values) if dims and numel > _options["threshold"] else values.tolist()
-        fmt = _Format(list(_leaves(nested)) or [0], t.dtype.is_floating_point)
+        leaves = list(_leaves(nested)) or [0]
+        fmt = _ComplexFormat(leaves) if t.dtype.is_complex else _Format(leaves, t.dtype.is_floating_point)
         body = _layout(nested, dims, indent, fmt)
         if not _options["edgeitems"]:
             notes.append(f"size={tuple(t.shape)}")
-        default = default or t.dtype in (rt.int64, rt.bool)
+        default = default or t.dtype in (rt.int64, rt.bool, rt.get_default_dtype().to_complex())
     if not default:
         notes.append(f"dtype={t.dtype}")
     if t.grad_fn is not None:

@@ -27,7 +27,7 @@ class dtype:
         self._min, self._max, self._eps = info.min, info.max, info.eps
         self.itemsize: int = info.itemsize
         self.is_floating_point: bool = info.category == 2
-        self.is_complex = False
+        self.is_complex: bool = info.category == 3
 
     @property
     def is_signed(self) -> bool:
@@ -35,8 +35,13 @@ class dtype:
         return bool(self._min < 0)
 
     def to_real(self) -> dtype:
-        """The type itself: there are no complex types."""
-        return self
+        """The type of the real part: itself unless it is complex."""
+        return BY_NAME[f"float{self.itemsize * 4}"] if self.is_complex else self
+
+    def to_complex(self) -> dtype:
+        """The complex type whose parts hold this one's numbers."""
+        wide = self._name in ("float64", "complex128")
+        return BY_NAME["complex128" if wide else "complex64"]
 
     def __repr__(self) -> str:
         return f"rustorch.{self._name}"
@@ -60,6 +65,8 @@ for _short, _long in {
     "short": "int16",
     "int": "int32",
     "long": "int64",
+    "cfloat": "complex64",
+    "cdouble": "complex128",
 }.items():
     BY_NAME[_short] = BY_NAME[_long]
 
@@ -85,8 +92,7 @@ def from_python(v: Any) -> dtype:
     if name in BY_NAME:
         return BY_NAME[name]
     if name is not None:
-        what = "complex" if name.startswith("complex") else name
-        raise DTypeError(f"expected a dtype, got {v!r}: there is no {what} dtype")
+        raise DTypeError(f"expected a dtype, got {v!r}: there is no {name} dtype")
     raise DTypeError(f"expected a dtype, got {v!r}")
 
 
@@ -132,7 +138,7 @@ class finfo:
     """Limits of a floating-point type: `eps`, `max`, `min`, `tiny`, `bits`, `resolution`."""
 
     def __init__(self, type: Any = None) -> None:
-        d = from_python(type) if type is not None else get_default_dtype()
+        d = (from_python(type) if type is not None else get_default_dtype()).to_real()
         if not d.is_floating_point:
             raise DTypeError(f"finfo: wanted a floating-point dtype, got {d}")
         self.dtype = d._name
@@ -156,7 +162,7 @@ class iinfo:
 
     def __init__(self, type: Any) -> None:
         type = from_python(type)
-        if type.is_floating_point or type._name == "bool":
+        if type.is_floating_point or type.is_complex or type._name == "bool":
             raise DTypeError(f"iinfo: wanted a whole-number dtype, got {type}")
         self.dtype = type._name
         self.bits = type.itemsize * 8

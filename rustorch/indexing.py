@@ -107,7 +107,7 @@ def _split(x: Tensor, index: Any) -> tuple[Tensor, list[Tensor | None] | None]:
             if isinstance(i, Tensor) and i.ndim == 0 and i.dtype._name != "bool":
                 if i.dtype._name == "uint8":
                     i = i.to(_bool())
-                elif not i.dtype.is_floating_point:
+                elif not i.dtype.is_floating_point and not i.dtype.is_complex:
                     x = _ops.select(x, dim, int(i.item()))
                     continue
             t = _as_index(i)
@@ -206,7 +206,7 @@ def set_(x: Tensor, index: Any, value: Any) -> None:
     """`x[index] = value`."""
     view, tensors = _split(x, index)
     if not isinstance(value, Tensor):
-        if isinstance(value, (bool, int, float)):
+        if isinstance(value, (bool, int, float, complex)):
             if tensors is None:
                 _ops.fill_(view, value)
                 return

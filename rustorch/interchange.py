@@ -107,8 +107,6 @@ def copy_array(a: Any) -> Tensor:
     a = np.array(a, order="C")
     if a.dtype.str not in _BY_TYPESTR and a.dtype.isnative is False:
         a = a.astype(a.dtype.newbyteorder("="))
-    if a.dtype.kind == "u" and a.dtype.itemsize > 1:
-        raise DTypeError(f"tensor: can't convert np.ndarray of type {a.dtype}")
     return from_numpy(a)
 
 

@@ -172,9 +172,9 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
     """Dot products along `dim`."""
-    if x.dtype != y.dtype or not x.is_floating_point():
+    if x.dtype != y.dtype or not (x.is_floating_point() or x.is_complex()):
         raise DTypeError(f"vecdot: expected two floating point tensors of one dtype, got {x.dtype} and {y.dtype}")
-    return _out(_ops.sum(x * y, whole("vecdot", "dim", dim)), out)
+    return _out(_ops.sum(_ops.conj(x) * y, whole("vecdot", "dim", dim)), out)
 
 
 def cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
@@ -208,7 +208,7 @@ def matrix_norm(
     if len(dim) != 2:
         raise ShapeMismatchError(f"matrix_norm: dim must hold two dimensions, got {dim}")
     a = A if dtype is None else A.to(dtype=dtype)
-    if not a.is_floating_point():
+    if not (a.is_floating_point() or a.is_complex()):
         raise DTypeError(f"matrix_norm: expected a floating point tensor, got {a.dtype}")
     if a.dim() < 2:
         raise ShapeMismatchError(f"matrix_norm: expected at least two dimensions, got shape {list(a.shape)}")

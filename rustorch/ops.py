@@ -92,7 +92,7 @@ def _operand(v: Any) -> Tensor:
     """An input as a tensor; a plain number yields in type promotion."""
     if isinstance(v, Tensor):
         return v
-    if isinstance(v, (bool, int, float)):
+    if isinstance(v, (bool, int, float, complex)):
         return operand(v)
     if getattr(v, "ndim", None) == 0 and hasattr(v, "item"):
         return operand(v.item())

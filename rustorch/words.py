@@ -621,14 +621,27 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         d = from_python(d)
     if d is None or d is input.dtype:
         return input.clone() if copy else input
+    return _cast(input, d)
+
+
+def _cast(input: Tensor, d: dtype_) -> Tensor:
+    _note_lost_parts(input, d)
     return _ops.cast(input, d)
+
+
+def _note_lost_parts(input: Tensor, d: dtype_) -> None:
+    """Warns of a cast that keeps the real parts only."""
+    if input.dtype.is_complex and not d.is_complex and d._name != "bool":
+        import warnings
+
+        warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=4)
 
 
 def _conversion(name: str, target: str) -> Callable[..., Tensor]:
     d = BY_NAME[target]
 
     def f(input: Tensor, memory_format: Any = None) -> Tensor:
-        return input if input.dtype is d else _ops.cast(input, d)
+        return input if input.dtype is d else _cast(input, d)
 
     f.__name__ = f.__qualname__ = name
     f.__doc__ = f"The elements as {target}."
@@ -657,6 +670,11 @@ _TYPE_NAMES = {
     "CharTensor": "int8",
     "ByteTensor": "uint8",
     "BoolTensor": "bool",
+    "UInt16Tensor": "uint16",
+    "UInt32Tensor": "uint32",
+    "UInt64Tensor": "uint64",
+    "ComplexFloatTensor": "complex64",
+    "ComplexDoubleTensor": "complex128",
 }
 
 
@@ -713,7 +731,9 @@ def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
 
 def copy_(input: Tensor, src: Any, non_blocking: _bool = False) -> Tensor:
     """Overwrites `input` with `src`, broadcast and cast."""
-    return _ops.copy_(input, src if _is_tensor(src) else operand(src))
+    src = src if _is_tensor(src) else operand(src)
+    _note_lost_parts(src, input.dtype)
+    return _ops.copy_(input, src)
 
 
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:
@@ -1321,8 +1341,23 @@ def is_floating_point(input: Tensor) -> _bool:
 
 
 def is_complex(input: Tensor) -> _bool:
-    """False: there are no complex dtypes."""
+    """True for complex dtypes."""
+    return input.dtype.is_complex
+
+
+def is_conj(input: Tensor) -> _bool:
+    """False: a conjugate is a tensor of its own here."""
     return False
+
+
+def is_neg(input: Tensor) -> _bool:
+    """False: a negative is a tensor of its own here."""
+    return False
+
+
+def adjoint(input: Tensor) -> Tensor:
+    """The conjugates, the last two dimensions exchanged."""
+    return _mH(input)
 
 
 def is_nonzero(input: Tensor) -> _bool:
@@ -1348,7 +1383,7 @@ def can_cast(from_: Any, to: Any) -> _bool:
     """True if results of the first dtype may be written into tensors of the second."""
 
     def rank(d: dtype_) -> _int:
-        return 0 if d._name == "bool" else 2 if d.is_floating_point else 1
+        return 0 if d._name == "bool" else 3 if d.is_complex else 2 if d.is_floating_point else 1
 
     return rank(from_python(from_)) <= rank(from_python(to))
 
@@ -1385,11 +1420,23 @@ def _T(input: Tensor) -> Tensor:
 def _H(input: Tensor) -> Tensor:
     if input.ndim not in (0, 2):
         raise ShapeMismatchError(f"H: wanted a matrix, got {input.ndim} dimensions; mH is for batches of matrices")
-    return _T(input)
+    return _ops.conj(_T(input))
 
 
 def _mT(input: Tensor) -> Tensor:
     return _ops.transpose(input, -2, -1)
+
+
+def _mH(input: Tensor) -> Tensor:
+    return _ops.conj(_mT(input))
+
+
+def _set_real(input: Tensor, values: Any) -> None:
+    _ops.real(input).copy_(operand(values))
+
+
+def _set_imag(input: Tensor, values: Any) -> None:
+    _ops.imag(input).copy_(operand(values))
 
 
 @_numpy_names
@@ -1478,6 +1525,11 @@ class TensorWords:
     char = _conversion("char", "int8")
     byte = _conversion("byte", "uint8")
     bool = _conversion("bool", "bool")
+    cfloat = _conversion("cfloat", "complex64")
+    cdouble = _conversion("cdouble", "complex128")
+    is_conj = is_conj
+    is_neg = is_neg
+    adjoint = adjoint
     cpu = cpu
     cuda = cuda
     type = type
@@ -1523,11 +1575,13 @@ class TensorWords:
     T = property(_T)
     mT = property(_mT)
     H = property(_H)
-    mH = property(_mT)
-    real = property(cpu)
+    mH = property(_mH)
+    real = property(lambda t: _ops.real(t), _set_real)
+    imag = property(lambda t: _ops.imag(t), _set_imag)
 
 
 __all__ = (
+    "adjoint",
     "allclose",
     "aminmax",
     "arange",
@@ -1564,7 +1618,9 @@ __all__ = (
     "index_put",
     "index_put_",
     "is_complex",
+    "is_conj",
     "is_floating_point",
+    "is_neg",
     "is_nonzero",
     "is_tensor",
     "isclose",

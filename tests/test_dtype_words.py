@@ -17,14 +17,33 @@ ROW = X[0]
 
 # word -> dtype. All of these mean the same to NumPy.
 WORDS: list[tuple[Any, rt.dtype]] = [
-    (float, rt.float64), (int, rt.int64), (bool, rt.bool), (np.float32, rt.float32), (np.float64, rt.float64),
-    (np.float16, rt.float16), (np.int8, rt.int8), (np.uint8, rt.uint8), (np.int16, rt.int16), (np.int32, rt.int32),
-    (np.int64, rt.int64), (np.bool_, rt.bool), (np.longlong, rt.int64), (np.dtype("int16"), rt.int16),
-    (np.dtype(">f4"), rt.float32), (np.dtype(bool), rt.bool), (np.ones(1).dtype, rt.float64),
+    (float, rt.float64),
+    (int, rt.int64),
+    (bool, rt.bool),
+    (np.float32, rt.float32),
+    (np.float64, rt.float64),
+    (np.float16, rt.float16),
+    (np.int8, rt.int8),
+    (np.uint8, rt.uint8),
+    (np.int16, rt.int16),
+    (np.int32, rt.int32),
+    (np.int64, rt.int64),
+    (np.bool_, rt.bool),
+    (np.longlong, rt.int64),
+    (np.dtype("int16"), rt.int16),
+    (np.dtype(">f4"), rt.float32),
+    (np.dtype(bool), rt.bool),
+    (np.ones(1).dtype, rt.float64),
     (rt.bfloat16, rt.bfloat16),
+]
+# Those that few functions take.
+RARE: list[tuple[Any, rt.dtype]] = [
+    (complex, rt.complex128), (np.complex64, rt.complex64), (np.dtype("complex128"), rt.complex128),
+    (np.uint16, rt.uint16),    (np.dtype("uint64"), rt.uint64), (np.uint32, rt.uint32),
+    (rt.cfloat, rt.complex64), (rt.cdouble, rt.complex128),
 ]  # fmt: skip
 WRONG: list[Any] = [
-    complex, np.complex64, np.dtype("complex128"), np.uint16, np.dtype("uint64"), np.dtype("datetime64[s]"),
+    np.clongdouble, np.dtype("datetime64[s]"),
     np.dtype("U3"), np.str_, np.object_, np.floating, np.integer, np.number, np.generic, "float32", "float", b"f4",
     5, 1.0, True, object, str, type, X, np.ones(1), [], (float,), type("float32", (), {}),
 ]  # fmt: skip
@@ -162,10 +181,11 @@ def test_what_is_no_dtype_is_refused(name: str) -> None:
             CALLS[name](word)
 
 
-def test_complex_is_refused_by_name() -> None:
-    for word in (complex, np.complex64, np.dtype("complex128")):
-        with pytest.raises(errors.DTypeError, match="there is no complex dtype"):
-            rt.zeros(1, dtype=word)
+def test_words_for_complex_and_unsigned_dtypes() -> None:
+    for word, d in RARE:
+        assert rt.zeros(1, dtype=word).dtype is d and rt.tensor([1]).to(word).dtype is d
+    with pytest.raises(errors.DTypeError, match=r"there is no complex256 dtype|there is no clongdouble dtype"):
+        rt.zeros(1, dtype=np.clongdouble)
 
 
 def test_words_in_functions_about_dtypes() -> None:
@@ -183,7 +203,7 @@ def test_words_in_functions_about_dtypes() -> None:
     finally:
         rt.set_default_dtype(before)
     for f in (rt.finfo, rt.iinfo, rt.set_default_dtype, lambda d: rt.promote_types(d, float)):
-        for word in ("float32", complex, object()):
+        for word in ("float32", object()):
             with pytest.raises(errors.DTypeError):
                 f(word)
     # The default dtype does not decide what `float` is.

@@ -61,7 +61,7 @@ class Inputs:
 
     def names(self) -> dict[str, Any]:
         """Leaves of a shape: `r`eal, `p`ositive, non`z`ero, `u`nit, probability (`q`), `m`atrices; of given values
-        (`t`, and `tied`); `c`onstants, `i`ndices, `b`ools.
+        (`t`, and `tied`); `c`onstants, `i`ndices, `b`ools; complex numbers of non-zero parts (`z2`).
         """
         draw = self.random
         return {
@@ -69,6 +69,7 @@ class Inputs:
             "r": self._numbers(lambda: draw.gauss(0, 1)),
             "p": self._numbers(lambda: draw.uniform(0.5, 2)),
             "z": self._numbers(lambda: draw.uniform(0.5, 2) * draw.choice([-1, 1])),
+            "z2": lambda *shape: rt.complex(self.names()["z"](*shape), self.names()["z"](*shape)),
             "u": self._numbers(lambda: draw.uniform(-0.9, 0.9)),
             "q": self._numbers(lambda: draw.uniform(0.1, 0.9)),
             "m": self._matrices,
@@ -105,6 +106,8 @@ def tensors(x: Any) -> Iterator[rt.Tensor]:
     if isinstance(x, rt.Tensor):
         if x.dtype.is_floating_point:
             yield x
+        elif x.dtype.is_complex:
+            yield rt.view_as_real(x)
     elif isinstance(x, (list, tuple)):
         for y in x:
             yield from tensors(y)
@@ -212,7 +215,7 @@ def test_derivatives(name: str) -> None:
 
 
 # What they see is the memory.
-LAYOUT = {"as_strided", "as_strided_scatter", "restride", "view"}
+LAYOUT = {"as_strided", "as_strided_scatter", "restride", "view", "view_as_complex"}
 
 
 def test_every_sample_is_looked_at() -> None:

@@ -135,7 +135,7 @@ def test_numbers_of_numpy_keep_their_dtype() -> None:
     assert rt.tensor(np.float64(16777217.0)).item() == 16777217.0
     assert rt.tensor([np.float64(16777217.0), 1.0]).tolist() == [16777217.0, 1.0]
     assert rt.tensor([np.float32(1), 2.0]).dtype is rt.float32 and rt.tensor([np.int16(1), 2]).dtype is rt.int64
-    for wrong in (np.uint16(1), np.complex64(1), np.str_("x"), np.datetime64("2020-01-01")):
+    for wrong in (np.str_("x"), np.datetime64("2020-01-01")):
         with pytest.raises(errors.RustorchError):
             rt.tensor(wrong)
         with pytest.raises(errors.RustorchError):

@@ -96,7 +96,7 @@
 // `value.f` holds a float.
 #define RT_SCALAR_FLOAT 3
 
-// `value.c` holds a complex number. There are none yet: it is refused with `RT_ERR_UNSUPPORTED`.
+// `value.c` holds a complex number.
 #define RT_SCALAR_COMPLEX 4
 
 // The version of the ABI that a program was compiled against; compare with `rt_abi_version()`.
@@ -132,6 +132,21 @@
 // Code of the dtype float64.
 #define RT_FLOAT64 9
 
+// Code of the dtype uint16.
+#define RT_UINT16 10
+
+// Code of the dtype uint32.
+#define RT_UINT32 11
+
+// Code of the dtype uint64.
+#define RT_UINT64 12
+
+// Code of the dtype complex64.
+#define RT_COMPLEX64 13
+
+// Code of the dtype complex128.
+#define RT_COMPLEX128 14
+
 // Size of a generator's state in bytes.
 #define RT_GENERATOR_STATE_BYTES 5056
 
@@ -158,6 +173,9 @@
 
 // `generator` holds a generator (NULL: the default one).
 #define RT_ATTR_GENERATOR 7
+
+// A complex number.
+#define RT_ATTR_COMPLEX 8
 
 // An op that has no parts was called, and has succeeded.
 #define RT_EVENT_CALL 0
@@ -208,7 +226,7 @@ typedef struct rt_dtype_info {
   const char *typestr;
   // Bytes per element.
   size_t itemsize;
-  // 0 bool, 1 whole numbers, 2 floats.
+  // 0 bool, 1 whole numbers, 2 floats, 3 complex numbers. Gradients flow through the last two.
   int32_t category;
   // DLPack type code.
   uint8_t dlpack_code;
@@ -223,12 +241,12 @@ typedef struct rt_dtype_info {
 } rt_dtype_info;
 
 // A complex number.
-typedef struct rt_complex {
+typedef struct rt_complex_number {
   // Real part.
   double re;
   // Imaginary part.
   double im;
-} rt_complex;
+} rt_complex_number;
 
 // The number inside an `rt_scalar`.
 typedef union rt_number {
@@ -237,7 +255,7 @@ typedef union rt_number {
   // A whole number or truth value.
   int64_t i;
   // A complex number.
-  struct rt_complex c;
+  struct rt_complex_number c;
 } rt_number;
 
 // A number with its kind (`RT_SCALAR_`).
@@ -301,7 +319,7 @@ typedef struct rt_attr {
   int32_t kind;
   // Whole number, truth value or dtype code.
   int64_t i;
-  // Float.
+  // Float, or the real part of a complex number.
   double f;
   // Whole numbers.
   const int64_t *ints;
@@ -311,6 +329,8 @@ typedef struct rt_attr {
   const char *str;
   // Generator.
   const struct rt_generator *generator;
+  // Imaginary part of a complex number.
+  double im;
 } rt_attr;
 
 // One argument of an op. Strings live for ever.
@@ -3008,7 +3028,7 @@ rt_status rt_dot(const struct rt_tensor *input,
                  const struct rt_tensor *tensor,
                  struct rt_tensor **out);
 
-// [`dot`]; complex numbers, which it would conjugate, do not exist here.
+// The sum of the products of the conjugates of `input` with `other`, two vectors of one length.
 rt_status rt_vdot(const struct rt_tensor *input,
                   const struct rt_tensor *other,
                   struct rt_tensor **out);
@@ -4056,6 +4076,53 @@ rt_status rt_adagrad_step(const struct rt_tensor *const *params,
                           double eps,
                           double step,
                           bool maximize);
+
+// The complex numbers with these real and imaginary parts, both float32 or both float64.
+rt_status rt_complex(const struct rt_tensor *real,
+                     const struct rt_tensor *imag,
+                     struct rt_tensor **out);
+
+// The complex numbers with absolute value `abs` and angle `angle`: `abs * (cos(angle) + i sin(angle))`.
+rt_status rt_polar(const struct rt_tensor *abs,
+                   const struct rt_tensor *angle,
+                   struct rt_tensor **out);
+
+// Real and imaginary parts as the last dimension, of size 2, sharing memory.
+rt_status rt_view_as_real(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The complex numbers whose parts are the last dimension, of size 2, sharing memory.
+rt_status rt_view_as_complex(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The real parts, sharing memory; a real tensor is its own.
+rt_status rt_real(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The imaginary parts of a complex tensor, sharing memory.
+rt_status rt_imag(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The complex conjugate, as a new tensor.
+rt_status rt_conj_physical(const struct rt_tensor *input, struct rt_tensor **out);
+
+// `conj_physical`, in place.
+rt_status rt_conj_physical_(struct rt_tensor *input);
+
+// The complex conjugate; a real tensor is its own. (PyTorch's is a view; this one is a new tensor.)
+rt_status rt_conj(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The tensor itself: no tensor here waits to be conjugated.
+rt_status rt_resolve_conj(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The tensor itself: no tensor here waits to be negated.
+rt_status rt_resolve_neg(const struct rt_tensor *input, struct rt_tensor **out);
+
+// The angle of a complex number in radians from -pi to pi: pi for negative numbers, 0 for others, NaN for NaN.
+rt_status rt_angle(const struct rt_tensor *input,
+                   struct rt_tensor **out);
+
+// `input / |input|`, 0 for 0: of real numbers the sign.
+rt_status rt_sgn(const struct rt_tensor *input, struct rt_tensor **out);
+
+// `sgn`, in place.
+rt_status rt_sgn_(struct rt_tensor *input);
 
 // True if gradients flow to or through the tensor; false for NULL.
 bool rt_tensor_requires_grad(const struct rt_tensor *tensor);

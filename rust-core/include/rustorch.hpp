@@ -14,6 +14,7 @@
 #include "rustorch.h"
 
 #include <array>
+#include <complex>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -79,8 +80,19 @@ struct Scalar {
       value.value.i = static_cast<int64_t>(v);
     }
   }
+  template <class T> Scalar(std::complex<T> v) : value() {
+    value.kind = RT_SCALAR_COMPLEX;
+    value.value.c = {static_cast<double>(v.real()), static_cast<double>(v.imag())};
+  }
   /// The number as a `T`.
   template <class T> T to() const {
+    if (value.kind == RT_SCALAR_COMPLEX) {
+      if constexpr (std::is_constructible_v<T, double, double> && !std::is_arithmetic_v<T>) {
+        return T(value.value.c.re, value.value.c.im);
+      } else {
+        return static_cast<T>(value.value.c.re);
+      }
+    }
     return value.kind == RT_SCALAR_FLOAT ? static_cast<T>(value.value.f) : static_cast<T>(value.value.i);
   }
 };
@@ -273,8 +285,13 @@ template <> struct dtype_of<int8_t> : std::integral_constant<DType, DType::I8> {
 template <> struct dtype_of<int16_t> : std::integral_constant<DType, DType::I16> {};
 template <> struct dtype_of<int32_t> : std::integral_constant<DType, DType::I32> {};
 template <> struct dtype_of<int64_t> : std::integral_constant<DType, DType::I64> {};
+template <> struct dtype_of<uint16_t> : std::integral_constant<DType, DType::U16> {};
+template <> struct dtype_of<uint32_t> : std::integral_constant<DType, DType::U32> {};
+template <> struct dtype_of<uint64_t> : std::integral_constant<DType, DType::U64> {};
 template <> struct dtype_of<float> : std::integral_constant<DType, DType::F32> {};
 template <> struct dtype_of<double> : std::integral_constant<DType, DType::F64> {};
+template <> struct dtype_of<std::complex<float>> : std::integral_constant<DType, DType::C64> {};
+template <> struct dtype_of<std::complex<double>> : std::integral_constant<DType, DType::C128> {};
 }  // namespace detail
 
 /// A tensor of `shape` with the row-major elements `data`. Throws std::invalid_argument if their number does not fit.

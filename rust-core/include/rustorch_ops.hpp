@@ -14,6 +14,11 @@ enum class DType : int32_t {
   BF16 = 7,
   F32 = 8,
   F64 = 9,
+  U16 = 10,
+  U32 = 11,
+  U64 = 12,
+  C64 = 13,
+  C128 = 14,
 };
 
 /// An uninitialised tensor of shape `size`.
@@ -3348,7 +3353,7 @@ inline Tensor dot(const Tensor &input, const Tensor &tensor) {
   return Tensor(out_[0]);
 }
 
-/// [`dot`]; complex numbers, which it would conjugate, do not exist here.
+/// The sum of the products of the conjugates of `input` with `other`, two vectors of one length.
 inline Tensor vdot(const Tensor &input, const Tensor &other) {
   rt_tensor *out_[1] = {};
   check(rt_vdot(input.get(), other.get(), out_ + 0));
@@ -4205,5 +4210,101 @@ inline void rmsprop_step(const std::vector<Tensor> &params, const std::vector<co
 /// One step of Adagrad; `step` counts from 1.
 inline void adagrad_step(const std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, const std::vector<Tensor> &state_sums, double lr, double lr_decay = 0.0, double weight_decay = 0.0, double eps = 1e-10, double step = 1.0, bool maximize = false) {
   check(rt_adagrad_step(detail::data(detail::handles(params)), params.size(), grads.empty() ? nullptr : detail::handles(grads).data(), grads.size(), detail::data(detail::handles(state_sums)), state_sums.size(), lr, lr_decay, weight_decay, eps, step, maximize));
+}
+
+/// The complex numbers with these real and imaginary parts, both float32 or both float64.
+inline Tensor complex(const Tensor &real, const Tensor &imag) {
+  rt_tensor *out_[1] = {};
+  check(rt_complex(real.get(), imag.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The complex numbers with absolute value `abs` and angle `angle`: `abs * (cos(angle) + i sin(angle))`.
+inline Tensor polar(const Tensor &abs, const Tensor &angle) {
+  rt_tensor *out_[1] = {};
+  check(rt_polar(abs.get(), angle.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Real and imaginary parts as the last dimension, of size 2, sharing memory.
+inline Tensor view_as_real(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_view_as_real(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The complex numbers whose parts are the last dimension, of size 2, sharing memory.
+inline Tensor view_as_complex(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_view_as_complex(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The real parts, sharing memory; a real tensor is its own.
+inline Tensor real(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_real(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The imaginary parts of a complex tensor, sharing memory.
+inline Tensor imag(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_imag(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The complex conjugate, as a new tensor.
+inline Tensor conj_physical(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_conj_physical(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `conj_physical`, in place.
+inline Tensor &conj_physical_(Tensor &input) {
+  check(rt_conj_physical_(input.get()));
+  return input;
+}
+
+/// The complex conjugate; a real tensor is its own. (PyTorch's is a view; this one is a new tensor.)
+inline Tensor conj(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_conj(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The tensor itself: no tensor here waits to be conjugated.
+inline Tensor resolve_conj(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_resolve_conj(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The tensor itself: no tensor here waits to be negated.
+inline Tensor resolve_neg(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_resolve_neg(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The angle of a complex number in radians from -pi to pi: pi for negative numbers, 0 for others, NaN for NaN.
+inline Tensor angle(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_angle(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `input / |input|`, 0 for 0: of real numbers the sign.
+inline Tensor sgn(const Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_sgn(input.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `sgn`, in place.
+inline Tensor &sgn_(Tensor &input) {
+  check(rt_sgn_(input.get()));
+  return input;
 }
 

@@ -13,6 +13,8 @@ pub enum Category {
     Int,
     /// Floating point.
     Float,
+    /// Complex numbers.
+    Complex,
 }
 
 /// The type that arithmetic runs in: half floats in f32, whole numbers in i64 with wrap-around.
@@ -24,6 +26,20 @@ pub enum Compute {
     F64,
     /// i64
     I64,
+    /// Pairs of f32.
+    C64,
+    /// Pairs of f64.
+    C128,
+}
+
+/// A complex number.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C)]
+pub struct Complex<T> {
+    /// Real part.
+    pub re: T,
+    /// Imaginary part.
+    pub im: T,
 }
 
 /// A Rust type that a tensor can hold.
@@ -48,6 +64,16 @@ pub trait Elem: Copy + Send + Sync + PartialEq + 'static {
     fn from_f64(v: f64) -> Self;
     /// From i64; wraps around.
     fn from_i64(v: i64) -> Self;
+    /// From a real and an imaginary part; types that are real drop the latter.
+    #[inline(always)]
+    fn from_parts(re: f64, _im: f64) -> Self {
+        Self::from_f64(re)
+    }
+    /// The imaginary part.
+    #[inline(always)]
+    fn imaginary(self) -> f64 {
+        0.0
+    }
     /// True if it is not zero (NaN is true).
     fn truth(self) -> bool;
     /// The total order used by sorting: NaN is greatest.
@@ -56,8 +82,8 @@ pub trait Elem: Copy + Send + Sync + PartialEq + 'static {
     fn nan(self) -> bool;
 }
 
-/// A type arithmetic runs in: f32, f64 or i64. It has no `+` and `*`: those of i64 would panic where numbers wrap around.
-pub trait Acc: Elem<Acc = Self> + PartialOrd {
+/// A type arithmetic runs in. It has no `+` and `*`: those of i64 would panic where numbers wrap around.
+pub trait Acc: Elem<Acc = Self> {
     /// Nothing.
     const ZERO: Self;
     /// One.
@@ -157,7 +183,12 @@ macro_rules! elem {
             }
             #[inline(always)]
             fn from_f64(v: f64) -> Self {
-                v as i64 as $t
+                // Beyond i64 there is only uint64.
+                if <$t>::MAX as u64 == u64::MAX && v > 0.0 {
+                    v as $t
+                } else {
+                    v as i64 as $t
+                }
             }
             #[inline(always)]
             fn from_i64(v: i64) -> Self {
@@ -174,6 +205,74 @@ macro_rules! elem {
             #[inline(always)]
             fn nan(self) -> bool {
                 false
+            }
+        }
+    };
+}
+
+macro_rules! complex {
+    ($t:ident, $v:ident) => {
+        impl Elem for Complex<$t> {
+            const DTYPE: DType = DType::$v;
+            const CATEGORY: Category = Category::Complex;
+            const SIGNED: bool = true;
+            type Acc = Self;
+            #[inline(always)]
+            fn up(self) -> Self {
+                self
+            }
+            #[inline(always)]
+            fn down(v: Self) -> Self {
+                v
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                self.re as f64
+            }
+            #[inline(always)]
+            fn to_i64(self) -> i64 {
+                self.re as i64
+            }
+            #[inline(always)]
+            fn from_f64(v: f64) -> Self {
+                Complex { re: v as $t, im: 0.0 }
+            }
+            #[inline(always)]
+            fn from_i64(v: i64) -> Self {
+                Complex { re: v as $t, im: 0.0 }
+            }
+            #[inline(always)]
+            fn from_parts(re: f64, im: f64) -> Self {
+                Complex { re: re as $t, im: im as $t }
+            }
+            #[inline(always)]
+            fn imaginary(self) -> f64 {
+                self.im as f64
+            }
+            #[inline(always)]
+            fn truth(self) -> bool {
+                self.re != 0.0 || self.im != 0.0
+            }
+            #[inline(always)]
+            fn less(self, other: Self) -> bool {
+                // Complex numbers have no order; this one only tells them apart.
+                self.re.less(other.re) || self.re == other.re && self.im.less(other.im)
+            }
+            #[inline(always)]
+            fn nan(self) -> bool {
+                self.re.is_nan() || self.im.is_nan()
+            }
+        }
+        impl Acc for Complex<$t> {
+            const ZERO: Self = Complex { re: 0.0, im: 0.0 };
+            const ONE: Self = Complex { re: 1.0, im: 0.0 };
+            #[inline(always)]
+            fn plus(self, o: Self) -> Self {
+                Complex { re: self.re + o.re, im: self.im + o.im }
+            }
+            #[inline(always)]
+            fn times(self, o: Self) -> Self {
+                Complex { re: self.re * o.re - self.im * o.im, im: self.re * o.im + self.im * o.re }
             }
         }
     };
@@ -264,9 +363,17 @@ macro_rules! dtypes {
         $(dtypes!(@elem $elem $t, $v);)+
 
         /// Runs `$body` with the type `$T` bound to the Rust type of a dtype.
-        macro_rules! dispatch {
+        macro_rules! dispatch_all {
             ($d:expr, $T:ident => $body:expr) => {
                 match $d { $($crate::dtype::DType::$v => { type $T = $t; $body })+ }
+            };
+        }
+        pub(crate) use dispatch_all;
+
+        /// The same for real types. Ops without `Takes::COMPLEX` meet no others.
+        macro_rules! dispatch {
+            ($d:expr, $T:ident => $body:expr) => {
+                match $d { $($crate::dtype::DType::$v => $crate::dtype::if_real!($elem, $t, $T, $body, $d),)+ }
             };
         }
         pub(crate) use dispatch;
@@ -279,22 +386,47 @@ macro_rules! dtypes {
         }
         pub(crate) use dispatch_plain;
 
-        /// Expands a macro for the Rust type of each dtype.
+        /// Expands a macro for the Rust type of each real dtype.
         macro_rules! for_each_type {
-            ($m:ident) => { $($m!($t);)+ };
+            ($m:ident) => { $($crate::dtype::if_real_type!($elem, $m, $t);)+ };
         }
         pub(crate) use for_each_type;
     };
     (@elem (half $($rest:tt)*) $t:ty, $v:ident) => { elem!(float $t, $v, $($rest)*); };
     (@elem (float $($rest:tt)*) $t:ty, $v:ident) => { elem!(float $t, $v, $($rest)*); };
     (@elem (int) $t:ty, $v:ident) => { elem!(int $t, $v); };
+    (@elem (complex $f:ident) $t:ty, $v:ident) => { complex!($f, $v); };
     (@elem (own) $t:ty, $v:ident) => {};
 }
+
+/// `$body` for the rows that [`dispatch!`] is for.
+macro_rules! if_real {
+    ((complex $($rest:tt)*), $t:ty, $T:ident, $body:expr, $d:expr) => {
+        unreachable!("{} has no real elements", $d)
+    };
+    (($($kind:tt)*), $t:ty, $T:ident, $body:expr, $d:expr) => {{
+        type $T = $t;
+        $body
+    }};
+}
+pub(crate) use if_real;
+
+/// `$m!($t)` for the rows that [`for_each_type!`] is for.
+macro_rules! if_real_type {
+    ((complex $($rest:tt)*), $m:ident, $t:ty) => {};
+    (($($kind:tt)*), $m:ident, $t:ty) => {
+        $m!($t);
+    };
+}
+pub(crate) use if_real_type;
 
 /// `$body` for the rows that [`dispatch_plain!`] is for.
 macro_rules! if_plain {
     ((half $($rest:tt)*), $t:ty, $T:ident, $body:expr, $d:expr) => {
         unreachable!("{} has casts of its own", $d)
+    };
+    ((complex $($rest:tt)*), $t:ty, $T:ident, $body:expr, $d:expr) => {
+        unreachable!("{} is cast as its parts", $d)
     };
     (($($kind:tt)*), $t:ty, $T:ident, $body:expr, $d:expr) => {{
         type $T = $t;
@@ -336,7 +468,45 @@ dtypes! {
         (float f32, |x: f32| x, |x: f32| x, |x: f32| x as f64, |x: f64| x as f32);
     F64 = 9, "float64", f64, Float, F64, "<f8", (2, 64), F64, f64::MIN, f64::MAX, f64::EPSILON,
         (float f64, |x: f64| x, |x: f64| x, |x: f64| x, |x: f64| x);
+    U16 = 10, "uint16", u16, Int, I64, "<u2", (1, 16), U16, 0.0, 65535.0, 0.0, (int);
+    U32 = 11, "uint32", u32, Int, I64, "<u4", (1, 32), U32, 0.0, 4294967295.0, 0.0, (int);
+    U64 = 12, "uint64", u64, Int, I64, "<u8", (1, 64), U64, 0.0, 18446744073709551615.0, 0.0, (int);
+    C64 = 13, "complex64", crate::dtype::Complex<f32>, Complex, C64, "<c8", (5, 64), C64,
+        -3.4028234663852886e38, 3.4028234663852886e38, 1.1920928955078125e-7, (complex f32);
+    C128 = 14, "complex128", crate::dtype::Complex<f64>, Complex, C128, "<c16", (5, 128), C128,
+        f64::MIN, f64::MAX, f64::EPSILON, (complex f64);
 }
+
+/// Runs `$body` with `$T` bound to a type of as many bytes as an element has, for ops that only move elements.
+macro_rules! dispatch_size {
+    ($size:expr, $T:ident => $body:expr) => {
+        match $size {
+            1 => {
+                type $T = u8;
+                $body
+            }
+            2 => {
+                type $T = u16;
+                $body
+            }
+            4 => {
+                type $T = u32;
+                $body
+            }
+            8 => {
+                type $T = u64;
+                $body
+            }
+            // Two halves, as complex numbers are aligned as their parts.
+            16 => {
+                type $T = [u64; 2];
+                $body
+            }
+            n => unreachable!("no dtype has elements of {n} bytes"),
+        }
+    };
+}
+pub(crate) use dispatch_size;
 
 impl DType {
     #[inline(always)]
@@ -368,7 +538,30 @@ impl DType {
             Compute::F32 => DType::F32,
             Compute::F64 => DType::F64,
             Compute::I64 => DType::I64,
+            Compute::C64 => DType::C64,
+            Compute::C128 => DType::C128,
         }
+    }
+    /// The dtype of the real part: itself unless complex.
+    pub fn real(self) -> DType {
+        match self {
+            DType::C64 => DType::F32,
+            DType::C128 => DType::F64,
+            d => d,
+        }
+    }
+    /// The complex dtype whose parts hold a real one; whole numbers become the default one.
+    pub fn complex(self) -> DType {
+        match self {
+            DType::F64 | DType::C128 => DType::C128,
+            d if d.is_float() || d.is_complex() => DType::C64,
+            _ if default_dtype() == DType::F64 => DType::C128,
+            _ => DType::C64,
+        }
+    }
+    /// What the memory of an element must be aligned to, in bytes.
+    pub fn alignment(self) -> usize {
+        self.size().min(8)
     }
     /// NumPy's type string ("<V2" for bfloat16, which NumPy lacks).
     pub fn typestr(self) -> &'static str {
@@ -411,10 +604,25 @@ impl DType {
     pub fn eps(self) -> f64 {
         self.row().eps
     }
-    /// True for floating-point types.
+    /// True for floating-point types, which are real.
     #[inline(always)]
     pub fn is_float(self) -> bool {
         self.category() == Category::Float
+    }
+    /// True for complex types.
+    #[inline(always)]
+    pub fn is_complex(self) -> bool {
+        self.category() == Category::Complex
+    }
+    /// True for the types through which gradients flow: floating-point and complex ones.
+    #[inline(always)]
+    pub fn is_differentiable(self) -> bool {
+        self.category() >= Category::Float
+    }
+    /// True for uint16, uint32 and uint64, which take part in few ops and promote with floats only.
+    #[inline(always)]
+    pub fn is_wide_unsigned(self) -> bool {
+        matches!(self, DType::U16 | DType::U32 | DType::U64)
     }
     /// From its code in the ABI.
     pub fn from_code(code: i32) -> Result<DType> {
@@ -444,16 +652,26 @@ pub enum Scalar {
     Int(i64),
     /// A float.
     Float(f64),
+    /// A complex number: real and imaginary part.
+    Complex(f64, f64),
 }
 
 impl Scalar {
-    /// As f64.
+    /// As f64; of complex numbers the real part.
     #[inline]
     pub fn f64(self) -> f64 {
         match self {
             Scalar::Bool(b) => b as u8 as f64,
             Scalar::Int(i) => i as f64,
-            Scalar::Float(f) => f,
+            Scalar::Float(f) | Scalar::Complex(f, _) => f,
+        }
+    }
+    /// The imaginary part.
+    #[inline]
+    pub fn imaginary(self) -> f64 {
+        match self {
+            Scalar::Complex(_, im) => im,
+            _ => 0.0,
         }
     }
     /// As i64; floats are truncated.
@@ -462,7 +680,7 @@ impl Scalar {
         match self {
             Scalar::Bool(b) => b as i64,
             Scalar::Int(i) => i,
-            Scalar::Float(f) => f as i64,
+            Scalar::Float(f) | Scalar::Complex(f, _) => f as i64,
         }
     }
     /// The dtype it has as a wrapped number.
@@ -471,6 +689,7 @@ impl Scalar {
             Scalar::Bool(_) => DType::Bool,
             Scalar::Int(_) => DType::I64,
             Scalar::Float(_) => default_dtype(),
+            Scalar::Complex(..) => default_dtype().complex(),
         }
     }
     /// Promotion category.
@@ -479,6 +698,7 @@ impl Scalar {
             Scalar::Bool(_) => Category::Bool,
             Scalar::Int(_) => Category::Int,
             Scalar::Float(_) => Category::Float,
+            Scalar::Complex(..) => Category::Complex,
         }
     }
     /// True if `dtype` holds it: whole numbers within the range of an integer type (unsigned ones also take the negatives
@@ -486,19 +706,24 @@ impl Scalar {
     /// but finite numbers beyond its range. Bool holds everything.
     pub fn fits(self, dtype: DType) -> bool {
         match (dtype.category(), self) {
-            (Category::Bool, _) | (_, Scalar::Bool(_)) => true,
+            (Category::Bool, _) | (_, Scalar::Bool(_)) | (Category::Complex, _) => true,
+            // Only what has no imaginary part is real.
+            (_, Scalar::Complex(re, im)) => im == 0.0 && Scalar::Float(re).fits(dtype),
             (Category::Float, s) => {
                 // A number that rounds down to the greatest one is within range.
                 let rounded = dispatch!(dtype, T => s.to::<T>().to_f64());
                 rounded.is_finite() || !s.f64().is_finite()
             }
-            (Category::Int, Scalar::Int(_)) if dtype == DType::I64 => true,
+            (Category::Int, Scalar::Int(_)) if matches!(dtype, DType::I64 | DType::U64) => true,
             (Category::Int, Scalar::Int(i)) => {
                 let (low, high) = (dtype.min() as i64, dtype.max() as i64);
                 (if low == 0 { -high } else { low }..=high).contains(&i)
             }
             // 2^63 is the least float that int64 lacks.
-            (Category::Int, Scalar::Float(f)) => f >= dtype.min() && f <= dtype.max() && f < 9223372036854775808.0,
+            (Category::Int, Scalar::Float(f)) => {
+                let end = if dtype == DType::U64 { 18446744073709551616.0 } else { 9223372036854775808.0 };
+                f >= dtype.min() && f <= dtype.max() && f < end
+            }
         }
     }
     /// Itself, if `dtype` holds it as [`Scalar::fits`] says.
@@ -514,6 +739,7 @@ impl Scalar {
     pub fn to<T: Elem>(self) -> T {
         match self {
             Scalar::Float(f) => T::from_f64(f),
+            Scalar::Complex(re, im) => T::from_parts(re, im),
             s => T::from_i64(s.i64()),
         }
     }
@@ -525,6 +751,7 @@ impl fmt::Display for Scalar {
             Scalar::Bool(b) => b.fmt(f),
             Scalar::Int(i) => i.fmt(f),
             Scalar::Float(v) => v.fmt(f),
+            Scalar::Complex(re, im) => write!(f, "({re}{im:+}j)"),
         }
     }
 }
@@ -561,21 +788,27 @@ pub fn set_default_dtype(d: DType) -> Result<()> {
     Ok(())
 }
 
-/// The smallest dtype that holds both, by PyTorch's `promote_types`.
-pub fn promote(a: DType, b: DType) -> DType {
+/// The smallest dtype that holds both, by PyTorch's `promote_types`; uint16, uint32 and uint64 share one with floats only.
+pub fn promote(a: DType, b: DType) -> Result<DType> {
     if a == b {
-        return a;
+        return Ok(a);
     }
     let (lo, hi) = if a.category() <= b.category() { (a, b) } else { (b, a) };
-    if lo.category() != hi.category() {
-        return hi;
+    if !hi.is_differentiable() && (lo.is_wide_unsigned() || hi.is_wide_unsigned()) {
+        crate::bail!(
+            DType,
+            "Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {a} and {b}"
+        );
     }
-    match (lo, hi) {
+    if lo.category() != hi.category() {
+        return Ok(if lo == DType::F64 && hi == DType::C64 { DType::C128 } else { hi });
+    }
+    Ok(match (lo, hi) {
         (DType::F16, DType::BF16) | (DType::BF16, DType::F16) => DType::F32,
         (DType::U8, DType::I8) | (DType::I8, DType::U8) => DType::I16,
         _ if lo.size() > hi.size() => lo,
         _ => hi,
-    }
+    })
 }
 
 /// Collects operands and says in which dtype an operation on them runs (PyTorch's `result_type`): dimensioned tensors
@@ -590,7 +823,7 @@ pub struct ResultType {
 impl ResultType {
     /// Adds one operand.
     #[inline]
-    pub fn add(&mut self, dtype: DType, ndim: usize, wrapped: bool) {
+    pub fn add(&mut self, dtype: DType, ndim: usize, wrapped: bool) -> Result<()> {
         let slot = if wrapped {
             &mut self.wrapped
         } else if ndim == 0 {
@@ -598,26 +831,33 @@ impl ResultType {
         } else {
             &mut self.dim
         };
-        let d = if wrapped && dtype.is_float() { default_dtype() } else { dtype };
+        let d = match dtype.category() {
+            Category::Float if wrapped => default_dtype(),
+            Category::Complex if wrapped => default_dtype().complex(),
+            _ => dtype,
+        };
         *slot = Some(match *slot {
-            Some(s) => promote(s, d),
+            Some(s) => promote(s, d)?,
             None => d,
         });
+        Ok(())
     }
 
     /// The common dtype; the default dtype if there was no operand.
     #[inline]
-    pub fn get(self) -> DType {
-        fn combine(higher: Option<DType>, lower: Option<DType>) -> Option<DType> {
-            match (higher, lower) {
+    pub fn get(self) -> Result<DType> {
+        fn combine(higher: Option<DType>, lower: Option<DType>) -> Result<Option<DType>> {
+            Ok(match (higher, lower) {
                 (Some(h), Some(l)) if h.category() >= l.category() => {
-                    Some(if h == DType::Bool { promote(h, l) } else { h })
+                    Some(if h == DType::Bool { promote(h, l)? } else { h })
                 }
-                (Some(h), Some(l)) => Some(promote(h, l)),
+                // The higher one says how many digits there are.
+                (Some(h), Some(l)) if h.is_float() && l.is_complex() => Some(h.complex()),
+                (Some(h), Some(l)) => Some(promote(h, l)?),
                 (h, l) => h.or(l),
-            }
+            })
         }
-        combine(self.dim, combine(self.zero, self.wrapped)).unwrap_or_else(default_dtype)
+        Ok(combine(self.dim, combine(self.zero, self.wrapped)?)?.unwrap_or_else(default_dtype))
     }
 }
 
@@ -627,20 +867,22 @@ mod tests {
 
     #[test]
     fn promotion_follows_pytorch() {
-        assert_eq!(promote(DType::U8, DType::I8), DType::I16);
-        assert_eq!(promote(DType::F16, DType::BF16), DType::F32);
-        assert_eq!(promote(DType::I64, DType::F16), DType::F16);
+        assert_eq!(promote(DType::U8, DType::I8).ok(), Some(DType::I16));
+        assert_eq!(promote(DType::F16, DType::BF16).ok(), Some(DType::F32));
+        assert_eq!(promote(DType::I64, DType::F16).ok(), Some(DType::F16));
+        assert!(promote(DType::U16, DType::I64).is_err());
+        assert_eq!(promote(DType::F64, DType::C64).ok(), Some(DType::C128));
         let mut r = ResultType::default();
-        r.add(DType::I32, 2, false);
-        r.add(DType::F32, 0, true);
-        assert_eq!(r.get(), DType::F32);
+        r.add(DType::I32, 2, false).unwrap();
+        r.add(DType::F32, 0, true).unwrap();
+        assert_eq!(r.get().ok(), Some(DType::F32));
         let mut r = ResultType::default();
-        r.add(DType::F16, 1, false);
-        r.add(DType::F64, 0, false);
-        assert_eq!(r.get(), DType::F16);
+        r.add(DType::F16, 1, false).unwrap();
+        r.add(DType::F64, 0, false).unwrap();
+        assert_eq!(r.get().ok(), Some(DType::F16));
         let mut r = ResultType::default();
-        r.add(DType::Bool, 1, false);
-        r.add(DType::I64, 0, true);
-        assert_eq!(r.get(), DType::I64);
+        r.add(DType::Bool, 1, false).unwrap();
+        r.add(DType::I64, 0, true).unwrap();
+        assert_eq!(r.get().ok(), Some(DType::I64));
     }
 }

@@ -736,6 +736,11 @@ fn fresh_block(s: &Spec, shape: &[usize], rng: &mut Rng) -> Result<Tensor> {
         DType::BF16 => from::<half::bf16>(&values, shape),
         DType::F32 => from::<f32>(&values, shape),
         DType::F64 => from::<f64>(&values, shape),
+        DType::U16 => from::<u16>(&values, shape),
+        DType::U32 => from::<u32>(&values, shape),
+        DType::U64 => from::<u64>(&values, shape),
+        DType::C64 => from::<rustorch::dtype::Complex<f32>>(&values, shape),
+        DType::C128 => from::<rustorch::dtype::Complex<f64>>(&values, shape),
     }
 }
 

@@ -787,11 +787,13 @@ def gradcheck(
     fast_mode: bool = False,
     masked: bool | None = None,
 ) -> bool:
-    """Compares the gradients of `func` at `inputs` (float64) with central differences of step `eps`.
+    """Compares the gradients of `func` at `inputs` (float64 or complex128) with central differences of step `eps`.
+
+    Real and imaginary parts count as numbers of their own.
 
     Raises (or returns False) where |analytic - numeric| > atol + rtol * |numeric|.
     """
-    args = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    func, args = _of_parts(func, [inputs] if isinstance(inputs, Tensor) else list(inputs))
     out = func(*args)
     outs = [
         o
@@ -823,6 +825,22 @@ def gradcheck(
                             )
                         return False
     return True
+
+
+def _of_parts(func: Any, args: list[Any]) -> tuple[Any, list[Any]]:
+    """The function and its arguments with real and imaginary parts in the place of complex numbers."""
+    from .._ops import view_as_complex, view_as_real
+
+    def parts(v: Any) -> Any:
+        return view_as_real(v) if isinstance(v, Tensor) and v.is_complex() else v
+
+    def real(*values: Any) -> Any:
+        out = func(*(view_as_complex(v) if c else v for v, c in zip(values, given)))
+        return parts(out) if isinstance(out, Tensor) else tuple(map(parts, out))
+
+    given = [isinstance(a, Tensor) and a.is_complex() for a in args]
+    leaves = [parts(a.detach()).clone().requires_grad_(a.requires_grad) if c else a for a, c in zip(args, given)]
+    return real, leaves
 
 
 def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, **options: Any) -> bool:

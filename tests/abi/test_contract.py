@@ -461,17 +461,19 @@ def test_descriptions_of_arguments_know_their_size():
         assert all(a.size == ffi.sizeof("rt_arg_info") for a in elements(info.args, info.args_len))
 
 
-def test_complex_numbers_are_refused():
+def test_complex_numbers():
     one = ffi.new("rt_scalar *", {"kind": lib.RT_SCALAR_COMPLEX, "value": {"c": {"re": 1.0, "im": 2.0}}})[0]
     assert (one.value.c.re, one.value.c.im) == (1.0, 2.0)
     assert ffi.sizeof("rt_number") == 16 and lib.RT_SCALAR_COMPLEX == 4
     a, p = tensor([1.0, 2.0]), out()
     for call in (
         lambda: lib.rt_mul_scalar(a, one, p),
-        lambda: lib.rt_add(a, a, one, p),
         lambda: lib.rt_full([2], 1, one, -1, p),
-        lambda: lib.rt_clamp(a, one, {"kind": lib.RT_SCALAR_NONE}, p),
         lambda: lib.rt_tensor_from_number(one, -1, p),
     ):
-        assert call() == lib.RT_ERR_UNSUPPORTED
-        assert "complex numbers are not supported yet" in message()
+        assert call() == lib.RT_OK and lib.rt_tensor_dtype(p[0]) in (lib.RT_COMPLEX64, lib.RT_COMPLEX128)
+    value = ffi.new("rt_scalar *")
+    assert lib.rt_tensor_item(p[0], value) == lib.RT_OK and value.kind == lib.RT_SCALAR_COMPLEX
+    assert (value.value.c.re, value.value.c.im) == (1.0, 2.0)
+    assert lib.rt_add(a, a, one, p) == lib.RT_ERR_VALUE and "complex" in message()
+    assert lib.rt_clamp(a, one, {"kind": lib.RT_SCALAR_NONE}, p) == lib.RT_ERR_DTYPE

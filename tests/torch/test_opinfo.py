@@ -43,7 +43,6 @@ UP_TO_SIGN = {"linalg.svd", "linalg.eigh"}
 # Every sample needs something that rustorch does not have.
 NOTHING_LEFT = {
     "nn.functional.batch_norm.without_cudnn": "no sample is for the CPU",
-    "nn.functional.silu.complex": "complex numbers",
 }
 
 # Differences that are known, with the reason.
@@ -94,7 +93,7 @@ def resolve(name: str) -> Any:
 
 
 class Unsupported(Exception):
-    """The sample uses something that rustorch does not have (complex numbers, sparse tensors, ...)."""
+    """The sample uses something that rustorch does not have (sparse tensors, ...)."""
 
 
 def convert(v: Any, leaves: list[Any]) -> Any:
@@ -123,8 +122,6 @@ def convert(v: Any, leaves: list[Any]) -> Any:
         raise Unsupported(str(v))
     if isinstance(v, torch.Size):
         return tuple(v)
-    if isinstance(v, complex):
-        raise Unsupported("complex")
     if isinstance(v, (list, tuple)):
         return type(v)(convert(x, leaves) for x in v)
     if isinstance(v, dict):
@@ -175,6 +172,8 @@ TOLERANCE = {
     torch.float64: (1e-9, 1e-9),
     torch.float16: (4e-3, 4e-3),
     torch.bfloat16: (2e-2, 2e-2),
+    torch.complex64: (4e-5, 4e-5),
+    torch.complex128: (1e-9, 1e-9),
 }
 
 
@@ -184,7 +183,8 @@ def same(name: str, ours: Any, theirs: Any, what: str, tolerance: tuple[float, f
     )
     assert TO_TORCH[ours.dtype] is theirs.dtype, f"{name} {what}: dtype {ours.dtype}, torch {theirs.dtype}"
     rtol, atol = tolerance or TOLERANCE.get(theirs.dtype, (0, 0))
-    mine = torch.tensor(ours.detach().tolist(), dtype=torch.float64 if ours.dtype.is_floating_point else None)
+    wide = torch.complex128 if ours.dtype.is_complex else torch.float64 if ours.dtype.is_floating_point else None
+    mine = torch.tensor(ours.detach().tolist(), dtype=wide)
     mine = mine.to(theirs.dtype).reshape(theirs.shape)
     torch.testing.assert_close(
         mine, theirs.detach(), rtol=rtol, atol=atol, equal_nan=True, msg=lambda m: f"{name} {what}: {m}"

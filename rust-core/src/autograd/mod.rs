@@ -268,8 +268,12 @@ impl Tensor {
 
     /// Makes a leaf ask for gradients, or stop asking.
     pub fn set_requires_grad(&self, on: bool) -> Result<()> {
-        if on && !self.dtype().is_float() {
-            bail!(Autograd, "only floating point tensors can require gradients, got {}", self.dtype());
+        if on && !self.dtype().is_differentiable() {
+            bail!(
+                Autograd,
+                "only tensors of floating point and complex dtypes can require gradients, got {}",
+                self.dtype()
+            );
         }
         if on && self.0.inference && !inference_enabled() {
             bail!(Autograd, "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.");
@@ -766,7 +770,7 @@ fn prepare(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Re
     let mut edges: SmallVec<[Option<Edge>; 3]> = room(inputs.len())?;
     let mut kinds: SmallVec<[(Dims, DType); 3]> = room(inputs.len())?;
     for t in inputs {
-        edges.push(t.and_then(|t| if t.dtype().is_float() { t.edge() } else { None }));
+        edges.push(t.and_then(|t| if t.dtype().is_differentiable() { t.edge() } else { None }));
     }
     for (i, t) in inputs.iter().enumerate() {
         if i % 64 == 63 {
@@ -808,7 +812,7 @@ pub(crate) fn record(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[At
     finish(&mut node, outs, op.saves.output())?;
     let node = Arc::new(node);
     probe(outs.len(), size_of::<Meta>())?;
-    for (k, out) in outs.iter_mut().enumerate().filter(|o| o.1.dtype().is_float()) {
+    for (k, out) in outs.iter_mut().enumerate().filter(|o| o.1.dtype().is_differentiable()) {
         match Arc::get_mut(&mut out.0) {
             // A new tensor that nobody else has seen.
             Some(t) if t.base.is_none() && t.meta.get().is_none() => {
@@ -848,7 +852,7 @@ pub fn record_custom(
     let node = Node::new(Rule::Custom(rule), edges, kinds, results, Some(saved));
     let node = Arc::new(node);
     for (k, out) in outs.iter().enumerate() {
-        if out.dtype().is_float() {
+        if out.dtype().is_differentiable() {
             out.set_history(node.clone(), k);
         }
     }
@@ -867,7 +871,7 @@ pub(crate) fn before_inplace(
         return Ok(None);
     }
     let needs = target.requires_grad();
-    if target.0.unrecorded && target.dtype().is_float() {
+    if target.0.unrecorded && target.dtype().is_differentiable() {
         let base = target.base().filter(|b| b.requires_grad());
         if base.is_some() || inputs.iter().flatten().any(|t| t.requires_grad()) {
             bail!(
@@ -886,7 +890,7 @@ pub(crate) fn before_inplace(
             bail!(Autograd, "a view of a leaf Variable that requires grad is being used in an in-place operation");
         }
     }
-    if !target.dtype().is_float() || !inputs.iter().flatten().any(|t| t.requires_grad()) {
+    if !target.dtype().is_differentiable() || !inputs.iter().flatten().any(|t| t.requires_grad()) {
         return Ok(None);
     }
     // An op without a derivative (a fill, random numbers) cuts the history: its rule sends no gradient back.

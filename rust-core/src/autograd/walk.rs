@@ -379,7 +379,8 @@ fn after(node: &Node, out: &mut Grads, grads: &[Option<Tensor>]) -> Result<()> {
 
 fn no_nan(node: &Node, grads: &Grads) -> Result<()> {
     for (k, g) in grads.iter().enumerate() {
-        if g.as_ref().map(|g| g.to_vec::<f64>()).transpose()?.is_some_and(|v| v.iter().any(|x| x.is_nan())) {
+        let parts = |g: &Tensor| if g.dtype().is_complex() { crate::ops::complex::pairs(g) } else { Ok(g.clone()) };
+        if g.as_ref().map(|g| parts(g)?.to_vec::<f64>()).transpose()?.is_some_and(|v| v.iter().any(|x| x.is_nan())) {
             bail!(Autograd, "Function '{}' returned nan values in its {k}th output.", node.name());
         }
     }
@@ -484,12 +485,24 @@ fn signed<T: Copy + TryInto<i64>>(v: &[T]) -> SmallVec<[i64; 8]> {
     v.iter().map(|&x| x.try_into().unwrap_or(0)).collect()
 }
 
+fn conjugates(grads: &[Option<Tensor>]) -> Result<Grads> {
+    let mut out = room(grads.len())?;
+    for g in grads {
+        out.push(g.as_ref().map(|g| g.conj()).transpose()?);
+    }
+    Ok(out)
+}
+
 fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
     match &node.rule {
         Rule::Op(op, attrs) => {
             let Some(rule) = op.vjp else {
                 return Ok(Grads::new());
             };
+            // Most rules are written for functions that are holomorphic, or real.
+            let turned = !op.conjugates && grads.iter().flatten().any(|g| g.dtype().is_complex());
+            let conjugated = if turned { Some(conjugates(grads)?) } else { None };
+            let grads = conjugated.as_deref().unwrap_or(grads);
             let held = node.lock_saved();
             let Some(saved) = held.as_ref() else {
                 bail!(
@@ -504,13 +517,17 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
                 let _on = on(grads.iter().flatten());
                 rule(&Vjp { grads, node, saved, attrs: given })
             };
-            match saved.copy_if_packed()? {
+            let given = match saved.copy_if_packed()? {
                 None => run(saved),
                 Some(copy) => {
                     drop(held);
                     run(&copy.unpack(node)?)
                 }
+            };
+            if turned {
+                return conjugates(&given?);
             }
+            given
         }
         Rule::Custom(c) => {
             let saved = || {
@@ -600,6 +617,9 @@ fn seed(root: &Tensor, g: Option<&Tensor>) -> Result<Tensor> {
             g.shape(),
             root.shape(),
         )),
+        None if root.dtype().is_complex() => {
+            bail!(Autograd, "grad can be implicitly created only for real scalar outputs but got {}", root.dtype())
+        }
         None if root.numel() == 1 => Tensor::filled(root.shape(), crate::dtype::Scalar::Int(1), root.dtype()),
         None => bail!(
             Autograd,

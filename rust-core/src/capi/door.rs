@@ -21,6 +21,8 @@ pub const RT_ATTR_DTYPE: i32 = 5;
 pub const RT_ATTR_STR: i32 = 6;
 /// `generator` holds a generator (NULL: the default one).
 pub const RT_ATTR_GENERATOR: i32 = 7;
+/// A complex number.
+pub const RT_ATTR_COMPLEX: i32 = 8;
 
 /// One attribute of a call by name. Attributes are given in the order of the op's arguments that are no tensors. In an array of
 /// them one begins `size` bytes after the other, whatever sizeof(rt_attr) is for whoever reads it. Fields that the library does
@@ -34,7 +36,7 @@ pub struct rt_attr {
     pub kind: i32,
     /// Whole number, truth value or dtype code.
     pub i: i64,
-    /// Float.
+    /// Float, or the real part of a complex number.
     pub f: f64,
     /// Whole numbers.
     pub ints: *const i64,
@@ -44,6 +46,8 @@ pub struct rt_attr {
     pub str: *const c_char,
     /// Generator.
     pub generator: *const rt_generator,
+    /// Imaginary part of a complex number.
+    pub im: f64,
 }
 
 const NO_ATTR: rt_attr = rt_attr {
@@ -55,6 +59,7 @@ const NO_ATTR: rt_attr = rt_attr {
     len: 0,
     str: std::ptr::null(),
     generator: std::ptr::null(),
+    im: 0.0,
 };
 
 /// Attributes of a caller whose `rt_attr` may be longer than ours, or, once ours has grown, shorter.
@@ -87,6 +92,7 @@ unsafe fn attr<'a>(a: &rt_attr) -> Result<Attr<'a>> {
         RT_ATTR_DTYPE => a_dtype(i32::try_from(a.i).unwrap_or(-1))?,
         RT_ATTR_STR => a_str(a.str)?,
         RT_ATTR_GENERATOR => a_generator(a.generator)?,
+        RT_ATTR_COMPLEX => Attr::Scalar(Scalar::Complex(a.f, a.im)),
         k => bail!(Value, "unknown kind of rt_attr: {k}"),
     })
 }
@@ -425,6 +431,7 @@ impl Callback {
                 Attr::Bool(b) | Attr::Scalar(Scalar::Bool(b)) => rt_attr { kind: RT_ATTR_BOOL, i: b as i64, ..NO_ATTR },
                 Attr::Int(i) | Attr::Scalar(Scalar::Int(i)) => rt_attr { kind: RT_ATTR_INT, i, ..NO_ATTR },
                 Attr::Float(f) | Attr::Scalar(Scalar::Float(f)) => rt_attr { kind: RT_ATTR_FLOAT, f, ..NO_ATTR },
+                Attr::Scalar(Scalar::Complex(f, im)) => rt_attr { kind: RT_ATTR_COMPLEX, f, im, ..NO_ATTR },
                 Attr::Ints(v) => rt_attr { kind: RT_ATTR_INTS, ints: v.as_ptr(), len: v.len(), ..NO_ATTR },
                 Attr::DType(d) => rt_attr { kind: RT_ATTR_DTYPE, i: d as i64, ..NO_ATTR },
                 Attr::Str(_) => rt_attr { kind: RT_ATTR_STR, str: w.as_ptr(), ..NO_ATTR },

@@ -98,13 +98,13 @@ pub const RT_SCALAR_BOOL: i32 = 1;
 pub const RT_SCALAR_INT: i32 = 2;
 /// `value.f` holds a float.
 pub const RT_SCALAR_FLOAT: i32 = 3;
-/// `value.c` holds a complex number. There are none yet: it is refused with `RT_ERR_UNSUPPORTED`.
+/// `value.c` holds a complex number.
 pub const RT_SCALAR_COMPLEX: i32 = 4;
 
 /// A complex number.
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct rt_complex {
+pub struct rt_complex_number {
     /// Real part.
     pub re: f64,
     /// Imaginary part.
@@ -120,7 +120,7 @@ pub union rt_number {
     /// A whole number or truth value.
     pub i: i64,
     /// A complex number.
-    pub c: rt_complex,
+    pub c: rt_complex_number,
 }
 
 /// A number with its kind (`RT_SCALAR_`).
@@ -361,7 +361,7 @@ unsafe fn number(s: rt_scalar) -> Result<Option<Scalar>> {
         RT_SCALAR_BOOL => Scalar::Bool(s.value.i != 0),
         RT_SCALAR_INT => Scalar::Int(s.value.i),
         RT_SCALAR_FLOAT => Scalar::Float(s.value.f),
-        RT_SCALAR_COMPLEX => bail!(Unsupported, "complex numbers are not supported yet"),
+        RT_SCALAR_COMPLEX => Scalar::Complex(s.value.c.re, s.value.c.im),
         k => bail!(Value, "unknown kind of rt_scalar: {k}"),
     }))
 }

@@ -25,6 +25,16 @@ pub const RT_BFLOAT16: i32 = 7;
 pub const RT_FLOAT32: i32 = 8;
 /// Code of the dtype float64.
 pub const RT_FLOAT64: i32 = 9;
+/// Code of the dtype uint16.
+pub const RT_UINT16: i32 = 10;
+/// Code of the dtype uint32.
+pub const RT_UINT32: i32 = 11;
+/// Code of the dtype uint64.
+pub const RT_UINT64: i32 = 12;
+/// Code of the dtype complex64.
+pub const RT_COMPLEX64: i32 = 13;
+/// Code of the dtype complex128.
+pub const RT_COMPLEX128: i32 = 14;
 
 /// An uninitialised tensor of shape `size`.
 #[no_mangle]
@@ -7172,7 +7182,7 @@ pub unsafe extern "C-unwind" fn rt_dot(
     })
 }
 
-/// [`dot`]; complex numbers, which it would conjugate, do not exist here.
+/// The sum of the products of the conjugates of `input` with `other`, two vectors of one length.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_vdot(
     input: *const rt_tensor,
@@ -9364,5 +9374,187 @@ pub unsafe extern "C-unwind" fn rt_adagrad_step(
         let handles: [*const rt_tensor; 0] = [];
         let ins = inputs(&table::optim::defs::adagrad_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (state_sums, state_sums_len)]);
         call_nothing(&table::optim::defs::adagrad_step, ins, &[Attr::Float(lr), Attr::Float(lr_decay), Attr::Float(weight_decay), Attr::Float(eps), Attr::Float(step), Attr::Bool(maximize)])
+    })
+}
+
+/// The complex numbers with these real and imaginary parts, both float32 or both float64.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_complex(
+    real: *const rt_tensor,
+    imag: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [real, imag];
+        let ins = inputs(&table::complex::defs::complex, &handles, 0b11, &[]);
+        call_one(&table::complex::defs::complex, ins, &[], out)
+    })
+}
+
+/// The complex numbers with absolute value `abs` and angle `angle`: `abs * (cos(angle) + i sin(angle))`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_polar(
+    abs: *const rt_tensor,
+    angle: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [abs, angle];
+        let ins = inputs(&table::complex::defs::polar, &handles, 0b11, &[]);
+        call_one(&table::complex::defs::polar, ins, &[], out)
+    })
+}
+
+/// Real and imaginary parts as the last dimension, of size 2, sharing memory.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_view_as_real(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::complex::defs::view_as_real, &handles, 0b1, &[]);
+        call_one(&table::complex::defs::view_as_real, ins, &[], out)
+    })
+}
+
+/// The complex numbers whose parts are the last dimension, of size 2, sharing memory.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_view_as_complex(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::complex::defs::view_as_complex, &handles, 0b1, &[]);
+        call_one(&table::complex::defs::view_as_complex, ins, &[], out)
+    })
+}
+
+/// The real parts, sharing memory; a real tensor is its own.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_real(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::complex::defs::real, &handles, 0b1, &[]);
+        call_one(&table::complex::defs::real, ins, &[], out)
+    })
+}
+
+/// The imaginary parts of a complex tensor, sharing memory.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_imag(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::complex::defs::imag, &handles, 0b1, &[]);
+        call_one(&table::complex::defs::imag, ins, &[], out)
+    })
+}
+
+/// The complex conjugate, as a new tensor.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_conj_physical(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::complex::defs::conj_physical, &handles, 0b1, &[]);
+        call_one(&table::complex::defs::conj_physical, ins, &[], out)
+    })
+}
+
+/// `conj_physical`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_conj_physical_(
+    input: *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::complex::defs::conj_physical, &handles, 0b1, &[]);
+        call_inplace(&table::complex::defs::conj_physical, ins, &[])
+    })
+}
+
+/// The complex conjugate; a real tensor is its own. (PyTorch's is a view; this one is a new tensor.)
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_conj(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::complex::defs::conj, &handles, 0b1, &[]);
+        call_one(&table::complex::defs::conj, ins, &[], out)
+    })
+}
+
+/// The tensor itself: no tensor here waits to be conjugated.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_resolve_conj(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::complex::defs::resolve_conj, &handles, 0b1, &[]);
+        call_one(&table::complex::defs::resolve_conj, ins, &[], out)
+    })
+}
+
+/// The tensor itself: no tensor here waits to be negated.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_resolve_neg(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::complex::defs::resolve_neg, &handles, 0b1, &[]);
+        call_one(&table::complex::defs::resolve_neg, ins, &[], out)
+    })
+}
+
+/// The angle of a complex number in radians from -pi to pi: pi for negative numbers, 0 for others, NaN for NaN.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_angle(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::complex::defs::angle, &handles, 0b1, &[]);
+        call_one(&table::complex::defs::angle, ins, &[], out)
+    })
+}
+
+/// `input / |input|`, 0 for 0: of real numbers the sign.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_sgn(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::complex::defs::sgn, &handles, 0b1, &[]);
+        call_one(&table::complex::defs::sgn, ins, &[], out)
+    })
+}
+
+/// `sgn`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_sgn_(
+    input: *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::complex::defs::sgn, &handles, 0b1, &[]);
+        call_inplace(&table::complex::defs::sgn, ins, &[])
     })
 }

@@ -63,7 +63,7 @@ pub struct rt_dtype_info {
     pub typestr: *const c_char,
     /// Bytes per element.
     pub itemsize: usize,
-    /// 0 bool, 1 whole numbers, 2 floats.
+    /// 0 bool, 1 whole numbers, 2 floats, 3 complex numbers. Gradients flow through the last two.
     pub category: i32,
     /// DLPack type code.
     pub dlpack_code: u8,
@@ -111,7 +111,7 @@ pub unsafe extern "C-unwind" fn rt_dtype_get(code: i32, out: *mut rt_dtype_info)
 pub unsafe extern "C-unwind" fn rt_promote_types(a: i32, b: i32, out: *mut i32) -> rt_status {
     guard(|| {
         need_out(out)?;
-        *out = dtype::promote(DType::from_code(a)?, DType::from_code(b)?) as i32;
+        *out = dtype::promote(DType::from_code(a)?, DType::from_code(b)?)? as i32;
         Ok(())
     })
 }
@@ -127,9 +127,9 @@ pub unsafe extern "C-unwind" fn rt_result_type(
         let mut r = ResultType::default();
         for i in 0..tensors_len {
             let t = need(if tensors.is_null() { &std::ptr::null() } else { &*tensors.add(i) }, "tensors")?;
-            r.add(t.dtype(), t.ndim(), t.0.wrapped);
+            r.add(t.dtype(), t.ndim(), t.0.wrapped)?;
         }
-        *out = r.get() as i32;
+        *out = r.get()? as i32;
         Ok(())
     })
 }

@@ -96,7 +96,7 @@ pub(super) unsafe fn shared(
     if layout.numel() > 0 && data.is_null() {
         bail!(Null, "{who}: data is NULL");
     }
-    let whole = (data as usize).is_multiple_of(dtype.size());
+    let whole = (data as usize).is_multiple_of(dtype.alignment());
     if layout.numel() > 0 && !whole {
         bail!(Value, "{who}: the memory does not lie at whole elements of {dtype}; pass a copy");
     }
@@ -127,7 +127,7 @@ pub unsafe extern "C-unwind" fn rt_tensor_from_number(
             let v = number(value)?.ok_or_else(|| err!(Value, "a number is missing (kind RT_SCALAR_NONE)"))?;
             let dtype = DType::from_code(dtype)?;
             // Beyond the range of a float lies infinity, as wherever data is converted.
-            Tensor::filled(&[], if dtype.is_float() { v } else { v.held_by(dtype)? }, dtype)?
+            Tensor::filled(&[], if dtype.is_float() && v.imaginary() == 0.0 { v } else { v.held_by(dtype)? }, dtype)?
         });
         Ok(())
     })
@@ -268,6 +268,9 @@ pub unsafe extern "C-unwind" fn rt_tensor_item(tensor: *const rt_tensor, out: *m
             Scalar::Bool(b) => rt_scalar { kind: RT_SCALAR_BOOL, value: rt_number { i: b as i64 } },
             Scalar::Int(i) => rt_scalar { kind: RT_SCALAR_INT, value: rt_number { i } },
             Scalar::Float(f) => rt_scalar { kind: RT_SCALAR_FLOAT, value: rt_number { f } },
+            Scalar::Complex(re, im) => {
+                rt_scalar { kind: RT_SCALAR_COMPLEX, value: rt_number { c: rt_complex_number { re, im } } }
+            }
         };
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! Fill, copy and cast between strided buffers of any dtypes.
 #![allow(clippy::missing_safety_doc, clippy::needless_range_loop)]
 
-use crate::dtype::{dispatch, dispatch_plain, Compute, DType, Elem, Scalar};
+use crate::dtype::{dispatch, dispatch_all, dispatch_plain, dispatch_size, Compute, DType, Elem, Scalar};
 use crate::kernels::elementwise::rows;
 use crate::parallel::parallel_for;
 use crate::shape::Layout;
@@ -39,7 +39,7 @@ pub unsafe fn normalise(p: *mut u8, n: usize) {
 
 /// Writes `value` to `n` consecutive elements.
 pub unsafe fn fill(p: *mut u8, dtype: DType, n: usize, value: Scalar) {
-    dispatch!(dtype, T => {
+    dispatch_all!(dtype, T => {
         let v: T = value.to::<T>();
         let p = Shared(p.cast::<T>());
         parallel_for(n, GRAIN, &|r| {
@@ -91,7 +91,8 @@ crate::simd_fn! {
 #[inline(always)]
 fn cast_one<S: Elem, D: Elem>(v: S) -> D {
     match S::DTYPE.compute() {
-        Compute::I64 => D::from_i64(v.to_i64()),
+        // A float of uint64 is not that of int64.
+        Compute::I64 if !(matches!(S::DTYPE, DType::U64) && D::DTYPE.is_float()) => D::from_i64(v.to_i64()),
         _ => D::from_f64(v.to_f64()),
     }
 }
@@ -145,6 +146,7 @@ unsafe fn cast_dense(src: *const u8, sd: DType, dst: *mut u8, dd: DType, n: usiz
                 *dst.cast::<D>().add(i) = D::from_f64((*src.cast::<f32>().add(i)).into());
             }
         }),
+        (s, d) if s.is_complex() || d.is_complex() => cast_parts(src, s, dst, d, n),
         // Half floats come and go by way of f32.
         (s, d) if s.is_half() || d.is_half() => {
             let mut between = [0f32; 256];
@@ -163,28 +165,39 @@ unsafe fn cast_dense(src: *const u8, sd: DType, dst: *mut u8, dd: DType, n: usiz
     }
 }
 
+/// Casts consecutive elements of which one side is complex: as pairs of real ones, or as every other one of them.
+#[cold]
+unsafe fn cast_parts(src: *const u8, sd: DType, dst: *mut u8, dd: DType, n: usize) {
+    match (sd.is_complex(), dd.is_complex()) {
+        (true, true) => cast_dense(src, sd.real(), dst, dd.real(), 2 * n),
+        (true, false) if dd == DType::Bool => dispatch_all!(sd, S => {
+            for i in 0..n {
+                *dst.add(i) = (*src.cast::<S>().add(i)).truth() as u8;
+            }
+        }),
+        (true, false) => cast_row(src, sd.real(), 2, dst, dd, 1, n),
+        (false, _) => {
+            let zero = 0f64;
+            cast_row(src, sd, 1, dst, dd.real(), 2, n);
+            cast_row((&raw const zero).cast(), dd.real(), 0, dst.add(dd.real().size()), dd.real(), 2, n);
+        }
+    }
+}
+
 /// Copies elements of `size` bytes with strides in elements.
 unsafe fn move_row(src: *const u8, ss: isize, dst: *mut u8, ds: isize, n: usize, size: usize) {
     if ss == 1 && ds == 1 {
         return std::ptr::copy_nonoverlapping(src, dst, n * size);
     }
-    macro_rules! go {
-        ($t:ty) => {{
-            let (s, d) = (src.cast::<$t>(), dst.cast::<$t>());
-            if ss == 0 && ds == 1 {
-                return std::slice::from_raw_parts_mut(d, n).fill(*s);
-            }
-            for i in 0..n as isize {
-                *d.offset(i * ds) = *s.offset(i * ss);
-            }
-        }};
-    }
-    match size {
-        1 => go!(u8),
-        2 => go!(u16),
-        4 => go!(u32),
-        _ => go!(u64),
-    }
+    dispatch_size!(size, T => {
+        let (s, d) = (src.cast::<T>(), dst.cast::<T>());
+        if ss == 0 && ds == 1 {
+            return std::slice::from_raw_parts_mut(d, n).fill(*s);
+        }
+        for i in 0..n as isize {
+            *d.offset(i * ds) = *s.offset(i * ss);
+        }
+    })
 }
 
 /// Casts `n` elements with strides in elements; strides of 0 repeat. Equal dtypes copy bits.
@@ -196,7 +209,9 @@ pub unsafe fn cast_row(src: *const u8, sd: DType, ss: isize, dst: *mut u8, dd: D
         return cast_dense(src, sd, dst, dd, n);
     }
     const BLOCK: usize = 256;
-    let (mut from, mut to) = ([0u64; BLOCK], [0u64; BLOCK]);
+    // Room for elements of any dtype.
+    let mut blocks = [const { std::mem::MaybeUninit::<[u128; BLOCK]>::uninit() }; 2];
+    let [from, to] = &mut blocks;
     let (from, to) = (from.as_mut_ptr().cast::<u8>(), to.as_mut_ptr().cast::<u8>());
     if ss == 0 {
         cast_dense(src, sd, to, dd, n.min(1));
@@ -271,12 +286,7 @@ unsafe fn turned(src: Shared<u8>, sl: &Layout, dst: Shared<u8>, dl: &Layout, siz
             let n = STRIP.min(nj - first);
             // SAFETY: rows `first..first + n` of one matrix; strips are disjoint.
             unsafe {
-                match size {
-                    1 => turn::<u8>(s.cast(), si, d.cast(), dj, ni, n),
-                    2 => turn::<u16>(s.cast(), si, d.cast(), dj, ni, n),
-                    4 => turn::<u32>(s.cast(), si, d.cast(), dj, ni, n),
-                    _ => turn::<u64>(s.cast(), si, d.cast(), dj, ni, n),
-                }
+                dispatch_size!(size, T => turn::<T>(s.cast(), si, d.cast(), dj, ni, n));
             }
         }
     });

@@ -8,7 +8,7 @@ use crate::parallel::parallel_for;
 use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
-/// Numbers that an op hands to its loop (slope, bounds ...), in both readings.
+/// Numbers that an op hands to its loop (slope, bounds ...), in both readings; a complex loop reads pairs of `f`.
 #[derive(Clone, Copy, Default)]
 pub struct Params {
     /// As floats.
@@ -29,6 +29,17 @@ impl Params {
     }
 }
 
+impl Params {
+    /// From up to two complex scalars.
+    pub fn complex(values: &[Scalar]) -> Self {
+        let mut p = Params::default();
+        for (k, v) in values.iter().enumerate() {
+            (p.f[2 * k], p.f[2 * k + 1]) = (v.f64(), v.imaginary());
+        }
+        p
+    }
+}
+
 /// A loop over contiguous blocks: input pointers, output pointer, count, parameters.
 pub type Loop = unsafe fn(&[*const u8; 3], *mut u8, usize, &Params);
 
@@ -41,17 +52,35 @@ pub struct Loops {
     pub f64: Option<Loop>,
     /// Loop in i64.
     pub i64: Option<Loop>,
+    /// Loop over pairs of f32.
+    pub c64: Option<Loop>,
+    /// Loop over pairs of f64.
+    pub c128: Option<Loop>,
+    /// True if whole numbers of 16 to 64 bits without sign are let in.
+    pub unsigned: bool,
     /// True if it writes bools.
     pub to_bool: bool,
 }
 
 impl Loops {
-    /// The loop for a compute type.
-    pub fn get(&self, c: Compute) -> Option<Loop> {
-        match c {
+    /// No loop at all.
+    pub const NONE: Loops =
+        Loops { f32: None, f64: None, i64: None, c64: None, c128: None, unsigned: false, to_bool: false };
+
+    /// These, also for uint16, uint32 and uint64, whose bits above wrap around.
+    pub const fn unsigned(self) -> Loops {
+        Loops { unsigned: true, ..self }
+    }
+
+    /// The loop for a dtype.
+    pub fn get(&self, d: DType) -> Option<Loop> {
+        match d.compute() {
             Compute::F32 => self.f32,
             Compute::F64 => self.f64,
+            Compute::I64 if d.is_wide_unsigned() && !self.unsigned => None,
             Compute::I64 => self.i64,
+            Compute::C64 => self.c64,
+            Compute::C128 => self.c128,
         }
     }
 }
@@ -149,7 +178,13 @@ macro_rules! kernel {
     };
     (@make $bool:literal, $f:expr, $d:expr, $i:expr) => {{
         const K: $crate::kernels::elementwise::Loops =
-            $crate::kernels::elementwise::Loops { f32: $f, f64: $d, i64: $i, to_bool: $bool };
+            $crate::kernels::elementwise::Loops {
+            f32: $f,
+            f64: $d,
+            i64: $i,
+            to_bool: $bool,
+            ..$crate::kernels::elementwise::Loops::NONE
+        };
         &K
     }};
     (float |$($x:ident),+| $b:expr) => {
@@ -273,7 +308,7 @@ pub struct Operand<'a> {
 const BLOCK: usize = 1024;
 
 #[repr(align(64))]
-struct Buffer(#[allow(dead_code)] [u8; BLOCK * 8]);
+struct Buffer(#[allow(dead_code)] [u8; BLOCK * 16]);
 
 /// One operand of one row.
 #[derive(Clone, Copy)]

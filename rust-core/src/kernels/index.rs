@@ -2,7 +2,7 @@
 //! Elements that are only moved are handled by their size, not by their dtype.
 #![allow(clippy::missing_safety_doc)]
 
-use crate::dtype::{Acc, Elem, Truth};
+use crate::dtype::{dispatch_size, Acc, Elem, Truth};
 use crate::error::Result;
 use crate::kernels::copy::{Shared, GRAIN};
 use crate::kernels::elementwise::rows;
@@ -11,31 +11,6 @@ use crate::parallel::{parallel_for, Pace};
 use smallvec::SmallVec;
 use std::ops::Range;
 use std::sync::Mutex;
-
-/// Runs `$body` with `$T` bound to the unsigned integer of `$size` bytes.
-macro_rules! by_size {
-    ($size:expr, $T:ident => $body:expr) => {
-        match $size {
-            1 => {
-                type $T = u8;
-                $body
-            }
-            2 => {
-                type $T = u16;
-                $body
-            }
-            4 => {
-                type $T = u32;
-                $body
-            }
-            _ => {
-                type $T = u64;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use by_size;
 
 /// Where the positions of some dimensions lie, in elements, in row-major order.
 pub enum Steps {
@@ -107,7 +82,7 @@ pub unsafe fn take(size: usize, src: *const u8, [b, j, a]: [&Steps; 3], out: *mu
     if n * na == 0 {
         return;
     }
-    by_size!(size, T => {
+    dispatch_size!(size, T => {
         let (src, out) = (Shared(src as *mut T), Shared(out.cast::<T>()));
         parallel_for(n, GRAIN.div_ceil(na), &|r| {
             let (mut bi, mut ji) = (r.start / nj, r.start % nj);
@@ -192,7 +167,7 @@ pub unsafe fn gather(
 ) -> Option<i64> {
     let bad = Mutex::new(None);
     let (op, ip, sp) = (Shared(out.0), Shared(index.0), Shared(src.0));
-    by_size!(size, T => {
+    dispatch_size!(size, T => {
         rows(shape, [out.1, index.1, src.1], [size, 8, size], GRAIN, &|at, steps, len| {
             // SAFETY: `rows` yields each element of the output once; indices are checked before use.
             unsafe {
@@ -296,15 +271,16 @@ pub unsafe fn masked_fill(
         unsafe {
             let (o, x, m) = (op.get().offset(at[0]), xp.get().offset(at[1]), mp.get().offset(at[2]));
             let v = vp.get();
-            if steps == [1; 3] {
+            if steps == [1; 3] && size <= 8 {
                 return match size {
                     1 => fill_row_1(x, m, o, n, *v),
                     2 => fill_row_2(x.cast(), m, o.cast(), n, *v.cast()),
                     4 => fill_row_4(x.cast(), m, o.cast(), n, *v.cast()),
-                    _ => fill_row_8(x.cast(), m, o.cast(), n, *v.cast()),
+                    8 => fill_row_8(x.cast(), m, o.cast(), n, *v.cast()),
+                    n => unreachable!("no dtype has elements of {n} bytes"),
                 };
             }
-            by_size!(size, T => {
+            dispatch_size!(size, T => {
                 let (o, x, v) = (o.cast::<T>(), x.cast::<T>(), *v.cast::<T>());
                 for k in 0..n as isize {
                     let hit = *m.offset(k * steps[2]) != 0;
@@ -374,7 +350,7 @@ pub unsafe fn compress(
     total: usize,
     out: *mut u8,
 ) {
-    by_size!(size, T => {
+    dispatch_size!(size, T => {
         let (x, out) = (Shared(x as *mut T), Shared(out.cast::<T>()));
         each(mask, n, starts, total, |i, k| unsafe { *out.get().add(k) = *x.get().add(i) });
     })
@@ -390,7 +366,7 @@ pub unsafe fn expand(
     src: *const u8,
     out: *mut u8,
 ) {
-    by_size!(size, T => {
+    dispatch_size!(size, T => {
         let (x, m, s, o) = (Shared(x as *mut T), Shared(mask as *mut Truth), Shared(src as *mut T), Shared(out.cast::<T>()));
         parallel_for(starts.len(), 2, &|r| {
             for b in r {
@@ -485,7 +461,7 @@ pub unsafe fn remap(
     }
     let steps = crate::shape::contiguous_strides(src_shape);
     let runs = runs(&maps[last])?;
-    by_size!(size, T => {
+    dispatch_size!(size, T => {
         let (src, out, fill) = (Shared(src as *mut T), Shared(out.cast::<T>()), *fill.cast::<T>());
         parallel_for(outer, GRAIN.div_ceil(line), &|r| {
             for row in r {

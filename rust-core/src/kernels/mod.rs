@@ -3,9 +3,11 @@
 //! Safety contract of the whole folder: pointers are valid for the elements that the given sizes and strides reach,
 //! outputs overlap inputs only where a function says so, and the caller holds the storage locks.
 
+pub mod complex;
 pub mod conv;
 pub mod copy;
 pub mod elementwise;
+pub mod factor;
 pub mod gemm;
 pub mod index;
 

@@ -32,7 +32,7 @@ impl Windows {
 }
 
 /// A type that pools run in.
-pub trait Num: Acc {
+pub trait Num: Acc + PartialOrd {
     /// What a window without elements has as its largest.
     const LOWEST: Self;
     /// Quotient; whole numbers are not divided by 0.

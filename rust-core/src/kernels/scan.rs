@@ -147,6 +147,9 @@ pub unsafe fn scan(
         (What::Prod, Compute::F64) => (prod_along_f64, prod_down_f64),
         (What::Prod, Compute::I64) => (prod_along_i64, prod_down_i64),
         (What::LogSumExp, Compute::F32) => (log_along_f32, log_down_f32),
+        (What::Sum | What::Prod, Compute::C64 | Compute::C128) => {
+            unreachable!("complex numbers have scans of their own")
+        }
         (What::LogSumExp, _) => (log_along_f64, log_down_f64),
     };
     let size = dtype.size();

@@ -4,12 +4,12 @@ use super::elementwise::{run, Plan, Promote};
 use super::lang::Ex;
 use super::pointwise::{clamp_to, float1, zeros};
 use super::shape::{contiguous_unlocked, copy_into};
-use super::{one, written_as, Call, Refusal, Saves, Spec, Specs};
+use super::{one, written_as, Call, Refusal, Saves, Spec, Specs, Takes};
 use crate::autograd::Vjp;
 use crate::bail;
 use crate::dtype::{Compute, DType, Scalar};
 use crate::error::Result;
-use crate::kernel;
+use crate::{kernel, with_complex};
 use crate::kernels::elementwise::{Loops, Params};
 use crate::kernels::softmax::{self, Mode};
 use crate::shape::wrap_dim;
@@ -399,19 +399,25 @@ ops! {
 
     /// `input * sigmoid(input)`.
     silu(input: Tensor) -> Tensor, Real {
-        body: Elementwise(|c| with::<1>(c, kernel!(float |x, _p| x * Real::sigmoid(x)), &[])),
+        body: Elementwise(|call| {
+            let k = with_complex!(kernel!(float |x, _p| x * Real::sigmoid(x)), put |z; _p| z * z.sigmoid());
+            with::<1>(call, k, &[])
+        }),
         vjp: vjp!(|v| v.g().with(v.x(0), Tensor::silu_backward)), saves: Saves::X,
         inplace: true, method: false, function: false,
     }
 
     /// Gradient of `silu`.
     silu_backward(grad_output: Tensor, input: Tensor) -> Tensor, Real {
-        body: Elementwise(|c| {
-            let k = kernel!(float |g, x, _p| {
+        body: Elementwise(|call| {
+            let k = with_complex!(kernel!(float |g, x, _p| {
                 let s = Real::sigmoid(x);
                 g * s * (1.0 + x * (1.0 - s))
+            }), put |g, z; _p| {
+                let (s, one) = (z.sigmoid(), c(1.0, 0.0));
+                g * s * (one + z * (one - s))
             });
-            with::<2>(c, k, &[])
+            with::<2>(call, k, &[])
         }),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), Tensor::silu_backward)),
@@ -596,7 +602,7 @@ ops! {
     tanhshrink(input: Tensor) -> Tensor, Real {
         body: Elementwise(|c| {
             not_bool(c.x(0))?;
-            (float1!(|x| x - Real::tanh(x)))(c)
+            (float1!(|x| x - Real::tanh(x); |z| z - z.tanh()))(c)
         }),
         vjp: vjp!(|v| v.g() * v.x(0).tanh().square()), saves: Saves::X,
         method: false, function: false,
@@ -604,8 +610,17 @@ ops! {
 
     /// `input / (1 + |input|)`.
     softsign(input: Tensor) -> Tensor, Real {
-        body: Elementwise(float1!(|x| x / (1.0 + x.abs()))),
-        vjp: vjp!(|v| v.g() / (v.x(0).abs() + 1.0).square()), saves: Saves::X,
+        body: Elementwise(float1!(|x| x / (1.0 + x.abs()); |z| z * (1.0 / (1.0 + z.abs())))),
+        vjp: vjp!(|v| {
+            let (x, d) = (v.x(0), v.x(0).abs() + 1.0);
+            if !v.dtype(0).is_complex() {
+                return (v.g() / d.square()).grads();
+            }
+            // Along the number the slope is that of real ones.
+            let along = v.g().with(x.sgn(), |g, u| g.mul(&u.conj()?)?.real());
+            (v.g() / &d - x * along / d.square()).grads()
+        }),
+        saves: Saves::X, conjugates: true,
         method: false, function: false, onnx: Some("Softsign"),
     }
 
@@ -642,6 +657,7 @@ ops! {
             Refusal { call: "rt.tensor([1]), 0", message: "int64" },
         ],
         samples: &["r(2, 3), 0", "r(2, 3), -1, rt.float64"],
+        takes: Takes::COMPLEX,
     }
 
     /// `softmax`, but 0 where all of `input` along `dim` is minus infinity.
@@ -664,6 +680,7 @@ ops! {
         vjp: vjp!(|v| v.g().with(v.y(), |g, y| Tensor::log_softmax_backward(g, y, v.int(0)))), saves: Saves::OUTPUT,
         onnx: Some("LogSoftmax"),
         samples: &["r(2, 3), 0", "r(2, 3), -1, rt.float64"],
+        takes: Takes::COMPLEX,
     }
 
     /// `softmax(-input)`.

@@ -2,7 +2,8 @@
 
 use super::lang::{rounded_once, Ex};
 use super::shape::contiguous_unlocked;
-use super::{listener, one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
+use super::complex::in_parts;
+use super::{listener, one, written_as, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
 use crate::autograd;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
@@ -39,7 +40,7 @@ macro_rules! compute {
 /// Of the whole numbers only int64 is taken.
 fn supported(dtype: DType) -> Result<()> {
     match dtype {
-        DType::F16 | DType::BF16 | DType::F32 | DType::F64 | DType::I64 => Ok(()),
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 | DType::I64 | DType::C64 | DType::C128 => Ok(()),
         d => bail!(DType, "not implemented for dtype {d}"),
     }
 }
@@ -237,6 +238,9 @@ fn compute_conv(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (x, w) = (c.x(0), c.x(1));
     if outs[0].numel() == 0 {
         return Ok(());
+    }
+    if x.dtype().is_complex() {
+        return in_parts(c, &outs[0], compute_conv);
     }
     let g = Params::of(c, 0).geometry(x.shape(), w.shape(), None)?;
     let (x1, w1, bias) = (ready(x)?, ready(w)?, c.opt(2).map(ready).transpose()?);
@@ -851,6 +855,58 @@ fn conv_sends(x: &[(Dims, DType)]) -> &'static [usize] {
     }
 }
 
+fn compute_input_grad(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (gy, w) = (c.x(0), c.x(1));
+    if outs[0].numel() == 0 {
+        return Ok(());
+    }
+    if outs[0].dtype().is_complex() {
+        return in_parts(c, &outs[0], compute_input_grad);
+    }
+    let g = Params::of(c, 1).geometry(outs[0].shape(), w.shape(), Some(gy.shape()))?;
+    let (gy1, w1) = (ready(gy)?, ready(w)?);
+    written_as(&outs[0], gy1.dtype(), |gx| {
+        enough(compute!(gy.dtype(), T => conv::input_grad::<T>(&g, gy1.ptr(), w1.ptr(), gx.ptr())))
+    })
+}
+
+fn compute_weight_grad(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (gy, x) = (c.x(0), c.x(1));
+    if outs[0].numel() == 0 {
+        return Ok(());
+    }
+    if outs[0].dtype().is_complex() {
+        return in_parts(c, &outs[0], compute_weight_grad);
+    }
+    let g = Params::of(c, 1).geometry(x.shape(), outs[0].shape(), Some(gy.shape()))?;
+    let (gy1, x1) = (ready(gy)?, ready(x)?);
+    written_as(&outs[0], gy1.dtype(), |gw| {
+        enough(compute!(gy.dtype(), T => conv::weight_grad::<T>(&g, gy1.ptr(), x1.ptr(), gw.ptr())))
+    })
+}
+
+fn compute_im2col(c: &Call, outs: &[Tensor]) -> Result<()> {
+    if outs[0].numel() == 0 {
+        return Ok(());
+    }
+    if outs[0].dtype().is_complex() {
+        return in_parts(c, &outs[0], compute_im2col);
+    }
+    let (g, x1) = (window_geometry(c.x(0).shape(), c, 0)?, ready(c.x(0))?);
+    written_as(&outs[0], x1.dtype(), |out| enough(compute!(x1.dtype(), T => conv::im2col::<T>(&g, x1.ptr(), out.ptr()))))
+}
+
+fn compute_col2im(c: &Call, outs: &[Tensor]) -> Result<()> {
+    if outs[0].numel() == 0 {
+        return Ok(());
+    }
+    if outs[0].dtype().is_complex() {
+        return in_parts(c, &outs[0], compute_col2im);
+    }
+    let ((_, g), col) = (fold_geometry(c)?, ready(c.x(0))?);
+    written_as(&outs[0], col.dtype(), |out| enough(compute!(col.dtype(), T => conv::col2im::<T>(&g, col.ptr(), out.ptr()))))
+}
+
 ops! {
     /// Convolution (cross-correlation) over one dimension: `[N, C, L]` or `[C, L]` with a weight `[O, C / groups, k]`;
     /// the output length is `(L + 2 * padding - dilation * (k - 1) - 1) / stride + 1`.
@@ -860,6 +916,7 @@ ops! {
         body: Kernel(|c| infer_conv(c, 1), compute_conv), vjp: conv_rule!(), saves: Saves::CROSS, sends: conv_sends,
         method: false, onnx: Some("Conv"),
         samples: &["r(1, 2, 5), r(2, 2, 3), r(2)", "r(2, 2, 6), r(2, 1, 2), None, 2, 1, 2, 2", "r(2, 4), r(1, 2, 2)"],
+        takes: Takes::COMPLEX,
     }
 
     /// Convolution (cross-correlation) over two dimensions: `[N, C, H, W]` or `[C, H, W]` with a weight
@@ -874,6 +931,7 @@ ops! {
             Refusal { call: "rt.ones(1, 2, 2, 2), rt.ones(4, 2, 3, 3)", message: "can't be greater than actual input size" },
         ],
         samples: &["r(1, 2, 3, 4), r(2, 2, 2, 3), r(2)", "r(1, 2, 4, 4), r(2, 1, 2, 2), None, (2, 1), (1, 0), (1, 2), 2"],
+        takes: Takes::COMPLEX,
     }
 
     /// Convolution (cross-correlation) over three dimensions: `[N, C, D, H, W]` or `[C, D, H, W]`.
@@ -886,6 +944,7 @@ ops! {
             "r(1, 1, 2, 3, 2), r(2, 1, 2, 2, 1), r(2), 1, (0, 1, 0)",
             "r(1, 2, 2, 3, 2), r(2, 1, 1, 2, 2), None, (1, 2, 1), 0, 1, 2",
         ],
+        takes: Takes::COMPLEX,
     }
 
     /// Gradient of a convolution of any rank with respect to its input of shape `input_size`.
@@ -900,17 +959,7 @@ ops! {
                 Params::of(c, 1).geometry(&shape, w.shape(), Some(gy.shape()))?;
                 computed(Spec::rows(&shape, gy.dtype())?)
             },
-            |c, outs| {
-                let (gy, w) = (c.x(0), c.x(1));
-                if outs[0].numel() == 0 {
-                    return Ok(());
-                }
-                let g = Params::of(c, 1).geometry(outs[0].shape(), w.shape(), Some(gy.shape()))?;
-                let (gy1, w1) = (ready(gy)?, ready(w)?);
-                written_as(&outs[0], gy1.dtype(), |gx| {
-                    enough(compute!(gy.dtype(), T => conv::input_grad::<T>(&g, gy1.ptr(), w1.ptr(), gx.ptr())))
-                })
-            },
+            compute_input_grad,
         ),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |z, w| conv_to(z, w, params!(v, 1), v.shape(0)))),
@@ -918,6 +967,7 @@ ops! {
         ]),
         saves: Saves::CROSS, method: false, function: false,
         samples: &["r(1, 2, 3), r(2, 2, 3), (1, 2, 5)", "r(1, 2, 3, 2), r(2, 1, 2, 2), (1, 2, 4, 4), (2, 1), (1, 0), (1, 2), 2"],
+        takes: Takes::COMPLEX,
     }
 
     /// Gradient of a convolution of any rank with respect to its weight of shape `weight_size`.
@@ -932,17 +982,7 @@ ops! {
                 Params::of(c, 1).geometry(x.shape(), &shape, Some(gy.shape()))?;
                 computed(Spec::rows(&shape, gy.dtype())?)
             },
-            |c, outs| {
-                let (gy, x) = (c.x(0), c.x(1));
-                if outs[0].numel() == 0 {
-                    return Ok(());
-                }
-                let g = Params::of(c, 1).geometry(x.shape(), outs[0].shape(), Some(gy.shape()))?;
-                let (gy1, x1) = (ready(gy)?, ready(x)?);
-                written_as(&outs[0], gy1.dtype(), |gw| {
-                    enough(compute!(gy.dtype(), T => conv::weight_grad::<T>(&g, gy1.ptr(), x1.ptr(), gw.ptr())))
-                })
-            },
+            compute_weight_grad,
         ),
         vjp: vjp!(|v| [
             v.want(0, || v.x(1).with(v.g(), |x, z| conv_to(x, z, params!(v, 1), v.shape(0)))),
@@ -950,6 +990,7 @@ ops! {
         ]),
         saves: Saves::CROSS, method: false, function: false,
         samples: &["r(1, 2, 3), r(1, 2, 5), (2, 2, 3)", "r(1, 2, 3, 2), r(1, 2, 4, 4), (2, 1, 2, 2), (2, 1), (1, 0), (1, 2), 2"],
+        takes: Takes::COMPLEX,
     }
 
     /// Transposed convolution over one dimension: `[N, C, L]` with a weight `[C, O / groups, k]`; the output length is
@@ -1243,13 +1284,7 @@ ops! {
                 // Elements are only moved: every dtype will do.
                 Spec::rows(&shape, x.dtype())?.one()
             },
-            |c, outs| {
-                if outs[0].numel() == 0 {
-                    return Ok(());
-                }
-                let (g, x1) = (window_geometry(c.x(0).shape(), c, 0)?, ready(c.x(0))?);
-                written_as(&outs[0], x1.dtype(), |out| enough(compute!(x1.dtype(), T => conv::im2col::<T>(&g, x1.ptr(), out.ptr()))))
-            },
+            compute_im2col,
         ),
         vjp: vjp!(|v| v.g().then(|g| {
             let s = v.sizes(0);
@@ -1257,6 +1292,7 @@ ops! {
         })),
         method: false, function: false,
         samples: &["r(1, 1, 3, 4), (2, 2)", "r(1, 2, 4, 4), (2, 2), 2, 1, (1, 2)"],
+        takes: Takes::COMPLEX,
     }
 
     /// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
@@ -1265,17 +1301,12 @@ ops! {
         -> Tensor, Special {
         body: Kernel(
             |c| computed(Spec::rows(&fold_geometry(c)?.0, c.x(0).dtype())?),
-            |c, outs| {
-                if outs[0].numel() == 0 {
-                    return Ok(());
-                }
-                let ((_, g), col) = (fold_geometry(c)?, ready(c.x(0))?);
-                written_as(&outs[0], col.dtype(), |out| enough(compute!(col.dtype(), T => conv::col2im::<T>(&g, col.ptr(), out.ptr()))))
-            },
+            compute_col2im,
         ),
         vjp: vjp!(|v| v.g().then(|z| z.im2col(v.ints(1), v.ints(2), v.ints(3), v.ints(4)))),
         method: false, function: false,
         samples: &["r(1, 4, 6), (3, 4), (2, 2)", "r(1, 8, 8), (4, 4), (2, 2), 2, 1, (1, 2)"],
+        takes: Takes::COMPLEX,
     }
 }
 

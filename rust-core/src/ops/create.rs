@@ -1,9 +1,10 @@
 //! Making tensors.
 
 use super::shape::fill_new;
-use super::{written_as, Call, Refusal, Spec, Specs};
-use crate::dtype::{default_dtype, dispatch, Category, DType, Elem, Scalar};
+use super::{written_as, Call, Refusal, Spec, Specs, Takes};
+use crate::dtype::{default_dtype, dispatch, dispatch_all, Category, DType, Elem, Scalar};
 use crate::error::Result;
+use crate::kernels::complex::c as complex;
 use crate::shape::sizes;
 use crate::tensor::Tensor;
 use crate::{bail, err};
@@ -29,7 +30,7 @@ fn compute_filled(outs: &[Tensor], value: Scalar) -> Result<()> {
 
 /// Writes numbers to a row-major tensor.
 fn computed(t: &Tensor, f: impl Fn(usize) -> Scalar) {
-    dispatch!(t.dtype(), T => {
+    dispatch_all!(t.dtype(), T => {
         // SAFETY: the tensor is row-major, and `i` below its number of elements.
         (0..t.numel()).for_each(|i| unsafe { *t.ptr::<T>().add(i) = f(i).to::<T>() })
     });
@@ -92,7 +93,8 @@ fn power(base: f64, e: f64, to: DType) -> Scalar {
 
 fn infer_spaced(c: &Call, dtype: Option<DType>) -> Result<Specs> {
     let n = usize::try_from(c.int(2)).map_err(|_| err!(Value, "number of steps must be non-negative, got {}", c.int(2)))?;
-    let dtype = dtype.unwrap_or(default_dtype());
+    let complex = [c.scalar(0), c.scalar(1)].iter().any(|s| s.category() == Category::Complex);
+    let dtype = dtype.unwrap_or(if complex { default_dtype().complex() } else { default_dtype() });
     c.scalar(0).held_by(dtype)?;
     c.scalar(1).held_by(dtype)?;
     Spec::rows(&[n], dtype)?.one()
@@ -104,6 +106,16 @@ fn infer_spaced(c: &Call, dtype: Option<DType>) -> Result<Specs> {
 fn compute_spaced(c: &Call, outs: &[Tensor], base: Option<f64>) -> Result<()> {
     let (start, end, t) = (c.scalar(0), c.scalar(1), &outs[0]);
     let (n, dtype) = (t.numel(), t.dtype());
+    if dtype.is_complex() {
+        let (a, b) = (complex(start.f64(), start.imaginary()), complex(end.f64(), end.imaginary()));
+        let step = (b - a) * (1.0 / (n.max(2) - 1) as f64);
+        computed(t, |i| {
+            let v = if i < n / 2 || n == 1 { a + step * i as f64 } else { b - step * (n - 1 - i) as f64 };
+            let v = base.map_or(v, |base| complex(base, 0.0).pow(v));
+            Scalar::Complex(v.re, v.im)
+        });
+        return Ok(());
+    }
     if !dtype.is_float() && base.is_none() {
         dispatch!(dtype, T => {
             let (a, b) = (start.to::<T>().to_i64() as i128, end.to::<T>().to_i64() as i128);
@@ -139,7 +151,7 @@ fn compute_eye(_: &Call, outs: &[Tensor]) -> Result<()> {
     let out = &outs[0];
     fill_new(out, Scalar::Int(0));
     let (rows, columns) = (out.shape()[0], out.shape()[1]);
-    dispatch!(out.dtype(), T => for i in 0..rows.min(columns) {
+    dispatch_all!(out.dtype(), T => for i in 0..rows.min(columns) {
         // SAFETY: row `i`, column `i` of a row-major matrix.
         unsafe { *out.ptr::<T>().add(i * (columns + 1)) = Scalar::Int(1).to() };
     });
@@ -229,6 +241,7 @@ ops! {
             |_, _| Ok(()),
         ),
         method: false,
+        takes: Takes::ALL,
     }
 
     /// Zeros of shape `size`.
@@ -239,6 +252,7 @@ ops! {
         ),
         method: false, onnx: Some("ConstantOfShape"),
         refuses: &[Refusal { call: "(2, -1)", message: "sizes must not be negative" }],
+        takes: Takes::ALL,
     }
 
     /// Ones of shape `size`.
@@ -248,6 +262,7 @@ ops! {
             |_, outs| compute_filled(outs, Scalar::Int(1)),
         ),
         method: false, onnx: Some("ConstantOfShape"),
+        takes: Takes::ALL,
     }
 
     /// A tensor of shape `size` with every element `fill_value`, whose kind decides the dtype if none is given.
@@ -257,12 +272,14 @@ ops! {
             |c, outs| compute_filled(outs, c.scalar(1)),
         ),
         method: false, onnx: Some("ConstantOfShape"),
+        takes: Takes::ALL,
     }
 
     /// An uninitialised tensor as `input`.
     empty_like(input: Tensor, dtype: OptDType = None) -> Tensor, Special {
         body: Kernel(|c| Spec::like(c.x(0), c.opt_dtype(0).unwrap_or(c.x(0).dtype()))?.one(), |_, _| Ok(())),
         method: false,
+        takes: Takes::ALL,
     }
 
     /// Zeros in the shape of `input`.
@@ -272,6 +289,7 @@ ops! {
             |_, outs| compute_filled(outs, Scalar::Int(0)),
         ),
         method: false,
+        takes: Takes::ALL,
     }
 
     /// Ones in the shape of `input`.
@@ -281,6 +299,7 @@ ops! {
             |_, outs| compute_filled(outs, Scalar::Int(1)),
         ),
         method: false,
+        takes: Takes::ALL,
     }
 
     /// `fill_value` in the shape of `input`.
@@ -290,6 +309,7 @@ ops! {
             |c, outs| compute_filled(outs, c.scalar(0)),
         ),
         method: false,
+        takes: Takes::ALL,
     }
 
     /// `start + i * step` up to `end`, which is not included: `ceil((end - start) / step)` numbers. int64 if all three
@@ -305,18 +325,21 @@ ops! {
         body: Kernel(|c| infer_spaced(c, c.opt_dtype(3)), |c, outs| compute_spaced(c, outs, None)),
         method: false,
         refuses: &[Refusal { call: "0, 1, -1", message: "number of steps must be non-negative" }],
+        takes: Takes::COMPLEX,
     }
 
     /// `base` to the power of `steps` evenly spaced numbers from `start` to `end`, both included.
     logspace(start: Scalar, end: Scalar, steps: Int, base: Float = 10.0, dtype: OptDType = None) -> Tensor, Special {
         body: Kernel(|c| infer_spaced(c, c.opt_dtype(4)), |c, outs| compute_spaced(c, outs, Some(c.float(3)))),
         method: false,
+        takes: Takes::COMPLEX,
     }
 
     /// The matrix of `n` rows and `m` (or `n`) columns with ones on the diagonal and zeros elsewhere.
     eye(n: Int, m: OptInt = None, dtype: OptDType = None) -> Tensor, Special {
         body: Kernel(infer_eye, compute_eye),
         method: false, onnx: Some("EyeLike"),
+        takes: Takes::COMPLEX,
     }
 
     /// Row and column numbers of the lower triangle of a `row x col` matrix, up to diagonal `offset`: `[2, n]`.

@@ -4,7 +4,7 @@
 use super::shape::{contiguous_unlocked, copy_into};
 use super::{Call, Spec};
 use crate::bail;
-use crate::dtype::{default_dtype, DType, ResultType, Scalar};
+use crate::dtype::{default_dtype, Category, DType, ResultType, Scalar};
 use crate::error::Result;
 use crate::kernels::copy::{cast_row, Shared, GRAIN};
 use crate::kernels::elementwise::{line, map, Lane, Loop, Loops, Operand, Params, MAX_PERIOD};
@@ -24,20 +24,20 @@ pub enum Promote {
 }
 
 /// The common dtype of some operands.
-pub fn result_type<'a>(inputs: impl Iterator<Item = &'a Tensor>) -> DType {
+pub fn result_type<'a>(mut inputs: impl Iterator<Item = &'a Tensor>) -> Result<DType> {
     let mut r = ResultType::default();
-    inputs.for_each(|t| r.add(t.dtype(), t.ndim(), t.0.wrapped));
+    inputs.try_for_each(|t| r.add(t.dtype(), t.ndim(), t.0.wrapped))?;
     r.get()
 }
 
 /// The dtype that an op on some operands runs in.
-pub fn common_dtype(ins: &[&Tensor], promote: Promote) -> DType {
+pub fn common_dtype(ins: &[&Tensor], promote: Promote) -> Result<DType> {
     let alike = ins[1..].iter().all(|t| t.dtype() == ins[0].dtype()) && !ins.iter().any(|t| t.0.wrapped);
-    let common = if alike { ins[0].dtype() } else { result_type(ins.iter().copied()) };
-    if promote == Promote::ToFloat && !common.is_float() {
-        return default_dtype();
+    let common = if alike { ins[0].dtype() } else { result_type(ins.iter().copied())? };
+    if promote == Promote::ToFloat && !common.is_differentiable() {
+        return Ok(default_dtype());
     }
-    common
+    Ok(common)
 }
 
 /// What an elementwise op does: a loop over one to three operands.
@@ -68,7 +68,7 @@ pub fn run_on<'a, const N: usize>(
     promote: Promote,
     p: Params,
 ) -> Result<Plan<'a>> {
-    let common = common_dtype(&ins, promote);
+    let common = common_dtype(&ins, promote)?;
     run_as(k, ins, common, if promote == Promote::ToBool { DType::Bool } else { common }, p)
 }
 
@@ -81,12 +81,12 @@ pub fn run_as<'a, const N: usize>(
     p: Params,
 ) -> Result<Plan<'a>> {
     let compute = common.compute_dtype();
-    let Some(f) = k.get(common.compute()) else {
+    let Some(f) = k.get(common) else {
         bail!(DType, "not implemented for dtype {common}");
     };
     // A 0-d operand of a wider dtype takes the common one first: whole numbers wrap around, and half floats are
     // compared as half floats. Whole numbers are compared as what they are, which the compute type holds.
-    let strict = common.is_float() == k.to_bool && (!common.is_float() || common.is_half());
+    let strict = !common.is_complex() && common.is_float() == k.to_bool && (!common.is_float() || common.is_half());
     let mut plan = loop_over(f, ins, [compute; N], dtype, if k.to_bool { DType::Bool } else { compute }, p);
     plan.narrowed = (strict && ins.iter().any(|t| wider(t, common))).then_some(common);
     Ok(plan)
@@ -116,7 +116,7 @@ pub fn loop_over<'a, const N: usize>(
 
 /// True if `t` can hold what `common` cannot.
 fn wider(t: &Tensor, common: DType) -> bool {
-    t.dtype() != common && crate::dtype::promote(t.dtype(), common) != common
+    t.dtype() != common && crate::dtype::promote(t.dtype(), common).ok() != Some(common)
 }
 
 /// How an operand is walked beside the one that has the shape of the result: its step, and the length of what repeats.
@@ -330,16 +330,23 @@ fn across(t: &Tensor, out: &Tensor) -> bool {
 }
 /// The element of a tensor that has one, for callers that hold the lock.
 pub(crate) fn only(t: &Tensor) -> Scalar {
-    let mut v = 0u64;
-    let at: *mut u64 = &mut v;
-    // SAFETY: one element is read, and 8 bytes hold any.
+    let mut v = [0u64; 2];
+    let at = v.as_mut_ptr();
+    // SAFETY: one element is read, and 16 bytes hold any.
     unsafe {
-        if t.dtype().is_float() {
-            cast_row(t.data_ptr(), t.dtype(), 1, at.cast(), DType::F64, 1, 1);
-            Scalar::Float(f64::from_bits(v))
-        } else {
-            cast_row(t.data_ptr(), t.dtype(), 1, at.cast(), DType::I64, 1, 1);
-            Scalar::Int(v as i64)
+        match t.dtype().category() {
+            Category::Float => {
+                cast_row(t.data_ptr(), t.dtype(), 1, at.cast(), DType::F64, 1, 1);
+                Scalar::Float(f64::from_bits(v[0]))
+            }
+            Category::Complex => {
+                cast_row(t.data_ptr(), t.dtype(), 1, at.cast(), DType::C128, 1, 1);
+                Scalar::Complex(f64::from_bits(v[0]), f64::from_bits(v[1]))
+            }
+            Category::Bool | Category::Int => {
+                cast_row(t.data_ptr(), t.dtype(), 1, at.cast(), DType::I64, 1, 1);
+                Scalar::Int(v[0] as i64)
+            }
         }
     }
 }

@@ -6,12 +6,12 @@
 use super::lang::Ex;
 use super::elementwise::{check_number, only};
 use super::shape::{contiguous_unlocked, copy_into, signed};
-use super::{one, Call, Grads, Outs, Refusal, Saves, Spec, Specs};
+use super::{one, Call, Grads, Outs, Refusal, Saves, Spec, Specs, Takes};
 use crate::autograd::Vjp;
-use crate::dtype::{dispatch, Acc, DType, Elem, Scalar, Truth};
+use crate::dtype::{dispatch, dispatch_all, dispatch_size, Acc, DType, Elem, Scalar, Truth};
 use crate::error::{Error, Result};
 use crate::kernels::copy;
-use crate::kernels::index::{self as kernel, by_size, Steps};
+use crate::kernels::index::{self as kernel, Steps};
 use crate::memory::List;
 use crate::shape::{broadcast, contiguous_strides, sizes, wrap_dim, Dims, Layout, Strides};
 use crate::tensor::Tensor;
@@ -56,7 +56,7 @@ fn offsets(t: &Tensor, dim: usize, n: usize, step: isize, from_end: bool) -> Res
 fn true_positions(mask: &Tensor) -> Result<List<i64>> {
     let m = contiguous_unlocked(mask, mask.dtype(), false)?;
     let n = m.numel();
-    Ok(dispatch!(m.dtype(), T => {
+    Ok(dispatch_all!(m.dtype(), T => {
         // SAFETY: row-major, `n` elements; all `total` places of the output are written.
         unsafe {
             let (starts, total) = kernel::count(m.ptr::<T>(), n)?;
@@ -110,7 +110,7 @@ impl<'a> Seats<'a> {
                         d + i
                     );
                 }
-            } else if t.dtype().is_float() {
+            } else if t.dtype().is_differentiable() || t.dtype().is_wide_unsigned() {
                 bail!(Index, "tensors used as indices must be long, int, byte or bool tensors, got {}", t.dtype());
             }
             of.push((t, d, k));
@@ -272,10 +272,10 @@ impl Plan {
         // SAFETY: the plan was made for the layout of `out`, its offsets are checked, and dtypes are equal.
         unsafe {
             match alpha {
-                None => by_size!(out.dtype().size(), T => {
+                None => dispatch_size!(out.dtype().size(), T => {
                     kernel::put(out.data_ptr().cast::<T>(), [b, j, a], src.data_ptr().cast::<T>(), from, |_, s| s)
                 }),
-                Some(alpha) => dispatch!(out.dtype(), T => {
+                Some(alpha) => dispatch_all!(out.dtype(), T => {
                     let k = alpha.to::<<T as Elem>::Acc>();
                     let add = |d: T, s: T| T::down(d.up().plus(k.times(s.up())));
                     kernel::put(out.ptr::<T>(), [b, j, a], src.ptr::<T>(), from, add)
@@ -314,7 +314,7 @@ fn whole_mask<'a>(x: &Tensor, indices: &[Option<&'a Tensor>]) -> Option<&'a Tens
 
 /// Refuses masks, and floats.
 fn places_only(index: &Tensor) -> Result<()> {
-    if is_mask(index) || index.dtype().is_float() {
+    if is_mask(index) || index.dtype().is_differentiable() || index.dtype().is_wide_unsigned() {
         bail!(DType, "tensors used as indices must be long or int tensors, got {}", index.dtype());
     }
     Ok(())
@@ -646,11 +646,11 @@ fn put_at(
     // SAFETY: shapes are checked by `check_scatter` or `check_places`, indices by the kernel.
     let bad = unsafe {
         match how {
-            Combine::Set => by_size!(out.dtype().size(), T => {
+            Combine::Set => dispatch_size!(out.dtype().size(), T => {
                 let (o, s) = ((out.data_ptr().cast::<T>(), &strides[..]), (src.data_ptr().cast::<T>(), from));
                 kernel::scatter(over, dim, o, i, s, step, n, |_, s| s)
             }),
-            _ => dispatch!(out.dtype(), T => {
+            _ => dispatch_all!(out.dtype(), T => {
                 let (o, s) = ((out.ptr::<T>(), &strides[..]), (src.ptr::<T>(), from));
                 match how {
                     Combine::Add => kernel::scatter(over, dim, o, i, s, step, n, sum),
@@ -767,7 +767,9 @@ fn combine(c: &Call) -> Result<Combine> {
 
 fn infer_scatter_reduce(c: &Call) -> Result<Specs> {
     let x = c.x(0);
-    combine(c)?;
+    if !matches!(combine(c)?, Combine::Add | Combine::Prod) || c.str(1) == "mean" {
+        Takes::NOTHING.check(x.dtype())?;
+    }
     check_scatter(x.shape(), x.dtype(), c.int(0), c.x(1), c.x(2))?;
     Spec::rows(x.shape(), x.dtype())?.one()
 }
@@ -981,6 +983,7 @@ ops! {
             "r(3, 2), [i([0, 2, 0]), None]", "r(3, 2), [i([0, 2]), i([1, 1])]", "r(3, 2), [b([True, False, True])]",
             "r(2, 3), [None, i([[-1, 0], [1, 1]])]",
         ],
+        takes: Takes::ALL,
     }
 
     /// The transpose of `index`: `grad` added to the places of a tensor of `input_sizes` that it was read from.
@@ -990,6 +993,7 @@ ops! {
         saves: INDICES,
         function: false, method: false,
         samples: &["r(3, 2), [i([0, 2, 0]), None], (3, 2)", "r(2), [i([0, 0]), i([1, 1])], (3, 2)"],
+        takes: Takes::COMPLEX,
     }
 
     /// A copy of `input` with `values`, broadcast, put to (or with `accumulate` added to) the places `input[indices]`.
@@ -1008,6 +1012,7 @@ ops! {
             "r(3, 2), r(2, 2), [i([0, 2])]", "r(3), r(3), [i([0, 0, 1])], True", "r(3, 2), r(1), [i([0, 2])]",
             "r(3, 2), r(), [b([True, False, True])], True",
         ],
+        takes: Takes::COMPLEX,
     }
 
     /// `out[.., i, ..] = input[.., index[.., i, ..], ..]` along `dim`; `index` has the shape of the result.
@@ -1017,6 +1022,7 @@ ops! {
         saves: Saves::B, onnx: Some("GatherElements"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([3])", message: "index 3 is out of bounds" }],
         samples: &["r(2, 3), 1, i([[0, 2], [1, 1]])", "r(3, 2), 0, i([[0, 0]])"],
+        takes: Takes::COMPLEX,
     }
 
     /// The transpose of `gather`.
@@ -1026,6 +1032,7 @@ ops! {
         saves: Saves::B,
         function: false, method: false,
         samples: &["r(2, 2), i([[0, 2], [1, 1]]), (2, 3), 1", "r(1, 2), i([[0, 0]]), (3, 2), 0"],
+        takes: Takes::COMPLEX,
     }
 
     /// A copy of `input` with `out[.., index[.., i, ..], ..] = src[.., i, ..]` along `dim`. Where an index repeats, one of
@@ -1038,6 +1045,7 @@ ops! {
         saves: Saves::B, inplace: true, onnx: Some("ScatterElements"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([3]), rt.ones(1)", message: "index 3 is out of bounds" }],
         samples: &["r(2, 3), 1, i([[0, 2], [1, 0]]), r(2, 2)", "r(3, 2), 0, i([[2, 1]]), r(2, 2)"],
+        takes: Takes::COMPLEX,
     }
 
     /// As `scatter`, with one number as the source.
@@ -1046,6 +1054,7 @@ ops! {
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| g.scatter_value(v.int(0), i, 0))),
         saves: Saves::B, inplace: true, function: false, method: false,
         samples: &["r(2, 3), 1, i([[0, 2], [1, 0]]), 2.0"],
+        takes: Takes::COMPLEX,
     }
 
     /// As `scatter`, adding to what is there.
@@ -1054,6 +1063,7 @@ ops! {
         vjp: vjp!(|v| [v.g(), Ex::None, gathered(v, 2)]),
         saves: Saves::B, inplace: true, onnx: Some("ScatterElements"),
         samples: &["r(2, 3), 1, i([[0, 2], [1, 1]]), r(2, 2)", "r(3, 2), 0, i([[0, 0]]), r(2, 3)"],
+        takes: Takes::COMPLEX,
     }
 
     /// The elements of dimension `dim` that `index` names.
@@ -1069,6 +1079,7 @@ ops! {
         saves: Saves::B, onnx: Some("Gather"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([3])", message: "index 3 is out of bounds" }],
         samples: &["r(2, 3), 1, i([0, 2, 0])", "r(3, 2), 0, i([1])"],
+        takes: Takes::COMPLEX,
     }
 
     /// The transpose of `index_select`.
@@ -1088,6 +1099,7 @@ ops! {
         saves: Saves::B,
         function: false, method: false,
         samples: &["r(2, 3), i([0, 2, 0]), (2, 3), 1", "r(1, 2), i([1]), (3, 2), 0"],
+        takes: Takes::COMPLEX,
     }
 
     /// A copy of `input` with `alpha * source` added to the elements of dimension `dim` that `index` names.
@@ -1107,6 +1119,7 @@ ops! {
         ]),
         saves: Saves::B, inplace: true,
         samples: &["r(3, 2), 0, i([0, 2, 0]), r(3, 2), 1.5", "r(2, 3), 1, i([1]), r(2, 1)"],
+        takes: Takes::COMPLEX,
     }
 
     /// A copy of `input` with the elements of dimension `dim` that `index` names replaced by those of `source`.
@@ -1125,6 +1138,7 @@ ops! {
         ]),
         saves: Saves::B, inplace: true,
         samples: &["r(3, 2), 0, i([0, 2]), r(2, 2)", "r(2, 3), 1, i([1]), r(2, 1)"],
+        takes: Takes::COMPLEX,
     }
 
     /// A copy of `input` with the elements of dimension `dim` that `index` names set to one number.
@@ -1152,6 +1166,7 @@ ops! {
         ]),
         saves: Saves::B, inplace: true,
         samples: &["r(3, 2), 0, i([0, 2]), 2.0", "r(2, 3), 1, i([1]), r()"],
+        takes: Takes::COMPLEX,
     }
 
     /// `if mask { value } else { input }`, elementwise with broadcasting; the dtype stays that of `input`.
@@ -1164,6 +1179,7 @@ ops! {
         saves: Saves::B, inplace: true, onnx: Some("Where"),
         refuses: &[Refusal { call: "rt.ones(3), rt.ones(3), 1", message: "boolean masks" }],
         samples: &["r(2, 3), b([True, False, True]), 1.5", "r(2, 3), b([[True], [False]]), r()"],
+        takes: Takes::COMPLEX,
     }
 
     /// The elements of `input` where `mask` is true, as one dimension, with broadcasting.
@@ -1174,6 +1190,7 @@ ops! {
         })),
         saves: Saves::B, onnx: Some("Compress"),
         samples: &["r(2, 3), b([True, False, True])", "r(3), b([[True, False, True], [True, True, False]])"],
+        takes: Takes::COMPLEX,
     }
 
     /// A copy of `input` with the elements where `mask` is true replaced by those of `source`, in order.
@@ -1186,6 +1203,7 @@ ops! {
         saves: Saves::B, inplace: true,
         refuses: &[Refusal { call: "rt.ones(2), rt.tensor([True, True]), rt.ones(1)", message: "number of ones in mask" }],
         samples: &["r(2, 3), b([[True, False, True], [False, True, False]]), r(4)", "r(2, 2), b([True, False]), r(2)"],
+        takes: Takes::COMPLEX,
     }
 
     /// The elements that `index` names in the flattened `input`; the result has the shape of `index`.
@@ -1225,6 +1243,7 @@ ops! {
     nonzero(input: Tensor) -> Tensor, Special {
         body: Dynamic(|_| Ok(None), eval_nonzero),
         aliases: &["argwhere"], onnx: Some("NonZero"),
+        takes: Takes::COMPLEX,
     }
 
     /// The coordinates of the elements that are not zero, one tensor per dimension.
@@ -1248,6 +1267,7 @@ ops! {
         saves: Saves::X, onnx: Some("Gather"), function: false, method: false,
         refuses: &[Refusal { call: "rt.tensor([4]), rt.ones(3, 2)", message: "index 4 is out of bounds" }],
         samples: &["i([0, 2, 0]), r(3, 2)", "i([[0, 1]]), r(3, 2), 2"],
+        takes: Takes::COMPLEX,
     }
 
     /// The gradient of `embedding` for its table of `num_weights` rows.
@@ -1262,6 +1282,7 @@ ops! {
         saves: Saves::B,
         function: false, method: false,
         samples: &["r(3, 2), i([0, 2, 0]), 3", "r(3, 2), i([0, 2, 1]), 3, 2"],
+        takes: Takes::COMPLEX,
     }
 
     /// A copy of `input` in which the elements of `src` that `index` sends to one place along `dim` are reduced ("sum",
@@ -1283,6 +1304,7 @@ ops! {
             "r(3), 0, i([0, 2, 0]), r(3), 'amax', False", "r(3), 0, i([0, 2, 0]), r(3), 'amin', False",
             "r(3), 0, i([0, 2, 0]), t([0.0, 2.0, 0.5]), 'prod'",
         ],
+        takes: Takes::COMPLEX,
     }
 
     /// A copy of `input` in which the slices of `source` along `dim` that `index` (one-dimensional) sends to one place are

@@ -155,7 +155,7 @@ macro_rules! plain {
         pub fn $name(&self) -> Ex { self.then(|t| t.$name()) }
     )+ } };
 }
-plain!(neg exp log sqrt rsqrt sin cos tanh sign abs reciprocal square sigmoid contiguous);
+plain!(neg exp log sqrt rsqrt sin cos tanh sign sgn abs reciprocal square sigmoid contiguous conj);
 
 /// Comparisons, as methods of expressions.
 macro_rules! compare {
@@ -194,6 +194,10 @@ impl Ex {
     /// Last two dimensions exchanged.
     pub fn mt(&self) -> Ex {
         self.transpose(-2, -1)
+    }
+    /// Last two dimensions exchanged, complex numbers conjugated.
+    pub fn mh(&self) -> Ex {
+        self.mt().conj()
     }
     /// Matrix product.
     pub fn matmul(&self, o: impl Into<Ex>) -> Ex {
@@ -285,7 +289,7 @@ impl IntoGrads for Result<Grads> {
 
 /// The dtype of sums: whole numbers and truth values add up in int64.
 pub fn sum_dtype(d: DType) -> DType {
-    if d.is_float() {
+    if d.is_differentiable() {
         d
     } else {
         DType::I64

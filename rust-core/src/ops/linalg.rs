@@ -6,11 +6,13 @@
 use super::lang::Ex;
 use super::matmul::{product_into, ONE, ZERO};
 use super::shape::{contiguous_unlocked, copy_into};
-use super::{one, Call, Outs, Refusal, Saves, Spec, Specs};
+use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
 use crate::autograd::Vjp;
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::{Error, Result};
+use crate::kernels::complex::C;
 use crate::kernels::copy::{Shared, GRAIN};
+use crate::kernels::factor;
 use crate::kernels::linalg::{with_work, Failed, Real, Vectors, Work};
 use crate::parallel::parallel_for;
 use crate::shape::{broadcast, Dims, Layout};
@@ -24,8 +26,8 @@ fn matrices(t: &Tensor) -> Result<(Dims, usize, usize)> {
     if t.ndim() < 2 {
         bail!(Shape, "the input tensor must have at least 2 dimensions, got shape {:?}", t.shape());
     }
-    if !t.dtype().is_float() || t.dtype().compute_dtype() != t.dtype() {
-        bail!(DType, "expected float32 or float64, got {}", t.dtype());
+    if !t.dtype().is_differentiable() || t.dtype().compute_dtype() != t.dtype() {
+        bail!(DType, "expected float32, float64, complex64 or complex128, got {}", t.dtype());
     }
     let lead = t.ndim() - 2;
     Ok((Dims::from_slice(&t.shape()[..lead]), t.shape()[lead], t.shape()[lead + 1]))
@@ -118,6 +120,36 @@ fn each(batch: &[usize], cost: usize, work: usize, f: &(dyn Fn(usize, &mut Work)
     failed.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), |(_, e)| Err(e))
 }
 
+/// Elements of complex128, row-major.
+///
+/// # Safety
+/// `t` is row-major, of that dtype, and as long as `size` matrices; nobody writes to it.
+unsafe fn numbers<'a>(t: &Tensor, k: usize, size: usize) -> &'a [C] {
+    std::slice::from_raw_parts(t.data_ptr().cast::<C>().add(k * size), size)
+}
+
+/// As [`numbers`], for writing.
+///
+/// # Safety
+/// As there, and nobody else uses these.
+unsafe fn numbers_mut<'a>(t: &Tensor, k: usize, size: usize) -> &'a mut [C] {
+    std::slice::from_raw_parts_mut(t.data_ptr().cast::<C>().add(k * size), size)
+}
+
+/// A copy of a complex tensor in complex128, which may be overwritten.
+fn wide(t: &Tensor) -> Result<Tensor> {
+    contiguous_unlocked(t, DType::C128, true)
+}
+
+/// Runs `f` for each matrix of a batch; [`factor`] takes memory for its work itself.
+fn each_complex(batch: &[usize], f: impl Fn(usize) -> Result<std::result::Result<(), Failed>>) -> Result<()> {
+    for k in 0..product(batch) {
+        crate::memory::check()?;
+        f(k)?.map_err(|e| failure(k, e))?;
+    }
+    Ok(())
+}
+
 /// The error for matrix `k` of a batch.
 #[cold]
 fn failure(k: usize, why: Failed) -> Error {
@@ -203,21 +235,55 @@ fn infer_square(c: &Call) -> Result<Specs> {
 
 fn compute_inverse(c: &Call, outs: &[Tensor]) -> Result<()> {
     let ((batch, n), out) = (square(c.x(0))?, &outs[0]);
+    if out.dtype().is_complex() {
+        let a = wide(c.x(0))?;
+        return written_as(out, DType::C128, |out| {
+            copy_into(out, &identity(n, DType::C128)?)?;
+            // SAFETY: both hold matrices of this size for each of the batch.
+            each_complex(&batch, |k| unsafe {
+                factor::solve(numbers_mut(&a, k, n * n), n, numbers_mut(out, k, n * n), n)
+            })
+        });
+    }
     write_identities(out, &batch, n, n);
     with!(out.dtype(), T => {
         solve_each(&batch, &Parts::<T>::of(c.x(0), n * n)?, n, &Parts::new(out.clone(), n * n), n)
     })
 }
 
+/// An identity matrix.
+fn identity(n: usize, dtype: DType) -> Result<Tensor> {
+    let e = Tensor::filled(&[n, n], Scalar::Int(0), dtype)?;
+    copy_into(&e.with_layout(Layout::new(Dims::from_slice(&[n]), [n as isize + 1].into_iter().collect(), 0)?), &Tensor::filled(&[], Scalar::Int(1), dtype)?)?;
+    Ok(e)
+}
+
 /// `N` results of one number for each matrix.
 fn infer_numbers<const N: usize>(c: &Call) -> Result<Specs> {
     let (batch, _) = square(c.x(0))?;
-    (0..N).map(|_| spec(&batch, &[], c.x(0).dtype())).collect()
+    // The logarithm of an absolute value, which comes second, is real.
+    let dtype = |i: usize| if i == 1 { c.x(0).dtype().real() } else { c.x(0).dtype() };
+    (0..N).map(|i| spec(&batch, &[], dtype(i))).collect()
 }
 
 /// Signs, logarithms of the absolute value, and values of the determinants, as far as they are wanted.
 fn determinants(t: &Tensor, outs: [Option<&Tensor>; 3]) -> Result<()> {
     let (batch, n) = square(t)?;
+    if t.dtype().is_complex() {
+        let a = wide(t)?;
+        let made = |d: DType| Tensor::empty_of(&batch, d);
+        let (sign, log, value) = (made(DType::C128)?, made(DType::F64)?, made(DType::C128)?);
+        each_complex(&batch, |k| {
+            // SAFETY: a matrix, and one number, for each of the batch.
+            unsafe {
+                let (s, l, v) = factor::determinant(numbers_mut(&a, k, n * n), n)?;
+                (numbers_mut(&sign, k, 1)[0], numbers_mut(&value, k, 1)[0]) = (s, v);
+                *log.ptr::<f64>().add(k) = l;
+            }
+            Ok(Ok(()))
+        })?;
+        return outs.iter().zip([&sign, &log, &value]).try_for_each(|(out, t)| out.map_or(Ok(()), |out| copy_into(out, t)));
+    }
     with!(t.dtype(), T => {
         let outs = outs.map(|out| out.map(|out| Parts::<T>::new(out.clone(), 1)));
         let set = |k: usize, d: [f64; 3]| {
@@ -242,6 +308,13 @@ fn determinants(t: &Tensor, outs: [Option<&Tensor>; 3]) -> Result<()> {
 fn compute_cholesky(c: &Call, outs: &[Tensor]) -> Result<()> {
     let ((batch, n), out) = (square(c.x(0))?, &outs[0]);
     let upper = c.bool(0);
+    if out.dtype().is_complex() {
+        return written_as(out, DType::C128, |out| {
+            copy_into(out, c.x(0))?;
+            // SAFETY: a matrix of this size for each of the batch.
+            each_complex(&batch, |k| Ok(factor::cholesky(unsafe { numbers_mut(out, k, n * n) }, n, upper)))
+        });
+    }
     copy_into(out, c.x(0))?;
     if n == 0 {
         return Ok(());
@@ -276,6 +349,20 @@ fn compute_qr(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (batch, m, n) = matrices(c.x(0))?;
     let (cols, with_q) = qr_mode(c.str(0), m, n)?;
     let (q, r) = (&outs[0], &outs[1]);
+    if r.dtype().is_complex() {
+        let a = wide(c.x(0))?;
+        let (wq, wr) = (Tensor::empty_of(q.shape(), DType::C128)?, Tensor::empty_of(r.shape(), DType::C128)?);
+        each_complex(&batch, |k| {
+            // SAFETY: a matrix of these sizes for each of the batch.
+            unsafe {
+                let q = with_q.then(|| numbers_mut(&wq, k, m * cols));
+                factor::qr(numbers_mut(&a, k, m * n), [m, n], cols, q, numbers_mut(&wr, k, cols * n))?;
+            }
+            Ok(Ok(()))
+        })?;
+        copy_into(q, &wq)?;
+        return copy_into(r, &wr);
+    }
     if m == 0 || n == 0 {
         if with_q {
             write_identities(q, &batch, m, cols);
@@ -297,7 +384,7 @@ fn svd_specs(t: &Tensor, vectors: Vectors) -> Result<[Spec; 3]> {
     let (batch, m, n) = matrices(t)?;
     let (k, d) = (m.min(n), t.dtype());
     let (mu, nv) = if vectors == Vectors::Full { (m, n) } else { (k, k) };
-    Ok([spec(&batch, &[m, mu], d)?, spec(&batch, &[k], d)?, spec(&batch, &[nv, n], d)?])
+    Ok([spec(&batch, &[m, mu], d)?, spec(&batch, &[k], d.real())?, spec(&batch, &[nv, n], d)?])
 }
 
 /// U, S and Vh; without vectors S only, and the other two are not touched.
@@ -305,6 +392,25 @@ fn svd_into(t: &Tensor, vectors: Vectors, [u, s, vh]: [&Tensor; 3]) -> Result<()
     let (batch, m, n) = matrices(t)?;
     let k = m.min(n);
     let (mu, nv) = if vectors == Vectors::Full { (m, n) } else { (k, k) };
+    if t.dtype().is_complex() {
+        let a = wide(t)?;
+        let made = |last: &[usize], d: DType| spec(&batch, last, d)?.tensor();
+        let (wu, ws, wv) = (made(&[m, mu], DType::C128)?, made(&[k], DType::F64)?, made(&[nv, n], DType::C128)?);
+        each_complex(&batch, |i| {
+            // SAFETY: a matrix of these sizes for each of the batch.
+            unsafe {
+                let s = std::slice::from_raw_parts_mut(ws.ptr::<f64>().add(i * k), k);
+                let (u, v) = (numbers_mut(&wu, i, m * mu), numbers_mut(&wv, i, nv * n));
+                factor::svd(numbers(&a, i, m * n), [m, n], s, (u, mu), (v, nv))
+            }
+        })?;
+        copy_into(s, &ws)?;
+        if vectors != Vectors::No {
+            copy_into(u, &wu)?;
+            copy_into(vh, &wv)?;
+        }
+        return Ok(());
+    }
     if k == 0 {
         if vectors != Vectors::No {
             write_identities(u, &batch, m, mu);
@@ -354,7 +460,7 @@ fn is_upper(uplo: &str) -> Result<bool> {
 /// Eigenvalues and eigenvectors.
 fn eigh_specs(t: &Tensor) -> Result<[Spec; 2]> {
     let ((batch, n), d) = (square(t)?, t.dtype());
-    Ok([spec(&batch, &[n], d)?, spec(&batch, &[n, n], d)?])
+    Ok([spec(&batch, &[n], d.real())?, spec(&batch, &[n, n], d)?])
 }
 
 /// Eigenvalues and, if there is a place for them, eigenvectors.
@@ -362,6 +468,18 @@ fn eigh_into(t: &Tensor, upper: bool, values: &Tensor, vectors: Option<&Tensor>)
     let (batch, n) = square(t)?;
     if n == 0 {
         return Ok(());
+    }
+    if t.dtype().is_complex() {
+        let (a, w, v) = (wide(t)?, Tensor::empty_of(values.shape(), DType::F64)?, Tensor::empty_of(t.shape(), DType::C128)?);
+        each_complex(&batch, |k| {
+            // SAFETY: a matrix of this size, and as many values, for each of the batch.
+            unsafe {
+                let w = std::slice::from_raw_parts_mut(w.ptr::<f64>().add(k * n), n);
+                factor::eigh(numbers_mut(&a, k, n * n), n, upper, w, numbers_mut(&v, k, n * n))
+            }
+        })?;
+        copy_into(values, &w)?;
+        return vectors.map_or(Ok(()), |to| copy_into(to, &v));
     }
     with!(t.dtype(), T => {
         let (a, w) = (Parts::<T>::of(t, n * n)?, Parts::<T>::new(values.clone(), n));
@@ -410,6 +528,16 @@ impl Sides {
 fn compute_solve(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (s, out) = (sides(c.x(0), c.x(1), true)?, &outs[0]);
     let a = s.matrices(c.x(0))?;
+    if out.dtype().is_complex() {
+        let a = wide(&a)?;
+        return written_as(out, DType::C128, |out| {
+            copy_into(out, c.x(1))?;
+            // SAFETY: matrices of these sizes for each of the batch.
+            each_complex(&s.batch, |k| unsafe {
+                factor::solve(numbers_mut(&a, k, s.n * s.n), s.n, numbers_mut(out, k, s.n * s.w), s.w)
+            })
+        });
+    }
     copy_into(out, c.x(1))?;
     with!(out.dtype(), T => {
         let (a, x) = (Parts::<T>::of(&a, s.n * s.n)?, Parts::new(out.clone(), s.n * s.w));
@@ -421,6 +549,17 @@ fn compute_solve_triangular(c: &Call, outs: &[Tensor]) -> Result<()> {
     let how = [c.bool(0), c.bool(1), c.bool(2)];
     let (s, out) = (sides(c.x(0), c.x(1), how[1])?, &outs[0]);
     let (a, n, w) = (s.matrices(c.x(0))?, s.n, s.w);
+    if out.dtype().is_complex() {
+        let a = wide(&a)?;
+        return written_as(out, DType::C128, |out| {
+            copy_into(out, c.x(1))?;
+            each_complex(&s.batch, |k| {
+                // SAFETY: matrices of these sizes for each of the batch.
+                unsafe { factor::solve_triangular(numbers(&a, k, n * n), n, numbers_mut(out, k, n * w), w, how) };
+                Ok(Ok(()))
+            })
+        });
+    }
     copy_into(out, c.x(1))?;
     if n == 0 || w == 0 {
         return Ok(());
@@ -480,10 +619,10 @@ fn compute_pinv(c: &Call, outs: &[Tensor]) -> Result<()> {
         let [s, v] = eigh_specs(x)?;
         let (s, v) = (s.tensor()?, v.tensor()?);
         eigh_into(x, false, &s, Some(&v))?;
-        (v.transpose(-2, -1)?, s, v)
+        (v.transpose(-2, -1)?.conj()?, s, v)
     } else {
         let [u, s, vh] = thin_svd(x)?;
-        (u.transpose(-2, -1)?, s, vh.transpose(-2, -1)?)
+        (u.transpose(-2, -1)?.conj()?, s, vh.transpose(-2, -1)?.conj()?)
     };
     let size = s.abs()?;
     let limit = size.amax(&[-1], true)?.mul(&rtol)?.maximum(&atol)?;
@@ -516,7 +655,7 @@ impl Ex {
     }
     /// `self - self'`
     fn skew(&self) -> Ex {
-        self - self.mt()
+        self - self.mh()
     }
 }
 
@@ -549,18 +688,18 @@ fn det_rule(v: &Vjp) -> Ex {
     let [u, s, vh] = factors(v.x(0), |a| Tensor::linalg_svd(a, false));
     let others = s.then(|s| super::reduce::prod_of_others(s, Some(-1)));
     let sign = u.matmul(&vh).then(|t| t.det()).unsqueeze(-1).unsqueeze(-1);
-    v.g().unsqueeze(-1).unsqueeze(-1) * sign * (u * others.unsqueeze(-2)).matmul(vh)
+    v.g().unsqueeze(-1).unsqueeze(-1) * sign * (u.conj() * others.unsqueeze(-2)).matmul(vh.conj())
 }
 
 /// `S = L^-T phi(L' G) L^-1`, made symmetric; phi takes the lower triangle with half of the diagonal.
 fn cholesky_rule(v: &Vjp) -> Ex {
     let upper = v.bool(0);
-    let (l, g) = if upper { (v.y().mt(), v.g().mt()) } else { (v.y(), v.g()) };
-    let p = l.mt().matmul(g.tril(0));
+    let (l, g) = if upper { (v.y().mh(), v.g().mh()) } else { (v.y(), v.g()) };
+    let p = l.mh().matmul(g.tril(0));
     let phi = (p.tril(0) + p.tril(-1)) * 0.5;
-    let s = l.mt().solve_triangular(phi, true, true);
+    let s = l.mh().solve_triangular(phi, true, true);
     let s = l.solve_triangular(s, false, false);
-    (&s + s.mt()) * 0.5
+    (&s + s.mh()) * 0.5
 }
 
 fn qr_rule(v: &Vjp) -> Result<super::Grads> {
@@ -578,9 +717,11 @@ fn qr_rule(v: &Vjp) -> Result<super::Grads> {
     // With more columns than rows, A = Q [U V]: the columns of V depend on Q and V only.
     let narrow = |e: &Ex, start: usize, length: usize| e.then(|t| t.narrow(-1, start as i64, length as i64));
     let tall = |gq: Ex, r: &Ex, gr: &Ex| {
-        let m = r.matmul(gr.mt()) - gq.mt().matmul(&q);
-        let s = m.tril(0) + m.tril(-1).mt();
-        r.solve_triangular((gq + q.matmul(s)).mt(), true, true).mt()
+        let m = r.matmul(gr.mh()) - gq.mh().matmul(&q);
+        let s = m.tril(0) + m.tril(-1).mh();
+        // The diagonal is real.
+        let s = (&s + s.mh()) * 0.5;
+        r.solve_triangular((gq + q.matmul(s)).mh(), true, true).mh()
     };
     // X R' = B is R X' = B'.
     if m >= n {
@@ -588,7 +729,7 @@ fn qr_rule(v: &Vjp) -> Result<super::Grads> {
     }
     let (u, gu, gv) = (narrow(&r, 0, m), narrow(&gr, 0, m), narrow(&gr, m, n - m));
     let y = v.x(0).then(|a| a.narrow(-1, m as i64, (n - m) as i64));
-    let ga = tall(gq + y.matmul(gv.mt()), &u, &gu);
+    let ga = tall(gq + y.matmul(gv.mh()), &u, &gu);
     let gy = q.matmul(gv);
     ga.with(gy, |a, b| Tensor::cat(&[a.clone(), b.clone()], -1)).grads()
 }
@@ -614,20 +755,25 @@ fn svd_rule(v: &Vjp) -> Result<super::Grads> {
         let gaps = gaps(&(&s * &s));
         if v.has(0) {
             let gu = narrow(v.gk(0), -1);
-            let w = u.mt().matmul(&gu);
+            let w = u.mh().matmul(&gu);
             inner = inner + w.skew() * &gaps * &row;
+            if v.dtype(0).is_complex() && v.has(2) {
+                // Both vectors may turn by one phase.
+                let turns = w.skew().then(|w| w.diagonal(0, -2, -1));
+                inner = inner + (turns / (&s * 2.0)).diag_embed();
+            }
             if m > n {
                 let scaled = gu / &row;
-                outer = outer + (&scaled - u.matmul(u.mt().matmul(&scaled))).matmul(&vt);
+                outer = outer + (&scaled - u.matmul(u.mh().matmul(&scaled))).matmul(&vt);
             }
         }
         if v.has(2) {
             let gv = narrow(v.gk(2), -2);
-            let w = vt.matmul(gv.mt());
+            let w = vt.matmul(gv.mh());
             inner = inner + &column * (w.skew() * &gaps);
             if n > m {
                 let scaled = gv / &column;
-                outer = outer + u.matmul(&scaled - scaled.matmul(vt.mt()).matmul(&vt));
+                outer = outer + u.matmul(&scaled - scaled.matmul(vt.mh()).matmul(&vt));
             }
         }
     }
@@ -638,23 +784,23 @@ fn eigh_rule(v: &Vjp) -> Ex {
     let (values, vectors) = (v.yk(0), v.yk(1));
     let mut inner = if v.has(0) { v.gk(0).diag_embed() } else { Ex::None };
     if v.has(1) {
-        inner = inner + vectors.mt().matmul(v.gk(1)) * gaps(&values);
+        inner = inner + vectors.mh().matmul(v.gk(1)) * gaps(&values);
     }
-    let g = vectors.matmul(inner).matmul(vectors.mt());
-    (&g + g.mt()) * 0.5
+    let g = vectors.matmul(inner).matmul(vectors.mh());
+    (&g + g.mh()) * 0.5
 }
 
 /// What the gradient `g` of the pseudoinverse `p` of `a` (`[.., m, n]`) makes of `a`.
 fn pinv_rule(a: Ex, p: Ex, g: Ex, [m, n]: [usize; 2]) -> Ex {
-    let (pt, gt) = (p.mt(), g.mt());
+    let (pt, gt) = (p.mh(), g.mh());
     if m <= n {
         let k = gt.matmul(&p);
         let kp = k.matmul(&pt);
-        -p.matmul(&k).mt() + &kp - a.matmul(&p).matmul(&kp) + pt.matmul(&p).matmul(gt - k.matmul(a))
+        -p.matmul(&k).mh() + &kp - a.matmul(&p).matmul(&kp) + pt.matmul(&p).matmul(gt - k.matmul(a))
     } else {
         let k = p.matmul(&gt);
         let pk = pt.matmul(&k);
-        -k.matmul(&p).mt() + (gt - a.matmul(&k)).matmul(&p).matmul(&pt) + &pk - pk.matmul(&p).matmul(a)
+        -k.matmul(&p).mh() + (gt - a.matmul(&k)).matmul(&p).matmul(&pt) + &pk - pk.matmul(&p).matmul(a)
     }
 }
 
@@ -721,7 +867,7 @@ fn compute_lstsq(c: &Call, outs: &[Tensor]) -> Result<()> {
     let b = matrix(&contiguous_unlocked(c.x(1), d, true)?);
     let (x, rank) = (matrix(&outs[0]), &outs[1]);
     let rcond = c.opt_float(0).unwrap_or(m.max(n) as f64 * d.eps());
-    let full = AtomicBool::new(m > 0 && n > 0 && w > 0);
+    let full = AtomicBool::new(m > 0 && n > 0 && w > 0 && !d.is_complex());
     if full.load(Ordering::Relaxed) {
         with!(d, T => {
             let (a, b) = (Parts::<T>::of(a, m * n)?, Parts::<T>::of(&b, m * w)?);
@@ -745,8 +891,8 @@ fn compute_lstsq(c: &Call, outs: &[Tensor]) -> Result<()> {
     let [u, s, vh] = thin_svd(a)?;
     let least = if m.min(n) > 0 { s.narrow(-1, 0, 1)?.mul(&number(rcond)?)? } else { s.clone() };
     let inverse = s.reciprocal()?.masked_fill(&s.le(&least)?, &number(0.0)?)?;
-    let parts = u.transpose(-2, -1)?.matmul(&b)?.mul(&inverse.unsqueeze(-1)?)?;
-    product_into(&vh.transpose(-2, -1)?, &parts, &x, ONE, ZERO)?;
+    let parts = u.transpose(-2, -1)?.conj()?.matmul(&b)?.mul(&inverse.unsqueeze(-1)?)?;
+    product_into(&vh.transpose(-2, -1)?.conj()?, &parts, &x, ONE, ZERO)?;
     copy_into(rank, &s.gt(&least)?.sum(Some(&[-1]), false, None)?)
 }
 
@@ -760,8 +906,8 @@ fn lstsq_rule(v: &Vjp) -> [Ex; 2] {
         a.linalg_pinv(None, rtol.as_ref(), false)
     });
     let g = matrix(v.gk(0));
-    let ga = v.want(0, || pinv_rule(v.x(0), p.clone(), g.matmul(matrix(v.x(1)).mt()), last_two(v.shape(0))));
-    let gb = v.want(1, || p.mt().matmul(&g));
+    let ga = v.want(0, || pinv_rule(v.x(0), p.clone(), g.matmul(matrix(v.x(1)).mh()), last_two(v.shape(0))));
+    let gb = v.want(1, || p.mh().matmul(&g));
     [ga, if vector { gb.then(|t| t.squeeze(Some(&[-1]))) } else { gb }]
 }
 
@@ -791,7 +937,7 @@ fn eval_matrix_power(c: &Call) -> Result<Outs> {
             let e = spec(&[], &[n, n], power.dtype())?;
             let e = if c.meta { e.meta()? } else { e.tensor()? };
             if !c.meta {
-                write_identities(&e, &[], n, n);
+                copy_into(&e, &identity(n, e.dtype())?)?;
             }
             one(super::call_inplace(&super::shape::defs::copy, &[Some(&power), Some(&e)], &[])?)
         }
@@ -805,6 +951,7 @@ ops! {
         vjp: vjp!(|v| -v.y().mt().matmul(v.g()).matmul(v.y().mt())), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "rt.ones(2, 2)", message: "singular" }],
         samples: &["m(3)", "m(2, 2)"],
+        takes: Takes::COMPLEX,
     }
 
     /// Determinants of square matrices `[..., n, n]`.
@@ -814,19 +961,32 @@ ops! {
         onnx: Some("Det"),
         refuses: &[Refusal { call: "rt.ones(2, 3)", message: "square" }],
         samples: &["m(3)", "m(2, 2)", "tied([[1.0, 2.0], [2.0, 4.0]])"],
+        takes: Takes::COMPLEX,
     }
 
     /// Signs of the determinants of square matrices `[..., n, n]`, and logarithms of their absolute values.
     slogdet(input: Tensor) -> Pair, Special {
         body: Kernel(infer_numbers::<2>, |c, outs| determinants(c.x(0), [Some(&outs[0]), Some(&outs[1]), None])),
-        vjp: vjp!(|v| if v.has(1) { inverse_times(v.x(0), v.gk(1)) } else { Ex::None }), saves: Saves::X,
+        vjp: vjp!(|v| {
+            if !v.dtype(0).is_complex() {
+                return (if v.has(1) { inverse_times(v.x(0), v.gk(1)) } else { Ex::None }).grads();
+            }
+            // The sign may turn, but not grow.
+            let turn = v.gk(0).conj().with(v.yk(0), |g, s| g.mul(s)?.imag()?.mul(&Tensor::number(Scalar::Complex(0.0, 1.0))?));
+            inverse_times(v.x(0).conj(), v.gk(1) - turn).grads()
+        }),
+        saves: Saves::X.and(Saves::OUTPUT), conjugates: true,
         samples: &["m(3)", "-m(2, 3)"],
+        takes: Takes::COMPLEX,
     }
 
     /// Logarithms of the determinants of square matrices; NaN where one is negative.
     logdet(input: Tensor) -> Tensor, Special {
         body: Composite(|c| {
             let parts = c.x(0).slogdet()?;
+            if c.x(0).dtype().is_complex() {
+                return one(parts[0].log()?.add(&parts[1], 1)?);
+            }
             let negative = parts[0].lt(&number(0.0)?)?;
             one(parts[1].masked_fill(&negative, &number(f64::NAN)?)?)
         }),
@@ -847,6 +1007,7 @@ ops! {
         vjp: vjp!(|v| cholesky_rule(v)), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "-rt.eye(2)", message: "positive-definite" }],
         samples: &["spd(m(3))", "spd(m(2, 2)), True"],
+        takes: Takes::COMPLEX, conjugates: true,
     }
 
     /// QR factors of matrices `[..., m, n]` by Householder reflections. `mode` is "reduced", "complete" or "r" (no `Q`).
@@ -855,6 +1016,7 @@ ops! {
         vjp: vjp!(|v| qr_rule(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
         samples: &["r(3, 2)", "r(2, 3)", "r(3, 3), 'complete'", "r(2, 3, 2)"],
+        takes: Takes::COMPLEX, conjugates: true,
     }
 
     /// Singular value decomposition `U diag(S) Vh` of matrices `[..., m, n]`; square `U` and `Vh` if `full_matrices`.
@@ -863,6 +1025,7 @@ ops! {
         vjp: vjp!(|v| svd_rule(v)), saves: Saves::OUTPUT,
         method: false, function: false,
         samples: &["r(3, 2), False", "r(2, 3), False", "r(3, 3)", "r(2, 3, 2), False"],
+        takes: Takes::COMPLEX, conjugates: true,
     }
 
     /// Singular values (falling) of matrices `[..., m, n]`.
@@ -880,6 +1043,7 @@ ops! {
         }),
         saves: Saves::X, method: false, function: false,
         samples: &["r(3, 2)", "r(2, 2, 3)"],
+        takes: Takes::COMPLEX, conjugates: true,
     }
 
     /// Eigenvalues (rising) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
@@ -894,10 +1058,11 @@ ops! {
         ),
         vjp: vjp!(|v| {
             let [_, q] = factors(v.x(0), |a| a.linalg_eigh(v.str(0)));
-            (&q * v.g().unsqueeze(-2)).matmul(q.mt())
+            (&q * v.g().unsqueeze(-2)).matmul(q.mh())
         }),
         saves: Saves::X, method: false, function: false,
         samples: &["sym(r(3, 3))", "sym(r(2, 3, 3)), 'U'"],
+        takes: Takes::COMPLEX, conjugates: true,
     }
 
     /// Eigenvalues (rising) and eigenvectors (columns) of symmetric matrices `[..., n, n]`, of which the triangle `UPLO` is read.
@@ -913,6 +1078,7 @@ ops! {
         vjp: vjp!(|v| eigh_rule(v)), saves: Saves::OUTPUT,
         method: false, function: false,
         samples: &["sym(r(3, 3))", "sym(r(2, 3, 3)), 'U'"],
+        takes: Takes::COMPLEX, conjugates: true,
     }
 
     /// `X` with `input X = B` (`X input = B` if not `left`), for square matrices `[..., n, n]`; `B` is a batch of matrices, or of
@@ -941,6 +1107,7 @@ ops! {
         }),
         saves: Saves::X.and(Saves::OUTPUT), method: false, function: false,
         samples: &["m(3), r(3, 2)", "m(2, 2), r(2, 1)"],
+        takes: Takes::COMPLEX,
     }
 
     /// `X` with `input X = B` (`X input = B` if not `left`) for triangular matrices `[..., n, n]`.
@@ -961,6 +1128,7 @@ ops! {
             "m(3), r(3, 2), True", "m(3), r(3, 2), False", "m(3), r(2, 3), True, False", "m(3), r(3, 1), False, True, True",
             "m(3), r(1, 3), True, False, True", "m(2, 2), r(2, 1), True",
         ],
+        takes: Takes::COMPLEX,
     }
 
     /// Pseudoinverses of matrices `[..., m, n]`. Singular values of at most `max(atol, rtol * the largest)` count as zero; the
@@ -973,6 +1141,7 @@ ops! {
         method: false, function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), hermitian=True", message: "square" }],
         samples: &["r(3, 2)", "r(2, 3)", "m(3)", "spd(m(3)), hermitian=True"],
+        takes: Takes::COMPLEX, conjugates: true,
     }
 
     /// `X` of smallest norm that minimises `|input X - B|`, and the ranks of the matrices `input`: how many singular values
@@ -982,5 +1151,6 @@ ops! {
         vjp: vjp!(|v| lstsq_rule(v)), saves: Saves::XB,
         method: false, function: false,
         samples: &["r(4, 2), r(4, 3)", "r(2, 3), r(2)"],
+        takes: Takes::COMPLEX, conjugates: true,
     }
 }

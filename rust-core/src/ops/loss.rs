@@ -53,7 +53,7 @@ fn losses(reduction: Reduction, shape: &[usize], dtype: DType) -> Result<Specs> 
 /// Dtype and shape of the distances of inputs `at` and `at + 1`.
 fn common(c: &Call, at: usize) -> Result<(DType, Dims)> {
     let (x, t) = (c.x(at), c.x(at + 1));
-    Ok((result_type([x, t].into_iter()), broadcast(x.shape(), t.shape())?))
+    Ok((result_type([x, t].into_iter())?, broadcast(x.shape(), t.shape())?))
 }
 
 /// Input and target, broadcast and row-major in the compute type, with the dtype of the losses.
@@ -754,7 +754,7 @@ ops! {
     /// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
     cosine_similarity(x1: Tensor, x2: Tensor, dim: Int = 1, eps: Float = 1e-8) -> Tensor, Real {
         body: Composite(|c| {
-            let dtype = result_type([c.x(0), c.x(1)].into_iter());
+            let dtype = result_type([c.x(0), c.x(1)].into_iter())?;
             if !dtype.is_float() {
                 bail!(DType, "expected common dtype to be floating point, got {dtype}");
             }

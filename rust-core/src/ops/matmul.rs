@@ -2,11 +2,13 @@
 
 use super::lang::{rounded_once, Ex};
 use super::shape::{contiguous_unlocked, copy_into, real_dim};
-use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
+use super::elementwise::{run_on, Promote};
+use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
 use crate::autograd::Vjp;
 use crate::dtype::{Category, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy::Shared;
+use crate::kernels::elementwise::{Loops, Params};
 use crate::kernels::gemm::{dgemm, igemm, sgemm};
 use crate::memory::List;
 use crate::parallel::{parallel_for, Pace};
@@ -16,6 +18,7 @@ use crate::{bail, err};
 use smallvec::SmallVec;
 
 /// One operand of a product: the steps of its rows, its columns and its (broadcast) batch dimensions.
+#[derive(Clone)]
 struct Side {
     rows: isize,
     cols: isize,
@@ -43,6 +46,7 @@ fn batch_steps(shape: &[usize], strides: &[isize], batch: &[usize]) -> Strides {
 }
 
 /// A product to be made: `out[b] = alpha * a[b] @ b[b] + beta * out[b]` over all batches.
+#[derive(Clone)]
 struct Product {
     m: usize,
     n: usize,
@@ -79,8 +83,30 @@ impl Product {
         }
     }
 
+    /// Four products of the parts of complex numbers; `alpha` is 1, `beta` 0 or 1.
+    fn run_complex(mut self, real: DType, a: *const u8, b: *const u8, out: *mut u8) -> Result<()> {
+        for side in [&mut self.a, &mut self.b, &mut self.out] {
+            (side.rows, side.cols) = (2 * side.rows, 2 * side.cols);
+            side.batch.iter_mut().for_each(|s| *s *= 2);
+        }
+        let size = real.size();
+        for (x, y, to, sign, beta) in [
+            (0, 0, 0, 1, self.beta),
+            (1, 1, 0, -1, ONE),
+            (0, 1, 1, 1, self.beta),
+            (1, 0, 1, 1, ONE),
+        ] {
+            let p = Product { alpha: Scalar::Int(sign), beta, ..self.clone() };
+            p.run(real, a.wrapping_add(x * size), b.wrapping_add(y * size), out.wrapping_add(to * size))?;
+        }
+        Ok(())
+    }
+
     /// Runs it on three pointers to elements of `dtype`.
     fn run(mut self, dtype: DType, a: *const u8, b: *const u8, out: *mut u8) -> Result<()> {
+        if dtype.is_complex() {
+            return self.run_complex(dtype.real(), a, b, out);
+        }
         self.fold();
         let (m, n, k) = (self.m, self.n, self.k);
         let work = m.saturating_mul(n).saturating_mul(k).max(1);
@@ -153,6 +179,16 @@ impl Product {
 pub(super) fn product_into(a: &Tensor, b: &Tensor, out: &Tensor, alpha: Scalar, beta: Scalar) -> Result<()> {
     let dtype = a.dtype();
     let compute = computed_as(dtype);
+    if dtype.is_complex() && (alpha != ONE || beta != ZERO) {
+        let aside = Tensor::empty_of(out.shape(), dtype)?;
+        product_into(a, b, &aside, ONE, ZERO)?;
+        if beta.f64() == 0.0 && beta.imaginary() == 0.0 {
+            let k = crate::with_complex!(&Loops::NONE, put |y; p| engine::number(p, 0) * y);
+            return run_on(k, [&aside], Promote::Common, Params::complex(&[alpha]))?.compute(out);
+        }
+        let k = crate::with_complex!(&Loops::NONE, put |x, y; p| engine::number(p, 1) * x + engine::number(p, 0) * y);
+        return run_on(k, [out, &aside], Promote::Common, Params::complex(&[alpha, beta]))?.compute(out);
+    }
     if compute != dtype {
         let (a, b) = (contiguous_unlocked(a, compute, false)?, contiguous_unlocked(b, compute, false)?);
         let wide = contiguous_unlocked(out, compute, true)?;
@@ -396,7 +432,7 @@ fn infer_add_product(c: &Call, shape: &[usize], k: usize) -> Result<Specs> {
 fn compute_add_product(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (x, a, b, out) = (c.x(0), c.x(1), c.x(2), &outs[0]);
     let [beta, alpha] = weights(c)?;
-    if beta.f64() != 0.0 && !out.is_same(x) {
+    if (beta.f64() != 0.0 || beta.imaginary() != 0.0) && !out.is_same(x) {
         copy_into(out, x)?;
     }
     if b.ndim() > 1 {
@@ -407,12 +443,15 @@ fn compute_add_product(c: &Call, outs: &[Tensor]) -> Result<()> {
 }
 
 fn number(s: Scalar) -> Ex {
-    Ex::Num(s.f64())
+    match s {
+        Scalar::Complex(..) => Ex::from(Tensor::number(s)),
+        s => Ex::Num(s.f64()),
+    }
 }
 
 /// `g * s`, or `g` itself for 1.
 fn scaled(g: Ex, s: Scalar) -> Ex {
-    if s.f64() == 1.0 {
+    if s.f64() == 1.0 && s.imaginary() == 0.0 {
         g
     } else {
         g * number(s)
@@ -519,6 +558,7 @@ ops! {
     /// right, and all dimensions before the last two are batches that broadcast: `[..., m, k] @ [..., k, n]`.
     matmul(input: Tensor, other: Tensor) -> Tensor, Special {
         body: Kernel(infer_matmul, compute_matmul),
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| matmul_grads(v)), sends: matmul_sends, saves: Saves::CROSS,
         onnx: Some("MatMul"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(4, 5)",
@@ -532,6 +572,7 @@ ops! {
     /// Product of two matrices: `[m, k] @ [k, n]`.
     mm(input: Tensor, mat2: Tensor) -> Tensor, Special {
         body: Kernel(|c| infer_product(c, [2, 2]), compute_matmul),
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
         onnx: Some("MatMul"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(3)", message: "must be a 2-d tensor" }],
@@ -552,6 +593,7 @@ ops! {
             },
             compute_matmul,
         ),
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
         onnx: Some("MatMul"),
         refuses: &[Refusal { call: "rt.ones(2, 3, 4), rt.ones(3, 4, 5)", message: "batch sizes differ" }],
@@ -561,6 +603,7 @@ ops! {
     /// Product of a matrix and a vector: `[m, k] @ [k]`.
     mv(input: Tensor, vec: Tensor) -> Tensor, Special {
         body: Kernel(|c| infer_product(c, [2, 1]), compute_matmul),
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| matmul_grads(v)), saves: Saves::CROSS,
         samples: &["r(2, 3), r(3)"],
     }
@@ -568,14 +611,15 @@ ops! {
     /// Sum of the products of two vectors of one length.
     dot(input: Tensor, tensor: Tensor) -> Tensor, Special {
         body: Kernel(|c| infer_product(c, [1, 1]), compute_matmul),
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| [v.want(0, || v.g() * v.x(1)), v.want(1, || v.g() * v.x(0))]), saves: Saves::CROSS,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(3)", message: "inner sizes differ" }],
         samples: &["r(3), r(3)"],
     }
 
-    /// [`dot`]; complex numbers, which it would conjugate, do not exist here.
+    /// The sum of the products of the conjugates of `input` with `other`, two vectors of one length.
     vdot(input: Tensor, other: Tensor) -> Tensor, Special {
-        body: Composite(|c| one(c.x(0).dot(c.x(1))?)),
+        body: Composite(|c| one(c.x(0).conj()?.dot(c.x(1))?)),
 
         samples: &["r(3), r(3)"],
     }
@@ -603,6 +647,7 @@ ops! {
             compute_add_product,
         ),
         direct: true,
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| add_product_grads(v)), saves: Saves(6),
         inplace: true, onnx: Some("Gemm"),
         samples: &["r(2), r(2, 3), r(3, 2), 0.5, 1.5", "r(2, 2), r(2, 3), r(3, 2)"],
@@ -619,6 +664,7 @@ ops! {
             compute_add_product,
         ),
         direct: true,
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| [
             v.want(0, || scaled(v.g(), v.scalar(0))),
             v.want(1, || scaled(v.g().unsqueeze(1) * v.x(2), v.scalar(1))),
@@ -650,6 +696,7 @@ ops! {
             compute_add_product,
         ),
         direct: true,
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| add_product_grads(v)), saves: Saves(6),
         inplace: true,
         samples: &["r(2, 2), r(2, 2, 3), r(2, 3, 2), 0.5, 1.5", "r(2, 2, 2), r(2, 2, 3), r(2, 3, 2)"],
@@ -676,6 +723,7 @@ ops! {
     /// `input @ weight^T + bias` over the last dimension: `[..., k]` with `[n, k]` and `[n]` give `[..., n]`.
     linear(input: Tensor, weight: Tensor, bias: OptTensor = None) -> Tensor, Special {
         body: Kernel(infer_linear, compute_linear),
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| {
             let flat = v.shape(1).len() == 1;
             let g = if flat { v.g().unsqueeze(-1) } else { v.g() };
@@ -914,13 +962,13 @@ fn attention_mask_fits(mask: &Tensor, dtype: DType, scores: &[usize]) -> Result<
 fn eval_addr(x: &Tensor, a: &Tensor, b: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
     let bools = x.dtype() == DType::Bool;
     let number = |s: Scalar| -> Result<Tensor> {
-        if s.category() == Category::Float && !x.dtype().is_float() {
+        if s.category() == Category::Float && !x.dtype().is_differentiable() {
             bail!(Value, "for integral input tensors, arguments beta and alpha must not be floating point numbers");
         }
         Tensor::number(if bools { Scalar::Bool(s.f64() != 0.0) } else { s })
     };
     let product = a.outer(b)?.mul(&number(alpha)?)?;
-    if beta.f64() == 0.0 {
+    if beta.f64() == 0.0 && beta.imaginary() == 0.0 {
         x.expand(&[product.shape()[0] as i64, product.shape()[1] as i64])?;
         return Ok(product);
     }
@@ -1147,7 +1195,7 @@ mod einsum {
         let (nb, m, k, n) = (count(&a, &batch), count(&a, &left), count(&a, &summed), count(&b, &right));
         let joined = |parts: [&Labels; 3]| -> Labels { parts.into_iter().flatten().copied().collect() };
         // Sums of whole numbers have become int64.
-        let dtype = crate::dtype::promote(a.t.dtype(), b.t.dtype());
+        let dtype = crate::dtype::promote(a.t.dtype(), b.t.dtype())?;
         let ready = |x: &Named, order: &Labels, sizes: &[i64]| -> Result<Tensor> {
             let t = x.permuted(order)?.reshape(sizes)?;
             if a.t.dtype() == b.t.dtype() {

@@ -30,7 +30,9 @@ macro_rules! tables {
         pub static TABLES: &[(&str, &[&OpDef])] = &[$((stringify!($module), $module::TABLE)),+];
     };
 }
-tables!(create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, norm, loss, random, optim);
+tables!(
+    create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, norm, loss, random, optim, complex
+);
 
 /// Results of an op.
 pub type Outs = SmallVec<[Tensor; 2]>;
@@ -186,6 +188,35 @@ impl Saves {
     }
 }
 
+/// The dtypes that a `Kernel` or `Dynamic` knows beside those from bool to float64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Takes(u8);
+
+impl Takes {
+    /// None.
+    pub const NOTHING: Takes = Takes(0);
+    /// complex64 and complex128.
+    pub const COMPLEX: Takes = Takes(1);
+    /// uint16, uint32 and uint64.
+    pub const UNSIGNED: Takes = Takes(2);
+    /// All.
+    pub const ALL: Takes = Takes(3);
+
+    #[inline(always)]
+    fn dtype(self, d: DType) -> bool {
+        // Codes: what all ops know comes first.
+        (d as u8) <= DType::F64 as u8 || self.0 & if d.is_complex() { 1 } else { 2 } != 0
+    }
+    /// Refuses a dtype that is not among them.
+    #[inline(always)]
+    fn check(self, d: DType) -> Result<()> {
+        if !self.dtype(d) {
+            bail!(DType, "not implemented for dtype {d}");
+        }
+        Ok(())
+    }
+}
+
 /// What a result is to be.
 pub struct Spec {
     /// Sizes, and how the elements lie in memory.
@@ -288,6 +319,11 @@ pub struct OpDef {
     /// The inputs that get their gradients first, given shapes and dtypes of all inputs, where that is not the order of the
     /// arguments: hooks see it.
     pub sends: fn(&[(Dims, DType)]) -> &'static [usize],
+    /// True if `vjp` conjugates by itself. Other rules are written for functions that are holomorphic, or move elements:
+    /// for complex results they are run on conjugated gradients and give conjugated ones.
+    pub conjugates: bool,
+    /// The dtypes that it knows beside the usual ones, if it is a `Kernel` or `Dynamic`.
+    pub takes: Takes,
     /// True if there is an in-place twin `name_`.
     pub inplace: bool,
     /// True for a `Kernel` that may write over its first input.
@@ -323,6 +359,8 @@ impl OpDef {
         vjp: None,
         saves: Saves::NOTHING,
         sends: |_| &[],
+        conjugates: false,
+        takes: Takes::NOTHING,
         inplace: false,
         direct: false,
         dynamic: false,
@@ -533,7 +571,8 @@ impl<'a> Call<'a> {
 
 /// True if the only element of `t` is not 0, as far as it is known: a meta tensor has none.
 pub(crate) fn holds(t: &Tensor) -> Result<bool> {
-    Ok(!t.is_meta() && t.item()?.f64() != 0.0)
+    let holds = |s: Scalar| s.f64() != 0.0 || s.imaginary() != 0.0;
+    Ok(!t.is_meta() && holds(t.item()?))
 }
 
 /// One result.
@@ -607,6 +646,29 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
     result
 }
 
+/// Refuses complex numbers where an op takes real ones only.
+#[inline(always)]
+fn check_numbers(op: &OpDef, attrs: &[Attr]) -> Result<()> {
+    for (k, a) in attrs.iter().enumerate() {
+        if matches!(a, Attr::Scalar(Scalar::Complex(..))) && !op.takes.dtype(DType::C64) {
+            let name = op.attr_args().nth(k).map_or("", |a| a.name);
+            bail!(DType, "argument '{name}' must be a real number, not a complex one");
+        }
+    }
+    Ok(())
+}
+
+/// Refuses dtypes that a kernel does not know.
+#[inline(always)]
+fn check_dtypes(op: &OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<()> {
+    check_numbers(op, attrs)?;
+    if op.takes == Takes::ALL {
+        return Ok(());
+    }
+    let named = attrs.iter().filter_map(|a| if let Attr::DType(d) = a { Some(*d) } else { None });
+    inputs.iter().flatten().map(|t| t.dtype()).chain(named).try_for_each(|d| op.takes.check(d))
+}
+
 /// Runs the body of an op.
 #[inline(always)]
 fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
@@ -616,6 +678,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
     let c = Call { op, inputs, attrs, meta };
     match op.body {
         Body::Elementwise(plan) => {
+            check_numbers(op, attrs)?;
             let _locks = locks(inputs, None, false, meta)?;
             let plan = plan(&c)?;
             if meta {
@@ -626,6 +689,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
             one(out)
         }
         Body::Kernel(infer, compute) => {
+            check_dtypes(op, inputs, attrs)?;
             let _quiet = listener::active().then(listener::Quiet::enter);
             let specs = infer(&c)?;
             let mut outs = memory::room(specs.len())?;
@@ -639,6 +703,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
             Ok(outs)
         }
         Body::Dynamic(infer, eval) => {
+            check_dtypes(op, inputs, attrs)?;
             if meta {
                 let Some(specs) = infer(&c)? else {
                     bail!(Unsupported, "the result depends on the elements of a meta tensor, which has none");
@@ -658,6 +723,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
         }
         Body::View(eval) => eval(&c),
         Body::Mutates(eval) => {
+            check_dtypes(op, inputs, attrs)?;
             let written =
                 || inputs.iter().enumerate().filter(|(i, _)| writes(op, false, inputs, *i)).filter_map(|e| *e.1);
             written().try_for_each(autograd::may_change)?;
@@ -777,6 +843,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
         let locked = || locks(inputs, Some(target), false, meta);
         match op.body {
             Body::Elementwise(plan) => {
+                check_numbers(op, attrs)?;
                 let _locks = locked()?;
                 let plan = plan(&c)?;
                 plan.shape(|shape| c.check_out(target, shape, plan.dtype()))?;
@@ -785,6 +852,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
                 }
             }
             Body::Kernel(infer, compute) => {
+                check_dtypes(op, inputs, attrs)?;
                 for spec in infer(&c)? {
                     c.check_out(target, spec.layout.shape(), spec.dtype)?;
                     if meta {

@@ -5,21 +5,21 @@ use super::elementwise::{
 };
 use super::lang::Ex;
 use super::shape::{contiguous_unlocked, copy_into};
-use super::{one, Call, Refusal, Saves, Spec, Specs};
+use super::{one, Call, Refusal, Saves, Spec, Specs, Takes};
 use crate::autograd::Vjp;
 use crate::bail;
 use crate::dtype::{Category, DType, ResultType, Scalar};
 use crate::error::Result;
-use crate::kernel;
+use crate::{by_parts, kernel, with_complex};
 use crate::kernels::elementwise::{Loop, Loops, Params};
 use crate::kernels::math::Real;
 use crate::tensor::Tensor;
-use std::f64::consts::{FRAC_2_SQRT_PI, LN_10, LN_2, LOG2_E, PI};
+use std::f64::consts::{FRAC_2_SQRT_PI, LN_10, LN_2, LOG10_E, LOG2_E, PI};
 
 /// The number that an operand of a gradient rule is, if it came as a plain number.
 fn plain_number(e: &Ex) -> Option<f64> {
     match e {
-        Ex::T(t) if t.0.wrapped => t.item().ok().map(Scalar::f64),
+        Ex::T(t) if t.0.wrapped && !t.dtype().is_complex() => t.item().ok().map(Scalar::f64),
         _ => None,
     }
 }
@@ -31,10 +31,10 @@ fn log_of(e: &Ex) -> Ex {
 
 /// `e * s` for an attribute `s`, which is mostly 1.
 fn scaled(e: Ex, s: Scalar) -> Ex {
-    if s.f64() == 1.0 {
-        e
-    } else {
-        e * Ex::Num(s.f64())
+    match s {
+        Scalar::Complex(..) => e * Ex::from(Tensor::number(s)),
+        s if s.f64() == 1.0 => e,
+        s => e * Ex::Num(s.f64()),
     }
 }
 
@@ -45,6 +45,12 @@ pub(crate) fn zeros(v: &Vjp, i: usize) -> Ex {
 
 /// The plan of an op whose result is a float: one expression for f32 and f64.
 macro_rules! float1 {
+    (|$a:ident| $b:expr; |$z:ident| $c:expr) => {
+        |c| {
+            let k = $crate::with_complex!($crate::kernel!(float | $a, _p | $b), put |$z; _p| $c);
+            $crate::ops::elementwise::run::<1>(c, k, Promote::ToFloat, Params::default())
+        }
+    };
     (|$a:ident| $b:expr) => {
         |c| {
             $crate::ops::elementwise::run::<1>(
@@ -58,7 +64,7 @@ macro_rules! float1 {
 }
 /// The plan of a function of an angle in radians.
 macro_rules! angle {
-    ($f:ident) => {
+    ($f:ident; |$z:ident| $c:expr) => {
         |c| {
             const NEAR: &Loops = kernel!(float |a, _p| Real::$f(a));
             unsafe fn single(x: &[*const u8; 3], out: *mut u8, n: usize, p: &Params) {
@@ -67,29 +73,56 @@ macro_rules! angle {
             unsafe fn double(x: &[*const u8; 3], out: *mut u8, n: usize, p: &Params) {
                 with_far_angles::<f64>(NEAR.f64, libm::$f, x, out, n, p)
             }
-            const ALL: &Loops = &Loops { f32: Some(single), f64: Some(double), i64: None, to_bool: false };
-            run::<1>(c, ALL, Promote::ToFloat, Params::default())
+            const ALL: &Loops = &Loops { f32: Some(single), f64: Some(double), ..Loops::NONE };
+            run::<1>(c, with_complex!(ALL, put |$z; _p| $c), Promote::ToFloat, Params::default())
         }
     };
 }
 /// The same for two operands.
 macro_rules! float2 {
+    (|$a:ident, $d:ident| $b:expr; |$z:ident, $w:ident| $c:expr) => {
+        |c| {
+            let k = with_complex!(kernel!(float | $a, $d, _p | $b), put |$z, $w; _p| $c);
+            run::<2>(c, k, Promote::ToFloat, Params::default())
+        }
+    };
     (|$a:ident, $d:ident| $b:expr) => {
         |c| run::<2>(c, kernel!(float | $a, $d, _p | $b), Promote::ToFloat, Params::default())
     };
 }
 /// The plan of an op that gives bools: one expression for floats, one for whole numbers.
 macro_rules! test1 {
+    (|$a:ident| $f:expr; $i:expr; $c:expr) => {
+        |c| {
+            let k = with_complex!(unsigned!(kernel!(split_to_bool |$a, _p| $f; |$a, _p| $i)), put_truth |$a; _p| $c);
+            run::<1>(c, k, Promote::ToBool, Params::default())
+        }
+    };
     (|$a:ident| $f:expr; $i:expr) => {
         |c| run::<1>(c, kernel!(split_to_bool |$a, _p| $f; |$a, _p| $i), Promote::ToBool, Params::default())
     };
 }
 /// The same for two operands and any type.
 macro_rules! test2 {
+    (|$a:ident, $d:ident| $f:expr; $i:expr; $c:expr) => {
+        |c| {
+            let k = with_complex!(kernel!(split_to_bool |$a, $d, _p| $f; |$a, $d, _p| $i), put_truth |$a, $d; _p| $c);
+            run::<2>(c, k, Promote::ToBool, Params::default())
+        }
+    };
     (|$a:ident, $d:ident| $f:expr; $i:expr) => {
         |c| run::<2>(c, kernel!(split_to_bool |$a, $d, _p| $f; |$a, $d, _p| $i), Promote::ToBool, Params::default())
     };
     (|$a:ident, $d:ident| $f:expr) => { test2!(|$a, $d| $f; $f) };
+}
+/// The plan of a comparison that all types know.
+macro_rules! equality {
+    (|$a:ident, $d:ident| $f:expr) => {
+        |c| {
+            let k = with_complex!(unsigned!(kernel!(all_to_bool |$a, $d, _p| $f)), put_truth |$a, $d; _p| $f);
+            run::<2>(c, k, Promote::ToBool, Params::default())
+        }
+    };
 }
 /// The plan of an op in the common dtype: one expression for floats, one for whole numbers.
 macro_rules! common2 {
@@ -99,6 +132,9 @@ macro_rules! common2 {
 }
 /// The plan of an op on whole numbers.
 macro_rules! int2 {
+    (unsigned |$a:ident, $d:ident| $i:expr) => {
+        |c| run::<2>(c, unsigned!(kernel!(int | $a, $d, _p | $i)), Promote::Common, Params::default())
+    };
     (|$a:ident, $d:ident| $i:expr) => {
         |c| run::<2>(c, kernel!(int | $a, $d, _p | $i), Promote::Common, Params::default())
     };
@@ -111,14 +147,22 @@ macro_rules! int2 {
 }
 pub(crate) use float1;
 
+/// The loops of a kernel, for uint16 to uint64 too.
+macro_rules! unsigned {
+    ($k:expr) => {{
+        const ALL: &Loops = &$k.unsigned();
+        ALL
+    }};
+}
+
 /// The dtype that all tensors of a call run in.
-fn dtype_of(c: &Call) -> DType {
+fn dtype_of(c: &Call) -> Result<DType> {
     result_type(c.inputs.iter().flatten().copied())
 }
 
 /// Arithmetic on truth values that has no meaning.
 fn no_bool(c: &Call, hint: &str) -> Result<()> {
-    if dtype_of(c) == DType::Bool {
+    if dtype_of(c)? == DType::Bool {
         bail!(DType, "not implemented for dtype bool{hint}");
     }
     Ok(())
@@ -160,14 +204,26 @@ unsafe fn with_far_angles<T: Real>(
     }
 }
 
+/// Numbers for the loops of dtype `common`.
+fn params_of(common: DType, values: &[Scalar]) -> Params {
+    if common.is_complex() {
+        Params::complex(values)
+    } else {
+        Params::new(values)
+    }
+}
+
 /// A float attribute must not meet whole numbers.
 fn alpha(c: &Call, k: usize, name: &str) -> Result<Scalar> {
     let a = c.scalar(k);
     if a == Scalar::Int(1) {
         return Ok(a);
     }
-    let common = dtype_of(c);
-    if a.category() == Category::Float && !common.is_float() {
+    let common = dtype_of(c)?;
+    if a.category() == Category::Complex && !common.is_complex() {
+        bail!(Value, "For non-complex input tensors, argument {name} must not be a complex number.");
+    }
+    if a.category() == Category::Float && !common.is_differentiable() {
         bail!(Value, "For integral input tensors, argument {name} must not be a floating point number.");
     }
     if a.category() == Category::Bool && common != DType::Bool {
@@ -180,15 +236,16 @@ fn eval_add<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
     match alpha(c, 0, "alpha")? {
         Scalar::Int(1) => run::<2>(
             c,
-            kernel!(split |a, b, _p| a + b; |a, b, _p| a.wrapping_add(b)),
+            by_parts!(kernel!(split |a, b, _p| a + b; |a, b, _p| a.wrapping_add(b))),
             Promote::Common,
             Params::default(),
         ),
         s => run::<2>(
             c,
-            kernel!(split |a, b, p| a + p[0] * b; |a, b, p| a.wrapping_add(p[0].wrapping_mul(b))),
+            with_complex!(kernel!(split |a, b, p| a + p[0] * b; |a, b, p| a.wrapping_add(p[0].wrapping_mul(b))),
+                put |a, b; p| a + engine::number(p, 0) * b),
             Promote::Common,
-            Params::new(&[s]),
+            params_of(dtype_of(c)?, &[s]),
         ),
     }
 }
@@ -203,15 +260,17 @@ fn subtract<'a>(c: &Call<'a>, a: &'a Tensor, b: &'a Tensor) -> Result<Plan<'a>> 
         );
     }
     match alpha(c, 0, "alpha")? {
-        Scalar::Int(1) => run_on(kernel!(split |a, b, _p| a - b; |a, b, _p| a.wrapping_sub(b)),
+        Scalar::Int(1) => run_on(by_parts!(kernel!(split |a, b, _p| a - b; |a, b, _p| a.wrapping_sub(b))),
             [a, b],
             Promote::Common,
             Params::default(),
         ),
-        s => run_on(kernel!(split |a, b, p| a - p[0] * b; |a, b, p| a.wrapping_sub(p[0].wrapping_mul(b))),
+        s => run_on(
+            with_complex!(kernel!(split |a, b, p| a - p[0] * b; |a, b, p| a.wrapping_sub(p[0].wrapping_mul(b))),
+                put |a, b; p| a - engine::number(p, 0) * b),
             [a, b],
             Promote::Common,
-            Params::new(&[s]),
+            params_of(dtype_of(c)?, &[s]),
         ),
     }
 }
@@ -221,7 +280,12 @@ const FLOOR_DIVIDE: &Loops = kernel!(split |a, b, _p| Real::floor_divide(a, b); 
 
 fn eval_div<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
     match c.str(0) {
-        "" => run::<2>(c, kernel!(float | a, b, _p | a / b), Promote::ToFloat, Params::default()),
+        "" => run::<2>(
+            c,
+            with_complex!(kernel!(float | a, b, _p | a / b), put |a, b; _p| a / b),
+            Promote::ToFloat,
+            Params::default(),
+        ),
         "trunc" => divide(c, TRUNC_DIVIDE),
         "floor" => divide(c, FLOOR_DIVIDE),
         mode => {
@@ -233,8 +297,8 @@ fn eval_div<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
 /// A division, or its rest, that whole numbers cannot do by zero.
 fn divide<'a>(c: &Call<'a>, k: &'static Loops) -> Result<Plan<'a>> {
     no_bool(c, "")?;
-    let common = dtype_of(c);
-    if !common.is_float() && !c.meta {
+    let common = dtype_of(c)?;
+    if !common.is_differentiable() && !c.meta {
         // As the common dtype holds it: 256 is 0 in int8.
         let b = contiguous_unlocked(&contiguous_unlocked(c.x(1), common, false)?, DType::I64, false)?;
         // SAFETY: row-major, `numel` elements of i64.
@@ -297,14 +361,18 @@ fn shift_right(a: i64, b: i64) -> i64 {
     a.wrapping_shr(if (b as u64) < 64 { b as u32 } else { 63 })
 }
 
-const POW: &Loops = kernel!(split |a, b, _p| Real::pow(a, b); |a, b, _p| int_pow(a, b));
-const SQUARE: &Loops = kernel!(split |a, _p| a * a; |a, _p| a.wrapping_mul(a));
+const POW: &Loops =
+    with_complex!(kernel!(split |a, b, _p| Real::pow(a, b); |a, b, _p| int_pow(a, b)), put |a, b; _p| a.pow(b));
+const SQUARE: &Loops = with_complex!(kernel!(split |a, _p| a * a; |a, _p| a.wrapping_mul(a)), put |a; _p| a * a);
 
 fn eval_pow<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
     let (x, e) = (c.x(0), c.x(1));
-    let common = common_dtype(&[x, e], Promote::Common);
+    let common = common_dtype(&[x, e], Promote::Common)?;
     if e.ndim() == 0 && !e.is_meta() {
         let e = only(e);
+        if common.is_complex() {
+            return complex_pow(c, e, common);
+        }
         if !common.is_float() && c.x(1).0.wrapped && e.i64() < 0 {
             bail!(Value, "Integers to negative integer powers are not allowed.");
         }
@@ -322,6 +390,21 @@ fn eval_pow<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
         return run_as(kernel!(float | b, _p | Real::exp2(b)), [e], common, common, Params::default());
     }
     run::<2>(c, POW, Promote::Common, Params::default())
+}
+
+/// A complex power with one exponent for all.
+fn complex_pow<'a>(c: &Call<'a>, e: Scalar, common: DType) -> Result<Plan<'a>> {
+    let k = match (e.f64(), e.imaginary()) {
+        (1.0, 0.0) => with_complex!(&Loops::NONE, put |a; _p| a),
+        (2.0, 0.0) => SQUARE,
+        (3.0, 0.0) => with_complex!(&Loops::NONE, put |a; _p| a * a * a),
+        (0.5, 0.0) => with_complex!(&Loops::NONE, put |a; _p| a.sqrt()),
+        (-0.5, 0.0) => with_complex!(&Loops::NONE, put |a; _p| a.rsqrt()),
+        (-1.0, 0.0) => with_complex!(&Loops::NONE, put |a; _p| c(1.0, 0.0) / a),
+        (-2.0, 0.0) => with_complex!(&Loops::NONE, put |a; _p| c(1.0, 0.0) / (a * a)),
+        _ => return run::<2>(c, POW, Promote::Common, Params::default()),
+    };
+    run_as(k, [c.x(0)], common, common, Params::default())
 }
 
 /// Loops for exponents that need no logarithm.
@@ -369,7 +452,8 @@ fn vjp_pow(v: &Vjp) -> [Ex; 2] {
     });
     let exponent = v.want(1, || {
         let y = x.with(&e, |x, e| x.pow(e));
-        let stays = x.eq(0.0).with(e.ge(0.0), |a, b| a.logical_and(b));
+        let from_zero = e.then(|e| if e.dtype().is_complex() { e.real()?.ge(&Tensor::number(Scalar::Int(0))?) } else { e.ge(&Tensor::number(Scalar::Int(0))?) });
+        let stays = x.eq(0.0).with(from_zero, |a, b| a.logical_and(b));
         v.g() * (y * log_of(&x)).keep(stays.then(|m| m.logical_not()))
     });
     [base, exponent]
@@ -383,7 +467,7 @@ fn times<'a>(c: &Call<'a>, factor: f64) -> Result<Plan<'a>> {
 fn eval_round<'a>(c: &Call<'a>, k: &'static Loops) -> Result<Plan<'a>> {
     no_bool(c, "")?;
     if !c.x(0).dtype().is_float() {
-        return run::<1>(c, kernel!(all | a, _p | a), Promote::Common, Params::default());
+        return run::<1>(c, unsigned!(kernel!(all | a, _p | a)), Promote::Common, Params::default());
     }
     run::<1>(c, k, Promote::Common, Params::default())
 }
@@ -408,7 +492,7 @@ fn eval_round_decimals<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
 fn eval_nan_to_num<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
     let x = c.x(0);
     if !x.dtype().is_float() {
-        return run::<1>(c, kernel!(all | a, _p | a), Promote::Common, Params::default());
+        return run::<1>(c, unsigned!(kernel!(all | a, _p | a)), Promote::Common, Params::default());
     }
     let p = [
         c.opt_float(0).unwrap_or(0.0),
@@ -434,11 +518,11 @@ fn eval_nan_to_num<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
 pub(crate) fn clamp_to<'a>(c: &Call<'a>, min: Option<Scalar>, max: Option<Scalar>) -> Result<Plan<'a>> {
     let x = c.x(0);
     let mut r = ResultType::default();
-    r.add(x.dtype(), x.ndim(), x.0.wrapped);
+    r.add(x.dtype(), x.ndim(), x.0.wrapped)?;
     for s in [min, max].into_iter().flatten() {
-        r.add(s.dtype(), 0, true);
+        r.add(s.dtype(), 0, true)?;
     }
-    let common = r.get();
+    let common = r.get()?;
     if min.is_none() && max.is_none() {
         bail!(Value, "At least one of 'min' or 'max' must not be None");
     }
@@ -517,12 +601,21 @@ macro_rules! choose {
     };
 }
 
+/// The same for 16 bytes.
+unsafe fn choose_pairs(ins: &[*const u8; 3], out: *mut u8, n: usize, _: &Params) {
+    type Bits = [u64; 2];
+    for i in 0..n {
+        let from = ins[if *ins[0].add(i) != 0 { 1 } else { 2 }];
+        *out.cast::<Bits>().add(i) = *from.cast::<Bits>().add(i);
+    }
+}
+
 fn eval_where<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
     let (m, a, b) = (c.x(0), c.x(1), c.x(2));
     if !matches!(m.dtype(), DType::Bool | DType::U8) {
         bail!(DType, "where expected condition to be a boolean tensor, but got a tensor with dtype {}", m.dtype());
     }
-    let common = common_dtype(&[a, b], Promote::Common);
+    let common = common_dtype(&[a, b], Promote::Common)?;
     if !common.is_half() {
         check_number(a, common)?;
         check_number(b, common)?;
@@ -531,7 +624,9 @@ fn eval_where<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
         1 => choose!(u8),
         2 => choose!(i16),
         4 => choose!(i32),
-        _ => choose!(i64),
+        8 => choose!(i64),
+        16 => Some(choose_pairs as Loop),
+        n => unreachable!("no dtype has elements of {n} bytes"),
     };
     match f {
         Some(f) => Ok(loop_over(f, [m, a, b], [m.dtype(), common, common], common, common, Params::default())),
@@ -567,7 +662,7 @@ fn eval_isclose<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
             bail!(Value, "{name} must be greater than or equal to zero, but got {}", c.float(k));
         }
     }
-    let k = kernel!(split_to_bool |a, b, p| {
+    let k = with_complex!(unsigned!(kernel!(split_to_bool |a, b, p| {
         let error = (a - b).abs();
         (a == b)
             | ((p[2] != 0.0) & a.is_nan() & b.is_nan())
@@ -576,13 +671,23 @@ fn eval_isclose<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
         // Of whole numbers the difference is exact; the tolerances are floats.
         let (relative, absolute) = (f64::from_bits(p[0] as u64), f64::from_bits(p[1] as u64));
         (a == b) | (a.abs_diff(b) as f64 <= absolute + (relative * b as f64).abs())
+    })), put_truth |a, b; p| {
+        let error = (a - b).abs();
+        let nan = |z: engine::C| z.re.is_nan() || z.im.is_nan();
+        a == b || p.f[2] != 0.0 && nan(a) && nan(b) || error.is_finite() && error <= p.f[1] + p.f[0] * b.abs()
     });
+    // Numbers of uint64 are read as those of int64.
+    let large = unsigned!(kernel!(int |a, b, p| {
+        let (relative, absolute) = (f64::from_bits(p[0] as u64), f64::from_bits(p[1] as u64));
+        let (a, b) = (a as u64, b as u64);
+        ((a == b) | (a.abs_diff(b) as f64 <= absolute + (relative * b as f64).abs())) as i64
+    }));
     let (relative, absolute) = (c.float(0), c.float(1));
     let p = Params {
         f: [relative, absolute, c.bool(2) as u8 as f64, 0.0],
         i: [relative.to_bits() as i64, absolute.to_bits() as i64, 0, 0],
     };
-    run_as(k, [x, y], x.dtype(), DType::Bool, p)
+    run_as(if x.dtype() == DType::U64 { large } else { k }, [x, y], x.dtype(), DType::Bool, p)
 }
 
 fn eval_lerp<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
@@ -590,23 +695,27 @@ fn eval_lerp<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
     if x.dtype() != end.dtype() {
         bail!(DType, "expected dtype {} for `end` but got dtype {}", x.dtype(), end.dtype());
     }
-    if !x.dtype().is_float() {
+    if !x.dtype().is_differentiable() {
         bail!(DType, "not implemented for dtype {}", x.dtype());
     }
     if !c.x(2).0.wrapped && c.x(2).dtype() != x.dtype() {
         bail!(DType, "expected dtype {} for `weight` but got dtype {}", x.dtype(), c.x(2).dtype());
     }
     // From the nearer end, so that both ends are hit exactly.
-    let k = kernel!(float | a, b, w, _p | if w.abs() < 0.5 { a + w * (b - a) } else { b - (b - a) * (1.0 - w) });
+    let k = with_complex!(
+        kernel!(float | a, b, w, _p | if w.abs() < 0.5 { a + w * (b - a) } else { b - (b - a) * (1.0 - w) }),
+        put |a, b, w; _p| if w.abs() < 0.5 { a + w * (b - a) } else { b - (b - a) * (c(1.0, 0.0) - w) });
     run::<3>(c, k, Promote::Common, Params::default())
 }
 
 fn eval_addcdiv<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
-    if !result_type([c.x(1), c.x(2)].into_iter()).is_float() {
+    if !result_type([c.x(1), c.x(2)].into_iter())?.is_differentiable() {
         bail!(DType, "Integer division with addcdiv is no longer supported; divide with true_divide and add instead");
     }
-    let p = Params::new(&[c.scalar(0).held_by(dtype_of(c))?]);
-    run::<3>(c, kernel!(float | a, b, d, p | a + p[0] * b / d), Promote::ToFloat, p)
+    let common = dtype_of(c)?;
+    let p = params_of(common, &[c.scalar(0).held_by(common)?]);
+    let k = with_complex!(kernel!(float | a, b, d, p | a + p[0] * b / d), put |a, b, d; p| a + engine::number(p, 0) * b / d);
+    run::<3>(c, k, Promote::ToFloat, p)
 }
 
 /// Hurwitz's zeta function, the sum of `(q + k)^-s` over k >= 0, for s > 1 (Euler-Maclaurin, DLMF 25.11.5).
@@ -728,6 +837,7 @@ ops! {
         inplace: true, onnx: Some("Add"), c: Some("{x} + {y}"),
         refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(4)", message: "do not broadcast" }],
         samples: &["r(2, 3), r(3), alpha=2.5", "r(2, 1), 1.5, alpha=-2"],
+        takes: Takes::COMPLEX,
     }
 
     /// `input - alpha * other`, elementwise with broadcasting.
@@ -737,6 +847,7 @@ ops! {
         inplace: true, aliases: &["subtract"], onnx: Some("Sub"), c: Some("{x} - {y}"),
         refuses: &[Refusal { call: "rt.tensor([True]), rt.tensor([True])", message: "with a bool tensor" }],
         samples: &["r(2, 3), r(3), alpha=2.5", "r(2, 1), 1.5, alpha=-2"],
+        takes: Takes::COMPLEX,
     }
 
     /// `other - alpha * input`, elementwise with broadcasting.
@@ -745,11 +856,15 @@ ops! {
         vjp: vjp!(|v| [v.want(0, || -scaled(v.g(), v.scalar(0))), v.g()]),
         method: false, c: Some("{y} - {x}"),
         samples: &["r(2, 3), r(3), alpha=2.5"],
+        takes: Takes::COMPLEX,
     }
 
     /// `input * other`, elementwise with broadcasting.
     mul(input: Tensor, other: Operand) -> Tensor, Real {
-        body: Elementwise(common2!(|a, b| a * b; a.wrapping_mul(b))),
+        body: Elementwise(|c| {
+            let k = with_complex!(unsigned!(kernel!(split |a, b, _p| a * b; |a, b, _p| a.wrapping_mul(b))), put |a, b; _p| a * b);
+            run::<2>(c, k, Promote::Common, Params::default())
+        }),
         vjp: vjp!(|v| [v.want(0, || v.g() * v.x(1)), v.want(1, || v.g() * v.x(0))]), saves: Saves::CROSS,
         inplace: true, aliases: &["multiply"], onnx: Some("Mul"), c: Some("{x} * {y}"),
         samples: &["r(2, 3), r(2, 1)", "r(2), 3.5"],
@@ -801,9 +916,10 @@ ops! {
     /// `input + value * tensor1 * tensor2`.
     addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Scalar = 1) -> Tensor, Real {
         body: Elementwise(|c| {
-            let p = Params::new(&[alpha(c, 0, "value")?]);
-            let k = kernel!(split |a, b, d, p| a + p[0] * b * d;
-                |a, b, d, p| a.wrapping_add(p[0].wrapping_mul(b).wrapping_mul(d)));
+            let p = params_of(dtype_of(c)?, &[alpha(c, 0, "value")?]);
+            let k = with_complex!(kernel!(split |a, b, d, p| a + p[0] * b * d;
+                |a, b, d, p| a.wrapping_add(p[0].wrapping_mul(b).wrapping_mul(d))),
+                put |a, b, d; p| a + engine::number(p, 0) * b * d);
             run::<3>(c, k, Promote::Common, p)
         }),
         vjp: vjp!(|v| [
@@ -813,6 +929,7 @@ ops! {
         ]),
         saves: Saves(6), inplace: true,
         samples: &["r(2, 3), r(3), r(2, 1), value=-1.5"],
+        takes: Takes::COMPLEX,
     }
 
     /// `input + value * tensor1 / tensor2`.
@@ -826,6 +943,7 @@ ops! {
         saves: Saves(6), inplace: true,
         refuses: &[Refusal { call: "rt.ones(1), rt.tensor([1]), rt.tensor([1])", message: "Integer division" }],
         samples: &["r(2, 3), r(3), z(2, 1), value=-1.5"],
+        takes: Takes::COMPLEX,
     }
 
     /// `input + weight * (end - input)`.
@@ -844,7 +962,7 @@ ops! {
     neg(input: Tensor) -> Tensor, Real {
         body: Elementwise(|c| {
             no_bool(c, ": to invert a mask, use the `~` or `logical_not()` operator")?;
-            run::<1>(c, kernel!(split |a, _p| -a; |a, _p| a.wrapping_neg()), Promote::Common, Params::default())
+            run::<1>(c, by_parts!(kernel!(split |a, _p| -a; |a, _p| a.wrapping_neg())), Promote::Common, Params::default())
         }),
         vjp: vjp!(|v| -v.g()),
         inplace: true, aliases: &["negative"], onnx: Some("Neg"), c: Some("-{x}"),
@@ -861,7 +979,7 @@ ops! {
 
     /// `1 / input`.
     reciprocal(input: Tensor) -> Tensor, NonZero {
-        body: Elementwise(float1!(|a| 1.0 / a)),
+        body: Elementwise(float1!(|a| 1.0 / a; |z| c(1.0, 0.0) / z)),
         vjp: vjp!(|v| -(v.g() * (v.y() * v.y()))), saves: Saves::OUTPUT,
         inplace: true, onnx: Some("Reciprocal"), c: Some("1 / {x}"),
     }
@@ -870,9 +988,12 @@ ops! {
     abs(input: Tensor) -> Tensor, NonZero {
         body: Elementwise(|c| {
             no_bool(c, "")?;
+            if c.x(0).dtype().is_complex() {
+                return crate::ops::complex::real_of(c, crate::complex_loops!(put_real |z; _p| z.abs()));
+            }
             run::<1>(c, kernel!(split |a, _p| a.abs(); |a, _p| a.wrapping_abs()), Promote::Common, Params::default())
         }),
-        vjp: vjp!(|v| v.g() * v.x(0).sign()), saves: Saves::X,
+        vjp: vjp!(|v| v.g() * v.x(0).sgn()), saves: Saves::X,
         inplace: true, aliases: &["absolute"], onnx: Some("Abs"), c: Some("fabs{f}({x})"),
         refuses: &[Refusal { call: "rt.tensor([True])", message: "bool" }],
     }
@@ -884,7 +1005,7 @@ ops! {
             run::<1>(c, k, Promote::Common, Params::default())
         }),
         vjp: vjp!(|v| zeros(v, 0)),
-        inplace: true, aliases: &["sgn"], onnx: Some("Sign"), c: Some("({x} > 0) - ({x} < 0)"),
+        inplace: true, onnx: Some("Sign"), c: Some("({x} > 0) - ({x} < 0)"),
     }
 
     /// True where the sign bit is set (-0 included).
@@ -916,7 +1037,11 @@ ops! {
 
     /// `input ^ exponent`, computed in float64.
     float_power(input: Tensor, exponent: Operand) -> Tensor, Positive {
-        body: Elementwise(|c| run_as(POW, [c.x(0), c.x(1)], DType::F64, DType::F64, Params::default())),
+        body: Elementwise(|c| {
+            let complex = c.x(0).dtype().is_complex() || c.x(1).dtype().is_complex();
+            let d = if complex { DType::C128 } else { DType::F64 };
+            run_as(POW, [c.x(0), c.x(1)], d, d, Params::default())
+        }),
         vjp: vjp!(|v| vjp_pow(v)), saves: Saves::XB,
         inplace: true,
         samples: &["p(2, 3), r(3)", "z(3), 2"],
@@ -935,14 +1060,14 @@ ops! {
 
     /// Square root.
     sqrt(input: Tensor) -> Tensor, Positive {
-        body: Elementwise(float1!(|a| a.sqrt())),
+        body: Elementwise(float1!(|a| a.sqrt(); |z| z.sqrt())),
         vjp: vjp!(|v| v.g() / (v.y() * 2.0)), saves: Saves::OUTPUT,
         inplace: true, onnx: Some("Sqrt"), c: Some("sqrt{f}({x})"),
     }
 
     /// `1 / sqrt(input)`.
     rsqrt(input: Tensor) -> Tensor, Positive {
-        body: Elementwise(float1!(|a| Real::rsqrt(a))),
+        body: Elementwise(float1!(|a| Real::rsqrt(a); |z| z.rsqrt())),
         vjp: vjp!(|v| v.g() * (v.y().pow(3.0) * -0.5)), saves: Saves::OUTPUT,
         inplace: true, c: Some("1 / sqrt{f}({x})"),
     }
@@ -951,56 +1076,59 @@ ops! {
 
     /// `e ^ input`.
     exp(input: Tensor) -> Tensor, Real {
-        body: Elementwise(float1!(|a| Real::exp(a))),
+        body: Elementwise(float1!(|a| Real::exp(a); |z| z.exp())),
         vjp: vjp!(|v| v.g() * v.y()), saves: Saves::OUTPUT,
         inplace: true, onnx: Some("Exp"), c: Some("exp{f}({x})"),
     }
 
     /// `2 ^ input`.
     exp2(input: Tensor) -> Tensor, Real {
-        body: Elementwise(float1!(|a| Real::exp2(a))),
+        body: Elementwise(float1!(|a| Real::exp2(a); |z| z.exp2())),
         vjp: vjp!(|v| v.g() * (v.y() * LN_2)), saves: Saves::OUTPUT,
         inplace: true, c: Some("exp2{f}({x})"),
     }
 
     /// `e ^ input - 1`, accurate near 0.
     expm1(input: Tensor) -> Tensor, Real {
-        body: Elementwise(float1!(|a| Real::expm1(a))),
+        body: Elementwise(float1!(|a| Real::expm1(a); |z| z.expm1())),
         vjp: vjp!(|v| v.g() * (v.y() + 1.0)), saves: Saves::OUTPUT,
         inplace: true, c: Some("expm1{f}({x})"),
     }
 
     /// Natural logarithm.
     log(input: Tensor) -> Tensor, Positive {
-        body: Elementwise(float1!(|a| Real::log(a))),
+        body: Elementwise(float1!(|a| Real::log(a); |z| z.log())),
         vjp: vjp!(|v| v.g() / v.x(0)), saves: Saves::X,
         inplace: true, onnx: Some("Log"), c: Some("log{f}({x})"),
     }
 
     /// Logarithm to base 2.
     log2(input: Tensor) -> Tensor, Positive {
-        body: Elementwise(float1!(|a| Real::log2(a))),
+        body: Elementwise(float1!(|a| Real::log2(a); |z| z.log() * LOG2_E)),
         vjp: vjp!(|v| v.g() / (v.x(0) * LN_2)), saves: Saves::X,
         inplace: true, c: Some("log2{f}({x})"),
     }
 
     /// Logarithm to base 10.
     log10(input: Tensor) -> Tensor, Positive {
-        body: Elementwise(float1!(|a| Real::log10(a))),
+        body: Elementwise(float1!(|a| Real::log10(a); |z| z.log() * LOG10_E)),
         vjp: vjp!(|v| v.g() / (v.x(0) * LN_10)), saves: Saves::X,
         inplace: true, c: Some("log10{f}({x})"),
     }
 
     /// `log(1 + input)`, accurate near 0.
     log1p(input: Tensor) -> Tensor, Positive {
-        body: Elementwise(float1!(|a| Real::log1p(a))),
+        body: Elementwise(float1!(|a| Real::log1p(a); |z| z.log1p())),
         vjp: vjp!(|v| v.g() / (v.x(0) + 1.0)), saves: Saves::X,
         inplace: true, c: Some("log1p{f}({x})"),
     }
 
     /// `log(e^input + e^other)` without overflow.
     logaddexp(input: Tensor, other: Tensor) -> Tensor, Real {
-        body: Elementwise(|c| run::<2>(c, kernel!(float |a, b, _p| log_add!(a, b, exp, 1.0)), Promote::Common, Params::default())),
+        body: Elementwise(|c| {
+            let k = with_complex!(kernel!(float |a, b, _p| log_add!(a, b, exp, 1.0)), put |a, b; _p| a.log_add(b));
+            run::<2>(c, k, Promote::Common, Params::default())
+        }),
         vjp: vjp!(|v| [
             v.want(0, || v.g() / ((v.x(1) - v.x(0)).exp() + 1.0)),
             v.want(1, || v.g() / ((v.x(0) - v.x(1)).exp() + 1.0)),
@@ -1075,42 +1203,42 @@ ops! {
 
     /// Sine of radians.
     sin(input: Tensor) -> Tensor, Real {
-        body: Elementwise(angle!(sin)),
+        body: Elementwise(angle!(sin; |z| z.sin())),
         vjp: vjp!(|v| v.g() * v.x(0).cos()), saves: Saves::X,
         inplace: true, onnx: Some("Sin"), c: Some("sin{f}({x})"),
     }
 
     /// Cosine of radians.
     cos(input: Tensor) -> Tensor, Real {
-        body: Elementwise(angle!(cos)),
+        body: Elementwise(angle!(cos; |z| z.cos())),
         vjp: vjp!(|v| -(v.g() * v.x(0).sin())), saves: Saves::X,
         inplace: true, onnx: Some("Cos"), c: Some("cos{f}({x})"),
     }
 
     /// Tangent of radians.
     tan(input: Tensor) -> Tensor, Unit {
-        body: Elementwise(angle!(tan)),
+        body: Elementwise(angle!(tan; |z| z.tan())),
         vjp: vjp!(|v| v.g() * (v.y() * v.y() + 1.0)), saves: Saves::OUTPUT,
         inplace: true, onnx: Some("Tan"), c: Some("tan{f}({x})"),
     }
 
     /// Inverse sine, in radians.
     asin(input: Tensor) -> Tensor, Unit {
-        body: Elementwise(float1!(|a| Real::asin(a))),
+        body: Elementwise(float1!(|a| Real::asin(a); |z| z.asin())),
         vjp: vjp!(|v| v.g() * (1.0 - v.x(0) * v.x(0)).rsqrt()), saves: Saves::X,
         inplace: true, aliases: &["arcsin"], onnx: Some("Asin"), c: Some("asin{f}({x})"),
     }
 
     /// Inverse cosine, in radians.
     acos(input: Tensor) -> Tensor, Unit {
-        body: Elementwise(float1!(|a| Real::acos(a))),
+        body: Elementwise(float1!(|a| Real::acos(a); |z| z.acos())),
         vjp: vjp!(|v| -(v.g() * (1.0 - v.x(0) * v.x(0)).rsqrt())), saves: Saves::X,
         inplace: true, aliases: &["arccos"], onnx: Some("Acos"), c: Some("acos{f}({x})"),
     }
 
     /// Inverse tangent, in radians.
     atan(input: Tensor) -> Tensor, Real {
-        body: Elementwise(float1!(|a| Real::atan(a))),
+        body: Elementwise(float1!(|a| Real::atan(a); |z| z.atan())),
         vjp: vjp!(|v| v.g() / (v.x(0) * v.x(0) + 1.0)), saves: Saves::X,
         inplace: true, aliases: &["arctan"], onnx: Some("Atan"), c: Some("atan{f}({x})"),
     }
@@ -1132,28 +1260,28 @@ ops! {
 
     /// Hyperbolic sine.
     sinh(input: Tensor) -> Tensor, Real {
-        body: Elementwise(float1!(|a| Real::sinh(a))),
+        body: Elementwise(float1!(|a| Real::sinh(a); |z| z.sinh())),
         vjp: vjp!(|v| v.g() * v.x(0).then(|x| x.cosh())), saves: Saves::X,
         inplace: true, onnx: Some("Sinh"), c: Some("sinh{f}({x})"),
     }
 
     /// Hyperbolic cosine.
     cosh(input: Tensor) -> Tensor, Real {
-        body: Elementwise(float1!(|a| Real::cosh(a))),
+        body: Elementwise(float1!(|a| Real::cosh(a); |z| z.cosh())),
         vjp: vjp!(|v| v.g() * v.x(0).then(|x| x.sinh())), saves: Saves::X,
         inplace: true, onnx: Some("Cosh"), c: Some("cosh{f}({x})"),
     }
 
     /// Hyperbolic tangent.
     tanh(input: Tensor) -> Tensor, Real {
-        body: Elementwise(float1!(|a| Real::tanh(a))),
+        body: Elementwise(float1!(|a| Real::tanh(a); |z| z.tanh())),
         vjp: vjp!(|v| v.g().with(v.y(), Tensor::tanh_backward)), saves: Saves::OUTPUT,
         inplace: true, onnx: Some("Tanh"), c: Some("tanh{f}({x})"),
     }
 
     /// Gradient of `tanh`: `grad_output * (1 - output^2)`.
     tanh_backward(grad_output: Tensor, output: Tensor) -> Tensor, Unit {
-        body: Elementwise(float2!(|g, y| g * (1.0 - y * y))),
+        body: Elementwise(float2!(|g, y| g * (1.0 - y * y); |g, y| g * (c(1.0, 0.0) - y * y))),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), Tensor::tanh_backward)),
             v.want(1, || v.g() * v.x(0) * (v.x(1) * -2.0)),
@@ -1163,14 +1291,14 @@ ops! {
 
     /// Inverse hyperbolic sine.
     asinh(input: Tensor) -> Tensor, Real {
-        body: Elementwise(float1!(|a| Real::asinh(a))),
+        body: Elementwise(float1!(|a| Real::asinh(a); |z| z.asinh())),
         vjp: vjp!(|v| v.g() * (v.x(0) * v.x(0) + 1.0).rsqrt()), saves: Saves::X,
         inplace: true, aliases: &["arcsinh"], onnx: Some("Asinh"), c: Some("asinh{f}({x})"),
     }
 
     /// Inverse hyperbolic cosine.
     acosh(input: Tensor) -> Tensor, Special {
-        body: Elementwise(float1!(|a| Real::acosh(a))),
+        body: Elementwise(float1!(|a| Real::acosh(a); |z| z.acosh())),
         vjp: vjp!(|v| v.g() * (v.x(0) * v.x(0) - 1.0).rsqrt()), saves: Saves::X,
         inplace: true, aliases: &["arccosh"], onnx: Some("Acosh"), c: Some("acosh{f}({x})"),
         samples: &["p(2, 3) + 1"],
@@ -1178,7 +1306,7 @@ ops! {
 
     /// Inverse hyperbolic tangent.
     atanh(input: Tensor) -> Tensor, Unit {
-        body: Elementwise(float1!(|a| Real::atanh(a))),
+        body: Elementwise(float1!(|a| Real::atanh(a); |z| z.atanh())),
         vjp: vjp!(|v| v.g() / (1.0 - v.x(0) * v.x(0))), saves: Saves::X,
         inplace: true, aliases: &["arctanh"], onnx: Some("Atanh"), c: Some("atanh{f}({x})"),
     }
@@ -1195,16 +1323,21 @@ ops! {
     sinc(input: Tensor) -> Tensor, Real {
         body: Elementwise(|c| {
             // The distance to the next whole number is exact, at which the sine changes its sign.
-            let k = kernel!(float |a, p| {
+            let k = with_complex!(kernel!(float |a, p| {
                 let whole = Real::round(a);
                 let (s, half) = (Real::sin((a - whole) * p[0]), whole * 0.5);
                 let s = if half == half.trunc() { s } else { -s };
                 if a == 0.0 { 1.0 } else { s / (a * p[0]) }
-            });
+            }), put |z; _p| z.sinc());
             run::<1>(c, k, Promote::ToFloat, Params::new(&[Scalar::Float(PI)]))
         }),
         vjp: vjp!(|v| {
             let x = v.x(0);
+            if v.dtype(0).is_complex() {
+                let z = &x * PI;
+                let slope = (z.cos() - z.sin() / &z) / &x;
+                return v.g().with(slope.with(x.eq(0.0), |s, none| s.masked_fill(none, &Tensor::number(Scalar::Int(0))?)), |g, s| g.mul(s)).grads();
+            }
             let near = x.abs().lt(0.1);
             // Where the terms of the quotient cancel, the power series; each side sees harmless numbers where the other counts.
             let far = x.keep(near.eq(0.0)) + near.then(|n| n.to_dtype(v.dtype(0)));
@@ -1215,7 +1348,7 @@ ops! {
             // Whole turns are left out before they are rounded.
             let turn = far.then(|x| x.fmod(&Tensor::number(Scalar::Int(2))?)) * PI;
             let quotient = (turn.cos() - turn.sin() / (&far * PI)) / &far;
-            v.g() * (quotient.keep(near.eq(0.0)) + series * PI)
+            (v.g() * (quotient.keep(near.eq(0.0)) + series * PI)).grads()
         }),
         saves: Saves::X, inplace: true,
         samples: &["r(2, 3)", "t([0.0, 0.5, -1.2])"],
@@ -1449,13 +1582,13 @@ ops! {
 
     /// `input == other`, as bool.
     eq(input: Tensor, other: Operand) -> Tensor, Integer {
-        body: Elementwise(test2!(|a, b| a == b)),
+        body: Elementwise(equality!(|a, b| a == b)),
         inplace: true, onnx: Some("Equal"), c: Some("{x} == {y}"),
     }
 
     /// `input != other`, as bool.
     ne(input: Tensor, other: Operand) -> Tensor, Integer {
-        body: Elementwise(test2!(|a, b| a != b)),
+        body: Elementwise(equality!(|a, b| a != b)),
         inplace: true, aliases: &["not_equal"], c: Some("{x} != {y}"),
     }
 
@@ -1493,19 +1626,19 @@ ops! {
 
     /// True for NaN.
     isnan(input: Tensor) -> Tensor, Real {
-        body: Elementwise(test1!(|a| a.is_nan(); { let _ = a; false })),
+        body: Elementwise(test1!(|a| a.is_nan(); { let _ = a; false }; a.re.is_nan() || a.im.is_nan())),
         onnx: Some("IsNaN"),
     }
 
     /// True for either infinity.
     isinf(input: Tensor) -> Tensor, Real {
-        body: Elementwise(test1!(|a| Real::is_inf(a); { let _ = a; false })),
+        body: Elementwise(test1!(|a| Real::is_inf(a); { let _ = a; false }; a.re.is_infinite() || a.im.is_infinite())),
         onnx: Some("IsInf"),
     }
 
     /// True for neither NaN nor an infinity.
     isfinite(input: Tensor) -> Tensor, Real {
-        body: Elementwise(test1!(|a| a.is_finite(); { let _ = a; true })),
+        body: Elementwise(test1!(|a| a.is_finite(); { let _ = a; true }; a.re.is_finite() && a.im.is_finite())),
     }
 
     /// True for plus infinity.
@@ -1520,51 +1653,54 @@ ops! {
 
     /// True for real numbers: always.
     isreal(input: Tensor) -> Tensor, Real {
-        body: Elementwise(test1!(|a| { let _ = a; true }; { let _ = a; true })),
+        body: Elementwise(test1!(|a| { let _ = a; true }; { let _ = a; true }; a.im == 0.0)),
     }
 
     // ---- logic ----
 
     /// True where both are not 0.
     logical_and(input: Tensor, other: Tensor) -> Tensor, Boolean {
-        body: Elementwise(test2!(|a, b| (a != 0.0) & (b != 0.0); (a != 0) & (b != 0))),
+        body: Elementwise(test2!(|a, b| (a != 0.0) & (b != 0.0); (a != 0) & (b != 0); a.holds() && b.holds())),
         inplace: true, onnx: Some("And"), c: Some("{x} && {y}"),
     }
 
     /// True where either is not 0.
     logical_or(input: Tensor, other: Tensor) -> Tensor, Boolean {
-        body: Elementwise(test2!(|a, b| (a != 0.0) | (b != 0.0); (a != 0) | (b != 0))),
+        body: Elementwise(test2!(|a, b| (a != 0.0) | (b != 0.0); (a != 0) | (b != 0); a.holds() || b.holds())),
         inplace: true, onnx: Some("Or"), c: Some("{x} || {y}"),
     }
 
     /// True where exactly one is not 0.
     logical_xor(input: Tensor, other: Tensor) -> Tensor, Boolean {
-        body: Elementwise(test2!(|a, b| (a != 0.0) ^ (b != 0.0); (a != 0) ^ (b != 0))),
+        body: Elementwise(test2!(|a, b| (a != 0.0) ^ (b != 0.0); (a != 0) ^ (b != 0); a.holds() != b.holds())),
         inplace: true, onnx: Some("Xor"), c: Some("!{x} != !{y}"),
     }
 
     /// True where it is 0.
     logical_not(input: Tensor) -> Tensor, Boolean {
-        body: Elementwise(test1!(|a| a == 0.0; a == 0)),
+        body: Elementwise(|call| {
+            let k = with_complex!(kernel!(split_to_bool |a, _p| a == 0.0; |a, _p| a == 0), put_truth |a; _p| !a.holds());
+            run::<1>(call, k, Promote::ToBool, Params::default())
+        }),
         inplace: true, onnx: Some("Not"), c: Some("!{x}"),
     }
 
     /// Bits that are set in both; whole numbers and bools.
     bitwise_and(input: Tensor, other: Operand) -> Tensor, Integer {
-        body: Elementwise(int2!(|a, b| a & b)),
+        body: Elementwise(int2!(unsigned |a, b| a & b)),
         inplace: true, onnx: Some("BitwiseAnd"), c: Some("{x} & {y}"),
         refuses: &[Refusal { call: "rt.ones(1), 1", message: "not implemented for dtype float32" }],
     }
 
     /// Bits that are set in either; whole numbers and bools.
     bitwise_or(input: Tensor, other: Operand) -> Tensor, Integer {
-        body: Elementwise(int2!(|a, b| a | b)),
+        body: Elementwise(int2!(unsigned |a, b| a | b)),
         inplace: true, onnx: Some("BitwiseOr"), c: Some("{x} | {y}"),
     }
 
     /// Bits that are set in exactly one; whole numbers and bools.
     bitwise_xor(input: Tensor, other: Operand) -> Tensor, Integer {
-        body: Elementwise(int2!(|a, b| a ^ b)),
+        body: Elementwise(int2!(unsigned |a, b| a ^ b)),
         inplace: true, onnx: Some("BitwiseXor"), c: Some("{x} ^ {y}"),
     }
 
@@ -1631,7 +1767,7 @@ ops! {
 
     /// Every element replaced by `value`, which has no dimensions.
     fill(input: Tensor, value: Operand) -> Tensor, Real {
-        body: Kernel(infer_fill, |c, outs| compute_fill(c, c.x(1), &outs[0])), direct: true,
+        body: Kernel(infer_fill, |c, outs| compute_fill(c, c.x(1), &outs[0])), direct: true, takes: Takes::ALL,
         vjp: vjp!(|v| [zeros(v, 0), v.want(1, || v.g().sum(&[], false))]),
         inplace: true, method: false,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(2)", message: "0-dimension value tensor" }],
@@ -1640,7 +1776,7 @@ ops! {
 
     /// Every element replaced by 0.
     zero(input: Tensor) -> Tensor, Real {
-        body: Kernel(infer_fill, |c, outs| compute_fill(c, &Tensor::number(Scalar::Int(0))?, &outs[0])), direct: true,
+        body: Kernel(infer_fill, |c, outs| compute_fill(c, &Tensor::number(Scalar::Int(0))?, &outs[0])), direct: true, takes: Takes::ALL,
         vjp: vjp!(|v| zeros(v, 0)),
         inplace: true, method: false, function: false,
     }
@@ -1653,7 +1789,7 @@ ops! {
             let (step, rest) = (Real::exp2(part), Real::exp2(b - part - part - part));
             let y = if a == 0.0 { a } else { a * step * step * step * rest };
             if b.is_finite() { y } else { a * Real::exp2(b) }
-        })),
+        }; |a, b| a * b.exp2())),
         vjp: vjp!(|v| {
             let part = v.g() * v.x(1).then(|e| e.exp2());
             [v.want(0, || part.clone()), v.want(1, || &part * (v.x(0) * LN_2))]
@@ -1664,14 +1800,14 @@ ops! {
 
     /// `1 / (1 + e^-input)`.
     sigmoid(input: Tensor) -> Tensor, Real {
-        body: Elementwise(float1!(|a| Real::sigmoid(a))),
+        body: Elementwise(float1!(|a| Real::sigmoid(a); |z| z.sigmoid())),
         vjp: vjp!(|v| v.g().with(v.y(), Tensor::sigmoid_backward)), saves: Saves::OUTPUT,
         inplace: true, onnx: Some("Sigmoid"), c: Some("1 / (1 + exp{f}(-{x}))"),
     }
 
     /// Gradient of `sigmoid`: `grad_output * output * (1 - output)`.
     sigmoid_backward(grad_output: Tensor, output: Tensor) -> Tensor, Probability {
-        body: Elementwise(float2!(|g, y| g * (y * (1.0 - y)))),
+        body: Elementwise(float2!(|g, y| g * (y * (1.0 - y)); |g, y| g * (y * (c(1.0, 0.0) - y)))),
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), Tensor::sigmoid_backward)),
             v.want(1, || v.g() * v.x(0) * (1.0 - v.x(1) * 2.0)),

@@ -3,7 +3,7 @@
 
 use super::elementwise::result_type;
 use super::shape::contiguous_unlocked;
-use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
+use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
 use crate::dtype::{default_dtype, dispatch, DType, Elem, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy;
@@ -87,7 +87,7 @@ fn check_float(d: DType) -> Result<()> {
 }
 
 fn infer_uniform(spec: Spec, from: f64, to: f64) -> Result<Specs> {
-    let d = spec.dtype;
+    let d = spec.dtype.real();
     check_float(d)?;
     for (name, v) in [("from", from), ("to", to)] {
         if v < d.min() || v > d.max() {
@@ -102,6 +102,9 @@ fn infer_uniform(spec: Spec, from: f64, to: f64) -> Result<Specs> {
 }
 
 fn uniform_into(g: &mut Generator, out: &Tensor, from: f64, to: f64) -> Result<()> {
+    if out.dtype().is_complex() {
+        return uniform_into(g, &super::complex::pairs(out)?, from, to);
+    }
     match out.dtype() {
         DType::F32 => fill::<f32>(out, |s, _| g.uniform_f32(s, from, to)),
         DType::F64 => fill::<f64>(out, |s, _| g.uniform_f64(s, from, to)),
@@ -112,12 +115,16 @@ fn uniform_into(g: &mut Generator, out: &Tensor, from: f64, to: f64) -> Result<(
 }
 
 fn infer_normal(spec: Spec, std: f64) -> Result<Specs> {
-    check_float(spec.dtype)?;
+    check_float(spec.dtype.real())?;
     check_std("normal_", std).map_err(fails)?;
     spec.one()
 }
 
 fn normal_into(g: &mut Generator, out: &Tensor, mean: f64, std: f64) -> Result<()> {
+    if out.dtype().is_complex() {
+        // Both parts have half of the variance; PyTorch gives both the mean.
+        return normal_into(g, &super::complex::pairs(out)?, mean, std * std::f64::consts::FRAC_1_SQRT_2);
+    }
     floats!(out.dtype(), T => {
         if !out.is_contiguous() {
             return fill::<T>(out, |s, _| g.normal_serial(s, mean, std, T::from_f64));
@@ -330,6 +337,7 @@ ops! {
         ),
         method: false, onnx: Some("RandomUniform"),
         refuses: &[Refusal { call: "2, dtype=rt.int64", message: "not implemented for dtype int64" }],
+        takes: Takes::COMPLEX,
     }
 
     /// Standard normal numbers of shape `size`.
@@ -339,6 +347,7 @@ ops! {
             |c, outs| c.with_generator(1, |g| normal_into(g, &outs[0], 0.0, 1.0)),
         ),
         method: false, onnx: Some("RandomNormal"),
+        takes: Takes::COMPLEX,
     }
 
     /// Whole numbers of `[low, high)` of shape `size`; int64 by default.
@@ -351,6 +360,7 @@ ops! {
         }, |c, outs| c.with_generator(3, |g| integers_into(g, &outs[0], c.int(0), c.int(1)))),
         method: false,
         refuses: &[Refusal { call: "3, 3, (2,)", message: "expects 'from' to be less than 'to'" }],
+        takes: Takes::UNSIGNED,
     }
 
     /// The numbers 0 to `n - 1` in random order; int64 by default.
@@ -412,6 +422,7 @@ ops! {
             |c, outs| c.with_generator(2, |g| uniform_into(g, &outs[0], c.float(0), c.float(1))),
         ),
         inplace: true, direct: true, function: false, method: false,
+        takes: Takes::COMPLEX,
     }
 
     /// In place: normal numbers with the given mean and standard deviation.
@@ -421,12 +432,14 @@ ops! {
             |c, outs| c.with_generator(2, |g| normal_into(g, &outs[0], c.float(0), c.float(1))),
         ),
         inplace: true, direct: true, function: false, method: false,
+        takes: Takes::COMPLEX,
     }
 
     /// In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly.
     random(input: Tensor, from: OptInt = None, to: OptInt = None, generator: Generator = None) -> Tensor, Special {
         body: Kernel(infer_random, compute_random),
         inplace: true, direct: true, function: false, method: false,
+        takes: Takes::UNSIGNED,
     }
 
     /// Ones with the probabilities of `input`, else zeros.
@@ -498,7 +511,7 @@ ops! {
     normal_tensors(mean: Operand, std: Operand, generator: Generator = None) -> Tensor, Special {
         body: Composite(|c| {
             let (mean, std) = (c.x(0), c.x(1));
-            let dtype = result_type([mean, std].into_iter());
+            let dtype = result_type([mean, std].into_iter())?;
             if !std.is_meta() && std.to_vec::<f64>()?.iter().any(|s| s.is_nan() || *s < 0.0) {
                 bail!(Value, "expects all elements of std >= 0.0");
             }

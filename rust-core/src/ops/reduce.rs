@@ -3,13 +3,15 @@
 use super::elementwise::run_as;
 use super::lang::{sum_dtype, Ex};
 use super::shape::{contiguous_unlocked, copy_into, signed};
-use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
+use super::complex::{pairs, part};
+use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
 use crate::autograd::{grad_enabled, Vjp};
 use crate::dtype::{default_dtype, promote, Compute, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::elementwise::Params;
 use crate::kernels::reduce::{self, Dim, Kernels};
-use crate::kernels::{pairs, scan};
+use crate::kernels::complex::{self as numbers, c as complex_number, C};
+use crate::kernels::{pairs as distances, scan};
 use crate::memory::List;
 use crate::shape::{broadcast, wrap_dim, wrap_dims, Dims, Layout, Strides};
 use crate::tensor::Tensor;
@@ -174,7 +176,7 @@ fn count(shape: &[usize], dims: &[i64]) -> Result<usize> {
 /// The dtype of a floating-point result; whole numbers are refused.
 fn float_dtype(x: &Tensor, dtype: Option<DType>) -> Result<DType> {
     let d = dtype.unwrap_or(x.dtype());
-    if !d.is_float() {
+    if !d.is_differentiable() {
         bail!(DType, "could not infer output dtype: the input dtype must be a floating point one, got {d}");
     }
     Ok(d)
@@ -182,7 +184,7 @@ fn float_dtype(x: &Tensor, dtype: Option<DType>) -> Result<DType> {
 
 /// The dtype of a result that whole numbers become floats for.
 fn to_float(d: DType) -> DType {
-    if d.is_float() {
+    if d.is_differentiable() {
         d
     } else {
         default_dtype()
@@ -231,7 +233,151 @@ fn sum_of(c: &Call, kernels: &'static Kernels) -> Result<Reduction> {
 
 /// Sums and products that are to be truth values are those of truth values: fractions must not be cut off first.
 fn truth_first(x: &Tensor, dtype: DType) -> Option<DType> {
-    (dtype == DType::Bool && x.dtype().is_float()).then_some(DType::Bool)
+    let from = x.dtype();
+    (dtype == DType::Bool && from.is_float() || from.is_complex()).then_some(dtype)
+}
+
+// ---- complex numbers ----
+
+/// The dimensions that a reduction names: all if none.
+fn all_dims(dims: &[i64], ndim: usize) -> Result<SmallVec<[i64; 8]>> {
+    if dims.is_empty() {
+        return Ok((0..ndim as i64).collect());
+    }
+    Ok(wrap_dims(dims, ndim)?.iter().map(|&d| d as i64).collect())
+}
+
+/// The row-major result of a reduction.
+fn infer_reduced(x: &Tensor, dims: &[i64], keepdim: bool, dtype: DType) -> Result<Specs> {
+    let dims = all_dims(dims, x.ndim())?;
+    let mut shape = x.dims();
+    for d in (0..x.ndim()).rev().filter(|&d| dims.contains(&(d as i64))) {
+        shape[d] = 1;
+        if !keepdim {
+            shape.remove(d);
+        }
+    }
+    Spec::rows(&shape, dtype)?.one()
+}
+
+/// Reduces both parts of complex numbers, each for itself.
+fn compute_pairs(
+    x: &Tensor,
+    dims: &[i64],
+    keepdim: bool,
+    kernels: &'static Kernels,
+    values: &[f64],
+    out: &Tensor,
+) -> Result<()> {
+    let x = if x.ndim() == 0 { x.with_layout(x.layout().unsqueeze(0)) } else { x.clone() };
+    let dims = if out.ndim() == 0 { all_dims(&[], x.ndim())? } else { all_dims(dims, x.ndim())? };
+    let (from, to) = (pairs(&x)?, pairs(out)?);
+    Reduction::single(&from, &dims, keepdim && out.ndim() > 0, kernels, from.dtype())?.with(values).compute(&from, &[to])
+}
+
+/// The dtype of a sum, if that is complex.
+fn complex_sum(c: &Call) -> Option<DType> {
+    Some(c.opt_dtype(2).unwrap_or(c.x(0).dtype())).filter(|d| d.is_complex())
+}
+
+fn infer_sum(c: &Call, mean: bool) -> Result<Specs> {
+    if let Some(d) = c.opt_dtype(2).filter(|d| d.is_wide_unsigned()) {
+        bail!(DType, "not implemented for dtype {d}");
+    }
+    match complex_sum(c) {
+        Some(d) => infer_reduced(c.x(0), c.ints(0), c.bool(1), d),
+        None => (if mean { mean_of(c)? } else { sum_of(c, &reduce::SUM)? }).specs(),
+    }
+}
+
+fn compute_sum(c: &Call, outs: &[Tensor], mean: bool) -> Result<()> {
+    let x = c.x(0);
+    match complex_sum(c) {
+        Some(d) => {
+            let n = if mean { count(x.shape(), c.ints(0))? as f64 } else { 1.0 };
+            let x = if x.dtype() == d { x.clone() } else { contiguous_unlocked(x, d, false)? };
+            compute_pairs(&x, c.ints(0), c.bool(1), &reduce::SUM, &[n], &outs[0])
+        }
+        None => (if mean { mean_of(c)? } else { sum_of(c, &reduce::SUM)? }).compute(x, outs),
+    }
+}
+
+/// Folds complex numbers along one dimension, or all of them.
+fn compute_fold(x: &Tensor, d: DType, dim: Option<i64>, out: &Tensor, first: C, f: fn(C, C) -> C) -> Result<()> {
+    let sizes = match dim {
+        Some(dim) => around(x.shape(), wrap_dim(dim, x.ndim())?),
+        None => [1, x.numel(), 1],
+    };
+    let sizes = if sizes[0] == 0 && x.numel() == 0 { [1, 0, out.numel()] } else { sizes };
+    let x = contiguous_unlocked(x, d, false)?;
+    written_as(out, d, |out| {
+        // SAFETY: both are row-major with these sizes.
+        unsafe {
+            if d == DType::C64 {
+                numbers::fold::<f32>(x.data_ptr(), out.data_ptr(), sizes, first, f);
+            } else {
+                numbers::fold::<f64>(x.data_ptr(), out.data_ptr(), sizes, first, f);
+            }
+        }
+        Ok(())
+    })
+}
+
+fn compute_complex_var(c: &Call, outs: &[Tensor], root: bool) -> Result<()> {
+    let x = c.x(0);
+    let x = if x.ndim() == 0 { x.with_layout(x.layout().unsqueeze(0)) } else { x.clone() };
+    let real = x.dtype().real();
+    let (dims, keep) = (if c.x(0).ndim() == 0 { &[][..] } else { c.ints(0) }, c.bool(2) && c.x(0).ndim() > 0);
+    let variance = |which: usize| -> Result<Tensor> {
+        // In f64, where the squares of single numbers are safe.
+        let wide = contiguous_unlocked(&part(&x, which)?, DType::F64, false)?;
+        let r = Reduction::of(&wide, None, dims, keep, &reduce::VAR, DType::F64, [Some(DType::F64), None])?;
+        let out = Tensor::empty_of(outs[0].shape(), DType::F64)?;
+        r.with(&[correction(c.opt_scalar(1)), 0.0]).compute(&wide, std::slice::from_ref(&out))?;
+        Ok(out)
+    };
+    let (a, b) = (variance(0)?, variance(1)?);
+    let k = if root { crate::kernel!(float |a, b, _p| (a + b).sqrt()) } else { crate::kernel!(float |a, b, _p| a + b) };
+    run_as(k, [&a, &b], DType::F64, real, Params::default())?.compute(&outs[0])?;
+    if let Some(mean) = outs.get(1) {
+        compute_pairs(&x, dims, keep, &reduce::SUM, &[count(x.shape(), dims)? as f64], mean)?;
+    }
+    Ok(())
+}
+
+/// The absolute values of complex numbers, else the tensor itself.
+fn magnitudes(x: &Tensor) -> Result<Tensor> {
+    if !x.dtype().is_complex() {
+        return Ok(x.clone());
+    }
+    let out = Tensor::empty_of(x.shape(), x.dtype().real())?;
+    super::complex::abs_into(x, &out)?;
+    Ok(out)
+}
+
+/// `log(sum(exp))` of complex numbers.
+fn compute_complex_logsumexp(c: &Call, out: &Tensor) -> Result<()> {
+    let x = c.x(0).alias();
+    let x = if x.ndim() == 0 { x.unsqueeze(0)? } else { x };
+    let dims = if c.x(0).ndim() == 0 { all_dims(&[], 1)? } else { all_dims(c.ints(0), x.ndim())? };
+    if x.numel() == 0 {
+        let y = x.exp()?.sum(Some(&dims), c.bool(1), None)?.log()?;
+        return copy_into(out, &y);
+    }
+    let top = x.real()?.amax(&dims, true)?;
+    let top = top.masked_fill(&top.isfinite()?.logical_not()?, &number(0)?)?;
+    let y = x.sub(&top, 1)?.exp()?.sum(Some(&dims), true, None)?.log()?.add(&top, 1)?;
+    copy_into(out, &y.reshape(&signed(out.shape()))?)
+}
+
+fn prod_of(c: &Call) -> Result<Reduction> {
+    let (x, dims) = (c.x(0), listed(c.opt_int(0)));
+    let dtype = c.opt_dtype(2).unwrap_or(sum_dtype(x.dtype()));
+    Reduction::of(x, truth_first(x, dtype), &dims, c.bool(1), &reduce::PROD, dtype, [Some(dtype), None])
+}
+
+fn logsumexp_of(c: &Call) -> Result<Reduction> {
+    Reduction::single(c.x(0), c.ints(0), c.bool(1), &reduce::LOGSUMEXP, to_float(c.x(0).dtype()))
 }
 
 fn mean_of(c: &Call) -> Result<Reduction> {
@@ -286,7 +432,10 @@ fn truth_of(c: &Call, kernels: &'static Kernels) -> Result<Option<Reduction>> {
     if c.opt_ints(0).is_some_and(|d| d.is_empty()) && x.ndim() > 0 {
         return Ok(None);
     }
-    Reduction::of(x, None, c.ints(0), c.bool(1), kernels, x.dtype(), [Some(truth_dtype(x)), None]).map(Some)
+    // Of complex numbers either part counts.
+    let first = (x.dtype().is_complex() || x.dtype() == DType::U64).then_some(DType::Bool);
+    let compute = first.unwrap_or(x.dtype());
+    Reduction::of(x, first, c.ints(0), c.bool(1), kernels, compute, [Some(truth_dtype(x)), None]).map(Some)
 }
 
 fn infer_truth(c: &Call, kernels: &'static Kernels) -> Result<Specs> {
@@ -310,6 +459,9 @@ fn correction(s: Option<Scalar>) -> f64 {
 /// The variance, or its root, of `x`, which has the elements of the input in dtype `compute`.
 fn var_of(c: &Call, x: &Tensor, root: bool, with_mean: bool, compute: DType) -> Result<Reduction> {
     let d = c.x(0).dtype();
+    if d.is_complex() {
+        unreachable!("both parts have variances");
+    }
     if !d.is_float() {
         bail!(DType, "only floating point dtypes are supported, got {d}");
     }
@@ -318,11 +470,25 @@ fn var_of(c: &Call, x: &Tensor, root: bool, with_mean: bool, compute: DType) -> 
 }
 
 fn infer_var(c: &Call, root: bool, with_mean: bool) -> Result<Specs> {
+    let d = c.x(0).dtype();
+    if c.opt_scalar(1).is_some_and(|s| s.imaginary() != 0.0) {
+        bail!(DType, "argument 'correction' must be a real number");
+    }
+    if d.is_complex() {
+        let mut specs = infer_reduced(c.x(0), c.ints(0), c.bool(2), d.real())?;
+        if with_mean {
+            specs.extend(infer_reduced(c.x(0), c.ints(0), c.bool(2), d)?);
+        }
+        return Ok(specs);
+    }
     var_of(c, c.x(0), root, with_mean, c.x(0).dtype())?.specs()
 }
 
 fn compute_var(c: &Call, outs: &[Tensor], root: bool, with_mean: bool) -> Result<()> {
     let (x, d) = (c.x(0), c.x(0).dtype());
+    if d.is_complex() {
+        return compute_complex_var(c, outs, root);
+    }
     let r = var_of(c, x, root, with_mean, d)?;
     let raw = r.raw(outs)?;
     r.run(x, &raw)?;
@@ -404,12 +570,15 @@ fn unscale(t: &Tensor, scale: &Tensor, twice: bool) {
 
 /// A norm of `x`, which has the elements of the input, perhaps scaled, and the dtype that it is computed in.
 fn norm_of(c: &Call, x: &Tensor) -> Result<(Reduction, DType)> {
-    let (input, p) = (c.x(0).dtype(), c.scalar(0).f64());
+    let (input, p) = (c.x(0).dtype().real(), c.scalar(0).f64());
+    if c.scalar(0).imaginary() != 0.0 {
+        bail!(DType, "argument 'ord' must be a real number, got {}", c.scalar(0));
+    }
     if !input.is_float() {
         bail!(DType, "expected a floating point tensor as input, got {input}");
     }
-    let dtype = c.opt_dtype(3).unwrap_or(input);
-    if !dtype.is_float() || promote(dtype, input) != dtype {
+    let dtype = c.opt_dtype(3).map_or(input, DType::real);
+    if !dtype.is_float() || promote(dtype, input)? != dtype {
         bail!(DType, "the dtype of the input ({input}) should be convertible without narrowing to {dtype}");
     }
     if (p.is_infinite() || p < 0.0) && x.numel() == 0 && count(x.shape(), c.ints(1))? == 0 {
@@ -427,7 +596,7 @@ fn norm_of(c: &Call, x: &Tensor) -> Result<(Reduction, DType)> {
 }
 
 fn compute_norm(c: &Call, outs: &[Tensor]) -> Result<()> {
-    let (x, p) = (c.x(0), c.scalar(0).f64());
+    let (x, p) = (&magnitudes(c.x(0))?, c.scalar(0).f64());
     let (r, dtype) = norm_of(c, x)?;
     let raw = r.raw(outs)?;
     r.run(x, &raw)?;
@@ -482,7 +651,7 @@ fn eval_cdist(c: &Call) -> Result<Outs> {
         return one(difference.vector_norm(p, Some(&[-1]), false, None)?);
     }
     // Never |x|^2 + |y|^2 - 2 x y, of which nothing is left where x and y are close to each other.
-    let dtype = promote(a.dtype(), b.dtype());
+    let dtype = promote(a.dtype(), b.dtype())?;
     let batch = broadcast(&a.shape()[..a.ndim() - 2], &b.shape()[..b.ndim() - 2])?;
     let count: usize = batch.iter().product();
     let flat = |t: &Tensor, n: usize| {
@@ -524,8 +693,8 @@ fn compute_euclidean(c: &Call, outs: &[Tensor]) -> Result<()> {
         // SAFETY: row-major elements of the compute type with these sizes.
         unsafe {
             match compute {
-                DType::F64 => pairs::euclidean::<f64>(x.ptr(), y.ptr(), out.ptr(), sizes),
-                _ => pairs::euclidean::<f32>(x.ptr(), y.ptr(), out.ptr(), sizes),
+                DType::F64 => distances::euclidean::<f64>(x.ptr(), y.ptr(), out.ptr(), sizes),
+                _ => distances::euclidean::<f32>(x.ptr(), y.ptr(), out.ptr(), sizes),
             }
         }
         Ok(())
@@ -595,7 +764,7 @@ fn eval_cov(c: &Call) -> Result<Outs> {
     };
     let freedom = total.sub(&off, 1)?.clamp(Some(Scalar::Int(0)), None)?;
     let x = x.sub(&average, 1)?;
-    let squares = x.mm(&weighed(&x)?.transpose(0, 1)?)?;
+    let squares = x.mm(&weighed(&x)?.transpose(0, 1)?.conj()?)?;
     one(squares.div(&freedom, "")?.squeeze(None)?)
 }
 
@@ -695,20 +864,20 @@ fn norm_rule(v: &Vjp) -> Ex {
     let (y, g) = (restored(v.y(), v, dims, keep), restored(v.g(), v, dims, keep));
     match p {
         0.0 => Ex::from(Tensor::filled(v.shape(0), Scalar::Int(0), v.dtype(0))),
-        1.0 => x.sign() * g,
+        1.0 => x.sgn() * g,
         2.0 => no_zero(g / &y, &y) * x,
         p if p.is_infinite() => {
             let mask = x.abs().eq(&y);
             let count = mask.sum(dims, true);
-            (x.sign() * (g / count)).keep(mask)
+            (x.sgn() * (g / count)).keep(mask)
         }
         // Powers of the quotient are within range where those of both are not.
         p => {
             let part = no_zero(&x / &y, &y);
             match p {
                 // With p below 0 one zero makes the norm 0, and what the others are does not matter.
-                p if p < 1.0 => no_zero(no_zero(x.sign() * part.abs().pow(p - 1.0), &x), &y) * g,
-                p if p < 2.0 => x.sign() * part.abs().pow(p - 1.0) * g,
+                p if p < 1.0 => no_zero(no_zero(x.sgn() * part.abs().pow(p - 1.0), &x), &y) * g,
+                p if p < 2.0 => x.sgn() * part.abs().pow(p - 1.0) * g,
                 p => &part * part.abs().pow(p - 2.0) * g,
             }
         }
@@ -738,12 +907,31 @@ fn infer_scan(c: &Call, what: scan::What, dtype: Option<DType>) -> Result<Specs>
     Spec::rows(x.shape(), dtype)?.one()
 }
 
+/// The logarithm of 0.
+const NOTHING: C = complex_number(f64::NEG_INFINITY, 0.0);
+
 /// Runs a scan of `what` along attribute 0.
 fn compute_scan(c: &Call, outs: &[Tensor], what: scan::What, dtype: Option<DType>, reverse: bool) -> Result<()> {
     let x = c.x(0);
     let compute = scan_dtype(x, what, dtype).compute_dtype();
     let [outer, n, inner] = along(c, x)?;
     let from = contiguous_unlocked(x, compute, false)?;
+    if compute.is_complex() {
+        return written_as(&outs[0], compute, |out| {
+            let (from, to, sizes) = (from.data_ptr(), out.data_ptr(), [outer, n, inner]);
+            // SAFETY: as below; the parts of complex numbers are added up side by side.
+            unsafe {
+                match (what, compute == DType::C64) {
+                    (scan::What::Sum, _) => scan::scan(what, compute.real(), from, to, outer, n, 2 * inner, reverse),
+                    (scan::What::Prod, true) => numbers::scan::<f32>(from, to, sizes, complex_number(1.0, 0.0), |a, b| a * b),
+                    (scan::What::Prod, _) => numbers::scan::<f64>(from, to, sizes, complex_number(1.0, 0.0), |a, b| a * b),
+                    (scan::What::LogSumExp, true) => numbers::scan::<f32>(from, to, sizes, NOTHING, C::log_add),
+                    (scan::What::LogSumExp, _) => numbers::scan::<f64>(from, to, sizes, NOTHING, C::log_add),
+                }
+            }
+            Ok(())
+        });
+    }
     written_as(&outs[0], compute, |out| {
         // SAFETY: both are row-major in the compute type; they may be one.
         unsafe { scan::scan(what, compute, from.data_ptr(), out.data_ptr(), outer, n, inner, reverse) };
@@ -769,6 +957,7 @@ fn compute_cum_extreme(c: &Call, outs: &[Tensor], min: bool) -> Result<()> {
                 Compute::F32 => scan::extreme::<f32>(from.ptr(), values.ptr(), indices, dims, min),
                 Compute::F64 => scan::extreme::<f64>(from.ptr(), values.ptr(), indices, dims, min),
                 Compute::I64 => scan::extreme::<i64>(from.ptr(), values.ptr(), indices, dims, min),
+                Compute::C64 | Compute::C128 => unreachable!("complex numbers have no order"),
             }
         }
         Ok(())
@@ -859,7 +1048,7 @@ fn eval_bincount(c: &Call) -> Result<Outs> {
 ops! {
     /// Sum of the elements over `dim` (one or several; all by default). Whole numbers add up in int64.
     sum(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
-        body: reduction!(|c| sum_of(c, &reduce::SUM)),
+        body: Kernel(|c| infer_sum(c, false), |c, outs| compute_sum(c, outs, false)), takes: Takes::ALL,
         vjp: vjp!(|v| restored(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0))),
         onnx: Some("ReduceSum"),
         refuses: &[Refusal { call: "rt.ones(2, 3), 2", message: "out of range" }],
@@ -868,7 +1057,7 @@ ops! {
 
     /// Mean of the elements over `dim` (one or several; all by default). Floats only.
     mean(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
-        body: reduction!(|c| mean_of(c)),
+        body: Kernel(|c| infer_sum(c, true), |c, outs| compute_sum(c, outs, true)), takes: Takes::COMPLEX,
         vjp: vjp!(|v| mean_rule(v, v.g(), v.ints(0), v.bool(1))),
         onnx: Some("ReduceMean"),
         refuses: &[Refusal { call: "rt.ones(2, dtype=rt.int64)", message: "floating point" }],
@@ -877,15 +1066,21 @@ ops! {
 
     /// Product of the elements over `dim` (all by default). Whole numbers multiply in int64.
     prod(input: Tensor, dim: OptInt = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
-        body: reduction!(|c| {
-            let (x, dims) = (c.x(0), listed(c.opt_int(0)));
-            let dtype = c.opt_dtype(2).unwrap_or(sum_dtype(x.dtype()));
-            Reduction::of(x, truth_first(x, dtype), &dims, c.bool(1), &reduce::PROD, dtype, [Some(dtype), None])
-        }),
+        body: Kernel(
+            |c| match complex_sum(c) {
+                Some(d) => infer_reduced(c.x(0), &listed(c.opt_int(0)), c.bool(1), d),
+                None => prod_of(c)?.specs(),
+            },
+            |c, outs| match complex_sum(c) {
+                Some(d) => compute_fold(c.x(0), d, c.opt_int(0), &outs[0], complex_number(1.0, 0.0), |a, b| a * b),
+                None => prod_of(c)?.compute(c.x(0), outs),
+            },
+        ),
+        takes: Takes::ALL,
         vjp: vjp!(|v| {
             let dims = listed(v.opt_int(0));
             let g = restored(v.g(), v, &dims, v.bool(1));
-            if grad_enabled() {
+            if grad_enabled() || v.dtype(0).is_complex() {
                 return Ex::from(prod_of_others(&v.x(0).tensor()?, v.opt_int(0)).and_then(|o| o.mul(&g.tensor()?))).grads();
             }
             v.x(0).with(g, |x, g| Tensor::prod_backward(g, x, v.opt_int(0))).grads()
@@ -1020,16 +1215,19 @@ ops! {
     /// True if any element over `dim` (all by default) is not zero. uint8 gives uint8.
     any(input: Tensor, dim: OptInts = None, keepdim: Bool = false) -> Tensor, Boolean {
         body: Kernel(|c| infer_truth(c, &reduce::ANY), |c, outs| compute_truth(c, outs, &reduce::ANY)),
+        takes: Takes::ALL,
     }
 
     /// True if no element over `dim` (all by default) is zero. uint8 gives uint8.
     all(input: Tensor, dim: OptInts = None, keepdim: Bool = false) -> Tensor, Boolean {
         body: Kernel(|c| infer_truth(c, &reduce::ALL), |c, outs| compute_truth(c, outs, &reduce::ALL)),
+        takes: Takes::ALL,
     }
 
     /// Variance over `dim` (all by default): squared distances from the mean, divided by `n - correction`.
     var(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Tensor, Real {
         body: Kernel(|c| infer_var(c, false, false), |c, outs| compute_var(c, outs, false, false)),
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| var_rule(v, v.g())), saves: Saves::X,
         refuses: &[Refusal { call: "rt.ones(2, dtype=rt.int64)", message: "floating point" }],
         samples: &["r(5)", "r(2, 3, 2), 1", "r(2, 3), (0, 1), 0, True", "r(5), correction=2"],
@@ -1038,6 +1236,7 @@ ops! {
     /// Standard deviation over `dim` (all by default): the root of `var`.
     std(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Tensor, Real {
         body: Kernel(|c| infer_var(c, true, false), |c, outs| compute_var(c, outs, true, false)),
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| var_rule(v, of_root(v.g(), v.y()))), saves: Saves::X.and(Saves::OUTPUT),
         samples: &["r(5)", "r(2, 3, 2), 1", "r(2, 3), (0, 1), 0, True", "r(5), correction=2"],
     }
@@ -1045,6 +1244,7 @@ ops! {
     /// Variance and mean over `dim` (all by default).
     var_mean(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Pair, Real {
         body: Kernel(|c| infer_var(c, false, true), |c, outs| compute_var(c, outs, false, true)),
+        takes: Takes::COMPLEX, conjugates: true,
         vjp: vjp!(|v| {
             let spread = if v.has(0) { var_rule(v, v.g()) } else { Ex::None };
             spread + if v.has(1) { mean_rule(v, v.gk(1), v.ints(0), v.bool(2)) } else { Ex::None }
@@ -1056,6 +1256,7 @@ ops! {
     /// Standard deviation and mean over `dim` (all by default).
     std_mean(input: Tensor, dim: OptInts = None, correction: OptScalar = 1, keepdim: Bool = false) -> Pair, Real {
         body: Kernel(|c| infer_var(c, true, true), |c, outs| compute_var(c, outs, true, true)),
+        takes: Takes::COMPLEX, conjugates: true,
         vjp: vjp!(|v| {
             let spread = if v.has(0) { var_rule(v, of_root(v.g(), v.y())) } else { Ex::None };
             spread + if v.has(1) { mean_rule(v, v.gk(1), v.ints(0), v.bool(2)) } else { Ex::None }
@@ -1066,9 +1267,17 @@ ops! {
 
     /// `log(sum(exp(input)))` over `dim` (all if empty), without overflow.
     logsumexp(input: Tensor, dim: Ints, keepdim: Bool = false) -> Tensor, Real {
-        body: reduction!(|c| {
-            Reduction::single(c.x(0), c.ints(0), c.bool(1), &reduce::LOGSUMEXP, to_float(c.x(0).dtype()))
-        }),
+        body: Kernel(
+            |c| match c.x(0).dtype() {
+                d if d.is_complex() => infer_reduced(c.x(0), c.ints(0), c.bool(1), d),
+                _ => logsumexp_of(c)?.specs(),
+            },
+            |c, outs| match c.x(0).dtype() {
+                d if d.is_complex() => compute_complex_logsumexp(c, &outs[0]),
+                _ => logsumexp_of(c)?.compute(c.x(0), outs),
+            },
+        ),
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| {
             let y = restored(v.y(), v, v.ints(0), v.bool(1));
             restored(v.g(), v, v.ints(0), v.bool(1)) * (v.x(0) - y).exp()
@@ -1080,7 +1289,14 @@ ops! {
     /// The `ord`-norm of the elements over `dim` (all by default) as one vector: `(sum |x|^ord)^(1/ord)`; the largest or
     /// smallest absolute value for ±inf, the number of elements that are not zero for 0.
     vector_norm(input: Tensor, ord: Scalar = 2, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
-        body: Kernel(|c| norm_of(c, c.x(0))?.0.specs(), compute_norm),
+        body: Kernel(|c| {
+            // As of the absolute values.
+            let x = c.x(0);
+            let seen = if x.dtype().is_complex() { part(x, 0)? } else { x.clone() };
+            let spec = norm_of(c, &seen)?.0.specs()?;
+            if x.dtype().is_complex() { Ok(spec.into_iter().map(|s| Spec::rows(s.layout.shape(), s.dtype)).collect::<Result<_>>()?) } else { Ok(spec) }
+        }, compute_norm),
+        takes: Takes::COMPLEX, conjugates: true,
         vjp: vjp!(|v| norm_rule(v)), saves: Saves::X.and(Saves::OUTPUT),
         method: false, function: false,
         samples: &[
@@ -1144,8 +1360,13 @@ ops! {
             if k.ndim() == 0 {
                 return one(k.div(&k, "")?);
             }
-            let s = k.diagonal(0, 0, 1)?.sqrt()?;
+            let s = k.diagonal(0, 0, 1)?;
+            let s = if s.dtype().is_complex() { s.real()?.sqrt()? } else { s.sqrt()? };
             let r = k.div(&s.unsqueeze(1)?, "")?.div(&s.unsqueeze(0)?, "")?;
+            if r.dtype().is_complex() {
+                let within = r.view_as_real()?.clamp(Some(Scalar::Int(-1)), Some(Scalar::Int(1)))?;
+                return one(within.view_as_complex()?);
+            }
             one(r.clamp(Some(Scalar::Int(-1)), Some(Scalar::Int(1)))?)
         }),
 
@@ -1168,8 +1389,11 @@ ops! {
     /// Number of elements over `dim` (all by default) that are not zero.
     count_nonzero(input: Tensor, dim: OptInts = None) -> Tensor, Real {
         body: reduction!(|c| {
-            Reduction::of(c.x(0), None, c.ints(0), false, &reduce::COUNT, c.x(0).dtype(), [Some(DType::I64), None])
+            let first = c.x(0).dtype().is_complex().then_some(DType::Bool);
+            let compute = first.unwrap_or(c.x(0).dtype());
+            Reduction::of(c.x(0), first, c.ints(0), false, &reduce::COUNT, compute, [Some(DType::I64), None])
         }),
+        takes: Takes::COMPLEX,
     }
 
     /// Number of occurrences of each value from 0 up of a 1-d whole-number `input`, or the sum of their `weights`; at
@@ -1185,6 +1409,7 @@ ops! {
             |c| infer_scan(c, scan::What::Sum, c.opt_dtype(1)),
             |c, outs| compute_scan(c, outs, scan::What::Sum, c.opt_dtype(1), false),
         ),
+        takes: Takes::ALL,
         vjp: vjp!(|v| v.g().then(|g| g.cumsum_from_end(v.int(0)))),
         inplace: true, direct: true, onnx: Some("CumSum"),
         samples: &["r(2, 3), 1", "r(2, 3), 0, rt.float64"],
@@ -1196,6 +1421,7 @@ ops! {
             |c| infer_scan(c, scan::What::Sum, Some(c.x(0).dtype())),
             |c, outs| compute_scan(c, outs, scan::What::Sum, Some(c.x(0).dtype()), true),
         ),
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| v.g().then(|g| g.cumsum(v.int(0), None))),
         method: false, function: false,
         samples: &["r(2, 3), 1", "r(2, 3), 0"],
@@ -1207,8 +1433,9 @@ ops! {
             |c| infer_scan(c, scan::What::Prod, c.opt_dtype(1)),
             |c, outs| compute_scan(c, outs, scan::What::Prod, c.opt_dtype(1), false),
         ),
+        takes: Takes::ALL,
         vjp: vjp!(|v| v.x(0).with(v.g(), |x, g| {
-            if grad_enabled() { cumprod_rule(x, g, v.int(0)) } else { Tensor::cumprod_backward(g, x, v.int(0)) }
+            if grad_enabled() || x.dtype().is_complex() { cumprod_rule(x, g, v.int(0)) } else { Tensor::cumprod_backward(g, x, v.int(0)) }
         })),
         saves: Saves::X, inplace: true, direct: true,
         samples: &["r(2, 3), 1", "t([2.0, 0.0, 3.0]), 0", "t([0.0, 2.0, 0.0, 3.0]), 0", "r(2, 2), 0, rt.float64"],
@@ -1243,9 +1470,13 @@ ops! {
             |c| infer_scan(c, scan::What::LogSumExp, None),
             |c, outs| compute_scan(c, outs, scan::What::LogSumExp, None, false),
         ),
+        takes: Takes::COMPLEX,
         vjp: vjp!(|v| {
             let (x, y, g) = (v.x(0).tensor()?, v.y().tensor()?, v.g().tensor()?);
-            let r = if grad_enabled() { logcumsumexp_rule(&x, &y, &g, v.int(0)) } else { Tensor::logcumsumexp_backward(&g, &x, &y, v.int(0)) };
+            let r = if x.dtype().is_complex() {
+                // Of complex numbers there are no signs to keep apart.
+                complex_logcumsumexp_rule(&x, &y, &g, v.int(0))
+            } else if grad_enabled() { logcumsumexp_rule(&x, &y, &g, v.int(0)) } else { Tensor::logcumsumexp_backward(&g, &x, &y, v.int(0)) };
             Ex::from(r).grads()
         }),
         saves: Saves::X.and(Saves::OUTPUT),
@@ -1323,6 +1554,14 @@ fn cumprod_rule(x: &Tensor, g: &Tensor, dim: i64) -> Result<Tensor> {
         parts.push(sum.mul(&before.narrow(dim, i, 1)?)?)?;
     }
     Tensor::cat(&parts, dim)
+}
+
+/// `sum over k >= i of g[k] * exp(x[i] - y[k])` of complex numbers, in logarithms.
+fn complex_logcumsumexp_rule(x: &Tensor, y: &Tensor, g: &Tensor, dim: i64) -> Result<Tensor> {
+    if x.ndim() == 0 {
+        return Ok(g.clone());
+    }
+    g.log()?.sub(y, 1)?.flip(&[dim])?.logcumsumexp(dim)?.flip(&[dim])?.add(x, 1)?.exp()
 }
 
 /// `sum over k >= i of g[k] * exp(x[i] - y[k])`, positive and negative gradients apart and in logarithms.

@@ -2,9 +2,9 @@
 
 use super::lang::Ex;
 use super::elementwise::result_type;
-use super::{one, several, written_as, Call, Grads, Outs, Refusal, Spec, Specs};
+use super::{one, several, written_as, Call, Grads, Outs, Refusal, Spec, Specs, Takes};
 use crate::autograd::Vjp;
-use crate::dtype::{dispatch, DType, Scalar};
+use crate::dtype::{dispatch_all, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::{copy, index as kernel};
 use crate::memory::{self, List};
@@ -73,7 +73,7 @@ impl Tensor {
         }
         let layout = Layout::new(shape, strides, offset)?;
         check_bounds(&self.0.storage, &layout, dtype)?;
-        if !(self.base_ptr() as usize).is_multiple_of(new) && layout.numel() > 0 {
+        if !(self.base_ptr() as usize).is_multiple_of(dtype.alignment()) && layout.numel() > 0 {
             bail!(Value, "its memory does not lie at whole elements of {dtype}");
         }
         Ok(self.seen_as(layout, dtype))
@@ -390,7 +390,7 @@ fn add_into(out: &Tensor, layout: &Layout, src: &Tensor) -> Result<()> {
     let from = contiguous_unlocked(src, out.dtype(), false)?;
     let from_layout = from.layout().broadcast_to(layout.shape())?;
     let to = out.with_layout(layout.clone());
-    dispatch!(out.dtype(), T => {
+    dispatch_all!(out.dtype(), T => {
         // SAFETY: the caller has checked that the layout lies inside of `out`.
         unsafe { kernel::accumulate::<T>(layout.shape(), (to.ptr(), layout.strides()), (from.ptr(), from_layout.strides())) }
     });
@@ -406,7 +406,7 @@ fn infer_join(c: &Call, new: bool) -> Result<Specs> {
     let dtype = if c.inputs.iter().flatten().all(|t| t.dtype() == first.dtype()) {
         first.dtype()
     } else {
-        result_type(c.inputs.iter().flatten().copied())
+        result_type(c.inputs.iter().flatten().copied())?
     };
     let d = wrap_dim(c.int(0), first.ndim() + new as usize)?;
     let mut shape = first.dims();
@@ -615,7 +615,7 @@ fn remap(
         return Ok(());
     }
     let x = contiguous_unlocked(x, x.dtype(), false)?;
-    dispatch!(x.dtype(), T => {
+    dispatch_all!(x.dtype(), T => {
         let fill = fill.to::<T>();
         let fill = (&fill as *const T).cast::<u8>();
         // SAFETY: both are row-major with these shapes; the maps name places inside of `x`.
@@ -657,7 +657,7 @@ fn compute_pad_backward(c: &Call, outs: &[Tensor]) -> Result<()> {
         return Ok(());
     }
     // SAFETY: both are row-major with these shapes; the maps name places inside of `out`.
-    dispatch!(g.dtype(), T => unsafe { kernel::remap_add::<T>(g.ptr(), g.shape(), &maps, out.ptr(), out.shape()) });
+    dispatch_all!(g.dtype(), T => unsafe { kernel::remap_add::<T>(g.ptr(), g.shape(), &maps, out.ptr(), out.shape()) });
     Ok(())
 }
 
@@ -978,6 +978,7 @@ ops! {
         body: Kernel(|c| Spec::like(c.x(0), c.x(0).dtype())?.one(), compute_copy),
         vjp: vjp!(|v| v.g()),
         onnx: Some("Identity"),
+        takes: Takes::ALL,
     }
 
     /// `src`, broadcast to the shape of `input` and cast to its dtype; in place it overwrites `input`.
@@ -992,6 +993,7 @@ ops! {
         vjp: vjp!(|v| [Ex::None, v.g()]),
         inplace: true, direct: true, function: false,
         samples: &["r(2, 3), r(3)"],
+        takes: Takes::ALL,
     }
 
     /// The elements of `input` as `dtype`.
@@ -1003,6 +1005,7 @@ ops! {
         vjp: vjp!(|v| v.g()),
         onnx: Some("Cast"), method: false, function: false,
         samples: &["r(2), rt.float64"],
+        takes: Takes::ALL,
     }
 
     /// `input` itself if it is row-major without gaps, else a copy that is.
@@ -1021,6 +1024,7 @@ ops! {
         body: Kernel(|c| Spec::rows(c.x(0).shape(), c.x(0).dtype())?.one(), compute_copy),
         vjp: vjp!(|v| v.g()),
         method: false, function: false,
+        takes: Takes::ALL,
     }
 
     /// The same elements with another shape, sharing memory; an error if that needs a copy. One size may be -1.
@@ -1172,6 +1176,7 @@ ops! {
             [rest, part]
         }),
         samples: &["r(6), r(2, 2), (2, 2), (1, 2), 1"],
+        takes: Takes::ALL,
     }
 
     /// Dimensions in the order `dims`; a view.
@@ -1323,6 +1328,7 @@ ops! {
         vjp: vjp!(|v| v.g().then(|g| g.select(v.int(1), v.int(2)))),
         function: false, method: false,
         samples: &["r(2), (2, 3), 1, 2"],
+        takes: Takes::COMPLEX,
     }
 
     /// `input[start:end:step]` along `dim`, with Python's meaning of negative and missing numbers; a view.
@@ -1343,6 +1349,7 @@ ops! {
         vjp: vjp!(|v| v.g().then(|g| g.slice(v.int(1), v.opt_int(2), v.opt_int(3), v.int(4)))),
         function: false, method: false,
         samples: &["r(2, 3), (2, 6), 1, 1, 6, 2"],
+        takes: Takes::COMPLEX,
     }
 
     /// A copy of `input` with `[start:end:step]` of dimension `dim` replaced by `src`.
@@ -1357,6 +1364,7 @@ ops! {
             v.want(1, || v.g().then(|g| g.slice(v.int(0), v.opt_int(1), v.opt_int(2), v.int(3)))),
         ]),
         samples: &["r(2, 6), r(2, 3), 1, 0, 6, 2"],
+        takes: Takes::ALL,
     }
 
     /// A copy of `input` with element `index` of dimension `dim` replaced by `src`.
@@ -1367,6 +1375,7 @@ ops! {
             v.want(1, || v.g().then(|g| g.select(v.int(0), v.int(1)))),
         ]),
         samples: &["r(2, 3), r(2), 1, 0"],
+        takes: Takes::ALL,
     }
 
     /// A copy of `input` with a diagonal, see `diagonal`, replaced by `src`.
@@ -1379,6 +1388,7 @@ ops! {
             v.want(1, || v.g().then(|g| g.diagonal(v.int(0), v.int(1), v.int(2)))),
         ]),
         samples: &["r(3, 3), r(2), 1", "r(2, 3, 3), r(3, 1), -1, 0, 2"],
+        takes: Takes::ALL,
     }
 
     /// Windows of `size` elements of dimension `dimension`, `step` apart, as a new last dimension; a view.
@@ -1405,6 +1415,7 @@ ops! {
         vjp: vjp!(|v| v.g().then(|g| g.unfold(v.int(1), v.int(2), v.int(3)))),
         function: false, method: false,
         samples: &["r(3, 3), (7,), 0, 3, 2", "r(2, 3, 3), (2, 5), 1, 3, 1"],
+        takes: Takes::COMPLEX,
     }
 
     /// The elements `i, i + offset` of dimensions `dim1`, `dim2`, as a new last dimension; a view.
@@ -1425,6 +1436,7 @@ ops! {
         vjp: vjp!(|v| v.g().then(|g| g.diagonal(v.int(1), v.int(2), v.int(3)))),
         function: false, method: false,
         samples: &["r(3), (3, 4), 1, 0, 1", "r(2, 2), (2, 3, 3), -1, 1, 2"],
+        takes: Takes::COMPLEX,
     }
 
     /// The last dimension laid on a diagonal of two new dimensions `dim1`, `dim2`, zero elsewhere.
@@ -1432,6 +1444,7 @@ ops! {
         body: Kernel(infer_diag_embed, |c, outs| compute_on_diagonal(c, outs, [c.int(0), c.int(1), c.int(2)])),
         vjp: vjp!(|v| v.g().then(|g| g.diagonal(v.int(0), v.int(1), v.int(2)))),
         samples: &["r(2, 3)", "r(2, 3), -1, 0, 2"],
+        takes: Takes::ALL,
     }
 
     /// A diagonal of a matrix, or the matrix that has a vector on that diagonal and zeros elsewhere.
@@ -1463,6 +1476,7 @@ ops! {
             Refusal { call: "[]", message: "non-empty list" },
         ],
         samples: &["[r(2, 3), r(1, 3)]", "[r(2, 1), r(2, 2)], 1"],
+        takes: Takes::ALL,
     }
 
     /// Tensors of one shape along a new dimension `dim`.
@@ -1479,6 +1493,7 @@ ops! {
         onnx: Some("ConcatFromSequence"), method: false,
         refuses: &[Refusal { call: "[rt.ones(2), rt.ones(3)]", message: "must be equal" }],
         samples: &["[r(2, 3), r(2, 3)]", "[r(2, 3), r(2, 3)], -1"],
+        takes: Takes::ALL,
     }
 
     /// The tensors side by side: along dimension 0 for 1-d tensors, else along dimension 1.
@@ -1617,6 +1632,7 @@ ops! {
         onnx: Some("Tile"), function: false,
         refuses: &[Refusal { call: "rt.ones(2, 3), 2", message: "can not be smaller" }],
         samples: &["r(2, 1), (2, 3)", "r(2), (2, 2)"],
+        takes: Takes::ALL,
     }
 
     /// As `repeat`, with missing numbers taken as 1.
@@ -1696,6 +1712,7 @@ ops! {
         })),
         refuses: &[Refusal { call: "rt.ones(3, 3), (1, 2), (0,)", message: "equal lengths" }],
         samples: &["r(2, 3), (1,), (1,)", "r(2, 3), (2,)", "r(2, 3), (1, -1), (0, 1)"],
+        takes: Takes::ALL,
     }
 
     /// The order of the elements reversed along `dims`.
@@ -1706,6 +1723,7 @@ ops! {
         }, compute_flip),
         vjp: vjp!(|v| v.g().then(|g| g.flip(v.ints(0)))),
         samples: &["r(2, 3), (0, 1)", "r(2, 3), (1,)"],
+        takes: Takes::COMPLEX,
     }
 
     /// Columns in reverse order.
@@ -1742,6 +1760,7 @@ ops! {
         inplace: true, direct: true, onnx: Some("Trilu"),
         refuses: &[Refusal { call: "rt.ones(3)", message: "at least 2 dimensions" }],
         samples: &["r(3, 3), -1", "r(2, 2, 3)"],
+        takes: Takes::COMPLEX,
     }
 
     /// The upper triangle of each matrix, from the given diagonal on; zero elsewhere.
@@ -1751,6 +1770,7 @@ ops! {
         inplace: true, direct: true, onnx: Some("Trilu"),
         refuses: &[Refusal { call: "rt.ones(3)", message: "at least 2 dimensions" }],
         samples: &["r(3, 3), 1", "r(2, 2, 3)"],
+        takes: Takes::COMPLEX,
     }
 
     /// `input` with `pad[2 i]` elements put before and `pad[2 i + 1]` after the `i`-th dimension from the last. They are
@@ -1773,6 +1793,7 @@ ops! {
             "r(2, 3), (1, 2)", "r(2, 3), (1, 1), 'constant', 2.0", "r(2, 3), (-1, 2, 1, 0)", "r(1, 2, 4), (2, 1), 'reflect'",
             "r(1, 2, 4), (2, 1), 'replicate'", "r(1, 2, 4), (2, 1), 'circular'", "r(1, 1, 3, 3), (1, 1, 2, 1), 'reflect'",
         ],
+        takes: Takes::ALL,
     }
 
     /// The transpose of `pad`: each element of `grad` added to the place of `input_sizes` that it was read from.
@@ -1785,6 +1806,7 @@ ops! {
             "r(1, 2, 7), (1, 2, 4), (2, 1), 'replicate'", "r(1, 2, 7), (1, 2, 4), (2, 1), 'circular'",
             "r(1, 1, 6, 5), (1, 1, 3, 3), (1, 1, 2, 1), 'reflect'",
         ],
+        takes: Takes::COMPLEX,
     }
 
     /// Channels spread over space: `[*, C r^2, H, W]` becomes `[*, C, H r, W r]` (Shi et al. 2016).

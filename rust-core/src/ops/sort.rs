@@ -3,7 +3,7 @@
 use super::elementwise::result_type;
 use super::reduce::{around, picked, shared_by_all};
 use super::shape::contiguous_unlocked;
-use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
+use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
 use crate::bail;
 use crate::device::Device;
 use crate::dtype::{dispatch, Compute, DType, Elem, Scalar};
@@ -306,7 +306,7 @@ fn compute_find(
     if order.iter().flat_map(|o| o.iter()).any(|&i| i < 0 || i as usize >= m) {
         bail!(Index, "sorter index out of range");
     }
-    let common = result_type([sequence, values].into_iter()).compute_dtype();
+    let common = result_type([sequence, values].into_iter())?.compute_dtype();
     let (seq, vals) = (contiguous_unlocked(sequence, common, false)?, contiguous_unlocked(values, common, false)?);
     let per_row = if lead == 0 { values.numel() } else { values.shape()[lead] };
     macro_rules! go {
@@ -332,6 +332,7 @@ fn compute_find(
             Compute::F32 => go!(f32, out),
             Compute::F64 => go!(f64, out),
             Compute::I64 => go!(i64, out),
+            Compute::C64 | Compute::C128 => unreachable!("complex numbers have no order"),
         }
         Ok(())
     })
@@ -367,7 +368,7 @@ fn infer_bucketize(c: &Call) -> Result<Specs> {
 
 fn compute_isin(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (x, test) = (c.x(0), c.x(1));
-    let common = result_type([x, test].into_iter()).compute_dtype();
+    let common = result_type([x, test].into_iter())?.compute_dtype();
     let (from, set) = (contiguous_unlocked(x, common, false)?, contiguous_unlocked(test, common, false)?);
     let invert = c.bool(1);
     macro_rules! go {
@@ -394,6 +395,7 @@ fn compute_isin(c: &Call, outs: &[Tensor]) -> Result<()> {
         Compute::F32 => go!(f32),
         Compute::F64 => go!(f64),
         Compute::I64 => go!(i64),
+        Compute::C64 | Compute::C128 => unreachable!("complex numbers have no order"),
     }
     Ok(())
 }
@@ -497,11 +499,13 @@ ops! {
         vjp: vjp!(|v| picked(v, v.g(), v.yk(1), v.int(0), true)), saves: Saves::OUTPUT,
         refuses: &[Refusal { call: "rt.ones(2), 1", message: "out of range" }],
         samples: &["r(2, 3)", "r(3, 2), 0, True", "r(3), 0, stable=True"],
+        takes: Takes::UNSIGNED,
     }
 
     /// The indices that sort along `dim`. NaN is greatest. Always stable.
     argsort(input: Tensor, dim: Int = -1, descending: Bool = false, stable: Bool = false) -> Tensor, Real {
         body: Kernel(infer_argsort, compute_argsort),
+        takes: Takes::UNSIGNED,
     }
 
     /// The elements along the first dimension in order.
@@ -569,18 +573,21 @@ ops! {
     unique_flat(input: Tensor, sorted: Bool = true, return_inverse: Bool = false, return_counts: Bool = false) -> Triple, Integer {
         body: Dynamic(|_| Ok(None), eval_unique),
         method: false, function: false,
+        takes: Takes::UNSIGNED,
     }
 
     /// As `unique_flat`, but only neighbours are compared and the order stays.
     unique_consecutive_flat(input: Tensor, return_inverse: Bool = false, return_counts: Bool = false) -> Triple, Integer {
         body: Dynamic(|_| Ok(None), eval_unique_consecutive),
         method: false, function: false,
+        takes: Takes::UNSIGNED,
     }
 
     /// The distinct slices along `dim` in lexicographic order, the place of each slice among them, and how often each occurs.
     unique_dim(input: Tensor, dim: Int) -> Triple, Integer {
         body: Dynamic(|_| Ok(None), eval_unique_dim),
         method: false, function: false,
+        takes: Takes::UNSIGNED,
     }
 
     /// Places where `input` would have to be put into the ascending last dimension of `sorted_sequence` (sorted by `sorter`,

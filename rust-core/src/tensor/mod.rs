@@ -130,6 +130,7 @@ impl Tensor {
     pub fn number(value: Scalar) -> Result<Tensor> {
         let dtype = match value {
             Scalar::Float(_) => DType::F64,
+            Scalar::Complex(..) => DType::C128,
             s => s.dtype(),
         };
         // The last one of this thread serves again if nobody has kept it.
@@ -138,7 +139,7 @@ impl Tensor {
                 if let Some(inner) = Arc::get_mut(&mut last.0) {
                     if inner.meta.get().is_none() && Arc::get_mut(&mut inner.storage).is_some() {
                         inner.dtype = dtype;
-                        // SAFETY: the storage holds 8 bytes, which is enough for one element, and nobody else knows it.
+                        // SAFETY: the storage holds 16 bytes, which is enough for one element, and nobody else knows it.
                         unsafe { copy::fill(inner.storage.ptr(), dtype, 1, value) };
                         let again = last.clone();
                         kept.put(last, end_number);
@@ -146,7 +147,7 @@ impl Tensor {
                     }
                 }
             }
-            let mut t = Tensor::build(Storage::new(8)?, Layout::contiguous(&[])?, dtype, None);
+            let mut t = Tensor::build(Storage::new(16)?, Layout::contiguous(&[])?, dtype, None);
             if let Some(inner) = Arc::get_mut(&mut t.0) {
                 inner.wrapped = true;
                 inner.inference = false; // it may serve again outside of inference mode
@@ -218,12 +219,13 @@ impl Tensor {
         let _locks = Locks::take([(&*self.0.storage, false)].into_iter())?;
         let p = self.data_ptr();
         // SAFETY: one element lies at `p`.
-        Ok(crate::dtype::dispatch!(self.dtype(), T => {
+        Ok(crate::dtype::dispatch_all!(self.dtype(), T => {
             let v = unsafe { p.cast::<T>().read_unaligned() };
             match self.dtype().category() {
                 crate::dtype::Category::Bool => Scalar::Bool(v.truth()),
                 crate::dtype::Category::Int => Scalar::Int(v.to_i64()),
                 crate::dtype::Category::Float => Scalar::Float(v.to_f64()),
+                crate::dtype::Category::Complex => Scalar::Complex(v.to_f64(), v.imaginary()),
             }
         }))
     }
@@ -251,7 +253,7 @@ impl Tensor {
 
     /// A handle with other elements but this one's autograd state (gradient, hooks, `requires_grad`).
     pub fn replaced_by(&self, data: &Tensor) -> Result<Tensor> {
-        if self.requires_grad() && !data.dtype().is_float() {
+        if self.requires_grad() && !data.dtype().is_differentiable() {
             bail!(DType, "data set to a tensor that requires gradients must be floating point, got {}", data.dtype());
         }
         if data.device() != self.device() {

@@ -766,13 +766,15 @@ class Module:
         return self
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:
-        """Move or cast: `to(device, dtype, non_blocking)`, `to(dtype)` or `to(tensor)`; only floating point is cast."""
+        """Move or cast: `to(device, dtype, non_blocking)`, `to(dtype)` or `to(tensor)`; whole numbers are not cast."""
         device, dtype = _parse_to(*args, **kwargs)
-        if dtype is not None and not dtype.is_floating_point:
-            raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
+        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
+            raise TypeError(
+                f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}"
+            )
 
         def convert(t: Tensor) -> Tensor:
-            if dtype is not None and t.is_floating_point():
+            if dtype is not None and (t.is_floating_point() or t.is_complex()):
                 return t.to(dtype=dtype) if device is None else t.to(device=device, dtype=dtype)
             return t if device is None else t.to(device=device)
 
