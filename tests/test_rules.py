@@ -33,7 +33,16 @@ ALLOWED = {
     "bin": None,  # programs see the crate from outside
 }
 # Macros live at the crate's root; this is where they belong.
-MACROS = {"bail": "error", "err": "error", "kernel": "kernels", "elementwise_loop": "kernels", "simd_fn": "simd"}
+MACROS = {
+    "with_complex": "kernels",
+    "complex_loops": "kernels",
+    "by_parts": "kernels",
+    "bail": "error",
+    "err": "error",
+    "kernel": "kernels",
+    "elementwise_loop": "kernels",
+    "simd_fn": "simd",
+}
 # The crate's root offers these names again.
 REEXPORTED = {"Tensor": "tensor", "DType": "dtype", "Scalar": "dtype", "Error": "error", "Result": "error"}
 

@@ -182,7 +182,7 @@ GRADIENTS = [
     "z.sgn().real.sum()",
     "(z * x).abs().sum()",
     "(x * w).imag.sum()",
-    "t.polar(x, x).real.sum()",
+    "t.polar(x.abs(), x).real.sum()",
     "t.complex(x, x * 2).abs().sum()",
     "z.conj().mul(w).imag.sum()",
     "(z**2 + w**3).abs().sum()",

@@ -696,6 +696,12 @@ fn cholesky_rule(v: &Vjp) -> Ex {
     let upper = v.bool(0);
     let (l, g) = if upper { (v.y().mh(), v.g().mh()) } else { (v.y(), v.g()) };
     let p = l.mh().matmul(g.tril(0));
+    if v.dtype(0).is_complex() {
+        // As PyTorch: the diagonal counts as if it could have imaginary parts.
+        let phi = (p.tril(0) + p.tril(-1).mh()) * 0.5;
+        let s = l.mh().solve_triangular(phi, true, true);
+        return l.solve_triangular(s, false, false);
+    }
     let phi = (p.tril(0) + p.tril(-1)) * 0.5;
     let s = l.mh().solve_triangular(phi, true, true);
     let s = l.solve_triangular(s, false, false);
@@ -742,13 +748,18 @@ fn gaps(x: &Ex) -> Ex {
     (1.0 / d) - one
 }
 
+/// A diagonal matrix of real numbers, in the dtype of the matrices.
+fn on_diagonal(v: &Vjp, e: Ex) -> Ex {
+    e.diag_embed().then(|t| t.to_dtype(v.dtype(0)))
+}
+
 fn svd_rule(v: &Vjp) -> Result<super::Grads> {
     use super::lang::IntoGrads;
     let (m, n) = (v.shape(0)[v.shape(0).len() - 2], v.shape(0)[v.shape(0).len() - 1]);
     // What completes full matrices is arbitrary, as in PyTorch: its gradients are left out.
     let narrow = |e: Ex, dim: i64| e.then(|t| t.narrow(dim, 0, m.min(n) as i64));
     let (u, s, vt) = (narrow(v.yk(0), -1), v.yk(1), narrow(v.yk(2), -2));
-    let mut inner = if v.has(1) { v.gk(1).diag_embed() } else { Ex::None };
+    let mut inner = if v.has(1) { on_diagonal(v, v.gk(1)) } else { Ex::None };
     let mut outer = Ex::None;
     let (column, row) = (s.unsqueeze(-1), s.unsqueeze(-2));
     if v.has(0) || v.has(2) {
@@ -782,7 +793,7 @@ fn svd_rule(v: &Vjp) -> Result<super::Grads> {
 
 fn eigh_rule(v: &Vjp) -> Ex {
     let (values, vectors) = (v.yk(0), v.yk(1));
-    let mut inner = if v.has(0) { v.gk(0).diag_embed() } else { Ex::None };
+    let mut inner = if v.has(0) { on_diagonal(v, v.gk(0)) } else { Ex::None };
     if v.has(1) {
         inner = inner + vectors.mh().matmul(v.gk(1)) * gaps(&values);
     }
@@ -1033,7 +1044,7 @@ ops! {
         body: Kernel(
             |c| {
                 let (batch, m, n) = matrices(c.x(0))?;
-                spec(&batch, &[m.min(n)], c.x(0).dtype())?.one()
+                spec(&batch, &[m.min(n)], c.x(0).dtype().real())?.one()
             },
             |c, outs| svd_into(c.x(0), Vectors::No, [&outs[0]; 3]),
         ),
@@ -1052,7 +1063,7 @@ ops! {
             |c| {
                 let (batch, n) = square(c.x(0))?;
                 is_upper(c.str(0))?;
-                spec(&batch, &[n], c.x(0).dtype())?.one()
+                spec(&batch, &[n], c.x(0).dtype().real())?.one()
             },
             |c, outs| eigh_into(c.x(0), is_upper(c.str(0))?, &outs[0], None),
         ),

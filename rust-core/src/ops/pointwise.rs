@@ -11,6 +11,7 @@ use crate::bail;
 use crate::dtype::{Category, DType, ResultType, Scalar};
 use crate::error::Result;
 use crate::{by_parts, kernel, with_complex};
+use crate::kernels::complex::{c as complex, C};
 use crate::kernels::elementwise::{Loop, Loops, Params};
 use crate::kernels::math::Real;
 use crate::tensor::Tensor;
@@ -24,8 +25,22 @@ fn plain_number(e: &Ex) -> Option<f64> {
     }
 }
 
+/// What `f` makes of an operand that came as a plain complex number.
+fn complex_number(e: &Ex, f: impl FnOnce(C) -> C) -> Option<Ex> {
+    match e {
+        Ex::T(t) if t.0.wrapped && t.dtype().is_complex() => {
+            let z = t.item().map(|s| f(complex(s.f64(), s.imaginary())));
+            Some(z.and_then(|z| Tensor::number(Scalar::Complex(z.re, z.im))).into())
+        }
+        _ => None,
+    }
+}
+
 /// The logarithm of an operand; that of a plain number keeps the precision of one.
 fn log_of(e: &Ex) -> Ex {
+    if let Some(log) = complex_number(e, |z| z.log()) {
+        return log;
+    }
     plain_number(e).map_or_else(|| e.log(), |n| Ex::Num(n.ln()))
 }
 
@@ -448,7 +463,10 @@ fn vjp_pow(v: &Vjp) -> [Ex; 2] {
         Some(1.0) => v.g(),
         Some(2.0) => v.g() * (&x * 2.0),
         Some(n) => v.g() * (x.pow(n - 1.0) * n),
-        None => (v.g() * (&e * x.with(&e - 1.0, |x, e| x.pow(e)))).keep(e.ne(0.0)),
+        None => {
+            let less = complex_number(&e, |z| z - complex(1.0, 0.0)).unwrap_or_else(|| &e - 1.0);
+            (v.g() * (&e * x.with(less, |x, e| x.pow(e)))).keep(e.ne(0.0))
+        }
     });
     let exponent = v.want(1, || {
         let y = x.with(&e, |x, e| x.pow(e));
@@ -950,7 +968,10 @@ ops! {
     lerp(input: Tensor, end: Tensor, weight: Operand) -> Tensor, Real {
         body: Elementwise(eval_lerp),
         vjp: vjp!(|v| [
-            v.want(0, || v.g() * (1.0 - plain_number(&v.x(2)).map_or(v.x(2), Ex::Num))),
+            v.want(0, || {
+                let rest = complex_number(&v.x(2), |w| complex(1.0, 0.0) - w);
+                v.g() * rest.unwrap_or_else(|| 1.0 - plain_number(&v.x(2)).map_or(v.x(2), Ex::Num))
+            }),
             v.want(1, || v.g() * v.x(2)),
             v.want(2, || v.g() * (v.x(1) - v.x(0))),
         ]),
