@@ -35,6 +35,35 @@ if TYPE_CHECKING:
     from .random import Generator as Generator_
     from ._tensor import Tensor
 
+# The kinds of arguments: what each holds, in which form, whether a number will do, what a message says is wanted.
+KINDS = {
+    "Tensor": ("Tensor", "One", False, "a Tensor"),
+    "Operand": ("Tensor", "One", True, "a Tensor or a number"),
+    "OptTensor": ("Tensor", "Optional", False, "a Tensor or None"),
+    "Tensors": ("Tensor", "List", False, "a sequence of Tensors"),
+    "OptTensors": ("Tensor", "Optionals", False, "a sequence of Tensors or None"),
+    "Mut": ("Tensor", "One", False, "a Tensor"),
+    "OptMut": ("Tensor", "Optional", False, "a Tensor or None"),
+    "Muts": ("Tensor", "List", False, "a sequence of Tensors"),
+    "OptMuts": ("Tensor", "Optionals", False, "a sequence of Tensors or None"),
+    "Grads": ("Tensor", "Optionals", False, "a sequence of Tensors or None"),
+    "Scalar": ("Scalar", "One", False, "a number"),
+    "OptScalar": ("Scalar", "Optional", False, "a number or None"),
+    "Int": ("Int", "One", False, "an int"),
+    "OptInt": ("Int", "Optional", False, "an int or None"),
+    "Ints": ("Ints", "One", False, "an int or a sequence of ints"),
+    "OptInts": ("Ints", "Optional", False, "an int, a sequence of ints or None"),
+    "Shape": ("Ints", "One", False, "sizes (ints)"),
+    "Float": ("Float", "One", False, "a float"),
+    "OptFloat": ("Float", "Optional", False, "a float or None"),
+    "Bool": ("Bool", "One", False, "a bool"),
+    "DType": ("DType", "One", False, "a dtype"),
+    "OptDType": ("DType", "Optional", False, "a dtype or None"),
+    "Str": ("Str", "One", False, "a str"),
+    "Generator": ("Generator", "Optional", False, "a Generator or None"),
+}
+
+
 def bind(tensor: type[Tensor]) -> None:
     """Tells the functions which class their results have."""
     global Tensor
@@ -8555,7 +8584,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     try:
         t = _py_batch_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, training if training.__class__ is bool else bool_(training), momentum, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("batch_norm", e, "Tensor OptTensor OptTensor OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, training=training, momentum=momentum, eps=eps) from None
+        raise misuse("batch_norm", e, "Tensor OptMut OptMut OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, training=training, momentum=momentum, eps=eps) from None
     if t is None:
         raise error()
     if out is not None:
@@ -8702,7 +8731,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
     try:
         t = _py_instance_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, use_input_stats if use_input_stats.__class__ is bool else bool_(use_input_stats), momentum, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("instance_norm", e, "Tensor OptTensor OptTensor OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, use_input_stats=use_input_stats, momentum=momentum, eps=eps) from None
+        raise misuse("instance_norm", e, "Tensor OptMut OptMut OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, use_input_stats=use_input_stats, momentum=momentum, eps=eps) from None
     if t is None:
         raise error()
     if out is not None:
@@ -9496,7 +9525,7 @@ def sgd_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], momentum_
         momentum_buffers = momentum_buffers if momentum_buffers.__class__ is list else several(momentum_buffers)
         status = _py_sgd_step(lr, momentum, dampening, weight_decay, nesterov if nesterov.__class__ is bool else bool_(nesterov), maximize if maximize.__class__ is bool else bool_(maximize), first if first.__class__ is bool else bool_(first), params, grads, momentum_buffers)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sgd_step", e, "Tensors OptTensors OptTensors Float Float Float Float Bool Bool Bool", params=params, grads=grads, momentum_buffers=momentum_buffers, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize, first=first) from None
+        raise misuse("sgd_step", e, "Muts Grads OptMuts Float Float Float Float Bool Bool Bool", params=params, grads=grads, momentum_buffers=momentum_buffers, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize, first=first) from None
     if status:
         raise error()
 
@@ -9514,7 +9543,7 @@ def adam_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], exp_avgs
         max_exp_avg_sqs = max_exp_avg_sqs if max_exp_avg_sqs.__class__ is list else several(max_exp_avg_sqs)
         status = _py_adam_step(lr, beta1, beta2, eps, weight_decay, step, amsgrad if amsgrad.__class__ is bool else bool_(amsgrad), maximize if maximize.__class__ is bool else bool_(maximize), decoupled if decoupled.__class__ is bool else bool_(decoupled), params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adam_step", e, "Tensors OptTensors Tensors Tensors OptTensors Float Float Float Float Float Float Bool Bool Bool", params=params, grads=grads, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs, max_exp_avg_sqs=max_exp_avg_sqs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step, amsgrad=amsgrad, maximize=maximize, decoupled=decoupled) from None
+        raise misuse("adam_step", e, "Muts Grads Muts Muts OptMuts Float Float Float Float Float Float Bool Bool Bool", params=params, grads=grads, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs, max_exp_avg_sqs=max_exp_avg_sqs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step, amsgrad=amsgrad, maximize=maximize, decoupled=decoupled) from None
     if status:
         raise error()
 
@@ -9534,7 +9563,7 @@ def rmsprop_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], squar
         momentum_buffers = momentum_buffers if momentum_buffers.__class__ is list else several(momentum_buffers)
         status = _py_rmsprop_step(lr, alpha, eps, weight_decay, momentum, centered if centered.__class__ is bool else bool_(centered), maximize if maximize.__class__ is bool else bool_(maximize), params, grads, square_avgs, grad_avgs, momentum_buffers)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rmsprop_step", e, "Tensors OptTensors Tensors OptTensors OptTensors Float Float Float Float Float Bool Bool", params=params, grads=grads, square_avgs=square_avgs, grad_avgs=grad_avgs, momentum_buffers=momentum_buffers, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered, maximize=maximize) from None
+        raise misuse("rmsprop_step", e, "Muts Grads Muts OptMuts OptMuts Float Float Float Float Float Bool Bool", params=params, grads=grads, square_avgs=square_avgs, grad_avgs=grad_avgs, momentum_buffers=momentum_buffers, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered, maximize=maximize) from None
     if status:
         raise error()
 
@@ -9550,7 +9579,7 @@ def adagrad_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], state
         state_sums = state_sums if state_sums.__class__ is list else several(state_sums)
         status = _py_adagrad_step(lr, lr_decay, weight_decay, eps, step, maximize if maximize.__class__ is bool else bool_(maximize), params, grads, state_sums)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adagrad_step", e, "Tensors OptTensors Tensors Float Float Float Float Float Bool", params=params, grads=grads, state_sums=state_sums, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps, step=step, maximize=maximize) from None
+        raise misuse("adagrad_step", e, "Muts Grads Muts Float Float Float Float Float Bool", params=params, grads=grads, state_sums=state_sums, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps, step=step, maximize=maximize) from None
     if status:
         raise error()
 

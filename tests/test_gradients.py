@@ -95,8 +95,8 @@ def samples(op: dict[str, Any]) -> list[str]:
     more = MORE.get(op["name"], [])
     if op["samples"]:
         return [*op["samples"], *more]
-    needed = [a for a in op["args"] if a["default"] is None and a["kind"] not in ("OptTensor", "Generator")]
-    if op["domain"] not in DOMAINS or not all(a["kind"] in ("Tensor", "Operand") for a in needed):
+    needed = [a for a in op["args"] if a["default"] is None and a["form"] != "Optional"]
+    if op["domain"] not in DOMAINS or not all((a["holds"], a["form"]) == ("Tensor", "One") for a in needed):
         return []
     return [", ".join(f"{DOMAINS[op['domain']]}(2, 3)" for _ in needed), *more]
 

@@ -30,9 +30,7 @@ SPECIAL = {"clamp_tensor", "fill"}
 
 
 def required(op: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        a for a in op["args"] if a["default"] is None and not a["kind"].startswith("Opt") and a["kind"] != "Generator"
-    ]
+    return [a for a in op["args"] if a["default"] is None and not a["form"].startswith("Opt")]
 
 
 def is_simple(op: dict[str, Any]) -> bool:
@@ -41,10 +39,9 @@ def is_simple(op: dict[str, Any]) -> bool:
         op["domain"] != "Special"
         and op["name"] not in SPECIAL
         and op["out"] in ("Tensor", "Pair", "Triple")
-        and op["class"] != "Mutates"
         and op["module"] != "random"
         and bool(required(op))
-        and all(a["kind"] in ("Tensor", "Operand") for a in required(op))
+        and all((a["holds"], a["form"]) == ("Tensor", "One") for a in required(op))
     )
 
 

@@ -174,7 +174,7 @@
 // The input came as a plain number, which yields in type promotion.
 #define RT_INPUT_NUMBER 1
 
-// The call writes to the input.
+// The call writes to the input, itself or by its parts.
 #define RT_INPUT_WRITTEN 2
 
 // A file that was read. Release it with `rt_archive_free`.
@@ -319,11 +319,20 @@ typedef struct rt_arg_info {
   size_t size;
   // Name.
   const char *name;
-  // "Tensor", "Operand", "OptTensor", "Tensors", "OptTensors", "Scalar", "Int", "Ints", "Shape", "Float", "Bool", "DType",
-  // "Str", "Generator", or one of these with "Opt" in front.
+  // Name of its kind, a row of `ops/kinds.rs`; what follows says what that means.
   const char *kind;
   // Default as in the table; NULL if the argument is required.
   const char *default_value;
+  // "Tensor", "Scalar", "Int", "Ints", "Float", "Bool", "DType", "Str" or "Generator".
+  const char *holds;
+  // "One", "Optional" (one or none), "List" or "Optionals" (a list in which some may be missing).
+  const char *form;
+  // True if the op may write to it.
+  bool written;
+  // True if a plain number does too.
+  bool number;
+  // True for gradients of the tensors in the op's first list: where one is missing, that which backward has collected is meant.
+  bool collected;
 } rt_arg_info;
 
 // What is known about an op. Strings live for ever.
@@ -344,7 +353,7 @@ typedef struct rt_op_info {
   const char *domain;
   // "Tensor", "Pair", "Triple", "List" or "Nothing".
   const char *out;
-  // "Elementwise", "Kernel", "Dynamic" (what comes out depends on the elements), "View", "Composite" or "Mutates".
+  // "Elementwise", "Kernel", "Dynamic" (what comes out depends on the elements), "View" or "Composite".
   const char *op_class;
   // True if there is an in-place twin.
   bool inplace;
@@ -3570,8 +3579,8 @@ rt_status rt_col2im(const struct rt_tensor *input,
 // weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards
 // them (the variance unbiased) by `momentum`; else the running ones are used.
 rt_status rt_batch_norm(const struct rt_tensor *input,
-                        const struct rt_tensor *running_mean,
-                        const struct rt_tensor *running_var,
+                        struct rt_tensor *running_mean,
+                        struct rt_tensor *running_var,
                         const struct rt_tensor *weight,
                         const struct rt_tensor *bias,
                         bool training,
@@ -3664,8 +3673,8 @@ rt_status rt_group_norm_backward(const struct rt_tensor *grad,
 // Normalisation of each channel of each sample (Ulyanov et al. 2016), or, without `use_input_stats`, by running
 // statistics as in `batch_norm`.
 rt_status rt_instance_norm(const struct rt_tensor *input,
-                           const struct rt_tensor *running_mean,
-                           const struct rt_tensor *running_var,
+                           struct rt_tensor *running_mean,
+                           struct rt_tensor *running_var,
                            const struct rt_tensor *weight,
                            const struct rt_tensor *bias,
                            bool use_input_stats,
@@ -3797,14 +3806,14 @@ rt_status rt_cosine_similarity(const struct rt_tensor *x1,
 // Uniform numbers of [0, 1) of shape `size`.
 rt_status rt_rand(const int64_t *size,
                   size_t size_len,
-                  const struct rt_generator *generator,
+                  struct rt_generator *generator,
                   int32_t dtype,
                   struct rt_tensor **out);
 
 // Standard normal numbers of shape `size`.
 rt_status rt_randn(const int64_t *size,
                    size_t size_len,
-                   const struct rt_generator *generator,
+                   struct rt_generator *generator,
                    int32_t dtype,
                    struct rt_tensor **out);
 
@@ -3813,25 +3822,25 @@ rt_status rt_randint(int64_t low,
                      int64_t high,
                      const int64_t *size,
                      size_t size_len,
-                     const struct rt_generator *generator,
+                     struct rt_generator *generator,
                      int32_t dtype,
                      struct rt_tensor **out);
 
 // The numbers 0 to `n - 1` in random order; int64 by default.
 rt_status rt_randperm(int64_t n,
-                      const struct rt_generator *generator,
+                      struct rt_generator *generator,
                       int32_t dtype,
                       struct rt_tensor **out);
 
 // Uniform numbers of [0, 1) in the shape of `input`.
 rt_status rt_rand_like(const struct rt_tensor *input,
-                       const struct rt_generator *generator,
+                       struct rt_generator *generator,
                        int32_t dtype,
                        struct rt_tensor **out);
 
 // Standard normal numbers in the shape of `input`.
 rt_status rt_randn_like(const struct rt_tensor *input,
-                        const struct rt_generator *generator,
+                        struct rt_generator *generator,
                         int32_t dtype,
                         struct rt_tensor **out);
 
@@ -3839,7 +3848,7 @@ rt_status rt_randn_like(const struct rt_tensor *input,
 rt_status rt_randint_like(const struct rt_tensor *input,
                           int64_t low,
                           int64_t high,
-                          const struct rt_generator *generator,
+                          struct rt_generator *generator,
                           int32_t dtype,
                           struct rt_tensor **out);
 
@@ -3847,116 +3856,114 @@ rt_status rt_randint_like(const struct rt_tensor *input,
 rt_status rt_uniform(const struct rt_tensor *input,
                      double from_,
                      double to,
-                     const struct rt_generator *generator,
+                     struct rt_generator *generator,
                      struct rt_tensor **out);
 
 // `uniform`, in place.
 rt_status rt_uniform_(struct rt_tensor *input,
                       double from_,
                       double to,
-                      const struct rt_generator *generator);
+                      struct rt_generator *generator);
 
 // In place: normal numbers with the given mean and standard deviation.
 rt_status rt_normal(const struct rt_tensor *input,
                     double mean,
                     double std,
-                    const struct rt_generator *generator,
+                    struct rt_generator *generator,
                     struct rt_tensor **out);
 
 // `normal`, in place.
 rt_status rt_normal_(struct rt_tensor *input,
                      double mean,
                      double std,
-                     const struct rt_generator *generator);
+                     struct rt_generator *generator);
 
 // In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly.
 rt_status rt_random(const struct rt_tensor *input,
                     const int64_t *from_,
                     const int64_t *to,
-                    const struct rt_generator *generator,
+                    struct rt_generator *generator,
                     struct rt_tensor **out);
 
 // `random`, in place.
 rt_status rt_random_(struct rt_tensor *input,
                      const int64_t *from_,
                      const int64_t *to,
-                     const struct rt_generator *generator);
+                     struct rt_generator *generator);
 
 // Ones with the probabilities of `input`, else zeros.
 rt_status rt_bernoulli(const struct rt_tensor *input,
-                       const struct rt_generator *generator,
+                       struct rt_generator *generator,
                        struct rt_tensor **out);
 
 // In place: ones with probability `p`, else zeros.
 rt_status rt_bernoulli_p(const struct rt_tensor *input,
                          double p,
-                         const struct rt_generator *generator,
+                         struct rt_generator *generator,
                          struct rt_tensor **out);
 
 // `bernoulli_p`, in place.
-rt_status rt_bernoulli_p_(struct rt_tensor *input, double p, const struct rt_generator *generator);
+rt_status rt_bernoulli_p_(struct rt_tensor *input, double p, struct rt_generator *generator);
 
 // In place: ones with the probabilities of the tensor `p`, broadcast, else zeros.
 rt_status rt_bernoulli_tensor(const struct rt_tensor *input,
                               const struct rt_tensor *p,
-                              const struct rt_generator *generator,
+                              struct rt_generator *generator,
                               struct rt_tensor **out);
 
 // `bernoulli_tensor`, in place.
 rt_status rt_bernoulli_tensor_(struct rt_tensor *input,
                                const struct rt_tensor *p,
-                               const struct rt_generator *generator);
+                               struct rt_generator *generator);
 
 // In place: exponentially distributed numbers with rate `lambd`.
 rt_status rt_exponential(const struct rt_tensor *input,
                          double lambd,
-                         const struct rt_generator *generator,
+                         struct rt_generator *generator,
                          struct rt_tensor **out);
 
 // `exponential`, in place.
-rt_status rt_exponential_(struct rt_tensor *input,
-                          double lambd,
-                          const struct rt_generator *generator);
+rt_status rt_exponential_(struct rt_tensor *input, double lambd, struct rt_generator *generator);
 
 // In place: the number of trials up to the first success, of probability `p`.
 rt_status rt_geometric(const struct rt_tensor *input,
                        double p,
-                       const struct rt_generator *generator,
+                       struct rt_generator *generator,
                        struct rt_tensor **out);
 
 // `geometric`, in place.
-rt_status rt_geometric_(struct rt_tensor *input, double p, const struct rt_generator *generator);
+rt_status rt_geometric_(struct rt_tensor *input, double p, struct rt_generator *generator);
 
 // In place: numbers of the Cauchy distribution.
 rt_status rt_cauchy(const struct rt_tensor *input,
                     double median,
                     double sigma,
-                    const struct rt_generator *generator,
+                    struct rt_generator *generator,
                     struct rt_tensor **out);
 
 // `cauchy`, in place.
 rt_status rt_cauchy_(struct rt_tensor *input,
                      double median,
                      double sigma,
-                     const struct rt_generator *generator);
+                     struct rt_generator *generator);
 
 // In place: numbers whose logarithm is normal with the given mean and standard deviation.
 rt_status rt_log_normal(const struct rt_tensor *input,
                         double mean,
                         double std,
-                        const struct rt_generator *generator,
+                        struct rt_generator *generator,
                         struct rt_tensor **out);
 
 // `log_normal`, in place.
 rt_status rt_log_normal_(struct rt_tensor *input,
                          double mean,
                          double std,
-                         const struct rt_generator *generator);
+                         struct rt_generator *generator);
 
 // Normal numbers with means and standard deviations from two tensors, which broadcast together.
 rt_status rt_normal_tensors(const struct rt_tensor *mean,
                             const struct rt_tensor *std,
-                            const struct rt_generator *generator,
+                            struct rt_generator *generator,
                             struct rt_tensor **out);
 
 // Indices drawn with the probabilities of the rows of `input`, `num_samples` per row: `[*, n]` becomes
@@ -3964,13 +3971,13 @@ rt_status rt_normal_tensors(const struct rt_tensor *mean,
 rt_status rt_multinomial(const struct rt_tensor *input,
                          int64_t num_samples,
                          bool replacement,
-                         const struct rt_generator *generator,
+                         struct rt_generator *generator,
                          struct rt_tensor **out);
 
 // `input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1.
 rt_status rt_native_dropout(const struct rt_tensor *input,
                             double p,
-                            const struct rt_generator *generator,
+                            struct rt_generator *generator,
                             struct rt_tensor **out0,
                             struct rt_tensor **out1);
 
@@ -3988,11 +3995,11 @@ rt_status rt_dropout_(struct rt_tensor *input, double p, bool training);
 // (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then
 // `param -= lr * grad`. Where an optimizer step is given no gradient, it takes the one that backward has collected,
 // and leaves out parameters that have none.
-rt_status rt_sgd_step(const struct rt_tensor *const *params,
+rt_status rt_sgd_step(struct rt_tensor *const *params,
                       size_t params_len,
                       const struct rt_tensor *const *grads,
                       size_t grads_len,
-                      const struct rt_tensor *const *momentum_buffers,
+                      struct rt_tensor *const *momentum_buffers,
                       size_t momentum_buffers_len,
                       double lr,
                       double momentum,
@@ -4003,15 +4010,15 @@ rt_status rt_sgd_step(const struct rt_tensor *const *params,
                       bool first);
 
 // One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
-rt_status rt_adam_step(const struct rt_tensor *const *params,
+rt_status rt_adam_step(struct rt_tensor *const *params,
                        size_t params_len,
                        const struct rt_tensor *const *grads,
                        size_t grads_len,
-                       const struct rt_tensor *const *exp_avgs,
+                       struct rt_tensor *const *exp_avgs,
                        size_t exp_avgs_len,
-                       const struct rt_tensor *const *exp_avg_sqs,
+                       struct rt_tensor *const *exp_avg_sqs,
                        size_t exp_avg_sqs_len,
-                       const struct rt_tensor *const *max_exp_avg_sqs,
+                       struct rt_tensor *const *max_exp_avg_sqs,
                        size_t max_exp_avg_sqs_len,
                        double lr,
                        double beta1,
@@ -4025,15 +4032,15 @@ rt_status rt_adam_step(const struct rt_tensor *const *params,
 
 // One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is
 // not 0.
-rt_status rt_rmsprop_step(const struct rt_tensor *const *params,
+rt_status rt_rmsprop_step(struct rt_tensor *const *params,
                           size_t params_len,
                           const struct rt_tensor *const *grads,
                           size_t grads_len,
-                          const struct rt_tensor *const *square_avgs,
+                          struct rt_tensor *const *square_avgs,
                           size_t square_avgs_len,
-                          const struct rt_tensor *const *grad_avgs,
+                          struct rt_tensor *const *grad_avgs,
                           size_t grad_avgs_len,
-                          const struct rt_tensor *const *momentum_buffers,
+                          struct rt_tensor *const *momentum_buffers,
                           size_t momentum_buffers_len,
                           double lr,
                           double alpha,
@@ -4044,11 +4051,11 @@ rt_status rt_rmsprop_step(const struct rt_tensor *const *params,
                           bool maximize);
 
 // One step of Adagrad; `step` counts from 1.
-rt_status rt_adagrad_step(const struct rt_tensor *const *params,
+rt_status rt_adagrad_step(struct rt_tensor *const *params,
                           size_t params_len,
                           const struct rt_tensor *const *grads,
                           size_t grads_len,
-                          const struct rt_tensor *const *state_sums,
+                          struct rt_tensor *const *state_sums,
                           size_t state_sums_len,
                           double lr,
                           double lr_decay,

@@ -3799,7 +3799,7 @@ inline Tensor col2im(const Tensor &input, Ints output_size, Ints kernel_size, In
 }
 
 /// Batch normalisation of `[N, C, ...]` (Ioffe and Szegedy 2015): per channel, `(input - mean) / sqrt(var + eps) * weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards them (the variance unbiased) by `momentum`; else the running ones are used.
-inline Tensor batch_norm(const Tensor &input, const Tensor *running_mean, const Tensor *running_var, const Tensor *weight = nullptr, const Tensor *bias = nullptr, bool training = false, double momentum = 0.1, double eps = 1e-5) {
+inline Tensor batch_norm(const Tensor &input, Tensor *running_mean, Tensor *running_var, const Tensor *weight = nullptr, const Tensor *bias = nullptr, bool training = false, double momentum = 0.1, double eps = 1e-5) {
   rt_tensor *out_[1] = {};
   check(rt_batch_norm(input.get(), running_mean ? running_mean->get() : nullptr, running_var ? running_var->get() : nullptr, weight ? weight->get() : nullptr, bias ? bias->get() : nullptr, training, momentum, eps, out_ + 0));
   return Tensor(out_[0]);
@@ -3862,7 +3862,7 @@ inline std::array<Tensor, 3> group_norm_backward(const Tensor &grad, const Tenso
 }
 
 /// Normalisation of each channel of each sample (Ulyanov et al. 2016), or, without `use_input_stats`, by running statistics as in `batch_norm`.
-inline Tensor instance_norm(const Tensor &input, const Tensor *running_mean = nullptr, const Tensor *running_var = nullptr, const Tensor *weight = nullptr, const Tensor *bias = nullptr, bool use_input_stats = true, double momentum = 0.1, double eps = 1e-5) {
+inline Tensor instance_norm(const Tensor &input, Tensor *running_mean = nullptr, Tensor *running_var = nullptr, const Tensor *weight = nullptr, const Tensor *bias = nullptr, bool use_input_stats = true, double momentum = 0.1, double eps = 1e-5) {
   rt_tensor *out_[1] = {};
   check(rt_instance_norm(input.get(), running_mean ? running_mean->get() : nullptr, running_var ? running_var->get() : nullptr, weight ? weight->get() : nullptr, bias ? bias->get() : nullptr, use_input_stats, momentum, eps, out_ + 0));
   return Tensor(out_[0]);
@@ -3981,194 +3981,194 @@ inline Tensor cosine_similarity(const Tensor &x1, const Tensor &x2, int64_t dim 
 }
 
 /// Uniform numbers of [0, 1) of shape `size`.
-inline Tensor rand(Ints size, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor rand(Ints size, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_rand(size.data(), size.size(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// Standard normal numbers of shape `size`.
-inline Tensor randn(Ints size, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor randn(Ints size, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_randn(size.data(), size.size(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// Whole numbers of `[low, high)` of shape `size`; int64 by default.
-inline Tensor randint(int64_t low, int64_t high, Ints size, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor randint(int64_t low, int64_t high, Ints size, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_randint(low, high, size.data(), size.size(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// The numbers 0 to `n - 1` in random order; int64 by default.
-inline Tensor randperm(int64_t n, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor randperm(int64_t n, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_randperm(n, generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// Uniform numbers of [0, 1) in the shape of `input`.
-inline Tensor rand_like(const Tensor &input, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor rand_like(const Tensor &input, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_rand_like(input.get(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// Standard normal numbers in the shape of `input`.
-inline Tensor randn_like(const Tensor &input, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor randn_like(const Tensor &input, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_randn_like(input.get(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// Whole numbers of `[low, high)` in the shape and dtype of `input`.
-inline Tensor randint_like(const Tensor &input, int64_t low, int64_t high, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor randint_like(const Tensor &input, int64_t low, int64_t high, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_randint_like(input.get(), low, high, generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// In place: uniform numbers of `[from, to)`.
-inline Tensor uniform(const Tensor &input, double from_ = 0.0, double to = 1.0, const Generator *generator = nullptr) {
+inline Tensor uniform(const Tensor &input, double from_ = 0.0, double to = 1.0, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_uniform(input.get(), from_, to, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `uniform`, in place.
-inline Tensor &uniform_(Tensor &input, double from_ = 0.0, double to = 1.0, const Generator *generator = nullptr) {
+inline Tensor &uniform_(Tensor &input, double from_ = 0.0, double to = 1.0, Generator *generator = nullptr) {
   check(rt_uniform_(input.get(), from_, to, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: normal numbers with the given mean and standard deviation.
-inline Tensor normal(const Tensor &input, double mean = 0.0, double std = 1.0, const Generator *generator = nullptr) {
+inline Tensor normal(const Tensor &input, double mean = 0.0, double std = 1.0, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_normal(input.get(), mean, std, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `normal`, in place.
-inline Tensor &normal_(Tensor &input, double mean = 0.0, double std = 1.0, const Generator *generator = nullptr) {
+inline Tensor &normal_(Tensor &input, double mean = 0.0, double std = 1.0, Generator *generator = nullptr) {
   check(rt_normal_(input.get(), mean, std, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly.
-inline Tensor random(const Tensor &input, std::optional<int64_t> from_ = std::nullopt, std::optional<int64_t> to = std::nullopt, const Generator *generator = nullptr) {
+inline Tensor random(const Tensor &input, std::optional<int64_t> from_ = std::nullopt, std::optional<int64_t> to = std::nullopt, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_random(input.get(), from_ ? &*from_ : nullptr, to ? &*to : nullptr, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `random`, in place.
-inline Tensor &random_(Tensor &input, std::optional<int64_t> from_ = std::nullopt, std::optional<int64_t> to = std::nullopt, const Generator *generator = nullptr) {
+inline Tensor &random_(Tensor &input, std::optional<int64_t> from_ = std::nullopt, std::optional<int64_t> to = std::nullopt, Generator *generator = nullptr) {
   check(rt_random_(input.get(), from_ ? &*from_ : nullptr, to ? &*to : nullptr, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// Ones with the probabilities of `input`, else zeros.
-inline Tensor bernoulli(const Tensor &input, const Generator *generator = nullptr) {
+inline Tensor bernoulli(const Tensor &input, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_bernoulli(input.get(), generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// In place: ones with probability `p`, else zeros.
-inline Tensor bernoulli_p(const Tensor &input, double p = 0.5, const Generator *generator = nullptr) {
+inline Tensor bernoulli_p(const Tensor &input, double p = 0.5, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_bernoulli_p(input.get(), p, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `bernoulli_p`, in place.
-inline Tensor &bernoulli_p_(Tensor &input, double p = 0.5, const Generator *generator = nullptr) {
+inline Tensor &bernoulli_p_(Tensor &input, double p = 0.5, Generator *generator = nullptr) {
   check(rt_bernoulli_p_(input.get(), p, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: ones with the probabilities of the tensor `p`, broadcast, else zeros.
-inline Tensor bernoulli_tensor(const Tensor &input, const Tensor &p, const Generator *generator = nullptr) {
+inline Tensor bernoulli_tensor(const Tensor &input, const Tensor &p, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_bernoulli_tensor(input.get(), p.get(), generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `bernoulli_tensor`, in place.
-inline Tensor &bernoulli_tensor_(Tensor &input, const Tensor &p, const Generator *generator = nullptr) {
+inline Tensor &bernoulli_tensor_(Tensor &input, const Tensor &p, Generator *generator = nullptr) {
   check(rt_bernoulli_tensor_(input.get(), p.get(), generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: exponentially distributed numbers with rate `lambd`.
-inline Tensor exponential(const Tensor &input, double lambd = 1.0, const Generator *generator = nullptr) {
+inline Tensor exponential(const Tensor &input, double lambd = 1.0, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_exponential(input.get(), lambd, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `exponential`, in place.
-inline Tensor &exponential_(Tensor &input, double lambd = 1.0, const Generator *generator = nullptr) {
+inline Tensor &exponential_(Tensor &input, double lambd = 1.0, Generator *generator = nullptr) {
   check(rt_exponential_(input.get(), lambd, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: the number of trials up to the first success, of probability `p`.
-inline Tensor geometric(const Tensor &input, double p, const Generator *generator = nullptr) {
+inline Tensor geometric(const Tensor &input, double p, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_geometric(input.get(), p, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `geometric`, in place.
-inline Tensor &geometric_(Tensor &input, double p, const Generator *generator = nullptr) {
+inline Tensor &geometric_(Tensor &input, double p, Generator *generator = nullptr) {
   check(rt_geometric_(input.get(), p, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: numbers of the Cauchy distribution.
-inline Tensor cauchy(const Tensor &input, double median = 0.0, double sigma = 1.0, const Generator *generator = nullptr) {
+inline Tensor cauchy(const Tensor &input, double median = 0.0, double sigma = 1.0, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_cauchy(input.get(), median, sigma, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `cauchy`, in place.
-inline Tensor &cauchy_(Tensor &input, double median = 0.0, double sigma = 1.0, const Generator *generator = nullptr) {
+inline Tensor &cauchy_(Tensor &input, double median = 0.0, double sigma = 1.0, Generator *generator = nullptr) {
   check(rt_cauchy_(input.get(), median, sigma, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: numbers whose logarithm is normal with the given mean and standard deviation.
-inline Tensor log_normal(const Tensor &input, double mean = 1.0, double std = 2.0, const Generator *generator = nullptr) {
+inline Tensor log_normal(const Tensor &input, double mean = 1.0, double std = 2.0, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_log_normal(input.get(), mean, std, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `log_normal`, in place.
-inline Tensor &log_normal_(Tensor &input, double mean = 1.0, double std = 2.0, const Generator *generator = nullptr) {
+inline Tensor &log_normal_(Tensor &input, double mean = 1.0, double std = 2.0, Generator *generator = nullptr) {
   check(rt_log_normal_(input.get(), mean, std, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// Normal numbers with means and standard deviations from two tensors, which broadcast together.
-inline Tensor normal_tensors(const Tensor &mean, const Tensor &std, const Generator *generator = nullptr) {
+inline Tensor normal_tensors(const Tensor &mean, const Tensor &std, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_normal_tensors(mean.get(), std.get(), generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// Indices drawn with the probabilities of the rows of `input`, `num_samples` per row: `[*, n]` becomes `[*, num_samples]` of int64.
-inline Tensor multinomial(const Tensor &input, int64_t num_samples, bool replacement = false, const Generator *generator = nullptr) {
+inline Tensor multinomial(const Tensor &input, int64_t num_samples, bool replacement = false, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_multinomial(input.get(), num_samples, replacement, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1.
-inline std::array<Tensor, 2> native_dropout(const Tensor &input, double p, const Generator *generator = nullptr) {
+inline std::array<Tensor, 2> native_dropout(const Tensor &input, double p, Generator *generator = nullptr) {
   rt_tensor *out_[2] = {};
   check(rt_native_dropout(input.get(), p, generator ? generator->get() : nullptr, out_ + 0, out_ + 1));
   return {{Tensor(out_[0]), Tensor(out_[1])}};
@@ -4188,22 +4188,22 @@ inline Tensor &dropout_(Tensor &input, double p = 0.5, bool training = true) {
 }
 
 /// One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad` (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then `param -= lr * grad`. Where an optimizer step is given no gradient, it takes the one that backward has collected, and leaves out parameters that have none.
-inline void sgd_step(const std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, const std::vector<const Tensor *> &momentum_buffers, double lr, double momentum = 0.0, double dampening = 0.0, double weight_decay = 0.0, bool nesterov = false, bool maximize = false, bool first = false) {
+inline void sgd_step(std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, const std::vector<Tensor *> &momentum_buffers, double lr, double momentum = 0.0, double dampening = 0.0, double weight_decay = 0.0, bool nesterov = false, bool maximize = false, bool first = false) {
   check(rt_sgd_step(detail::data(detail::handles(params)), params.size(), grads.empty() ? nullptr : detail::handles(grads).data(), grads.size(), momentum_buffers.empty() ? nullptr : detail::handles(momentum_buffers).data(), momentum_buffers.size(), lr, momentum, dampening, weight_decay, nesterov, maximize, first));
 }
 
 /// One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
-inline void adam_step(const std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, const std::vector<Tensor> &exp_avgs, const std::vector<Tensor> &exp_avg_sqs, const std::vector<const Tensor *> &max_exp_avg_sqs, double lr, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weight_decay = 0.0, double step = 1.0, bool amsgrad = false, bool maximize = false, bool decoupled = false) {
+inline void adam_step(std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, std::vector<Tensor> &exp_avgs, std::vector<Tensor> &exp_avg_sqs, const std::vector<Tensor *> &max_exp_avg_sqs, double lr, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weight_decay = 0.0, double step = 1.0, bool amsgrad = false, bool maximize = false, bool decoupled = false) {
   check(rt_adam_step(detail::data(detail::handles(params)), params.size(), grads.empty() ? nullptr : detail::handles(grads).data(), grads.size(), detail::data(detail::handles(exp_avgs)), exp_avgs.size(), detail::data(detail::handles(exp_avg_sqs)), exp_avg_sqs.size(), max_exp_avg_sqs.empty() ? nullptr : detail::handles(max_exp_avg_sqs).data(), max_exp_avg_sqs.size(), lr, beta1, beta2, eps, weight_decay, step, amsgrad, maximize, decoupled));
 }
 
 /// One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is not 0.
-inline void rmsprop_step(const std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, const std::vector<Tensor> &square_avgs, const std::vector<const Tensor *> &grad_avgs, const std::vector<const Tensor *> &momentum_buffers, double lr, double alpha = 0.99, double eps = 1e-8, double weight_decay = 0.0, double momentum = 0.0, bool centered = false, bool maximize = false) {
+inline void rmsprop_step(std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, std::vector<Tensor> &square_avgs, const std::vector<Tensor *> &grad_avgs, const std::vector<Tensor *> &momentum_buffers, double lr, double alpha = 0.99, double eps = 1e-8, double weight_decay = 0.0, double momentum = 0.0, bool centered = false, bool maximize = false) {
   check(rt_rmsprop_step(detail::data(detail::handles(params)), params.size(), grads.empty() ? nullptr : detail::handles(grads).data(), grads.size(), detail::data(detail::handles(square_avgs)), square_avgs.size(), grad_avgs.empty() ? nullptr : detail::handles(grad_avgs).data(), grad_avgs.size(), momentum_buffers.empty() ? nullptr : detail::handles(momentum_buffers).data(), momentum_buffers.size(), lr, alpha, eps, weight_decay, momentum, centered, maximize));
 }
 
 /// One step of Adagrad; `step` counts from 1.
-inline void adagrad_step(const std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, const std::vector<Tensor> &state_sums, double lr, double lr_decay = 0.0, double weight_decay = 0.0, double eps = 1e-10, double step = 1.0, bool maximize = false) {
+inline void adagrad_step(std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, std::vector<Tensor> &state_sums, double lr, double lr_decay = 0.0, double weight_decay = 0.0, double eps = 1e-10, double step = 1.0, bool maximize = false) {
   check(rt_adagrad_step(detail::data(detail::handles(params)), params.size(), grads.empty() ? nullptr : detail::handles(grads).data(), grads.size(), detail::data(detail::handles(state_sums)), state_sums.size(), lr, lr_decay, weight_decay, eps, step, maximize));
 }
 

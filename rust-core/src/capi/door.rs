@@ -173,11 +173,20 @@ pub struct rt_arg_info {
     pub size: usize,
     /// Name.
     pub name: *const c_char,
-    /// "Tensor", "Operand", "OptTensor", "Tensors", "OptTensors", "Scalar", "Int", "Ints", "Shape", "Float", "Bool", "DType",
-    /// "Str", "Generator", or one of these with "Opt" in front.
+    /// Name of its kind, a row of `ops/kinds.rs`; what follows says what that means.
     pub kind: *const c_char,
     /// Default as in the table; NULL if the argument is required.
     pub default_value: *const c_char,
+    /// "Tensor", "Scalar", "Int", "Ints", "Float", "Bool", "DType", "Str" or "Generator".
+    pub holds: *const c_char,
+    /// "One", "Optional" (one or none), "List" or "Optionals" (a list in which some may be missing).
+    pub form: *const c_char,
+    /// True if the op may write to it.
+    pub written: bool,
+    /// True if a plain number does too.
+    pub number: bool,
+    /// True for gradients of the tensors in the op's first list: where one is missing, that which backward has collected is meant.
+    pub collected: bool,
 }
 
 /// What is known about an op. Strings live for ever.
@@ -200,7 +209,7 @@ pub struct rt_op_info {
     pub domain: *const c_char,
     /// "Tensor", "Pair", "Triple", "List" or "Nothing".
     pub out: *const c_char,
-    /// "Elementwise", "Kernel", "Dynamic" (what comes out depends on the elements), "View", "Composite" or "Mutates".
+    /// "Elementwise", "Kernel", "Dynamic" (what comes out depends on the elements), "View" or "Composite".
     pub op_class: *const c_char,
     /// True if there is an in-place twin.
     pub inplace: bool,
@@ -254,8 +263,13 @@ impl Infos {
             args.push(rt_arg_info {
                 size: size_of::<rt_arg_info>(),
                 name: self.text(a.name)?,
-                kind: self.text(&format!("{:?}", a.kind))?,
+                kind: self.text(a.kind.def().name)?,
                 default_value: self.maybe(a.default)?,
+                holds: self.text(&format!("{:?}", a.kind.def().holds))?,
+                form: self.text(&format!("{:?}", a.kind.def().form))?,
+                written: a.kind.def().written,
+                number: a.kind.def().number,
+                collected: a.kind.def().collected,
             })?;
         }
         let mut refuses = List::with_room(2 * op.refuses.len())?;
@@ -333,7 +347,7 @@ pub const RT_EVENT_FAIL: i32 = 3;
 
 /// The input came as a plain number, which yields in type promotion.
 pub const RT_INPUT_NUMBER: u8 = 1;
-/// The call writes to the input.
+/// The call writes to the input, itself or by its parts.
 pub const RT_INPUT_WRITTEN: u8 = 2;
 
 /// What a listener is told. All of it lives only during the callback; `rt_tensor_retain` keeps a tensor.

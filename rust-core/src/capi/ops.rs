@@ -36,7 +36,7 @@ pub unsafe extern "C-unwind" fn rt_empty(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::empty, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::empty, &handles, &[]);
         call_one(&table::create::defs::empty, ins, &[a_ints(size, size_len)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -51,7 +51,7 @@ pub unsafe extern "C-unwind" fn rt_zeros(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::zeros, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::zeros, &handles, &[]);
         call_one(&table::create::defs::zeros, ins, &[a_ints(size, size_len)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -66,7 +66,7 @@ pub unsafe extern "C-unwind" fn rt_ones(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::ones, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::ones, &handles, &[]);
         call_one(&table::create::defs::ones, ins, &[a_ints(size, size_len)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -82,7 +82,7 @@ pub unsafe extern "C-unwind" fn rt_full(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::full, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::full, &handles, &[]);
         call_one(&table::create::defs::full, ins, &[a_ints(size, size_len)?, a_scalar(fill_value)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -96,7 +96,7 @@ pub unsafe extern "C-unwind" fn rt_empty_like(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::create::defs::empty_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::create::defs::empty_like, &handles, &[]);
         call_one(&table::create::defs::empty_like, ins, &[a_opt_dtype(dtype)?], out)
     })
 }
@@ -110,7 +110,7 @@ pub unsafe extern "C-unwind" fn rt_zeros_like(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::create::defs::zeros_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::create::defs::zeros_like, &handles, &[]);
         call_one(&table::create::defs::zeros_like, ins, &[a_opt_dtype(dtype)?], out)
     })
 }
@@ -124,7 +124,7 @@ pub unsafe extern "C-unwind" fn rt_ones_like(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::create::defs::ones_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::create::defs::ones_like, &handles, &[]);
         call_one(&table::create::defs::ones_like, ins, &[a_opt_dtype(dtype)?], out)
     })
 }
@@ -139,7 +139,7 @@ pub unsafe extern "C-unwind" fn rt_full_like(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::create::defs::full_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::create::defs::full_like, &handles, &[]);
         call_one(&table::create::defs::full_like, ins, &[a_scalar(fill_value)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -156,7 +156,7 @@ pub unsafe extern "C-unwind" fn rt_arange(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::arange, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::arange, &handles, &[]);
         call_one(&table::create::defs::arange, ins, &[a_scalar(start)?, a_scalar(end)?, a_scalar(step)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -172,7 +172,7 @@ pub unsafe extern "C-unwind" fn rt_linspace(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::linspace, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::linspace, &handles, &[]);
         call_one(&table::create::defs::linspace, ins, &[a_scalar(start)?, a_scalar(end)?, Attr::Int(steps), a_opt_dtype(dtype)?], out)
     })
 }
@@ -189,7 +189,7 @@ pub unsafe extern "C-unwind" fn rt_logspace(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::logspace, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::logspace, &handles, &[]);
         call_one(&table::create::defs::logspace, ins, &[a_scalar(start)?, a_scalar(end)?, Attr::Int(steps), Attr::Float(base), a_opt_dtype(dtype)?], out)
     })
 }
@@ -204,8 +204,8 @@ pub unsafe extern "C-unwind" fn rt_eye(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::eye, &handles, 0b0, &[]);
-        call_one(&table::create::defs::eye, ins, &[Attr::Int(n), a_opt_int(m)?, a_opt_dtype(dtype)?], out)
+        let ins = inputs(&table::create::defs::eye, &handles, &[]);
+        call_one(&table::create::defs::eye, ins, &[Attr::Int(n), a_opt(m, Attr::Int), a_opt_dtype(dtype)?], out)
     })
 }
 
@@ -220,7 +220,7 @@ pub unsafe extern "C-unwind" fn rt_tril_indices(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::tril_indices, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::tril_indices, &handles, &[]);
         call_one(&table::create::defs::tril_indices, ins, &[Attr::Int(row), Attr::Int(col), Attr::Int(offset), a_opt_dtype(dtype)?], out)
     })
 }
@@ -236,7 +236,7 @@ pub unsafe extern "C-unwind" fn rt_triu_indices(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::triu_indices, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::triu_indices, &handles, &[]);
         call_one(&table::create::defs::triu_indices, ins, &[Attr::Int(row), Attr::Int(col), Attr::Int(offset), a_opt_dtype(dtype)?], out)
     })
 }
@@ -251,7 +251,7 @@ pub unsafe extern "C-unwind" fn rt_hann_window(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::hann_window, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::hann_window, &handles, &[]);
         call_one(&table::create::defs::hann_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), a_opt_dtype(dtype)?], out)
     })
 }
@@ -268,7 +268,7 @@ pub unsafe extern "C-unwind" fn rt_hamming_window(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::hamming_window, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::hamming_window, &handles, &[]);
         call_one(&table::create::defs::hamming_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), Attr::Float(alpha), Attr::Float(beta), a_opt_dtype(dtype)?], out)
     })
 }
@@ -283,7 +283,7 @@ pub unsafe extern "C-unwind" fn rt_blackman_window(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::blackman_window, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::blackman_window, &handles, &[]);
         call_one(&table::create::defs::blackman_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), a_opt_dtype(dtype)?], out)
     })
 }
@@ -298,7 +298,7 @@ pub unsafe extern "C-unwind" fn rt_bartlett_window(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::bartlett_window, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::bartlett_window, &handles, &[]);
         call_one(&table::create::defs::bartlett_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), a_opt_dtype(dtype)?], out)
     })
 }
@@ -314,7 +314,7 @@ pub unsafe extern "C-unwind" fn rt_kaiser_window(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::kaiser_window, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::kaiser_window, &handles, &[]);
         call_one(&table::create::defs::kaiser_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), Attr::Float(beta), a_opt_dtype(dtype)?], out)
     })
 }
@@ -329,7 +329,7 @@ pub unsafe extern "C-unwind" fn rt_add(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::add, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::add, &handles, &[]);
         call_one(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -345,7 +345,7 @@ pub unsafe extern "C-unwind" fn rt_add_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::add, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::add, &handles, &[]);
         call_one(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -359,7 +359,7 @@ pub unsafe extern "C-unwind" fn rt_add_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::add, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::add, &handles, &[]);
         call_inplace(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?])
     })
 }
@@ -374,7 +374,7 @@ pub unsafe extern "C-unwind" fn rt_add_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::add, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::add, &handles, &[]);
         call_inplace(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?])
     })
 }
@@ -389,7 +389,7 @@ pub unsafe extern "C-unwind" fn rt_sub(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::sub, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::sub, &handles, &[]);
         call_one(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -405,7 +405,7 @@ pub unsafe extern "C-unwind" fn rt_sub_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::sub, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::sub, &handles, &[]);
         call_one(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -419,7 +419,7 @@ pub unsafe extern "C-unwind" fn rt_sub_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::sub, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::sub, &handles, &[]);
         call_inplace(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?])
     })
 }
@@ -434,7 +434,7 @@ pub unsafe extern "C-unwind" fn rt_sub_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::sub, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::sub, &handles, &[]);
         call_inplace(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?])
     })
 }
@@ -449,7 +449,7 @@ pub unsafe extern "C-unwind" fn rt_rsub(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::rsub, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::rsub, &handles, &[]);
         call_one(&table::pointwise::defs::rsub, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -465,7 +465,7 @@ pub unsafe extern "C-unwind" fn rt_rsub_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::rsub, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::rsub, &handles, &[]);
         call_one(&table::pointwise::defs::rsub, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -479,7 +479,7 @@ pub unsafe extern "C-unwind" fn rt_mul(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::mul, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::mul, &handles, &[]);
         call_one(&table::pointwise::defs::mul, ins, &[], out)
     })
 }
@@ -494,7 +494,7 @@ pub unsafe extern "C-unwind" fn rt_mul_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::mul, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::mul, &handles, &[]);
         call_one(&table::pointwise::defs::mul, ins, &[], out)
     })
 }
@@ -507,7 +507,7 @@ pub unsafe extern "C-unwind" fn rt_mul_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::mul, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::mul, &handles, &[]);
         call_inplace(&table::pointwise::defs::mul, ins, &[])
     })
 }
@@ -521,7 +521,7 @@ pub unsafe extern "C-unwind" fn rt_mul_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::mul, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::mul, &handles, &[]);
         call_inplace(&table::pointwise::defs::mul, ins, &[])
     })
 }
@@ -536,7 +536,7 @@ pub unsafe extern "C-unwind" fn rt_div(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::div, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::div, &handles, &[]);
         call_one(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?], out)
     })
 }
@@ -552,7 +552,7 @@ pub unsafe extern "C-unwind" fn rt_div_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::div, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::div, &handles, &[]);
         call_one(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?], out)
     })
 }
@@ -566,7 +566,7 @@ pub unsafe extern "C-unwind" fn rt_div_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::div, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::div, &handles, &[]);
         call_inplace(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?])
     })
 }
@@ -581,7 +581,7 @@ pub unsafe extern "C-unwind" fn rt_div_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::div, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::div, &handles, &[]);
         call_inplace(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?])
     })
 }
@@ -595,7 +595,7 @@ pub unsafe extern "C-unwind" fn rt_floor_divide(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, &[]);
         call_one(&table::pointwise::defs::floor_divide, ins, &[], out)
     })
 }
@@ -610,7 +610,7 @@ pub unsafe extern "C-unwind" fn rt_floor_divide_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, &[]);
         call_one(&table::pointwise::defs::floor_divide, ins, &[], out)
     })
 }
@@ -623,7 +623,7 @@ pub unsafe extern "C-unwind" fn rt_floor_divide_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, &[]);
         call_inplace(&table::pointwise::defs::floor_divide, ins, &[])
     })
 }
@@ -637,7 +637,7 @@ pub unsafe extern "C-unwind" fn rt_floor_divide_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, &[]);
         call_inplace(&table::pointwise::defs::floor_divide, ins, &[])
     })
 }
@@ -651,7 +651,7 @@ pub unsafe extern "C-unwind" fn rt_remainder(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::remainder, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::remainder, &handles, &[]);
         call_one(&table::pointwise::defs::remainder, ins, &[], out)
     })
 }
@@ -666,7 +666,7 @@ pub unsafe extern "C-unwind" fn rt_remainder_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::remainder, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::remainder, &handles, &[]);
         call_one(&table::pointwise::defs::remainder, ins, &[], out)
     })
 }
@@ -679,7 +679,7 @@ pub unsafe extern "C-unwind" fn rt_remainder_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::remainder, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::remainder, &handles, &[]);
         call_inplace(&table::pointwise::defs::remainder, ins, &[])
     })
 }
@@ -693,7 +693,7 @@ pub unsafe extern "C-unwind" fn rt_remainder_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::remainder, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::remainder, &handles, &[]);
         call_inplace(&table::pointwise::defs::remainder, ins, &[])
     })
 }
@@ -707,7 +707,7 @@ pub unsafe extern "C-unwind" fn rt_fmod(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::fmod, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fmod, &handles, &[]);
         call_one(&table::pointwise::defs::fmod, ins, &[], out)
     })
 }
@@ -722,7 +722,7 @@ pub unsafe extern "C-unwind" fn rt_fmod_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::fmod, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fmod, &handles, &[]);
         call_one(&table::pointwise::defs::fmod, ins, &[], out)
     })
 }
@@ -735,7 +735,7 @@ pub unsafe extern "C-unwind" fn rt_fmod_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::fmod, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fmod, &handles, &[]);
         call_inplace(&table::pointwise::defs::fmod, ins, &[])
     })
 }
@@ -749,7 +749,7 @@ pub unsafe extern "C-unwind" fn rt_fmod_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::fmod, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fmod, &handles, &[]);
         call_inplace(&table::pointwise::defs::fmod, ins, &[])
     })
 }
@@ -765,7 +765,7 @@ pub unsafe extern "C-unwind" fn rt_addcmul(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
-        let ins = inputs(&table::pointwise::defs::addcmul, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::addcmul, &handles, &[]);
         call_one(&table::pointwise::defs::addcmul, ins, &[a_scalar(value)?], out)
     })
 }
@@ -780,7 +780,7 @@ pub unsafe extern "C-unwind" fn rt_addcmul_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
-        let ins = inputs(&table::pointwise::defs::addcmul, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::addcmul, &handles, &[]);
         call_inplace(&table::pointwise::defs::addcmul, ins, &[a_scalar(value)?])
     })
 }
@@ -796,7 +796,7 @@ pub unsafe extern "C-unwind" fn rt_addcdiv(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
-        let ins = inputs(&table::pointwise::defs::addcdiv, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::addcdiv, &handles, &[]);
         call_one(&table::pointwise::defs::addcdiv, ins, &[a_scalar(value)?], out)
     })
 }
@@ -811,7 +811,7 @@ pub unsafe extern "C-unwind" fn rt_addcdiv_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
-        let ins = inputs(&table::pointwise::defs::addcdiv, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::addcdiv, &handles, &[]);
         call_inplace(&table::pointwise::defs::addcdiv, ins, &[a_scalar(value)?])
     })
 }
@@ -826,7 +826,7 @@ pub unsafe extern "C-unwind" fn rt_lerp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, end, weight];
-        let ins = inputs(&table::pointwise::defs::lerp, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::lerp, &handles, &[]);
         call_one(&table::pointwise::defs::lerp, ins, &[], out)
     })
 }
@@ -842,7 +842,7 @@ pub unsafe extern "C-unwind" fn rt_lerp_scalar(
     guard(|| {
         let number = plain(weight)?;
         let handles: [*const rt_tensor; 3] = [input, end, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::lerp, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::lerp, &handles, &[]);
         call_one(&table::pointwise::defs::lerp, ins, &[], out)
     })
 }
@@ -856,7 +856,7 @@ pub unsafe extern "C-unwind" fn rt_lerp_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, end, weight];
-        let ins = inputs(&table::pointwise::defs::lerp, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::lerp, &handles, &[]);
         call_inplace(&table::pointwise::defs::lerp, ins, &[])
     })
 }
@@ -871,7 +871,7 @@ pub unsafe extern "C-unwind" fn rt_lerp_scalar_(
     guard(|| {
         let number = plain(weight)?;
         let handles: [*const rt_tensor; 3] = [input, end, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::lerp, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::lerp, &handles, &[]);
         call_inplace(&table::pointwise::defs::lerp, ins, &[])
     })
 }
@@ -884,7 +884,7 @@ pub unsafe extern "C-unwind" fn rt_neg(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::neg, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::neg, &handles, &[]);
         call_one(&table::pointwise::defs::neg, ins, &[], out)
     })
 }
@@ -896,7 +896,7 @@ pub unsafe extern "C-unwind" fn rt_neg_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::neg, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::neg, &handles, &[]);
         call_inplace(&table::pointwise::defs::neg, ins, &[])
     })
 }
@@ -909,7 +909,7 @@ pub unsafe extern "C-unwind" fn rt_positive(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::positive, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::positive, &handles, &[]);
         call_one(&table::pointwise::defs::positive, ins, &[], out)
     })
 }
@@ -922,7 +922,7 @@ pub unsafe extern "C-unwind" fn rt_reciprocal(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::reciprocal, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::reciprocal, &handles, &[]);
         call_one(&table::pointwise::defs::reciprocal, ins, &[], out)
     })
 }
@@ -934,7 +934,7 @@ pub unsafe extern "C-unwind" fn rt_reciprocal_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::reciprocal, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::reciprocal, &handles, &[]);
         call_inplace(&table::pointwise::defs::reciprocal, ins, &[])
     })
 }
@@ -947,7 +947,7 @@ pub unsafe extern "C-unwind" fn rt_abs(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::abs, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::abs, &handles, &[]);
         call_one(&table::pointwise::defs::abs, ins, &[], out)
     })
 }
@@ -959,7 +959,7 @@ pub unsafe extern "C-unwind" fn rt_abs_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::abs, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::abs, &handles, &[]);
         call_inplace(&table::pointwise::defs::abs, ins, &[])
     })
 }
@@ -972,7 +972,7 @@ pub unsafe extern "C-unwind" fn rt_sign(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sign, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sign, &handles, &[]);
         call_one(&table::pointwise::defs::sign, ins, &[], out)
     })
 }
@@ -984,7 +984,7 @@ pub unsafe extern "C-unwind" fn rt_sign_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sign, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sign, &handles, &[]);
         call_inplace(&table::pointwise::defs::sign, ins, &[])
     })
 }
@@ -997,7 +997,7 @@ pub unsafe extern "C-unwind" fn rt_signbit(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::signbit, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::signbit, &handles, &[]);
         call_one(&table::pointwise::defs::signbit, ins, &[], out)
     })
 }
@@ -1011,7 +1011,7 @@ pub unsafe extern "C-unwind" fn rt_copysign(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::copysign, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::copysign, &handles, &[]);
         call_one(&table::pointwise::defs::copysign, ins, &[], out)
     })
 }
@@ -1026,7 +1026,7 @@ pub unsafe extern "C-unwind" fn rt_copysign_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::copysign, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::copysign, &handles, &[]);
         call_one(&table::pointwise::defs::copysign, ins, &[], out)
     })
 }
@@ -1039,7 +1039,7 @@ pub unsafe extern "C-unwind" fn rt_copysign_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::copysign, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::copysign, &handles, &[]);
         call_inplace(&table::pointwise::defs::copysign, ins, &[])
     })
 }
@@ -1053,7 +1053,7 @@ pub unsafe extern "C-unwind" fn rt_copysign_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::copysign, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::copysign, &handles, &[]);
         call_inplace(&table::pointwise::defs::copysign, ins, &[])
     })
 }
@@ -1067,7 +1067,7 @@ pub unsafe extern "C-unwind" fn rt_pow(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, exponent];
-        let ins = inputs(&table::pointwise::defs::pow, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::pow, &handles, &[]);
         call_one(&table::pointwise::defs::pow, ins, &[], out)
     })
 }
@@ -1082,7 +1082,7 @@ pub unsafe extern "C-unwind" fn rt_pow_scalar(
     guard(|| {
         let number = plain(exponent)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::pow, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::pow, &handles, &[]);
         call_one(&table::pointwise::defs::pow, ins, &[], out)
     })
 }
@@ -1095,7 +1095,7 @@ pub unsafe extern "C-unwind" fn rt_pow_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, exponent];
-        let ins = inputs(&table::pointwise::defs::pow, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::pow, &handles, &[]);
         call_inplace(&table::pointwise::defs::pow, ins, &[])
     })
 }
@@ -1109,7 +1109,7 @@ pub unsafe extern "C-unwind" fn rt_pow_scalar_(
     guard(|| {
         let number = plain(exponent)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::pow, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::pow, &handles, &[]);
         call_inplace(&table::pointwise::defs::pow, ins, &[])
     })
 }
@@ -1123,7 +1123,7 @@ pub unsafe extern "C-unwind" fn rt_float_power(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, exponent];
-        let ins = inputs(&table::pointwise::defs::float_power, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::float_power, &handles, &[]);
         call_one(&table::pointwise::defs::float_power, ins, &[], out)
     })
 }
@@ -1138,7 +1138,7 @@ pub unsafe extern "C-unwind" fn rt_float_power_scalar(
     guard(|| {
         let number = plain(exponent)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::float_power, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::float_power, &handles, &[]);
         call_one(&table::pointwise::defs::float_power, ins, &[], out)
     })
 }
@@ -1151,7 +1151,7 @@ pub unsafe extern "C-unwind" fn rt_float_power_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, exponent];
-        let ins = inputs(&table::pointwise::defs::float_power, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::float_power, &handles, &[]);
         call_inplace(&table::pointwise::defs::float_power, ins, &[])
     })
 }
@@ -1165,7 +1165,7 @@ pub unsafe extern "C-unwind" fn rt_float_power_scalar_(
     guard(|| {
         let number = plain(exponent)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::float_power, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::float_power, &handles, &[]);
         call_inplace(&table::pointwise::defs::float_power, ins, &[])
     })
 }
@@ -1178,7 +1178,7 @@ pub unsafe extern "C-unwind" fn rt_square(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::square, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::square, &handles, &[]);
         call_one(&table::pointwise::defs::square, ins, &[], out)
     })
 }
@@ -1190,7 +1190,7 @@ pub unsafe extern "C-unwind" fn rt_square_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::square, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::square, &handles, &[]);
         call_inplace(&table::pointwise::defs::square, ins, &[])
     })
 }
@@ -1203,7 +1203,7 @@ pub unsafe extern "C-unwind" fn rt_sqrt(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sqrt, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sqrt, &handles, &[]);
         call_one(&table::pointwise::defs::sqrt, ins, &[], out)
     })
 }
@@ -1215,7 +1215,7 @@ pub unsafe extern "C-unwind" fn rt_sqrt_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sqrt, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sqrt, &handles, &[]);
         call_inplace(&table::pointwise::defs::sqrt, ins, &[])
     })
 }
@@ -1228,7 +1228,7 @@ pub unsafe extern "C-unwind" fn rt_rsqrt(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::rsqrt, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::rsqrt, &handles, &[]);
         call_one(&table::pointwise::defs::rsqrt, ins, &[], out)
     })
 }
@@ -1240,7 +1240,7 @@ pub unsafe extern "C-unwind" fn rt_rsqrt_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::rsqrt, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::rsqrt, &handles, &[]);
         call_inplace(&table::pointwise::defs::rsqrt, ins, &[])
     })
 }
@@ -1253,7 +1253,7 @@ pub unsafe extern "C-unwind" fn rt_exp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::exp, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::exp, &handles, &[]);
         call_one(&table::pointwise::defs::exp, ins, &[], out)
     })
 }
@@ -1265,7 +1265,7 @@ pub unsafe extern "C-unwind" fn rt_exp_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::exp, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::exp, &handles, &[]);
         call_inplace(&table::pointwise::defs::exp, ins, &[])
     })
 }
@@ -1278,7 +1278,7 @@ pub unsafe extern "C-unwind" fn rt_exp2(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::exp2, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::exp2, &handles, &[]);
         call_one(&table::pointwise::defs::exp2, ins, &[], out)
     })
 }
@@ -1290,7 +1290,7 @@ pub unsafe extern "C-unwind" fn rt_exp2_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::exp2, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::exp2, &handles, &[]);
         call_inplace(&table::pointwise::defs::exp2, ins, &[])
     })
 }
@@ -1303,7 +1303,7 @@ pub unsafe extern "C-unwind" fn rt_expm1(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::expm1, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::expm1, &handles, &[]);
         call_one(&table::pointwise::defs::expm1, ins, &[], out)
     })
 }
@@ -1315,7 +1315,7 @@ pub unsafe extern "C-unwind" fn rt_expm1_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::expm1, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::expm1, &handles, &[]);
         call_inplace(&table::pointwise::defs::expm1, ins, &[])
     })
 }
@@ -1328,7 +1328,7 @@ pub unsafe extern "C-unwind" fn rt_log(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log, &handles, &[]);
         call_one(&table::pointwise::defs::log, ins, &[], out)
     })
 }
@@ -1340,7 +1340,7 @@ pub unsafe extern "C-unwind" fn rt_log_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log, &handles, &[]);
         call_inplace(&table::pointwise::defs::log, ins, &[])
     })
 }
@@ -1353,7 +1353,7 @@ pub unsafe extern "C-unwind" fn rt_log2(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log2, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log2, &handles, &[]);
         call_one(&table::pointwise::defs::log2, ins, &[], out)
     })
 }
@@ -1365,7 +1365,7 @@ pub unsafe extern "C-unwind" fn rt_log2_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log2, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log2, &handles, &[]);
         call_inplace(&table::pointwise::defs::log2, ins, &[])
     })
 }
@@ -1378,7 +1378,7 @@ pub unsafe extern "C-unwind" fn rt_log10(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log10, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log10, &handles, &[]);
         call_one(&table::pointwise::defs::log10, ins, &[], out)
     })
 }
@@ -1390,7 +1390,7 @@ pub unsafe extern "C-unwind" fn rt_log10_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log10, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log10, &handles, &[]);
         call_inplace(&table::pointwise::defs::log10, ins, &[])
     })
 }
@@ -1403,7 +1403,7 @@ pub unsafe extern "C-unwind" fn rt_log1p(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log1p, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log1p, &handles, &[]);
         call_one(&table::pointwise::defs::log1p, ins, &[], out)
     })
 }
@@ -1415,7 +1415,7 @@ pub unsafe extern "C-unwind" fn rt_log1p_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log1p, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log1p, &handles, &[]);
         call_inplace(&table::pointwise::defs::log1p, ins, &[])
     })
 }
@@ -1429,7 +1429,7 @@ pub unsafe extern "C-unwind" fn rt_logaddexp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logaddexp, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logaddexp, &handles, &[]);
         call_one(&table::pointwise::defs::logaddexp, ins, &[], out)
     })
 }
@@ -1443,7 +1443,7 @@ pub unsafe extern "C-unwind" fn rt_logaddexp2(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logaddexp2, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logaddexp2, &handles, &[]);
         call_one(&table::pointwise::defs::logaddexp2, ins, &[], out)
     })
 }
@@ -1457,7 +1457,7 @@ pub unsafe extern "C-unwind" fn rt_xlogy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::xlogy, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::xlogy, &handles, &[]);
         call_one(&table::pointwise::defs::xlogy, ins, &[], out)
     })
 }
@@ -1472,7 +1472,7 @@ pub unsafe extern "C-unwind" fn rt_xlogy_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::xlogy, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::xlogy, &handles, &[]);
         call_one(&table::pointwise::defs::xlogy, ins, &[], out)
     })
 }
@@ -1485,7 +1485,7 @@ pub unsafe extern "C-unwind" fn rt_xlogy_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::xlogy, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::xlogy, &handles, &[]);
         call_inplace(&table::pointwise::defs::xlogy, ins, &[])
     })
 }
@@ -1499,7 +1499,7 @@ pub unsafe extern "C-unwind" fn rt_xlogy_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::xlogy, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::xlogy, &handles, &[]);
         call_inplace(&table::pointwise::defs::xlogy, ins, &[])
     })
 }
@@ -1513,8 +1513,8 @@ pub unsafe extern "C-unwind" fn rt_logit(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::logit, &handles, 0b1, &[]);
-        call_one(&table::pointwise::defs::logit, ins, &[a_opt_float(eps)?], out)
+        let ins = inputs(&table::pointwise::defs::logit, &handles, &[]);
+        call_one(&table::pointwise::defs::logit, ins, &[a_opt(eps, Attr::Float)], out)
     })
 }
 
@@ -1526,8 +1526,8 @@ pub unsafe extern "C-unwind" fn rt_logit_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::logit, &handles, 0b1, &[]);
-        call_inplace(&table::pointwise::defs::logit, ins, &[a_opt_float(eps)?])
+        let ins = inputs(&table::pointwise::defs::logit, &handles, &[]);
+        call_inplace(&table::pointwise::defs::logit, ins, &[a_opt(eps, Attr::Float)])
     })
 }
 
@@ -1541,8 +1541,8 @@ pub unsafe extern "C-unwind" fn rt_logit_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::pointwise::defs::logit_backward, &handles, 0b11, &[]);
-        call_one(&table::pointwise::defs::logit_backward, ins, &[a_opt_float(eps)?], out)
+        let ins = inputs(&table::pointwise::defs::logit_backward, &handles, &[]);
+        call_one(&table::pointwise::defs::logit_backward, ins, &[a_opt(eps, Attr::Float)], out)
     })
 }
 
@@ -1554,7 +1554,7 @@ pub unsafe extern "C-unwind" fn rt_sin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sin, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sin, &handles, &[]);
         call_one(&table::pointwise::defs::sin, ins, &[], out)
     })
 }
@@ -1566,7 +1566,7 @@ pub unsafe extern "C-unwind" fn rt_sin_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sin, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sin, &handles, &[]);
         call_inplace(&table::pointwise::defs::sin, ins, &[])
     })
 }
@@ -1579,7 +1579,7 @@ pub unsafe extern "C-unwind" fn rt_cos(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::cos, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::cos, &handles, &[]);
         call_one(&table::pointwise::defs::cos, ins, &[], out)
     })
 }
@@ -1591,7 +1591,7 @@ pub unsafe extern "C-unwind" fn rt_cos_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::cos, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::cos, &handles, &[]);
         call_inplace(&table::pointwise::defs::cos, ins, &[])
     })
 }
@@ -1604,7 +1604,7 @@ pub unsafe extern "C-unwind" fn rt_tan(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::tan, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::tan, &handles, &[]);
         call_one(&table::pointwise::defs::tan, ins, &[], out)
     })
 }
@@ -1616,7 +1616,7 @@ pub unsafe extern "C-unwind" fn rt_tan_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::tan, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::tan, &handles, &[]);
         call_inplace(&table::pointwise::defs::tan, ins, &[])
     })
 }
@@ -1629,7 +1629,7 @@ pub unsafe extern "C-unwind" fn rt_asin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::asin, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::asin, &handles, &[]);
         call_one(&table::pointwise::defs::asin, ins, &[], out)
     })
 }
@@ -1641,7 +1641,7 @@ pub unsafe extern "C-unwind" fn rt_asin_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::asin, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::asin, &handles, &[]);
         call_inplace(&table::pointwise::defs::asin, ins, &[])
     })
 }
@@ -1654,7 +1654,7 @@ pub unsafe extern "C-unwind" fn rt_acos(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::acos, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::acos, &handles, &[]);
         call_one(&table::pointwise::defs::acos, ins, &[], out)
     })
 }
@@ -1666,7 +1666,7 @@ pub unsafe extern "C-unwind" fn rt_acos_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::acos, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::acos, &handles, &[]);
         call_inplace(&table::pointwise::defs::acos, ins, &[])
     })
 }
@@ -1679,7 +1679,7 @@ pub unsafe extern "C-unwind" fn rt_atan(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::atan, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::atan, &handles, &[]);
         call_one(&table::pointwise::defs::atan, ins, &[], out)
     })
 }
@@ -1691,7 +1691,7 @@ pub unsafe extern "C-unwind" fn rt_atan_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::atan, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::atan, &handles, &[]);
         call_inplace(&table::pointwise::defs::atan, ins, &[])
     })
 }
@@ -1705,7 +1705,7 @@ pub unsafe extern "C-unwind" fn rt_atan2(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::atan2, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::atan2, &handles, &[]);
         call_one(&table::pointwise::defs::atan2, ins, &[], out)
     })
 }
@@ -1718,7 +1718,7 @@ pub unsafe extern "C-unwind" fn rt_atan2_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::atan2, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::atan2, &handles, &[]);
         call_inplace(&table::pointwise::defs::atan2, ins, &[])
     })
 }
@@ -1731,7 +1731,7 @@ pub unsafe extern "C-unwind" fn rt_sinh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sinh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sinh, &handles, &[]);
         call_one(&table::pointwise::defs::sinh, ins, &[], out)
     })
 }
@@ -1743,7 +1743,7 @@ pub unsafe extern "C-unwind" fn rt_sinh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sinh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sinh, &handles, &[]);
         call_inplace(&table::pointwise::defs::sinh, ins, &[])
     })
 }
@@ -1756,7 +1756,7 @@ pub unsafe extern "C-unwind" fn rt_cosh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::cosh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::cosh, &handles, &[]);
         call_one(&table::pointwise::defs::cosh, ins, &[], out)
     })
 }
@@ -1768,7 +1768,7 @@ pub unsafe extern "C-unwind" fn rt_cosh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::cosh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::cosh, &handles, &[]);
         call_inplace(&table::pointwise::defs::cosh, ins, &[])
     })
 }
@@ -1781,7 +1781,7 @@ pub unsafe extern "C-unwind" fn rt_tanh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::tanh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::tanh, &handles, &[]);
         call_one(&table::pointwise::defs::tanh, ins, &[], out)
     })
 }
@@ -1793,7 +1793,7 @@ pub unsafe extern "C-unwind" fn rt_tanh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::tanh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::tanh, &handles, &[]);
         call_inplace(&table::pointwise::defs::tanh, ins, &[])
     })
 }
@@ -1807,7 +1807,7 @@ pub unsafe extern "C-unwind" fn rt_tanh_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, output];
-        let ins = inputs(&table::pointwise::defs::tanh_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::tanh_backward, &handles, &[]);
         call_one(&table::pointwise::defs::tanh_backward, ins, &[], out)
     })
 }
@@ -1820,7 +1820,7 @@ pub unsafe extern "C-unwind" fn rt_asinh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::asinh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::asinh, &handles, &[]);
         call_one(&table::pointwise::defs::asinh, ins, &[], out)
     })
 }
@@ -1832,7 +1832,7 @@ pub unsafe extern "C-unwind" fn rt_asinh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::asinh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::asinh, &handles, &[]);
         call_inplace(&table::pointwise::defs::asinh, ins, &[])
     })
 }
@@ -1845,7 +1845,7 @@ pub unsafe extern "C-unwind" fn rt_acosh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::acosh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::acosh, &handles, &[]);
         call_one(&table::pointwise::defs::acosh, ins, &[], out)
     })
 }
@@ -1857,7 +1857,7 @@ pub unsafe extern "C-unwind" fn rt_acosh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::acosh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::acosh, &handles, &[]);
         call_inplace(&table::pointwise::defs::acosh, ins, &[])
     })
 }
@@ -1870,7 +1870,7 @@ pub unsafe extern "C-unwind" fn rt_atanh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::atanh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::atanh, &handles, &[]);
         call_one(&table::pointwise::defs::atanh, ins, &[], out)
     })
 }
@@ -1882,7 +1882,7 @@ pub unsafe extern "C-unwind" fn rt_atanh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::atanh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::atanh, &handles, &[]);
         call_inplace(&table::pointwise::defs::atanh, ins, &[])
     })
 }
@@ -1896,7 +1896,7 @@ pub unsafe extern "C-unwind" fn rt_hypot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::hypot, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::hypot, &handles, &[]);
         call_one(&table::pointwise::defs::hypot, ins, &[], out)
     })
 }
@@ -1909,7 +1909,7 @@ pub unsafe extern "C-unwind" fn rt_hypot_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::hypot, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::hypot, &handles, &[]);
         call_inplace(&table::pointwise::defs::hypot, ins, &[])
     })
 }
@@ -1922,7 +1922,7 @@ pub unsafe extern "C-unwind" fn rt_sinc(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sinc, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sinc, &handles, &[]);
         call_one(&table::pointwise::defs::sinc, ins, &[], out)
     })
 }
@@ -1934,7 +1934,7 @@ pub unsafe extern "C-unwind" fn rt_sinc_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sinc, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sinc, &handles, &[]);
         call_inplace(&table::pointwise::defs::sinc, ins, &[])
     })
 }
@@ -1947,7 +1947,7 @@ pub unsafe extern "C-unwind" fn rt_deg2rad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::deg2rad, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::deg2rad, &handles, &[]);
         call_one(&table::pointwise::defs::deg2rad, ins, &[], out)
     })
 }
@@ -1959,7 +1959,7 @@ pub unsafe extern "C-unwind" fn rt_deg2rad_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::deg2rad, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::deg2rad, &handles, &[]);
         call_inplace(&table::pointwise::defs::deg2rad, ins, &[])
     })
 }
@@ -1972,7 +1972,7 @@ pub unsafe extern "C-unwind" fn rt_rad2deg(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::rad2deg, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::rad2deg, &handles, &[]);
         call_one(&table::pointwise::defs::rad2deg, ins, &[], out)
     })
 }
@@ -1984,7 +1984,7 @@ pub unsafe extern "C-unwind" fn rt_rad2deg_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::rad2deg, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::rad2deg, &handles, &[]);
         call_inplace(&table::pointwise::defs::rad2deg, ins, &[])
     })
 }
@@ -1997,7 +1997,7 @@ pub unsafe extern "C-unwind" fn rt_ceil(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::ceil, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::ceil, &handles, &[]);
         call_one(&table::pointwise::defs::ceil, ins, &[], out)
     })
 }
@@ -2009,7 +2009,7 @@ pub unsafe extern "C-unwind" fn rt_ceil_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::ceil, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::ceil, &handles, &[]);
         call_inplace(&table::pointwise::defs::ceil, ins, &[])
     })
 }
@@ -2022,7 +2022,7 @@ pub unsafe extern "C-unwind" fn rt_floor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::floor, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::floor, &handles, &[]);
         call_one(&table::pointwise::defs::floor, ins, &[], out)
     })
 }
@@ -2034,7 +2034,7 @@ pub unsafe extern "C-unwind" fn rt_floor_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::floor, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::floor, &handles, &[]);
         call_inplace(&table::pointwise::defs::floor, ins, &[])
     })
 }
@@ -2047,7 +2047,7 @@ pub unsafe extern "C-unwind" fn rt_trunc(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::trunc, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::trunc, &handles, &[]);
         call_one(&table::pointwise::defs::trunc, ins, &[], out)
     })
 }
@@ -2059,7 +2059,7 @@ pub unsafe extern "C-unwind" fn rt_trunc_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::trunc, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::trunc, &handles, &[]);
         call_inplace(&table::pointwise::defs::trunc, ins, &[])
     })
 }
@@ -2073,7 +2073,7 @@ pub unsafe extern "C-unwind" fn rt_round(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::round, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::round, &handles, &[]);
         call_one(&table::pointwise::defs::round, ins, &[Attr::Int(decimals)], out)
     })
 }
@@ -2086,7 +2086,7 @@ pub unsafe extern "C-unwind" fn rt_round_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::round, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::round, &handles, &[]);
         call_inplace(&table::pointwise::defs::round, ins, &[Attr::Int(decimals)])
     })
 }
@@ -2099,7 +2099,7 @@ pub unsafe extern "C-unwind" fn rt_frac(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::frac, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::frac, &handles, &[]);
         call_one(&table::pointwise::defs::frac, ins, &[], out)
     })
 }
@@ -2111,7 +2111,7 @@ pub unsafe extern "C-unwind" fn rt_frac_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::frac, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::frac, &handles, &[]);
         call_inplace(&table::pointwise::defs::frac, ins, &[])
     })
 }
@@ -2127,8 +2127,8 @@ pub unsafe extern "C-unwind" fn rt_nan_to_num(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::nan_to_num, &handles, 0b1, &[]);
-        call_one(&table::pointwise::defs::nan_to_num, ins, &[a_opt_float(nan)?, a_opt_float(posinf)?, a_opt_float(neginf)?], out)
+        let ins = inputs(&table::pointwise::defs::nan_to_num, &handles, &[]);
+        call_one(&table::pointwise::defs::nan_to_num, ins, &[a_opt(nan, Attr::Float), a_opt(posinf, Attr::Float), a_opt(neginf, Attr::Float)], out)
     })
 }
 
@@ -2142,8 +2142,8 @@ pub unsafe extern "C-unwind" fn rt_nan_to_num_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::nan_to_num, &handles, 0b1, &[]);
-        call_inplace(&table::pointwise::defs::nan_to_num, ins, &[a_opt_float(nan)?, a_opt_float(posinf)?, a_opt_float(neginf)?])
+        let ins = inputs(&table::pointwise::defs::nan_to_num, &handles, &[]);
+        call_inplace(&table::pointwise::defs::nan_to_num, ins, &[a_opt(nan, Attr::Float), a_opt(posinf, Attr::Float), a_opt(neginf, Attr::Float)])
     })
 }
 
@@ -2155,7 +2155,7 @@ pub unsafe extern "C-unwind" fn rt_erf(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erf, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::erf, &handles, &[]);
         call_one(&table::pointwise::defs::erf, ins, &[], out)
     })
 }
@@ -2167,7 +2167,7 @@ pub unsafe extern "C-unwind" fn rt_erf_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erf, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::erf, &handles, &[]);
         call_inplace(&table::pointwise::defs::erf, ins, &[])
     })
 }
@@ -2180,7 +2180,7 @@ pub unsafe extern "C-unwind" fn rt_erfc(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erfc, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::erfc, &handles, &[]);
         call_one(&table::pointwise::defs::erfc, ins, &[], out)
     })
 }
@@ -2192,7 +2192,7 @@ pub unsafe extern "C-unwind" fn rt_erfc_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erfc, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::erfc, &handles, &[]);
         call_inplace(&table::pointwise::defs::erfc, ins, &[])
     })
 }
@@ -2205,7 +2205,7 @@ pub unsafe extern "C-unwind" fn rt_erfinv(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erfinv, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::erfinv, &handles, &[]);
         call_one(&table::pointwise::defs::erfinv, ins, &[], out)
     })
 }
@@ -2217,7 +2217,7 @@ pub unsafe extern "C-unwind" fn rt_erfinv_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erfinv, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::erfinv, &handles, &[]);
         call_inplace(&table::pointwise::defs::erfinv, ins, &[])
     })
 }
@@ -2230,7 +2230,7 @@ pub unsafe extern "C-unwind" fn rt_lgamma(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::lgamma, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::lgamma, &handles, &[]);
         call_one(&table::pointwise::defs::lgamma, ins, &[], out)
     })
 }
@@ -2242,7 +2242,7 @@ pub unsafe extern "C-unwind" fn rt_lgamma_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::lgamma, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::lgamma, &handles, &[]);
         call_inplace(&table::pointwise::defs::lgamma, ins, &[])
     })
 }
@@ -2255,7 +2255,7 @@ pub unsafe extern "C-unwind" fn rt_digamma(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::digamma, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::digamma, &handles, &[]);
         call_one(&table::pointwise::defs::digamma, ins, &[], out)
     })
 }
@@ -2267,7 +2267,7 @@ pub unsafe extern "C-unwind" fn rt_digamma_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::digamma, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::digamma, &handles, &[]);
         call_inplace(&table::pointwise::defs::digamma, ins, &[])
     })
 }
@@ -2281,7 +2281,7 @@ pub unsafe extern "C-unwind" fn rt_polygamma(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::polygamma, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::polygamma, &handles, &[]);
         call_one(&table::pointwise::defs::polygamma, ins, &[Attr::Int(n)], out)
     })
 }
@@ -2294,7 +2294,7 @@ pub unsafe extern "C-unwind" fn rt_polygamma_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::polygamma, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::polygamma, &handles, &[]);
         call_inplace(&table::pointwise::defs::polygamma, ins, &[Attr::Int(n)])
     })
 }
@@ -2308,7 +2308,7 @@ pub unsafe extern "C-unwind" fn rt_maximum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::maximum, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::maximum, &handles, &[]);
         call_one(&table::pointwise::defs::maximum, ins, &[], out)
     })
 }
@@ -2322,7 +2322,7 @@ pub unsafe extern "C-unwind" fn rt_minimum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::minimum, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::minimum, &handles, &[]);
         call_one(&table::pointwise::defs::minimum, ins, &[], out)
     })
 }
@@ -2337,7 +2337,7 @@ pub unsafe extern "C-unwind" fn rt_extreme_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad_output, high, low];
-        let ins = inputs(&table::pointwise::defs::extreme_backward, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::extreme_backward, &handles, &[]);
         call_one(&table::pointwise::defs::extreme_backward, ins, &[], out)
     })
 }
@@ -2351,7 +2351,7 @@ pub unsafe extern "C-unwind" fn rt_fmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::fmax, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fmax, &handles, &[]);
         call_one(&table::pointwise::defs::fmax, ins, &[], out)
     })
 }
@@ -2365,7 +2365,7 @@ pub unsafe extern "C-unwind" fn rt_fmin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::fmin, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fmin, &handles, &[]);
         call_one(&table::pointwise::defs::fmin, ins, &[], out)
     })
 }
@@ -2381,7 +2381,7 @@ pub unsafe extern "C-unwind" fn rt_clamp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp, &handles, &[]);
         call_one(&table::pointwise::defs::clamp, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?], out)
     })
 }
@@ -2395,7 +2395,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp, &handles, &[]);
         call_inplace(&table::pointwise::defs::clamp, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?])
     })
 }
@@ -2409,7 +2409,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_min(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp_min, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_min, &handles, &[]);
         call_one(&table::pointwise::defs::clamp_min, ins, &[a_scalar(min)?], out)
     })
 }
@@ -2422,7 +2422,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_min_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp_min, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_min, &handles, &[]);
         call_inplace(&table::pointwise::defs::clamp_min, ins, &[a_scalar(min)?])
     })
 }
@@ -2436,7 +2436,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_max(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp_max, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_max, &handles, &[]);
         call_one(&table::pointwise::defs::clamp_max, ins, &[a_scalar(max)?], out)
     })
 }
@@ -2449,7 +2449,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_max_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp_max, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_max, &handles, &[]);
         call_inplace(&table::pointwise::defs::clamp_max, ins, &[a_scalar(max)?])
     })
 }
@@ -2465,7 +2465,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::pointwise::defs::clamp_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_backward, &handles, &[]);
         call_one(&table::pointwise::defs::clamp_backward, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?], out)
     })
 }
@@ -2480,7 +2480,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_tensor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, min, max];
-        let ins = inputs(&table::pointwise::defs::clamp_tensor, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_tensor, &handles, &[]);
         call_one(&table::pointwise::defs::clamp_tensor, ins, &[], out)
     })
 }
@@ -2494,7 +2494,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_tensor_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, min, max];
-        let ins = inputs(&table::pointwise::defs::clamp_tensor, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_tensor, &handles, &[]);
         call_inplace(&table::pointwise::defs::clamp_tensor, ins, &[])
     })
 }
@@ -2508,7 +2508,7 @@ pub unsafe extern "C-unwind" fn rt_eq(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::eq, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::eq, &handles, &[]);
         call_one(&table::pointwise::defs::eq, ins, &[], out)
     })
 }
@@ -2523,7 +2523,7 @@ pub unsafe extern "C-unwind" fn rt_eq_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::eq, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::eq, &handles, &[]);
         call_one(&table::pointwise::defs::eq, ins, &[], out)
     })
 }
@@ -2536,7 +2536,7 @@ pub unsafe extern "C-unwind" fn rt_eq_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::eq, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::eq, &handles, &[]);
         call_inplace(&table::pointwise::defs::eq, ins, &[])
     })
 }
@@ -2550,7 +2550,7 @@ pub unsafe extern "C-unwind" fn rt_eq_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::eq, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::eq, &handles, &[]);
         call_inplace(&table::pointwise::defs::eq, ins, &[])
     })
 }
@@ -2564,7 +2564,7 @@ pub unsafe extern "C-unwind" fn rt_ne(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ne, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ne, &handles, &[]);
         call_one(&table::pointwise::defs::ne, ins, &[], out)
     })
 }
@@ -2579,7 +2579,7 @@ pub unsafe extern "C-unwind" fn rt_ne_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::ne, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ne, &handles, &[]);
         call_one(&table::pointwise::defs::ne, ins, &[], out)
     })
 }
@@ -2592,7 +2592,7 @@ pub unsafe extern "C-unwind" fn rt_ne_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ne, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ne, &handles, &[]);
         call_inplace(&table::pointwise::defs::ne, ins, &[])
     })
 }
@@ -2606,7 +2606,7 @@ pub unsafe extern "C-unwind" fn rt_ne_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::ne, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ne, &handles, &[]);
         call_inplace(&table::pointwise::defs::ne, ins, &[])
     })
 }
@@ -2620,7 +2620,7 @@ pub unsafe extern "C-unwind" fn rt_lt(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::lt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::lt, &handles, &[]);
         call_one(&table::pointwise::defs::lt, ins, &[], out)
     })
 }
@@ -2635,7 +2635,7 @@ pub unsafe extern "C-unwind" fn rt_lt_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::lt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::lt, &handles, &[]);
         call_one(&table::pointwise::defs::lt, ins, &[], out)
     })
 }
@@ -2648,7 +2648,7 @@ pub unsafe extern "C-unwind" fn rt_lt_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::lt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::lt, &handles, &[]);
         call_inplace(&table::pointwise::defs::lt, ins, &[])
     })
 }
@@ -2662,7 +2662,7 @@ pub unsafe extern "C-unwind" fn rt_lt_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::lt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::lt, &handles, &[]);
         call_inplace(&table::pointwise::defs::lt, ins, &[])
     })
 }
@@ -2676,7 +2676,7 @@ pub unsafe extern "C-unwind" fn rt_le(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::le, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::le, &handles, &[]);
         call_one(&table::pointwise::defs::le, ins, &[], out)
     })
 }
@@ -2691,7 +2691,7 @@ pub unsafe extern "C-unwind" fn rt_le_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::le, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::le, &handles, &[]);
         call_one(&table::pointwise::defs::le, ins, &[], out)
     })
 }
@@ -2704,7 +2704,7 @@ pub unsafe extern "C-unwind" fn rt_le_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::le, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::le, &handles, &[]);
         call_inplace(&table::pointwise::defs::le, ins, &[])
     })
 }
@@ -2718,7 +2718,7 @@ pub unsafe extern "C-unwind" fn rt_le_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::le, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::le, &handles, &[]);
         call_inplace(&table::pointwise::defs::le, ins, &[])
     })
 }
@@ -2732,7 +2732,7 @@ pub unsafe extern "C-unwind" fn rt_gt(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::gt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::gt, &handles, &[]);
         call_one(&table::pointwise::defs::gt, ins, &[], out)
     })
 }
@@ -2747,7 +2747,7 @@ pub unsafe extern "C-unwind" fn rt_gt_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::gt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::gt, &handles, &[]);
         call_one(&table::pointwise::defs::gt, ins, &[], out)
     })
 }
@@ -2760,7 +2760,7 @@ pub unsafe extern "C-unwind" fn rt_gt_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::gt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::gt, &handles, &[]);
         call_inplace(&table::pointwise::defs::gt, ins, &[])
     })
 }
@@ -2774,7 +2774,7 @@ pub unsafe extern "C-unwind" fn rt_gt_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::gt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::gt, &handles, &[]);
         call_inplace(&table::pointwise::defs::gt, ins, &[])
     })
 }
@@ -2788,7 +2788,7 @@ pub unsafe extern "C-unwind" fn rt_ge(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ge, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ge, &handles, &[]);
         call_one(&table::pointwise::defs::ge, ins, &[], out)
     })
 }
@@ -2803,7 +2803,7 @@ pub unsafe extern "C-unwind" fn rt_ge_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::ge, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ge, &handles, &[]);
         call_one(&table::pointwise::defs::ge, ins, &[], out)
     })
 }
@@ -2816,7 +2816,7 @@ pub unsafe extern "C-unwind" fn rt_ge_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ge, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ge, &handles, &[]);
         call_inplace(&table::pointwise::defs::ge, ins, &[])
     })
 }
@@ -2830,7 +2830,7 @@ pub unsafe extern "C-unwind" fn rt_ge_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::ge, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ge, &handles, &[]);
         call_inplace(&table::pointwise::defs::ge, ins, &[])
     })
 }
@@ -2847,7 +2847,7 @@ pub unsafe extern "C-unwind" fn rt_isclose(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::isclose, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::isclose, &handles, &[]);
         call_one(&table::pointwise::defs::isclose, ins, &[Attr::Float(rtol), Attr::Float(atol), Attr::Bool(equal_nan)], out)
     })
 }
@@ -2860,7 +2860,7 @@ pub unsafe extern "C-unwind" fn rt_isnan(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isnan, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::isnan, &handles, &[]);
         call_one(&table::pointwise::defs::isnan, ins, &[], out)
     })
 }
@@ -2873,7 +2873,7 @@ pub unsafe extern "C-unwind" fn rt_isinf(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isinf, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::isinf, &handles, &[]);
         call_one(&table::pointwise::defs::isinf, ins, &[], out)
     })
 }
@@ -2886,7 +2886,7 @@ pub unsafe extern "C-unwind" fn rt_isfinite(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isfinite, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::isfinite, &handles, &[]);
         call_one(&table::pointwise::defs::isfinite, ins, &[], out)
     })
 }
@@ -2899,7 +2899,7 @@ pub unsafe extern "C-unwind" fn rt_isposinf(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isposinf, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::isposinf, &handles, &[]);
         call_one(&table::pointwise::defs::isposinf, ins, &[], out)
     })
 }
@@ -2912,7 +2912,7 @@ pub unsafe extern "C-unwind" fn rt_isneginf(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isneginf, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::isneginf, &handles, &[]);
         call_one(&table::pointwise::defs::isneginf, ins, &[], out)
     })
 }
@@ -2925,7 +2925,7 @@ pub unsafe extern "C-unwind" fn rt_isreal(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isreal, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::isreal, &handles, &[]);
         call_one(&table::pointwise::defs::isreal, ins, &[], out)
     })
 }
@@ -2939,7 +2939,7 @@ pub unsafe extern "C-unwind" fn rt_logical_and(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_and, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_and, &handles, &[]);
         call_one(&table::pointwise::defs::logical_and, ins, &[], out)
     })
 }
@@ -2952,7 +2952,7 @@ pub unsafe extern "C-unwind" fn rt_logical_and_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_and, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_and, &handles, &[]);
         call_inplace(&table::pointwise::defs::logical_and, ins, &[])
     })
 }
@@ -2966,7 +2966,7 @@ pub unsafe extern "C-unwind" fn rt_logical_or(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_or, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_or, &handles, &[]);
         call_one(&table::pointwise::defs::logical_or, ins, &[], out)
     })
 }
@@ -2979,7 +2979,7 @@ pub unsafe extern "C-unwind" fn rt_logical_or_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_or, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_or, &handles, &[]);
         call_inplace(&table::pointwise::defs::logical_or, ins, &[])
     })
 }
@@ -2993,7 +2993,7 @@ pub unsafe extern "C-unwind" fn rt_logical_xor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_xor, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_xor, &handles, &[]);
         call_one(&table::pointwise::defs::logical_xor, ins, &[], out)
     })
 }
@@ -3006,7 +3006,7 @@ pub unsafe extern "C-unwind" fn rt_logical_xor_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_xor, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_xor, &handles, &[]);
         call_inplace(&table::pointwise::defs::logical_xor, ins, &[])
     })
 }
@@ -3019,7 +3019,7 @@ pub unsafe extern "C-unwind" fn rt_logical_not(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::logical_not, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_not, &handles, &[]);
         call_one(&table::pointwise::defs::logical_not, ins, &[], out)
     })
 }
@@ -3031,7 +3031,7 @@ pub unsafe extern "C-unwind" fn rt_logical_not_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::logical_not, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_not, &handles, &[]);
         call_inplace(&table::pointwise::defs::logical_not, ins, &[])
     })
 }
@@ -3045,7 +3045,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_and(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_and, ins, &[], out)
     })
 }
@@ -3060,7 +3060,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_and_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_and, ins, &[], out)
     })
 }
@@ -3073,7 +3073,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_and_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_and, ins, &[])
     })
 }
@@ -3087,7 +3087,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_and_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_and, ins, &[])
     })
 }
@@ -3101,7 +3101,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_or(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_or, ins, &[], out)
     })
 }
@@ -3116,7 +3116,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_or_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_or, ins, &[], out)
     })
 }
@@ -3129,7 +3129,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_or_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_or, ins, &[])
     })
 }
@@ -3143,7 +3143,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_or_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_or, ins, &[])
     })
 }
@@ -3157,7 +3157,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_xor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_xor, ins, &[], out)
     })
 }
@@ -3172,7 +3172,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_xor_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_xor, ins, &[], out)
     })
 }
@@ -3185,7 +3185,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_xor_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_xor, ins, &[])
     })
 }
@@ -3199,7 +3199,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_xor_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_xor, ins, &[])
     })
 }
@@ -3212,7 +3212,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_not(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::bitwise_not, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_not, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_not, ins, &[], out)
     })
 }
@@ -3224,7 +3224,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_not_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::bitwise_not, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_not, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_not, ins, &[])
     })
 }
@@ -3238,7 +3238,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_left_shift(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_left_shift, ins, &[], out)
     })
 }
@@ -3253,7 +3253,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_left_shift_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_left_shift, ins, &[], out)
     })
 }
@@ -3266,7 +3266,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_left_shift_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_left_shift, ins, &[])
     })
 }
@@ -3280,7 +3280,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_left_shift_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_left_shift, ins, &[])
     })
 }
@@ -3294,7 +3294,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_right_shift(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_right_shift, ins, &[], out)
     })
 }
@@ -3309,7 +3309,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_right_shift_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_right_shift, ins, &[], out)
     })
 }
@@ -3322,7 +3322,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_right_shift_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_right_shift, ins, &[])
     })
 }
@@ -3336,7 +3336,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_right_shift_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_right_shift, ins, &[])
     })
 }
@@ -3350,7 +3350,7 @@ pub unsafe extern "C-unwind" fn rt_gcd(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::gcd, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::gcd, &handles, &[]);
         call_one(&table::pointwise::defs::gcd, ins, &[], out)
     })
 }
@@ -3363,7 +3363,7 @@ pub unsafe extern "C-unwind" fn rt_gcd_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::gcd, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::gcd, &handles, &[]);
         call_inplace(&table::pointwise::defs::gcd, ins, &[])
     })
 }
@@ -3377,7 +3377,7 @@ pub unsafe extern "C-unwind" fn rt_lcm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::lcm, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::lcm, &handles, &[]);
         call_one(&table::pointwise::defs::lcm, ins, &[], out)
     })
 }
@@ -3390,7 +3390,7 @@ pub unsafe extern "C-unwind" fn rt_lcm_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::lcm, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::lcm, &handles, &[]);
         call_inplace(&table::pointwise::defs::lcm, ins, &[])
     })
 }
@@ -3405,7 +3405,7 @@ pub unsafe extern "C-unwind" fn rt_where(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [condition, input, other];
-        let ins = inputs(&table::pointwise::defs::where_, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::where_, &handles, &[]);
         call_one(&table::pointwise::defs::where_, ins, &[], out)
     })
 }
@@ -3419,7 +3419,7 @@ pub unsafe extern "C-unwind" fn rt_heaviside(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, values];
-        let ins = inputs(&table::pointwise::defs::heaviside, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::heaviside, &handles, &[]);
         call_one(&table::pointwise::defs::heaviside, ins, &[], out)
     })
 }
@@ -3432,7 +3432,7 @@ pub unsafe extern "C-unwind" fn rt_heaviside_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, values];
-        let ins = inputs(&table::pointwise::defs::heaviside, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::heaviside, &handles, &[]);
         call_inplace(&table::pointwise::defs::heaviside, ins, &[])
     })
 }
@@ -3446,7 +3446,7 @@ pub unsafe extern "C-unwind" fn rt_fill(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, value];
-        let ins = inputs(&table::pointwise::defs::fill, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fill, &handles, &[]);
         call_one(&table::pointwise::defs::fill, ins, &[], out)
     })
 }
@@ -3461,7 +3461,7 @@ pub unsafe extern "C-unwind" fn rt_fill_scalar(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::fill, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fill, &handles, &[]);
         call_one(&table::pointwise::defs::fill, ins, &[], out)
     })
 }
@@ -3474,7 +3474,7 @@ pub unsafe extern "C-unwind" fn rt_fill_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, value];
-        let ins = inputs(&table::pointwise::defs::fill, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fill, &handles, &[]);
         call_inplace(&table::pointwise::defs::fill, ins, &[])
     })
 }
@@ -3488,7 +3488,7 @@ pub unsafe extern "C-unwind" fn rt_fill_scalar_(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::fill, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fill, &handles, &[]);
         call_inplace(&table::pointwise::defs::fill, ins, &[])
     })
 }
@@ -3501,7 +3501,7 @@ pub unsafe extern "C-unwind" fn rt_zero(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::zero, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::zero, &handles, &[]);
         call_one(&table::pointwise::defs::zero, ins, &[], out)
     })
 }
@@ -3513,7 +3513,7 @@ pub unsafe extern "C-unwind" fn rt_zero_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::zero, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::zero, &handles, &[]);
         call_inplace(&table::pointwise::defs::zero, ins, &[])
     })
 }
@@ -3527,7 +3527,7 @@ pub unsafe extern "C-unwind" fn rt_ldexp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ldexp, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ldexp, &handles, &[]);
         call_one(&table::pointwise::defs::ldexp, ins, &[], out)
     })
 }
@@ -3540,7 +3540,7 @@ pub unsafe extern "C-unwind" fn rt_ldexp_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ldexp, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ldexp, &handles, &[]);
         call_inplace(&table::pointwise::defs::ldexp, ins, &[])
     })
 }
@@ -3553,7 +3553,7 @@ pub unsafe extern "C-unwind" fn rt_sigmoid(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sigmoid, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sigmoid, &handles, &[]);
         call_one(&table::pointwise::defs::sigmoid, ins, &[], out)
     })
 }
@@ -3565,7 +3565,7 @@ pub unsafe extern "C-unwind" fn rt_sigmoid_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sigmoid, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sigmoid, &handles, &[]);
         call_inplace(&table::pointwise::defs::sigmoid, ins, &[])
     })
 }
@@ -3579,7 +3579,7 @@ pub unsafe extern "C-unwind" fn rt_sigmoid_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, output];
-        let ins = inputs(&table::pointwise::defs::sigmoid_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::sigmoid_backward, &handles, &[]);
         call_one(&table::pointwise::defs::sigmoid_backward, ins, &[], out)
     })
 }
@@ -3592,7 +3592,7 @@ pub unsafe extern "C-unwind" fn rt_relu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::relu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::relu, &handles, &[]);
         call_one(&table::activation::defs::relu, ins, &[], out)
     })
 }
@@ -3604,7 +3604,7 @@ pub unsafe extern "C-unwind" fn rt_relu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::relu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::relu, &handles, &[]);
         call_inplace(&table::activation::defs::relu, ins, &[])
     })
 }
@@ -3619,7 +3619,7 @@ pub unsafe extern "C-unwind" fn rt_threshold(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::threshold, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::threshold, &handles, &[]);
         call_one(&table::activation::defs::threshold, ins, &[a_scalar(threshold)?, a_scalar(value)?], out)
     })
 }
@@ -3633,7 +3633,7 @@ pub unsafe extern "C-unwind" fn rt_threshold_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::threshold, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::threshold, &handles, &[]);
         call_inplace(&table::activation::defs::threshold, ins, &[a_scalar(threshold)?, a_scalar(value)?])
     })
 }
@@ -3648,7 +3648,7 @@ pub unsafe extern "C-unwind" fn rt_threshold_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::threshold_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::threshold_backward, &handles, &[]);
         call_one(&table::activation::defs::threshold_backward, ins, &[a_scalar(threshold)?], out)
     })
 }
@@ -3661,7 +3661,7 @@ pub unsafe extern "C-unwind" fn rt_relu6(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::relu6, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::relu6, &handles, &[]);
         call_one(&table::activation::defs::relu6, ins, &[], out)
     })
 }
@@ -3673,7 +3673,7 @@ pub unsafe extern "C-unwind" fn rt_relu6_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::relu6, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::relu6, &handles, &[]);
         call_inplace(&table::activation::defs::relu6, ins, &[])
     })
 }
@@ -3688,7 +3688,7 @@ pub unsafe extern "C-unwind" fn rt_hardtanh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardtanh, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardtanh, &handles, &[]);
         call_one(&table::activation::defs::hardtanh, ins, &[a_scalar(min_val)?, a_scalar(max_val)?], out)
     })
 }
@@ -3702,7 +3702,7 @@ pub unsafe extern "C-unwind" fn rt_hardtanh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardtanh, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardtanh, &handles, &[]);
         call_inplace(&table::activation::defs::hardtanh, ins, &[a_scalar(min_val)?, a_scalar(max_val)?])
     })
 }
@@ -3718,7 +3718,7 @@ pub unsafe extern "C-unwind" fn rt_hardtanh_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::hardtanh_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::hardtanh_backward, &handles, &[]);
         call_one(&table::activation::defs::hardtanh_backward, ins, &[a_scalar(min_val)?, a_scalar(max_val)?], out)
     })
 }
@@ -3732,7 +3732,7 @@ pub unsafe extern "C-unwind" fn rt_leaky_relu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::leaky_relu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::leaky_relu, &handles, &[]);
         call_one(&table::activation::defs::leaky_relu, ins, &[a_scalar(negative_slope)?], out)
     })
 }
@@ -3745,7 +3745,7 @@ pub unsafe extern "C-unwind" fn rt_leaky_relu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::leaky_relu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::leaky_relu, &handles, &[]);
         call_inplace(&table::activation::defs::leaky_relu, ins, &[a_scalar(negative_slope)?])
     })
 }
@@ -3760,7 +3760,7 @@ pub unsafe extern "C-unwind" fn rt_leaky_relu_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::leaky_relu_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::leaky_relu_backward, &handles, &[]);
         call_one(&table::activation::defs::leaky_relu_backward, ins, &[a_scalar(negative_slope)?], out)
     })
 }
@@ -3775,7 +3775,7 @@ pub unsafe extern "C-unwind" fn rt_prelu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, weight];
-        let ins = inputs(&table::activation::defs::prelu, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::prelu, &handles, &[]);
         call_one(&table::activation::defs::prelu, ins, &[], out)
     })
 }
@@ -3789,7 +3789,7 @@ pub unsafe extern "C-unwind" fn rt_prelu_channels(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, weight];
-        let ins = inputs(&table::activation::defs::prelu_channels, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::prelu_channels, &handles, &[]);
         call_one(&table::activation::defs::prelu_channels, ins, &[], out)
     })
 }
@@ -3805,7 +3805,7 @@ pub unsafe extern "C-unwind" fn rt_elu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::elu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::elu, &handles, &[]);
         call_one(&table::activation::defs::elu, ins, &[a_scalar(alpha)?, a_scalar(scale)?, a_scalar(input_scale)?], out)
     })
 }
@@ -3820,7 +3820,7 @@ pub unsafe extern "C-unwind" fn rt_elu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::elu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::elu, &handles, &[]);
         call_inplace(&table::activation::defs::elu, ins, &[a_scalar(alpha)?, a_scalar(scale)?, a_scalar(input_scale)?])
     })
 }
@@ -3833,7 +3833,7 @@ pub unsafe extern "C-unwind" fn rt_selu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::selu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::selu, &handles, &[]);
         call_one(&table::activation::defs::selu, ins, &[], out)
     })
 }
@@ -3845,7 +3845,7 @@ pub unsafe extern "C-unwind" fn rt_selu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::selu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::selu, &handles, &[]);
         call_inplace(&table::activation::defs::selu, ins, &[])
     })
 }
@@ -3859,7 +3859,7 @@ pub unsafe extern "C-unwind" fn rt_celu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::celu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::celu, &handles, &[]);
         call_one(&table::activation::defs::celu, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -3872,7 +3872,7 @@ pub unsafe extern "C-unwind" fn rt_celu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::celu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::celu, &handles, &[]);
         call_inplace(&table::activation::defs::celu, ins, &[a_scalar(alpha)?])
     })
 }
@@ -3889,7 +3889,7 @@ pub unsafe extern "C-unwind" fn rt_elu_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::elu_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::elu_backward, &handles, &[]);
         call_one(&table::activation::defs::elu_backward, ins, &[a_scalar(alpha)?, a_scalar(scale)?, a_scalar(input_scale)?], out)
     })
 }
@@ -3903,7 +3903,7 @@ pub unsafe extern "C-unwind" fn rt_gelu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::gelu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::gelu, &handles, &[]);
         call_one(&table::activation::defs::gelu, ins, &[a_str(approximate)?], out)
     })
 }
@@ -3918,7 +3918,7 @@ pub unsafe extern "C-unwind" fn rt_gelu_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::gelu_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::gelu_backward, &handles, &[]);
         call_one(&table::activation::defs::gelu_backward, ins, &[a_str(approximate)?], out)
     })
 }
@@ -3931,7 +3931,7 @@ pub unsafe extern "C-unwind" fn rt_silu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::silu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::silu, &handles, &[]);
         call_one(&table::activation::defs::silu, ins, &[], out)
     })
 }
@@ -3943,7 +3943,7 @@ pub unsafe extern "C-unwind" fn rt_silu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::silu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::silu, &handles, &[]);
         call_inplace(&table::activation::defs::silu, ins, &[])
     })
 }
@@ -3957,7 +3957,7 @@ pub unsafe extern "C-unwind" fn rt_silu_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::silu_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::silu_backward, &handles, &[]);
         call_one(&table::activation::defs::silu_backward, ins, &[], out)
     })
 }
@@ -3970,7 +3970,7 @@ pub unsafe extern "C-unwind" fn rt_mish(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::mish, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::mish, &handles, &[]);
         call_one(&table::activation::defs::mish, ins, &[], out)
     })
 }
@@ -3982,7 +3982,7 @@ pub unsafe extern "C-unwind" fn rt_mish_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::mish, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::mish, &handles, &[]);
         call_inplace(&table::activation::defs::mish, ins, &[])
     })
 }
@@ -3996,7 +3996,7 @@ pub unsafe extern "C-unwind" fn rt_mish_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::mish_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::mish_backward, &handles, &[]);
         call_one(&table::activation::defs::mish_backward, ins, &[], out)
     })
 }
@@ -4011,7 +4011,7 @@ pub unsafe extern "C-unwind" fn rt_softplus(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::softplus, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::softplus, &handles, &[]);
         call_one(&table::activation::defs::softplus, ins, &[a_scalar(beta)?, a_scalar(threshold)?], out)
     })
 }
@@ -4027,7 +4027,7 @@ pub unsafe extern "C-unwind" fn rt_softplus_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::softplus_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::softplus_backward, &handles, &[]);
         call_one(&table::activation::defs::softplus_backward, ins, &[a_scalar(beta)?, a_scalar(threshold)?], out)
     })
 }
@@ -4040,7 +4040,7 @@ pub unsafe extern "C-unwind" fn rt_logsigmoid(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::logsigmoid, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::logsigmoid, &handles, &[]);
         call_one(&table::activation::defs::logsigmoid, ins, &[], out)
     })
 }
@@ -4053,7 +4053,7 @@ pub unsafe extern "C-unwind" fn rt_hardsigmoid(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardsigmoid, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardsigmoid, &handles, &[]);
         call_one(&table::activation::defs::hardsigmoid, ins, &[], out)
     })
 }
@@ -4065,7 +4065,7 @@ pub unsafe extern "C-unwind" fn rt_hardsigmoid_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardsigmoid, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardsigmoid, &handles, &[]);
         call_inplace(&table::activation::defs::hardsigmoid, ins, &[])
     })
 }
@@ -4078,7 +4078,7 @@ pub unsafe extern "C-unwind" fn rt_hardswish(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardswish, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardswish, &handles, &[]);
         call_one(&table::activation::defs::hardswish, ins, &[], out)
     })
 }
@@ -4090,7 +4090,7 @@ pub unsafe extern "C-unwind" fn rt_hardswish_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardswish, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardswish, &handles, &[]);
         call_inplace(&table::activation::defs::hardswish, ins, &[])
     })
 }
@@ -4104,7 +4104,7 @@ pub unsafe extern "C-unwind" fn rt_hardswish_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::hardswish_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::hardswish_backward, &handles, &[]);
         call_one(&table::activation::defs::hardswish_backward, ins, &[], out)
     })
 }
@@ -4118,7 +4118,7 @@ pub unsafe extern "C-unwind" fn rt_hardshrink(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardshrink, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardshrink, &handles, &[]);
         call_one(&table::activation::defs::hardshrink, ins, &[a_scalar(lambd)?], out)
     })
 }
@@ -4132,7 +4132,7 @@ pub unsafe extern "C-unwind" fn rt_softshrink(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::softshrink, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::softshrink, &handles, &[]);
         call_one(&table::activation::defs::softshrink, ins, &[a_scalar(lambd)?], out)
     })
 }
@@ -4147,7 +4147,7 @@ pub unsafe extern "C-unwind" fn rt_shrink_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::shrink_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::shrink_backward, &handles, &[]);
         call_one(&table::activation::defs::shrink_backward, ins, &[a_scalar(lambd)?], out)
     })
 }
@@ -4160,7 +4160,7 @@ pub unsafe extern "C-unwind" fn rt_tanhshrink(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::tanhshrink, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::tanhshrink, &handles, &[]);
         call_one(&table::activation::defs::tanhshrink, ins, &[], out)
     })
 }
@@ -4173,7 +4173,7 @@ pub unsafe extern "C-unwind" fn rt_softsign(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::softsign, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::softsign, &handles, &[]);
         call_one(&table::activation::defs::softsign, ins, &[], out)
     })
 }
@@ -4187,7 +4187,7 @@ pub unsafe extern "C-unwind" fn rt_glu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::glu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::glu, &handles, &[]);
         call_one(&table::activation::defs::glu, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4202,7 +4202,7 @@ pub unsafe extern "C-unwind" fn rt_softmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::softmax, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::softmax, &handles, &[]);
         call_one(&table::activation::defs::softmax, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4217,7 +4217,7 @@ pub unsafe extern "C-unwind" fn rt_safe_softmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::safe_softmax, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::safe_softmax, &handles, &[]);
         call_one(&table::activation::defs::safe_softmax, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4232,7 +4232,7 @@ pub unsafe extern "C-unwind" fn rt_log_softmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::log_softmax, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::log_softmax, &handles, &[]);
         call_one(&table::activation::defs::log_softmax, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4247,7 +4247,7 @@ pub unsafe extern "C-unwind" fn rt_softmin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::softmin, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::softmin, &handles, &[]);
         call_one(&table::activation::defs::softmin, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4262,7 +4262,7 @@ pub unsafe extern "C-unwind" fn rt_softmax_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, output];
-        let ins = inputs(&table::activation::defs::softmax_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::softmax_backward, &handles, &[]);
         call_one(&table::activation::defs::softmax_backward, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4277,7 +4277,7 @@ pub unsafe extern "C-unwind" fn rt_log_softmax_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, output];
-        let ins = inputs(&table::activation::defs::log_softmax_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::log_softmax_backward, &handles, &[]);
         call_one(&table::activation::defs::log_softmax_backward, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4294,7 +4294,7 @@ pub unsafe extern "C-unwind" fn rt_sum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::sum, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::sum, &handles, &[]);
         call_one(&table::reduce::defs::sum, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4311,7 +4311,7 @@ pub unsafe extern "C-unwind" fn rt_mean(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::mean, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::mean, &handles, &[]);
         call_one(&table::reduce::defs::mean, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4327,8 +4327,8 @@ pub unsafe extern "C-unwind" fn rt_prod(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::prod, &handles, 0b1, &[]);
-        call_one(&table::reduce::defs::prod, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
+        let ins = inputs(&table::reduce::defs::prod, &handles, &[]);
+        call_one(&table::reduce::defs::prod, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
 
@@ -4342,8 +4342,8 @@ pub unsafe extern "C-unwind" fn rt_prod_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, input];
-        let ins = inputs(&table::reduce::defs::prod_backward, &handles, 0b11, &[]);
-        call_one(&table::reduce::defs::prod_backward, ins, &[a_opt_int(dim)?], out)
+        let ins = inputs(&table::reduce::defs::prod_backward, &handles, &[]);
+        call_one(&table::reduce::defs::prod_backward, ins, &[a_opt(dim, Attr::Int)], out)
     })
 }
 
@@ -4359,7 +4359,7 @@ pub unsafe extern "C-unwind" fn rt_nansum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::nansum, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::nansum, &handles, &[]);
         call_one(&table::reduce::defs::nansum, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4376,7 +4376,7 @@ pub unsafe extern "C-unwind" fn rt_nanmean(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::nanmean, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::nanmean, &handles, &[]);
         call_one(&table::reduce::defs::nanmean, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4392,7 +4392,7 @@ pub unsafe extern "C-unwind" fn rt_amax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::amax, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::amax, &handles, &[]);
         call_one(&table::reduce::defs::amax, ins, &[a_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4408,7 +4408,7 @@ pub unsafe extern "C-unwind" fn rt_amin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::amin, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::amin, &handles, &[]);
         call_one(&table::reduce::defs::amin, ins, &[a_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4421,7 +4421,7 @@ pub unsafe extern "C-unwind" fn rt_max_all(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::max_all, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::max_all, &handles, &[]);
         call_one(&table::reduce::defs::max_all, ins, &[], out)
     })
 }
@@ -4434,7 +4434,7 @@ pub unsafe extern "C-unwind" fn rt_min_all(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::min_all, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::min_all, &handles, &[]);
         call_one(&table::reduce::defs::min_all, ins, &[], out)
     })
 }
@@ -4450,7 +4450,7 @@ pub unsafe extern "C-unwind" fn rt_max_dim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::max_dim, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::max_dim, &handles, &[]);
         call_some(&table::reduce::defs::max_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4466,7 +4466,7 @@ pub unsafe extern "C-unwind" fn rt_min_dim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::min_dim, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::min_dim, &handles, &[]);
         call_some(&table::reduce::defs::min_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4481,8 +4481,8 @@ pub unsafe extern "C-unwind" fn rt_argmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::argmax, &handles, 0b1, &[]);
-        call_one(&table::reduce::defs::argmax, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim)], out)
+        let ins = inputs(&table::reduce::defs::argmax, &handles, &[]);
+        call_one(&table::reduce::defs::argmax, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim)], out)
     })
 }
 
@@ -4496,8 +4496,8 @@ pub unsafe extern "C-unwind" fn rt_argmin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::argmin, &handles, 0b1, &[]);
-        call_one(&table::reduce::defs::argmin, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim)], out)
+        let ins = inputs(&table::reduce::defs::argmin, &handles, &[]);
+        call_one(&table::reduce::defs::argmin, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim)], out)
     })
 }
 
@@ -4512,8 +4512,8 @@ pub unsafe extern "C-unwind" fn rt_aminmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::aminmax, &handles, 0b1, &[]);
-        call_some(&table::reduce::defs::aminmax, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim)], &[out0, out1])
+        let ins = inputs(&table::reduce::defs::aminmax, &handles, &[]);
+        call_some(&table::reduce::defs::aminmax, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
 
@@ -4528,7 +4528,7 @@ pub unsafe extern "C-unwind" fn rt_any(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::any, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::any, &handles, &[]);
         call_one(&table::reduce::defs::any, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4544,7 +4544,7 @@ pub unsafe extern "C-unwind" fn rt_all(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::all, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::all, &handles, &[]);
         call_one(&table::reduce::defs::all, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4561,7 +4561,7 @@ pub unsafe extern "C-unwind" fn rt_var(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::var, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::var, &handles, &[]);
         call_one(&table::reduce::defs::var, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4578,7 +4578,7 @@ pub unsafe extern "C-unwind" fn rt_std(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::std, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::std, &handles, &[]);
         call_one(&table::reduce::defs::std, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4596,7 +4596,7 @@ pub unsafe extern "C-unwind" fn rt_var_mean(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::var_mean, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::var_mean, &handles, &[]);
         call_some(&table::reduce::defs::var_mean, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4614,7 +4614,7 @@ pub unsafe extern "C-unwind" fn rt_std_mean(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::std_mean, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::std_mean, &handles, &[]);
         call_some(&table::reduce::defs::std_mean, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4630,7 +4630,7 @@ pub unsafe extern "C-unwind" fn rt_logsumexp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::logsumexp, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::logsumexp, &handles, &[]);
         call_one(&table::reduce::defs::logsumexp, ins, &[a_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4649,7 +4649,7 @@ pub unsafe extern "C-unwind" fn rt_vector_norm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::vector_norm, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::vector_norm, &handles, &[]);
         call_one(&table::reduce::defs::vector_norm, ins, &[a_scalar(ord)?, a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4664,7 +4664,7 @@ pub unsafe extern "C-unwind" fn rt_dist(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::reduce::defs::dist, &handles, 0b11, &[]);
+        let ins = inputs(&table::reduce::defs::dist, &handles, &[]);
         call_one(&table::reduce::defs::dist, ins, &[a_scalar(p)?], out)
     })
 }
@@ -4678,7 +4678,7 @@ pub unsafe extern "C-unwind" fn rt_euclidean_distances(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::reduce::defs::euclidean_distances, &handles, 0b11, &[]);
+        let ins = inputs(&table::reduce::defs::euclidean_distances, &handles, &[]);
         call_one(&table::reduce::defs::euclidean_distances, ins, &[], out)
     })
 }
@@ -4696,7 +4696,7 @@ pub unsafe extern "C-unwind" fn rt_cdist(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [x1, x2];
-        let ins = inputs(&table::reduce::defs::cdist, &handles, 0b11, &[]);
+        let ins = inputs(&table::reduce::defs::cdist, &handles, &[]);
         call_one(&table::reduce::defs::cdist, ins, &[Attr::Float(p), a_str(compute_mode)?], out)
     })
 }
@@ -4714,7 +4714,7 @@ pub unsafe extern "C-unwind" fn rt_cov(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, fweights, aweights];
-        let ins = inputs(&table::reduce::defs::cov, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cov, &handles, &[]);
         call_one(&table::reduce::defs::cov, ins, &[Attr::Int(correction)], out)
     })
 }
@@ -4727,7 +4727,7 @@ pub unsafe extern "C-unwind" fn rt_corrcoef(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::corrcoef, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::corrcoef, &handles, &[]);
         call_one(&table::reduce::defs::corrcoef, ins, &[], out)
     })
 }
@@ -4744,7 +4744,7 @@ pub unsafe extern "C-unwind" fn rt_histc(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::histc, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::histc, &handles, &[]);
         call_one(&table::reduce::defs::histc, ins, &[Attr::Int(bins), a_scalar(min)?, a_scalar(max)?], out)
     })
 }
@@ -4759,7 +4759,7 @@ pub unsafe extern "C-unwind" fn rt_count_nonzero(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::count_nonzero, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::count_nonzero, &handles, &[]);
         call_one(&table::reduce::defs::count_nonzero, ins, &[a_opt_ints(dim, dim_len)?], out)
     })
 }
@@ -4775,7 +4775,7 @@ pub unsafe extern "C-unwind" fn rt_bincount(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, weights];
-        let ins = inputs(&table::reduce::defs::bincount, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::bincount, &handles, &[]);
         call_one(&table::reduce::defs::bincount, ins, &[Attr::Int(minlength)], out)
     })
 }
@@ -4790,7 +4790,7 @@ pub unsafe extern "C-unwind" fn rt_cumsum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumsum, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cumsum, &handles, &[]);
         call_one(&table::reduce::defs::cumsum, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4804,7 +4804,7 @@ pub unsafe extern "C-unwind" fn rt_cumsum_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumsum, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cumsum, &handles, &[]);
         call_inplace(&table::reduce::defs::cumsum, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?])
     })
 }
@@ -4818,7 +4818,7 @@ pub unsafe extern "C-unwind" fn rt_cumsum_from_end(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumsum_from_end, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cumsum_from_end, &handles, &[]);
         call_one(&table::reduce::defs::cumsum_from_end, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4833,7 +4833,7 @@ pub unsafe extern "C-unwind" fn rt_cumprod(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumprod, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cumprod, &handles, &[]);
         call_one(&table::reduce::defs::cumprod, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4847,7 +4847,7 @@ pub unsafe extern "C-unwind" fn rt_cumprod_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumprod, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cumprod, &handles, &[]);
         call_inplace(&table::reduce::defs::cumprod, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?])
     })
 }
@@ -4862,7 +4862,7 @@ pub unsafe extern "C-unwind" fn rt_cumprod_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, input];
-        let ins = inputs(&table::reduce::defs::cumprod_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::reduce::defs::cumprod_backward, &handles, &[]);
         call_one(&table::reduce::defs::cumprod_backward, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4877,7 +4877,7 @@ pub unsafe extern "C-unwind" fn rt_cummax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cummax, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cummax, &handles, &[]);
         call_some(&table::reduce::defs::cummax, ins, &[Attr::Int(dim)], &[out0, out1])
     })
 }
@@ -4892,7 +4892,7 @@ pub unsafe extern "C-unwind" fn rt_cummin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cummin, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cummin, &handles, &[]);
         call_some(&table::reduce::defs::cummin, ins, &[Attr::Int(dim)], &[out0, out1])
     })
 }
@@ -4906,7 +4906,7 @@ pub unsafe extern "C-unwind" fn rt_logcumsumexp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::logcumsumexp, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::logcumsumexp, &handles, &[]);
         call_one(&table::reduce::defs::logcumsumexp, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4922,7 +4922,7 @@ pub unsafe extern "C-unwind" fn rt_logcumsumexp_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, input, output];
-        let ins = inputs(&table::reduce::defs::logcumsumexp_backward, &handles, 0b111, &[]);
+        let ins = inputs(&table::reduce::defs::logcumsumexp_backward, &handles, &[]);
         call_one(&table::reduce::defs::logcumsumexp_backward, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4935,7 +4935,7 @@ pub unsafe extern "C-unwind" fn rt_trace(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::trace, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::trace, &handles, &[]);
         call_one(&table::reduce::defs::trace, ins, &[], out)
     })
 }
@@ -4952,7 +4952,7 @@ pub unsafe extern "C-unwind" fn rt_sort(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::sort, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::sort, &handles, &[]);
         call_some(&table::sort::defs::sort, ins, &[Attr::Int(dim), Attr::Bool(descending), Attr::Bool(stable)], &[out0, out1])
     })
 }
@@ -4968,7 +4968,7 @@ pub unsafe extern "C-unwind" fn rt_argsort(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::argsort, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::argsort, &handles, &[]);
         call_one(&table::sort::defs::argsort, ins, &[Attr::Int(dim), Attr::Bool(descending), Attr::Bool(stable)], out)
     })
 }
@@ -4981,7 +4981,7 @@ pub unsafe extern "C-unwind" fn rt_msort(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::msort, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::msort, &handles, &[]);
         call_one(&table::sort::defs::msort, ins, &[], out)
     })
 }
@@ -4999,7 +4999,7 @@ pub unsafe extern "C-unwind" fn rt_topk(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::topk, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::topk, &handles, &[]);
         call_some(&table::sort::defs::topk, ins, &[Attr::Int(k), Attr::Int(dim), Attr::Bool(largest), Attr::Bool(sorted)], &[out0, out1])
     })
 }
@@ -5016,7 +5016,7 @@ pub unsafe extern "C-unwind" fn rt_kthvalue(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::kthvalue, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::kthvalue, &handles, &[]);
         call_some(&table::sort::defs::kthvalue, ins, &[Attr::Int(k), Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -5029,7 +5029,7 @@ pub unsafe extern "C-unwind" fn rt_median_all(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::median_all, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::median_all, &handles, &[]);
         call_one(&table::sort::defs::median_all, ins, &[], out)
     })
 }
@@ -5045,7 +5045,7 @@ pub unsafe extern "C-unwind" fn rt_median_dim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::median_dim, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::median_dim, &handles, &[]);
         call_some(&table::sort::defs::median_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -5058,7 +5058,7 @@ pub unsafe extern "C-unwind" fn rt_nanmedian_all(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::nanmedian_all, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::nanmedian_all, &handles, &[]);
         call_one(&table::sort::defs::nanmedian_all, ins, &[], out)
     })
 }
@@ -5074,7 +5074,7 @@ pub unsafe extern "C-unwind" fn rt_nanmedian_dim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::nanmedian_dim, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::nanmedian_dim, &handles, &[]);
         call_some(&table::sort::defs::nanmedian_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -5090,7 +5090,7 @@ pub unsafe extern "C-unwind" fn rt_mode(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::mode, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::mode, &handles, &[]);
         call_some(&table::sort::defs::mode, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -5109,7 +5109,7 @@ pub unsafe extern "C-unwind" fn rt_unique_flat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::unique_flat, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::unique_flat, &handles, &[]);
         call_some(&table::sort::defs::unique_flat, ins, &[Attr::Bool(sorted), Attr::Bool(return_inverse), Attr::Bool(return_counts)], &[out0, out1, out2])
     })
 }
@@ -5126,7 +5126,7 @@ pub unsafe extern "C-unwind" fn rt_unique_consecutive_flat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::unique_consecutive_flat, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::unique_consecutive_flat, &handles, &[]);
         call_some(&table::sort::defs::unique_consecutive_flat, ins, &[Attr::Bool(return_inverse), Attr::Bool(return_counts)], &[out0, out1, out2])
     })
 }
@@ -5142,7 +5142,7 @@ pub unsafe extern "C-unwind" fn rt_unique_dim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::unique_dim, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::unique_dim, &handles, &[]);
         call_some(&table::sort::defs::unique_dim, ins, &[Attr::Int(dim)], &[out0, out1, out2])
     })
 }
@@ -5161,7 +5161,7 @@ pub unsafe extern "C-unwind" fn rt_searchsorted(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [sorted_sequence, input, sorter];
-        let ins = inputs(&table::sort::defs::searchsorted, &handles, 0b11, &[]);
+        let ins = inputs(&table::sort::defs::searchsorted, &handles, &[]);
         call_one(&table::sort::defs::searchsorted, ins, &[Attr::Bool(out_int32), Attr::Bool(right), a_str(side)?], out)
     })
 }
@@ -5180,7 +5180,7 @@ pub unsafe extern "C-unwind" fn rt_searchsorted_scalar(
     guard(|| {
         let number = plain(input)?;
         let handles: [*const rt_tensor; 3] = [sorted_sequence, lend(&number), sorter];
-        let ins = inputs(&table::sort::defs::searchsorted, &handles, 0b11, &[]);
+        let ins = inputs(&table::sort::defs::searchsorted, &handles, &[]);
         call_one(&table::sort::defs::searchsorted, ins, &[Attr::Bool(out_int32), Attr::Bool(right), a_str(side)?], out)
     })
 }
@@ -5196,7 +5196,7 @@ pub unsafe extern "C-unwind" fn rt_bucketize(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, boundaries];
-        let ins = inputs(&table::sort::defs::bucketize, &handles, 0b11, &[]);
+        let ins = inputs(&table::sort::defs::bucketize, &handles, &[]);
         call_one(&table::sort::defs::bucketize, ins, &[Attr::Bool(out_int32), Attr::Bool(right)], out)
     })
 }
@@ -5213,7 +5213,7 @@ pub unsafe extern "C-unwind" fn rt_bucketize_scalar(
     guard(|| {
         let number = plain(input)?;
         let handles: [*const rt_tensor; 2] = [lend(&number), boundaries];
-        let ins = inputs(&table::sort::defs::bucketize, &handles, 0b11, &[]);
+        let ins = inputs(&table::sort::defs::bucketize, &handles, &[]);
         call_one(&table::sort::defs::bucketize, ins, &[Attr::Bool(out_int32), Attr::Bool(right)], out)
     })
 }
@@ -5229,7 +5229,7 @@ pub unsafe extern "C-unwind" fn rt_isin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [elements, test_elements];
-        let ins = inputs(&table::sort::defs::isin, &handles, 0b11, &[]);
+        let ins = inputs(&table::sort::defs::isin, &handles, &[]);
         call_one(&table::sort::defs::isin, ins, &[Attr::Bool(assume_unique), Attr::Bool(invert)], out)
     })
 }
@@ -5247,8 +5247,8 @@ pub unsafe extern "C-unwind" fn rt_quantile(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, q];
-        let ins = inputs(&table::sort::defs::quantile, &handles, 0b11, &[]);
-        call_one(&table::sort::defs::quantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
+        let ins = inputs(&table::sort::defs::quantile, &handles, &[]);
+        call_one(&table::sort::defs::quantile, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
 
@@ -5265,8 +5265,8 @@ pub unsafe extern "C-unwind" fn rt_quantile_scalar(
     guard(|| {
         let number = plain(q)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::sort::defs::quantile, &handles, 0b11, &[]);
-        call_one(&table::sort::defs::quantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
+        let ins = inputs(&table::sort::defs::quantile, &handles, &[]);
+        call_one(&table::sort::defs::quantile, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
 
@@ -5282,8 +5282,8 @@ pub unsafe extern "C-unwind" fn rt_nanquantile(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, q];
-        let ins = inputs(&table::sort::defs::nanquantile, &handles, 0b11, &[]);
-        call_one(&table::sort::defs::nanquantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
+        let ins = inputs(&table::sort::defs::nanquantile, &handles, &[]);
+        call_one(&table::sort::defs::nanquantile, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
 
@@ -5300,8 +5300,8 @@ pub unsafe extern "C-unwind" fn rt_nanquantile_scalar(
     guard(|| {
         let number = plain(q)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::sort::defs::nanquantile, &handles, 0b11, &[]);
-        call_one(&table::sort::defs::nanquantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
+        let ins = inputs(&table::sort::defs::nanquantile, &handles, &[]);
+        call_one(&table::sort::defs::nanquantile, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
 
@@ -5313,7 +5313,7 @@ pub unsafe extern "C-unwind" fn rt_clone(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::duplicate, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::duplicate, &handles, &[]);
         call_one(&table::shape::defs::duplicate, ins, &[], out)
     })
 }
@@ -5327,7 +5327,7 @@ pub unsafe extern "C-unwind" fn rt_copy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::copy, &handles, 0b11, &[]);
+        let ins = inputs(&table::shape::defs::copy, &handles, &[]);
         call_one(&table::shape::defs::copy, ins, &[], out)
     })
 }
@@ -5340,7 +5340,7 @@ pub unsafe extern "C-unwind" fn rt_copy_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::copy, &handles, 0b11, &[]);
+        let ins = inputs(&table::shape::defs::copy, &handles, &[]);
         call_inplace(&table::shape::defs::copy, ins, &[])
     })
 }
@@ -5354,7 +5354,7 @@ pub unsafe extern "C-unwind" fn rt_cast(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::cast, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::cast, &handles, &[]);
         call_one(&table::shape::defs::cast, ins, &[a_dtype(dtype)?], out)
     })
 }
@@ -5367,7 +5367,7 @@ pub unsafe extern "C-unwind" fn rt_contiguous(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::contiguous, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::contiguous, &handles, &[]);
         call_one(&table::shape::defs::contiguous, ins, &[], out)
     })
 }
@@ -5380,7 +5380,7 @@ pub unsafe extern "C-unwind" fn rt_contiguous_copy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::contiguous_copy, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::contiguous_copy, &handles, &[]);
         call_one(&table::shape::defs::contiguous_copy, ins, &[], out)
     })
 }
@@ -5395,7 +5395,7 @@ pub unsafe extern "C-unwind" fn rt_view(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::view, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::view, &handles, &[]);
         call_one(&table::shape::defs::view, ins, &[a_ints(size, size_len)?], out)
     })
 }
@@ -5410,7 +5410,7 @@ pub unsafe extern "C-unwind" fn rt_view_dtype(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::view_dtype, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::view_dtype, &handles, &[]);
         call_one(&table::shape::defs::view_dtype, ins, &[a_dtype(dtype)?], out)
     })
 }
@@ -5425,7 +5425,7 @@ pub unsafe extern "C-unwind" fn rt_reshape(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::reshape, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::reshape, &handles, &[]);
         call_one(&table::shape::defs::reshape, ins, &[a_ints(shape, shape_len)?], out)
     })
 }
@@ -5440,7 +5440,7 @@ pub unsafe extern "C-unwind" fn rt_expand(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::expand, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::expand, &handles, &[]);
         call_one(&table::shape::defs::expand, ins, &[a_ints(size, size_len)?], out)
     })
 }
@@ -5455,7 +5455,7 @@ pub unsafe extern "C-unwind" fn rt_transpose(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::transpose, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::transpose, &handles, &[]);
         call_one(&table::shape::defs::transpose, ins, &[Attr::Int(dim0), Attr::Int(dim1)], out)
     })
 }
@@ -5469,7 +5469,7 @@ pub unsafe extern "C-unwind" fn rt_unsqueeze(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unsqueeze, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::unsqueeze, &handles, &[]);
         call_one(&table::shape::defs::unsqueeze, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -5487,8 +5487,8 @@ pub unsafe extern "C-unwind" fn rt_as_strided(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::as_strided, &handles, 0b1, &[]);
-        call_one(&table::shape::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt_int(storage_offset)?], out)
+        let ins = inputs(&table::shape::defs::as_strided, &handles, &[]);
+        call_one(&table::shape::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt(storage_offset, Attr::Int)], out)
     })
 }
 
@@ -5509,7 +5509,7 @@ pub unsafe extern "C-unwind" fn rt_restride(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::restride, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::restride, &handles, &[]);
         call_one(&table::shape::defs::restride, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, Attr::Int(storage_offset), a_ints(own_stride, own_stride_len)?, Attr::Int(own_offset)], out)
     })
 }
@@ -5529,7 +5529,7 @@ pub unsafe extern "C-unwind" fn rt_as_strided_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::as_strided_scatter, &handles, 0b11, &[]);
+        let ins = inputs(&table::shape::defs::as_strided_scatter, &handles, &[]);
         call_one(&table::shape::defs::as_strided_scatter, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, Attr::Int(storage_offset)], out)
     })
 }
@@ -5544,7 +5544,7 @@ pub unsafe extern "C-unwind" fn rt_permute(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::permute, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::permute, &handles, &[]);
         call_one(&table::shape::defs::permute, ins, &[a_ints(dims, dims_len)?], out)
     })
 }
@@ -5561,7 +5561,7 @@ pub unsafe extern "C-unwind" fn rt_movedim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::movedim, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::movedim, &handles, &[]);
         call_one(&table::shape::defs::movedim, ins, &[a_ints(source, source_len)?, a_ints(destination, destination_len)?], out)
     })
 }
@@ -5574,7 +5574,7 @@ pub unsafe extern "C-unwind" fn rt_t(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::t, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::t, &handles, &[]);
         call_one(&table::shape::defs::t, ins, &[], out)
     })
 }
@@ -5587,7 +5587,7 @@ pub unsafe extern "C-unwind" fn rt_matrix_transpose(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::matrix_transpose, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::matrix_transpose, &handles, &[]);
         call_one(&table::shape::defs::matrix_transpose, ins, &[], out)
     })
 }
@@ -5602,7 +5602,7 @@ pub unsafe extern "C-unwind" fn rt_squeeze(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::squeeze, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::squeeze, &handles, &[]);
         call_one(&table::shape::defs::squeeze, ins, &[a_opt_ints(dim, dim_len)?], out)
     })
 }
@@ -5617,7 +5617,7 @@ pub unsafe extern "C-unwind" fn rt_flatten(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::flatten, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::flatten, &handles, &[]);
         call_one(&table::shape::defs::flatten, ins, &[Attr::Int(start_dim), Attr::Int(end_dim)], out)
     })
 }
@@ -5633,7 +5633,7 @@ pub unsafe extern "C-unwind" fn rt_unflatten(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unflatten, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::unflatten, &handles, &[]);
         call_one(&table::shape::defs::unflatten, ins, &[Attr::Int(dim), a_ints(sizes, sizes_len)?], out)
     })
 }
@@ -5646,7 +5646,7 @@ pub unsafe extern "C-unwind" fn rt_ravel(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::ravel, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::ravel, &handles, &[]);
         call_one(&table::shape::defs::ravel, ins, &[], out)
     })
 }
@@ -5662,7 +5662,7 @@ pub unsafe extern "C-unwind" fn rt_narrow(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::narrow, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::narrow, &handles, &[]);
         call_one(&table::shape::defs::narrow, ins, &[Attr::Int(dim), Attr::Int(start), Attr::Int(length)], out)
     })
 }
@@ -5677,7 +5677,7 @@ pub unsafe extern "C-unwind" fn rt_select(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::select, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::select, &handles, &[]);
         call_one(&table::shape::defs::select, ins, &[Attr::Int(dim), Attr::Int(index)], out)
     })
 }
@@ -5694,7 +5694,7 @@ pub unsafe extern "C-unwind" fn rt_select_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::select_backward, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::select_backward, &handles, &[]);
         call_one(&table::shape::defs::select_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), Attr::Int(index)], out)
     })
 }
@@ -5711,8 +5711,8 @@ pub unsafe extern "C-unwind" fn rt_slice(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::slice, &handles, 0b1, &[]);
-        call_one(&table::shape::defs::slice, ins, &[Attr::Int(dim), a_opt_int(start)?, a_opt_int(end)?, Attr::Int(step)], out)
+        let ins = inputs(&table::shape::defs::slice, &handles, &[]);
+        call_one(&table::shape::defs::slice, ins, &[Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
     })
 }
 
@@ -5730,8 +5730,8 @@ pub unsafe extern "C-unwind" fn rt_slice_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::slice_backward, &handles, 0b1, &[]);
-        call_one(&table::shape::defs::slice_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), a_opt_int(start)?, a_opt_int(end)?, Attr::Int(step)], out)
+        let ins = inputs(&table::shape::defs::slice_backward, &handles, &[]);
+        call_one(&table::shape::defs::slice_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
     })
 }
 
@@ -5748,8 +5748,8 @@ pub unsafe extern "C-unwind" fn rt_slice_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::slice_scatter, &handles, 0b11, &[]);
-        call_one(&table::shape::defs::slice_scatter, ins, &[Attr::Int(dim), a_opt_int(start)?, a_opt_int(end)?, Attr::Int(step)], out)
+        let ins = inputs(&table::shape::defs::slice_scatter, &handles, &[]);
+        call_one(&table::shape::defs::slice_scatter, ins, &[Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
     })
 }
 
@@ -5764,7 +5764,7 @@ pub unsafe extern "C-unwind" fn rt_select_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::select_scatter, &handles, 0b11, &[]);
+        let ins = inputs(&table::shape::defs::select_scatter, &handles, &[]);
         call_one(&table::shape::defs::select_scatter, ins, &[Attr::Int(dim), Attr::Int(index)], out)
     })
 }
@@ -5781,7 +5781,7 @@ pub unsafe extern "C-unwind" fn rt_diagonal_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::diagonal_scatter, &handles, 0b11, &[]);
+        let ins = inputs(&table::shape::defs::diagonal_scatter, &handles, &[]);
         call_one(&table::shape::defs::diagonal_scatter, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
@@ -5797,7 +5797,7 @@ pub unsafe extern "C-unwind" fn rt_unfold(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unfold, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::unfold, &handles, &[]);
         call_one(&table::shape::defs::unfold, ins, &[Attr::Int(dimension), Attr::Int(size), Attr::Int(step)], out)
     })
 }
@@ -5815,7 +5815,7 @@ pub unsafe extern "C-unwind" fn rt_unfold_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::unfold_backward, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::unfold_backward, &handles, &[]);
         call_one(&table::shape::defs::unfold_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), Attr::Int(size), Attr::Int(step)], out)
     })
 }
@@ -5831,7 +5831,7 @@ pub unsafe extern "C-unwind" fn rt_diagonal(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::diagonal, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::diagonal, &handles, &[]);
         call_one(&table::shape::defs::diagonal, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
@@ -5849,7 +5849,7 @@ pub unsafe extern "C-unwind" fn rt_diagonal_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::diagonal_backward, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::diagonal_backward, &handles, &[]);
         call_one(&table::shape::defs::diagonal_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
@@ -5865,7 +5865,7 @@ pub unsafe extern "C-unwind" fn rt_diag_embed(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::diag_embed, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::diag_embed, &handles, &[]);
         call_one(&table::shape::defs::diag_embed, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
@@ -5879,7 +5879,7 @@ pub unsafe extern "C-unwind" fn rt_diag(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::diag, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::diag, &handles, &[]);
         call_one(&table::shape::defs::diag, ins, &[Attr::Int(diagonal)], out)
     })
 }
@@ -5893,7 +5893,7 @@ pub unsafe extern "C-unwind" fn rt_diagflat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::diagflat, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::diagflat, &handles, &[]);
         call_one(&table::shape::defs::diagflat, ins, &[Attr::Int(offset)], out)
     })
 }
@@ -5908,7 +5908,7 @@ pub unsafe extern "C-unwind" fn rt_cat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::cat, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::cat, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::cat, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -5923,7 +5923,7 @@ pub unsafe extern "C-unwind" fn rt_stack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::stack, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::stack, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::stack, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -5937,7 +5937,7 @@ pub unsafe extern "C-unwind" fn rt_hstack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::hstack, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::hstack, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::hstack, ins, &[], out)
     })
 }
@@ -5951,7 +5951,7 @@ pub unsafe extern "C-unwind" fn rt_vstack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::vstack, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::vstack, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::vstack, ins, &[], out)
     })
 }
@@ -5965,7 +5965,7 @@ pub unsafe extern "C-unwind" fn rt_dstack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::dstack, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::dstack, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::dstack, ins, &[], out)
     })
 }
@@ -5979,7 +5979,7 @@ pub unsafe extern "C-unwind" fn rt_column_stack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::column_stack, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::column_stack, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::column_stack, ins, &[], out)
     })
 }
@@ -5993,7 +5993,7 @@ pub unsafe extern "C-unwind" fn rt_block_diag(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::block_diag, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::block_diag, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::block_diag, ins, &[], out)
     })
 }
@@ -6009,7 +6009,7 @@ pub unsafe extern "C-unwind" fn rt_split_with_sizes(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::split_with_sizes, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::split_with_sizes, &handles, &[]);
         call_list(&table::shape::defs::split_with_sizes, ins, &[a_ints(split_sizes, split_sizes_len)?, Attr::Int(dim)], out)
     })
 }
@@ -6024,7 +6024,7 @@ pub unsafe extern "C-unwind" fn rt_split(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::split, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::split, &handles, &[]);
         call_list(&table::shape::defs::split, ins, &[Attr::Int(split_size), Attr::Int(dim)], out)
     })
 }
@@ -6039,7 +6039,7 @@ pub unsafe extern "C-unwind" fn rt_chunk(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::chunk, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::chunk, &handles, &[]);
         call_list(&table::shape::defs::chunk, ins, &[Attr::Int(chunks), Attr::Int(dim)], out)
     })
 }
@@ -6054,7 +6054,7 @@ pub unsafe extern "C-unwind" fn rt_tensor_split_sections(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tensor_split_sections, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::tensor_split_sections, &handles, &[]);
         call_list(&table::shape::defs::tensor_split_sections, ins, &[Attr::Int(sections), Attr::Int(dim)], out)
     })
 }
@@ -6070,7 +6070,7 @@ pub unsafe extern "C-unwind" fn rt_tensor_split_indices(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tensor_split_indices, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::tensor_split_indices, &handles, &[]);
         call_list(&table::shape::defs::tensor_split_indices, ins, &[a_ints(indices, indices_len)?, Attr::Int(dim)], out)
     })
 }
@@ -6084,7 +6084,7 @@ pub unsafe extern "C-unwind" fn rt_unbind(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unbind, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::unbind, &handles, &[]);
         call_list(&table::shape::defs::unbind, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6099,7 +6099,7 @@ pub unsafe extern "C-unwind" fn rt_repeat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::repeat, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::repeat, &handles, &[]);
         call_one(&table::shape::defs::repeat, ins, &[a_ints(repeats, repeats_len)?], out)
     })
 }
@@ -6114,7 +6114,7 @@ pub unsafe extern "C-unwind" fn rt_tile(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tile, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::tile, &handles, &[]);
         call_one(&table::shape::defs::tile, ins, &[a_ints(dims, dims_len)?], out)
     })
 }
@@ -6129,8 +6129,8 @@ pub unsafe extern "C-unwind" fn rt_repeat_interleave_int(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::repeat_interleave_int, &handles, 0b1, &[]);
-        call_one(&table::shape::defs::repeat_interleave_int, ins, &[Attr::Int(repeats), a_opt_int(dim)?], out)
+        let ins = inputs(&table::shape::defs::repeat_interleave_int, &handles, &[]);
+        call_one(&table::shape::defs::repeat_interleave_int, ins, &[Attr::Int(repeats), a_opt(dim, Attr::Int)], out)
     })
 }
 
@@ -6144,8 +6144,8 @@ pub unsafe extern "C-unwind" fn rt_repeat_interleave_tensor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, repeats];
-        let ins = inputs(&table::shape::defs::repeat_interleave_tensor, &handles, 0b11, &[]);
-        call_one(&table::shape::defs::repeat_interleave_tensor, ins, &[a_opt_int(dim)?], out)
+        let ins = inputs(&table::shape::defs::repeat_interleave_tensor, &handles, &[]);
+        call_one(&table::shape::defs::repeat_interleave_tensor, ins, &[a_opt(dim, Attr::Int)], out)
     })
 }
 
@@ -6162,7 +6162,7 @@ pub unsafe extern "C-unwind" fn rt_roll(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::roll, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::roll, &handles, &[]);
         call_one(&table::shape::defs::roll, ins, &[a_ints(shifts, shifts_len)?, a_ints(dims, dims_len)?], out)
     })
 }
@@ -6177,7 +6177,7 @@ pub unsafe extern "C-unwind" fn rt_flip(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::flip, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::flip, &handles, &[]);
         call_one(&table::shape::defs::flip, ins, &[a_ints(dims, dims_len)?], out)
     })
 }
@@ -6190,7 +6190,7 @@ pub unsafe extern "C-unwind" fn rt_fliplr(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::fliplr, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::fliplr, &handles, &[]);
         call_one(&table::shape::defs::fliplr, ins, &[], out)
     })
 }
@@ -6203,7 +6203,7 @@ pub unsafe extern "C-unwind" fn rt_flipud(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::flipud, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::flipud, &handles, &[]);
         call_one(&table::shape::defs::flipud, ins, &[], out)
     })
 }
@@ -6219,7 +6219,7 @@ pub unsafe extern "C-unwind" fn rt_rot90(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::rot90, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::rot90, &handles, &[]);
         call_one(&table::shape::defs::rot90, ins, &[Attr::Int(k), a_ints(dims, dims_len)?], out)
     })
 }
@@ -6233,7 +6233,7 @@ pub unsafe extern "C-unwind" fn rt_tril(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tril, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::tril, &handles, &[]);
         call_one(&table::shape::defs::tril, ins, &[Attr::Int(diagonal)], out)
     })
 }
@@ -6246,7 +6246,7 @@ pub unsafe extern "C-unwind" fn rt_tril_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tril, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::tril, &handles, &[]);
         call_inplace(&table::shape::defs::tril, ins, &[Attr::Int(diagonal)])
     })
 }
@@ -6260,7 +6260,7 @@ pub unsafe extern "C-unwind" fn rt_triu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::triu, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::triu, &handles, &[]);
         call_one(&table::shape::defs::triu, ins, &[Attr::Int(diagonal)], out)
     })
 }
@@ -6273,7 +6273,7 @@ pub unsafe extern "C-unwind" fn rt_triu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::triu, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::triu, &handles, &[]);
         call_inplace(&table::shape::defs::triu, ins, &[Attr::Int(diagonal)])
     })
 }
@@ -6292,8 +6292,8 @@ pub unsafe extern "C-unwind" fn rt_pad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::pad, &handles, 0b1, &[]);
-        call_one(&table::shape::defs::pad, ins, &[a_ints(pad, pad_len)?, a_str(mode)?, a_opt_float(value)?], out)
+        let ins = inputs(&table::shape::defs::pad, &handles, &[]);
+        call_one(&table::shape::defs::pad, ins, &[a_ints(pad, pad_len)?, a_str(mode)?, a_opt(value, Attr::Float)], out)
     })
 }
 
@@ -6310,7 +6310,7 @@ pub unsafe extern "C-unwind" fn rt_pad_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::pad_backward, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::pad_backward, &handles, &[]);
         call_one(&table::shape::defs::pad_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, a_ints(pad, pad_len)?, a_str(mode)?], out)
     })
 }
@@ -6324,7 +6324,7 @@ pub unsafe extern "C-unwind" fn rt_pixel_shuffle(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::pixel_shuffle, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::pixel_shuffle, &handles, &[]);
         call_one(&table::shape::defs::pixel_shuffle, ins, &[Attr::Int(upscale_factor)], out)
     })
 }
@@ -6338,7 +6338,7 @@ pub unsafe extern "C-unwind" fn rt_pixel_unshuffle(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::pixel_unshuffle, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::pixel_unshuffle, &handles, &[]);
         call_one(&table::shape::defs::pixel_unshuffle, ins, &[Attr::Int(downscale_factor)], out)
     })
 }
@@ -6353,7 +6353,7 @@ pub unsafe extern "C-unwind" fn rt_broadcast_to(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::broadcast_to, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::broadcast_to, &handles, &[]);
         call_one(&table::shape::defs::broadcast_to, ins, &[a_ints(size, size_len)?], out)
     })
 }
@@ -6367,7 +6367,7 @@ pub unsafe extern "C-unwind" fn rt_broadcast_tensors(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::broadcast_tensors, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::broadcast_tensors, &handles, &[(tensors, tensors_len)]);
         call_list(&table::shape::defs::broadcast_tensors, ins, &[], out)
     })
 }
@@ -6380,7 +6380,7 @@ pub unsafe extern "C-unwind" fn rt_atleast_1d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::atleast_1d, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::atleast_1d, &handles, &[]);
         call_one(&table::shape::defs::atleast_1d, ins, &[], out)
     })
 }
@@ -6393,7 +6393,7 @@ pub unsafe extern "C-unwind" fn rt_atleast_2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::atleast_2d, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::atleast_2d, &handles, &[]);
         call_one(&table::shape::defs::atleast_2d, ins, &[], out)
     })
 }
@@ -6406,7 +6406,7 @@ pub unsafe extern "C-unwind" fn rt_atleast_3d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::atleast_3d, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::atleast_3d, &handles, &[]);
         call_one(&table::shape::defs::atleast_3d, ins, &[], out)
     })
 }
@@ -6421,7 +6421,7 @@ pub unsafe extern "C-unwind" fn rt_meshgrid(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::meshgrid, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::meshgrid, &handles, &[(tensors, tensors_len)]);
         call_list(&table::shape::defs::meshgrid, ins, &[a_str(indexing)?], out)
     })
 }
@@ -6435,7 +6435,7 @@ pub unsafe extern "C-unwind" fn rt_cartesian_prod(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::cartesian_prod, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::cartesian_prod, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::cartesian_prod, ins, &[], out)
     })
 }
@@ -6450,7 +6450,7 @@ pub unsafe extern "C-unwind" fn rt_one_hot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::one_hot, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::one_hot, &handles, &[]);
         call_one(&table::shape::defs::one_hot, ins, &[Attr::Int(num_classes)], out)
     })
 }
@@ -6465,7 +6465,7 @@ pub unsafe extern "C-unwind" fn rt_index(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::index::defs::index, &handles, 0b1, &[(indices, indices_len)]);
+        let ins = inputs(&table::index::defs::index, &handles, &[(indices, indices_len)]);
         call_one(&table::index::defs::index, ins, &[], out)
     })
 }
@@ -6482,7 +6482,7 @@ pub unsafe extern "C-unwind" fn rt_index_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::index::defs::index_backward, &handles, 0b1, &[(indices, indices_len)]);
+        let ins = inputs(&table::index::defs::index_backward, &handles, &[(indices, indices_len)]);
         call_one(&table::index::defs::index_backward, ins, &[a_ints(input_sizes, input_sizes_len)?], out)
     })
 }
@@ -6499,7 +6499,7 @@ pub unsafe extern "C-unwind" fn rt_index_put(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, values];
-        let ins = inputs(&table::index::defs::index_put, &handles, 0b11, &[(indices, indices_len)]);
+        let ins = inputs(&table::index::defs::index_put, &handles, &[(indices, indices_len)]);
         call_one(&table::index::defs::index_put, ins, &[Attr::Bool(accumulate)], out)
     })
 }
@@ -6515,7 +6515,7 @@ pub unsafe extern "C-unwind" fn rt_index_put_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, values];
-        let ins = inputs(&table::index::defs::index_put, &handles, 0b11, &[(indices, indices_len)]);
+        let ins = inputs(&table::index::defs::index_put, &handles, &[(indices, indices_len)]);
         call_inplace(&table::index::defs::index_put, ins, &[Attr::Bool(accumulate)])
     })
 }
@@ -6531,7 +6531,7 @@ pub unsafe extern "C-unwind" fn rt_gather(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, index];
-        let ins = inputs(&table::index::defs::gather, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::gather, &handles, &[]);
         call_one(&table::index::defs::gather, ins, &[Attr::Int(dim), Attr::Bool(sparse_grad)], out)
     })
 }
@@ -6548,7 +6548,7 @@ pub unsafe extern "C-unwind" fn rt_gather_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, index];
-        let ins = inputs(&table::index::defs::gather_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::gather_backward, &handles, &[]);
         call_one(&table::index::defs::gather_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim)], out)
     })
 }
@@ -6565,7 +6565,7 @@ pub unsafe extern "C-unwind" fn rt_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, src];
-        let ins = inputs(&table::index::defs::scatter, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::scatter, &handles, &[]);
         call_one(&table::index::defs::scatter, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6580,7 +6580,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, src];
-        let ins = inputs(&table::index::defs::scatter, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::scatter, &handles, &[]);
         call_inplace(&table::index::defs::scatter, ins, &[Attr::Int(dim)])
     })
 }
@@ -6596,7 +6596,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_value(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, index];
-        let ins = inputs(&table::index::defs::scatter_value, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::scatter_value, &handles, &[]);
         call_one(&table::index::defs::scatter_value, ins, &[Attr::Int(dim), a_scalar(value)?], out)
     })
 }
@@ -6611,7 +6611,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_value_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, index];
-        let ins = inputs(&table::index::defs::scatter_value, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::scatter_value, &handles, &[]);
         call_inplace(&table::index::defs::scatter_value, ins, &[Attr::Int(dim), a_scalar(value)?])
     })
 }
@@ -6627,7 +6627,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_add(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, src];
-        let ins = inputs(&table::index::defs::scatter_add, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::scatter_add, &handles, &[]);
         call_one(&table::index::defs::scatter_add, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6642,7 +6642,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_add_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, src];
-        let ins = inputs(&table::index::defs::scatter_add, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::scatter_add, &handles, &[]);
         call_inplace(&table::index::defs::scatter_add, ins, &[Attr::Int(dim)])
     })
 }
@@ -6657,7 +6657,7 @@ pub unsafe extern "C-unwind" fn rt_index_select(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, index];
-        let ins = inputs(&table::index::defs::index_select, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::index_select, &handles, &[]);
         call_one(&table::index::defs::index_select, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6674,7 +6674,7 @@ pub unsafe extern "C-unwind" fn rt_index_select_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, index];
-        let ins = inputs(&table::index::defs::index_select_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::index_select_backward, &handles, &[]);
         call_one(&table::index::defs::index_select_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim)], out)
     })
 }
@@ -6691,7 +6691,7 @@ pub unsafe extern "C-unwind" fn rt_index_add(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::index_add, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_add, &handles, &[]);
         call_one(&table::index::defs::index_add, ins, &[Attr::Int(dim), a_scalar(alpha)?], out)
     })
 }
@@ -6707,7 +6707,7 @@ pub unsafe extern "C-unwind" fn rt_index_add_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::index_add, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_add, &handles, &[]);
         call_inplace(&table::index::defs::index_add, ins, &[Attr::Int(dim), a_scalar(alpha)?])
     })
 }
@@ -6723,7 +6723,7 @@ pub unsafe extern "C-unwind" fn rt_index_copy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::index_copy, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_copy, &handles, &[]);
         call_one(&table::index::defs::index_copy, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6738,7 +6738,7 @@ pub unsafe extern "C-unwind" fn rt_index_copy_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::index_copy, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_copy, &handles, &[]);
         call_inplace(&table::index::defs::index_copy, ins, &[Attr::Int(dim)])
     })
 }
@@ -6754,7 +6754,7 @@ pub unsafe extern "C-unwind" fn rt_index_fill(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, value];
-        let ins = inputs(&table::index::defs::index_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_fill, &handles, &[]);
         call_one(&table::index::defs::index_fill, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6771,7 +6771,7 @@ pub unsafe extern "C-unwind" fn rt_index_fill_scalar(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 3] = [input, index, lend(&number)];
-        let ins = inputs(&table::index::defs::index_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_fill, &handles, &[]);
         call_one(&table::index::defs::index_fill, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6786,7 +6786,7 @@ pub unsafe extern "C-unwind" fn rt_index_fill_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, value];
-        let ins = inputs(&table::index::defs::index_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_fill, &handles, &[]);
         call_inplace(&table::index::defs::index_fill, ins, &[Attr::Int(dim)])
     })
 }
@@ -6802,7 +6802,7 @@ pub unsafe extern "C-unwind" fn rt_index_fill_scalar_(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 3] = [input, index, lend(&number)];
-        let ins = inputs(&table::index::defs::index_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_fill, &handles, &[]);
         call_inplace(&table::index::defs::index_fill, ins, &[Attr::Int(dim)])
     })
 }
@@ -6817,7 +6817,7 @@ pub unsafe extern "C-unwind" fn rt_masked_fill(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mask, value];
-        let ins = inputs(&table::index::defs::masked_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::masked_fill, &handles, &[]);
         call_one(&table::index::defs::masked_fill, ins, &[], out)
     })
 }
@@ -6833,7 +6833,7 @@ pub unsafe extern "C-unwind" fn rt_masked_fill_scalar(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 3] = [input, mask, lend(&number)];
-        let ins = inputs(&table::index::defs::masked_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::masked_fill, &handles, &[]);
         call_one(&table::index::defs::masked_fill, ins, &[], out)
     })
 }
@@ -6847,7 +6847,7 @@ pub unsafe extern "C-unwind" fn rt_masked_fill_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mask, value];
-        let ins = inputs(&table::index::defs::masked_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::masked_fill, &handles, &[]);
         call_inplace(&table::index::defs::masked_fill, ins, &[])
     })
 }
@@ -6862,7 +6862,7 @@ pub unsafe extern "C-unwind" fn rt_masked_fill_scalar_(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 3] = [input, mask, lend(&number)];
-        let ins = inputs(&table::index::defs::masked_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::masked_fill, &handles, &[]);
         call_inplace(&table::index::defs::masked_fill, ins, &[])
     })
 }
@@ -6876,7 +6876,7 @@ pub unsafe extern "C-unwind" fn rt_masked_select(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, mask];
-        let ins = inputs(&table::index::defs::masked_select, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::masked_select, &handles, &[]);
         call_one(&table::index::defs::masked_select, ins, &[], out)
     })
 }
@@ -6891,7 +6891,7 @@ pub unsafe extern "C-unwind" fn rt_masked_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mask, source];
-        let ins = inputs(&table::index::defs::masked_scatter, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::masked_scatter, &handles, &[]);
         call_one(&table::index::defs::masked_scatter, ins, &[], out)
     })
 }
@@ -6905,7 +6905,7 @@ pub unsafe extern "C-unwind" fn rt_masked_scatter_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mask, source];
-        let ins = inputs(&table::index::defs::masked_scatter, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::masked_scatter, &handles, &[]);
         call_inplace(&table::index::defs::masked_scatter, ins, &[])
     })
 }
@@ -6919,7 +6919,7 @@ pub unsafe extern "C-unwind" fn rt_take(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, index];
-        let ins = inputs(&table::index::defs::take, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::take, &handles, &[]);
         call_one(&table::index::defs::take, ins, &[], out)
     })
 }
@@ -6936,7 +6936,7 @@ pub unsafe extern "C-unwind" fn rt_put(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::put, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::put, &handles, &[]);
         call_one(&table::index::defs::put, ins, &[Attr::Bool(accumulate)], out)
     })
 }
@@ -6951,7 +6951,7 @@ pub unsafe extern "C-unwind" fn rt_put_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::put, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::put, &handles, &[]);
         call_inplace(&table::index::defs::put, ins, &[Attr::Bool(accumulate)])
     })
 }
@@ -6966,8 +6966,8 @@ pub unsafe extern "C-unwind" fn rt_take_along_dim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, indices];
-        let ins = inputs(&table::index::defs::take_along_dim, &handles, 0b11, &[]);
-        call_one(&table::index::defs::take_along_dim, ins, &[a_opt_int(dim)?], out)
+        let ins = inputs(&table::index::defs::take_along_dim, &handles, &[]);
+        call_one(&table::index::defs::take_along_dim, ins, &[a_opt(dim, Attr::Int)], out)
     })
 }
 
@@ -6979,7 +6979,7 @@ pub unsafe extern "C-unwind" fn rt_nonzero(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::index::defs::nonzero, &handles, 0b1, &[]);
+        let ins = inputs(&table::index::defs::nonzero, &handles, &[]);
         call_one(&table::index::defs::nonzero, ins, &[], out)
     })
 }
@@ -6992,7 +6992,7 @@ pub unsafe extern "C-unwind" fn rt_nonzero_list(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::index::defs::nonzero_list, &handles, 0b1, &[]);
+        let ins = inputs(&table::index::defs::nonzero_list, &handles, &[]);
         call_list(&table::index::defs::nonzero_list, ins, &[], out)
     })
 }
@@ -7008,8 +7008,8 @@ pub unsafe extern "C-unwind" fn rt_embedding(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, weight];
-        let ins = inputs(&table::index::defs::embedding, &handles, 0b11, &[]);
-        call_one(&table::index::defs::embedding, ins, &[a_opt_int(padding_idx)?], out)
+        let ins = inputs(&table::index::defs::embedding, &handles, &[]);
+        call_one(&table::index::defs::embedding, ins, &[a_opt(padding_idx, Attr::Int)], out)
     })
 }
 
@@ -7024,8 +7024,8 @@ pub unsafe extern "C-unwind" fn rt_embedding_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, indices];
-        let ins = inputs(&table::index::defs::embedding_backward, &handles, 0b11, &[]);
-        call_one(&table::index::defs::embedding_backward, ins, &[Attr::Int(num_weights), a_opt_int(padding_idx)?], out)
+        let ins = inputs(&table::index::defs::embedding_backward, &handles, &[]);
+        call_one(&table::index::defs::embedding_backward, ins, &[Attr::Int(num_weights), a_opt(padding_idx, Attr::Int)], out)
     })
 }
 
@@ -7043,7 +7043,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_reduce(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, src];
-        let ins = inputs(&table::index::defs::scatter_reduce, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::scatter_reduce, &handles, &[]);
         call_one(&table::index::defs::scatter_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)], out)
     })
 }
@@ -7060,7 +7060,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_reduce_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, src];
-        let ins = inputs(&table::index::defs::scatter_reduce, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::scatter_reduce, &handles, &[]);
         call_inplace(&table::index::defs::scatter_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)])
     })
 }
@@ -7079,7 +7079,7 @@ pub unsafe extern "C-unwind" fn rt_index_reduce(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::index_reduce, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_reduce, &handles, &[]);
         call_one(&table::index::defs::index_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)], out)
     })
 }
@@ -7096,7 +7096,7 @@ pub unsafe extern "C-unwind" fn rt_index_reduce_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::index_reduce, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_reduce, &handles, &[]);
         call_inplace(&table::index::defs::index_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)])
     })
 }
@@ -7111,7 +7111,7 @@ pub unsafe extern "C-unwind" fn rt_matmul(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::matmul::defs::matmul, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::matmul, &handles, &[]);
         call_one(&table::matmul::defs::matmul, ins, &[], out)
     })
 }
@@ -7125,7 +7125,7 @@ pub unsafe extern "C-unwind" fn rt_mm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, mat2];
-        let ins = inputs(&table::matmul::defs::mm, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::mm, &handles, &[]);
         call_one(&table::matmul::defs::mm, ins, &[], out)
     })
 }
@@ -7139,7 +7139,7 @@ pub unsafe extern "C-unwind" fn rt_bmm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, mat2];
-        let ins = inputs(&table::matmul::defs::bmm, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::bmm, &handles, &[]);
         call_one(&table::matmul::defs::bmm, ins, &[], out)
     })
 }
@@ -7153,7 +7153,7 @@ pub unsafe extern "C-unwind" fn rt_mv(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, vec];
-        let ins = inputs(&table::matmul::defs::mv, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::mv, &handles, &[]);
         call_one(&table::matmul::defs::mv, ins, &[], out)
     })
 }
@@ -7167,7 +7167,7 @@ pub unsafe extern "C-unwind" fn rt_dot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, tensor];
-        let ins = inputs(&table::matmul::defs::dot, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::dot, &handles, &[]);
         call_one(&table::matmul::defs::dot, ins, &[], out)
     })
 }
@@ -7181,7 +7181,7 @@ pub unsafe extern "C-unwind" fn rt_vdot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::matmul::defs::vdot, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::vdot, &handles, &[]);
         call_one(&table::matmul::defs::vdot, ins, &[], out)
     })
 }
@@ -7195,7 +7195,7 @@ pub unsafe extern "C-unwind" fn rt_outer(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, vec2];
-        let ins = inputs(&table::matmul::defs::outer, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::outer, &handles, &[]);
         call_one(&table::matmul::defs::outer, ins, &[], out)
     })
 }
@@ -7212,7 +7212,7 @@ pub unsafe extern "C-unwind" fn rt_addmm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mat1, mat2];
-        let ins = inputs(&table::matmul::defs::addmm, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addmm, &handles, &[]);
         call_one(&table::matmul::defs::addmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -7228,7 +7228,7 @@ pub unsafe extern "C-unwind" fn rt_addmm_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mat1, mat2];
-        let ins = inputs(&table::matmul::defs::addmm, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addmm, &handles, &[]);
         call_inplace(&table::matmul::defs::addmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -7245,7 +7245,7 @@ pub unsafe extern "C-unwind" fn rt_addmv(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mat, vec];
-        let ins = inputs(&table::matmul::defs::addmv, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addmv, &handles, &[]);
         call_one(&table::matmul::defs::addmv, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -7261,7 +7261,7 @@ pub unsafe extern "C-unwind" fn rt_addmv_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mat, vec];
-        let ins = inputs(&table::matmul::defs::addmv, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addmv, &handles, &[]);
         call_inplace(&table::matmul::defs::addmv, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -7278,7 +7278,7 @@ pub unsafe extern "C-unwind" fn rt_addr(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, vec1, vec2];
-        let ins = inputs(&table::matmul::defs::addr, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addr, &handles, &[]);
         call_one(&table::matmul::defs::addr, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -7294,7 +7294,7 @@ pub unsafe extern "C-unwind" fn rt_addr_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, vec1, vec2];
-        let ins = inputs(&table::matmul::defs::addr, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addr, &handles, &[]);
         call_inplace(&table::matmul::defs::addr, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -7311,7 +7311,7 @@ pub unsafe extern "C-unwind" fn rt_baddbmm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, batch1, batch2];
-        let ins = inputs(&table::matmul::defs::baddbmm, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::baddbmm, &handles, &[]);
         call_one(&table::matmul::defs::baddbmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -7327,7 +7327,7 @@ pub unsafe extern "C-unwind" fn rt_baddbmm_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, batch1, batch2];
-        let ins = inputs(&table::matmul::defs::baddbmm, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::baddbmm, &handles, &[]);
         call_inplace(&table::matmul::defs::baddbmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -7344,7 +7344,7 @@ pub unsafe extern "C-unwind" fn rt_addbmm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, batch1, batch2];
-        let ins = inputs(&table::matmul::defs::addbmm, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addbmm, &handles, &[]);
         call_one(&table::matmul::defs::addbmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -7360,7 +7360,7 @@ pub unsafe extern "C-unwind" fn rt_addbmm_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, batch1, batch2];
-        let ins = inputs(&table::matmul::defs::addbmm, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addbmm, &handles, &[]);
         call_inplace(&table::matmul::defs::addbmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -7375,7 +7375,7 @@ pub unsafe extern "C-unwind" fn rt_linear(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::matmul::defs::linear, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::linear, &handles, &[]);
         call_one(&table::matmul::defs::linear, ins, &[], out)
     })
 }
@@ -7391,7 +7391,7 @@ pub unsafe extern "C-unwind" fn rt_bilinear(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 4] = [input1, input2, weight, bias];
-        let ins = inputs(&table::matmul::defs::bilinear, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::bilinear, &handles, &[]);
         call_one(&table::matmul::defs::bilinear, ins, &[], out)
     })
 }
@@ -7405,7 +7405,7 @@ pub unsafe extern "C-unwind" fn rt_kron(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::matmul::defs::kron, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::kron, &handles, &[]);
         call_one(&table::matmul::defs::kron, ins, &[], out)
     })
 }
@@ -7420,7 +7420,7 @@ pub unsafe extern "C-unwind" fn rt_multi_dot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::matmul::defs::multi_dot, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::matmul::defs::multi_dot, &handles, &[(tensors, tensors_len)]);
         call_one(&table::matmul::defs::multi_dot, ins, &[], out)
     })
 }
@@ -7439,7 +7439,7 @@ pub unsafe extern "C-unwind" fn rt_tensordot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::matmul::defs::tensordot, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::tensordot, &handles, &[]);
         call_one(&table::matmul::defs::tensordot, ins, &[a_ints(dims_self, dims_self_len)?, a_ints(dims_other, dims_other_len)?], out)
     })
 }
@@ -7453,7 +7453,7 @@ pub unsafe extern "C-unwind" fn rt_inner(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::matmul::defs::inner, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::inner, &handles, &[]);
         call_one(&table::matmul::defs::inner, ins, &[], out)
     })
 }
@@ -7470,7 +7470,7 @@ pub unsafe extern "C-unwind" fn rt_einsum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::matmul::defs::einsum, &handles, 0b0, &[(operands, operands_len)]);
+        let ins = inputs(&table::matmul::defs::einsum, &handles, &[(operands, operands_len)]);
         call_one(&table::matmul::defs::einsum, ins, &[a_str(equation)?], out)
     })
 }
@@ -7485,8 +7485,8 @@ pub unsafe extern "C-unwind" fn rt_cross(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::matmul::defs::cross, &handles, 0b11, &[]);
-        call_one(&table::matmul::defs::cross, ins, &[a_opt_int(dim)?], out)
+        let ins = inputs(&table::matmul::defs::cross, &handles, &[]);
+        call_one(&table::matmul::defs::cross, ins, &[a_opt(dim, Attr::Int)], out)
     })
 }
 
@@ -7506,8 +7506,8 @@ pub unsafe extern "C-unwind" fn rt_scaled_dot_product_attention(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 4] = [query, key, value, attn_mask];
-        let ins = inputs(&table::matmul::defs::scaled_dot_product_attention, &handles, 0b111, &[]);
-        call_one(&table::matmul::defs::scaled_dot_product_attention, ins, &[Attr::Float(dropout_p), Attr::Bool(is_causal), a_opt_float(scale)?], out)
+        let ins = inputs(&table::matmul::defs::scaled_dot_product_attention, &handles, &[]);
+        call_one(&table::matmul::defs::scaled_dot_product_attention, ins, &[Attr::Float(dropout_p), Attr::Bool(is_causal), a_opt(scale, Attr::Float)], out)
     })
 }
 
@@ -7519,7 +7519,7 @@ pub unsafe extern "C-unwind" fn rt_inverse(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::inverse, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::inverse, &handles, &[]);
         call_one(&table::linalg::defs::inverse, ins, &[], out)
     })
 }
@@ -7532,7 +7532,7 @@ pub unsafe extern "C-unwind" fn rt_det(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::det, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::det, &handles, &[]);
         call_one(&table::linalg::defs::det, ins, &[], out)
     })
 }
@@ -7546,7 +7546,7 @@ pub unsafe extern "C-unwind" fn rt_slogdet(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::slogdet, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::slogdet, &handles, &[]);
         call_some(&table::linalg::defs::slogdet, ins, &[], &[out0, out1])
     })
 }
@@ -7559,7 +7559,7 @@ pub unsafe extern "C-unwind" fn rt_logdet(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::logdet, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::logdet, &handles, &[]);
         call_one(&table::linalg::defs::logdet, ins, &[], out)
     })
 }
@@ -7573,7 +7573,7 @@ pub unsafe extern "C-unwind" fn rt_matrix_power(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::matrix_power, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::matrix_power, &handles, &[]);
         call_one(&table::linalg::defs::matrix_power, ins, &[Attr::Int(n)], out)
     })
 }
@@ -7587,7 +7587,7 @@ pub unsafe extern "C-unwind" fn rt_cholesky(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::cholesky, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::cholesky, &handles, &[]);
         call_one(&table::linalg::defs::cholesky, ins, &[Attr::Bool(upper)], out)
     })
 }
@@ -7602,7 +7602,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_qr(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [A];
-        let ins = inputs(&table::linalg::defs::linalg_qr, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_qr, &handles, &[]);
         call_some(&table::linalg::defs::linalg_qr, ins, &[a_str(mode)?], &[out0, out1])
     })
 }
@@ -7618,7 +7618,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_svd(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [A];
-        let ins = inputs(&table::linalg::defs::linalg_svd, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_svd, &handles, &[]);
         call_some(&table::linalg::defs::linalg_svd, ins, &[Attr::Bool(full_matrices)], &[out0, out1, out2])
     })
 }
@@ -7631,7 +7631,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_svdvals(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [A];
-        let ins = inputs(&table::linalg::defs::linalg_svdvals, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_svdvals, &handles, &[]);
         call_one(&table::linalg::defs::linalg_svdvals, ins, &[], out)
     })
 }
@@ -7645,7 +7645,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_eigvalsh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::linalg_eigvalsh, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_eigvalsh, &handles, &[]);
         call_one(&table::linalg::defs::linalg_eigvalsh, ins, &[a_str(UPLO)?], out)
     })
 }
@@ -7660,7 +7660,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_eigh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::linalg_eigh, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_eigh, &handles, &[]);
         call_some(&table::linalg::defs::linalg_eigh, ins, &[a_str(UPLO)?], &[out0, out1])
     })
 }
@@ -7676,7 +7676,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_solve(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, B];
-        let ins = inputs(&table::linalg::defs::linalg_solve, &handles, 0b11, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_solve, &handles, &[]);
         call_one(&table::linalg::defs::linalg_solve, ins, &[Attr::Bool(left)], out)
     })
 }
@@ -7690,7 +7690,7 @@ pub unsafe extern "C-unwind" fn rt_solve_matrices(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, B];
-        let ins = inputs(&table::linalg::defs::solve_matrices, &handles, 0b11, &[]);
+        let ins = inputs(&table::linalg::defs::solve_matrices, &handles, &[]);
         call_one(&table::linalg::defs::solve_matrices, ins, &[], out)
     })
 }
@@ -7707,7 +7707,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_solve_triangular(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, B];
-        let ins = inputs(&table::linalg::defs::linalg_solve_triangular, &handles, 0b11, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_solve_triangular, &handles, &[]);
         call_one(&table::linalg::defs::linalg_solve_triangular, ins, &[Attr::Bool(upper), Attr::Bool(left), Attr::Bool(unitriangular)], out)
     })
 }
@@ -7725,7 +7725,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_pinv(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, atol, rtol];
-        let ins = inputs(&table::linalg::defs::linalg_pinv, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_pinv, &handles, &[]);
         call_one(&table::linalg::defs::linalg_pinv, ins, &[Attr::Bool(hermitian)], out)
     })
 }
@@ -7742,8 +7742,8 @@ pub unsafe extern "C-unwind" fn rt_linalg_lstsq(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, B];
-        let ins = inputs(&table::linalg::defs::linalg_lstsq, &handles, 0b11, &[]);
-        call_some(&table::linalg::defs::linalg_lstsq, ins, &[a_opt_float(rcond)?], &[out0, out1])
+        let ins = inputs(&table::linalg::defs::linalg_lstsq, &handles, &[]);
+        call_some(&table::linalg::defs::linalg_lstsq, ins, &[a_opt(rcond, Attr::Float)], &[out0, out1])
     })
 }
 
@@ -7765,7 +7765,7 @@ pub unsafe extern "C-unwind" fn rt_conv1d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::conv::defs::conv1d, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv1d, &handles, &[]);
         call_one(&table::conv::defs::conv1d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7788,7 +7788,7 @@ pub unsafe extern "C-unwind" fn rt_conv2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::conv::defs::conv2d, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv2d, &handles, &[]);
         call_one(&table::conv::defs::conv2d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7810,7 +7810,7 @@ pub unsafe extern "C-unwind" fn rt_conv3d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::conv::defs::conv3d, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv3d, &handles, &[]);
         call_one(&table::conv::defs::conv3d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7833,7 +7833,7 @@ pub unsafe extern "C-unwind" fn rt_conv_input_grad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, weight];
-        let ins = inputs(&table::conv::defs::conv_input_grad, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv_input_grad, &handles, &[]);
         call_one(&table::conv::defs::conv_input_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7856,7 +7856,7 @@ pub unsafe extern "C-unwind" fn rt_conv_weight_grad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, input];
-        let ins = inputs(&table::conv::defs::conv_weight_grad, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv_weight_grad, &handles, &[]);
         call_one(&table::conv::defs::conv_weight_grad, ins, &[a_ints(weight_size, weight_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7881,7 +7881,7 @@ pub unsafe extern "C-unwind" fn rt_conv_transpose1d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::conv::defs::conv_transpose1d, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv_transpose1d, &handles, &[]);
         call_one(&table::conv::defs::conv_transpose1d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(output_padding, output_padding_len)?, Attr::Int(groups), a_ints(dilation, dilation_len)?], out)
     })
 }
@@ -7905,7 +7905,7 @@ pub unsafe extern "C-unwind" fn rt_conv_transpose2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::conv::defs::conv_transpose2d, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv_transpose2d, &handles, &[]);
         call_one(&table::conv::defs::conv_transpose2d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(output_padding, output_padding_len)?, Attr::Int(groups), a_ints(dilation, dilation_len)?], out)
     })
 }
@@ -7929,7 +7929,7 @@ pub unsafe extern "C-unwind" fn rt_conv_transpose3d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::conv::defs::conv_transpose3d, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv_transpose3d, &handles, &[]);
         call_one(&table::conv::defs::conv_transpose3d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(output_padding, output_padding_len)?, Attr::Int(groups), a_ints(dilation, dilation_len)?], out)
     })
 }
@@ -7952,7 +7952,7 @@ pub unsafe extern "C-unwind" fn rt_max_pool1d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool1d, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::max_pool1d, &handles, &[]);
         call_one(&table::conv::defs::max_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
     })
 }
@@ -7974,7 +7974,7 @@ pub unsafe extern "C-unwind" fn rt_max_pool2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool2d, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::max_pool2d, &handles, &[]);
         call_one(&table::conv::defs::max_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
     })
 }
@@ -7997,7 +7997,7 @@ pub unsafe extern "C-unwind" fn rt_max_pool_values(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool_values, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::max_pool_values, &handles, &[]);
         call_one(&table::conv::defs::max_pool_values, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode), Attr::Int(rank)], out)
     })
 }
@@ -8020,7 +8020,7 @@ pub unsafe extern "C-unwind" fn rt_max_pool1d_with_indices(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool1d_with_indices, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::max_pool1d_with_indices, &handles, &[]);
         call_some(&table::conv::defs::max_pool1d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
     })
 }
@@ -8043,7 +8043,7 @@ pub unsafe extern "C-unwind" fn rt_max_pool2d_with_indices(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool2d_with_indices, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::max_pool2d_with_indices, &handles, &[]);
         call_some(&table::conv::defs::max_pool2d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
     })
 }
@@ -8059,7 +8059,7 @@ pub unsafe extern "C-unwind" fn rt_adaptive_max_pool1d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_max_pool1d, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::adaptive_max_pool1d, &handles, &[]);
         call_some(&table::conv::defs::adaptive_max_pool1d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
     })
 }
@@ -8075,7 +8075,7 @@ pub unsafe extern "C-unwind" fn rt_adaptive_max_pool2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_max_pool2d, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::adaptive_max_pool2d, &handles, &[]);
         call_some(&table::conv::defs::adaptive_max_pool2d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
     })
 }
@@ -8092,7 +8092,7 @@ pub unsafe extern "C-unwind" fn rt_max_pool_grad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, indices];
-        let ins = inputs(&table::conv::defs::max_pool_grad, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::max_pool_grad, &handles, &[]);
         call_one(&table::conv::defs::max_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
     })
 }
@@ -8107,7 +8107,7 @@ pub unsafe extern "C-unwind" fn rt_pool_gather(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, indices];
-        let ins = inputs(&table::conv::defs::pool_gather, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::pool_gather, &handles, &[]);
         call_one(&table::conv::defs::pool_gather, ins, &[Attr::Int(rank)], out)
     })
 }
@@ -8128,7 +8128,7 @@ pub unsafe extern "C-unwind" fn rt_avg_pool1d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::avg_pool1d, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::avg_pool1d, &handles, &[]);
         call_one(&table::conv::defs::avg_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad)], out)
     })
 }
@@ -8150,8 +8150,8 @@ pub unsafe extern "C-unwind" fn rt_avg_pool2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::avg_pool2d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::avg_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?], out)
+        let ins = inputs(&table::conv::defs::avg_pool2d, &handles, &[]);
+        call_one(&table::conv::defs::avg_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt(divisor_override, Attr::Int)], out)
     })
 }
 
@@ -8175,8 +8175,8 @@ pub unsafe extern "C-unwind" fn rt_avg_pool_grad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::conv::defs::avg_pool_grad, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?, Attr::Int(rank)], out)
+        let ins = inputs(&table::conv::defs::avg_pool_grad, &handles, &[]);
+        call_one(&table::conv::defs::avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt(divisor_override, Attr::Int), Attr::Int(rank)], out)
     })
 }
 
@@ -8190,7 +8190,7 @@ pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool1d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool1d, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::adaptive_avg_pool1d, &handles, &[]);
         call_one(&table::conv::defs::adaptive_avg_pool1d, ins, &[a_ints(output_size, output_size_len)?], out)
     })
 }
@@ -8205,7 +8205,7 @@ pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool2d, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::adaptive_avg_pool2d, &handles, &[]);
         call_one(&table::conv::defs::adaptive_avg_pool2d, ins, &[a_ints(output_size, output_size_len)?], out)
     })
 }
@@ -8221,7 +8221,7 @@ pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool_grad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool_grad, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::adaptive_avg_pool_grad, &handles, &[]);
         call_one(&table::conv::defs::adaptive_avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
     })
 }
@@ -8236,7 +8236,7 @@ pub unsafe extern "C-unwind" fn rt_upsample_nearest2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::upsample_nearest2d, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::upsample_nearest2d, &handles, &[]);
         call_one(&table::conv::defs::upsample_nearest2d, ins, &[a_ints(output_size, output_size_len)?], out)
     })
 }
@@ -8253,7 +8253,7 @@ pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::upsample_bilinear2d, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::upsample_bilinear2d, &handles, &[]);
         call_one(&table::conv::defs::upsample_bilinear2d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners)], out)
     })
 }
@@ -8270,7 +8270,7 @@ pub unsafe extern "C-unwind" fn rt_upsample_grad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::conv::defs::upsample_grad, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::upsample_grad, &handles, &[]);
         call_one(&table::conv::defs::upsample_grad, ins, &[a_ints(input_size, input_size_len)?, a_str(mode)?, Attr::Bool(align_corners)], out)
     })
 }
@@ -8292,7 +8292,7 @@ pub unsafe extern "C-unwind" fn rt_im2col(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::im2col, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::im2col, &handles, &[]);
         call_one(&table::conv::defs::im2col, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(dilation, dilation_len)?, a_ints(padding, padding_len)?, a_ints(stride, stride_len)?], out)
     })
 }
@@ -8316,7 +8316,7 @@ pub unsafe extern "C-unwind" fn rt_col2im(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::col2im, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::col2im, &handles, &[]);
         call_one(&table::conv::defs::col2im, ins, &[a_ints(output_size, output_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(dilation, dilation_len)?, a_ints(padding, padding_len)?, a_ints(stride, stride_len)?], out)
     })
 }
@@ -8327,8 +8327,8 @@ pub unsafe extern "C-unwind" fn rt_col2im(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_batch_norm(
     input: *const rt_tensor,
-    running_mean: *const rt_tensor,
-    running_var: *const rt_tensor,
+    running_mean: *mut rt_tensor,
+    running_var: *mut rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
     training: bool,
@@ -8338,7 +8338,7 @@ pub unsafe extern "C-unwind" fn rt_batch_norm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 5] = [input, running_mean, running_var, weight, bias];
-        let ins = inputs(&table::norm::defs::batch_norm, &handles, 0b1, &[]);
+        let ins = inputs(&table::norm::defs::batch_norm, &handles, &[]);
         call_one(&table::norm::defs::batch_norm, ins, &[Attr::Bool(training), Attr::Float(momentum), Attr::Float(eps)], out)
     })
 }
@@ -8356,7 +8356,7 @@ pub unsafe extern "C-unwind" fn rt_batch_norm_train(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::norm::defs::batch_norm_train, &handles, 0b1, &[]);
+        let ins = inputs(&table::norm::defs::batch_norm_train, &handles, &[]);
         call_some(&table::norm::defs::batch_norm_train, ins, &[Attr::Float(eps)], &[out0, out1, out2])
     })
 }
@@ -8374,7 +8374,7 @@ pub unsafe extern "C-unwind" fn rt_batch_norm_eval(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 5] = [input, running_mean, running_var, weight, bias];
-        let ins = inputs(&table::norm::defs::batch_norm_eval, &handles, 0b111, &[]);
+        let ins = inputs(&table::norm::defs::batch_norm_eval, &handles, &[]);
         call_one(&table::norm::defs::batch_norm_eval, ins, &[Attr::Float(eps)], out)
     })
 }
@@ -8396,7 +8396,7 @@ pub unsafe extern "C-unwind" fn rt_batch_norm_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 5] = [grad, input, mean, var, weight];
-        let ins = inputs(&table::norm::defs::batch_norm_backward, &handles, 0b1111, &[]);
+        let ins = inputs(&table::norm::defs::batch_norm_backward, &handles, &[]);
         call_some(&table::norm::defs::batch_norm_backward, ins, &[Attr::Float(eps), Attr::Bool(training)], &[out0, out1, out2])
     })
 }
@@ -8415,7 +8415,7 @@ pub unsafe extern "C-unwind" fn rt_layer_norm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::norm::defs::layer_norm, &handles, 0b1, &[]);
+        let ins = inputs(&table::norm::defs::layer_norm, &handles, &[]);
         call_one(&table::norm::defs::layer_norm, ins, &[a_ints(normalized_shape, normalized_shape_len)?, Attr::Float(eps)], out)
     })
 }
@@ -8433,8 +8433,8 @@ pub unsafe extern "C-unwind" fn rt_rms_norm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, weight];
-        let ins = inputs(&table::norm::defs::rms_norm, &handles, 0b1, &[]);
-        call_one(&table::norm::defs::rms_norm, ins, &[a_ints(normalized_shape, normalized_shape_len)?, a_opt_float(eps)?], out)
+        let ins = inputs(&table::norm::defs::rms_norm, &handles, &[]);
+        call_one(&table::norm::defs::rms_norm, ins, &[a_ints(normalized_shape, normalized_shape_len)?, a_opt(eps, Attr::Float)], out)
     })
 }
 
@@ -8456,7 +8456,7 @@ pub unsafe extern "C-unwind" fn rt_layer_norm_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, input, weight];
-        let ins = inputs(&table::norm::defs::layer_norm_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::norm::defs::layer_norm_backward, &handles, &[]);
         call_some(&table::norm::defs::layer_norm_backward, ins, &[a_ints(normalized_shape, normalized_shape_len)?, Attr::Float(eps), Attr::Bool(centered), Attr::Bool(affine)], &[out0, out1, out2])
     })
 }
@@ -8473,7 +8473,7 @@ pub unsafe extern "C-unwind" fn rt_group_norm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::norm::defs::group_norm, &handles, 0b1, &[]);
+        let ins = inputs(&table::norm::defs::group_norm, &handles, &[]);
         call_one(&table::norm::defs::group_norm, ins, &[Attr::Int(num_groups), Attr::Float(eps)], out)
     })
 }
@@ -8492,7 +8492,7 @@ pub unsafe extern "C-unwind" fn rt_group_norm_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, input, weight];
-        let ins = inputs(&table::norm::defs::group_norm_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::norm::defs::group_norm_backward, &handles, &[]);
         call_some(&table::norm::defs::group_norm_backward, ins, &[Attr::Int(num_groups), Attr::Float(eps)], &[out0, out1, out2])
     })
 }
@@ -8502,8 +8502,8 @@ pub unsafe extern "C-unwind" fn rt_group_norm_backward(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_instance_norm(
     input: *const rt_tensor,
-    running_mean: *const rt_tensor,
-    running_var: *const rt_tensor,
+    running_mean: *mut rt_tensor,
+    running_var: *mut rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
     use_input_stats: bool,
@@ -8513,7 +8513,7 @@ pub unsafe extern "C-unwind" fn rt_instance_norm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 5] = [input, running_mean, running_var, weight, bias];
-        let ins = inputs(&table::norm::defs::instance_norm, &handles, 0b1, &[]);
+        let ins = inputs(&table::norm::defs::instance_norm, &handles, &[]);
         call_one(&table::norm::defs::instance_norm, ins, &[Attr::Bool(use_input_stats), Attr::Float(momentum), Attr::Float(eps)], out)
     })
 }
@@ -8528,7 +8528,7 @@ pub unsafe extern "C-unwind" fn rt_mse_loss(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::mse_loss, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::mse_loss, &handles, &[]);
         call_one(&table::loss::defs::mse_loss, ins, &[a_str(reduction)?], out)
     })
 }
@@ -8543,7 +8543,7 @@ pub unsafe extern "C-unwind" fn rt_l1_loss(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::l1_loss, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::l1_loss, &handles, &[]);
         call_one(&table::loss::defs::l1_loss, ins, &[a_str(reduction)?], out)
     })
 }
@@ -8559,7 +8559,7 @@ pub unsafe extern "C-unwind" fn rt_smooth_l1_loss(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::smooth_l1_loss, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::smooth_l1_loss, &handles, &[]);
         call_one(&table::loss::defs::smooth_l1_loss, ins, &[a_str(reduction)?, Attr::Float(beta)], out)
     })
 }
@@ -8575,7 +8575,7 @@ pub unsafe extern "C-unwind" fn rt_huber_loss(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::huber_loss, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::huber_loss, &handles, &[]);
         call_one(&table::loss::defs::huber_loss, ins, &[a_str(reduction)?, Attr::Float(delta)], out)
     })
 }
@@ -8593,7 +8593,7 @@ pub unsafe extern "C-unwind" fn rt_distance_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, input, target];
-        let ins = inputs(&table::loss::defs::distance_backward, &handles, 0b111, &[]);
+        let ins = inputs(&table::loss::defs::distance_backward, &handles, &[]);
         call_one(&table::loss::defs::distance_backward, ins, &[Attr::Int(kind), Attr::Float(beta), a_str(reduction)?], out)
     })
 }
@@ -8611,7 +8611,7 @@ pub unsafe extern "C-unwind" fn rt_nll_loss(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, target, weight];
-        let ins = inputs(&table::loss::defs::nll_loss, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::nll_loss, &handles, &[]);
         call_one(&table::loss::defs::nll_loss, ins, &[Attr::Int(ignore_index), a_str(reduction)?], out)
     })
 }
@@ -8630,7 +8630,7 @@ pub unsafe extern "C-unwind" fn rt_nll_loss_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, target, weight];
-        let ins = inputs(&table::loss::defs::nll_loss_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::nll_loss_backward, &handles, &[]);
         call_one(&table::loss::defs::nll_loss_backward, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(ignore_index), a_str(reduction)?], out)
     })
 }
@@ -8646,7 +8646,7 @@ pub unsafe extern "C-unwind" fn rt_softmax_nll(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::softmax_nll, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::softmax_nll, &handles, &[]);
         call_one(&table::loss::defs::softmax_nll, ins, &[Attr::Int(ignore_index), a_str(reduction)?], out)
     })
 }
@@ -8663,7 +8663,7 @@ pub unsafe extern "C-unwind" fn rt_softmax_nll_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, input, target];
-        let ins = inputs(&table::loss::defs::softmax_nll_backward, &handles, 0b111, &[]);
+        let ins = inputs(&table::loss::defs::softmax_nll_backward, &handles, &[]);
         call_one(&table::loss::defs::softmax_nll_backward, ins, &[Attr::Int(ignore_index), a_str(reduction)?], out)
     })
 }
@@ -8683,7 +8683,7 @@ pub unsafe extern "C-unwind" fn rt_cross_entropy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, target, weight];
-        let ins = inputs(&table::loss::defs::cross_entropy, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::cross_entropy, &handles, &[]);
         call_one(&table::loss::defs::cross_entropy, ins, &[Attr::Int(ignore_index), a_str(reduction)?, Attr::Float(label_smoothing)], out)
     })
 }
@@ -8697,7 +8697,7 @@ pub unsafe extern "C-unwind" fn rt_bce_each(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::bce_each, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::bce_each, &handles, &[]);
         call_one(&table::loss::defs::bce_each, ins, &[], out)
     })
 }
@@ -8714,7 +8714,7 @@ pub unsafe extern "C-unwind" fn rt_binary_cross_entropy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, target, weight];
-        let ins = inputs(&table::loss::defs::binary_cross_entropy, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::binary_cross_entropy, &handles, &[]);
         call_one(&table::loss::defs::binary_cross_entropy, ins, &[a_str(reduction)?], out)
     })
 }
@@ -8728,7 +8728,7 @@ pub unsafe extern "C-unwind" fn rt_bce_logits_each(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::bce_logits_each, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::bce_logits_each, &handles, &[]);
         call_one(&table::loss::defs::bce_logits_each, ins, &[], out)
     })
 }
@@ -8745,7 +8745,7 @@ pub unsafe extern "C-unwind" fn rt_binary_cross_entropy_with_logits(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 4] = [input, target, weight, pos_weight];
-        let ins = inputs(&table::loss::defs::binary_cross_entropy_with_logits, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::binary_cross_entropy_with_logits, &handles, &[]);
         call_one(&table::loss::defs::binary_cross_entropy_with_logits, ins, &[a_str(reduction)?], out)
     })
 }
@@ -8762,7 +8762,7 @@ pub unsafe extern "C-unwind" fn rt_kl_div(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::kl_div, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::kl_div, &handles, &[]);
         call_one(&table::loss::defs::kl_div, ins, &[a_str(reduction)?, Attr::Bool(log_target)], out)
     })
 }
@@ -8778,7 +8778,7 @@ pub unsafe extern "C-unwind" fn rt_cosine_similarity(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [x1, x2];
-        let ins = inputs(&table::loss::defs::cosine_similarity, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::cosine_similarity, &handles, &[]);
         call_one(&table::loss::defs::cosine_similarity, ins, &[Attr::Int(dim), Attr::Float(eps)], out)
     })
 }
@@ -8788,13 +8788,13 @@ pub unsafe extern "C-unwind" fn rt_cosine_similarity(
 pub unsafe extern "C-unwind" fn rt_rand(
     size: *const i64,
     size_len: usize,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::random::defs::rand, &handles, 0b0, &[]);
+        let ins = inputs(&table::random::defs::rand, &handles, &[]);
         call_one(&table::random::defs::rand, ins, &[a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8804,13 +8804,13 @@ pub unsafe extern "C-unwind" fn rt_rand(
 pub unsafe extern "C-unwind" fn rt_randn(
     size: *const i64,
     size_len: usize,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::random::defs::randn, &handles, 0b0, &[]);
+        let ins = inputs(&table::random::defs::randn, &handles, &[]);
         call_one(&table::random::defs::randn, ins, &[a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8822,13 +8822,13 @@ pub unsafe extern "C-unwind" fn rt_randint(
     high: i64,
     size: *const i64,
     size_len: usize,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::random::defs::randint, &handles, 0b0, &[]);
+        let ins = inputs(&table::random::defs::randint, &handles, &[]);
         call_one(&table::random::defs::randint, ins, &[Attr::Int(low), Attr::Int(high), a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8837,13 +8837,13 @@ pub unsafe extern "C-unwind" fn rt_randint(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_randperm(
     n: i64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::random::defs::randperm, &handles, 0b0, &[]);
+        let ins = inputs(&table::random::defs::randperm, &handles, &[]);
         call_one(&table::random::defs::randperm, ins, &[Attr::Int(n), a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8852,13 +8852,13 @@ pub unsafe extern "C-unwind" fn rt_randperm(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_rand_like(
     input: *const rt_tensor,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::rand_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::rand_like, &handles, &[]);
         call_one(&table::random::defs::rand_like, ins, &[a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8867,13 +8867,13 @@ pub unsafe extern "C-unwind" fn rt_rand_like(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_randn_like(
     input: *const rt_tensor,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::randn_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::randn_like, &handles, &[]);
         call_one(&table::random::defs::randn_like, ins, &[a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8884,13 +8884,13 @@ pub unsafe extern "C-unwind" fn rt_randint_like(
     input: *const rt_tensor,
     low: i64,
     high: i64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::randint_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::randint_like, &handles, &[]);
         call_one(&table::random::defs::randint_like, ins, &[Attr::Int(low), Attr::Int(high), a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8901,12 +8901,12 @@ pub unsafe extern "C-unwind" fn rt_uniform(
     input: *const rt_tensor,
     from_: f64,
     to: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::uniform, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::uniform, &handles, &[]);
         call_one(&table::random::defs::uniform, ins, &[Attr::Float(from_), Attr::Float(to), a_generator(generator)?], out)
     })
 }
@@ -8917,11 +8917,11 @@ pub unsafe extern "C-unwind" fn rt_uniform_(
     input: *mut rt_tensor,
     from_: f64,
     to: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::uniform, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::uniform, &handles, &[]);
         call_inplace(&table::random::defs::uniform, ins, &[Attr::Float(from_), Attr::Float(to), a_generator(generator)?])
     })
 }
@@ -8932,12 +8932,12 @@ pub unsafe extern "C-unwind" fn rt_normal(
     input: *const rt_tensor,
     mean: f64,
     std: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::normal, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::normal, &handles, &[]);
         call_one(&table::random::defs::normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?], out)
     })
 }
@@ -8948,11 +8948,11 @@ pub unsafe extern "C-unwind" fn rt_normal_(
     input: *mut rt_tensor,
     mean: f64,
     std: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::normal, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::normal, &handles, &[]);
         call_inplace(&table::random::defs::normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?])
     })
 }
@@ -8963,13 +8963,13 @@ pub unsafe extern "C-unwind" fn rt_random(
     input: *const rt_tensor,
     from_: *const i64,
     to: *const i64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::random, &handles, 0b1, &[]);
-        call_one(&table::random::defs::random, ins, &[a_opt_int(from_)?, a_opt_int(to)?, a_generator(generator)?], out)
+        let ins = inputs(&table::random::defs::random, &handles, &[]);
+        call_one(&table::random::defs::random, ins, &[a_opt(from_, Attr::Int), a_opt(to, Attr::Int), a_generator(generator)?], out)
     })
 }
 
@@ -8979,12 +8979,12 @@ pub unsafe extern "C-unwind" fn rt_random_(
     input: *mut rt_tensor,
     from_: *const i64,
     to: *const i64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::random, &handles, 0b1, &[]);
-        call_inplace(&table::random::defs::random, ins, &[a_opt_int(from_)?, a_opt_int(to)?, a_generator(generator)?])
+        let ins = inputs(&table::random::defs::random, &handles, &[]);
+        call_inplace(&table::random::defs::random, ins, &[a_opt(from_, Attr::Int), a_opt(to, Attr::Int), a_generator(generator)?])
     })
 }
 
@@ -8992,12 +8992,12 @@ pub unsafe extern "C-unwind" fn rt_random_(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_bernoulli(
     input: *const rt_tensor,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::bernoulli, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::bernoulli, &handles, &[]);
         call_one(&table::random::defs::bernoulli, ins, &[a_generator(generator)?], out)
     })
 }
@@ -9007,12 +9007,12 @@ pub unsafe extern "C-unwind" fn rt_bernoulli(
 pub unsafe extern "C-unwind" fn rt_bernoulli_p(
     input: *const rt_tensor,
     p: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::bernoulli_p, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::bernoulli_p, &handles, &[]);
         call_one(&table::random::defs::bernoulli_p, ins, &[Attr::Float(p), a_generator(generator)?], out)
     })
 }
@@ -9022,11 +9022,11 @@ pub unsafe extern "C-unwind" fn rt_bernoulli_p(
 pub unsafe extern "C-unwind" fn rt_bernoulli_p_(
     input: *mut rt_tensor,
     p: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::bernoulli_p, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::bernoulli_p, &handles, &[]);
         call_inplace(&table::random::defs::bernoulli_p, ins, &[Attr::Float(p), a_generator(generator)?])
     })
 }
@@ -9036,12 +9036,12 @@ pub unsafe extern "C-unwind" fn rt_bernoulli_p_(
 pub unsafe extern "C-unwind" fn rt_bernoulli_tensor(
     input: *const rt_tensor,
     p: *const rt_tensor,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, p];
-        let ins = inputs(&table::random::defs::bernoulli_tensor, &handles, 0b11, &[]);
+        let ins = inputs(&table::random::defs::bernoulli_tensor, &handles, &[]);
         call_one(&table::random::defs::bernoulli_tensor, ins, &[a_generator(generator)?], out)
     })
 }
@@ -9051,11 +9051,11 @@ pub unsafe extern "C-unwind" fn rt_bernoulli_tensor(
 pub unsafe extern "C-unwind" fn rt_bernoulli_tensor_(
     input: *mut rt_tensor,
     p: *const rt_tensor,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, p];
-        let ins = inputs(&table::random::defs::bernoulli_tensor, &handles, 0b11, &[]);
+        let ins = inputs(&table::random::defs::bernoulli_tensor, &handles, &[]);
         call_inplace(&table::random::defs::bernoulli_tensor, ins, &[a_generator(generator)?])
     })
 }
@@ -9065,12 +9065,12 @@ pub unsafe extern "C-unwind" fn rt_bernoulli_tensor_(
 pub unsafe extern "C-unwind" fn rt_exponential(
     input: *const rt_tensor,
     lambd: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::exponential, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::exponential, &handles, &[]);
         call_one(&table::random::defs::exponential, ins, &[Attr::Float(lambd), a_generator(generator)?], out)
     })
 }
@@ -9080,11 +9080,11 @@ pub unsafe extern "C-unwind" fn rt_exponential(
 pub unsafe extern "C-unwind" fn rt_exponential_(
     input: *mut rt_tensor,
     lambd: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::exponential, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::exponential, &handles, &[]);
         call_inplace(&table::random::defs::exponential, ins, &[Attr::Float(lambd), a_generator(generator)?])
     })
 }
@@ -9094,12 +9094,12 @@ pub unsafe extern "C-unwind" fn rt_exponential_(
 pub unsafe extern "C-unwind" fn rt_geometric(
     input: *const rt_tensor,
     p: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::geometric, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::geometric, &handles, &[]);
         call_one(&table::random::defs::geometric, ins, &[Attr::Float(p), a_generator(generator)?], out)
     })
 }
@@ -9109,11 +9109,11 @@ pub unsafe extern "C-unwind" fn rt_geometric(
 pub unsafe extern "C-unwind" fn rt_geometric_(
     input: *mut rt_tensor,
     p: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::geometric, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::geometric, &handles, &[]);
         call_inplace(&table::random::defs::geometric, ins, &[Attr::Float(p), a_generator(generator)?])
     })
 }
@@ -9124,12 +9124,12 @@ pub unsafe extern "C-unwind" fn rt_cauchy(
     input: *const rt_tensor,
     median: f64,
     sigma: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::cauchy, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::cauchy, &handles, &[]);
         call_one(&table::random::defs::cauchy, ins, &[Attr::Float(median), Attr::Float(sigma), a_generator(generator)?], out)
     })
 }
@@ -9140,11 +9140,11 @@ pub unsafe extern "C-unwind" fn rt_cauchy_(
     input: *mut rt_tensor,
     median: f64,
     sigma: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::cauchy, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::cauchy, &handles, &[]);
         call_inplace(&table::random::defs::cauchy, ins, &[Attr::Float(median), Attr::Float(sigma), a_generator(generator)?])
     })
 }
@@ -9155,12 +9155,12 @@ pub unsafe extern "C-unwind" fn rt_log_normal(
     input: *const rt_tensor,
     mean: f64,
     std: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::log_normal, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::log_normal, &handles, &[]);
         call_one(&table::random::defs::log_normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?], out)
     })
 }
@@ -9171,11 +9171,11 @@ pub unsafe extern "C-unwind" fn rt_log_normal_(
     input: *mut rt_tensor,
     mean: f64,
     std: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::log_normal, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::log_normal, &handles, &[]);
         call_inplace(&table::random::defs::log_normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?])
     })
 }
@@ -9185,12 +9185,12 @@ pub unsafe extern "C-unwind" fn rt_log_normal_(
 pub unsafe extern "C-unwind" fn rt_normal_tensors(
     mean: *const rt_tensor,
     std: *const rt_tensor,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [mean, std];
-        let ins = inputs(&table::random::defs::normal_tensors, &handles, 0b11, &[]);
+        let ins = inputs(&table::random::defs::normal_tensors, &handles, &[]);
         call_one(&table::random::defs::normal_tensors, ins, &[a_generator(generator)?], out)
     })
 }
@@ -9202,12 +9202,12 @@ pub unsafe extern "C-unwind" fn rt_multinomial(
     input: *const rt_tensor,
     num_samples: i64,
     replacement: bool,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::multinomial, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::multinomial, &handles, &[]);
         call_one(&table::random::defs::multinomial, ins, &[Attr::Int(num_samples), Attr::Bool(replacement), a_generator(generator)?], out)
     })
 }
@@ -9217,13 +9217,13 @@ pub unsafe extern "C-unwind" fn rt_multinomial(
 pub unsafe extern "C-unwind" fn rt_native_dropout(
     input: *const rt_tensor,
     p: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out0: *mut *mut rt_tensor,
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::native_dropout, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::native_dropout, &handles, &[]);
         call_some(&table::random::defs::native_dropout, ins, &[Attr::Float(p), a_generator(generator)?], &[out0, out1])
     })
 }
@@ -9239,7 +9239,7 @@ pub unsafe extern "C-unwind" fn rt_dropout(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::dropout, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::dropout, &handles, &[]);
         call_one(&table::random::defs::dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
     })
 }
@@ -9253,7 +9253,7 @@ pub unsafe extern "C-unwind" fn rt_dropout_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::dropout, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::dropout, &handles, &[]);
         call_inplace(&table::random::defs::dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
     })
 }
@@ -9264,11 +9264,11 @@ pub unsafe extern "C-unwind" fn rt_dropout_(
 /// and leaves out parameters that have none.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_sgd_step(
-    params: *const *const rt_tensor,
+    params: *const *mut rt_tensor,
     params_len: usize,
     grads: *const *const rt_tensor,
     grads_len: usize,
-    momentum_buffers: *const *const rt_tensor,
+    momentum_buffers: *const *mut rt_tensor,
     momentum_buffers_len: usize,
     lr: f64,
     momentum: f64,
@@ -9280,7 +9280,7 @@ pub unsafe extern "C-unwind" fn rt_sgd_step(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::optim::defs::sgd_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (momentum_buffers, momentum_buffers_len)]);
+        let ins = inputs(&table::optim::defs::sgd_step, &handles, &[(params.cast(), params_len), (grads, grads_len), (momentum_buffers.cast(), momentum_buffers_len)]);
         call_nothing(&table::optim::defs::sgd_step, ins, &[Attr::Float(lr), Attr::Float(momentum), Attr::Float(dampening), Attr::Float(weight_decay), Attr::Bool(nesterov), Attr::Bool(maximize), Attr::Bool(first)])
     })
 }
@@ -9288,15 +9288,15 @@ pub unsafe extern "C-unwind" fn rt_sgd_step(
 /// One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_adam_step(
-    params: *const *const rt_tensor,
+    params: *const *mut rt_tensor,
     params_len: usize,
     grads: *const *const rt_tensor,
     grads_len: usize,
-    exp_avgs: *const *const rt_tensor,
+    exp_avgs: *const *mut rt_tensor,
     exp_avgs_len: usize,
-    exp_avg_sqs: *const *const rt_tensor,
+    exp_avg_sqs: *const *mut rt_tensor,
     exp_avg_sqs_len: usize,
-    max_exp_avg_sqs: *const *const rt_tensor,
+    max_exp_avg_sqs: *const *mut rt_tensor,
     max_exp_avg_sqs_len: usize,
     lr: f64,
     beta1: f64,
@@ -9310,7 +9310,7 @@ pub unsafe extern "C-unwind" fn rt_adam_step(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::optim::defs::adam_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (exp_avgs, exp_avgs_len), (exp_avg_sqs, exp_avg_sqs_len), (max_exp_avg_sqs, max_exp_avg_sqs_len)]);
+        let ins = inputs(&table::optim::defs::adam_step, &handles, &[(params.cast(), params_len), (grads, grads_len), (exp_avgs.cast(), exp_avgs_len), (exp_avg_sqs.cast(), exp_avg_sqs_len), (max_exp_avg_sqs.cast(), max_exp_avg_sqs_len)]);
         call_nothing(&table::optim::defs::adam_step, ins, &[Attr::Float(lr), Attr::Float(beta1), Attr::Float(beta2), Attr::Float(eps), Attr::Float(weight_decay), Attr::Float(step), Attr::Bool(amsgrad), Attr::Bool(maximize), Attr::Bool(decoupled)])
     })
 }
@@ -9319,15 +9319,15 @@ pub unsafe extern "C-unwind" fn rt_adam_step(
 /// not 0.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_rmsprop_step(
-    params: *const *const rt_tensor,
+    params: *const *mut rt_tensor,
     params_len: usize,
     grads: *const *const rt_tensor,
     grads_len: usize,
-    square_avgs: *const *const rt_tensor,
+    square_avgs: *const *mut rt_tensor,
     square_avgs_len: usize,
-    grad_avgs: *const *const rt_tensor,
+    grad_avgs: *const *mut rt_tensor,
     grad_avgs_len: usize,
-    momentum_buffers: *const *const rt_tensor,
+    momentum_buffers: *const *mut rt_tensor,
     momentum_buffers_len: usize,
     lr: f64,
     alpha: f64,
@@ -9339,7 +9339,7 @@ pub unsafe extern "C-unwind" fn rt_rmsprop_step(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::optim::defs::rmsprop_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (square_avgs, square_avgs_len), (grad_avgs, grad_avgs_len), (momentum_buffers, momentum_buffers_len)]);
+        let ins = inputs(&table::optim::defs::rmsprop_step, &handles, &[(params.cast(), params_len), (grads, grads_len), (square_avgs.cast(), square_avgs_len), (grad_avgs.cast(), grad_avgs_len), (momentum_buffers.cast(), momentum_buffers_len)]);
         call_nothing(&table::optim::defs::rmsprop_step, ins, &[Attr::Float(lr), Attr::Float(alpha), Attr::Float(eps), Attr::Float(weight_decay), Attr::Float(momentum), Attr::Bool(centered), Attr::Bool(maximize)])
     })
 }
@@ -9347,11 +9347,11 @@ pub unsafe extern "C-unwind" fn rt_rmsprop_step(
 /// One step of Adagrad; `step` counts from 1.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_adagrad_step(
-    params: *const *const rt_tensor,
+    params: *const *mut rt_tensor,
     params_len: usize,
     grads: *const *const rt_tensor,
     grads_len: usize,
-    state_sums: *const *const rt_tensor,
+    state_sums: *const *mut rt_tensor,
     state_sums_len: usize,
     lr: f64,
     lr_decay: f64,
@@ -9362,7 +9362,7 @@ pub unsafe extern "C-unwind" fn rt_adagrad_step(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::optim::defs::adagrad_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (state_sums, state_sums_len)]);
+        let ins = inputs(&table::optim::defs::adagrad_step, &handles, &[(params.cast(), params_len), (grads, grads_len), (state_sums.cast(), state_sums_len)]);
         call_nothing(&table::optim::defs::adagrad_step, ins, &[Attr::Float(lr), Attr::Float(lr_decay), Attr::Float(weight_decay), Attr::Float(eps), Attr::Float(step), Attr::Bool(maximize)])
     })
 }

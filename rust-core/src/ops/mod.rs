@@ -13,9 +13,12 @@ use crate::storage::{Locks, Storage};
 use crate::tensor::Tensor;
 use crate::{bail, err};
 use elementwise::Plan;
+pub use kinds::{ArgDef, ArgKind, Form, Holds, KindDef, Signature};
 use smallvec::SmallVec;
 use std::sync::OnceLock;
 
+#[macro_use]
+mod kinds;
 #[macro_use]
 mod macros;
 pub mod elementwise;
@@ -56,71 +59,6 @@ pub enum Domain {
     Boolean,
     /// The op needs inputs of its own making: its `samples`.
     Special,
-}
-
-/// What kind of argument an op takes. A new kind is a design decision: the macros, the generator and the door know them all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArgKind {
-    /// A tensor.
-    Tensor,
-    /// A tensor or a plain number.
-    Operand,
-    /// A tensor or nothing.
-    OptTensor,
-    /// Several tensors.
-    Tensors,
-    /// Several tensors, each of which may be missing.
-    OptTensors,
-    /// A number.
-    Scalar,
-    /// A number or nothing.
-    OptScalar,
-    /// A whole number.
-    Int,
-    /// A whole number or nothing.
-    OptInt,
-    /// Whole numbers; Python accepts a single one too.
-    Ints,
-    /// Whole numbers or nothing.
-    OptInts,
-    /// Sizes: whole numbers that a Python method also accepts one by one.
-    Shape,
-    /// A float.
-    Float,
-    /// A float or nothing.
-    OptFloat,
-    /// True or false.
-    Bool,
-    /// A dtype.
-    DType,
-    /// A dtype or nothing.
-    OptDType,
-    /// A word.
-    Str,
-    /// A random generator; none means the default one.
-    Generator,
-}
-
-impl ArgKind {
-    /// True for arguments that are tensors.
-    pub fn is_tensor(self) -> bool {
-        use ArgKind::*;
-        matches!(self, Tensor | Operand | OptTensor | Tensors | OptTensors)
-    }
-    /// True for lists of tensors.
-    pub fn is_list(self) -> bool {
-        matches!(self, ArgKind::Tensors | ArgKind::OptTensors)
-    }
-}
-
-/// One argument of an op.
-pub struct ArgDef {
-    /// PyTorch's name.
-    pub name: &'static str,
-    /// What it takes.
-    pub kind: ArgKind,
-    /// Default, as written in the table.
-    pub default: Option<&'static str>,
 }
 
 /// How many results an op has.
@@ -241,9 +179,6 @@ pub enum Body {
     View(fn(&Call) -> Result<Outs>),
     /// Is made of other ops, which do their own recording and locking.
     Composite(fn(&Call) -> Result<Outs>),
-    /// An optimizer step on lists of parameters, gradients and states: it changes its inputs behind autograd's back;
-    /// backward notices by the version counters. Where no gradient is given, the one that backward has collected is meant.
-    Mutates(fn(&Call) -> Result<Outs>),
 }
 
 impl Body {
@@ -254,7 +189,6 @@ impl Body {
             Body::Dynamic(..) => "Dynamic",
             Body::View(_) => "View",
             Body::Composite(_) => "Composite",
-            Body::Mutates(_) => "Mutates",
         }
     }
 }
@@ -275,6 +209,10 @@ pub struct OpDef {
     pub doc: &'static str,
     /// Arguments, in PyTorch's order.
     pub args: &'static [ArgDef],
+    /// What follows from them.
+    pub takes: Signature,
+    /// False if a call with such attributes leaves its mutable arguments alone.
+    pub writes: fn(&[Attr]) -> bool,
     /// Results.
     pub out: OutKind,
     /// Test inputs.
@@ -317,6 +255,8 @@ impl OpDef {
         name: "",
         doc: "",
         args: &[],
+        takes: Signature::of(&[]),
+        writes: |_| true,
         out: OutKind::Tensor,
         domain: Domain::Real,
         body: Body::Composite(|_| Ok(Outs::new())),
@@ -346,10 +286,6 @@ impl OpDef {
     /// True if it is made of other ops.
     pub fn is_composite(&self) -> bool {
         matches!(self.body, Body::Composite(_))
-    }
-    /// True if it is an optimizer step.
-    fn is_step(&self) -> bool {
-        matches!(self.body, Body::Mutates(_))
     }
     /// The tensor arguments.
     pub fn tensor_args(&self) -> impl Iterator<Item = &ArgDef> {
@@ -565,20 +501,59 @@ pub(crate) fn several(n: usize, mut make: impl FnMut(usize) -> Result<Tensor>) -
 }
 
 #[inline(always)]
-fn locks<'a>(inputs: &[Option<&'a Tensor>], written: Option<&'a Tensor>, all: bool, meta: bool) -> Result<Locks<'a>> {
+fn locks<'a>(
+    inputs: &[Option<&'a Tensor>],
+    written: Option<&'a Tensor>,
+    writes: impl Fn(usize) -> bool,
+    meta: bool,
+) -> Result<Locks<'a>> {
     // Beside meta tensors, which have nothing to lock, there may be numbers that are looked at.
     let here = |t: &&Tensor| !(meta && t.is_meta());
-    let read = inputs.iter().filter_map(|t| t.filter(here).map(|t| (&*t.0.storage as &Storage, all)));
+    let read =
+        inputs.iter().enumerate().filter_map(|(i, t)| t.filter(here).map(|t| (&*t.0.storage as &Storage, writes(i))));
     // What is written first: it is the first input too.
     Locks::take(written.filter(here).map(|t| (&*t.0.storage as &Storage, true)).into_iter().chain(read))
 }
 
 /// True if a call writes to its input `i`.
-pub fn writes(op: &OpDef, inplace: bool, inputs: &[Option<&Tensor>], i: usize) -> bool {
-    if op.is_step() {
-        return !optim::gradients(op, inputs).contains(&i);
+pub fn writes(op: &OpDef, inplace: bool, inputs: &[Option<&Tensor>], attrs: &[Attr], i: usize) -> bool {
+    inplace && i == 0 || op.takes.writes() && op.takes.is_written(inputs.len(), i) && (op.writes)(attrs)
+}
+
+/// Refuses a call in which a tensor is missing that must be there.
+#[inline(always)]
+fn check_present(op: &OpDef, inputs: &[Option<&Tensor>]) -> Result<()> {
+    for (i, t) in inputs.iter().take(op.takes.singles).enumerate() {
+        if t.is_none() && op.takes.requires(i) {
+            return missing(op, i, None);
+        }
     }
-    inplace && i == 0
+    if op.takes.lists > 0 {
+        return check_lists(op, inputs);
+    }
+    Ok(())
+}
+
+fn check_lists(op: &OpDef, inputs: &[Option<&Tensor>]) -> Result<()> {
+    for k in 0..op.takes.lists {
+        let place = op.takes.singles + k;
+        if !op.takes.requires(place) {
+            continue;
+        }
+        if let Some(at) = inputs[op.takes.list(inputs.len(), k)].iter().position(|t| t.is_none()) {
+            return missing(op, place, Some(at));
+        }
+    }
+    Ok(())
+}
+
+#[cold]
+fn missing(op: &OpDef, place: usize, at: Option<usize>) -> Result<()> {
+    let name = op.tensor_args().nth(place).map_or("", |a| a.name);
+    match at {
+        None => bail!(Null, "argument '{name}' is NULL, wanted a tensor"),
+        Some(i) => bail!(Null, "argument '{name}' has NULL at place {i}"),
+    }
 }
 
 /// Calls an op. The inputs must fit its declaration; [`check_arguments`] does for callers by name.
@@ -586,8 +561,13 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
     if let Err(e) = memory::check() {
         return Err(e.in_op(op.name));
     }
-    if op.is_step() && optim::lacks_gradients(op, inputs) {
-        return optim::with_own_gradients(op, inputs, |filled| call(op, filled, attrs));
+    if let Err(e) = check_present(op, inputs) {
+        return Err(e.in_op(op.name));
+    }
+    if let Some(k) = op.takes.collected {
+        if inputs[op.takes.list(inputs.len(), k)].iter().any(|g| g.is_none()) {
+            return with_collected(op, k, inputs, attrs);
+        }
     }
     let record = !op.is_composite() && op.vjp.is_some() && autograd::wanted(inputs);
     let mut result = run(op, inputs, attrs);
@@ -607,6 +587,29 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
     result
 }
 
+/// Puts the gradients that backward has collected where none are given (`grads` is the number of their list); tensors that
+/// have none are left out.
+fn with_collected(op: &'static OpDef, grads: usize, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
+    let (n, count) = (op.takes.length(inputs.len()), inputs.len());
+    let start = op.takes.list(count, grads).start;
+    let mut own: SmallVec<[Option<Tensor>; 16]> = memory::room(n)?;
+    for i in 0..n {
+        let collected = || inputs[op.takes.singles + i].and_then(|t| t.grad());
+        own.push(inputs[start + i].cloned().or_else(collected));
+    }
+    let mut filled: SmallVec<[Option<&Tensor>; 32]> = memory::room(count)?;
+    filled.extend(inputs[..op.takes.singles].iter().copied());
+    for (i, t) in inputs.iter().enumerate().skip(op.takes.singles) {
+        if let Some(g) = &own[(i - op.takes.singles) % n] {
+            filled.push(if (start..start + n).contains(&i) { Some(g) } else { *t });
+        }
+    }
+    if filled.len() == op.takes.singles {
+        return Ok(Outs::new());
+    }
+    call(op, &filled, attrs)
+}
+
 /// Runs the body of an op.
 #[inline(always)]
 fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
@@ -616,7 +619,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
     let c = Call { op, inputs, attrs, meta };
     match op.body {
         Body::Elementwise(plan) => {
-            let _locks = locks(inputs, None, false, meta)?;
+            let _locks = locks(inputs, None, |_| false, meta)?;
             let plan = plan(&c)?;
             if meta {
                 return one(plan.spec()?.meta()?);
@@ -632,8 +635,10 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
             for spec in specs {
                 outs.push(if meta { spec.meta()? } else { spec.tensor()? });
             }
-            if !meta {
-                let _locks = locks(inputs, None, false, false)?;
+            if op.takes.writes() && (op.writes)(attrs) {
+                write(&c, compute, &outs)?;
+            } else if !meta {
+                let _locks = locks(inputs, None, |_| false, false)?;
                 compute(&c, &outs)?;
             }
             Ok(outs)
@@ -646,7 +651,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
                 return specs.into_iter().map(Spec::meta).collect();
             }
             let _quiet = listener::active().then(listener::Quiet::enter);
-            let _locks = locks(inputs, None, false, false)?;
+            let _locks = locks(inputs, None, |_| false, false)?;
             let mut outs = eval(&c)?;
             for o in outs.iter_mut().filter(|o| o.is_view()) {
                 // A view of the op's own memory is nobody's view.
@@ -657,21 +662,23 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
             Ok(outs)
         }
         Body::View(eval) => eval(&c),
-        Body::Mutates(eval) => {
-            let written =
-                || inputs.iter().enumerate().filter(|(i, _)| writes(op, false, inputs, *i)).filter_map(|e| *e.1);
-            written().try_for_each(autograd::may_change)?;
-            let _hold = Hold::new();
-            let outs = {
-                let _locks = locks(inputs, None, true, meta)?;
-                eval(&c)?
-            };
-            written().for_each(|t| t.0.storage.bump());
-            Ok(outs)
-        }
         Body::Composite(expand) if listener::active() => listener::in_parts(op, false, inputs, attrs, || expand(&c)),
         Body::Composite(expand) => expand(&c),
     }
+}
+
+/// Has a kernel write to its mutable arguments.
+fn write(c: &Call, compute: fn(&Call, &[Tensor]) -> Result<()>, outs: &[Tensor]) -> Result<()> {
+    let (takes, n) = (&c.op.takes, c.inputs.len());
+    let written = || c.inputs.iter().enumerate().filter(|(i, _)| takes.is_written(n, *i)).filter_map(|e| *e.1);
+    written().try_for_each(autograd::may_change)?;
+    if !c.meta {
+        let _hold = Hold::new();
+        let _locks = locks(c.inputs, None, |i| takes.is_written(n, i), false)?;
+        compute(c, outs)?;
+    }
+    written().for_each(|t| t.0.storage.bump());
+    Ok(())
 }
 
 /// True if the results are meta tensors: an input is one, and the others are, or have no dimensions (in lists: are plain
@@ -680,7 +687,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
 fn on_meta(op: &OpDef, inputs: &[Option<&Tensor>]) -> Result<bool> {
     let meta = inputs.iter().flatten().any(|t| t.is_meta());
     // What stands in a list is no number.
-    let listed = || op.args.iter().any(|a| a.kind.is_list());
+    let listed = || op.takes.lists > 0;
     if meta && inputs.iter().flatten().any(|t| !t.is_meta() && (t.ndim() > 0 || listed() && !t.0.wrapped)) {
         bail!(
             Unsupported,
@@ -748,8 +755,9 @@ fn check_overlap(op: &'static OpDef, target: &Tensor, inputs: &[Option<&Tensor>]
 
 /// Calls the in-place twin of an op: the result goes into the first input.
 pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Tensor> {
+    check_present(op, inputs).map_err(|e| e.in_op(op.name))?;
     let Some(Some(target)) = inputs.first().copied() else {
-        return Err(err!(Null, "input is missing").in_op(op.name));
+        return Err(err!(Unsupported, "{} has no in-place form", op.name).in_op(op.name));
     };
     let run = || {
         memory::check()?;
@@ -774,7 +782,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
         let _quiet = listener::active().then(listener::Quiet::enter);
         let c = Call { op, inputs, attrs, meta };
         let _hold = Hold::new();
-        let locked = || locks(inputs, Some(target), false, meta);
+        let locked = || locks(inputs, Some(target), |_| false, meta);
         match op.body {
             Body::Elementwise(plan) => {
                 let _locks = locked()?;
@@ -800,7 +808,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
                     }
                 }
             }
-            Body::Dynamic(..) | Body::View(_) | Body::Composite(_) | Body::Mutates(_) => {
+            Body::Dynamic(..) | Body::View(_) | Body::Composite(_) => {
                 unreachable!("{} has no in-place form", op.name)
             }
         }
@@ -891,7 +899,7 @@ pub fn infer_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> 
     let kinds = find(name).map(|(op, _)| op.tensor_args().map(|a| a.kind));
     let mut kinds = kinds.into_iter().flatten();
     for t in inputs {
-        let operand = kinds.next() == Some(ArgKind::Operand);
+        let operand = kinds.next().is_some_and(|k| k.def().number);
         metas.push(match t {
             // A plain number stays one: its value may count.
             Some(t) if t.0.wrapped && operand && !metas.is_empty() => Some((*t).clone()),
@@ -905,50 +913,20 @@ pub fn infer_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> 
     call_by_name(name, &lent, attrs)
 }
 
-/// Checks the number and kinds of arguments against the declaration.
+/// Checks the number of tensors, and number and kinds of attributes, against the declaration.
 pub fn check_arguments(op: &OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<()> {
-    let single = op.tensor_args().filter(|a| !a.kind.is_list()).count();
-    let lists = op.tensor_args().filter(|a| a.kind.is_list()).count();
-    if inputs.len() < single || (lists == 0 && inputs.len() != single) {
-        bail!(Value, "wanted {single} tensor arguments, got {}", inputs.len());
+    let Signature { singles, lists, attrs: wanted, .. } = op.takes;
+    if inputs.len() < singles || (lists == 0 && inputs.len() != singles) {
+        bail!(Value, "wanted {singles} tensor arguments, got {}", inputs.len());
     }
-    if lists > 0 && !(inputs.len() - single).is_multiple_of(lists) {
+    if lists > 0 && !(inputs.len() - singles).is_multiple_of(lists) {
         bail!(Value, "its {lists} tensor lists must have equal lengths");
     }
-    for (a, t) in op.tensor_args().filter(|a| !a.kind.is_list()).zip(inputs) {
-        if t.is_none() && a.kind != ArgKind::OptTensor {
-            bail!(Null, "argument '{}' must be a tensor", a.name);
-        }
+    if attrs.len() != wanted {
+        bail!(Value, "wanted {wanted} attributes, got {}", attrs.len());
     }
-    if let Some(n) = (inputs.len() - single).checked_div(lists) {
-        for (k, a) in op.tensor_args().filter(|a| a.kind.is_list()).enumerate() {
-            let part = &inputs[single + k * n..single + (k + 1) * n];
-            if a.kind == ArgKind::Tensors && part.iter().any(|t| t.is_none()) {
-                bail!(Null, "argument '{}' must hold tensors only", a.name);
-            }
-        }
+    match op.attr_args().zip(attrs).find(|(a, v)| !a.kind.takes(v)) {
+        Some((a, v)) => bail!(Value, "attribute '{}' wants {}, got {v:?}", a.name, a.kind.def().wants),
+        None => Ok(()),
     }
-    if attrs.len() != op.attr_args().count() {
-        bail!(Value, "wanted {} attributes, got {}", op.attr_args().count(), attrs.len());
-    }
-    for (a, v) in op.attr_args().zip(attrs) {
-        use ArgKind::*;
-        #[allow(clippy::match_like_matches_macro, reason = "a table, one row per kind")]
-        let fits = match (a.kind, v) {
-            (OptScalar | OptInt | OptInts | OptFloat | OptDType | Generator, Attr::None) => true,
-            (Scalar | OptScalar, Attr::Scalar(_) | Attr::Int(_) | Attr::Float(_) | Attr::Bool(_)) => true,
-            (Int | OptInt, Attr::Int(_)) => true,
-            (Ints | OptInts | Shape, Attr::Ints(_)) => true,
-            (Float | OptFloat, Attr::Float(_) | Attr::Int(_)) => true,
-            (Bool, Attr::Bool(_)) => true,
-            (DType | OptDType, Attr::DType(_)) => true,
-            (Str, Attr::Str(_)) => true,
-            (Generator, Attr::Generator(_)) => true,
-            _ => false,
-        };
-        if !fits {
-            bail!(Value, "attribute '{}' wants {:?}, got {v:?}", a.name, a.kind);
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,122 @@
+"""Arguments that an op writes: what the table says of them holds in the header, the versions, the locks and the events."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from abi_tools import lib
+from test_listeners import seen
+
+import rustorch as rt
+from rustorch import _ops
+from rustorch.errors import AutogradError, RustorchError
+from rustorch.ops import table
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADER = (ROOT / "rust-core" / "include" / "rustorch.h").read_text(encoding="utf-8")
+TABLE = {op["name"]: op for op in table()}
+WRITING = [name for name, op in TABLE.items() if any(a["written"] for a in op["args"])]
+
+
+def parameters(function: str) -> dict[str, str]:
+    """The C parameters of a function by name, as they are declared."""
+    found = re.search(rf"\brt_status {function}\(([^;]*)\);", HEADER)
+    assert found, function
+    parts = [" ".join(p.split()) for p in found[1].split(",")]
+    return {re.split(r"[\s*]", p)[-1]: p for p in parts}
+
+
+def test_some_ops_write() -> None:
+    assert {"batch_norm", "instance_norm", "sgd_step", "adam_step", "rmsprop_step", "adagrad_step"} <= set(WRITING)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_c_takes_what_is_written_without_const(name: str) -> None:
+    declared = parameters(f"rt_{name}")
+    for a in TABLE[name]["args"]:
+        if a["holds"] == "Tensor":
+            p = declared.get(a["name"]) or declared[a["name"] + "_"]
+            assert p.startswith("const ") != a["written"], p
+        if a["holds"] == "Generator":
+            assert not declared[a["name"]].startswith("const ")
+    if TABLE[name]["inplace"]:
+        first = next(iter(parameters(f"rt_{name}_").values()))
+        assert not first.startswith("const ")
+
+
+@pytest.mark.parametrize("norm", [_ops.batch_norm, _ops.instance_norm])
+def test_statistics_are_written_only_in_training(norm: Any) -> None:
+    x, mean, var = rt.randn(4, 3, 5), rt.zeros(3), rt.ones(3)
+    before = mean._version, var._version
+    norm(x, mean, var, None, None, False, 0.5)
+    assert (mean._version, var._version) == before and mean.tolist() == [0, 0, 0]
+    events = [e for e in seen(lambda: norm(x, mean, var, None, None, False, 0.5)) if e.name == norm.__name__]
+    assert events and all(not f & lib.RT_INPUT_WRITTEN for e in events for f in e.flags)
+    norm(x, mean, var, None, None, True, 0.5)
+    assert mean._version > before[0] and var._version > before[1] and mean.tolist() != [0, 0, 0]
+    events = [e for e in seen(lambda: norm(x, mean, var, None, None, True, 0.5)) if e.name == norm.__name__]
+    assert [[bool(f & lib.RT_INPUT_WRITTEN) for f in e.flags] for e in events] == 2 * [
+        [False, True, True, False, False]
+    ]
+
+
+STEPS = {
+    "sgd_step": lambda p, g, s: _ops.sgd_step(p, g, s[0], 0.1, 0.9),
+    "adam_step": lambda p, g, s: _ops.adam_step(p, g, s[0], s[1], s[2], 0.1, amsgrad=True),
+    "rmsprop_step": lambda p, g, s: _ops.rmsprop_step(p, g, s[0], s[1], s[2], 0.1, momentum=0.5, centered=True),
+    "adagrad_step": lambda p, g, s: _ops.adagrad_step(p, g, s[0], 0.1),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_writes_all_but_the_gradients(name: str) -> None:
+    params, grads = [rt.ones(3), rt.ones(2)], [rt.ones(3), rt.ones(2)]
+    states = [[rt.zeros(3), rt.zeros(2)] for _ in range(3)]
+    lists = 1 + sum(a["written"] for a in TABLE[name]["args"])
+    (event,) = (e for e in seen(lambda: STEPS[name](params, grads, states)) if e.name == name)
+    expected = [k != 1 for k in range(lists) for _ in range(2)]
+    assert [bool(f & lib.RT_INPUT_WRITTEN) for f in event.flags] == expected
+    assert all(g._version == 0 and g.tolist() == [1.0] * len(g) for g in grads)
+    assert all(t._version > 0 for t in params) and all(t._version > 0 for s in states[: lists - 2] for t in s)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_is_noticed_by_backward(name: str) -> None:
+    p = rt.ones(3, requires_grad=True)
+    y = (p * p).sum()
+    STEPS[name]([p], [rt.ones(3)], [[rt.zeros(3)] for _ in range(3)])
+    with pytest.raises(AutogradError, match="modified by an inplace operation"):
+        y.backward()
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_leaves_inference_tensors_alone(name: str) -> None:
+    with rt.inference_mode():
+        p = rt.ones(3)
+    with pytest.raises(AutogradError, match="inference"):
+        STEPS[name]([p], [rt.ones(3)], [[rt.zeros(3)] for _ in range(3)])
+    assert p.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_takes_collected_gradients(name: str) -> None:
+    with_grad, without, given = (rt.ones(3, requires_grad=True) for _ in range(3))
+    with_grad.grad = rt.full((3,), 2.0)
+    alone = rt.ones(3)
+    STEPS[name]([alone], [rt.full((3,), 2.0)], [[rt.zeros(3)] for _ in range(3)])
+    params = [without, with_grad, given]
+    STEPS[name](params, [None, None, rt.full((3,), 2.0)], [[rt.zeros(3) for _ in params] for _ in range(3)])
+    assert without.tolist() == [1, 1, 1]
+    assert with_grad.tolist() == given.tolist() == alone.tolist() != [1, 1, 1]
+
+
+def test_a_missing_tensor_is_named() -> None:
+    for args, message in (
+        (([rt.ones(2)], [rt.ones(2)], [None], [rt.ones(2)], []), "exp_avgs"),
+        (([None], [rt.ones(2)], [rt.ones(2)], [rt.ones(2)], []), "params"),
+    ):
+        with pytest.raises(RustorchError, match=message):
+            _ops.adam_step(*args, 0.1)
