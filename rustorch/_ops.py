@@ -5657,6 +5657,84 @@ def view_dtype(input: Tensor, dtype: dtype_) -> Tensor:
     return t
 
 
+_py_resize = lib.py_resize
+
+
+def resize(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) -> Tensor:
+    """The elements of `input`'s memory, from its first one on in the order of memory, with another shape, row-major; its own
+    shape changes nothing. If they do not fit into that memory there is new memory, which begins with what the old one
+    held; further elements are not initialised.
+    """
+    try:
+        if size is None:
+            size = shape_(sizes)
+        size = ints(size)
+        t = _py_resize(input._h, size, len(size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("resize", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_resize_ = lib.py_resize_
+
+
+def resize_(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) -> Tensor:
+    """In-place form of resize."""
+    try:
+        if size is None:
+            size = shape_(sizes)
+        size = ints(size)
+        t = _py_resize_(input._h, size, len(size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("resize_", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
+
+
+_py_set = lib.py_set
+
+
+def set(input: Tensor, source: Tensor | None = None, storage_offset: int = 0, size: int | Sequence[int] | None = None, stride: int | Sequence[int] | None = None) -> Tensor:
+    """A tensor that looks into the memory of `source`: as that does, or, if `size` is given, with these sizes, strides
+    (row-major if None) and offset, for which the memory grows if need be. Without `source` it is empty. It has the dtype
+    and the device of `input`, which takes no other part.
+    """
+    try:
+        if size is not None:
+            size = ints(size)
+        if stride is not None:
+            stride = ints(stride)
+        t = _py_set(input._h, NULL if source is None else source._h, storage_offset if storage_offset.__class__ is int else int_(storage_offset), NULL if size is None else size, 0 if size is None else len(size), NULL if stride is None else stride, 0 if stride is None else len(stride))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("set", e, "Tensor OptTensor Int OptInts OptInts", input=input, source=source, storage_offset=storage_offset, size=size, stride=stride) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_set_ = lib.py_set_
+
+
+def set_(input: Tensor, source: Tensor | None = None, storage_offset: int = 0, size: int | Sequence[int] | None = None, stride: int | Sequence[int] | None = None) -> Tensor:
+    """In-place form of set."""
+    try:
+        if size is not None:
+            size = ints(size)
+        if stride is not None:
+            stride = ints(stride)
+        t = _py_set_(input._h, NULL if source is None else source._h, storage_offset if storage_offset.__class__ is int else int_(storage_offset), NULL if size is None else size, 0 if size is None else len(size), NULL if stride is None else stride, 0 if stride is None else len(stride))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("set_", e, "Tensor OptTensor Int OptInts OptInts", input=input, source=source, storage_offset=storage_offset, size=size, stride=stride) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
+
+
 _py_reshape = lib.py_reshape
 
 
@@ -5713,6 +5791,25 @@ swapaxes = transpose
 swapdims = transpose
 
 
+_py_transpose_ = lib.py_transpose_
+
+
+def transpose_(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """In-place form of transpose."""
+    try:
+        t = _py_transpose_(input._h, dim0 if dim0.__class__ is int else int_(dim0), dim1 if dim1.__class__ is int else int_(dim1))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("transpose_", e, "Tensor Int Int", input=input, dim0=dim0, dim1=dim1) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
+
+
+swapaxes_ = transpose_
+swapdims_ = transpose_
+
+
 _py_unsqueeze = lib.py_unsqueeze
 
 
@@ -5731,6 +5828,23 @@ def unsqueeze(input: Tensor, dim: int | None = None, *, out: Tensor | None = Non
     return t
 
 
+_py_unsqueeze_ = lib.py_unsqueeze_
+
+
+def unsqueeze_(input: Tensor, dim: int | None = None, *, axis: Any = None) -> Tensor:
+    """In-place form of unsqueeze."""
+    if axis is not None:
+        dim = axis
+    try:
+        t = _py_unsqueeze_(input._h, dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unsqueeze_", e, "Tensor Int", input=input, dim=dim) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
+
+
 _py_as_strided = lib.py_as_strided
 
 
@@ -5747,6 +5861,23 @@ def as_strided(input: Tensor, size: int | Sequence[int], stride: int | Sequence[
     if out is not None:
         return into(out, t, "as_strided", input)
     return t
+
+
+_py_as_strided_ = lib.py_as_strided_
+
+
+def as_strided_(input: Tensor, size: int | Sequence[int], stride: int | Sequence[int], storage_offset: int | None = None) -> Tensor:
+    """In-place form of as_strided."""
+    try:
+        size = ints(size)
+        stride = ints(stride)
+        t = _py_as_strided_(input._h, size, len(size), stride, len(stride), NULL if storage_offset is None else (storage_offset if storage_offset.__class__ is int else int_(storage_offset),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("as_strided_", e, "Tensor Ints Ints OptInt", input=input, size=size, stride=stride, storage_offset=storage_offset) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
 
 
 _py_restride = lib.py_restride
@@ -5844,6 +5975,21 @@ def t(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return t
 
 
+_py_t_ = lib.py_t_
+
+
+def t_(input: Tensor) -> Tensor:
+    """In-place form of t."""
+    try:
+        t = _py_t_(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("t_", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
+
+
 _py_matrix_transpose = lib.py_matrix_transpose
 
 
@@ -5881,6 +6027,25 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tenso
     if out is not None:
         return into(out, t, "squeeze", input)
     return t
+
+
+_py_squeeze_ = lib.py_squeeze_
+
+
+def squeeze_(input: Tensor, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Tensor:
+    """In-place form of squeeze."""
+    if axis is not None:
+        dim = axis
+    try:
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_squeeze_(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("squeeze_", e, "Tensor OptInts", input=input, dim=dim) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
 
 
 _py_flatten = lib.py_flatten
@@ -9872,21 +10037,30 @@ class TensorOps:
     copy_ = copy_
     contiguous = contiguous
     view = view
+    resize_ = resize_
+    set_ = set_
     reshape = reshape
     expand = expand
     transpose = transpose
     swapaxes = transpose
     swapdims = transpose
+    transpose_ = transpose_
+    swapaxes_ = transpose_
+    swapdims_ = transpose_
     unsqueeze = unsqueeze
+    unsqueeze_ = unsqueeze_
     as_strided = as_strided
+    as_strided_ = as_strided_
     as_strided_scatter = as_strided_scatter
     permute = permute
     movedim = movedim
     moveaxis = movedim
     t = t
+    t_ = t_
     matrix_transpose = matrix_transpose
     adjoint = matrix_transpose
     squeeze = squeeze
+    squeeze_ = squeeze_
     flatten = flatten
     unflatten = unflatten
     ravel = ravel
@@ -10293,16 +10467,23 @@ __all__ = (
     "transpose",
     "swapaxes",
     "swapdims",
+    "transpose_",
+    "swapaxes_",
+    "swapdims_",
     "unsqueeze",
+    "unsqueeze_",
     "as_strided",
+    "as_strided_",
     "as_strided_scatter",
     "permute",
     "movedim",
     "moveaxis",
     "t",
+    "t_",
     "matrix_transpose",
     "adjoint",
     "squeeze",
+    "squeeze_",
     "flatten",
     "unflatten",
     "ravel",

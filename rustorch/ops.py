@@ -150,6 +150,7 @@ def table() -> list[dict[str, Any]]:
                 "out": text(info.out),
                 "class": text(info.op_class),
                 "inplace": bool(info.inplace),
+                "relayout": bool(info.relayout),
                 "differentiable": bool(info.differentiable),
                 "args": args,
                 "refuses": list(zip(strings[::2], strings[1::2])),

@@ -940,8 +940,9 @@ ones(3).sum_to_size(1, 3)
 ones(2).resize_(-1)
 ! UnsupportedError: the elements can only be laid out contiguously, not
 ones(2).resize_(2, memory_format=rt.channels_last)
-! InvalidArgumentError: wanted sizes and strides of one length, not
+! InvalidArgumentError: the offset must not be negative
 ones(2).set_(ones(4), -1, (2,), (1,))
+! InvalidArgumentError: wanted sizes and strides of one length, got
 ones(2).set_(ones(4), 0, (2, 2), (1,))
 ! DTypeError: argument 'fill_value' must be a number, not a
 ones(2, 2).fill_diagonal_(ones(1))

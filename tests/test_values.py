@@ -570,6 +570,12 @@ REFERENCE.update(
     expand=lambda x, size: np.broadcast_to(x, [x.shape[d - len(size)] if n == -1 else n for d, n in enumerate(size)]),
     transpose=np.swapaxes,
     unsqueeze=np.expand_dims,
+    resize=lambda x, size: x.ravel()[: math.prod(size)].reshape(size),
+    set=lambda x, source=None, offset=0, size=None, stride=None: (
+        (x[:0] if source is None else source)
+        if size is None
+        else strided(source, size, stride or np.empty(size, np.int8).strides, offset)
+    ),
     as_strided=lambda x, size, stride, storage_offset=0: strided(x, size, stride, storage_offset),
     permute=np.transpose,
     movedim=np.moveaxis,

@@ -371,6 +371,9 @@ typedef struct rt_op_info {
   const char *const *samples;
   // How many.
   size_t samples_len;
+  // True if the in-place twin does not write, but gives its tensor another layout: it returns the handle that takes the place
+  // of the old one.
+  bool relayout;
 } rt_op_info;
 
 // What a listener is told. All of it lives only during the callback; `rt_tensor_retain` keeps a tensor.
@@ -2316,6 +2319,42 @@ rt_status rt_view_dtype(const struct rt_tensor *input,
                         int32_t dtype,
                         struct rt_tensor **out);
 
+// The elements of `input`'s memory, from its first one on in the order of memory, with another shape, row-major; its own
+// shape changes nothing. If they do not fit into that memory there is new memory, which begins with what the old one
+// held; further elements are not initialised.
+rt_status rt_resize(const struct rt_tensor *input,
+                    const int64_t *size,
+                    size_t size_len,
+                    struct rt_tensor **out);
+
+// `resize`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_resize_(const struct rt_tensor *input,
+                     const int64_t *size,
+                     size_t size_len,
+                     struct rt_tensor **out);
+
+// A tensor that looks into the memory of `source`: as that does, or, if `size` is given, with these sizes, strides
+// (row-major if None) and offset, for which the memory grows if need be. Without `source` it is empty. It has the dtype
+// and the device of `input`, which takes no other part.
+rt_status rt_set(const struct rt_tensor *input,
+                 const struct rt_tensor *source,
+                 int64_t storage_offset,
+                 const int64_t *size,
+                 size_t size_len,
+                 const int64_t *stride,
+                 size_t stride_len,
+                 struct rt_tensor **out);
+
+// `set`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_set_(const struct rt_tensor *input,
+                  const struct rt_tensor *source,
+                  int64_t storage_offset,
+                  const int64_t *size,
+                  size_t size_len,
+                  const int64_t *stride,
+                  size_t stride_len,
+                  struct rt_tensor **out);
+
 // The same elements with another shape: a view where possible, else a copy. One size may be -1.
 rt_status rt_reshape(const struct rt_tensor *input,
                      const int64_t *shape,
@@ -2334,8 +2373,17 @@ rt_status rt_transpose(const struct rt_tensor *input,
                        int64_t dim1,
                        struct rt_tensor **out);
 
+// `transpose`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_transpose_(const struct rt_tensor *input,
+                        int64_t dim0,
+                        int64_t dim1,
+                        struct rt_tensor **out);
+
 // A dimension of size 1 inserted at `dim`; a view.
 rt_status rt_unsqueeze(const struct rt_tensor *input, int64_t dim, struct rt_tensor **out);
+
+// `unsqueeze`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_unsqueeze_(const struct rt_tensor *input, int64_t dim, struct rt_tensor **out);
 
 // A view of the storage with the given sizes, strides and offset (in elements); the caller answers for the meaning.
 rt_status rt_as_strided(const struct rt_tensor *input,
@@ -2345,6 +2393,15 @@ rt_status rt_as_strided(const struct rt_tensor *input,
                         size_t stride_len,
                         const int64_t *storage_offset,
                         struct rt_tensor **out);
+
+// `as_strided`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_as_strided_(const struct rt_tensor *input,
+                         const int64_t *size,
+                         size_t size_len,
+                         const int64_t *stride,
+                         size_t stride_len,
+                         const int64_t *storage_offset,
+                         struct rt_tensor **out);
 
 // `as_strided` of a tensor whose own strides and offset are given too, for the gradient: what flows to a place of the
 // storage flows to the elements of `input` that lie there, in equal shares.
@@ -2387,6 +2444,9 @@ rt_status rt_movedim(const struct rt_tensor *input,
 // A matrix transposed; tensors with fewer than two dimensions stay as they are. A view.
 rt_status rt_t(const struct rt_tensor *input, struct rt_tensor **out);
 
+// `t`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_t_(const struct rt_tensor *input, struct rt_tensor **out);
+
 // The last two dimensions exchanged; a view. For real numbers this is the adjoint.
 rt_status rt_matrix_transpose(const struct rt_tensor *input, struct rt_tensor **out);
 
@@ -2395,6 +2455,12 @@ rt_status rt_squeeze(const struct rt_tensor *input,
                      const int64_t *dim,
                      size_t dim_len,
                      struct rt_tensor **out);
+
+// `squeeze`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_squeeze_(const struct rt_tensor *input,
+                      const int64_t *dim,
+                      size_t dim_len,
+                      struct rt_tensor **out);
 
 // Dimensions `start_dim` to `end_dim` as one.
 rt_status rt_flatten(const struct rt_tensor *input,

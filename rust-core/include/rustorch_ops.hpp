@@ -2566,6 +2566,34 @@ inline Tensor view_dtype(const Tensor &input, DType dtype) {
   return Tensor(out_[0]);
 }
 
+/// The elements of `input`'s memory, from its first one on in the order of memory, with another shape, row-major; its own shape changes nothing. If they do not fit into that memory there is new memory, which begins with what the old one held; further elements are not initialised.
+inline Tensor resize(const Tensor &input, Ints size) {
+  rt_tensor *out_[1] = {};
+  check(rt_resize(input.get(), size.data(), size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `resize`, in place.
+inline Tensor &resize_(Tensor &input, Ints size) {
+  rt_tensor *out_[1] = {};
+  check(rt_resize_(input.get(), size.data(), size.size(), out_));
+  return input = Tensor(out_[0]);
+}
+
+/// A tensor that looks into the memory of `source`: as that does, or, if `size` is given, with these sizes, strides (row-major if None) and offset, for which the memory grows if need be. Without `source` it is empty. It has the dtype and the device of `input`, which takes no other part.
+inline Tensor set(const Tensor &input, const Tensor *source = nullptr, int64_t storage_offset = 0, std::optional<Ints> size = std::nullopt, std::optional<Ints> stride = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_set(input.get(), source ? source->get() : nullptr, storage_offset, size ? detail::data(*size) : nullptr, size ? size->size() : 0, stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `set`, in place.
+inline Tensor &set_(Tensor &input, const Tensor *source = nullptr, int64_t storage_offset = 0, std::optional<Ints> size = std::nullopt, std::optional<Ints> stride = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_set_(input.get(), source ? source->get() : nullptr, storage_offset, size ? detail::data(*size) : nullptr, size ? size->size() : 0, stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, out_));
+  return input = Tensor(out_[0]);
+}
+
 /// The same elements with another shape: a view where possible, else a copy. One size may be -1.
 inline Tensor reshape(const Tensor &input, Ints shape) {
   rt_tensor *out_[1] = {};
@@ -2587,6 +2615,13 @@ inline Tensor transpose(const Tensor &input, int64_t dim0, int64_t dim1) {
   return Tensor(out_[0]);
 }
 
+/// `transpose`, in place.
+inline Tensor &transpose_(Tensor &input, int64_t dim0, int64_t dim1) {
+  rt_tensor *out_[1] = {};
+  check(rt_transpose_(input.get(), dim0, dim1, out_));
+  return input = Tensor(out_[0]);
+}
+
 /// A dimension of size 1 inserted at `dim`; a view.
 inline Tensor unsqueeze(const Tensor &input, int64_t dim) {
   rt_tensor *out_[1] = {};
@@ -2594,11 +2629,25 @@ inline Tensor unsqueeze(const Tensor &input, int64_t dim) {
   return Tensor(out_[0]);
 }
 
+/// `unsqueeze`, in place.
+inline Tensor &unsqueeze_(Tensor &input, int64_t dim) {
+  rt_tensor *out_[1] = {};
+  check(rt_unsqueeze_(input.get(), dim, out_));
+  return input = Tensor(out_[0]);
+}
+
 /// A view of the storage with the given sizes, strides and offset (in elements); the caller answers for the meaning.
 inline Tensor as_strided(const Tensor &input, Ints size, Ints stride, std::optional<int64_t> storage_offset = std::nullopt) {
   rt_tensor *out_[1] = {};
   check(rt_as_strided(input.get(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// `as_strided`, in place.
+inline Tensor &as_strided_(Tensor &input, Ints size, Ints stride, std::optional<int64_t> storage_offset = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_as_strided_(input.get(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, out_));
+  return input = Tensor(out_[0]);
 }
 
 /// `as_strided` of a tensor whose own strides and offset are given too, for the gradient: what flows to a place of the storage flows to the elements of `input` that lie there, in equal shares.
@@ -2636,6 +2685,13 @@ inline Tensor t(const Tensor &input) {
   return Tensor(out_[0]);
 }
 
+/// `t`, in place.
+inline Tensor &t_(Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_t_(input.get(), out_));
+  return input = Tensor(out_[0]);
+}
+
 /// The last two dimensions exchanged; a view. For real numbers this is the adjoint.
 inline Tensor matrix_transpose(const Tensor &input) {
   rt_tensor *out_[1] = {};
@@ -2648,6 +2704,13 @@ inline Tensor squeeze(const Tensor &input, std::optional<Ints> dim = std::nullop
   rt_tensor *out_[1] = {};
   check(rt_squeeze(input.get(), dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// `squeeze`, in place.
+inline Tensor &squeeze_(Tensor &input, std::optional<Ints> dim = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_squeeze_(input.get(), dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, out_));
+  return input = Tensor(out_[0]);
 }
 
 /// Dimensions `start_dim` to `end_dim` as one.

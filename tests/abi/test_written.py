@@ -1,4 +1,4 @@
-"""Arguments that an op writes: what the table says of them holds in the header, the versions, the locks and the events."""
+"""Arguments that an op writes: what the table says holds in the header, the versions, the locks and the events."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from abi_tools import lib
+from abi_tools import ffi, lib
 from test_listeners import seen
 
 import rustorch as rt
 from rustorch import _ops
+from rustorch._door import wrap
 from rustorch.errors import AutogradError, RustorchError
 from rustorch.ops import table
 
@@ -44,7 +45,7 @@ def test_c_takes_what_is_written_without_const(name: str) -> None:
             assert not declared[a["name"]].startswith("const ")
     if TABLE[name]["inplace"]:
         first = next(iter(parameters(f"rt_{name}_").values()))
-        assert not first.startswith("const ")
+        assert first.startswith("const ") == TABLE[name]["relayout"]
 
 
 @pytest.mark.parametrize("norm", [_ops.batch_norm, _ops.instance_norm])
@@ -120,3 +121,58 @@ def test_a_missing_tensor_is_named() -> None:
     ):
         with pytest.raises(RustorchError, match=message):
             _ops.adam_step(*args, 0.1)
+
+
+def relaid(function: str, t: rt.Tensor, *args: Any) -> rt.Tensor:
+    """What `t` becomes, as C sees it: a handle beside the old one."""
+    out = ffi.new("rt_tensor **")
+    assert getattr(lib, function)(t._h, *args, out) == lib.RT_OK, ffi.string(lib.rt_last_error())
+    return wrap(ffi.gc(out[0], lib.rt_tensor_free))
+
+
+def test_a_new_layout_is_a_new_handle() -> None:
+    x = rt.arange(6.0).reshape(2, 3)
+    y = relaid("rt_transpose_", x, 0, 1)
+    assert x.shape == (2, 3) and y.shape == (3, 2)
+    y[0, 1] = 7
+    assert x[1, 0] == 7 and x._version == y._version > 0
+    assert relaid("rt_resize_", x, [2], 1).tolist() == [0, 1] and x.shape == (2, 3)
+    grown = relaid("rt_resize_", x, [8], 1)
+    assert grown[:6].tolist() == x.reshape(-1).tolist() and grown.data_ptr() != x.data_ptr()
+    assert relaid("rt_set_", rt.ones(1), x._h, 1, [2], 1, [3], 1).tolist() == [1, 4]
+
+
+def test_a_new_layout_keeps_history_and_gradient() -> None:
+    a = rt.arange(6.0).reshape(2, 3).requires_grad_()
+    b = a * 2
+    c = relaid("rt_unsqueeze_", b, 0)
+    c.square().sum().backward()
+    assert a.grad.tolist() == (8 * a).tolist()
+    out = ffi.new("rt_tensor **")
+    for call in (
+        lambda: lib.rt_squeeze_(a._h, ffi.NULL, 0, out),
+        lambda: lib.rt_resize_(b._h, [2], 1, out),
+        lambda: lib.rt_set_(a._h, b._h, 0, ffi.NULL, 0, ffi.NULL, 0, out),
+    ):
+        assert call() == lib.RT_ERR_AUTOGRAD and out[0] == ffi.NULL
+    with rt.no_grad():
+        d = relaid("rt_t_", a)
+    assert d.shape == (3, 2) and d.requires_grad and d.is_leaf and d.grad is not None
+
+
+def test_what_is_saved_knows_of_writes_through_a_new_layout() -> None:
+    a = rt.ones(2, 3, requires_grad=True)
+    b = a * 1
+    y = (b * b).sum()
+    with rt.no_grad():
+        relaid("rt_t_", b.detach()).zero_()
+    with pytest.raises(AutogradError, match="modified by an inplace operation"):
+        y.backward()
+
+
+def test_a_new_layout_is_one_event() -> None:
+    x = rt.arange(6.0).reshape(2, 3)
+    (e,) = seen(lambda: x.unsqueeze_(0))
+    assert e.name == "unsqueeze_" and e.flags == [0] and len(e.outputs) == 1 and x.shape == (1, 2, 3)
+    (e,) = seen(lambda: x.resize_(2))
+    assert e.name == "resize_" and x.tolist() == [0, 1]

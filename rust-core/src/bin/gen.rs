@@ -156,7 +156,11 @@ fn function(s: &mut String, module: &str, op: &OpDef, number: bool, inplace: boo
     if inplace || number {
         let operand = op.args.iter().find(|a| a.kind.def().number).map_or("", |a| a.name);
         let what = if number { format!(" with a plain number as `{operand}`") } else { String::new() };
-        let place = if inplace { ", in place" } else { "" };
+        let place = match (inplace, op.relayout) {
+            (true, Some(_)) => ", in place: `out` is what the tensor becomes, to be put where the old handle was",
+            (true, None) => ", in place",
+            (false, _) => "",
+        };
         line!(s, "/// `{}`{what}{place}.", op.name);
     } else {
         for l in doc_lines(op) {
@@ -167,11 +171,13 @@ fn function(s: &mut String, module: &str, op: &OpDef, number: bool, inplace: boo
     for a in tensors(op).into_iter().chain(op.attr_args()) {
         for (n, t) in c_params(a) {
             let t = if number && a.kind.def().number { "rt_scalar" } else { t };
-            let t = if inplace && params.is_empty() { "*mut rt_tensor" } else { t };
+            let t = if inplace && op.relayout.is_none() && params.is_empty() { "*mut rt_tensor" } else { t };
             params.push((n, t.to_string()));
         }
     }
-    if !inplace {
+    if inplace && op.relayout.is_some() {
+        params.push(("out".into(), "*mut *mut rt_tensor".into()));
+    } else if !inplace {
         params.extend(outputs(op).into_iter().map(|(n, t)| (n, t.to_string())));
     }
     let list: Vec<String> = params.iter().map(|(n, t)| format!("    {n}: {t},\n")).collect();
@@ -197,7 +203,9 @@ fn function(s: &mut String, module: &str, op: &OpDef, number: bool, inplace: boo
     line!(s, "        let ins = inputs({def}, &handles, &[{lists}]);");
     let attrs: Vec<String> = op.attr_args().map(attr_expr).collect();
     let attrs = format!("&[{}]", attrs.join(", "));
-    let call = if inplace {
+    let call = if inplace && op.relayout.is_some() {
+        format!("call_relayout({def}, ins, {attrs}, out)")
+    } else if inplace {
         format!("call_inplace({def}, ins, {attrs})")
     } else {
         let outs: Vec<String> = outputs(op).into_iter().map(|o| o.0).collect();
@@ -515,7 +523,8 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
         }
         v
     };
-    let left = if inplace || op.out == OutKind::Nothing { "status" } else { "t" };
+    let anew = inplace && op.relayout.is_some();
+    let left = if inplace && !anew || op.out == OutKind::Nothing { "status" } else { "t" };
     if number_twin {
         let other = op.args.iter().find(|a| a.kind.def().number).map(|a| py(a.name)).unwrap_or_default();
         line!(
@@ -541,7 +550,10 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
         kinds.join(" "),
         named.join(", ")
     );
-    if inplace {
+    if anew {
+        let first = first_tensor.unwrap_or_default();
+        line!(s, "    if t is None:\n        raise error()\n    lib.py_swap(id({first}), id(t))\n    return {first}");
+    } else if inplace {
         line!(s, "    if status:\n        raise error()\n    return {}", first_tensor.unwrap_or_default());
     } else {
         match op.out {
@@ -673,7 +685,12 @@ fn wrapper(s: &mut String, op: &OpDef, number: bool, inplace: bool) {
             }
         })
         .collect();
-    let (result, before, after) = if inplace {
+    let (result, before, after) = if inplace && op.relayout.is_some() {
+        args.push("out_".into());
+        let first = safe(op.args[target].name);
+        let after = format!("  return {first} = Tensor(out_[0]);\n");
+        ("Tensor &".to_string(), "  rt_tensor *out_[1] = {};\n".to_string(), after)
+    } else if inplace {
         ("Tensor &".to_string(), String::new(), format!("  return {};\n", safe(op.args[target].name)))
     } else {
         let (result, kind, n, back) = match op.out {

@@ -227,6 +227,9 @@ pub struct rt_op_info {
     pub samples: *const *const c_char,
     /// How many.
     pub samples_len: usize,
+    /// True if the in-place twin does not write, but gives its tensor another layout: it returns the handle that takes the place
+    /// of the old one.
+    pub relayout: bool,
 }
 
 /// What the infos point to. It is kept for ever once it is complete.
@@ -299,6 +302,7 @@ impl Infos {
             refuses_len: refuses.len(),
             samples: samples.as_ptr(),
             samples_len: samples.len(),
+            relayout: op.relayout.is_some(),
         };
         self.args.push(args)?;
         self.samples.push(samples)?;

@@ -482,6 +482,20 @@ unsafe fn call_inplace(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr])
     crate::ops::call_inplace(op, &ins?, attrs).map(|_| ())
 }
 
+/// In-place twins that change a layout: they give a new handle.
+unsafe fn call_relayout(
+    op: &'static OpDef,
+    ins: Result<Borrows>,
+    attrs: &[Attr],
+    out: *mut *mut rt_tensor,
+) -> Result<()> {
+    need_out(out)?;
+    let t = crate::ops::call_inplace(op, &ins?, attrs)?;
+    heard()?;
+    *out = give(t);
+    Ok(())
+}
+
 /// A plain number as a tensor argument.
 unsafe fn plain(s: rt_scalar) -> Result<Tensor> {
     Tensor::number(number(s)?.ok_or_else(|| err!(Value, "a number is missing (kind RT_SCALAR_NONE)"))?)

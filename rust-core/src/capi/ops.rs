@@ -5415,6 +5415,78 @@ pub unsafe extern "C-unwind" fn rt_view_dtype(
     })
 }
 
+/// The elements of `input`'s memory, from its first one on in the order of memory, with another shape, row-major; its own
+/// shape changes nothing. If they do not fit into that memory there is new memory, which begins with what the old one
+/// held; further elements are not initialised.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_resize(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::resize, &handles, &[]);
+        call_one(&table::shape::defs::resize, ins, &[a_ints(size, size_len)?], out)
+    })
+}
+
+/// `resize`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_resize_(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::resize, &handles, &[]);
+        call_relayout(&table::shape::defs::resize, ins, &[a_ints(size, size_len)?], out)
+    })
+}
+
+/// A tensor that looks into the memory of `source`: as that does, or, if `size` is given, with these sizes, strides
+/// (row-major if None) and offset, for which the memory grows if need be. Without `source` it is empty. It has the dtype
+/// and the device of `input`, which takes no other part.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_set(
+    input: *const rt_tensor,
+    source: *const rt_tensor,
+    storage_offset: i64,
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, source];
+        let ins = inputs(&table::shape::defs::set, &handles, &[]);
+        call_one(&table::shape::defs::set, ins, &[Attr::Int(storage_offset), a_opt_ints(size, size_len)?, a_opt_ints(stride, stride_len)?], out)
+    })
+}
+
+/// `set`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_set_(
+    input: *const rt_tensor,
+    source: *const rt_tensor,
+    storage_offset: i64,
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, source];
+        let ins = inputs(&table::shape::defs::set, &handles, &[]);
+        call_relayout(&table::shape::defs::set, ins, &[Attr::Int(storage_offset), a_opt_ints(size, size_len)?, a_opt_ints(stride, stride_len)?], out)
+    })
+}
+
 /// The same elements with another shape: a view where possible, else a copy. One size may be -1.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_reshape(
@@ -5460,6 +5532,21 @@ pub unsafe extern "C-unwind" fn rt_transpose(
     })
 }
 
+/// `transpose`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_transpose_(
+    input: *const rt_tensor,
+    dim0: i64,
+    dim1: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::transpose, &handles, &[]);
+        call_relayout(&table::shape::defs::transpose, ins, &[Attr::Int(dim0), Attr::Int(dim1)], out)
+    })
+}
+
 /// A dimension of size 1 inserted at `dim`; a view.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_unsqueeze(
@@ -5471,6 +5558,20 @@ pub unsafe extern "C-unwind" fn rt_unsqueeze(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::shape::defs::unsqueeze, &handles, &[]);
         call_one(&table::shape::defs::unsqueeze, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// `unsqueeze`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_unsqueeze_(
+    input: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::unsqueeze, &handles, &[]);
+        call_relayout(&table::shape::defs::unsqueeze, ins, &[Attr::Int(dim)], out)
     })
 }
 
@@ -5489,6 +5590,24 @@ pub unsafe extern "C-unwind" fn rt_as_strided(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::shape::defs::as_strided, &handles, &[]);
         call_one(&table::shape::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt(storage_offset, Attr::Int)], out)
+    })
+}
+
+/// `as_strided`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_as_strided_(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    storage_offset: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::as_strided, &handles, &[]);
+        call_relayout(&table::shape::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt(storage_offset, Attr::Int)], out)
     })
 }
 
@@ -5579,6 +5698,19 @@ pub unsafe extern "C-unwind" fn rt_t(
     })
 }
 
+/// `t`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_t_(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::t, &handles, &[]);
+        call_relayout(&table::shape::defs::t, ins, &[], out)
+    })
+}
+
 /// The last two dimensions exchanged; a view. For real numbers this is the adjoint.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_matrix_transpose(
@@ -5604,6 +5736,21 @@ pub unsafe extern "C-unwind" fn rt_squeeze(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::shape::defs::squeeze, &handles, &[]);
         call_one(&table::shape::defs::squeeze, ins, &[a_opt_ints(dim, dim_len)?], out)
+    })
+}
+
+/// `squeeze`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_squeeze_(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::squeeze, &handles, &[]);
+        call_relayout(&table::shape::defs::squeeze, ins, &[a_opt_ints(dim, dim_len)?], out)
     })
 }
 

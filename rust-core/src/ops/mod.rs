@@ -156,7 +156,7 @@ impl Spec {
         Ok(Specs::from_iter([self]))
     }
     /// A tensor without elements.
-    fn meta(self) -> Result<Tensor> {
+    pub(crate) fn meta(self) -> Result<Tensor> {
         Tensor::without_elements(self.layout, self.dtype)
     }
 }
@@ -191,6 +191,16 @@ impl Body {
             Body::Composite(_) => "Composite",
         }
     }
+}
+
+/// What an in-place twin does that changes how its tensor lies, not the elements in their places. Layouts never change: the
+/// twin returns a new handle, and the caller puts that in the place of the old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relayout {
+    /// The tensor looks at the same elements in another way; its history goes on.
+    View,
+    /// The tensor gets other elements or other memory, which a tensor with gradients may not.
+    Data,
 }
 
 /// A call that must be refused, as test data: arguments in Python and a part of the message.
@@ -228,6 +238,8 @@ pub struct OpDef {
     pub sends: fn(&[(Dims, DType)]) -> &'static [usize],
     /// True if there is an in-place twin `name_`.
     pub inplace: bool,
+    /// Set if that twin does not write, but gives its tensor another layout.
+    pub relayout: Option<Relayout>,
     /// True for a `Kernel` that may write over its first input.
     pub direct: bool,
     /// True for a `Composite` of which a part is `Dynamic`.
@@ -264,6 +276,7 @@ impl OpDef {
         saves: Saves::NOTHING,
         sends: |_| &[],
         inplace: false,
+        relayout: None,
         direct: false,
         dynamic: false,
         method: true,
@@ -517,7 +530,8 @@ fn locks<'a>(
 
 /// True if a call writes to its input `i`.
 pub fn writes(op: &OpDef, inplace: bool, inputs: &[Option<&Tensor>], attrs: &[Attr], i: usize) -> bool {
-    inplace && i == 0 || op.takes.writes() && op.takes.is_written(inputs.len(), i) && (op.writes)(attrs)
+    inplace && i == 0 && op.relayout.is_none()
+        || op.takes.writes() && op.takes.is_written(inputs.len(), i) && (op.writes)(attrs)
 }
 
 /// Refuses a call in which a tensor is missing that must be there.
@@ -753,9 +767,13 @@ fn check_overlap(op: &'static OpDef, target: &Tensor, inputs: &[Option<&Tensor>]
     Ok(())
 }
 
-/// Calls the in-place twin of an op: the result goes into the first input.
+/// Calls the in-place twin of an op: the result goes into the first input, which is returned. Of a twin that changes a layout
+/// (`relayout`), the handle that is returned is what the first input becomes.
 pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Tensor> {
     check_present(op, inputs).map_err(|e| e.in_op(op.name))?;
+    if let Some(how) = op.relayout {
+        return relayout(op, how, inputs, attrs);
+    }
     let Some(Some(target)) = inputs.first().copied() else {
         return Err(err!(Unsupported, "{} has no in-place form", op.name).in_op(op.name));
     };
@@ -823,6 +841,48 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
         listener::called(op, true, inputs, attrs, std::slice::from_ref(target));
     }
     Ok(target.clone())
+}
+
+/// What the first input becomes.
+#[cold]
+fn relayout(op: &'static OpDef, how: Relayout, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Tensor> {
+    let change = || {
+        memory::check()?;
+        let Some(Some(target)) = inputs.first().copied() else { unreachable!("it was looked for") };
+        autograd::may_change(target)?;
+        let needs = target.requires_grad();
+        let on_it = |t: &Tensor| {
+            let mut all: SmallVec<[Option<&Tensor>; 4]> = memory::room(inputs.len())?;
+            all.extend(inputs.iter().copied());
+            all[0] = Some(t);
+            call1(op, &all, attrs)
+        };
+        match how {
+            Relayout::Data if needs => bail!(Autograd, "a tensor that requires grad cannot get other elements"),
+            Relayout::View if needs && (autograd::recording() || !target.is_leaf()) => {
+                if target.is_leaf() {
+                    bail!(Autograd, "a leaf tensor that requires grad cannot be changed in place (outside of no_grad)");
+                }
+                // Recorded in any case: the history has to know the shape.
+                let _on = autograd::GradMode::set(true);
+                on_it(target)
+            }
+            Relayout::View if target.is_view() && !needs => on_it(target),
+            _ => target.replaced_by(&on_it(&target.alias())?.alias()),
+        }
+    };
+    let result = {
+        let _quiet = listener::active().then(listener::Quiet::enter);
+        change()
+    };
+    let t = result.map_err(|mut e| {
+        e.set_op(op.name);
+        e
+    })?;
+    if listener::active() {
+        listener::called(op, true, inputs, attrs, std::slice::from_ref(&t));
+    }
+    Ok(t)
 }
 
 /// The in-place twin of a composite: its parts, which record themselves, and an assignment.

@@ -2,13 +2,13 @@
 
 use super::lang::Ex;
 use super::elementwise::result_type;
-use super::{one, several, written_as, Call, Grads, Outs, Refusal, Spec, Specs};
+use super::{one, several, written_as, Call, Grads, Outs, Refusal, Relayout, Spec, Specs};
 use crate::autograd::Vjp;
 use crate::dtype::{dispatch, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::{copy, index as kernel};
 use crate::memory::{self, List};
-use crate::shape::{counts, infer_sizes, sizes, wrap_dim, wrap_dims, Dims, Layout, Strides};
+use crate::shape::{contiguous_strides, counts, infer_sizes, sizes, wrap_dim, wrap_dims, Dims, Layout, Strides};
 use crate::storage::Storage;
 use crate::tensor::{check_bounds, Tensor};
 use crate::{bail, err};
@@ -114,6 +114,39 @@ impl Tensor {
 /// Sizes as the signed numbers that ops take.
 pub(crate) fn signed(shape: &[usize]) -> SmallVec<[i64; 8]> {
     shape.iter().map(|&d| d as i64).collect()
+}
+
+fn not_negative(what: &str, numbers: &[i64]) -> Result<Dims> {
+    if numbers.iter().any(|&n| n < 0) {
+        bail!(Value, "{what} must not be negative, got {numbers:?}");
+    }
+    counts(numbers)
+}
+
+/// A new row-major tensor, not initialised.
+fn made(c: &Call, shape: &[usize], dtype: DType) -> Result<Tensor> {
+    let spec = Spec::rows(shape, dtype)?;
+    if c.meta {
+        spec.meta()
+    } else {
+        spec.tensor()
+    }
+}
+
+/// A tensor of this layout in the memory of `t`, or, if that is too small, in more of it that begins alike.
+fn placed(c: &Call, t: &Tensor, layout: Layout) -> Result<Tensor> {
+    let have = t.0.storage.nbytes() / t.dtype().size();
+    let need = if layout.numel() == 0 { 0 } else { layout.offset() + layout.span() };
+    if need == 0 {
+        return Ok(t.alias().with_layout(layout.counted_from(0)).alias());
+    }
+    if need <= have {
+        return Ok(t.alias().with_layout(layout).alias());
+    }
+    let memory = made(c, &[need], t.dtype())?;
+    let old = t.alias().with_layout(Layout::contiguous(&[have])?);
+    super::call_inplace(&defs::copy, &[Some(&memory.narrow(0, 0, have as i64)?), Some(&old)], &[])?;
+    Ok(memory.with_layout(layout).alias())
 }
 
 fn with_view(c: &Call, layout: Layout) -> Result<Outs> {
@@ -1053,6 +1086,58 @@ ops! {
         ],
     }
 
+    /// The elements of `input`'s memory, from its first one on in the order of memory, with another shape, row-major; its own
+    /// shape changes nothing. If they do not fit into that memory there is new memory, which begins with what the old one
+    /// held; further elements are not initialised.
+    resize(input: Tensor, size: Shape) -> Tensor, Special {
+        body: Composite(|c| {
+            let x = c.x(0);
+            let size = not_negative("sizes", c.ints(0))?;
+            if size[..] == *x.shape() {
+                return one(x.alias());
+            }
+            let rows = contiguous_strides(&size);
+            one(placed(c, x, Layout::new(size, rows, x.layout().offset())?)?)
+        }),
+        inplace: true, relayout: Some(Relayout::Data), method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(3), [-1]", message: "sizes must not be negative" }],
+    }
+
+    /// A tensor that looks into the memory of `source`: as that does, or, if `size` is given, with these sizes, strides
+    /// (row-major if None) and offset, for which the memory grows if need be. Without `source` it is empty. It has the dtype
+    /// and the device of `input`, which takes no other part.
+    set(
+        input: Tensor, source: OptTensor = None, storage_offset: Int = 0, size: OptInts = None, stride: OptInts = None
+    ) -> Tensor, Special {
+        body: Composite(|c| {
+            let x = c.x(0);
+            let Some(source) = c.opt(1) else { return one(made(c, &[0], x.dtype())?) };
+            if source.device() != x.device() {
+                bail!(Value, "could not set a tensor on {} to one on {}", x.device(), source.device());
+            }
+            if source.dtype() != x.dtype() {
+                bail!(DType, "could not set tensor of type {} to a tensor of type {}", source.dtype(), x.dtype());
+            }
+            let Some(size) = c.opt_ints(1) else { return one(source.alias()) };
+            let size = not_negative("sizes", size)?;
+            let strides = match c.opt_ints(2) {
+                None => contiguous_strides(&size),
+                Some(s) if s.len() != size.len() => {
+                    bail!(Value, "wanted sizes and strides of one length, got {size:?} and {s:?}")
+                }
+                Some(s) => not_negative("strides", s)?.iter().map(|&s| s as isize).collect(),
+            };
+            let offset = not_negative("the offset", &[c.int(0)])?[0];
+            one(placed(c, source, Layout::new(size, strides, offset)?)?)
+        }),
+        inplace: true, relayout: Some(Relayout::Data), method: false, function: false,
+        refuses: &[
+            Refusal { call: "rt.ones(3), rt.ones(3), 0, [2], [-1]", message: "strides must not be negative" },
+            Refusal { call: "rt.ones(3), rt.ones(3), -1, [2], [1]", message: "the offset must not be negative" },
+            Refusal { call: "rt.ones(3), rt.ones(3, dtype=rt.float64)", message: "type float64" },
+        ],
+    }
+
     /// The same elements with another shape: a view where possible, else a copy. One size may be -1.
     reshape(input: Tensor, shape: Shape) -> Tensor, Special {
         body: Composite(|c| {
@@ -1094,7 +1179,7 @@ ops! {
             with_view(c, if n == 0 { c.x(0).layout().clone() } else { c.x(0).layout().transpose(a, b) })
         }),
         vjp: vjp!(|v| v.g().transpose(v.int(0), v.int(1))),
-        aliases: &["swapaxes", "swapdims"], onnx: Some("Transpose"),
+        inplace: true, relayout: Some(Relayout::View), aliases: &["swapaxes", "swapdims"], onnx: Some("Transpose"),
         samples: &["r(2, 3, 2), 0, 1"],
     }
 
@@ -1105,7 +1190,7 @@ ops! {
             with_view(c, c.x(0).layout().unsqueeze(d))
         }),
         vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
-        onnx: Some("Unsqueeze"),
+        inplace: true, relayout: Some(Relayout::View), onnx: Some("Unsqueeze"),
         samples: &["r(2, 3), 1"],
     }
 
@@ -1117,7 +1202,7 @@ ops! {
             let start = x.layout().offset() as i64;
             one(x.restride(c.ints(0), c.ints(1), c.opt_int(2).unwrap_or(start), &own, start)?)
         }),
-
+        inplace: true, relayout: Some(Relayout::View),
         samples: &["r(6), (2, 2), (1, 2), 1", "r(4), (3, 2), (1, 1)"],
     }
 
@@ -1212,7 +1297,7 @@ ops! {
             n => Err(err!(Value, "expects a tensor with <= 2 dimensions, but input is {n}-d")),
         }),
         vjp: vjp!(|v| v.g().then(|g| g.t())),
-        onnx: Some("Transpose"),
+        inplace: true, relayout: Some(Relayout::View), onnx: Some("Transpose"),
         refuses: &[Refusal { call: "rt.ones(2, 3, 4)", message: "<= 2 dimensions" }],
         samples: &["r(2, 3)", "r(3)"],
     }
@@ -1242,7 +1327,7 @@ ops! {
             with_view(c, l)
         }),
         vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
-        onnx: Some("Squeeze"),
+        inplace: true, relayout: Some(Relayout::View), onnx: Some("Squeeze"),
         samples: &["r(2, 1, 3, 1)", "r(2, 1, 3, 1), (1,)"],
     }
 
