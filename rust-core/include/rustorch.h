@@ -4455,6 +4455,17 @@ rt_status rt_op_infer(const char *name,
                       size_t capacity,
                       size_t *outs_len);
 
+// As `rt_op_call`, but the results are put into the tensors `outs`, which have their shapes: memory that the caller has chosen
+// (`rt_tensor_from_blob`, a part of a block). Nothing is copied where the op has a kernel that writes that dtype in these
+// strides, and an `out` shares no memory with the inputs. An op whose results want gradients is refused.
+rt_status rt_op_call_into(const char *name,
+                          const struct rt_tensor *const *inputs,
+                          size_t inputs_len,
+                          const struct rt_attr *attrs,
+                          size_t attrs_len,
+                          struct rt_tensor *const *outs,
+                          size_t outs_len);
+
 // Number of ops.
 size_t rt_op_count(void);
 

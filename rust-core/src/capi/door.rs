@@ -124,12 +124,53 @@ pub unsafe extern "C-unwind" fn rt_op_infer(
     guard(|| by_name(name, (inputs, inputs_len), (attrs, attrs_len), outs, capacity, outs_len, ops::infer_by_name))
 }
 
+/// As `rt_op_call`, but the results are put into the tensors `outs`, which have their shapes: memory that the caller has chosen
+/// (`rt_tensor_from_blob`, a part of a block). Nothing is copied where the op has a kernel that writes that dtype in these
+/// strides, and an `out` shares no memory with the inputs. An op whose results want gradients is refused.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_op_call_into(
+    name: *const c_char,
+    inputs: *const *const rt_tensor,
+    inputs_len: usize,
+    attrs: *const rt_attr,
+    attrs_len: usize,
+    outs: *const *mut rt_tensor,
+    outs_len: usize,
+) -> rt_status {
+    guard(|| {
+        let name = string(name, "the op's name")?;
+        if outs.is_null() && outs_len > 0 {
+            return Err(err!(Null, "the tensors for the results are NULL").in_op(name));
+        }
+        let (ins, attrs) = arguments(name, (inputs, inputs_len), (attrs, attrs_len))?;
+        let mut places: SmallVec<[&Tensor; 4]> = memory::room(outs_len).map_err(|e| e.in_op(name))?;
+        for i in 0..outs_len {
+            places.push(need(&*outs.add(i).cast::<*const rt_tensor>(), "outs").map_err(|e| e.in_op(name))?);
+        }
+        ops::call_into_by_name(name, &ins, &attrs, &places)
+    })
+}
+
+/// The arguments of a call by name.
+unsafe fn arguments<'a>(
+    name: &str,
+    (inputs, inputs_len): (*const *const rt_tensor, usize),
+    (attrs, attrs_len): (*const rt_attr, usize),
+) -> Result<(Borrows<'a>, List<Attr<'a>>)> {
+    if (inputs.is_null() && inputs_len > 0) || (attrs.is_null() && attrs_len > 0) {
+        return Err(err!(Null, "inputs or attributes are NULL").in_op(name));
+    }
+    let mut ins: Borrows = memory::room(inputs_len).map_err(|e| e.in_op(name))?;
+    ins.extend((0..inputs_len).map(|i| borrow_opt(&*inputs.add(i))));
+    Ok((ins, attributes(attrs, attrs_len).map_err(|e| e.in_op(name))?))
+}
+
 type ByName = fn(&str, &[Option<&Tensor>], &[Attr]) -> Result<Outs>;
 
 unsafe fn by_name(
     name: *const c_char,
-    (inputs, inputs_len): (*const *const rt_tensor, usize),
-    (attrs, attrs_len): (*const rt_attr, usize),
+    inputs: (*const *const rt_tensor, usize),
+    attrs: (*const rt_attr, usize),
     outs: *mut *mut rt_tensor,
     capacity: usize,
     outs_len: *mut usize,
@@ -140,9 +181,6 @@ unsafe fn by_name(
     if capacity > 0 {
         need_out(outs)?;
     }
-    if (inputs.is_null() && inputs_len > 0) || (attrs.is_null() && attrs_len > 0) {
-        return Err(err!(Null, "inputs or attributes are NULL").in_op(name));
-    }
     // What has one result, or two or three, may change its inputs: the room is looked at before.
     let wanted = match ops::find(name) {
         Some((_, true)) => 1,
@@ -152,9 +190,7 @@ unsafe fn by_name(
     if wanted > capacity {
         return Err(err!(Value, "it has {wanted} results, there is room for {capacity}").in_op(name));
     }
-    let mut ins: Borrows = memory::room(inputs_len).map_err(|e| e.in_op(name))?;
-    ins.extend((0..inputs_len).map(|i| borrow_opt(&*inputs.add(i))));
-    let attrs = attributes(attrs, attrs_len).map_err(|e| e.in_op(name))?;
+    let (ins, attrs) = arguments(name, inputs, attrs)?;
     let results = call(name, &ins, &attrs)?;
     if results.len() > capacity {
         return Err(err!(Value, "it has {} results, there is room for {capacity}", results.len()).in_op(name));

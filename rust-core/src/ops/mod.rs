@@ -906,6 +906,127 @@ fn assigned(
     one(target.clone())
 }
 
+/// Calls an op and puts its results into `outs`, which have their shapes. A kernel that writes results of the dtype and strides
+/// of an `out` that shares no memory with the inputs writes straight into it; else the result is copied there.
+pub fn call_into(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &[&Tensor]) -> Result<()> {
+    into(op, inputs, attrs, outs).map_err(|mut e| {
+        if e.op().is_empty() {
+            e.set_op(op.name);
+        }
+        e
+    })
+}
+
+fn into(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &[&Tensor]) -> Result<()> {
+    memory::check()?;
+    check_present(op, inputs)?;
+    for (k, out) in outs.iter().enumerate() {
+        autograd::may_change(out)?;
+        check_writable(out)?;
+        if outs[..k].iter().any(|o| meet(o, out)) {
+            bail!(Value, "two results cannot be put into one place in memory");
+        }
+        if autograd::recording() && out.requires_grad() {
+            bail!(Autograd, "functions with out=... arguments don't support automatic differentiation");
+        }
+    }
+    let own = matches!(op.body, Body::Kernel(..) | Body::Elementwise(_)) && !op.takes.writes();
+    if own && op.takes.collected.is_none() && !(op.vjp.is_some() && autograd::wanted(inputs)) {
+        return computed_into(op, inputs, attrs, outs);
+    }
+    let results = call(op, inputs, attrs)?;
+    if results.iter().any(|t| t.requires_grad() && autograd::recording()) {
+        bail!(Autograd, "functions with out=... arguments don't support automatic differentiation");
+    }
+    let c = Call { op, inputs, attrs, meta: false };
+    want_outs(outs, results.len())?;
+    for (out, t) in outs.iter().zip(&results) {
+        c.check_out(out, t.shape(), t.dtype())?;
+    }
+    for (out, t) in outs.iter().zip(&results) {
+        call_inplace(&shape::defs::copy, &[Some(out), Some(t)], &[])?;
+    }
+    Ok(())
+}
+
+fn want_outs(outs: &[&Tensor], n: usize) -> Result<()> {
+    if outs.len() != n {
+        bail!(Value, "it has {n} results, {} tensors are given for them", outs.len());
+    }
+    Ok(())
+}
+
+/// The results of a kernel or an elementwise op, in `outs`.
+fn computed_into(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &[&Tensor]) -> Result<()> {
+    let meta = on_meta(op, inputs)?;
+    if outs.iter().any(|t| t.is_meta() != meta) {
+        bail!(Unsupported, "inputs and the tensors for the results must be on one device");
+    }
+    let _on = On::enter(if meta { Device::Meta } else { Device::Cpu });
+    let _quiet = listener::active().then(listener::Quiet::enter);
+    let c = Call { op, inputs, attrs, meta };
+    let lock = || {
+        let here = |t: &&Tensor| !(meta && t.is_meta());
+        let read = inputs.iter().flatten().copied().filter(here).map(|t| (&*t.0.storage, false));
+        Locks::take(outs.iter().copied().filter(here).map(|t| (&*t.0.storage, true)).chain(read))
+    };
+    let apart = |out: &Tensor| !inputs.iter().flatten().any(|t| meet(t, out));
+    let _hold = Hold::new();
+    match op.body {
+        Body::Elementwise(plan) => {
+            let _locks = lock()?;
+            let plan = plan(&c)?;
+            want_outs(outs, 1)?;
+            plan.shape(|shape| c.check_out(outs[0], shape, plan.dtype()))?;
+            if !meta && apart(outs[0]) {
+                plan.compute(outs[0])?;
+            } else if !meta {
+                let aside = plan.spec()?.tensor()?;
+                plan.compute(&aside)?;
+                shape::copy_into(outs[0], &aside)?;
+            }
+        }
+        Body::Kernel(infer, compute) => {
+            let specs = infer(&c)?;
+            want_outs(outs, specs.len())?;
+            for (out, spec) in outs.iter().zip(&specs) {
+                c.check_out(out, spec.layout.shape(), spec.dtype)?;
+            }
+            if !meta {
+                let mut targets: Outs = memory::room(specs.len())?;
+                for (&out, spec) in outs.iter().zip(specs) {
+                    let fits = out.dtype() == spec.dtype && out.strides() == spec.layout.strides() && apart(out);
+                    targets.push(if fits { out.clone() } else { spec.tensor()? });
+                }
+                let _locks = lock()?;
+                compute(&c, &targets)?;
+                for (out, t) in outs.iter().zip(&targets).filter(|(out, t)| !t.is_same(out)) {
+                    shape::copy_into(out, t)?;
+                }
+            }
+        }
+        _ => unreachable!("{} makes its results itself", op.name),
+    }
+    for out in outs {
+        out.0.storage.bump();
+    }
+    drop(_quiet);
+    if listener::active() {
+        let results: Outs = outs.iter().map(|t| (*t).clone()).collect();
+        listener::called(op, false, inputs, attrs, &results);
+    }
+    Ok(())
+}
+
+/// [`call_into`] by name, checking the arguments against the declaration.
+pub fn call_into_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &[&Tensor]) -> Result<()> {
+    let Some((op, false)) = find(name) else {
+        bail!(Unsupported, "there is no op named {name:?} that makes results");
+    };
+    check_arguments(op, inputs, attrs).map_err(|e| e.in_op(name))?;
+    call_into(op, inputs, attrs, outs)
+}
+
 /// Calls an op with one result.
 #[inline]
 pub fn call1(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Tensor> {
