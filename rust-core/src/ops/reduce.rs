@@ -640,6 +640,14 @@ fn restored(e: Ex, v: &Vjp, dims: &[i64], keepdim: bool) -> Ex {
     e.restore(dims, keepdim, v.shape(0))
 }
 
+/// As [`restored`], for what is expanded next: that gives a 0-d gradient its dimensions too.
+fn expandable(e: Ex, v: &Vjp, dims: &[i64], keepdim: bool) -> Ex {
+    match e {
+        Ex::T(t) if t.ndim() == 0 => Ex::T(t),
+        e => restored(e, v, dims, keepdim),
+    }
+}
+
 /// The gradient of an extreme, shared evenly among the elements that equal it.
 fn shared(v: &Vjp, g: Ex, y: Ex, dims: &[i64], keepdim: bool) -> Ex {
     let y = restored(y, v, dims, keepdim);
@@ -686,7 +694,7 @@ fn of_root(g: Ex, root: Ex) -> Ex {
 /// Gradient of a mean.
 fn mean_rule(v: &Vjp, g: Ex, dims: &[i64], keepdim: bool) -> Ex {
     let n = count(v.shape(0), dims).unwrap_or(1) as f64;
-    (restored(g, v, dims, keepdim) / n).expand(&v.sizes(0))
+    (expandable(g, v, dims, keepdim) / n).expand(&v.sizes(0))
 }
 
 fn norm_rule(v: &Vjp) -> Ex {
@@ -860,7 +868,7 @@ ops! {
     /// Sum of the elements over `dim` (one or several; all by default). Whole numbers add up in int64.
     sum(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
         body: reduction!(|c| sum_of(c, &reduce::SUM)),
-        vjp: vjp!(|v| restored(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0))),
+        vjp: vjp!(|v| expandable(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0))),
         onnx: Some("ReduceSum"),
         refuses: &[Refusal { call: "rt.ones(2, 3), 2", message: "out of range" }],
         samples: &["r(2, 3)", "r(2, 3, 2), 1", "r(2, 3, 2), (0, 2), True, rt.float64"],
@@ -916,7 +924,7 @@ ops! {
         }),
         vjp: vjp!(|v| {
             let there = v.x(0).then(|x| x.isnan()?.logical_not());
-            restored(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0)).keep(there)
+            expandable(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0)).keep(there)
         }),
         saves: Saves::X,
         samples: &["t([nan, 1.0, 2.0])", "r(2, 3, 2), (0, 2), True"],
