@@ -17,21 +17,18 @@ from ._door import (
     check,
     check_into,
     created,
-    error,
     ffi,
     flags,
     into,
-    ints,
     lib,
-    number,
     operand,
     refused,
     shape_,
     whole,
 )
-from .dtypes import ALL, BY_NAME, from_python, get_default_dtype, is_word
+from .dtypes import ALL, BY_NAME, from_python, is_word
 from .dtypes import dtype as dtype_
-from .errors import AutogradError, DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
+from .errors import AutogradError, DTypeError, InvalidArgumentError, ShapeMismatchError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -196,8 +193,7 @@ def argsort(input: Tensor, dim: _int = -1, descending: _bool = False, stable: _b
 @_numpy_names
 def aminmax(input: Tensor, *, dim: _int | None = None, keepdim: _bool = False) -> Any:
     """Minimum and maximum as one pair."""
-    d: Any = () if dim is None else whole("aminmax", "dim", dim)
-    return return_aminmax(_ops.amin(input, d, keepdim), _ops.amax(input, d, keepdim))
+    return return_aminmax(*_ops.aminmax(input, None if dim is None else whole("aminmax", "dim", dim), keepdim))
 
 
 def _spread(name: str) -> Any:
@@ -306,14 +302,18 @@ def unsafe_chunk(input: Tensor, chunks: _int, dim: _int = 0) -> Any:
 
 def narrow(input: Tensor, dim: _int, start: Any, length: _int) -> Tensor:
     """`length` elements of dimension `dim` from `start`; a view."""
+    return _ops.narrow(input, dim, _start("narrow", start), length)
+
+
+def _start(op: str, start: Any) -> Any:
     if _is_tensor(start) and (start.dim() or start.is_floating_point() or start.dtype is BY_NAME["bool"]):
-        raise DTypeError("narrow: start must be an int or a 0-dim integral Tensor")
-    return _ops.narrow(input, dim, start, length)
+        raise DTypeError(f"{op}: start must be an int or a 0-dim integral Tensor")
+    return start
 
 
 def narrow_copy(input: Tensor, dim: _int, start: Any, length: _int) -> Tensor:
     """`narrow` as a copy."""
-    return _ops.clone(_ops.narrow(input, dim, start, length))
+    return _ops.narrow_copy(input, dim, _start("narrow_copy", start), length)
 
 
 def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
@@ -341,24 +341,13 @@ def nonzero(input: Tensor, *, out: Any = None, as_tuple: _bool = False) -> Any:
 @_numpy_names
 def repeat_interleave(input: Tensor, repeats: Any = None, dim: Any = None, *, output_size: Any = None) -> Tensor:
     """Each element repeated, by one number or one per element; a lone tensor gives each index as often as it says."""
-    if output_size is not None:
-        output_size = whole("repeat_interleave", "output_size", output_size)
     if repeats is None:
-        result, along = _ops.repeat_interleave_tensor(_ops.arange(0, input.numel(), 1), input, 0), 0
-    elif isinstance(repeats, _int):
-        result, along = _ops.repeat_interleave_int(input, repeats, dim), 0 if dim is None else dim
-    else:
-        from ._tensor import make
-
-        r = repeats if _is_tensor(repeats) else make(repeats)
-        if dim is None:
-            input, dim = input.reshape(-1), 0
-        result, along = _ops.repeat_interleave_tensor(input, r, dim), dim
-    if output_size is not None and result.size(along) != output_size:
-        raise InvalidArgumentError(
-            f"repeat_interleave: Invalid output_size, expected {result.size(along)} but got {output_size}"
-        )
-    return result
+        return _ops.repeat_interleave_indices(input, output_size)
+    if isinstance(repeats, _int):
+        return _ops.repeat_interleave_int(input, repeats, dim, output_size)
+    if not _is_tensor(repeats):
+        repeats = tensor(repeats, device=input.device)
+    return _ops.repeat_interleave_tensor(input, repeats, dim, output_size)
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:
@@ -375,12 +364,22 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
 def clamp_(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """In-place form of clamp."""
     if _is_tensor(min) or _is_tensor(max):
-        # Backward will need the old values.
-        r = clamp(input.clone() if input.requires_grad and lib.rt_grad_enabled() else input, min, max)
-        if not can_cast(r.dtype, input.dtype):
-            raise DTypeError(f"clamp_: result type {r.dtype} can't be cast to the desired output type {input.dtype}")
-        return input.copy_(r)
+        return _ops.clamp_tensor_(input, None if min is None else operand(min), None if max is None else operand(max))
     return _ops.clamp_(input, min, max)
+
+
+def clamp_min(input: Tensor, min: Any, *, out: Any = None) -> Tensor:
+    """`input` limited from below by a number or a tensor."""
+    if _is_tensor(min):
+        return clamp(input, min, None, out=out)
+    return _ops.clamp_min(input, min, out=out)
+
+
+def clamp_max(input: Tensor, max: Any, *, out: Any = None) -> Tensor:
+    """`input` limited from above by a number or a tensor."""
+    if _is_tensor(max):
+        return clamp(input, None, max, out=out)
+    return _ops.clamp_max(input, max, out=out)
 
 
 def clamp_min_(input: Tensor, min: Any) -> Tensor:
@@ -422,16 +421,6 @@ cumprod_ = _cumulative("cumprod_")
 clip_ = clamp_
 
 
-def clamp_min(input: Tensor, min: Any, *, out: Any = None) -> Tensor:
-    """`input` limited from below by a number or a tensor."""
-    return clamp(input, min, None, out=out)
-
-
-def clamp_max(input: Tensor, max: Any, *, out: Any = None) -> Tensor:
-    """`input` limited from above by a number or a tensor."""
-    return clamp(input, None, max, out=out)
-
-
 def polygamma(n: Any, input: Any, *, out: Any = None) -> Tensor:
     """The `n`-th derivative of digamma."""
     r = _ops.polygamma(n, input)
@@ -465,7 +454,13 @@ def block_diag(*tensors: Tensor) -> Tensor:
     return _ops.block_diag(list(tensors))
 
 
+# PyTorch's words for reductions in `scatter`, and in `scatter_reduce`.
+_SCATTERED = {"add": "sum", "multiply": "prod"}
+
+
 def _scatter(name: str) -> Callable[..., Tensor]:
+    stem = name.rstrip("_")
+
     def f(
         input: Tensor,
         dim: _int,
@@ -476,18 +471,16 @@ def _scatter(name: str) -> Callable[..., Tensor]:
         reduce: Any = None,
         out: Any = None,
     ) -> Any:
+        source = value if src is None else src
+        options: tuple[Any, ...] = ()
+        op = name if _is_tensor(source) else f"{stem}_value"
         if reduce is not None:
-            words = {"add": "sum", "multiply": "prod"}
-            if reduce not in words:
+            if reduce not in _SCATTERED:
                 raise InvalidArgumentError(f"{name}: reduce must be either 'add' or 'multiply', got {reduce!r}")
-            s = src if _is_tensor(src) else _ops.full(index.shape, src if src is not None else value, dtype=input.dtype)
-            r = _ops.scatter_reduce(input, dim, index, s, words[reduce], True)
-            r = input.copy_(r) if name.endswith("_") else r
-        elif _is_tensor(src):
-            r = getattr(_ops, name)(input, dim, index, src)
-        else:
-            twin = "scatter_value_" if name.endswith("_") else "scatter_value"
-            r = getattr(_ops, twin)(input, dim, index, value if src is None else src)
+            options, op = (_SCATTERED[reduce],), f"{op.rstrip('_')}_reduce"
+        if name != stem and not op.endswith("_"):
+            op += "_"
+        r = getattr(_ops, op)(input, dim, index, source, *options)
         return r if out is None else into(out, r)
 
     f.__name__ = f.__qualname__ = name
@@ -514,7 +507,7 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: _bool = F
 
 def equal(input: Tensor, other: Tensor) -> _bool:
     """True if shapes and all elements are equal."""
-    return input.shape == other.shape and _bool(_ops.all(_ops.eq(input, other)))
+    return _bool(_ops.equal(input, other))
 
 
 def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
@@ -524,31 +517,13 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
 
 def allclose(input: Tensor, other: Tensor, rtol: _float = 1e-5, atol: _float = 1e-8, equal_nan: _bool = False) -> _bool:
     """True if |input - other| <= atol + rtol * |other| everywhere."""
-    return _bool(_ops.all(isclose(input, other, rtol, atol, equal_nan)))
-
-
-def isclose(
-    input: Tensor,
-    other: Tensor,
-    rtol: _float = 1e-5,
-    atol: _float = 1e-8,
-    equal_nan: _bool = False,
-    *,
-    out: Any = None,
-) -> Tensor:
-    """True where |input - other| <= atol + rtol * |other|; NaN are close to each other if `equal_nan`."""
-    if rtol != rtol or atol != atol:
-        raise InvalidArgumentError(f"isclose: rtol and atol must be at least zero, got {rtol} and {atol}")
-    return _ops.isclose(input, other, rtol, atol, equal_nan, out=out)
+    return _bool(_ops.allclose(input, other, rtol, atol, equal_nan))
 
 
 def isin(
     elements: Any, test_elements: Any, *, assume_unique: _bool = False, invert: _bool = False, out: Any = None
 ) -> Tensor:
     """True for those of `elements` that are among `test_elements` (not, if `invert`); one of them may be a number."""
-    for v in (elements, test_elements):
-        if v is True or v is False or (_is_tensor(v) and v.dtype is BY_NAME["bool"]):
-            raise DTypeError("isin: not implemented for dtype bool")
     return _ops.isin(elements, test_elements, assume_unique, invert, out=out)
 
 
@@ -580,13 +555,7 @@ def unique_consecutive(
         values, inverse, counts = _ops.unique_consecutive_flat(input, return_inverse, return_counts)
     else:
         flags("unique_consecutive", return_inverse=return_inverse, return_counts=return_counts)
-        rows = input.movedim(whole("unique_consecutive", "dim", dim), 0)
-        n = rows.shape[0]
-        flat = rows.reshape(n, rows.numel() // builtins.max(n, 1))
-        new = _ops.cat([_ops.ones(builtins.min(n, 1), dtype=BY_NAME["bool"]), _ops.ne(flat[1:], flat[:-1]).any(1)])
-        starts = _ops.nonzero(new).reshape(-1)
-        values, inverse = rows[starts].movedim(0, dim), new.cumsum(0) - 1
-        counts = _ops.cat([starts[1:], _ops.full((builtins.min(n, 1),), n)]) - starts
+        values, inverse, counts = _ops.unique_consecutive_dim(input, dim)
     return _chosen(values, inverse, counts, return_inverse, return_counts)
 
 
@@ -716,18 +685,6 @@ def copy_(input: Tensor, src: Any, non_blocking: _bool = False) -> Tensor:
     return _ops.copy_(input, src if _is_tensor(src) else operand(src))
 
 
-def sum_to_size(input: Tensor, *size: Any) -> Tensor:
-    """`input` summed to a shape that broadcasts to its own."""
-    s = shape_(size)
-    if not s:
-        return _ops.sum(input)
-    lead = input.ndim - len(s)
-    if lead < 0 or builtins.any(n not in (1, have) for n, have in zip(s, input.shape[lead:])):
-        raise ShapeMismatchError(f"sum_to_size: {tuple(s)} cannot be expanded to {tuple(input.shape)}")
-    dims = [*_range(lead), *(lead + i for i, n in enumerate(s) if n == 1 and input.shape[lead + i] != 1)]
-    return _ops.reshape(_ops.sum(input, dims, True) if dims else input, s)
-
-
 def _layout_change(name: str) -> Callable[..., Tensor]:
     view = getattr(_ops, name)
 
@@ -833,19 +790,7 @@ def resize_as_(input: Tensor, other: Tensor, memory_format: Any = None) -> Tenso
 
 def fill_diagonal_(input: Tensor, fill_value: Any, wrap: _bool = False) -> Tensor:
     """Sets the elements whose indices are all equal; in tall matrices the diagonal starts again if `wrap`."""
-    if _is_tensor(fill_value) and fill_value.ndim:
-        raise refused("fill_diagonal_", "fill_value", "Scalar", fill_value)
-    flags("fill_diagonal_", wrap=wrap)
-    if input.ndim < 2 or (input.ndim > 2 and len(set(input.shape)) > 1):
-        raise InvalidArgumentError(
-            f"fill_diagonal_: wanted a matrix, or dimensions of one size, got shape {list(input.shape)}"
-        )
-    rows, columns = input.shape[0], input.shape[-1]
-    # In a wrapped diagonal one row is left out after each round.
-    places = [r for r in _range(rows if wrap else builtins.min(rows, columns)) if r % (columns + 1) < columns]
-    at = [p % (columns + 1) for p in places]
-    input[(places, *[at] * (input.ndim - 1))] = fill_value
-    return input
+    return _ops.fill_diagonal_(input, fill_value, wrap)
 
 
 def apply_(input: Tensor, callable: Any) -> Tensor:
@@ -922,17 +867,16 @@ def new_tensor(
 def bernoulli_(input: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     """Ones with probability `p` (a number, or a tensor of them), else zeros."""
     if _is_tensor(p):
-        return input.copy_(_ops.bernoulli(p.expand(input.shape), generator=generator))
+        return _ops.bernoulli_tensor_(input, p, generator=generator)
     return _ops.bernoulli_p_(input, p, generator=generator)
 
 
 def bernoulli(input: Tensor, p: Any = None, *, generator: Any = None, out: Any = None) -> Tensor:
     """Ones with the probabilities in `input` (or with probability `p`), else zeros."""
-    r = (
-        _ops.bernoulli(input, generator=generator)
-        if p is None
-        else bernoulli_(_ops.empty_like(input), p, generator=generator)
-    )
+    if p is None:
+        return _ops.bernoulli(input, generator=generator, out=out)
+    op = _ops.bernoulli_tensor if _is_tensor(p) else _ops.bernoulli_p
+    r = op(input, p, generator=generator)
     return r if out is None else into(out, r)
 
 
@@ -984,20 +928,11 @@ def normal(
     if not tensors:
         if size is None and out is None:
             raise InvalidArgumentError("normal(): size is wanted when mean and std are numbers")
-        t = _ops.empty(tuple(out.shape) if size is None else size, dtype=dtype, device=device)
-        r = _ops.normal_(t, _float(mean), _float(std), generator=generator)
-        r = r if requires_grad is False else r.requires_grad_(requires_grad)
+        size = tuple(out.shape) if size is None else size
+        options = {"dtype": _made_as(dtype, out), "device": device, "requires_grad": requires_grad}
+        r = _ops.normal_float(_float(mean), _float(std), size=size, generator=generator, **options)
         return r if out is None else into(out, r)
-    m = mean if _is_tensor(mean) else operand(mean)
-    s = std if _is_tensor(std) else operand(std)
-    if s.numel() and not _bool((s.detach() >= 0).all()):  # NaN is not either
-        raise InvalidArgumentError(
-            "normal expects all elements of std >= 0.0" + ("" if _is_tensor(std) else f", but found std {std}")
-        )
-    shape = broadcast_shapes(m.shape, s.shape)
-    d = m.dtype if _is_tensor(mean) else s.dtype
-    z = _ops.normal_(_ops.empty(shape, dtype=d), 0.0, 1.0, generator=generator)
-    r = (z * s.detach() + m.detach()).to(d)
+    r = _ops.normal_tensors(mean, std, generator=generator)
     return r if out is None else into(out, r)
 
 
@@ -1040,6 +975,7 @@ def randint_like(
     *args: Any,
     low: Any = 0,
     high: Any = None,
+    generator: Any = None,
     dtype: Any = None,
     device: Any = None,
     requires_grad: _bool = False,
@@ -1050,13 +986,8 @@ def randint_like(
         low, high = args
     elif args:
         high = args[0]
-    return randint(
-        low,
-        high,
-        tuple(input.shape),
-        dtype=input.dtype if dtype is None else dtype,
-        device=input.device if device is None else device,
-        requires_grad=requires_grad,
+    return _ops.randint_like(
+        input, low, high, generator=generator, dtype=dtype, device=device, requires_grad=requires_grad
     )
 
 
@@ -1131,15 +1062,8 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, 
     warnings.warn("range is deprecated: use arange, whose end is not among the numbers", UserWarning, stacklevel=2)
     if end is None:
         start, end = 0, start
-    if step == 0 or (end - start) / step < 0:
-        raise InvalidArgumentError(f"range: cannot go from {start} to {end} by steps of {step}")
-    n = _int((end - start) / step) + 1
     out = options.pop("out", None)
-    made = _made_as(dtype, out)
-    d = get_default_dtype() if made is None else from_python(made)
-    whole_or_not = BY_NAME["float64" if d.is_floating_point else "int64"]
-    places = _ops.arange(0, n, 1, dtype=whole_or_not, device=options.get("device"))
-    r = (places * step + start).to(d).requires_grad_(options.get("requires_grad", False))
+    r = _ops.range(start, end, step, dtype=_made_as(dtype, out), **options)
     return r if out is None else into(out, r)
 
 
@@ -1165,10 +1089,7 @@ def empty_strided(
     size: Any, stride: Any, *, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **_: Any
 ) -> Tensor:
     """An uninitialised tensor with the given strides."""
-    n = 1 + builtins.sum((d - 1) * s for d, s in zip(size, stride)) if all_positive(size) else 0
-    r: Tensor = _ops.as_strided(_ops.empty(n, dtype=dtype, device=device), size, stride, 0).detach()
-    r.requires_grad_(requires_grad)
-    return r
+    return _ops.empty_strided(size, stride, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def all_positive(v: Any) -> _bool:
@@ -1200,8 +1121,7 @@ def broadcast_shapes(*shapes: Any) -> Any:
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """Views of all tensors, expanded to their common shape."""
     ts = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)) else tensors
-    shape = broadcast_shapes(*(t.shape for t in ts))
-    return tuple(t if t.shape == shape else t.expand(shape) for t in ts)
+    return _ops.broadcast_tensors(ts)
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
@@ -1241,68 +1161,9 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return _ops.cartesian_prod(list(tensors))
 
 
-def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) -> Tensor:
-    """All combinations of `r` elements of a 1-d tensor, one row each."""
-    import itertools
-
-    from ._tensor import make
-
-    r = whole("combinations", "r", r)
-    flags("combinations", with_replacement=with_replacement)
-    if input.dim() != 1:
-        raise ShapeMismatchError(f"combinations: expected a 1-d vector, got shape {list(input.shape)}")
-    pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    if r == 0:
-        return _ops.empty(0, dtype=input.dtype)
-    rows = list(pick(_range(input.numel()), r))
-    return input[make(rows, BY_NAME["int64"]).reshape(len(rows), r)]
-
-
-@_numpy_names
-def diff(input: Tensor, n: _int = 1, dim: _int = -1, prepend: Any = None, append: Any = None) -> Tensor:
-    """Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first."""
-    n = whole("diff", "n", n)
-    if n < 0:
-        raise InvalidArgumentError(f"diff: order must be non-negative but got {n}")
-    input.size(dim)  # refuses a dimension that is not there
-    if input.dim() == 0:
-        raise ShapeMismatchError("diff: input must have at least one dimension")
-    parts = [t for t in (prepend, input, append) if t is not None]
-    for t in parts:
-        if not _is_tensor(t):
-            raise DTypeError(f"diff: prepend and append must be Tensors, not {builtins.type(t).__name__}")
-        rest = [s for d, s in enumerate(t.shape) if d != dim % input.dim()]
-        if t.dim() != input.dim() or rest != [s for d, s in enumerate(input.shape) if d != dim % input.dim()]:
-            raise ShapeMismatchError(
-                f"diff: prepend and append must match the input's shape {list(input.shape)} except in dimension {dim}, "
-                f"got {list(t.shape)}"
-            )
-    r = _ops.cat(parts, dim) if len(parts) > 1 else input
-    if not n:
-        return input.clone()
-    for _ in _range(builtins.min(n, r.size(dim))):
-        size = builtins.max(r.size(dim) - 1, 0)
-        late, early = _ops.narrow(r, dim, r.size(dim) - size, size), _ops.narrow(r, dim, 0, size)
-        r = _ops.logical_xor(late, early) if r.dtype is BY_NAME["bool"] else late - early
-    return r
-
-
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: _int = -1) -> Tensor:
     """Integral along `dim` by the trapezoidal rule, with points `x` or steps `dx`."""
-    n = y.size(dim)
-    if x is not None and x.ndim > y.ndim:
-        raise ShapeMismatchError(f"trapezoid: x of shape {list(x.shape)} has more dimensions than y, {list(y.shape)}")
-    if BY_NAME["bool"] in (y.dtype, y.dtype if x is None else x.dtype):
-        raise DTypeError("trapezoid: not implemented for dtype bool")
-    heights = (_ops.narrow(y, dim, 1, n - 1) + _ops.narrow(y, dim, 0, n - 1)) / 2
-    if x is None:
-        whole: Tensor = heights.sum(dim) * dx
-        return whole
-    steps = diff(x, dim=dim if x.ndim == y.ndim else -1)
-    if x.ndim == 1 and dim % y.ndim != y.ndim - 1:
-        steps = steps.reshape([-1 if d == dim % y.ndim else 1 for d in _range(y.ndim)])
-    r: Tensor = (heights * steps).sum(dim)
-    return r
+    return _ops.trapezoid(y, x, dx, dim)
 
 
 # ---- small questions ----
@@ -1464,7 +1325,6 @@ class TensorWords:
     index_put_ = index_put_
     equal = equal
     allclose = allclose
-    isclose = isclose
     unique = unique
     unique_consecutive = unique_consecutive
     to = to
@@ -1489,7 +1349,6 @@ class TensorWords:
     clone = clone
     contiguous = contiguous
     copy_ = copy_
-    sum_to_size = sum_to_size
     unsqueeze_ = unsqueeze_
     squeeze_ = squeeze_
     t_ = t_
@@ -1500,7 +1359,6 @@ class TensorWords:
     resize_ = resize_
     resize_as_ = resize_as_
     fill_diagonal_ = fill_diagonal_
-    diff = diff
     is_nonzero = is_nonzero
     set_ = set_
     apply_ = apply_
@@ -1551,10 +1409,8 @@ __all__ = (
     "clamp_min_",
     "clip_",
     "clone",
-    "combinations",
     "cummax",
     "cummin",
-    "diff",
     "dsplit",
     "einsum",
     "empty_strided",
@@ -1567,7 +1423,6 @@ __all__ = (
     "is_floating_point",
     "is_nonzero",
     "is_tensor",
-    "isclose",
     "isin",
     "kthvalue",
     "linspace",
@@ -1612,5 +1467,3 @@ __all__ = (
     "vsplit",
     "where",
 )  # fmt: skip
-
-_UNUSED = (error, ints, number, RustorchError)

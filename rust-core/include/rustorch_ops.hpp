@@ -44,6 +44,13 @@ inline Tensor full(Ints size, Scalar fill_value, DType dtype = DType::None) {
   return Tensor(out_[0]);
 }
 
+/// An uninitialised tensor whose elements lie `stride` apart.
+inline Tensor empty_strided(Ints size, Ints stride, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_empty_strided(size.data(), size.size(), stride.data(), stride.size(), static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// An uninitialised tensor as `input`.
 inline Tensor empty_like(const Tensor &input, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
@@ -79,6 +86,13 @@ inline Tensor arange(Scalar start, Scalar end, Scalar step = 1, DType dtype = DT
   return Tensor(out_[0]);
 }
 
+/// `start + i * step` up to `end`, which is included if it is met, of the default dtype.
+inline Tensor range(Scalar start, Scalar end, Scalar step = 1, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_range(start.value, end.value, step.value, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// `steps` evenly spaced numbers from `start` to `end`, both included.
 inline Tensor linspace(Scalar start, Scalar end, int64_t steps, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
@@ -104,6 +118,13 @@ inline Tensor eye(int64_t n, std::optional<int64_t> m = std::nullopt, DType dtyp
 inline Tensor tril_indices(int64_t row, int64_t col, int64_t offset = 0, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_tril_indices(row, col, offset, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The combinations of `r` of the numbers from 0 to `n - 1`, one per row, in lexicographic order.
+inline Tensor combination_indices(int64_t n, int64_t r, bool with_replacement = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_combination_indices(n, r, with_replacement, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -1372,6 +1393,20 @@ inline Tensor isclose(const Tensor &input, const Tensor &other, double rtol = 1e
   return Tensor(out_[0]);
 }
 
+/// One truth value: whether `isclose` holds everywhere.
+inline Tensor allclose(const Tensor &input, const Tensor &other, double rtol = 1e-05, double atol = 1e-08, bool equal_nan = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_allclose(input.get(), other.get(), rtol, atol, equal_nan, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// One truth value: whether shapes and all elements are equal.
+inline Tensor equal(const Tensor &input, const Tensor &other) {
+  rt_tensor *out_[1] = {};
+  check(rt_equal(input.get(), other.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// True for NaN.
 inline Tensor isnan(const Tensor &input) {
   rt_tensor *out_[1] = {};
@@ -2247,6 +2282,13 @@ inline Tensor cdist(const Tensor &x1, const Tensor &x2, double p = 2.0, const ch
   return Tensor(out_[0]);
 }
 
+/// The `p`-norms of the differences of all pairs of rows of `input [n, d]`: `[n (n - 1) / 2]`, those of the first row with the ones below first.
+inline Tensor pdist(const Tensor &input, double p = 2.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_pdist(input.get(), p, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row. `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts, `aweights` how important it is.
 inline Tensor cov(const Tensor &input, int64_t correction = 1, const Tensor *fweights = nullptr, const Tensor *aweights = nullptr) {
   rt_tensor *out_[1] = {};
@@ -2279,6 +2321,20 @@ inline Tensor count_nonzero(const Tensor &input, std::optional<Ints> dim = std::
 inline Tensor bincount(const Tensor &input, const Tensor *weights = nullptr, int64_t minlength = 0) {
   rt_tensor *out_[1] = {};
   check(rt_bincount(input.get(), weights ? weights->get() : nullptr, minlength, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first. Of truth values whether they differ.
+inline Tensor diff(const Tensor &input, int64_t n = 1, int64_t dim = -1, const Tensor *prepend = nullptr, const Tensor *append = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_diff(input.get(), prepend ? prepend->get() : nullptr, append ? append->get() : nullptr, n, dim, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Integral of `y` along `dim` by the trapezoidal rule, with points `x` (of the shape of `y`, or a vector) or, without them, steps `dx`.
+inline Tensor trapezoid(const Tensor &y, const Tensor *x = nullptr, Scalar dx = 1, int64_t dim = -1) {
+  rt_tensor *out_[1] = {};
+  check(rt_trapezoid(y.get(), x ? x->get() : nullptr, dx.value, dim, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -2445,6 +2501,13 @@ inline std::array<Tensor, 3> unique_consecutive_flat(const Tensor &input, bool r
 inline std::array<Tensor, 3> unique_dim(const Tensor &input, int64_t dim) {
   rt_tensor *out_[3] = {};
   check(rt_unique_dim(input.get(), dim, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// The slices along `dim` that differ from the one before, the number of the run that each slice belongs to, and the lengths of the runs.
+inline std::array<Tensor, 3> unique_consecutive_dim(const Tensor &input, int64_t dim) {
+  rt_tensor *out_[3] = {};
+  check(rt_unique_consecutive_dim(input.get(), dim, out_ + 0, out_ + 1, out_ + 2));
   return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
 }
 
@@ -2678,6 +2741,13 @@ inline Tensor narrow(const Tensor &input, int64_t dim, int64_t start, int64_t le
   return Tensor(out_[0]);
 }
 
+/// `narrow` as a copy.
+inline Tensor narrow_copy(const Tensor &input, int64_t dim, int64_t start, int64_t length) {
+  rt_tensor *out_[1] = {};
+  check(rt_narrow_copy(input.get(), dim, start, length, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Element `index` of dimension `dim`, which disappears; a view.
 inline Tensor select(const Tensor &input, int64_t dim, int64_t index) {
   rt_tensor *out_[1] = {};
@@ -2746,6 +2816,19 @@ inline Tensor diagonal(const Tensor &input, int64_t offset = 0, int64_t dim1 = 0
   rt_tensor *out_[1] = {};
   check(rt_diagonal(input.get(), offset, dim1, dim2, out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again, one row below, with `wrap`. More than two dimensions must have one size.
+inline Tensor fill_diagonal(const Tensor &input, Scalar fill_value, bool wrap = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_fill_diagonal(input.get(), fill_value.value, wrap, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `fill_diagonal`, in place.
+inline Tensor &fill_diagonal_(Tensor &input, Scalar fill_value, bool wrap = false) {
+  check(rt_fill_diagonal_(input.get(), fill_value.value, wrap));
+  return input;
 }
 
 /// `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
@@ -2882,16 +2965,23 @@ inline Tensor tile(const Tensor &input, Ints dims) {
 }
 
 /// Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row.
-inline Tensor repeat_interleave_int(const Tensor &input, int64_t repeats, std::optional<int64_t> dim = std::nullopt) {
+inline Tensor repeat_interleave_int(const Tensor &input, int64_t repeats, std::optional<int64_t> dim = std::nullopt, std::optional<int64_t> output_size = std::nullopt) {
   rt_tensor *out_[1] = {};
-  check(rt_repeat_interleave_int(input.get(), repeats, dim ? &*dim : nullptr, out_ + 0));
+  check(rt_repeat_interleave_int(input.get(), repeats, dim ? &*dim : nullptr, output_size ? &*output_size : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
-inline Tensor repeat_interleave_tensor(const Tensor &input, const Tensor &repeats, std::optional<int64_t> dim = std::nullopt) {
+/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row. `output_size`, if given, must be the size that comes of it, which is then known without the elements of `repeats`.
+inline Tensor repeat_interleave_tensor(const Tensor &input, const Tensor &repeats, std::optional<int64_t> dim = std::nullopt, std::optional<int64_t> output_size = std::nullopt) {
   rt_tensor *out_[1] = {};
-  check(rt_repeat_interleave_tensor(input.get(), repeats.get(), dim ? &*dim : nullptr, out_ + 0));
+  check(rt_repeat_interleave_tensor(input.get(), repeats.get(), dim ? &*dim : nullptr, output_size ? &*output_size : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Each index `i` of the vector `repeats`, `repeats[i]` times in a row.
+inline Tensor repeat_interleave_indices(const Tensor &repeats, std::optional<int64_t> output_size = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_repeat_interleave_indices(repeats.get(), output_size ? &*output_size : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -3033,6 +3123,20 @@ inline Tensor cartesian_prod(const std::vector<Tensor> &tensors) {
   return Tensor(out_[0]);
 }
 
+/// All combinations of `r` elements of a vector in the order of their places, one per row; an element may occur repeatedly in one if `with_replacement`.
+inline Tensor combinations(const Tensor &input, int64_t r = 2, bool with_replacement = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_combinations(input.get(), r, with_replacement, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `input` summed to a shape that broadcasts to its own.
+inline Tensor sum_to_size(const Tensor &input, Ints size) {
+  rt_tensor *out_[1] = {};
+  check(rt_sum_to_size(input.get(), size.data(), size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there are as many classes as the largest number asks for.
 inline Tensor one_hot(const Tensor &input, int64_t num_classes = -1) {
   rt_tensor *out_[1] = {};
@@ -3104,6 +3208,19 @@ inline Tensor scatter_value(const Tensor &input, int64_t dim, const Tensor &inde
 /// `scatter_value`, in place.
 inline Tensor &scatter_value_(Tensor &input, int64_t dim, const Tensor &index, Scalar value) {
   check(rt_scatter_value_(input.get(), index.get(), dim, value.value));
+  return input;
+}
+
+/// As `scatter_reduce` together with what is there, with one number as the source.
+inline Tensor scatter_value_reduce(const Tensor &input, int64_t dim, const Tensor &index, Scalar value, const char *reduce) {
+  rt_tensor *out_[1] = {};
+  check(rt_scatter_value_reduce(input.get(), index.get(), dim, value.value, reduce, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `scatter_value_reduce`, in place.
+inline Tensor &scatter_value_reduce_(Tensor &input, int64_t dim, const Tensor &index, Scalar value, const char *reduce) {
+  check(rt_scatter_value_reduce_(input.get(), index.get(), dim, value.value, reduce));
   return input;
 }
 
@@ -3896,6 +4013,27 @@ inline Tensor huber_loss(const Tensor &input, const Tensor &target, const char *
   return Tensor(out_[0]);
 }
 
+/// `mse_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+inline Tensor mse_loss_weighted(const Tensor &input, const Tensor &target, const Tensor &weight, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_mse_loss_weighted(input.get(), target.get(), weight.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `l1_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+inline Tensor l1_loss_weighted(const Tensor &input, const Tensor &target, const Tensor &weight, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_l1_loss_weighted(input.get(), target.get(), weight.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `huber_loss` of weighted elements; weights have the losses' shape, the mean is that of the products.
+inline Tensor huber_loss_weighted(const Tensor &input, const Tensor &target, const Tensor &weight, const char *reduction = "mean", double delta = 1.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_huber_loss_weighted(input.get(), target.get(), weight.get(), reduction, delta, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
 inline Tensor distance_backward(const Tensor &grad, const Tensor &input, const Tensor &target, int64_t kind, double beta, const char *reduction) {
   rt_tensor *out_[1] = {};
@@ -3973,11 +4111,137 @@ inline Tensor kl_div(const Tensor &input, const Tensor &target, const char *redu
   return Tensor(out_[0]);
 }
 
+/// Negative log-likelihood of counts `target` under Poisson distributions: `e^x - t x` if the input is the logarithm of the rate (`log_input`), else `x - t log(x + eps)`. `full` adds Stirling's approximation of `log(t!)` where `t > 1`.
+inline Tensor poisson_nll_loss(const Tensor &input, const Tensor &target, bool log_input = true, bool full = false, double eps = 1e-08, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_poisson_nll_loss(input.get(), target.get(), log_input, full, eps, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Negative log-likelihood of `target` under normal distributions of mean `input` and variance `var`: `(log var + (input - target)^2 / var) / 2`, `var` being at least `eps`, which is no part of the gradient (Nix and Weigend 1994). `full` adds `log(2 pi) / 2`. `var` is a number or a tensor of the input's shape, or without its last dimension, or with one of size 1.
+inline Tensor gaussian_nll_loss(const Tensor &input, const Tensor &target, const Tensor &var, bool full = false, double eps = 1e-06, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_gaussian_nll_loss(input.get(), target.get(), var.get(), full, eps, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `gaussian_nll_loss` with a plain number as `var`.
+inline Tensor gaussian_nll_loss(const Tensor &input, const Tensor &target, Scalar var, bool full = false, double eps = 1e-06, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_gaussian_nll_loss_scalar(input.get(), target.get(), var.value, full, eps, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Variances, which must not be negative, brought up to `eps` at least. The gradient passes as if they were left alone.
+inline Tensor variance_floor(const Tensor &input, double eps) {
+  rt_tensor *out_[1] = {};
+  check(rt_variance_floor(input.get(), eps, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `x` where the target is 1, `max(0, margin - x)` where it is -1, and their mean or sum.
+inline Tensor hinge_embedding_loss(const Tensor &input, const Tensor &target, double margin = 1.0, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_hinge_embedding_loss(input.get(), target.get(), margin, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `1 - cos(x1, x2)` where the target is 1, `max(0, cos(x1, x2) - margin)` where it is -1, and their mean or sum; inputs `[N, d]` with target `[N]`, or `[d]` with a number.
+inline Tensor cosine_embedding_loss(const Tensor &input1, const Tensor &input2, const Tensor &target, double margin = 0.0, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_cosine_embedding_loss(input1.get(), input2.get(), target.get(), margin, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `max(0, -target (input1 - input2) + margin)`, and its mean or sum; the target is 1 where the first input should be ranked higher, else -1.
+inline Tensor margin_ranking_loss(const Tensor &input1, const Tensor &input2, const Tensor &target, double margin = 0.0, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_margin_ranking_loss(input1.get(), input2.get(), target.get(), margin, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `log(1 + e^(-target input))`, of the input's shape and dtype, and its mean or sum.
+inline Tensor soft_margin_loss(const Tensor &input, const Tensor &target, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_soft_margin_loss(input.get(), target.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The mean over the classes of the binary cross-entropy of `sigmoid(input)`, and its mean or sum over the samples; input and target `[N, C]`, weight `[C]`.
+inline Tensor multilabel_soft_margin_loss(const Tensor &input, const Tensor &target, const Tensor *weight = nullptr, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_multilabel_soft_margin_loss(input.get(), target.get(), weight ? weight->get() : nullptr, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Sum over the classes `i` other than the target `t` of `max(0, margin - x[t] + x[i])^p`, times `weight[t]`, divided by the number of classes, and its mean or sum; input `[N, C]` with target `[N]`, or `[C]` with a number. `p` is 1 or 2.
+inline Tensor multi_margin_loss(const Tensor &input, const Tensor &target, int64_t p = 1, double margin = 1.0, const Tensor *weight = nullptr, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_multi_margin_loss(input.get(), target.get(), weight ? weight->get() : nullptr, p, margin, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// For `multilabel_margin_loss`: which entries of the lists `target` [N, T] come before the first -1, and which of the `classes` are among them, `[N, classes]`, both as truth values.
+inline std::array<Tensor, 2> multilabel_targets(const Tensor &target, int64_t classes) {
+  rt_tensor *out_[2] = {};
+  check(rt_multilabel_targets(target.get(), classes, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Sum over the targets `t` of a sample and the other classes `i` of `max(0, 1 - x[t] + x[i])`, divided by the number of classes, and its mean or sum; input `[N, C]` or `[C]`, and as many target classes, of which those before the first -1 count.
+inline Tensor multilabel_margin_loss(const Tensor &input, const Tensor &target, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_multilabel_margin_loss(input.get(), target.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `max(0, d(anchor, positive) - d(anchor, negative) + margin)`, and its mean or sum, `d` being `pairwise_distance`. With `swap` the positive may stand for the anchor where it is nearer to the negative (Balntas et al. 2016).
+inline Tensor triplet_margin_loss(const Tensor &anchor, const Tensor &positive, const Tensor &negative, double margin = 1.0, double p = 2.0, double eps = 1e-06, bool swap = false, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_triplet_margin_loss(anchor.get(), positive.get(), negative.get(), margin, p, eps, swap, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The `p`-norms of `x1 - x2 + eps` over the last dimension.
+inline Tensor pairwise_distance(const Tensor &x1, const Tensor &x2, double p = 2.0, double eps = 1e-06, bool keepdim = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_pairwise_distance(x1.get(), x2.get(), p, eps, keepdim, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
 inline Tensor cosine_similarity(const Tensor &x1, const Tensor &x2, int64_t dim = 1, double eps = 1e-8) {
   rt_tensor *out_[1] = {};
   check(rt_cosine_similarity(x1.get(), x2.get(), dim, eps, out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of targets under log-probabilities of classes at each time, summed over all alignments, one class being `blank`. `log_probs` is `[T, N, C]` or `[T, C]`, `targets` `[N, S]` or all labels in one row, and the lengths say how much of T and S counts. The mean is that of the losses divided by the target lengths. A target that does not fit into its input costs infinity (and its gradient is NaN), or nothing with `zero_infinity`. The gradient is that of log-probabilities whose exponentials add up to 1.
+inline Tensor ctc_loss(const Tensor &log_probs, const Tensor &targets, const Tensor &input_lengths, const Tensor &target_lengths, int64_t blank = 0, const char *reduction = "mean", bool zero_infinity = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_ctc_loss(log_probs.get(), targets.get(), input_lengths.get(), target_lengths.get(), blank, reduction, zero_infinity, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The losses of `ctc_loss` [N] before they are reduced.
+inline Tensor ctc_losses(const Tensor &log_probs, const Tensor &targets, const Tensor &input_lengths, const Tensor &target_lengths, int64_t blank, bool zero_infinity) {
+  rt_tensor *out_[1] = {};
+  check(rt_ctc_losses(log_probs.get(), targets.get(), input_lengths.get(), target_lengths.get(), blank, zero_infinity, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `ctc_losses` with respect to the log-probabilities.
+inline Tensor ctc_losses_backward(const Tensor &grad, const Tensor &log_probs, const Tensor &targets, const Tensor &input_lengths, const Tensor &target_lengths, int64_t blank, bool zero_infinity) {
+  rt_tensor *out_[1] = {};
+  check(rt_ctc_losses_backward(grad.get(), log_probs.get(), targets.get(), input_lengths.get(), target_lengths.get(), blank, zero_infinity, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The states of targets as `ctc_loss` takes them, padded to the longest that there may be: each label between blanks, `[N, 2 S + 1]`, and whether a state may follow the last but one.
+inline std::array<Tensor, 2> ctc_states(const Tensor &targets, const Tensor &target_lengths, int64_t blank) {
+  rt_tensor *out_[2] = {};
+  check(rt_ctc_states(targets.get(), target_lengths.get(), blank, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
 }
 
 /// Uniform numbers of [0, 1) of shape `size`.
@@ -4153,7 +4417,14 @@ inline Tensor &log_normal_(Tensor &input, double mean = 1.0, double std = 2.0, c
   return input;
 }
 
-/// Normal numbers with means and standard deviations from two tensors, which broadcast together.
+/// Normal numbers of mean `mean` and standard deviation `std`.
+inline Tensor normal_float(double mean, double std, Ints size, const Generator *generator = nullptr, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_normal_float(mean, std, size.data(), size.size(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the first one that is no plain number. No gradient flows.
 inline Tensor normal_tensors(const Tensor &mean, const Tensor &std, const Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_normal_tensors(mean.get(), std.get(), generator ? generator->get() : nullptr, out_ + 0));

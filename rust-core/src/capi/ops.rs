@@ -87,6 +87,23 @@ pub unsafe extern "C-unwind" fn rt_full(
     })
 }
 
+/// An uninitialised tensor whose elements lie `stride` apart.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_empty_strided(
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::empty_strided, &handles, 0b0, &[]);
+        call_one(&table::create::defs::empty_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
 /// An uninitialised tensor as `input`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_empty_like(
@@ -161,6 +178,22 @@ pub unsafe extern "C-unwind" fn rt_arange(
     })
 }
 
+/// `start + i * step` up to `end`, which is included if it is met, of the default dtype.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_range(
+    start: rt_scalar,
+    end: rt_scalar,
+    step: rt_scalar,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::range, &handles, 0b0, &[]);
+        call_one(&table::create::defs::range, ins, &[a_scalar(start)?, a_scalar(end)?, a_scalar(step)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
 /// `steps` evenly spaced numbers from `start` to `end`, both included.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_linspace(
@@ -222,6 +255,21 @@ pub unsafe extern "C-unwind" fn rt_tril_indices(
         let handles: [*const rt_tensor; 0] = [];
         let ins = inputs(&table::create::defs::tril_indices, &handles, 0b0, &[]);
         call_one(&table::create::defs::tril_indices, ins, &[Attr::Int(row), Attr::Int(col), Attr::Int(offset), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The combinations of `r` of the numbers from 0 to `n - 1`, one per row, in lexicographic order.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_combination_indices(
+    n: i64,
+    r: i64,
+    with_replacement: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::combination_indices, &handles, 0b0, &[]);
+        call_one(&table::create::defs::combination_indices, ins, &[Attr::Int(n), Attr::Int(r), Attr::Bool(with_replacement)], out)
     })
 }
 
@@ -2852,6 +2900,37 @@ pub unsafe extern "C-unwind" fn rt_isclose(
     })
 }
 
+/// One truth value: whether `isclose` holds everywhere.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_allclose(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    rtol: f64,
+    atol: f64,
+    equal_nan: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::allclose, &handles, 0b11, &[]);
+        call_one(&table::pointwise::defs::allclose, ins, &[Attr::Float(rtol), Attr::Float(atol), Attr::Bool(equal_nan)], out)
+    })
+}
+
+/// One truth value: whether shapes and all elements are equal.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_equal(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::equal, &handles, 0b11, &[]);
+        call_one(&table::pointwise::defs::equal, ins, &[], out)
+    })
+}
+
 /// True for NaN.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_isnan(
@@ -4701,6 +4780,21 @@ pub unsafe extern "C-unwind" fn rt_cdist(
     })
 }
 
+/// The `p`-norms of the differences of all pairs of rows of `input [n, d]`: `[n (n - 1) / 2]`, those of the first row
+/// with the ones below first.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pdist(
+    input: *const rt_tensor,
+    p: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::pdist, &handles, 0b1, &[]);
+        call_one(&table::reduce::defs::pdist, ins, &[Attr::Float(p)], out)
+    })
+}
+
 /// Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row.
 /// `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts,
 /// `aweights` how important it is.
@@ -4777,6 +4871,41 @@ pub unsafe extern "C-unwind" fn rt_bincount(
         let handles: [*const rt_tensor; 2] = [input, weights];
         let ins = inputs(&table::reduce::defs::bincount, &handles, 0b1, &[]);
         call_one(&table::reduce::defs::bincount, ins, &[Attr::Int(minlength)], out)
+    })
+}
+
+/// Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first. Of truth values
+/// whether they differ.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_diff(
+    input: *const rt_tensor,
+    prepend: *const rt_tensor,
+    append: *const rt_tensor,
+    n: i64,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, prepend, append];
+        let ins = inputs(&table::reduce::defs::diff, &handles, 0b1, &[]);
+        call_one(&table::reduce::defs::diff, ins, &[Attr::Int(n), Attr::Int(dim)], out)
+    })
+}
+
+/// Integral of `y` along `dim` by the trapezoidal rule, with points `x` (of the shape of `y`, or a vector) or, without
+/// them, steps `dx`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_trapezoid(
+    y: *const rt_tensor,
+    x: *const rt_tensor,
+    dx: rt_scalar,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [y, x];
+        let ins = inputs(&table::reduce::defs::trapezoid, &handles, 0b1, &[]);
+        call_one(&table::reduce::defs::trapezoid, ins, &[a_scalar(dx)?, Attr::Int(dim)], out)
     })
 }
 
@@ -5144,6 +5273,23 @@ pub unsafe extern "C-unwind" fn rt_unique_dim(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::sort::defs::unique_dim, &handles, 0b1, &[]);
         call_some(&table::sort::defs::unique_dim, ins, &[Attr::Int(dim)], &[out0, out1, out2])
+    })
+}
+
+/// The slices along `dim` that differ from the one before, the number of the run that each slice belongs to, and the
+/// lengths of the runs.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_unique_consecutive_dim(
+    input: *const rt_tensor,
+    dim: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::unique_consecutive_dim, &handles, 0b1, &[]);
+        call_some(&table::sort::defs::unique_consecutive_dim, ins, &[Attr::Int(dim)], &[out0, out1, out2])
     })
 }
 
@@ -5667,6 +5813,22 @@ pub unsafe extern "C-unwind" fn rt_narrow(
     })
 }
 
+/// `narrow` as a copy.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_narrow_copy(
+    input: *const rt_tensor,
+    dim: i64,
+    start: i64,
+    length: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::narrow_copy, &handles, 0b1, &[]);
+        call_one(&table::shape::defs::narrow_copy, ins, &[Attr::Int(dim), Attr::Int(start), Attr::Int(length)], out)
+    })
+}
+
 /// Element `index` of dimension `dim`, which disappears; a view.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_select(
@@ -5833,6 +5995,36 @@ pub unsafe extern "C-unwind" fn rt_diagonal(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::shape::defs::diagonal, &handles, 0b1, &[]);
         call_one(&table::shape::defs::diagonal, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
+    })
+}
+
+/// In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again,
+/// one row below, with `wrap`. More than two dimensions must have one size.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fill_diagonal(
+    input: *const rt_tensor,
+    fill_value: rt_scalar,
+    wrap: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::fill_diagonal, &handles, 0b1, &[]);
+        call_one(&table::shape::defs::fill_diagonal, ins, &[a_scalar(fill_value)?, Attr::Bool(wrap)], out)
+    })
+}
+
+/// `fill_diagonal`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fill_diagonal_(
+    input: *mut rt_tensor,
+    fill_value: rt_scalar,
+    wrap: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::fill_diagonal, &handles, 0b1, &[]);
+        call_inplace(&table::shape::defs::fill_diagonal, ins, &[a_scalar(fill_value)?, Attr::Bool(wrap)])
     })
 }
 
@@ -6125,27 +6317,44 @@ pub unsafe extern "C-unwind" fn rt_repeat_interleave_int(
     input: *const rt_tensor,
     repeats: i64,
     dim: *const i64,
+    output_size: *const i64,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::shape::defs::repeat_interleave_int, &handles, 0b1, &[]);
-        call_one(&table::shape::defs::repeat_interleave_int, ins, &[Attr::Int(repeats), a_opt_int(dim)?], out)
+        call_one(&table::shape::defs::repeat_interleave_int, ins, &[Attr::Int(repeats), a_opt_int(dim)?, a_opt_int(output_size)?], out)
     })
 }
 
-/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
+/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row. `output_size`, if
+/// given, must be the size that comes of it, which is then known without the elements of `repeats`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_repeat_interleave_tensor(
     input: *const rt_tensor,
     repeats: *const rt_tensor,
     dim: *const i64,
+    output_size: *const i64,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, repeats];
         let ins = inputs(&table::shape::defs::repeat_interleave_tensor, &handles, 0b11, &[]);
-        call_one(&table::shape::defs::repeat_interleave_tensor, ins, &[a_opt_int(dim)?], out)
+        call_one(&table::shape::defs::repeat_interleave_tensor, ins, &[a_opt_int(dim)?, a_opt_int(output_size)?], out)
+    })
+}
+
+/// Each index `i` of the vector `repeats`, `repeats[i]` times in a row.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_repeat_interleave_indices(
+    repeats: *const rt_tensor,
+    output_size: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [repeats];
+        let ins = inputs(&table::shape::defs::repeat_interleave_indices, &handles, 0b1, &[]);
+        call_one(&table::shape::defs::repeat_interleave_indices, ins, &[a_opt_int(output_size)?], out)
     })
 }
 
@@ -6440,6 +6649,37 @@ pub unsafe extern "C-unwind" fn rt_cartesian_prod(
     })
 }
 
+/// All combinations of `r` elements of a vector in the order of their places, one per row; an element may occur
+/// repeatedly in one if `with_replacement`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_combinations(
+    input: *const rt_tensor,
+    r: i64,
+    with_replacement: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::combinations, &handles, 0b1, &[]);
+        call_one(&table::shape::defs::combinations, ins, &[Attr::Int(r), Attr::Bool(with_replacement)], out)
+    })
+}
+
+/// `input` summed to a shape that broadcasts to its own.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_sum_to_size(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::sum_to_size, &handles, 0b1, &[]);
+        call_one(&table::shape::defs::sum_to_size, ins, &[a_ints(size, size_len)?], out)
+    })
+}
+
 /// Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there
 /// are as many classes as the largest number asks for.
 #[no_mangle]
@@ -6613,6 +6853,39 @@ pub unsafe extern "C-unwind" fn rt_scatter_value_(
         let handles: [*const rt_tensor; 2] = [input, index];
         let ins = inputs(&table::index::defs::scatter_value, &handles, 0b11, &[]);
         call_inplace(&table::index::defs::scatter_value, ins, &[Attr::Int(dim), a_scalar(value)?])
+    })
+}
+
+/// As `scatter_reduce` together with what is there, with one number as the source.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_scatter_value_reduce(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    dim: i64,
+    value: rt_scalar,
+    reduce: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, index];
+        let ins = inputs(&table::index::defs::scatter_value_reduce, &handles, 0b11, &[]);
+        call_one(&table::index::defs::scatter_value_reduce, ins, &[Attr::Int(dim), a_scalar(value)?, a_str(reduce)?], out)
+    })
+}
+
+/// `scatter_value_reduce`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_scatter_value_reduce_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    dim: i64,
+    value: rt_scalar,
+    reduce: *const c_char,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, index];
+        let ins = inputs(&table::index::defs::scatter_value_reduce, &handles, 0b11, &[]);
+        call_inplace(&table::index::defs::scatter_value_reduce, ins, &[Attr::Int(dim), a_scalar(value)?, a_str(reduce)?])
     })
 }
 
@@ -8580,6 +8853,55 @@ pub unsafe extern "C-unwind" fn rt_huber_loss(
     })
 }
 
+/// `mse_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_mse_loss_weighted(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::mse_loss_weighted, &handles, 0b111, &[]);
+        call_one(&table::loss::defs::mse_loss_weighted, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// `l1_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_l1_loss_weighted(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::l1_loss_weighted, &handles, 0b111, &[]);
+        call_one(&table::loss::defs::l1_loss_weighted, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// `huber_loss` of weighted elements; weights have the losses' shape, the mean is that of the products.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_huber_loss_weighted(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    delta: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::huber_loss_weighted, &handles, 0b111, &[]);
+        call_one(&table::loss::defs::huber_loss_weighted, ins, &[a_str(reduction)?, Attr::Float(delta)], out)
+    })
+}
+
 /// Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_distance_backward(
@@ -8767,6 +9089,253 @@ pub unsafe extern "C-unwind" fn rt_kl_div(
     })
 }
 
+/// Negative log-likelihood of counts `target` under Poisson distributions: `e^x - t x` if the input is the logarithm of
+/// the rate (`log_input`), else `x - t log(x + eps)`. `full` adds Stirling's approximation of `log(t!)` where `t > 1`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_poisson_nll_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    log_input: bool,
+    full: bool,
+    eps: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::poisson_nll_loss, &handles, 0b11, &[]);
+        call_one(&table::loss::defs::poisson_nll_loss, ins, &[Attr::Bool(log_input), Attr::Bool(full), Attr::Float(eps), a_str(reduction)?], out)
+    })
+}
+
+/// Negative log-likelihood of `target` under normal distributions of mean `input` and variance `var`:
+/// `(log var + (input - target)^2 / var) / 2`, `var` being at least `eps`, which is no part of the gradient (Nix and
+/// Weigend 1994). `full` adds `log(2 pi) / 2`. `var` is a number or a tensor of the input's shape, or without its last
+/// dimension, or with one of size 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gaussian_nll_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    var: *const rt_tensor,
+    full: bool,
+    eps: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, var];
+        let ins = inputs(&table::loss::defs::gaussian_nll_loss, &handles, 0b111, &[]);
+        call_one(&table::loss::defs::gaussian_nll_loss, ins, &[Attr::Bool(full), Attr::Float(eps), a_str(reduction)?], out)
+    })
+}
+
+/// `gaussian_nll_loss` with a plain number as `var`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gaussian_nll_loss_scalar(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    var: rt_scalar,
+    full: bool,
+    eps: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let number = plain(var)?;
+        let handles: [*const rt_tensor; 3] = [input, target, lend(&number)];
+        let ins = inputs(&table::loss::defs::gaussian_nll_loss, &handles, 0b111, &[]);
+        call_one(&table::loss::defs::gaussian_nll_loss, ins, &[Attr::Bool(full), Attr::Float(eps), a_str(reduction)?], out)
+    })
+}
+
+/// Variances, which must not be negative, brought up to `eps` at least. The gradient passes as if they were left alone.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_variance_floor(
+    input: *const rt_tensor,
+    eps: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::loss::defs::variance_floor, &handles, 0b1, &[]);
+        call_one(&table::loss::defs::variance_floor, ins, &[Attr::Float(eps)], out)
+    })
+}
+
+/// `x` where the target is 1, `max(0, margin - x)` where it is -1, and their mean or sum.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_hinge_embedding_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::hinge_embedding_loss, &handles, 0b11, &[]);
+        call_one(&table::loss::defs::hinge_embedding_loss, ins, &[Attr::Float(margin), a_str(reduction)?], out)
+    })
+}
+
+/// `1 - cos(x1, x2)` where the target is 1, `max(0, cos(x1, x2) - margin)` where it is -1, and their mean or sum; inputs
+/// `[N, d]` with target `[N]`, or `[d]` with a number.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_cosine_embedding_loss(
+    input1: *const rt_tensor,
+    input2: *const rt_tensor,
+    target: *const rt_tensor,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input1, input2, target];
+        let ins = inputs(&table::loss::defs::cosine_embedding_loss, &handles, 0b111, &[]);
+        call_one(&table::loss::defs::cosine_embedding_loss, ins, &[Attr::Float(margin), a_str(reduction)?], out)
+    })
+}
+
+/// `max(0, -target (input1 - input2) + margin)`, and its mean or sum; the target is 1 where the first input should be
+/// ranked higher, else -1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_margin_ranking_loss(
+    input1: *const rt_tensor,
+    input2: *const rt_tensor,
+    target: *const rt_tensor,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input1, input2, target];
+        let ins = inputs(&table::loss::defs::margin_ranking_loss, &handles, 0b111, &[]);
+        call_one(&table::loss::defs::margin_ranking_loss, ins, &[Attr::Float(margin), a_str(reduction)?], out)
+    })
+}
+
+/// `log(1 + e^(-target input))`, of the input's shape and dtype, and its mean or sum.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_soft_margin_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::soft_margin_loss, &handles, 0b11, &[]);
+        call_one(&table::loss::defs::soft_margin_loss, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// The mean over the classes of the binary cross-entropy of `sigmoid(input)`, and its mean or sum over the samples;
+/// input and target `[N, C]`, weight `[C]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multilabel_soft_margin_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::multilabel_soft_margin_loss, &handles, 0b11, &[]);
+        call_one(&table::loss::defs::multilabel_soft_margin_loss, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// Sum over the classes `i` other than the target `t` of `max(0, margin - x[t] + x[i])^p`, times `weight[t]`, divided by
+/// the number of classes, and its mean or sum; input `[N, C]` with target `[N]`, or `[C]` with a number. `p` is 1 or 2.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multi_margin_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    p: i64,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::multi_margin_loss, &handles, 0b11, &[]);
+        call_one(&table::loss::defs::multi_margin_loss, ins, &[Attr::Int(p), Attr::Float(margin), a_str(reduction)?], out)
+    })
+}
+
+/// For `multilabel_margin_loss`: which entries of the lists `target` [N, T] come before the first -1, and which of the
+/// `classes` are among them, `[N, classes]`, both as truth values.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multilabel_targets(
+    target: *const rt_tensor,
+    classes: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [target];
+        let ins = inputs(&table::loss::defs::multilabel_targets, &handles, 0b1, &[]);
+        call_some(&table::loss::defs::multilabel_targets, ins, &[Attr::Int(classes)], &[out0, out1])
+    })
+}
+
+/// Sum over the targets `t` of a sample and the other classes `i` of `max(0, 1 - x[t] + x[i])`, divided by the number of
+/// classes, and its mean or sum; input `[N, C]` or `[C]`, and as many target classes, of which those before the first
+/// -1 count.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multilabel_margin_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::multilabel_margin_loss, &handles, 0b11, &[]);
+        call_one(&table::loss::defs::multilabel_margin_loss, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// `max(0, d(anchor, positive) - d(anchor, negative) + margin)`, and its mean or sum, `d` being `pairwise_distance`.
+/// With `swap` the positive may stand for the anchor where it is nearer to the negative (Balntas et al. 2016).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_triplet_margin_loss(
+    anchor: *const rt_tensor,
+    positive: *const rt_tensor,
+    negative: *const rt_tensor,
+    margin: f64,
+    p: f64,
+    eps: f64,
+    swap: bool,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [anchor, positive, negative];
+        let ins = inputs(&table::loss::defs::triplet_margin_loss, &handles, 0b111, &[]);
+        call_one(&table::loss::defs::triplet_margin_loss, ins, &[Attr::Float(margin), Attr::Float(p), Attr::Float(eps), Attr::Bool(swap), a_str(reduction)?], out)
+    })
+}
+
+/// The `p`-norms of `x1 - x2 + eps` over the last dimension.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pairwise_distance(
+    x1: *const rt_tensor,
+    x2: *const rt_tensor,
+    p: f64,
+    eps: f64,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x1, x2];
+        let ins = inputs(&table::loss::defs::pairwise_distance, &handles, 0b11, &[]);
+        call_one(&table::loss::defs::pairwise_distance, ins, &[Attr::Float(p), Attr::Float(eps), Attr::Bool(keepdim)], out)
+    })
+}
+
 /// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_cosine_similarity(
@@ -8780,6 +9349,84 @@ pub unsafe extern "C-unwind" fn rt_cosine_similarity(
         let handles: [*const rt_tensor; 2] = [x1, x2];
         let ins = inputs(&table::loss::defs::cosine_similarity, &handles, 0b11, &[]);
         call_one(&table::loss::defs::cosine_similarity, ins, &[Attr::Int(dim), Attr::Float(eps)], out)
+    })
+}
+
+/// Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of targets under
+/// log-probabilities of classes at each time, summed over all alignments, one class being `blank`. `log_probs` is
+/// `[T, N, C]` or `[T, C]`, `targets` `[N, S]` or all labels in one row, and the lengths say how much of T and S counts.
+/// The mean is that of the losses divided by the target lengths. A target that does not fit into its input costs infinity
+/// (and its gradient is NaN), or nothing with `zero_infinity`. The gradient is that of log-probabilities whose
+/// exponentials add up to 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ctc_loss(
+    log_probs: *const rt_tensor,
+    targets: *const rt_tensor,
+    input_lengths: *const rt_tensor,
+    target_lengths: *const rt_tensor,
+    blank: i64,
+    reduction: *const c_char,
+    zero_infinity: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [log_probs, targets, input_lengths, target_lengths];
+        let ins = inputs(&table::ctc::defs::ctc_loss, &handles, 0b1111, &[]);
+        call_one(&table::ctc::defs::ctc_loss, ins, &[Attr::Int(blank), a_str(reduction)?, Attr::Bool(zero_infinity)], out)
+    })
+}
+
+/// The losses of `ctc_loss` [N] before they are reduced.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ctc_losses(
+    log_probs: *const rt_tensor,
+    targets: *const rt_tensor,
+    input_lengths: *const rt_tensor,
+    target_lengths: *const rt_tensor,
+    blank: i64,
+    zero_infinity: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [log_probs, targets, input_lengths, target_lengths];
+        let ins = inputs(&table::ctc::defs::ctc_losses, &handles, 0b1111, &[]);
+        call_one(&table::ctc::defs::ctc_losses, ins, &[Attr::Int(blank), Attr::Bool(zero_infinity)], out)
+    })
+}
+
+/// Gradient of `ctc_losses` with respect to the log-probabilities.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ctc_losses_backward(
+    grad: *const rt_tensor,
+    log_probs: *const rt_tensor,
+    targets: *const rt_tensor,
+    input_lengths: *const rt_tensor,
+    target_lengths: *const rt_tensor,
+    blank: i64,
+    zero_infinity: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 5] = [grad, log_probs, targets, input_lengths, target_lengths];
+        let ins = inputs(&table::ctc::defs::ctc_losses_backward, &handles, 0b11111, &[]);
+        call_one(&table::ctc::defs::ctc_losses_backward, ins, &[Attr::Int(blank), Attr::Bool(zero_infinity)], out)
+    })
+}
+
+/// The states of targets as `ctc_loss` takes them, padded to the longest that there may be: each label between blanks,
+/// `[N, 2 S + 1]`, and whether a state may follow the last but one.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ctc_states(
+    targets: *const rt_tensor,
+    target_lengths: *const rt_tensor,
+    blank: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [targets, target_lengths];
+        let ins = inputs(&table::ctc::defs::ctc_states, &handles, 0b11, &[]);
+        call_some(&table::ctc::defs::ctc_states, ins, &[Attr::Int(blank)], &[out0, out1])
     })
 }
 
@@ -9180,7 +9827,26 @@ pub unsafe extern "C-unwind" fn rt_log_normal_(
     })
 }
 
-/// Normal numbers with means and standard deviations from two tensors, which broadcast together.
+/// Normal numbers of mean `mean` and standard deviation `std`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_normal_float(
+    mean: f64,
+    std: f64,
+    size: *const i64,
+    size_len: usize,
+    generator: *const rt_generator,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::random::defs::normal_float, &handles, 0b0, &[]);
+        call_one(&table::random::defs::normal_float, ins, &[Attr::Float(mean), Attr::Float(std), a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
+/// first one that is no plain number. No gradient flows.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_normal_tensors(
     mean: *const rt_tensor,

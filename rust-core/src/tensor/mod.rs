@@ -365,10 +365,10 @@ impl Tensor {
     }
 }
 
-/// Bytes that the elements fill if they lie without gaps.
+/// Bytes for the elements and the gaps between them.
 #[inline(always)]
 pub(crate) fn bytes(layout: &Layout, dtype: DType) -> Result<usize> {
-    let bytes = layout.numel().checked_mul(dtype.size()).filter(|&b| b <= isize::MAX as usize);
+    let bytes = layout.numel().max(layout.span()).checked_mul(dtype.size()).filter(|&b| b <= isize::MAX as usize);
     bytes.ok_or_else(|| err!(Memory, "shape {:?} is too large", layout.shape()))
 }
 
