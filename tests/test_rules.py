@@ -105,8 +105,8 @@ def test_capi_has_no_unwrap_and_no_dtype_of_its_own() -> None:
 # The modules that call C. Everything else is written in terms of tensors.
 DOORS = {
     "__init__", "_device", "_door", "_ops", "_tensor", "autograd.__init__", "autograd.graph", "classic", "dtypes",
-    "indexing", "interchange", "ops", "random", "serialization", "words.conversion",
-    "words.layout",
+    "indexing", "interchange", "ops", "random", "serialization",
+    "words.conversion", "words.layout",
 }  # fmt: skip
 
 
