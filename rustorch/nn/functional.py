@@ -20,28 +20,8 @@ from rustorch import Tensor, _ops
 from rustorch._door import flags, into, ints, whole
 from rustorch.errors import DTypeError
 
+from ._losses import *  # noqa: F403
 from ._losses import _legacy_reduction as _legacy_reduction
-from ._losses import binary_cross_entropy as binary_cross_entropy
-from ._losses import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
-from ._losses import cosine_embedding_loss as cosine_embedding_loss
-from ._losses import cross_entropy as cross_entropy
-from ._losses import ctc_loss as ctc_loss
-from ._losses import gaussian_nll_loss as gaussian_nll_loss
-from ._losses import hinge_embedding_loss as hinge_embedding_loss
-from ._losses import huber_loss as huber_loss
-from ._losses import kl_div as kl_div
-from ._losses import l1_loss as l1_loss
-from ._losses import margin_ranking_loss as margin_ranking_loss
-from ._losses import mse_loss as mse_loss
-from ._losses import multi_margin_loss as multi_margin_loss
-from ._losses import multilabel_margin_loss as multilabel_margin_loss
-from ._losses import multilabel_soft_margin_loss as multilabel_soft_margin_loss
-from ._losses import nll_loss as nll_loss
-from ._losses import poisson_nll_loss as poisson_nll_loss
-from ._losses import smooth_l1_loss as smooth_l1_loss
-from ._losses import soft_margin_loss as soft_margin_loss
-from ._losses import triplet_margin_loss as triplet_margin_loss
-from ._losses import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
 
 if TYPE_CHECKING:
     Ints = int | Sequence[int]
