@@ -172,6 +172,27 @@ def full(size: int | Sequence[int], fill_value: Number, *, dtype: dtype_ | None 
     return t
 
 
+_py_empty_strided = lib.py_empty_strided
+
+
+def empty_strided(size: int | Sequence[int], stride: int | Sequence[int], *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """An uninitialised tensor whose elements lie `stride` apart."""
+    if device is not None and away(device):
+        with at(device):
+            return empty_strided(size=size, stride=stride, dtype=dtype, requires_grad=requires_grad)
+    try:
+        size = ints(size)
+        stride = ints(stride)
+        t = _py_empty_strided(size, len(size), stride, len(stride), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("empty_strided", e, "Ints Ints OptDType", size=size, stride=stride, dtype=dtype) from None
+    if t is None:
+        raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
+    return t
+
+
 _py_empty_like = lib.py_empty_like
 
 
@@ -285,6 +306,25 @@ def arange(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None
     return t
 
 
+_py_range = lib.py_range
+
+
+def range(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """`start + i * step` up to `end`, which is included if it is met, of the default dtype."""
+    if device is not None and away(device):
+        with at(device):
+            return range(start=start, end=end, step=step, dtype=dtype, requires_grad=requires_grad)
+    try:
+        t = _py_range(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("range", e, "Scalar Scalar Scalar OptDType", start=start, end=end, step=step, dtype=dtype) from None
+    if t is None:
+        raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
+    return t
+
+
 _py_linspace = lib.py_linspace
 
 
@@ -374,6 +414,20 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
         t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "tril_indices", )
+    return t
+
+
+_py_combination_indices = lib.py_combination_indices
+
+
+def combination_indices(n: int, r: int, with_replacement: bool = False) -> Tensor:
+    """The combinations of `r` of the numbers from 0 to `n - 1`, one per row, in lexicographic order."""
+    try:
+        t = _py_combination_indices(n if n.__class__ is int else int_(n), r if r.__class__ is int else int_(r), with_replacement if with_replacement.__class__ is bool else bool_(with_replacement))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("combination_indices", e, "Int Int Bool", n=n, r=r, with_replacement=with_replacement) from None
+    if t is None:
+        raise error()
     return t
 
 
@@ -3041,6 +3095,34 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     return t
 
 
+_py_allclose = lib.py_allclose
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+    """One truth value: whether `isclose` holds everywhere."""
+    try:
+        t = _py_allclose(input._h, other._h, rtol, atol, equal_nan if equal_nan.__class__ is bool else bool_(equal_nan))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("allclose", e, "Tensor Tensor Float Float Bool", input=input, other=other, rtol=rtol, atol=atol, equal_nan=equal_nan) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_equal = lib.py_equal
+
+
+def equal(input: Tensor, other: Tensor) -> Tensor:
+    """One truth value: whether shapes and all elements are equal."""
+    try:
+        t = _py_equal(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("equal", e, "Tensor Tensor", input=input, other=other) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_isnan = lib.py_isnan
 
 
@@ -4955,6 +5037,24 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = "us
     return t
 
 
+_py_pdist = lib.py_pdist
+
+
+def pdist(input: Tensor, p: float = 2.0, *, out: Tensor | None = None) -> Tensor:
+    """The `p`-norms of the differences of all pairs of rows of `input [n, d]`: `[n (n - 1) / 2]`, those of the first row
+    with the ones below first.
+    """
+    try:
+        t = _py_pdist(input._h, p)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pdist", e, "Tensor Float", input=input, p=p) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "pdist", input)
+    return t
+
+
 _py_cov = lib.py_cov
 
 
@@ -5043,6 +5143,42 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0, *
         raise error()
     if out is not None:
         return into(out, t, "bincount", input, weights)
+    return t
+
+
+_py_diff = lib.py_diff
+
+
+def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
+    """Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first. Of truth values
+    whether they differ.
+    """
+    if axis is not None:
+        dim = axis
+    try:
+        t = _py_diff(input._h, NULL if prepend is None else prepend._h, NULL if append is None else append._h, n if n.__class__ is int else int_(n), dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("diff", e, "Tensor Int Int OptTensor OptTensor", input=input, n=n, dim=dim, prepend=prepend, append=append) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "diff", input, prepend, append)
+    return t
+
+
+_py_trapezoid = lib.py_trapezoid
+
+
+def trapezoid(y: Tensor, x: Tensor | None = None, dx: Number = 1, dim: int = -1) -> Tensor:
+    """Integral of `y` along `dim` by the trapezoidal rule, with points `x` (of the shape of `y`, or a vector) or, without
+    them, steps `dx`.
+    """
+    try:
+        t = _py_trapezoid(y._h, NULL if x is None else x._h, *number(dx), dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("trapezoid", e, "Tensor OptTensor Scalar Int", y=y, x=x, dx=dx, dim=dim) from None
+    if t is None:
+        raise error()
     return t
 
 
@@ -5423,6 +5559,22 @@ def unique_dim(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
         t = _py_unique_dim(input._h, dim if dim.__class__ is int else int_(dim))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("unique_dim", e, "Tensor Int", input=input, dim=dim) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_unique_consecutive_dim = lib.py_unique_consecutive_dim
+
+
+def unique_consecutive_dim(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The slices along `dim` that differ from the one before, the number of the run that each slice belongs to, and the
+    lengths of the runs.
+    """
+    try:
+        t = _py_unique_consecutive_dim(input._h, dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unique_consecutive_dim", e, "Tensor Int", input=input, dim=dim) from None
     if t is None:
         raise error()
     return t
@@ -6113,6 +6265,22 @@ def narrow(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | No
     return t
 
 
+_py_narrow_copy = lib.py_narrow_copy
+
+
+def narrow_copy(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | None = None) -> Tensor:
+    """`narrow` as a copy."""
+    try:
+        t = _py_narrow_copy(input._h, dim if dim.__class__ is int else int_(dim), start if start.__class__ is int else int_(start), length if length.__class__ is int else int_(length))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("narrow_copy", e, "Tensor Int Int Int", input=input, dim=dim, start=start, length=length) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "narrow_copy", input)
+    return t
+
+
 _py_select = lib.py_select
 
 
@@ -6266,6 +6434,36 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, ou
     if out is not None:
         return into(out, t, "diagonal", input)
     return t
+
+
+_py_fill_diagonal = lib.py_fill_diagonal
+
+
+def fill_diagonal(input: Tensor, fill_value: Number, wrap: bool = False) -> Tensor:
+    """In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again,
+    one row below, with `wrap`. More than two dimensions must have one size.
+    """
+    try:
+        t = _py_fill_diagonal(input._h, *number(fill_value), wrap if wrap.__class__ is bool else bool_(wrap))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fill_diagonal", e, "Tensor Scalar Bool", input=input, fill_value=fill_value, wrap=wrap) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fill_diagonal_ = lib.py_fill_diagonal_
+
+
+def fill_diagonal_(input: Tensor, fill_value: Number, wrap: bool = False) -> Tensor:
+    """In-place form of fill_diagonal."""
+    try:
+        status = _py_fill_diagonal_(input._h, *number(fill_value), wrap if wrap.__class__ is bool else bool_(wrap))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fill_diagonal_", e, "Tensor Scalar Bool", input=input, fill_value=fill_value, wrap=wrap) from None
+    if status:
+        raise error()
+    return input
 
 
 _py_diagonal_backward = lib.py_diagonal_backward
@@ -6594,12 +6792,12 @@ def tile(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, ou
 _py_repeat_interleave_int = lib.py_repeat_interleave_int
 
 
-def repeat_interleave_int(input: Tensor, repeats: int, dim: int | None = None) -> Tensor:
+def repeat_interleave_int(input: Tensor, repeats: int, dim: int | None = None, output_size: int | None = None) -> Tensor:
     """Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row."""
     try:
-        t = _py_repeat_interleave_int(input._h, repeats if repeats.__class__ is int else int_(repeats), NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
+        t = _py_repeat_interleave_int(input._h, repeats if repeats.__class__ is int else int_(repeats), NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), NULL if output_size is None else (output_size if output_size.__class__ is int else int_(output_size),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("repeat_interleave_int", e, "Tensor Int OptInt", input=input, repeats=repeats, dim=dim) from None
+        raise misuse("repeat_interleave_int", e, "Tensor Int OptInt OptInt", input=input, repeats=repeats, dim=dim, output_size=output_size) from None
     if t is None:
         raise error()
     return t
@@ -6608,12 +6806,28 @@ def repeat_interleave_int(input: Tensor, repeats: int, dim: int | None = None) -
 _py_repeat_interleave_tensor = lib.py_repeat_interleave_tensor
 
 
-def repeat_interleave_tensor(input: Tensor, repeats: Tensor, dim: int | None = None) -> Tensor:
-    """Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row."""
+def repeat_interleave_tensor(input: Tensor, repeats: Tensor, dim: int | None = None, output_size: int | None = None) -> Tensor:
+    """Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row. `output_size`, if
+    given, must be the size that comes of it, which is then known without the elements of `repeats`.
+    """
     try:
-        t = _py_repeat_interleave_tensor(input._h, repeats._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
+        t = _py_repeat_interleave_tensor(input._h, repeats._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), NULL if output_size is None else (output_size if output_size.__class__ is int else int_(output_size),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("repeat_interleave_tensor", e, "Tensor Tensor OptInt", input=input, repeats=repeats, dim=dim) from None
+        raise misuse("repeat_interleave_tensor", e, "Tensor Tensor OptInt OptInt", input=input, repeats=repeats, dim=dim, output_size=output_size) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_repeat_interleave_indices = lib.py_repeat_interleave_indices
+
+
+def repeat_interleave_indices(repeats: Tensor, output_size: int | None = None) -> Tensor:
+    """Each index `i` of the vector `repeats`, `repeats[i]` times in a row."""
+    try:
+        t = _py_repeat_interleave_indices(repeats._h, NULL if output_size is None else (output_size if output_size.__class__ is int else int_(output_size),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("repeat_interleave_indices", e, "Tensor OptInt", repeats=repeats, output_size=output_size) from None
     if t is None:
         raise error()
     return t
@@ -6947,6 +7161,41 @@ def cartesian_prod(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> T
     return t
 
 
+_py_combinations = lib.py_combinations
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """All combinations of `r` elements of a vector in the order of their places, one per row; an element may occur
+    repeatedly in one if `with_replacement`.
+    """
+    try:
+        t = _py_combinations(input._h, r if r.__class__ is int else int_(r), with_replacement if with_replacement.__class__ is bool else bool_(with_replacement))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("combinations", e, "Tensor Int Bool", input=input, r=r, with_replacement=with_replacement) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "combinations", input)
+    return t
+
+
+_py_sum_to_size = lib.py_sum_to_size
+
+
+def sum_to_size(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) -> Tensor:
+    """`input` summed to a shape that broadcasts to its own."""
+    try:
+        if size is None:
+            size = shape_(sizes)
+        size = ints(size)
+        t = _py_sum_to_size(input._h, size, len(size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("sum_to_size", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_one_hot = lib.py_one_hot
 
 
@@ -7112,6 +7361,34 @@ def scatter_value_(input: Tensor, dim: int, index: Tensor, value: Number) -> Ten
         status = _py_scatter_value_(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_value_", e, "Tensor Int Tensor Scalar", input=input, dim=dim, index=index, value=value) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_scatter_value_reduce = lib.py_scatter_value_reduce
+
+
+def scatter_value_reduce(input: Tensor, dim: int, index: Tensor, value: Number, reduce: str | None) -> Tensor:
+    """As `scatter_reduce` together with what is there, with one number as the source."""
+    try:
+        t = _py_scatter_value_reduce(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value), word(reduce))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scatter_value_reduce", e, "Tensor Int Tensor Scalar Str", input=input, dim=dim, index=index, value=value, reduce=reduce) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_scatter_value_reduce_ = lib.py_scatter_value_reduce_
+
+
+def scatter_value_reduce_(input: Tensor, dim: int, index: Tensor, value: Number, reduce: str | None) -> Tensor:
+    """In-place form of scatter_value_reduce."""
+    try:
+        status = _py_scatter_value_reduce_(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value), word(reduce))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scatter_value_reduce_", e, "Tensor Int Tensor Scalar Str", input=input, dim=dim, index=index, value=value, reduce=reduce) from None
     if status:
         raise error()
     return input
@@ -8968,6 +9245,48 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", de
     return t
 
 
+_py_mse_loss_weighted = lib.py_mse_loss_weighted
+
+
+def mse_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction: str | None = "mean") -> Tensor:
+    """`mse_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape."""
+    try:
+        t = _py_mse_loss_weighted(input._h, target._h, weight._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("mse_loss_weighted", e, "Tensor Tensor Tensor Str", input=input, target=target, weight=weight, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_l1_loss_weighted = lib.py_l1_loss_weighted
+
+
+def l1_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction: str | None = "mean") -> Tensor:
+    """`l1_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape."""
+    try:
+        t = _py_l1_loss_weighted(input._h, target._h, weight._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("l1_loss_weighted", e, "Tensor Tensor Tensor Str", input=input, target=target, weight=weight, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_huber_loss_weighted = lib.py_huber_loss_weighted
+
+
+def huber_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction: str | None = "mean", delta: float = 1.0) -> Tensor:
+    """`huber_loss` of weighted elements; weights have the losses' shape, the mean is that of the products."""
+    try:
+        t = _py_huber_loss_weighted(input._h, target._h, weight._h, word(reduction), delta)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("huber_loss_weighted", e, "Tensor Tensor Tensor Str Float", input=input, target=target, weight=weight, reduction=reduction, delta=delta) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_distance_backward = lib.py_distance_backward
 
 
@@ -9142,6 +9461,215 @@ def kl_div(input: Tensor, target: Tensor, reduction: str | None = "mean", log_ta
     return t
 
 
+_py_poisson_nll_loss = lib.py_poisson_nll_loss
+
+
+def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, eps: float = 1e-08, reduction: str | None = "mean") -> Tensor:
+    """Negative log-likelihood of counts `target` under Poisson distributions: `e^x - t x` if the input is the logarithm of
+    the rate (`log_input`), else `x - t log(x + eps)`. `full` adds Stirling's approximation of `log(t!)` where `t > 1`.
+    """
+    try:
+        t = _py_poisson_nll_loss(input._h, target._h, log_input if log_input.__class__ is bool else bool_(log_input), full if full.__class__ is bool else bool_(full), eps, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("poisson_nll_loss", e, "Tensor Tensor Bool Bool Float Str", input=input, target=target, log_input=log_input, full=full, eps=eps, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_gaussian_nll_loss = lib.py_gaussian_nll_loss
+_py_gaussian_nll_loss_scalar = lib.py_gaussian_nll_loss_scalar
+
+
+def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | Number, full: bool = False, eps: float = 1e-06, reduction: str | None = "mean") -> Tensor:
+    """Negative log-likelihood of `target` under normal distributions of mean `input` and variance `var`:
+    `(log var + (input - target)^2 / var) / 2`, `var` being at least `eps`, which is no part of the gradient (Nix and
+    Weigend 1994). `full` adds `log(2 pi) / 2`. `var` is a number or a tensor of the input's shape, or without its last
+    dimension, or with one of size 1.
+    """
+    try:
+        if isinstance(var, Tensor):
+            t = _py_gaussian_nll_loss(input._h, target._h, var._h, full if full.__class__ is bool else bool_(full), eps, word(reduction))
+        else:
+            t = _py_gaussian_nll_loss_scalar(input._h, target._h, *number(var), full if full.__class__ is bool else bool_(full), eps, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("gaussian_nll_loss", e, "Tensor Tensor Operand Bool Float Str", input=input, target=target, var=var, full=full, eps=eps, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_variance_floor = lib.py_variance_floor
+
+
+def variance_floor(input: Tensor, eps: float) -> Tensor:
+    """Variances, which must not be negative, brought up to `eps` at least. The gradient passes as if they were left alone."""
+    try:
+        t = _py_variance_floor(input._h, eps)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("variance_floor", e, "Tensor Float", input=input, eps=eps) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_hinge_embedding_loss = lib.py_hinge_embedding_loss
+
+
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: str | None = "mean") -> Tensor:
+    """`x` where the target is 1, `max(0, margin - x)` where it is -1, and their mean or sum."""
+    try:
+        t = _py_hinge_embedding_loss(input._h, target._h, margin, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("hinge_embedding_loss", e, "Tensor Tensor Float Str", input=input, target=target, margin=margin, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_cosine_embedding_loss = lib.py_cosine_embedding_loss
+
+
+def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: str | None = "mean") -> Tensor:
+    """`1 - cos(x1, x2)` where the target is 1, `max(0, cos(x1, x2) - margin)` where it is -1, and their mean or sum; inputs
+    `[N, d]` with target `[N]`, or `[d]` with a number.
+    """
+    try:
+        t = _py_cosine_embedding_loss(input1._h, input2._h, target._h, margin, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cosine_embedding_loss", e, "Tensor Tensor Tensor Float Str", input1=input1, input2=input2, target=target, margin=margin, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_margin_ranking_loss = lib.py_margin_ranking_loss
+
+
+def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: str | None = "mean") -> Tensor:
+    """`max(0, -target (input1 - input2) + margin)`, and its mean or sum; the target is 1 where the first input should be
+    ranked higher, else -1.
+    """
+    try:
+        t = _py_margin_ranking_loss(input1._h, input2._h, target._h, margin, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("margin_ranking_loss", e, "Tensor Tensor Tensor Float Str", input1=input1, input2=input2, target=target, margin=margin, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_soft_margin_loss = lib.py_soft_margin_loss
+
+
+def soft_margin_loss(input: Tensor, target: Tensor, reduction: str | None = "mean") -> Tensor:
+    """`log(1 + e^(-target input))`, of the input's shape and dtype, and its mean or sum."""
+    try:
+        t = _py_soft_margin_loss(input._h, target._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("soft_margin_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_multilabel_soft_margin_loss = lib.py_multilabel_soft_margin_loss
+
+
+def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str | None = "mean") -> Tensor:
+    """The mean over the classes of the binary cross-entropy of `sigmoid(input)`, and its mean or sum over the samples;
+    input and target `[N, C]`, weight `[C]`.
+    """
+    try:
+        t = _py_multilabel_soft_margin_loss(input._h, target._h, NULL if weight is None else weight._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("multilabel_soft_margin_loss", e, "Tensor Tensor OptTensor Str", input=input, target=target, weight=weight, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_multi_margin_loss = lib.py_multi_margin_loss
+
+
+def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, reduction: str | None = "mean") -> Tensor:
+    """Sum over the classes `i` other than the target `t` of `max(0, margin - x[t] + x[i])^p`, times `weight[t]`, divided by
+    the number of classes, and its mean or sum; input `[N, C]` with target `[N]`, or `[C]` with a number. `p` is 1 or 2.
+    """
+    try:
+        t = _py_multi_margin_loss(input._h, target._h, NULL if weight is None else weight._h, p if p.__class__ is int else int_(p), margin, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("multi_margin_loss", e, "Tensor Tensor Int Float OptTensor Str", input=input, target=target, p=p, margin=margin, weight=weight, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_multilabel_targets = lib.py_multilabel_targets
+
+
+def multilabel_targets(target: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """For `multilabel_margin_loss`: which entries of the lists `target` [N, T] come before the first -1, and which of the
+    `classes` are among them, `[N, classes]`, both as truth values.
+    """
+    try:
+        t = _py_multilabel_targets(target._h, classes if classes.__class__ is int else int_(classes))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("multilabel_targets", e, "Tensor Int", target=target, classes=classes) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_multilabel_margin_loss = lib.py_multilabel_margin_loss
+
+
+def multilabel_margin_loss(input: Tensor, target: Tensor, reduction: str | None = "mean") -> Tensor:
+    """Sum over the targets `t` of a sample and the other classes `i` of `max(0, 1 - x[t] + x[i])`, divided by the number of
+    classes, and its mean or sum; input `[N, C]` or `[C]`, and as many target classes, of which those before the first
+    -1 count.
+    """
+    try:
+        t = _py_multilabel_margin_loss(input._h, target._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("multilabel_margin_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_triplet_margin_loss = lib.py_triplet_margin_loss
+
+
+def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2.0, eps: float = 1e-06, swap: bool = False, reduction: str | None = "mean") -> Tensor:
+    """`max(0, d(anchor, positive) - d(anchor, negative) + margin)`, and its mean or sum, `d` being `pairwise_distance`.
+    With `swap` the positive may stand for the anchor where it is nearer to the negative (Balntas et al. 2016).
+    """
+    try:
+        t = _py_triplet_margin_loss(anchor._h, positive._h, negative._h, margin, p, eps, swap if swap.__class__ is bool else bool_(swap), word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("triplet_margin_loss", e, "Tensor Tensor Tensor Float Float Float Bool Str", anchor=anchor, positive=positive, negative=negative, margin=margin, p=p, eps=eps, swap=swap, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_pairwise_distance = lib.py_pairwise_distance
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-06, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The `p`-norms of `x1 - x2 + eps` over the last dimension."""
+    try:
+        t = _py_pairwise_distance(x1._h, x2._h, p, eps, keepdim if keepdim.__class__ is bool else bool_(keepdim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pairwise_distance", e, "Tensor Tensor Float Float Bool", x1=x1, x2=x2, p=p, eps=eps, keepdim=keepdim) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "pairwise_distance", x1, x2)
+    return t
+
+
 _py_cosine_similarity = lib.py_cosine_similarity
 
 
@@ -9157,6 +9685,70 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *
         raise error()
     if out is not None:
         return into(out, t, "cosine_similarity", x1, x2)
+    return t
+
+
+_py_ctc_loss = lib.py_ctc_loss
+
+
+def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int = 0, reduction: str | None = "mean", zero_infinity: bool = False) -> Tensor:
+    """Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of targets under
+    log-probabilities of classes at each time, summed over all alignments, one class being `blank`. `log_probs` is
+    `[T, N, C]` or `[T, C]`, `targets` `[N, S]` or all labels in one row, and the lengths say how much of T and S counts.
+    The mean is that of the losses divided by the target lengths. A target that does not fit into its input costs infinity
+    (and its gradient is NaN), or nothing with `zero_infinity`. The gradient is that of log-probabilities whose
+    exponentials add up to 1.
+    """
+    try:
+        t = _py_ctc_loss(log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), word(reduction), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("ctc_loss", e, "Tensor Tensor Tensor Tensor Int Str Bool", log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, reduction=reduction, zero_infinity=zero_infinity) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_ctc_losses = lib.py_ctc_losses
+
+
+def ctc_losses(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int, zero_infinity: bool) -> Tensor:
+    """The losses of `ctc_loss` [N] before they are reduced."""
+    try:
+        t = _py_ctc_losses(log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("ctc_losses", e, "Tensor Tensor Tensor Tensor Int Bool", log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, zero_infinity=zero_infinity) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_ctc_losses_backward = lib.py_ctc_losses_backward
+
+
+def ctc_losses_backward(grad: Tensor, log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int, zero_infinity: bool) -> Tensor:
+    """Gradient of `ctc_losses` with respect to the log-probabilities."""
+    try:
+        t = _py_ctc_losses_backward(grad._h, log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("ctc_losses_backward", e, "Tensor Tensor Tensor Tensor Tensor Int Bool", grad=grad, log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, zero_infinity=zero_infinity) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_ctc_states = lib.py_ctc_states
+
+
+def ctc_states(targets: Tensor, target_lengths: Tensor, blank: int) -> tuple[Tensor, Tensor]:
+    """The states of targets as `ctc_loss` takes them, padded to the longest that there may be: each label between blanks,
+    `[N, 2 S + 1]`, and whether a state may follow the last but one.
+    """
+    try:
+        t = _py_ctc_states(targets._h, target_lengths._h, blank if blank.__class__ is int else int_(blank))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("ctc_states", e, "Tensor Tensor Int", targets=targets, target_lengths=target_lengths, blank=blank) from None
+    if t is None:
+        raise error()
     return t
 
 
@@ -9595,11 +10187,35 @@ def log_normal_(input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator
     return input
 
 
+_py_normal_float = lib.py_normal_float
+
+
+def normal_float(mean: float, std: float, *sizes: Any, size: int | Sequence[int] | None = None, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """Normal numbers of mean `mean` and standard deviation `std`."""
+    if device is not None and away(device):
+        with at(device):
+            return normal_float(mean, std, *sizes, size=size, generator=generator, dtype=dtype, requires_grad=requires_grad)
+    try:
+        if size is None:
+            size = shape_(sizes)
+        size = ints(size)
+        t = _py_normal_float(mean, std, size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("normal_float", e, "Float Float Shape Generator OptDType", mean=mean, std=std, size=sizes if size is None else size, generator=generator, dtype=dtype) from None
+    if t is None:
+        raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
+    return t
+
+
 _py_normal_tensors = lib.py_normal_tensors
 
 
 def normal_tensors(mean: Tensor | Number, std: Tensor | Number, *, generator: Generator_ | None = None) -> Tensor:
-    """Normal numbers with means and standard deviations from two tensors, which broadcast together."""
+    """Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
+    first one that is no plain number. No gradient flows.
+    """
     try:
         mean = operand(mean)
         std = operand(std)
@@ -10014,6 +10630,7 @@ class TensorOps:
     histc = histc
     count_nonzero = count_nonzero
     bincount = bincount
+    diff = diff
     cumsum = cumsum
     cumsum_ = cumsum_
     cumprod = cumprod
@@ -10065,12 +10682,14 @@ class TensorOps:
     unflatten = unflatten
     ravel = ravel
     narrow = narrow
+    narrow_copy = narrow_copy
     select = select
     slice_scatter = slice_scatter
     select_scatter = select_scatter
     diagonal_scatter = diagonal_scatter
     unfold = unfold
     diagonal = diagonal
+    fill_diagonal_ = fill_diagonal_
     diag_embed = diag_embed
     diag = diag
     diagflat = diagflat
@@ -10090,12 +10709,14 @@ class TensorOps:
     triu = triu
     triu_ = triu_
     broadcast_to = broadcast_to
+    sum_to_size = sum_to_size
     index_put = index_put
     index_put_ = index_put_
     gather = gather
     scatter = scatter
     scatter_ = scatter_
     scatter_value_ = scatter_value_
+    scatter_value_reduce_ = scatter_value_reduce_
     scatter_add = scatter_add
     scatter_add_ = scatter_add_
     index_select = index_select
@@ -10438,11 +11059,13 @@ __all__ = (
     "logsumexp",
     "dist",
     "cdist",
+    "pdist",
     "cov",
     "corrcoef",
     "histc",
     "count_nonzero",
     "bincount",
+    "diff",
     "cumsum",
     "cumsum_",
     "cumprod",
@@ -10488,6 +11111,7 @@ __all__ = (
     "unflatten",
     "ravel",
     "narrow",
+    "narrow_copy",
     "select",
     "slice_scatter",
     "select_scatter",
@@ -10529,6 +11153,7 @@ __all__ = (
     "atleast_3d",
     "meshgrid",
     "cartesian_prod",
+    "combinations",
     "index_put",
     "index_put_",
     "gather",
@@ -10622,6 +11247,7 @@ __all__ = (
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "kl_div",
+    "pairwise_distance",
     "cosine_similarity",
     "rand",
     "randn",

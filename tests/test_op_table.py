@@ -227,7 +227,7 @@ def test_refusals(name: str) -> None:
         with pytest.raises(RustorchError) as e:
             eval(f"f({source})", {"f": getattr(_ops, name), "rt": rt, "inf": rt.inf, "nan": rt.nan})
         assert message in str(e.value), f"{name}({source}): {e.value}"
-        assert name in str(e.value)
+        assert CALLED.get(name, name) in str(e.value)
 
 
 @pytest.mark.parametrize("name", SIMPLE)

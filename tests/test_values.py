@@ -25,7 +25,7 @@ TABLE = {op["name"]: op for op in rt.ops.table()}
 # and tests/test_distributions.py), optimizers (tests/test_optim.py), and what has no values.
 ELSEWHERE = {
     "conv_input_grad", "conv_weight_grad", "max_pool_grad", "avg_pool_grad", "adaptive_avg_pool_grad",
-    "upsample_grad", "max_pool_values", "restride", "empty", "empty_like", "dropout",
+    "upsample_grad", "max_pool_values", "restride", "empty", "empty_like", "empty_strided", "dropout",
 }  # fmt: skip
 NAMES = sorted(
     n
@@ -91,6 +91,17 @@ def arange(start: Any, end: Any, step: Any = 1, dtype: Any = None) -> Any:
     return np.array([start + k * step for k in range(n)]).astype(dtype or (np.int64 if whole else np.float32))
 
 
+@reference
+def combination_indices(n: int, r: int, with_replacement: bool = False) -> Any:
+    pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    return np.array(list(pick(range(n), r)), np.int64).reshape(-1, r)
+
+
+REFERENCE["range"] = lambda start, end, step=1, dtype=np.float32: np.array(
+    [start + k * step for k in range(int((end - start) / step) + 1)]
+).astype(dtype)
+
+
 def window(f: Any) -> Any:
     def values(n: int, periodic: bool = True, *options: float, dtype: Any = np.float32, **named: float) -> Any:
         last = n if periodic else n - 1
@@ -117,6 +128,10 @@ SAME_NAME = """
     positive reciprocal abs sign
 """.split()
 REFERENCE.update({n: getattr(np, n) for n in SAME_NAME})
+REFERENCE.update(
+    allclose=lambda *args, **options: np.array(np.allclose(*args, **options)),
+    equal=lambda x, y: np.array(np.array_equal(x, y)),
+)
 OTHER_NAME = {
     "asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "asinh": "arcsinh", "acosh": "arccosh",
     "atanh": "arctanh", "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
@@ -352,6 +367,11 @@ REFERENCE.update(
     vector_norm=norm,
     dist=lambda x, y, p=2: norm(x - y, p),
     euclidean_distances=lambda x, y: norm(x[:, :, None] - y[:, None], 2, -1),
+    pdist=lambda x, p=2.0: norm(x[:, None] - x, p, -1)[np.triu_indices(len(x), 1)],
+    diff=lambda x, n=1, dim=-1, prepend=None, append=None: np.diff(
+        x, n, dim, **{k: v for k, v in (("prepend", prepend), ("append", append)) if v is not None}
+    ),
+    trapezoid=lambda y, x=None, dx=1, dim=-1: np.trapezoid(y, x, dx, dim),
     cdist=lambda x, y, p=2.0, compute_mode="": norm(x[..., :, None, :] - y[..., None, :, :], p, -1),
     cov=lambda x, correction=1, fweights=None, aweights=None: np.cov(
         x, ddof=correction, fweights=fweights, aweights=aweights
@@ -439,6 +459,13 @@ def unique_consecutive_flat(x: Any, return_inverse: bool = False, return_counts:
     )
 
 
+def unique_consecutive_dim(x: Any, dim: int) -> Any:
+    rows = np.moveaxis(np.asarray(x), dim, 0)
+    new: Any = [i for i in range(len(rows)) if i == 0 or (rows[i] != rows[i - 1]).any()]
+    inverse = np.array([sum(i <= k for i in new) - 1 for k in range(len(rows))])
+    return np.moveaxis(rows[np.array(new, int)], 0, dim), inverse.astype(np.int64), np.diff([*new, len(rows)])
+
+
 @reference
 def searchsorted(
     seq: Any, x: Any, out_int32: bool = False, right: bool = False, side: Any = None, sorter: Any = None
@@ -464,6 +491,7 @@ def quantiles(f: Any) -> Any:
 REFERENCE.update(
     msort=lambda x: np.sort(x, 0),
     topk=lambda x, k, dim=-1, largest=True, sorted=True: first(sort(x, dim, largest), k, dim),
+    unique_consecutive_dim=unique_consecutive_dim,
     unique_dim=lambda x, dim: np.unique(x, return_inverse=True, return_counts=True, axis=dim),
     bucketize=lambda x, boundaries, out_int32=False, right=False: searchsorted(boundaries, x, out_int32, right),
     isin=lambda x, test, assume_unique=False, invert=False: np.isin(x, test, invert=invert),
@@ -558,6 +586,12 @@ def block_diag(tensors: Any) -> Any:
     return out
 
 
+def fill_diagonal(x: Any, fill_value: Any, wrap: bool = False) -> Any:
+    x = np.array(x)
+    np.fill_diagonal(x, fill_value, wrap)
+    return x
+
+
 REFERENCE.update(
     clone=np.copy,
     copy=lambda x, src: np.broadcast_to(src, x.shape).astype(x.dtype),
@@ -618,8 +652,15 @@ REFERENCE.update(
     unbind=lambda x, dim=0: list(np.moveaxis(x, dim, 0)),
     repeat=np.tile,
     tile=np.tile,
-    repeat_interleave_int=np.repeat,
-    repeat_interleave_tensor=np.repeat,
+    repeat_interleave_int=lambda x, repeats, dim=None, output_size=None: np.repeat(x, repeats, dim),
+    repeat_interleave_tensor=lambda x, repeats, dim=None, output_size=None: np.repeat(x, repeats, dim),
+    repeat_interleave_indices=lambda repeats, output_size=None: np.repeat(np.arange(len(repeats)), repeats),
+    narrow_copy=lambda x, dim, start, length: np.take(x, range(start, start + length), dim),
+    fill_diagonal=fill_diagonal,
+    combinations=lambda x, r=2, with_replacement=False: x[combination_indices(len(x), r, with_replacement)],
+    sum_to_size=lambda x, size: x.sum(tuple(range(x.ndim - len(size))), keepdims=False).sum(
+        tuple(i for i, n in enumerate(size) if n == 1), keepdims=True
+    ),
     roll=lambda x, shifts, dims=(): np.roll(x, shifts, dims or None) if dims else np.roll(x, shifts[0]),
     flip=np.flip,
     fliplr=np.fliplr,
@@ -727,6 +768,9 @@ REFERENCE.update(
     nonzero=np.argwhere,
     nonzero_list=lambda x: list(np.nonzero(x)),
     embedding=lambda i, weight, padding_idx=None: weight[i],
+    scatter_value_reduce=lambda x, dim, index, value, reduce: scatter_reduce(
+        x, dim, index, np.full(index.shape, value), reduce
+    ),
     index_reduce=lambda x, dim, index, source, reduce, include_self=True: scatter_reduce(
         x, dim, spread_index(x, dim, index), source, reduce, include_self
     ),
@@ -1205,6 +1249,141 @@ REFERENCE.update(
         * (1 if weight is None else weight),
         reduction,
     ),
+)
+
+
+def negative(t: Any, near: Any, far: Any) -> Any:
+    """What targets of 1 and of -1 stand for."""
+    return np.where(t == 1, near, 0) + np.where(t == -1, far, 0)
+
+
+@reference
+def poisson_nll_loss(
+    x: Any, t: Any, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
+) -> Any:
+    losses = np.exp(x) - t * x if log_input else x - t * np.log(x + eps)
+    stirling = t * np.log(t) - t + 0.5 * np.log(TAU * t)
+    return reduced(losses + (np.where(t > 1, stirling, 0) if full else 0), reduction)
+
+
+@reference
+def gaussian_nll_loss(x: Any, t: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Any:
+    var = np.maximum(var if np.ndim(var) in (0, x.ndim) else var[..., None], eps)
+    return reduced(0.5 * (np.log(var) + (x - t) ** 2 / var) + (0.5 * np.log(TAU) if full else 0), reduction)
+
+
+@reference
+def cosine_embedding_loss(x: Any, y: Any, t: Any, margin: float = 0.0, reduction: str = "mean") -> Any:
+    cos = (x * y).sum(-1) / np.sqrt(((x * x).sum(-1) + 1e-12) * ((y * y).sum(-1) + 1e-12))
+    return reduced(negative(t, 1 - cos, np.maximum(cos - margin, 0)), reduction)
+
+
+@reference
+def multilabel_soft_margin_loss(x: Any, t: Any, weight: Any = None, reduction: str = "mean") -> Any:
+    return reduced((bce_each(sigmoid(x), t) * (1 if weight is None else weight)).mean(-1), reduction)
+
+
+@reference
+def multi_margin_loss(
+    x: Any, t: Any, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
+) -> Any:
+    weight = np.ones(x.shape[-1]) if weight is None else weight
+    each = [
+        sum(weight[k] * max(0.0, margin - row[k] + v) ** p for i, v in enumerate(row) if i != k) / len(row)
+        for row, k in zip(np.atleast_2d(x), np.atleast_1d(t))
+    ]
+    return reduced(np.array(each).reshape(np.shape(t)), reduction)
+
+
+def listed(row: Any) -> list[int]:
+    """The targets before the first -1."""
+    return list(itertools.takewhile(lambda k: k >= 0, row.tolist()))
+
+
+@reference
+def multilabel_targets(t: Any, classes: int) -> Any:
+    before = np.array([np.arange(t.shape[1]) < len(listed(row)) for row in t]).reshape(t.shape)
+    return before, np.array([[k in listed(row) for k in range(classes)] for row in t])
+
+
+@reference
+def multilabel_margin_loss(x: Any, t: Any, reduction: str = "mean") -> Any:
+    each = [
+        sum(max(0.0, 1 - row[k] + v) for k in listed(ks) for i, v in enumerate(row) if i not in listed(ks)) / len(row)
+        for row, ks in zip(np.atleast_2d(x), np.atleast_2d(t))
+    ]
+    return reduced(np.array(each).reshape(x.shape[:-1]), reduction)
+
+
+@reference
+def pairwise_distance(x: Any, y: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
+    return norm(x - y + eps, p, -1, keepdim)
+
+
+@reference
+def triplet_margin_loss(
+    a: Any, near: Any, far: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
+    apart = norm(a - far + eps, p, -1)
+    if swap:
+        apart = np.minimum(apart, norm(near - far + eps, p, -1))
+    return reduced(np.maximum(norm(a - near + eps, p, -1) - apart + margin, 0), reduction)
+
+
+@reference
+def ctc_losses(x: Any, targets: Any, inputs: Any, sizes: Any, blank: int, zero_infinity: bool) -> Any:
+    """From all paths there are."""
+    ends, losses = np.cumsum(sizes), []
+    for n, (long, size) in enumerate(zip(inputs, sizes)):
+        labels = (targets[n, :size] if targets.ndim == 2 else targets[ends[n] - size : ends[n]]).tolist()
+        total = 0.0
+        for path in itertools.product(range(x.shape[2]), repeat=int(long)):
+            spelt = [c for c, _ in itertools.groupby(path) if c != blank]
+            total += math.exp(sum(x[t, n, c] for t, c in enumerate(path))) if spelt == labels else 0.0
+        losses.append(-math.log(total) if total else 0.0 if zero_infinity else inf)
+    return np.array(losses)
+
+
+@reference
+def ctc_loss(
+    x: Any, targets: Any, inputs: Any, sizes: Any, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
+) -> Any:
+    batch = x if x.ndim == 3 else x[:, None]
+    losses = ctc_losses(batch, targets, np.atleast_1d(inputs), np.atleast_1d(sizes), blank, zero_infinity)
+    if reduction == "mean":
+        return (losses / np.maximum(sizes, 1)).mean()
+    return reduced(losses if x.ndim == 3 else losses[0], reduction)
+
+
+@reference
+def ctc_states(targets: Any, sizes: Any, blank: int) -> Any:
+    width, ends = 2 * targets.shape[-1] + 1, np.cumsum(sizes)
+    path, skips = np.full((len(sizes), width), blank), np.zeros((len(sizes), width), bool)
+    for n, size in enumerate(sizes):
+        labels = targets[n, :size] if targets.ndim == 2 else targets[ends[n] - size : ends[n]]
+        path[n, 1 : 2 * size : 2] = labels
+        skips[n, 3 : 2 * size : 2] = (labels[1:] != labels[:-1]) & (labels[1:] != blank)
+    return path, skips
+
+
+def times(losses: Any, weight: Any, reduction: str) -> Any:
+    total = (losses * weight).sum() / weight.sum() if reduction == "mean" else None
+    return reduced(losses * weight, reduction) if total is None else total
+
+
+REFERENCE.update(
+    mse_loss_weighted=lambda x, t, w, reduction="mean": times((x - t) ** 2, w, reduction),
+    l1_loss_weighted=lambda x, t, w, reduction="mean": times(np.abs(x - t), w, reduction),
+    huber_loss_weighted=lambda x, t, w, reduction="mean", delta=1.0: reduced(huber(x, t, "none", delta) * w, reduction),
+    variance_floor=np.maximum,
+    hinge_embedding_loss=lambda x, t, margin=1.0, reduction="mean": reduced(
+        negative(t, x, np.maximum(margin - x, 0)), reduction
+    ),
+    margin_ranking_loss=lambda x, y, t, margin=0.0, reduction="mean": reduced(
+        np.maximum(margin - t * (x - y), 0), reduction
+    ),
+    soft_margin_loss=lambda x, t, reduction="mean": reduced(np.log1p(np.exp(-t * x)), reduction),
 )
 
 # ---- calls ----

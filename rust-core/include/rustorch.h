@@ -615,6 +615,14 @@ rt_status rt_full(const int64_t *size,
                   int32_t dtype,
                   struct rt_tensor **out);
 
+// An uninitialised tensor whose elements lie `stride` apart.
+rt_status rt_empty_strided(const int64_t *size,
+                           size_t size_len,
+                           const int64_t *stride,
+                           size_t stride_len,
+                           int32_t dtype,
+                           struct rt_tensor **out);
+
 // An uninitialised tensor as `input`.
 rt_status rt_empty_like(const struct rt_tensor *input, int32_t dtype, struct rt_tensor **out);
 
@@ -637,6 +645,13 @@ rt_status rt_arange(struct rt_scalar start,
                     struct rt_scalar step,
                     int32_t dtype,
                     struct rt_tensor **out);
+
+// `start + i * step` up to `end`, which is included if it is met, of the default dtype.
+rt_status rt_range(struct rt_scalar start,
+                   struct rt_scalar end,
+                   struct rt_scalar step,
+                   int32_t dtype,
+                   struct rt_tensor **out);
 
 // `steps` evenly spaced numbers from `start` to `end`, both included.
 rt_status rt_linspace(struct rt_scalar start,
@@ -662,6 +677,12 @@ rt_status rt_tril_indices(int64_t row,
                           int64_t offset,
                           int32_t dtype,
                           struct rt_tensor **out);
+
+// The combinations of `r` of the numbers from 0 to `n - 1`, one per row, in lexicographic order.
+rt_status rt_combination_indices(int64_t n,
+                                 int64_t r,
+                                 bool with_replacement,
+                                 struct rt_tensor **out);
 
 // Row and column numbers of the upper triangle of a `row x col` matrix, from diagonal `offset` on: `[2, n]`.
 rt_status rt_triu_indices(int64_t row,
@@ -1421,6 +1442,19 @@ rt_status rt_isclose(const struct rt_tensor *input,
                      bool equal_nan,
                      struct rt_tensor **out);
 
+// One truth value: whether `isclose` holds everywhere.
+rt_status rt_allclose(const struct rt_tensor *input,
+                      const struct rt_tensor *other,
+                      double rtol,
+                      double atol,
+                      bool equal_nan,
+                      struct rt_tensor **out);
+
+// One truth value: whether shapes and all elements are equal.
+rt_status rt_equal(const struct rt_tensor *input,
+                   const struct rt_tensor *other,
+                   struct rt_tensor **out);
+
 // True for NaN.
 rt_status rt_isnan(const struct rt_tensor *input, struct rt_tensor **out);
 
@@ -2041,6 +2075,12 @@ rt_status rt_cdist(const struct rt_tensor *x1,
                    const char *compute_mode,
                    struct rt_tensor **out);
 
+// The `p`-norms of the differences of all pairs of rows of `input [n, d]`: `[n (n - 1) / 2]`, those of the first row
+// with the ones below first.
+rt_status rt_pdist(const struct rt_tensor *input,
+                   double p,
+                   struct rt_tensor **out);
+
 // Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row.
 // `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts,
 // `aweights` how important it is.
@@ -2074,6 +2114,23 @@ rt_status rt_bincount(const struct rt_tensor *input,
                       const struct rt_tensor *weights,
                       int64_t minlength,
                       struct rt_tensor **out);
+
+// Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first. Of truth values
+// whether they differ.
+rt_status rt_diff(const struct rt_tensor *input,
+                  const struct rt_tensor *prepend,
+                  const struct rt_tensor *append,
+                  int64_t n,
+                  int64_t dim,
+                  struct rt_tensor **out);
+
+// Integral of `y` along `dim` by the trapezoidal rule, with points `x` (of the shape of `y`, or a vector) or, without
+// them, steps `dx`.
+rt_status rt_trapezoid(const struct rt_tensor *y,
+                       const struct rt_tensor *x,
+                       struct rt_scalar dx,
+                       int64_t dim,
+                       struct rt_tensor **out);
 
 // Sums of the elements so far along `dim`.
 rt_status rt_cumsum(const struct rt_tensor *input,
@@ -2213,6 +2270,14 @@ rt_status rt_unique_dim(const struct rt_tensor *input,
                         struct rt_tensor **out0,
                         struct rt_tensor **out1,
                         struct rt_tensor **out2);
+
+// The slices along `dim` that differ from the one before, the number of the run that each slice belongs to, and the
+// lengths of the runs.
+rt_status rt_unique_consecutive_dim(const struct rt_tensor *input,
+                                    int64_t dim,
+                                    struct rt_tensor **out0,
+                                    struct rt_tensor **out1,
+                                    struct rt_tensor **out2);
 
 // Places where `input` would have to be put into the ascending last dimension of `sorted_sequence` (sorted by `sorter`,
 // if given) to keep the order: before equal elements, or after them if `right`.
@@ -2485,6 +2550,13 @@ rt_status rt_narrow(const struct rt_tensor *input,
                     int64_t length,
                     struct rt_tensor **out);
 
+// `narrow` as a copy.
+rt_status rt_narrow_copy(const struct rt_tensor *input,
+                         int64_t dim,
+                         int64_t start,
+                         int64_t length,
+                         struct rt_tensor **out);
+
 // Element `index` of dimension `dim`, which disappears; a view.
 rt_status rt_select(const struct rt_tensor *input,
                     int64_t dim,
@@ -2563,6 +2635,16 @@ rt_status rt_diagonal(const struct rt_tensor *input,
                       int64_t dim1,
                       int64_t dim2,
                       struct rt_tensor **out);
+
+// In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again,
+// one row below, with `wrap`. More than two dimensions must have one size.
+rt_status rt_fill_diagonal(const struct rt_tensor *input,
+                           struct rt_scalar fill_value,
+                           bool wrap,
+                           struct rt_tensor **out);
+
+// `fill_diagonal`, in place.
+rt_status rt_fill_diagonal_(struct rt_tensor *input, struct rt_scalar fill_value, bool wrap);
 
 // `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
 rt_status rt_diagonal_backward(const struct rt_tensor *grad,
@@ -2674,13 +2756,21 @@ rt_status rt_tile(const struct rt_tensor *input,
 rt_status rt_repeat_interleave_int(const struct rt_tensor *input,
                                    int64_t repeats,
                                    const int64_t *dim,
+                                   const int64_t *output_size,
                                    struct rt_tensor **out);
 
-// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
+// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row. `output_size`, if
+// given, must be the size that comes of it, which is then known without the elements of `repeats`.
 rt_status rt_repeat_interleave_tensor(const struct rt_tensor *input,
                                       const struct rt_tensor *repeats,
                                       const int64_t *dim,
+                                      const int64_t *output_size,
                                       struct rt_tensor **out);
+
+// Each index `i` of the vector `repeats`, `repeats[i]` times in a row.
+rt_status rt_repeat_interleave_indices(const struct rt_tensor *repeats,
+                                       const int64_t *output_size,
+                                       struct rt_tensor **out);
 
 // Elements moved by `shifts` places along `dims`, those that fall off returning at the other end. Without `dims`
 // the flattened tensor is rolled.
@@ -2782,6 +2872,19 @@ rt_status rt_cartesian_prod(const struct rt_tensor *const *tensors,
                             size_t tensors_len,
                             struct rt_tensor **out);
 
+// All combinations of `r` elements of a vector in the order of their places, one per row; an element may occur
+// repeatedly in one if `with_replacement`.
+rt_status rt_combinations(const struct rt_tensor *input,
+                          int64_t r,
+                          bool with_replacement,
+                          struct rt_tensor **out);
+
+// `input` summed to a shape that broadcasts to its own.
+rt_status rt_sum_to_size(const struct rt_tensor *input,
+                         const int64_t *size,
+                         size_t size_len,
+                         struct rt_tensor **out);
+
 // Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there
 // are as many classes as the largest number asks for.
 rt_status rt_one_hot(const struct rt_tensor *input,
@@ -2858,6 +2961,21 @@ rt_status rt_scatter_value_(struct rt_tensor *input,
                             const struct rt_tensor *index,
                             int64_t dim,
                             struct rt_scalar value);
+
+// As `scatter_reduce` together with what is there, with one number as the source.
+rt_status rt_scatter_value_reduce(const struct rt_tensor *input,
+                                  const struct rt_tensor *index,
+                                  int64_t dim,
+                                  struct rt_scalar value,
+                                  const char *reduce,
+                                  struct rt_tensor **out);
+
+// `scatter_value_reduce`, in place.
+rt_status rt_scatter_value_reduce_(struct rt_tensor *input,
+                                   const struct rt_tensor *index,
+                                   int64_t dim,
+                                   struct rt_scalar value,
+                                   const char *reduce);
 
 // As `scatter`, adding to what is there.
 rt_status rt_scatter_add(const struct rt_tensor *input,
@@ -3774,6 +3892,28 @@ rt_status rt_huber_loss(const struct rt_tensor *input,
                         double delta,
                         struct rt_tensor **out);
 
+// `mse_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+rt_status rt_mse_loss_weighted(const struct rt_tensor *input,
+                               const struct rt_tensor *target,
+                               const struct rt_tensor *weight,
+                               const char *reduction,
+                               struct rt_tensor **out);
+
+// `l1_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+rt_status rt_l1_loss_weighted(const struct rt_tensor *input,
+                              const struct rt_tensor *target,
+                              const struct rt_tensor *weight,
+                              const char *reduction,
+                              struct rt_tensor **out);
+
+// `huber_loss` of weighted elements; weights have the losses' shape, the mean is that of the products.
+rt_status rt_huber_loss_weighted(const struct rt_tensor *input,
+                                 const struct rt_tensor *target,
+                                 const struct rt_tensor *weight,
+                                 const char *reduction,
+                                 double delta,
+                                 struct rt_tensor **out);
+
 // Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
 rt_status rt_distance_backward(const struct rt_tensor *grad,
                                const struct rt_tensor *input,
@@ -3862,12 +4002,174 @@ rt_status rt_kl_div(const struct rt_tensor *input,
                     bool log_target,
                     struct rt_tensor **out);
 
+// Negative log-likelihood of counts `target` under Poisson distributions: `e^x - t x` if the input is the logarithm of
+// the rate (`log_input`), else `x - t log(x + eps)`. `full` adds Stirling's approximation of `log(t!)` where `t > 1`.
+rt_status rt_poisson_nll_loss(const struct rt_tensor *input,
+                              const struct rt_tensor *target,
+                              bool log_input,
+                              bool full,
+                              double eps,
+                              const char *reduction,
+                              struct rt_tensor **out);
+
+// Negative log-likelihood of `target` under normal distributions of mean `input` and variance `var`:
+// `(log var + (input - target)^2 / var) / 2`, `var` being at least `eps`, which is no part of the gradient (Nix and
+// Weigend 1994). `full` adds `log(2 pi) / 2`. `var` is a number or a tensor of the input's shape, or without its last
+// dimension, or with one of size 1.
+rt_status rt_gaussian_nll_loss(const struct rt_tensor *input,
+                               const struct rt_tensor *target,
+                               const struct rt_tensor *var,
+                               bool full,
+                               double eps,
+                               const char *reduction,
+                               struct rt_tensor **out);
+
+// `gaussian_nll_loss` with a plain number as `var`.
+rt_status rt_gaussian_nll_loss_scalar(const struct rt_tensor *input,
+                                      const struct rt_tensor *target,
+                                      struct rt_scalar var,
+                                      bool full,
+                                      double eps,
+                                      const char *reduction,
+                                      struct rt_tensor **out);
+
+// Variances, which must not be negative, brought up to `eps` at least. The gradient passes as if they were left alone.
+rt_status rt_variance_floor(const struct rt_tensor *input,
+                            double eps,
+                            struct rt_tensor **out);
+
+// `x` where the target is 1, `max(0, margin - x)` where it is -1, and their mean or sum.
+rt_status rt_hinge_embedding_loss(const struct rt_tensor *input,
+                                  const struct rt_tensor *target,
+                                  double margin,
+                                  const char *reduction,
+                                  struct rt_tensor **out);
+
+// `1 - cos(x1, x2)` where the target is 1, `max(0, cos(x1, x2) - margin)` where it is -1, and their mean or sum; inputs
+// `[N, d]` with target `[N]`, or `[d]` with a number.
+rt_status rt_cosine_embedding_loss(const struct rt_tensor *input1,
+                                   const struct rt_tensor *input2,
+                                   const struct rt_tensor *target,
+                                   double margin,
+                                   const char *reduction,
+                                   struct rt_tensor **out);
+
+// `max(0, -target (input1 - input2) + margin)`, and its mean or sum; the target is 1 where the first input should be
+// ranked higher, else -1.
+rt_status rt_margin_ranking_loss(const struct rt_tensor *input1,
+                                 const struct rt_tensor *input2,
+                                 const struct rt_tensor *target,
+                                 double margin,
+                                 const char *reduction,
+                                 struct rt_tensor **out);
+
+// `log(1 + e^(-target input))`, of the input's shape and dtype, and its mean or sum.
+rt_status rt_soft_margin_loss(const struct rt_tensor *input,
+                              const struct rt_tensor *target,
+                              const char *reduction,
+                              struct rt_tensor **out);
+
+// The mean over the classes of the binary cross-entropy of `sigmoid(input)`, and its mean or sum over the samples;
+// input and target `[N, C]`, weight `[C]`.
+rt_status rt_multilabel_soft_margin_loss(const struct rt_tensor *input,
+                                         const struct rt_tensor *target,
+                                         const struct rt_tensor *weight,
+                                         const char *reduction,
+                                         struct rt_tensor **out);
+
+// Sum over the classes `i` other than the target `t` of `max(0, margin - x[t] + x[i])^p`, times `weight[t]`, divided by
+// the number of classes, and its mean or sum; input `[N, C]` with target `[N]`, or `[C]` with a number. `p` is 1 or 2.
+rt_status rt_multi_margin_loss(const struct rt_tensor *input,
+                               const struct rt_tensor *target,
+                               const struct rt_tensor *weight,
+                               int64_t p,
+                               double margin,
+                               const char *reduction,
+                               struct rt_tensor **out);
+
+// For `multilabel_margin_loss`: which entries of the lists `target` [N, T] come before the first -1, and which of the
+// `classes` are among them, `[N, classes]`, both as truth values.
+rt_status rt_multilabel_targets(const struct rt_tensor *target,
+                                int64_t classes,
+                                struct rt_tensor **out0,
+                                struct rt_tensor **out1);
+
+// Sum over the targets `t` of a sample and the other classes `i` of `max(0, 1 - x[t] + x[i])`, divided by the number of
+// classes, and its mean or sum; input `[N, C]` or `[C]`, and as many target classes, of which those before the first
+// -1 count.
+rt_status rt_multilabel_margin_loss(const struct rt_tensor *input,
+                                    const struct rt_tensor *target,
+                                    const char *reduction,
+                                    struct rt_tensor **out);
+
+// `max(0, d(anchor, positive) - d(anchor, negative) + margin)`, and its mean or sum, `d` being `pairwise_distance`.
+// With `swap` the positive may stand for the anchor where it is nearer to the negative (Balntas et al. 2016).
+rt_status rt_triplet_margin_loss(const struct rt_tensor *anchor,
+                                 const struct rt_tensor *positive,
+                                 const struct rt_tensor *negative,
+                                 double margin,
+                                 double p,
+                                 double eps,
+                                 bool swap,
+                                 const char *reduction,
+                                 struct rt_tensor **out);
+
+// The `p`-norms of `x1 - x2 + eps` over the last dimension.
+rt_status rt_pairwise_distance(const struct rt_tensor *x1,
+                               const struct rt_tensor *x2,
+                               double p,
+                               double eps,
+                               bool keepdim,
+                               struct rt_tensor **out);
+
 // Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
 rt_status rt_cosine_similarity(const struct rt_tensor *x1,
                                const struct rt_tensor *x2,
                                int64_t dim,
                                double eps,
                                struct rt_tensor **out);
+
+// Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of targets under
+// log-probabilities of classes at each time, summed over all alignments, one class being `blank`. `log_probs` is
+// `[T, N, C]` or `[T, C]`, `targets` `[N, S]` or all labels in one row, and the lengths say how much of T and S counts.
+// The mean is that of the losses divided by the target lengths. A target that does not fit into its input costs infinity
+// (and its gradient is NaN), or nothing with `zero_infinity`. The gradient is that of log-probabilities whose
+// exponentials add up to 1.
+rt_status rt_ctc_loss(const struct rt_tensor *log_probs,
+                      const struct rt_tensor *targets,
+                      const struct rt_tensor *input_lengths,
+                      const struct rt_tensor *target_lengths,
+                      int64_t blank,
+                      const char *reduction,
+                      bool zero_infinity,
+                      struct rt_tensor **out);
+
+// The losses of `ctc_loss` [N] before they are reduced.
+rt_status rt_ctc_losses(const struct rt_tensor *log_probs,
+                        const struct rt_tensor *targets,
+                        const struct rt_tensor *input_lengths,
+                        const struct rt_tensor *target_lengths,
+                        int64_t blank,
+                        bool zero_infinity,
+                        struct rt_tensor **out);
+
+// Gradient of `ctc_losses` with respect to the log-probabilities.
+rt_status rt_ctc_losses_backward(const struct rt_tensor *grad,
+                                 const struct rt_tensor *log_probs,
+                                 const struct rt_tensor *targets,
+                                 const struct rt_tensor *input_lengths,
+                                 const struct rt_tensor *target_lengths,
+                                 int64_t blank,
+                                 bool zero_infinity,
+                                 struct rt_tensor **out);
+
+// The states of targets as `ctc_loss` takes them, padded to the longest that there may be: each label between blanks,
+// `[N, 2 S + 1]`, and whether a state may follow the last but one.
+rt_status rt_ctc_states(const struct rt_tensor *targets,
+                        const struct rt_tensor *target_lengths,
+                        int64_t blank,
+                        struct rt_tensor **out0,
+                        struct rt_tensor **out1);
 
 // Uniform numbers of [0, 1) of shape `size`.
 rt_status rt_rand(const int64_t *size,
@@ -4026,7 +4328,17 @@ rt_status rt_log_normal_(struct rt_tensor *input,
                          double std,
                          struct rt_generator *generator);
 
-// Normal numbers with means and standard deviations from two tensors, which broadcast together.
+// Normal numbers of mean `mean` and standard deviation `std`.
+rt_status rt_normal_float(double mean,
+                          double std,
+                          const int64_t *size,
+                          size_t size_len,
+                          const struct rt_generator *generator,
+                          int32_t dtype,
+                          struct rt_tensor **out);
+
+// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
+// first one that is no plain number. No gradient flows.
 rt_status rt_normal_tensors(const struct rt_tensor *mean,
                             const struct rt_tensor *std,
                             struct rt_generator *generator,

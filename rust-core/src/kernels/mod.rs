@@ -5,6 +5,7 @@
 
 pub mod conv;
 pub mod copy;
+pub mod ctc;
 pub mod elementwise;
 pub mod gemm;
 pub mod index;

@@ -131,6 +131,42 @@ fn normal_into(g: &mut Generator, out: &Tensor, mean: f64, std: f64) -> Result<(
     }
 }
 
+fn infer_normal_tensors(c: &Call) -> Result<Specs> {
+    let (mean, std) = (c.x(0), c.x(1));
+    let dtype = if mean.0.wrapped { std.dtype() } else { mean.dtype() };
+    check_float(dtype)?;
+    Spec::rows(&broadcast(mean.shape(), std.shape())?, dtype)?.one()
+}
+
+fn compute_normal_tensors(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let out = &outs[0];
+    let ready = |t: &Tensor| {
+        contiguous_unlocked(&t.with_layout(t.layout().broadcast_to(out.shape())?), DType::F64, false)
+    };
+    let (mean, std) = (ready(c.x(0))?, ready(c.x(1))?);
+    let n = out.numel();
+    // SAFETY: row-major f64, `n` each.
+    let (mean, std) = unsafe {
+        (std::slice::from_raw_parts(mean.ptr::<f64>(), n), std::slice::from_raw_parts(std.ptr::<f64>(), n))
+    };
+    if let Some(s) = std.iter().find(|s| s.is_nan() || **s < 0.0) {
+        bail!(Value, "expects all elements of std >= 0.0, but found std {s}");
+    }
+    c.with_generator(0, |g| normal_into(g, out, 0.0, 1.0))?;
+    // Products and sums are rounded one by one, each as its operands' dtypes ask for.
+    let product = result_type([out, c.x(1)].into_iter());
+    let sum = result_type([out, c.x(1), c.x(0)].into_iter());
+    let rounded = |v: f64, d: DType| -> Result<f64> { Ok(floats!(d, T => T::from_f64(v).to_f64())) };
+    floats!(out.dtype(), T => {
+        for i in 0..n {
+            // SAFETY: element `i` of a new row-major tensor.
+            let at = unsafe { &mut *out.ptr::<T>().add(i) };
+            *at = T::from_f64(rounded(rounded(at.to_f64() * std[i], product)? + mean[i], sum)?);
+        }
+    });
+    Ok(())
+}
+
 fn infer_integers(spec: Spec, low: i64, high: i64) -> Result<Specs> {
     let d = spec.dtype;
     if low >= high {
@@ -494,27 +530,22 @@ ops! {
         inplace: true, direct: true, function: false, method: false,
     }
 
-    /// Normal numbers with means and standard deviations from two tensors, which broadcast together.
-    normal_tensors(mean: Operand, std: Operand, generator: Generator = None) -> Tensor, Special {
-        body: Composite(|c| {
-            let (mean, std) = (c.x(0), c.x(1));
-            let dtype = result_type([mean, std].into_iter());
-            if !std.is_meta() && std.to_vec::<f64>()?.iter().any(|s| s.is_nan() || *s < 0.0) {
-                bail!(Value, "expects all elements of std >= 0.0");
-            }
-            let spec = Spec::rows(&broadcast(mean.shape(), std.shape())?, dtype)?;
-            let out = if c.meta {
-                check_float(dtype)?;
-                spec.meta()?
-            } else {
-                let out = spec.tensor()?;
-                c.with_generator(0, |g| normal_into(g, &out, 0.0, 1.0))?;
-                out
-            };
-            one(out.mul(&std.alias())?.add(&mean.alias(), 1)?)
-        }),
+    /// Normal numbers of mean `mean` and standard deviation `std`.
+    normal_float(
+        mean: Float, std: Float, size: Shape, generator: Generator = None, dtype: OptDType = None
+    ) -> Tensor, Special {
+        body: Kernel(
+            |c| infer_normal(new(c, 2, 4)?, c.float(1)),
+            |c, outs| c.with_generator(3, |g| normal_into(g, &outs[0], c.float(0), c.float(1))),
+        ),
         function: false, method: false,
-        samples: &["r(2), p(2), generator=generator()", "r(2), 1.5, generator=generator()", "0.5, p(2), generator=generator()"],
+    }
+
+    /// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
+    /// first one that is no plain number. No gradient flows.
+    normal_tensors(mean: Operand, std: Operand, generator: Generator = None) -> Tensor, Special {
+        body: Kernel(infer_normal_tensors, compute_normal_tensors),
+        function: false, method: false,
     }
 
     /// Indices drawn with the probabilities of the rows of `input`, `num_samples` per row: `[*, n]` becomes

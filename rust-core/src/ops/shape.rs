@@ -384,6 +384,25 @@ fn compute_on_diagonal(c: &Call, outs: &[Tensor], [offset, dim1, dim2]: [i64; 3]
     copy_into(&out.with_layout(diagonal_layout(out.layout(), offset, dim1, dim2)?), c.x(0))
 }
 
+fn compute_fill_diagonal(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let out = &outs[0];
+    copy_into(out, c.x(0))?;
+    if out.numel() == 0 {
+        return Ok(());
+    }
+    let (l, value) = (out.layout(), Tensor::filled(&[], c.scalar(0), out.dtype())?);
+    let (rows, columns) = (l.shape()[0], l.shape()[l.ndim() - 1]);
+    let step = l.strides().iter().fold(0isize, |sum, &s| sum.saturating_add(s));
+    // A wrapped diagonal leaves out one row after each round.
+    let last = if c.bool(1) && l.ndim() == 2 { rows } else { rows.min(1) };
+    for start in (0..last).step_by(columns + 1) {
+        let n = columns.min(rows - start);
+        let offset = l.offset() + start * l.strides()[0] as usize;
+        copy_into(&out.with_layout(Layout::new(Dims::from_slice(&[n]), Strides::from_slice(&[step]), offset)?), &value)?;
+    }
+    Ok(())
+}
+
 fn infer_diag_embed(c: &Call) -> Result<Specs> {
     let (x, nd) = (c.x(0), c.x(0).ndim() + 1);
     let n = *x.shape().last().ok_or_else(|| err!(Value, "input must have at least one dimension"))?;
@@ -1001,6 +1020,46 @@ fn eval_tensor_split_indices(c: &Call) -> Result<Outs> {
 }
 
 /// A number of parts, which may exceed the size of a dimension but not all memory.
+/// The size that a caller of `repeat_interleave` counts on.
+fn check_output_size(wanted: Option<i64>, size: i64) -> Result<()> {
+    match wanted {
+        Some(wanted) if wanted != size => bail!(Value, "Invalid output_size, expected {size} but got {wanted}"),
+        _ => Ok(()),
+    }
+}
+
+/// Numbers of repetitions: whole, in at least `least` and at most one dimension.
+fn check_repeats(repeats: &Tensor, least: usize) -> Result<()> {
+    let (d, shape) = (repeats.dtype(), repeats.shape());
+    if d.is_float() || d == DType::Bool || shape.len() > 1 || shape.len() < least {
+        let wanted = if least == 1 { "1-d" } else { "0-d or 1-d" };
+        bail!(Value, "repeats must be a {wanted} tensor of whole numbers, got {d} {shape:?}");
+    }
+    Ok(())
+}
+
+/// Each of the numbers below `n`, as often as `repeats` says.
+fn repeated_indices(repeats: &[i64], n: usize, output_size: Option<i64>) -> Result<List<i64>> {
+    if repeats.len() != 1 && repeats.len() != n {
+        bail!(Value, "repeats must have the same size as input along dim, but it has {} and input {n}", repeats.len());
+    }
+    if let Some(r) = repeats.iter().find(|&&r| r < 0) {
+        bail!(Value, "repeats can not be negative, got {r}");
+    }
+    // The steps are as many as the results, whatever the size of the dimension.
+    let (total, times) = match *repeats {
+        [all] => (n.saturating_mul(all as usize), Some(all as usize)),
+        _ => (repeats.iter().fold(0usize, |sum, &r| sum.saturating_add(r as usize)), None),
+    };
+    check_output_size(output_size, total as i64)?;
+    let mut index = List::with_room(total)?;
+    match times {
+        Some(times) => index.extend((0..total).map(|k| (k / times) as i64))?,
+        None => index.extend(repeats.iter().zip(0..).flat_map(|(&r, i)| std::iter::repeat_n(i, r as usize)))?,
+    }
+    Ok(index)
+}
+
 fn few(parts: i64) -> Result<usize> {
     usize::try_from(parts).ok().filter(|&n| n <= 1 << 24).ok_or_else(|| err!(Memory, "cannot make {parts} tensors"))
 }
@@ -1393,6 +1452,13 @@ ops! {
         samples: &["r(2, 5), 1, 1, 3"],
     }
 
+    /// `narrow` as a copy.
+    narrow_copy(input: Tensor, dim: Int, start: Int, length: Int) -> Tensor, Special {
+        body: Composite(|c| one(c.x(0).narrow(c.int(0), c.int(1), c.int(2))?.duplicate()?)),
+        refuses: &[Refusal { call: "rt.ones(3), 0, 2, 2", message: "exceeds dimension size (3)" }],
+        samples: &["r(2, 5), 1, 1, 3"],
+    }
+
     /// Element `index` of dimension `dim`, which disappears; a view.
     select(input: Tensor, dim: Int, index: Int) -> Tensor, Special {
         body: View(|c| with_view(c, select_part(c, c.x(0).layout())?)),
@@ -1499,6 +1565,26 @@ ops! {
 
         refuses: &[Refusal { call: "rt.ones(2, 2), 0, 0, 0", message: "cannot be identical" }],
         samples: &["r(3, 4), 1", "r(2, 3, 3), -1, 1, 2"],
+    }
+
+    /// In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again,
+    /// one row below, with `wrap`. More than two dimensions must have one size.
+    fill_diagonal(input: Tensor, fill_value: Scalar, wrap: Bool = false) -> Tensor, Special {
+        body: Kernel(
+            |c| {
+                let (x, s) = (c.x(0), c.x(0).shape());
+                if s.len() < 2 || (s.len() > 2 && s.iter().any(|&d| d != s[0])) {
+                    bail!(Value, "wanted a matrix, or dimensions of one size, got shape {s:?}");
+                }
+                c.scalar(0).held_by(x.dtype())?;
+                Spec::rows(s, x.dtype())?.one()
+            },
+            compute_fill_diagonal,
+        ),
+        vjp: vjp!(|v| v.g().then(|g| g.fill_diagonal(0, v.bool(1)))),
+        direct: true, inplace: true, function: false, method: false,
+        refuses: &[Refusal { call: "rt.ones(3), 1", message: "wanted a matrix" }],
+        samples: &["r(2, 3), 1.5", "r(5, 2), 0, True", "r(3, 3, 3), 2.0"],
     }
 
     /// `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
@@ -1717,7 +1803,7 @@ ops! {
     }
 
     /// Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row.
-    repeat_interleave_int(input: Tensor, repeats: Int, dim: OptInt = None) -> Tensor, Special {
+    repeat_interleave_int(input: Tensor, repeats: Int, dim: OptInt = None, output_size: OptInt = None) -> Tensor, Special {
         body: Composite(|c| {
             let x = if c.opt_int(1).is_none() { c.x(0).ravel()? } else { c.x(0).clone() };
             if c.int(0) < 0 {
@@ -1729,43 +1815,50 @@ ops! {
             let mut shape = wide.clone();
             wide.insert(d + 1, c.int(0));
             shape[d] = shape[d].saturating_mul(c.int(0));
+            check_output_size(c.opt_int(2), shape[d])?;
             one(apart(&x, x.unsqueeze(d as i64 + 1)?.expand(&wide)?.reshape(&shape)?)?)
         }),
         function: false, method: false,
         samples: &["r(2, 2), 3, 1", "r(2, 2), 2"],
     }
 
-    /// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
-    repeat_interleave_tensor(input: Tensor, repeats: Tensor, dim: OptInt = None) -> Tensor, Special {
+    /// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row. `output_size`, if
+    /// given, must be the size that comes of it, which is then known without the elements of `repeats`.
+    repeat_interleave_tensor(
+        input: Tensor, repeats: Tensor, dim: OptInt = None, output_size: OptInt = None
+    ) -> Tensor, Special {
         body: Composite(|c| {
             let x = if c.opt_int(0).is_none() { c.x(0).ravel()? } else { c.x(0).clone() };
             let x = if x.ndim() == 0 { x.reshape(&[1])? } else { x };
             let d = wrap_dim(c.opt_int(0).unwrap_or(0), x.ndim())?;
-            let (n, repeats) = (x.shape()[d], c.x(1).to_vec::<i64>()?);
-            if c.x(1).dtype().is_float() || c.x(1).dtype() == DType::Bool || c.x(1).ndim() > 1 {
-                bail!(Value, "repeats must be a 0-d or 1-d tensor of whole numbers, got {} {:?}", c.x(1).dtype(), c.x(1).shape());
+            if let (Some(size), true) = (c.opt_int(1), c.meta) {
+                return one(x.index_select(d as i64, &Tensor::empty_with(&[size], Some(DType::I64))?)?);
             }
-            if repeats.len() != 1 && repeats.len() != n {
-                bail!(Value, "repeats must have the same size as input along dim {d}, but it has {} and input {n}", repeats.len());
-            }
-            if let Some(r) = repeats.iter().find(|&&r| r < 0) {
-                bail!(Value, "repeats can not be negative, got {r}");
-            }
-            // The steps are as many as the results, whatever the size of the dimension.
-            let (total, times) = match repeats[..] {
-                [all] => (n.saturating_mul(all as usize), Some(all as usize)),
-                _ => (repeats.iter().fold(0usize, |sum, &r| sum.saturating_add(r as usize)), None),
-            };
-            let mut index = List::with_room(total)?;
-            match times {
-                Some(times) => index.extend((0..total).map(|k| (k / times) as i64))?,
-                None => index.extend(repeats.iter().zip(0..).flat_map(|(&r, i)| std::iter::repeat_n(i, r as usize)))?,
-            }
+            check_repeats(c.x(1), 0)?;
+            let index = repeated_indices(&c.x(1).to_vec::<i64>()?, x.shape()[d], c.opt_int(1))?;
             one(x.index_select(d as i64, &Tensor::from_slice(&index, &[index.len()])?)?)
         }),
         dynamic: true,
         function: false, method: false,
         samples: &["r(3, 2), i([1, 0, 2]), 0"],
+    }
+
+    /// Each index `i` of the vector `repeats`, `repeats[i]` times in a row.
+    repeat_interleave_indices(repeats: Tensor, output_size: OptInt = None) -> Tensor, Special {
+        body: Dynamic(
+            |c| {
+                check_repeats(c.x(0), 1)?;
+                c.opt_int(0).map(|n| Spec::rows(&sizes(&[n])?, DType::I64)?.one()).transpose()
+            },
+            |c| {
+                check_repeats(c.x(0), 1)?;
+                let repeats = contiguous_unlocked(c.x(0), DType::I64, false)?.to_vec_unlocked::<i64>()?;
+                let index = repeated_indices(&repeats, repeats.len(), c.opt_int(0))?;
+                one(Tensor::from_slice(&index, &[index.len()])?)
+            },
+        ),
+        function: false, method: false,
+        refuses: &[Refusal { call: "rt.ones(2, 2, dtype=rt.int64)", message: "repeats must be" }],
     }
 
     /// Elements moved by `shifts` places along `dims`, those that fall off returning at the other end. Without `dims`
@@ -1950,6 +2043,53 @@ ops! {
         }),
         method: false,
         samples: &["[r(2), r(3)]", "[r(2)]"],
+    }
+
+    /// All combinations of `r` elements of a vector in the order of their places, one per row; an element may occur
+    /// repeatedly in one if `with_replacement`.
+    combinations(input: Tensor, r: Int = 2, with_replacement: Bool = false) -> Tensor, Special {
+        body: Composite(|c| {
+            let x = c.x(0);
+            if x.ndim() != 1 {
+                bail!(Shape, "expected a 1-d vector, got shape {:?}", x.shape());
+            }
+            if c.int(0) < 0 {
+                bail!(Value, "r must be non-negative, got {}", c.int(0));
+            }
+            if c.int(0) == 0 {
+                return one(Tensor::empty_with(&[0], Some(x.dtype()))?);
+            }
+            let places = Tensor::combination_indices(x.numel() as i64, c.int(0), c.bool(1))?;
+            one(x.index_select(0, &places.ravel()?)?.reshape(&signed(places.shape()))?)
+        }),
+        method: false,
+        refuses: &[
+            Refusal { call: "rt.ones(2, 2)", message: "expected a 1-d vector" },
+            Refusal { call: "rt.ones(2), -1", message: "non-negative" },
+        ],
+        samples: &["r(4)", "r(3), 3", "r(3), 2, True"],
+    }
+
+    /// `input` summed to a shape that broadcasts to its own.
+    sum_to_size(input: Tensor, size: Shape) -> Tensor, Special {
+        body: Composite(|c| {
+            let (x, size) = (c.x(0), sizes(c.ints(0))?);
+            if size.is_empty() {
+                return one(x.sum(None, false, None)?);
+            }
+            let lead = x.ndim().checked_sub(size.len());
+            let Some(lead) = lead.filter(|&l| size.iter().zip(&x.shape()[l..]).all(|(&n, &have)| n == 1 || n == have)) else {
+                let message = format!("{size:?} cannot be expanded to {:?}", x.shape());
+                return Err(Error::shapes("", message, &size, x.shape()));
+            };
+            let within = (0..size.len()).filter(|&i| size[i] != x.shape()[lead + i]);
+            let dims: SmallVec<[i64; 8]> = (0..lead).chain(within.map(|i| lead + i)).map(|d| d as i64).collect();
+            let sums = if dims.is_empty() { x.clone() } else { x.sum(Some(&dims), true, None)? };
+            one(sums.reshape(&signed(&size))?)
+        }),
+        function: false,
+        refuses: &[Refusal { call: "rt.ones(2, 3), (2, 2)", message: "cannot be expanded" }],
+        samples: &["r(2, 3), (1, 3)", "r(2, 3), (2, 1)", "r(2, 3), (3,)", "r(2, 3), ()", "r(2, 3), (2, 3)"],
     }
 
     /// Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there
