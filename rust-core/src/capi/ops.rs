@@ -7490,27 +7490,6 @@ pub unsafe extern "C-unwind" fn rt_cross(
     })
 }
 
-/// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
-/// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
-/// `1 / sqrt(size of the last dimension)` by default.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_scaled_dot_product_attention(
-    query: *const rt_tensor,
-    key: *const rt_tensor,
-    value: *const rt_tensor,
-    attn_mask: *const rt_tensor,
-    dropout_p: f64,
-    is_causal: bool,
-    scale: *const f64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 4] = [query, key, value, attn_mask];
-        let ins = inputs(&table::matmul::defs::scaled_dot_product_attention, &handles, 0b111, &[]);
-        call_one(&table::matmul::defs::scaled_dot_product_attention, ins, &[Attr::Float(dropout_p), Attr::Bool(is_causal), a_opt_float(scale)?], out)
-    })
-}
-
 /// Inverses of square matrices `[..., n, n]`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_inverse(
@@ -9255,6 +9234,354 @@ pub unsafe extern "C-unwind" fn rt_dropout_(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::random::defs::dropout, &handles, 0b1, &[]);
         call_inplace(&table::random::defs::dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// One recurrent layer in one direction. `input` [rows, gates] is the input's part of the gates, the rows of a step
+/// behind those of the step before; without `batch_sizes` every step has as many as the state `h_0` [batch, out], with
+/// them as many as they say, never more than before (those of a packed sequence). `w_hh` [gates, out] and `b_hh` [gates]
+/// give the state's part. `mode` is rnn_tanh, rnn_relu, gru or lstm, which has cells `c_0` [batch, hidden] and may have
+/// a projection `w_hr` [out, hidden]. Gives the outputs [rows, out], the last state, of an LSTM the last cells, and what
+/// backward reads, which is nothing without `keep` (backward then computes it again).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_layer(
+    input: *const rt_tensor,
+    h_0: *const rt_tensor,
+    c_0: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    w_hr: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    mode: *const c_char,
+    reverse: bool,
+    keep: bool,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 7] = [input, h_0, c_0, w_hh, b_hh, w_hr, batch_sizes];
+        let ins = inputs(&table::rnn::defs::rnn_layer, &handles, 0b1011, &[]);
+        call_list(&table::rnn::defs::rnn_layer, ins, &[a_str(mode)?, Attr::Bool(reverse), Attr::Bool(keep)], out)
+    })
+}
+
+/// Gradients of `rnn_layer` with respect to `input`, `h_0` and, of an LSTM, `c_0`, given those of the last state, the last
+/// cells and the outputs, and what was `kept`. Of a GRU also the gradient of the state's part of the gates; with a
+/// projection that of what it gives, and what it was given. (Where they are to be differentiated, the layer's rule goes
+/// another way.)
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_layer_backward(
+    grad_h: *const rt_tensor,
+    grad_c: *const rt_tensor,
+    grad_output: *const rt_tensor,
+    kept: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    w_hr: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    mode: *const c_char,
+    reverse: bool,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 7] = [grad_h, grad_c, grad_output, kept, w_hh, w_hr, batch_sizes];
+        let ins = inputs(&table::rnn::defs::rnn_layer_backward, &handles, 0b11001, &[]);
+        call_list(&table::rnn::defs::rnn_layer_backward, ins, &[a_str(mode)?, Attr::Bool(reverse)], out)
+    })
+}
+
+/// A long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates) of `num_layers` layers, in both
+/// directions if `bidirectional`. `input` [L, N, in], with `batch_first` [N, L, in], or [L, in]; with `batch_sizes` the
+/// rows of a packed sequence. `hx` and `cx` [layers * directions, N, *] are the first state and cells; sizes that differ
+/// say that outputs are projected (Sak et al. 2014). `params` are, by layer and direction, w_ih, w_hh, with `has_biases`
+/// b_ih and b_hh, and w_hr of a projection; gates are in the order i, f, g, o. In training, `dropout` zeroes elements
+/// between layers. Gives the last layer's outputs, the last state and the last cells.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lstm(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    cx: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    params: *const *const rt_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [input, hx, cx, batch_sizes];
+        let ins = inputs(&table::rnn::defs::lstm, &handles, 0b111, &[(params, params_len)]);
+        call_some(&table::rnn::defs::lstm, ins, &[Attr::Bool(has_biases), Attr::Int(num_layers), Attr::Float(dropout), Attr::Bool(train), Attr::Bool(bidirectional), Attr::Bool(batch_first)], &[out0, out1, out2])
+    })
+}
+
+/// Gated recurrent units (Cho et al. 2014, the reset gate behind the product), gates in the order r, z, n; else as `lstm`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gru(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    params: *const *const rt_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, hx, batch_sizes];
+        let ins = inputs(&table::rnn::defs::gru, &handles, 0b11, &[(params, params_len)]);
+        call_some(&table::rnn::defs::gru, ins, &[Attr::Bool(has_biases), Attr::Int(num_layers), Attr::Float(dropout), Attr::Bool(train), Attr::Bool(bidirectional), Attr::Bool(batch_first)], &[out0, out1])
+    })
+}
+
+/// A recurrent network with `tanh` (Elman 1990); else as `lstm`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_tanh(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    params: *const *const rt_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, hx, batch_sizes];
+        let ins = inputs(&table::rnn::defs::rnn_tanh, &handles, 0b11, &[(params, params_len)]);
+        call_some(&table::rnn::defs::rnn_tanh, ins, &[Attr::Bool(has_biases), Attr::Int(num_layers), Attr::Float(dropout), Attr::Bool(train), Attr::Bool(bidirectional), Attr::Bool(batch_first)], &[out0, out1])
+    })
+}
+
+/// A recurrent network with `relu`; else as `lstm`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_relu(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    params: *const *const rt_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, hx, batch_sizes];
+        let ins = inputs(&table::rnn::defs::rnn_relu, &handles, 0b11, &[(params, params_len)]);
+        call_some(&table::rnn::defs::rnn_relu, ins, &[Attr::Bool(has_biases), Attr::Int(num_layers), Attr::Float(dropout), Attr::Bool(train), Attr::Bool(bidirectional), Attr::Bool(batch_first)], &[out0, out1])
+    })
+}
+
+/// One step of an LSTM layer: `input` [N, in] or [in], state `hx` and cells `cx` [N, hidden], to the new ones.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lstm_cell(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    cx: *const rt_tensor,
+    w_ih: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_ih: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 7] = [input, hx, cx, w_ih, w_hh, b_ih, b_hh];
+        let ins = inputs(&table::rnn::defs::lstm_cell, &handles, 0b11111, &[]);
+        call_some(&table::rnn::defs::lstm_cell, ins, &[], &[out0, out1])
+    })
+}
+
+/// One step of a GRU layer: `input` [N, in] or [in] and state `hx` [N, hidden] to the new state.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gru_cell(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    w_ih: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_ih: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 6] = [input, hx, w_ih, w_hh, b_ih, b_hh];
+        let ins = inputs(&table::rnn::defs::gru_cell, &handles, 0b1111, &[]);
+        call_one(&table::rnn::defs::gru_cell, ins, &[], out)
+    })
+}
+
+/// One step of a layer with `tanh`, as `gru_cell`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_tanh_cell(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    w_ih: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_ih: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 6] = [input, hx, w_ih, w_hh, b_ih, b_hh];
+        let ins = inputs(&table::rnn::defs::rnn_tanh_cell, &handles, 0b1111, &[]);
+        call_one(&table::rnn::defs::rnn_tanh_cell, ins, &[], out)
+    })
+}
+
+/// One step of a layer with `relu`, as `gru_cell`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_relu_cell(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    w_ih: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_ih: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 6] = [input, hx, w_ih, w_hh, b_ih, b_hh];
+        let ins = inputs(&table::rnn::defs::rnn_relu_cell, &handles, 0b1111, &[]);
+        call_one(&table::rnn::defs::rnn_relu_cell, ins, &[], out)
+    })
+}
+
+/// Sequences of `lengths` (int64, never growing) in `input` [L, N, *] (or [N, L, *]), step by step without the padding:
+/// the rows [sum of lengths, *], and how many sequences reach each step.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt__pack_padded_sequence(
+    input: *const rt_tensor,
+    lengths: *const rt_tensor,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, lengths];
+        let ins = inputs(&table::rnn::defs::_pack_padded_sequence, &handles, 0b11, &[]);
+        call_some(&table::rnn::defs::_pack_padded_sequence, ins, &[Attr::Bool(batch_first)], &[out0, out1])
+    })
+}
+
+/// The inverse of `_pack_padded_sequence`: rows and the number of sequences that reach each step to [L, N, *] (or
+/// [N, L, *]) and the lengths, `padding_value` behind the ends; L is `total_length`, if that is positive.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt__pad_packed_sequence(
+    data: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    batch_first: bool,
+    padding_value: rt_scalar,
+    total_length: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [data, batch_sizes];
+        let ins = inputs(&table::rnn::defs::_pad_packed_sequence, &handles, 0b11, &[]);
+        call_some(&table::rnn::defs::_pad_packed_sequence, ins, &[Attr::Bool(batch_first), a_scalar(padding_value)?, Attr::Int(total_length)], &[out0, out1])
+    })
+}
+
+/// Sequences [L_i, *] as one tensor [L, N, *] (or [N, L, *]), `padding_value` behind ("right") or before ("left") those
+/// that are shorter than the longest.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pad_sequence(
+    sequences: *const *const rt_tensor,
+    sequences_len: usize,
+    batch_first: bool,
+    padding_value: f64,
+    padding_side: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::rnn::defs::pad_sequence, &handles, 0b0, &[(sequences, sequences_len)]);
+        call_one(&table::rnn::defs::pad_sequence, ins, &[Attr::Bool(batch_first), Attr::Float(padding_value), a_str(padding_side)?], out)
+    })
+}
+
+/// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
+/// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
+/// `1 / sqrt(size of the last dimension)` by default. With `enable_gqa`, heads (the dimension before) of query in a row
+/// share one of key and value (Ainslie et al. 2023).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_scaled_dot_product_attention(
+    query: *const rt_tensor,
+    key: *const rt_tensor,
+    value: *const rt_tensor,
+    attn_mask: *const rt_tensor,
+    dropout_p: f64,
+    is_causal: bool,
+    scale: *const f64,
+    enable_gqa: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [query, key, value, attn_mask];
+        let ins = inputs(&table::attention::defs::scaled_dot_product_attention, &handles, 0b111, &[]);
+        call_one(&table::attention::defs::scaled_dot_product_attention, ins, &[Attr::Float(dropout_p), Attr::Bool(is_causal), a_opt_float(scale)?, Attr::Bool(enable_gqa)], out)
+    })
+}
+
+/// Attention of several heads (Vaswani et al. 2017): `query` [L, N, E], `key` and `value` [S, N, *] (or all without N) are
+/// projected, by `in_proj_weight` [3 E, E] or by three weights if `use_separate_proj_weight`, split into heads, attended
+/// to and projected back: [L, N, E] and, with `need_weights`, the weights [N, L, S], one per head unless
+/// `average_attn_weights`. `key_padding_mask` [N, S] and `attn_mask` [L, S] or [N heads, L, S] are added, or, if bool, are
+/// true where attention may not go. `bias_k` and `bias_v` [1, 1, E] are one more key and value, `add_zero_attn` one of
+/// zeros; `static_k` and `static_v` [N heads, S, E / heads] stand for what the projections would give. In training,
+/// `dropout_p` zeroes weights. `is_causal` is a hint that `attn_mask` is causal.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multi_head_attention_forward(
+    query: *const rt_tensor,
+    key: *const rt_tensor,
+    value: *const rt_tensor,
+    in_proj_weight: *const rt_tensor,
+    in_proj_bias: *const rt_tensor,
+    bias_k: *const rt_tensor,
+    bias_v: *const rt_tensor,
+    out_proj_weight: *const rt_tensor,
+    out_proj_bias: *const rt_tensor,
+    key_padding_mask: *const rt_tensor,
+    attn_mask: *const rt_tensor,
+    q_proj_weight: *const rt_tensor,
+    k_proj_weight: *const rt_tensor,
+    v_proj_weight: *const rt_tensor,
+    static_k: *const rt_tensor,
+    static_v: *const rt_tensor,
+    embed_dim_to_check: i64,
+    num_heads: i64,
+    add_zero_attn: bool,
+    dropout_p: f64,
+    training: bool,
+    need_weights: bool,
+    use_separate_proj_weight: bool,
+    average_attn_weights: bool,
+    is_causal: bool,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 16] = [query, key, value, in_proj_weight, in_proj_bias, bias_k, bias_v, out_proj_weight, out_proj_bias, key_padding_mask, attn_mask, q_proj_weight, k_proj_weight, v_proj_weight, static_k, static_v];
+        let ins = inputs(&table::attention::defs::multi_head_attention_forward, &handles, 0b10000111, &[]);
+        call_list(&table::attention::defs::multi_head_attention_forward, ins, &[Attr::Int(embed_dim_to_check), Attr::Int(num_heads), Attr::Bool(add_zero_attn), Attr::Float(dropout_p), Attr::Bool(training), Attr::Bool(need_weights), Attr::Bool(use_separate_proj_weight), Attr::Bool(average_attn_weights), Attr::Bool(is_causal)], out)
     })
 }
 

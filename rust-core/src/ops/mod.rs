@@ -30,7 +30,10 @@ macro_rules! tables {
         pub static TABLES: &[(&str, &[&OpDef])] = &[$((stringify!($module), $module::TABLE)),+];
     };
 }
-tables!(create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, norm, loss, random, optim);
+tables!(
+    create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, norm, loss, random, rnn,
+    attention, optim
+);
 
 /// Results of an op.
 pub type Outs = SmallVec<[Tensor; 2]>;
