@@ -254,7 +254,7 @@ fn compute_layer_backward(c: &Call, outs: &[Tensor]) -> Result<()> {
 fn layer_vjp(v: &Vjp) -> Result<Grads> {
     let (mode, lstm) = (mode(v.str(0))?, v.str(0) == "lstm");
     if grad_enabled() || !v.bool(2) || v.has(2 + lstm as usize) {
-        return through(v, |x| match unrolled(mode, v.bool(1), x) {
+        return through(v, |x| match unrolled(mode, [v.bool(1), v.bool(2)], x) {
             Ok(outs) => outs,
             Err(e) => smallvec![Ex::Err(e)],
         });
@@ -281,7 +281,7 @@ fn layer_vjp(v: &Vjp) -> Result<Grads> {
 }
 
 /// The steps of a layer in the op language, on the inputs of `rnn_layer`.
-fn unrolled(mode: Mode, reverse: bool, x: &[Ex]) -> Result<Exs> {
+fn unrolled(mode: Mode, [reverse, keep]: [bool; 2], x: &[Ex]) -> Result<Exs> {
     let (gates, mut h, mut cells) = (x[0].clone().tensor()?, x[1].clone().tensor()?, x[2].clone().value()?);
     let sizes = x[6].clone().value()?.map(|t| t.to_vec::<i64>()).transpose()?;
     let nothing = sizes.is_none() && gates.shape()[1] == 0 && h.shape()[1] == 0;
@@ -324,7 +324,9 @@ fn unrolled(mode: Mode, reverse: bool, x: &[Ex]) -> Result<Exs> {
     let (out, kept) = (all(outs), all(kept));
     let mut results: Exs = smallvec![out, Ex::from(&h)];
     results.extend(cells.as_ref().map(Ex::from));
-    results.push(kept);
+    if keep {
+        results.push(kept);
+    }
     Ok(results)
 }
 
@@ -660,7 +662,7 @@ ops! {
         dropout: Float, train: Bool, bidirectional: Bool, batch_first: Bool = false
     ) -> Triple, Special {
         body: Composite(|c| eval_network(c, Mode::Lstm)),
-        method: false, function: false, onnx: Some("LSTM"),
+        method: false, function: false,
         refuses: &[Refusal {
             call: "rt.ones(2, 2, 3), rt.ones(1, 2, 4), rt.ones(1, 2, 4), None, [rt.ones(16, 3)], True, 1, 0.0, False, False",
             message: "incorrect number of RNN parameters",
@@ -677,7 +679,7 @@ ops! {
         dropout: Float, train: Bool, bidirectional: Bool, batch_first: Bool = false
     ) -> Pair, Special {
         body: Composite(|c| eval_network(c, Mode::Gru)),
-        method: false, function: false, onnx: Some("GRU"),
+        method: false, function: false,
         samples: &["r(2, 2, 2), r(1, 2, 2), None, [r(6, 2), r(6, 2), r(6), r(6)], True, 1, 0.0, False, False, True"],
     }
 
@@ -687,7 +689,7 @@ ops! {
         dropout: Float, train: Bool, bidirectional: Bool, batch_first: Bool = false
     ) -> Pair, Special {
         body: Composite(|c| eval_network(c, Mode::Tanh)),
-        method: false, function: false, onnx: Some("RNN"),
+        method: false, function: false,
         samples: &["r(3, 2), r(2, 2), None, [r(2, 2), r(2, 2)] * 2, False, 2, 0.0, False, False"],
     }
 
@@ -697,7 +699,7 @@ ops! {
         dropout: Float, train: Bool, bidirectional: Bool, batch_first: Bool = false
     ) -> Pair, Special {
         body: Composite(|c| eval_network(c, Mode::Relu)),
-        method: false, function: false, onnx: Some("RNN"),
+        method: false, function: false,
         samples: &["r(2, 2, 2), r(1, 2, 2), None, [r(2, 2), r(2, 2), r(2), r(2)], True, 1, 0.0, False, False"],
     }
 
