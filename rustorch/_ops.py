@@ -8244,23 +8244,6 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor |
 linalg_cross = cross
 
 
-_py_scaled_dot_product_attention = lib.py_scaled_dot_product_attention
-
-
-def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None) -> Tensor:
-    """`softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
-    added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
-    `1 / sqrt(size of the last dimension)` by default.
-    """
-    try:
-        t = _py_scaled_dot_product_attention(query._h, key._h, value._h, NULL if attn_mask is None else attn_mask._h, dropout_p, is_causal if is_causal.__class__ is bool else bool_(is_causal), NULL if scale is None else (scale,))
-    except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scaled_dot_product_attention", e, "Tensor Tensor Tensor OptTensor Float Bool OptFloat", query=query, key=key, value=value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale) from None
-    if t is None:
-        raise error()
-    return t
-
-
 _py_inverse = lib.py_inverse
 
 
@@ -10291,6 +10274,260 @@ def dropout_(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     return input
 
 
+_py_rnn_layer = lib.py_rnn_layer
+
+
+def rnn_layer(input: Tensor, h_0: Tensor, c_0: Tensor | None, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None, batch_sizes: Tensor | None, mode: str | None, reverse: bool = False, keep: bool = True) -> tuple[Tensor, ...]:
+    """One recurrent layer in one direction. `input` [rows, gates] is the input's part of the gates, the rows of a step
+    behind those of the step before; without `batch_sizes` every step has as many as the state `h_0` [batch, out], with
+    them as many as they say, never more than before (those of a packed sequence). `w_hh` [gates, out] and `b_hh` [gates]
+    give the state's part. `mode` is rnn_tanh, rnn_relu, gru or lstm, which has cells `c_0` [batch, hidden] and may have
+    a projection `w_hr` [out, hidden]. Gives the outputs [rows, out], the last state, of an LSTM the last cells, and what
+    backward reads, which is nothing without `keep` (backward then computes it again).
+    """
+    try:
+        t = _py_rnn_layer(input._h, h_0._h, NULL if c_0 is None else c_0._h, w_hh._h, NULL if b_hh is None else b_hh._h, NULL if w_hr is None else w_hr._h, NULL if batch_sizes is None else batch_sizes._h, word(mode), reverse if reverse.__class__ is bool else bool_(reverse), keep if keep.__class__ is bool else bool_(keep))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rnn_layer", e, "Tensor Tensor OptTensor Tensor OptTensor OptTensor OptTensor Str Bool Bool", input=input, h_0=h_0, c_0=c_0, w_hh=w_hh, b_hh=b_hh, w_hr=w_hr, batch_sizes=batch_sizes, mode=mode, reverse=reverse, keep=keep) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_rnn_layer_backward = lib.py_rnn_layer_backward
+
+
+def rnn_layer_backward(grad_h: Tensor, grad_c: Tensor | None, grad_output: Tensor | None, kept: Tensor, w_hh: Tensor, w_hr: Tensor | None, batch_sizes: Tensor | None, mode: str | None, reverse: bool) -> tuple[Tensor, ...]:
+    """Gradients of `rnn_layer` with respect to `input`, `h_0` and, of an LSTM, `c_0`, given those of the last state, the last
+    cells and the outputs, and what was `kept`. Of a GRU also the gradient of the state's part of the gates; with a
+    projection that of what it gives, and what it was given. (Where they are to be differentiated, the layer's rule goes
+    another way.)
+    """
+    try:
+        t = _py_rnn_layer_backward(grad_h._h, NULL if grad_c is None else grad_c._h, NULL if grad_output is None else grad_output._h, kept._h, w_hh._h, NULL if w_hr is None else w_hr._h, NULL if batch_sizes is None else batch_sizes._h, word(mode), reverse if reverse.__class__ is bool else bool_(reverse))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rnn_layer_backward", e, "Tensor OptTensor OptTensor Tensor Tensor OptTensor OptTensor Str Bool", grad_h=grad_h, grad_c=grad_c, grad_output=grad_output, kept=kept, w_hh=w_hh, w_hr=w_hr, batch_sizes=batch_sizes, mode=mode, reverse=reverse) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_lstm = lib.py_lstm
+
+
+def lstm(input: Tensor, hx: Tensor, cx: Tensor, batch_sizes: Tensor | None, params: Sequence[Tensor], has_biases: bool, num_layers: int, dropout: float, train: bool, bidirectional: bool, batch_first: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """A long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates) of `num_layers` layers, in both
+    directions if `bidirectional`. `input` [L, N, in], with `batch_first` [N, L, in], or [L, in]; with `batch_sizes` the
+    rows of a packed sequence. `hx` and `cx` [layers * directions, N, *] are the first state and cells; sizes that differ
+    say that outputs are projected (Sak et al. 2014). `params` are, by layer and direction, w_ih, w_hh, with `has_biases`
+    b_ih and b_hh, and w_hr of a projection; gates are in the order i, f, g, o. In training, `dropout` zeroes elements
+    between layers. Gives the last layer's outputs, the last state and the last cells.
+    """
+    try:
+        params = params if params.__class__ is list else several(params)
+        t = _py_lstm(input._h, hx._h, cx._h, NULL if batch_sizes is None else batch_sizes._h, has_biases if has_biases.__class__ is bool else bool_(has_biases), num_layers if num_layers.__class__ is int else int_(num_layers), dropout, train if train.__class__ is bool else bool_(train), bidirectional if bidirectional.__class__ is bool else bool_(bidirectional), batch_first if batch_first.__class__ is bool else bool_(batch_first), params)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("lstm", e, "Tensor Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, cx=cx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_gru = lib.py_gru
+
+
+def gru(input: Tensor, hx: Tensor, batch_sizes: Tensor | None, params: Sequence[Tensor], has_biases: bool, num_layers: int, dropout: float, train: bool, bidirectional: bool, batch_first: bool = False) -> tuple[Tensor, Tensor]:
+    """Gated recurrent units (Cho et al. 2014, the reset gate behind the product), gates in the order r, z, n; else as `lstm`."""
+    try:
+        params = params if params.__class__ is list else several(params)
+        t = _py_gru(input._h, hx._h, NULL if batch_sizes is None else batch_sizes._h, has_biases if has_biases.__class__ is bool else bool_(has_biases), num_layers if num_layers.__class__ is int else int_(num_layers), dropout, train if train.__class__ is bool else bool_(train), bidirectional if bidirectional.__class__ is bool else bool_(bidirectional), batch_first if batch_first.__class__ is bool else bool_(batch_first), params)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("gru", e, "Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_rnn_tanh = lib.py_rnn_tanh
+
+
+def rnn_tanh(input: Tensor, hx: Tensor, batch_sizes: Tensor | None, params: Sequence[Tensor], has_biases: bool, num_layers: int, dropout: float, train: bool, bidirectional: bool, batch_first: bool = False) -> tuple[Tensor, Tensor]:
+    """A recurrent network with `tanh` (Elman 1990); else as `lstm`."""
+    try:
+        params = params if params.__class__ is list else several(params)
+        t = _py_rnn_tanh(input._h, hx._h, NULL if batch_sizes is None else batch_sizes._h, has_biases if has_biases.__class__ is bool else bool_(has_biases), num_layers if num_layers.__class__ is int else int_(num_layers), dropout, train if train.__class__ is bool else bool_(train), bidirectional if bidirectional.__class__ is bool else bool_(bidirectional), batch_first if batch_first.__class__ is bool else bool_(batch_first), params)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rnn_tanh", e, "Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_rnn_relu = lib.py_rnn_relu
+
+
+def rnn_relu(input: Tensor, hx: Tensor, batch_sizes: Tensor | None, params: Sequence[Tensor], has_biases: bool, num_layers: int, dropout: float, train: bool, bidirectional: bool, batch_first: bool = False) -> tuple[Tensor, Tensor]:
+    """A recurrent network with `relu`; else as `lstm`."""
+    try:
+        params = params if params.__class__ is list else several(params)
+        t = _py_rnn_relu(input._h, hx._h, NULL if batch_sizes is None else batch_sizes._h, has_biases if has_biases.__class__ is bool else bool_(has_biases), num_layers if num_layers.__class__ is int else int_(num_layers), dropout, train if train.__class__ is bool else bool_(train), bidirectional if bidirectional.__class__ is bool else bool_(bidirectional), batch_first if batch_first.__class__ is bool else bool_(batch_first), params)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rnn_relu", e, "Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_lstm_cell = lib.py_lstm_cell
+
+
+def lstm_cell(input: Tensor, hx: Tensor, cx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """One step of an LSTM layer: `input` [N, in] or [in], state `hx` and cells `cx` [N, hidden], to the new ones."""
+    try:
+        t = _py_lstm_cell(input._h, hx._h, cx._h, w_ih._h, w_hh._h, NULL if b_ih is None else b_ih._h, NULL if b_hh is None else b_hh._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("lstm_cell", e, "Tensor Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, cx=cx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_gru_cell = lib.py_gru_cell
+
+
+def gru_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """One step of a GRU layer: `input` [N, in] or [in] and state `hx` [N, hidden] to the new state."""
+    try:
+        t = _py_gru_cell(input._h, hx._h, w_ih._h, w_hh._h, NULL if b_ih is None else b_ih._h, NULL if b_hh is None else b_hh._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("gru_cell", e, "Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "gru_cell", input, hx, w_ih, w_hh, b_ih, b_hh)
+    return t
+
+
+_py_rnn_tanh_cell = lib.py_rnn_tanh_cell
+
+
+def rnn_tanh_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """One step of a layer with `tanh`, as `gru_cell`."""
+    try:
+        t = _py_rnn_tanh_cell(input._h, hx._h, w_ih._h, w_hh._h, NULL if b_ih is None else b_ih._h, NULL if b_hh is None else b_hh._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rnn_tanh_cell", e, "Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "rnn_tanh_cell", input, hx, w_ih, w_hh, b_ih, b_hh)
+    return t
+
+
+_py_rnn_relu_cell = lib.py_rnn_relu_cell
+
+
+def rnn_relu_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """One step of a layer with `relu`, as `gru_cell`."""
+    try:
+        t = _py_rnn_relu_cell(input._h, hx._h, w_ih._h, w_hh._h, NULL if b_ih is None else b_ih._h, NULL if b_hh is None else b_hh._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rnn_relu_cell", e, "Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "rnn_relu_cell", input, hx, w_ih, w_hh, b_ih, b_hh)
+    return t
+
+
+_py__pack_padded_sequence = lib.py__pack_padded_sequence
+
+
+def _pack_padded_sequence(input: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
+    """Sequences of `lengths` (int64, never growing) in `input` [L, N, *] (or [N, L, *]), step by step without the padding:
+    the rows [sum of lengths, *], and how many sequences reach each step.
+    """
+    try:
+        t = _py__pack_padded_sequence(input._h, lengths._h, batch_first if batch_first.__class__ is bool else bool_(batch_first))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("_pack_padded_sequence", e, "Tensor Tensor Bool", input=input, lengths=lengths, batch_first=batch_first) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py__pad_packed_sequence = lib.py__pad_packed_sequence
+
+
+def _pad_packed_sequence(data: Tensor, batch_sizes: Tensor, batch_first: bool, padding_value: Number, total_length: int = -1) -> tuple[Tensor, Tensor]:
+    """The inverse of `_pack_padded_sequence`: rows and the number of sequences that reach each step to [L, N, *] (or
+    [N, L, *]) and the lengths, `padding_value` behind the ends; L is `total_length`, if that is positive.
+    """
+    try:
+        t = _py__pad_packed_sequence(data._h, batch_sizes._h, batch_first if batch_first.__class__ is bool else bool_(batch_first), *number(padding_value), total_length if total_length.__class__ is int else int_(total_length))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("_pad_packed_sequence", e, "Tensor Tensor Bool Scalar Int", data=data, batch_sizes=batch_sizes, batch_first=batch_first, padding_value=padding_value, total_length=total_length) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_pad_sequence = lib.py_pad_sequence
+
+
+def pad_sequence(sequences: Sequence[Tensor], batch_first: bool = False, padding_value: float = 0.0, padding_side: str | None = "right") -> Tensor:
+    """Sequences [L_i, *] as one tensor [L, N, *] (or [N, L, *]), `padding_value` behind ("right") or before ("left") those
+    that are shorter than the longest.
+    """
+    try:
+        sequences = sequences if sequences.__class__ is list else several(sequences)
+        t = _py_pad_sequence(batch_first if batch_first.__class__ is bool else bool_(batch_first), padding_value, word(padding_side), sequences)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pad_sequence", e, "Tensors Bool Float Str", sequences=sequences, batch_first=batch_first, padding_value=padding_value, padding_side=padding_side) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_scaled_dot_product_attention = lib.py_scaled_dot_product_attention
+
+
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Tensor:
+    """`softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
+    added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
+    `1 / sqrt(size of the last dimension)` by default. With `enable_gqa`, heads (the dimension before) of query in a row
+    share one of key and value (Ainslie et al. 2023).
+    """
+    try:
+        t = _py_scaled_dot_product_attention(query._h, key._h, value._h, NULL if attn_mask is None else attn_mask._h, dropout_p, is_causal if is_causal.__class__ is bool else bool_(is_causal), NULL if scale is None else (scale,), enable_gqa if enable_gqa.__class__ is bool else bool_(enable_gqa))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scaled_dot_product_attention", e, "Tensor Tensor Tensor OptTensor Float Bool OptFloat Bool", query=query, key=key, value=value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_multi_head_attention_forward = lib.py_multi_head_attention_forward
+
+
+def multi_head_attention_forward(query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int, in_proj_weight: Tensor | None, in_proj_bias: Tensor | None, bias_k: Tensor | None, bias_v: Tensor | None, add_zero_attn: bool, dropout_p: float, out_proj_weight: Tensor, out_proj_bias: Tensor | None, training: bool = True, key_padding_mask: Tensor | None = None, need_weights: bool = True, attn_mask: Tensor | None = None, use_separate_proj_weight: bool = False, q_proj_weight: Tensor | None = None, k_proj_weight: Tensor | None = None, v_proj_weight: Tensor | None = None, static_k: Tensor | None = None, static_v: Tensor | None = None, average_attn_weights: bool = True, is_causal: bool = False) -> tuple[Tensor, ...]:
+    """Attention of several heads (Vaswani et al. 2017): `query` [L, N, E], `key` and `value` [S, N, *] (or all without N) are
+    projected, by `in_proj_weight` [3 E, E] or by three weights if `use_separate_proj_weight`, split into heads, attended
+    to and projected back: [L, N, E] and, with `need_weights`, the weights [N, L, S], one per head unless
+    `average_attn_weights`. `key_padding_mask` [N, S] and `attn_mask` [L, S] or [N heads, L, S] are added, or, if bool, are
+    true where attention may not go. `bias_k` and `bias_v` [1, 1, E] are one more key and value, `add_zero_attn` one of
+    zeros; `static_k` and `static_v` [N heads, S, E / heads] stand for what the projections would give. In training,
+    `dropout_p` zeroes weights. `is_causal` is a hint that `attn_mask` is causal.
+    """
+    try:
+        t = _py_multi_head_attention_forward(query._h, key._h, value._h, NULL if in_proj_weight is None else in_proj_weight._h, NULL if in_proj_bias is None else in_proj_bias._h, NULL if bias_k is None else bias_k._h, NULL if bias_v is None else bias_v._h, out_proj_weight._h, NULL if out_proj_bias is None else out_proj_bias._h, NULL if key_padding_mask is None else key_padding_mask._h, NULL if attn_mask is None else attn_mask._h, NULL if q_proj_weight is None else q_proj_weight._h, NULL if k_proj_weight is None else k_proj_weight._h, NULL if v_proj_weight is None else v_proj_weight._h, NULL if static_k is None else static_k._h, NULL if static_v is None else static_v._h, embed_dim_to_check if embed_dim_to_check.__class__ is int else int_(embed_dim_to_check), num_heads if num_heads.__class__ is int else int_(num_heads), add_zero_attn if add_zero_attn.__class__ is bool else bool_(add_zero_attn), dropout_p, training if training.__class__ is bool else bool_(training), need_weights if need_weights.__class__ is bool else bool_(need_weights), use_separate_proj_weight if use_separate_proj_weight.__class__ is bool else bool_(use_separate_proj_weight), average_attn_weights if average_attn_weights.__class__ is bool else bool_(average_attn_weights), is_causal if is_causal.__class__ is bool else bool_(is_causal))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("multi_head_attention_forward", e, "Tensor Tensor Tensor Int Int OptTensor OptTensor OptTensor OptTensor Bool Float Tensor OptTensor Bool OptTensor Bool OptTensor Bool OptTensor OptTensor OptTensor OptTensor OptTensor Bool Bool", query=query, key=key, value=value, embed_dim_to_check=embed_dim_to_check, num_heads=num_heads, in_proj_weight=in_proj_weight, in_proj_bias=in_proj_bias, bias_k=bias_k, bias_v=bias_v, add_zero_attn=add_zero_attn, dropout_p=dropout_p, out_proj_weight=out_proj_weight, out_proj_bias=out_proj_bias, training=training, key_padding_mask=key_padding_mask, need_weights=need_weights, attn_mask=attn_mask, use_separate_proj_weight=use_separate_proj_weight, q_proj_weight=q_proj_weight, k_proj_weight=k_proj_weight, v_proj_weight=v_proj_weight, static_k=static_k, static_v=static_v, average_attn_weights=average_attn_weights, is_causal=is_causal) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_sgd_step = lib.py_sgd_step
 
 
@@ -11260,4 +11497,9 @@ __all__ = (
     "multinomial",
     "dropout",
     "dropout_",
+    "gru_cell",
+    "rnn_tanh_cell",
+    "rnn_relu_cell",
+    "_pack_padded_sequence",
+    "_pad_packed_sequence",
 )

@@ -366,7 +366,7 @@ F.grid_sample(ones(1, 1, 2, 2), ones(1, 1, 1, 2), padding_mode="circular")
 ! RuntimeError: expected non-empty spatial dimensions
 F.grid_sample(ones(1, 1, 0, 2), ones(1, 1, 1, 2))
 F.grid_sample(ones(1, 1, 2, 0), ones(1, 1, 1, 2))
-! RuntimeError: the number of heads in key and value must divide
+! ShapeMismatchError: the number of heads in key and value must divide
 F.scaled_dot_product_attention(ones(1, 3, 2, 2), ones(1, 2, 2, 2), ones(1, 3, 2, 2), enable_gqa=True)
 F.scaled_dot_product_attention(ones(1, 3, 2, 2), ones(1, 3, 2, 2), ones(1, 2, 2, 2), enable_gqa=True)
 F.scaled_dot_product_attention(ones(1, 3, 2, 2), ones(1, 0, 2, 2), ones(1, 0, 2, 2), enable_gqa=True)
@@ -622,16 +622,16 @@ U.weight_norm(U.weight_norm(nn.Linear(2, 2)))
 U.remove_weight_norm(nn.Linear(2, 2))
 ! ValueError: spectral_norm of 'weight' not found in
 U.remove_spectral_norm(nn.Linear(2, 2))
-! RuntimeError: padding_side should be 'right' or 'left'
+! InvalidArgumentError: padding_side should be 'right' or 'left'
 rnn.pad_sequence([ones(2)], padding_side="both")
-! RuntimeError: `lengths` array must be sorted in decreasing order
+! InvalidArgumentError: `lengths` array must be sorted in decreasing order
 rnn.pack_padded_sequence(ones(3, 2), [2, 3])
 rnn.pack_sequence([ones(2), ones(3)])
-! RuntimeError: Length of all samples has to be greater than
+! InvalidArgumentError: Length of all samples has to be greater than
 rnn.pack_padded_sequence(ones(3, 2), [3, 0])
 rnn.pack_padded_sequence(ones(3, 2), [3, -1])
 rnn.pack_padded_sequence(ones(3, 0), [])
-! RuntimeError: the longest length is
+! InvalidArgumentError: the longest length is
 rnn.pack_padded_sequence(ones(3, 2), [4, 3])
 ! ValueError: Expected total_length to be at least the length of
 rnn.pad_packed_sequence(rnn.pack_sequence([ones(3), ones(2)]), total_length=2)
@@ -779,7 +779,7 @@ nn.GRUCell(2, 2)(ones(1, 1, 2))
 nn.GRU(2, 2)(ones(1, 2, dtype=rt.float64))
 ! ValueError: Expected hidden to be
 nn.GRUCell(2, 2)(ones(2), ones(1, 1, 2))
-! RuntimeError: Expected hidden of shape
+! ShapeMismatchError: of shape [1, 2], got
 nn.GRUCell(2, 2)(ones(1, 2), ones(1, 3))
 nn.GRUCell(2, 2)(ones(1, 2), ones(2, 2))
 nn.LSTMCell(2, 2)(ones(1, 2), (ones(1, 2), ones(1, 3)))

@@ -36,6 +36,8 @@ NAMES = sorted(
 NO_CASE = {
     ("sort", "stable"), ("argsort", "stable"), ("topk", "sorted"), ("unique_flat", "sorted"), ("isin", "assume_unique"),
     ("gather", "sparse_grad"), ("embedding", "padding_idx"), ("scaled_dot_product_attention", "dropout_p"),
+    ("multi_head_attention_forward", "dropout_p"), ("multi_head_attention_forward", "training"),
+    ("multi_head_attention_forward", "is_causal"), ("rnn_layer", "keep"),
 }  # fmt: skip
 
 inf, nan = math.inf, math.nan
@@ -791,14 +793,185 @@ def tensordot(x: Any, y: Any, dims_self: Any, dims_other: Any) -> Any:
 
 @reference
 def scaled_dot_product_attention(
-    q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False, scale: Any = None
-) -> Any:
+    q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False, scale: Any = None,
+    enable_gqa: bool = False,
+) -> Any:  # fmt: skip
+    if enable_gqa:
+        k, v = (t.repeat(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
     scores = q @ np.swapaxes(k, -1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     if is_causal:
         attn_mask = np.tril(np.ones(scores.shape[-2:], bool))
     if attn_mask is not None:
         scores = np.where(attn_mask, scores, -inf) if attn_mask.dtype == bool else scores + attn_mask
     return np.nan_to_num(np.exp(log_softmax(scores, -1)), nan=0.0) @ v
+
+
+@reference
+def multi_head_attention_forward(
+    q: Any, k: Any, v: Any, embed: int, heads: int, in_weight: Any, in_bias: Any, bias_k: Any, bias_v: Any,
+    add_zero_attn: bool, dropout_p: float, out_weight: Any, out_bias: Any, training: bool = True,
+    key_padding_mask: Any = None, need_weights: bool = True, attn_mask: Any = None,
+    use_separate_proj_weight: bool = False, q_proj_weight: Any = None, k_proj_weight: Any = None,
+    v_proj_weight: Any = None, static_k: Any = None, static_v: Any = None, average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> Any:  # fmt: skip
+    alone = q.ndim == 2
+    if alone:
+        q, k, v = q[:, None], k[:, None], v[:, None]
+        key_padding_mask = None if key_padding_mask is None else key_padding_mask[None]
+    weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else np.split(in_weight, 3)
+    biases = np.zeros((3, embed)) if in_bias is None else in_bias.reshape(3, embed)
+    n, head = q.shape[1], embed // heads
+    q, k, v = (t @ w.T + b for t, w, b in zip((q, k, v), weights, biases))
+    source = len(k) if static_k is None else static_k.shape[1]
+    hidden = np.zeros((n, heads, len(q), source))
+    for mask in (
+        None if attn_mask is None else attn_mask.reshape(-1, attn_mask.shape[0] // n, *attn_mask.shape[1:])
+        if attn_mask.ndim == 3 else attn_mask,
+        None if key_padding_mask is None else key_padding_mask[:, None, None],
+    ):  # fmt: skip
+        if mask is not None:
+            hidden = hidden + (np.where(mask, -inf, 0.0) if mask.dtype == bool else mask)
+    if bias_k is not None:
+        k, v = (np.concatenate([t, np.broadcast_to(b, (1, n, embed))]) for t, b in ((k, bias_k), (v, bias_v)))
+    q, k, v = (t.reshape(len(t), n, heads, head).transpose(1, 2, 0, 3) for t in (q, k, v))
+    k = k if static_k is None else static_k.reshape(n, heads, -1, head)
+    v = v if static_v is None else static_v.reshape(n, heads, -1, head)
+    if add_zero_attn:
+        k, v = (np.pad(t, [(0, 0), (0, 0), (0, 1), (0, 0)]) for t in (k, v))
+    scores = q @ np.swapaxes(k, -1, -2) / math.sqrt(head)
+    scores[..., :source] += hidden
+    shares = np.exp(log_softmax(scores, -1))
+    out = (shares @ v).transpose(2, 0, 1, 3).reshape(-1, n, embed) @ out_weight.T
+    out = out if out_bias is None else out + out_bias
+    shares = shares.mean(1) if average_attn_weights else shares
+    out, shares = (out[:, 0], shares[0]) if alone else (out, shares)
+    return (out, shares) if need_weights else (out,)
+
+
+# ---- recurrent layers ----
+
+
+def recurrent_step(mode: str, x: Any, h: Any, c: Any, w: Any, b: Any, w_hr: Any) -> Any:
+    """The new state and cells, and what is kept for backward."""
+    y = h @ w.T + (0 if b is None else b)
+    if mode == "lstm":
+        i, f, g, o = (np.tanh(t) if k == 2 else sigmoid(t) for k, t in enumerate(np.split(x + y, 4, -1)))
+        kept = (i, f, g, o, c, h)
+        c = f * c + i * g
+        h = o * np.tanh(c)
+        return h if w_hr is None else h @ w_hr.T, c, kept
+    if mode == "gru":
+        (xr, xz, xn), (yr, yz, yn) = np.split(x, 3, -1), np.split(y, 3, -1)
+        r, z = sigmoid(xr + yr), sigmoid(xz + yz)
+        n = np.tanh(xn + r * yn)
+        return (1 - z) * n + z * h, None, (r, z, n, yn, h)
+    new = np.tanh(x + y) if mode == "rnn_tanh" else np.maximum(x + y, 0)
+    return new, None, (new, h)
+
+
+def recurrent_layer(x: Any, h: Any, c: Any, w: Any, b: Any, w_hr: Any, sizes: Any, mode: str, reverse: bool) -> Any:
+    h, c = h.copy(), None if c is None else c.copy()
+    steps, at = [], 0
+    for n in np.full(len(x) // len(h), len(h)) if sizes is None else sizes:
+        steps.append(x[at : at + n])
+        at += n
+    outs, kept = [], []
+    for part in reversed(steps) if reverse else steps:
+        n = len(part)
+        new, cells, parts = recurrent_step(mode, part, h[:n], None if c is None else c[:n], w, b, w_hr)
+        kept.append(np.concatenate(parts, -1))
+        outs.append(new)
+        h[:n] = new
+        if c is not None:
+            c[:n] = cells
+    order = -1 if reverse else 1
+    return np.concatenate(outs[::order]), h, c, np.concatenate(kept[::order])
+
+
+@reference
+def rnn_layer(
+    x: Any, h: Any, c: Any, w: Any, b: Any, w_hr: Any, sizes: Any, mode: str, reverse: bool = False, keep: bool = True
+) -> Any:
+    out, last, cells, kept = recurrent_layer(x, h, c, w, b, w_hr, sizes, mode, reverse)
+    return tuple(t for t in (out, last, cells, kept if keep else kept[:0]) if t is not None)
+
+
+def network(mode: str) -> Any:
+    def values(
+        x: Any, hx: Any, cx: Any, sizes: Any, params: Any, has_biases: bool, num_layers: int, dropout: float,
+        train: bool, bidirectional: bool, batch_first: bool = False,
+    ) -> Any:  # fmt: skip
+        alone, packed = x.ndim == 2 and sizes is None, sizes is not None
+        if alone:
+            x, hx, cx = x[:, None], hx[:, None], None if cx is None else cx[:, None]
+        elif batch_first:
+            x = x.swapaxes(0, 1)
+        length = len(x)
+        x = x if packed else x.reshape(-1, x.shape[-1])
+        rows = num_layers * (1 + bidirectional)
+        per = len(params) // rows
+        hs, cs = [], []
+        for first in range(0, rows, 1 + bidirectional):
+            outs = []
+            for k in range(first, first + 1 + bidirectional):
+                w = params[k * per : (k + 1) * per]
+                b_ih, b_hh = w[2:4] if has_biases else (0, None)
+                w_hr = w[-1] if per in (3, 5) else None
+                out, h, c, _ = recurrent_layer(
+                    x @ w[0].T + b_ih, hx[k], None if cx is None else cx[k], w[1], b_hh, w_hr, sizes, mode, k > first
+                )
+                outs.append(out)
+                hs.append(h)
+                cs.append(c)
+            x = np.concatenate(outs, -1)
+        x = x if packed else x.reshape(length, -1, x.shape[-1])
+        results = [x.swapaxes(0, 1) if batch_first and not alone else x, np.stack(hs)]
+        results += [np.stack(cs)] if mode == "lstm" else []
+        return tuple(r[:, 0] if alone else r for r in results)
+
+    return values
+
+
+def cell(mode: str) -> Any:
+    def values(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:
+        new, cells, _ = recurrent_step(mode, x @ w_ih.T + (0 if b_ih is None else b_ih), h, c, w_hh, b_hh, None)
+        return (new, cells) if mode == "lstm" else new
+
+    return values
+
+
+def without_cells(f: Any) -> Any:
+    return lambda x, hx, *rest: f(x, hx, None, *rest)
+
+
+REFERENCE.update(lstm=network("lstm"), lstm_cell=cell("lstm"))
+for each_mode in ("gru", "rnn_tanh", "rnn_relu"):
+    REFERENCE[each_mode] = without_cells(network(each_mode))
+    REFERENCE[f"{each_mode}_cell"] = without_cells(cell(each_mode))
+
+
+@reference
+def _pack_padded_sequence(x: Any, lengths: Any, batch_first: bool) -> Any:
+    x = x.swapaxes(0, 1) if batch_first else x
+    sizes = np.array([(lengths > t).sum() for t in range(lengths[0])])
+    return np.concatenate([x[t, :n] for t, n in enumerate(sizes)]), sizes
+
+
+@reference
+def _pad_packed_sequence(x: Any, sizes: Any, batch_first: bool, padding_value: Any, total_length: int = -1) -> Any:
+    out = np.full((max(len(sizes), total_length), sizes[0], *x.shape[1:]), padding_value, x.dtype)
+    for t, part in enumerate(np.split(x, np.cumsum(sizes)[:-1])):
+        out[t, : len(part)] = part
+    return out.swapaxes(0, 1) if batch_first else out, np.array([(sizes > b).sum() for b in range(sizes[0])])
+
+
+@reference
+def pad_sequence(xs: Any, batch_first: bool = False, padding_value: Any = 0.0, padding_side: str = "right") -> Any:
+    longest = max(map(len, xs))
+    gaps = [(0, longest - len(x)) if padding_side == "right" else (longest - len(x), 0) for x in xs]
+    padded = [np.pad(x, [g] + [(0, 0)] * (x.ndim - 1), constant_values=padding_value) for x, g in zip(xs, gaps)]
+    return np.stack(padded, 0 if batch_first else 1)
 
 
 @reference

@@ -3339,18 +3339,6 @@ rt_status rt_cross(const struct rt_tensor *input,
                    const int64_t *dim,
                    struct rt_tensor **out);
 
-// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
-// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
-// `1 / sqrt(size of the last dimension)` by default.
-rt_status rt_scaled_dot_product_attention(const struct rt_tensor *query,
-                                          const struct rt_tensor *key,
-                                          const struct rt_tensor *value,
-                                          const struct rt_tensor *attn_mask,
-                                          double dropout_p,
-                                          bool is_causal,
-                                          const double *scale,
-                                          struct rt_tensor **out);
-
 // Inverses of square matrices `[..., n, n]`.
 rt_status rt_inverse(const struct rt_tensor *input, struct rt_tensor **out);
 
@@ -4368,6 +4356,219 @@ rt_status rt_dropout(const struct rt_tensor *input,
 
 // `dropout`, in place.
 rt_status rt_dropout_(struct rt_tensor *input, double p, bool training);
+
+// One recurrent layer in one direction. `input` [rows, gates] is the input's part of the gates, the rows of a step
+// behind those of the step before; without `batch_sizes` every step has as many as the state `h_0` [batch, out], with
+// them as many as they say, never more than before (those of a packed sequence). `w_hh` [gates, out] and `b_hh` [gates]
+// give the state's part. `mode` is rnn_tanh, rnn_relu, gru or lstm, which has cells `c_0` [batch, hidden] and may have
+// a projection `w_hr` [out, hidden]. Gives the outputs [rows, out], the last state, of an LSTM the last cells, and what
+// backward reads, which is nothing without `keep` (backward then computes it again).
+rt_status rt_rnn_layer(const struct rt_tensor *input,
+                       const struct rt_tensor *h_0,
+                       const struct rt_tensor *c_0,
+                       const struct rt_tensor *w_hh,
+                       const struct rt_tensor *b_hh,
+                       const struct rt_tensor *w_hr,
+                       const struct rt_tensor *batch_sizes,
+                       const char *mode,
+                       bool reverse,
+                       bool keep,
+                       struct rt_tensor_list **out);
+
+// Gradients of `rnn_layer` with respect to `input`, `h_0` and, of an LSTM, `c_0`, given those of the last state, the last
+// cells and the outputs, and what was `kept`. Of a GRU also the gradient of the state's part of the gates; with a
+// projection that of what it gives, and what it was given. (Where they are to be differentiated, the layer's rule goes
+// another way.)
+rt_status rt_rnn_layer_backward(const struct rt_tensor *grad_h,
+                                const struct rt_tensor *grad_c,
+                                const struct rt_tensor *grad_output,
+                                const struct rt_tensor *kept,
+                                const struct rt_tensor *w_hh,
+                                const struct rt_tensor *w_hr,
+                                const struct rt_tensor *batch_sizes,
+                                const char *mode,
+                                bool reverse,
+                                struct rt_tensor_list **out);
+
+// A long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates) of `num_layers` layers, in both
+// directions if `bidirectional`. `input` [L, N, in], with `batch_first` [N, L, in], or [L, in]; with `batch_sizes` the
+// rows of a packed sequence. `hx` and `cx` [layers * directions, N, *] are the first state and cells; sizes that differ
+// say that outputs are projected (Sak et al. 2014). `params` are, by layer and direction, w_ih, w_hh, with `has_biases`
+// b_ih and b_hh, and w_hr of a projection; gates are in the order i, f, g, o. In training, `dropout` zeroes elements
+// between layers. Gives the last layer's outputs, the last state and the last cells.
+rt_status rt_lstm(const struct rt_tensor *input,
+                  const struct rt_tensor *hx,
+                  const struct rt_tensor *cx,
+                  const struct rt_tensor *batch_sizes,
+                  const struct rt_tensor *const *params,
+                  size_t params_len,
+                  bool has_biases,
+                  int64_t num_layers,
+                  double dropout,
+                  bool train,
+                  bool bidirectional,
+                  bool batch_first,
+                  struct rt_tensor **out0,
+                  struct rt_tensor **out1,
+                  struct rt_tensor **out2);
+
+// Gated recurrent units (Cho et al. 2014, the reset gate behind the product), gates in the order r, z, n; else as `lstm`.
+rt_status rt_gru(const struct rt_tensor *input,
+                 const struct rt_tensor *hx,
+                 const struct rt_tensor *batch_sizes,
+                 const struct rt_tensor *const *params,
+                 size_t params_len,
+                 bool has_biases,
+                 int64_t num_layers,
+                 double dropout,
+                 bool train,
+                 bool bidirectional,
+                 bool batch_first,
+                 struct rt_tensor **out0,
+                 struct rt_tensor **out1);
+
+// A recurrent network with `tanh` (Elman 1990); else as `lstm`.
+rt_status rt_rnn_tanh(const struct rt_tensor *input,
+                      const struct rt_tensor *hx,
+                      const struct rt_tensor *batch_sizes,
+                      const struct rt_tensor *const *params,
+                      size_t params_len,
+                      bool has_biases,
+                      int64_t num_layers,
+                      double dropout,
+                      bool train,
+                      bool bidirectional,
+                      bool batch_first,
+                      struct rt_tensor **out0,
+                      struct rt_tensor **out1);
+
+// A recurrent network with `relu`; else as `lstm`.
+rt_status rt_rnn_relu(const struct rt_tensor *input,
+                      const struct rt_tensor *hx,
+                      const struct rt_tensor *batch_sizes,
+                      const struct rt_tensor *const *params,
+                      size_t params_len,
+                      bool has_biases,
+                      int64_t num_layers,
+                      double dropout,
+                      bool train,
+                      bool bidirectional,
+                      bool batch_first,
+                      struct rt_tensor **out0,
+                      struct rt_tensor **out1);
+
+// One step of an LSTM layer: `input` [N, in] or [in], state `hx` and cells `cx` [N, hidden], to the new ones.
+rt_status rt_lstm_cell(const struct rt_tensor *input,
+                       const struct rt_tensor *hx,
+                       const struct rt_tensor *cx,
+                       const struct rt_tensor *w_ih,
+                       const struct rt_tensor *w_hh,
+                       const struct rt_tensor *b_ih,
+                       const struct rt_tensor *b_hh,
+                       struct rt_tensor **out0,
+                       struct rt_tensor **out1);
+
+// One step of a GRU layer: `input` [N, in] or [in] and state `hx` [N, hidden] to the new state.
+rt_status rt_gru_cell(const struct rt_tensor *input,
+                      const struct rt_tensor *hx,
+                      const struct rt_tensor *w_ih,
+                      const struct rt_tensor *w_hh,
+                      const struct rt_tensor *b_ih,
+                      const struct rt_tensor *b_hh,
+                      struct rt_tensor **out);
+
+// One step of a layer with `tanh`, as `gru_cell`.
+rt_status rt_rnn_tanh_cell(const struct rt_tensor *input,
+                           const struct rt_tensor *hx,
+                           const struct rt_tensor *w_ih,
+                           const struct rt_tensor *w_hh,
+                           const struct rt_tensor *b_ih,
+                           const struct rt_tensor *b_hh,
+                           struct rt_tensor **out);
+
+// One step of a layer with `relu`, as `gru_cell`.
+rt_status rt_rnn_relu_cell(const struct rt_tensor *input,
+                           const struct rt_tensor *hx,
+                           const struct rt_tensor *w_ih,
+                           const struct rt_tensor *w_hh,
+                           const struct rt_tensor *b_ih,
+                           const struct rt_tensor *b_hh,
+                           struct rt_tensor **out);
+
+// Sequences of `lengths` (int64, never growing) in `input` [L, N, *] (or [N, L, *]), step by step without the padding:
+// the rows [sum of lengths, *], and how many sequences reach each step.
+rt_status rt__pack_padded_sequence(const struct rt_tensor *input,
+                                   const struct rt_tensor *lengths,
+                                   bool batch_first,
+                                   struct rt_tensor **out0,
+                                   struct rt_tensor **out1);
+
+// The inverse of `_pack_padded_sequence`: rows and the number of sequences that reach each step to [L, N, *] (or
+// [N, L, *]) and the lengths, `padding_value` behind the ends; L is `total_length`, if that is positive.
+rt_status rt__pad_packed_sequence(const struct rt_tensor *data,
+                                  const struct rt_tensor *batch_sizes,
+                                  bool batch_first,
+                                  struct rt_scalar padding_value,
+                                  int64_t total_length,
+                                  struct rt_tensor **out0,
+                                  struct rt_tensor **out1);
+
+// Sequences [L_i, *] as one tensor [L, N, *] (or [N, L, *]), `padding_value` behind ("right") or before ("left") those
+// that are shorter than the longest.
+rt_status rt_pad_sequence(const struct rt_tensor *const *sequences,
+                          size_t sequences_len,
+                          bool batch_first,
+                          double padding_value,
+                          const char *padding_side,
+                          struct rt_tensor **out);
+
+// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
+// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
+// `1 / sqrt(size of the last dimension)` by default. With `enable_gqa`, heads (the dimension before) of query in a row
+// share one of key and value (Ainslie et al. 2023).
+rt_status rt_scaled_dot_product_attention(const struct rt_tensor *query,
+                                          const struct rt_tensor *key,
+                                          const struct rt_tensor *value,
+                                          const struct rt_tensor *attn_mask,
+                                          double dropout_p,
+                                          bool is_causal,
+                                          const double *scale,
+                                          bool enable_gqa,
+                                          struct rt_tensor **out);
+
+// Attention of several heads (Vaswani et al. 2017): `query` [L, N, E], `key` and `value` [S, N, *] (or all without N) are
+// projected, by `in_proj_weight` [3 E, E] or by three weights if `use_separate_proj_weight`, split into heads, attended
+// to and projected back: [L, N, E] and, with `need_weights`, the weights [N, L, S], one per head unless
+// `average_attn_weights`. `key_padding_mask` [N, S] and `attn_mask` [L, S] or [N heads, L, S] are added, or, if bool, are
+// true where attention may not go. `bias_k` and `bias_v` [1, 1, E] are one more key and value, `add_zero_attn` one of
+// zeros; `static_k` and `static_v` [N heads, S, E / heads] stand for what the projections would give. In training,
+// `dropout_p` zeroes weights. `is_causal` is a hint that `attn_mask` is causal.
+rt_status rt_multi_head_attention_forward(const struct rt_tensor *query,
+                                          const struct rt_tensor *key,
+                                          const struct rt_tensor *value,
+                                          const struct rt_tensor *in_proj_weight,
+                                          const struct rt_tensor *in_proj_bias,
+                                          const struct rt_tensor *bias_k,
+                                          const struct rt_tensor *bias_v,
+                                          const struct rt_tensor *out_proj_weight,
+                                          const struct rt_tensor *out_proj_bias,
+                                          const struct rt_tensor *key_padding_mask,
+                                          const struct rt_tensor *attn_mask,
+                                          const struct rt_tensor *q_proj_weight,
+                                          const struct rt_tensor *k_proj_weight,
+                                          const struct rt_tensor *v_proj_weight,
+                                          const struct rt_tensor *static_k,
+                                          const struct rt_tensor *static_v,
+                                          int64_t embed_dim_to_check,
+                                          int64_t num_heads,
+                                          bool add_zero_attn,
+                                          double dropout_p,
+                                          bool training,
+                                          bool need_weights,
+                                          bool use_separate_proj_weight,
+                                          bool average_attn_weights,
+                                          bool is_causal,
+                                          struct rt_tensor_list **out);
 
 // One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad`
 // (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then

@@ -3546,13 +3546,6 @@ inline Tensor cross(const Tensor &input, const Tensor &other, std::optional<int6
   return Tensor(out_[0]);
 }
 
-/// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is `1 / sqrt(size of the last dimension)` by default.
-inline Tensor scaled_dot_product_attention(const Tensor &query, const Tensor &key, const Tensor &value, const Tensor *attn_mask = nullptr, double dropout_p = 0.0, bool is_causal = false, std::optional<double> scale = std::nullopt) {
-  rt_tensor *out_[1] = {};
-  check(rt_scaled_dot_product_attention(query.get(), key.get(), value.get(), attn_mask ? attn_mask->get() : nullptr, dropout_p, is_causal, scale ? &*scale : nullptr, out_ + 0));
-  return Tensor(out_[0]);
-}
-
 /// Inverses of square matrices `[..., n, n]`.
 inline Tensor inverse(const Tensor &input) {
   rt_tensor *out_[1] = {};
@@ -4248,6 +4241,111 @@ inline Tensor dropout(const Tensor &input, double p = 0.5, bool training = true)
 inline Tensor &dropout_(Tensor &input, double p = 0.5, bool training = true) {
   check(rt_dropout_(input.get(), p, training));
   return input;
+}
+
+/// One recurrent layer in one direction. `input` [rows, gates] is the input's part of the gates, the rows of a step behind those of the step before; without `batch_sizes` every step has as many as the state `h_0` [batch, out], with them as many as they say, never more than before (those of a packed sequence). `w_hh` [gates, out] and `b_hh` [gates] give the state's part. `mode` is rnn_tanh, rnn_relu, gru or lstm, which has cells `c_0` [batch, hidden] and may have a projection `w_hr` [out, hidden]. Gives the outputs [rows, out], the last state, of an LSTM the last cells, and what backward reads, which is nothing without `keep` (backward then computes it again).
+inline std::vector<Tensor> rnn_layer(const Tensor &input, const Tensor &h_0, const Tensor *c_0, const Tensor &w_hh, const Tensor *b_hh, const Tensor *w_hr, const Tensor *batch_sizes, const char *mode, bool reverse = false, bool keep = true) {
+  rt_tensor_list *out_[1] = {};
+  check(rt_rnn_layer(input.get(), h_0.get(), c_0 ? c_0->get() : nullptr, w_hh.get(), b_hh ? b_hh->get() : nullptr, w_hr ? w_hr->get() : nullptr, batch_sizes ? batch_sizes->get() : nullptr, mode, reverse, keep, out_ + 0));
+  return detail::take(out_[0]);
+}
+
+/// Gradients of `rnn_layer` with respect to `input`, `h_0` and, of an LSTM, `c_0`, given those of the last state, the last cells and the outputs, and what was `kept`. Of a GRU also the gradient of the state's part of the gates; with a projection that of what it gives, and what it was given. (Where they are to be differentiated, the layer's rule goes another way.)
+inline std::vector<Tensor> rnn_layer_backward(const Tensor &grad_h, const Tensor *grad_c, const Tensor *grad_output, const Tensor &kept, const Tensor &w_hh, const Tensor *w_hr, const Tensor *batch_sizes, const char *mode, bool reverse) {
+  rt_tensor_list *out_[1] = {};
+  check(rt_rnn_layer_backward(grad_h.get(), grad_c ? grad_c->get() : nullptr, grad_output ? grad_output->get() : nullptr, kept.get(), w_hh.get(), w_hr ? w_hr->get() : nullptr, batch_sizes ? batch_sizes->get() : nullptr, mode, reverse, out_ + 0));
+  return detail::take(out_[0]);
+}
+
+/// A long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates) of `num_layers` layers, in both directions if `bidirectional`. `input` [L, N, in], with `batch_first` [N, L, in], or [L, in]; with `batch_sizes` the rows of a packed sequence. `hx` and `cx` [layers * directions, N, *] are the first state and cells; sizes that differ say that outputs are projected (Sak et al. 2014). `params` are, by layer and direction, w_ih, w_hh, with `has_biases` b_ih and b_hh, and w_hr of a projection; gates are in the order i, f, g, o. In training, `dropout` zeroes elements between layers. Gives the last layer's outputs, the last state and the last cells.
+inline std::array<Tensor, 3> lstm(const Tensor &input, const Tensor &hx, const Tensor &cx, const Tensor *batch_sizes, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first = false) {
+  rt_tensor *out_[3] = {};
+  check(rt_lstm(input.get(), hx.get(), cx.get(), batch_sizes ? batch_sizes->get() : nullptr, detail::data(detail::handles(params)), params.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// Gated recurrent units (Cho et al. 2014, the reset gate behind the product), gates in the order r, z, n; else as `lstm`.
+inline std::array<Tensor, 2> gru(const Tensor &input, const Tensor &hx, const Tensor *batch_sizes, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_gru(input.get(), hx.get(), batch_sizes ? batch_sizes->get() : nullptr, detail::data(detail::handles(params)), params.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// A recurrent network with `tanh` (Elman 1990); else as `lstm`.
+inline std::array<Tensor, 2> rnn_tanh(const Tensor &input, const Tensor &hx, const Tensor *batch_sizes, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_rnn_tanh(input.get(), hx.get(), batch_sizes ? batch_sizes->get() : nullptr, detail::data(detail::handles(params)), params.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// A recurrent network with `relu`; else as `lstm`.
+inline std::array<Tensor, 2> rnn_relu(const Tensor &input, const Tensor &hx, const Tensor *batch_sizes, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_rnn_relu(input.get(), hx.get(), batch_sizes ? batch_sizes->get() : nullptr, detail::data(detail::handles(params)), params.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// One step of an LSTM layer: `input` [N, in] or [in], state `hx` and cells `cx` [N, hidden], to the new ones.
+inline std::array<Tensor, 2> lstm_cell(const Tensor &input, const Tensor &hx, const Tensor &cx, const Tensor &w_ih, const Tensor &w_hh, const Tensor *b_ih = nullptr, const Tensor *b_hh = nullptr) {
+  rt_tensor *out_[2] = {};
+  check(rt_lstm_cell(input.get(), hx.get(), cx.get(), w_ih.get(), w_hh.get(), b_ih ? b_ih->get() : nullptr, b_hh ? b_hh->get() : nullptr, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// One step of a GRU layer: `input` [N, in] or [in] and state `hx` [N, hidden] to the new state.
+inline Tensor gru_cell(const Tensor &input, const Tensor &hx, const Tensor &w_ih, const Tensor &w_hh, const Tensor *b_ih = nullptr, const Tensor *b_hh = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_gru_cell(input.get(), hx.get(), w_ih.get(), w_hh.get(), b_ih ? b_ih->get() : nullptr, b_hh ? b_hh->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// One step of a layer with `tanh`, as `gru_cell`.
+inline Tensor rnn_tanh_cell(const Tensor &input, const Tensor &hx, const Tensor &w_ih, const Tensor &w_hh, const Tensor *b_ih = nullptr, const Tensor *b_hh = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_rnn_tanh_cell(input.get(), hx.get(), w_ih.get(), w_hh.get(), b_ih ? b_ih->get() : nullptr, b_hh ? b_hh->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// One step of a layer with `relu`, as `gru_cell`.
+inline Tensor rnn_relu_cell(const Tensor &input, const Tensor &hx, const Tensor &w_ih, const Tensor &w_hh, const Tensor *b_ih = nullptr, const Tensor *b_hh = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_rnn_relu_cell(input.get(), hx.get(), w_ih.get(), w_hh.get(), b_ih ? b_ih->get() : nullptr, b_hh ? b_hh->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Sequences of `lengths` (int64, never growing) in `input` [L, N, *] (or [N, L, *]), step by step without the padding: the rows [sum of lengths, *], and how many sequences reach each step.
+inline std::array<Tensor, 2> _pack_padded_sequence(const Tensor &input, const Tensor &lengths, bool batch_first) {
+  rt_tensor *out_[2] = {};
+  check(rt__pack_padded_sequence(input.get(), lengths.get(), batch_first, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// The inverse of `_pack_padded_sequence`: rows and the number of sequences that reach each step to [L, N, *] (or [N, L, *]) and the lengths, `padding_value` behind the ends; L is `total_length`, if that is positive.
+inline std::array<Tensor, 2> _pad_packed_sequence(const Tensor &data, const Tensor &batch_sizes, bool batch_first, Scalar padding_value, int64_t total_length = -1) {
+  rt_tensor *out_[2] = {};
+  check(rt__pad_packed_sequence(data.get(), batch_sizes.get(), batch_first, padding_value.value, total_length, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Sequences [L_i, *] as one tensor [L, N, *] (or [N, L, *]), `padding_value` behind ("right") or before ("left") those that are shorter than the longest.
+inline Tensor pad_sequence(const std::vector<Tensor> &sequences, bool batch_first = false, double padding_value = 0.0, const char *padding_side = "right") {
+  rt_tensor *out_[1] = {};
+  check(rt_pad_sequence(detail::data(detail::handles(sequences)), sequences.size(), batch_first, padding_value, padding_side, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is `1 / sqrt(size of the last dimension)` by default. With `enable_gqa`, heads (the dimension before) of query in a row share one of key and value (Ainslie et al. 2023).
+inline Tensor scaled_dot_product_attention(const Tensor &query, const Tensor &key, const Tensor &value, const Tensor *attn_mask = nullptr, double dropout_p = 0.0, bool is_causal = false, std::optional<double> scale = std::nullopt, bool enable_gqa = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_scaled_dot_product_attention(query.get(), key.get(), value.get(), attn_mask ? attn_mask->get() : nullptr, dropout_p, is_causal, scale ? &*scale : nullptr, enable_gqa, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Attention of several heads (Vaswani et al. 2017): `query` [L, N, E], `key` and `value` [S, N, *] (or all without N) are projected, by `in_proj_weight` [3 E, E] or by three weights if `use_separate_proj_weight`, split into heads, attended to and projected back: [L, N, E] and, with `need_weights`, the weights [N, L, S], one per head unless `average_attn_weights`. `key_padding_mask` [N, S] and `attn_mask` [L, S] or [N heads, L, S] are added, or, if bool, are true where attention may not go. `bias_k` and `bias_v` [1, 1, E] are one more key and value, `add_zero_attn` one of zeros; `static_k` and `static_v` [N heads, S, E / heads] stand for what the projections would give. In training, `dropout_p` zeroes weights. `is_causal` is a hint that `attn_mask` is causal.
+inline std::vector<Tensor> multi_head_attention_forward(const Tensor &query, const Tensor &key, const Tensor &value, int64_t embed_dim_to_check, int64_t num_heads, const Tensor *in_proj_weight, const Tensor *in_proj_bias, const Tensor *bias_k, const Tensor *bias_v, bool add_zero_attn, double dropout_p, const Tensor &out_proj_weight, const Tensor *out_proj_bias, bool training = true, const Tensor *key_padding_mask = nullptr, bool need_weights = true, const Tensor *attn_mask = nullptr, bool use_separate_proj_weight = false, const Tensor *q_proj_weight = nullptr, const Tensor *k_proj_weight = nullptr, const Tensor *v_proj_weight = nullptr, const Tensor *static_k = nullptr, const Tensor *static_v = nullptr, bool average_attn_weights = true, bool is_causal = false) {
+  rt_tensor_list *out_[1] = {};
+  check(rt_multi_head_attention_forward(query.get(), key.get(), value.get(), in_proj_weight ? in_proj_weight->get() : nullptr, in_proj_bias ? in_proj_bias->get() : nullptr, bias_k ? bias_k->get() : nullptr, bias_v ? bias_v->get() : nullptr, out_proj_weight.get(), out_proj_bias ? out_proj_bias->get() : nullptr, key_padding_mask ? key_padding_mask->get() : nullptr, attn_mask ? attn_mask->get() : nullptr, q_proj_weight ? q_proj_weight->get() : nullptr, k_proj_weight ? k_proj_weight->get() : nullptr, v_proj_weight ? v_proj_weight->get() : nullptr, static_k ? static_k->get() : nullptr, static_v ? static_v->get() : nullptr, embed_dim_to_check, num_heads, add_zero_attn, dropout_p, training, need_weights, use_separate_proj_weight, average_attn_weights, is_causal, out_ + 0));
+  return detail::take(out_[0]);
 }
 
 /// One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad` (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then `param -= lr * grad`. Where an optimizer step is given no gradient, it takes the one that backward has collected, and leaves out parameters that have none.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import rustorch as rt
 from rustorch import Tensor, _ops
 from rustorch._door import flags, into, ints, whole
-from rustorch.errors import DTypeError
+from rustorch.errors import DTypeError, InvalidArgumentError, ShapeMismatchError
 
 from ._losses import *  # noqa: F403
 from ._losses import _legacy_reduction as _legacy_reduction
@@ -1314,47 +1314,13 @@ def scaled_dot_product_attention(
 
     A boolean mask [*, L, S] is True where attention may go; a float one is added.
     """
-    if enable_gqa is not False:
-        flags("scaled_dot_product_attention", enable_gqa=enable_gqa)
-    if enable_gqa:
-        heads = query.size(-3)
-        if any(t.size(-3) == 0 or heads % t.size(-3) for t in (key, value)):
-            raise RuntimeError(
-                "scaled_dot_product_attention: the number of heads in key and value must divide that in query, "
-                f"got {key.size(-3)}, {value.size(-3)} and {heads}"
-            )
-        key, value = (t.repeat_interleave(heads // t.size(-3), -3) for t in (key, value))
     return _ops.scaled_dot_product_attention(
-        query, key, value, attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale
+        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
     )
 
 
-def _additive_mask(name: str, mask: Tensor | None, dtype: Any) -> Tensor | None:
-    """A boolean mask, True where attention may not go, as numbers to add."""
-    if mask is None or mask.is_floating_point():
-        if mask is not None and mask.dtype != dtype:
-            raise DTypeError(f"{name} must be bool or have the query's dtype {dtype}, got {mask.dtype}")
-        return mask
-    if mask.dtype != rt.bool:
-        raise AssertionError(f"only bool and floating types of {name} are supported, got {mask.dtype}")
-    return rt.zeros(mask.shape, dtype=dtype).masked_fill(mask, -math.inf)
-
-
-def _check_attention(query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None, mask: Tensor | None) -> None:
-    """Refuse what has not the number of dimensions that the query asks for."""
-    n = query.dim()
-    if n not in (2, 3):
-        raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {n}-D query tensor")
-    if key.dim() != n or value.dim() != n:
-        raise AssertionError(
-            f"for a {n}-D `query`, expected `key` and `value` to be {n}-D, got {key.dim()}-D and {value.dim()}-D"
-        )
-    if padding is not None and padding.dim() != n - 1:
-        raise AssertionError(
-            f"for a {n}-D `query`, expected `key_padding_mask` to be None or {n - 1}-D, got {padding.dim()}-D"
-        )
-    if mask is not None and mask.dim() not in (2, 3):
-        raise AssertionError(f"expected `attn_mask` to be None, 2-D or 3-D, got {mask.dim()}-D")
+class _Unfit(InvalidArgumentError, AssertionError):
+    """Arguments of attention that do not fit together: PyTorch asserts that they do."""
 
 
 def multi_head_attention_forward(
@@ -1388,98 +1354,20 @@ def multi_head_attention_forward(
 
     query [L, N, E], key and value [S, N, *] -> [L, N, E] and, if needed, the weights [N, L, S].
     """
-    _check_attention(query, key, value, key_padding_mask, attn_mask)
-    batched = query.dim() == 3
-    if not batched:
-        query, key, value = (t.unsqueeze(1) for t in (query, key, value))
-        if key_padding_mask is not None:
-            key_padding_mask = key_padding_mask.unsqueeze(0)
-    length, batch, embed = query.shape
-    if embed != embed_dim_to_check:
-        raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {embed}")
-    head = embed // num_heads
-    if head * num_heads != embed:
-        raise AssertionError(f"embed_dim {embed} not divisible by num_heads {num_heads}")
-    if is_causal and attn_mask is None:
-        raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
-    if (bias_k is None) != (bias_v is None):
-        raise AssertionError("bias_k and bias_v must both be None or both be given")
-    if in_proj_weight is None and not use_separate_proj_weight:
-        raise AssertionError("use_separate_proj_weight is False but in_proj_weight is None")
-    if in_proj_bias is not None and tuple(in_proj_bias.shape) != (3 * embed,):
-        raise RuntimeError(f"expected in_proj_bias of shape {[3 * embed]}, got {list(in_proj_bias.shape)}")
-    compared = slice(0, 2 if use_separate_proj_weight else None)
-    if key.shape[compared] != value.shape[compared]:
-        raise AssertionError(f"key shape {list(key.shape)} does not match value shape {list(value.shape)}")
-    if key.size(1) != batch:
-        raise RuntimeError(f"query has a batch of {batch}, key and value have one of {key.size(1)}")
-    source = key.size(0) if static_k is None else static_k.size(1)
-    if key_padding_mask is not None and tuple(key_padding_mask.shape) != (batch, source):
-        raise AssertionError(
-            f"expected key_padding_mask of shape {[batch, source]}, got {list(key_padding_mask.shape)}"
-        )
-
-    if in_proj_weight is not None and not use_separate_proj_weight and query is key and key is value:
-        q, k, v = _ops.linear(query, in_proj_weight, in_proj_bias).chunk(3, -1)
-    else:
-        weights: Sequence[Any] = (q_proj_weight, k_proj_weight, v_proj_weight)
-        if in_proj_weight is not None and not use_separate_proj_weight:
-            weights = in_proj_weight.chunk(3)
-        biases: Sequence[Any] = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
-        q, k, v = (_ops.linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases))
-
-    mask = _additive_mask("attn_mask", attn_mask, q.dtype)
-    padding = _additive_mask("key_padding_mask", key_padding_mask, q.dtype)
     if attn_mask is not None and key_padding_mask is not None and attn_mask.dtype != key_padding_mask.dtype:
         warnings.warn(
             "Support for mismatched key_padding_mask and attn_mask is deprecated. Use same type for both instead.",
             stacklevel=2,
         )
-    if mask is not None:
-        allowed = (length, source) if mask.dim() == 2 else (batch * num_heads, length, source)
-        if tuple(mask.shape) != allowed:
-            raise RuntimeError(f"The shape of the attn_mask is {list(mask.shape)}, but should be {list(allowed)}.")
-        if mask.dim() == 3:
-            mask = mask.reshape(batch, num_heads, length, -1)
-    if bias_k is not None and bias_v is not None:
-        k = rt.cat([k, bias_k.repeat(1, batch, 1)])
-        v = rt.cat([v, bias_v.repeat(1, batch, 1)])
-        mask = None if mask is None else pad(mask, (0, 1))
-        padding = None if padding is None else pad(padding, (0, 1))
-
-    def heads(t: Tensor) -> Tensor:  # [S, N, E] -> [N, heads, S, head]
-        return t.reshape(t.size(0), batch, num_heads, head).permute(1, 2, 0, 3)
-
-    def static(name: str, t: Tensor) -> Tensor:  # [N heads, S, head] -> [N, heads, S, head]
-        if t.dim() != 3 or (t.size(0), t.size(2)) != (batch * num_heads, head):
-            raise AssertionError(f"expecting {name} of shape [{batch * num_heads}, S, {head}], got {list(t.shape)}")
-        return t.reshape(batch, num_heads, -1, head)
-
-    q = heads(q)
-    k = heads(k) if static_k is None else static("static_k", static_k)
-    v = heads(v) if static_v is None else static("static_v", static_v)
-    if add_zero_attn:
-        k, v = pad(k, (0, 0, 0, 1)), pad(v, (0, 0, 0, 1))
-        mask = None if mask is None else pad(mask, (0, 1))
-        padding = None if padding is None else pad(padding, (0, 1))
-    if padding is not None:
-        padding = padding.reshape(batch, 1, 1, -1)
-        mask = padding if mask is None else mask + padding
-
-    p = dropout_p if training else 0.0
-    if need_weights:
-        scores = (q * math.sqrt(1.0 / head)).matmul(k.transpose(-2, -1))
-        attention = softmax(scores if mask is None else scores + mask, -1)
-        if p > 0.0:
-            attention = dropout(attention, p)
-        out = attention.matmul(v)
-    else:
-        attention = None
-        out = scaled_dot_product_attention(q, k, v, mask, p)
-    out = _ops.linear(out.permute(2, 0, 1, 3).reshape(length, batch, embed), out_proj_weight, out_proj_bias)
-    if attention is not None and average_attn_weights:
-        attention = attention.mean(1)
-    if not batched:
-        out = out.squeeze(1)
-        attention = None if attention is None else attention.squeeze(0)
-    return out, attention
+    try:
+        output, *weights = _ops.multi_head_attention_forward(
+            query, key, value, embed_dim_to_check, num_heads, in_proj_weight, in_proj_bias, bias_k, bias_v,
+            add_zero_attn, dropout_p, out_proj_weight, out_proj_bias, training, key_padding_mask, need_weights,
+            attn_mask, use_separate_proj_weight, q_proj_weight, k_proj_weight, v_proj_weight, static_k, static_v,
+            average_attn_weights, is_causal,
+        )  # fmt: skip
+    except (ShapeMismatchError, InvalidArgumentError) as e:
+        unfit = _Unfit(*e.args)
+        unfit.op = e.op
+        raise unfit from None
+    return output, weights[0] if weights else None

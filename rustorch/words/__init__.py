@@ -85,6 +85,7 @@ from .randomness import (
     randint_like,
     random_,
 )
+from .recurrent import gru, lstm, lstm_cell, rnn_relu, rnn_tanh
 from .reduction import (
     aminmax,
     argmax,
@@ -273,6 +274,7 @@ __all__ = (
     "empty_strided",
     "equal",
     "full",
+    "gru",
     "hsplit",
     "index_put",
     "index_put_",
@@ -284,6 +286,8 @@ __all__ = (
     "kthvalue",
     "linspace",
     "logspace",
+    "lstm",
+    "lstm_cell",
     "max",
     "median",
     "meshgrid",
@@ -303,6 +307,8 @@ __all__ = (
     "range",
     "repeat_interleave",
     "result_type",
+    "rnn_relu",
+    "rnn_tanh",
     "scatter",
     "sort",
     "split",

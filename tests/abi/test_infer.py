@@ -30,6 +30,7 @@ OF_ELEMENTS = [
     "out of bounds",
     "ZeroDivisionError",
     "negative integer powers",
+    "batch_sizes must be positive",
     "cannot be negative",
 ]
 

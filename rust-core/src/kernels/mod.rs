@@ -18,6 +18,7 @@ pub mod optim;
 pub mod pairs;
 pub mod pool;
 pub mod reduce;
+pub mod rnn;
 pub mod scan;
 pub mod softmax;
 pub mod sort;

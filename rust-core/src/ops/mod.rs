@@ -34,7 +34,8 @@ macro_rules! tables {
     };
 }
 tables!(
-    create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, norm, loss, ctc, random, optim
+    create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, norm, loss, ctc, random, rnn,
+    attention, optim
 );
 
 /// Results of an op.
