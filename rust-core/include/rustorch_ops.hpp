@@ -2977,6 +2977,13 @@ inline Tensor pixel_shuffle(const Tensor &input, int64_t upscale_factor) {
   return Tensor(out_[0]);
 }
 
+/// `[N, C, *]` with channel `g * (C / groups) + c` moved to `c * groups + g` (Zhang et al. 2017).
+inline Tensor channel_shuffle(const Tensor &input, int64_t groups) {
+  rt_tensor *out_[1] = {};
+  check(rt_channel_shuffle(input.get(), groups, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
 inline Tensor pixel_unshuffle(const Tensor &input, int64_t downscale_factor) {
   rt_tensor *out_[1] = {};
@@ -3658,6 +3665,20 @@ inline Tensor conv_transpose3d(const Tensor &input, const Tensor &weight, const 
   return Tensor(out_[0]);
 }
 
+/// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's functional module).
+inline Tensor im2col(const Tensor &input, Ints kernel_size, Ints dilation = Ints{1}, Ints padding = Ints{0}, Ints stride = Ints{1}) {
+  rt_tensor *out_[1] = {};
+  check(rt_im2col(input.get(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional module).
+inline Tensor col2im(const Tensor &input, Ints output_size, Ints kernel_size, Ints dilation = Ints{1}, Ints padding = Ints{0}, Ints stride = Ints{1}) {
+  rt_tensor *out_[1] = {};
+  check(rt_col2im(input.get(), output_size.data(), output_size.size(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last dimension. NaN is larger than any number.
 inline Tensor max_pool1d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
@@ -3669,6 +3690,13 @@ inline Tensor max_pool1d(const Tensor &input, Ints kernel_size, std::optional<In
 inline Tensor max_pool2d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
   check(rt_max_pool2d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The largest element of each window over the last three dimensions.
+inline Tensor max_pool3d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_max_pool3d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -3693,6 +3721,13 @@ inline std::array<Tensor, 2> max_pool2d_with_indices(const Tensor &input, Ints k
   return {{Tensor(out_[0]), Tensor(out_[1])}};
 }
 
+/// [`max_pool3d`], and the places of the elements in their planes (int64, row-major).
+inline std::array<Tensor, 2> max_pool3d_with_indices(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_max_pool3d_with_indices(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
 /// The largest element of each of `output_size` parts of the last dimension, and their places.
 inline std::array<Tensor, 2> adaptive_max_pool1d(const Tensor &input, Ints output_size) {
   rt_tensor *out_[2] = {};
@@ -3705,6 +3740,34 @@ inline std::array<Tensor, 2> adaptive_max_pool2d(const Tensor &input, Ints outpu
   rt_tensor *out_[2] = {};
   check(rt_adaptive_max_pool2d(input.get(), output_size.data(), output_size.size(), out_ + 0, out_ + 1));
   return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// The largest element of each of `output_size` parts of the last three dimensions, and their places.
+inline std::array<Tensor, 2> adaptive_max_pool3d(const Tensor &input, Ints output_size) {
+  rt_tensor *out_[2] = {};
+  check(rt_adaptive_max_pool3d(input.get(), output_size.data(), output_size.size(), out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Zeros of length `output_size` with the elements of `input` `[N, C, L]` put back at `indices`, where [`max_pool1d_with_indices`] has found them.
+inline Tensor max_unpool1d(const Tensor &input, const Tensor &indices, Ints output_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_max_unpool1d(input.get(), indices.get(), output_size.data(), output_size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Zeros of size `output_size` with the elements of `input` `[N, C, H, W]` put back at `indices`, where [`max_pool2d_with_indices`] has found them.
+inline Tensor max_unpool2d(const Tensor &input, const Tensor &indices, Ints output_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_max_unpool2d(input.get(), indices.get(), output_size.data(), output_size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Zeros of size `output_size` with the elements of `input` `[N, C, D, H, W]` put back at `indices`, where [`max_pool3d_with_indices`] has found them.
+inline Tensor max_unpool3d(const Tensor &input, const Tensor &indices, Ints output_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_max_unpool3d(input.get(), indices.get(), output_size.data(), output_size.size(), out_ + 0));
+  return Tensor(out_[0]);
 }
 
 /// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
@@ -3735,6 +3798,13 @@ inline Tensor avg_pool2d(const Tensor &input, Ints kernel_size, std::optional<In
   return Tensor(out_[0]);
 }
 
+/// The mean of each window over the last three dimensions; `divisor_override`, if given, takes the place of the count.
+inline Tensor avg_pool3d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, bool ceil_mode = false, bool count_include_pad = true, std::optional<int64_t> divisor_override = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_avg_pool3d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), ceil_mode, count_include_pad, divisor_override ? &*divisor_override : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Gradient of the average pools with respect to their input of shape `input_size`.
 inline Tensor avg_pool_grad(const Tensor &grad, Ints input_size, Ints kernel_size, Ints stride, Ints padding, bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor_override, int64_t rank) {
   rt_tensor *out_[1] = {};
@@ -3756,6 +3826,13 @@ inline Tensor adaptive_avg_pool2d(const Tensor &input, Ints output_size) {
   return Tensor(out_[0]);
 }
 
+/// The mean of each of `output_size` parts of the last three dimensions.
+inline Tensor adaptive_avg_pool3d(const Tensor &input, Ints output_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_adaptive_avg_pool3d(input.get(), output_size.data(), output_size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
 inline Tensor adaptive_avg_pool_grad(const Tensor &grad, Ints input_size, int64_t rank) {
   rt_tensor *out_[1] = {};
@@ -3763,39 +3840,283 @@ inline Tensor adaptive_avg_pool_grad(const Tensor &grad, Ints input_size, int64_
   return Tensor(out_[0]);
 }
 
-/// Images resized to `output_size`; each pixel is the one of the input that it lies in.
-inline Tensor upsample_nearest2d(const Tensor &input, Ints output_size) {
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, L]`.
+inline Tensor lp_pool1d(const Tensor &input, double norm_type, Ints kernel_size, std::optional<Ints> stride = std::nullopt, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
-  check(rt_upsample_nearest2d(input.get(), output_size.data(), output_size.size(), out_ + 0));
+  check(rt_lp_pool1d(input.get(), norm_type, kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the centres of the corner pixels stay in place, or the outer edges of the image.
-inline Tensor upsample_bilinear2d(const Tensor &input, Ints output_size, bool align_corners = false) {
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, H, W]`.
+inline Tensor lp_pool2d(const Tensor &input, double norm_type, Ints kernel_size, std::optional<Ints> stride = std::nullopt, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
-  check(rt_upsample_bilinear2d(input.get(), output_size.data(), output_size.size(), align_corners, out_ + 0));
+  check(rt_lp_pool2d(input.get(), norm_type, kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// Gradient of the resizing ops with respect to their input of shape `input_size`.
-inline Tensor upsample_grad(const Tensor &grad, Ints input_size, const char *mode, bool align_corners) {
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, D, H, W]`.
+inline Tensor lp_pool3d(const Tensor &input, double norm_type, Ints kernel_size, std::optional<Ints> stride = std::nullopt, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
-  check(rt_upsample_grad(grad.get(), input_size.data(), input_size.size(), mode, align_corners, out_ + 0));
+  check(rt_lp_pool3d(input.get(), norm_type, kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's functional module).
-inline Tensor im2col(const Tensor &input, Ints kernel_size, Ints dilation = Ints{1}, Ints padding = Ints{0}, Ints stride = Ints{1}) {
+/// `input / (k + alpha * m)^beta`, m being the mean of the squares over `size` neighbouring channels of `[N, C, *]` (Krizhevsky et al. 2012).
+inline Tensor local_response_norm(const Tensor &input, int64_t size, double alpha = 1e-4, double beta = 0.75, double k = 1.0) {
   rt_tensor *out_[1] = {};
-  check(rt_im2col(input.get(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), out_ + 0));
+  check(rt_local_response_norm(input.get(), size, alpha, beta, k, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional module).
-inline Tensor col2im(const Tensor &input, Ints output_size, Ints kernel_size, Ints dilation = Ints{1}, Ints padding = Ints{0}, Ints stride = Ints{1}) {
+/// `[N, C, L]` resized to `output_size`; each element is the one of the input that it lies in. A scale, if given, says how much larger the output is in place of the ratio of the sizes.
+inline Tensor upsample_nearest1d(const Tensor &input, Ints output_size, std::optional<double> scales = std::nullopt) {
   rt_tensor *out_[1] = {};
-  check(rt_col2im(input.get(), output_size.data(), output_size.size(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), out_ + 0));
+  check(rt_upsample_nearest1d(input.get(), output_size.data(), output_size.size(), scales ? &*scales : nullptr, out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// Images `[N, C, H, W]` resized to `output_size`; each pixel is the one of the input that it lies in.
+inline Tensor upsample_nearest2d(const Tensor &input, Ints output_size, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest2d(input.get(), output_size.data(), output_size.size(), scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `[N, C, D, H, W]` resized to `output_size`; each element is the one of the input that it lies in.
+inline Tensor upsample_nearest3d(const Tensor &input, Ints output_size, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest3d(input.get(), output_size.data(), output_size.size(), scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_nearest1d`] with the places of Pillow: the centres of the elements decide (`_upsample_nearest_exact1d` of PyTorch).
+inline Tensor upsample_nearest_exact1d(const Tensor &input, Ints output_size, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact1d(input.get(), output_size.data(), output_size.size(), scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_nearest2d`] with the places of Pillow (`_upsample_nearest_exact2d` of PyTorch).
+inline Tensor upsample_nearest_exact2d(const Tensor &input, Ints output_size, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact2d(input.get(), output_size.data(), output_size.size(), scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_nearest3d`] with the places of Pillow (`_upsample_nearest_exact3d` of PyTorch).
+inline Tensor upsample_nearest_exact3d(const Tensor &input, Ints output_size, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact3d(input.get(), output_size.data(), output_size.size(), scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `[N, C, L]` resized to `output_size` by linear interpolation; `align_corners` says whether the centres of the first and the last element stay in place, or their outer edges. A scale, if given, says how much larger the output is in place of the ratio of the sizes.
+inline Tensor upsample_linear1d(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_linear1d(input.get(), output_size.data(), output_size.size(), align_corners, scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the centres of the corner pixels stay in place, or the outer edges of the image. Bytes are rounded after each direction.
+inline Tensor upsample_bilinear2d(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bilinear2d(input.get(), output_size.data(), output_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `[N, C, D, H, W]` resized to `output_size` by linear interpolation in all directions.
+inline Tensor upsample_trilinear3d(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_trilinear3d(input.get(), output_size.data(), output_size.size(), align_corners, scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Images resized to `output_size` by cubic convolution (Keys 1981, a = -0.75) in both directions.
+inline Tensor upsample_bicubic2d(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bicubic2d(input.get(), output_size.data(), output_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_bilinear2d`] with a filter that becomes wider where images become smaller, as Pillow's (`_upsample_bilinear2d_aa` of PyTorch).
+inline Tensor upsample_bilinear2d_aa(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bilinear2d_aa(input.get(), output_size.data(), output_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_bicubic2d`] with a filter (a = -0.5) that becomes wider where images become smaller, as Pillow's (`_upsample_bicubic2d_aa` of PyTorch).
+inline Tensor upsample_bicubic2d_aa(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bicubic2d_aa(input.get(), output_size.data(), output_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest1d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest1d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest1d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest2d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest2d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest2d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest3d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest3d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest3d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest_exact1d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest_exact1d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact1d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest_exact2d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest_exact2d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact2d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest_exact3d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest_exact3d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact3d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_linear1d` with respect to its input of shape `input_size`.
+inline Tensor upsample_linear1d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_linear1d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_bilinear2d` with respect to its input of shape `input_size`.
+inline Tensor upsample_bilinear2d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bilinear2d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_trilinear3d` with respect to its input of shape `input_size`.
+inline Tensor upsample_trilinear3d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_trilinear3d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_bicubic2d` with respect to its input of shape `input_size`.
+inline Tensor upsample_bicubic2d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bicubic2d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_bilinear2d_aa` with respect to its input of shape `input_size`.
+inline Tensor upsample_bilinear2d_aa_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bilinear2d_aa_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_bicubic2d_aa` with respect to its input of shape `input_size`.
+inline Tensor upsample_bicubic2d_aa_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bicubic2d_aa_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Images `[N, C, H, W]` read at the places `(x, y)` of a grid `[N, h, w, 2]`, -1 and 1 being the borders (Jaderberg et al. 2015): `[N, C, h, w]`. Modes: 0 bilinear, 1 nearest, 2 bicubic. Outside there are 0 zeros, 1 the border, 2 the image, reflected. `align_corners` says whether the borders are the centres of the corner pixels or the outer edges.
+inline Tensor grid_sampler_2d(const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners) {
+  rt_tensor *out_[1] = {};
+  check(rt_grid_sampler_2d(input.get(), grid.get(), interpolation_mode, padding_mode, align_corners, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `[N, C, D, H, W]` read at the places `(x, y, z)` of a grid `[N, d, h, w, 3]`: `[N, C, d, h, w]`; as [`grid_sampler_2d`], but not bicubic.
+inline Tensor grid_sampler_3d(const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners) {
+  rt_tensor *out_[1] = {};
+  check(rt_grid_sampler_3d(input.get(), grid.get(), interpolation_mode, padding_mode, align_corners, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradients of `grid_sampler_2d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless `grid_grad`).
+inline std::array<Tensor, 2> grid_sampler_2d_backward(const Tensor &grad_output, const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners, bool input_grad = true, bool grid_grad = true) {
+  rt_tensor *out_[2] = {};
+  check(rt_grid_sampler_2d_backward(grad_output.get(), input.get(), grid.get(), interpolation_mode, padding_mode, align_corners, input_grad, grid_grad, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Gradients of `grid_sampler_3d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless `grid_grad`).
+inline std::array<Tensor, 2> grid_sampler_3d_backward(const Tensor &grad_output, const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners, bool input_grad = true, bool grid_grad = true) {
+  rt_tensor *out_[2] = {};
+  check(rt_grid_sampler_3d_backward(grad_output.get(), input.get(), grid.get(), interpolation_mode, padding_mode, align_corners, input_grad, grid_grad, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// The grid that a sampler reads to apply the affine maps `theta` `[N, 2, 3]` to images of `size` `(N, C, H, W)`: `[N, H, W, 2]`; or `[N, 3, 4]` for `(N, C, D, H, W)`: `[N, D, H, W, 3]`.
+inline Tensor affine_grid_generator(const Tensor &theta, Ints size, bool align_corners) {
+  rt_tensor *out_[1] = {};
+  check(rt_affine_grid_generator(theta.get(), size.data(), size.size(), align_corners, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Sum (`mode` 0), mean (1) or maximum (2) of rows of `weight` `[n, d]` per bag: `indices` `[B, k]` has a bag in each row; flat ones `[m]` have bags that begin at `offsets` `[B]`, which end with the last bag's end if `include_last_offset`. In sums, `per_sample_weights` of the shape of `indices` weigh the members. Members equal to `padding_idx` count nowhere. Gives `[B, d]`, and in mode 2 the rows that the largest elements came from (-1 for those of empty bags, which are zeros), else `[0, d]`.
+inline std::array<Tensor, 2> embedding_bag(const Tensor &weight, const Tensor &indices, const Tensor *offsets = nullptr, int64_t mode = 0, const Tensor *per_sample_weights = nullptr, bool include_last_offset = false, std::optional<int64_t> padding_idx = std::nullopt) {
+  rt_tensor *out_[2] = {};
+  check(rt_embedding_bag(weight.get(), indices.get(), offsets ? offsets->get() : nullptr, per_sample_weights ? per_sample_weights->get() : nullptr, mode, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// [`embedding_bag`] of members that all count alike.
+inline std::array<Tensor, 2> embedding_bag_unweighted(const Tensor &weight, const Tensor &indices, const Tensor *offsets, int64_t mode, bool include_last_offset, std::optional<int64_t> padding_idx) {
+  rt_tensor *out_[2] = {};
+  check(rt_embedding_bag_unweighted(weight.get(), indices.get(), offsets ? offsets->get() : nullptr, mode, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// [`embedding_bag`] of weighted members.
+inline std::array<Tensor, 2> embedding_bag_weighted(const Tensor &weight, const Tensor &indices, const Tensor *offsets, const Tensor &per_sample_weights, int64_t mode, bool include_last_offset, std::optional<int64_t> padding_idx) {
+  rt_tensor *out_[2] = {};
+  check(rt_embedding_bag_weighted(weight.get(), indices.get(), offsets ? offsets->get() : nullptr, per_sample_weights.get(), mode, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Gradient of `embedding_bag` with respect to its table of `num_weights` rows.
+inline Tensor embedding_bag_backward(const Tensor &grad, const Tensor &indices, const Tensor *offsets, const Tensor *per_sample_weights, const Tensor *max_indices, int64_t num_weights, int64_t mode = 0, bool include_last_offset = false, std::optional<int64_t> padding_idx = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_embedding_bag_backward(grad.get(), indices.get(), offsets ? offsets->get() : nullptr, per_sample_weights ? per_sample_weights->get() : nullptr, max_indices ? max_indices->get() : nullptr, num_weights, mode, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `embedding_bag` with respect to the weights of its members.
+inline Tensor embedding_bag_per_sample_weights_backward(const Tensor &grad, const Tensor &weight, const Tensor &indices, const Tensor *offsets = nullptr, bool include_last_offset = false, std::optional<int64_t> padding_idx = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_embedding_bag_per_sample_weights_backward(grad.get(), weight.get(), indices.get(), offsets ? offsets->get() : nullptr, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `input` `[n, d]` with those rows of `indices` scaled down whose `norm_type`-norm is above `max_norm`.
+inline Tensor embedding_renorm(const Tensor &input, const Tensor &indices, double max_norm, double norm_type = 2.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_embedding_renorm(input.get(), indices.get(), max_norm, norm_type, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `embedding_renorm`, in place.
+inline Tensor &embedding_renorm_(Tensor &input, const Tensor &indices, double max_norm, double norm_type = 2.0) {
+  check(rt_embedding_renorm_(input.get(), indices.get(), max_norm, norm_type));
+  return input;
 }
 
 /// Batch normalisation of `[N, C, ...]` (Ioffe and Szegedy 2015): per channel, `(input - mean) / sqrt(var + eps) * weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards them (the variance unbiased) by `momentum`; else the running ones are used.
@@ -3977,6 +4298,27 @@ inline Tensor kl_div(const Tensor &input, const Tensor &target, const char *redu
 inline Tensor cosine_similarity(const Tensor &x1, const Tensor &x2, int64_t dim = 1, double eps = 1e-8) {
   rt_tensor *out_[1] = {};
   check(rt_cosine_similarity(x1.get(), x2.get(), dim, eps, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`.
+inline Tensor normalize(const Tensor &input, double p = 2.0, std::optional<Ints> dim = 1, double eps = 1e-12) {
+  rt_tensor *out_[1] = {};
+  check(rt_normalize(input.get(), p, dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, eps, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The `p`-norm of `x1 - x2 + eps` along the last dimension.
+inline Tensor pairwise_distance(const Tensor &x1, const Tensor &x2, double p = 2.0, double eps = 1e-6, bool keepdim = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_pairwise_distance(x1.get(), x2.get(), p, eps, keepdim, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `p`-norms of the differences of all pairs of rows of `[n, d]`: `[n (n - 1) / 2]`, first those of the first row.
+inline Tensor pdist(const Tensor &input, double p = 2.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_pdist(input.get(), p, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -4185,6 +4527,72 @@ inline Tensor dropout(const Tensor &input, double p = 0.5, bool training = true)
 inline Tensor &dropout_(Tensor &input, double p = 0.5, bool training = true) {
   check(rt_dropout_(input.get(), p, training));
   return input;
+}
+
+/// Dropout of whole channels of `[N, C, *]` (Tompson et al. 2015).
+inline Tensor feature_dropout(const Tensor &input, double p = 0.5, bool training = true) {
+  rt_tensor *out_[1] = {};
+  check(rt_feature_dropout(input.get(), p, training, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `feature_dropout`, in place.
+inline Tensor &feature_dropout_(Tensor &input, double p = 0.5, bool training = true) {
+  check(rt_feature_dropout_(input.get(), p, training));
+  return input;
+}
+
+/// Dropout that keeps the mean and the variance of SELU networks (Klambauer et al. 2017).
+inline Tensor alpha_dropout(const Tensor &input, double p = 0.5, bool training = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_alpha_dropout(input.get(), p, training, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `alpha_dropout`, in place.
+inline Tensor &alpha_dropout_(Tensor &input, double p = 0.5, bool training = false) {
+  check(rt_alpha_dropout_(input.get(), p, training));
+  return input;
+}
+
+/// [`alpha_dropout`] of whole channels of `[N, C, *]`.
+inline Tensor feature_alpha_dropout(const Tensor &input, double p = 0.5, bool training = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_feature_alpha_dropout(input.get(), p, training, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `feature_alpha_dropout`, in place.
+inline Tensor &feature_alpha_dropout_(Tensor &input, double p = 0.5, bool training = false) {
+  check(rt_feature_alpha_dropout_(input.get(), p, training));
+  return input;
+}
+
+/// A leaky ReLU whose slope below 0 is drawn from the uniform distribution between `lower` and `upper` for each element in training, and is the mean of both otherwise (Xu et al. 2015).
+inline Tensor rrelu(const Tensor &input, double lower = 0.125, double upper = 0.3333333333333333, bool training = false, const Generator *generator = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_rrelu(input.get(), lower, upper, training, generator ? generator->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `rrelu`, in place.
+inline Tensor &rrelu_(Tensor &input, double lower = 0.125, double upper = 0.3333333333333333, bool training = false, const Generator *generator = nullptr) {
+  check(rt_rrelu_(input.get(), lower, upper, training, generator ? generator->get() : nullptr));
+  return input;
+}
+
+/// The slopes of [`rrelu`] in training: uniform numbers of `[lower, upper)` where `input` is not above 0, else 1.
+inline Tensor rrelu_slopes(const Tensor &input, double lower, double upper, const Generator *generator = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_rrelu_slopes(input.get(), lower, upper, generator ? generator->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A sample of the categorical distribution with `logits` along `dim` that can be differentiated, closer to one-hot the lower `tau` is; with `hard` it is one-hot, with the soft one's gradient (Jang et al. 2016).
+inline Tensor gumbel_softmax(const Tensor &logits, double tau = 1.0, bool hard = false, int64_t dim = -1) {
+  rt_tensor *out_[1] = {};
+  check(rt_gumbel_softmax(logits.get(), tau, hard, dim, out_ + 0));
+  return Tensor(out_[0]);
 }
 
 /// One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad` (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then `param -= lr * grad`. Where an optimizer step is given no gradient, it takes the one that backward has collected, and leaves out parameters that have none.

@@ -6329,6 +6329,20 @@ pub unsafe extern "C-unwind" fn rt_pixel_shuffle(
     })
 }
 
+/// `[N, C, *]` with channel `g * (C / groups) + c` moved to `c * groups + g` (Zhang et al. 2017).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_channel_shuffle(
+    input: *const rt_tensor,
+    groups: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::channel_shuffle, &handles, 0b1, &[]);
+        call_one(&table::shape::defs::channel_shuffle, ins, &[Attr::Int(groups)], out)
+    })
+}
+
 /// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_pixel_unshuffle(
@@ -7934,347 +7948,6 @@ pub unsafe extern "C-unwind" fn rt_conv_transpose3d(
     })
 }
 
-/// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
-/// dimension. NaN is larger than any number.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool1d(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool1d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::max_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
-    })
-}
-
-/// The largest element of each window over the last two dimensions.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool2d(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool2d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::max_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
-    })
-}
-
-/// Max pools over the last `rank` dimensions, without a gradient.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool_values(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool_values, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::max_pool_values, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode), Attr::Int(rank)], out)
-    })
-}
-
-/// [`max_pool1d`], and the places of the elements in the last dimension (int64).
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool1d_with_indices(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    out0: *mut *mut rt_tensor,
-    out1: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool1d_with_indices, &handles, 0b1, &[]);
-        call_some(&table::conv::defs::max_pool1d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
-    })
-}
-
-/// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool2d_with_indices(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    out0: *mut *mut rt_tensor,
-    out1: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool2d_with_indices, &handles, 0b1, &[]);
-        call_some(&table::conv::defs::max_pool2d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
-    })
-}
-
-/// The largest element of each of `output_size` parts of the last dimension, and their places.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_max_pool1d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out0: *mut *mut rt_tensor,
-    out1: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_max_pool1d, &handles, 0b1, &[]);
-        call_some(&table::conv::defs::adaptive_max_pool1d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
-    })
-}
-
-/// The largest element of each of `output_size` parts of the last two dimensions, and their places.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_max_pool2d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out0: *mut *mut rt_tensor,
-    out1: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_max_pool2d, &handles, 0b1, &[]);
-        call_some(&table::conv::defs::adaptive_max_pool2d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
-    })
-}
-
-/// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool_grad(
-    grad: *const rt_tensor,
-    indices: *const rt_tensor,
-    input_size: *const i64,
-    input_size_len: usize,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 2] = [grad, indices];
-        let ins = inputs(&table::conv::defs::max_pool_grad, &handles, 0b11, &[]);
-        call_one(&table::conv::defs::max_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
-    })
-}
-
-/// The elements at `indices` of each plane of `rank` dimensions.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_pool_gather(
-    input: *const rt_tensor,
-    indices: *const rt_tensor,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 2] = [input, indices];
-        let ins = inputs(&table::conv::defs::pool_gather, &handles, 0b11, &[]);
-        call_one(&table::conv::defs::pool_gather, ins, &[Attr::Int(rank)], out)
-    })
-}
-
-/// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_avg_pool1d(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::avg_pool1d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::avg_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad)], out)
-    })
-}
-
-/// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_avg_pool2d(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: *const i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::avg_pool2d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::avg_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?], out)
-    })
-}
-
-/// Gradient of the average pools with respect to their input of shape `input_size`.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_avg_pool_grad(
-    grad: *const rt_tensor,
-    input_size: *const i64,
-    input_size_len: usize,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: *const i64,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::conv::defs::avg_pool_grad, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?, Attr::Int(rank)], out)
-    })
-}
-
-/// The mean of each of `output_size` parts of the last dimension.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool1d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool1d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::adaptive_avg_pool1d, ins, &[a_ints(output_size, output_size_len)?], out)
-    })
-}
-
-/// The mean of each of `output_size` parts of the last two dimensions.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool2d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool2d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::adaptive_avg_pool2d, ins, &[a_ints(output_size, output_size_len)?], out)
-    })
-}
-
-/// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool_grad(
-    grad: *const rt_tensor,
-    input_size: *const i64,
-    input_size_len: usize,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool_grad, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::adaptive_avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
-    })
-}
-
-/// Images resized to `output_size`; each pixel is the one of the input that it lies in.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_upsample_nearest2d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::upsample_nearest2d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::upsample_nearest2d, ins, &[a_ints(output_size, output_size_len)?], out)
-    })
-}
-
-/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
-/// centres of the corner pixels stay in place, or the outer edges of the image.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    align_corners: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::upsample_bilinear2d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::upsample_bilinear2d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners)], out)
-    })
-}
-
-/// Gradient of the resizing ops with respect to their input of shape `input_size`.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_upsample_grad(
-    grad: *const rt_tensor,
-    input_size: *const i64,
-    input_size_len: usize,
-    mode: *const c_char,
-    align_corners: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::conv::defs::upsample_grad, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::upsample_grad, ins, &[a_ints(input_size, input_size_len)?, a_str(mode)?, Attr::Bool(align_corners)], out)
-    })
-}
-
 /// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
 /// functional module).
 #[no_mangle]
@@ -8318,6 +7991,1204 @@ pub unsafe extern "C-unwind" fn rt_col2im(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::conv::defs::col2im, &handles, 0b1, &[]);
         call_one(&table::conv::defs::col2im, ins, &[a_ints(output_size, output_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(dilation, dilation_len)?, a_ints(padding, padding_len)?, a_ints(stride, stride_len)?], out)
+    })
+}
+
+/// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
+/// dimension. NaN is larger than any number.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool1d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool1d, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::max_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The largest element of each window over the last two dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool2d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool2d, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::max_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The largest element of each window over the last three dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool3d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool3d, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::max_pool3d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// Max pools over the last `rank` dimensions, without a gradient.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool_values(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool_values, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::max_pool_values, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode), Attr::Int(rank)], out)
+    })
+}
+
+/// [`max_pool1d`], and the places of the elements in the last dimension (int64).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool1d_with_indices(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool1d_with_indices, &handles, 0b1, &[]);
+        call_some(&table::pool::defs::max_pool1d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+    })
+}
+
+/// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool2d_with_indices(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool2d_with_indices, &handles, 0b1, &[]);
+        call_some(&table::pool::defs::max_pool2d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+    })
+}
+
+/// [`max_pool3d`], and the places of the elements in their planes (int64, row-major).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool3d_with_indices(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool3d_with_indices, &handles, 0b1, &[]);
+        call_some(&table::pool::defs::max_pool3d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+    })
+}
+
+/// The largest element of each of `output_size` parts of the last dimension, and their places.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_max_pool1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_max_pool1d, &handles, 0b1, &[]);
+        call_some(&table::pool::defs::adaptive_max_pool1d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
+    })
+}
+
+/// The largest element of each of `output_size` parts of the last two dimensions, and their places.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_max_pool2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_max_pool2d, &handles, 0b1, &[]);
+        call_some(&table::pool::defs::adaptive_max_pool2d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
+    })
+}
+
+/// The largest element of each of `output_size` parts of the last three dimensions, and their places.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_max_pool3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_max_pool3d, &handles, 0b1, &[]);
+        call_some(&table::pool::defs::adaptive_max_pool3d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
+    })
+}
+
+/// Zeros of length `output_size` with the elements of `input` `[N, C, L]` put back at `indices`, where
+/// [`max_pool1d_with_indices`] has found them.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_unpool1d(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::pool::defs::max_unpool1d, &handles, 0b11, &[]);
+        call_one(&table::pool::defs::max_unpool1d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Zeros of size `output_size` with the elements of `input` `[N, C, H, W]` put back at `indices`, where
+/// [`max_pool2d_with_indices`] has found them.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_unpool2d(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::pool::defs::max_unpool2d, &handles, 0b11, &[]);
+        call_one(&table::pool::defs::max_unpool2d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Zeros of size `output_size` with the elements of `input` `[N, C, D, H, W]` put back at `indices`, where
+/// [`max_pool3d_with_indices`] has found them.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_unpool3d(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::pool::defs::max_unpool3d, &handles, 0b11, &[]);
+        call_one(&table::pool::defs::max_unpool3d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool_grad(
+    grad: *const rt_tensor,
+    indices: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [grad, indices];
+        let ins = inputs(&table::pool::defs::max_pool_grad, &handles, 0b11, &[]);
+        call_one(&table::pool::defs::max_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
+    })
+}
+
+/// The elements at `indices` of each plane of `rank` dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pool_gather(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::pool::defs::pool_gather, &handles, 0b11, &[]);
+        call_one(&table::pool::defs::pool_gather, ins, &[Attr::Int(rank)], out)
+    })
+}
+
+/// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_avg_pool1d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::avg_pool1d, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::avg_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad)], out)
+    })
+}
+
+/// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_avg_pool2d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::avg_pool2d, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::avg_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?], out)
+    })
+}
+
+/// The mean of each window over the last three dimensions; `divisor_override`, if given, takes the place of the count.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_avg_pool3d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::avg_pool3d, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::avg_pool3d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?], out)
+    })
+}
+
+/// Gradient of the average pools with respect to their input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_avg_pool_grad(
+    grad: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::pool::defs::avg_pool_grad, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?, Attr::Int(rank)], out)
+    })
+}
+
+/// The mean of each of `output_size` parts of the last dimension.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_avg_pool1d, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::adaptive_avg_pool1d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// The mean of each of `output_size` parts of the last two dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_avg_pool2d, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::adaptive_avg_pool2d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// The mean of each of `output_size` parts of the last three dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_avg_pool3d, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::adaptive_avg_pool3d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool_grad(
+    grad: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::pool::defs::adaptive_avg_pool_grad, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::adaptive_avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
+    })
+}
+
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, L]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lp_pool1d(
+    input: *const rt_tensor,
+    norm_type: f64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::lp_pool1d, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::lp_pool1d, ins, &[Attr::Float(norm_type), a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, H, W]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lp_pool2d(
+    input: *const rt_tensor,
+    norm_type: f64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::lp_pool2d, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::lp_pool2d, ins, &[Attr::Float(norm_type), a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, D, H, W]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lp_pool3d(
+    input: *const rt_tensor,
+    norm_type: f64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::lp_pool3d, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::lp_pool3d, ins, &[Attr::Float(norm_type), a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// `input / (k + alpha * m)^beta`, m being the mean of the squares over `size` neighbouring channels of `[N, C, *]`
+/// (Krizhevsky et al. 2012).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_local_response_norm(
+    input: *const rt_tensor,
+    size: i64,
+    alpha: f64,
+    beta: f64,
+    k: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::local_response_norm, &handles, 0b1, &[]);
+        call_one(&table::pool::defs::local_response_norm, ins, &[Attr::Int(size), Attr::Float(alpha), Attr::Float(beta), Attr::Float(k)], out)
+    })
+}
+
+/// `[N, C, L]` resized to `output_size`; each element is the one of the input that it lies in. A scale, if given, says
+/// how much larger the output is in place of the ratio of the sizes.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest1d, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_nearest1d, ins, &[a_ints(output_size, output_size_len)?, a_opt_float(scales)?], out)
+    })
+}
+
+/// Images `[N, C, H, W]` resized to `output_size`; each pixel is the one of the input that it lies in.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest2d, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_nearest2d, ins, &[a_ints(output_size, output_size_len)?, a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// `[N, C, D, H, W]` resized to `output_size`; each element is the one of the input that it lies in.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest3d, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_nearest3d, ins, &[a_ints(output_size, output_size_len)?, a_opt_float(scales_d)?, a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// [`upsample_nearest1d`] with the places of Pillow: the centres of the elements decide (`_upsample_nearest_exact1d`
+/// of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact1d, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact1d, ins, &[a_ints(output_size, output_size_len)?, a_opt_float(scales)?], out)
+    })
+}
+
+/// [`upsample_nearest2d`] with the places of Pillow (`_upsample_nearest_exact2d` of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact2d, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact2d, ins, &[a_ints(output_size, output_size_len)?, a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// [`upsample_nearest3d`] with the places of Pillow (`_upsample_nearest_exact3d` of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact3d, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact3d, ins, &[a_ints(output_size, output_size_len)?, a_opt_float(scales_d)?, a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// `[N, C, L]` resized to `output_size` by linear interpolation; `align_corners` says whether the centres of the first
+/// and the last element stay in place, or their outer edges. A scale, if given, says how much larger the output is in
+/// place of the ratio of the sizes.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_linear1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_linear1d, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_linear1d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt_float(scales)?], out)
+    })
+}
+
+/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
+/// centres of the corner pixels stay in place, or the outer edges of the image. Bytes are rounded after each direction.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_bilinear2d, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_bilinear2d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// `[N, C, D, H, W]` resized to `output_size` by linear interpolation in all directions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_trilinear3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_trilinear3d, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_trilinear3d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt_float(scales_d)?, a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// Images resized to `output_size` by cubic convolution (Keys 1981, a = -0.75) in both directions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bicubic2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_bicubic2d, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_bicubic2d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// [`upsample_bilinear2d`] with a filter that becomes wider where images become smaller, as Pillow's
+/// (`_upsample_bilinear2d_aa` of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d_aa(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_bilinear2d_aa, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_bilinear2d_aa, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// [`upsample_bicubic2d`] with a filter (a = -0.5) that becomes wider where images become smaller, as Pillow's
+/// (`_upsample_bicubic2d_aa` of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bicubic2d_aa(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_bicubic2d_aa, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_bicubic2d_aa, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// Gradient of `upsample_nearest1d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest1d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest1d_backward, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_nearest1d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt_float(scales)?], out)
+    })
+}
+
+/// Gradient of `upsample_nearest2d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest2d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest2d_backward, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_nearest2d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// Gradient of `upsample_nearest3d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest3d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest3d_backward, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_nearest3d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt_float(scales_d)?, a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// Gradient of `upsample_nearest_exact1d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact1d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact1d_backward, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact1d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt_float(scales)?], out)
+    })
+}
+
+/// Gradient of `upsample_nearest_exact2d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact2d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact2d_backward, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact2d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// Gradient of `upsample_nearest_exact3d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact3d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact3d_backward, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact3d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt_float(scales_d)?, a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// Gradient of `upsample_linear1d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_linear1d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_linear1d_backward, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_linear1d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt_float(scales)?], out)
+    })
+}
+
+/// Gradient of `upsample_bilinear2d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_bilinear2d_backward, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_bilinear2d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// Gradient of `upsample_trilinear3d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_trilinear3d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_trilinear3d_backward, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_trilinear3d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt_float(scales_d)?, a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// Gradient of `upsample_bicubic2d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bicubic2d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_bicubic2d_backward, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_bicubic2d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// Gradient of `upsample_bilinear2d_aa` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d_aa_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_bilinear2d_aa_backward, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_bilinear2d_aa_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// Gradient of `upsample_bicubic2d_aa` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bicubic2d_aa_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_bicubic2d_aa_backward, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::upsample_bicubic2d_aa_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt_float(scales_h)?, a_opt_float(scales_w)?], out)
+    })
+}
+
+/// Images `[N, C, H, W]` read at the places `(x, y)` of a grid `[N, h, w, 2]`, -1 and 1 being the borders (Jaderberg et
+/// al. 2015): `[N, C, h, w]`. Modes: 0 bilinear, 1 nearest, 2 bicubic. Outside there are 0 zeros, 1 the border, 2 the
+/// image, reflected. `align_corners` says whether the borders are the centres of the corner pixels or the outer edges.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_grid_sampler_2d(
+    input: *const rt_tensor,
+    grid: *const rt_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, grid];
+        let ins = inputs(&table::resize::defs::grid_sampler_2d, &handles, 0b11, &[]);
+        call_one(&table::resize::defs::grid_sampler_2d, ins, &[Attr::Int(interpolation_mode), Attr::Int(padding_mode), Attr::Bool(align_corners)], out)
+    })
+}
+
+/// `[N, C, D, H, W]` read at the places `(x, y, z)` of a grid `[N, d, h, w, 3]`: `[N, C, d, h, w]`; as
+/// [`grid_sampler_2d`], but not bicubic.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_grid_sampler_3d(
+    input: *const rt_tensor,
+    grid: *const rt_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, grid];
+        let ins = inputs(&table::resize::defs::grid_sampler_3d, &handles, 0b11, &[]);
+        call_one(&table::resize::defs::grid_sampler_3d, ins, &[Attr::Int(interpolation_mode), Attr::Int(padding_mode), Attr::Bool(align_corners)], out)
+    })
+}
+
+/// Gradients of `grid_sampler_2d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+/// `grid_grad`).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_grid_sampler_2d_backward(
+    grad_output: *const rt_tensor,
+    input: *const rt_tensor,
+    grid: *const rt_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    input_grad: bool,
+    grid_grad: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [grad_output, input, grid];
+        let ins = inputs(&table::resize::defs::grid_sampler_2d_backward, &handles, 0b111, &[]);
+        call_some(&table::resize::defs::grid_sampler_2d_backward, ins, &[Attr::Int(interpolation_mode), Attr::Int(padding_mode), Attr::Bool(align_corners), Attr::Bool(input_grad), Attr::Bool(grid_grad)], &[out0, out1])
+    })
+}
+
+/// Gradients of `grid_sampler_3d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+/// `grid_grad`).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_grid_sampler_3d_backward(
+    grad_output: *const rt_tensor,
+    input: *const rt_tensor,
+    grid: *const rt_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    input_grad: bool,
+    grid_grad: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [grad_output, input, grid];
+        let ins = inputs(&table::resize::defs::grid_sampler_3d_backward, &handles, 0b111, &[]);
+        call_some(&table::resize::defs::grid_sampler_3d_backward, ins, &[Attr::Int(interpolation_mode), Attr::Int(padding_mode), Attr::Bool(align_corners), Attr::Bool(input_grad), Attr::Bool(grid_grad)], &[out0, out1])
+    })
+}
+
+/// The grid that a sampler reads to apply the affine maps `theta` `[N, 2, 3]` to images of `size` `(N, C, H, W)`:
+/// `[N, H, W, 2]`; or `[N, 3, 4]` for `(N, C, D, H, W)`: `[N, D, H, W, 3]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_affine_grid_generator(
+    theta: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    align_corners: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [theta];
+        let ins = inputs(&table::resize::defs::affine_grid_generator, &handles, 0b1, &[]);
+        call_one(&table::resize::defs::affine_grid_generator, ins, &[a_ints(size, size_len)?, Attr::Bool(align_corners)], out)
+    })
+}
+
+/// Sum (`mode` 0), mean (1) or maximum (2) of rows of `weight` `[n, d]` per bag: `indices` `[B, k]` has a bag in each
+/// row; flat ones `[m]` have bags that begin at `offsets` `[B]`, which end with the last bag's end if
+/// `include_last_offset`. In sums, `per_sample_weights` of the shape of `indices` weigh the members. Members equal to
+/// `padding_idx` count nowhere. Gives `[B, d]`, and in mode 2 the rows that the largest elements came from (-1 for those
+/// of empty bags, which are zeros), else `[0, d]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag(
+    weight: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    per_sample_weights: *const rt_tensor,
+    mode: i64,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [weight, indices, offsets, per_sample_weights];
+        let ins = inputs(&table::embedding::defs::embedding_bag, &handles, 0b11, &[]);
+        call_some(&table::embedding::defs::embedding_bag, ins, &[Attr::Int(mode), Attr::Bool(include_last_offset), a_opt_int(padding_idx)?], &[out0, out1])
+    })
+}
+
+/// [`embedding_bag`] of members that all count alike.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag_unweighted(
+    weight: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    mode: i64,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [weight, indices, offsets];
+        let ins = inputs(&table::embedding::defs::embedding_bag_unweighted, &handles, 0b11, &[]);
+        call_some(&table::embedding::defs::embedding_bag_unweighted, ins, &[Attr::Int(mode), Attr::Bool(include_last_offset), a_opt_int(padding_idx)?], &[out0, out1])
+    })
+}
+
+/// [`embedding_bag`] of weighted members.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag_weighted(
+    weight: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    per_sample_weights: *const rt_tensor,
+    mode: i64,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [weight, indices, offsets, per_sample_weights];
+        let ins = inputs(&table::embedding::defs::embedding_bag_weighted, &handles, 0b1011, &[]);
+        call_some(&table::embedding::defs::embedding_bag_weighted, ins, &[Attr::Int(mode), Attr::Bool(include_last_offset), a_opt_int(padding_idx)?], &[out0, out1])
+    })
+}
+
+/// Gradient of `embedding_bag` with respect to its table of `num_weights` rows.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag_backward(
+    grad: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    per_sample_weights: *const rt_tensor,
+    max_indices: *const rt_tensor,
+    num_weights: i64,
+    mode: i64,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 5] = [grad, indices, offsets, per_sample_weights, max_indices];
+        let ins = inputs(&table::embedding::defs::embedding_bag_backward, &handles, 0b11, &[]);
+        call_one(&table::embedding::defs::embedding_bag_backward, ins, &[Attr::Int(num_weights), Attr::Int(mode), Attr::Bool(include_last_offset), a_opt_int(padding_idx)?], out)
+    })
+}
+
+/// Gradient of `embedding_bag` with respect to the weights of its members.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag_per_sample_weights_backward(
+    grad: *const rt_tensor,
+    weight: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [grad, weight, indices, offsets];
+        let ins = inputs(&table::embedding::defs::embedding_bag_per_sample_weights_backward, &handles, 0b111, &[]);
+        call_one(&table::embedding::defs::embedding_bag_per_sample_weights_backward, ins, &[Attr::Bool(include_last_offset), a_opt_int(padding_idx)?], out)
+    })
+}
+
+/// `input` `[n, d]` with those rows of `indices` scaled down whose `norm_type`-norm is above `max_norm`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_renorm(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    max_norm: f64,
+    norm_type: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::embedding::defs::embedding_renorm, &handles, 0b11, &[]);
+        call_one(&table::embedding::defs::embedding_renorm, ins, &[Attr::Float(max_norm), Attr::Float(norm_type)], out)
+    })
+}
+
+/// `embedding_renorm`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_renorm_(
+    input: *mut rt_tensor,
+    indices: *const rt_tensor,
+    max_norm: f64,
+    norm_type: f64,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::embedding::defs::embedding_renorm, &handles, 0b11, &[]);
+        call_inplace(&table::embedding::defs::embedding_renorm, ins, &[Attr::Float(max_norm), Attr::Float(norm_type)])
     })
 }
 
@@ -8780,6 +9651,54 @@ pub unsafe extern "C-unwind" fn rt_cosine_similarity(
         let handles: [*const rt_tensor; 2] = [x1, x2];
         let ins = inputs(&table::loss::defs::cosine_similarity, &handles, 0b11, &[]);
         call_one(&table::loss::defs::cosine_similarity, ins, &[Attr::Int(dim), Attr::Float(eps)], out)
+    })
+}
+
+/// `input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_normalize(
+    input: *const rt_tensor,
+    p: f64,
+    dim: *const i64,
+    dim_len: usize,
+    eps: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::loss::defs::normalize, &handles, 0b1, &[]);
+        call_one(&table::loss::defs::normalize, ins, &[Attr::Float(p), a_opt_ints(dim, dim_len)?, Attr::Float(eps)], out)
+    })
+}
+
+/// The `p`-norm of `x1 - x2 + eps` along the last dimension.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pairwise_distance(
+    x1: *const rt_tensor,
+    x2: *const rt_tensor,
+    p: f64,
+    eps: f64,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x1, x2];
+        let ins = inputs(&table::loss::defs::pairwise_distance, &handles, 0b11, &[]);
+        call_one(&table::loss::defs::pairwise_distance, ins, &[Attr::Float(p), Attr::Float(eps), Attr::Bool(keepdim)], out)
+    })
+}
+
+/// `p`-norms of the differences of all pairs of rows of `[n, d]`: `[n (n - 1) / 2]`, first those of the first row.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pdist(
+    input: *const rt_tensor,
+    p: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::loss::defs::pdist, &handles, 0b1, &[]);
+        call_one(&table::loss::defs::pdist, ins, &[Attr::Float(p)], out)
     })
 }
 
@@ -9255,6 +10174,160 @@ pub unsafe extern "C-unwind" fn rt_dropout_(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::random::defs::dropout, &handles, 0b1, &[]);
         call_inplace(&table::random::defs::dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// Dropout of whole channels of `[N, C, *]` (Tompson et al. 2015).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_feature_dropout(
+    input: *const rt_tensor,
+    p: f64,
+    training: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::feature_dropout, &handles, 0b1, &[]);
+        call_one(&table::random::defs::feature_dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
+    })
+}
+
+/// `feature_dropout`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_feature_dropout_(
+    input: *mut rt_tensor,
+    p: f64,
+    training: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::feature_dropout, &handles, 0b1, &[]);
+        call_inplace(&table::random::defs::feature_dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// Dropout that keeps the mean and the variance of SELU networks (Klambauer et al. 2017).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_alpha_dropout(
+    input: *const rt_tensor,
+    p: f64,
+    training: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::alpha_dropout, &handles, 0b1, &[]);
+        call_one(&table::random::defs::alpha_dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
+    })
+}
+
+/// `alpha_dropout`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_alpha_dropout_(
+    input: *mut rt_tensor,
+    p: f64,
+    training: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::alpha_dropout, &handles, 0b1, &[]);
+        call_inplace(&table::random::defs::alpha_dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// [`alpha_dropout`] of whole channels of `[N, C, *]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_feature_alpha_dropout(
+    input: *const rt_tensor,
+    p: f64,
+    training: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::feature_alpha_dropout, &handles, 0b1, &[]);
+        call_one(&table::random::defs::feature_alpha_dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
+    })
+}
+
+/// `feature_alpha_dropout`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_feature_alpha_dropout_(
+    input: *mut rt_tensor,
+    p: f64,
+    training: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::feature_alpha_dropout, &handles, 0b1, &[]);
+        call_inplace(&table::random::defs::feature_alpha_dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// A leaky ReLU whose slope below 0 is drawn from the uniform distribution between `lower` and `upper` for each element
+/// in training, and is the mean of both otherwise (Xu et al. 2015).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rrelu(
+    input: *const rt_tensor,
+    lower: f64,
+    upper: f64,
+    training: bool,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::rrelu, &handles, 0b1, &[]);
+        call_one(&table::random::defs::rrelu, ins, &[Attr::Float(lower), Attr::Float(upper), Attr::Bool(training), a_generator(generator)?], out)
+    })
+}
+
+/// `rrelu`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rrelu_(
+    input: *mut rt_tensor,
+    lower: f64,
+    upper: f64,
+    training: bool,
+    generator: *const rt_generator,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::rrelu, &handles, 0b1, &[]);
+        call_inplace(&table::random::defs::rrelu, ins, &[Attr::Float(lower), Attr::Float(upper), Attr::Bool(training), a_generator(generator)?])
+    })
+}
+
+/// The slopes of [`rrelu`] in training: uniform numbers of `[lower, upper)` where `input` is not above 0, else 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rrelu_slopes(
+    input: *const rt_tensor,
+    lower: f64,
+    upper: f64,
+    generator: *const rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::rrelu_slopes, &handles, 0b1, &[]);
+        call_one(&table::random::defs::rrelu_slopes, ins, &[Attr::Float(lower), Attr::Float(upper), a_generator(generator)?], out)
+    })
+}
+
+/// A sample of the categorical distribution with `logits` along `dim` that can be differentiated, closer to one-hot the
+/// lower `tau` is; with `hard` it is one-hot, with the soft one's gradient (Jang et al. 2016).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gumbel_softmax(
+    logits: *const rt_tensor,
+    tau: f64,
+    hard: bool,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [logits];
+        let ins = inputs(&table::random::defs::gumbel_softmax, &handles, 0b1, &[]);
+        call_one(&table::random::defs::gumbel_softmax, ins, &[Attr::Float(tau), Attr::Bool(hard), Attr::Int(dim)], out)
     })
 }
 

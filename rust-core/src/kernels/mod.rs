@@ -6,7 +6,9 @@
 pub mod conv;
 pub mod copy;
 pub mod elementwise;
+pub mod embedding;
 pub mod gemm;
+pub mod grid;
 pub mod index;
 
 pub mod linalg;
@@ -17,6 +19,7 @@ pub mod optim;
 pub mod pairs;
 pub mod pool;
 pub mod reduce;
+pub mod resize;
 pub mod scan;
 pub mod softmax;
 pub mod sort;

@@ -773,6 +773,44 @@ ops! {
         method: false,
         samples: &["r(2, 3), r(2, 3)", "r(2, 3), r(3), 0", "r(2, 3), r(2, 3), 1, 5.0"],
     }
+
+    /// `input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`.
+    normalize(input: Tensor, p: Float = 2.0, dim: OptInts = 1, eps: Float = 1e-12) -> Tensor, Real {
+        body: Composite(|c| {
+            let x = c.x(0);
+            let norm = x.vector_norm(c.float(0), c.opt_ints(1), true, None)?;
+            one(x.div(&norm.clamp(Some(Scalar::Float(c.float(2))), None)?, "")?)
+        }),
+        method: false, function: false, onnx: Some("LpNormalization"),
+        samples: &["r(2, 3)", "r(2, 3), 1.0, 0", "r(2, 3), 3.0, (0, 1), 5.0"],
+    }
+
+    /// The `p`-norm of `x1 - x2 + eps` along the last dimension.
+    pairwise_distance(x1: Tensor, x2: Tensor, p: Float = 2.0, eps: Float = 1e-6, keepdim: Bool = false) -> Tensor, Real {
+        body: Composite(|c| {
+            let apart = c.x(0).sub(c.x(1), 1)?.add(&Tensor::number(Scalar::Float(c.float(1)))?, 1)?;
+            one(apart.vector_norm(c.float(0), Some(&[-1]), c.bool(2), None)?)
+        }),
+        method: false,
+        samples: &["r(2, 3), r(2, 3)", "r(2, 3), r(3), 1.0, 0.5, True"],
+    }
+
+    /// `p`-norms of the differences of all pairs of rows of `[n, d]`: `[n (n - 1) / 2]`, first those of the first row.
+    pdist(input: Tensor, p: Float = 2.0) -> Tensor, Special {
+        body: Composite(|c| {
+            let (x, p) = (c.x(0), c.float(0));
+            let [n, _] = *x.shape() else { bail!(Shape, "pdist only supports 2D tensors, got: {}D", x.ndim()) };
+            if p.is_nan() || p < 0.0 {
+                bail!(Value, "pdist only supports non-negative p values, got {p}");
+            }
+            let pairs = Tensor::triu_indices(n as i64, n as i64, 1, None)?;
+            let rows = |k: i64, dim: i64| x.index_select(0, &pairs.select(0, k)?)?.unsqueeze(dim);
+            one(Tensor::cdist(&rows(0, 1)?, &rows(1, 1)?, p, "use_mm_for_euclid_dist_if_necessary")?.reshape(&[-1])?)
+        }),
+        method: false,
+        refuses: &[Refusal { call: "rt.ones(3)", message: "pdist only supports 2D tensors" }],
+        samples: &["r(4, 3)", "r(4, 3), 1.0", "r(3, 2), inf"],
+    }
 }
 
 #[cfg(test)]
