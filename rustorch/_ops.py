@@ -9738,7 +9738,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *
 _py_normalize = lib.py_normalize
 
 
-def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] | None = 1, eps: float = 1e-12) -> Tensor:
+def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] | None = None, eps: float = 1e-12) -> Tensor:
     """`input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`."""
     try:
         if dim is not None:

@@ -1149,7 +1149,7 @@ def channel_shuffle(x: Any, groups: int) -> Any:
 
 
 @reference
-def normalize(x: Any, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> Any:
+def normalize(x: Any, p: float = 2.0, dim: Any = None, eps: float = 1e-12) -> Any:
     norm = (abs(x) ** p).sum(axes(dim, x.ndim), keepdims=True) ** (1 / p)
     return x / np.maximum(norm, eps)
 

@@ -4302,7 +4302,7 @@ inline Tensor cosine_similarity(const Tensor &x1, const Tensor &x2, int64_t dim 
 }
 
 /// `input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`.
-inline Tensor normalize(const Tensor &input, double p = 2.0, std::optional<Ints> dim = 1, double eps = 1e-12) {
+inline Tensor normalize(const Tensor &input, double p = 2.0, std::optional<Ints> dim = std::nullopt, double eps = 1e-12) {
   rt_tensor *out_[1] = {};
   check(rt_normalize(input.get(), p, dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, eps, out_ + 0));
   return Tensor(out_[0]);

@@ -528,6 +528,8 @@ RESIZED: list[dict[str, Any]] = [
 def test_resized_dtypes(mode: str, dtype: str) -> None:
     if dtype == "uint8" and mode == "area":
         pytest.skip("torch has no means of bytes")
+    if mode.endswith("aa") and dtype.endswith("float16"):
+        pytest.skip("torch does not smooth half floats")
     mode, *words = mode.split()
     options = {"mode": mode, "antialias": words == ["aa"], **({"align_corners": True} if "corners" in words else {})}
     source = np.random.default_rng(3).uniform(0, 255, (2, 3, 7, 6)).astype(int).tolist()
@@ -545,9 +547,9 @@ def test_resized_dtypes(mode: str, dtype: str) -> None:
 
 BAGS: list[dict[str, Any]] = [
     {"offsets": [0, 3, 3, 5]},
-    {"offsets": [0, 3, 3, 5], "include_last_offset": True},
+    {"offsets": [0, 3, 3, 10], "include_last_offset": True},
     {"offsets": [0, 3, 3, 5], "padding_idx": 2},
-    {"offsets": [0, 3, 3, 5], "padding_idx": -1, "include_last_offset": True},
+    {"offsets": [0, 3, 3, 10], "padding_idx": -1, "include_last_offset": True},
     {},
     {"padding_idx": 0},
 ]
@@ -600,11 +602,11 @@ def test_pools_in_three_dimensions(kind: str, shape: tuple[int, ...]) -> None:
                 options = {"stride": (2, 1, 3), "padding": (0, 1, 1)}
             found = []
             for lib, functions in ((rt, F), (torch, TF)):
-                x = Arr(*shape).to(lib)
+                x = lib.tensor(Arr(*shape).value.reshape(-1).tolist()).reshape(shape).requires_grad_()
                 extra = {"return_indices": True} if "max" in kind else {}
                 out = getattr(functions, kind)(x, size, **options, **extra)
                 outs = list(out) if extra else [out]
-                outs[0].backward(weights(outs[0], lib))
+                outs[0].backward(weights(outs[0], lib).reshape(outs[0].shape))
                 found.append([*outs, x.grad])
             for a, b in zip(*found, strict=True):
                 close(a, b, kind)

@@ -293,7 +293,7 @@ impl Average {
     fn counts(&self, size: [usize; 3]) -> Result<[usize; 3]> {
         let counts = self.pool.counts(size)?;
         if self.divisor == Some(0) {
-            bail!(Value, "divisor must be not zero");
+            bail!(Value, "divisor_override must not be zero");
         }
         Ok(counts)
     }

@@ -250,8 +250,10 @@ fn resize_bytes(x: &Tensor, count: usize, size: [usize; 3], to: [usize; 3], how:
         let all = unsafe { std::slice::from_raw_parts_mut(t.ptr::<f32>(), t.numel()) };
         all.iter_mut().for_each(|v| *v = (*v + 0.5).floor().clamp(0.0, 255.0));
     };
-    let rows = [Taps::identity(1)?, Taps::identity(size[1])?, how.taps::<f32>(2, size[2], to[2], true)?];
-    let columns = [Taps::identity(1)?, how.taps::<f32>(1, size[1], to[1], true)?, Taps::identity(to[2])?];
+    // What keeps its size is copied, whatever the scale.
+    let taps = |d: usize| if size[d] == to[d] { Taps::identity(to[d]) } else { how.taps::<f32>(d, size[d], to[d], true) };
+    let rows = [Taps::identity(1)?, Taps::identity(size[1])?, taps(2)?];
+    let columns = [Taps::identity(1)?, taps(1)?, Taps::identity(to[2])?];
     // SAFETY: row-major float32 tensors of the sizes that the taps are for.
     unsafe {
         resize::forward::<f32>(count, size, &rows, x1.ptr(), between.ptr())?;
