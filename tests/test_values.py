@@ -25,7 +25,7 @@ TABLE = {op["name"]: op for op in rt.ops.table()}
 # and tests/test_distributions.py), optimizers (tests/test_optim.py), and what has no values.
 ELSEWHERE = {
     "conv_input_grad", "conv_weight_grad", "max_pool_grad", "avg_pool_grad", "adaptive_avg_pool_grad",
-    "upsample_grad", "max_pool_values", "restride", "empty", "empty_like", "empty_strided", "dropout",
+    "max_pool_values", "restride", "empty", "empty_like", "empty_strided", "dropout",
 }  # fmt: skip
 NAMES = sorted(
     n
@@ -1211,18 +1211,171 @@ def mean_of(plane: Any, window: Any, wide: int) -> Any:
     return sum(plane[t] for t in window) / len(window)
 
 
-@reference
-def upsample_bilinear2d(x: Any, output_size: Any, align_corners: bool = False) -> Any:
-    for d, count in ((-2, output_size[0]), (-1, output_size[1])):
-        n = x.shape[d]
-        if align_corners:
-            at = np.arange(count) * ((n - 1) / (count - 1) if count > 1 else 0)
+def keys(x: float, a: float) -> float:
+    """The cubic of Keys (1981)."""
+    x = abs(x)
+    if x <= 1:
+        return ((a + 2) * x - (a + 3)) * x * x + 1
+    return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a if x < 2 else 0.0
+
+
+def resizing(n: int, count: int, kind: str, align: bool, scale: float | None) -> Any:
+    """The matrix that makes `count` elements of `n`."""
+    ratio = (n - 1) / max(count - 1, 1) if align else 1 / scale if scale else n / count
+    if (kind == "linear" or kind.endswith("aa")) and n == count:
+        return np.eye(n)
+    matrix = np.zeros((count, n))
+    for o in range(count):
+        at = o * ratio if align else (o + 0.5) * ratio - 0.5
+        low = math.floor(at)
+        if kind.startswith("nearest"):
+            matrix[o, min(int((o + (0.5 if kind == "nearest_exact" else 0)) * ratio), n - 1)] = 1
+        elif kind == "linear":
+            at = max(at, 0)
+            matrix[o] = np.maximum(1 - abs(np.arange(n) - min(at, n - 1)), 0)
+        elif kind == "cubic":
+            for i in range(low - 1, low + 3):
+                matrix[o, min(max(i, 0), n - 1)] += keys(at - i, -0.75)
         else:
-            at = np.maximum((np.arange(count) + 0.5) * n / count - 0.5, 0)
-        low = np.minimum(at.astype(int), n - 1)
-        w = (at - low).reshape((-1,) + (1,) * (-d - 1))
-        x = np.take(x, low, d) * (1 - w) + np.take(x, np.minimum(low + 1, n - 1), d) * w
-    return x
+            wide = max(ratio, 1)
+            far = (np.arange(n) + 0.5 - (o + 0.5) * ratio) / wide
+            row = np.maximum(1 - abs(far), 0) if kind == "linear_aa" else np.array([keys(x, -0.5) for x in far])
+            matrix[o] = row / row.sum()
+    return matrix
+
+
+def upsample(n: int, kind: str) -> Any:
+    def values(x: Any, output_size: Any, *options: Any, **named: Any) -> Any:
+        names = ["scales"] if n == 1 else [f"scales_{d}" for d in "dhw"[3 - n :]]
+        names = names if kind.startswith("nearest") else ["align_corners", *names]
+        given = {**dict(zip(names, options)), **named}
+        scales = [given.get(name) for name in names[-n:]]
+        for d, (count, scale) in enumerate(zip(several(output_size, n), scales)):
+            matrix = resizing(x.shape[d - n], count, kind, given.get("align_corners", False), scale)
+            x = np.moveaxis(np.tensordot(matrix, x, (1, x.ndim - n + d)), 0, x.ndim - n + d)
+        return x
+
+    return values
+
+
+def grid_sampler(n: int) -> Any:
+    def values(x: Any, grid: Any, mode: int, padding: int, align: bool) -> Any:
+        def place(v: float, size: int) -> float:
+            return (v + 1) / 2 * (size - 1) if align else ((v + 1) * size - 1) / 2
+
+        def inside(at: float, size: int) -> float:
+            low, span = (0.0, size - 1) if align else (-0.5, size)
+            if padding == 2:
+                off = abs(at - low) % (2 * span) if span else 0.0
+                at = low + (2 * span - off if off > span else off)
+            return at if padding == 0 else min(max(at, 0), size - 1)
+
+        def line(v: float, size: int) -> list[tuple[int, float]]:
+            at = place(v, size)
+            if mode == 1:
+                return [(int(np.rint(inside(at, size))), 1.0)]
+            if mode == 0:
+                at = inside(at, size)
+                return [(math.floor(at), math.floor(at) + 1 - at), (math.floor(at) + 1, at - math.floor(at))]
+            return [(int(inside(i, size)), keys(at - i, -0.75)) for i in range(math.floor(at) - 1, math.floor(at) + 3)]
+
+        out = np.zeros((*x.shape[:2], *grid.shape[1:-1]))
+        for b, *where in np.ndindex(*grid.shape[:-1]):
+            lines = [line(v, size) for v, size in zip(grid[(b, *where)][::-1], x.shape[2:])]
+            for taps in itertools.product(*lines):
+                at = tuple(i for i, _ in taps)
+                if all(0 <= i < size for i, size in zip(at, x.shape[2:])):
+                    out[(b, slice(None), *where)] += math.prod(w for _, w in taps) * x[(b, slice(None), *at)]
+        return out
+
+    return values
+
+
+@reference
+def affine_grid_generator(theta: Any, size: Any, align: bool) -> Any:
+    lines = [np.linspace(-1, 1, n) * (1 if align else (n - 1) / n) if n > 1 else np.zeros(1) for n in size[2:]]
+    places = np.stack([*np.meshgrid(*lines, indexing="ij")[::-1], np.ones(size[2:])], -1)
+    return np.einsum("...k,nik->n...i", places, theta)
+
+
+def unpool(n: int) -> Any:
+    def values(x: Any, indices: Any, output_size: Any) -> Any:
+        size, lead = several(output_size, n), x.shape[: x.ndim - n]
+        out = np.zeros((*lead, math.prod(size)))
+        np.put_along_axis(out, indices.reshape(*lead, -1), x.reshape(*lead, -1), -1)
+        return out.reshape(*lead, *size)
+
+    return values
+
+
+def lp_pool(n: int) -> Any:
+    def values(x: Any, p: float, kernel: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
+        if math.isinf(p):
+            sign = 1 if p > 0 else -1
+            return sign * max_pool(n, False)(sign * abs(x), kernel, stride, ceil_mode=ceil_mode)
+        mean = avg_pool(n)(x**p, kernel, stride, 0, ceil_mode)
+        return (mean * math.prod(several(kernel, n))) ** (1 / p)
+
+    return values
+
+
+@reference
+def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
+    out = np.empty_like(x)
+    for c in range(x.shape[1]):
+        near = x[:, max(c - size // 2, 0) : c + (size - 1) // 2 + 1]
+        out[:, c] = x[:, c] / (k + alpha * (near**2).sum(1) / size) ** beta
+    return out
+
+
+def bags(name: str) -> Any:
+    def values(
+        weight: Any, indices: Any, offsets: Any = None, mode: int = 0, per_sample_weights: Any = None,
+        include_last_offset: bool = False, padding_idx: int | None = None,
+    ) -> Any:  # fmt: skip
+        if offsets is None:
+            ends = np.arange(len(indices) + 1) * indices.shape[1]
+        else:
+            ends = offsets if include_last_offset else np.append(offsets, len(indices))
+        flat, d = indices.reshape(-1), weight.shape[1]
+        each = np.ones(flat.size) if per_sample_weights is None else per_sample_weights.reshape(-1)
+        out, best = np.zeros((len(ends) - 1, d)), np.full((len(ends) - 1, d), -1)
+        for b in range(len(ends) - 1):
+            left_out = None if padding_idx is None else padding_idx % len(weight)
+            rows = [i for i in range(ends[b], ends[b + 1]) if flat[i] != left_out]
+            members = weight[flat[rows]] * each[rows, None]
+            if rows:
+                out[b] = [members.sum(0), members.mean(0), members.max(0)][mode]
+                best[b] = flat[rows][members.argmax(0)]
+        return out, best if mode == 2 else np.zeros((0, d), np.int64)
+
+    def weighted(weight: Any, indices: Any, offsets: Any, each: Any, mode: int, last: bool, padding: Any) -> Any:
+        return values(weight, indices, offsets, mode, each, last, padding)
+
+    def unweighted(weight: Any, indices: Any, offsets: Any, mode: int, last: bool, padding: Any) -> Any:
+        return values(weight, indices, offsets, mode, None, last, padding)
+
+    return {"": values, "_weighted": weighted, "_unweighted": unweighted}[name]
+
+
+@reference
+def embedding_renorm(table: Any, indices: Any, max_norm: float, norm_type: float = 2.0) -> Any:
+    out = table.copy()
+    for row in set(indices.reshape(-1).tolist()):
+        norm = np.linalg.norm(table[row], norm_type)
+        out[row] *= max_norm / (norm + 1e-7) if norm > max_norm else 1
+    return out
+
+
+@reference
+def channel_shuffle(x: Any, groups: int) -> Any:
+    return x.reshape(len(x), groups, -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
+
+
+@reference
+def normalize(x: Any, p: float = 2.0, dim: Any = None, eps: float = 1e-12) -> Any:
+    norm = (abs(x) ** p).sum(axes(dim, x.ndim), keepdims=True) ** (1 / p)
+    return x / np.maximum(norm, eps)
 
 
 @reference
@@ -1245,14 +1398,20 @@ def col2im(col: Any, output_size: Any, kernel: Any, dilation: Any = 1, padding: 
 REFERENCE.update(
     {f"conv{n}d": convolution(n) for n in (1, 2, 3)},
     **{f"conv_transpose{n}d": transposed(n) for n in (1, 2, 3)},
-    **{f"max_pool{n}d": max_pool(n, False) for n in (1, 2)},
-    **{f"max_pool{n}d_with_indices": max_pool(n, True) for n in (1, 2)},
-    **{f"avg_pool{n}d": avg_pool(n) for n in (1, 2)},
-    **{f"adaptive_avg_pool{n}d": adaptive(n, mean_of) for n in (1, 2)},
-    **{f"adaptive_max_pool{n}d": adaptive(n, largest) for n in (1, 2)},
-    upsample_nearest2d=lambda x, size: x[..., np.arange(size[0]) * x.shape[-2] // size[0], :][
-        ..., np.arange(size[1]) * x.shape[-1] // size[1]
-    ],
+    **{f"max_pool{n}d": max_pool(n, False) for n in (1, 2, 3)},
+    **{f"max_pool{n}d_with_indices": max_pool(n, True) for n in (1, 2, 3)},
+    **{f"avg_pool{n}d": avg_pool(n) for n in (1, 2, 3)},
+    **{f"adaptive_avg_pool{n}d": adaptive(n, mean_of) for n in (1, 2, 3)},
+    **{f"adaptive_max_pool{n}d": adaptive(n, largest) for n in (1, 2, 3)},
+    **{f"max_unpool{n}d": unpool(n) for n in (1, 2, 3)},
+    **{f"lp_pool{n}d": lp_pool(n) for n in (1, 2, 3)},
+    **{f"upsample_{kind}{n}d": upsample(n, kind) for n in (1, 2, 3) for kind in ("nearest", "nearest_exact")},
+    **{f"upsample_{name}{n}d": upsample(n, "linear") for n, name in enumerate(("linear", "bilinear", "trilinear"), 1)},
+    upsample_bicubic2d=upsample(2, "cubic"),
+    upsample_bilinear2d_aa=upsample(2, "linear_aa"),
+    upsample_bicubic2d_aa=upsample(2, "cubic_aa"),
+    **{f"grid_sampler_{n}d": grid_sampler(n) for n in (2, 3)},
+    **{f"embedding_bag{name}": bags(name) for name in ("", "_weighted", "_unweighted")},
 )
 
 # ---- normalisation ----

@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import rustorch as rt
@@ -99,10 +98,7 @@ pixel_unshuffle = _ops.pixel_unshuffle
 def _renormalize(weight: Tensor, rows: Tensor, max_norm: float, norm_type: float) -> None:
     """Scale those `rows` of `weight` down, in place, whose norm is above `max_norm`."""
     with rt.no_grad():
-        rows = rows.reshape(-1)
-        picked = weight.index_select(0, rows)
-        norm = picked.norm(norm_type, dim=1, keepdim=True)
-        weight[rows] = rt.where(norm.gt(max_norm), picked * (max_norm / (norm + 1e-7)), picked)
+        _ops.embedding_renorm_(weight, rows, max_norm, norm_type)
 
 
 def _dense_only(name: str, scale_grad_by_freq: bool, sparse: bool) -> None:
@@ -137,6 +133,9 @@ def embedding(
     return _ops.embedding(input, weight, padding_idx=padding_idx)
 
 
+_BAGS = ("sum", "mean", "max")
+
+
 def embedding_bag(
     input: Tensor,
     weight: Tensor,
@@ -153,72 +152,20 @@ def embedding_bag(
     """Sum, mean or max of embeddings per bag: input [B, n], or flat [n] with bag starts `offsets` [B] -> [B, d]."""
     _dense_only("embedding_bag", scale_grad_by_freq, sparse)
     padding_idx = None if padding_idx is None else whole("embedding_bag", "padding_idx", padding_idx)
-    if mode not in ("sum", "mean", "max"):
+    flags("embedding_bag", include_last_offset=include_last_offset)
+    if mode not in _BAGS:
         raise ValueError("mode has to be one of sum, mean or max")
-    if per_sample_weights is not None and per_sample_weights.shape != input.shape:
-        raise ValueError(
-            f"embedding_bag: per_sample_weights must have the input's shape {list(input.shape)}, "
-            f"got {list(per_sample_weights.shape)}"
-        )
-    if per_sample_weights is not None and per_sample_weights.dtype != weight.dtype:
-        raise DTypeError(
-            f"embedding_bag: per_sample_weights must have the weight's dtype {weight.dtype}, "
-            f"got {per_sample_weights.dtype}"
-        )
-    if padding_idx is not None and not -weight.size(0) <= padding_idx < weight.size(0):
-        n = weight.size(0)
-        raise RuntimeError(
-            f"embedding_bag: padding_idx must be within the number of embeddings, {-n} through {n - 1}, "
-            f"but got {padding_idx}"
-        )
-    if per_sample_weights is not None and mode != "sum":
-        raise NotImplementedError(f"embedding_bag: per_sample_weights needs mode='sum', got mode='{mode}'")
-    if input.dim() == 2:
-        if offsets is not None:
-            raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch")
-        bounds = list(range(0, input.numel() + 1, input.size(1))) if input.size(1) else [0] * (input.size(0) + 1)
-        input = input.reshape(-1)
-        if per_sample_weights is not None:
-            per_sample_weights = per_sample_weights.reshape(-1)
-    elif input.dim() == 1:
-        flags("embedding_bag", include_last_offset=include_last_offset)
-        if offsets is None:
-            raise ValueError("offsets has to be a 1D Tensor but got None")
-        bounds = offsets.tolist()
-        if any(j < i for i, j in pairwise(bounds)) or (bounds and bounds[-1] > input.numel()):
-            raise RuntimeError(
-                f"embedding_bag: offsets must ascend up to the number of indices, {input.numel()}, got {bounds}"
-            )
-        if bounds and bounds[0] != 0:
-            raise ValueError(
-                f"offsets[0] has to be 0, i.e., the first sequence starts from position 0, got {bounds[0]}"
-            )
-        if not include_last_offset:
-            bounds.append(input.numel())
-        elif bounds and 0 <= bounds[-1] < input.numel():  # what lies behind the last bag belongs to none
-            input = input[: bounds[-1]]
-            per_sample_weights = None if per_sample_weights is None else per_sample_weights[: bounds[-1]]
-    else:
-        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")
-    if padding_idx is not None:
-        padding_idx %= weight.size(0)
-    rows = _wide(embedding(input, weight, padding_idx, max_norm, norm_type))
-    if per_sample_weights is not None:
-        rows = rows * per_sample_weights.unsqueeze(-1)
-    bag = weight.new_tensor([b for b, (i, j) in enumerate(pairwise(bounds)) for _ in range(i, j)], dtype=rt.int64)
-    if padding_idx is not None:  # padded entries count nowhere
-        keep = input.ne(padding_idx).nonzero().reshape(-1)
-        rows, bag = rows.index_select(0, keep), bag.index_select(0, keep)
-    bags = len(bounds) - 1
-    zeros = rt.zeros(bags, weight.size(1), dtype=rows.dtype, device=rows.device)
-    if mode == "max":
-        groups = bag.tolist()
-        members = [[i for i, g in enumerate(groups) if g == b] for b in range(bags)]
-        return rt.stack([rows[m].amax(0) if m else zeros[b] for b, m in enumerate(members)]).to(weight.dtype)
-    total = zeros.index_add(0, bag, rows)
-    if mode == "mean":
-        total = total / bag.bincount(minlength=bags).clamp(min=1).unsqueeze(-1)
-    return total.to(weight.dtype)
+    if max_norm is not None:
+        _renormalize(weight, input, max_norm, norm_type)
+    return _ops.embedding_bag(
+        weight,
+        input,
+        offsets,
+        _BAGS.index(mode),
+        per_sample_weights,
+        include_last_offset=include_last_offset and input.dim() == 1,
+        padding_idx=padding_idx,
+    )[0]
 
 
 # ---- convolution ------------------------------------------------------------------------------------------------
@@ -381,16 +328,6 @@ def max_pool2d(
     )
 
 
-def _planes(input: Tensor) -> Tensor:
-    """[N, C, D, H, W] or [C, D, H, W] as [M, D, H, W]."""
-    shape = tuple(input.shape)
-    if len(shape) not in (4, 5):
-        raise ValueError(f"pooling over three dimensions: expected 4D or 5D input, got shape {shape}")
-    if 0 in shape[-4:]:
-        raise ValueError(f"pooling over three dimensions: only the batch may be empty, got shape {shape}")
-    return input.flatten(0, -4)
-
-
 def max_pool3d_with_indices(
     input: Tensor,
     kernel_size: Ints,
@@ -400,31 +337,10 @@ def max_pool3d_with_indices(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Maximum over windows of [N, C, D, H, W], and its flat index: max over H, W, then over D, as maxima nest."""
-    kernel, gaps, pads = (_tuple(v, 3, "max_pool3d") for v in (kernel_size, dilation, padding))
-    steps = kernel if stride is None else _tuple(stride, 3, "max_pool3d")
-    *lead, _, height, width = input.shape
-    flat, at = max_pool2d_with_indices(_planes(input), kernel[1:], steps[1:], pads[1:], gaps[1:], ceil_mode)
-    return _over_depth(
-        (flat, at), lead, height * width,
-        lambda x: max_pool2d_with_indices(
-            x, (kernel[0], 1), (steps[0], 1), (pads[0], 0), (gaps[0], 1), ceil_mode
-        ),
-    )  # fmt: skip
-
-
-def _over_depth(
-    planes: tuple[Tensor, Tensor], lead: Sequence[int], area: int, pool: Callable[[Tensor], tuple[Tensor, Tensor]]
-) -> tuple[Tensor, Tensor]:
-    """Pool planes [M, D, h, w] (with indices into their own `area`) along D: both as [*lead, D', h, w]."""
-    values, at = planes
-    h, w = values.shape[-2:]
-    out, rows = (t.squeeze(1) for t in pool(values.flatten(2).unsqueeze(1)))  # a batch of planes, which may be empty
-    within = at.flatten(1).gather(1, rows.clamp(min=0).flatten(1)).reshape(rows.shape)
-    # A window that lies wholly in the padding has no place.
-    index = (rows // (h * w) * area + within).masked_fill(rows.lt(0) | within.lt(0), -1)
-    shape = (*lead, out.shape[1], h, w)
-    return out.reshape(shape), index.reshape(shape)
+    """Maximum over windows of [N, C, D, H, W], and where it was (flat index into D * H * W)."""
+    return _ops.max_pool3d_with_indices(
+        input, kernel_size, stride=_stride(stride), padding=padding, dilation=dilation, ceil_mode=ceil_mode
+    )
 
 
 def max_pool3d(
@@ -437,8 +353,11 @@ def max_pool3d(
     return_indices: bool = False,
 ) -> Any:
     """Maximum over windows of [N, C, D, H, W]; stride defaults to the kernel size."""
-    both = max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return both if return_indices else both[0]
+    if return_indices:
+        return max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _ops.max_pool3d(
+        input, kernel_size, stride=_stride(stride), padding=padding, dilation=dilation, ceil_mode=ceil_mode
+    )
 
 
 def avg_pool1d(
@@ -490,26 +409,16 @@ def avg_pool3d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """Mean over windows of [N, C, D, H, W]: mean over H, W, then over D, as means over full windows nest."""
-    kernel, pads = _tuple(kernel_size, 3, "avg_pool3d"), _tuple(padding, 3, "avg_pool3d")
-    steps = kernel if stride is None else _tuple(stride, 3, "avg_pool3d")
-    if divisor_override is not None and divisor_override == 0:
-        raise RuntimeError("avg_pool3d: divisor_override must not be zero")
-    if divisor_override is None and not input.is_floating_point():
-        # Means of rounded means would be wrong: exact sums, and the numbers of elements that their windows count.
-        def sums(x: Tensor, divisor: int | None = 1) -> Tensor:
-            return avg_pool3d(x, kernel, steps, pads, ceil_mode, count_include_pad, divisor)
-
-        ones = rt.ones(1, *input.shape[-3:], dtype=rt.float64)
-        return rt.div(sums(input), (sums(ones) / sums(ones, None)).round().long(), rounding_mode="trunc")
-    each = None if divisor_override is None else 1
-    out = avg_pool2d(_wide(_planes(input)), kernel[1:], steps[1:], pads[1:], ceil_mode, count_include_pad, each)
-    h, w = out.shape[-2:]
-    out = out.flatten(2).unsqueeze(1)  # a batch of planes, which may be empty
-    out = avg_pool2d(
-        out, (kernel[0], 1), (steps[0], 1), (pads[0], 0), ceil_mode, count_include_pad, divisor_override
-    ).squeeze(1)
-    return out.reshape(*input.shape[:-3], out.shape[1], h, w).to(input.dtype)
+    """Mean over windows of [N, C, D, H, W]; stride defaults to the kernel size."""
+    return _ops.avg_pool3d(
+        input,
+        kernel_size,
+        stride=_stride(stride),
+        padding=padding,
+        ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad,
+        divisor_override=divisor_override,
+    )
 
 
 def _target_size(input: Tensor, output_size: Any, n: int) -> list[int]:
@@ -537,11 +446,8 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """[N, C, D, H, W] -> [N, C, *output_size]: H, W first, then D, as such means nest."""
-    d, h, w = _target_size(input, output_size, 3)
-    plane = _ops.adaptive_avg_pool2d(_wide(_planes(input)), [h, w])
-    out = _ops.adaptive_avg_pool2d(plane.flatten(2), [d, h * w])
-    return out.reshape(*input.shape[:-3], d, h, w).to(input.dtype)
+    """[N, C, D, H, W] -> [N, C, *output_size]; None keeps that dimension."""
+    return _ops.adaptive_avg_pool3d(input, _target_size(input, output_size, 3))
 
 
 def adaptive_max_pool2d_with_indices(
@@ -574,10 +480,7 @@ def adaptive_max_pool3d_with_indices(
     input: Tensor, output_size: Any, return_indices: bool = False
 ) -> tuple[Tensor, Tensor]:
     """[N, C, D, H, W] -> [N, C, *output_size] of maxima, and their flat indices into D * H * W."""
-    d, h, w = _target_size(input, output_size, 3)
-    *lead, _, height, width = input.shape
-    planes = adaptive_max_pool2d_with_indices(_planes(input), (h, w))
-    return _over_depth(planes, lead, height * width, lambda x: adaptive_max_pool2d_with_indices(x, (d, h * w)))
+    return _ops.adaptive_max_pool3d(input, _target_size(input, output_size, 3))
 
 
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
@@ -586,28 +489,19 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
     return both if return_indices else both[0]
 
 
-def _unpool(
-    name: str, n: int, input: Tensor, indices: Tensor, kernel: Any, stride: Any, padding: Any, size: Any
-) -> Tensor:
+def _unpooled_size(
+    name: str, n: int, input: Tensor, kernel: Any, stride: Any, padding: Any, size: Any
+) -> Sequence[int]:
+    """The `output_size` that the windows ask for, or the one that is given, which may differ by less than a stride."""
     kernel, pads = _tuple(kernel, n, name), _tuple(padding, n, name)
     steps = kernel if stride is None else _tuple(stride, n, name)
-    shape = list(input.shape)
-    if len(shape) not in (n + 1, n + 2):
-        raise ValueError(f"{name}: expected {n + 1}D or {n + 2}D input, got shape {shape}")
-    if indices.shape != input.shape:
-        raise ValueError(f"{name}: indices must have the input's shape {shape}, got {list(indices.shape)}")
-    if indices.dtype != rt.int64:
-        raise DTypeError(f"{name}: elements in indices should be type int64 but got: {indices.dtype}")
+    default = [(i - 1) * s - 2 * p + k for i, s, p, k in zip(input.shape[-n:], steps, pads, kernel)]
     if size is not None and len(size) not in (n, n + 2):
         raise ValueError(f"{name}: output_size must have {n} or {n + 2} elements, got {list(size)}")
-    if 0 in shape[-n - 1 :]:
-        raise ValueError(f"{name}: only the batch may be empty, got shape {shape}")
-    default = [(i - 1) * s - 2 * p + k for i, s, p, k in zip(shape[-n:], steps, pads, kernel)]
     want = [whole(name, "output_size", w) for w in (default if size is None else list(size)[-n:])]
-    if any(not d - s < w < d + s for d, s, w in zip(default, steps, want)):
+    if len(default) == n and any(not d - s < w < d + s for d, s, w in zip(default, steps, want)):
         raise ValueError(f"{name}: invalid output_size {list(want)}, it must be within a stride of {default}")
-    flat = rt.zeros(*shape[:-n], math.prod(want), dtype=input.dtype, device=input.device)
-    return flat.scatter(-1, indices.flatten(-n), input.flatten(-n)).reshape(*shape[:-n], *want)
+    return want
 
 
 def max_unpool1d(
@@ -619,7 +513,8 @@ def max_unpool1d(
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """The maxima of `max_pool1d` put back where they were, zeros elsewhere."""
-    return _unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
+    size = _unpooled_size("max_unpool1d", 1, input, kernel_size, stride, padding, output_size)
+    return _ops.max_unpool1d(input, indices, size)
 
 
 def max_unpool2d(
@@ -631,7 +526,8 @@ def max_unpool2d(
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """The maxima of `max_pool2d` put back where they were, zeros elsewhere."""
-    return _unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
+    size = _unpooled_size("max_unpool2d", 2, input, kernel_size, stride, padding, output_size)
+    return _ops.max_unpool2d(input, indices, size)
 
 
 def max_unpool3d(
@@ -643,41 +539,29 @@ def max_unpool3d(
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """The maxima of `max_pool3d` put back where they were, zeros elsewhere."""
-    return _unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
+    size = _unpooled_size("max_unpool3d", 3, input, kernel_size, stride, padding, output_size)
+    return _ops.max_unpool3d(input, indices, size)
 
 
 def lp_pool1d(
     input: Tensor, norm_type: float, kernel_size: int, stride: Ints | None = None, ceil_mode: bool = False
 ) -> Tensor:
     """(sum over the window of x^p)^(1/p) over [N, C, L]."""
-    if math.isinf(norm_type):
-        sign = 1 if norm_type > 0 else -1
-        return sign * max_pool1d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
-    return _lp(avg_pool1d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, _tuple(kernel_size, 1))
+    return _ops.lp_pool1d(input, norm_type, kernel_size, stride=_stride(stride), ceil_mode=ceil_mode)
 
 
 def lp_pool2d(
     input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False
 ) -> Tensor:
     """(sum over the window of x^p)^(1/p) over [N, C, H, W]."""
-    if math.isinf(norm_type):
-        sign = 1 if norm_type > 0 else -1
-        return sign * max_pool2d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
-    return _lp(avg_pool2d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, _tuple(kernel_size, 2))
+    return _ops.lp_pool2d(input, norm_type, kernel_size, stride=_stride(stride), ceil_mode=ceil_mode)
 
 
 def lp_pool3d(
     input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False
 ) -> Tensor:
     """(sum over the window of x^p)^(1/p) over [N, C, D, H, W]."""
-    if math.isinf(norm_type):
-        sign = 1 if norm_type > 0 else -1
-        return sign * max_pool3d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
-    return _lp(avg_pool3d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, _tuple(kernel_size, 3))
-
-
-def _lp(mean: Tensor, norm_type: float, kernel: Sequence[int]) -> Tensor:
-    return (mean.sign() * relu(mean.abs()) * math.prod(kernel)).pow(1.0 / norm_type)
+    return _ops.lp_pool3d(input, norm_type, kernel_size, stride=_stride(stride), ceil_mode=ceil_mode)
 
 
 # ---- normalisation ----------------------------------------------------------------------------------------------
@@ -745,18 +629,12 @@ def instance_norm(
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """x / (k + alpha * mean of x^2 over `size` neighbouring channels)^beta (Krizhevsky et al. 2012)."""
-    if input.dim() < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality input (got {input.dim()} dimensions)")
-    if input.numel() == 0:
-        return input
-    square = input.pow(2).reshape(input.size(0), 1, input.size(1), -1)
-    mean = avg_pool2d(pad(square, (0, 0, size // 2, (size - 1) // 2)), (size, 1), stride=1)
-    return input / (mean * alpha + k).pow(beta).reshape(input.shape)
+    return _ops.local_response_norm(input, size, alpha=alpha, beta=beta, k=k)
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """x / max(|x|_p, eps) along `dim`."""
-    result = input / input.norm(p, dim, keepdim=True).clamp(min=eps)
+    result = _ops.normalize(input, p, dim, eps)
     return result if out is None else into(out, result, "normalize", input)
 
 
@@ -771,35 +649,14 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return _ops.dropout(input, p=p, training=training)
 
 
-def _noise(input: Tensor, p: float, per_channel: bool) -> Tensor:
-    """1 with probability 1 - p: for each element, or for each channel of [N, C, *]."""
-    if per_channel and input.dim() < 2:
-        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
-    shape = (*input.shape[:2], *(1,) * (input.dim() - 2)) if per_channel else tuple(input.shape)
-    return rt.empty(shape, dtype=input.dtype, device=input.device).bernoulli_(1 - p)
-
-
-def _dropped(
-    name: str, input: Tensor, p: float, training: bool, inplace: bool, per_channel: bool, alpha: bool
-) -> Tensor:
+def _dropped(op: str, name: str, input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
     flags(name, training=training)
-    _probability(p)
     if not isinstance(input, Tensor):
-        raise TypeError(f"dropout: input must be a Tensor, not {type(input).__name__}")
-    if p == 0 or not training or input.numel() == 0:
+        raise TypeError(f"{name}: input must be a Tensor, not {type(input).__name__}")
+    _probability(p)
+    if inplace and (p == 0 or not training):
         return input
-    if p == 1:
-        return input.mul_(0) if inplace else input * 0
-    noise = _noise(input, p, per_channel)
-    if not alpha:
-        noise = noise.div_(1 - p)
-        return input.mul_(noise) if inplace else input * noise
-    # Klambauer et al. 2017: dropped units go to -alpha', then an affine map restores mean and variance.
-    low = 1.7580993408473766
-    a = 1.0 / math.sqrt((low * low * p + 1) * (1 - p))
-    b = (noise - 1).mul_(low * a).add_(low * a * p)
-    noise = noise.mul_(a)
-    return input.mul_(noise).add_(b) if inplace else input * noise + b
+    return getattr(_ops, op + "_" if inplace else op)(input, p=p, training=training)
 
 
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -807,9 +664,9 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     if input.dim() not in (2, 3):
         raise RuntimeError(f"dropout1d: Expected 2D or 3D input, but received a {input.dim()}D input.")
     if input.dim() == 2:
-        result = _dropped("dropout1d", input.unsqueeze(0), p, training, inplace, True, False)
+        result = _dropped("feature_dropout", "dropout1d", input.unsqueeze(0), p, training, inplace)
         return input if inplace else result.squeeze(0)
-    return _dropped("dropout1d", input, p, training, inplace, True, False)
+    return _dropped("feature_dropout", "dropout1d", input, p, training, inplace)
 
 
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -826,7 +683,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
             "desired - input is interpreted as shape (N, C, L).",
             stacklevel=2,
         )
-    return _dropped("dropout2d", input, p, training, inplace, True, False)
+    return _dropped("feature_dropout", "dropout2d", input, p, training, inplace)
 
 
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -834,19 +691,19 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     if input.dim() not in (4, 5):
         warnings.warn(f"dropout3d: Received a {input.dim()}-D input to dropout3d, which is deprecated.", stacklevel=2)
     if input.dim() == 4:
-        result = _dropped("dropout3d", input.unsqueeze(0), p, training, inplace, True, False)
+        result = _dropped("feature_dropout", "dropout3d", input.unsqueeze(0), p, training, inplace)
         return input if inplace else result.squeeze(0)
-    return _dropped("dropout3d", input, p, training, inplace, True, False)
+    return _dropped("feature_dropout", "dropout3d", input, p, training, inplace)
 
 
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Dropout that keeps the mean and variance of SELU networks (Klambauer et al. 2017)."""
-    return _dropped("alpha_dropout", input, p, training, inplace, False, True)
+    return _dropped("alpha_dropout", "alpha_dropout", input, p, training, inplace)
 
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """`alpha_dropout` of whole channels of [N, C, *]."""
-    return _dropped("feature_alpha_dropout", input, p, training, inplace, True, True)
+    return _dropped("feature_alpha_dropout", "feature_alpha_dropout", input, p, training, inplace)
 
 
 # ---- activations ------------------------------------------------------------------------------------------------
@@ -874,16 +731,9 @@ def rrelu(
 ) -> Tensor:
     """Leaky ReLU, its slope from U(lower, upper) per element in training, their mean otherwise (Xu et al. 2015)."""
     flags("rrelu", training=training)
-    if not lower <= upper:
-        raise RuntimeError(f"rrelu: the lower bound must be less than or equal to the upper, got {lower} and {upper}")
-    if not training:
-        return leaky_relu(input, (lower + upper) / 2, inplace)
-    with rt.no_grad():
-        negative = input.le(0)
-        count = int(negative.sum().item())
-        slope = rt.ones_like(input)
-        slope[negative] = input.new_empty(count, dtype=rt.float64).uniform_(lower, upper).to(input.dtype)
-    return input.mul_(slope) if inplace else input * slope
+    if inplace:
+        return _inplace("rrelu", input, lower=lower, upper=upper, training=training)
+    return _ops.rrelu(input, lower=lower, upper=upper, training=training)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -1026,12 +876,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """A differentiable sample of the categorical distribution; one-hot with `hard` (Jang et al. 2016)."""
     dim = whole("gumbel_softmax", "dim", dim)
-    gumbels = -rt.empty_like(logits).exponential_().log()
-    soft = softmax((logits + gumbels) / tau, dim)
-    if not hard:
-        return soft
-    index = soft.max(dim, keepdim=True)[1]
-    return rt.zeros_like(logits).scatter(dim, index, 1.0) - soft.detach() + soft
+    return _ops.gumbel_softmax(logits, tau, hard, dim)
 
 
 # ---- padding and resizing ---------------------------------------------------------------------------------------
@@ -1053,13 +898,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """[N, C, *] with channel g * (C / groups) + c moved to c * groups + g (Zhang et al. 2017)."""
-    if input.dim() < 3:
-        raise RuntimeError(f"channel_shuffle expects input with > 2 dims, but got {input.dim()}")
-    groups = whole("channel_shuffle", "groups", groups)
-    n, c, *rest = input.shape
-    if groups <= 0 or c % groups:
-        raise RuntimeError(f"channel_shuffle: channels must be divisible by groups, got {c} and {groups}")
-    return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).clone().reshape(n, c, *rest)
+    return _ops.channel_shuffle(input, groups)
 
 
 _MODES = {1: ("linear",), 2: ("bilinear", "bicubic"), 3: ("trilinear",)}
@@ -1088,8 +927,10 @@ def interpolate(
         )
     if smooth and mode not in _MODES[n]:
         raise NotImplementedError(f"interpolate: mode '{mode}' does not go with a {n + 2}D input, use {_MODES[n]}")
-    if antialias:
-        raise NotImplementedError("interpolate: antialias=True is not supported")
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input"
+        )
     if (size is None) == (scale_factor is None):
         raise ValueError(
             "either size or scale_factor should be defined"
@@ -1102,8 +943,6 @@ def interpolate(
         raise TypeError(f"expected size to be an int or {n} of them, got {size}")
     if align_corners is not None and not isinstance(align_corners, bool):
         raise TypeError(f"interpolate: align_corners must be a bool or None, got {align_corners!r}")
-    if input.size(1) == 0:
-        raise RuntimeError(f"interpolate: only the batch may be empty, got input of shape {list(input.shape)}")
     if len(given) != n:
         raise ValueError(f"Input and output must have the same number of spatial dimensions, got {list(given)} for {n}")
     scales: tuple[float | None, ...] = (None,) * n
@@ -1115,81 +954,13 @@ def interpolate(
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     else:
         size = list(given)
-    if min(*size, *input.shape[2:]) <= 0:
-        raise RuntimeError(
-            f"interpolate: input and output sizes should be greater than 0, got {list(input.shape[2:])} and {size}"
-        )
-    whole = not input.is_floating_point()
-    if smooth and whole and (input.dtype != rt.uint8 or n != 2):
-        raise NotImplementedError(f"interpolate: mode '{mode}' is not implemented for {n + 2}D inputs of {input.dtype}")
-    copied = mode.endswith("linear") or mode == "area" or (mode == "nearest" and n == 2)
-    if copied and list(size) == list(input.shape[2:]):
-        return input.clone()
-    if copied:  # a dimension that keeps its size is copied, and exactly doubled in 2-D, whatever the scale
-        twice = 2 if mode == "nearest" else 1
-        scales = tuple(
-            None if new in (have, twice * have) else f for f, have, new in zip(scales, input.shape[2:], size)
-        )
     if mode == "area":
-        return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, size)
-    # The table's ops take the ratio of the sizes as the scale.
-    if (
-        n == 2
-        and not whole
-        and all(f is None or f * have == new for f, have, new in zip(scales, input.shape[2:], size))
-    ):
-        if mode == "nearest":
-            return _ops.upsample_nearest2d(input, size)
-        if mode == "bilinear":
-            return _ops.upsample_bilinear2d(input, size, align_corners=bool(align_corners))
-    out = input.float() if whole and smooth else _wide(input)
-    # Bytes are rounded after each dimension, the last of which comes first.
-    for dim in range(n + 1, 1, -1) if whole else range(2, n + 2):
-        out = _resize(out, dim, size[dim - 2], scales[dim - 2], mode, bool(align_corners))
-        if whole and smooth:
-            out = (out + 0.5).floor().clamp(0, 255)
-    return out.to(input.dtype)
-
-
-def _resize(x: Tensor, dim: int, new: int, factor: float | None, mode: str, align_corners: bool) -> Tensor:
-    """One dimension of a separable resize, as sums of `index_select`s."""
-    old = x.size(dim)
-    ratio = 1.0 / factor if factor else old / new
-    exact = mode.startswith("nearest") or x.dtype != rt.float64
-    at = rt.arange(new, dtype=rt.float32 if exact else rt.float64, device=x.device)
-    if mode == "nearest":
-        return x.index_select(dim, (at * ratio).floor().clamp(max=old - 1).long())
-    if mode == "nearest-exact":
-        return x.index_select(dim, ((at + 0.5) * ratio).floor().clamp(max=old - 1).long())
-    if align_corners:
-        at = at * ((old - 1) / (new - 1) if new > 1 else 0.0)
-    else:
-        at = (at + 0.5) * ratio - 0.5
-    if mode == "bicubic":
-        low = at.floor()
-        f = at - low
-        a = -0.75  # Keys 1981
-        far, near, step = _cubic_far, _cubic_near, ((-1, f + 1), (0, f), (1, 1 - f), (2, 2 - f))
-        taps = [(low + o, (far if abs(2 * o - 1) == 3 else near)(d, a)) for o, d in step]
-    else:
-        at = at.clamp(min=0)
-        low = at.floor().clamp(max=old - 1)
-        f = (at - low).clamp(max=1)
-        taps = [(low, 1 - f), (low + 1, f)]
-    shape = (-1,) + (1,) * (x.dim() - 1 - dim)
-    terms = [x.index_select(dim, i.clamp(0, old - 1).long()) * w.to(x.dtype).reshape(shape) for i, w in taps]
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
-
-
-def _cubic_near(d: Tensor, a: float) -> Tensor:
-    return ((a + 2) * d - (a + 3)) * d * d + 1
-
-
-def _cubic_far(d: Tensor, a: float) -> Tensor:
-    return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+        return (_ops.adaptive_avg_pool1d, _ops.adaptive_avg_pool2d, _ops.adaptive_avg_pool3d)[n - 1](input, size)
+    if not smooth:
+        op = "upsample_nearest_exact" if mode == "nearest-exact" else "upsample_nearest"
+        return getattr(_ops, f"{op}{n}d")(input, size, *scales)
+    op = f"upsample_{mode}{n}d{'_aa' if antialias else ''}"
+    return getattr(_ops, op)(input, size, bool(align_corners), *scales)
 
 
 def upsample(
@@ -1210,27 +981,16 @@ def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None)
 
 
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
-    """Sampling grid of 2D affine maps: theta [N, 2, 3], size (N, C, H, W) -> [N, H, W, 2], coordinates in [-1, 1]."""
-    if len(size) != 4 or tuple(theta.shape) != (size[0], 2, 3):
-        raise NotImplementedError(
-            f"affine_grid: expected theta [N, 2, 3] and size (N, C, H, W), got {list(theta.shape)} and {tuple(size)}"
-        )
-    if min(size) <= 0:
-        raise ValueError(f"affine_grid: expected non-zero, positive output size, got {tuple(size)}")
+    """Sampling grid of affine maps: theta [N, 2, 3], size (N, C, H, W) -> [N, H, W, 2], coordinates in [-1, 1].
 
+    Or theta [N, 3, 4], size (N, C, D, H, W) -> [N, D, H, W, 3].
+    """
     if align_corners is not None:
         flags("affine_grid", align_corners=align_corners)
+    return _ops.affine_grid_generator(theta, ints(tuple(size)), bool(align_corners))
 
-    def axis(n: int) -> Tensor:
-        if n <= 1:
-            return rt.zeros(n, dtype=theta.dtype, device=theta.device)
-        line = rt.linspace(-1, 1, n, dtype=theta.dtype, device=theta.device)
-        return line if align_corners else line * ((n - 1) / n)
 
-    n, _, h, w = ints(tuple(size))
-    x, y = axis(w).reshape(1, w).expand(h, w), axis(h).reshape(h, 1).expand(h, w)
-    base = rt.stack([x, y, rt.ones(h, w, dtype=theta.dtype, device=theta.device)], dim=-1).reshape(1, h * w, 3)
-    return base.matmul(theta.transpose(1, 2)).reshape(n, h, w, 2)
+_SAMPLING, _OUTSIDE = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
 
 
 def grid_sample(
@@ -1240,61 +1000,24 @@ def grid_sample(
     padding_mode: str = "zeros",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """input [N, C, H, W] read at grid [N, h, w, 2] of (x, y) in [-1, 1] -> [N, C, h, w] (Jaderberg et al. 2015)."""
-    if input.dim() != 4 or grid.dim() != 4 or grid.size(-1) != 2 or grid.size(0) != input.size(0):
-        raise NotImplementedError(
-            f"grid_sample: expected input [N, C, H, W] and grid [N, h, w, 2], "
-            f"got {list(input.shape)} and {list(grid.shape)}"
-        )
-    if not input.is_floating_point() or input.dtype != grid.dtype:
-        raise DTypeError(f"grid_sample: input and grid must have one float dtype, got {input.dtype} and {grid.dtype}")
-    if mode not in ("bilinear", "nearest"):
-        raise NotImplementedError(f"grid_sample: mode must be 'bilinear' or 'nearest', got '{mode}'")
-    if padding_mode not in ("zeros", "border", "reflection"):
+    """input [N, C, H, W] read at grid [N, h, w, 2] of (x, y) in [-1, 1] -> [N, C, h, w] (Jaderberg et al. 2015).
+
+    Or input [N, C, D, H, W] at grid [N, d, h, w, 3] of (x, y, z). Modes: bilinear, nearest, bicubic (4D). Outside there
+    are "zeros", the "border", or the "reflection" of the input.
+    """
+    if mode not in _SAMPLING:
+        raise ValueError(f"grid_sample: mode must be 'bilinear', 'nearest' or 'bicubic', got '{mode}'")
+    if padding_mode not in _OUTSIDE:
         raise ValueError(f"grid_sample: padding_mode must be zeros, border or reflection, got '{padding_mode}'")
     if align_corners is not None:
         flags("grid_sample", align_corners=align_corners)
-    n, c, h, w = input.shape
-    if h == 0 or w == 0:
-        raise RuntimeError(f"grid_sample: expected non-empty spatial dimensions, got input {list(input.shape)}")
-
-    def locate(v: Tensor, size: int) -> Tensor:
-        at = place(v, size)
-        # What is nowhere is seen at the border, if anything is.
-        return at if padding_mode == "zeros" else rt.where(at.isnan(), rt.zeros_like(at), at)
-
-    def place(v: Tensor, size: int) -> Tensor:
-        at = (v + 1) / 2 * (size - 1) if align_corners else ((v + 1) * size - 1) / 2
-        if padding_mode == "reflection":
-            low, span = (0.0, size - 1) if align_corners else (-0.5, size)
-            if span == 0:
-                return at * 0
-            off = (at - low).abs()
-            turns = (off / span).floor().detach()
-            rest = off - turns * span
-            at = rt.where(turns.remainder(2).eq(0), rest + low, span - rest + low)
-        return at if padding_mode == "zeros" else at.clamp(0, size - 1)
-
-    x, y = locate(grid[..., 0], w), locate(grid[..., 1], h)
-    pixels = input.reshape(n, c, h * w)
-
-    def read(ix: Tensor, iy: Tensor) -> Tensor:
-        cx, cy = ix.clamp(0, w - 1), iy.clamp(0, h - 1)
-        inside = cx.eq(ix).logical_and(cy.eq(iy))
-        count = ix.size(1) * ix.size(2)
-        index = (cy * w + cx).long().reshape(n, 1, count).expand(n, c, count)
-        return pixels.gather(2, index).reshape(n, c, *ix.shape[1:]) * inside.unsqueeze(1).to(input.dtype)
-
-    if mode == "nearest":
-        out = read(x.detach().round(), y.detach().round())
-        if grid.requires_grad:  # whose gradient is zero, not missing
-            out = rt.where(rt.ones((), dtype=rt.bool), out, grid.sum(-1).unsqueeze(1).expand(out.shape))
-        return out
-    left, top = x.detach().floor(), y.detach().floor()
-    fx, fy = (x - left).unsqueeze(1), (y - top).unsqueeze(1)
-    upper = read(left, top) * (1 - fx) + read(left + 1, top) * fx
-    lower = read(left, top + 1) * (1 - fx) + read(left + 1, top + 1) * fx
-    return upper * (1 - fy) + lower * fy
+    if input.dim() not in (4, 5) or grid.dim() != input.dim():
+        raise NotImplementedError(
+            f"grid_sample: expected input and grid of four or five dimensions, "
+            f"got {list(input.shape)} and {list(grid.shape)}"
+        )
+    op = _ops.grid_sampler_2d if input.dim() == 4 else _ops.grid_sampler_3d
+    return op(input, grid, _SAMPLING.index(mode), _OUTSIDE.index(padding_mode), bool(align_corners))
 
 
 # ---- attention --------------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ pub mod conv;
 pub mod copy;
 pub mod ctc;
 pub mod elementwise;
+pub mod embedding;
 pub mod gemm;
+pub mod grid;
 pub mod index;
 
 pub mod linalg;
@@ -18,6 +20,7 @@ pub mod optim;
 pub mod pairs;
 pub mod pool;
 pub mod reduce;
+pub mod resize;
 pub mod rnn;
 pub mod scan;
 pub mod softmax;

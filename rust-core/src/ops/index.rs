@@ -854,7 +854,7 @@ fn scatter_reduce_vjp(v: &Vjp) -> Result<Grads> {
 }
 
 /// Indices of rows are whole numbers.
-fn check_rows(index: &Tensor) -> Result<()> {
+pub(super) fn check_rows(index: &Tensor) -> Result<()> {
     if index.dtype().is_float() || index.dtype() == DType::Bool {
         bail!(DType, "expected indices of dtype int64 or int32, got {}", index.dtype());
     }

@@ -1218,6 +1218,17 @@ ops! {
         method: false,
         samples: &["r(2, 3), r(2, 3)", "r(2, 3), r(3), 0", "r(2, 3), r(2, 3), 1, 5.0"],
     }
+
+    /// `input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`.
+    normalize(input: Tensor, p: Float = 2.0, dim: OptInts = None, eps: Float = 1e-12) -> Tensor, Real {
+        body: Composite(|c| {
+            let x = c.x(0);
+            let norm = x.vector_norm(c.float(0), c.opt_ints(1), true, None)?;
+            one(x.div(&norm.clamp(Some(Scalar::Float(c.float(2))), None)?, "")?)
+        }),
+        method: false, function: false, onnx: Some("LpNormalization"),
+        samples: &["r(2, 3)", "r(2, 3), 2.0, 1", "r(2, 3), 1.0, 0", "r(2, 3), 3.0, (0, 1), 5.0"],
+    }
 }
 
 #[cfg(test)]

@@ -34,8 +34,8 @@ macro_rules! tables {
     };
 }
 tables!(
-    create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, norm, loss, ctc, random, rnn,
-    attention, optim
+    create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, pool, resize, embedding, norm,
+    loss, ctc, random, rnn, attention, optim
 );
 
 /// Results of an op.

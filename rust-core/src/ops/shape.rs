@@ -1973,6 +1973,27 @@ ops! {
         samples: &["r(1, 4, 2, 1), 2"],
     }
 
+    /// `[N, C, *]` with channel `g * (C / groups) + c` moved to `c * groups + g` (Zhang et al. 2017).
+    channel_shuffle(input: Tensor, groups: Int) -> Tensor, Special {
+        body: Composite(|c| {
+            let (x, groups) = (c.x(0), c.int(0));
+            if x.ndim() < 3 {
+                bail!(Shape, "channel_shuffle expects input with > 2 dims, but got {}", x.ndim());
+            }
+            let shape: SmallVec<[i64; 8]> = x.shape().iter().map(|&d| d as i64).collect();
+            if groups <= 0 || shape[1] % groups != 0 {
+                bail!(Value, "channels must be divisible by groups, got {} and {groups}", shape[1]);
+            }
+            let mut parts = shape.clone();
+            parts[1] /= groups;
+            parts.insert(1, groups);
+            one(x.reshape(&parts)?.transpose(1, 2)?.duplicate()?.reshape(&shape)?)
+        }),
+        method: false,
+        refuses: &[Refusal { call: "rt.ones(1, 3, 2), 2", message: "must be divisible by groups" }],
+        samples: &["r(1, 4, 2), 2", "r(2, 6, 1, 2), 3"],
+    }
+
     /// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
     pixel_unshuffle(input: Tensor, downscale_factor: Int) -> Tensor, Special {
         body: Composite(|c| eval_shuffle(c, true)),
