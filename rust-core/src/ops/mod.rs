@@ -688,7 +688,10 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
 fn write(c: &Call, compute: fn(&Call, &[Tensor]) -> Result<()>, outs: &[Tensor]) -> Result<()> {
     let (takes, n) = (&c.op.takes, c.inputs.len());
     let written = || c.inputs.iter().enumerate().filter(|(i, _)| takes.is_written(n, *i)).filter_map(|e| *e.1);
-    written().try_for_each(autograd::may_change)?;
+    written().try_for_each(|t| {
+        autograd::may_change(t)?;
+        check_writable(t)
+    })?;
     if !c.meta {
         let _hold = Hold::new();
         let _locks = locks(c.inputs, None, |i| takes.is_written(n, i), false)?;
@@ -867,8 +870,12 @@ fn relayout(op: &'static OpDef, how: Relayout, inputs: &[Option<&Tensor>], attrs
                     bail!(Autograd, "a leaf tensor that requires grad cannot be changed in place (outside of no_grad)");
                 }
                 // Recorded in any case: the history has to know the shape.
-                let _on = autograd::GradMode::set(true);
-                on_it(target)
+                let _on = autograd::InferenceMode::set(false);
+                let t = on_it(target)?;
+                if target.retains_grad() {
+                    t.retain_grad()?;
+                }
+                Ok(t)
             }
             Relayout::View if target.is_view() && !needs => on_it(target),
             _ => target.replaced_by(&on_it(&target.alias())?.alias()),

@@ -69,7 +69,7 @@ fn check_overlap(i: usize, tensors: &[Option<&Tensor>; 5]) -> Result<()> {
         let Some(t) = t else { continue };
         super::check_writable(t)?;
         let mut others = tensors.iter().enumerate().filter(|o| o.0 > k || o.0 == GRADIENT).filter_map(|o| *o.1);
-        if others.any(|o| !std::ptr::eq(o, *t) && super::meet(t, o)) {
+        if others.any(|o| super::meet(t, o)) {
             bail!(
                 Value,
                 "unsupported operation: some elements of parameter {i}, its gradient and its states refer to a single \
