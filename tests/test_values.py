@@ -1118,7 +1118,9 @@ def bags(name: str) -> Any:
         each = np.ones(flat.size) if per_sample_weights is None else per_sample_weights.reshape(-1)
         out, best = np.zeros((len(ends) - 1, d)), np.full((len(ends) - 1, d), -1)
         for b in range(len(ends) - 1):
-            rows = [i for i in range(ends[b], ends[b + 1]) if padding_idx is None or flat[i] != padding_idx % len(weight)]
+            rows = [
+                i for i in range(ends[b], ends[b + 1]) if padding_idx is None or flat[i] != padding_idx % len(weight)
+            ]
             members = weight[flat[rows]] * each[rows, None]
             if rows:
                 out[b] = [members.sum(0), members.mean(0), members.max(0)][mode]

@@ -597,7 +597,9 @@ def test_tables_of_bounded_norm(norm_type: float) -> None:
 def test_pools_in_three_dimensions(kind: str, shape: tuple[int, ...]) -> None:
     sizes = [1, (2, 3, 4), (5, 6, 7)] if kind.startswith("adaptive") else [2, (1, 2, 3), 3]
     for size in sizes:
-        for options in [{}] if kind.startswith("adaptive") else [{}, {"stride": 2, "padding": (0, 1, 1), "ceil_mode": True}]:
+        for options in (
+            [{}] if kind.startswith("adaptive") else [{}, {"stride": 2, "padding": (0, 1, 1), "ceil_mode": True}]
+        ):
             if "padding" in options and size == (1, 2, 3):
                 options = {"stride": (2, 1, 3), "padding": (0, 1, 1)}
             found = []

@@ -99,7 +99,16 @@ where
 
 /// The gradient of [`forward`] with respect to the table of `n` rows. Columns are shared out, so that each sum is taken in
 /// one order.
-pub unsafe fn backward<T: Num>(bags: &Bags, mode: Mode, g: *const T, d: usize, each: *const T, best: *const i64, n: usize, out: *mut T) {
+pub unsafe fn backward<T: Num>(
+    bags: &Bags,
+    mode: Mode,
+    g: *const T,
+    d: usize,
+    each: *const T,
+    best: *const i64,
+    n: usize,
+    out: *mut T,
+) {
     let (g, each, best, out) = (Shared(g as *mut T), Shared(each as *mut T), Shared(best as *mut i64), Shared(out));
     parallel_for(n, GRAIN.div_ceil(d.max(1)), &|r| {
         std::slice::from_raw_parts_mut(out.get().add(r.start * d), r.len() * d).fill(T::ZERO);

@@ -47,21 +47,9 @@ pub trait Num: Acc {
         tmp: &mut Columns<Self>,
     );
     #[doc(hidden)]
-    unsafe fn average(
-        x: *const Self,
-        w: usize,
-        windows: [&Windows; 3],
-        out: *mut Self,
-        tmp: &mut Columns<Self>,
-    );
+    unsafe fn average(x: *const Self, w: usize, windows: [&Windows; 3], out: *mut Self, tmp: &mut Columns<Self>);
     #[doc(hidden)]
-    unsafe fn average_grad(
-        g: *const Self,
-        w: usize,
-        windows: [&Windows; 3],
-        gx: *mut Self,
-        tmp: &mut Columns<Self>,
-    );
+    unsafe fn average_grad(g: *const Self, w: usize, windows: [&Windows; 3], gx: *mut Self, tmp: &mut Columns<Self>);
 }
 
 /// What each column of the present output row has so far.
@@ -229,13 +217,7 @@ unsafe fn average<T: Num>(x: *const T, w: usize, windows: [&Windows; 3], out: *m
 }
 
 #[inline(always)]
-unsafe fn average_grad<T: Num>(
-    g: *const T,
-    w: usize,
-    windows: [&Windows; 3],
-    gx: *mut T,
-    tmp: &mut Columns<T>,
-) {
+unsafe fn average_grad<T: Num>(g: *const T, w: usize, windows: [&Windows; 3], gx: *mut T, tmp: &mut Columns<T>) {
     if let Some(all) = whole(w, tmp.high, tmp.size, windows) {
         std::slice::from_raw_parts_mut(gx, tmp.size).fill((*g).over(T::from_f64(all)));
         return;

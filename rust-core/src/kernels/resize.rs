@@ -136,7 +136,15 @@ fn along_first<T: Acc>(w: usize, wide: &Taps<T>) -> bool {
 }
 
 #[inline(always)]
-unsafe fn rows<T: Acc>(from: usize, end: usize, [d, h, w]: [usize; 3], axes: &Axes<T>, x: *const T, out: *mut T, line: *mut T) {
+unsafe fn rows<T: Acc>(
+    from: usize,
+    end: usize,
+    [d, h, w]: [usize; 3],
+    axes: &Axes<T>,
+    x: *const T,
+    out: *mut T,
+    line: *mut T,
+) {
     let [deep, high, wide] = axes;
     let (nd, nh, nw) = (deep.count, high.count, wide.count);
     let single = deep.each == 1 && high.each == 1;
@@ -186,7 +194,14 @@ unsafe fn rows<T: Acc>(from: usize, end: usize, [d, h, w]: [usize; 3], axes: &Ax
 }
 
 #[inline(always)]
-unsafe fn rows_back<T: Acc>(plane: usize, [d, h, w]: [usize; 3], axes: &Axes<T>, g: *const T, gx: *mut T, line: *mut T) {
+unsafe fn rows_back<T: Acc>(
+    plane: usize,
+    [d, h, w]: [usize; 3],
+    axes: &Axes<T>,
+    g: *const T,
+    gx: *mut T,
+    line: *mut T,
+) {
     let [deep, high, wide] = axes;
     let (nd, nh, nw) = (deep.count, high.count, wide.count);
     let gx = gx.add(plane * d * h * w);
@@ -216,9 +231,24 @@ unsafe fn rows_back<T: Acc>(plane: usize, [d, h, w]: [usize; 3], axes: &Axes<T>,
 /// A type that is resized in.
 pub trait Resize: Acc {
     #[doc(hidden)]
-    unsafe fn rows(from: usize, end: usize, size: [usize; 3], axes: &Axes<Self>, x: *const Self, out: *mut Self, line: *mut Self);
+    unsafe fn rows(
+        from: usize,
+        end: usize,
+        size: [usize; 3],
+        axes: &Axes<Self>,
+        x: *const Self,
+        out: *mut Self,
+        line: *mut Self,
+    );
     #[doc(hidden)]
-    unsafe fn rows_back(plane: usize, size: [usize; 3], axes: &Axes<Self>, g: *const Self, gx: *mut Self, line: *mut Self);
+    unsafe fn rows_back(
+        plane: usize,
+        size: [usize; 3],
+        axes: &Axes<Self>,
+        g: *const Self,
+        gx: *mut Self,
+        line: *mut Self,
+    );
 }
 macro_rules! resize {
     ($t:ident, $m:ident) => {
@@ -252,7 +282,13 @@ resize!(f64, double);
 resize!(i64, whole);
 
 /// `planes` planes of `size` resized.
-pub unsafe fn forward<T: Resize>(planes: usize, size: [usize; 3], axes: &Axes<T>, x: *const T, out: *mut T) -> Result<()> {
+pub unsafe fn forward<T: Resize>(
+    planes: usize,
+    size: [usize; 3],
+    axes: &Axes<T>,
+    x: *const T,
+    out: *mut T,
+) -> Result<()> {
     let work = axes.iter().map(Taps::seen).sum::<usize>() * axes[2].count.max(size[2] / 8);
     let (x, out) = (Shared(x as *mut T), Shared(out));
     let room = size[2].max(axes[2].count);
@@ -264,7 +300,13 @@ pub unsafe fn forward<T: Resize>(planes: usize, size: [usize; 3], axes: &Axes<T>
 }
 
 /// The adjoint of [`forward`].
-pub unsafe fn backward<T: Resize>(planes: usize, size: [usize; 3], axes: &Axes<T>, g: *const T, gx: *mut T) -> Result<()> {
+pub unsafe fn backward<T: Resize>(
+    planes: usize,
+    size: [usize; 3],
+    axes: &Axes<T>,
+    g: *const T,
+    gx: *mut T,
+) -> Result<()> {
     let work = axes.iter().map(|t| t.count).product::<usize>().max(size.iter().product());
     let (g, gx) = (Shared(g as *mut T), Shared(gx));
     try_parallel_for(planes, (GRAIN / 4).div_ceil(work.max(1)), &|r| {

@@ -30,7 +30,10 @@ macro_rules! tables {
         pub static TABLES: &[(&str, &[&OpDef])] = &[$((stringify!($module), $module::TABLE)),+];
     };
 }
-tables!(create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, pool, resize, embedding, norm, loss, random, optim);
+tables!(
+    create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, pool, resize, embedding, norm,
+    loss, random, optim
+);
 
 /// Results of an op.
 pub type Outs = SmallVec<[Tensor; 2]>;
