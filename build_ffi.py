@@ -48,10 +48,10 @@ def shims(source: str) -> tuple[str, str]:
         outer, inner, lists = [], [], []
         for i, p in enumerate(parts):
             scalar = re.fullmatch(r"struct rt_scalar (\w+)", p)
-            tensors = re.fullmatch(r"const struct rt_tensor \*const \*(\w+)", p)
-            if tensors and parts[i + 1 : i + 2] == [f"size_t {tensors[1]}_len"]:
-                lists.append(f"const struct py_list *{tensors[1]}")
-                inner.append(f"{tensors[1]}->at, {tensors[1]}->len")
+            tensors = re.fullmatch(r"((?:const )?struct rt_tensor \*const \*)(\w+)", p)
+            if tensors and parts[i + 1 : i + 2] == [f"size_t {tensors[2]}_len"]:
+                lists.append(f"const struct py_list *{tensors[2]}")
+                inner.append(f"({tensors[1]}){tensors[2]}->at, {tensors[2]}->len")
             elif lists and p == f"size_t {lists[-1].split('*')[-1]}_len":
                 pass  # told with the list
             elif scalar:

@@ -11,9 +11,10 @@ if sys.platform == "win32":
 
     os.add_dll_directory(os.path.join(os.path.dirname(__file__), "lib"))
 
+from . import errors
 from ._ffi import ffi as ffi  # type: ignore[import-not-found]
 from ._ffi import lib as lib
-from .errors import BY_STATUS, DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
+from .errors import DTypeError, InvalidArgumentError, RustorchError, ShapeMismatchError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,31 +59,59 @@ if TYPE_CHECKING:
 else:
     TensorOwner, NodeOwner, GeneratorOwner = _classes
 
-_INTERRUPTED = 13
+# Status code of the C ABI -> class.
+BY_STATUS: dict[int, type[RustorchError]] = {
+    lib.RT_ERR_NULL: errors.NullError,
+    lib.RT_ERR_SHAPE: ShapeMismatchError,
+    lib.RT_ERR_DTYPE: DTypeError,
+    lib.RT_ERR_INDEX: errors.IndexOutOfRangeError,
+    lib.RT_ERR_VALUE: InvalidArgumentError,
+    lib.RT_ERR_MEMORY: errors.OutOfMemoryError,
+    lib.RT_ERR_STATE: errors.StateError,
+    lib.RT_ERR_AUTOGRAD: errors.AutogradError,
+    lib.RT_ERR_IO: errors.SerializationError,
+    lib.RT_ERR_UNSUPPORTED: UnsupportedError,
+    lib.RT_ERR_CALLBACK: errors.CallbackError,
+    lib.RT_ERR_PANIC: errors.InternalError,
+}
+_INTERRUPTED = lib.RT_ERR_INTERRUPTED
+# Kinds of plain numbers.
+_NONE, _BOOL, _INT, _FLOAT = lib.RT_SCALAR_NONE, lib.RT_SCALAR_BOOL, lib.RT_SCALAR_INT, lib.RT_SCALAR_FLOAT
+_COMPLEX = lib.RT_SCALAR_COMPLEX
 # Exceptions that Python callbacks raised, by thread, until the C call that ran them has returned.
 pending: dict[int, BaseException] = {}
 
 
 # Ops that are a part of one word of Python's: the word that was called.
 CALLED = {
+    "bernoulli_p": "bernoulli",
+    "bernoulli_p_": "bernoulli_",
     "bernoulli_tensor": "bernoulli",
     "bernoulli_tensor_": "bernoulli_",
-    "bernoulli_p_": "bernoulli_",
     "clamp_tensor": "clamp",
     "clamp_tensor_": "clamp_",
+    "huber_loss_weighted": "huber_loss",
+    "l1_loss_weighted": "l1_loss",
     "max_all": "max",
     "max_dim": "max",
     "median_all": "median",
     "median_dim": "median",
     "min_all": "min",
     "min_dim": "min",
+    "mse_loss_weighted": "mse_loss",
     "nonzero_list": "nonzero",
+    "normal_float": "normal",
+    "normal_tensors": "normal",
+    "repeat_interleave_indices": "repeat_interleave",
     "repeat_interleave_int": "repeat_interleave",
     "repeat_interleave_tensor": "repeat_interleave",
     "scatter_value": "scatter",
     "scatter_value_": "scatter_",
+    "scatter_value_reduce": "scatter",
+    "scatter_value_reduce_": "scatter_",
     "tensor_split_indices": "tensor_split",
     "tensor_split_sections": "tensor_split",
+    "unique_consecutive_dim": "unique_consecutive",
     "unique_consecutive_flat": "unique_consecutive",
     "unique_dim": "unique",
     "unique_flat": "unique",
@@ -164,17 +193,17 @@ def number(v: Any) -> tuple[int, int, float]:
     """A plain number as kind, whole number, float; of a complex one bits of the imaginary part, and the real part."""
     cls = v.__class__
     if cls is float:
-        return 3, 0, v
+        return _FLOAT, 0, v
     if cls is int:
-        return 2, v, 0.0
+        return _INT, v, 0.0
     if cls is bool:
-        return 1, v, 0.0
+        return _BOOL, v, 0.0
     if isinstance(v, int):
-        return 2, int(v), 0.0
+        return _INT, int(v), 0.0
     if isinstance(v, float):
-        return 3, 0, float(v)
+        return _FLOAT, 0, float(v)
     if isinstance(v, complex):
-        return 4, _bits(v.imag), v.real
+        return _COMPLEX, _bits(v.imag), v.real
     if hasattr(v, "_h"):
         if v.ndim or v.requires_grad:  # whose gradient would be lost
             raise TypeError(f"expected a number, got a Tensor {_kind_of(v)}")
@@ -182,9 +211,9 @@ def number(v: Any) -> tuple[int, int, float]:
     if hasattr(v, "dtype") and hasattr(v, "item") and getattr(v, "ndim", 0) == 0:  # a NumPy number
         return number(v.item())
     if hasattr(v, "__index__"):
-        return 2, v.__index__(), 0.0
+        return _INT, v.__index__(), 0.0
     if hasattr(v, "__float__"):
-        return 3, 0, float(v)
+        return _FLOAT, 0, float(v)
     raise TypeError(f"expected a number, got {type(v).__name__}")
 
 
@@ -196,7 +225,7 @@ def _bits(v: float) -> int:
 
 def optional_number(v: Any) -> tuple[int, int, float]:
     """As `number`, or the mark of no number."""
-    return (0, 0, 0.0) if v is None else number(v)
+    return (_NONE, 0, 0.0) if v is None else number(v)
 
 
 def operand(v: Any) -> Tensor:
@@ -286,7 +315,7 @@ def bool_(v: Any) -> bool:
 
 def refused(op: str, name: str, kind: str, v: Any) -> DTypeError:
     """The error for an argument that is no `kind`."""
-    e = DTypeError(f"{op}(): argument '{name}' must be {_KINDS.get(kind, kind)}, not {_described(kind, v)}")
+    e = DTypeError(f"{op}(): argument '{name}' must be {_row(kind)[3]}, not {_described(kind, v)}")
     e.op = op
     return e
 
@@ -417,56 +446,38 @@ def created(t: Tensor, device: Any, requires_grad: bool) -> Tensor:
     return t
 
 
-_KINDS = {
-    "Tensor": "a Tensor",
-    "OptTensor": "a Tensor or None",
-    "Operand": "a Tensor or a number",
-    "Tensors": "a sequence of Tensors",
-    "OptTensors": "a sequence of Tensors or None",
-    "Scalar": "a number",
-    "OptScalar": "a number or None",
-    "Int": "an int",
-    "OptInt": "an int or None",
-    "Ints": "an int or a sequence of ints",
-    "OptInts": "an int, a sequence of ints or None",
-    "Shape": "sizes (ints)",
-    "Float": "a float",
-    "OptFloat": "a float or None",
-    "Bool": "a bool",
-    "DType": "a dtype",
-    "OptDType": "a dtype or None",
-    "Str": "a str",
-    "Generator": "a Generator or None",
-}
+def _row(kind: str) -> tuple[str, str, bool, str]:
+    """What a kind of argument holds, in which form, whether a number will do, and what a message says is wanted."""
+    from ._ops import KINDS
+
+    return KINDS.get(kind) or (kind, "One", False, kind)
 
 
 def _fits(kind: str, v: Any) -> bool:
-    if kind.startswith("Opt") and v is None:
+    holds, form, number_too, _ = _row(kind)
+    if form == "Optional" and v is None:
         return True
-    kind = kind.removeprefix("Opt")
-    if kind == "Tensor":
+    if holds == "Tensor" and form in ("List", "Optionals"):
+        return isinstance(v, (tuple, list)) and all(i is None or isinstance(i, TensorOwner) for i in v)
+    if holds == "Tensor" and (hasattr(v, "_h") or not number_too):
         return hasattr(v, "_h")
-    if kind == "Operand" and hasattr(v, "_h"):
-        return True
-    if kind in ("Scalar", "Operand", "Float"):
+    if holds in ("Scalar", "Float", "Tensor"):
         try:
             number(v)
             return True
         except Exception:
             return False
-    if kind == "Int":
+    if holds == "Int":
         return not isinstance(v, bool) and hasattr(v, "__index__") and not (hasattr(v, "_h") and v.numel() != 1)
-    if kind in ("Ints", "Shape"):
+    if holds == "Ints":
         if isinstance(v, (tuple, list)):
             return all(hasattr(i, "__index__") for i in v) and not (v and isinstance(v[0], bool))
         return _fits("Int", v) or (hasattr(v, "_h") and v.numel() == 1)
-    if kind == "Tensors":
-        return isinstance(v, (tuple, list)) and all(i is None or isinstance(i, TensorOwner) for i in v)
-    if kind == "Bool":
+    if holds == "Bool":
         return isinstance(v, bool)
-    if kind == "Str":
+    if holds == "Str":
         return v is None or isinstance(v, str)
-    if kind == "DType":
+    if holds == "DType":
         from .dtypes import from_python
 
         try:
@@ -478,13 +489,14 @@ def _fits(kind: str, v: Any) -> bool:
 
 def _described(kind: str, v: Any) -> str:
     """What came in place of a `kind`: the entry that does not fit, a text itself, or a type."""
-    if isinstance(v, (tuple, list)) and "Tensors" in kind:
+    holds = _row(kind)[0]
+    if isinstance(v, (tuple, list)) and holds == "Tensor":
         wrong = [e for e in v if e is not None and not isinstance(e, TensorOwner)]
         return f"{type(v).__name__} with {_described('', wrong[0])}" if wrong else type(v).__name__
-    if isinstance(v, (tuple, list)) and ("Ints" in kind or kind == "Shape"):
+    if isinstance(v, (tuple, list)) and holds == "Ints":
         wrong = [e for i, e in enumerate(v) if not hasattr(e, "__index__") or (i == 0 and isinstance(e, bool))]
         return f"{type(v).__name__} with {_described('', wrong[0])}" if wrong else type(v).__name__
-    if hasattr(v, "_h") and hasattr(v, "ndim") and kind in ("Int", "OptInt", "Ints", "Scalar", "OptScalar", "Float"):
+    if hasattr(v, "_h") and hasattr(v, "ndim") and holds in ("Int", "Ints", "Scalar", "Float"):
         return f"a Tensor of dtype {v.dtype} {_kind_of(v) if v.ndim or v.requires_grad else ''}".rstrip()
     if isinstance(v, (str, bytes, int, float)):
         return f"{type(v).__name__} {v!r}"
@@ -499,11 +511,11 @@ def misuse(op: str, e: Exception, kinds: str, **arguments: Any) -> Exception:
         return e
     op = CALLED.get(op, op)
     for kind, (name, v) in zip(kinds.split(), arguments.items()):
-        if kind == "Shape" and isinstance(v, tuple) and len(v) == 1 and isinstance(v[0], (tuple, list)):
+        if _row(kind)[0] == "Ints" and isinstance(v, tuple) and len(v) == 1 and isinstance(v[0], (tuple, list)):
             v = v[0]  # sizes given as one sequence
         if not _fits(kind, v):
             what = _described(kind, v)
-            err = DTypeError(f"{op}(): argument '{name}' must be {_KINDS.get(kind, kind)}, not {what}")
+            err = DTypeError(f"{op}(): argument '{name}' must be {_row(kind)[3]}, not {what}")
             err.op = op
             return err
     cls = InvalidArgumentError if isinstance(e, (OverflowError, ValueError)) else DTypeError

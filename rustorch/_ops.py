@@ -35,6 +35,35 @@ if TYPE_CHECKING:
     from .random import Generator as Generator_
     from ._tensor import Tensor
 
+# The kinds of arguments: what each holds, in which form, whether a number will do, what a message says is wanted.
+KINDS = {
+    "Tensor": ("Tensor", "One", False, "a Tensor"),
+    "Operand": ("Tensor", "One", True, "a Tensor or a number"),
+    "OptTensor": ("Tensor", "Optional", False, "a Tensor or None"),
+    "Tensors": ("Tensor", "List", False, "a sequence of Tensors"),
+    "OptTensors": ("Tensor", "Optionals", False, "a sequence of Tensors or None"),
+    "Mut": ("Tensor", "One", False, "a Tensor"),
+    "OptMut": ("Tensor", "Optional", False, "a Tensor or None"),
+    "Muts": ("Tensor", "List", False, "a sequence of Tensors"),
+    "OptMuts": ("Tensor", "Optionals", False, "a sequence of Tensors or None"),
+    "Grads": ("Tensor", "Optionals", False, "a sequence of Tensors or None"),
+    "Scalar": ("Scalar", "One", False, "a number"),
+    "OptScalar": ("Scalar", "Optional", False, "a number or None"),
+    "Int": ("Int", "One", False, "an int"),
+    "OptInt": ("Int", "Optional", False, "an int or None"),
+    "Ints": ("Ints", "One", False, "an int or a sequence of ints"),
+    "OptInts": ("Ints", "Optional", False, "an int, a sequence of ints or None"),
+    "Shape": ("Ints", "One", False, "sizes (ints)"),
+    "Float": ("Float", "One", False, "a float"),
+    "OptFloat": ("Float", "Optional", False, "a float or None"),
+    "Bool": ("Bool", "One", False, "a bool"),
+    "DType": ("DType", "One", False, "a dtype"),
+    "OptDType": ("DType", "Optional", False, "a dtype or None"),
+    "Str": ("Str", "One", False, "a str"),
+    "Generator": ("Generator", "Optional", False, "a Generator or None"),
+}
+
+
 def bind(tensor: type[Tensor]) -> None:
     """Tells the functions which class their results have."""
     global Tensor
@@ -140,6 +169,27 @@ def full(size: int | Sequence[int], fill_value: Number, *, dtype: dtype_ | None 
         t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "full", )
+    return t
+
+
+_py_empty_strided = lib.py_empty_strided
+
+
+def empty_strided(size: int | Sequence[int], stride: int | Sequence[int], *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """An uninitialised tensor whose elements lie `stride` apart."""
+    if device is not None and away(device):
+        with at(device):
+            return empty_strided(size=size, stride=stride, dtype=dtype, requires_grad=requires_grad)
+    try:
+        size = ints(size)
+        stride = ints(stride)
+        t = _py_empty_strided(size, len(size), stride, len(stride), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("empty_strided", e, "Ints Ints OptDType", size=size, stride=stride, dtype=dtype) from None
+    if t is None:
+        raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
     return t
 
 
@@ -256,6 +306,25 @@ def arange(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None
     return t
 
 
+_py_range = lib.py_range
+
+
+def range(start: Number, end: Number, step: Number = 1, *, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """`start + i * step` up to `end`, which is included if it is met, of the default dtype."""
+    if device is not None and away(device):
+        with at(device):
+            return range(start=start, end=end, step=step, dtype=dtype, requires_grad=requires_grad)
+    try:
+        t = _py_range(*number(start), *number(end), *number(step), -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("range", e, "Scalar Scalar Scalar OptDType", start=start, end=end, step=step, dtype=dtype) from None
+    if t is None:
+        raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
+    return t
+
+
 _py_linspace = lib.py_linspace
 
 
@@ -345,6 +414,20 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dtype_ | None = 
         t.requires_grad_(requires_grad)
     if out is not None:
         return into(out, t, "tril_indices", )
+    return t
+
+
+_py_combination_indices = lib.py_combination_indices
+
+
+def combination_indices(n: int, r: int, with_replacement: bool = False) -> Tensor:
+    """The combinations of `r` of the numbers from 0 to `n - 1`, one per row, in lexicographic order."""
+    try:
+        t = _py_combination_indices(n if n.__class__ is int else int_(n), r if r.__class__ is int else int_(r), with_replacement if with_replacement.__class__ is bool else bool_(with_replacement))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("combination_indices", e, "Int Int Bool", n=n, r=r, with_replacement=with_replacement) from None
+    if t is None:
+        raise error()
     return t
 
 
@@ -3006,6 +3089,34 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     return t
 
 
+_py_allclose = lib.py_allclose
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+    """One truth value: whether `isclose` holds everywhere."""
+    try:
+        t = _py_allclose(input._h, other._h, rtol, atol, equal_nan if equal_nan.__class__ is bool else bool_(equal_nan))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("allclose", e, "Tensor Tensor Float Float Bool", input=input, other=other, rtol=rtol, atol=atol, equal_nan=equal_nan) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_equal = lib.py_equal
+
+
+def equal(input: Tensor, other: Tensor) -> Tensor:
+    """One truth value: whether shapes and all elements are equal."""
+    try:
+        t = _py_equal(input._h, other._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("equal", e, "Tensor Tensor", input=input, other=other) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_isnan = lib.py_isnan
 
 
@@ -4920,6 +5031,24 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = "us
     return t
 
 
+_py_pdist = lib.py_pdist
+
+
+def pdist(input: Tensor, p: float = 2.0, *, out: Tensor | None = None) -> Tensor:
+    """The `p`-norms of the differences of all pairs of rows of `input [n, d]`: `[n (n - 1) / 2]`, those of the first row
+    with the ones below first.
+    """
+    try:
+        t = _py_pdist(input._h, p)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pdist", e, "Tensor Float", input=input, p=p) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "pdist", input)
+    return t
+
+
 _py_cov = lib.py_cov
 
 
@@ -5008,6 +5137,42 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0, *
         raise error()
     if out is not None:
         return into(out, t, "bincount", input, weights)
+    return t
+
+
+_py_diff = lib.py_diff
+
+
+def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *, out: Tensor | None = None, axis: Any = None) -> Tensor:
+    """Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first. Of truth values
+    whether they differ.
+    """
+    if axis is not None:
+        dim = axis
+    try:
+        t = _py_diff(input._h, NULL if prepend is None else prepend._h, NULL if append is None else append._h, n if n.__class__ is int else int_(n), dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("diff", e, "Tensor Int Int OptTensor OptTensor", input=input, n=n, dim=dim, prepend=prepend, append=append) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "diff", input, prepend, append)
+    return t
+
+
+_py_trapezoid = lib.py_trapezoid
+
+
+def trapezoid(y: Tensor, x: Tensor | None = None, dx: Number = 1, dim: int = -1) -> Tensor:
+    """Integral of `y` along `dim` by the trapezoidal rule, with points `x` (of the shape of `y`, or a vector) or, without
+    them, steps `dx`.
+    """
+    try:
+        t = _py_trapezoid(y._h, NULL if x is None else x._h, *number(dx), dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("trapezoid", e, "Tensor OptTensor Scalar Int", y=y, x=x, dx=dx, dim=dim) from None
+    if t is None:
+        raise error()
     return t
 
 
@@ -5393,6 +5558,22 @@ def unique_dim(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
     return t
 
 
+_py_unique_consecutive_dim = lib.py_unique_consecutive_dim
+
+
+def unique_consecutive_dim(input: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The slices along `dim` that differ from the one before, the number of the run that each slice belongs to, and the
+    lengths of the runs.
+    """
+    try:
+        t = _py_unique_consecutive_dim(input._h, dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unique_consecutive_dim", e, "Tensor Int", input=input, dim=dim) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_searchsorted = lib.py_searchsorted
 _py_searchsorted_scalar = lib.py_searchsorted_scalar
 
@@ -5622,6 +5803,84 @@ def view_dtype(input: Tensor, dtype: dtype_) -> Tensor:
     return t
 
 
+_py_resize = lib.py_resize
+
+
+def resize(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) -> Tensor:
+    """The elements of `input`'s memory, from its first one on in the order of memory, with another shape, row-major; its own
+    shape changes nothing. If they do not fit into that memory there is new memory, which begins with what the old one
+    held; further elements are not initialised.
+    """
+    try:
+        if size is None:
+            size = shape_(sizes)
+        size = ints(size)
+        t = _py_resize(input._h, size, len(size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("resize", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_resize_ = lib.py_resize_
+
+
+def resize_(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) -> Tensor:
+    """In-place form of resize."""
+    try:
+        if size is None:
+            size = shape_(sizes)
+        size = ints(size)
+        t = _py_resize_(input._h, size, len(size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("resize_", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
+
+
+_py_set = lib.py_set
+
+
+def set(input: Tensor, source: Tensor | None = None, storage_offset: int = 0, size: int | Sequence[int] | None = None, stride: int | Sequence[int] | None = None) -> Tensor:
+    """A tensor that looks into the memory of `source`: as that does, or, if `size` is given, with these sizes, strides
+    (row-major if None) and offset, for which the memory grows if need be. Without `source` it is empty. It has the dtype
+    and the device of `input`, which takes no other part.
+    """
+    try:
+        if size is not None:
+            size = ints(size)
+        if stride is not None:
+            stride = ints(stride)
+        t = _py_set(input._h, NULL if source is None else source._h, storage_offset if storage_offset.__class__ is int else int_(storage_offset), NULL if size is None else size, 0 if size is None else len(size), NULL if stride is None else stride, 0 if stride is None else len(stride))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("set", e, "Tensor OptTensor Int OptInts OptInts", input=input, source=source, storage_offset=storage_offset, size=size, stride=stride) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_set_ = lib.py_set_
+
+
+def set_(input: Tensor, source: Tensor | None = None, storage_offset: int = 0, size: int | Sequence[int] | None = None, stride: int | Sequence[int] | None = None) -> Tensor:
+    """In-place form of set."""
+    try:
+        if size is not None:
+            size = ints(size)
+        if stride is not None:
+            stride = ints(stride)
+        t = _py_set_(input._h, NULL if source is None else source._h, storage_offset if storage_offset.__class__ is int else int_(storage_offset), NULL if size is None else size, 0 if size is None else len(size), NULL if stride is None else stride, 0 if stride is None else len(stride))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("set_", e, "Tensor OptTensor Int OptInts OptInts", input=input, source=source, storage_offset=storage_offset, size=size, stride=stride) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
+
+
 _py_reshape = lib.py_reshape
 
 
@@ -5678,6 +5937,25 @@ swapaxes = transpose
 swapdims = transpose
 
 
+_py_transpose_ = lib.py_transpose_
+
+
+def transpose_(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """In-place form of transpose."""
+    try:
+        t = _py_transpose_(input._h, dim0 if dim0.__class__ is int else int_(dim0), dim1 if dim1.__class__ is int else int_(dim1))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("transpose_", e, "Tensor Int Int", input=input, dim0=dim0, dim1=dim1) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
+
+
+swapaxes_ = transpose_
+swapdims_ = transpose_
+
+
 _py_unsqueeze = lib.py_unsqueeze
 
 
@@ -5696,6 +5974,23 @@ def unsqueeze(input: Tensor, dim: int | None = None, *, out: Tensor | None = Non
     return t
 
 
+_py_unsqueeze_ = lib.py_unsqueeze_
+
+
+def unsqueeze_(input: Tensor, dim: int | None = None, *, axis: Any = None) -> Tensor:
+    """In-place form of unsqueeze."""
+    if axis is not None:
+        dim = axis
+    try:
+        t = _py_unsqueeze_(input._h, dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("unsqueeze_", e, "Tensor Int", input=input, dim=dim) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
+
+
 _py_as_strided = lib.py_as_strided
 
 
@@ -5712,6 +6007,23 @@ def as_strided(input: Tensor, size: int | Sequence[int], stride: int | Sequence[
     if out is not None:
         return into(out, t, "as_strided", input)
     return t
+
+
+_py_as_strided_ = lib.py_as_strided_
+
+
+def as_strided_(input: Tensor, size: int | Sequence[int], stride: int | Sequence[int], storage_offset: int | None = None) -> Tensor:
+    """In-place form of as_strided."""
+    try:
+        size = ints(size)
+        stride = ints(stride)
+        t = _py_as_strided_(input._h, size, len(size), stride, len(stride), NULL if storage_offset is None else (storage_offset if storage_offset.__class__ is int else int_(storage_offset),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("as_strided_", e, "Tensor Ints Ints OptInt", input=input, size=size, stride=stride, storage_offset=storage_offset) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
 
 
 _py_restride = lib.py_restride
@@ -5809,6 +6121,21 @@ def t(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return t
 
 
+_py_t_ = lib.py_t_
+
+
+def t_(input: Tensor) -> Tensor:
+    """In-place form of t."""
+    try:
+        t = _py_t_(input._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("t_", e, "Tensor", input=input) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
+
+
 _py_matrix_transpose = lib.py_matrix_transpose
 
 
@@ -5846,6 +6173,25 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *, out: Tenso
     if out is not None:
         return into(out, t, "squeeze", input)
     return t
+
+
+_py_squeeze_ = lib.py_squeeze_
+
+
+def squeeze_(input: Tensor, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Tensor:
+    """In-place form of squeeze."""
+    if axis is not None:
+        dim = axis
+    try:
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_squeeze_(input._h, NULL if dim is None else dim, 0 if dim is None else len(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("squeeze_", e, "Tensor OptInts", input=input, dim=dim) from None
+    if t is None:
+        raise error()
+    lib.py_swap(id(input), id(t))
+    return input
 
 
 _py_flatten = lib.py_flatten
@@ -5910,6 +6256,22 @@ def narrow(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | No
         raise error()
     if out is not None:
         return into(out, t, "narrow", input)
+    return t
+
+
+_py_narrow_copy = lib.py_narrow_copy
+
+
+def narrow_copy(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | None = None) -> Tensor:
+    """`narrow` as a copy."""
+    try:
+        t = _py_narrow_copy(input._h, dim if dim.__class__ is int else int_(dim), start if start.__class__ is int else int_(start), length if length.__class__ is int else int_(length))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("narrow_copy", e, "Tensor Int Int Int", input=input, dim=dim, start=start, length=length) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "narrow_copy", input)
     return t
 
 
@@ -6066,6 +6428,36 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1, *, ou
     if out is not None:
         return into(out, t, "diagonal", input)
     return t
+
+
+_py_fill_diagonal = lib.py_fill_diagonal
+
+
+def fill_diagonal(input: Tensor, fill_value: Number, wrap: bool = False) -> Tensor:
+    """In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again,
+    one row below, with `wrap`. More than two dimensions must have one size.
+    """
+    try:
+        t = _py_fill_diagonal(input._h, *number(fill_value), wrap if wrap.__class__ is bool else bool_(wrap))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fill_diagonal", e, "Tensor Scalar Bool", input=input, fill_value=fill_value, wrap=wrap) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_fill_diagonal_ = lib.py_fill_diagonal_
+
+
+def fill_diagonal_(input: Tensor, fill_value: Number, wrap: bool = False) -> Tensor:
+    """In-place form of fill_diagonal."""
+    try:
+        status = _py_fill_diagonal_(input._h, *number(fill_value), wrap if wrap.__class__ is bool else bool_(wrap))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("fill_diagonal_", e, "Tensor Scalar Bool", input=input, fill_value=fill_value, wrap=wrap) from None
+    if status:
+        raise error()
+    return input
 
 
 _py_diagonal_backward = lib.py_diagonal_backward
@@ -6394,12 +6786,12 @@ def tile(input: Tensor, *sizes: Any, dims: int | Sequence[int] | None = None, ou
 _py_repeat_interleave_int = lib.py_repeat_interleave_int
 
 
-def repeat_interleave_int(input: Tensor, repeats: int, dim: int | None = None) -> Tensor:
+def repeat_interleave_int(input: Tensor, repeats: int, dim: int | None = None, output_size: int | None = None) -> Tensor:
     """Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row."""
     try:
-        t = _py_repeat_interleave_int(input._h, repeats if repeats.__class__ is int else int_(repeats), NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
+        t = _py_repeat_interleave_int(input._h, repeats if repeats.__class__ is int else int_(repeats), NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), NULL if output_size is None else (output_size if output_size.__class__ is int else int_(output_size),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("repeat_interleave_int", e, "Tensor Int OptInt", input=input, repeats=repeats, dim=dim) from None
+        raise misuse("repeat_interleave_int", e, "Tensor Int OptInt OptInt", input=input, repeats=repeats, dim=dim, output_size=output_size) from None
     if t is None:
         raise error()
     return t
@@ -6408,12 +6800,28 @@ def repeat_interleave_int(input: Tensor, repeats: int, dim: int | None = None) -
 _py_repeat_interleave_tensor = lib.py_repeat_interleave_tensor
 
 
-def repeat_interleave_tensor(input: Tensor, repeats: Tensor, dim: int | None = None) -> Tensor:
-    """Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row."""
+def repeat_interleave_tensor(input: Tensor, repeats: Tensor, dim: int | None = None, output_size: int | None = None) -> Tensor:
+    """Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row. `output_size`, if
+    given, must be the size that comes of it, which is then known without the elements of `repeats`.
+    """
     try:
-        t = _py_repeat_interleave_tensor(input._h, repeats._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),))
+        t = _py_repeat_interleave_tensor(input._h, repeats._h, NULL if dim is None else (dim if dim.__class__ is int else int_(dim),), NULL if output_size is None else (output_size if output_size.__class__ is int else int_(output_size),))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("repeat_interleave_tensor", e, "Tensor Tensor OptInt", input=input, repeats=repeats, dim=dim) from None
+        raise misuse("repeat_interleave_tensor", e, "Tensor Tensor OptInt OptInt", input=input, repeats=repeats, dim=dim, output_size=output_size) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_repeat_interleave_indices = lib.py_repeat_interleave_indices
+
+
+def repeat_interleave_indices(repeats: Tensor, output_size: int | None = None) -> Tensor:
+    """Each index `i` of the vector `repeats`, `repeats[i]` times in a row."""
+    try:
+        t = _py_repeat_interleave_indices(repeats._h, NULL if output_size is None else (output_size if output_size.__class__ is int else int_(output_size),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("repeat_interleave_indices", e, "Tensor OptInt", repeats=repeats, output_size=output_size) from None
     if t is None:
         raise error()
     return t
@@ -6617,6 +7025,22 @@ def pixel_shuffle(input: Tensor, upscale_factor: int, *, out: Tensor | None = No
     return t
 
 
+_py_channel_shuffle = lib.py_channel_shuffle
+
+
+def channel_shuffle(input: Tensor, groups: int, *, out: Tensor | None = None) -> Tensor:
+    """`[N, C, *]` with channel `g * (C / groups) + c` moved to `c * groups + g` (Zhang et al. 2017)."""
+    try:
+        t = _py_channel_shuffle(input._h, groups if groups.__class__ is int else int_(groups))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("channel_shuffle", e, "Tensor Int", input=input, groups=groups) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "channel_shuffle", input)
+    return t
+
+
 _py_pixel_unshuffle = lib.py_pixel_unshuffle
 
 
@@ -6744,6 +7168,41 @@ def cartesian_prod(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> T
         raise error()
     if out is not None:
         return into(out, t, "cartesian_prod", *tensors)
+    return t
+
+
+_py_combinations = lib.py_combinations
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """All combinations of `r` elements of a vector in the order of their places, one per row; an element may occur
+    repeatedly in one if `with_replacement`.
+    """
+    try:
+        t = _py_combinations(input._h, r if r.__class__ is int else int_(r), with_replacement if with_replacement.__class__ is bool else bool_(with_replacement))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("combinations", e, "Tensor Int Bool", input=input, r=r, with_replacement=with_replacement) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "combinations", input)
+    return t
+
+
+_py_sum_to_size = lib.py_sum_to_size
+
+
+def sum_to_size(input: Tensor, *sizes: Any, size: int | Sequence[int] | None = None) -> Tensor:
+    """`input` summed to a shape that broadcasts to its own."""
+    try:
+        if size is None:
+            size = shape_(sizes)
+        size = ints(size)
+        t = _py_sum_to_size(input._h, size, len(size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("sum_to_size", e, "Tensor Shape", input=input, size=sizes if size is None else size) from None
+    if t is None:
+        raise error()
     return t
 
 
@@ -6912,6 +7371,34 @@ def scatter_value_(input: Tensor, dim: int, index: Tensor, value: Number) -> Ten
         status = _py_scatter_value_(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
         raise misuse("scatter_value_", e, "Tensor Int Tensor Scalar", input=input, dim=dim, index=index, value=value) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_scatter_value_reduce = lib.py_scatter_value_reduce
+
+
+def scatter_value_reduce(input: Tensor, dim: int, index: Tensor, value: Number, reduce: str | None) -> Tensor:
+    """As `scatter_reduce` together with what is there, with one number as the source."""
+    try:
+        t = _py_scatter_value_reduce(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value), word(reduce))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scatter_value_reduce", e, "Tensor Int Tensor Scalar Str", input=input, dim=dim, index=index, value=value, reduce=reduce) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_scatter_value_reduce_ = lib.py_scatter_value_reduce_
+
+
+def scatter_value_reduce_(input: Tensor, dim: int, index: Tensor, value: Number, reduce: str | None) -> Tensor:
+    """In-place form of scatter_value_reduce."""
+    try:
+        status = _py_scatter_value_reduce_(input._h, index._h, dim if dim.__class__ is int else int_(dim), *number(value), word(reduce))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scatter_value_reduce_", e, "Tensor Int Tensor Scalar Str", input=input, dim=dim, index=index, value=value, reduce=reduce) from None
     if status:
         raise error()
     return input
@@ -7767,23 +8254,6 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor |
 linalg_cross = cross
 
 
-_py_scaled_dot_product_attention = lib.py_scaled_dot_product_attention
-
-
-def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None) -> Tensor:
-    """`softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
-    added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
-    `1 / sqrt(size of the last dimension)` by default.
-    """
-    try:
-        t = _py_scaled_dot_product_attention(query._h, key._h, value._h, NULL if attn_mask is None else attn_mask._h, dropout_p, is_causal if is_causal.__class__ is bool else bool_(is_causal), NULL if scale is None else (scale,))
-    except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("scaled_dot_product_attention", e, "Tensor Tensor Tensor OptTensor Float Bool OptFloat", query=query, key=key, value=value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale) from None
-    if t is None:
-        raise error()
-    return t
-
-
 _py_inverse = lib.py_inverse
 
 
@@ -8184,6 +8654,47 @@ def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     return t
 
 
+_py_im2col = lib.py_im2col
+
+
+def im2col(input: Tensor, kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1) -> Tensor:
+    """The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
+    functional module).
+    """
+    try:
+        kernel_size = ints(kernel_size)
+        dilation = ints(dilation)
+        padding = ints(padding)
+        stride = ints(stride)
+        t = _py_im2col(input._h, kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("im2col", e, "Tensor Ints Ints Ints Ints", input=input, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_col2im = lib.py_col2im
+
+
+def col2im(input: Tensor, output_size: int | Sequence[int], kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1) -> Tensor:
+    """Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
+    module).
+    """
+    try:
+        output_size = ints(output_size)
+        kernel_size = ints(kernel_size)
+        dilation = ints(dilation)
+        padding = ints(padding)
+        stride = ints(stride)
+        t = _py_col2im(input._h, output_size, len(output_size), kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("col2im", e, "Tensor Ints Ints Ints Ints Ints", input=input, output_size=output_size, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_max_pool1d = lib.py_max_pool1d
 
 
@@ -8225,6 +8736,27 @@ def max_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         raise error()
     if out is not None:
         return into(out, t, "max_pool2d", input)
+    return t
+
+
+_py_max_pool3d = lib.py_max_pool3d
+
+
+def max_pool3d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The largest element of each window over the last three dimensions."""
+    try:
+        kernel_size = ints(kernel_size)
+        if stride is not None:
+            stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        t = _py_max_pool3d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_pool3d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "max_pool3d", input)
     return t
 
 
@@ -8284,6 +8816,25 @@ def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
     return t
 
 
+_py_max_pool3d_with_indices = lib.py_max_pool3d_with_indices
+
+
+def max_pool3d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
+    """[`max_pool3d`], and the places of the elements in their planes (int64, row-major)."""
+    try:
+        kernel_size = ints(kernel_size)
+        if stride is not None:
+            stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        t = _py_max_pool3d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_pool3d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_adaptive_max_pool1d = lib.py_adaptive_max_pool1d
 
 
@@ -8311,6 +8862,78 @@ def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int]) -> tupl
         raise misuse("adaptive_max_pool2d", e, "Tensor Ints", input=input, output_size=output_size) from None
     if t is None:
         raise error()
+    return t
+
+
+_py_adaptive_max_pool3d = lib.py_adaptive_max_pool3d
+
+
+def adaptive_max_pool3d(input: Tensor, output_size: int | Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The largest element of each of `output_size` parts of the last three dimensions, and their places."""
+    try:
+        output_size = ints(output_size)
+        t = _py_adaptive_max_pool3d(input._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("adaptive_max_pool3d", e, "Tensor Ints", input=input, output_size=output_size) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_max_unpool1d = lib.py_max_unpool1d
+
+
+def max_unpool1d(input: Tensor, indices: Tensor, output_size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """Zeros of length `output_size` with the elements of `input` `[N, C, L]` put back at `indices`, where
+    [`max_pool1d_with_indices`] has found them.
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_max_unpool1d(input._h, indices._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_unpool1d", e, "Tensor Tensor Ints", input=input, indices=indices, output_size=output_size) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "max_unpool1d", input, indices)
+    return t
+
+
+_py_max_unpool2d = lib.py_max_unpool2d
+
+
+def max_unpool2d(input: Tensor, indices: Tensor, output_size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """Zeros of size `output_size` with the elements of `input` `[N, C, H, W]` put back at `indices`, where
+    [`max_pool2d_with_indices`] has found them.
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_max_unpool2d(input._h, indices._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_unpool2d", e, "Tensor Tensor Ints", input=input, indices=indices, output_size=output_size) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "max_unpool2d", input, indices)
+    return t
+
+
+_py_max_unpool3d = lib.py_max_unpool3d
+
+
+def max_unpool3d(input: Tensor, indices: Tensor, output_size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """Zeros of size `output_size` with the elements of `input` `[N, C, D, H, W]` put back at `indices`, where
+    [`max_pool3d_with_indices`] has found them.
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_max_unpool3d(input._h, indices._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_unpool3d", e, "Tensor Tensor Ints", input=input, indices=indices, output_size=output_size) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "max_unpool3d", input, indices)
     return t
 
 
@@ -8383,6 +9006,26 @@ def avg_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
     return t
 
 
+_py_avg_pool3d = lib.py_avg_pool3d
+
+
+def avg_pool3d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The mean of each window over the last three dimensions; `divisor_override`, if given, takes the place of the count."""
+    try:
+        kernel_size = ints(kernel_size)
+        if stride is not None:
+            stride = ints(stride)
+        padding = ints(padding)
+        t = _py_avg_pool3d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("avg_pool3d", e, "Tensor Ints OptInts Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "avg_pool3d", input)
+    return t
+
+
 _py_avg_pool_grad = lib.py_avg_pool_grad
 
 
@@ -8435,6 +9078,23 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int], *, out:
     return t
 
 
+_py_adaptive_avg_pool3d = lib.py_adaptive_avg_pool3d
+
+
+def adaptive_avg_pool3d(input: Tensor, output_size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """The mean of each of `output_size` parts of the last three dimensions."""
+    try:
+        output_size = ints(output_size)
+        t = _py_adaptive_avg_pool3d(input._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("adaptive_avg_pool3d", e, "Tensor Ints", input=input, output_size=output_size) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "adaptive_avg_pool3d", input)
+    return t
+
+
 _py_adaptive_avg_pool_grad = lib.py_adaptive_avg_pool_grad
 
 
@@ -8450,16 +9110,188 @@ def adaptive_avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], rank: 
     return t
 
 
+_py_lp_pool1d = lib.py_lp_pool1d
+
+
+def lp_pool1d(input: Tensor, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, L]`."""
+    try:
+        kernel_size = ints(kernel_size)
+        if stride is not None:
+            stride = ints(stride)
+        t = _py_lp_pool1d(input._h, norm_type, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("lp_pool1d", e, "Tensor Float Ints OptInts Bool", input=input, norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "lp_pool1d", input)
+    return t
+
+
+_py_lp_pool2d = lib.py_lp_pool2d
+
+
+def lp_pool2d(input: Tensor, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, H, W]`."""
+    try:
+        kernel_size = ints(kernel_size)
+        if stride is not None:
+            stride = ints(stride)
+        t = _py_lp_pool2d(input._h, norm_type, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("lp_pool2d", e, "Tensor Float Ints OptInts Bool", input=input, norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "lp_pool2d", input)
+    return t
+
+
+_py_lp_pool3d = lib.py_lp_pool3d
+
+
+def lp_pool3d(input: Tensor, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, D, H, W]`."""
+    try:
+        kernel_size = ints(kernel_size)
+        if stride is not None:
+            stride = ints(stride)
+        t = _py_lp_pool3d(input._h, norm_type, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("lp_pool3d", e, "Tensor Float Ints OptInts Bool", input=input, norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "lp_pool3d", input)
+    return t
+
+
+_py_local_response_norm = lib.py_local_response_norm
+
+
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0, *, out: Tensor | None = None) -> Tensor:
+    """`input / (k + alpha * m)^beta`, m being the mean of the squares over `size` neighbouring channels of `[N, C, *]`
+    (Krizhevsky et al. 2012).
+    """
+    try:
+        t = _py_local_response_norm(input._h, size if size.__class__ is int else int_(size), alpha, beta, k)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("local_response_norm", e, "Tensor Int Float Float Float", input=input, size=size, alpha=alpha, beta=beta, k=k) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "local_response_norm", input)
+    return t
+
+
+_py_upsample_nearest1d = lib.py_upsample_nearest1d
+
+
+def upsample_nearest1d(input: Tensor, output_size: int | Sequence[int], scales: float | None = None) -> Tensor:
+    """`[N, C, L]` resized to `output_size`; each element is the one of the input that it lies in. A scale, if given, says
+    how much larger the output is in place of the ratio of the sizes.
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_nearest1d(input._h, output_size, len(output_size), NULL if scales is None else (scales,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest1d", e, "Tensor Ints OptFloat", input=input, output_size=output_size, scales=scales) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_upsample_nearest2d = lib.py_upsample_nearest2d
 
 
-def upsample_nearest2d(input: Tensor, output_size: int | Sequence[int]) -> Tensor:
-    """Images resized to `output_size`; each pixel is the one of the input that it lies in."""
+def upsample_nearest2d(input: Tensor, output_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Images `[N, C, H, W]` resized to `output_size`; each pixel is the one of the input that it lies in."""
     try:
         output_size = ints(output_size)
-        t = _py_upsample_nearest2d(input._h, output_size, len(output_size))
+        t = _py_upsample_nearest2d(input._h, output_size, len(output_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest2d", e, "Tensor Ints", input=input, output_size=output_size) from None
+        raise misuse("upsample_nearest2d", e, "Tensor Ints OptFloat OptFloat", input=input, output_size=output_size, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest3d = lib.py_upsample_nearest3d
+
+
+def upsample_nearest3d(input: Tensor, output_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """`[N, C, D, H, W]` resized to `output_size`; each element is the one of the input that it lies in."""
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_nearest3d(input._h, output_size, len(output_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest3d", e, "Tensor Ints OptFloat OptFloat OptFloat", input=input, output_size=output_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest_exact1d = lib.py_upsample_nearest_exact1d
+
+
+def upsample_nearest_exact1d(input: Tensor, output_size: int | Sequence[int], scales: float | None = None) -> Tensor:
+    """[`upsample_nearest1d`] with the places of Pillow: the centres of the elements decide (`_upsample_nearest_exact1d`
+    of PyTorch).
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_nearest_exact1d(input._h, output_size, len(output_size), NULL if scales is None else (scales,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest_exact1d", e, "Tensor Ints OptFloat", input=input, output_size=output_size, scales=scales) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest_exact2d = lib.py_upsample_nearest_exact2d
+
+
+def upsample_nearest_exact2d(input: Tensor, output_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """[`upsample_nearest2d`] with the places of Pillow (`_upsample_nearest_exact2d` of PyTorch)."""
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_nearest_exact2d(input._h, output_size, len(output_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest_exact2d", e, "Tensor Ints OptFloat OptFloat", input=input, output_size=output_size, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest_exact3d = lib.py_upsample_nearest_exact3d
+
+
+def upsample_nearest_exact3d(input: Tensor, output_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """[`upsample_nearest3d`] with the places of Pillow (`_upsample_nearest_exact3d` of PyTorch)."""
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_nearest_exact3d(input._h, output_size, len(output_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest_exact3d", e, "Tensor Ints OptFloat OptFloat OptFloat", input=input, output_size=output_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_linear1d = lib.py_upsample_linear1d
+
+
+def upsample_linear1d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales: float | None = None) -> Tensor:
+    """`[N, C, L]` resized to `output_size` by linear interpolation; `align_corners` says whether the centres of the first
+    and the last element stay in place, or their outer edges. A scale, if given, says how much larger the output is in
+    place of the ratio of the sizes.
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_linear1d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales is None else (scales,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_linear1d", e, "Tensor Ints Bool OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales=scales) from None
     if t is None:
         raise error()
     return t
@@ -8468,74 +9300,465 @@ def upsample_nearest2d(input: Tensor, output_size: int | Sequence[int]) -> Tenso
 _py_upsample_bilinear2d = lib.py_upsample_bilinear2d
 
 
-def upsample_bilinear2d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False) -> Tensor:
+def upsample_bilinear2d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
     """Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
-    centres of the corner pixels stay in place, or the outer edges of the image.
+    centres of the corner pixels stay in place, or the outer edges of the image. Bytes are rounded after each direction.
     """
     try:
         output_size = ints(output_size)
-        t = _py_upsample_bilinear2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+        t = _py_upsample_bilinear2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_bilinear2d", e, "Tensor Ints Bool", input=input, output_size=output_size, align_corners=align_corners) from None
+        raise misuse("upsample_bilinear2d", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
         raise error()
     return t
 
 
-_py_upsample_grad = lib.py_upsample_grad
+_py_upsample_trilinear3d = lib.py_upsample_trilinear3d
 
 
-def upsample_grad(grad: Tensor, input_size: int | Sequence[int], mode: str | None, align_corners: bool) -> Tensor:
-    """Gradient of the resizing ops with respect to their input of shape `input_size`."""
+def upsample_trilinear3d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """`[N, C, D, H, W]` resized to `output_size` by linear interpolation in all directions."""
     try:
+        output_size = ints(output_size)
+        t = _py_upsample_trilinear3d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_trilinear3d", e, "Tensor Ints Bool OptFloat OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bicubic2d = lib.py_upsample_bicubic2d
+
+
+def upsample_bicubic2d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Images resized to `output_size` by cubic convolution (Keys 1981, a = -0.75) in both directions."""
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_bicubic2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bicubic2d", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bilinear2d_aa = lib.py_upsample_bilinear2d_aa
+
+
+def upsample_bilinear2d_aa(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """[`upsample_bilinear2d`] with a filter that becomes wider where images become smaller, as Pillow's
+    (`_upsample_bilinear2d_aa` of PyTorch).
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_bilinear2d_aa(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bilinear2d_aa", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bicubic2d_aa = lib.py_upsample_bicubic2d_aa
+
+
+def upsample_bicubic2d_aa(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """[`upsample_bicubic2d`] with a filter (a = -0.5) that becomes wider where images become smaller, as Pillow's
+    (`_upsample_bicubic2d_aa` of PyTorch).
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_bicubic2d_aa(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bicubic2d_aa", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest1d_backward = lib.py_upsample_nearest1d_backward
+
+
+def upsample_nearest1d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales: float | None = None) -> Tensor:
+    """Gradient of `upsample_nearest1d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_grad(grad._h, input_size, len(input_size), word(mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+        t = _py_upsample_nearest1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_grad", e, "Tensor Ints Str Bool", grad=grad, input_size=input_size, mode=mode, align_corners=align_corners) from None
+        raise misuse("upsample_nearest1d_backward", e, "Tensor Ints Ints OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales=scales) from None
     if t is None:
         raise error()
     return t
 
 
-_py_im2col = lib.py_im2col
+_py_upsample_nearest2d_backward = lib.py_upsample_nearest2d_backward
 
 
-def im2col(input: Tensor, kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1) -> Tensor:
-    """The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
-    functional module).
-    """
-    try:
-        kernel_size = ints(kernel_size)
-        dilation = ints(dilation)
-        padding = ints(padding)
-        stride = ints(stride)
-        t = _py_im2col(input._h, kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
-    except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("im2col", e, "Tensor Ints Ints Ints Ints", input=input, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
-    if t is None:
-        raise error()
-    return t
-
-
-_py_col2im = lib.py_col2im
-
-
-def col2im(input: Tensor, output_size: int | Sequence[int], kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1) -> Tensor:
-    """Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
-    module).
-    """
+def upsample_nearest2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_nearest2d` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
-        kernel_size = ints(kernel_size)
-        dilation = ints(dilation)
-        padding = ints(padding)
-        stride = ints(stride)
-        t = _py_col2im(input._h, output_size, len(output_size), kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
+        input_size = ints(input_size)
+        t = _py_upsample_nearest2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("col2im", e, "Tensor Ints Ints Ints Ints Ints", input=input, output_size=output_size, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
+        raise misuse("upsample_nearest2d_backward", e, "Tensor Ints Ints OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
         raise error()
     return t
+
+
+_py_upsample_nearest3d_backward = lib.py_upsample_nearest3d_backward
+
+
+def upsample_nearest3d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_nearest3d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_nearest3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest3d_backward", e, "Tensor Ints Ints OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest_exact1d_backward = lib.py_upsample_nearest_exact1d_backward
+
+
+def upsample_nearest_exact1d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales: float | None = None) -> Tensor:
+    """Gradient of `upsample_nearest_exact1d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_nearest_exact1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales is None else (scales,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest_exact1d_backward", e, "Tensor Ints Ints OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales=scales) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest_exact2d_backward = lib.py_upsample_nearest_exact2d_backward
+
+
+def upsample_nearest_exact2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_nearest_exact2d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_nearest_exact2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest_exact2d_backward", e, "Tensor Ints Ints OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest_exact3d_backward = lib.py_upsample_nearest_exact3d_backward
+
+
+def upsample_nearest_exact3d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_nearest_exact3d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_nearest_exact3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest_exact3d_backward", e, "Tensor Ints Ints OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_linear1d_backward = lib.py_upsample_linear1d_backward
+
+
+def upsample_linear1d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales: float | None = None) -> Tensor:
+    """Gradient of `upsample_linear1d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_linear1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales is None else (scales,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_linear1d_backward", e, "Tensor Ints Ints Bool OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales=scales) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bilinear2d_backward = lib.py_upsample_bilinear2d_backward
+
+
+def upsample_bilinear2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_bilinear2d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_bilinear2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bilinear2d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_trilinear3d_backward = lib.py_upsample_trilinear3d_backward
+
+
+def upsample_trilinear3d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_trilinear3d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_trilinear3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_trilinear3d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bicubic2d_backward = lib.py_upsample_bicubic2d_backward
+
+
+def upsample_bicubic2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_bicubic2d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_bicubic2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bicubic2d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bilinear2d_aa_backward = lib.py_upsample_bilinear2d_aa_backward
+
+
+def upsample_bilinear2d_aa_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_bilinear2d_aa` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_bilinear2d_aa_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bilinear2d_aa_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bicubic2d_aa_backward = lib.py_upsample_bicubic2d_aa_backward
+
+
+def upsample_bicubic2d_aa_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_bicubic2d_aa` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_bicubic2d_aa_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bicubic2d_aa_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_grid_sampler_2d = lib.py_grid_sampler_2d
+
+
+def grid_sampler_2d(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, *, out: Tensor | None = None) -> Tensor:
+    """Images `[N, C, H, W]` read at the places `(x, y)` of a grid `[N, h, w, 2]`, -1 and 1 being the borders (Jaderberg et
+    al. 2015): `[N, C, h, w]`. Modes: 0 bilinear, 1 nearest, 2 bicubic. Outside there are 0 zeros, 1 the border, 2 the
+    image, reflected. `align_corners` says whether the borders are the centres of the corner pixels or the outer edges.
+    """
+    try:
+        t = _py_grid_sampler_2d(input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("grid_sampler_2d", e, "Tensor Tensor Int Int Bool", input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "grid_sampler_2d", input, grid)
+    return t
+
+
+_py_grid_sampler_3d = lib.py_grid_sampler_3d
+
+
+def grid_sampler_3d(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, *, out: Tensor | None = None) -> Tensor:
+    """`[N, C, D, H, W]` read at the places `(x, y, z)` of a grid `[N, d, h, w, 3]`: `[N, C, d, h, w]`; as
+    [`grid_sampler_2d`], but not bicubic.
+    """
+    try:
+        t = _py_grid_sampler_3d(input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("grid_sampler_3d", e, "Tensor Tensor Int Int Bool", input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "grid_sampler_3d", input, grid)
+    return t
+
+
+_py_grid_sampler_2d_backward = lib.py_grid_sampler_2d_backward
+
+
+def grid_sampler_2d_backward(grad_output: Tensor, input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, input_grad: bool = True, grid_grad: bool = True) -> tuple[Tensor, Tensor]:
+    """Gradients of `grid_sampler_2d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+    `grid_grad`).
+    """
+    try:
+        t = _py_grid_sampler_2d_backward(grad_output._h, input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners), input_grad if input_grad.__class__ is bool else bool_(input_grad), grid_grad if grid_grad.__class__ is bool else bool_(grid_grad))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("grid_sampler_2d_backward", e, "Tensor Tensor Tensor Int Int Bool Bool Bool", grad_output=grad_output, input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners, input_grad=input_grad, grid_grad=grid_grad) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_grid_sampler_3d_backward = lib.py_grid_sampler_3d_backward
+
+
+def grid_sampler_3d_backward(grad_output: Tensor, input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, input_grad: bool = True, grid_grad: bool = True) -> tuple[Tensor, Tensor]:
+    """Gradients of `grid_sampler_3d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+    `grid_grad`).
+    """
+    try:
+        t = _py_grid_sampler_3d_backward(grad_output._h, input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners), input_grad if input_grad.__class__ is bool else bool_(input_grad), grid_grad if grid_grad.__class__ is bool else bool_(grid_grad))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("grid_sampler_3d_backward", e, "Tensor Tensor Tensor Int Int Bool Bool Bool", grad_output=grad_output, input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners, input_grad=input_grad, grid_grad=grid_grad) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_affine_grid_generator = lib.py_affine_grid_generator
+
+
+def affine_grid_generator(theta: Tensor, size: int | Sequence[int], align_corners: bool, *, out: Tensor | None = None) -> Tensor:
+    """The grid that a sampler reads to apply the affine maps `theta` `[N, 2, 3]` to images of `size` `(N, C, H, W)`:
+    `[N, H, W, 2]`; or `[N, 3, 4]` for `(N, C, D, H, W)`: `[N, D, H, W, 3]`.
+    """
+    try:
+        size = ints(size)
+        t = _py_affine_grid_generator(theta._h, size, len(size), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("affine_grid_generator", e, "Tensor Ints Bool", theta=theta, size=size, align_corners=align_corners) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "affine_grid_generator", theta)
+    return t
+
+
+_py_embedding_bag = lib.py_embedding_bag
+
+
+def embedding_bag(weight: Tensor, indices: Tensor, offsets: Tensor | None = None, mode: int = 0, per_sample_weights: Tensor | None = None, include_last_offset: bool = False, padding_idx: int | None = None) -> tuple[Tensor, Tensor]:
+    """Sum (`mode` 0), mean (1) or maximum (2) of rows of `weight` `[n, d]` per bag: `indices` `[B, k]` has a bag in each
+    row; flat ones `[m]` have bags that begin at `offsets` `[B]`, which end with the last bag's end if
+    `include_last_offset`. In sums, `per_sample_weights` of the shape of `indices` weigh the members. Members equal to
+    `padding_idx` count nowhere. Gives `[B, d]`, and in mode 2 the rows that the largest elements came from (-1 for those
+    of empty bags, which are zeros), else `[0, d]`.
+    """
+    try:
+        t = _py_embedding_bag(weight._h, indices._h, NULL if offsets is None else offsets._h, NULL if per_sample_weights is None else per_sample_weights._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_bag", e, "Tensor Tensor OptTensor Int OptTensor Bool OptInt", weight=weight, indices=indices, offsets=offsets, mode=mode, per_sample_weights=per_sample_weights, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_embedding_bag_unweighted = lib.py_embedding_bag_unweighted
+
+
+def embedding_bag_unweighted(weight: Tensor, indices: Tensor, offsets: Tensor | None, mode: int, include_last_offset: bool, padding_idx: int | None) -> tuple[Tensor, Tensor]:
+    """[`embedding_bag`] of members that all count alike."""
+    try:
+        t = _py_embedding_bag_unweighted(weight._h, indices._h, NULL if offsets is None else offsets._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_bag_unweighted", e, "Tensor Tensor OptTensor Int Bool OptInt", weight=weight, indices=indices, offsets=offsets, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_embedding_bag_weighted = lib.py_embedding_bag_weighted
+
+
+def embedding_bag_weighted(weight: Tensor, indices: Tensor, offsets: Tensor | None, per_sample_weights: Tensor, mode: int, include_last_offset: bool, padding_idx: int | None) -> tuple[Tensor, Tensor]:
+    """[`embedding_bag`] of weighted members."""
+    try:
+        t = _py_embedding_bag_weighted(weight._h, indices._h, NULL if offsets is None else offsets._h, per_sample_weights._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_bag_weighted", e, "Tensor Tensor OptTensor Tensor Int Bool OptInt", weight=weight, indices=indices, offsets=offsets, per_sample_weights=per_sample_weights, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_embedding_bag_backward = lib.py_embedding_bag_backward
+
+
+def embedding_bag_backward(grad: Tensor, indices: Tensor, offsets: Tensor | None, per_sample_weights: Tensor | None, max_indices: Tensor | None, num_weights: int, mode: int = 0, include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor:
+    """Gradient of `embedding_bag` with respect to its table of `num_weights` rows."""
+    try:
+        t = _py_embedding_bag_backward(grad._h, indices._h, NULL if offsets is None else offsets._h, NULL if per_sample_weights is None else per_sample_weights._h, NULL if max_indices is None else max_indices._h, num_weights if num_weights.__class__ is int else int_(num_weights), mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_bag_backward", e, "Tensor Tensor OptTensor OptTensor OptTensor Int Int Bool OptInt", grad=grad, indices=indices, offsets=offsets, per_sample_weights=per_sample_weights, max_indices=max_indices, num_weights=num_weights, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_embedding_bag_per_sample_weights_backward = lib.py_embedding_bag_per_sample_weights_backward
+
+
+def embedding_bag_per_sample_weights_backward(grad: Tensor, weight: Tensor, indices: Tensor, offsets: Tensor | None = None, include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor:
+    """Gradient of `embedding_bag` with respect to the weights of its members."""
+    try:
+        t = _py_embedding_bag_per_sample_weights_backward(grad._h, weight._h, indices._h, NULL if offsets is None else offsets._h, include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_bag_per_sample_weights_backward", e, "Tensor Tensor Tensor OptTensor Bool OptInt", grad=grad, weight=weight, indices=indices, offsets=offsets, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_embedding_renorm = lib.py_embedding_renorm
+
+
+def embedding_renorm(input: Tensor, indices: Tensor, max_norm: float, norm_type: float = 2.0) -> Tensor:
+    """`input` `[n, d]` with those rows of `indices` scaled down whose `norm_type`-norm is above `max_norm`."""
+    try:
+        t = _py_embedding_renorm(input._h, indices._h, max_norm, norm_type)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_renorm", e, "Tensor Tensor Float Float", input=input, indices=indices, max_norm=max_norm, norm_type=norm_type) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_embedding_renorm_ = lib.py_embedding_renorm_
+
+
+def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: float, norm_type: float = 2.0) -> Tensor:
+    """In-place form of embedding_renorm."""
+    try:
+        status = _py_embedding_renorm_(input._h, indices._h, max_norm, norm_type)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_renorm_", e, "Tensor Tensor Float Float", input=input, indices=indices, max_norm=max_norm, norm_type=norm_type) from None
+    if status:
+        raise error()
+    return input
 
 
 _py_batch_norm = lib.py_batch_norm
@@ -8549,7 +9772,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     try:
         t = _py_batch_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, training if training.__class__ is bool else bool_(training), momentum, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("batch_norm", e, "Tensor OptTensor OptTensor OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, training=training, momentum=momentum, eps=eps) from None
+        raise misuse("batch_norm", e, "Tensor OptMut OptMut OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, training=training, momentum=momentum, eps=eps) from None
     if t is None:
         raise error()
     if out is not None:
@@ -8696,7 +9919,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
     try:
         t = _py_instance_norm(input._h, NULL if running_mean is None else running_mean._h, NULL if running_var is None else running_var._h, NULL if weight is None else weight._h, NULL if bias is None else bias._h, use_input_stats if use_input_stats.__class__ is bool else bool_(use_input_stats), momentum, eps)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("instance_norm", e, "Tensor OptTensor OptTensor OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, use_input_stats=use_input_stats, momentum=momentum, eps=eps) from None
+        raise misuse("instance_norm", e, "Tensor OptMut OptMut OptTensor OptTensor Bool Float Float", input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias, use_input_stats=use_input_stats, momentum=momentum, eps=eps) from None
     if t is None:
         raise error()
     if out is not None:
@@ -8765,6 +9988,48 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str | None = "mean", de
         raise error()
     if out is not None:
         return into(out, t, "huber_loss", input, target)
+    return t
+
+
+_py_mse_loss_weighted = lib.py_mse_loss_weighted
+
+
+def mse_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction: str | None = "mean") -> Tensor:
+    """`mse_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape."""
+    try:
+        t = _py_mse_loss_weighted(input._h, target._h, weight._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("mse_loss_weighted", e, "Tensor Tensor Tensor Str", input=input, target=target, weight=weight, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_l1_loss_weighted = lib.py_l1_loss_weighted
+
+
+def l1_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction: str | None = "mean") -> Tensor:
+    """`l1_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape."""
+    try:
+        t = _py_l1_loss_weighted(input._h, target._h, weight._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("l1_loss_weighted", e, "Tensor Tensor Tensor Str", input=input, target=target, weight=weight, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_huber_loss_weighted = lib.py_huber_loss_weighted
+
+
+def huber_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction: str | None = "mean", delta: float = 1.0) -> Tensor:
+    """`huber_loss` of weighted elements; weights have the losses' shape, the mean is that of the products."""
+    try:
+        t = _py_huber_loss_weighted(input._h, target._h, weight._h, word(reduction), delta)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("huber_loss_weighted", e, "Tensor Tensor Tensor Str Float", input=input, target=target, weight=weight, reduction=reduction, delta=delta) from None
+    if t is None:
+        raise error()
     return t
 
 
@@ -8942,6 +10207,215 @@ def kl_div(input: Tensor, target: Tensor, reduction: str | None = "mean", log_ta
     return t
 
 
+_py_poisson_nll_loss = lib.py_poisson_nll_loss
+
+
+def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, eps: float = 1e-08, reduction: str | None = "mean") -> Tensor:
+    """Negative log-likelihood of counts `target` under Poisson distributions: `e^x - t x` if the input is the logarithm of
+    the rate (`log_input`), else `x - t log(x + eps)`. `full` adds Stirling's approximation of `log(t!)` where `t > 1`.
+    """
+    try:
+        t = _py_poisson_nll_loss(input._h, target._h, log_input if log_input.__class__ is bool else bool_(log_input), full if full.__class__ is bool else bool_(full), eps, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("poisson_nll_loss", e, "Tensor Tensor Bool Bool Float Str", input=input, target=target, log_input=log_input, full=full, eps=eps, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_gaussian_nll_loss = lib.py_gaussian_nll_loss
+_py_gaussian_nll_loss_scalar = lib.py_gaussian_nll_loss_scalar
+
+
+def gaussian_nll_loss(input: Tensor, target: Tensor, var: Tensor | Number, full: bool = False, eps: float = 1e-06, reduction: str | None = "mean") -> Tensor:
+    """Negative log-likelihood of `target` under normal distributions of mean `input` and variance `var`:
+    `(log var + (input - target)^2 / var) / 2`, `var` being at least `eps`, which is no part of the gradient (Nix and
+    Weigend 1994). `full` adds `log(2 pi) / 2`. `var` is a number or a tensor of the input's shape, or without its last
+    dimension, or with one of size 1.
+    """
+    try:
+        if isinstance(var, Tensor):
+            t = _py_gaussian_nll_loss(input._h, target._h, var._h, full if full.__class__ is bool else bool_(full), eps, word(reduction))
+        else:
+            t = _py_gaussian_nll_loss_scalar(input._h, target._h, *number(var), full if full.__class__ is bool else bool_(full), eps, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("gaussian_nll_loss", e, "Tensor Tensor Operand Bool Float Str", input=input, target=target, var=var, full=full, eps=eps, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_variance_floor = lib.py_variance_floor
+
+
+def variance_floor(input: Tensor, eps: float) -> Tensor:
+    """Variances, which must not be negative, brought up to `eps` at least. The gradient passes as if they were left alone."""
+    try:
+        t = _py_variance_floor(input._h, eps)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("variance_floor", e, "Tensor Float", input=input, eps=eps) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_hinge_embedding_loss = lib.py_hinge_embedding_loss
+
+
+def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, reduction: str | None = "mean") -> Tensor:
+    """`x` where the target is 1, `max(0, margin - x)` where it is -1, and their mean or sum."""
+    try:
+        t = _py_hinge_embedding_loss(input._h, target._h, margin, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("hinge_embedding_loss", e, "Tensor Tensor Float Str", input=input, target=target, margin=margin, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_cosine_embedding_loss = lib.py_cosine_embedding_loss
+
+
+def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: str | None = "mean") -> Tensor:
+    """`1 - cos(x1, x2)` where the target is 1, `max(0, cos(x1, x2) - margin)` where it is -1, and their mean or sum; inputs
+    `[N, d]` with target `[N]`, or `[d]` with a number.
+    """
+    try:
+        t = _py_cosine_embedding_loss(input1._h, input2._h, target._h, margin, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("cosine_embedding_loss", e, "Tensor Tensor Tensor Float Str", input1=input1, input2=input2, target=target, margin=margin, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_margin_ranking_loss = lib.py_margin_ranking_loss
+
+
+def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, reduction: str | None = "mean") -> Tensor:
+    """`max(0, -target (input1 - input2) + margin)`, and its mean or sum; the target is 1 where the first input should be
+    ranked higher, else -1.
+    """
+    try:
+        t = _py_margin_ranking_loss(input1._h, input2._h, target._h, margin, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("margin_ranking_loss", e, "Tensor Tensor Tensor Float Str", input1=input1, input2=input2, target=target, margin=margin, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_soft_margin_loss = lib.py_soft_margin_loss
+
+
+def soft_margin_loss(input: Tensor, target: Tensor, reduction: str | None = "mean") -> Tensor:
+    """`log(1 + e^(-target input))`, of the input's shape and dtype, and its mean or sum."""
+    try:
+        t = _py_soft_margin_loss(input._h, target._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("soft_margin_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_multilabel_soft_margin_loss = lib.py_multilabel_soft_margin_loss
+
+
+def multilabel_soft_margin_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str | None = "mean") -> Tensor:
+    """The mean over the classes of the binary cross-entropy of `sigmoid(input)`, and its mean or sum over the samples;
+    input and target `[N, C]`, weight `[C]`.
+    """
+    try:
+        t = _py_multilabel_soft_margin_loss(input._h, target._h, NULL if weight is None else weight._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("multilabel_soft_margin_loss", e, "Tensor Tensor OptTensor Str", input=input, target=target, weight=weight, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_multi_margin_loss = lib.py_multi_margin_loss
+
+
+def multi_margin_loss(input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, reduction: str | None = "mean") -> Tensor:
+    """Sum over the classes `i` other than the target `t` of `max(0, margin - x[t] + x[i])^p`, times `weight[t]`, divided by
+    the number of classes, and its mean or sum; input `[N, C]` with target `[N]`, or `[C]` with a number. `p` is 1 or 2.
+    """
+    try:
+        t = _py_multi_margin_loss(input._h, target._h, NULL if weight is None else weight._h, p if p.__class__ is int else int_(p), margin, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("multi_margin_loss", e, "Tensor Tensor Int Float OptTensor Str", input=input, target=target, p=p, margin=margin, weight=weight, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_multilabel_targets = lib.py_multilabel_targets
+
+
+def multilabel_targets(target: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """For `multilabel_margin_loss`: which entries of the lists `target` [N, T] come before the first -1, and which of the
+    `classes` are among them, `[N, classes]`, both as truth values.
+    """
+    try:
+        t = _py_multilabel_targets(target._h, classes if classes.__class__ is int else int_(classes))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("multilabel_targets", e, "Tensor Int", target=target, classes=classes) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_multilabel_margin_loss = lib.py_multilabel_margin_loss
+
+
+def multilabel_margin_loss(input: Tensor, target: Tensor, reduction: str | None = "mean") -> Tensor:
+    """Sum over the targets `t` of a sample and the other classes `i` of `max(0, 1 - x[t] + x[i])`, divided by the number of
+    classes, and its mean or sum; input `[N, C]` or `[C]`, and as many target classes, of which those before the first
+    -1 count.
+    """
+    try:
+        t = _py_multilabel_margin_loss(input._h, target._h, word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("multilabel_margin_loss", e, "Tensor Tensor Str", input=input, target=target, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_triplet_margin_loss = lib.py_triplet_margin_loss
+
+
+def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2.0, eps: float = 1e-06, swap: bool = False, reduction: str | None = "mean") -> Tensor:
+    """`max(0, d(anchor, positive) - d(anchor, negative) + margin)`, and its mean or sum, `d` being `pairwise_distance`.
+    With `swap` the positive may stand for the anchor where it is nearer to the negative (Balntas et al. 2016).
+    """
+    try:
+        t = _py_triplet_margin_loss(anchor._h, positive._h, negative._h, margin, p, eps, swap if swap.__class__ is bool else bool_(swap), word(reduction))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("triplet_margin_loss", e, "Tensor Tensor Tensor Float Float Float Bool Str", anchor=anchor, positive=positive, negative=negative, margin=margin, p=p, eps=eps, swap=swap, reduction=reduction) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_pairwise_distance = lib.py_pairwise_distance
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-06, keepdim: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The `p`-norms of `x1 - x2 + eps` over the last dimension."""
+    try:
+        t = _py_pairwise_distance(x1._h, x2._h, p, eps, keepdim if keepdim.__class__ is bool else bool_(keepdim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pairwise_distance", e, "Tensor Tensor Float Float Bool", x1=x1, x2=x2, p=p, eps=eps, keepdim=keepdim) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "pairwise_distance", x1, x2)
+    return t
+
+
 _py_cosine_similarity = lib.py_cosine_similarity
 
 
@@ -8957,6 +10431,86 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *
         raise error()
     if out is not None:
         return into(out, t, "cosine_similarity", x1, x2)
+    return t
+
+
+_py_normalize = lib.py_normalize
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] | None = None, eps: float = 1e-12) -> Tensor:
+    """`input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`."""
+    try:
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_normalize(input._h, p, NULL if dim is None else dim, 0 if dim is None else len(dim), eps)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("normalize", e, "Tensor Float OptInts Float", input=input, p=p, dim=dim, eps=eps) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_ctc_loss = lib.py_ctc_loss
+
+
+def ctc_loss(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int = 0, reduction: str | None = "mean", zero_infinity: bool = False) -> Tensor:
+    """Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of targets under
+    log-probabilities of classes at each time, summed over all alignments, one class being `blank`. `log_probs` is
+    `[T, N, C]` or `[T, C]`, `targets` `[N, S]` or all labels in one row, and the lengths say how much of T and S counts.
+    The mean is that of the losses divided by the target lengths. A target that does not fit into its input costs infinity
+    (and its gradient is NaN), or nothing with `zero_infinity`. The gradient is that of log-probabilities whose
+    exponentials add up to 1.
+    """
+    try:
+        t = _py_ctc_loss(log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), word(reduction), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("ctc_loss", e, "Tensor Tensor Tensor Tensor Int Str Bool", log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, reduction=reduction, zero_infinity=zero_infinity) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_ctc_losses = lib.py_ctc_losses
+
+
+def ctc_losses(log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int, zero_infinity: bool) -> Tensor:
+    """The losses of `ctc_loss` [N] before they are reduced."""
+    try:
+        t = _py_ctc_losses(log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("ctc_losses", e, "Tensor Tensor Tensor Tensor Int Bool", log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, zero_infinity=zero_infinity) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_ctc_losses_backward = lib.py_ctc_losses_backward
+
+
+def ctc_losses_backward(grad: Tensor, log_probs: Tensor, targets: Tensor, input_lengths: Tensor, target_lengths: Tensor, blank: int, zero_infinity: bool) -> Tensor:
+    """Gradient of `ctc_losses` with respect to the log-probabilities."""
+    try:
+        t = _py_ctc_losses_backward(grad._h, log_probs._h, targets._h, input_lengths._h, target_lengths._h, blank if blank.__class__ is int else int_(blank), zero_infinity if zero_infinity.__class__ is bool else bool_(zero_infinity))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("ctc_losses_backward", e, "Tensor Tensor Tensor Tensor Tensor Int Bool", grad=grad, log_probs=log_probs, targets=targets, input_lengths=input_lengths, target_lengths=target_lengths, blank=blank, zero_infinity=zero_infinity) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_ctc_states = lib.py_ctc_states
+
+
+def ctc_states(targets: Tensor, target_lengths: Tensor, blank: int) -> tuple[Tensor, Tensor]:
+    """The states of targets as `ctc_loss` takes them, padded to the longest that there may be: each label between blanks,
+    `[N, 2 S + 1]`, and whether a state may follow the last but one.
+    """
+    try:
+        t = _py_ctc_states(targets._h, target_lengths._h, blank if blank.__class__ is int else int_(blank))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("ctc_states", e, "Tensor Tensor Int", targets=targets, target_lengths=target_lengths, blank=blank) from None
+    if t is None:
+        raise error()
     return t
 
 
@@ -9395,11 +10949,35 @@ def log_normal_(input: Tensor, mean: float = 1.0, std: float = 2.0, *, generator
     return input
 
 
+_py_normal_float = lib.py_normal_float
+
+
+def normal_float(mean: float, std: float, *sizes: Any, size: int | Sequence[int] | None = None, generator: Generator_ | None = None, dtype: dtype_ | None = None, device: Any = None, requires_grad: bool = False, layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+    """Normal numbers of mean `mean` and standard deviation `std`."""
+    if device is not None and away(device):
+        with at(device):
+            return normal_float(mean, std, *sizes, size=size, generator=generator, dtype=dtype, requires_grad=requires_grad)
+    try:
+        if size is None:
+            size = shape_(sizes)
+        size = ints(size)
+        t = _py_normal_float(mean, std, size, len(size), NULL if generator is None else generator._h, -1 if dtype is None else dtype_code(dtype))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("normal_float", e, "Float Float Shape Generator OptDType", mean=mean, std=std, size=sizes if size is None else size, generator=generator, dtype=dtype) from None
+    if t is None:
+        raise error()
+    if requires_grad is not False:
+        t.requires_grad_(requires_grad)
+    return t
+
+
 _py_normal_tensors = lib.py_normal_tensors
 
 
 def normal_tensors(mean: Tensor | Number, std: Tensor | Number, *, generator: Generator_ | None = None) -> Tensor:
-    """Normal numbers with means and standard deviations from two tensors, which broadcast together."""
+    """Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
+    first one that is no plain number. No gradient flows.
+    """
     try:
         mean = operand(mean)
         std = operand(std)
@@ -9475,6 +11053,412 @@ def dropout_(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     return input
 
 
+_py_feature_dropout = lib.py_feature_dropout
+
+
+def feature_dropout(input: Tensor, p: float = 0.5, training: bool = True, *, out: Tensor | None = None) -> Tensor:
+    """Dropout of whole channels of `[N, C, *]` (Tompson et al. 2015)."""
+    try:
+        t = _py_feature_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("feature_dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "feature_dropout", input)
+    return t
+
+
+_py_feature_dropout_ = lib.py_feature_dropout_
+
+
+def feature_dropout_(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """In-place form of feature_dropout."""
+    try:
+        status = _py_feature_dropout_(input._h, p, training if training.__class__ is bool else bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("feature_dropout_", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_alpha_dropout = lib.py_alpha_dropout
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Dropout that keeps the mean and the variance of SELU networks (Klambauer et al. 2017)."""
+    try:
+        t = _py_alpha_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("alpha_dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "alpha_dropout", input)
+    return t
+
+
+_py_alpha_dropout_ = lib.py_alpha_dropout_
+
+
+def alpha_dropout_(input: Tensor, p: float = 0.5, training: bool = False) -> Tensor:
+    """In-place form of alpha_dropout."""
+    try:
+        status = _py_alpha_dropout_(input._h, p, training if training.__class__ is bool else bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("alpha_dropout_", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_feature_alpha_dropout = lib.py_feature_alpha_dropout
+
+
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """[`alpha_dropout`] of whole channels of `[N, C, *]`."""
+    try:
+        t = _py_feature_alpha_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("feature_alpha_dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "feature_alpha_dropout", input)
+    return t
+
+
+_py_feature_alpha_dropout_ = lib.py_feature_alpha_dropout_
+
+
+def feature_alpha_dropout_(input: Tensor, p: float = 0.5, training: bool = False) -> Tensor:
+    """In-place form of feature_alpha_dropout."""
+    try:
+        status = _py_feature_alpha_dropout_(input._h, p, training if training.__class__ is bool else bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("feature_alpha_dropout_", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_rrelu = lib.py_rrelu
+
+
+def rrelu(input: Tensor, lower: float = 0.125, upper: float = 0.3333333333333333, training: bool = False, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
+    """A leaky ReLU whose slope below 0 is drawn from the uniform distribution between `lower` and `upper` for each element
+    in training, and is the mean of both otherwise (Xu et al. 2015).
+    """
+    try:
+        t = _py_rrelu(input._h, lower, upper, training if training.__class__ is bool else bool_(training), NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rrelu", e, "Tensor Float Float Bool Generator", input=input, lower=lower, upper=upper, training=training, generator=generator) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "rrelu", input)
+    return t
+
+
+_py_rrelu_ = lib.py_rrelu_
+
+
+def rrelu_(input: Tensor, lower: float = 0.125, upper: float = 0.3333333333333333, training: bool = False, *, generator: Generator_ | None = None) -> Tensor:
+    """In-place form of rrelu."""
+    try:
+        status = _py_rrelu_(input._h, lower, upper, training if training.__class__ is bool else bool_(training), NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rrelu_", e, "Tensor Float Float Bool Generator", input=input, lower=lower, upper=upper, training=training, generator=generator) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_rrelu_slopes = lib.py_rrelu_slopes
+
+
+def rrelu_slopes(input: Tensor, lower: float, upper: float, *, generator: Generator_ | None = None) -> Tensor:
+    """The slopes of [`rrelu`] in training: uniform numbers of `[lower, upper)` where `input` is not above 0, else 1."""
+    try:
+        t = _py_rrelu_slopes(input._h, lower, upper, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rrelu_slopes", e, "Tensor Float Float Generator", input=input, lower=lower, upper=upper, generator=generator) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_gumbel_softmax = lib.py_gumbel_softmax
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1.0, hard: bool = False, dim: int = -1) -> Tensor:
+    """A sample of the categorical distribution with `logits` along `dim` that can be differentiated, closer to one-hot the
+    lower `tau` is; with `hard` it is one-hot, with the soft one's gradient (Jang et al. 2016).
+    """
+    try:
+        t = _py_gumbel_softmax(logits._h, tau, hard if hard.__class__ is bool else bool_(hard), dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("gumbel_softmax", e, "Tensor Float Bool Int", logits=logits, tau=tau, hard=hard, dim=dim) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_rnn_layer = lib.py_rnn_layer
+
+
+def rnn_layer(input: Tensor, h_0: Tensor, c_0: Tensor | None, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None, batch_sizes: Tensor | None, mode: str | None, reverse: bool = False, keep: bool = True) -> tuple[Tensor, ...]:
+    """One recurrent layer in one direction. `input` [rows, gates] is the input's part of the gates, the rows of a step
+    behind those of the step before; without `batch_sizes` every step has as many as the state `h_0` [batch, out], with
+    them as many as they say, never more than before (those of a packed sequence). `w_hh` [gates, out] and `b_hh` [gates]
+    give the state's part. `mode` is rnn_tanh, rnn_relu, gru or lstm, which has cells `c_0` [batch, hidden] and may have
+    a projection `w_hr` [out, hidden]. Gives the outputs [rows, out], the last state, of an LSTM the last cells, and what
+    backward reads, which is nothing without `keep` (backward then computes it again).
+    """
+    try:
+        t = _py_rnn_layer(input._h, h_0._h, NULL if c_0 is None else c_0._h, w_hh._h, NULL if b_hh is None else b_hh._h, NULL if w_hr is None else w_hr._h, NULL if batch_sizes is None else batch_sizes._h, word(mode), reverse if reverse.__class__ is bool else bool_(reverse), keep if keep.__class__ is bool else bool_(keep))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rnn_layer", e, "Tensor Tensor OptTensor Tensor OptTensor OptTensor OptTensor Str Bool Bool", input=input, h_0=h_0, c_0=c_0, w_hh=w_hh, b_hh=b_hh, w_hr=w_hr, batch_sizes=batch_sizes, mode=mode, reverse=reverse, keep=keep) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_rnn_layer_backward = lib.py_rnn_layer_backward
+
+
+def rnn_layer_backward(grad_h: Tensor, grad_c: Tensor | None, grad_output: Tensor | None, kept: Tensor, w_hh: Tensor, w_hr: Tensor | None, batch_sizes: Tensor | None, mode: str | None, reverse: bool) -> tuple[Tensor, ...]:
+    """Gradients of `rnn_layer` with respect to `input`, `h_0` and, of an LSTM, `c_0`, given those of the last state, the last
+    cells and the outputs, and what was `kept`. Of a GRU also the gradient of the state's part of the gates; with a
+    projection that of what it gives, and what it was given. (Where they are to be differentiated, the layer's rule goes
+    another way.)
+    """
+    try:
+        t = _py_rnn_layer_backward(grad_h._h, NULL if grad_c is None else grad_c._h, NULL if grad_output is None else grad_output._h, kept._h, w_hh._h, NULL if w_hr is None else w_hr._h, NULL if batch_sizes is None else batch_sizes._h, word(mode), reverse if reverse.__class__ is bool else bool_(reverse))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rnn_layer_backward", e, "Tensor OptTensor OptTensor Tensor Tensor OptTensor OptTensor Str Bool", grad_h=grad_h, grad_c=grad_c, grad_output=grad_output, kept=kept, w_hh=w_hh, w_hr=w_hr, batch_sizes=batch_sizes, mode=mode, reverse=reverse) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_lstm = lib.py_lstm
+
+
+def lstm(input: Tensor, hx: Tensor, cx: Tensor, batch_sizes: Tensor | None, params: Sequence[Tensor], has_biases: bool, num_layers: int, dropout: float, train: bool, bidirectional: bool, batch_first: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """A long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates) of `num_layers` layers, in both
+    directions if `bidirectional`. `input` [L, N, in], with `batch_first` [N, L, in], or [L, in]; with `batch_sizes` the
+    rows of a packed sequence. `hx` and `cx` [layers * directions, N, *] are the first state and cells; sizes that differ
+    say that outputs are projected (Sak et al. 2014). `params` are, by layer and direction, w_ih, w_hh, with `has_biases`
+    b_ih and b_hh, and w_hr of a projection; gates are in the order i, f, g, o. In training, `dropout` zeroes elements
+    between layers. Gives the last layer's outputs, the last state and the last cells.
+    """
+    try:
+        params = params if params.__class__ is list else several(params)
+        t = _py_lstm(input._h, hx._h, cx._h, NULL if batch_sizes is None else batch_sizes._h, has_biases if has_biases.__class__ is bool else bool_(has_biases), num_layers if num_layers.__class__ is int else int_(num_layers), dropout, train if train.__class__ is bool else bool_(train), bidirectional if bidirectional.__class__ is bool else bool_(bidirectional), batch_first if batch_first.__class__ is bool else bool_(batch_first), params)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("lstm", e, "Tensor Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, cx=cx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_gru = lib.py_gru
+
+
+def gru(input: Tensor, hx: Tensor, batch_sizes: Tensor | None, params: Sequence[Tensor], has_biases: bool, num_layers: int, dropout: float, train: bool, bidirectional: bool, batch_first: bool = False) -> tuple[Tensor, Tensor]:
+    """Gated recurrent units (Cho et al. 2014, the reset gate behind the product), gates in the order r, z, n; else as `lstm`."""
+    try:
+        params = params if params.__class__ is list else several(params)
+        t = _py_gru(input._h, hx._h, NULL if batch_sizes is None else batch_sizes._h, has_biases if has_biases.__class__ is bool else bool_(has_biases), num_layers if num_layers.__class__ is int else int_(num_layers), dropout, train if train.__class__ is bool else bool_(train), bidirectional if bidirectional.__class__ is bool else bool_(bidirectional), batch_first if batch_first.__class__ is bool else bool_(batch_first), params)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("gru", e, "Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_rnn_tanh = lib.py_rnn_tanh
+
+
+def rnn_tanh(input: Tensor, hx: Tensor, batch_sizes: Tensor | None, params: Sequence[Tensor], has_biases: bool, num_layers: int, dropout: float, train: bool, bidirectional: bool, batch_first: bool = False) -> tuple[Tensor, Tensor]:
+    """A recurrent network with `tanh` (Elman 1990); else as `lstm`."""
+    try:
+        params = params if params.__class__ is list else several(params)
+        t = _py_rnn_tanh(input._h, hx._h, NULL if batch_sizes is None else batch_sizes._h, has_biases if has_biases.__class__ is bool else bool_(has_biases), num_layers if num_layers.__class__ is int else int_(num_layers), dropout, train if train.__class__ is bool else bool_(train), bidirectional if bidirectional.__class__ is bool else bool_(bidirectional), batch_first if batch_first.__class__ is bool else bool_(batch_first), params)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rnn_tanh", e, "Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_rnn_relu = lib.py_rnn_relu
+
+
+def rnn_relu(input: Tensor, hx: Tensor, batch_sizes: Tensor | None, params: Sequence[Tensor], has_biases: bool, num_layers: int, dropout: float, train: bool, bidirectional: bool, batch_first: bool = False) -> tuple[Tensor, Tensor]:
+    """A recurrent network with `relu`; else as `lstm`."""
+    try:
+        params = params if params.__class__ is list else several(params)
+        t = _py_rnn_relu(input._h, hx._h, NULL if batch_sizes is None else batch_sizes._h, has_biases if has_biases.__class__ is bool else bool_(has_biases), num_layers if num_layers.__class__ is int else int_(num_layers), dropout, train if train.__class__ is bool else bool_(train), bidirectional if bidirectional.__class__ is bool else bool_(bidirectional), batch_first if batch_first.__class__ is bool else bool_(batch_first), params)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rnn_relu", e, "Tensor Tensor OptTensor Tensors Bool Int Float Bool Bool Bool", input=input, hx=hx, batch_sizes=batch_sizes, params=params, has_biases=has_biases, num_layers=num_layers, dropout=dropout, train=train, bidirectional=bidirectional, batch_first=batch_first) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_lstm_cell = lib.py_lstm_cell
+
+
+def lstm_cell(input: Tensor, hx: Tensor, cx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """One step of an LSTM layer: `input` [N, in] or [in], state `hx` and cells `cx` [N, hidden], to the new ones."""
+    try:
+        t = _py_lstm_cell(input._h, hx._h, cx._h, w_ih._h, w_hh._h, NULL if b_ih is None else b_ih._h, NULL if b_hh is None else b_hh._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("lstm_cell", e, "Tensor Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, cx=cx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_gru_cell = lib.py_gru_cell
+
+
+def gru_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """One step of a GRU layer: `input` [N, in] or [in] and state `hx` [N, hidden] to the new state."""
+    try:
+        t = _py_gru_cell(input._h, hx._h, w_ih._h, w_hh._h, NULL if b_ih is None else b_ih._h, NULL if b_hh is None else b_hh._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("gru_cell", e, "Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "gru_cell", input, hx, w_ih, w_hh, b_ih, b_hh)
+    return t
+
+
+_py_rnn_tanh_cell = lib.py_rnn_tanh_cell
+
+
+def rnn_tanh_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """One step of a layer with `tanh`, as `gru_cell`."""
+    try:
+        t = _py_rnn_tanh_cell(input._h, hx._h, w_ih._h, w_hh._h, NULL if b_ih is None else b_ih._h, NULL if b_hh is None else b_hh._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rnn_tanh_cell", e, "Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "rnn_tanh_cell", input, hx, w_ih, w_hh, b_ih, b_hh)
+    return t
+
+
+_py_rnn_relu_cell = lib.py_rnn_relu_cell
+
+
+def rnn_relu_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
+    """One step of a layer with `relu`, as `gru_cell`."""
+    try:
+        t = _py_rnn_relu_cell(input._h, hx._h, w_ih._h, w_hh._h, NULL if b_ih is None else b_ih._h, NULL if b_hh is None else b_hh._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rnn_relu_cell", e, "Tensor Tensor Tensor Tensor OptTensor OptTensor", input=input, hx=hx, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "rnn_relu_cell", input, hx, w_ih, w_hh, b_ih, b_hh)
+    return t
+
+
+_py__pack_padded_sequence = lib.py__pack_padded_sequence
+
+
+def _pack_padded_sequence(input: Tensor, lengths: Tensor, batch_first: bool) -> tuple[Tensor, Tensor]:
+    """Sequences of `lengths` (int64, never growing) in `input` [L, N, *] (or [N, L, *]), step by step without the padding:
+    the rows [sum of lengths, *], and how many sequences reach each step.
+    """
+    try:
+        t = _py__pack_padded_sequence(input._h, lengths._h, batch_first if batch_first.__class__ is bool else bool_(batch_first))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("_pack_padded_sequence", e, "Tensor Tensor Bool", input=input, lengths=lengths, batch_first=batch_first) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py__pad_packed_sequence = lib.py__pad_packed_sequence
+
+
+def _pad_packed_sequence(data: Tensor, batch_sizes: Tensor, batch_first: bool, padding_value: Number, total_length: int = -1) -> tuple[Tensor, Tensor]:
+    """The inverse of `_pack_padded_sequence`: rows and the number of sequences that reach each step to [L, N, *] (or
+    [N, L, *]) and the lengths, `padding_value` behind the ends; L is `total_length`, if that is positive.
+    """
+    try:
+        t = _py__pad_packed_sequence(data._h, batch_sizes._h, batch_first if batch_first.__class__ is bool else bool_(batch_first), *number(padding_value), total_length if total_length.__class__ is int else int_(total_length))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("_pad_packed_sequence", e, "Tensor Tensor Bool Scalar Int", data=data, batch_sizes=batch_sizes, batch_first=batch_first, padding_value=padding_value, total_length=total_length) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_pad_sequence = lib.py_pad_sequence
+
+
+def pad_sequence(sequences: Sequence[Tensor], batch_first: bool = False, padding_value: float = 0.0, padding_side: str | None = "right") -> Tensor:
+    """Sequences [L_i, *] as one tensor [L, N, *] (or [N, L, *]), `padding_value` behind ("right") or before ("left") those
+    that are shorter than the longest.
+    """
+    try:
+        sequences = sequences if sequences.__class__ is list else several(sequences)
+        t = _py_pad_sequence(batch_first if batch_first.__class__ is bool else bool_(batch_first), padding_value, word(padding_side), sequences)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("pad_sequence", e, "Tensors Bool Float Str", sequences=sequences, batch_first=batch_first, padding_value=padding_value, padding_side=padding_side) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_scaled_dot_product_attention = lib.py_scaled_dot_product_attention
+
+
+def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Tensor:
+    """`softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
+    added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
+    `1 / sqrt(size of the last dimension)` by default. With `enable_gqa`, heads (the dimension before) of query in a row
+    share one of key and value (Ainslie et al. 2023).
+    """
+    try:
+        t = _py_scaled_dot_product_attention(query._h, key._h, value._h, NULL if attn_mask is None else attn_mask._h, dropout_p, is_causal if is_causal.__class__ is bool else bool_(is_causal), NULL if scale is None else (scale,), enable_gqa if enable_gqa.__class__ is bool else bool_(enable_gqa))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("scaled_dot_product_attention", e, "Tensor Tensor Tensor OptTensor Float Bool OptFloat Bool", query=query, key=key, value=value, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_multi_head_attention_forward = lib.py_multi_head_attention_forward
+
+
+def multi_head_attention_forward(query: Tensor, key: Tensor, value: Tensor, embed_dim_to_check: int, num_heads: int, in_proj_weight: Tensor | None, in_proj_bias: Tensor | None, bias_k: Tensor | None, bias_v: Tensor | None, add_zero_attn: bool, dropout_p: float, out_proj_weight: Tensor, out_proj_bias: Tensor | None, training: bool = True, key_padding_mask: Tensor | None = None, need_weights: bool = True, attn_mask: Tensor | None = None, use_separate_proj_weight: bool = False, q_proj_weight: Tensor | None = None, k_proj_weight: Tensor | None = None, v_proj_weight: Tensor | None = None, static_k: Tensor | None = None, static_v: Tensor | None = None, average_attn_weights: bool = True, is_causal: bool = False) -> tuple[Tensor, ...]:
+    """Attention of several heads (Vaswani et al. 2017): `query` [L, N, E], `key` and `value` [S, N, *] (or all without N) are
+    projected, by `in_proj_weight` [3 E, E] or by three weights if `use_separate_proj_weight`, split into heads, attended
+    to and projected back: [L, N, E] and, with `need_weights`, the weights [N, L, S], one per head unless
+    `average_attn_weights`. `key_padding_mask` [N, S] and `attn_mask` [L, S] or [N heads, L, S] are added, or, if bool, are
+    true where attention may not go. `bias_k` and `bias_v` [1, 1, E] are one more key and value, `add_zero_attn` one of
+    zeros; `static_k` and `static_v` [N heads, S, E / heads] stand for what the projections would give. In training,
+    `dropout_p` zeroes weights. `is_causal` is a hint that `attn_mask` is causal.
+    """
+    try:
+        t = _py_multi_head_attention_forward(query._h, key._h, value._h, NULL if in_proj_weight is None else in_proj_weight._h, NULL if in_proj_bias is None else in_proj_bias._h, NULL if bias_k is None else bias_k._h, NULL if bias_v is None else bias_v._h, out_proj_weight._h, NULL if out_proj_bias is None else out_proj_bias._h, NULL if key_padding_mask is None else key_padding_mask._h, NULL if attn_mask is None else attn_mask._h, NULL if q_proj_weight is None else q_proj_weight._h, NULL if k_proj_weight is None else k_proj_weight._h, NULL if v_proj_weight is None else v_proj_weight._h, NULL if static_k is None else static_k._h, NULL if static_v is None else static_v._h, embed_dim_to_check if embed_dim_to_check.__class__ is int else int_(embed_dim_to_check), num_heads if num_heads.__class__ is int else int_(num_heads), add_zero_attn if add_zero_attn.__class__ is bool else bool_(add_zero_attn), dropout_p, training if training.__class__ is bool else bool_(training), need_weights if need_weights.__class__ is bool else bool_(need_weights), use_separate_proj_weight if use_separate_proj_weight.__class__ is bool else bool_(use_separate_proj_weight), average_attn_weights if average_attn_weights.__class__ is bool else bool_(average_attn_weights), is_causal if is_causal.__class__ is bool else bool_(is_causal))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("multi_head_attention_forward", e, "Tensor Tensor Tensor Int Int OptTensor OptTensor OptTensor OptTensor Bool Float Tensor OptTensor Bool OptTensor Bool OptTensor Bool OptTensor OptTensor OptTensor OptTensor OptTensor Bool Bool", query=query, key=key, value=value, embed_dim_to_check=embed_dim_to_check, num_heads=num_heads, in_proj_weight=in_proj_weight, in_proj_bias=in_proj_bias, bias_k=bias_k, bias_v=bias_v, add_zero_attn=add_zero_attn, dropout_p=dropout_p, out_proj_weight=out_proj_weight, out_proj_bias=out_proj_bias, training=training, key_padding_mask=key_padding_mask, need_weights=need_weights, attn_mask=attn_mask, use_separate_proj_weight=use_separate_proj_weight, q_proj_weight=q_proj_weight, k_proj_weight=k_proj_weight, v_proj_weight=v_proj_weight, static_k=static_k, static_v=static_v, average_attn_weights=average_attn_weights, is_causal=is_causal) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_sgd_step = lib.py_sgd_step
 
 
@@ -9490,7 +11474,7 @@ def sgd_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], momentum_
         momentum_buffers = momentum_buffers if momentum_buffers.__class__ is list else several(momentum_buffers)
         status = _py_sgd_step(lr, momentum, dampening, weight_decay, nesterov if nesterov.__class__ is bool else bool_(nesterov), maximize if maximize.__class__ is bool else bool_(maximize), first if first.__class__ is bool else bool_(first), params, grads, momentum_buffers)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("sgd_step", e, "Tensors OptTensors OptTensors Float Float Float Float Bool Bool Bool", params=params, grads=grads, momentum_buffers=momentum_buffers, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize, first=first) from None
+        raise misuse("sgd_step", e, "Muts Grads OptMuts Float Float Float Float Bool Bool Bool", params=params, grads=grads, momentum_buffers=momentum_buffers, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay, nesterov=nesterov, maximize=maximize, first=first) from None
     if status:
         raise error()
 
@@ -9508,7 +11492,7 @@ def adam_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], exp_avgs
         max_exp_avg_sqs = max_exp_avg_sqs if max_exp_avg_sqs.__class__ is list else several(max_exp_avg_sqs)
         status = _py_adam_step(lr, beta1, beta2, eps, weight_decay, step, amsgrad if amsgrad.__class__ is bool else bool_(amsgrad), maximize if maximize.__class__ is bool else bool_(maximize), decoupled if decoupled.__class__ is bool else bool_(decoupled), params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adam_step", e, "Tensors OptTensors Tensors Tensors OptTensors Float Float Float Float Float Float Bool Bool Bool", params=params, grads=grads, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs, max_exp_avg_sqs=max_exp_avg_sqs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step, amsgrad=amsgrad, maximize=maximize, decoupled=decoupled) from None
+        raise misuse("adam_step", e, "Muts Grads Muts Muts OptMuts Float Float Float Float Float Float Bool Bool Bool", params=params, grads=grads, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs, max_exp_avg_sqs=max_exp_avg_sqs, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, step=step, amsgrad=amsgrad, maximize=maximize, decoupled=decoupled) from None
     if status:
         raise error()
 
@@ -9528,7 +11512,7 @@ def rmsprop_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], squar
         momentum_buffers = momentum_buffers if momentum_buffers.__class__ is list else several(momentum_buffers)
         status = _py_rmsprop_step(lr, alpha, eps, weight_decay, momentum, centered if centered.__class__ is bool else bool_(centered), maximize if maximize.__class__ is bool else bool_(maximize), params, grads, square_avgs, grad_avgs, momentum_buffers)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("rmsprop_step", e, "Tensors OptTensors Tensors OptTensors OptTensors Float Float Float Float Float Bool Bool", params=params, grads=grads, square_avgs=square_avgs, grad_avgs=grad_avgs, momentum_buffers=momentum_buffers, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered, maximize=maximize) from None
+        raise misuse("rmsprop_step", e, "Muts Grads Muts OptMuts OptMuts Float Float Float Float Float Bool Bool", params=params, grads=grads, square_avgs=square_avgs, grad_avgs=grad_avgs, momentum_buffers=momentum_buffers, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum, centered=centered, maximize=maximize) from None
     if status:
         raise error()
 
@@ -9544,7 +11528,7 @@ def adagrad_step(params: Sequence[Tensor], grads: Sequence[Tensor | None], state
         state_sums = state_sums if state_sums.__class__ is list else several(state_sums)
         status = _py_adagrad_step(lr, lr_decay, weight_decay, eps, step, maximize if maximize.__class__ is bool else bool_(maximize), params, grads, state_sums)
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("adagrad_step", e, "Tensors OptTensors Tensors Float Float Float Float Float Bool", params=params, grads=grads, state_sums=state_sums, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps, step=step, maximize=maximize) from None
+        raise misuse("adagrad_step", e, "Muts Grads Muts Float Float Float Float Float Bool", params=params, grads=grads, state_sums=state_sums, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps, step=step, maximize=maximize) from None
     if status:
         raise error()
 
@@ -10032,6 +12016,7 @@ class TensorOps:
     histc = histc
     count_nonzero = count_nonzero
     bincount = bincount
+    diff = diff
     cumsum = cumsum
     cumsum_ = cumsum_
     cumprod = cumprod
@@ -10055,31 +12040,42 @@ class TensorOps:
     copy_ = copy_
     contiguous = contiguous
     view = view
+    resize_ = resize_
+    set_ = set_
     reshape = reshape
     expand = expand
     transpose = transpose
     swapaxes = transpose
     swapdims = transpose
+    transpose_ = transpose_
+    swapaxes_ = transpose_
+    swapdims_ = transpose_
     unsqueeze = unsqueeze
+    unsqueeze_ = unsqueeze_
     as_strided = as_strided
+    as_strided_ = as_strided_
     as_strided_scatter = as_strided_scatter
     permute = permute
     movedim = movedim
     moveaxis = movedim
     t = t
+    t_ = t_
     matrix_transpose = matrix_transpose
     adjoint = matrix_transpose
     squeeze = squeeze
+    squeeze_ = squeeze_
     flatten = flatten
     unflatten = unflatten
     ravel = ravel
     narrow = narrow
+    narrow_copy = narrow_copy
     select = select
     slice_scatter = slice_scatter
     select_scatter = select_scatter
     diagonal_scatter = diagonal_scatter
     unfold = unfold
     diagonal = diagonal
+    fill_diagonal_ = fill_diagonal_
     diag_embed = diag_embed
     diag = diag
     diagflat = diagflat
@@ -10099,12 +12095,14 @@ class TensorOps:
     triu = triu
     triu_ = triu_
     broadcast_to = broadcast_to
+    sum_to_size = sum_to_size
     index_put = index_put
     index_put_ = index_put_
     gather = gather
     scatter = scatter
     scatter_ = scatter_
     scatter_value_ = scatter_value_
+    scatter_value_reduce_ = scatter_value_reduce_
     scatter_add = scatter_add
     scatter_add_ = scatter_add_
     index_select = index_select
@@ -10157,6 +12155,7 @@ class TensorOps:
     logdet = logdet
     matrix_power = matrix_power
     cholesky = cholesky
+    embedding_renorm_ = embedding_renorm_
     uniform_ = uniform_
     normal_ = normal_
     random_ = random_
@@ -10169,6 +12168,10 @@ class TensorOps:
     log_normal_ = log_normal_
     multinomial = multinomial
     dropout_ = dropout_
+    feature_dropout_ = feature_dropout_
+    alpha_dropout_ = alpha_dropout_
+    feature_alpha_dropout_ = feature_alpha_dropout_
+    rrelu_ = rrelu_
     complex = complex
     polar = polar
     conj_physical = conj_physical
@@ -10455,11 +12458,13 @@ __all__ = (
     "logsumexp",
     "dist",
     "cdist",
+    "pdist",
     "cov",
     "corrcoef",
     "histc",
     "count_nonzero",
     "bincount",
+    "diff",
     "cumsum",
     "cumsum_",
     "cumprod",
@@ -10484,20 +12489,28 @@ __all__ = (
     "transpose",
     "swapaxes",
     "swapdims",
+    "transpose_",
+    "swapaxes_",
+    "swapdims_",
     "unsqueeze",
+    "unsqueeze_",
     "as_strided",
+    "as_strided_",
     "as_strided_scatter",
     "permute",
     "movedim",
     "moveaxis",
     "t",
+    "t_",
     "matrix_transpose",
     "adjoint",
     "squeeze",
+    "squeeze_",
     "flatten",
     "unflatten",
     "ravel",
     "narrow",
+    "narrow_copy",
     "select",
     "slice_scatter",
     "select_scatter",
@@ -10531,6 +12544,7 @@ __all__ = (
     "triu",
     "triu_",
     "pixel_shuffle",
+    "channel_shuffle",
     "pixel_unshuffle",
     "broadcast_to",
     "broadcast_tensors",
@@ -10539,6 +12553,7 @@ __all__ = (
     "atleast_3d",
     "meshgrid",
     "cartesian_prod",
+    "combinations",
     "index_put",
     "index_put_",
     "gather",
@@ -10610,14 +12625,29 @@ __all__ = (
     "conv_transpose3d",
     "max_pool1d",
     "max_pool2d",
+    "max_pool3d",
     "max_pool1d_with_indices",
     "max_pool2d_with_indices",
+    "max_pool3d_with_indices",
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "avg_pool1d",
     "avg_pool2d",
+    "avg_pool3d",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
+    "local_response_norm",
+    "grid_sampler_2d",
+    "grid_sampler_3d",
+    "affine_grid_generator",
     "batch_norm",
     "layer_norm",
     "rms_norm",
@@ -10632,6 +12662,7 @@ __all__ = (
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "kl_div",
+    "pairwise_distance",
     "cosine_similarity",
     "rand",
     "randn",
@@ -10644,6 +12675,19 @@ __all__ = (
     "multinomial",
     "dropout",
     "dropout_",
+    "feature_dropout",
+    "feature_dropout_",
+    "alpha_dropout",
+    "alpha_dropout_",
+    "feature_alpha_dropout",
+    "feature_alpha_dropout_",
+    "rrelu",
+    "rrelu_",
+    "gru_cell",
+    "rnn_tanh_cell",
+    "rnn_relu_cell",
+    "_pack_padded_sequence",
+    "_pad_packed_sequence",
     "complex",
     "polar",
     "view_as_real",

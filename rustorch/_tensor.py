@@ -226,10 +226,6 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
         """Place of the first element in the storage."""
         return lib.rt_tensor_storage_offset(self._h)  # type: ignore[no-any-return]
 
-    def _room(self) -> int:
-        """How many elements the storage holds."""
-        return lib.rt_tensor_storage_nbytes(self._h) // self.dtype.itemsize  # type: ignore[no-any-return]
-
     def data_ptr(self) -> int:
         """Address of the first element."""
         return int(ffi.cast("uintptr_t", lib.rt_tensor_data(self._h)))

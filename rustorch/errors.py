@@ -77,20 +77,3 @@ class CallbackError(RustorchError):
 
 class InternalError(RustorchError):
     """A bug in rustorch."""
-
-
-# Status code of the C ABI -> class.
-BY_STATUS: dict[int, type[RustorchError]] = {
-    1: NullError,
-    2: ShapeMismatchError,
-    3: DTypeError,
-    4: IndexOutOfRangeError,
-    5: InvalidArgumentError,
-    6: OutOfMemoryError,
-    7: StateError,
-    8: AutogradError,
-    9: SerializationError,
-    10: UnsupportedError,
-    11: CallbackError,
-    12: InternalError,
-}

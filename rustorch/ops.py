@@ -127,7 +127,15 @@ def table() -> list[dict[str, Any]]:
     for i in range(lib.rt_op_count()):
         check(lib.rt_op_get(i, info))
         args = [
-            {"name": text(a.name), "kind": text(a.kind), "default": text(a.default_value) if a.default_value else None}
+            {
+                "name": text(a.name),
+                "kind": text(a.kind),
+                "default": text(a.default_value) if a.default_value else None,
+                "holds": text(a.holds),
+                "form": text(a.form),
+                "written": bool(a.written),
+                "number": bool(a.number),
+            }
             for a in elements(info.args, info.args_len)
         ]
         strings = [text(info.refuses[k]) for k in range(info.refuses_len)]
@@ -142,6 +150,7 @@ def table() -> list[dict[str, Any]]:
                 "out": text(info.out),
                 "class": text(info.op_class),
                 "inplace": bool(info.inplace),
+                "relayout": bool(info.relayout),
                 "differentiable": bool(info.differentiable),
                 "args": args,
                 "refuses": list(zip(strings[::2], strings[1::2])),

@@ -609,9 +609,9 @@ def _under(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_unknown_levels_of_simd_are_an_error() -> None:
     for word in ("avx", "AVX2", "2", ""):
-        r = _under("import rustorch as rt; print(rt.ones(2).sum())", RUSTORCH_SIMD=word)
-        assert r.returncode == 1 and "RUSTORCH_SIMD must be base, avx2 or avx512" in r.stderr, (word, r)
-    assert _under("import rustorch as rt; print(rt.ones(2).sum())", RUSTORCH_SIMD="base").returncode == 0
+        r = _under("import rustorch as rt; print(rt.ones(2).sum())", RUSTORCH_CPU=word)
+        assert r.returncode == 1 and "RUSTORCH_CPU must be portable, avx2 or avx512" in r.stderr, (word, r)
+    assert _under("import rustorch as rt; print(rt.ones(2).sum())", RUSTORCH_CPU="portable").returncode == 0
 
 
 _BITS = """
@@ -629,9 +629,9 @@ for part in (outs, products):
 
 def test_bits_of_one_level_do_not_depend_on_threads_and_elementwise_ones_not_on_the_level() -> None:
     bits = {}
-    for level in ("base", "avx2", "avx512"):
+    for level in ("portable", "avx2", "avx512"):
         for threads in ("1", "3"):
-            r = _under(_BITS, RUSTORCH_SIMD=level, RUSTORCH_NUM_THREADS=threads)
+            r = _under(_BITS, RUSTORCH_CPU=level, RUSTORCH_NUM_THREADS=threads)
             assert r.returncode == 0, r.stderr
             bits[level, threads] = r.stdout.split()
         assert bits[level, "1"] == bits[level, "3"], level

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
+import rustorch as rt
+from rustorch import _ops, nn, words
+from rustorch._door import CALLED
+
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "abi"))
+from abi_tools import ffi, lib, listening  # noqa: E402
+
 RUST = ROOT / "rust-core" / "src"
 PYTHON = ROOT / "rustorch"
 
@@ -105,7 +114,8 @@ def test_capi_has_no_unwrap_and_no_dtype_of_its_own() -> None:
 # The modules that call C. Everything else is written in terms of tensors.
 DOORS = {
     "__init__", "_device", "_door", "_ops", "_tensor", "autograd.__init__", "autograd.graph", "classic", "dtypes",
-    "indexing", "interchange", "ops", "random", "serialization", "words",
+    "indexing", "interchange", "ops", "random", "serialization",
+    "words.conversion", "words.layout",
 }  # fmt: skip
 
 
@@ -167,6 +177,181 @@ def test_import_is_lazy() -> None:
         "import sys, rustorch; print(sorted(m for m in sys.modules if m.startswith(('rustorch.nn', 'rustorch.opt'))))"
     )
     assert run(source) == "[]"
+
+
+# ---- one op, one word ----
+
+F = nn.functional
+TABLE = {name for op in rt.ops.table() for name in [op["name"]] + [op["name"] + "_"] * op["inplace"]}
+# Functions whose parts are moving into the table.
+MOVING = set(
+    """
+    adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool1d adaptive_max_pool3d adaptive_max_pool1d_with_indices
+    adaptive_max_pool2d_with_indices adaptive_max_pool3d_with_indices affine_grid alpha_dropout avg_pool1d avg_pool2d
+    avg_pool3d batch_norm channel_shuffle conv1d conv2d conv3d dropout dropout1d dropout2d dropout3d embedding_bag
+    feature_alpha_dropout fold grid_sample gumbel_softmax instance_norm interpolate local_response_norm lp_pool1d
+    lp_pool2d lp_pool3d max_pool3d max_pool3d_with_indices max_unpool1d max_unpool2d max_unpool3d
+    multi_head_attention_forward normalize pad rrelu rrelu_ scaled_dot_product_attention unfold upsample
+    upsample_bilinear upsample_nearest
+""".split()
+)
+
+
+def functions(module: object) -> dict[str, object]:
+    """The public functions that a module gives, but for the door's."""
+    return {
+        name: f
+        for name, f in vars(module).items()
+        if inspect.isfunction(f) and not name.startswith("_") and f.__module__ != "rustorch._door"
+    }
+
+
+def outermost(call: object) -> list[str]:
+    """The ops that a call consists of, without what those are made of."""
+    heard: list[str] = []
+
+    def hear(e: object) -> None:
+        if e.depth == 0 and e.phase in (lib.RT_EVENT_CALL, lib.RT_EVENT_BEGIN):
+            heard.append(ffi.string(e.name).decode())
+
+    with warnings.catch_warnings(), listening(hear):
+        warnings.simplefilter("ignore")
+        call()
+    return heard
+
+
+VALUES = {
+    "X": rt.tensor([[0.5, -1.0, 2.0, 1.0], [1.5, 0.25, -0.5, 0.75]]), "P": rt.full((2, 4), 0.25),
+    "SIGNS": rt.tensor([[1.0, -1.0, 1.0, -1.0]] * 2), "SIGN": rt.tensor([1.0, -1.0]), "LABELS": rt.tensor([1, 0]),
+    "LISTS": rt.tensor([[0, -1, 1, 1], [2, 1, -1, 3]]), "IMAGE": rt.ones(4, 4, 4), "IMAGES": rt.ones(2, 4, 4, 4),
+    "STEPS": rt.zeros(4, 2, 3), "TARGETS": rt.tensor([[1, 2], [1, 1]]), "ones": rt.ones, "tensor": rt.tensor,
+}  # fmt: skip
+# Calls of the functions of `nn.functional`, in all their overloads: names, then the arguments of a call.
+CALLS = [
+    (name, args)
+    for line in """
+        relu relu6 leaky_relu elu selu celu silu mish sigmoid tanh hardtanh hardsigmoid hardswish gelu softplus: X
+        softsign logsigmoid tanhshrink hardshrink softshrink softmax softmin log_softmax relu_ leaky_relu_ elu_: X
+        selu_ celu_ hardtanh_ glu pdist: X
+        threshold threshold_: X, 0.1, 20.0
+        mse_loss l1_loss smooth_l1_loss huber_loss kl_div binary_cross_entropy: P, P
+        binary_cross_entropy_with_logits poisson_nll_loss soft_margin_loss hinge_embedding_loss: P, P
+        multilabel_soft_margin_loss pairwise_distance cosine_similarity: P, P
+        mse_loss l1_loss huber_loss binary_cross_entropy: P, P, weight=P
+        mse_loss l1_loss smooth_l1_loss kl_div soft_margin_loss: P, P, reduction="none"
+        mse_loss l1_loss smooth_l1_loss kl_div soft_margin_loss: P, P, size_average=False
+        kl_div: X, P, reduction="batchmean"
+        smooth_l1_loss: X, P, beta=0.0
+        binary_cross_entropy_with_logits: X, P, P, pos_weight=P
+        multilabel_soft_margin_loss: X, P, ones(4)
+        poisson_nll_loss: X, P, False, True
+        gaussian_nll_loss: X, P, P
+        gaussian_nll_loss: X, P, 0.5, True
+        cosine_embedding_loss: X, P, SIGN
+        margin_ranking_loss: X, P, SIGNS
+        cross_entropy nll_loss multi_margin_loss: X, LABELS
+        cross_entropy nll_loss multi_margin_loss: X, LABELS, weight=ones(4)
+        cross_entropy: X, P
+        multilabel_margin_loss: X, LISTS
+        triplet_margin_loss triplet_margin_with_distance_loss: X, P, P
+        triplet_margin_loss triplet_margin_with_distance_loss: X, P, P, swap=True
+        ctc_loss: STEPS, TARGETS, tensor([4, 3]), tensor([2, 1])
+        ctc_loss: STEP, TARGET, tensor(4), tensor(2), 0, "none", True
+        linear: X, ones(3, 4)
+        bilinear: X, X, ones(3, 4, 4)
+        embedding: LABELS, X
+        one_hot: LABELS, 3
+        prelu: X, ones(1)
+        layer_norm rms_norm: X, (4,)
+        group_norm: IMAGES, 2
+        conv_transpose1d: IMAGE, ones(4, 2, 2)
+        conv_transpose2d: IMAGES, ones(4, 2, 2, 2)
+        conv_transpose3d: IMAGES, ones(2, 2, 2, 2, 2)
+        pixel_shuffle pixel_unshuffle adaptive_avg_pool2d max_pool2d max_pool2d_with_indices: IMAGES, 2
+        adaptive_avg_pool1d max_pool1d max_pool1d_with_indices: IMAGE, 2
+        max_pool1d: IMAGE, 2, return_indices=True
+        max_pool2d: IMAGES, 2, return_indices=True
+    """.strip().splitlines()
+    for names, _, args in [line.partition(": ")]
+    for name in names.split()
+]
+# Functions that stand for ops of other names in some calls.
+OTHER = {
+    "triplet_margin_with_distance_loss": "triplet_margin_loss",
+    "smooth_l1_loss": "l1_loss",
+    "max_pool1d": "max_pool1d_with_indices",
+    "max_pool2d": "max_pool2d_with_indices",
+}
+
+
+def test_all_functions_of_nn_are_called() -> None:
+    assert {name for name, _ in CALLS} == functions(F).keys() - MOVING
+
+
+@pytest.mark.parametrize("name, args", CALLS)
+def test_a_function_of_nn_is_one_op(name: str, args: str) -> None:
+    values = {k: v.clone() if isinstance(v, rt.Tensor) else v for k, v in VALUES.items()}
+    values |= {"STEP": values["STEPS"][:, 0], "TARGET": values["TARGETS"][0], "f": getattr(F, name)}
+    given, options = eval(f"(lambda *a, **k: (a, k))({args})", values)
+    heard = outermost(lambda: values["f"](*given, **options))
+    assert len(heard) == 1, heard
+    called = CALLED.get(heard[0], heard[0])
+    assert called in (name, name.rstrip("_"), OTHER.get(name))
+
+
+def methods() -> dict[str, object]:
+    return {n: f for n, f in vars(words.TensorWords).items() if inspect.isfunction(f)}
+
+
+WORDS = {**methods(), **{n: getattr(words, n) for n in words.__all__}}
+
+
+@pytest.mark.parametrize("name", sorted(n for n in WORDS if n in TABLE))
+def test_a_word_with_the_name_of_an_op_calls_it(name: str) -> None:
+    """Beside its overloads."""
+    f = inspect.unwrap(WORDS[name])
+    if f is getattr(_ops, name):
+        return
+    source = inspect.getsource(f)
+    made_by_name = re.search(r"getattr\(_ops, ", source) or f.__name__ != f.__code__.co_name
+    calls = {CALLED.get(op, op) for op in re.findall(r"\b_ops\.(\w+)", source)}
+    assert made_by_name or name in calls, source
+
+
+# Calls of words in all their overloads.
+SPOKEN = """
+    aminmax(A) M.aminmax(dim=1) clamp_min(A,2) clamp_min(A,A) clamp_max(A,2) clamp_max(A,A) clamp(A,1,2) clamp(A,A,A)
+    A.clamp_(1) A.clamp_(A) A.clamp_min_(A) A.clamp_max_(2) normal(A,A) normal(0.0,A) normal(A,1.0)
+    normal(0.0,1.0,(2,3)) randint_like(A,5) randint(5,(2,)) bernoulli(P) bernoulli(M,0.5) bernoulli(M,P)
+    M.bernoulli_(P) M.bernoulli_(0.5) M.random_(5) M.normal_() M.uniform_() broadcast_tensors(A,M) meshgrid(A,A)
+    cartesian_prod(A,A) block_diag(M,M) combinations(A,2) combinations(A,0) narrow(A,0,1,1) narrow_copy(A,0,1,1)
+    A.repeat_interleave(2) A.repeat_interleave(I) M.repeat_interleave(I[:2],0,output_size=1) repeat_interleave(I)
+    split(A,2) split(A,[1,2]) A.tensor_split(2) A.tensor_split((1,)) unsafe_split(A,2) unsafe_chunk(A,2) M.hsplit(3)
+    M.vsplit(2) atleast_2d(A) isclose(A,A) isin(A,1) isin(1,A) equal(A,A) allclose(A,A) unique(A) unique(M,dim=0)
+    unique_consecutive(A) unique_consecutive(M,dim=1) A.std() var(M,0) std_mean(M,0) A.norm() A.norm(1,0)
+    A.sum_to_size(1) diff(A,2) diff(A,prepend=A) trapezoid(A) trapezoid(A,A) tensordot(M,M,([0,1],[0,1]))
+    tensordot(A,A,1) einsum("ij,kj->ik",M,M) range(0,4) arange(4) linspace(0,1,5) logspace(0,1,5) full((2,),1)
+    empty_strided((2,3),(1,2)) A.new_zeros(2) polygamma(1,A) pow(A,2) pow(2,A) D.float_power_(2) A.cumsum_(0)
+    A.scatter(0,I[:1],A) A.scatter(0,I[:1],1.0) A.scatter(0,I[:1],1.0,reduce="multiply")
+    A.scatter(0,I[:1],A,reduce="add") A.scatter_(0,I[:1],1.0,reduce="add") A.index_put((I,),A,True)
+    A.index_put_((I,),R) A.nonzero() A.nonzero(as_tuple=True) where(B) where(B,A,1.0) A.prod() A.prod(0) A.median()
+    M.median(1) A.max() M.max(1) A.max(A) A.min() A.sort() A.argsort() A.topk(2) A.kthvalue(2) A.mode() A.cummax(0)
+    A.argmax() A.argmin(0) M.fill_diagonal_(2) A.view(3,1) A.view_as(A) A.reshape_as(A) A.expand_as(M) A.double()
+    A.clone() M.T.contiguous() A.copy_(A) A.to(I) A.unflatten(0,(3,1)) spmm(M,M.T)
+""".split()
+
+
+@pytest.mark.parametrize("source", SPOKEN)
+def test_a_word_is_one_op(source: str) -> None:
+    values = {
+        "A": rt.tensor([3.0, 1.0, 2.0]), "M": rt.ones(2, 3), "P": rt.full((2, 3), 0.5), "I": rt.tensor([1, 0, 2]),
+        "D": rt.ones(2, dtype=rt.float64), "R": rt.zeros(3), "B": rt.tensor([True, False, True]),
+    }  # fmt: skip
+    parts = {"I[:1]": values["I"][:1], "I[:2]": values["I"][:2], "M.T": values["M"].T}
+    for k, (part, value) in enumerate(parts.items()):
+        source, values[f"part{k}"] = source.replace(part, f"part{k}"), value
+    heard = outermost(lambda: eval(source, {**vars(rt), **values}))
+    assert len(heard) == 1, heard
 
 
 # ---- tests ----

@@ -25,7 +25,7 @@ TABLE = {op["name"]: op for op in rt.ops.table()}
 # and tests/test_distributions.py), optimizers (tests/test_optim.py), and what has no values.
 ELSEWHERE = {
     "conv_input_grad", "conv_weight_grad", "max_pool_grad", "avg_pool_grad", "adaptive_avg_pool_grad",
-    "upsample_grad", "max_pool_values", "restride", "empty", "empty_like", "dropout",
+    "max_pool_values", "restride", "empty", "empty_like", "empty_strided", "dropout",
 }  # fmt: skip
 NAMES = sorted(
     n
@@ -36,6 +36,8 @@ NAMES = sorted(
 NO_CASE = {
     ("sort", "stable"), ("argsort", "stable"), ("topk", "sorted"), ("unique_flat", "sorted"), ("isin", "assume_unique"),
     ("gather", "sparse_grad"), ("embedding", "padding_idx"), ("scaled_dot_product_attention", "dropout_p"),
+    ("multi_head_attention_forward", "dropout_p"), ("multi_head_attention_forward", "training"),
+    ("multi_head_attention_forward", "is_causal"), ("rnn_layer", "keep"),
 }  # fmt: skip
 
 inf, nan = math.inf, math.nan
@@ -91,6 +93,17 @@ def arange(start: Any, end: Any, step: Any = 1, dtype: Any = None) -> Any:
     return np.array([start + k * step for k in range(n)]).astype(dtype or (np.int64 if whole else np.float32))
 
 
+@reference
+def combination_indices(n: int, r: int, with_replacement: bool = False) -> Any:
+    pick = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    return np.array(list(pick(range(n), r)), np.int64).reshape(-1, r)
+
+
+REFERENCE["range"] = lambda start, end, step=1, dtype=np.float32: np.array(
+    [start + k * step for k in range(int((end - start) / step) + 1)]
+).astype(dtype)
+
+
 def window(f: Any) -> Any:
     def values(n: int, periodic: bool = True, *options: float, dtype: Any = np.float32, **named: float) -> Any:
         last = n if periodic else n - 1
@@ -117,6 +130,10 @@ SAME_NAME = """
     positive reciprocal abs sign
 """.split()
 REFERENCE.update({n: getattr(np, n) for n in SAME_NAME})
+REFERENCE.update(
+    allclose=lambda *args, **options: np.array(np.allclose(*args, **options)),
+    equal=lambda x, y: np.array(np.array_equal(x, y)),
+)
 OTHER_NAME = {
     "asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "asinh": "arcsinh", "acosh": "arccosh",
     "atanh": "arctanh", "eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal", "gt": "greater",
@@ -352,6 +369,11 @@ REFERENCE.update(
     vector_norm=norm,
     dist=lambda x, y, p=2: norm(x - y, p),
     euclidean_distances=lambda x, y: norm(x[:, :, None] - y[:, None], 2, -1),
+    pdist=lambda x, p=2.0: norm(x[:, None] - x, p, -1)[np.triu_indices(len(x), 1)],
+    diff=lambda x, n=1, dim=-1, prepend=None, append=None: np.diff(
+        x, n, dim, **{k: v for k, v in (("prepend", prepend), ("append", append)) if v is not None}
+    ),
+    trapezoid=lambda y, x=None, dx=1, dim=-1: np.trapezoid(y, x, dx, dim),
     cdist=lambda x, y, p=2.0, compute_mode="": norm(x[..., :, None, :] - y[..., None, :, :], p, -1),
     cov=lambda x, correction=1, fweights=None, aweights=None: np.cov(
         x, ddof=correction, fweights=fweights, aweights=aweights
@@ -439,6 +461,13 @@ def unique_consecutive_flat(x: Any, return_inverse: bool = False, return_counts:
     )
 
 
+def unique_consecutive_dim(x: Any, dim: int) -> Any:
+    rows = np.moveaxis(np.asarray(x), dim, 0)
+    new: Any = [i for i in range(len(rows)) if i == 0 or (rows[i] != rows[i - 1]).any()]
+    inverse = np.array([sum(i <= k for i in new) - 1 for k in range(len(rows))])
+    return np.moveaxis(rows[np.array(new, int)], 0, dim), inverse.astype(np.int64), np.diff([*new, len(rows)])
+
+
 @reference
 def searchsorted(
     seq: Any, x: Any, out_int32: bool = False, right: bool = False, side: Any = None, sorter: Any = None
@@ -464,6 +493,7 @@ def quantiles(f: Any) -> Any:
 REFERENCE.update(
     msort=lambda x: np.sort(x, 0),
     topk=lambda x, k, dim=-1, largest=True, sorted=True: first(sort(x, dim, largest), k, dim),
+    unique_consecutive_dim=unique_consecutive_dim,
     unique_dim=lambda x, dim: np.unique(x, return_inverse=True, return_counts=True, axis=dim),
     bucketize=lambda x, boundaries, out_int32=False, right=False: searchsorted(boundaries, x, out_int32, right),
     isin=lambda x, test, assume_unique=False, invert=False: np.isin(x, test, invert=invert),
@@ -558,6 +588,12 @@ def block_diag(tensors: Any) -> Any:
     return out
 
 
+def fill_diagonal(x: Any, fill_value: Any, wrap: bool = False) -> Any:
+    x = np.array(x)
+    np.fill_diagonal(x, fill_value, wrap)
+    return x
+
+
 REFERENCE.update(
     clone=np.copy,
     copy=lambda x, src: np.broadcast_to(src, x.shape).astype(x.dtype),
@@ -570,6 +606,12 @@ REFERENCE.update(
     expand=lambda x, size: np.broadcast_to(x, [x.shape[d - len(size)] if n == -1 else n for d, n in enumerate(size)]),
     transpose=np.swapaxes,
     unsqueeze=np.expand_dims,
+    resize=lambda x, size: x.ravel()[: math.prod(size)].reshape(size),
+    set=lambda x, source=None, offset=0, size=None, stride=None: (
+        (x[:0] if source is None else source)
+        if size is None
+        else strided(source, size, stride or np.empty(size, np.int8).strides, offset)
+    ),
     as_strided=lambda x, size, stride, storage_offset=0: strided(x, size, stride, storage_offset),
     permute=np.transpose,
     movedim=np.moveaxis,
@@ -612,8 +654,15 @@ REFERENCE.update(
     unbind=lambda x, dim=0: list(np.moveaxis(x, dim, 0)),
     repeat=np.tile,
     tile=np.tile,
-    repeat_interleave_int=np.repeat,
-    repeat_interleave_tensor=np.repeat,
+    repeat_interleave_int=lambda x, repeats, dim=None, output_size=None: np.repeat(x, repeats, dim),
+    repeat_interleave_tensor=lambda x, repeats, dim=None, output_size=None: np.repeat(x, repeats, dim),
+    repeat_interleave_indices=lambda repeats, output_size=None: np.repeat(np.arange(len(repeats)), repeats),
+    narrow_copy=lambda x, dim, start, length: np.take(x, range(start, start + length), dim),
+    fill_diagonal=fill_diagonal,
+    combinations=lambda x, r=2, with_replacement=False: x[combination_indices(len(x), r, with_replacement)],
+    sum_to_size=lambda x, size: x.sum(tuple(range(x.ndim - len(size))), keepdims=False).sum(
+        tuple(i for i, n in enumerate(size) if n == 1), keepdims=True
+    ),
     roll=lambda x, shifts, dims=(): np.roll(x, shifts, dims or None) if dims else np.roll(x, shifts[0]),
     flip=np.flip,
     fliplr=np.fliplr,
@@ -721,6 +770,9 @@ REFERENCE.update(
     nonzero=np.argwhere,
     nonzero_list=lambda x: list(np.nonzero(x)),
     embedding=lambda i, weight, padding_idx=None: weight[i],
+    scatter_value_reduce=lambda x, dim, index, value, reduce: scatter_reduce(
+        x, dim, index, np.full(index.shape, value), reduce
+    ),
     index_reduce=lambda x, dim, index, source, reduce, include_self=True: scatter_reduce(
         x, dim, spread_index(x, dim, index), source, reduce, include_self
     ),
@@ -741,14 +793,185 @@ def tensordot(x: Any, y: Any, dims_self: Any, dims_other: Any) -> Any:
 
 @reference
 def scaled_dot_product_attention(
-    q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False, scale: Any = None
-) -> Any:
+    q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False, scale: Any = None,
+    enable_gqa: bool = False,
+) -> Any:  # fmt: skip
+    if enable_gqa:
+        k, v = (t.repeat(q.shape[-3] // t.shape[-3], -3) for t in (k, v))
     scores = q @ np.swapaxes(k, -1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     if is_causal:
         attn_mask = np.tril(np.ones(scores.shape[-2:], bool))
     if attn_mask is not None:
         scores = np.where(attn_mask, scores, -inf) if attn_mask.dtype == bool else scores + attn_mask
     return np.nan_to_num(np.exp(log_softmax(scores, -1)), nan=0.0) @ v
+
+
+@reference
+def multi_head_attention_forward(
+    q: Any, k: Any, v: Any, embed: int, heads: int, in_weight: Any, in_bias: Any, bias_k: Any, bias_v: Any,
+    add_zero_attn: bool, dropout_p: float, out_weight: Any, out_bias: Any, training: bool = True,
+    key_padding_mask: Any = None, need_weights: bool = True, attn_mask: Any = None,
+    use_separate_proj_weight: bool = False, q_proj_weight: Any = None, k_proj_weight: Any = None,
+    v_proj_weight: Any = None, static_k: Any = None, static_v: Any = None, average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> Any:  # fmt: skip
+    alone = q.ndim == 2
+    if alone:
+        q, k, v = q[:, None], k[:, None], v[:, None]
+        key_padding_mask = None if key_padding_mask is None else key_padding_mask[None]
+    weights = (q_proj_weight, k_proj_weight, v_proj_weight) if use_separate_proj_weight else np.split(in_weight, 3)
+    biases = np.zeros((3, embed)) if in_bias is None else in_bias.reshape(3, embed)
+    n, head = q.shape[1], embed // heads
+    q, k, v = (t @ w.T + b for t, w, b in zip((q, k, v), weights, biases))
+    source = len(k) if static_k is None else static_k.shape[1]
+    hidden = np.zeros((n, heads, len(q), source))
+    for mask in (
+        None if attn_mask is None else attn_mask.reshape(-1, attn_mask.shape[0] // n, *attn_mask.shape[1:])
+        if attn_mask.ndim == 3 else attn_mask,
+        None if key_padding_mask is None else key_padding_mask[:, None, None],
+    ):  # fmt: skip
+        if mask is not None:
+            hidden = hidden + (np.where(mask, -inf, 0.0) if mask.dtype == bool else mask)
+    if bias_k is not None:
+        k, v = (np.concatenate([t, np.broadcast_to(b, (1, n, embed))]) for t, b in ((k, bias_k), (v, bias_v)))
+    q, k, v = (t.reshape(len(t), n, heads, head).transpose(1, 2, 0, 3) for t in (q, k, v))
+    k = k if static_k is None else static_k.reshape(n, heads, -1, head)
+    v = v if static_v is None else static_v.reshape(n, heads, -1, head)
+    if add_zero_attn:
+        k, v = (np.pad(t, [(0, 0), (0, 0), (0, 1), (0, 0)]) for t in (k, v))
+    scores = q @ np.swapaxes(k, -1, -2) / math.sqrt(head)
+    scores[..., :source] += hidden
+    shares = np.exp(log_softmax(scores, -1))
+    out = (shares @ v).transpose(2, 0, 1, 3).reshape(-1, n, embed) @ out_weight.T
+    out = out if out_bias is None else out + out_bias
+    shares = shares.mean(1) if average_attn_weights else shares
+    out, shares = (out[:, 0], shares[0]) if alone else (out, shares)
+    return (out, shares) if need_weights else (out,)
+
+
+# ---- recurrent layers ----
+
+
+def recurrent_step(mode: str, x: Any, h: Any, c: Any, w: Any, b: Any, w_hr: Any) -> Any:
+    """The new state and cells, and what is kept for backward."""
+    y = h @ w.T + (0 if b is None else b)
+    if mode == "lstm":
+        i, f, g, o = (np.tanh(t) if k == 2 else sigmoid(t) for k, t in enumerate(np.split(x + y, 4, -1)))
+        kept = (i, f, g, o, c, h)
+        c = f * c + i * g
+        h = o * np.tanh(c)
+        return h if w_hr is None else h @ w_hr.T, c, kept
+    if mode == "gru":
+        (xr, xz, xn), (yr, yz, yn) = np.split(x, 3, -1), np.split(y, 3, -1)
+        r, z = sigmoid(xr + yr), sigmoid(xz + yz)
+        n = np.tanh(xn + r * yn)
+        return (1 - z) * n + z * h, None, (r, z, n, yn, h)
+    new = np.tanh(x + y) if mode == "rnn_tanh" else np.maximum(x + y, 0)
+    return new, None, (new, h)
+
+
+def recurrent_layer(x: Any, h: Any, c: Any, w: Any, b: Any, w_hr: Any, sizes: Any, mode: str, reverse: bool) -> Any:
+    h, c = h.copy(), None if c is None else c.copy()
+    steps, at = [], 0
+    for n in np.full(len(x) // len(h), len(h)) if sizes is None else sizes:
+        steps.append(x[at : at + n])
+        at += n
+    outs, kept = [], []
+    for part in reversed(steps) if reverse else steps:
+        n = len(part)
+        new, cells, parts = recurrent_step(mode, part, h[:n], None if c is None else c[:n], w, b, w_hr)
+        kept.append(np.concatenate(parts, -1))
+        outs.append(new)
+        h[:n] = new
+        if c is not None:
+            c[:n] = cells
+    order = -1 if reverse else 1
+    return np.concatenate(outs[::order]), h, c, np.concatenate(kept[::order])
+
+
+@reference
+def rnn_layer(
+    x: Any, h: Any, c: Any, w: Any, b: Any, w_hr: Any, sizes: Any, mode: str, reverse: bool = False, keep: bool = True
+) -> Any:
+    out, last, cells, kept = recurrent_layer(x, h, c, w, b, w_hr, sizes, mode, reverse)
+    return tuple(t for t in (out, last, cells, kept if keep else kept[:0]) if t is not None)
+
+
+def network(mode: str) -> Any:
+    def values(
+        x: Any, hx: Any, cx: Any, sizes: Any, params: Any, has_biases: bool, num_layers: int, dropout: float,
+        train: bool, bidirectional: bool, batch_first: bool = False,
+    ) -> Any:  # fmt: skip
+        alone, packed = x.ndim == 2 and sizes is None, sizes is not None
+        if alone:
+            x, hx, cx = x[:, None], hx[:, None], None if cx is None else cx[:, None]
+        elif batch_first:
+            x = x.swapaxes(0, 1)
+        length = len(x)
+        x = x if packed else x.reshape(-1, x.shape[-1])
+        rows = num_layers * (1 + bidirectional)
+        per = len(params) // rows
+        hs, cs = [], []
+        for first in range(0, rows, 1 + bidirectional):
+            outs = []
+            for k in range(first, first + 1 + bidirectional):
+                w = params[k * per : (k + 1) * per]
+                b_ih, b_hh = w[2:4] if has_biases else (0, None)
+                w_hr = w[-1] if per in (3, 5) else None
+                out, h, c, _ = recurrent_layer(
+                    x @ w[0].T + b_ih, hx[k], None if cx is None else cx[k], w[1], b_hh, w_hr, sizes, mode, k > first
+                )
+                outs.append(out)
+                hs.append(h)
+                cs.append(c)
+            x = np.concatenate(outs, -1)
+        x = x if packed else x.reshape(length, -1, x.shape[-1])
+        results = [x.swapaxes(0, 1) if batch_first and not alone else x, np.stack(hs)]
+        results += [np.stack(cs)] if mode == "lstm" else []
+        return tuple(r[:, 0] if alone else r for r in results)
+
+    return values
+
+
+def cell(mode: str) -> Any:
+    def values(x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:
+        new, cells, _ = recurrent_step(mode, x @ w_ih.T + (0 if b_ih is None else b_ih), h, c, w_hh, b_hh, None)
+        return (new, cells) if mode == "lstm" else new
+
+    return values
+
+
+def without_cells(f: Any) -> Any:
+    return lambda x, hx, *rest: f(x, hx, None, *rest)
+
+
+REFERENCE.update(lstm=network("lstm"), lstm_cell=cell("lstm"))
+for each_mode in ("gru", "rnn_tanh", "rnn_relu"):
+    REFERENCE[each_mode] = without_cells(network(each_mode))
+    REFERENCE[f"{each_mode}_cell"] = without_cells(cell(each_mode))
+
+
+@reference
+def _pack_padded_sequence(x: Any, lengths: Any, batch_first: bool) -> Any:
+    x = x.swapaxes(0, 1) if batch_first else x
+    sizes = np.array([(lengths > t).sum() for t in range(lengths[0])])
+    return np.concatenate([x[t, :n] for t, n in enumerate(sizes)]), sizes
+
+
+@reference
+def _pad_packed_sequence(x: Any, sizes: Any, batch_first: bool, padding_value: Any, total_length: int = -1) -> Any:
+    out = np.full((max(len(sizes), total_length), sizes[0], *x.shape[1:]), padding_value, x.dtype)
+    for t, part in enumerate(np.split(x, np.cumsum(sizes)[:-1])):
+        out[t, : len(part)] = part
+    return out.swapaxes(0, 1) if batch_first else out, np.array([(sizes > b).sum() for b in range(sizes[0])])
+
+
+@reference
+def pad_sequence(xs: Any, batch_first: bool = False, padding_value: Any = 0.0, padding_side: str = "right") -> Any:
+    longest = max(map(len, xs))
+    gaps = [(0, longest - len(x)) if padding_side == "right" else (longest - len(x), 0) for x in xs]
+    padded = [np.pad(x, [g] + [(0, 0)] * (x.ndim - 1), constant_values=padding_value) for x, g in zip(xs, gaps)]
+    return np.stack(padded, 0 if batch_first else 1)
 
 
 @reference
@@ -988,18 +1211,171 @@ def mean_of(plane: Any, window: Any, wide: int) -> Any:
     return sum(plane[t] for t in window) / len(window)
 
 
-@reference
-def upsample_bilinear2d(x: Any, output_size: Any, align_corners: bool = False) -> Any:
-    for d, count in ((-2, output_size[0]), (-1, output_size[1])):
-        n = x.shape[d]
-        if align_corners:
-            at = np.arange(count) * ((n - 1) / (count - 1) if count > 1 else 0)
+def keys(x: float, a: float) -> float:
+    """The cubic of Keys (1981)."""
+    x = abs(x)
+    if x <= 1:
+        return ((a + 2) * x - (a + 3)) * x * x + 1
+    return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a if x < 2 else 0.0
+
+
+def resizing(n: int, count: int, kind: str, align: bool, scale: float | None) -> Any:
+    """The matrix that makes `count` elements of `n`."""
+    ratio = (n - 1) / max(count - 1, 1) if align else 1 / scale if scale else n / count
+    if (kind == "linear" or kind.endswith("aa")) and n == count:
+        return np.eye(n)
+    matrix = np.zeros((count, n))
+    for o in range(count):
+        at = o * ratio if align else (o + 0.5) * ratio - 0.5
+        low = math.floor(at)
+        if kind.startswith("nearest"):
+            matrix[o, min(int((o + (0.5 if kind == "nearest_exact" else 0)) * ratio), n - 1)] = 1
+        elif kind == "linear":
+            at = max(at, 0)
+            matrix[o] = np.maximum(1 - abs(np.arange(n) - min(at, n - 1)), 0)
+        elif kind == "cubic":
+            for i in range(low - 1, low + 3):
+                matrix[o, min(max(i, 0), n - 1)] += keys(at - i, -0.75)
         else:
-            at = np.maximum((np.arange(count) + 0.5) * n / count - 0.5, 0)
-        low = np.minimum(at.astype(int), n - 1)
-        w = (at - low).reshape((-1,) + (1,) * (-d - 1))
-        x = np.take(x, low, d) * (1 - w) + np.take(x, np.minimum(low + 1, n - 1), d) * w
-    return x
+            wide = max(ratio, 1)
+            far = (np.arange(n) + 0.5 - (o + 0.5) * ratio) / wide
+            row = np.maximum(1 - abs(far), 0) if kind == "linear_aa" else np.array([keys(x, -0.5) for x in far])
+            matrix[o] = row / row.sum()
+    return matrix
+
+
+def upsample(n: int, kind: str) -> Any:
+    def values(x: Any, output_size: Any, *options: Any, **named: Any) -> Any:
+        names = ["scales"] if n == 1 else [f"scales_{d}" for d in "dhw"[3 - n :]]
+        names = names if kind.startswith("nearest") else ["align_corners", *names]
+        given = {**dict(zip(names, options)), **named}
+        scales = [given.get(name) for name in names[-n:]]
+        for d, (count, scale) in enumerate(zip(several(output_size, n), scales)):
+            matrix = resizing(x.shape[d - n], count, kind, given.get("align_corners", False), scale)
+            x = np.moveaxis(np.tensordot(matrix, x, (1, x.ndim - n + d)), 0, x.ndim - n + d)
+        return x
+
+    return values
+
+
+def grid_sampler(n: int) -> Any:
+    def values(x: Any, grid: Any, mode: int, padding: int, align: bool) -> Any:
+        def place(v: float, size: int) -> float:
+            return (v + 1) / 2 * (size - 1) if align else ((v + 1) * size - 1) / 2
+
+        def inside(at: float, size: int) -> float:
+            low, span = (0.0, size - 1) if align else (-0.5, size)
+            if padding == 2:
+                off = abs(at - low) % (2 * span) if span else 0.0
+                at = low + (2 * span - off if off > span else off)
+            return at if padding == 0 else min(max(at, 0), size - 1)
+
+        def line(v: float, size: int) -> list[tuple[int, float]]:
+            at = place(v, size)
+            if mode == 1:
+                return [(int(np.rint(inside(at, size))), 1.0)]
+            if mode == 0:
+                at = inside(at, size)
+                return [(math.floor(at), math.floor(at) + 1 - at), (math.floor(at) + 1, at - math.floor(at))]
+            return [(int(inside(i, size)), keys(at - i, -0.75)) for i in range(math.floor(at) - 1, math.floor(at) + 3)]
+
+        out = np.zeros((*x.shape[:2], *grid.shape[1:-1]))
+        for b, *where in np.ndindex(*grid.shape[:-1]):
+            lines = [line(v, size) for v, size in zip(grid[(b, *where)][::-1], x.shape[2:])]
+            for taps in itertools.product(*lines):
+                at = tuple(i for i, _ in taps)
+                if all(0 <= i < size for i, size in zip(at, x.shape[2:])):
+                    out[(b, slice(None), *where)] += math.prod(w for _, w in taps) * x[(b, slice(None), *at)]
+        return out
+
+    return values
+
+
+@reference
+def affine_grid_generator(theta: Any, size: Any, align: bool) -> Any:
+    lines = [np.linspace(-1, 1, n) * (1 if align else (n - 1) / n) if n > 1 else np.zeros(1) for n in size[2:]]
+    places = np.stack([*np.meshgrid(*lines, indexing="ij")[::-1], np.ones(size[2:])], -1)
+    return np.einsum("...k,nik->n...i", places, theta)
+
+
+def unpool(n: int) -> Any:
+    def values(x: Any, indices: Any, output_size: Any) -> Any:
+        size, lead = several(output_size, n), x.shape[: x.ndim - n]
+        out = np.zeros((*lead, math.prod(size)))
+        np.put_along_axis(out, indices.reshape(*lead, -1), x.reshape(*lead, -1), -1)
+        return out.reshape(*lead, *size)
+
+    return values
+
+
+def lp_pool(n: int) -> Any:
+    def values(x: Any, p: float, kernel: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
+        if math.isinf(p):
+            sign = 1 if p > 0 else -1
+            return sign * max_pool(n, False)(sign * abs(x), kernel, stride, ceil_mode=ceil_mode)
+        mean = avg_pool(n)(x**p, kernel, stride, 0, ceil_mode)
+        return (mean * math.prod(several(kernel, n))) ** (1 / p)
+
+    return values
+
+
+@reference
+def local_response_norm(x: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:
+    out = np.empty_like(x)
+    for c in range(x.shape[1]):
+        near = x[:, max(c - size // 2, 0) : c + (size - 1) // 2 + 1]
+        out[:, c] = x[:, c] / (k + alpha * (near**2).sum(1) / size) ** beta
+    return out
+
+
+def bags(name: str) -> Any:
+    def values(
+        weight: Any, indices: Any, offsets: Any = None, mode: int = 0, per_sample_weights: Any = None,
+        include_last_offset: bool = False, padding_idx: int | None = None,
+    ) -> Any:  # fmt: skip
+        if offsets is None:
+            ends = np.arange(len(indices) + 1) * indices.shape[1]
+        else:
+            ends = offsets if include_last_offset else np.append(offsets, len(indices))
+        flat, d = indices.reshape(-1), weight.shape[1]
+        each = np.ones(flat.size) if per_sample_weights is None else per_sample_weights.reshape(-1)
+        out, best = np.zeros((len(ends) - 1, d)), np.full((len(ends) - 1, d), -1)
+        for b in range(len(ends) - 1):
+            left_out = None if padding_idx is None else padding_idx % len(weight)
+            rows = [i for i in range(ends[b], ends[b + 1]) if flat[i] != left_out]
+            members = weight[flat[rows]] * each[rows, None]
+            if rows:
+                out[b] = [members.sum(0), members.mean(0), members.max(0)][mode]
+                best[b] = flat[rows][members.argmax(0)]
+        return out, best if mode == 2 else np.zeros((0, d), np.int64)
+
+    def weighted(weight: Any, indices: Any, offsets: Any, each: Any, mode: int, last: bool, padding: Any) -> Any:
+        return values(weight, indices, offsets, mode, each, last, padding)
+
+    def unweighted(weight: Any, indices: Any, offsets: Any, mode: int, last: bool, padding: Any) -> Any:
+        return values(weight, indices, offsets, mode, None, last, padding)
+
+    return {"": values, "_weighted": weighted, "_unweighted": unweighted}[name]
+
+
+@reference
+def embedding_renorm(table: Any, indices: Any, max_norm: float, norm_type: float = 2.0) -> Any:
+    out = table.copy()
+    for row in set(indices.reshape(-1).tolist()):
+        norm = np.linalg.norm(table[row], norm_type)
+        out[row] *= max_norm / (norm + 1e-7) if norm > max_norm else 1
+    return out
+
+
+@reference
+def channel_shuffle(x: Any, groups: int) -> Any:
+    return x.reshape(len(x), groups, -1, *x.shape[2:]).swapaxes(1, 2).reshape(x.shape)
+
+
+@reference
+def normalize(x: Any, p: float = 2.0, dim: Any = None, eps: float = 1e-12) -> Any:
+    norm = (abs(x) ** p).sum(axes(dim, x.ndim), keepdims=True) ** (1 / p)
+    return x / np.maximum(norm, eps)
 
 
 @reference
@@ -1022,14 +1398,20 @@ def col2im(col: Any, output_size: Any, kernel: Any, dilation: Any = 1, padding: 
 REFERENCE.update(
     {f"conv{n}d": convolution(n) for n in (1, 2, 3)},
     **{f"conv_transpose{n}d": transposed(n) for n in (1, 2, 3)},
-    **{f"max_pool{n}d": max_pool(n, False) for n in (1, 2)},
-    **{f"max_pool{n}d_with_indices": max_pool(n, True) for n in (1, 2)},
-    **{f"avg_pool{n}d": avg_pool(n) for n in (1, 2)},
-    **{f"adaptive_avg_pool{n}d": adaptive(n, mean_of) for n in (1, 2)},
-    **{f"adaptive_max_pool{n}d": adaptive(n, largest) for n in (1, 2)},
-    upsample_nearest2d=lambda x, size: x[..., np.arange(size[0]) * x.shape[-2] // size[0], :][
-        ..., np.arange(size[1]) * x.shape[-1] // size[1]
-    ],
+    **{f"max_pool{n}d": max_pool(n, False) for n in (1, 2, 3)},
+    **{f"max_pool{n}d_with_indices": max_pool(n, True) for n in (1, 2, 3)},
+    **{f"avg_pool{n}d": avg_pool(n) for n in (1, 2, 3)},
+    **{f"adaptive_avg_pool{n}d": adaptive(n, mean_of) for n in (1, 2, 3)},
+    **{f"adaptive_max_pool{n}d": adaptive(n, largest) for n in (1, 2, 3)},
+    **{f"max_unpool{n}d": unpool(n) for n in (1, 2, 3)},
+    **{f"lp_pool{n}d": lp_pool(n) for n in (1, 2, 3)},
+    **{f"upsample_{kind}{n}d": upsample(n, kind) for n in (1, 2, 3) for kind in ("nearest", "nearest_exact")},
+    **{f"upsample_{name}{n}d": upsample(n, "linear") for n, name in enumerate(("linear", "bilinear", "trilinear"), 1)},
+    upsample_bicubic2d=upsample(2, "cubic"),
+    upsample_bilinear2d_aa=upsample(2, "linear_aa"),
+    upsample_bicubic2d_aa=upsample(2, "cubic_aa"),
+    **{f"grid_sampler_{n}d": grid_sampler(n) for n in (2, 3)},
+    **{f"embedding_bag{name}": bags(name) for name in ("", "_weighted", "_unweighted")},
 )
 
 # ---- normalisation ----
@@ -1199,6 +1581,141 @@ REFERENCE.update(
         * (1 if weight is None else weight),
         reduction,
     ),
+)
+
+
+def negative(t: Any, near: Any, far: Any) -> Any:
+    """What targets of 1 and of -1 stand for."""
+    return np.where(t == 1, near, 0) + np.where(t == -1, far, 0)
+
+
+@reference
+def poisson_nll_loss(
+    x: Any, t: Any, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
+) -> Any:
+    losses = np.exp(x) - t * x if log_input else x - t * np.log(x + eps)
+    stirling = t * np.log(t) - t + 0.5 * np.log(TAU * t)
+    return reduced(losses + (np.where(t > 1, stirling, 0) if full else 0), reduction)
+
+
+@reference
+def gaussian_nll_loss(x: Any, t: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Any:
+    var = np.maximum(var if np.ndim(var) in (0, x.ndim) else var[..., None], eps)
+    return reduced(0.5 * (np.log(var) + (x - t) ** 2 / var) + (0.5 * np.log(TAU) if full else 0), reduction)
+
+
+@reference
+def cosine_embedding_loss(x: Any, y: Any, t: Any, margin: float = 0.0, reduction: str = "mean") -> Any:
+    cos = (x * y).sum(-1) / np.sqrt(((x * x).sum(-1) + 1e-12) * ((y * y).sum(-1) + 1e-12))
+    return reduced(negative(t, 1 - cos, np.maximum(cos - margin, 0)), reduction)
+
+
+@reference
+def multilabel_soft_margin_loss(x: Any, t: Any, weight: Any = None, reduction: str = "mean") -> Any:
+    return reduced((bce_each(sigmoid(x), t) * (1 if weight is None else weight)).mean(-1), reduction)
+
+
+@reference
+def multi_margin_loss(
+    x: Any, t: Any, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
+) -> Any:
+    weight = np.ones(x.shape[-1]) if weight is None else weight
+    each = [
+        sum(weight[k] * max(0.0, margin - row[k] + v) ** p for i, v in enumerate(row) if i != k) / len(row)
+        for row, k in zip(np.atleast_2d(x), np.atleast_1d(t))
+    ]
+    return reduced(np.array(each).reshape(np.shape(t)), reduction)
+
+
+def listed(row: Any) -> list[int]:
+    """The targets before the first -1."""
+    return list(itertools.takewhile(lambda k: k >= 0, row.tolist()))
+
+
+@reference
+def multilabel_targets(t: Any, classes: int) -> Any:
+    before = np.array([np.arange(t.shape[1]) < len(listed(row)) for row in t]).reshape(t.shape)
+    return before, np.array([[k in listed(row) for k in range(classes)] for row in t])
+
+
+@reference
+def multilabel_margin_loss(x: Any, t: Any, reduction: str = "mean") -> Any:
+    each = [
+        sum(max(0.0, 1 - row[k] + v) for k in listed(ks) for i, v in enumerate(row) if i not in listed(ks)) / len(row)
+        for row, ks in zip(np.atleast_2d(x), np.atleast_2d(t))
+    ]
+    return reduced(np.array(each).reshape(x.shape[:-1]), reduction)
+
+
+@reference
+def pairwise_distance(x: Any, y: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
+    return norm(x - y + eps, p, -1, keepdim)
+
+
+@reference
+def triplet_margin_loss(
+    a: Any, near: Any, far: Any, margin: float = 1.0, p: float = 2.0, eps: float = 1e-6, swap: bool = False,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
+    apart = norm(a - far + eps, p, -1)
+    if swap:
+        apart = np.minimum(apart, norm(near - far + eps, p, -1))
+    return reduced(np.maximum(norm(a - near + eps, p, -1) - apart + margin, 0), reduction)
+
+
+@reference
+def ctc_losses(x: Any, targets: Any, inputs: Any, sizes: Any, blank: int, zero_infinity: bool) -> Any:
+    """From all paths there are."""
+    ends, losses = np.cumsum(sizes), []
+    for n, (long, size) in enumerate(zip(inputs, sizes)):
+        labels = (targets[n, :size] if targets.ndim == 2 else targets[ends[n] - size : ends[n]]).tolist()
+        total = 0.0
+        for path in itertools.product(range(x.shape[2]), repeat=int(long)):
+            spelt = [c for c, _ in itertools.groupby(path) if c != blank]
+            total += math.exp(sum(x[t, n, c] for t, c in enumerate(path))) if spelt == labels else 0.0
+        losses.append(-math.log(total) if total else 0.0 if zero_infinity else inf)
+    return np.array(losses)
+
+
+@reference
+def ctc_loss(
+    x: Any, targets: Any, inputs: Any, sizes: Any, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
+) -> Any:
+    batch = x if x.ndim == 3 else x[:, None]
+    losses = ctc_losses(batch, targets, np.atleast_1d(inputs), np.atleast_1d(sizes), blank, zero_infinity)
+    if reduction == "mean":
+        return (losses / np.maximum(sizes, 1)).mean()
+    return reduced(losses if x.ndim == 3 else losses[0], reduction)
+
+
+@reference
+def ctc_states(targets: Any, sizes: Any, blank: int) -> Any:
+    width, ends = 2 * targets.shape[-1] + 1, np.cumsum(sizes)
+    path, skips = np.full((len(sizes), width), blank), np.zeros((len(sizes), width), bool)
+    for n, size in enumerate(sizes):
+        labels = targets[n, :size] if targets.ndim == 2 else targets[ends[n] - size : ends[n]]
+        path[n, 1 : 2 * size : 2] = labels
+        skips[n, 3 : 2 * size : 2] = (labels[1:] != labels[:-1]) & (labels[1:] != blank)
+    return path, skips
+
+
+def times(losses: Any, weight: Any, reduction: str) -> Any:
+    total = (losses * weight).sum() / weight.sum() if reduction == "mean" else None
+    return reduced(losses * weight, reduction) if total is None else total
+
+
+REFERENCE.update(
+    mse_loss_weighted=lambda x, t, w, reduction="mean": times((x - t) ** 2, w, reduction),
+    l1_loss_weighted=lambda x, t, w, reduction="mean": times(np.abs(x - t), w, reduction),
+    huber_loss_weighted=lambda x, t, w, reduction="mean", delta=1.0: reduced(huber(x, t, "none", delta) * w, reduction),
+    variance_floor=np.maximum,
+    hinge_embedding_loss=lambda x, t, margin=1.0, reduction="mean": reduced(
+        negative(t, x, np.maximum(margin - x, 0)), reduction
+    ),
+    margin_ranking_loss=lambda x, y, t, margin=0.0, reduction="mean": reduced(
+        np.maximum(margin - t * (x - y), 0), reduction
+    ),
+    soft_margin_loss=lambda x, t, reduction="mean": reduced(np.log1p(np.exp(-t * x)), reduction),
 )
 
 # ---- calls ----

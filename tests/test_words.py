@@ -622,7 +622,7 @@ def test_new_tensors_are_like_the_one_asked() -> None:
     assert t.new_empty(2, 3).shape == (2, 3) and t.new_empty(2).dtype is rt.float64
     assert rt.randint_like(t, 5).dtype is rt.float64 and rt.full((1,), 2, dtype=rt.float64).dtype is rt.float64
     s = rt.empty_strided((2, 3), (4, 1))
-    assert s.shape == (2, 3) and s.stride() == (4, 1) and s._room() == 7 and not s._is_view()
+    assert s.shape == (2, 3) and s.stride() == (4, 1) and s.as_strided((7,), (1,)).numel() == 7 and not s._is_view()
     assert rt.empty_strided((0, 3), (4, 1)).shape == (0, 3)
 
 
@@ -1029,7 +1029,7 @@ def test_a_leaf_whose_layout_changes_still_wants_its_gradient(name, view):
 
 
 def test_words_that_take_tensors_say_what_came():
-    with pytest.raises(TypeError, match="must be Tensors, not float"):
+    with pytest.raises(TypeError, match="must be a Tensor or None, not float"):
         rt.diff(rt.ones(3), prepend=1.0)
     out = rt.empty(0)
     assert rt.nn.functional.normalize(rt.ones(2, 2), out=out) is out

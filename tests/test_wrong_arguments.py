@@ -262,8 +262,9 @@ GRADIENTS_OF_POOLS = [
     "adaptive_avg_pool_grad: (2, 2, 3), (2, 3, 4), 2",
     "max_pool_grad: (1, 2, 3), {}, (1, 2, 4), 1",
     "max_pool_grad: (2, 1, 2), {}, (2, 2, 2), 2",
-    "upsample_grad: (1, 2, 4, 5), (1, 2, 2, 3), 'nearest', False",
-    "upsample_grad: (1, 2, 4, 5), (1, 2, 2, 3), 'bilinear', True",
+    "avg_pool_grad: (1, 2, 2, 2, 1), (1, 2, 4, 5, 3), (2, 2, 2), (2, 2, 2), (0, 0, 0), False, True, None, 3",
+    "adaptive_avg_pool_grad: (2, 2, 3, 1), (2, 3, 4, 2), 3",
+    "max_pool_grad: (1, 2, 3, 1, 2), {}, (1, 2, 4, 2, 2), 3",
 ]
 
 
@@ -283,7 +284,7 @@ def test_gradients_of_pools_have_the_shape_of_their_results(line: str) -> None:
     own, first, *others = eval(f"({source.replace('{}', 'None')},)")
     size = first or others[0]
     assert tuple(call(own).shape) == size
-    planes = len(own) - (1 if "1" == source[-1] else 2)
+    planes = len(own) - int(source[-1])
     for i, n in enumerate(own):
         for other in (n - 1, n + 1):
             wrong = (*own[:i], other, *own[i + 1 :])

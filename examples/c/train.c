@@ -102,8 +102,7 @@ int main(void) {
     check(rt_backward(&root, NULL, 1, NULL, 0, false, false));
     rt_set_grad_enabled(false);
     /* Without gradients of its own a step takes those that backward has collected. */
-    check(rt_adam_step((const rt_tensor *const *)p, PARAMS, NULL, 0, (const rt_tensor *const *)mean, PARAMS,
-                       (const rt_tensor *const *)square, PARAMS, NULL, 0, /* lr */ 0.02, 0.9, 0.999, 1e-8,
+    check(rt_adam_step(p, PARAMS, NULL, 0, mean, PARAMS, square, PARAMS, NULL, 0, /* lr */ 0.02, 0.9, 0.999, 1e-8,
                        /* weight_decay */ 0, step, false, false, false));
     rt_set_grad_enabled(true);
     for (i = 0; i < PARAMS; i++) check(rt_tensor_set_grad(p[i], NULL));

@@ -192,7 +192,7 @@
 // The input came as a plain number, which yields in type promotion.
 #define RT_INPUT_NUMBER 1
 
-// The call writes to the input.
+// The call writes to the input, itself or by its parts.
 #define RT_INPUT_WRITTEN 2
 
 // A file that was read. Release it with `rt_archive_free`.
@@ -339,11 +339,20 @@ typedef struct rt_arg_info {
   size_t size;
   // Name.
   const char *name;
-  // "Tensor", "Operand", "OptTensor", "Tensors", "OptTensors", "Scalar", "Int", "Ints", "Shape", "Float", "Bool", "DType",
-  // "Str", "Generator", or one of these with "Opt" in front.
+  // Name of its kind, a row of `ops/kinds.rs`; what follows says what that means.
   const char *kind;
   // Default as in the table; NULL if the argument is required.
   const char *default_value;
+  // "Tensor", "Scalar", "Int", "Ints", "Float", "Bool", "DType", "Str" or "Generator".
+  const char *holds;
+  // "One", "Optional" (one or none), "List" or "Optionals" (a list in which some may be missing).
+  const char *form;
+  // True if the op may write to it.
+  bool written;
+  // True if a plain number does too.
+  bool number;
+  // True for gradients of the tensors in the op's first list: where one is missing, that which backward has collected is meant.
+  bool collected;
 } rt_arg_info;
 
 // What is known about an op. Strings live for ever.
@@ -364,7 +373,7 @@ typedef struct rt_op_info {
   const char *domain;
   // "Tensor", "Pair", "Triple", "List" or "Nothing".
   const char *out;
-  // "Elementwise", "Kernel", "Dynamic" (what comes out depends on the elements), "View", "Composite" or "Mutates".
+  // "Elementwise", "Kernel", "Dynamic" (what comes out depends on the elements), "View" or "Composite".
   const char *op_class;
   // True if there is an in-place twin.
   bool inplace;
@@ -382,6 +391,9 @@ typedef struct rt_op_info {
   const char *const *samples;
   // How many.
   size_t samples_len;
+  // True if the in-place twin does not write, but gives its tensor another layout: it returns the handle that takes the place
+  // of the old one. Listeners hear it as one call, whatever the op is made of.
+  bool relayout;
 } rt_op_info;
 
 // What a listener is told. All of it lives only during the callback; `rt_tensor_retain` keeps a tensor.
@@ -623,6 +635,14 @@ rt_status rt_full(const int64_t *size,
                   int32_t dtype,
                   struct rt_tensor **out);
 
+// An uninitialised tensor whose elements lie `stride` apart.
+rt_status rt_empty_strided(const int64_t *size,
+                           size_t size_len,
+                           const int64_t *stride,
+                           size_t stride_len,
+                           int32_t dtype,
+                           struct rt_tensor **out);
+
 // An uninitialised tensor as `input`.
 rt_status rt_empty_like(const struct rt_tensor *input, int32_t dtype, struct rt_tensor **out);
 
@@ -645,6 +665,13 @@ rt_status rt_arange(struct rt_scalar start,
                     struct rt_scalar step,
                     int32_t dtype,
                     struct rt_tensor **out);
+
+// `start + i * step` up to `end`, which is included if it is met, of the default dtype.
+rt_status rt_range(struct rt_scalar start,
+                   struct rt_scalar end,
+                   struct rt_scalar step,
+                   int32_t dtype,
+                   struct rt_tensor **out);
 
 // `steps` evenly spaced numbers from `start` to `end`, both included.
 rt_status rt_linspace(struct rt_scalar start,
@@ -670,6 +697,12 @@ rt_status rt_tril_indices(int64_t row,
                           int64_t offset,
                           int32_t dtype,
                           struct rt_tensor **out);
+
+// The combinations of `r` of the numbers from 0 to `n - 1`, one per row, in lexicographic order.
+rt_status rt_combination_indices(int64_t n,
+                                 int64_t r,
+                                 bool with_replacement,
+                                 struct rt_tensor **out);
 
 // Row and column numbers of the upper triangle of a `row x col` matrix, from diagonal `offset` on: `[2, n]`.
 rt_status rt_triu_indices(int64_t row,
@@ -1429,6 +1462,19 @@ rt_status rt_isclose(const struct rt_tensor *input,
                      bool equal_nan,
                      struct rt_tensor **out);
 
+// One truth value: whether `isclose` holds everywhere.
+rt_status rt_allclose(const struct rt_tensor *input,
+                      const struct rt_tensor *other,
+                      double rtol,
+                      double atol,
+                      bool equal_nan,
+                      struct rt_tensor **out);
+
+// One truth value: whether shapes and all elements are equal.
+rt_status rt_equal(const struct rt_tensor *input,
+                   const struct rt_tensor *other,
+                   struct rt_tensor **out);
+
 // True for NaN.
 rt_status rt_isnan(const struct rt_tensor *input, struct rt_tensor **out);
 
@@ -2049,6 +2095,12 @@ rt_status rt_cdist(const struct rt_tensor *x1,
                    const char *compute_mode,
                    struct rt_tensor **out);
 
+// The `p`-norms of the differences of all pairs of rows of `input [n, d]`: `[n (n - 1) / 2]`, those of the first row
+// with the ones below first.
+rt_status rt_pdist(const struct rt_tensor *input,
+                   double p,
+                   struct rt_tensor **out);
+
 // Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row.
 // `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts,
 // `aweights` how important it is.
@@ -2082,6 +2134,23 @@ rt_status rt_bincount(const struct rt_tensor *input,
                       const struct rt_tensor *weights,
                       int64_t minlength,
                       struct rt_tensor **out);
+
+// Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first. Of truth values
+// whether they differ.
+rt_status rt_diff(const struct rt_tensor *input,
+                  const struct rt_tensor *prepend,
+                  const struct rt_tensor *append,
+                  int64_t n,
+                  int64_t dim,
+                  struct rt_tensor **out);
+
+// Integral of `y` along `dim` by the trapezoidal rule, with points `x` (of the shape of `y`, or a vector) or, without
+// them, steps `dx`.
+rt_status rt_trapezoid(const struct rt_tensor *y,
+                       const struct rt_tensor *x,
+                       struct rt_scalar dx,
+                       int64_t dim,
+                       struct rt_tensor **out);
 
 // Sums of the elements so far along `dim`.
 rt_status rt_cumsum(const struct rt_tensor *input,
@@ -2222,6 +2291,14 @@ rt_status rt_unique_dim(const struct rt_tensor *input,
                         struct rt_tensor **out1,
                         struct rt_tensor **out2);
 
+// The slices along `dim` that differ from the one before, the number of the run that each slice belongs to, and the
+// lengths of the runs.
+rt_status rt_unique_consecutive_dim(const struct rt_tensor *input,
+                                    int64_t dim,
+                                    struct rt_tensor **out0,
+                                    struct rt_tensor **out1,
+                                    struct rt_tensor **out2);
+
 // Places where `input` would have to be put into the ascending last dimension of `sorted_sequence` (sorted by `sorter`,
 // if given) to keep the order: before equal elements, or after them if `right`.
 rt_status rt_searchsorted(const struct rt_tensor *sorted_sequence,
@@ -2327,6 +2404,42 @@ rt_status rt_view_dtype(const struct rt_tensor *input,
                         int32_t dtype,
                         struct rt_tensor **out);
 
+// The elements of `input`'s memory, from its first one on in the order of memory, with another shape, row-major; its own
+// shape changes nothing. If they do not fit into that memory there is new memory, which begins with what the old one
+// held; further elements are not initialised.
+rt_status rt_resize(const struct rt_tensor *input,
+                    const int64_t *size,
+                    size_t size_len,
+                    struct rt_tensor **out);
+
+// `resize`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_resize_(const struct rt_tensor *input,
+                     const int64_t *size,
+                     size_t size_len,
+                     struct rt_tensor **out);
+
+// A tensor that looks into the memory of `source`: as that does, or, if `size` is given, with these sizes, strides
+// (row-major if None) and offset, for which the memory grows if need be. Without `source` it is empty. It has the dtype
+// and the device of `input`, which takes no other part.
+rt_status rt_set(const struct rt_tensor *input,
+                 const struct rt_tensor *source,
+                 int64_t storage_offset,
+                 const int64_t *size,
+                 size_t size_len,
+                 const int64_t *stride,
+                 size_t stride_len,
+                 struct rt_tensor **out);
+
+// `set`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_set_(const struct rt_tensor *input,
+                  const struct rt_tensor *source,
+                  int64_t storage_offset,
+                  const int64_t *size,
+                  size_t size_len,
+                  const int64_t *stride,
+                  size_t stride_len,
+                  struct rt_tensor **out);
+
 // The same elements with another shape: a view where possible, else a copy. One size may be -1.
 rt_status rt_reshape(const struct rt_tensor *input,
                      const int64_t *shape,
@@ -2345,8 +2458,17 @@ rt_status rt_transpose(const struct rt_tensor *input,
                        int64_t dim1,
                        struct rt_tensor **out);
 
+// `transpose`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_transpose_(const struct rt_tensor *input,
+                        int64_t dim0,
+                        int64_t dim1,
+                        struct rt_tensor **out);
+
 // A dimension of size 1 inserted at `dim`; a view.
 rt_status rt_unsqueeze(const struct rt_tensor *input, int64_t dim, struct rt_tensor **out);
+
+// `unsqueeze`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_unsqueeze_(const struct rt_tensor *input, int64_t dim, struct rt_tensor **out);
 
 // A view of the storage with the given sizes, strides and offset (in elements); the caller answers for the meaning.
 rt_status rt_as_strided(const struct rt_tensor *input,
@@ -2356,6 +2478,15 @@ rt_status rt_as_strided(const struct rt_tensor *input,
                         size_t stride_len,
                         const int64_t *storage_offset,
                         struct rt_tensor **out);
+
+// `as_strided`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_as_strided_(const struct rt_tensor *input,
+                         const int64_t *size,
+                         size_t size_len,
+                         const int64_t *stride,
+                         size_t stride_len,
+                         const int64_t *storage_offset,
+                         struct rt_tensor **out);
 
 // `as_strided` of a tensor whose own strides and offset are given too, for the gradient: what flows to a place of the
 // storage flows to the elements of `input` that lie there, in equal shares.
@@ -2398,6 +2529,9 @@ rt_status rt_movedim(const struct rt_tensor *input,
 // A matrix transposed; tensors with fewer than two dimensions stay as they are. A view.
 rt_status rt_t(const struct rt_tensor *input, struct rt_tensor **out);
 
+// `t`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_t_(const struct rt_tensor *input, struct rt_tensor **out);
+
 // The last two dimensions exchanged; a view. For real numbers this is the adjoint.
 rt_status rt_matrix_transpose(const struct rt_tensor *input, struct rt_tensor **out);
 
@@ -2406,6 +2540,12 @@ rt_status rt_squeeze(const struct rt_tensor *input,
                      const int64_t *dim,
                      size_t dim_len,
                      struct rt_tensor **out);
+
+// `squeeze`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+rt_status rt_squeeze_(const struct rt_tensor *input,
+                      const int64_t *dim,
+                      size_t dim_len,
+                      struct rt_tensor **out);
 
 // Dimensions `start_dim` to `end_dim` as one.
 rt_status rt_flatten(const struct rt_tensor *input,
@@ -2429,6 +2569,13 @@ rt_status rt_narrow(const struct rt_tensor *input,
                     int64_t start,
                     int64_t length,
                     struct rt_tensor **out);
+
+// `narrow` as a copy.
+rt_status rt_narrow_copy(const struct rt_tensor *input,
+                         int64_t dim,
+                         int64_t start,
+                         int64_t length,
+                         struct rt_tensor **out);
 
 // Element `index` of dimension `dim`, which disappears; a view.
 rt_status rt_select(const struct rt_tensor *input,
@@ -2508,6 +2655,16 @@ rt_status rt_diagonal(const struct rt_tensor *input,
                       int64_t dim1,
                       int64_t dim2,
                       struct rt_tensor **out);
+
+// In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again,
+// one row below, with `wrap`. More than two dimensions must have one size.
+rt_status rt_fill_diagonal(const struct rt_tensor *input,
+                           struct rt_scalar fill_value,
+                           bool wrap,
+                           struct rt_tensor **out);
+
+// `fill_diagonal`, in place.
+rt_status rt_fill_diagonal_(struct rt_tensor *input, struct rt_scalar fill_value, bool wrap);
 
 // `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
 rt_status rt_diagonal_backward(const struct rt_tensor *grad,
@@ -2619,13 +2776,21 @@ rt_status rt_tile(const struct rt_tensor *input,
 rt_status rt_repeat_interleave_int(const struct rt_tensor *input,
                                    int64_t repeats,
                                    const int64_t *dim,
+                                   const int64_t *output_size,
                                    struct rt_tensor **out);
 
-// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
+// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row. `output_size`, if
+// given, must be the size that comes of it, which is then known without the elements of `repeats`.
 rt_status rt_repeat_interleave_tensor(const struct rt_tensor *input,
                                       const struct rt_tensor *repeats,
                                       const int64_t *dim,
+                                      const int64_t *output_size,
                                       struct rt_tensor **out);
+
+// Each index `i` of the vector `repeats`, `repeats[i]` times in a row.
+rt_status rt_repeat_interleave_indices(const struct rt_tensor *repeats,
+                                       const int64_t *output_size,
+                                       struct rt_tensor **out);
 
 // Elements moved by `shifts` places along `dims`, those that fall off returning at the other end. Without `dims`
 // the flattened tensor is rolled.
@@ -2691,6 +2856,9 @@ rt_status rt_pixel_shuffle(const struct rt_tensor *input,
                            int64_t upscale_factor,
                            struct rt_tensor **out);
 
+// `[N, C, *]` with channel `g * (C / groups) + c` moved to `c * groups + g` (Zhang et al. 2017).
+rt_status rt_channel_shuffle(const struct rt_tensor *input, int64_t groups, struct rt_tensor **out);
+
 // Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
 rt_status rt_pixel_unshuffle(const struct rt_tensor *input,
                              int64_t downscale_factor,
@@ -2726,6 +2894,19 @@ rt_status rt_meshgrid(const struct rt_tensor *const *tensors,
 rt_status rt_cartesian_prod(const struct rt_tensor *const *tensors,
                             size_t tensors_len,
                             struct rt_tensor **out);
+
+// All combinations of `r` elements of a vector in the order of their places, one per row; an element may occur
+// repeatedly in one if `with_replacement`.
+rt_status rt_combinations(const struct rt_tensor *input,
+                          int64_t r,
+                          bool with_replacement,
+                          struct rt_tensor **out);
+
+// `input` summed to a shape that broadcasts to its own.
+rt_status rt_sum_to_size(const struct rt_tensor *input,
+                         const int64_t *size,
+                         size_t size_len,
+                         struct rt_tensor **out);
 
 // Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there
 // are as many classes as the largest number asks for.
@@ -2803,6 +2984,21 @@ rt_status rt_scatter_value_(struct rt_tensor *input,
                             const struct rt_tensor *index,
                             int64_t dim,
                             struct rt_scalar value);
+
+// As `scatter_reduce` together with what is there, with one number as the source.
+rt_status rt_scatter_value_reduce(const struct rt_tensor *input,
+                                  const struct rt_tensor *index,
+                                  int64_t dim,
+                                  struct rt_scalar value,
+                                  const char *reduce,
+                                  struct rt_tensor **out);
+
+// `scatter_value_reduce`, in place.
+rt_status rt_scatter_value_reduce_(struct rt_tensor *input,
+                                   const struct rt_tensor *index,
+                                   int64_t dim,
+                                   struct rt_scalar value,
+                                   const char *reduce);
 
 // As `scatter`, adding to what is there.
 rt_status rt_scatter_add(const struct rt_tensor *input,
@@ -3166,18 +3362,6 @@ rt_status rt_cross(const struct rt_tensor *input,
                    const int64_t *dim,
                    struct rt_tensor **out);
 
-// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
-// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
-// `1 / sqrt(size of the last dimension)` by default.
-rt_status rt_scaled_dot_product_attention(const struct rt_tensor *query,
-                                          const struct rt_tensor *key,
-                                          const struct rt_tensor *value,
-                                          const struct rt_tensor *attn_mask,
-                                          double dropout_p,
-                                          bool is_causal,
-                                          const double *scale,
-                                          struct rt_tensor **out);
-
 // Inverses of square matrices `[..., n, n]`.
 rt_status rt_inverse(const struct rt_tensor *input, struct rt_tensor **out);
 
@@ -3379,6 +3563,34 @@ rt_status rt_conv_transpose3d(const struct rt_tensor *input,
                               size_t dilation_len,
                               struct rt_tensor **out);
 
+// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
+// functional module).
+rt_status rt_im2col(const struct rt_tensor *input,
+                    const int64_t *kernel_size,
+                    size_t kernel_size_len,
+                    const int64_t *dilation,
+                    size_t dilation_len,
+                    const int64_t *padding,
+                    size_t padding_len,
+                    const int64_t *stride,
+                    size_t stride_len,
+                    struct rt_tensor **out);
+
+// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
+// module).
+rt_status rt_col2im(const struct rt_tensor *input,
+                    const int64_t *output_size,
+                    size_t output_size_len,
+                    const int64_t *kernel_size,
+                    size_t kernel_size_len,
+                    const int64_t *dilation,
+                    size_t dilation_len,
+                    const int64_t *padding,
+                    size_t padding_len,
+                    const int64_t *stride,
+                    size_t stride_len,
+                    struct rt_tensor **out);
+
 // The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
 // dimension. NaN is larger than any number.
 rt_status rt_max_pool1d(const struct rt_tensor *input,
@@ -3395,6 +3607,19 @@ rt_status rt_max_pool1d(const struct rt_tensor *input,
 
 // The largest element of each window over the last two dimensions.
 rt_status rt_max_pool2d(const struct rt_tensor *input,
+                        const int64_t *kernel_size,
+                        size_t kernel_size_len,
+                        const int64_t *stride,
+                        size_t stride_len,
+                        const int64_t *padding,
+                        size_t padding_len,
+                        const int64_t *dilation,
+                        size_t dilation_len,
+                        bool ceil_mode,
+                        struct rt_tensor **out);
+
+// The largest element of each window over the last three dimensions.
+rt_status rt_max_pool3d(const struct rt_tensor *input,
                         const int64_t *kernel_size,
                         size_t kernel_size_len,
                         const int64_t *stride,
@@ -3448,6 +3673,20 @@ rt_status rt_max_pool2d_with_indices(const struct rt_tensor *input,
                                      struct rt_tensor **out0,
                                      struct rt_tensor **out1);
 
+// [`max_pool3d`], and the places of the elements in their planes (int64, row-major).
+rt_status rt_max_pool3d_with_indices(const struct rt_tensor *input,
+                                     const int64_t *kernel_size,
+                                     size_t kernel_size_len,
+                                     const int64_t *stride,
+                                     size_t stride_len,
+                                     const int64_t *padding,
+                                     size_t padding_len,
+                                     const int64_t *dilation,
+                                     size_t dilation_len,
+                                     bool ceil_mode,
+                                     struct rt_tensor **out0,
+                                     struct rt_tensor **out1);
+
 // The largest element of each of `output_size` parts of the last dimension, and their places.
 rt_status rt_adaptive_max_pool1d(const struct rt_tensor *input,
                                  const int64_t *output_size,
@@ -3461,6 +3700,37 @@ rt_status rt_adaptive_max_pool2d(const struct rt_tensor *input,
                                  size_t output_size_len,
                                  struct rt_tensor **out0,
                                  struct rt_tensor **out1);
+
+// The largest element of each of `output_size` parts of the last three dimensions, and their places.
+rt_status rt_adaptive_max_pool3d(const struct rt_tensor *input,
+                                 const int64_t *output_size,
+                                 size_t output_size_len,
+                                 struct rt_tensor **out0,
+                                 struct rt_tensor **out1);
+
+// Zeros of length `output_size` with the elements of `input` `[N, C, L]` put back at `indices`, where
+// [`max_pool1d_with_indices`] has found them.
+rt_status rt_max_unpool1d(const struct rt_tensor *input,
+                          const struct rt_tensor *indices,
+                          const int64_t *output_size,
+                          size_t output_size_len,
+                          struct rt_tensor **out);
+
+// Zeros of size `output_size` with the elements of `input` `[N, C, H, W]` put back at `indices`, where
+// [`max_pool2d_with_indices`] has found them.
+rt_status rt_max_unpool2d(const struct rt_tensor *input,
+                          const struct rt_tensor *indices,
+                          const int64_t *output_size,
+                          size_t output_size_len,
+                          struct rt_tensor **out);
+
+// Zeros of size `output_size` with the elements of `input` `[N, C, D, H, W]` put back at `indices`, where
+// [`max_pool3d_with_indices`] has found them.
+rt_status rt_max_unpool3d(const struct rt_tensor *input,
+                          const struct rt_tensor *indices,
+                          const int64_t *output_size,
+                          size_t output_size_len,
+                          struct rt_tensor **out);
 
 // Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
 rt_status rt_max_pool_grad(const struct rt_tensor *grad,
@@ -3501,6 +3771,19 @@ rt_status rt_avg_pool2d(const struct rt_tensor *input,
                         const int64_t *divisor_override,
                         struct rt_tensor **out);
 
+// The mean of each window over the last three dimensions; `divisor_override`, if given, takes the place of the count.
+rt_status rt_avg_pool3d(const struct rt_tensor *input,
+                        const int64_t *kernel_size,
+                        size_t kernel_size_len,
+                        const int64_t *stride,
+                        size_t stride_len,
+                        const int64_t *padding,
+                        size_t padding_len,
+                        bool ceil_mode,
+                        bool count_include_pad,
+                        const int64_t *divisor_override,
+                        struct rt_tensor **out);
+
 // Gradient of the average pools with respect to their input of shape `input_size`.
 rt_status rt_avg_pool_grad(const struct rt_tensor *grad,
                            const int64_t *input_size,
@@ -3529,6 +3812,12 @@ rt_status rt_adaptive_avg_pool2d(const struct rt_tensor *input,
                                  size_t output_size_len,
                                  struct rt_tensor **out);
 
+// The mean of each of `output_size` parts of the last three dimensions.
+rt_status rt_adaptive_avg_pool3d(const struct rt_tensor *input,
+                                 const int64_t *output_size,
+                                 size_t output_size_len,
+                                 struct rt_tensor **out);
+
 // Gradient of the adaptive average pools with respect to their input of shape `input_size`.
 rt_status rt_adaptive_avg_pool_grad(const struct rt_tensor *grad,
                                     const int64_t *input_size,
@@ -3536,62 +3825,409 @@ rt_status rt_adaptive_avg_pool_grad(const struct rt_tensor *grad,
                                     int64_t rank,
                                     struct rt_tensor **out);
 
-// Images resized to `output_size`; each pixel is the one of the input that it lies in.
+// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, L]`.
+rt_status rt_lp_pool1d(const struct rt_tensor *input,
+                       double norm_type,
+                       const int64_t *kernel_size,
+                       size_t kernel_size_len,
+                       const int64_t *stride,
+                       size_t stride_len,
+                       bool ceil_mode,
+                       struct rt_tensor **out);
+
+// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, H, W]`.
+rt_status rt_lp_pool2d(const struct rt_tensor *input,
+                       double norm_type,
+                       const int64_t *kernel_size,
+                       size_t kernel_size_len,
+                       const int64_t *stride,
+                       size_t stride_len,
+                       bool ceil_mode,
+                       struct rt_tensor **out);
+
+// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, D, H, W]`.
+rt_status rt_lp_pool3d(const struct rt_tensor *input,
+                       double norm_type,
+                       const int64_t *kernel_size,
+                       size_t kernel_size_len,
+                       const int64_t *stride,
+                       size_t stride_len,
+                       bool ceil_mode,
+                       struct rt_tensor **out);
+
+// `input / (k + alpha * m)^beta`, m being the mean of the squares over `size` neighbouring channels of `[N, C, *]`
+// (Krizhevsky et al. 2012).
+rt_status rt_local_response_norm(const struct rt_tensor *input,
+                                 int64_t size,
+                                 double alpha,
+                                 double beta,
+                                 double k,
+                                 struct rt_tensor **out);
+
+// `[N, C, L]` resized to `output_size`; each element is the one of the input that it lies in. A scale, if given, says
+// how much larger the output is in place of the ratio of the sizes.
+rt_status rt_upsample_nearest1d(const struct rt_tensor *input,
+                                const int64_t *output_size,
+                                size_t output_size_len,
+                                const double *scales,
+                                struct rt_tensor **out);
+
+// Images `[N, C, H, W]` resized to `output_size`; each pixel is the one of the input that it lies in.
 rt_status rt_upsample_nearest2d(const struct rt_tensor *input,
                                 const int64_t *output_size,
                                 size_t output_size_len,
+                                const double *scales_h,
+                                const double *scales_w,
                                 struct rt_tensor **out);
 
+// `[N, C, D, H, W]` resized to `output_size`; each element is the one of the input that it lies in.
+rt_status rt_upsample_nearest3d(const struct rt_tensor *input,
+                                const int64_t *output_size,
+                                size_t output_size_len,
+                                const double *scales_d,
+                                const double *scales_h,
+                                const double *scales_w,
+                                struct rt_tensor **out);
+
+// [`upsample_nearest1d`] with the places of Pillow: the centres of the elements decide (`_upsample_nearest_exact1d`
+// of PyTorch).
+rt_status rt_upsample_nearest_exact1d(const struct rt_tensor *input,
+                                      const int64_t *output_size,
+                                      size_t output_size_len,
+                                      const double *scales,
+                                      struct rt_tensor **out);
+
+// [`upsample_nearest2d`] with the places of Pillow (`_upsample_nearest_exact2d` of PyTorch).
+rt_status rt_upsample_nearest_exact2d(const struct rt_tensor *input,
+                                      const int64_t *output_size,
+                                      size_t output_size_len,
+                                      const double *scales_h,
+                                      const double *scales_w,
+                                      struct rt_tensor **out);
+
+// [`upsample_nearest3d`] with the places of Pillow (`_upsample_nearest_exact3d` of PyTorch).
+rt_status rt_upsample_nearest_exact3d(const struct rt_tensor *input,
+                                      const int64_t *output_size,
+                                      size_t output_size_len,
+                                      const double *scales_d,
+                                      const double *scales_h,
+                                      const double *scales_w,
+                                      struct rt_tensor **out);
+
+// `[N, C, L]` resized to `output_size` by linear interpolation; `align_corners` says whether the centres of the first
+// and the last element stay in place, or their outer edges. A scale, if given, says how much larger the output is in
+// place of the ratio of the sizes.
+rt_status rt_upsample_linear1d(const struct rt_tensor *input,
+                               const int64_t *output_size,
+                               size_t output_size_len,
+                               bool align_corners,
+                               const double *scales,
+                               struct rt_tensor **out);
+
 // Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
-// centres of the corner pixels stay in place, or the outer edges of the image.
+// centres of the corner pixels stay in place, or the outer edges of the image. Bytes are rounded after each direction.
 rt_status rt_upsample_bilinear2d(const struct rt_tensor *input,
                                  const int64_t *output_size,
                                  size_t output_size_len,
                                  bool align_corners,
+                                 const double *scales_h,
+                                 const double *scales_w,
                                  struct rt_tensor **out);
 
-// Gradient of the resizing ops with respect to their input of shape `input_size`.
-rt_status rt_upsample_grad(const struct rt_tensor *grad,
-                           const int64_t *input_size,
-                           size_t input_size_len,
-                           const char *mode,
-                           bool align_corners,
-                           struct rt_tensor **out);
+// `[N, C, D, H, W]` resized to `output_size` by linear interpolation in all directions.
+rt_status rt_upsample_trilinear3d(const struct rt_tensor *input,
+                                  const int64_t *output_size,
+                                  size_t output_size_len,
+                                  bool align_corners,
+                                  const double *scales_d,
+                                  const double *scales_h,
+                                  const double *scales_w,
+                                  struct rt_tensor **out);
 
-// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
-// functional module).
-rt_status rt_im2col(const struct rt_tensor *input,
-                    const int64_t *kernel_size,
-                    size_t kernel_size_len,
-                    const int64_t *dilation,
-                    size_t dilation_len,
-                    const int64_t *padding,
-                    size_t padding_len,
-                    const int64_t *stride,
-                    size_t stride_len,
-                    struct rt_tensor **out);
+// Images resized to `output_size` by cubic convolution (Keys 1981, a = -0.75) in both directions.
+rt_status rt_upsample_bicubic2d(const struct rt_tensor *input,
+                                const int64_t *output_size,
+                                size_t output_size_len,
+                                bool align_corners,
+                                const double *scales_h,
+                                const double *scales_w,
+                                struct rt_tensor **out);
 
-// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
-// module).
-rt_status rt_col2im(const struct rt_tensor *input,
-                    const int64_t *output_size,
-                    size_t output_size_len,
-                    const int64_t *kernel_size,
-                    size_t kernel_size_len,
-                    const int64_t *dilation,
-                    size_t dilation_len,
-                    const int64_t *padding,
-                    size_t padding_len,
-                    const int64_t *stride,
-                    size_t stride_len,
-                    struct rt_tensor **out);
+// [`upsample_bilinear2d`] with a filter that becomes wider where images become smaller, as Pillow's
+// (`_upsample_bilinear2d_aa` of PyTorch).
+rt_status rt_upsample_bilinear2d_aa(const struct rt_tensor *input,
+                                    const int64_t *output_size,
+                                    size_t output_size_len,
+                                    bool align_corners,
+                                    const double *scales_h,
+                                    const double *scales_w,
+                                    struct rt_tensor **out);
+
+// [`upsample_bicubic2d`] with a filter (a = -0.5) that becomes wider where images become smaller, as Pillow's
+// (`_upsample_bicubic2d_aa` of PyTorch).
+rt_status rt_upsample_bicubic2d_aa(const struct rt_tensor *input,
+                                   const int64_t *output_size,
+                                   size_t output_size_len,
+                                   bool align_corners,
+                                   const double *scales_h,
+                                   const double *scales_w,
+                                   struct rt_tensor **out);
+
+// Gradient of `upsample_nearest1d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_nearest1d_backward(const struct rt_tensor *grad_output,
+                                         const int64_t *output_size,
+                                         size_t output_size_len,
+                                         const int64_t *input_size,
+                                         size_t input_size_len,
+                                         const double *scales,
+                                         struct rt_tensor **out);
+
+// Gradient of `upsample_nearest2d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_nearest2d_backward(const struct rt_tensor *grad_output,
+                                         const int64_t *output_size,
+                                         size_t output_size_len,
+                                         const int64_t *input_size,
+                                         size_t input_size_len,
+                                         const double *scales_h,
+                                         const double *scales_w,
+                                         struct rt_tensor **out);
+
+// Gradient of `upsample_nearest3d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_nearest3d_backward(const struct rt_tensor *grad_output,
+                                         const int64_t *output_size,
+                                         size_t output_size_len,
+                                         const int64_t *input_size,
+                                         size_t input_size_len,
+                                         const double *scales_d,
+                                         const double *scales_h,
+                                         const double *scales_w,
+                                         struct rt_tensor **out);
+
+// Gradient of `upsample_nearest_exact1d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_nearest_exact1d_backward(const struct rt_tensor *grad_output,
+                                               const int64_t *output_size,
+                                               size_t output_size_len,
+                                               const int64_t *input_size,
+                                               size_t input_size_len,
+                                               const double *scales,
+                                               struct rt_tensor **out);
+
+// Gradient of `upsample_nearest_exact2d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_nearest_exact2d_backward(const struct rt_tensor *grad_output,
+                                               const int64_t *output_size,
+                                               size_t output_size_len,
+                                               const int64_t *input_size,
+                                               size_t input_size_len,
+                                               const double *scales_h,
+                                               const double *scales_w,
+                                               struct rt_tensor **out);
+
+// Gradient of `upsample_nearest_exact3d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_nearest_exact3d_backward(const struct rt_tensor *grad_output,
+                                               const int64_t *output_size,
+                                               size_t output_size_len,
+                                               const int64_t *input_size,
+                                               size_t input_size_len,
+                                               const double *scales_d,
+                                               const double *scales_h,
+                                               const double *scales_w,
+                                               struct rt_tensor **out);
+
+// Gradient of `upsample_linear1d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_linear1d_backward(const struct rt_tensor *grad_output,
+                                        const int64_t *output_size,
+                                        size_t output_size_len,
+                                        const int64_t *input_size,
+                                        size_t input_size_len,
+                                        bool align_corners,
+                                        const double *scales,
+                                        struct rt_tensor **out);
+
+// Gradient of `upsample_bilinear2d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_bilinear2d_backward(const struct rt_tensor *grad_output,
+                                          const int64_t *output_size,
+                                          size_t output_size_len,
+                                          const int64_t *input_size,
+                                          size_t input_size_len,
+                                          bool align_corners,
+                                          const double *scales_h,
+                                          const double *scales_w,
+                                          struct rt_tensor **out);
+
+// Gradient of `upsample_trilinear3d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_trilinear3d_backward(const struct rt_tensor *grad_output,
+                                           const int64_t *output_size,
+                                           size_t output_size_len,
+                                           const int64_t *input_size,
+                                           size_t input_size_len,
+                                           bool align_corners,
+                                           const double *scales_d,
+                                           const double *scales_h,
+                                           const double *scales_w,
+                                           struct rt_tensor **out);
+
+// Gradient of `upsample_bicubic2d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_bicubic2d_backward(const struct rt_tensor *grad_output,
+                                         const int64_t *output_size,
+                                         size_t output_size_len,
+                                         const int64_t *input_size,
+                                         size_t input_size_len,
+                                         bool align_corners,
+                                         const double *scales_h,
+                                         const double *scales_w,
+                                         struct rt_tensor **out);
+
+// Gradient of `upsample_bilinear2d_aa` with respect to its input of shape `input_size`.
+rt_status rt_upsample_bilinear2d_aa_backward(const struct rt_tensor *grad_output,
+                                             const int64_t *output_size,
+                                             size_t output_size_len,
+                                             const int64_t *input_size,
+                                             size_t input_size_len,
+                                             bool align_corners,
+                                             const double *scales_h,
+                                             const double *scales_w,
+                                             struct rt_tensor **out);
+
+// Gradient of `upsample_bicubic2d_aa` with respect to its input of shape `input_size`.
+rt_status rt_upsample_bicubic2d_aa_backward(const struct rt_tensor *grad_output,
+                                            const int64_t *output_size,
+                                            size_t output_size_len,
+                                            const int64_t *input_size,
+                                            size_t input_size_len,
+                                            bool align_corners,
+                                            const double *scales_h,
+                                            const double *scales_w,
+                                            struct rt_tensor **out);
+
+// Images `[N, C, H, W]` read at the places `(x, y)` of a grid `[N, h, w, 2]`, -1 and 1 being the borders (Jaderberg et
+// al. 2015): `[N, C, h, w]`. Modes: 0 bilinear, 1 nearest, 2 bicubic. Outside there are 0 zeros, 1 the border, 2 the
+// image, reflected. `align_corners` says whether the borders are the centres of the corner pixels or the outer edges.
+rt_status rt_grid_sampler_2d(const struct rt_tensor *input,
+                             const struct rt_tensor *grid,
+                             int64_t interpolation_mode,
+                             int64_t padding_mode,
+                             bool align_corners,
+                             struct rt_tensor **out);
+
+// `[N, C, D, H, W]` read at the places `(x, y, z)` of a grid `[N, d, h, w, 3]`: `[N, C, d, h, w]`; as
+// [`grid_sampler_2d`], but not bicubic.
+rt_status rt_grid_sampler_3d(const struct rt_tensor *input,
+                             const struct rt_tensor *grid,
+                             int64_t interpolation_mode,
+                             int64_t padding_mode,
+                             bool align_corners,
+                             struct rt_tensor **out);
+
+// Gradients of `grid_sampler_2d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+// `grid_grad`).
+rt_status rt_grid_sampler_2d_backward(const struct rt_tensor *grad_output,
+                                      const struct rt_tensor *input,
+                                      const struct rt_tensor *grid,
+                                      int64_t interpolation_mode,
+                                      int64_t padding_mode,
+                                      bool align_corners,
+                                      bool input_grad,
+                                      bool grid_grad,
+                                      struct rt_tensor **out0,
+                                      struct rt_tensor **out1);
+
+// Gradients of `grid_sampler_3d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+// `grid_grad`).
+rt_status rt_grid_sampler_3d_backward(const struct rt_tensor *grad_output,
+                                      const struct rt_tensor *input,
+                                      const struct rt_tensor *grid,
+                                      int64_t interpolation_mode,
+                                      int64_t padding_mode,
+                                      bool align_corners,
+                                      bool input_grad,
+                                      bool grid_grad,
+                                      struct rt_tensor **out0,
+                                      struct rt_tensor **out1);
+
+// The grid that a sampler reads to apply the affine maps `theta` `[N, 2, 3]` to images of `size` `(N, C, H, W)`:
+// `[N, H, W, 2]`; or `[N, 3, 4]` for `(N, C, D, H, W)`: `[N, D, H, W, 3]`.
+rt_status rt_affine_grid_generator(const struct rt_tensor *theta,
+                                   const int64_t *size,
+                                   size_t size_len,
+                                   bool align_corners,
+                                   struct rt_tensor **out);
+
+// Sum (`mode` 0), mean (1) or maximum (2) of rows of `weight` `[n, d]` per bag: `indices` `[B, k]` has a bag in each
+// row; flat ones `[m]` have bags that begin at `offsets` `[B]`, which end with the last bag's end if
+// `include_last_offset`. In sums, `per_sample_weights` of the shape of `indices` weigh the members. Members equal to
+// `padding_idx` count nowhere. Gives `[B, d]`, and in mode 2 the rows that the largest elements came from (-1 for those
+// of empty bags, which are zeros), else `[0, d]`.
+rt_status rt_embedding_bag(const struct rt_tensor *weight,
+                           const struct rt_tensor *indices,
+                           const struct rt_tensor *offsets,
+                           const struct rt_tensor *per_sample_weights,
+                           int64_t mode,
+                           bool include_last_offset,
+                           const int64_t *padding_idx,
+                           struct rt_tensor **out0,
+                           struct rt_tensor **out1);
+
+// [`embedding_bag`] of members that all count alike.
+rt_status rt_embedding_bag_unweighted(const struct rt_tensor *weight,
+                                      const struct rt_tensor *indices,
+                                      const struct rt_tensor *offsets,
+                                      int64_t mode,
+                                      bool include_last_offset,
+                                      const int64_t *padding_idx,
+                                      struct rt_tensor **out0,
+                                      struct rt_tensor **out1);
+
+// [`embedding_bag`] of weighted members.
+rt_status rt_embedding_bag_weighted(const struct rt_tensor *weight,
+                                    const struct rt_tensor *indices,
+                                    const struct rt_tensor *offsets,
+                                    const struct rt_tensor *per_sample_weights,
+                                    int64_t mode,
+                                    bool include_last_offset,
+                                    const int64_t *padding_idx,
+                                    struct rt_tensor **out0,
+                                    struct rt_tensor **out1);
+
+// Gradient of `embedding_bag` with respect to its table of `num_weights` rows.
+rt_status rt_embedding_bag_backward(const struct rt_tensor *grad,
+                                    const struct rt_tensor *indices,
+                                    const struct rt_tensor *offsets,
+                                    const struct rt_tensor *per_sample_weights,
+                                    const struct rt_tensor *max_indices,
+                                    int64_t num_weights,
+                                    int64_t mode,
+                                    bool include_last_offset,
+                                    const int64_t *padding_idx,
+                                    struct rt_tensor **out);
+
+// Gradient of `embedding_bag` with respect to the weights of its members.
+rt_status rt_embedding_bag_per_sample_weights_backward(const struct rt_tensor *grad,
+                                                       const struct rt_tensor *weight,
+                                                       const struct rt_tensor *indices,
+                                                       const struct rt_tensor *offsets,
+                                                       bool include_last_offset,
+                                                       const int64_t *padding_idx,
+                                                       struct rt_tensor **out);
+
+// `input` `[n, d]` with those rows of `indices` scaled down whose `norm_type`-norm is above `max_norm`.
+rt_status rt_embedding_renorm(const struct rt_tensor *input,
+                              const struct rt_tensor *indices,
+                              double max_norm,
+                              double norm_type,
+                              struct rt_tensor **out);
+
+// `embedding_renorm`, in place.
+rt_status rt_embedding_renorm_(struct rt_tensor *input,
+                               const struct rt_tensor *indices,
+                               double max_norm,
+                               double norm_type);
 
 // Batch normalisation of `[N, C, ...]` (Ioffe and Szegedy 2015): per channel, `(input - mean) / sqrt(var + eps) *
 // weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards
 // them (the variance unbiased) by `momentum`; else the running ones are used.
 rt_status rt_batch_norm(const struct rt_tensor *input,
-                        const struct rt_tensor *running_mean,
-                        const struct rt_tensor *running_var,
+                        struct rt_tensor *running_mean,
+                        struct rt_tensor *running_var,
                         const struct rt_tensor *weight,
                         const struct rt_tensor *bias,
                         bool training,
@@ -3684,8 +4320,8 @@ rt_status rt_group_norm_backward(const struct rt_tensor *grad,
 // Normalisation of each channel of each sample (Ulyanov et al. 2016), or, without `use_input_stats`, by running
 // statistics as in `batch_norm`.
 rt_status rt_instance_norm(const struct rt_tensor *input,
-                           const struct rt_tensor *running_mean,
-                           const struct rt_tensor *running_var,
+                           struct rt_tensor *running_mean,
+                           struct rt_tensor *running_var,
                            const struct rt_tensor *weight,
                            const struct rt_tensor *bias,
                            bool use_input_stats,
@@ -3718,6 +4354,28 @@ rt_status rt_huber_loss(const struct rt_tensor *input,
                         const char *reduction,
                         double delta,
                         struct rt_tensor **out);
+
+// `mse_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+rt_status rt_mse_loss_weighted(const struct rt_tensor *input,
+                               const struct rt_tensor *target,
+                               const struct rt_tensor *weight,
+                               const char *reduction,
+                               struct rt_tensor **out);
+
+// `l1_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+rt_status rt_l1_loss_weighted(const struct rt_tensor *input,
+                              const struct rt_tensor *target,
+                              const struct rt_tensor *weight,
+                              const char *reduction,
+                              struct rt_tensor **out);
+
+// `huber_loss` of weighted elements; weights have the losses' shape, the mean is that of the products.
+rt_status rt_huber_loss_weighted(const struct rt_tensor *input,
+                                 const struct rt_tensor *target,
+                                 const struct rt_tensor *weight,
+                                 const char *reduction,
+                                 double delta,
+                                 struct rt_tensor **out);
 
 // Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
 rt_status rt_distance_backward(const struct rt_tensor *grad,
@@ -3807,6 +4465,126 @@ rt_status rt_kl_div(const struct rt_tensor *input,
                     bool log_target,
                     struct rt_tensor **out);
 
+// Negative log-likelihood of counts `target` under Poisson distributions: `e^x - t x` if the input is the logarithm of
+// the rate (`log_input`), else `x - t log(x + eps)`. `full` adds Stirling's approximation of `log(t!)` where `t > 1`.
+rt_status rt_poisson_nll_loss(const struct rt_tensor *input,
+                              const struct rt_tensor *target,
+                              bool log_input,
+                              bool full,
+                              double eps,
+                              const char *reduction,
+                              struct rt_tensor **out);
+
+// Negative log-likelihood of `target` under normal distributions of mean `input` and variance `var`:
+// `(log var + (input - target)^2 / var) / 2`, `var` being at least `eps`, which is no part of the gradient (Nix and
+// Weigend 1994). `full` adds `log(2 pi) / 2`. `var` is a number or a tensor of the input's shape, or without its last
+// dimension, or with one of size 1.
+rt_status rt_gaussian_nll_loss(const struct rt_tensor *input,
+                               const struct rt_tensor *target,
+                               const struct rt_tensor *var,
+                               bool full,
+                               double eps,
+                               const char *reduction,
+                               struct rt_tensor **out);
+
+// `gaussian_nll_loss` with a plain number as `var`.
+rt_status rt_gaussian_nll_loss_scalar(const struct rt_tensor *input,
+                                      const struct rt_tensor *target,
+                                      struct rt_scalar var,
+                                      bool full,
+                                      double eps,
+                                      const char *reduction,
+                                      struct rt_tensor **out);
+
+// Variances, which must not be negative, brought up to `eps` at least. The gradient passes as if they were left alone.
+rt_status rt_variance_floor(const struct rt_tensor *input,
+                            double eps,
+                            struct rt_tensor **out);
+
+// `x` where the target is 1, `max(0, margin - x)` where it is -1, and their mean or sum.
+rt_status rt_hinge_embedding_loss(const struct rt_tensor *input,
+                                  const struct rt_tensor *target,
+                                  double margin,
+                                  const char *reduction,
+                                  struct rt_tensor **out);
+
+// `1 - cos(x1, x2)` where the target is 1, `max(0, cos(x1, x2) - margin)` where it is -1, and their mean or sum; inputs
+// `[N, d]` with target `[N]`, or `[d]` with a number.
+rt_status rt_cosine_embedding_loss(const struct rt_tensor *input1,
+                                   const struct rt_tensor *input2,
+                                   const struct rt_tensor *target,
+                                   double margin,
+                                   const char *reduction,
+                                   struct rt_tensor **out);
+
+// `max(0, -target (input1 - input2) + margin)`, and its mean or sum; the target is 1 where the first input should be
+// ranked higher, else -1.
+rt_status rt_margin_ranking_loss(const struct rt_tensor *input1,
+                                 const struct rt_tensor *input2,
+                                 const struct rt_tensor *target,
+                                 double margin,
+                                 const char *reduction,
+                                 struct rt_tensor **out);
+
+// `log(1 + e^(-target input))`, of the input's shape and dtype, and its mean or sum.
+rt_status rt_soft_margin_loss(const struct rt_tensor *input,
+                              const struct rt_tensor *target,
+                              const char *reduction,
+                              struct rt_tensor **out);
+
+// The mean over the classes of the binary cross-entropy of `sigmoid(input)`, and its mean or sum over the samples;
+// input and target `[N, C]`, weight `[C]`.
+rt_status rt_multilabel_soft_margin_loss(const struct rt_tensor *input,
+                                         const struct rt_tensor *target,
+                                         const struct rt_tensor *weight,
+                                         const char *reduction,
+                                         struct rt_tensor **out);
+
+// Sum over the classes `i` other than the target `t` of `max(0, margin - x[t] + x[i])^p`, times `weight[t]`, divided by
+// the number of classes, and its mean or sum; input `[N, C]` with target `[N]`, or `[C]` with a number. `p` is 1 or 2.
+rt_status rt_multi_margin_loss(const struct rt_tensor *input,
+                               const struct rt_tensor *target,
+                               const struct rt_tensor *weight,
+                               int64_t p,
+                               double margin,
+                               const char *reduction,
+                               struct rt_tensor **out);
+
+// For `multilabel_margin_loss`: which entries of the lists `target` [N, T] come before the first -1, and which of the
+// `classes` are among them, `[N, classes]`, both as truth values.
+rt_status rt_multilabel_targets(const struct rt_tensor *target,
+                                int64_t classes,
+                                struct rt_tensor **out0,
+                                struct rt_tensor **out1);
+
+// Sum over the targets `t` of a sample and the other classes `i` of `max(0, 1 - x[t] + x[i])`, divided by the number of
+// classes, and its mean or sum; input `[N, C]` or `[C]`, and as many target classes, of which those before the first
+// -1 count.
+rt_status rt_multilabel_margin_loss(const struct rt_tensor *input,
+                                    const struct rt_tensor *target,
+                                    const char *reduction,
+                                    struct rt_tensor **out);
+
+// `max(0, d(anchor, positive) - d(anchor, negative) + margin)`, and its mean or sum, `d` being `pairwise_distance`.
+// With `swap` the positive may stand for the anchor where it is nearer to the negative (Balntas et al. 2016).
+rt_status rt_triplet_margin_loss(const struct rt_tensor *anchor,
+                                 const struct rt_tensor *positive,
+                                 const struct rt_tensor *negative,
+                                 double margin,
+                                 double p,
+                                 double eps,
+                                 bool swap,
+                                 const char *reduction,
+                                 struct rt_tensor **out);
+
+// The `p`-norms of `x1 - x2 + eps` over the last dimension.
+rt_status rt_pairwise_distance(const struct rt_tensor *x1,
+                               const struct rt_tensor *x2,
+                               double p,
+                               double eps,
+                               bool keepdim,
+                               struct rt_tensor **out);
+
 // Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
 rt_status rt_cosine_similarity(const struct rt_tensor *x1,
                                const struct rt_tensor *x2,
@@ -3814,17 +4592,67 @@ rt_status rt_cosine_similarity(const struct rt_tensor *x1,
                                double eps,
                                struct rt_tensor **out);
 
+// `input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`.
+rt_status rt_normalize(const struct rt_tensor *input,
+                       double p,
+                       const int64_t *dim,
+                       size_t dim_len,
+                       double eps,
+                       struct rt_tensor **out);
+
+// Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of targets under
+// log-probabilities of classes at each time, summed over all alignments, one class being `blank`. `log_probs` is
+// `[T, N, C]` or `[T, C]`, `targets` `[N, S]` or all labels in one row, and the lengths say how much of T and S counts.
+// The mean is that of the losses divided by the target lengths. A target that does not fit into its input costs infinity
+// (and its gradient is NaN), or nothing with `zero_infinity`. The gradient is that of log-probabilities whose
+// exponentials add up to 1.
+rt_status rt_ctc_loss(const struct rt_tensor *log_probs,
+                      const struct rt_tensor *targets,
+                      const struct rt_tensor *input_lengths,
+                      const struct rt_tensor *target_lengths,
+                      int64_t blank,
+                      const char *reduction,
+                      bool zero_infinity,
+                      struct rt_tensor **out);
+
+// The losses of `ctc_loss` [N] before they are reduced.
+rt_status rt_ctc_losses(const struct rt_tensor *log_probs,
+                        const struct rt_tensor *targets,
+                        const struct rt_tensor *input_lengths,
+                        const struct rt_tensor *target_lengths,
+                        int64_t blank,
+                        bool zero_infinity,
+                        struct rt_tensor **out);
+
+// Gradient of `ctc_losses` with respect to the log-probabilities.
+rt_status rt_ctc_losses_backward(const struct rt_tensor *grad,
+                                 const struct rt_tensor *log_probs,
+                                 const struct rt_tensor *targets,
+                                 const struct rt_tensor *input_lengths,
+                                 const struct rt_tensor *target_lengths,
+                                 int64_t blank,
+                                 bool zero_infinity,
+                                 struct rt_tensor **out);
+
+// The states of targets as `ctc_loss` takes them, padded to the longest that there may be: each label between blanks,
+// `[N, 2 S + 1]`, and whether a state may follow the last but one.
+rt_status rt_ctc_states(const struct rt_tensor *targets,
+                        const struct rt_tensor *target_lengths,
+                        int64_t blank,
+                        struct rt_tensor **out0,
+                        struct rt_tensor **out1);
+
 // Uniform numbers of [0, 1) of shape `size`.
 rt_status rt_rand(const int64_t *size,
                   size_t size_len,
-                  const struct rt_generator *generator,
+                  struct rt_generator *generator,
                   int32_t dtype,
                   struct rt_tensor **out);
 
 // Standard normal numbers of shape `size`.
 rt_status rt_randn(const int64_t *size,
                    size_t size_len,
-                   const struct rt_generator *generator,
+                   struct rt_generator *generator,
                    int32_t dtype,
                    struct rt_tensor **out);
 
@@ -3833,25 +4661,25 @@ rt_status rt_randint(int64_t low,
                      int64_t high,
                      const int64_t *size,
                      size_t size_len,
-                     const struct rt_generator *generator,
+                     struct rt_generator *generator,
                      int32_t dtype,
                      struct rt_tensor **out);
 
 // The numbers 0 to `n - 1` in random order; int64 by default.
 rt_status rt_randperm(int64_t n,
-                      const struct rt_generator *generator,
+                      struct rt_generator *generator,
                       int32_t dtype,
                       struct rt_tensor **out);
 
 // Uniform numbers of [0, 1) in the shape of `input`.
 rt_status rt_rand_like(const struct rt_tensor *input,
-                       const struct rt_generator *generator,
+                       struct rt_generator *generator,
                        int32_t dtype,
                        struct rt_tensor **out);
 
 // Standard normal numbers in the shape of `input`.
 rt_status rt_randn_like(const struct rt_tensor *input,
-                        const struct rt_generator *generator,
+                        struct rt_generator *generator,
                         int32_t dtype,
                         struct rt_tensor **out);
 
@@ -3859,7 +4687,7 @@ rt_status rt_randn_like(const struct rt_tensor *input,
 rt_status rt_randint_like(const struct rt_tensor *input,
                           int64_t low,
                           int64_t high,
-                          const struct rt_generator *generator,
+                          struct rt_generator *generator,
                           int32_t dtype,
                           struct rt_tensor **out);
 
@@ -3867,116 +4695,124 @@ rt_status rt_randint_like(const struct rt_tensor *input,
 rt_status rt_uniform(const struct rt_tensor *input,
                      double from_,
                      double to,
-                     const struct rt_generator *generator,
+                     struct rt_generator *generator,
                      struct rt_tensor **out);
 
 // `uniform`, in place.
 rt_status rt_uniform_(struct rt_tensor *input,
                       double from_,
                       double to,
-                      const struct rt_generator *generator);
+                      struct rt_generator *generator);
 
 // In place: normal numbers with the given mean and standard deviation.
 rt_status rt_normal(const struct rt_tensor *input,
                     double mean,
                     double std,
-                    const struct rt_generator *generator,
+                    struct rt_generator *generator,
                     struct rt_tensor **out);
 
 // `normal`, in place.
 rt_status rt_normal_(struct rt_tensor *input,
                      double mean,
                      double std,
-                     const struct rt_generator *generator);
+                     struct rt_generator *generator);
 
 // In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly.
 rt_status rt_random(const struct rt_tensor *input,
                     const int64_t *from_,
                     const int64_t *to,
-                    const struct rt_generator *generator,
+                    struct rt_generator *generator,
                     struct rt_tensor **out);
 
 // `random`, in place.
 rt_status rt_random_(struct rt_tensor *input,
                      const int64_t *from_,
                      const int64_t *to,
-                     const struct rt_generator *generator);
+                     struct rt_generator *generator);
 
 // Ones with the probabilities of `input`, else zeros.
 rt_status rt_bernoulli(const struct rt_tensor *input,
-                       const struct rt_generator *generator,
+                       struct rt_generator *generator,
                        struct rt_tensor **out);
 
 // In place: ones with probability `p`, else zeros.
 rt_status rt_bernoulli_p(const struct rt_tensor *input,
                          double p,
-                         const struct rt_generator *generator,
+                         struct rt_generator *generator,
                          struct rt_tensor **out);
 
 // `bernoulli_p`, in place.
-rt_status rt_bernoulli_p_(struct rt_tensor *input, double p, const struct rt_generator *generator);
+rt_status rt_bernoulli_p_(struct rt_tensor *input, double p, struct rt_generator *generator);
 
 // In place: ones with the probabilities of the tensor `p`, broadcast, else zeros.
 rt_status rt_bernoulli_tensor(const struct rt_tensor *input,
                               const struct rt_tensor *p,
-                              const struct rt_generator *generator,
+                              struct rt_generator *generator,
                               struct rt_tensor **out);
 
 // `bernoulli_tensor`, in place.
 rt_status rt_bernoulli_tensor_(struct rt_tensor *input,
                                const struct rt_tensor *p,
-                               const struct rt_generator *generator);
+                               struct rt_generator *generator);
 
 // In place: exponentially distributed numbers with rate `lambd`.
 rt_status rt_exponential(const struct rt_tensor *input,
                          double lambd,
-                         const struct rt_generator *generator,
+                         struct rt_generator *generator,
                          struct rt_tensor **out);
 
 // `exponential`, in place.
-rt_status rt_exponential_(struct rt_tensor *input,
-                          double lambd,
-                          const struct rt_generator *generator);
+rt_status rt_exponential_(struct rt_tensor *input, double lambd, struct rt_generator *generator);
 
 // In place: the number of trials up to the first success, of probability `p`.
 rt_status rt_geometric(const struct rt_tensor *input,
                        double p,
-                       const struct rt_generator *generator,
+                       struct rt_generator *generator,
                        struct rt_tensor **out);
 
 // `geometric`, in place.
-rt_status rt_geometric_(struct rt_tensor *input, double p, const struct rt_generator *generator);
+rt_status rt_geometric_(struct rt_tensor *input, double p, struct rt_generator *generator);
 
 // In place: numbers of the Cauchy distribution.
 rt_status rt_cauchy(const struct rt_tensor *input,
                     double median,
                     double sigma,
-                    const struct rt_generator *generator,
+                    struct rt_generator *generator,
                     struct rt_tensor **out);
 
 // `cauchy`, in place.
 rt_status rt_cauchy_(struct rt_tensor *input,
                      double median,
                      double sigma,
-                     const struct rt_generator *generator);
+                     struct rt_generator *generator);
 
 // In place: numbers whose logarithm is normal with the given mean and standard deviation.
 rt_status rt_log_normal(const struct rt_tensor *input,
                         double mean,
                         double std,
-                        const struct rt_generator *generator,
+                        struct rt_generator *generator,
                         struct rt_tensor **out);
 
 // `log_normal`, in place.
 rt_status rt_log_normal_(struct rt_tensor *input,
                          double mean,
                          double std,
-                         const struct rt_generator *generator);
+                         struct rt_generator *generator);
 
-// Normal numbers with means and standard deviations from two tensors, which broadcast together.
+// Normal numbers of mean `mean` and standard deviation `std`.
+rt_status rt_normal_float(double mean,
+                          double std,
+                          const int64_t *size,
+                          size_t size_len,
+                          struct rt_generator *generator,
+                          int32_t dtype,
+                          struct rt_tensor **out);
+
+// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
+// first one that is no plain number. No gradient flows.
 rt_status rt_normal_tensors(const struct rt_tensor *mean,
                             const struct rt_tensor *std,
-                            const struct rt_generator *generator,
+                            struct rt_generator *generator,
                             struct rt_tensor **out);
 
 // Indices drawn with the probabilities of the rows of `input`, `num_samples` per row: `[*, n]` becomes
@@ -3984,13 +4820,13 @@ rt_status rt_normal_tensors(const struct rt_tensor *mean,
 rt_status rt_multinomial(const struct rt_tensor *input,
                          int64_t num_samples,
                          bool replacement,
-                         const struct rt_generator *generator,
+                         struct rt_generator *generator,
                          struct rt_tensor **out);
 
 // `input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1.
 rt_status rt_native_dropout(const struct rt_tensor *input,
                             double p,
-                            const struct rt_generator *generator,
+                            struct rt_generator *generator,
                             struct rt_tensor **out0,
                             struct rt_tensor **out1);
 
@@ -4004,15 +4840,286 @@ rt_status rt_dropout(const struct rt_tensor *input,
 // `dropout`, in place.
 rt_status rt_dropout_(struct rt_tensor *input, double p, bool training);
 
+// Dropout of whole channels of `[N, C, *]` (Tompson et al. 2015).
+rt_status rt_feature_dropout(const struct rt_tensor *input,
+                             double p,
+                             bool training,
+                             struct rt_tensor **out);
+
+// `feature_dropout`, in place.
+rt_status rt_feature_dropout_(struct rt_tensor *input, double p, bool training);
+
+// Dropout that keeps the mean and the variance of SELU networks (Klambauer et al. 2017).
+rt_status rt_alpha_dropout(const struct rt_tensor *input,
+                           double p,
+                           bool training,
+                           struct rt_tensor **out);
+
+// `alpha_dropout`, in place.
+rt_status rt_alpha_dropout_(struct rt_tensor *input, double p, bool training);
+
+// [`alpha_dropout`] of whole channels of `[N, C, *]`.
+rt_status rt_feature_alpha_dropout(const struct rt_tensor *input,
+                                   double p,
+                                   bool training,
+                                   struct rt_tensor **out);
+
+// `feature_alpha_dropout`, in place.
+rt_status rt_feature_alpha_dropout_(struct rt_tensor *input, double p, bool training);
+
+// A leaky ReLU whose slope below 0 is drawn from the uniform distribution between `lower` and `upper` for each element
+// in training, and is the mean of both otherwise (Xu et al. 2015).
+rt_status rt_rrelu(const struct rt_tensor *input,
+                   double lower,
+                   double upper,
+                   bool training,
+                   struct rt_generator *generator,
+                   struct rt_tensor **out);
+
+// `rrelu`, in place.
+rt_status rt_rrelu_(struct rt_tensor *input,
+                    double lower,
+                    double upper,
+                    bool training,
+                    struct rt_generator *generator);
+
+// The slopes of [`rrelu`] in training: uniform numbers of `[lower, upper)` where `input` is not above 0, else 1.
+rt_status rt_rrelu_slopes(const struct rt_tensor *input,
+                          double lower,
+                          double upper,
+                          struct rt_generator *generator,
+                          struct rt_tensor **out);
+
+// A sample of the categorical distribution with `logits` along `dim` that can be differentiated, closer to one-hot the
+// lower `tau` is; with `hard` it is one-hot, with the soft one's gradient (Jang et al. 2016).
+rt_status rt_gumbel_softmax(const struct rt_tensor *logits,
+                            double tau,
+                            bool hard,
+                            int64_t dim,
+                            struct rt_tensor **out);
+
+// One recurrent layer in one direction. `input` [rows, gates] is the input's part of the gates, the rows of a step
+// behind those of the step before; without `batch_sizes` every step has as many as the state `h_0` [batch, out], with
+// them as many as they say, never more than before (those of a packed sequence). `w_hh` [gates, out] and `b_hh` [gates]
+// give the state's part. `mode` is rnn_tanh, rnn_relu, gru or lstm, which has cells `c_0` [batch, hidden] and may have
+// a projection `w_hr` [out, hidden]. Gives the outputs [rows, out], the last state, of an LSTM the last cells, and what
+// backward reads, which is nothing without `keep` (backward then computes it again).
+rt_status rt_rnn_layer(const struct rt_tensor *input,
+                       const struct rt_tensor *h_0,
+                       const struct rt_tensor *c_0,
+                       const struct rt_tensor *w_hh,
+                       const struct rt_tensor *b_hh,
+                       const struct rt_tensor *w_hr,
+                       const struct rt_tensor *batch_sizes,
+                       const char *mode,
+                       bool reverse,
+                       bool keep,
+                       struct rt_tensor_list **out);
+
+// Gradients of `rnn_layer` with respect to `input`, `h_0` and, of an LSTM, `c_0`, given those of the last state, the last
+// cells and the outputs, and what was `kept`. Of a GRU also the gradient of the state's part of the gates; with a
+// projection that of what it gives, and what it was given. (Where they are to be differentiated, the layer's rule goes
+// another way.)
+rt_status rt_rnn_layer_backward(const struct rt_tensor *grad_h,
+                                const struct rt_tensor *grad_c,
+                                const struct rt_tensor *grad_output,
+                                const struct rt_tensor *kept,
+                                const struct rt_tensor *w_hh,
+                                const struct rt_tensor *w_hr,
+                                const struct rt_tensor *batch_sizes,
+                                const char *mode,
+                                bool reverse,
+                                struct rt_tensor_list **out);
+
+// A long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates) of `num_layers` layers, in both
+// directions if `bidirectional`. `input` [L, N, in], with `batch_first` [N, L, in], or [L, in]; with `batch_sizes` the
+// rows of a packed sequence. `hx` and `cx` [layers * directions, N, *] are the first state and cells; sizes that differ
+// say that outputs are projected (Sak et al. 2014). `params` are, by layer and direction, w_ih, w_hh, with `has_biases`
+// b_ih and b_hh, and w_hr of a projection; gates are in the order i, f, g, o. In training, `dropout` zeroes elements
+// between layers. Gives the last layer's outputs, the last state and the last cells.
+rt_status rt_lstm(const struct rt_tensor *input,
+                  const struct rt_tensor *hx,
+                  const struct rt_tensor *cx,
+                  const struct rt_tensor *batch_sizes,
+                  const struct rt_tensor *const *params,
+                  size_t params_len,
+                  bool has_biases,
+                  int64_t num_layers,
+                  double dropout,
+                  bool train,
+                  bool bidirectional,
+                  bool batch_first,
+                  struct rt_tensor **out0,
+                  struct rt_tensor **out1,
+                  struct rt_tensor **out2);
+
+// Gated recurrent units (Cho et al. 2014, the reset gate behind the product), gates in the order r, z, n; else as `lstm`.
+rt_status rt_gru(const struct rt_tensor *input,
+                 const struct rt_tensor *hx,
+                 const struct rt_tensor *batch_sizes,
+                 const struct rt_tensor *const *params,
+                 size_t params_len,
+                 bool has_biases,
+                 int64_t num_layers,
+                 double dropout,
+                 bool train,
+                 bool bidirectional,
+                 bool batch_first,
+                 struct rt_tensor **out0,
+                 struct rt_tensor **out1);
+
+// A recurrent network with `tanh` (Elman 1990); else as `lstm`.
+rt_status rt_rnn_tanh(const struct rt_tensor *input,
+                      const struct rt_tensor *hx,
+                      const struct rt_tensor *batch_sizes,
+                      const struct rt_tensor *const *params,
+                      size_t params_len,
+                      bool has_biases,
+                      int64_t num_layers,
+                      double dropout,
+                      bool train,
+                      bool bidirectional,
+                      bool batch_first,
+                      struct rt_tensor **out0,
+                      struct rt_tensor **out1);
+
+// A recurrent network with `relu`; else as `lstm`.
+rt_status rt_rnn_relu(const struct rt_tensor *input,
+                      const struct rt_tensor *hx,
+                      const struct rt_tensor *batch_sizes,
+                      const struct rt_tensor *const *params,
+                      size_t params_len,
+                      bool has_biases,
+                      int64_t num_layers,
+                      double dropout,
+                      bool train,
+                      bool bidirectional,
+                      bool batch_first,
+                      struct rt_tensor **out0,
+                      struct rt_tensor **out1);
+
+// One step of an LSTM layer: `input` [N, in] or [in], state `hx` and cells `cx` [N, hidden], to the new ones.
+rt_status rt_lstm_cell(const struct rt_tensor *input,
+                       const struct rt_tensor *hx,
+                       const struct rt_tensor *cx,
+                       const struct rt_tensor *w_ih,
+                       const struct rt_tensor *w_hh,
+                       const struct rt_tensor *b_ih,
+                       const struct rt_tensor *b_hh,
+                       struct rt_tensor **out0,
+                       struct rt_tensor **out1);
+
+// One step of a GRU layer: `input` [N, in] or [in] and state `hx` [N, hidden] to the new state.
+rt_status rt_gru_cell(const struct rt_tensor *input,
+                      const struct rt_tensor *hx,
+                      const struct rt_tensor *w_ih,
+                      const struct rt_tensor *w_hh,
+                      const struct rt_tensor *b_ih,
+                      const struct rt_tensor *b_hh,
+                      struct rt_tensor **out);
+
+// One step of a layer with `tanh`, as `gru_cell`.
+rt_status rt_rnn_tanh_cell(const struct rt_tensor *input,
+                           const struct rt_tensor *hx,
+                           const struct rt_tensor *w_ih,
+                           const struct rt_tensor *w_hh,
+                           const struct rt_tensor *b_ih,
+                           const struct rt_tensor *b_hh,
+                           struct rt_tensor **out);
+
+// One step of a layer with `relu`, as `gru_cell`.
+rt_status rt_rnn_relu_cell(const struct rt_tensor *input,
+                           const struct rt_tensor *hx,
+                           const struct rt_tensor *w_ih,
+                           const struct rt_tensor *w_hh,
+                           const struct rt_tensor *b_ih,
+                           const struct rt_tensor *b_hh,
+                           struct rt_tensor **out);
+
+// Sequences of `lengths` (int64, never growing) in `input` [L, N, *] (or [N, L, *]), step by step without the padding:
+// the rows [sum of lengths, *], and how many sequences reach each step.
+rt_status rt__pack_padded_sequence(const struct rt_tensor *input,
+                                   const struct rt_tensor *lengths,
+                                   bool batch_first,
+                                   struct rt_tensor **out0,
+                                   struct rt_tensor **out1);
+
+// The inverse of `_pack_padded_sequence`: rows and the number of sequences that reach each step to [L, N, *] (or
+// [N, L, *]) and the lengths, `padding_value` behind the ends; L is `total_length`, if that is positive.
+rt_status rt__pad_packed_sequence(const struct rt_tensor *data,
+                                  const struct rt_tensor *batch_sizes,
+                                  bool batch_first,
+                                  struct rt_scalar padding_value,
+                                  int64_t total_length,
+                                  struct rt_tensor **out0,
+                                  struct rt_tensor **out1);
+
+// Sequences [L_i, *] as one tensor [L, N, *] (or [N, L, *]), `padding_value` behind ("right") or before ("left") those
+// that are shorter than the longest.
+rt_status rt_pad_sequence(const struct rt_tensor *const *sequences,
+                          size_t sequences_len,
+                          bool batch_first,
+                          double padding_value,
+                          const char *padding_side,
+                          struct rt_tensor **out);
+
+// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
+// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
+// `1 / sqrt(size of the last dimension)` by default. With `enable_gqa`, heads (the dimension before) of query in a row
+// share one of key and value (Ainslie et al. 2023).
+rt_status rt_scaled_dot_product_attention(const struct rt_tensor *query,
+                                          const struct rt_tensor *key,
+                                          const struct rt_tensor *value,
+                                          const struct rt_tensor *attn_mask,
+                                          double dropout_p,
+                                          bool is_causal,
+                                          const double *scale,
+                                          bool enable_gqa,
+                                          struct rt_tensor **out);
+
+// Attention of several heads (Vaswani et al. 2017): `query` [L, N, E], `key` and `value` [S, N, *] (or all without N) are
+// projected, by `in_proj_weight` [3 E, E] or by three weights if `use_separate_proj_weight`, split into heads, attended
+// to and projected back: [L, N, E] and, with `need_weights`, the weights [N, L, S], one per head unless
+// `average_attn_weights`. `key_padding_mask` [N, S] and `attn_mask` [L, S] or [N heads, L, S] are added, or, if bool, are
+// true where attention may not go. `bias_k` and `bias_v` [1, 1, E] are one more key and value, `add_zero_attn` one of
+// zeros; `static_k` and `static_v` [N heads, S, E / heads] stand for what the projections would give. In training,
+// `dropout_p` zeroes weights. `is_causal` is a hint that `attn_mask` is causal.
+rt_status rt_multi_head_attention_forward(const struct rt_tensor *query,
+                                          const struct rt_tensor *key,
+                                          const struct rt_tensor *value,
+                                          const struct rt_tensor *in_proj_weight,
+                                          const struct rt_tensor *in_proj_bias,
+                                          const struct rt_tensor *bias_k,
+                                          const struct rt_tensor *bias_v,
+                                          const struct rt_tensor *out_proj_weight,
+                                          const struct rt_tensor *out_proj_bias,
+                                          const struct rt_tensor *key_padding_mask,
+                                          const struct rt_tensor *attn_mask,
+                                          const struct rt_tensor *q_proj_weight,
+                                          const struct rt_tensor *k_proj_weight,
+                                          const struct rt_tensor *v_proj_weight,
+                                          const struct rt_tensor *static_k,
+                                          const struct rt_tensor *static_v,
+                                          int64_t embed_dim_to_check,
+                                          int64_t num_heads,
+                                          bool add_zero_attn,
+                                          double dropout_p,
+                                          bool training,
+                                          bool need_weights,
+                                          bool use_separate_proj_weight,
+                                          bool average_attn_weights,
+                                          bool is_causal,
+                                          struct rt_tensor_list **out);
+
 // One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad`
 // (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then
 // `param -= lr * grad`. Where an optimizer step is given no gradient, it takes the one that backward has collected,
 // and leaves out parameters that have none.
-rt_status rt_sgd_step(const struct rt_tensor *const *params,
+rt_status rt_sgd_step(struct rt_tensor *const *params,
                       size_t params_len,
                       const struct rt_tensor *const *grads,
                       size_t grads_len,
-                      const struct rt_tensor *const *momentum_buffers,
+                      struct rt_tensor *const *momentum_buffers,
                       size_t momentum_buffers_len,
                       double lr,
                       double momentum,
@@ -4023,15 +5130,15 @@ rt_status rt_sgd_step(const struct rt_tensor *const *params,
                       bool first);
 
 // One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
-rt_status rt_adam_step(const struct rt_tensor *const *params,
+rt_status rt_adam_step(struct rt_tensor *const *params,
                        size_t params_len,
                        const struct rt_tensor *const *grads,
                        size_t grads_len,
-                       const struct rt_tensor *const *exp_avgs,
+                       struct rt_tensor *const *exp_avgs,
                        size_t exp_avgs_len,
-                       const struct rt_tensor *const *exp_avg_sqs,
+                       struct rt_tensor *const *exp_avg_sqs,
                        size_t exp_avg_sqs_len,
-                       const struct rt_tensor *const *max_exp_avg_sqs,
+                       struct rt_tensor *const *max_exp_avg_sqs,
                        size_t max_exp_avg_sqs_len,
                        double lr,
                        double beta1,
@@ -4045,15 +5152,15 @@ rt_status rt_adam_step(const struct rt_tensor *const *params,
 
 // One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is
 // not 0.
-rt_status rt_rmsprop_step(const struct rt_tensor *const *params,
+rt_status rt_rmsprop_step(struct rt_tensor *const *params,
                           size_t params_len,
                           const struct rt_tensor *const *grads,
                           size_t grads_len,
-                          const struct rt_tensor *const *square_avgs,
+                          struct rt_tensor *const *square_avgs,
                           size_t square_avgs_len,
-                          const struct rt_tensor *const *grad_avgs,
+                          struct rt_tensor *const *grad_avgs,
                           size_t grad_avgs_len,
-                          const struct rt_tensor *const *momentum_buffers,
+                          struct rt_tensor *const *momentum_buffers,
                           size_t momentum_buffers_len,
                           double lr,
                           double alpha,
@@ -4064,11 +5171,11 @@ rt_status rt_rmsprop_step(const struct rt_tensor *const *params,
                           bool maximize);
 
 // One step of Adagrad; `step` counts from 1.
-rt_status rt_adagrad_step(const struct rt_tensor *const *params,
+rt_status rt_adagrad_step(struct rt_tensor *const *params,
                           size_t params_len,
                           const struct rt_tensor *const *grads,
                           size_t grads_len,
-                          const struct rt_tensor *const *state_sums,
+                          struct rt_tensor *const *state_sums,
                           size_t state_sums_len,
                           double lr,
                           double lr_decay,
@@ -4448,6 +5555,17 @@ rt_status rt_op_infer(const char *name,
                       struct rt_tensor **outs,
                       size_t capacity,
                       size_t *outs_len);
+
+// As `rt_op_call`, but the results are put into the tensors `outs`, which have their shapes: memory that the caller has chosen
+// (`rt_tensor_from_blob`, a part of a block). Nothing is copied where the op has a kernel that writes that dtype in these
+// strides, and an `out` shares no memory with the inputs. An op whose results want gradients is refused.
+rt_status rt_op_call_into(const char *name,
+                          const struct rt_tensor *const *inputs,
+                          size_t inputs_len,
+                          const struct rt_attr *attrs,
+                          size_t attrs_len,
+                          struct rt_tensor *const *outs,
+                          size_t outs_len);
 
 // Number of ops.
 size_t rt_op_count(void);

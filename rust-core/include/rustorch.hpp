@@ -249,6 +249,21 @@ inline std::vector<const rt_tensor *> handles(const std::vector<const Tensor *> 
   return out;
 }
 
+/// Of tensors that are written.
+inline std::vector<rt_tensor *> handles(std::vector<Tensor> &tensors) {
+  std::vector<rt_tensor *> out;
+  out.reserve(tensors.size());
+  for (const Tensor &t : tensors) out.push_back(t.get());
+  return out;
+}
+
+inline std::vector<rt_tensor *> handles(const std::vector<Tensor *> &tensors) {
+  std::vector<rt_tensor *> out;
+  out.reserve(tensors.size());
+  for (const Tensor *t : tensors) out.push_back(t ? t->get() : nullptr);
+  return out;
+}
+
 /// The elements of a list that is given: not NULL, even if there are none.
 template <class T> const T *data(const std::vector<T> &v) {
   static const T nothing{};

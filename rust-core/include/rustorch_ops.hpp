@@ -49,6 +49,13 @@ inline Tensor full(Ints size, Scalar fill_value, DType dtype = DType::None) {
   return Tensor(out_[0]);
 }
 
+/// An uninitialised tensor whose elements lie `stride` apart.
+inline Tensor empty_strided(Ints size, Ints stride, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_empty_strided(size.data(), size.size(), stride.data(), stride.size(), static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// An uninitialised tensor as `input`.
 inline Tensor empty_like(const Tensor &input, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
@@ -84,6 +91,13 @@ inline Tensor arange(Scalar start, Scalar end, Scalar step = 1, DType dtype = DT
   return Tensor(out_[0]);
 }
 
+/// `start + i * step` up to `end`, which is included if it is met, of the default dtype.
+inline Tensor range(Scalar start, Scalar end, Scalar step = 1, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_range(start.value, end.value, step.value, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// `steps` evenly spaced numbers from `start` to `end`, both included.
 inline Tensor linspace(Scalar start, Scalar end, int64_t steps, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
@@ -109,6 +123,13 @@ inline Tensor eye(int64_t n, std::optional<int64_t> m = std::nullopt, DType dtyp
 inline Tensor tril_indices(int64_t row, int64_t col, int64_t offset = 0, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_tril_indices(row, col, offset, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The combinations of `r` of the numbers from 0 to `n - 1`, one per row, in lexicographic order.
+inline Tensor combination_indices(int64_t n, int64_t r, bool with_replacement = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_combination_indices(n, r, with_replacement, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -1377,6 +1398,20 @@ inline Tensor isclose(const Tensor &input, const Tensor &other, double rtol = 1e
   return Tensor(out_[0]);
 }
 
+/// One truth value: whether `isclose` holds everywhere.
+inline Tensor allclose(const Tensor &input, const Tensor &other, double rtol = 1e-05, double atol = 1e-08, bool equal_nan = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_allclose(input.get(), other.get(), rtol, atol, equal_nan, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// One truth value: whether shapes and all elements are equal.
+inline Tensor equal(const Tensor &input, const Tensor &other) {
+  rt_tensor *out_[1] = {};
+  check(rt_equal(input.get(), other.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// True for NaN.
 inline Tensor isnan(const Tensor &input) {
   rt_tensor *out_[1] = {};
@@ -2252,6 +2287,13 @@ inline Tensor cdist(const Tensor &x1, const Tensor &x2, double p = 2.0, const ch
   return Tensor(out_[0]);
 }
 
+/// The `p`-norms of the differences of all pairs of rows of `input [n, d]`: `[n (n - 1) / 2]`, those of the first row with the ones below first.
+inline Tensor pdist(const Tensor &input, double p = 2.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_pdist(input.get(), p, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row. `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts, `aweights` how important it is.
 inline Tensor cov(const Tensor &input, int64_t correction = 1, const Tensor *fweights = nullptr, const Tensor *aweights = nullptr) {
   rt_tensor *out_[1] = {};
@@ -2284,6 +2326,20 @@ inline Tensor count_nonzero(const Tensor &input, std::optional<Ints> dim = std::
 inline Tensor bincount(const Tensor &input, const Tensor *weights = nullptr, int64_t minlength = 0) {
   rt_tensor *out_[1] = {};
   check(rt_bincount(input.get(), weights ? weights->get() : nullptr, minlength, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first. Of truth values whether they differ.
+inline Tensor diff(const Tensor &input, int64_t n = 1, int64_t dim = -1, const Tensor *prepend = nullptr, const Tensor *append = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_diff(input.get(), prepend ? prepend->get() : nullptr, append ? append->get() : nullptr, n, dim, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Integral of `y` along `dim` by the trapezoidal rule, with points `x` (of the shape of `y`, or a vector) or, without them, steps `dx`.
+inline Tensor trapezoid(const Tensor &y, const Tensor *x = nullptr, Scalar dx = 1, int64_t dim = -1) {
+  rt_tensor *out_[1] = {};
+  check(rt_trapezoid(y.get(), x ? x->get() : nullptr, dx.value, dim, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -2453,6 +2509,13 @@ inline std::array<Tensor, 3> unique_dim(const Tensor &input, int64_t dim) {
   return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
 }
 
+/// The slices along `dim` that differ from the one before, the number of the run that each slice belongs to, and the lengths of the runs.
+inline std::array<Tensor, 3> unique_consecutive_dim(const Tensor &input, int64_t dim) {
+  rt_tensor *out_[3] = {};
+  check(rt_unique_consecutive_dim(input.get(), dim, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
 /// Places where `input` would have to be put into the ascending last dimension of `sorted_sequence` (sorted by `sorter`, if given) to keep the order: before equal elements, or after them if `right`.
 inline Tensor searchsorted(const Tensor &sorted_sequence, const Tensor &input, bool out_int32 = false, bool right = false, const char *side = "", const Tensor *sorter = nullptr) {
   rt_tensor *out_[1] = {};
@@ -2571,6 +2634,34 @@ inline Tensor view_dtype(const Tensor &input, DType dtype) {
   return Tensor(out_[0]);
 }
 
+/// The elements of `input`'s memory, from its first one on in the order of memory, with another shape, row-major; its own shape changes nothing. If they do not fit into that memory there is new memory, which begins with what the old one held; further elements are not initialised.
+inline Tensor resize(const Tensor &input, Ints size) {
+  rt_tensor *out_[1] = {};
+  check(rt_resize(input.get(), size.data(), size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `resize`, in place.
+inline Tensor &resize_(Tensor &input, Ints size) {
+  rt_tensor *out_[1] = {};
+  check(rt_resize_(input.get(), size.data(), size.size(), out_));
+  return input = Tensor(out_[0]);
+}
+
+/// A tensor that looks into the memory of `source`: as that does, or, if `size` is given, with these sizes, strides (row-major if None) and offset, for which the memory grows if need be. Without `source` it is empty. It has the dtype and the device of `input`, which takes no other part.
+inline Tensor set(const Tensor &input, const Tensor *source = nullptr, int64_t storage_offset = 0, std::optional<Ints> size = std::nullopt, std::optional<Ints> stride = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_set(input.get(), source ? source->get() : nullptr, storage_offset, size ? detail::data(*size) : nullptr, size ? size->size() : 0, stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `set`, in place.
+inline Tensor &set_(Tensor &input, const Tensor *source = nullptr, int64_t storage_offset = 0, std::optional<Ints> size = std::nullopt, std::optional<Ints> stride = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_set_(input.get(), source ? source->get() : nullptr, storage_offset, size ? detail::data(*size) : nullptr, size ? size->size() : 0, stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, out_));
+  return input = Tensor(out_[0]);
+}
+
 /// The same elements with another shape: a view where possible, else a copy. One size may be -1.
 inline Tensor reshape(const Tensor &input, Ints shape) {
   rt_tensor *out_[1] = {};
@@ -2592,6 +2683,13 @@ inline Tensor transpose(const Tensor &input, int64_t dim0, int64_t dim1) {
   return Tensor(out_[0]);
 }
 
+/// `transpose`, in place.
+inline Tensor &transpose_(Tensor &input, int64_t dim0, int64_t dim1) {
+  rt_tensor *out_[1] = {};
+  check(rt_transpose_(input.get(), dim0, dim1, out_));
+  return input = Tensor(out_[0]);
+}
+
 /// A dimension of size 1 inserted at `dim`; a view.
 inline Tensor unsqueeze(const Tensor &input, int64_t dim) {
   rt_tensor *out_[1] = {};
@@ -2599,11 +2697,25 @@ inline Tensor unsqueeze(const Tensor &input, int64_t dim) {
   return Tensor(out_[0]);
 }
 
+/// `unsqueeze`, in place.
+inline Tensor &unsqueeze_(Tensor &input, int64_t dim) {
+  rt_tensor *out_[1] = {};
+  check(rt_unsqueeze_(input.get(), dim, out_));
+  return input = Tensor(out_[0]);
+}
+
 /// A view of the storage with the given sizes, strides and offset (in elements); the caller answers for the meaning.
 inline Tensor as_strided(const Tensor &input, Ints size, Ints stride, std::optional<int64_t> storage_offset = std::nullopt) {
   rt_tensor *out_[1] = {};
   check(rt_as_strided(input.get(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// `as_strided`, in place.
+inline Tensor &as_strided_(Tensor &input, Ints size, Ints stride, std::optional<int64_t> storage_offset = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_as_strided_(input.get(), size.data(), size.size(), stride.data(), stride.size(), storage_offset ? &*storage_offset : nullptr, out_));
+  return input = Tensor(out_[0]);
 }
 
 /// `as_strided` of a tensor whose own strides and offset are given too, for the gradient: what flows to a place of the storage flows to the elements of `input` that lie there, in equal shares.
@@ -2641,6 +2753,13 @@ inline Tensor t(const Tensor &input) {
   return Tensor(out_[0]);
 }
 
+/// `t`, in place.
+inline Tensor &t_(Tensor &input) {
+  rt_tensor *out_[1] = {};
+  check(rt_t_(input.get(), out_));
+  return input = Tensor(out_[0]);
+}
+
 /// The last two dimensions exchanged; a view. For real numbers this is the adjoint.
 inline Tensor matrix_transpose(const Tensor &input) {
   rt_tensor *out_[1] = {};
@@ -2653,6 +2772,13 @@ inline Tensor squeeze(const Tensor &input, std::optional<Ints> dim = std::nullop
   rt_tensor *out_[1] = {};
   check(rt_squeeze(input.get(), dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// `squeeze`, in place.
+inline Tensor &squeeze_(Tensor &input, std::optional<Ints> dim = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_squeeze_(input.get(), dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, out_));
+  return input = Tensor(out_[0]);
 }
 
 /// Dimensions `start_dim` to `end_dim` as one.
@@ -2680,6 +2806,13 @@ inline Tensor ravel(const Tensor &input) {
 inline Tensor narrow(const Tensor &input, int64_t dim, int64_t start, int64_t length) {
   rt_tensor *out_[1] = {};
   check(rt_narrow(input.get(), dim, start, length, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `narrow` as a copy.
+inline Tensor narrow_copy(const Tensor &input, int64_t dim, int64_t start, int64_t length) {
+  rt_tensor *out_[1] = {};
+  check(rt_narrow_copy(input.get(), dim, start, length, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -2751,6 +2884,19 @@ inline Tensor diagonal(const Tensor &input, int64_t offset = 0, int64_t dim1 = 0
   rt_tensor *out_[1] = {};
   check(rt_diagonal(input.get(), offset, dim1, dim2, out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again, one row below, with `wrap`. More than two dimensions must have one size.
+inline Tensor fill_diagonal(const Tensor &input, Scalar fill_value, bool wrap = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_fill_diagonal(input.get(), fill_value.value, wrap, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `fill_diagonal`, in place.
+inline Tensor &fill_diagonal_(Tensor &input, Scalar fill_value, bool wrap = false) {
+  check(rt_fill_diagonal_(input.get(), fill_value.value, wrap));
+  return input;
 }
 
 /// `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
@@ -2887,16 +3033,23 @@ inline Tensor tile(const Tensor &input, Ints dims) {
 }
 
 /// Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row.
-inline Tensor repeat_interleave_int(const Tensor &input, int64_t repeats, std::optional<int64_t> dim = std::nullopt) {
+inline Tensor repeat_interleave_int(const Tensor &input, int64_t repeats, std::optional<int64_t> dim = std::nullopt, std::optional<int64_t> output_size = std::nullopt) {
   rt_tensor *out_[1] = {};
-  check(rt_repeat_interleave_int(input.get(), repeats, dim ? &*dim : nullptr, out_ + 0));
+  check(rt_repeat_interleave_int(input.get(), repeats, dim ? &*dim : nullptr, output_size ? &*output_size : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
-inline Tensor repeat_interleave_tensor(const Tensor &input, const Tensor &repeats, std::optional<int64_t> dim = std::nullopt) {
+/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row. `output_size`, if given, must be the size that comes of it, which is then known without the elements of `repeats`.
+inline Tensor repeat_interleave_tensor(const Tensor &input, const Tensor &repeats, std::optional<int64_t> dim = std::nullopt, std::optional<int64_t> output_size = std::nullopt) {
   rt_tensor *out_[1] = {};
-  check(rt_repeat_interleave_tensor(input.get(), repeats.get(), dim ? &*dim : nullptr, out_ + 0));
+  check(rt_repeat_interleave_tensor(input.get(), repeats.get(), dim ? &*dim : nullptr, output_size ? &*output_size : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Each index `i` of the vector `repeats`, `repeats[i]` times in a row.
+inline Tensor repeat_interleave_indices(const Tensor &repeats, std::optional<int64_t> output_size = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_repeat_interleave_indices(repeats.get(), output_size ? &*output_size : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -2982,6 +3135,13 @@ inline Tensor pixel_shuffle(const Tensor &input, int64_t upscale_factor) {
   return Tensor(out_[0]);
 }
 
+/// `[N, C, *]` with channel `g * (C / groups) + c` moved to `c * groups + g` (Zhang et al. 2017).
+inline Tensor channel_shuffle(const Tensor &input, int64_t groups) {
+  rt_tensor *out_[1] = {};
+  check(rt_channel_shuffle(input.get(), groups, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
 inline Tensor pixel_unshuffle(const Tensor &input, int64_t downscale_factor) {
   rt_tensor *out_[1] = {};
@@ -3035,6 +3195,20 @@ inline std::vector<Tensor> meshgrid(const std::vector<Tensor> &tensors, const ch
 inline Tensor cartesian_prod(const std::vector<Tensor> &tensors) {
   rt_tensor *out_[1] = {};
   check(rt_cartesian_prod(detail::data(detail::handles(tensors)), tensors.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// All combinations of `r` elements of a vector in the order of their places, one per row; an element may occur repeatedly in one if `with_replacement`.
+inline Tensor combinations(const Tensor &input, int64_t r = 2, bool with_replacement = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_combinations(input.get(), r, with_replacement, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `input` summed to a shape that broadcasts to its own.
+inline Tensor sum_to_size(const Tensor &input, Ints size) {
+  rt_tensor *out_[1] = {};
+  check(rt_sum_to_size(input.get(), size.data(), size.size(), out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -3109,6 +3283,19 @@ inline Tensor scatter_value(const Tensor &input, int64_t dim, const Tensor &inde
 /// `scatter_value`, in place.
 inline Tensor &scatter_value_(Tensor &input, int64_t dim, const Tensor &index, Scalar value) {
   check(rt_scatter_value_(input.get(), index.get(), dim, value.value));
+  return input;
+}
+
+/// As `scatter_reduce` together with what is there, with one number as the source.
+inline Tensor scatter_value_reduce(const Tensor &input, int64_t dim, const Tensor &index, Scalar value, const char *reduce) {
+  rt_tensor *out_[1] = {};
+  check(rt_scatter_value_reduce(input.get(), index.get(), dim, value.value, reduce, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `scatter_value_reduce`, in place.
+inline Tensor &scatter_value_reduce_(Tensor &input, int64_t dim, const Tensor &index, Scalar value, const char *reduce) {
+  check(rt_scatter_value_reduce_(input.get(), index.get(), dim, value.value, reduce));
   return input;
 }
 
@@ -3488,13 +3675,6 @@ inline Tensor cross(const Tensor &input, const Tensor &other, std::optional<int6
   return Tensor(out_[0]);
 }
 
-/// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is `1 / sqrt(size of the last dimension)` by default.
-inline Tensor scaled_dot_product_attention(const Tensor &query, const Tensor &key, const Tensor &value, const Tensor *attn_mask = nullptr, double dropout_p = 0.0, bool is_causal = false, std::optional<double> scale = std::nullopt) {
-  rt_tensor *out_[1] = {};
-  check(rt_scaled_dot_product_attention(query.get(), key.get(), value.get(), attn_mask ? attn_mask->get() : nullptr, dropout_p, is_causal, scale ? &*scale : nullptr, out_ + 0));
-  return Tensor(out_[0]);
-}
-
 /// Inverses of square matrices `[..., n, n]`.
 inline Tensor inverse(const Tensor &input) {
   rt_tensor *out_[1] = {};
@@ -3663,6 +3843,20 @@ inline Tensor conv_transpose3d(const Tensor &input, const Tensor &weight, const 
   return Tensor(out_[0]);
 }
 
+/// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's functional module).
+inline Tensor im2col(const Tensor &input, Ints kernel_size, Ints dilation = Ints{1}, Ints padding = Ints{0}, Ints stride = Ints{1}) {
+  rt_tensor *out_[1] = {};
+  check(rt_im2col(input.get(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional module).
+inline Tensor col2im(const Tensor &input, Ints output_size, Ints kernel_size, Ints dilation = Ints{1}, Ints padding = Ints{0}, Ints stride = Ints{1}) {
+  rt_tensor *out_[1] = {};
+  check(rt_col2im(input.get(), output_size.data(), output_size.size(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last dimension. NaN is larger than any number.
 inline Tensor max_pool1d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
@@ -3674,6 +3868,13 @@ inline Tensor max_pool1d(const Tensor &input, Ints kernel_size, std::optional<In
 inline Tensor max_pool2d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
   check(rt_max_pool2d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The largest element of each window over the last three dimensions.
+inline Tensor max_pool3d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_max_pool3d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -3698,6 +3899,13 @@ inline std::array<Tensor, 2> max_pool2d_with_indices(const Tensor &input, Ints k
   return {{Tensor(out_[0]), Tensor(out_[1])}};
 }
 
+/// [`max_pool3d`], and the places of the elements in their planes (int64, row-major).
+inline std::array<Tensor, 2> max_pool3d_with_indices(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_max_pool3d_with_indices(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
 /// The largest element of each of `output_size` parts of the last dimension, and their places.
 inline std::array<Tensor, 2> adaptive_max_pool1d(const Tensor &input, Ints output_size) {
   rt_tensor *out_[2] = {};
@@ -3710,6 +3918,34 @@ inline std::array<Tensor, 2> adaptive_max_pool2d(const Tensor &input, Ints outpu
   rt_tensor *out_[2] = {};
   check(rt_adaptive_max_pool2d(input.get(), output_size.data(), output_size.size(), out_ + 0, out_ + 1));
   return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// The largest element of each of `output_size` parts of the last three dimensions, and their places.
+inline std::array<Tensor, 2> adaptive_max_pool3d(const Tensor &input, Ints output_size) {
+  rt_tensor *out_[2] = {};
+  check(rt_adaptive_max_pool3d(input.get(), output_size.data(), output_size.size(), out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Zeros of length `output_size` with the elements of `input` `[N, C, L]` put back at `indices`, where [`max_pool1d_with_indices`] has found them.
+inline Tensor max_unpool1d(const Tensor &input, const Tensor &indices, Ints output_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_max_unpool1d(input.get(), indices.get(), output_size.data(), output_size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Zeros of size `output_size` with the elements of `input` `[N, C, H, W]` put back at `indices`, where [`max_pool2d_with_indices`] has found them.
+inline Tensor max_unpool2d(const Tensor &input, const Tensor &indices, Ints output_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_max_unpool2d(input.get(), indices.get(), output_size.data(), output_size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Zeros of size `output_size` with the elements of `input` `[N, C, D, H, W]` put back at `indices`, where [`max_pool3d_with_indices`] has found them.
+inline Tensor max_unpool3d(const Tensor &input, const Tensor &indices, Ints output_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_max_unpool3d(input.get(), indices.get(), output_size.data(), output_size.size(), out_ + 0));
+  return Tensor(out_[0]);
 }
 
 /// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
@@ -3740,6 +3976,13 @@ inline Tensor avg_pool2d(const Tensor &input, Ints kernel_size, std::optional<In
   return Tensor(out_[0]);
 }
 
+/// The mean of each window over the last three dimensions; `divisor_override`, if given, takes the place of the count.
+inline Tensor avg_pool3d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, bool ceil_mode = false, bool count_include_pad = true, std::optional<int64_t> divisor_override = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_avg_pool3d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), ceil_mode, count_include_pad, divisor_override ? &*divisor_override : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Gradient of the average pools with respect to their input of shape `input_size`.
 inline Tensor avg_pool_grad(const Tensor &grad, Ints input_size, Ints kernel_size, Ints stride, Ints padding, bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor_override, int64_t rank) {
   rt_tensor *out_[1] = {};
@@ -3761,6 +4004,13 @@ inline Tensor adaptive_avg_pool2d(const Tensor &input, Ints output_size) {
   return Tensor(out_[0]);
 }
 
+/// The mean of each of `output_size` parts of the last three dimensions.
+inline Tensor adaptive_avg_pool3d(const Tensor &input, Ints output_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_adaptive_avg_pool3d(input.get(), output_size.data(), output_size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
 inline Tensor adaptive_avg_pool_grad(const Tensor &grad, Ints input_size, int64_t rank) {
   rt_tensor *out_[1] = {};
@@ -3768,43 +4018,287 @@ inline Tensor adaptive_avg_pool_grad(const Tensor &grad, Ints input_size, int64_
   return Tensor(out_[0]);
 }
 
-/// Images resized to `output_size`; each pixel is the one of the input that it lies in.
-inline Tensor upsample_nearest2d(const Tensor &input, Ints output_size) {
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, L]`.
+inline Tensor lp_pool1d(const Tensor &input, double norm_type, Ints kernel_size, std::optional<Ints> stride = std::nullopt, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
-  check(rt_upsample_nearest2d(input.get(), output_size.data(), output_size.size(), out_ + 0));
+  check(rt_lp_pool1d(input.get(), norm_type, kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the centres of the corner pixels stay in place, or the outer edges of the image.
-inline Tensor upsample_bilinear2d(const Tensor &input, Ints output_size, bool align_corners = false) {
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, H, W]`.
+inline Tensor lp_pool2d(const Tensor &input, double norm_type, Ints kernel_size, std::optional<Ints> stride = std::nullopt, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
-  check(rt_upsample_bilinear2d(input.get(), output_size.data(), output_size.size(), align_corners, out_ + 0));
+  check(rt_lp_pool2d(input.get(), norm_type, kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// Gradient of the resizing ops with respect to their input of shape `input_size`.
-inline Tensor upsample_grad(const Tensor &grad, Ints input_size, const char *mode, bool align_corners) {
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, D, H, W]`.
+inline Tensor lp_pool3d(const Tensor &input, double norm_type, Ints kernel_size, std::optional<Ints> stride = std::nullopt, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
-  check(rt_upsample_grad(grad.get(), input_size.data(), input_size.size(), mode, align_corners, out_ + 0));
+  check(rt_lp_pool3d(input.get(), norm_type, kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's functional module).
-inline Tensor im2col(const Tensor &input, Ints kernel_size, Ints dilation = Ints{1}, Ints padding = Ints{0}, Ints stride = Ints{1}) {
+/// `input / (k + alpha * m)^beta`, m being the mean of the squares over `size` neighbouring channels of `[N, C, *]` (Krizhevsky et al. 2012).
+inline Tensor local_response_norm(const Tensor &input, int64_t size, double alpha = 1e-4, double beta = 0.75, double k = 1.0) {
   rt_tensor *out_[1] = {};
-  check(rt_im2col(input.get(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), out_ + 0));
+  check(rt_local_response_norm(input.get(), size, alpha, beta, k, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional module).
-inline Tensor col2im(const Tensor &input, Ints output_size, Ints kernel_size, Ints dilation = Ints{1}, Ints padding = Ints{0}, Ints stride = Ints{1}) {
+/// `[N, C, L]` resized to `output_size`; each element is the one of the input that it lies in. A scale, if given, says how much larger the output is in place of the ratio of the sizes.
+inline Tensor upsample_nearest1d(const Tensor &input, Ints output_size, std::optional<double> scales = std::nullopt) {
   rt_tensor *out_[1] = {};
-  check(rt_col2im(input.get(), output_size.data(), output_size.size(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), out_ + 0));
+  check(rt_upsample_nearest1d(input.get(), output_size.data(), output_size.size(), scales ? &*scales : nullptr, out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// Images `[N, C, H, W]` resized to `output_size`; each pixel is the one of the input that it lies in.
+inline Tensor upsample_nearest2d(const Tensor &input, Ints output_size, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest2d(input.get(), output_size.data(), output_size.size(), scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `[N, C, D, H, W]` resized to `output_size`; each element is the one of the input that it lies in.
+inline Tensor upsample_nearest3d(const Tensor &input, Ints output_size, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest3d(input.get(), output_size.data(), output_size.size(), scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_nearest1d`] with the places of Pillow: the centres of the elements decide (`_upsample_nearest_exact1d` of PyTorch).
+inline Tensor upsample_nearest_exact1d(const Tensor &input, Ints output_size, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact1d(input.get(), output_size.data(), output_size.size(), scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_nearest2d`] with the places of Pillow (`_upsample_nearest_exact2d` of PyTorch).
+inline Tensor upsample_nearest_exact2d(const Tensor &input, Ints output_size, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact2d(input.get(), output_size.data(), output_size.size(), scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_nearest3d`] with the places of Pillow (`_upsample_nearest_exact3d` of PyTorch).
+inline Tensor upsample_nearest_exact3d(const Tensor &input, Ints output_size, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact3d(input.get(), output_size.data(), output_size.size(), scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `[N, C, L]` resized to `output_size` by linear interpolation; `align_corners` says whether the centres of the first and the last element stay in place, or their outer edges. A scale, if given, says how much larger the output is in place of the ratio of the sizes.
+inline Tensor upsample_linear1d(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_linear1d(input.get(), output_size.data(), output_size.size(), align_corners, scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the centres of the corner pixels stay in place, or the outer edges of the image. Bytes are rounded after each direction.
+inline Tensor upsample_bilinear2d(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bilinear2d(input.get(), output_size.data(), output_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `[N, C, D, H, W]` resized to `output_size` by linear interpolation in all directions.
+inline Tensor upsample_trilinear3d(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_trilinear3d(input.get(), output_size.data(), output_size.size(), align_corners, scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Images resized to `output_size` by cubic convolution (Keys 1981, a = -0.75) in both directions.
+inline Tensor upsample_bicubic2d(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bicubic2d(input.get(), output_size.data(), output_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_bilinear2d`] with a filter that becomes wider where images become smaller, as Pillow's (`_upsample_bilinear2d_aa` of PyTorch).
+inline Tensor upsample_bilinear2d_aa(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bilinear2d_aa(input.get(), output_size.data(), output_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_bicubic2d`] with a filter (a = -0.5) that becomes wider where images become smaller, as Pillow's (`_upsample_bicubic2d_aa` of PyTorch).
+inline Tensor upsample_bicubic2d_aa(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bicubic2d_aa(input.get(), output_size.data(), output_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest1d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest1d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest1d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest2d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest2d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest2d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest3d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest3d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest3d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest_exact1d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest_exact1d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact1d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest_exact2d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest_exact2d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact2d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest_exact3d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest_exact3d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact3d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_linear1d` with respect to its input of shape `input_size`.
+inline Tensor upsample_linear1d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_linear1d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_bilinear2d` with respect to its input of shape `input_size`.
+inline Tensor upsample_bilinear2d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bilinear2d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_trilinear3d` with respect to its input of shape `input_size`.
+inline Tensor upsample_trilinear3d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_trilinear3d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_bicubic2d` with respect to its input of shape `input_size`.
+inline Tensor upsample_bicubic2d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bicubic2d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_bilinear2d_aa` with respect to its input of shape `input_size`.
+inline Tensor upsample_bilinear2d_aa_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bilinear2d_aa_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_bicubic2d_aa` with respect to its input of shape `input_size`.
+inline Tensor upsample_bicubic2d_aa_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bicubic2d_aa_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Images `[N, C, H, W]` read at the places `(x, y)` of a grid `[N, h, w, 2]`, -1 and 1 being the borders (Jaderberg et al. 2015): `[N, C, h, w]`. Modes: 0 bilinear, 1 nearest, 2 bicubic. Outside there are 0 zeros, 1 the border, 2 the image, reflected. `align_corners` says whether the borders are the centres of the corner pixels or the outer edges.
+inline Tensor grid_sampler_2d(const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners) {
+  rt_tensor *out_[1] = {};
+  check(rt_grid_sampler_2d(input.get(), grid.get(), interpolation_mode, padding_mode, align_corners, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `[N, C, D, H, W]` read at the places `(x, y, z)` of a grid `[N, d, h, w, 3]`: `[N, C, d, h, w]`; as [`grid_sampler_2d`], but not bicubic.
+inline Tensor grid_sampler_3d(const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners) {
+  rt_tensor *out_[1] = {};
+  check(rt_grid_sampler_3d(input.get(), grid.get(), interpolation_mode, padding_mode, align_corners, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradients of `grid_sampler_2d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless `grid_grad`).
+inline std::array<Tensor, 2> grid_sampler_2d_backward(const Tensor &grad_output, const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners, bool input_grad = true, bool grid_grad = true) {
+  rt_tensor *out_[2] = {};
+  check(rt_grid_sampler_2d_backward(grad_output.get(), input.get(), grid.get(), interpolation_mode, padding_mode, align_corners, input_grad, grid_grad, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Gradients of `grid_sampler_3d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless `grid_grad`).
+inline std::array<Tensor, 2> grid_sampler_3d_backward(const Tensor &grad_output, const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners, bool input_grad = true, bool grid_grad = true) {
+  rt_tensor *out_[2] = {};
+  check(rt_grid_sampler_3d_backward(grad_output.get(), input.get(), grid.get(), interpolation_mode, padding_mode, align_corners, input_grad, grid_grad, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// The grid that a sampler reads to apply the affine maps `theta` `[N, 2, 3]` to images of `size` `(N, C, H, W)`: `[N, H, W, 2]`; or `[N, 3, 4]` for `(N, C, D, H, W)`: `[N, D, H, W, 3]`.
+inline Tensor affine_grid_generator(const Tensor &theta, Ints size, bool align_corners) {
+  rt_tensor *out_[1] = {};
+  check(rt_affine_grid_generator(theta.get(), size.data(), size.size(), align_corners, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Sum (`mode` 0), mean (1) or maximum (2) of rows of `weight` `[n, d]` per bag: `indices` `[B, k]` has a bag in each row; flat ones `[m]` have bags that begin at `offsets` `[B]`, which end with the last bag's end if `include_last_offset`. In sums, `per_sample_weights` of the shape of `indices` weigh the members. Members equal to `padding_idx` count nowhere. Gives `[B, d]`, and in mode 2 the rows that the largest elements came from (-1 for those of empty bags, which are zeros), else `[0, d]`.
+inline std::array<Tensor, 2> embedding_bag(const Tensor &weight, const Tensor &indices, const Tensor *offsets = nullptr, int64_t mode = 0, const Tensor *per_sample_weights = nullptr, bool include_last_offset = false, std::optional<int64_t> padding_idx = std::nullopt) {
+  rt_tensor *out_[2] = {};
+  check(rt_embedding_bag(weight.get(), indices.get(), offsets ? offsets->get() : nullptr, per_sample_weights ? per_sample_weights->get() : nullptr, mode, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// [`embedding_bag`] of members that all count alike.
+inline std::array<Tensor, 2> embedding_bag_unweighted(const Tensor &weight, const Tensor &indices, const Tensor *offsets, int64_t mode, bool include_last_offset, std::optional<int64_t> padding_idx) {
+  rt_tensor *out_[2] = {};
+  check(rt_embedding_bag_unweighted(weight.get(), indices.get(), offsets ? offsets->get() : nullptr, mode, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// [`embedding_bag`] of weighted members.
+inline std::array<Tensor, 2> embedding_bag_weighted(const Tensor &weight, const Tensor &indices, const Tensor *offsets, const Tensor &per_sample_weights, int64_t mode, bool include_last_offset, std::optional<int64_t> padding_idx) {
+  rt_tensor *out_[2] = {};
+  check(rt_embedding_bag_weighted(weight.get(), indices.get(), offsets ? offsets->get() : nullptr, per_sample_weights.get(), mode, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Gradient of `embedding_bag` with respect to its table of `num_weights` rows.
+inline Tensor embedding_bag_backward(const Tensor &grad, const Tensor &indices, const Tensor *offsets, const Tensor *per_sample_weights, const Tensor *max_indices, int64_t num_weights, int64_t mode = 0, bool include_last_offset = false, std::optional<int64_t> padding_idx = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_embedding_bag_backward(grad.get(), indices.get(), offsets ? offsets->get() : nullptr, per_sample_weights ? per_sample_weights->get() : nullptr, max_indices ? max_indices->get() : nullptr, num_weights, mode, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `embedding_bag` with respect to the weights of its members.
+inline Tensor embedding_bag_per_sample_weights_backward(const Tensor &grad, const Tensor &weight, const Tensor &indices, const Tensor *offsets = nullptr, bool include_last_offset = false, std::optional<int64_t> padding_idx = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_embedding_bag_per_sample_weights_backward(grad.get(), weight.get(), indices.get(), offsets ? offsets->get() : nullptr, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `input` `[n, d]` with those rows of `indices` scaled down whose `norm_type`-norm is above `max_norm`.
+inline Tensor embedding_renorm(const Tensor &input, const Tensor &indices, double max_norm, double norm_type = 2.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_embedding_renorm(input.get(), indices.get(), max_norm, norm_type, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `embedding_renorm`, in place.
+inline Tensor &embedding_renorm_(Tensor &input, const Tensor &indices, double max_norm, double norm_type = 2.0) {
+  check(rt_embedding_renorm_(input.get(), indices.get(), max_norm, norm_type));
+  return input;
 }
 
 /// Batch normalisation of `[N, C, ...]` (Ioffe and Szegedy 2015): per channel, `(input - mean) / sqrt(var + eps) * weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards them (the variance unbiased) by `momentum`; else the running ones are used.
-inline Tensor batch_norm(const Tensor &input, const Tensor *running_mean, const Tensor *running_var, const Tensor *weight = nullptr, const Tensor *bias = nullptr, bool training = false, double momentum = 0.1, double eps = 1e-5) {
+inline Tensor batch_norm(const Tensor &input, Tensor *running_mean, Tensor *running_var, const Tensor *weight = nullptr, const Tensor *bias = nullptr, bool training = false, double momentum = 0.1, double eps = 1e-5) {
   rt_tensor *out_[1] = {};
   check(rt_batch_norm(input.get(), running_mean ? running_mean->get() : nullptr, running_var ? running_var->get() : nullptr, weight ? weight->get() : nullptr, bias ? bias->get() : nullptr, training, momentum, eps, out_ + 0));
   return Tensor(out_[0]);
@@ -3867,7 +4361,7 @@ inline std::array<Tensor, 3> group_norm_backward(const Tensor &grad, const Tenso
 }
 
 /// Normalisation of each channel of each sample (Ulyanov et al. 2016), or, without `use_input_stats`, by running statistics as in `batch_norm`.
-inline Tensor instance_norm(const Tensor &input, const Tensor *running_mean = nullptr, const Tensor *running_var = nullptr, const Tensor *weight = nullptr, const Tensor *bias = nullptr, bool use_input_stats = true, double momentum = 0.1, double eps = 1e-5) {
+inline Tensor instance_norm(const Tensor &input, Tensor *running_mean = nullptr, Tensor *running_var = nullptr, const Tensor *weight = nullptr, const Tensor *bias = nullptr, bool use_input_stats = true, double momentum = 0.1, double eps = 1e-5) {
   rt_tensor *out_[1] = {};
   check(rt_instance_norm(input.get(), running_mean ? running_mean->get() : nullptr, running_var ? running_var->get() : nullptr, weight ? weight->get() : nullptr, bias ? bias->get() : nullptr, use_input_stats, momentum, eps, out_ + 0));
   return Tensor(out_[0]);
@@ -3898,6 +4392,27 @@ inline Tensor smooth_l1_loss(const Tensor &input, const Tensor &target, const ch
 inline Tensor huber_loss(const Tensor &input, const Tensor &target, const char *reduction = "mean", double delta = 1.0) {
   rt_tensor *out_[1] = {};
   check(rt_huber_loss(input.get(), target.get(), reduction, delta, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `mse_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+inline Tensor mse_loss_weighted(const Tensor &input, const Tensor &target, const Tensor &weight, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_mse_loss_weighted(input.get(), target.get(), weight.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `l1_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+inline Tensor l1_loss_weighted(const Tensor &input, const Tensor &target, const Tensor &weight, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_l1_loss_weighted(input.get(), target.get(), weight.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `huber_loss` of weighted elements; weights have the losses' shape, the mean is that of the products.
+inline Tensor huber_loss_weighted(const Tensor &input, const Tensor &target, const Tensor &weight, const char *reduction = "mean", double delta = 1.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_huber_loss_weighted(input.get(), target.get(), weight.get(), reduction, delta, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -3978,6 +4493,104 @@ inline Tensor kl_div(const Tensor &input, const Tensor &target, const char *redu
   return Tensor(out_[0]);
 }
 
+/// Negative log-likelihood of counts `target` under Poisson distributions: `e^x - t x` if the input is the logarithm of the rate (`log_input`), else `x - t log(x + eps)`. `full` adds Stirling's approximation of `log(t!)` where `t > 1`.
+inline Tensor poisson_nll_loss(const Tensor &input, const Tensor &target, bool log_input = true, bool full = false, double eps = 1e-08, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_poisson_nll_loss(input.get(), target.get(), log_input, full, eps, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Negative log-likelihood of `target` under normal distributions of mean `input` and variance `var`: `(log var + (input - target)^2 / var) / 2`, `var` being at least `eps`, which is no part of the gradient (Nix and Weigend 1994). `full` adds `log(2 pi) / 2`. `var` is a number or a tensor of the input's shape, or without its last dimension, or with one of size 1.
+inline Tensor gaussian_nll_loss(const Tensor &input, const Tensor &target, const Tensor &var, bool full = false, double eps = 1e-06, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_gaussian_nll_loss(input.get(), target.get(), var.get(), full, eps, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `gaussian_nll_loss` with a plain number as `var`.
+inline Tensor gaussian_nll_loss(const Tensor &input, const Tensor &target, Scalar var, bool full = false, double eps = 1e-06, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_gaussian_nll_loss_scalar(input.get(), target.get(), var.value, full, eps, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Variances, which must not be negative, brought up to `eps` at least. The gradient passes as if they were left alone.
+inline Tensor variance_floor(const Tensor &input, double eps) {
+  rt_tensor *out_[1] = {};
+  check(rt_variance_floor(input.get(), eps, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `x` where the target is 1, `max(0, margin - x)` where it is -1, and their mean or sum.
+inline Tensor hinge_embedding_loss(const Tensor &input, const Tensor &target, double margin = 1.0, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_hinge_embedding_loss(input.get(), target.get(), margin, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `1 - cos(x1, x2)` where the target is 1, `max(0, cos(x1, x2) - margin)` where it is -1, and their mean or sum; inputs `[N, d]` with target `[N]`, or `[d]` with a number.
+inline Tensor cosine_embedding_loss(const Tensor &input1, const Tensor &input2, const Tensor &target, double margin = 0.0, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_cosine_embedding_loss(input1.get(), input2.get(), target.get(), margin, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `max(0, -target (input1 - input2) + margin)`, and its mean or sum; the target is 1 where the first input should be ranked higher, else -1.
+inline Tensor margin_ranking_loss(const Tensor &input1, const Tensor &input2, const Tensor &target, double margin = 0.0, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_margin_ranking_loss(input1.get(), input2.get(), target.get(), margin, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `log(1 + e^(-target input))`, of the input's shape and dtype, and its mean or sum.
+inline Tensor soft_margin_loss(const Tensor &input, const Tensor &target, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_soft_margin_loss(input.get(), target.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The mean over the classes of the binary cross-entropy of `sigmoid(input)`, and its mean or sum over the samples; input and target `[N, C]`, weight `[C]`.
+inline Tensor multilabel_soft_margin_loss(const Tensor &input, const Tensor &target, const Tensor *weight = nullptr, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_multilabel_soft_margin_loss(input.get(), target.get(), weight ? weight->get() : nullptr, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Sum over the classes `i` other than the target `t` of `max(0, margin - x[t] + x[i])^p`, times `weight[t]`, divided by the number of classes, and its mean or sum; input `[N, C]` with target `[N]`, or `[C]` with a number. `p` is 1 or 2.
+inline Tensor multi_margin_loss(const Tensor &input, const Tensor &target, int64_t p = 1, double margin = 1.0, const Tensor *weight = nullptr, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_multi_margin_loss(input.get(), target.get(), weight ? weight->get() : nullptr, p, margin, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// For `multilabel_margin_loss`: which entries of the lists `target` [N, T] come before the first -1, and which of the `classes` are among them, `[N, classes]`, both as truth values.
+inline std::array<Tensor, 2> multilabel_targets(const Tensor &target, int64_t classes) {
+  rt_tensor *out_[2] = {};
+  check(rt_multilabel_targets(target.get(), classes, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Sum over the targets `t` of a sample and the other classes `i` of `max(0, 1 - x[t] + x[i])`, divided by the number of classes, and its mean or sum; input `[N, C]` or `[C]`, and as many target classes, of which those before the first -1 count.
+inline Tensor multilabel_margin_loss(const Tensor &input, const Tensor &target, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_multilabel_margin_loss(input.get(), target.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `max(0, d(anchor, positive) - d(anchor, negative) + margin)`, and its mean or sum, `d` being `pairwise_distance`. With `swap` the positive may stand for the anchor where it is nearer to the negative (Balntas et al. 2016).
+inline Tensor triplet_margin_loss(const Tensor &anchor, const Tensor &positive, const Tensor &negative, double margin = 1.0, double p = 2.0, double eps = 1e-06, bool swap = false, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_triplet_margin_loss(anchor.get(), positive.get(), negative.get(), margin, p, eps, swap, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The `p`-norms of `x1 - x2 + eps` over the last dimension.
+inline Tensor pairwise_distance(const Tensor &x1, const Tensor &x2, double p = 2.0, double eps = 1e-06, bool keepdim = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_pairwise_distance(x1.get(), x2.get(), p, eps, keepdim, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
 inline Tensor cosine_similarity(const Tensor &x1, const Tensor &x2, int64_t dim = 1, double eps = 1e-8) {
   rt_tensor *out_[1] = {};
@@ -3985,195 +4598,237 @@ inline Tensor cosine_similarity(const Tensor &x1, const Tensor &x2, int64_t dim 
   return Tensor(out_[0]);
 }
 
+/// `input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`.
+inline Tensor normalize(const Tensor &input, double p = 2.0, std::optional<Ints> dim = std::nullopt, double eps = 1e-12) {
+  rt_tensor *out_[1] = {};
+  check(rt_normalize(input.get(), p, dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, eps, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of targets under log-probabilities of classes at each time, summed over all alignments, one class being `blank`. `log_probs` is `[T, N, C]` or `[T, C]`, `targets` `[N, S]` or all labels in one row, and the lengths say how much of T and S counts. The mean is that of the losses divided by the target lengths. A target that does not fit into its input costs infinity (and its gradient is NaN), or nothing with `zero_infinity`. The gradient is that of log-probabilities whose exponentials add up to 1.
+inline Tensor ctc_loss(const Tensor &log_probs, const Tensor &targets, const Tensor &input_lengths, const Tensor &target_lengths, int64_t blank = 0, const char *reduction = "mean", bool zero_infinity = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_ctc_loss(log_probs.get(), targets.get(), input_lengths.get(), target_lengths.get(), blank, reduction, zero_infinity, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The losses of `ctc_loss` [N] before they are reduced.
+inline Tensor ctc_losses(const Tensor &log_probs, const Tensor &targets, const Tensor &input_lengths, const Tensor &target_lengths, int64_t blank, bool zero_infinity) {
+  rt_tensor *out_[1] = {};
+  check(rt_ctc_losses(log_probs.get(), targets.get(), input_lengths.get(), target_lengths.get(), blank, zero_infinity, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `ctc_losses` with respect to the log-probabilities.
+inline Tensor ctc_losses_backward(const Tensor &grad, const Tensor &log_probs, const Tensor &targets, const Tensor &input_lengths, const Tensor &target_lengths, int64_t blank, bool zero_infinity) {
+  rt_tensor *out_[1] = {};
+  check(rt_ctc_losses_backward(grad.get(), log_probs.get(), targets.get(), input_lengths.get(), target_lengths.get(), blank, zero_infinity, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The states of targets as `ctc_loss` takes them, padded to the longest that there may be: each label between blanks, `[N, 2 S + 1]`, and whether a state may follow the last but one.
+inline std::array<Tensor, 2> ctc_states(const Tensor &targets, const Tensor &target_lengths, int64_t blank) {
+  rt_tensor *out_[2] = {};
+  check(rt_ctc_states(targets.get(), target_lengths.get(), blank, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
 /// Uniform numbers of [0, 1) of shape `size`.
-inline Tensor rand(Ints size, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor rand(Ints size, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_rand(size.data(), size.size(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// Standard normal numbers of shape `size`.
-inline Tensor randn(Ints size, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor randn(Ints size, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_randn(size.data(), size.size(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// Whole numbers of `[low, high)` of shape `size`; int64 by default.
-inline Tensor randint(int64_t low, int64_t high, Ints size, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor randint(int64_t low, int64_t high, Ints size, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_randint(low, high, size.data(), size.size(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// The numbers 0 to `n - 1` in random order; int64 by default.
-inline Tensor randperm(int64_t n, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor randperm(int64_t n, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_randperm(n, generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// Uniform numbers of [0, 1) in the shape of `input`.
-inline Tensor rand_like(const Tensor &input, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor rand_like(const Tensor &input, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_rand_like(input.get(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// Standard normal numbers in the shape of `input`.
-inline Tensor randn_like(const Tensor &input, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor randn_like(const Tensor &input, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_randn_like(input.get(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// Whole numbers of `[low, high)` in the shape and dtype of `input`.
-inline Tensor randint_like(const Tensor &input, int64_t low, int64_t high, const Generator *generator = nullptr, DType dtype = DType::None) {
+inline Tensor randint_like(const Tensor &input, int64_t low, int64_t high, Generator *generator = nullptr, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_randint_like(input.get(), low, high, generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// In place: uniform numbers of `[from, to)`.
-inline Tensor uniform(const Tensor &input, double from_ = 0.0, double to = 1.0, const Generator *generator = nullptr) {
+inline Tensor uniform(const Tensor &input, double from_ = 0.0, double to = 1.0, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_uniform(input.get(), from_, to, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `uniform`, in place.
-inline Tensor &uniform_(Tensor &input, double from_ = 0.0, double to = 1.0, const Generator *generator = nullptr) {
+inline Tensor &uniform_(Tensor &input, double from_ = 0.0, double to = 1.0, Generator *generator = nullptr) {
   check(rt_uniform_(input.get(), from_, to, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: normal numbers with the given mean and standard deviation.
-inline Tensor normal(const Tensor &input, double mean = 0.0, double std = 1.0, const Generator *generator = nullptr) {
+inline Tensor normal(const Tensor &input, double mean = 0.0, double std = 1.0, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_normal(input.get(), mean, std, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `normal`, in place.
-inline Tensor &normal_(Tensor &input, double mean = 0.0, double std = 1.0, const Generator *generator = nullptr) {
+inline Tensor &normal_(Tensor &input, double mean = 0.0, double std = 1.0, Generator *generator = nullptr) {
   check(rt_normal_(input.get(), mean, std, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: whole numbers of `[from, to)`; without bounds all non-negative ones that the dtype holds exactly.
-inline Tensor random(const Tensor &input, std::optional<int64_t> from_ = std::nullopt, std::optional<int64_t> to = std::nullopt, const Generator *generator = nullptr) {
+inline Tensor random(const Tensor &input, std::optional<int64_t> from_ = std::nullopt, std::optional<int64_t> to = std::nullopt, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_random(input.get(), from_ ? &*from_ : nullptr, to ? &*to : nullptr, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `random`, in place.
-inline Tensor &random_(Tensor &input, std::optional<int64_t> from_ = std::nullopt, std::optional<int64_t> to = std::nullopt, const Generator *generator = nullptr) {
+inline Tensor &random_(Tensor &input, std::optional<int64_t> from_ = std::nullopt, std::optional<int64_t> to = std::nullopt, Generator *generator = nullptr) {
   check(rt_random_(input.get(), from_ ? &*from_ : nullptr, to ? &*to : nullptr, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// Ones with the probabilities of `input`, else zeros.
-inline Tensor bernoulli(const Tensor &input, const Generator *generator = nullptr) {
+inline Tensor bernoulli(const Tensor &input, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_bernoulli(input.get(), generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// In place: ones with probability `p`, else zeros.
-inline Tensor bernoulli_p(const Tensor &input, double p = 0.5, const Generator *generator = nullptr) {
+inline Tensor bernoulli_p(const Tensor &input, double p = 0.5, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_bernoulli_p(input.get(), p, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `bernoulli_p`, in place.
-inline Tensor &bernoulli_p_(Tensor &input, double p = 0.5, const Generator *generator = nullptr) {
+inline Tensor &bernoulli_p_(Tensor &input, double p = 0.5, Generator *generator = nullptr) {
   check(rt_bernoulli_p_(input.get(), p, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: ones with the probabilities of the tensor `p`, broadcast, else zeros.
-inline Tensor bernoulli_tensor(const Tensor &input, const Tensor &p, const Generator *generator = nullptr) {
+inline Tensor bernoulli_tensor(const Tensor &input, const Tensor &p, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_bernoulli_tensor(input.get(), p.get(), generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `bernoulli_tensor`, in place.
-inline Tensor &bernoulli_tensor_(Tensor &input, const Tensor &p, const Generator *generator = nullptr) {
+inline Tensor &bernoulli_tensor_(Tensor &input, const Tensor &p, Generator *generator = nullptr) {
   check(rt_bernoulli_tensor_(input.get(), p.get(), generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: exponentially distributed numbers with rate `lambd`.
-inline Tensor exponential(const Tensor &input, double lambd = 1.0, const Generator *generator = nullptr) {
+inline Tensor exponential(const Tensor &input, double lambd = 1.0, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_exponential(input.get(), lambd, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `exponential`, in place.
-inline Tensor &exponential_(Tensor &input, double lambd = 1.0, const Generator *generator = nullptr) {
+inline Tensor &exponential_(Tensor &input, double lambd = 1.0, Generator *generator = nullptr) {
   check(rt_exponential_(input.get(), lambd, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: the number of trials up to the first success, of probability `p`.
-inline Tensor geometric(const Tensor &input, double p, const Generator *generator = nullptr) {
+inline Tensor geometric(const Tensor &input, double p, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_geometric(input.get(), p, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `geometric`, in place.
-inline Tensor &geometric_(Tensor &input, double p, const Generator *generator = nullptr) {
+inline Tensor &geometric_(Tensor &input, double p, Generator *generator = nullptr) {
   check(rt_geometric_(input.get(), p, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: numbers of the Cauchy distribution.
-inline Tensor cauchy(const Tensor &input, double median = 0.0, double sigma = 1.0, const Generator *generator = nullptr) {
+inline Tensor cauchy(const Tensor &input, double median = 0.0, double sigma = 1.0, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_cauchy(input.get(), median, sigma, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `cauchy`, in place.
-inline Tensor &cauchy_(Tensor &input, double median = 0.0, double sigma = 1.0, const Generator *generator = nullptr) {
+inline Tensor &cauchy_(Tensor &input, double median = 0.0, double sigma = 1.0, Generator *generator = nullptr) {
   check(rt_cauchy_(input.get(), median, sigma, generator ? generator->get() : nullptr));
   return input;
 }
 
 /// In place: numbers whose logarithm is normal with the given mean and standard deviation.
-inline Tensor log_normal(const Tensor &input, double mean = 1.0, double std = 2.0, const Generator *generator = nullptr) {
+inline Tensor log_normal(const Tensor &input, double mean = 1.0, double std = 2.0, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_log_normal(input.get(), mean, std, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `log_normal`, in place.
-inline Tensor &log_normal_(Tensor &input, double mean = 1.0, double std = 2.0, const Generator *generator = nullptr) {
+inline Tensor &log_normal_(Tensor &input, double mean = 1.0, double std = 2.0, Generator *generator = nullptr) {
   check(rt_log_normal_(input.get(), mean, std, generator ? generator->get() : nullptr));
   return input;
 }
 
-/// Normal numbers with means and standard deviations from two tensors, which broadcast together.
-inline Tensor normal_tensors(const Tensor &mean, const Tensor &std, const Generator *generator = nullptr) {
+/// Normal numbers of mean `mean` and standard deviation `std`.
+inline Tensor normal_float(double mean, double std, Ints size, Generator *generator = nullptr, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_normal_float(mean, std, size.data(), size.size(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the first one that is no plain number. No gradient flows.
+inline Tensor normal_tensors(const Tensor &mean, const Tensor &std, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_normal_tensors(mean.get(), std.get(), generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// Indices drawn with the probabilities of the rows of `input`, `num_samples` per row: `[*, n]` becomes `[*, num_samples]` of int64.
-inline Tensor multinomial(const Tensor &input, int64_t num_samples, bool replacement = false, const Generator *generator = nullptr) {
+inline Tensor multinomial(const Tensor &input, int64_t num_samples, bool replacement = false, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_multinomial(input.get(), num_samples, replacement, generator ? generator->get() : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
 /// `input` times a mask, which is the second result: 0 with probability `p`, else `1 / (1 - p)`; `p` below 1.
-inline std::array<Tensor, 2> native_dropout(const Tensor &input, double p, const Generator *generator = nullptr) {
+inline std::array<Tensor, 2> native_dropout(const Tensor &input, double p, Generator *generator = nullptr) {
   rt_tensor *out_[2] = {};
   check(rt_native_dropout(input.get(), p, generator ? generator->get() : nullptr, out_ + 0, out_ + 1));
   return {{Tensor(out_[0]), Tensor(out_[1])}};
@@ -4192,23 +4847,194 @@ inline Tensor &dropout_(Tensor &input, double p = 0.5, bool training = true) {
   return input;
 }
 
+/// Dropout of whole channels of `[N, C, *]` (Tompson et al. 2015).
+inline Tensor feature_dropout(const Tensor &input, double p = 0.5, bool training = true) {
+  rt_tensor *out_[1] = {};
+  check(rt_feature_dropout(input.get(), p, training, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `feature_dropout`, in place.
+inline Tensor &feature_dropout_(Tensor &input, double p = 0.5, bool training = true) {
+  check(rt_feature_dropout_(input.get(), p, training));
+  return input;
+}
+
+/// Dropout that keeps the mean and the variance of SELU networks (Klambauer et al. 2017).
+inline Tensor alpha_dropout(const Tensor &input, double p = 0.5, bool training = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_alpha_dropout(input.get(), p, training, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `alpha_dropout`, in place.
+inline Tensor &alpha_dropout_(Tensor &input, double p = 0.5, bool training = false) {
+  check(rt_alpha_dropout_(input.get(), p, training));
+  return input;
+}
+
+/// [`alpha_dropout`] of whole channels of `[N, C, *]`.
+inline Tensor feature_alpha_dropout(const Tensor &input, double p = 0.5, bool training = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_feature_alpha_dropout(input.get(), p, training, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `feature_alpha_dropout`, in place.
+inline Tensor &feature_alpha_dropout_(Tensor &input, double p = 0.5, bool training = false) {
+  check(rt_feature_alpha_dropout_(input.get(), p, training));
+  return input;
+}
+
+/// A leaky ReLU whose slope below 0 is drawn from the uniform distribution between `lower` and `upper` for each element in training, and is the mean of both otherwise (Xu et al. 2015).
+inline Tensor rrelu(const Tensor &input, double lower = 0.125, double upper = 0.3333333333333333, bool training = false, Generator *generator = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_rrelu(input.get(), lower, upper, training, generator ? generator->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `rrelu`, in place.
+inline Tensor &rrelu_(Tensor &input, double lower = 0.125, double upper = 0.3333333333333333, bool training = false, Generator *generator = nullptr) {
+  check(rt_rrelu_(input.get(), lower, upper, training, generator ? generator->get() : nullptr));
+  return input;
+}
+
+/// The slopes of [`rrelu`] in training: uniform numbers of `[lower, upper)` where `input` is not above 0, else 1.
+inline Tensor rrelu_slopes(const Tensor &input, double lower, double upper, Generator *generator = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_rrelu_slopes(input.get(), lower, upper, generator ? generator->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A sample of the categorical distribution with `logits` along `dim` that can be differentiated, closer to one-hot the lower `tau` is; with `hard` it is one-hot, with the soft one's gradient (Jang et al. 2016).
+inline Tensor gumbel_softmax(const Tensor &logits, double tau = 1.0, bool hard = false, int64_t dim = -1) {
+  rt_tensor *out_[1] = {};
+  check(rt_gumbel_softmax(logits.get(), tau, hard, dim, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// One recurrent layer in one direction. `input` [rows, gates] is the input's part of the gates, the rows of a step behind those of the step before; without `batch_sizes` every step has as many as the state `h_0` [batch, out], with them as many as they say, never more than before (those of a packed sequence). `w_hh` [gates, out] and `b_hh` [gates] give the state's part. `mode` is rnn_tanh, rnn_relu, gru or lstm, which has cells `c_0` [batch, hidden] and may have a projection `w_hr` [out, hidden]. Gives the outputs [rows, out], the last state, of an LSTM the last cells, and what backward reads, which is nothing without `keep` (backward then computes it again).
+inline std::vector<Tensor> rnn_layer(const Tensor &input, const Tensor &h_0, const Tensor *c_0, const Tensor &w_hh, const Tensor *b_hh, const Tensor *w_hr, const Tensor *batch_sizes, const char *mode, bool reverse = false, bool keep = true) {
+  rt_tensor_list *out_[1] = {};
+  check(rt_rnn_layer(input.get(), h_0.get(), c_0 ? c_0->get() : nullptr, w_hh.get(), b_hh ? b_hh->get() : nullptr, w_hr ? w_hr->get() : nullptr, batch_sizes ? batch_sizes->get() : nullptr, mode, reverse, keep, out_ + 0));
+  return detail::take(out_[0]);
+}
+
+/// Gradients of `rnn_layer` with respect to `input`, `h_0` and, of an LSTM, `c_0`, given those of the last state, the last cells and the outputs, and what was `kept`. Of a GRU also the gradient of the state's part of the gates; with a projection that of what it gives, and what it was given. (Where they are to be differentiated, the layer's rule goes another way.)
+inline std::vector<Tensor> rnn_layer_backward(const Tensor &grad_h, const Tensor *grad_c, const Tensor *grad_output, const Tensor &kept, const Tensor &w_hh, const Tensor *w_hr, const Tensor *batch_sizes, const char *mode, bool reverse) {
+  rt_tensor_list *out_[1] = {};
+  check(rt_rnn_layer_backward(grad_h.get(), grad_c ? grad_c->get() : nullptr, grad_output ? grad_output->get() : nullptr, kept.get(), w_hh.get(), w_hr ? w_hr->get() : nullptr, batch_sizes ? batch_sizes->get() : nullptr, mode, reverse, out_ + 0));
+  return detail::take(out_[0]);
+}
+
+/// A long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates) of `num_layers` layers, in both directions if `bidirectional`. `input` [L, N, in], with `batch_first` [N, L, in], or [L, in]; with `batch_sizes` the rows of a packed sequence. `hx` and `cx` [layers * directions, N, *] are the first state and cells; sizes that differ say that outputs are projected (Sak et al. 2014). `params` are, by layer and direction, w_ih, w_hh, with `has_biases` b_ih and b_hh, and w_hr of a projection; gates are in the order i, f, g, o. In training, `dropout` zeroes elements between layers. Gives the last layer's outputs, the last state and the last cells.
+inline std::array<Tensor, 3> lstm(const Tensor &input, const Tensor &hx, const Tensor &cx, const Tensor *batch_sizes, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first = false) {
+  rt_tensor *out_[3] = {};
+  check(rt_lstm(input.get(), hx.get(), cx.get(), batch_sizes ? batch_sizes->get() : nullptr, detail::data(detail::handles(params)), params.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// Gated recurrent units (Cho et al. 2014, the reset gate behind the product), gates in the order r, z, n; else as `lstm`.
+inline std::array<Tensor, 2> gru(const Tensor &input, const Tensor &hx, const Tensor *batch_sizes, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_gru(input.get(), hx.get(), batch_sizes ? batch_sizes->get() : nullptr, detail::data(detail::handles(params)), params.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// A recurrent network with `tanh` (Elman 1990); else as `lstm`.
+inline std::array<Tensor, 2> rnn_tanh(const Tensor &input, const Tensor &hx, const Tensor *batch_sizes, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_rnn_tanh(input.get(), hx.get(), batch_sizes ? batch_sizes->get() : nullptr, detail::data(detail::handles(params)), params.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// A recurrent network with `relu`; else as `lstm`.
+inline std::array<Tensor, 2> rnn_relu(const Tensor &input, const Tensor &hx, const Tensor *batch_sizes, const std::vector<Tensor> &params, bool has_biases, int64_t num_layers, double dropout, bool train, bool bidirectional, bool batch_first = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_rnn_relu(input.get(), hx.get(), batch_sizes ? batch_sizes->get() : nullptr, detail::data(detail::handles(params)), params.size(), has_biases, num_layers, dropout, train, bidirectional, batch_first, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// One step of an LSTM layer: `input` [N, in] or [in], state `hx` and cells `cx` [N, hidden], to the new ones.
+inline std::array<Tensor, 2> lstm_cell(const Tensor &input, const Tensor &hx, const Tensor &cx, const Tensor &w_ih, const Tensor &w_hh, const Tensor *b_ih = nullptr, const Tensor *b_hh = nullptr) {
+  rt_tensor *out_[2] = {};
+  check(rt_lstm_cell(input.get(), hx.get(), cx.get(), w_ih.get(), w_hh.get(), b_ih ? b_ih->get() : nullptr, b_hh ? b_hh->get() : nullptr, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// One step of a GRU layer: `input` [N, in] or [in] and state `hx` [N, hidden] to the new state.
+inline Tensor gru_cell(const Tensor &input, const Tensor &hx, const Tensor &w_ih, const Tensor &w_hh, const Tensor *b_ih = nullptr, const Tensor *b_hh = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_gru_cell(input.get(), hx.get(), w_ih.get(), w_hh.get(), b_ih ? b_ih->get() : nullptr, b_hh ? b_hh->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// One step of a layer with `tanh`, as `gru_cell`.
+inline Tensor rnn_tanh_cell(const Tensor &input, const Tensor &hx, const Tensor &w_ih, const Tensor &w_hh, const Tensor *b_ih = nullptr, const Tensor *b_hh = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_rnn_tanh_cell(input.get(), hx.get(), w_ih.get(), w_hh.get(), b_ih ? b_ih->get() : nullptr, b_hh ? b_hh->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// One step of a layer with `relu`, as `gru_cell`.
+inline Tensor rnn_relu_cell(const Tensor &input, const Tensor &hx, const Tensor &w_ih, const Tensor &w_hh, const Tensor *b_ih = nullptr, const Tensor *b_hh = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_rnn_relu_cell(input.get(), hx.get(), w_ih.get(), w_hh.get(), b_ih ? b_ih->get() : nullptr, b_hh ? b_hh->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Sequences of `lengths` (int64, never growing) in `input` [L, N, *] (or [N, L, *]), step by step without the padding: the rows [sum of lengths, *], and how many sequences reach each step.
+inline std::array<Tensor, 2> _pack_padded_sequence(const Tensor &input, const Tensor &lengths, bool batch_first) {
+  rt_tensor *out_[2] = {};
+  check(rt__pack_padded_sequence(input.get(), lengths.get(), batch_first, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// The inverse of `_pack_padded_sequence`: rows and the number of sequences that reach each step to [L, N, *] (or [N, L, *]) and the lengths, `padding_value` behind the ends; L is `total_length`, if that is positive.
+inline std::array<Tensor, 2> _pad_packed_sequence(const Tensor &data, const Tensor &batch_sizes, bool batch_first, Scalar padding_value, int64_t total_length = -1) {
+  rt_tensor *out_[2] = {};
+  check(rt__pad_packed_sequence(data.get(), batch_sizes.get(), batch_first, padding_value.value, total_length, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Sequences [L_i, *] as one tensor [L, N, *] (or [N, L, *]), `padding_value` behind ("right") or before ("left") those that are shorter than the longest.
+inline Tensor pad_sequence(const std::vector<Tensor> &sequences, bool batch_first = false, double padding_value = 0.0, const char *padding_side = "right") {
+  rt_tensor *out_[1] = {};
+  check(rt_pad_sequence(detail::data(detail::handles(sequences)), sequences.size(), batch_first, padding_value, padding_side, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is `1 / sqrt(size of the last dimension)` by default. With `enable_gqa`, heads (the dimension before) of query in a row share one of key and value (Ainslie et al. 2023).
+inline Tensor scaled_dot_product_attention(const Tensor &query, const Tensor &key, const Tensor &value, const Tensor *attn_mask = nullptr, double dropout_p = 0.0, bool is_causal = false, std::optional<double> scale = std::nullopt, bool enable_gqa = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_scaled_dot_product_attention(query.get(), key.get(), value.get(), attn_mask ? attn_mask->get() : nullptr, dropout_p, is_causal, scale ? &*scale : nullptr, enable_gqa, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Attention of several heads (Vaswani et al. 2017): `query` [L, N, E], `key` and `value` [S, N, *] (or all without N) are projected, by `in_proj_weight` [3 E, E] or by three weights if `use_separate_proj_weight`, split into heads, attended to and projected back: [L, N, E] and, with `need_weights`, the weights [N, L, S], one per head unless `average_attn_weights`. `key_padding_mask` [N, S] and `attn_mask` [L, S] or [N heads, L, S] are added, or, if bool, are true where attention may not go. `bias_k` and `bias_v` [1, 1, E] are one more key and value, `add_zero_attn` one of zeros; `static_k` and `static_v` [N heads, S, E / heads] stand for what the projections would give. In training, `dropout_p` zeroes weights. `is_causal` is a hint that `attn_mask` is causal.
+inline std::vector<Tensor> multi_head_attention_forward(const Tensor &query, const Tensor &key, const Tensor &value, int64_t embed_dim_to_check, int64_t num_heads, const Tensor *in_proj_weight, const Tensor *in_proj_bias, const Tensor *bias_k, const Tensor *bias_v, bool add_zero_attn, double dropout_p, const Tensor &out_proj_weight, const Tensor *out_proj_bias, bool training = true, const Tensor *key_padding_mask = nullptr, bool need_weights = true, const Tensor *attn_mask = nullptr, bool use_separate_proj_weight = false, const Tensor *q_proj_weight = nullptr, const Tensor *k_proj_weight = nullptr, const Tensor *v_proj_weight = nullptr, const Tensor *static_k = nullptr, const Tensor *static_v = nullptr, bool average_attn_weights = true, bool is_causal = false) {
+  rt_tensor_list *out_[1] = {};
+  check(rt_multi_head_attention_forward(query.get(), key.get(), value.get(), in_proj_weight ? in_proj_weight->get() : nullptr, in_proj_bias ? in_proj_bias->get() : nullptr, bias_k ? bias_k->get() : nullptr, bias_v ? bias_v->get() : nullptr, out_proj_weight.get(), out_proj_bias ? out_proj_bias->get() : nullptr, key_padding_mask ? key_padding_mask->get() : nullptr, attn_mask ? attn_mask->get() : nullptr, q_proj_weight ? q_proj_weight->get() : nullptr, k_proj_weight ? k_proj_weight->get() : nullptr, v_proj_weight ? v_proj_weight->get() : nullptr, static_k ? static_k->get() : nullptr, static_v ? static_v->get() : nullptr, embed_dim_to_check, num_heads, add_zero_attn, dropout_p, training, need_weights, use_separate_proj_weight, average_attn_weights, is_causal, out_ + 0));
+  return detail::take(out_[0]);
+}
+
 /// One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad` (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then `param -= lr * grad`. Where an optimizer step is given no gradient, it takes the one that backward has collected, and leaves out parameters that have none.
-inline void sgd_step(const std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, const std::vector<const Tensor *> &momentum_buffers, double lr, double momentum = 0.0, double dampening = 0.0, double weight_decay = 0.0, bool nesterov = false, bool maximize = false, bool first = false) {
+inline void sgd_step(std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, const std::vector<Tensor *> &momentum_buffers, double lr, double momentum = 0.0, double dampening = 0.0, double weight_decay = 0.0, bool nesterov = false, bool maximize = false, bool first = false) {
   check(rt_sgd_step(detail::data(detail::handles(params)), params.size(), grads.empty() ? nullptr : detail::handles(grads).data(), grads.size(), momentum_buffers.empty() ? nullptr : detail::handles(momentum_buffers).data(), momentum_buffers.size(), lr, momentum, dampening, weight_decay, nesterov, maximize, first));
 }
 
 /// One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
-inline void adam_step(const std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, const std::vector<Tensor> &exp_avgs, const std::vector<Tensor> &exp_avg_sqs, const std::vector<const Tensor *> &max_exp_avg_sqs, double lr, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weight_decay = 0.0, double step = 1.0, bool amsgrad = false, bool maximize = false, bool decoupled = false) {
+inline void adam_step(std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, std::vector<Tensor> &exp_avgs, std::vector<Tensor> &exp_avg_sqs, const std::vector<Tensor *> &max_exp_avg_sqs, double lr, double beta1 = 0.9, double beta2 = 0.999, double eps = 1e-8, double weight_decay = 0.0, double step = 1.0, bool amsgrad = false, bool maximize = false, bool decoupled = false) {
   check(rt_adam_step(detail::data(detail::handles(params)), params.size(), grads.empty() ? nullptr : detail::handles(grads).data(), grads.size(), detail::data(detail::handles(exp_avgs)), exp_avgs.size(), detail::data(detail::handles(exp_avg_sqs)), exp_avg_sqs.size(), max_exp_avg_sqs.empty() ? nullptr : detail::handles(max_exp_avg_sqs).data(), max_exp_avg_sqs.size(), lr, beta1, beta2, eps, weight_decay, step, amsgrad, maximize, decoupled));
 }
 
 /// One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is not 0.
-inline void rmsprop_step(const std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, const std::vector<Tensor> &square_avgs, const std::vector<const Tensor *> &grad_avgs, const std::vector<const Tensor *> &momentum_buffers, double lr, double alpha = 0.99, double eps = 1e-8, double weight_decay = 0.0, double momentum = 0.0, bool centered = false, bool maximize = false) {
+inline void rmsprop_step(std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, std::vector<Tensor> &square_avgs, const std::vector<Tensor *> &grad_avgs, const std::vector<Tensor *> &momentum_buffers, double lr, double alpha = 0.99, double eps = 1e-8, double weight_decay = 0.0, double momentum = 0.0, bool centered = false, bool maximize = false) {
   check(rt_rmsprop_step(detail::data(detail::handles(params)), params.size(), grads.empty() ? nullptr : detail::handles(grads).data(), grads.size(), detail::data(detail::handles(square_avgs)), square_avgs.size(), grad_avgs.empty() ? nullptr : detail::handles(grad_avgs).data(), grad_avgs.size(), momentum_buffers.empty() ? nullptr : detail::handles(momentum_buffers).data(), momentum_buffers.size(), lr, alpha, eps, weight_decay, momentum, centered, maximize));
 }
 
 /// One step of Adagrad; `step` counts from 1.
-inline void adagrad_step(const std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, const std::vector<Tensor> &state_sums, double lr, double lr_decay = 0.0, double weight_decay = 0.0, double eps = 1e-10, double step = 1.0, bool maximize = false) {
+inline void adagrad_step(std::vector<Tensor> &params, const std::vector<const Tensor *> &grads, std::vector<Tensor> &state_sums, double lr, double lr_decay = 0.0, double weight_decay = 0.0, double eps = 1e-10, double step = 1.0, bool maximize = false) {
   check(rt_adagrad_step(detail::data(detail::handles(params)), params.size(), grads.empty() ? nullptr : detail::handles(grads).data(), grads.size(), detail::data(detail::handles(state_sums)), state_sums.size(), lr, lr_decay, weight_decay, eps, step, maximize));
 }
 

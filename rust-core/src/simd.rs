@@ -23,7 +23,7 @@ pub enum Level {
 
 static LEVEL: AtomicU8 = AtomicU8::new(0);
 
-/// The level in use: the best one of this CPU, or a lower one named by `RUSTORCH_SIMD` (`base`, `avx2`, `avx512`);
+/// The level in use: the best one of this CPU, or a lower one named by `RUSTORCH_CPU` (`portable`, `avx2`, `avx512`);
 /// [`check`] refuses other words.
 #[inline(always)]
 pub fn level() -> Level {
@@ -48,17 +48,19 @@ fn detect() -> Level {
 
 /// What the environment asks for, as far as this CPU has it.
 fn asked() -> Result<Level> {
-    let Some(word) = std::env::var_os("RUSTORCH_SIMD") else { return Ok(supported()) };
+    let Some(word) = std::env::var_os("RUSTORCH_CPU") else { return Ok(supported()) };
     let wanted = match word.to_str() {
-        Some("base") => Level::Base,
+        Some("portable") => Level::Base,
         Some("avx2") => Level::Avx2,
         Some("avx512") => Level::Avx512,
-        _ => crate::bail!(Value, "the environment variable RUSTORCH_SIMD must be base, avx2 or avx512, got {word:?}"),
+        _ => {
+            crate::bail!(Value, "the environment variable RUSTORCH_CPU must be portable, avx2 or avx512, got {word:?}")
+        }
     };
     Ok(wanted.min(supported()))
 }
 
-/// An error if `RUSTORCH_SIMD` is no level. Memory for elements is not given out before it is.
+/// An error if `RUSTORCH_CPU` is no level. Memory for elements is not given out before it is.
 #[inline(always)]
 pub fn check() -> Result<()> {
     match LEVEL.load(Ordering::Relaxed) {

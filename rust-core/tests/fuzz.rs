@@ -19,7 +19,7 @@
 
 use rustorch::autograd::{self, GradMode};
 use rustorch::dtype::{half, Elem, Scalar, ALL};
-use rustorch::ops::{self, ArgKind, Attr, OpDef};
+use rustorch::ops::{self, ArgKind, Attr, Holds, OpDef};
 use rustorch::{DType, Kind, Result, Tensor};
 #[cfg(not(feature = "reserve"))]
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -354,9 +354,6 @@ const RECIPES: &str = include_str!("../../tests/abi/calls.txt");
 /// Ops whose results are not written at all, by declaration.
 const UNWRITTEN: &[&str] = &["empty", "empty_like", "empty_strided"];
 
-/// Inputs that some ops change by declaration: the running statistics of normalisations.
-const CHANGED: &[(&str, &[usize])] = &[("batch_norm", &[1, 2]), ("instance_norm", &[1, 2])];
-
 fn parsed(op: &OpDef, text: &str) -> Plan {
     let (tensors, attrs) = text.split_once('|').expect("a bar");
     let spec = |word: &str| {
@@ -391,7 +388,7 @@ fn parsed(op: &OpDef, text: &str) -> Plan {
 
 /// An attribute as the table or a recipe writes it.
 fn from_text(kind: ArgKind, text: &str) -> Value {
-    use ArgKind::*;
+    use Holds::*;
     let numbers = || {
         text.trim_matches(['[', ']'])
             .split(',')
@@ -400,15 +397,15 @@ fn from_text(kind: ArgKind, text: &str) -> Value {
             .map(|s| s.parse().expect("a number"))
             .collect()
     };
-    match kind {
+    match kind.def().holds {
         Generator => Value::Generator,
         _ if text == "None" || text == "-" => Value::None,
         Str => Value::Str(Box::leak(text.trim_matches('"').to_string().into_boxed_str())),
-        Ints | OptInts | Shape => Value::Ints(numbers()),
+        Ints => Value::Ints(numbers()),
         Bool => Value::Bool(text == "true"),
-        DType | OptDType => Value::DType(rustorch::DType::F32),
+        DType => Value::DType(rustorch::DType::F32),
         _ if text == "true" || text == "false" => Value::Bool(text == "true"),
-        Int | OptInt => Value::Int(text.parse().expect("a number")),
+        Int => Value::Int(text.parse().expect("a number")),
         _ => text.parse().map(Value::Int).or_else(|_| text.parse().map(Value::Float)).expect("a number"),
     }
 }
@@ -500,7 +497,7 @@ impl Target {
         let length = self.rng.below(4);
         let mut tensors = Vec::new();
         for a in op.tensor_args().filter(|a| !a.kind.is_list()) {
-            let missing = if a.kind == ArgKind::OptTensor { 30 } else { 1 };
+            let missing = if a.kind.is_optional() { 30 } else { 1 };
             tensors.push(if self.rng.hit(missing) {
                 None
             } else {
@@ -509,7 +506,7 @@ impl Target {
         }
         for a in op.tensor_args().filter(|a| a.kind.is_list()) {
             for _ in 0..length {
-                let missing = if a.kind == ArgKind::OptTensors { 30 } else { 1 };
+                let missing = if a.kind.is_optional() { 30 } else { 1 };
                 tensors.push(if self.rng.hit(missing) {
                     None
                 } else {
@@ -576,29 +573,29 @@ impl Target {
     }
 
     fn value(&mut self, kind: ArgKind, friendly: bool) -> Value {
-        use ArgKind::*;
-        if matches!(kind, OptScalar | OptInt | OptInts | OptFloat | OptDType) && self.rng.hit(40) {
+        use Holds::*;
+        if kind.is_optional() && kind.def().holds != Generator && self.rng.hit(40) {
             return Value::None;
         }
-        match kind {
-            Scalar | OptScalar => match self.rng.below(4) {
+        match kind.def().holds {
+            Scalar => match self.rng.below(4) {
                 0 | 1 => Value::Int(self.int(friendly)),
                 2 => Value::Bool(self.rng.hit(50)),
                 _ => Value::Float(*self.rng.pick(FLOATS)),
             },
-            Int | OptInt => Value::Int(self.int(friendly)),
-            Ints | OptInts | Shape => {
+            Int => Value::Int(self.int(friendly)),
+            Ints => {
                 let n = self.rng.below(5);
                 let equal = self.int(friendly);
                 let all = self.rng.hit(50);
                 Value::Ints((0..n).map(|_| if all { equal } else { self.int(friendly) }).collect())
             }
-            Float | OptFloat if self.rng.hit(15) => Value::Int(self.int(friendly)),
-            Float | OptFloat => Value::Float(if friendly { self.rng.unit() } else { *self.rng.pick(FLOATS) }),
+            Float if self.rng.hit(15) => Value::Int(self.int(friendly)),
+            Float => Value::Float(if friendly { self.rng.unit() } else { *self.rng.pick(FLOATS) }),
             Bool => Value::Bool(self.rng.hit(50)),
-            DType | OptDType => Value::DType(*self.rng.pick(ALL)),
+            DType => Value::DType(*self.rng.pick(ALL)),
             Str => Value::Str(WORDS[self.rng.below(WORDS.len())]),
-            _ => Value::Generator,
+            Generator | Tensor => Value::Generator,
         }
     }
 
@@ -1050,12 +1047,8 @@ impl Target {
             }
         };
         let shares = |k: usize, j: usize| matches!((inputs[k], inputs[j]), (Some(a), Some(b)) if a.shares_storage(b));
-        let declared = CHANGED.iter().find(|c| c.0 == self.op.name).map_or(&[][..], |c| c.1);
-        let may = |k: usize| {
-            self.op.class() == "Mutates"
-                || declared.iter().any(|&j| j < inputs.len() && shares(k, j))
-                || (p.inplace && shares(k, 0))
-        };
+        let declared = |j: usize| ops::writes(self.op, p.inplace, &inputs, &attrs, j);
+        let may = |k: usize| (0..inputs.len()).any(|j| shares(k, j) && declared(j));
         if let Some(k) = (0..all.len()).find(|&k| changed(k) && !may(k)) {
             fault(format!("CHANGED input {k}"));
         }

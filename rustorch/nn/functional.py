@@ -12,13 +12,15 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import rustorch as rt
 from rustorch import Tensor, _ops
-from rustorch._door import _fits, flags, into, ints, refused, whole
-from rustorch.errors import DTypeError
+from rustorch._door import flags, into, ints, whole
+from rustorch.errors import DTypeError, InvalidArgumentError, ShapeMismatchError
+
+from ._losses import *  # noqa: F403
+from ._losses import _legacy_reduction as _legacy_reduction
 
 if TYPE_CHECKING:
     Ints = int | Sequence[int]
@@ -55,43 +57,6 @@ def _tuple(value: Any, n: int, op: str = "") -> tuple[Any, ...]:
     return value * n if len(value) == 1 else value
 
 
-def _legacy_reduction(size_average: bool | None, reduce: bool | None) -> str:
-    """The `reduction` that the two arguments of old stood for."""
-    each, total = reduce is not None and not reduce, size_average is not None and not size_average
-    name = "none" if each else "sum" if total else "mean"
-    warnings.warn(
-        f"size_average and reduce args will be deprecated, please use reduction='{name}' instead.", stacklevel=3
-    )
-    return name
-
-
-def _reduction(reduction: str, size_average: bool | None, reduce: bool | None) -> str:
-    if size_average is not None or reduce is not None:
-        return _legacy_reduction(size_average, reduce)
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
-    return reduction
-
-
-def _reduce(loss: Tensor, reduction: str) -> Tensor:
-    if reduction == "mean":
-        return loss.mean()
-    if reduction == "sum":
-        return loss.sum()
-    if reduction == "none":
-        return loss
-    raise ValueError(f"{reduction} is not a valid value for reduction")
-
-
-def _warn_size(input: Tensor, target: Tensor) -> None:
-    if input.shape != target.shape:
-        warnings.warn(
-            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). "
-            "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
-            stacklevel=3,
-        )
-
-
 def _wide(t: Tensor) -> Tensor:
     """Half floats as float32, in which sums of several terms are computed."""
     return t.float() if t.dtype in (rt.float16, rt.bfloat16) else t
@@ -121,6 +86,8 @@ tanhshrink = _ops.tanhshrink
 hardshrink = _ops.hardshrink
 softshrink = _ops.softshrink
 cosine_similarity = _ops.cosine_similarity
+pairwise_distance = _ops.pairwise_distance
+pdist = _ops.pdist
 pixel_shuffle = _ops.pixel_shuffle
 pixel_unshuffle = _ops.pixel_unshuffle
 
@@ -131,10 +98,7 @@ pixel_unshuffle = _ops.pixel_unshuffle
 def _renormalize(weight: Tensor, rows: Tensor, max_norm: float, norm_type: float) -> None:
     """Scale those `rows` of `weight` down, in place, whose norm is above `max_norm`."""
     with rt.no_grad():
-        rows = rows.reshape(-1)
-        picked = weight.index_select(0, rows)
-        norm = picked.norm(norm_type, dim=1, keepdim=True)
-        weight[rows] = rt.where(norm.gt(max_norm), picked * (max_norm / (norm + 1e-7)), picked)
+        _ops.embedding_renorm_(weight, rows, max_norm, norm_type)
 
 
 def _dense_only(name: str, scale_grad_by_freq: bool, sparse: bool) -> None:
@@ -169,6 +133,9 @@ def embedding(
     return _ops.embedding(input, weight, padding_idx=padding_idx)
 
 
+_BAGS = ("sum", "mean", "max")
+
+
 def embedding_bag(
     input: Tensor,
     weight: Tensor,
@@ -185,72 +152,20 @@ def embedding_bag(
     """Sum, mean or max of embeddings per bag: input [B, n], or flat [n] with bag starts `offsets` [B] -> [B, d]."""
     _dense_only("embedding_bag", scale_grad_by_freq, sparse)
     padding_idx = None if padding_idx is None else whole("embedding_bag", "padding_idx", padding_idx)
-    if mode not in ("sum", "mean", "max"):
+    flags("embedding_bag", include_last_offset=include_last_offset)
+    if mode not in _BAGS:
         raise ValueError("mode has to be one of sum, mean or max")
-    if per_sample_weights is not None and per_sample_weights.shape != input.shape:
-        raise ValueError(
-            f"embedding_bag: per_sample_weights must have the input's shape {list(input.shape)}, "
-            f"got {list(per_sample_weights.shape)}"
-        )
-    if per_sample_weights is not None and per_sample_weights.dtype != weight.dtype:
-        raise DTypeError(
-            f"embedding_bag: per_sample_weights must have the weight's dtype {weight.dtype}, "
-            f"got {per_sample_weights.dtype}"
-        )
-    if padding_idx is not None and not -weight.size(0) <= padding_idx < weight.size(0):
-        n = weight.size(0)
-        raise RuntimeError(
-            f"embedding_bag: padding_idx must be within the number of embeddings, {-n} through {n - 1}, "
-            f"but got {padding_idx}"
-        )
-    if per_sample_weights is not None and mode != "sum":
-        raise NotImplementedError(f"embedding_bag: per_sample_weights needs mode='sum', got mode='{mode}'")
-    if input.dim() == 2:
-        if offsets is not None:
-            raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch")
-        bounds = list(range(0, input.numel() + 1, input.size(1))) if input.size(1) else [0] * (input.size(0) + 1)
-        input = input.reshape(-1)
-        if per_sample_weights is not None:
-            per_sample_weights = per_sample_weights.reshape(-1)
-    elif input.dim() == 1:
-        flags("embedding_bag", include_last_offset=include_last_offset)
-        if offsets is None:
-            raise ValueError("offsets has to be a 1D Tensor but got None")
-        bounds = offsets.tolist()
-        if any(j < i for i, j in pairwise(bounds)) or (bounds and bounds[-1] > input.numel()):
-            raise RuntimeError(
-                f"embedding_bag: offsets must ascend up to the number of indices, {input.numel()}, got {bounds}"
-            )
-        if bounds and bounds[0] != 0:
-            raise ValueError(
-                f"offsets[0] has to be 0, i.e., the first sequence starts from position 0, got {bounds[0]}"
-            )
-        if not include_last_offset:
-            bounds.append(input.numel())
-        elif bounds and 0 <= bounds[-1] < input.numel():  # what lies behind the last bag belongs to none
-            input = input[: bounds[-1]]
-            per_sample_weights = None if per_sample_weights is None else per_sample_weights[: bounds[-1]]
-    else:
-        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")
-    if padding_idx is not None:
-        padding_idx %= weight.size(0)
-    rows = _wide(embedding(input, weight, padding_idx, max_norm, norm_type))
-    if per_sample_weights is not None:
-        rows = rows * per_sample_weights.unsqueeze(-1)
-    bag = weight.new_tensor([b for b, (i, j) in enumerate(pairwise(bounds)) for _ in range(i, j)], dtype=rt.int64)
-    if padding_idx is not None:  # padded entries count nowhere
-        keep = input.ne(padding_idx).nonzero().reshape(-1)
-        rows, bag = rows.index_select(0, keep), bag.index_select(0, keep)
-    bags = len(bounds) - 1
-    zeros = rt.zeros(bags, weight.size(1), dtype=rows.dtype, device=rows.device)
-    if mode == "max":
-        groups = bag.tolist()
-        members = [[i for i, g in enumerate(groups) if g == b] for b in range(bags)]
-        return rt.stack([rows[m].amax(0) if m else zeros[b] for b, m in enumerate(members)]).to(weight.dtype)
-    total = zeros.index_add(0, bag, rows)
-    if mode == "mean":
-        total = total / bag.bincount(minlength=bags).clamp(min=1).unsqueeze(-1)
-    return total.to(weight.dtype)
+    if max_norm is not None:
+        _renormalize(weight, input, max_norm, norm_type)
+    return _ops.embedding_bag(
+        weight,
+        input,
+        offsets,
+        _BAGS.index(mode),
+        per_sample_weights,
+        include_last_offset=include_last_offset and input.dim() == 1,
+        padding_idx=padding_idx,
+    )[0]
 
 
 # ---- convolution ------------------------------------------------------------------------------------------------
@@ -413,16 +328,6 @@ def max_pool2d(
     )
 
 
-def _planes(input: Tensor) -> Tensor:
-    """[N, C, D, H, W] or [C, D, H, W] as [M, D, H, W]."""
-    shape = tuple(input.shape)
-    if len(shape) not in (4, 5):
-        raise ValueError(f"pooling over three dimensions: expected 4D or 5D input, got shape {shape}")
-    if 0 in shape[-4:]:
-        raise ValueError(f"pooling over three dimensions: only the batch may be empty, got shape {shape}")
-    return input.flatten(0, -4)
-
-
 def max_pool3d_with_indices(
     input: Tensor,
     kernel_size: Ints,
@@ -432,31 +337,10 @@ def max_pool3d_with_indices(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Maximum over windows of [N, C, D, H, W], and its flat index: max over H, W, then over D, as maxima nest."""
-    kernel, gaps, pads = (_tuple(v, 3, "max_pool3d") for v in (kernel_size, dilation, padding))
-    steps = kernel if stride is None else _tuple(stride, 3, "max_pool3d")
-    *lead, _, height, width = input.shape
-    flat, at = max_pool2d_with_indices(_planes(input), kernel[1:], steps[1:], pads[1:], gaps[1:], ceil_mode)
-    return _over_depth(
-        (flat, at), lead, height * width,
-        lambda x: max_pool2d_with_indices(
-            x, (kernel[0], 1), (steps[0], 1), (pads[0], 0), (gaps[0], 1), ceil_mode
-        ),
-    )  # fmt: skip
-
-
-def _over_depth(
-    planes: tuple[Tensor, Tensor], lead: Sequence[int], area: int, pool: Callable[[Tensor], tuple[Tensor, Tensor]]
-) -> tuple[Tensor, Tensor]:
-    """Pool planes [M, D, h, w] (with indices into their own `area`) along D: both as [*lead, D', h, w]."""
-    values, at = planes
-    h, w = values.shape[-2:]
-    out, rows = (t.squeeze(1) for t in pool(values.flatten(2).unsqueeze(1)))  # a batch of planes, which may be empty
-    within = at.flatten(1).gather(1, rows.clamp(min=0).flatten(1)).reshape(rows.shape)
-    # A window that lies wholly in the padding has no place.
-    index = (rows // (h * w) * area + within).masked_fill(rows.lt(0) | within.lt(0), -1)
-    shape = (*lead, out.shape[1], h, w)
-    return out.reshape(shape), index.reshape(shape)
+    """Maximum over windows of [N, C, D, H, W], and where it was (flat index into D * H * W)."""
+    return _ops.max_pool3d_with_indices(
+        input, kernel_size, stride=_stride(stride), padding=padding, dilation=dilation, ceil_mode=ceil_mode
+    )
 
 
 def max_pool3d(
@@ -469,8 +353,11 @@ def max_pool3d(
     return_indices: bool = False,
 ) -> Any:
     """Maximum over windows of [N, C, D, H, W]; stride defaults to the kernel size."""
-    both = max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return both if return_indices else both[0]
+    if return_indices:
+        return max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _ops.max_pool3d(
+        input, kernel_size, stride=_stride(stride), padding=padding, dilation=dilation, ceil_mode=ceil_mode
+    )
 
 
 def avg_pool1d(
@@ -522,26 +409,16 @@ def avg_pool3d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """Mean over windows of [N, C, D, H, W]: mean over H, W, then over D, as means over full windows nest."""
-    kernel, pads = _tuple(kernel_size, 3, "avg_pool3d"), _tuple(padding, 3, "avg_pool3d")
-    steps = kernel if stride is None else _tuple(stride, 3, "avg_pool3d")
-    if divisor_override is not None and divisor_override == 0:
-        raise RuntimeError("avg_pool3d: divisor_override must not be zero")
-    if divisor_override is None and not input.is_floating_point():
-        # Means of rounded means would be wrong: exact sums, and the numbers of elements that their windows count.
-        def sums(x: Tensor, divisor: int | None = 1) -> Tensor:
-            return avg_pool3d(x, kernel, steps, pads, ceil_mode, count_include_pad, divisor)
-
-        ones = rt.ones(1, *input.shape[-3:], dtype=rt.float64)
-        return rt.div(sums(input), (sums(ones) / sums(ones, None)).round().long(), rounding_mode="trunc")
-    each = None if divisor_override is None else 1
-    out = avg_pool2d(_wide(_planes(input)), kernel[1:], steps[1:], pads[1:], ceil_mode, count_include_pad, each)
-    h, w = out.shape[-2:]
-    out = out.flatten(2).unsqueeze(1)  # a batch of planes, which may be empty
-    out = avg_pool2d(
-        out, (kernel[0], 1), (steps[0], 1), (pads[0], 0), ceil_mode, count_include_pad, divisor_override
-    ).squeeze(1)
-    return out.reshape(*input.shape[:-3], out.shape[1], h, w).to(input.dtype)
+    """Mean over windows of [N, C, D, H, W]; stride defaults to the kernel size."""
+    return _ops.avg_pool3d(
+        input,
+        kernel_size,
+        stride=_stride(stride),
+        padding=padding,
+        ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad,
+        divisor_override=divisor_override,
+    )
 
 
 def _target_size(input: Tensor, output_size: Any, n: int) -> list[int]:
@@ -569,11 +446,8 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 
 
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """[N, C, D, H, W] -> [N, C, *output_size]: H, W first, then D, as such means nest."""
-    d, h, w = _target_size(input, output_size, 3)
-    plane = _ops.adaptive_avg_pool2d(_wide(_planes(input)), [h, w])
-    out = _ops.adaptive_avg_pool2d(plane.flatten(2), [d, h * w])
-    return out.reshape(*input.shape[:-3], d, h, w).to(input.dtype)
+    """[N, C, D, H, W] -> [N, C, *output_size]; None keeps that dimension."""
+    return _ops.adaptive_avg_pool3d(input, _target_size(input, output_size, 3))
 
 
 def adaptive_max_pool2d_with_indices(
@@ -606,10 +480,7 @@ def adaptive_max_pool3d_with_indices(
     input: Tensor, output_size: Any, return_indices: bool = False
 ) -> tuple[Tensor, Tensor]:
     """[N, C, D, H, W] -> [N, C, *output_size] of maxima, and their flat indices into D * H * W."""
-    d, h, w = _target_size(input, output_size, 3)
-    *lead, _, height, width = input.shape
-    planes = adaptive_max_pool2d_with_indices(_planes(input), (h, w))
-    return _over_depth(planes, lead, height * width, lambda x: adaptive_max_pool2d_with_indices(x, (d, h * w)))
+    return _ops.adaptive_max_pool3d(input, _target_size(input, output_size, 3))
 
 
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
@@ -618,28 +489,19 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
     return both if return_indices else both[0]
 
 
-def _unpool(
-    name: str, n: int, input: Tensor, indices: Tensor, kernel: Any, stride: Any, padding: Any, size: Any
-) -> Tensor:
+def _unpooled_size(
+    name: str, n: int, input: Tensor, kernel: Any, stride: Any, padding: Any, size: Any
+) -> Sequence[int]:
+    """The `output_size` that the windows ask for, or the one that is given, which may differ by less than a stride."""
     kernel, pads = _tuple(kernel, n, name), _tuple(padding, n, name)
     steps = kernel if stride is None else _tuple(stride, n, name)
-    shape = list(input.shape)
-    if len(shape) not in (n + 1, n + 2):
-        raise ValueError(f"{name}: expected {n + 1}D or {n + 2}D input, got shape {shape}")
-    if indices.shape != input.shape:
-        raise ValueError(f"{name}: indices must have the input's shape {shape}, got {list(indices.shape)}")
-    if indices.dtype != rt.int64:
-        raise DTypeError(f"{name}: elements in indices should be type int64 but got: {indices.dtype}")
+    default = [(i - 1) * s - 2 * p + k for i, s, p, k in zip(input.shape[-n:], steps, pads, kernel)]
     if size is not None and len(size) not in (n, n + 2):
         raise ValueError(f"{name}: output_size must have {n} or {n + 2} elements, got {list(size)}")
-    if 0 in shape[-n - 1 :]:
-        raise ValueError(f"{name}: only the batch may be empty, got shape {shape}")
-    default = [(i - 1) * s - 2 * p + k for i, s, p, k in zip(shape[-n:], steps, pads, kernel)]
     want = [whole(name, "output_size", w) for w in (default if size is None else list(size)[-n:])]
-    if any(not d - s < w < d + s for d, s, w in zip(default, steps, want)):
+    if len(default) == n and any(not d - s < w < d + s for d, s, w in zip(default, steps, want)):
         raise ValueError(f"{name}: invalid output_size {list(want)}, it must be within a stride of {default}")
-    flat = rt.zeros(*shape[:-n], math.prod(want), dtype=input.dtype, device=input.device)
-    return flat.scatter(-1, indices.flatten(-n), input.flatten(-n)).reshape(*shape[:-n], *want)
+    return want
 
 
 def max_unpool1d(
@@ -651,7 +513,8 @@ def max_unpool1d(
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """The maxima of `max_pool1d` put back where they were, zeros elsewhere."""
-    return _unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
+    size = _unpooled_size("max_unpool1d", 1, input, kernel_size, stride, padding, output_size)
+    return _ops.max_unpool1d(input, indices, size)
 
 
 def max_unpool2d(
@@ -663,7 +526,8 @@ def max_unpool2d(
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """The maxima of `max_pool2d` put back where they were, zeros elsewhere."""
-    return _unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
+    size = _unpooled_size("max_unpool2d", 2, input, kernel_size, stride, padding, output_size)
+    return _ops.max_unpool2d(input, indices, size)
 
 
 def max_unpool3d(
@@ -675,41 +539,29 @@ def max_unpool3d(
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """The maxima of `max_pool3d` put back where they were, zeros elsewhere."""
-    return _unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
+    size = _unpooled_size("max_unpool3d", 3, input, kernel_size, stride, padding, output_size)
+    return _ops.max_unpool3d(input, indices, size)
 
 
 def lp_pool1d(
     input: Tensor, norm_type: float, kernel_size: int, stride: Ints | None = None, ceil_mode: bool = False
 ) -> Tensor:
     """(sum over the window of x^p)^(1/p) over [N, C, L]."""
-    if math.isinf(norm_type):
-        sign = 1 if norm_type > 0 else -1
-        return sign * max_pool1d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
-    return _lp(avg_pool1d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, _tuple(kernel_size, 1))
+    return _ops.lp_pool1d(input, norm_type, kernel_size, stride=_stride(stride), ceil_mode=ceil_mode)
 
 
 def lp_pool2d(
     input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False
 ) -> Tensor:
     """(sum over the window of x^p)^(1/p) over [N, C, H, W]."""
-    if math.isinf(norm_type):
-        sign = 1 if norm_type > 0 else -1
-        return sign * max_pool2d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
-    return _lp(avg_pool2d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, _tuple(kernel_size, 2))
+    return _ops.lp_pool2d(input, norm_type, kernel_size, stride=_stride(stride), ceil_mode=ceil_mode)
 
 
 def lp_pool3d(
     input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False
 ) -> Tensor:
     """(sum over the window of x^p)^(1/p) over [N, C, D, H, W]."""
-    if math.isinf(norm_type):
-        sign = 1 if norm_type > 0 else -1
-        return sign * max_pool3d(sign * input.abs(), kernel_size, stride, ceil_mode=ceil_mode)
-    return _lp(avg_pool3d(input.pow(norm_type), kernel_size, stride, 0, ceil_mode), norm_type, _tuple(kernel_size, 3))
-
-
-def _lp(mean: Tensor, norm_type: float, kernel: Sequence[int]) -> Tensor:
-    return (mean.sign() * relu(mean.abs()) * math.prod(kernel)).pow(1.0 / norm_type)
+    return _ops.lp_pool3d(input, norm_type, kernel_size, stride=_stride(stride), ceil_mode=ceil_mode)
 
 
 # ---- normalisation ----------------------------------------------------------------------------------------------
@@ -777,18 +629,12 @@ def instance_norm(
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """x / (k + alpha * mean of x^2 over `size` neighbouring channels)^beta (Krizhevsky et al. 2012)."""
-    if input.dim() < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality input (got {input.dim()} dimensions)")
-    if input.numel() == 0:
-        return input
-    square = input.pow(2).reshape(input.size(0), 1, input.size(1), -1)
-    mean = avg_pool2d(pad(square, (0, 0, size // 2, (size - 1) // 2)), (size, 1), stride=1)
-    return input / (mean * alpha + k).pow(beta).reshape(input.shape)
+    return _ops.local_response_norm(input, size, alpha=alpha, beta=beta, k=k)
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """x / max(|x|_p, eps) along `dim`."""
-    result = input / input.norm(p, dim, keepdim=True).clamp(min=eps)
+    result = _ops.normalize(input, p, dim, eps)
     return result if out is None else into(out, result, "normalize", input)
 
 
@@ -803,35 +649,14 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return _ops.dropout(input, p=p, training=training)
 
 
-def _noise(input: Tensor, p: float, per_channel: bool) -> Tensor:
-    """1 with probability 1 - p: for each element, or for each channel of [N, C, *]."""
-    if per_channel and input.dim() < 2:
-        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
-    shape = (*input.shape[:2], *(1,) * (input.dim() - 2)) if per_channel else tuple(input.shape)
-    return rt.empty(shape, dtype=input.dtype, device=input.device).bernoulli_(1 - p)
-
-
-def _dropped(
-    name: str, input: Tensor, p: float, training: bool, inplace: bool, per_channel: bool, alpha: bool
-) -> Tensor:
+def _dropped(op: str, name: str, input: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
     flags(name, training=training)
-    _probability(p)
     if not isinstance(input, Tensor):
-        raise TypeError(f"dropout: input must be a Tensor, not {type(input).__name__}")
-    if p == 0 or not training or input.numel() == 0:
+        raise TypeError(f"{name}: input must be a Tensor, not {type(input).__name__}")
+    _probability(p)
+    if inplace and (p == 0 or not training):
         return input
-    if p == 1:
-        return input.mul_(0) if inplace else input * 0
-    noise = _noise(input, p, per_channel)
-    if not alpha:
-        noise = noise.div_(1 - p)
-        return input.mul_(noise) if inplace else input * noise
-    # Klambauer et al. 2017: dropped units go to -alpha', then an affine map restores mean and variance.
-    low = 1.7580993408473766
-    a = 1.0 / math.sqrt((low * low * p + 1) * (1 - p))
-    b = (noise - 1).mul_(low * a).add_(low * a * p)
-    noise = noise.mul_(a)
-    return input.mul_(noise).add_(b) if inplace else input * noise + b
+    return getattr(_ops, op + "_" if inplace else op)(input, p=p, training=training)
 
 
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -839,9 +664,9 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     if input.dim() not in (2, 3):
         raise RuntimeError(f"dropout1d: Expected 2D or 3D input, but received a {input.dim()}D input.")
     if input.dim() == 2:
-        result = _dropped("dropout1d", input.unsqueeze(0), p, training, inplace, True, False)
+        result = _dropped("feature_dropout", "dropout1d", input.unsqueeze(0), p, training, inplace)
         return input if inplace else result.squeeze(0)
-    return _dropped("dropout1d", input, p, training, inplace, True, False)
+    return _dropped("feature_dropout", "dropout1d", input, p, training, inplace)
 
 
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -858,7 +683,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
             "desired - input is interpreted as shape (N, C, L).",
             stacklevel=2,
         )
-    return _dropped("dropout2d", input, p, training, inplace, True, False)
+    return _dropped("feature_dropout", "dropout2d", input, p, training, inplace)
 
 
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -866,19 +691,19 @@ def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     if input.dim() not in (4, 5):
         warnings.warn(f"dropout3d: Received a {input.dim()}-D input to dropout3d, which is deprecated.", stacklevel=2)
     if input.dim() == 4:
-        result = _dropped("dropout3d", input.unsqueeze(0), p, training, inplace, True, False)
+        result = _dropped("feature_dropout", "dropout3d", input.unsqueeze(0), p, training, inplace)
         return input if inplace else result.squeeze(0)
-    return _dropped("dropout3d", input, p, training, inplace, True, False)
+    return _dropped("feature_dropout", "dropout3d", input, p, training, inplace)
 
 
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """Dropout that keeps the mean and variance of SELU networks (Klambauer et al. 2017)."""
-    return _dropped("alpha_dropout", input, p, training, inplace, False, True)
+    return _dropped("alpha_dropout", "alpha_dropout", input, p, training, inplace)
 
 
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
     """`alpha_dropout` of whole channels of [N, C, *]."""
-    return _dropped("feature_alpha_dropout", input, p, training, inplace, True, True)
+    return _dropped("feature_alpha_dropout", "feature_alpha_dropout", input, p, training, inplace)
 
 
 # ---- activations ------------------------------------------------------------------------------------------------
@@ -906,16 +731,9 @@ def rrelu(
 ) -> Tensor:
     """Leaky ReLU, its slope from U(lower, upper) per element in training, their mean otherwise (Xu et al. 2015)."""
     flags("rrelu", training=training)
-    if not lower <= upper:
-        raise RuntimeError(f"rrelu: the lower bound must be less than or equal to the upper, got {lower} and {upper}")
-    if not training:
-        return leaky_relu(input, (lower + upper) / 2, inplace)
-    with rt.no_grad():
-        negative = input.le(0)
-        count = int(negative.sum().item())
-        slope = rt.ones_like(input)
-        slope[negative] = input.new_empty(count, dtype=rt.float64).uniform_(lower, upper).to(input.dtype)
-    return input.mul_(slope) if inplace else input * slope
+    if inplace:
+        return _inplace("rrelu", input, lower=lower, upper=upper, training=training)
+    return _ops.rrelu(input, lower=lower, upper=upper, training=training)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -1045,7 +863,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     """softmax(-x)."""
     if dim is None:
         dim = _softmax_dim("softmin", input.dim())
-    return _ops.softmax(-input, dim, dtype=dtype)
+    return _ops.softmin(input, dim, dtype=dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: rt.dtype | None = None) -> Tensor:
@@ -1058,585 +876,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """A differentiable sample of the categorical distribution; one-hot with `hard` (Jang et al. 2016)."""
     dim = whole("gumbel_softmax", "dim", dim)
-    gumbels = -rt.empty_like(logits).exponential_().log()
-    soft = softmax((logits + gumbels) / tau, dim)
-    if not hard:
-        return soft
-    index = soft.max(dim, keepdim=True)[1]
-    return rt.zeros_like(logits).scatter(dim, index, 1.0) - soft.detach() + soft
-
-
-# ---- distances --------------------------------------------------------------------------------------------------
-
-
-def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
-    """|x1 - x2 + eps|_p along the last dimension."""
-    if not (isinstance(x1, Tensor) and isinstance(x2, Tensor)):
-        raise TypeError(f"pairwise_distance: expected two Tensors, got {type(x1).__name__} and {type(x2).__name__}")
-    if not _fits("Float", p):
-        raise refused("pairwise_distance", "p", "Float", p)
-    return (x1 - x2 + eps).norm(p, dim=-1, keepdim=keepdim)
-
-
-def pdist(input: Tensor, p: float = 2.0) -> Tensor:
-    """p-norm distances between all pairs of rows of [n, d] -> [n (n - 1) / 2]."""
-    if input.dim() != 2:
-        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
-    if not p >= 0:
-        raise RuntimeError(f"pdist only supports non-negative p values, got {p}")
-    pairs = [(i, j) for i in range(input.size(0)) for j in range(i + 1, input.size(0))]
-    first, second = (input.new_tensor([pair[k] for pair in pairs], dtype=rt.int64) for k in (0, 1))
-    x, y = input.index_select(0, first), input.index_select(0, second)
-    return rt.cdist(x.unsqueeze(1), y.unsqueeze(1), p).reshape(-1)
-
-
-# ---- losses -----------------------------------------------------------------------------------------------------
-
-
-def cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    ignore_index: int = -100,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """-log softmax(input)[target]; input [N, C, *], target [N, *] of classes, or [N, C, *] of probabilities."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
-    return _ops.cross_entropy(
-        input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction
-    )
-
-
-def nll_loss(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    ignore_index: int = -100,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """-weight[target] * input[target]; input [N, C, *] of log-probabilities, target [N, *]."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
-    return _ops.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
-
-
-def mse_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    weight: Tensor | None = None,
-) -> Tensor:
-    """(input - target)^2; with `weight`, mean is the weighted one."""
-    _warn_size(input, target)
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
-    if weight is None:
-        return _ops.mse_loss(input, target, reduction=reduction)
-    return _weighted(_ops.mse_loss(input, target, reduction="none"), weight, reduction, normalised=True)
-
-
-def l1_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    weight: Tensor | None = None,
-) -> Tensor:
-    """|input - target|; with `weight`, mean is the weighted one."""
-    _warn_size(input, target)
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
-    if weight is None:
-        return _l1(input, target, reduction)
-    return _weighted(_l1(input, target, "none"), weight, reduction, normalised=True)
-
-
-def _l1(input: Tensor, target: Tensor, reduction: str) -> Tensor:
-    """|input - target|, also of whole numbers."""
-    if input.dtype.is_floating_point and target.dtype.is_floating_point:
-        return _ops.l1_loss(input, target, reduction=reduction)
-    if rt.bool in (input.dtype, target.dtype):
-        raise DTypeError(f"l1_loss: not implemented for dtype bool, got {input.dtype} and {target.dtype}")
-    return _reduce((input - target).abs(), reduction)
-
-
-def _weighted(loss: Tensor, weight: Tensor, reduction: str, normalised: bool) -> Tensor:
-    if weight.shape != loss.shape:
-        raise ValueError(f"Weights and input must have the same size, got {list(weight.shape)} and {list(loss.shape)}")
-    if normalised and reduction == "mean":
-        return (loss * weight).sum() / weight.sum()
-    return _reduce(loss * weight, reduction)
-
-
-def smooth_l1_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    beta: float = 1.0,
-) -> Tensor:
-    """d^2 / (2 beta) where d = |input - target| < beta, else d - beta / 2 (Girshick 2015)."""
-    _warn_size(input, target)
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
-    if not beta >= 0:  # NaN is not either
-        raise RuntimeError(f"smooth_l1_loss does not support negative values for beta, got {beta}")
-    if beta == 0.0:
-        return _l1(input, target, reduction)
-    return _ops.smooth_l1_loss(input, target, beta=beta, reduction=reduction)
-
-
-def huber_loss(
-    input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
-) -> Tensor:
-    """d^2 / 2 where d = |input - target| <= delta, else delta (d - delta / 2) (Huber 1964)."""
-    _warn_size(input, target)
-    if weight is None:
-        return _ops.huber_loss(input, target, delta=delta, reduction=reduction)
-    return _weighted(_ops.huber_loss(input, target, delta=delta, reduction="none"), weight, reduction, normalised=False)
-
-
-def binary_cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """-(t log x + (1 - t) log(1 - x)), the logs clamped at -100; x and t of one shape, x in [0, 1]."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
-    if target.shape != input.shape:
-        raise ValueError(
-            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. "
-            "Please ensure they have the same size."
-        )
-    return _ops.binary_cross_entropy(input, target, weight, reduction=reduction)
-
-
-def binary_cross_entropy_with_logits(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    pos_weight: Tensor | None = None,
-) -> Tensor:
-    """`binary_cross_entropy` of sigmoid(input), stable."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
-    if target.shape != input.shape:
-        raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
-    return _ops.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction=reduction)
-
-
-def kl_div(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    log_target: bool = False,
-) -> Tensor:
-    """t (log t - input), input of log-probabilities; reduction "batchmean" divides the sum by the batch size."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
-    elif reduction == "mean":
-        warnings.warn(
-            "reduction: 'mean' divides the total loss by both the batch size and the support size."
-            "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
-            "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
-            stacklevel=2,
-        )
-    if reduction == "batchmean":
-        total = _ops.kl_div(input, target, log_target=log_target, reduction="sum")
-        return total / input.size(0) if input.dim() else total
-    return _ops.kl_div(input, target, log_target=log_target, reduction=reduction)
-
-
-def poisson_nll_loss(
-    input: Tensor,
-    target: Tensor,
-    log_input: bool = True,
-    full: bool = False,
-    size_average: bool | None = None,
-    eps: float = 1e-8,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """exp(x) - t x (log_input) or x - t log(x + eps); `full` adds Stirling's approximation of log(t!)."""
-    reduction = _reduction(reduction, size_average, reduce)
-    flags("poisson_nll_loss", log_input=log_input, full=full)
-    if not isinstance(target, Tensor) or not isinstance(eps, (int, float)):
-        raise TypeError(f"poisson_nll_loss: expected a Tensor as target and a float as eps, got {target} and {eps}")
-    loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
-    if full:
-        stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
-        loss = loss + rt.where(target.gt(1), stirling, rt.zeros_like(stirling))
-    return _reduce(loss, reduction)
-
-
-def gaussian_nll_loss(
-    input: Tensor,
-    target: Tensor,
-    var: Tensor | float,
-    full: bool = False,
-    eps: float = 1e-6,
-    reduction: str = "mean",
-) -> Tensor:
-    """(log var + (x - t)^2 / var) / 2, var at least `eps` (Nix & Weigend 1994); `full` adds log(2 pi) / 2."""
-    reduction = _reduction(reduction, None, None)
-    v: Tensor = var if isinstance(var, Tensor) else rt.full_like(input, var)
-    if not v.is_floating_point():
-        raise DTypeError(f"gaussian_nll_loss: var must have a floating point dtype, got {v.dtype}")
-    if bool(v.lt(0).any()):
-        raise ValueError("var has negative entry/entries")
-    if v.shape != input.shape:
-        if input.shape[:-1] == v.shape:
-            v = v.unsqueeze(-1)
-        elif v.dim() != input.dim() or sum(b for a, b in zip(input.shape, v.shape) if a != b) != 1:
-            raise ValueError(f"var is of incorrect size: input is {list(input.shape)}, var is {list(v.shape)}")
-    # The clamp is not part of the gradient.
-    v = v + (v.detach().clamp(min=eps) - v.detach())
-    loss = 0.5 * (v.log() + (input - target).pow(2) / v)
-    return _reduce(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
-
-
-def hinge_embedding_loss(
-    input: Tensor,
-    target: Tensor,
-    margin: float = 1.0,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """x where t = 1, max(0, margin - x) where t = -1."""
-    x = _wide(input)
-    zero = rt.zeros_like(x)
-    reduction = _reduction(reduction, size_average, reduce)
-    if not input.is_floating_point() and reduction == "mean":
-        raise DTypeError(f"hinge_embedding_loss: the mean needs an input of a floating point dtype, got {input.dtype}")
-    far = rt.where(target.ne(1), (margin - x).clamp(min=0), zero)
-    near = rt.where(target.ne(-1), x, zero)
-    loss = _reduce(far + near, reduction)
-    return loss if x.dtype == input.dtype else loss.to(input.dtype)
-
-
-def cosine_embedding_loss(
-    input1: Tensor,
-    input2: Tensor,
-    target: Tensor,
-    margin: float = 0,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """1 - cos(x1, x2) where t = 1, max(0, cos - margin) where t = -1; x1, x2 [N, d], t [N]."""
-    reduction = _reduction(reduction, size_average, reduce)
-    if target.dim() + 1 != input1.dim() or input1.dim() != input2.dim() or target.dim() > 1:
-        raise RuntimeError(
-            f"cosine_embedding_loss: expected inputs [N, d] with target [N], or [d] with a scalar target, "
-            f"got {list(input1.shape)}, {list(input2.shape)} and {list(target.shape)}"
-        )
-    eps = 1e-12
-    dot = (input1 * input2).sum(-1)
-    cos = dot / (((input1 * input1).sum(-1) + eps) * ((input2 * input2).sum(-1) + eps)).sqrt()
-    zero = rt.zeros_like(cos)
-    loss = rt.where(target.eq(1), 1 - cos, zero) + rt.where(target.eq(-1), (cos - margin).clamp(min=0), zero)
-    return _reduce(loss, reduction)
-
-
-def margin_ranking_loss(
-    input1: Tensor,
-    input2: Tensor,
-    target: Tensor,
-    margin: float = 0,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """max(0, -t (x1 - x2) + margin)."""
-    reduction = _reduction(reduction, size_average, reduce)
-    if input1.dim() != input2.dim() or input1.dim() != target.dim():
-        raise RuntimeError(
-            f"margin_ranking_loss : All input tensors should have same dimension but got sizes: "
-            f"input1: {input1.shape}, input2: {input2.shape}, target: {target.shape} "
-        )
-    margin = float(margin) if isinstance(margin, int) else margin  # with which whole numbers become floats
-    return _reduce((-target * (input1 - input2) + margin).clamp(min=0), reduction)
-
-
-def soft_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """log(1 + exp(-t x)), of the input's shape and dtype."""
-    reduction = _reduction(reduction, size_average, reduce)
-    if not isinstance(target, Tensor) or not input.is_floating_point():
-        raise DTypeError("soft_margin_loss: expected an input of a floating point dtype and a target that is a Tensor")
-    if rt.broadcast_shapes(input.shape, target.shape) != input.shape:
-        raise RuntimeError(
-            f"soft_margin_loss: target of shape {list(target.shape)} does not broadcast to the input's "
-            f"{list(input.shape)}"
-        )
-    return _reduce(softplus(-(target.to(input.dtype) * input)), reduction)
-
-
-def multilabel_soft_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """Mean over classes of the binary cross entropy of sigmoid(x); input and target [N, C]."""
-    reduction = _reduction(reduction, size_average, reduce)
-    loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
-    if weight is not None:
-        loss = loss * weight
-    # Over the classes of the input, to which target and weight broadcast.
-    return _reduce(loss.sum(input.dim() - 1) / input.size(-1), reduction)
-
-
-def multi_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    p: int = 1,
-    margin: float = 1.0,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """Sum over i != t of max(0, margin - x[t] + x[i])^p / C; input [N, C], [C] or a number, target [N] or a number."""
-    reduction = _reduction(reduction, size_average, reduce)
-    if p not in (1, 2):
-        raise ValueError("only p == 1 and p == 2 supported")
-    if weight is not None and weight.dim() != 1:
-        raise ValueError(f"multi_margin_loss: weight must be one-dimensional, got {weight.dim()}D")
-    classes = _class_targets("multi_margin_loss", input, target, input.shape[:1] if input.dim() == 2 else None)
-    if weight is not None and (weight.size(0) != classes or weight.dtype != input.dtype):
-        raise RuntimeError(
-            f"multi_margin_loss: expected weight of shape [{classes}] and dtype {input.dtype}, "
-            f"got {list(weight.shape)} and {weight.dtype}"
-        )
-    x, t = (input, target) if input.dim() == 2 else (input.reshape(1, -1), target.reshape(1))
-    loss = relu(margin - x.gather(1, t.unsqueeze(1)) + x).pow(p)  # without a slope where the margin is just kept
-    if weight is not None:
-        loss = loss * weight.index_select(0, t).unsqueeze(1)
-    loss = loss.masked_fill(one_hot(t, x.size(1)).bool(), 0.0).sum(1) / x.size(1)
-    return _reduce(loss.reshape(target.shape), reduction)
-
-
-def _class_targets(name: str, input: Tensor, target: Tensor, shape: Any) -> int:
-    """The number of classes of input [N, C], [C] or a number; target must be int64 and of `shape`, or a number."""
-    if input.dim() > 2 or input.shape[-1:] == (0,):
-        raise RuntimeError(f"{name}: expected input [N, C] or [C], got shape {list(input.shape)}")
-    if target.dtype != rt.int64:
-        raise RuntimeError(f"{name}: target must be int64, got {target.dtype}")
-    if (target.numel() != 1) if shape is None else (target.shape != shape):
-        raise RuntimeError(
-            f"{name}: inconsistent target size, got {list(target.shape)} for input of size {list(input.shape)}"
-        )
-    return input.size(-1) if input.dim() else 1
-
-
-def multilabel_margin_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """Sum over targets t, other classes i of max(0, 1 - x[t] + x[i]) / C; target lists classes up to the first -1."""
-    reduction = _reduction(reduction, size_average, reduce)
-    classes = _class_targets("multilabel_margin_loss", input, target, input.shape)
-    if bool((target.lt(-1) | target.ge(classes)).any()):
-        raise RuntimeError(f"multilabel_margin_loss: target must hold classes below {classes}, or -1")
-    batched = input.dim() == 2
-    x, t = (input, target) if batched else (input.reshape(1, -1), target.reshape(1, -1))
-    listed = t.lt(0).long().cumsum(1).eq(0).to(x.dtype)
-    t = t.clamp(min=0)
-    is_target = (one_hot(t, classes) * listed.unsqueeze(2)).sum(1).clamp(max=1)
-    hinge = relu(1 - x.gather(1, t).unsqueeze(2) + x.unsqueeze(1))
-    loss = (hinge * listed.unsqueeze(2) * (1 - is_target).unsqueeze(1)).sum((1, 2)) / classes
-    return _reduce(loss if batched else loss.squeeze(0), reduction)
-
-
-def triplet_margin_loss(
-    anchor: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    margin: float = 1.0,
-    p: float = 2,
-    eps: float = 1e-6,
-    swap: bool = False,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """max(0, d(a, p) - d(a, n) + margin), d the p-norm distance (Balntas et al. 2016 for `swap`)."""
-
-    def distance(x: Tensor, y: Tensor) -> Tensor:
-        return pairwise_distance(x, y, p, eps)
-
-    return triplet_margin_with_distance_loss(
-        anchor,
-        positive,
-        negative,
-        distance_function=distance,
-        margin=margin,
-        swap=swap,
-        reduction=_reduction(reduction, size_average, reduce),
-    )
-
-
-def triplet_margin_with_distance_loss(
-    anchor: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    *,
-    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
-    margin: float = 1.0,
-    swap: bool = False,
-    reduction: str = "mean",
-) -> Tensor:
-    """`triplet_margin_loss` with a distance of your own."""
-    flags("triplet_margin_loss", swap=swap)
-    reduction = _reduction(reduction, None, None)
-    if margin <= 0:
-        raise ValueError(f"margin must be greater than 0, got {margin}")
-    if not anchor.dim() == positive.dim() == negative.dim():
-        raise RuntimeError(
-            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
-            f"anchor {anchor.dim()}D, positive {positive.dim()}D, and negative {negative.dim()}D inputs"
-        )
-    distance = pairwise_distance if distance_function is None else distance_function
-    far = distance(anchor, negative)
-    if swap:
-        far = rt.minimum(far, distance(positive, negative))
-    return _reduce((margin + distance(anchor, positive) - far).clamp(min=0), reduction)
-
-
-def ctc_loss(
-    log_probs: Tensor,
-    targets: Tensor,
-    input_lengths: Any,
-    target_lengths: Any,
-    blank: int = 0,
-    reduction: str = "mean",
-    zero_infinity: bool = False,
-) -> Tensor:
-    """Connectionist temporal classification (Graves et al. 2006).
-
-    log_probs [T, N, C] or [T, C]; targets [N, S] or concatenated; the lengths say how much of T and S counts. A target
-    that does not fit into its input costs infinity (and the gradient is NaN), or nothing with `zero_infinity`. As in
-    PyTorch the gradient is that of log-probabilities whose exponentials add up to 1.
-    """
-    blank = whole("ctc_loss", "blank", blank)
-    flags("ctc_loss", zero_infinity=zero_infinity)
-    if not log_probs.is_floating_point():
-        raise DTypeError(f"ctc_loss: log_probs must have a floating point dtype, got {log_probs.dtype}")
-    batched = log_probs.dim() == 3
-    x = _wide(log_probs if batched else log_probs.unsqueeze(1)).clone()
-    if x.numel() == 0:
-        raise RuntimeError(f"ctc_loss: log_probs must not be empty, got shape {list(log_probs.shape)}")
-    times, batch, classes = x.shape
-    in_len = _lengths("input_lengths", input_lengths, batch)
-    t_len = _lengths("target_lengths", target_lengths, batch)
-    if max(in_len) > times:
-        raise RuntimeError(f"ctc_loss: input_lengths must be at most {times}, got {max(in_len)}")
-    if not 0 <= blank < classes:
-        raise RuntimeError(f"ctc_loss: blank must be a class, from 0 to {classes - 1}, got {blank}")
-    if targets.dtype.is_floating_point or targets.dtype == rt.bool:
-        raise TypeError(f"ctc_loss: targets must be whole numbers, got {targets.dtype}")
-    if targets.dim() == 2:
-        if targets.size(0) != batch or targets.size(1) < max(t_len):
-            raise RuntimeError(
-                f"ctc_loss: targets must have shape [{batch}, {max(t_len)} or more], got {list(targets.shape)}"
-            )
-        labels = [row[:n] for row, n in zip(targets.tolist(), t_len)]
-    else:
-        if targets.dim() != 1 or targets.size(0) != sum(t_len):
-            raise RuntimeError(
-                f"ctc_loss: targets must be {sum(t_len)} labels, as target_lengths say, got shape {list(targets.shape)}"
-            )
-        flat, ends = targets.tolist(), [sum(t_len[: i + 1]) for i in range(batch)]
-        labels = [flat[e - n : e] for e, n in zip(ends, t_len)]
-    for label in (v for row in labels for v in row):
-        if not 0 <= label < classes:
-            raise RuntimeError(f"ctc_loss: targets must be classes, from 0 to {classes - 1}, got {label}")
-    # Labels with blanks around: state 2i + 1 is label i. A state may be skipped if the two labels beside it differ.
-    states = 2 * max(t_len, default=0) + 1
-    path = [[blank] * states for _ in range(batch)]
-    for row, label in zip(path, labels):
-        row[1 : 2 * len(label) : 2] = label
-    skip = [[s > 1 and row[s] != blank and row[s] != row[s - 2] for s in range(states)] for row in path]
-    tiny = -1e30  # in place of -inf, whose differences would be nan in the gradient
-    emitted = x.gather(2, x.new_tensor(path, dtype=rt.int64).unsqueeze(0).expand(times, batch, states)).clamp(min=tiny)
-    may_skip = x.new_tensor(skip, dtype=rt.bool)
-    start = x.new_tensor([[s < 2 for s in range(states)]] * batch, dtype=rt.bool)
-    floor = rt.full((batch, states), tiny, dtype=x.dtype, device=x.device)
-    alpha = rt.where(start, emitted[0], floor)
-    for t in range(1, times):
-        one = pad(alpha, (1, 0), value=tiny)[:, :states]
-        two = rt.where(may_skip, pad(alpha, (2, 0), value=tiny)[:, :states], floor)
-        new = rt.stack([alpha, one, two]).logsumexp(0) + emitted[t]
-        alive = x.new_tensor([[t < n] for n in in_len], dtype=rt.bool)
-        alpha = rt.where(alive, new, alpha)
-    last = x.new_tensor([[2 * n, max(2 * n - 1, 0)] for n in t_len], dtype=rt.int64)
-    ends_at = alpha.gather(1, last)
-    no_label = x.new_tensor([[False, n == 0] for n in t_len], dtype=rt.bool)
-    loss = -rt.where(no_label, rt.full((batch, 2), tiny, dtype=x.dtype, device=x.device), ends_at).logsumexp(1)
-    # No input at all fits no labels and nothing else.
-    none = x.new_tensor([n == 0 for n in in_len], dtype=rt.bool)
-    nothing = none.logical_and(x.new_tensor([n == 0 for n in t_len], dtype=rt.bool))
-    loss = rt.where(nothing, rt.zeros((batch,), dtype=x.dtype, device=x.device), loss)
-    impossible = rt.where(none, nothing.logical_not(), loss > -tiny / 2)
-    # The sum of all probabilities is fixed: it adds nothing but its gradient.
-    counts = rt.arange(times, device=x.device).unsqueeze(1) < x.new_tensor(in_len, dtype=rt.int64)
-    total = (x.exp() * counts.unsqueeze(2)).sum((0, 2))
-    loss = loss + (total - total.detach())
-    if x.requires_grad and not zero_infinity:
-        x.register_hook(lambda g: g.masked_fill((counts & impossible).unsqueeze(2), math.nan))
-    loss = rt.where(impossible, x.new_full((batch,), 0.0 if zero_infinity else math.inf), loss)
-    if reduction == "mean":
-        return (loss / x.new_tensor([float(max(n, 1)) for n in t_len])).mean().to(log_probs.dtype)
-    return _reduce(loss if batched else loss.squeeze(0), reduction).to(log_probs.dtype)
-
-
-def _lengths(name: str, lengths: Any, batch: int) -> list[int]:
-    """`batch` lengths as whole numbers that are not negative."""
-    if isinstance(lengths, Tensor):
-        if lengths.dtype.is_floating_point or lengths.dtype == rt.bool:
-            raise RuntimeError(f"ctc_loss: {name} must be integral, got {lengths.dtype}")
-        values = lengths.reshape(-1).tolist()
-    else:
-        values = list(lengths) if isinstance(lengths, (list, tuple)) else [lengths]
-        for v in values:
-            if not _fits("Int", v) or (isinstance(v, Tensor) and v.is_floating_point()):
-                raise TypeError(f"ctc_loss: {name} must be integral, got {v!r}")
-    if len(values) != batch:
-        raise RuntimeError(f"ctc_loss: expected {batch} {name}, got {len(values)}")
-    if min(values) < 0:
-        raise RuntimeError(f"ctc_loss: {name} must be at least 0, got {min(values)}")
-    return [int(v) for v in values]
+    return _ops.gumbel_softmax(logits, tau, hard, dim)
 
 
 # ---- padding and resizing ---------------------------------------------------------------------------------------
@@ -1658,13 +898,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """[N, C, *] with channel g * (C / groups) + c moved to c * groups + g (Zhang et al. 2017)."""
-    if input.dim() < 3:
-        raise RuntimeError(f"channel_shuffle expects input with > 2 dims, but got {input.dim()}")
-    groups = whole("channel_shuffle", "groups", groups)
-    n, c, *rest = input.shape
-    if groups <= 0 or c % groups:
-        raise RuntimeError(f"channel_shuffle: channels must be divisible by groups, got {c} and {groups}")
-    return input.reshape(n, groups, c // groups, *rest).transpose(1, 2).clone().reshape(n, c, *rest)
+    return _ops.channel_shuffle(input, groups)
 
 
 _MODES = {1: ("linear",), 2: ("bilinear", "bicubic"), 3: ("trilinear",)}
@@ -1693,8 +927,10 @@ def interpolate(
         )
     if smooth and mode not in _MODES[n]:
         raise NotImplementedError(f"interpolate: mode '{mode}' does not go with a {n + 2}D input, use {_MODES[n]}")
-    if antialias:
-        raise NotImplementedError("interpolate: antialias=True is not supported")
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input"
+        )
     if (size is None) == (scale_factor is None):
         raise ValueError(
             "either size or scale_factor should be defined"
@@ -1707,8 +943,6 @@ def interpolate(
         raise TypeError(f"expected size to be an int or {n} of them, got {size}")
     if align_corners is not None and not isinstance(align_corners, bool):
         raise TypeError(f"interpolate: align_corners must be a bool or None, got {align_corners!r}")
-    if input.size(1) == 0:
-        raise RuntimeError(f"interpolate: only the batch may be empty, got input of shape {list(input.shape)}")
     if len(given) != n:
         raise ValueError(f"Input and output must have the same number of spatial dimensions, got {list(given)} for {n}")
     scales: tuple[float | None, ...] = (None,) * n
@@ -1720,81 +954,13 @@ def interpolate(
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     else:
         size = list(given)
-    if min(*size, *input.shape[2:]) <= 0:
-        raise RuntimeError(
-            f"interpolate: input and output sizes should be greater than 0, got {list(input.shape[2:])} and {size}"
-        )
-    whole = not input.is_floating_point()
-    if smooth and whole and (input.dtype != rt.uint8 or n != 2):
-        raise NotImplementedError(f"interpolate: mode '{mode}' is not implemented for {n + 2}D inputs of {input.dtype}")
-    copied = mode.endswith("linear") or mode == "area" or (mode == "nearest" and n == 2)
-    if copied and list(size) == list(input.shape[2:]):
-        return input.clone()
-    if copied:  # a dimension that keeps its size is copied, and exactly doubled in 2-D, whatever the scale
-        twice = 2 if mode == "nearest" else 1
-        scales = tuple(
-            None if new in (have, twice * have) else f for f, have, new in zip(scales, input.shape[2:], size)
-        )
     if mode == "area":
-        return (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)[n - 1](input, size)
-    # The table's ops take the ratio of the sizes as the scale.
-    if (
-        n == 2
-        and not whole
-        and all(f is None or f * have == new for f, have, new in zip(scales, input.shape[2:], size))
-    ):
-        if mode == "nearest":
-            return _ops.upsample_nearest2d(input, size)
-        if mode == "bilinear":
-            return _ops.upsample_bilinear2d(input, size, align_corners=bool(align_corners))
-    out = input.float() if whole and smooth else _wide(input)
-    # Bytes are rounded after each dimension, the last of which comes first.
-    for dim in range(n + 1, 1, -1) if whole else range(2, n + 2):
-        out = _resize(out, dim, size[dim - 2], scales[dim - 2], mode, bool(align_corners))
-        if whole and smooth:
-            out = (out + 0.5).floor().clamp(0, 255)
-    return out.to(input.dtype)
-
-
-def _resize(x: Tensor, dim: int, new: int, factor: float | None, mode: str, align_corners: bool) -> Tensor:
-    """One dimension of a separable resize, as sums of `index_select`s."""
-    old = x.size(dim)
-    ratio = 1.0 / factor if factor else old / new
-    exact = mode.startswith("nearest") or x.dtype != rt.float64
-    at = rt.arange(new, dtype=rt.float32 if exact else rt.float64, device=x.device)
-    if mode == "nearest":
-        return x.index_select(dim, (at * ratio).floor().clamp(max=old - 1).long())
-    if mode == "nearest-exact":
-        return x.index_select(dim, ((at + 0.5) * ratio).floor().clamp(max=old - 1).long())
-    if align_corners:
-        at = at * ((old - 1) / (new - 1) if new > 1 else 0.0)
-    else:
-        at = (at + 0.5) * ratio - 0.5
-    if mode == "bicubic":
-        low = at.floor()
-        f = at - low
-        a = -0.75  # Keys 1981
-        far, near, step = _cubic_far, _cubic_near, ((-1, f + 1), (0, f), (1, 1 - f), (2, 2 - f))
-        taps = [(low + o, (far if abs(2 * o - 1) == 3 else near)(d, a)) for o, d in step]
-    else:
-        at = at.clamp(min=0)
-        low = at.floor().clamp(max=old - 1)
-        f = (at - low).clamp(max=1)
-        taps = [(low, 1 - f), (low + 1, f)]
-    shape = (-1,) + (1,) * (x.dim() - 1 - dim)
-    terms = [x.index_select(dim, i.clamp(0, old - 1).long()) * w.to(x.dtype).reshape(shape) for i, w in taps]
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
-
-
-def _cubic_near(d: Tensor, a: float) -> Tensor:
-    return ((a + 2) * d - (a + 3)) * d * d + 1
-
-
-def _cubic_far(d: Tensor, a: float) -> Tensor:
-    return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+        return (_ops.adaptive_avg_pool1d, _ops.adaptive_avg_pool2d, _ops.adaptive_avg_pool3d)[n - 1](input, size)
+    if not smooth:
+        op = "upsample_nearest_exact" if mode == "nearest-exact" else "upsample_nearest"
+        return getattr(_ops, f"{op}{n}d")(input, size, *scales)
+    op = f"upsample_{mode}{n}d{'_aa' if antialias else ''}"
+    return getattr(_ops, op)(input, size, bool(align_corners), *scales)
 
 
 def upsample(
@@ -1815,27 +981,16 @@ def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None)
 
 
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
-    """Sampling grid of 2D affine maps: theta [N, 2, 3], size (N, C, H, W) -> [N, H, W, 2], coordinates in [-1, 1]."""
-    if len(size) != 4 or tuple(theta.shape) != (size[0], 2, 3):
-        raise NotImplementedError(
-            f"affine_grid: expected theta [N, 2, 3] and size (N, C, H, W), got {list(theta.shape)} and {tuple(size)}"
-        )
-    if min(size) <= 0:
-        raise ValueError(f"affine_grid: expected non-zero, positive output size, got {tuple(size)}")
+    """Sampling grid of affine maps: theta [N, 2, 3], size (N, C, H, W) -> [N, H, W, 2], coordinates in [-1, 1].
 
+    Or theta [N, 3, 4], size (N, C, D, H, W) -> [N, D, H, W, 3].
+    """
     if align_corners is not None:
         flags("affine_grid", align_corners=align_corners)
+    return _ops.affine_grid_generator(theta, ints(tuple(size)), bool(align_corners))
 
-    def axis(n: int) -> Tensor:
-        if n <= 1:
-            return rt.zeros(n, dtype=theta.dtype, device=theta.device)
-        line = rt.linspace(-1, 1, n, dtype=theta.dtype, device=theta.device)
-        return line if align_corners else line * ((n - 1) / n)
 
-    n, _, h, w = ints(tuple(size))
-    x, y = axis(w).reshape(1, w).expand(h, w), axis(h).reshape(h, 1).expand(h, w)
-    base = rt.stack([x, y, rt.ones(h, w, dtype=theta.dtype, device=theta.device)], dim=-1).reshape(1, h * w, 3)
-    return base.matmul(theta.transpose(1, 2)).reshape(n, h, w, 2)
+_SAMPLING, _OUTSIDE = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
 
 
 def grid_sample(
@@ -1845,61 +1000,24 @@ def grid_sample(
     padding_mode: str = "zeros",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """input [N, C, H, W] read at grid [N, h, w, 2] of (x, y) in [-1, 1] -> [N, C, h, w] (Jaderberg et al. 2015)."""
-    if input.dim() != 4 or grid.dim() != 4 or grid.size(-1) != 2 or grid.size(0) != input.size(0):
-        raise NotImplementedError(
-            f"grid_sample: expected input [N, C, H, W] and grid [N, h, w, 2], "
-            f"got {list(input.shape)} and {list(grid.shape)}"
-        )
-    if not input.is_floating_point() or input.dtype != grid.dtype:
-        raise DTypeError(f"grid_sample: input and grid must have one float dtype, got {input.dtype} and {grid.dtype}")
-    if mode not in ("bilinear", "nearest"):
-        raise NotImplementedError(f"grid_sample: mode must be 'bilinear' or 'nearest', got '{mode}'")
-    if padding_mode not in ("zeros", "border", "reflection"):
+    """input [N, C, H, W] read at grid [N, h, w, 2] of (x, y) in [-1, 1] -> [N, C, h, w] (Jaderberg et al. 2015).
+
+    Or input [N, C, D, H, W] at grid [N, d, h, w, 3] of (x, y, z). Modes: bilinear, nearest, bicubic (4D). Outside there
+    are "zeros", the "border", or the "reflection" of the input.
+    """
+    if mode not in _SAMPLING:
+        raise ValueError(f"grid_sample: mode must be 'bilinear', 'nearest' or 'bicubic', got '{mode}'")
+    if padding_mode not in _OUTSIDE:
         raise ValueError(f"grid_sample: padding_mode must be zeros, border or reflection, got '{padding_mode}'")
     if align_corners is not None:
         flags("grid_sample", align_corners=align_corners)
-    n, c, h, w = input.shape
-    if h == 0 or w == 0:
-        raise RuntimeError(f"grid_sample: expected non-empty spatial dimensions, got input {list(input.shape)}")
-
-    def locate(v: Tensor, size: int) -> Tensor:
-        at = place(v, size)
-        # What is nowhere is seen at the border, if anything is.
-        return at if padding_mode == "zeros" else rt.where(at.isnan(), rt.zeros_like(at), at)
-
-    def place(v: Tensor, size: int) -> Tensor:
-        at = (v + 1) / 2 * (size - 1) if align_corners else ((v + 1) * size - 1) / 2
-        if padding_mode == "reflection":
-            low, span = (0.0, size - 1) if align_corners else (-0.5, size)
-            if span == 0:
-                return at * 0
-            off = (at - low).abs()
-            turns = (off / span).floor().detach()
-            rest = off - turns * span
-            at = rt.where(turns.remainder(2).eq(0), rest + low, span - rest + low)
-        return at if padding_mode == "zeros" else at.clamp(0, size - 1)
-
-    x, y = locate(grid[..., 0], w), locate(grid[..., 1], h)
-    pixels = input.reshape(n, c, h * w)
-
-    def read(ix: Tensor, iy: Tensor) -> Tensor:
-        cx, cy = ix.clamp(0, w - 1), iy.clamp(0, h - 1)
-        inside = cx.eq(ix).logical_and(cy.eq(iy))
-        count = ix.size(1) * ix.size(2)
-        index = (cy * w + cx).long().reshape(n, 1, count).expand(n, c, count)
-        return pixels.gather(2, index).reshape(n, c, *ix.shape[1:]) * inside.unsqueeze(1).to(input.dtype)
-
-    if mode == "nearest":
-        out = read(x.detach().round(), y.detach().round())
-        if grid.requires_grad:  # whose gradient is zero, not missing
-            out = rt.where(rt.ones((), dtype=rt.bool), out, grid.sum(-1).unsqueeze(1).expand(out.shape))
-        return out
-    left, top = x.detach().floor(), y.detach().floor()
-    fx, fy = (x - left).unsqueeze(1), (y - top).unsqueeze(1)
-    upper = read(left, top) * (1 - fx) + read(left + 1, top) * fx
-    lower = read(left, top + 1) * (1 - fx) + read(left + 1, top + 1) * fx
-    return upper * (1 - fy) + lower * fy
+    if input.dim() not in (4, 5) or grid.dim() != input.dim():
+        raise NotImplementedError(
+            f"grid_sample: expected input and grid of four or five dimensions, "
+            f"got {list(input.shape)} and {list(grid.shape)}"
+        )
+    op = _ops.grid_sampler_2d if input.dim() == 4 else _ops.grid_sampler_3d
+    return op(input, grid, _SAMPLING.index(mode), _OUTSIDE.index(padding_mode), bool(align_corners))
 
 
 # ---- attention --------------------------------------------------------------------------------------------------
@@ -1919,47 +1037,13 @@ def scaled_dot_product_attention(
 
     A boolean mask [*, L, S] is True where attention may go; a float one is added.
     """
-    if enable_gqa is not False:
-        flags("scaled_dot_product_attention", enable_gqa=enable_gqa)
-    if enable_gqa:
-        heads = query.size(-3)
-        if any(t.size(-3) == 0 or heads % t.size(-3) for t in (key, value)):
-            raise RuntimeError(
-                "scaled_dot_product_attention: the number of heads in key and value must divide that in query, "
-                f"got {key.size(-3)}, {value.size(-3)} and {heads}"
-            )
-        key, value = (t.repeat_interleave(heads // t.size(-3), -3) for t in (key, value))
     return _ops.scaled_dot_product_attention(
-        query, key, value, attn_mask, dropout_p=dropout_p, is_causal=is_causal, scale=scale
+        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
     )
 
 
-def _additive_mask(name: str, mask: Tensor | None, dtype: Any) -> Tensor | None:
-    """A boolean mask, True where attention may not go, as numbers to add."""
-    if mask is None or mask.is_floating_point():
-        if mask is not None and mask.dtype != dtype:
-            raise DTypeError(f"{name} must be bool or have the query's dtype {dtype}, got {mask.dtype}")
-        return mask
-    if mask.dtype != rt.bool:
-        raise AssertionError(f"only bool and floating types of {name} are supported, got {mask.dtype}")
-    return rt.zeros(mask.shape, dtype=dtype).masked_fill(mask, -math.inf)
-
-
-def _check_attention(query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None, mask: Tensor | None) -> None:
-    """Refuse what has not the number of dimensions that the query asks for."""
-    n = query.dim()
-    if n not in (2, 3):
-        raise AssertionError(f"query should be unbatched 2D or batched 3D tensor but received {n}-D query tensor")
-    if key.dim() != n or value.dim() != n:
-        raise AssertionError(
-            f"for a {n}-D `query`, expected `key` and `value` to be {n}-D, got {key.dim()}-D and {value.dim()}-D"
-        )
-    if padding is not None and padding.dim() != n - 1:
-        raise AssertionError(
-            f"for a {n}-D `query`, expected `key_padding_mask` to be None or {n - 1}-D, got {padding.dim()}-D"
-        )
-    if mask is not None and mask.dim() not in (2, 3):
-        raise AssertionError(f"expected `attn_mask` to be None, 2-D or 3-D, got {mask.dim()}-D")
+class _Unfit(InvalidArgumentError, AssertionError):
+    """Arguments of attention that do not fit together: PyTorch asserts that they do."""
 
 
 def multi_head_attention_forward(
@@ -1993,98 +1077,20 @@ def multi_head_attention_forward(
 
     query [L, N, E], key and value [S, N, *] -> [L, N, E] and, if needed, the weights [N, L, S].
     """
-    _check_attention(query, key, value, key_padding_mask, attn_mask)
-    batched = query.dim() == 3
-    if not batched:
-        query, key, value = (t.unsqueeze(1) for t in (query, key, value))
-        if key_padding_mask is not None:
-            key_padding_mask = key_padding_mask.unsqueeze(0)
-    length, batch, embed = query.shape
-    if embed != embed_dim_to_check:
-        raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {embed}")
-    head = embed // num_heads
-    if head * num_heads != embed:
-        raise AssertionError(f"embed_dim {embed} not divisible by num_heads {num_heads}")
-    if is_causal and attn_mask is None:
-        raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
-    if (bias_k is None) != (bias_v is None):
-        raise AssertionError("bias_k and bias_v must both be None or both be given")
-    if in_proj_weight is None and not use_separate_proj_weight:
-        raise AssertionError("use_separate_proj_weight is False but in_proj_weight is None")
-    if in_proj_bias is not None and tuple(in_proj_bias.shape) != (3 * embed,):
-        raise RuntimeError(f"expected in_proj_bias of shape {[3 * embed]}, got {list(in_proj_bias.shape)}")
-    compared = slice(0, 2 if use_separate_proj_weight else None)
-    if key.shape[compared] != value.shape[compared]:
-        raise AssertionError(f"key shape {list(key.shape)} does not match value shape {list(value.shape)}")
-    if key.size(1) != batch:
-        raise RuntimeError(f"query has a batch of {batch}, key and value have one of {key.size(1)}")
-    source = key.size(0) if static_k is None else static_k.size(1)
-    if key_padding_mask is not None and tuple(key_padding_mask.shape) != (batch, source):
-        raise AssertionError(
-            f"expected key_padding_mask of shape {[batch, source]}, got {list(key_padding_mask.shape)}"
-        )
-
-    if in_proj_weight is not None and not use_separate_proj_weight and query is key and key is value:
-        q, k, v = _ops.linear(query, in_proj_weight, in_proj_bias).chunk(3, -1)
-    else:
-        weights: Sequence[Any] = (q_proj_weight, k_proj_weight, v_proj_weight)
-        if in_proj_weight is not None and not use_separate_proj_weight:
-            weights = in_proj_weight.chunk(3)
-        biases: Sequence[Any] = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
-        q, k, v = (_ops.linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases))
-
-    mask = _additive_mask("attn_mask", attn_mask, q.dtype)
-    padding = _additive_mask("key_padding_mask", key_padding_mask, q.dtype)
     if attn_mask is not None and key_padding_mask is not None and attn_mask.dtype != key_padding_mask.dtype:
         warnings.warn(
             "Support for mismatched key_padding_mask and attn_mask is deprecated. Use same type for both instead.",
             stacklevel=2,
         )
-    if mask is not None:
-        allowed = (length, source) if mask.dim() == 2 else (batch * num_heads, length, source)
-        if tuple(mask.shape) != allowed:
-            raise RuntimeError(f"The shape of the attn_mask is {list(mask.shape)}, but should be {list(allowed)}.")
-        if mask.dim() == 3:
-            mask = mask.reshape(batch, num_heads, length, -1)
-    if bias_k is not None and bias_v is not None:
-        k = rt.cat([k, bias_k.repeat(1, batch, 1)])
-        v = rt.cat([v, bias_v.repeat(1, batch, 1)])
-        mask = None if mask is None else pad(mask, (0, 1))
-        padding = None if padding is None else pad(padding, (0, 1))
-
-    def heads(t: Tensor) -> Tensor:  # [S, N, E] -> [N, heads, S, head]
-        return t.reshape(t.size(0), batch, num_heads, head).permute(1, 2, 0, 3)
-
-    def static(name: str, t: Tensor) -> Tensor:  # [N heads, S, head] -> [N, heads, S, head]
-        if t.dim() != 3 or (t.size(0), t.size(2)) != (batch * num_heads, head):
-            raise AssertionError(f"expecting {name} of shape [{batch * num_heads}, S, {head}], got {list(t.shape)}")
-        return t.reshape(batch, num_heads, -1, head)
-
-    q = heads(q)
-    k = heads(k) if static_k is None else static("static_k", static_k)
-    v = heads(v) if static_v is None else static("static_v", static_v)
-    if add_zero_attn:
-        k, v = pad(k, (0, 0, 0, 1)), pad(v, (0, 0, 0, 1))
-        mask = None if mask is None else pad(mask, (0, 1))
-        padding = None if padding is None else pad(padding, (0, 1))
-    if padding is not None:
-        padding = padding.reshape(batch, 1, 1, -1)
-        mask = padding if mask is None else mask + padding
-
-    p = dropout_p if training else 0.0
-    if need_weights:
-        scores = (q * math.sqrt(1.0 / head)).matmul(k.transpose(-2, -1))
-        attention = softmax(scores if mask is None else scores + mask, -1)
-        if p > 0.0:
-            attention = dropout(attention, p)
-        out = attention.matmul(v)
-    else:
-        attention = None
-        out = scaled_dot_product_attention(q, k, v, mask, p)
-    out = _ops.linear(out.permute(2, 0, 1, 3).reshape(length, batch, embed), out_proj_weight, out_proj_bias)
-    if attention is not None and average_attn_weights:
-        attention = attention.mean(1)
-    if not batched:
-        out = out.squeeze(1)
-        attention = None if attention is None else attention.squeeze(0)
-    return out, attention
+    try:
+        output, *weights = _ops.multi_head_attention_forward(
+            query, key, value, embed_dim_to_check, num_heads, in_proj_weight, in_proj_bias, bias_k, bias_v,
+            add_zero_attn, dropout_p, out_proj_weight, out_proj_bias, training, key_padding_mask, need_weights,
+            attn_mask, use_separate_proj_weight, q_proj_weight, k_proj_weight, v_proj_weight, static_k, static_v,
+            average_attn_weights, is_causal,
+        )  # fmt: skip
+    except (ShapeMismatchError, InvalidArgumentError) as e:
+        unfit = _Unfit(*e.args)
+        unfit.op = e.op
+        raise unfit from None
+    return output, weights[0] if weights else None

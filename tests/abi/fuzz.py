@@ -85,13 +85,12 @@ def tensor(r, friendly):
     return t
 
 
-def attribute(r, kind, default, friendly):
+def attribute(r, kind, form, default, friendly):
     a = {"kind": lib.RT_ATTR_NONE}
     if default is not None and r.random() < (0.8 if friendly else 0.4):
-        return written(kind.removeprefix("Opt"), default)
-    if kind.startswith("Opt") and r.random() < 0.5:
+        return written(kind, default)
+    if form == "Optional" and r.random() < 0.5:
         return a
-    kind = kind.removeprefix("Opt")
     number = r.randint(0, 2) if friendly else r.choice(INTS) if r.random() < 0.2 else r.randint(-2, 5)
     if kind == "Bool":
         a |= {"kind": lib.RT_ATTR_BOOL, "i": r.randint(0, 1)}
@@ -99,7 +98,7 @@ def attribute(r, kind, default, friendly):
         a |= {"kind": lib.RT_ATTR_INT, "i": number}
     elif kind in ("Float", "Scalar"):
         a |= {"kind": lib.RT_ATTR_FLOAT, "f": r.choice(FLOATS)}
-    elif kind in ("Ints", "Shape"):
+    elif kind == "Ints":
         values = [r.randint(1, 2)] * r.randint(1, 3) if friendly else []
         if not friendly:
             values = [r.choice(INTS) if r.random() < 0.1 else r.randint(-1, 4) for _ in range(r.randint(0, 4))]
@@ -157,7 +156,7 @@ def recipe_tensor(r, word):
 def recipe_attribute(kind, word, default):
     if word == "~":
         word = default if default is not None else "None"
-    return written(kind.removeprefix("Opt"), "None" if word == "-" else word)
+    return written(kind, "None" if word == "-" else word)
 
 
 def written(kind, text):
@@ -166,7 +165,7 @@ def written(kind, text):
         return {"kind": lib.RT_ATTR_GENERATOR if kind == "Generator" else lib.RT_ATTR_NONE}
     if kind == "Str":
         return {"kind": lib.RT_ATTR_STR, "str": kept(text.strip('"'))}
-    if kind in ("Ints", "Shape"):
+    if kind == "Ints":
         values = [int(v) for v in text.strip("[]").split(",") if v.strip()]
         KEEP.append(ffi.new("int64_t[]", values or [0]))
         return {"kind": lib.RT_ATTR_INTS, "ints": KEEP[-1], "len": len(values)}
@@ -204,7 +203,7 @@ def main(seed, rounds, wanted):
         name = ffi.string(info.name).decode()
         if wanted and name not in wanted:
             continue
-        args = [(text(a.kind), text(a.default_value)) for a in elements(info.args, info.args_len)]
+        args = [(text(a.holds), text(a.form), text(a.default_value)) for a in elements(info.args, info.args_len)]
         r = random.Random(f"{seed} {name}")
         accepted = 0
         for _ in range(rounds):
@@ -212,19 +211,20 @@ def main(seed, rounds, wanted):
             inputs, lists = [], []
             length, friendly = r.randint(0, 3), r.random() < 0.6
             shared = tensor(r, friendly)
-            for kind, _ in args:
-                if kind in ("Tensor", "Operand", "OptTensor"):
-                    missing = r.random() < (0.3 if kind == "OptTensor" else 0.02)
+            for holds, form, _ in args:
+                if holds == "Tensor" and form in ("One", "Optional"):
+                    missing = r.random() < (0.3 if form == "Optional" else 0.02)
                     inputs.append(ffi.NULL if missing else shared if r.random() < 0.4 else tensor(r, friendly))
-                elif kind in ("Tensors", "OptTensors"):
-                    missing = 0.3 if kind == "OptTensors" else 0.02
+                elif holds == "Tensor":
+                    missing = 0.3 if form == "Optionals" else 0.02
                     for _ in range(length):
                         lists.append(
                             ffi.NULL if r.random() < missing else shared if r.random() < 0.6 else tensor(r, friendly)
                         )
             inputs += lists
-            plain = [(kind, default) for kind, default in args if "Tensor" not in kind and kind != "Operand"]
-            attrs = [attribute(r, kind, default, friendly) for kind, default in plain]
+            attributed = [a for a in args if a[0] != "Tensor"]
+            plain = [(holds, default) for holds, _, default in attributed]
+            attrs = [attribute(r, holds, form, default, friendly) for holds, form, default in attributed]
             if name in known and r.random() < 0.4:
                 # A call that fits, or with one thing changed.
                 tensors, words = r.choice(known[name])

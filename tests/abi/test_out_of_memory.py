@@ -213,11 +213,10 @@ def domain_input(domain: str, shape: tuple[int, ...]) -> rt.Tensor:
 def table_calls() -> Iterator[tuple[str, list[rt.Tensor]]]:
     """Ops that are content with plain tensors."""
     for name, op in TABLE.items():
-        needs = [a for a in op["args"] if a["default"] is None and not a["kind"].startswith("Opt")]
-        needs = [a for a in needs if a["kind"] != "Generator"]
-        if op["domain"] == "Special" or op["class"] == "Mutates" or not needs:
+        needs = [a for a in op["args"] if a["default"] is None and not a["form"].startswith("Opt")]
+        if op["domain"] == "Special" or not needs:
             continue
-        if any(a["kind"] not in ("Tensor", "Operand") for a in needs):
+        if not all((a["holds"], a["form"]) == ("Tensor", "One") for a in needs):
             continue
         shape = (3, 3) if op["module"] in ("matmul", "linalg") else (2, 3, 7)
         yield name, [domain_input(op["domain"], shape) for _ in needs]

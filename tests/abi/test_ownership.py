@@ -11,6 +11,7 @@ from abi_tools import ffi, lib
 
 import rustorch as rt
 from rustorch import errors
+from rustorch._door import BY_STATUS
 
 
 def held() -> tuple[int, int]:
@@ -515,8 +516,8 @@ def test_a_failed_allocation_is_an_error_and_leaks_nothing(call, balanced):
 
 
 def test_memory_error_has_its_status():
-    assert errors.BY_STATUS[lib.RT_ERR_MEMORY] is not errors.RustorchError
-    assert issubclass(errors.BY_STATUS[lib.RT_ERR_MEMORY], MemoryError)
+    assert BY_STATUS[lib.RT_ERR_MEMORY] is not errors.RustorchError
+    assert issubclass(BY_STATUS[lib.RT_ERR_MEMORY], MemoryError)
 
 
 @pytest.mark.parametrize("call", [

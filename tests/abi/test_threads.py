@@ -10,9 +10,9 @@ import pytest
 from abi_tools import ffi, lib, run_python
 
 import rustorch as rt
-from rustorch import errors
+from rustorch._door import BY_STATUS
 
-BUSY = errors.BY_STATUS[lib.RT_ERR_STATE]
+BUSY = BY_STATUS[lib.RT_ERR_STATE]
 
 
 @pytest.fixture

@@ -218,9 +218,23 @@ CASES: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("affine_grid", (Arr(2, 2, 3), (2, 3, 4, 1)), {"align_corners": True}),
     *(
         ("grid_sample", (V, Arr(2, 4, 5, 2)), {"mode": m, "padding_mode": p, "align_corners": a})
+        for m in ("bilinear", "nearest", "bicubic")
+        for p in ("zeros", "border", "reflection")
+        for a in (False, True)
+    ),
+    *(
+        ("grid_sample", (V5, Arr(2, 4, 5, 3, 3)), {"mode": m, "padding_mode": p, "align_corners": a})
         for m in ("bilinear", "nearest")
         for p in ("zeros", "border", "reflection")
         for a in (False, True)
+    ),
+    ("affine_grid", (Arr(2, 3, 4), (2, 3, 4, 5, 2)), {"align_corners": False}),
+    ("affine_grid", (Arr(2, 3, 4), (2, 3, 4, 1, 2)), {"align_corners": True}),
+    *(
+        ("interpolate", (V,), {**size, "mode": m, "align_corners": a, "antialias": True})
+        for m in ("bilinear", "bicubic")
+        for a in (False, True)
+        for size in ({"size": (3, 9)}, {"size": (1, 2)}, {"scale_factor": (0.45, 1.3)})
     ),
     ("scaled_dot_product_attention", (Arr(2, 3, 4, 6), Arr(2, 3, 5, 6), Arr(2, 3, 5, 2)), {}),
     ("scaled_dot_product_attention", (Arr(2, 4, 6), Arr(2, 4, 6), Arr(2, 4, 6)), {"is_causal": True, "scale": 0.3}),
@@ -495,3 +509,105 @@ def test_both_refuse(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -
             warnings.simplefilter("ignore")
             with pytest.raises((ValueError, RuntimeError, TypeError, IndexError, AssertionError)):
                 getattr(functions, name)(*build(args, lib), **{k: build(v, lib) for k, v in kwargs.items()})
+
+
+RESIZED: list[dict[str, Any]] = [
+    {"size": (3, 9)},
+    {"size": (14, 12)},
+    {"size": (7, 4)},
+    {"scale_factor": (0.55, 1.7)},
+    {"scale_factor": (2.15, 1.05)},
+    {"scale_factor": (1.7, 0.6), "recompute_scale_factor": True},
+]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16", "uint8"])
+@pytest.mark.parametrize(
+    "mode", ["nearest", "nearest-exact", "area", "bilinear", "bicubic", "bilinear corners", "bilinear aa", "bicubic aa"]
+)
+def test_resized_dtypes(mode: str, dtype: str) -> None:
+    if dtype == "uint8" and mode == "area":
+        pytest.skip("torch has no means of bytes")
+    if mode.endswith("aa") and dtype.endswith("float16"):
+        pytest.skip("torch does not smooth half floats")
+    mode, *words = mode.split()
+    options = {"mode": mode, "antialias": words == ["aa"], **({"align_corners": True} if "corners" in words else {})}
+    source = np.random.default_rng(3).uniform(0, 255, (2, 3, 7, 6)).astype(int).tolist()
+    for size in RESIZED:
+        ours, theirs = (
+            functions.interpolate(lib.tensor(source, dtype=getattr(lib, dtype)), **size, **options)
+            for lib, functions in ((rt, F), (torch, TF))
+        )
+        assert tuple(ours.shape) == tuple(theirs.shape)
+        a, b = np.array(ours.tolist()), np.array(theirs.tolist())
+        # Torch counts the weights of bytes in steps, and rounds half floats in between.
+        far = {"float64": 1e-4, "float16": 0.3, "bfloat16": 2.0, "uint8": 1.0}[dtype]
+        np.testing.assert_allclose(a, b, rtol=0, atol=0 if mode.startswith("nearest") else far)
+
+
+BAGS: list[dict[str, Any]] = [
+    {"offsets": [0, 3, 3, 5]},
+    {"offsets": [0, 3, 3, 10], "include_last_offset": True},
+    {"offsets": [0, 3, 3, 5], "padding_idx": 2},
+    {"offsets": [0, 3, 3, 10], "padding_idx": -1, "include_last_offset": True},
+    {},
+    {"padding_idx": 0},
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("mode", ["sum", "mean", "max", "weighted"])
+@pytest.mark.parametrize("given", BAGS, ids=[str(i) for i in range(len(BAGS))])
+def test_bags(given: dict[str, Any], mode: str, dtype: str) -> None:
+    found = []
+    for lib, functions in ((rt, F), (torch, TF)):
+        d = getattr(lib, dtype)
+        rows = np.array([0, 4, 2, 2, 1, 4, 0, 3, 3, 0])
+        rows = rows if "offsets" in given else rows.reshape(2, 5)
+        table = Arr(5, 3).to(lib).detach().to(d).requires_grad_()
+        options = {k: lib.tensor(v) if k == "offsets" else v for k, v in given.items()}
+        leaves = [table]
+        if mode == "weighted":
+            options["per_sample_weights"] = Arr(*rows.shape).to(lib).detach().to(d).requires_grad_()
+            leaves.append(options["per_sample_weights"])
+        word = "sum" if mode == "weighted" else mode
+        out = functions.embedding_bag(lib.tensor(rows.tolist()), table, mode=word, **options)
+        out.backward(weights(out, lib).to(d))
+        found.append([out.detach(), *(leaf.grad for leaf in leaves)])
+    for a, b in zip(*found, strict=True):
+        assert str(a.dtype).split(".")[-1] == str(b.dtype).split(".")[-1]
+        far = {"float16": 6e-3, "bfloat16": 6e-2}.get(dtype, 1e-6)
+        np.testing.assert_allclose(np.array(a.tolist()), np.array(b.tolist()), rtol=far, atol=far)
+
+
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, float("inf")])
+def test_tables_of_bounded_norm(norm_type: float) -> None:
+    found = []
+    for lib, functions in ((rt, F), (torch, TF)):
+        table = Arr(5, 3).to(lib).detach()
+        out = functions.embedding(lib.tensor([[0, 4], [2, 2]]), table, max_norm=0.8, norm_type=norm_type)
+        bag = functions.embedding_bag(lib.tensor([[1, 4]]), table, max_norm=0.5, norm_type=norm_type)
+        found.append((out, bag, table))
+    for a, b in zip(*found, strict=True):
+        close(a, b, "table")
+
+
+@pytest.mark.parametrize("kind", ["max_pool3d", "avg_pool3d", "adaptive_avg_pool3d", "adaptive_max_pool3d"])
+@pytest.mark.parametrize("shape", [(2, 3, 5, 6, 7), (3, 5, 6, 7), (0, 3, 5, 6, 7)])
+def test_pools_in_three_dimensions(kind: str, shape: tuple[int, ...]) -> None:
+    sizes = [1, (2, 3, 4), (5, 6, 7)] if kind.startswith("adaptive") else [2, (1, 2, 3), 3]
+    for size in sizes:
+        padded = {"stride": 2, "padding": (0, 1, 1), "ceil_mode": True}
+        for options in [{}] if kind.startswith("adaptive") else [{}, padded]:
+            if "padding" in options and size == (1, 2, 3):
+                options = {"stride": (2, 1, 3), "padding": (0, 1, 1)}
+            found = []
+            for lib, functions in ((rt, F), (torch, TF)):
+                x = lib.tensor(Arr(*shape).value.reshape(-1).tolist()).reshape(shape).requires_grad_()
+                extra = {"return_indices": True} if "max" in kind else {}
+                out = getattr(functions, kind)(x, size, **options, **extra)
+                outs = list(out) if extra else [out]
+                outs[0].backward(weights(outs[0], lib).reshape(outs[0].shape))
+                found.append([*outs, x.grad])
+            for a, b in zip(*found, strict=True):
+                close(a, b, kind)

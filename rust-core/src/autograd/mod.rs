@@ -7,7 +7,7 @@ mod walk;
 
 pub use contexts::Foreign;
 
-use modes::recording;
+pub(crate) use modes::recording;
 pub use modes::saving_hooks as saved_hooks_active;
 pub use modes::{
     detect_anomaly, grad_enabled, inference_enabled, set_detect_anomaly, set_grad_enabled, set_inference, GradMode,

@@ -130,12 +130,53 @@ pub unsafe extern "C-unwind" fn rt_op_infer(
     guard(|| by_name(name, (inputs, inputs_len), (attrs, attrs_len), outs, capacity, outs_len, ops::infer_by_name))
 }
 
+/// As `rt_op_call`, but the results are put into the tensors `outs`, which have their shapes: memory that the caller has chosen
+/// (`rt_tensor_from_blob`, a part of a block). Nothing is copied where the op has a kernel that writes that dtype in these
+/// strides, and an `out` shares no memory with the inputs. An op whose results want gradients is refused.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_op_call_into(
+    name: *const c_char,
+    inputs: *const *const rt_tensor,
+    inputs_len: usize,
+    attrs: *const rt_attr,
+    attrs_len: usize,
+    outs: *const *mut rt_tensor,
+    outs_len: usize,
+) -> rt_status {
+    guard(|| {
+        let name = string(name, "the op's name")?;
+        if outs.is_null() && outs_len > 0 {
+            return Err(err!(Null, "the tensors for the results are NULL").in_op(name));
+        }
+        let (ins, attrs) = arguments(name, (inputs, inputs_len), (attrs, attrs_len))?;
+        let mut places: SmallVec<[&Tensor; 4]> = memory::room(outs_len).map_err(|e| e.in_op(name))?;
+        for i in 0..outs_len {
+            places.push(need(&*outs.add(i).cast::<*const rt_tensor>(), "outs").map_err(|e| e.in_op(name))?);
+        }
+        ops::call_into_by_name(name, &ins, &attrs, &places)
+    })
+}
+
+/// The arguments of a call by name.
+unsafe fn arguments<'a>(
+    name: &str,
+    (inputs, inputs_len): (*const *const rt_tensor, usize),
+    (attrs, attrs_len): (*const rt_attr, usize),
+) -> Result<(Borrows<'a>, List<Attr<'a>>)> {
+    if (inputs.is_null() && inputs_len > 0) || (attrs.is_null() && attrs_len > 0) {
+        return Err(err!(Null, "inputs or attributes are NULL").in_op(name));
+    }
+    let mut ins: Borrows = memory::room(inputs_len).map_err(|e| e.in_op(name))?;
+    ins.extend((0..inputs_len).map(|i| borrow_opt(&*inputs.add(i))));
+    Ok((ins, attributes(attrs, attrs_len).map_err(|e| e.in_op(name))?))
+}
+
 type ByName = fn(&str, &[Option<&Tensor>], &[Attr]) -> Result<Outs>;
 
 unsafe fn by_name(
     name: *const c_char,
-    (inputs, inputs_len): (*const *const rt_tensor, usize),
-    (attrs, attrs_len): (*const rt_attr, usize),
+    inputs: (*const *const rt_tensor, usize),
+    attrs: (*const rt_attr, usize),
     outs: *mut *mut rt_tensor,
     capacity: usize,
     outs_len: *mut usize,
@@ -146,9 +187,6 @@ unsafe fn by_name(
     if capacity > 0 {
         need_out(outs)?;
     }
-    if (inputs.is_null() && inputs_len > 0) || (attrs.is_null() && attrs_len > 0) {
-        return Err(err!(Null, "inputs or attributes are NULL").in_op(name));
-    }
     // What has one result, or two or three, may change its inputs: the room is looked at before.
     let wanted = match ops::find(name) {
         Some((_, true)) => 1,
@@ -158,9 +196,7 @@ unsafe fn by_name(
     if wanted > capacity {
         return Err(err!(Value, "it has {wanted} results, there is room for {capacity}").in_op(name));
     }
-    let mut ins: Borrows = memory::room(inputs_len).map_err(|e| e.in_op(name))?;
-    ins.extend((0..inputs_len).map(|i| borrow_opt(&*inputs.add(i))));
-    let attrs = attributes(attrs, attrs_len).map_err(|e| e.in_op(name))?;
+    let (ins, attrs) = arguments(name, inputs, attrs)?;
     let results = call(name, &ins, &attrs)?;
     if results.len() > capacity {
         return Err(err!(Value, "it has {} results, there is room for {capacity}", results.len()).in_op(name));
@@ -179,11 +215,20 @@ pub struct rt_arg_info {
     pub size: usize,
     /// Name.
     pub name: *const c_char,
-    /// "Tensor", "Operand", "OptTensor", "Tensors", "OptTensors", "Scalar", "Int", "Ints", "Shape", "Float", "Bool", "DType",
-    /// "Str", "Generator", or one of these with "Opt" in front.
+    /// Name of its kind, a row of `ops/kinds.rs`; what follows says what that means.
     pub kind: *const c_char,
     /// Default as in the table; NULL if the argument is required.
     pub default_value: *const c_char,
+    /// "Tensor", "Scalar", "Int", "Ints", "Float", "Bool", "DType", "Str" or "Generator".
+    pub holds: *const c_char,
+    /// "One", "Optional" (one or none), "List" or "Optionals" (a list in which some may be missing).
+    pub form: *const c_char,
+    /// True if the op may write to it.
+    pub written: bool,
+    /// True if a plain number does too.
+    pub number: bool,
+    /// True for gradients of the tensors in the op's first list: where one is missing, that which backward has collected is meant.
+    pub collected: bool,
 }
 
 /// What is known about an op. Strings live for ever.
@@ -206,7 +251,7 @@ pub struct rt_op_info {
     pub domain: *const c_char,
     /// "Tensor", "Pair", "Triple", "List" or "Nothing".
     pub out: *const c_char,
-    /// "Elementwise", "Kernel", "Dynamic" (what comes out depends on the elements), "View", "Composite" or "Mutates".
+    /// "Elementwise", "Kernel", "Dynamic" (what comes out depends on the elements), "View" or "Composite".
     pub op_class: *const c_char,
     /// True if there is an in-place twin.
     pub inplace: bool,
@@ -224,6 +269,9 @@ pub struct rt_op_info {
     pub samples: *const *const c_char,
     /// How many.
     pub samples_len: usize,
+    /// True if the in-place twin does not write, but gives its tensor another layout: it returns the handle that takes the place
+    /// of the old one. Listeners hear it as one call, whatever the op is made of.
+    pub relayout: bool,
 }
 
 /// What the infos point to. It is kept for ever once it is complete.
@@ -260,8 +308,13 @@ impl Infos {
             args.push(rt_arg_info {
                 size: size_of::<rt_arg_info>(),
                 name: self.text(a.name)?,
-                kind: self.text(&format!("{:?}", a.kind))?,
+                kind: self.text(a.kind.def().name)?,
                 default_value: self.maybe(a.default)?,
+                holds: self.text(&format!("{:?}", a.kind.def().holds))?,
+                form: self.text(&format!("{:?}", a.kind.def().form))?,
+                written: a.kind.def().written,
+                number: a.kind.def().number,
+                collected: a.kind.def().collected,
             })?;
         }
         let mut refuses = List::with_room(2 * op.refuses.len())?;
@@ -291,6 +344,7 @@ impl Infos {
             refuses_len: refuses.len(),
             samples: samples.as_ptr(),
             samples_len: samples.len(),
+            relayout: op.relayout.is_some(),
         };
         self.args.push(args)?;
         self.samples.push(samples)?;
@@ -339,7 +393,7 @@ pub const RT_EVENT_FAIL: i32 = 3;
 
 /// The input came as a plain number, which yields in type promotion.
 pub const RT_INPUT_NUMBER: u8 = 1;
-/// The call writes to the input.
+/// The call writes to the input, itself or by its parts.
 pub const RT_INPUT_WRITTEN: u8 = 2;
 
 /// What a listener is told. All of it lives only during the callback; `rt_tensor_retain` keeps a tensor.

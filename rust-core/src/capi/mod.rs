@@ -300,23 +300,15 @@ unsafe fn take(p: *mut rt_tensor) -> Tensor {
 
 type Borrows<'a> = SmallVec<[Option<&'a Tensor>; 4]>;
 
-/// Tensor arguments; bit `i` of `required` says that number `i` must be there.
+/// Tensor arguments; the funnel looks whether all are there that must be.
 #[inline(always)]
 unsafe fn inputs<'a>(
     op: &OpDef,
     tensors: &'a [*const rt_tensor],
-    required: u32,
     lists: &[(*const *const rt_tensor, usize)],
 ) -> Result<Borrows<'a>> {
     let mut all: Borrows = memory::room(tensors.len())?;
-    for (i, p) in tensors.iter().enumerate() {
-        let t = borrow_opt(p);
-        if t.is_none() && required >> i & 1 == 1 {
-            let name = op.tensor_args().nth(i).map_or("", |a| a.name);
-            return Err(err!(Null, "argument '{name}' is NULL, wanted a tensor").in_op(op.name));
-        }
-        all.push(t);
-    }
+    all.extend(tensors.iter().map(|p| borrow_opt(p)));
     if !lists.is_empty() {
         add_lists(op, lists, &mut all)?;
     }
@@ -329,8 +321,7 @@ unsafe fn add_lists(op: &OpDef, lists: &[(*const *const rt_tensor, usize)], all:
         return Err(err!(Value, "a list of {n} tensors is too long").in_op(op.name));
     }
     for (&(p, n), def) in lists.iter().zip(names) {
-        let optional = def.kind == crate::ops::ArgKind::OptTensors;
-        if (p.is_null() || n == 0) && optional {
+        if (p.is_null() || n == 0) && def.kind.is_optional() {
             // A list that is missing or empty is one without tensors.
             memory::reserve(all, lists[0].1)?;
             all.extend((0..lists[0].1).map(|_| None));
@@ -345,12 +336,7 @@ unsafe fn add_lists(op: &OpDef, lists: &[(*const *const rt_tensor, usize)], all:
             );
         }
         memory::reserve(all, n)?;
-        for (i, t) in std::slice::from_raw_parts(p, n).iter().map(|t| borrow_opt(t)).enumerate() {
-            if t.is_none() && !optional {
-                return Err(err!(Null, "argument '{}' has NULL at place {i}", def.name).in_op(op.name));
-            }
-            all.push(t);
-        }
+        all.extend(std::slice::from_raw_parts(p, n).iter().map(|t| borrow_opt(t)));
     }
     Ok(())
 }
@@ -394,11 +380,8 @@ unsafe fn a_opt_ints<'a>(p: *const i64, n: usize) -> Result<Attr<'a>> {
     }
     a_ints(p, n)
 }
-unsafe fn a_opt_int<'a>(p: *const i64) -> Result<Attr<'a>> {
-    Ok(if p.is_null() { Attr::None } else { Attr::Int(*p) })
-}
-unsafe fn a_opt_float<'a>(p: *const f64) -> Result<Attr<'a>> {
-    Ok(if p.is_null() { Attr::None } else { Attr::Float(*p) })
+unsafe fn a_opt<'a, T: Copy>(p: *const T, attr: fn(T) -> Attr<'a>) -> Attr<'a> {
+    p.as_ref().map_or(Attr::None, |v| attr(*v))
 }
 fn a_dtype<'a>(code: i32) -> Result<Attr<'a>> {
     DType::from_code(code).map(Attr::DType)
@@ -497,6 +480,20 @@ unsafe fn call_nothing(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr])
 
 unsafe fn call_inplace(op: &'static OpDef, ins: Result<Borrows>, attrs: &[Attr]) -> Result<()> {
     crate::ops::call_inplace(op, &ins?, attrs).map(|_| ())
+}
+
+/// In-place twins that change a layout: they give a new handle.
+unsafe fn call_relayout(
+    op: &'static OpDef,
+    ins: Result<Borrows>,
+    attrs: &[Attr],
+    out: *mut *mut rt_tensor,
+) -> Result<()> {
+    need_out(out)?;
+    let t = crate::ops::call_inplace(op, &ins?, attrs)?;
+    heard()?;
+    *out = give(t);
+    Ok(())
 }
 
 /// A plain number as a tensor argument.

@@ -46,7 +46,7 @@ pub unsafe extern "C-unwind" fn rt_empty(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::empty, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::empty, &handles, &[]);
         call_one(&table::create::defs::empty, ins, &[a_ints(size, size_len)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -61,7 +61,7 @@ pub unsafe extern "C-unwind" fn rt_zeros(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::zeros, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::zeros, &handles, &[]);
         call_one(&table::create::defs::zeros, ins, &[a_ints(size, size_len)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -76,7 +76,7 @@ pub unsafe extern "C-unwind" fn rt_ones(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::ones, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::ones, &handles, &[]);
         call_one(&table::create::defs::ones, ins, &[a_ints(size, size_len)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -92,8 +92,25 @@ pub unsafe extern "C-unwind" fn rt_full(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::full, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::full, &handles, &[]);
         call_one(&table::create::defs::full, ins, &[a_ints(size, size_len)?, a_scalar(fill_value)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// An uninitialised tensor whose elements lie `stride` apart.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_empty_strided(
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::empty_strided, &handles, &[]);
+        call_one(&table::create::defs::empty_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt_dtype(dtype)?], out)
     })
 }
 
@@ -106,7 +123,7 @@ pub unsafe extern "C-unwind" fn rt_empty_like(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::create::defs::empty_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::create::defs::empty_like, &handles, &[]);
         call_one(&table::create::defs::empty_like, ins, &[a_opt_dtype(dtype)?], out)
     })
 }
@@ -120,7 +137,7 @@ pub unsafe extern "C-unwind" fn rt_zeros_like(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::create::defs::zeros_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::create::defs::zeros_like, &handles, &[]);
         call_one(&table::create::defs::zeros_like, ins, &[a_opt_dtype(dtype)?], out)
     })
 }
@@ -134,7 +151,7 @@ pub unsafe extern "C-unwind" fn rt_ones_like(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::create::defs::ones_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::create::defs::ones_like, &handles, &[]);
         call_one(&table::create::defs::ones_like, ins, &[a_opt_dtype(dtype)?], out)
     })
 }
@@ -149,7 +166,7 @@ pub unsafe extern "C-unwind" fn rt_full_like(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::create::defs::full_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::create::defs::full_like, &handles, &[]);
         call_one(&table::create::defs::full_like, ins, &[a_scalar(fill_value)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -166,8 +183,24 @@ pub unsafe extern "C-unwind" fn rt_arange(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::arange, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::arange, &handles, &[]);
         call_one(&table::create::defs::arange, ins, &[a_scalar(start)?, a_scalar(end)?, a_scalar(step)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// `start + i * step` up to `end`, which is included if it is met, of the default dtype.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_range(
+    start: rt_scalar,
+    end: rt_scalar,
+    step: rt_scalar,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::range, &handles, &[]);
+        call_one(&table::create::defs::range, ins, &[a_scalar(start)?, a_scalar(end)?, a_scalar(step)?, a_opt_dtype(dtype)?], out)
     })
 }
 
@@ -182,7 +215,7 @@ pub unsafe extern "C-unwind" fn rt_linspace(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::linspace, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::linspace, &handles, &[]);
         call_one(&table::create::defs::linspace, ins, &[a_scalar(start)?, a_scalar(end)?, Attr::Int(steps), a_opt_dtype(dtype)?], out)
     })
 }
@@ -199,7 +232,7 @@ pub unsafe extern "C-unwind" fn rt_logspace(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::logspace, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::logspace, &handles, &[]);
         call_one(&table::create::defs::logspace, ins, &[a_scalar(start)?, a_scalar(end)?, Attr::Int(steps), Attr::Float(base), a_opt_dtype(dtype)?], out)
     })
 }
@@ -214,8 +247,8 @@ pub unsafe extern "C-unwind" fn rt_eye(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::eye, &handles, 0b0, &[]);
-        call_one(&table::create::defs::eye, ins, &[Attr::Int(n), a_opt_int(m)?, a_opt_dtype(dtype)?], out)
+        let ins = inputs(&table::create::defs::eye, &handles, &[]);
+        call_one(&table::create::defs::eye, ins, &[Attr::Int(n), a_opt(m, Attr::Int), a_opt_dtype(dtype)?], out)
     })
 }
 
@@ -230,8 +263,23 @@ pub unsafe extern "C-unwind" fn rt_tril_indices(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::tril_indices, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::tril_indices, &handles, &[]);
         call_one(&table::create::defs::tril_indices, ins, &[Attr::Int(row), Attr::Int(col), Attr::Int(offset), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The combinations of `r` of the numbers from 0 to `n - 1`, one per row, in lexicographic order.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_combination_indices(
+    n: i64,
+    r: i64,
+    with_replacement: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::combination_indices, &handles, &[]);
+        call_one(&table::create::defs::combination_indices, ins, &[Attr::Int(n), Attr::Int(r), Attr::Bool(with_replacement)], out)
     })
 }
 
@@ -246,7 +294,7 @@ pub unsafe extern "C-unwind" fn rt_triu_indices(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::triu_indices, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::triu_indices, &handles, &[]);
         call_one(&table::create::defs::triu_indices, ins, &[Attr::Int(row), Attr::Int(col), Attr::Int(offset), a_opt_dtype(dtype)?], out)
     })
 }
@@ -261,7 +309,7 @@ pub unsafe extern "C-unwind" fn rt_hann_window(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::hann_window, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::hann_window, &handles, &[]);
         call_one(&table::create::defs::hann_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), a_opt_dtype(dtype)?], out)
     })
 }
@@ -278,7 +326,7 @@ pub unsafe extern "C-unwind" fn rt_hamming_window(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::hamming_window, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::hamming_window, &handles, &[]);
         call_one(&table::create::defs::hamming_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), Attr::Float(alpha), Attr::Float(beta), a_opt_dtype(dtype)?], out)
     })
 }
@@ -293,7 +341,7 @@ pub unsafe extern "C-unwind" fn rt_blackman_window(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::blackman_window, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::blackman_window, &handles, &[]);
         call_one(&table::create::defs::blackman_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), a_opt_dtype(dtype)?], out)
     })
 }
@@ -308,7 +356,7 @@ pub unsafe extern "C-unwind" fn rt_bartlett_window(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::bartlett_window, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::bartlett_window, &handles, &[]);
         call_one(&table::create::defs::bartlett_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), a_opt_dtype(dtype)?], out)
     })
 }
@@ -324,7 +372,7 @@ pub unsafe extern "C-unwind" fn rt_kaiser_window(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::create::defs::kaiser_window, &handles, 0b0, &[]);
+        let ins = inputs(&table::create::defs::kaiser_window, &handles, &[]);
         call_one(&table::create::defs::kaiser_window, ins, &[Attr::Int(window_length), Attr::Bool(periodic), Attr::Float(beta), a_opt_dtype(dtype)?], out)
     })
 }
@@ -339,7 +387,7 @@ pub unsafe extern "C-unwind" fn rt_add(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::add, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::add, &handles, &[]);
         call_one(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -355,7 +403,7 @@ pub unsafe extern "C-unwind" fn rt_add_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::add, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::add, &handles, &[]);
         call_one(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -369,7 +417,7 @@ pub unsafe extern "C-unwind" fn rt_add_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::add, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::add, &handles, &[]);
         call_inplace(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?])
     })
 }
@@ -384,7 +432,7 @@ pub unsafe extern "C-unwind" fn rt_add_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::add, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::add, &handles, &[]);
         call_inplace(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?])
     })
 }
@@ -399,7 +447,7 @@ pub unsafe extern "C-unwind" fn rt_sub(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::sub, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::sub, &handles, &[]);
         call_one(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -415,7 +463,7 @@ pub unsafe extern "C-unwind" fn rt_sub_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::sub, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::sub, &handles, &[]);
         call_one(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -429,7 +477,7 @@ pub unsafe extern "C-unwind" fn rt_sub_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::sub, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::sub, &handles, &[]);
         call_inplace(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?])
     })
 }
@@ -444,7 +492,7 @@ pub unsafe extern "C-unwind" fn rt_sub_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::sub, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::sub, &handles, &[]);
         call_inplace(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?])
     })
 }
@@ -459,7 +507,7 @@ pub unsafe extern "C-unwind" fn rt_rsub(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::rsub, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::rsub, &handles, &[]);
         call_one(&table::pointwise::defs::rsub, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -475,7 +523,7 @@ pub unsafe extern "C-unwind" fn rt_rsub_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::rsub, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::rsub, &handles, &[]);
         call_one(&table::pointwise::defs::rsub, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -489,7 +537,7 @@ pub unsafe extern "C-unwind" fn rt_mul(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::mul, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::mul, &handles, &[]);
         call_one(&table::pointwise::defs::mul, ins, &[], out)
     })
 }
@@ -504,7 +552,7 @@ pub unsafe extern "C-unwind" fn rt_mul_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::mul, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::mul, &handles, &[]);
         call_one(&table::pointwise::defs::mul, ins, &[], out)
     })
 }
@@ -517,7 +565,7 @@ pub unsafe extern "C-unwind" fn rt_mul_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::mul, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::mul, &handles, &[]);
         call_inplace(&table::pointwise::defs::mul, ins, &[])
     })
 }
@@ -531,7 +579,7 @@ pub unsafe extern "C-unwind" fn rt_mul_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::mul, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::mul, &handles, &[]);
         call_inplace(&table::pointwise::defs::mul, ins, &[])
     })
 }
@@ -546,7 +594,7 @@ pub unsafe extern "C-unwind" fn rt_div(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::div, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::div, &handles, &[]);
         call_one(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?], out)
     })
 }
@@ -562,7 +610,7 @@ pub unsafe extern "C-unwind" fn rt_div_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::div, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::div, &handles, &[]);
         call_one(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?], out)
     })
 }
@@ -576,7 +624,7 @@ pub unsafe extern "C-unwind" fn rt_div_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::div, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::div, &handles, &[]);
         call_inplace(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?])
     })
 }
@@ -591,7 +639,7 @@ pub unsafe extern "C-unwind" fn rt_div_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::div, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::div, &handles, &[]);
         call_inplace(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?])
     })
 }
@@ -605,7 +653,7 @@ pub unsafe extern "C-unwind" fn rt_floor_divide(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, &[]);
         call_one(&table::pointwise::defs::floor_divide, ins, &[], out)
     })
 }
@@ -620,7 +668,7 @@ pub unsafe extern "C-unwind" fn rt_floor_divide_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, &[]);
         call_one(&table::pointwise::defs::floor_divide, ins, &[], out)
     })
 }
@@ -633,7 +681,7 @@ pub unsafe extern "C-unwind" fn rt_floor_divide_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, &[]);
         call_inplace(&table::pointwise::defs::floor_divide, ins, &[])
     })
 }
@@ -647,7 +695,7 @@ pub unsafe extern "C-unwind" fn rt_floor_divide_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, &[]);
         call_inplace(&table::pointwise::defs::floor_divide, ins, &[])
     })
 }
@@ -661,7 +709,7 @@ pub unsafe extern "C-unwind" fn rt_remainder(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::remainder, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::remainder, &handles, &[]);
         call_one(&table::pointwise::defs::remainder, ins, &[], out)
     })
 }
@@ -676,7 +724,7 @@ pub unsafe extern "C-unwind" fn rt_remainder_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::remainder, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::remainder, &handles, &[]);
         call_one(&table::pointwise::defs::remainder, ins, &[], out)
     })
 }
@@ -689,7 +737,7 @@ pub unsafe extern "C-unwind" fn rt_remainder_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::remainder, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::remainder, &handles, &[]);
         call_inplace(&table::pointwise::defs::remainder, ins, &[])
     })
 }
@@ -703,7 +751,7 @@ pub unsafe extern "C-unwind" fn rt_remainder_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::remainder, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::remainder, &handles, &[]);
         call_inplace(&table::pointwise::defs::remainder, ins, &[])
     })
 }
@@ -717,7 +765,7 @@ pub unsafe extern "C-unwind" fn rt_fmod(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::fmod, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fmod, &handles, &[]);
         call_one(&table::pointwise::defs::fmod, ins, &[], out)
     })
 }
@@ -732,7 +780,7 @@ pub unsafe extern "C-unwind" fn rt_fmod_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::fmod, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fmod, &handles, &[]);
         call_one(&table::pointwise::defs::fmod, ins, &[], out)
     })
 }
@@ -745,7 +793,7 @@ pub unsafe extern "C-unwind" fn rt_fmod_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::fmod, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fmod, &handles, &[]);
         call_inplace(&table::pointwise::defs::fmod, ins, &[])
     })
 }
@@ -759,7 +807,7 @@ pub unsafe extern "C-unwind" fn rt_fmod_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::fmod, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fmod, &handles, &[]);
         call_inplace(&table::pointwise::defs::fmod, ins, &[])
     })
 }
@@ -775,7 +823,7 @@ pub unsafe extern "C-unwind" fn rt_addcmul(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
-        let ins = inputs(&table::pointwise::defs::addcmul, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::addcmul, &handles, &[]);
         call_one(&table::pointwise::defs::addcmul, ins, &[a_scalar(value)?], out)
     })
 }
@@ -790,7 +838,7 @@ pub unsafe extern "C-unwind" fn rt_addcmul_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
-        let ins = inputs(&table::pointwise::defs::addcmul, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::addcmul, &handles, &[]);
         call_inplace(&table::pointwise::defs::addcmul, ins, &[a_scalar(value)?])
     })
 }
@@ -806,7 +854,7 @@ pub unsafe extern "C-unwind" fn rt_addcdiv(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
-        let ins = inputs(&table::pointwise::defs::addcdiv, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::addcdiv, &handles, &[]);
         call_one(&table::pointwise::defs::addcdiv, ins, &[a_scalar(value)?], out)
     })
 }
@@ -821,7 +869,7 @@ pub unsafe extern "C-unwind" fn rt_addcdiv_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
-        let ins = inputs(&table::pointwise::defs::addcdiv, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::addcdiv, &handles, &[]);
         call_inplace(&table::pointwise::defs::addcdiv, ins, &[a_scalar(value)?])
     })
 }
@@ -836,7 +884,7 @@ pub unsafe extern "C-unwind" fn rt_lerp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, end, weight];
-        let ins = inputs(&table::pointwise::defs::lerp, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::lerp, &handles, &[]);
         call_one(&table::pointwise::defs::lerp, ins, &[], out)
     })
 }
@@ -852,7 +900,7 @@ pub unsafe extern "C-unwind" fn rt_lerp_scalar(
     guard(|| {
         let number = plain(weight)?;
         let handles: [*const rt_tensor; 3] = [input, end, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::lerp, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::lerp, &handles, &[]);
         call_one(&table::pointwise::defs::lerp, ins, &[], out)
     })
 }
@@ -866,7 +914,7 @@ pub unsafe extern "C-unwind" fn rt_lerp_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, end, weight];
-        let ins = inputs(&table::pointwise::defs::lerp, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::lerp, &handles, &[]);
         call_inplace(&table::pointwise::defs::lerp, ins, &[])
     })
 }
@@ -881,7 +929,7 @@ pub unsafe extern "C-unwind" fn rt_lerp_scalar_(
     guard(|| {
         let number = plain(weight)?;
         let handles: [*const rt_tensor; 3] = [input, end, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::lerp, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::lerp, &handles, &[]);
         call_inplace(&table::pointwise::defs::lerp, ins, &[])
     })
 }
@@ -894,7 +942,7 @@ pub unsafe extern "C-unwind" fn rt_neg(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::neg, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::neg, &handles, &[]);
         call_one(&table::pointwise::defs::neg, ins, &[], out)
     })
 }
@@ -906,7 +954,7 @@ pub unsafe extern "C-unwind" fn rt_neg_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::neg, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::neg, &handles, &[]);
         call_inplace(&table::pointwise::defs::neg, ins, &[])
     })
 }
@@ -919,7 +967,7 @@ pub unsafe extern "C-unwind" fn rt_positive(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::positive, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::positive, &handles, &[]);
         call_one(&table::pointwise::defs::positive, ins, &[], out)
     })
 }
@@ -932,7 +980,7 @@ pub unsafe extern "C-unwind" fn rt_reciprocal(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::reciprocal, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::reciprocal, &handles, &[]);
         call_one(&table::pointwise::defs::reciprocal, ins, &[], out)
     })
 }
@@ -944,7 +992,7 @@ pub unsafe extern "C-unwind" fn rt_reciprocal_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::reciprocal, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::reciprocal, &handles, &[]);
         call_inplace(&table::pointwise::defs::reciprocal, ins, &[])
     })
 }
@@ -957,7 +1005,7 @@ pub unsafe extern "C-unwind" fn rt_abs(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::abs, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::abs, &handles, &[]);
         call_one(&table::pointwise::defs::abs, ins, &[], out)
     })
 }
@@ -969,7 +1017,7 @@ pub unsafe extern "C-unwind" fn rt_abs_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::abs, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::abs, &handles, &[]);
         call_inplace(&table::pointwise::defs::abs, ins, &[])
     })
 }
@@ -982,7 +1030,7 @@ pub unsafe extern "C-unwind" fn rt_sign(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sign, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sign, &handles, &[]);
         call_one(&table::pointwise::defs::sign, ins, &[], out)
     })
 }
@@ -994,7 +1042,7 @@ pub unsafe extern "C-unwind" fn rt_sign_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sign, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sign, &handles, &[]);
         call_inplace(&table::pointwise::defs::sign, ins, &[])
     })
 }
@@ -1007,7 +1055,7 @@ pub unsafe extern "C-unwind" fn rt_signbit(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::signbit, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::signbit, &handles, &[]);
         call_one(&table::pointwise::defs::signbit, ins, &[], out)
     })
 }
@@ -1021,7 +1069,7 @@ pub unsafe extern "C-unwind" fn rt_copysign(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::copysign, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::copysign, &handles, &[]);
         call_one(&table::pointwise::defs::copysign, ins, &[], out)
     })
 }
@@ -1036,7 +1084,7 @@ pub unsafe extern "C-unwind" fn rt_copysign_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::copysign, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::copysign, &handles, &[]);
         call_one(&table::pointwise::defs::copysign, ins, &[], out)
     })
 }
@@ -1049,7 +1097,7 @@ pub unsafe extern "C-unwind" fn rt_copysign_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::copysign, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::copysign, &handles, &[]);
         call_inplace(&table::pointwise::defs::copysign, ins, &[])
     })
 }
@@ -1063,7 +1111,7 @@ pub unsafe extern "C-unwind" fn rt_copysign_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::copysign, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::copysign, &handles, &[]);
         call_inplace(&table::pointwise::defs::copysign, ins, &[])
     })
 }
@@ -1077,7 +1125,7 @@ pub unsafe extern "C-unwind" fn rt_pow(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, exponent];
-        let ins = inputs(&table::pointwise::defs::pow, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::pow, &handles, &[]);
         call_one(&table::pointwise::defs::pow, ins, &[], out)
     })
 }
@@ -1092,7 +1140,7 @@ pub unsafe extern "C-unwind" fn rt_pow_scalar(
     guard(|| {
         let number = plain(exponent)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::pow, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::pow, &handles, &[]);
         call_one(&table::pointwise::defs::pow, ins, &[], out)
     })
 }
@@ -1105,7 +1153,7 @@ pub unsafe extern "C-unwind" fn rt_pow_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, exponent];
-        let ins = inputs(&table::pointwise::defs::pow, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::pow, &handles, &[]);
         call_inplace(&table::pointwise::defs::pow, ins, &[])
     })
 }
@@ -1119,7 +1167,7 @@ pub unsafe extern "C-unwind" fn rt_pow_scalar_(
     guard(|| {
         let number = plain(exponent)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::pow, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::pow, &handles, &[]);
         call_inplace(&table::pointwise::defs::pow, ins, &[])
     })
 }
@@ -1133,7 +1181,7 @@ pub unsafe extern "C-unwind" fn rt_float_power(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, exponent];
-        let ins = inputs(&table::pointwise::defs::float_power, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::float_power, &handles, &[]);
         call_one(&table::pointwise::defs::float_power, ins, &[], out)
     })
 }
@@ -1148,7 +1196,7 @@ pub unsafe extern "C-unwind" fn rt_float_power_scalar(
     guard(|| {
         let number = plain(exponent)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::float_power, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::float_power, &handles, &[]);
         call_one(&table::pointwise::defs::float_power, ins, &[], out)
     })
 }
@@ -1161,7 +1209,7 @@ pub unsafe extern "C-unwind" fn rt_float_power_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, exponent];
-        let ins = inputs(&table::pointwise::defs::float_power, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::float_power, &handles, &[]);
         call_inplace(&table::pointwise::defs::float_power, ins, &[])
     })
 }
@@ -1175,7 +1223,7 @@ pub unsafe extern "C-unwind" fn rt_float_power_scalar_(
     guard(|| {
         let number = plain(exponent)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::float_power, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::float_power, &handles, &[]);
         call_inplace(&table::pointwise::defs::float_power, ins, &[])
     })
 }
@@ -1188,7 +1236,7 @@ pub unsafe extern "C-unwind" fn rt_square(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::square, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::square, &handles, &[]);
         call_one(&table::pointwise::defs::square, ins, &[], out)
     })
 }
@@ -1200,7 +1248,7 @@ pub unsafe extern "C-unwind" fn rt_square_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::square, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::square, &handles, &[]);
         call_inplace(&table::pointwise::defs::square, ins, &[])
     })
 }
@@ -1213,7 +1261,7 @@ pub unsafe extern "C-unwind" fn rt_sqrt(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sqrt, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sqrt, &handles, &[]);
         call_one(&table::pointwise::defs::sqrt, ins, &[], out)
     })
 }
@@ -1225,7 +1273,7 @@ pub unsafe extern "C-unwind" fn rt_sqrt_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sqrt, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sqrt, &handles, &[]);
         call_inplace(&table::pointwise::defs::sqrt, ins, &[])
     })
 }
@@ -1238,7 +1286,7 @@ pub unsafe extern "C-unwind" fn rt_rsqrt(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::rsqrt, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::rsqrt, &handles, &[]);
         call_one(&table::pointwise::defs::rsqrt, ins, &[], out)
     })
 }
@@ -1250,7 +1298,7 @@ pub unsafe extern "C-unwind" fn rt_rsqrt_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::rsqrt, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::rsqrt, &handles, &[]);
         call_inplace(&table::pointwise::defs::rsqrt, ins, &[])
     })
 }
@@ -1263,7 +1311,7 @@ pub unsafe extern "C-unwind" fn rt_exp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::exp, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::exp, &handles, &[]);
         call_one(&table::pointwise::defs::exp, ins, &[], out)
     })
 }
@@ -1275,7 +1323,7 @@ pub unsafe extern "C-unwind" fn rt_exp_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::exp, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::exp, &handles, &[]);
         call_inplace(&table::pointwise::defs::exp, ins, &[])
     })
 }
@@ -1288,7 +1336,7 @@ pub unsafe extern "C-unwind" fn rt_exp2(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::exp2, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::exp2, &handles, &[]);
         call_one(&table::pointwise::defs::exp2, ins, &[], out)
     })
 }
@@ -1300,7 +1348,7 @@ pub unsafe extern "C-unwind" fn rt_exp2_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::exp2, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::exp2, &handles, &[]);
         call_inplace(&table::pointwise::defs::exp2, ins, &[])
     })
 }
@@ -1313,7 +1361,7 @@ pub unsafe extern "C-unwind" fn rt_expm1(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::expm1, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::expm1, &handles, &[]);
         call_one(&table::pointwise::defs::expm1, ins, &[], out)
     })
 }
@@ -1325,7 +1373,7 @@ pub unsafe extern "C-unwind" fn rt_expm1_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::expm1, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::expm1, &handles, &[]);
         call_inplace(&table::pointwise::defs::expm1, ins, &[])
     })
 }
@@ -1338,7 +1386,7 @@ pub unsafe extern "C-unwind" fn rt_log(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log, &handles, &[]);
         call_one(&table::pointwise::defs::log, ins, &[], out)
     })
 }
@@ -1350,7 +1398,7 @@ pub unsafe extern "C-unwind" fn rt_log_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log, &handles, &[]);
         call_inplace(&table::pointwise::defs::log, ins, &[])
     })
 }
@@ -1363,7 +1411,7 @@ pub unsafe extern "C-unwind" fn rt_log2(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log2, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log2, &handles, &[]);
         call_one(&table::pointwise::defs::log2, ins, &[], out)
     })
 }
@@ -1375,7 +1423,7 @@ pub unsafe extern "C-unwind" fn rt_log2_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log2, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log2, &handles, &[]);
         call_inplace(&table::pointwise::defs::log2, ins, &[])
     })
 }
@@ -1388,7 +1436,7 @@ pub unsafe extern "C-unwind" fn rt_log10(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log10, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log10, &handles, &[]);
         call_one(&table::pointwise::defs::log10, ins, &[], out)
     })
 }
@@ -1400,7 +1448,7 @@ pub unsafe extern "C-unwind" fn rt_log10_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log10, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log10, &handles, &[]);
         call_inplace(&table::pointwise::defs::log10, ins, &[])
     })
 }
@@ -1413,7 +1461,7 @@ pub unsafe extern "C-unwind" fn rt_log1p(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log1p, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log1p, &handles, &[]);
         call_one(&table::pointwise::defs::log1p, ins, &[], out)
     })
 }
@@ -1425,7 +1473,7 @@ pub unsafe extern "C-unwind" fn rt_log1p_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log1p, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::log1p, &handles, &[]);
         call_inplace(&table::pointwise::defs::log1p, ins, &[])
     })
 }
@@ -1439,7 +1487,7 @@ pub unsafe extern "C-unwind" fn rt_logaddexp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logaddexp, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logaddexp, &handles, &[]);
         call_one(&table::pointwise::defs::logaddexp, ins, &[], out)
     })
 }
@@ -1453,7 +1501,7 @@ pub unsafe extern "C-unwind" fn rt_logaddexp2(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logaddexp2, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logaddexp2, &handles, &[]);
         call_one(&table::pointwise::defs::logaddexp2, ins, &[], out)
     })
 }
@@ -1467,7 +1515,7 @@ pub unsafe extern "C-unwind" fn rt_xlogy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::xlogy, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::xlogy, &handles, &[]);
         call_one(&table::pointwise::defs::xlogy, ins, &[], out)
     })
 }
@@ -1482,7 +1530,7 @@ pub unsafe extern "C-unwind" fn rt_xlogy_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::xlogy, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::xlogy, &handles, &[]);
         call_one(&table::pointwise::defs::xlogy, ins, &[], out)
     })
 }
@@ -1495,7 +1543,7 @@ pub unsafe extern "C-unwind" fn rt_xlogy_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::xlogy, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::xlogy, &handles, &[]);
         call_inplace(&table::pointwise::defs::xlogy, ins, &[])
     })
 }
@@ -1509,7 +1557,7 @@ pub unsafe extern "C-unwind" fn rt_xlogy_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::xlogy, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::xlogy, &handles, &[]);
         call_inplace(&table::pointwise::defs::xlogy, ins, &[])
     })
 }
@@ -1523,8 +1571,8 @@ pub unsafe extern "C-unwind" fn rt_logit(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::logit, &handles, 0b1, &[]);
-        call_one(&table::pointwise::defs::logit, ins, &[a_opt_float(eps)?], out)
+        let ins = inputs(&table::pointwise::defs::logit, &handles, &[]);
+        call_one(&table::pointwise::defs::logit, ins, &[a_opt(eps, Attr::Float)], out)
     })
 }
 
@@ -1536,8 +1584,8 @@ pub unsafe extern "C-unwind" fn rt_logit_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::logit, &handles, 0b1, &[]);
-        call_inplace(&table::pointwise::defs::logit, ins, &[a_opt_float(eps)?])
+        let ins = inputs(&table::pointwise::defs::logit, &handles, &[]);
+        call_inplace(&table::pointwise::defs::logit, ins, &[a_opt(eps, Attr::Float)])
     })
 }
 
@@ -1551,8 +1599,8 @@ pub unsafe extern "C-unwind" fn rt_logit_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::pointwise::defs::logit_backward, &handles, 0b11, &[]);
-        call_one(&table::pointwise::defs::logit_backward, ins, &[a_opt_float(eps)?], out)
+        let ins = inputs(&table::pointwise::defs::logit_backward, &handles, &[]);
+        call_one(&table::pointwise::defs::logit_backward, ins, &[a_opt(eps, Attr::Float)], out)
     })
 }
 
@@ -1564,7 +1612,7 @@ pub unsafe extern "C-unwind" fn rt_sin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sin, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sin, &handles, &[]);
         call_one(&table::pointwise::defs::sin, ins, &[], out)
     })
 }
@@ -1576,7 +1624,7 @@ pub unsafe extern "C-unwind" fn rt_sin_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sin, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sin, &handles, &[]);
         call_inplace(&table::pointwise::defs::sin, ins, &[])
     })
 }
@@ -1589,7 +1637,7 @@ pub unsafe extern "C-unwind" fn rt_cos(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::cos, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::cos, &handles, &[]);
         call_one(&table::pointwise::defs::cos, ins, &[], out)
     })
 }
@@ -1601,7 +1649,7 @@ pub unsafe extern "C-unwind" fn rt_cos_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::cos, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::cos, &handles, &[]);
         call_inplace(&table::pointwise::defs::cos, ins, &[])
     })
 }
@@ -1614,7 +1662,7 @@ pub unsafe extern "C-unwind" fn rt_tan(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::tan, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::tan, &handles, &[]);
         call_one(&table::pointwise::defs::tan, ins, &[], out)
     })
 }
@@ -1626,7 +1674,7 @@ pub unsafe extern "C-unwind" fn rt_tan_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::tan, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::tan, &handles, &[]);
         call_inplace(&table::pointwise::defs::tan, ins, &[])
     })
 }
@@ -1639,7 +1687,7 @@ pub unsafe extern "C-unwind" fn rt_asin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::asin, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::asin, &handles, &[]);
         call_one(&table::pointwise::defs::asin, ins, &[], out)
     })
 }
@@ -1651,7 +1699,7 @@ pub unsafe extern "C-unwind" fn rt_asin_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::asin, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::asin, &handles, &[]);
         call_inplace(&table::pointwise::defs::asin, ins, &[])
     })
 }
@@ -1664,7 +1712,7 @@ pub unsafe extern "C-unwind" fn rt_acos(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::acos, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::acos, &handles, &[]);
         call_one(&table::pointwise::defs::acos, ins, &[], out)
     })
 }
@@ -1676,7 +1724,7 @@ pub unsafe extern "C-unwind" fn rt_acos_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::acos, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::acos, &handles, &[]);
         call_inplace(&table::pointwise::defs::acos, ins, &[])
     })
 }
@@ -1689,7 +1737,7 @@ pub unsafe extern "C-unwind" fn rt_atan(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::atan, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::atan, &handles, &[]);
         call_one(&table::pointwise::defs::atan, ins, &[], out)
     })
 }
@@ -1701,7 +1749,7 @@ pub unsafe extern "C-unwind" fn rt_atan_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::atan, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::atan, &handles, &[]);
         call_inplace(&table::pointwise::defs::atan, ins, &[])
     })
 }
@@ -1715,7 +1763,7 @@ pub unsafe extern "C-unwind" fn rt_atan2(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::atan2, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::atan2, &handles, &[]);
         call_one(&table::pointwise::defs::atan2, ins, &[], out)
     })
 }
@@ -1728,7 +1776,7 @@ pub unsafe extern "C-unwind" fn rt_atan2_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::atan2, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::atan2, &handles, &[]);
         call_inplace(&table::pointwise::defs::atan2, ins, &[])
     })
 }
@@ -1741,7 +1789,7 @@ pub unsafe extern "C-unwind" fn rt_sinh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sinh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sinh, &handles, &[]);
         call_one(&table::pointwise::defs::sinh, ins, &[], out)
     })
 }
@@ -1753,7 +1801,7 @@ pub unsafe extern "C-unwind" fn rt_sinh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sinh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sinh, &handles, &[]);
         call_inplace(&table::pointwise::defs::sinh, ins, &[])
     })
 }
@@ -1766,7 +1814,7 @@ pub unsafe extern "C-unwind" fn rt_cosh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::cosh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::cosh, &handles, &[]);
         call_one(&table::pointwise::defs::cosh, ins, &[], out)
     })
 }
@@ -1778,7 +1826,7 @@ pub unsafe extern "C-unwind" fn rt_cosh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::cosh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::cosh, &handles, &[]);
         call_inplace(&table::pointwise::defs::cosh, ins, &[])
     })
 }
@@ -1791,7 +1839,7 @@ pub unsafe extern "C-unwind" fn rt_tanh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::tanh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::tanh, &handles, &[]);
         call_one(&table::pointwise::defs::tanh, ins, &[], out)
     })
 }
@@ -1803,7 +1851,7 @@ pub unsafe extern "C-unwind" fn rt_tanh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::tanh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::tanh, &handles, &[]);
         call_inplace(&table::pointwise::defs::tanh, ins, &[])
     })
 }
@@ -1817,7 +1865,7 @@ pub unsafe extern "C-unwind" fn rt_tanh_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, output];
-        let ins = inputs(&table::pointwise::defs::tanh_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::tanh_backward, &handles, &[]);
         call_one(&table::pointwise::defs::tanh_backward, ins, &[], out)
     })
 }
@@ -1830,7 +1878,7 @@ pub unsafe extern "C-unwind" fn rt_asinh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::asinh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::asinh, &handles, &[]);
         call_one(&table::pointwise::defs::asinh, ins, &[], out)
     })
 }
@@ -1842,7 +1890,7 @@ pub unsafe extern "C-unwind" fn rt_asinh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::asinh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::asinh, &handles, &[]);
         call_inplace(&table::pointwise::defs::asinh, ins, &[])
     })
 }
@@ -1855,7 +1903,7 @@ pub unsafe extern "C-unwind" fn rt_acosh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::acosh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::acosh, &handles, &[]);
         call_one(&table::pointwise::defs::acosh, ins, &[], out)
     })
 }
@@ -1867,7 +1915,7 @@ pub unsafe extern "C-unwind" fn rt_acosh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::acosh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::acosh, &handles, &[]);
         call_inplace(&table::pointwise::defs::acosh, ins, &[])
     })
 }
@@ -1880,7 +1928,7 @@ pub unsafe extern "C-unwind" fn rt_atanh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::atanh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::atanh, &handles, &[]);
         call_one(&table::pointwise::defs::atanh, ins, &[], out)
     })
 }
@@ -1892,7 +1940,7 @@ pub unsafe extern "C-unwind" fn rt_atanh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::atanh, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::atanh, &handles, &[]);
         call_inplace(&table::pointwise::defs::atanh, ins, &[])
     })
 }
@@ -1906,7 +1954,7 @@ pub unsafe extern "C-unwind" fn rt_hypot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::hypot, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::hypot, &handles, &[]);
         call_one(&table::pointwise::defs::hypot, ins, &[], out)
     })
 }
@@ -1919,7 +1967,7 @@ pub unsafe extern "C-unwind" fn rt_hypot_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::hypot, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::hypot, &handles, &[]);
         call_inplace(&table::pointwise::defs::hypot, ins, &[])
     })
 }
@@ -1932,7 +1980,7 @@ pub unsafe extern "C-unwind" fn rt_sinc(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sinc, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sinc, &handles, &[]);
         call_one(&table::pointwise::defs::sinc, ins, &[], out)
     })
 }
@@ -1944,7 +1992,7 @@ pub unsafe extern "C-unwind" fn rt_sinc_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sinc, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sinc, &handles, &[]);
         call_inplace(&table::pointwise::defs::sinc, ins, &[])
     })
 }
@@ -1957,7 +2005,7 @@ pub unsafe extern "C-unwind" fn rt_deg2rad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::deg2rad, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::deg2rad, &handles, &[]);
         call_one(&table::pointwise::defs::deg2rad, ins, &[], out)
     })
 }
@@ -1969,7 +2017,7 @@ pub unsafe extern "C-unwind" fn rt_deg2rad_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::deg2rad, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::deg2rad, &handles, &[]);
         call_inplace(&table::pointwise::defs::deg2rad, ins, &[])
     })
 }
@@ -1982,7 +2030,7 @@ pub unsafe extern "C-unwind" fn rt_rad2deg(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::rad2deg, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::rad2deg, &handles, &[]);
         call_one(&table::pointwise::defs::rad2deg, ins, &[], out)
     })
 }
@@ -1994,7 +2042,7 @@ pub unsafe extern "C-unwind" fn rt_rad2deg_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::rad2deg, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::rad2deg, &handles, &[]);
         call_inplace(&table::pointwise::defs::rad2deg, ins, &[])
     })
 }
@@ -2007,7 +2055,7 @@ pub unsafe extern "C-unwind" fn rt_ceil(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::ceil, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::ceil, &handles, &[]);
         call_one(&table::pointwise::defs::ceil, ins, &[], out)
     })
 }
@@ -2019,7 +2067,7 @@ pub unsafe extern "C-unwind" fn rt_ceil_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::ceil, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::ceil, &handles, &[]);
         call_inplace(&table::pointwise::defs::ceil, ins, &[])
     })
 }
@@ -2032,7 +2080,7 @@ pub unsafe extern "C-unwind" fn rt_floor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::floor, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::floor, &handles, &[]);
         call_one(&table::pointwise::defs::floor, ins, &[], out)
     })
 }
@@ -2044,7 +2092,7 @@ pub unsafe extern "C-unwind" fn rt_floor_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::floor, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::floor, &handles, &[]);
         call_inplace(&table::pointwise::defs::floor, ins, &[])
     })
 }
@@ -2057,7 +2105,7 @@ pub unsafe extern "C-unwind" fn rt_trunc(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::trunc, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::trunc, &handles, &[]);
         call_one(&table::pointwise::defs::trunc, ins, &[], out)
     })
 }
@@ -2069,7 +2117,7 @@ pub unsafe extern "C-unwind" fn rt_trunc_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::trunc, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::trunc, &handles, &[]);
         call_inplace(&table::pointwise::defs::trunc, ins, &[])
     })
 }
@@ -2083,7 +2131,7 @@ pub unsafe extern "C-unwind" fn rt_round(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::round, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::round, &handles, &[]);
         call_one(&table::pointwise::defs::round, ins, &[Attr::Int(decimals)], out)
     })
 }
@@ -2096,7 +2144,7 @@ pub unsafe extern "C-unwind" fn rt_round_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::round, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::round, &handles, &[]);
         call_inplace(&table::pointwise::defs::round, ins, &[Attr::Int(decimals)])
     })
 }
@@ -2109,7 +2157,7 @@ pub unsafe extern "C-unwind" fn rt_frac(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::frac, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::frac, &handles, &[]);
         call_one(&table::pointwise::defs::frac, ins, &[], out)
     })
 }
@@ -2121,7 +2169,7 @@ pub unsafe extern "C-unwind" fn rt_frac_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::frac, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::frac, &handles, &[]);
         call_inplace(&table::pointwise::defs::frac, ins, &[])
     })
 }
@@ -2137,8 +2185,8 @@ pub unsafe extern "C-unwind" fn rt_nan_to_num(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::nan_to_num, &handles, 0b1, &[]);
-        call_one(&table::pointwise::defs::nan_to_num, ins, &[a_opt_float(nan)?, a_opt_float(posinf)?, a_opt_float(neginf)?], out)
+        let ins = inputs(&table::pointwise::defs::nan_to_num, &handles, &[]);
+        call_one(&table::pointwise::defs::nan_to_num, ins, &[a_opt(nan, Attr::Float), a_opt(posinf, Attr::Float), a_opt(neginf, Attr::Float)], out)
     })
 }
 
@@ -2152,8 +2200,8 @@ pub unsafe extern "C-unwind" fn rt_nan_to_num_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::nan_to_num, &handles, 0b1, &[]);
-        call_inplace(&table::pointwise::defs::nan_to_num, ins, &[a_opt_float(nan)?, a_opt_float(posinf)?, a_opt_float(neginf)?])
+        let ins = inputs(&table::pointwise::defs::nan_to_num, &handles, &[]);
+        call_inplace(&table::pointwise::defs::nan_to_num, ins, &[a_opt(nan, Attr::Float), a_opt(posinf, Attr::Float), a_opt(neginf, Attr::Float)])
     })
 }
 
@@ -2165,7 +2213,7 @@ pub unsafe extern "C-unwind" fn rt_erf(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erf, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::erf, &handles, &[]);
         call_one(&table::pointwise::defs::erf, ins, &[], out)
     })
 }
@@ -2177,7 +2225,7 @@ pub unsafe extern "C-unwind" fn rt_erf_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erf, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::erf, &handles, &[]);
         call_inplace(&table::pointwise::defs::erf, ins, &[])
     })
 }
@@ -2190,7 +2238,7 @@ pub unsafe extern "C-unwind" fn rt_erfc(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erfc, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::erfc, &handles, &[]);
         call_one(&table::pointwise::defs::erfc, ins, &[], out)
     })
 }
@@ -2202,7 +2250,7 @@ pub unsafe extern "C-unwind" fn rt_erfc_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erfc, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::erfc, &handles, &[]);
         call_inplace(&table::pointwise::defs::erfc, ins, &[])
     })
 }
@@ -2215,7 +2263,7 @@ pub unsafe extern "C-unwind" fn rt_erfinv(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erfinv, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::erfinv, &handles, &[]);
         call_one(&table::pointwise::defs::erfinv, ins, &[], out)
     })
 }
@@ -2227,7 +2275,7 @@ pub unsafe extern "C-unwind" fn rt_erfinv_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erfinv, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::erfinv, &handles, &[]);
         call_inplace(&table::pointwise::defs::erfinv, ins, &[])
     })
 }
@@ -2240,7 +2288,7 @@ pub unsafe extern "C-unwind" fn rt_lgamma(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::lgamma, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::lgamma, &handles, &[]);
         call_one(&table::pointwise::defs::lgamma, ins, &[], out)
     })
 }
@@ -2252,7 +2300,7 @@ pub unsafe extern "C-unwind" fn rt_lgamma_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::lgamma, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::lgamma, &handles, &[]);
         call_inplace(&table::pointwise::defs::lgamma, ins, &[])
     })
 }
@@ -2265,7 +2313,7 @@ pub unsafe extern "C-unwind" fn rt_digamma(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::digamma, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::digamma, &handles, &[]);
         call_one(&table::pointwise::defs::digamma, ins, &[], out)
     })
 }
@@ -2277,7 +2325,7 @@ pub unsafe extern "C-unwind" fn rt_digamma_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::digamma, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::digamma, &handles, &[]);
         call_inplace(&table::pointwise::defs::digamma, ins, &[])
     })
 }
@@ -2291,7 +2339,7 @@ pub unsafe extern "C-unwind" fn rt_polygamma(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::polygamma, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::polygamma, &handles, &[]);
         call_one(&table::pointwise::defs::polygamma, ins, &[Attr::Int(n)], out)
     })
 }
@@ -2304,7 +2352,7 @@ pub unsafe extern "C-unwind" fn rt_polygamma_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::polygamma, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::polygamma, &handles, &[]);
         call_inplace(&table::pointwise::defs::polygamma, ins, &[Attr::Int(n)])
     })
 }
@@ -2318,7 +2366,7 @@ pub unsafe extern "C-unwind" fn rt_maximum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::maximum, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::maximum, &handles, &[]);
         call_one(&table::pointwise::defs::maximum, ins, &[], out)
     })
 }
@@ -2332,7 +2380,7 @@ pub unsafe extern "C-unwind" fn rt_minimum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::minimum, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::minimum, &handles, &[]);
         call_one(&table::pointwise::defs::minimum, ins, &[], out)
     })
 }
@@ -2347,7 +2395,7 @@ pub unsafe extern "C-unwind" fn rt_extreme_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad_output, high, low];
-        let ins = inputs(&table::pointwise::defs::extreme_backward, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::extreme_backward, &handles, &[]);
         call_one(&table::pointwise::defs::extreme_backward, ins, &[], out)
     })
 }
@@ -2361,7 +2409,7 @@ pub unsafe extern "C-unwind" fn rt_fmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::fmax, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fmax, &handles, &[]);
         call_one(&table::pointwise::defs::fmax, ins, &[], out)
     })
 }
@@ -2375,7 +2423,7 @@ pub unsafe extern "C-unwind" fn rt_fmin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::fmin, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fmin, &handles, &[]);
         call_one(&table::pointwise::defs::fmin, ins, &[], out)
     })
 }
@@ -2391,7 +2439,7 @@ pub unsafe extern "C-unwind" fn rt_clamp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp, &handles, &[]);
         call_one(&table::pointwise::defs::clamp, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?], out)
     })
 }
@@ -2405,7 +2453,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp, &handles, &[]);
         call_inplace(&table::pointwise::defs::clamp, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?])
     })
 }
@@ -2419,7 +2467,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_min(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp_min, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_min, &handles, &[]);
         call_one(&table::pointwise::defs::clamp_min, ins, &[a_scalar(min)?], out)
     })
 }
@@ -2432,7 +2480,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_min_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp_min, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_min, &handles, &[]);
         call_inplace(&table::pointwise::defs::clamp_min, ins, &[a_scalar(min)?])
     })
 }
@@ -2446,7 +2494,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_max(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp_max, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_max, &handles, &[]);
         call_one(&table::pointwise::defs::clamp_max, ins, &[a_scalar(max)?], out)
     })
 }
@@ -2459,7 +2507,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_max_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp_max, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_max, &handles, &[]);
         call_inplace(&table::pointwise::defs::clamp_max, ins, &[a_scalar(max)?])
     })
 }
@@ -2475,7 +2523,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::pointwise::defs::clamp_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_backward, &handles, &[]);
         call_one(&table::pointwise::defs::clamp_backward, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?], out)
     })
 }
@@ -2490,7 +2538,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_tensor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, min, max];
-        let ins = inputs(&table::pointwise::defs::clamp_tensor, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_tensor, &handles, &[]);
         call_one(&table::pointwise::defs::clamp_tensor, ins, &[], out)
     })
 }
@@ -2504,7 +2552,7 @@ pub unsafe extern "C-unwind" fn rt_clamp_tensor_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, min, max];
-        let ins = inputs(&table::pointwise::defs::clamp_tensor, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::clamp_tensor, &handles, &[]);
         call_inplace(&table::pointwise::defs::clamp_tensor, ins, &[])
     })
 }
@@ -2518,7 +2566,7 @@ pub unsafe extern "C-unwind" fn rt_eq(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::eq, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::eq, &handles, &[]);
         call_one(&table::pointwise::defs::eq, ins, &[], out)
     })
 }
@@ -2533,7 +2581,7 @@ pub unsafe extern "C-unwind" fn rt_eq_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::eq, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::eq, &handles, &[]);
         call_one(&table::pointwise::defs::eq, ins, &[], out)
     })
 }
@@ -2546,7 +2594,7 @@ pub unsafe extern "C-unwind" fn rt_eq_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::eq, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::eq, &handles, &[]);
         call_inplace(&table::pointwise::defs::eq, ins, &[])
     })
 }
@@ -2560,7 +2608,7 @@ pub unsafe extern "C-unwind" fn rt_eq_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::eq, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::eq, &handles, &[]);
         call_inplace(&table::pointwise::defs::eq, ins, &[])
     })
 }
@@ -2574,7 +2622,7 @@ pub unsafe extern "C-unwind" fn rt_ne(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ne, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ne, &handles, &[]);
         call_one(&table::pointwise::defs::ne, ins, &[], out)
     })
 }
@@ -2589,7 +2637,7 @@ pub unsafe extern "C-unwind" fn rt_ne_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::ne, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ne, &handles, &[]);
         call_one(&table::pointwise::defs::ne, ins, &[], out)
     })
 }
@@ -2602,7 +2650,7 @@ pub unsafe extern "C-unwind" fn rt_ne_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ne, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ne, &handles, &[]);
         call_inplace(&table::pointwise::defs::ne, ins, &[])
     })
 }
@@ -2616,7 +2664,7 @@ pub unsafe extern "C-unwind" fn rt_ne_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::ne, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ne, &handles, &[]);
         call_inplace(&table::pointwise::defs::ne, ins, &[])
     })
 }
@@ -2630,7 +2678,7 @@ pub unsafe extern "C-unwind" fn rt_lt(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::lt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::lt, &handles, &[]);
         call_one(&table::pointwise::defs::lt, ins, &[], out)
     })
 }
@@ -2645,7 +2693,7 @@ pub unsafe extern "C-unwind" fn rt_lt_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::lt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::lt, &handles, &[]);
         call_one(&table::pointwise::defs::lt, ins, &[], out)
     })
 }
@@ -2658,7 +2706,7 @@ pub unsafe extern "C-unwind" fn rt_lt_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::lt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::lt, &handles, &[]);
         call_inplace(&table::pointwise::defs::lt, ins, &[])
     })
 }
@@ -2672,7 +2720,7 @@ pub unsafe extern "C-unwind" fn rt_lt_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::lt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::lt, &handles, &[]);
         call_inplace(&table::pointwise::defs::lt, ins, &[])
     })
 }
@@ -2686,7 +2734,7 @@ pub unsafe extern "C-unwind" fn rt_le(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::le, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::le, &handles, &[]);
         call_one(&table::pointwise::defs::le, ins, &[], out)
     })
 }
@@ -2701,7 +2749,7 @@ pub unsafe extern "C-unwind" fn rt_le_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::le, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::le, &handles, &[]);
         call_one(&table::pointwise::defs::le, ins, &[], out)
     })
 }
@@ -2714,7 +2762,7 @@ pub unsafe extern "C-unwind" fn rt_le_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::le, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::le, &handles, &[]);
         call_inplace(&table::pointwise::defs::le, ins, &[])
     })
 }
@@ -2728,7 +2776,7 @@ pub unsafe extern "C-unwind" fn rt_le_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::le, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::le, &handles, &[]);
         call_inplace(&table::pointwise::defs::le, ins, &[])
     })
 }
@@ -2742,7 +2790,7 @@ pub unsafe extern "C-unwind" fn rt_gt(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::gt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::gt, &handles, &[]);
         call_one(&table::pointwise::defs::gt, ins, &[], out)
     })
 }
@@ -2757,7 +2805,7 @@ pub unsafe extern "C-unwind" fn rt_gt_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::gt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::gt, &handles, &[]);
         call_one(&table::pointwise::defs::gt, ins, &[], out)
     })
 }
@@ -2770,7 +2818,7 @@ pub unsafe extern "C-unwind" fn rt_gt_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::gt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::gt, &handles, &[]);
         call_inplace(&table::pointwise::defs::gt, ins, &[])
     })
 }
@@ -2784,7 +2832,7 @@ pub unsafe extern "C-unwind" fn rt_gt_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::gt, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::gt, &handles, &[]);
         call_inplace(&table::pointwise::defs::gt, ins, &[])
     })
 }
@@ -2798,7 +2846,7 @@ pub unsafe extern "C-unwind" fn rt_ge(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ge, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ge, &handles, &[]);
         call_one(&table::pointwise::defs::ge, ins, &[], out)
     })
 }
@@ -2813,7 +2861,7 @@ pub unsafe extern "C-unwind" fn rt_ge_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::ge, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ge, &handles, &[]);
         call_one(&table::pointwise::defs::ge, ins, &[], out)
     })
 }
@@ -2826,7 +2874,7 @@ pub unsafe extern "C-unwind" fn rt_ge_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ge, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ge, &handles, &[]);
         call_inplace(&table::pointwise::defs::ge, ins, &[])
     })
 }
@@ -2840,7 +2888,7 @@ pub unsafe extern "C-unwind" fn rt_ge_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::ge, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ge, &handles, &[]);
         call_inplace(&table::pointwise::defs::ge, ins, &[])
     })
 }
@@ -2857,8 +2905,39 @@ pub unsafe extern "C-unwind" fn rt_isclose(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::isclose, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::isclose, &handles, &[]);
         call_one(&table::pointwise::defs::isclose, ins, &[Attr::Float(rtol), Attr::Float(atol), Attr::Bool(equal_nan)], out)
+    })
+}
+
+/// One truth value: whether `isclose` holds everywhere.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_allclose(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    rtol: f64,
+    atol: f64,
+    equal_nan: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::allclose, &handles, &[]);
+        call_one(&table::pointwise::defs::allclose, ins, &[Attr::Float(rtol), Attr::Float(atol), Attr::Bool(equal_nan)], out)
+    })
+}
+
+/// One truth value: whether shapes and all elements are equal.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_equal(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::equal, &handles, &[]);
+        call_one(&table::pointwise::defs::equal, ins, &[], out)
     })
 }
 
@@ -2870,7 +2949,7 @@ pub unsafe extern "C-unwind" fn rt_isnan(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isnan, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::isnan, &handles, &[]);
         call_one(&table::pointwise::defs::isnan, ins, &[], out)
     })
 }
@@ -2883,7 +2962,7 @@ pub unsafe extern "C-unwind" fn rt_isinf(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isinf, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::isinf, &handles, &[]);
         call_one(&table::pointwise::defs::isinf, ins, &[], out)
     })
 }
@@ -2896,7 +2975,7 @@ pub unsafe extern "C-unwind" fn rt_isfinite(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isfinite, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::isfinite, &handles, &[]);
         call_one(&table::pointwise::defs::isfinite, ins, &[], out)
     })
 }
@@ -2909,7 +2988,7 @@ pub unsafe extern "C-unwind" fn rt_isposinf(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isposinf, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::isposinf, &handles, &[]);
         call_one(&table::pointwise::defs::isposinf, ins, &[], out)
     })
 }
@@ -2922,7 +3001,7 @@ pub unsafe extern "C-unwind" fn rt_isneginf(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isneginf, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::isneginf, &handles, &[]);
         call_one(&table::pointwise::defs::isneginf, ins, &[], out)
     })
 }
@@ -2935,7 +3014,7 @@ pub unsafe extern "C-unwind" fn rt_isreal(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isreal, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::isreal, &handles, &[]);
         call_one(&table::pointwise::defs::isreal, ins, &[], out)
     })
 }
@@ -2949,7 +3028,7 @@ pub unsafe extern "C-unwind" fn rt_logical_and(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_and, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_and, &handles, &[]);
         call_one(&table::pointwise::defs::logical_and, ins, &[], out)
     })
 }
@@ -2962,7 +3041,7 @@ pub unsafe extern "C-unwind" fn rt_logical_and_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_and, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_and, &handles, &[]);
         call_inplace(&table::pointwise::defs::logical_and, ins, &[])
     })
 }
@@ -2976,7 +3055,7 @@ pub unsafe extern "C-unwind" fn rt_logical_or(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_or, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_or, &handles, &[]);
         call_one(&table::pointwise::defs::logical_or, ins, &[], out)
     })
 }
@@ -2989,7 +3068,7 @@ pub unsafe extern "C-unwind" fn rt_logical_or_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_or, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_or, &handles, &[]);
         call_inplace(&table::pointwise::defs::logical_or, ins, &[])
     })
 }
@@ -3003,7 +3082,7 @@ pub unsafe extern "C-unwind" fn rt_logical_xor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_xor, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_xor, &handles, &[]);
         call_one(&table::pointwise::defs::logical_xor, ins, &[], out)
     })
 }
@@ -3016,7 +3095,7 @@ pub unsafe extern "C-unwind" fn rt_logical_xor_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_xor, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_xor, &handles, &[]);
         call_inplace(&table::pointwise::defs::logical_xor, ins, &[])
     })
 }
@@ -3029,7 +3108,7 @@ pub unsafe extern "C-unwind" fn rt_logical_not(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::logical_not, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_not, &handles, &[]);
         call_one(&table::pointwise::defs::logical_not, ins, &[], out)
     })
 }
@@ -3041,7 +3120,7 @@ pub unsafe extern "C-unwind" fn rt_logical_not_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::logical_not, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::logical_not, &handles, &[]);
         call_inplace(&table::pointwise::defs::logical_not, ins, &[])
     })
 }
@@ -3055,7 +3134,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_and(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_and, ins, &[], out)
     })
 }
@@ -3070,7 +3149,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_and_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_and, ins, &[], out)
     })
 }
@@ -3083,7 +3162,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_and_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_and, ins, &[])
     })
 }
@@ -3097,7 +3176,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_and_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_and, ins, &[])
     })
 }
@@ -3111,7 +3190,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_or(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_or, ins, &[], out)
     })
 }
@@ -3126,7 +3205,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_or_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_or, ins, &[], out)
     })
 }
@@ -3139,7 +3218,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_or_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_or, ins, &[])
     })
 }
@@ -3153,7 +3232,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_or_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_or, ins, &[])
     })
 }
@@ -3167,7 +3246,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_xor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_xor, ins, &[], out)
     })
 }
@@ -3182,7 +3261,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_xor_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_xor, ins, &[], out)
     })
 }
@@ -3195,7 +3274,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_xor_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_xor, ins, &[])
     })
 }
@@ -3209,7 +3288,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_xor_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_xor, ins, &[])
     })
 }
@@ -3222,7 +3301,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_not(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::bitwise_not, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_not, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_not, ins, &[], out)
     })
 }
@@ -3234,7 +3313,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_not_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::bitwise_not, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_not, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_not, ins, &[])
     })
 }
@@ -3248,7 +3327,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_left_shift(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_left_shift, ins, &[], out)
     })
 }
@@ -3263,7 +3342,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_left_shift_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_left_shift, ins, &[], out)
     })
 }
@@ -3276,7 +3355,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_left_shift_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_left_shift, ins, &[])
     })
 }
@@ -3290,7 +3369,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_left_shift_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_left_shift, ins, &[])
     })
 }
@@ -3304,7 +3383,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_right_shift(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_right_shift, ins, &[], out)
     })
 }
@@ -3319,7 +3398,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_right_shift_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, &[]);
         call_one(&table::pointwise::defs::bitwise_right_shift, ins, &[], out)
     })
 }
@@ -3332,7 +3411,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_right_shift_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_right_shift, ins, &[])
     })
 }
@@ -3346,7 +3425,7 @@ pub unsafe extern "C-unwind" fn rt_bitwise_right_shift_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, &[]);
         call_inplace(&table::pointwise::defs::bitwise_right_shift, ins, &[])
     })
 }
@@ -3360,7 +3439,7 @@ pub unsafe extern "C-unwind" fn rt_gcd(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::gcd, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::gcd, &handles, &[]);
         call_one(&table::pointwise::defs::gcd, ins, &[], out)
     })
 }
@@ -3373,7 +3452,7 @@ pub unsafe extern "C-unwind" fn rt_gcd_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::gcd, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::gcd, &handles, &[]);
         call_inplace(&table::pointwise::defs::gcd, ins, &[])
     })
 }
@@ -3387,7 +3466,7 @@ pub unsafe extern "C-unwind" fn rt_lcm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::lcm, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::lcm, &handles, &[]);
         call_one(&table::pointwise::defs::lcm, ins, &[], out)
     })
 }
@@ -3400,7 +3479,7 @@ pub unsafe extern "C-unwind" fn rt_lcm_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::lcm, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::lcm, &handles, &[]);
         call_inplace(&table::pointwise::defs::lcm, ins, &[])
     })
 }
@@ -3415,7 +3494,7 @@ pub unsafe extern "C-unwind" fn rt_where(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [condition, input, other];
-        let ins = inputs(&table::pointwise::defs::where_, &handles, 0b111, &[]);
+        let ins = inputs(&table::pointwise::defs::where_, &handles, &[]);
         call_one(&table::pointwise::defs::where_, ins, &[], out)
     })
 }
@@ -3429,7 +3508,7 @@ pub unsafe extern "C-unwind" fn rt_heaviside(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, values];
-        let ins = inputs(&table::pointwise::defs::heaviside, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::heaviside, &handles, &[]);
         call_one(&table::pointwise::defs::heaviside, ins, &[], out)
     })
 }
@@ -3442,7 +3521,7 @@ pub unsafe extern "C-unwind" fn rt_heaviside_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, values];
-        let ins = inputs(&table::pointwise::defs::heaviside, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::heaviside, &handles, &[]);
         call_inplace(&table::pointwise::defs::heaviside, ins, &[])
     })
 }
@@ -3456,7 +3535,7 @@ pub unsafe extern "C-unwind" fn rt_fill(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, value];
-        let ins = inputs(&table::pointwise::defs::fill, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fill, &handles, &[]);
         call_one(&table::pointwise::defs::fill, ins, &[], out)
     })
 }
@@ -3471,7 +3550,7 @@ pub unsafe extern "C-unwind" fn rt_fill_scalar(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::fill, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fill, &handles, &[]);
         call_one(&table::pointwise::defs::fill, ins, &[], out)
     })
 }
@@ -3484,7 +3563,7 @@ pub unsafe extern "C-unwind" fn rt_fill_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, value];
-        let ins = inputs(&table::pointwise::defs::fill, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fill, &handles, &[]);
         call_inplace(&table::pointwise::defs::fill, ins, &[])
     })
 }
@@ -3498,7 +3577,7 @@ pub unsafe extern "C-unwind" fn rt_fill_scalar_(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::fill, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::fill, &handles, &[]);
         call_inplace(&table::pointwise::defs::fill, ins, &[])
     })
 }
@@ -3511,7 +3590,7 @@ pub unsafe extern "C-unwind" fn rt_zero(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::zero, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::zero, &handles, &[]);
         call_one(&table::pointwise::defs::zero, ins, &[], out)
     })
 }
@@ -3523,7 +3602,7 @@ pub unsafe extern "C-unwind" fn rt_zero_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::zero, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::zero, &handles, &[]);
         call_inplace(&table::pointwise::defs::zero, ins, &[])
     })
 }
@@ -3537,7 +3616,7 @@ pub unsafe extern "C-unwind" fn rt_ldexp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ldexp, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ldexp, &handles, &[]);
         call_one(&table::pointwise::defs::ldexp, ins, &[], out)
     })
 }
@@ -3550,7 +3629,7 @@ pub unsafe extern "C-unwind" fn rt_ldexp_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ldexp, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::ldexp, &handles, &[]);
         call_inplace(&table::pointwise::defs::ldexp, ins, &[])
     })
 }
@@ -3563,7 +3642,7 @@ pub unsafe extern "C-unwind" fn rt_sigmoid(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sigmoid, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sigmoid, &handles, &[]);
         call_one(&table::pointwise::defs::sigmoid, ins, &[], out)
     })
 }
@@ -3575,7 +3654,7 @@ pub unsafe extern "C-unwind" fn rt_sigmoid_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sigmoid, &handles, 0b1, &[]);
+        let ins = inputs(&table::pointwise::defs::sigmoid, &handles, &[]);
         call_inplace(&table::pointwise::defs::sigmoid, ins, &[])
     })
 }
@@ -3589,7 +3668,7 @@ pub unsafe extern "C-unwind" fn rt_sigmoid_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, output];
-        let ins = inputs(&table::pointwise::defs::sigmoid_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::pointwise::defs::sigmoid_backward, &handles, &[]);
         call_one(&table::pointwise::defs::sigmoid_backward, ins, &[], out)
     })
 }
@@ -3602,7 +3681,7 @@ pub unsafe extern "C-unwind" fn rt_relu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::relu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::relu, &handles, &[]);
         call_one(&table::activation::defs::relu, ins, &[], out)
     })
 }
@@ -3614,7 +3693,7 @@ pub unsafe extern "C-unwind" fn rt_relu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::relu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::relu, &handles, &[]);
         call_inplace(&table::activation::defs::relu, ins, &[])
     })
 }
@@ -3629,7 +3708,7 @@ pub unsafe extern "C-unwind" fn rt_threshold(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::threshold, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::threshold, &handles, &[]);
         call_one(&table::activation::defs::threshold, ins, &[a_scalar(threshold)?, a_scalar(value)?], out)
     })
 }
@@ -3643,7 +3722,7 @@ pub unsafe extern "C-unwind" fn rt_threshold_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::threshold, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::threshold, &handles, &[]);
         call_inplace(&table::activation::defs::threshold, ins, &[a_scalar(threshold)?, a_scalar(value)?])
     })
 }
@@ -3658,7 +3737,7 @@ pub unsafe extern "C-unwind" fn rt_threshold_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::threshold_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::threshold_backward, &handles, &[]);
         call_one(&table::activation::defs::threshold_backward, ins, &[a_scalar(threshold)?], out)
     })
 }
@@ -3671,7 +3750,7 @@ pub unsafe extern "C-unwind" fn rt_relu6(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::relu6, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::relu6, &handles, &[]);
         call_one(&table::activation::defs::relu6, ins, &[], out)
     })
 }
@@ -3683,7 +3762,7 @@ pub unsafe extern "C-unwind" fn rt_relu6_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::relu6, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::relu6, &handles, &[]);
         call_inplace(&table::activation::defs::relu6, ins, &[])
     })
 }
@@ -3698,7 +3777,7 @@ pub unsafe extern "C-unwind" fn rt_hardtanh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardtanh, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardtanh, &handles, &[]);
         call_one(&table::activation::defs::hardtanh, ins, &[a_scalar(min_val)?, a_scalar(max_val)?], out)
     })
 }
@@ -3712,7 +3791,7 @@ pub unsafe extern "C-unwind" fn rt_hardtanh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardtanh, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardtanh, &handles, &[]);
         call_inplace(&table::activation::defs::hardtanh, ins, &[a_scalar(min_val)?, a_scalar(max_val)?])
     })
 }
@@ -3728,7 +3807,7 @@ pub unsafe extern "C-unwind" fn rt_hardtanh_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::hardtanh_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::hardtanh_backward, &handles, &[]);
         call_one(&table::activation::defs::hardtanh_backward, ins, &[a_scalar(min_val)?, a_scalar(max_val)?], out)
     })
 }
@@ -3742,7 +3821,7 @@ pub unsafe extern "C-unwind" fn rt_leaky_relu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::leaky_relu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::leaky_relu, &handles, &[]);
         call_one(&table::activation::defs::leaky_relu, ins, &[a_scalar(negative_slope)?], out)
     })
 }
@@ -3755,7 +3834,7 @@ pub unsafe extern "C-unwind" fn rt_leaky_relu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::leaky_relu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::leaky_relu, &handles, &[]);
         call_inplace(&table::activation::defs::leaky_relu, ins, &[a_scalar(negative_slope)?])
     })
 }
@@ -3770,7 +3849,7 @@ pub unsafe extern "C-unwind" fn rt_leaky_relu_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::leaky_relu_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::leaky_relu_backward, &handles, &[]);
         call_one(&table::activation::defs::leaky_relu_backward, ins, &[a_scalar(negative_slope)?], out)
     })
 }
@@ -3785,7 +3864,7 @@ pub unsafe extern "C-unwind" fn rt_prelu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, weight];
-        let ins = inputs(&table::activation::defs::prelu, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::prelu, &handles, &[]);
         call_one(&table::activation::defs::prelu, ins, &[], out)
     })
 }
@@ -3799,7 +3878,7 @@ pub unsafe extern "C-unwind" fn rt_prelu_channels(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, weight];
-        let ins = inputs(&table::activation::defs::prelu_channels, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::prelu_channels, &handles, &[]);
         call_one(&table::activation::defs::prelu_channels, ins, &[], out)
     })
 }
@@ -3815,7 +3894,7 @@ pub unsafe extern "C-unwind" fn rt_elu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::elu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::elu, &handles, &[]);
         call_one(&table::activation::defs::elu, ins, &[a_scalar(alpha)?, a_scalar(scale)?, a_scalar(input_scale)?], out)
     })
 }
@@ -3830,7 +3909,7 @@ pub unsafe extern "C-unwind" fn rt_elu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::elu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::elu, &handles, &[]);
         call_inplace(&table::activation::defs::elu, ins, &[a_scalar(alpha)?, a_scalar(scale)?, a_scalar(input_scale)?])
     })
 }
@@ -3843,7 +3922,7 @@ pub unsafe extern "C-unwind" fn rt_selu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::selu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::selu, &handles, &[]);
         call_one(&table::activation::defs::selu, ins, &[], out)
     })
 }
@@ -3855,7 +3934,7 @@ pub unsafe extern "C-unwind" fn rt_selu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::selu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::selu, &handles, &[]);
         call_inplace(&table::activation::defs::selu, ins, &[])
     })
 }
@@ -3869,7 +3948,7 @@ pub unsafe extern "C-unwind" fn rt_celu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::celu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::celu, &handles, &[]);
         call_one(&table::activation::defs::celu, ins, &[a_scalar(alpha)?], out)
     })
 }
@@ -3882,7 +3961,7 @@ pub unsafe extern "C-unwind" fn rt_celu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::celu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::celu, &handles, &[]);
         call_inplace(&table::activation::defs::celu, ins, &[a_scalar(alpha)?])
     })
 }
@@ -3899,7 +3978,7 @@ pub unsafe extern "C-unwind" fn rt_elu_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::elu_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::elu_backward, &handles, &[]);
         call_one(&table::activation::defs::elu_backward, ins, &[a_scalar(alpha)?, a_scalar(scale)?, a_scalar(input_scale)?], out)
     })
 }
@@ -3913,7 +3992,7 @@ pub unsafe extern "C-unwind" fn rt_gelu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::gelu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::gelu, &handles, &[]);
         call_one(&table::activation::defs::gelu, ins, &[a_str(approximate)?], out)
     })
 }
@@ -3928,7 +4007,7 @@ pub unsafe extern "C-unwind" fn rt_gelu_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::gelu_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::gelu_backward, &handles, &[]);
         call_one(&table::activation::defs::gelu_backward, ins, &[a_str(approximate)?], out)
     })
 }
@@ -3941,7 +4020,7 @@ pub unsafe extern "C-unwind" fn rt_silu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::silu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::silu, &handles, &[]);
         call_one(&table::activation::defs::silu, ins, &[], out)
     })
 }
@@ -3953,7 +4032,7 @@ pub unsafe extern "C-unwind" fn rt_silu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::silu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::silu, &handles, &[]);
         call_inplace(&table::activation::defs::silu, ins, &[])
     })
 }
@@ -3967,7 +4046,7 @@ pub unsafe extern "C-unwind" fn rt_silu_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::silu_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::silu_backward, &handles, &[]);
         call_one(&table::activation::defs::silu_backward, ins, &[], out)
     })
 }
@@ -3980,7 +4059,7 @@ pub unsafe extern "C-unwind" fn rt_mish(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::mish, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::mish, &handles, &[]);
         call_one(&table::activation::defs::mish, ins, &[], out)
     })
 }
@@ -3992,7 +4071,7 @@ pub unsafe extern "C-unwind" fn rt_mish_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::mish, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::mish, &handles, &[]);
         call_inplace(&table::activation::defs::mish, ins, &[])
     })
 }
@@ -4006,7 +4085,7 @@ pub unsafe extern "C-unwind" fn rt_mish_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::mish_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::mish_backward, &handles, &[]);
         call_one(&table::activation::defs::mish_backward, ins, &[], out)
     })
 }
@@ -4021,7 +4100,7 @@ pub unsafe extern "C-unwind" fn rt_softplus(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::softplus, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::softplus, &handles, &[]);
         call_one(&table::activation::defs::softplus, ins, &[a_scalar(beta)?, a_scalar(threshold)?], out)
     })
 }
@@ -4037,7 +4116,7 @@ pub unsafe extern "C-unwind" fn rt_softplus_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::softplus_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::softplus_backward, &handles, &[]);
         call_one(&table::activation::defs::softplus_backward, ins, &[a_scalar(beta)?, a_scalar(threshold)?], out)
     })
 }
@@ -4050,7 +4129,7 @@ pub unsafe extern "C-unwind" fn rt_logsigmoid(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::logsigmoid, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::logsigmoid, &handles, &[]);
         call_one(&table::activation::defs::logsigmoid, ins, &[], out)
     })
 }
@@ -4063,7 +4142,7 @@ pub unsafe extern "C-unwind" fn rt_hardsigmoid(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardsigmoid, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardsigmoid, &handles, &[]);
         call_one(&table::activation::defs::hardsigmoid, ins, &[], out)
     })
 }
@@ -4075,7 +4154,7 @@ pub unsafe extern "C-unwind" fn rt_hardsigmoid_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardsigmoid, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardsigmoid, &handles, &[]);
         call_inplace(&table::activation::defs::hardsigmoid, ins, &[])
     })
 }
@@ -4088,7 +4167,7 @@ pub unsafe extern "C-unwind" fn rt_hardswish(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardswish, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardswish, &handles, &[]);
         call_one(&table::activation::defs::hardswish, ins, &[], out)
     })
 }
@@ -4100,7 +4179,7 @@ pub unsafe extern "C-unwind" fn rt_hardswish_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardswish, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardswish, &handles, &[]);
         call_inplace(&table::activation::defs::hardswish, ins, &[])
     })
 }
@@ -4114,7 +4193,7 @@ pub unsafe extern "C-unwind" fn rt_hardswish_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::hardswish_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::hardswish_backward, &handles, &[]);
         call_one(&table::activation::defs::hardswish_backward, ins, &[], out)
     })
 }
@@ -4128,7 +4207,7 @@ pub unsafe extern "C-unwind" fn rt_hardshrink(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::hardshrink, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::hardshrink, &handles, &[]);
         call_one(&table::activation::defs::hardshrink, ins, &[a_scalar(lambd)?], out)
     })
 }
@@ -4142,7 +4221,7 @@ pub unsafe extern "C-unwind" fn rt_softshrink(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::softshrink, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::softshrink, &handles, &[]);
         call_one(&table::activation::defs::softshrink, ins, &[a_scalar(lambd)?], out)
     })
 }
@@ -4157,7 +4236,7 @@ pub unsafe extern "C-unwind" fn rt_shrink_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::activation::defs::shrink_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::shrink_backward, &handles, &[]);
         call_one(&table::activation::defs::shrink_backward, ins, &[a_scalar(lambd)?], out)
     })
 }
@@ -4170,7 +4249,7 @@ pub unsafe extern "C-unwind" fn rt_tanhshrink(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::tanhshrink, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::tanhshrink, &handles, &[]);
         call_one(&table::activation::defs::tanhshrink, ins, &[], out)
     })
 }
@@ -4183,7 +4262,7 @@ pub unsafe extern "C-unwind" fn rt_softsign(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::softsign, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::softsign, &handles, &[]);
         call_one(&table::activation::defs::softsign, ins, &[], out)
     })
 }
@@ -4197,7 +4276,7 @@ pub unsafe extern "C-unwind" fn rt_glu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::glu, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::glu, &handles, &[]);
         call_one(&table::activation::defs::glu, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4212,7 +4291,7 @@ pub unsafe extern "C-unwind" fn rt_softmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::softmax, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::softmax, &handles, &[]);
         call_one(&table::activation::defs::softmax, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4227,7 +4306,7 @@ pub unsafe extern "C-unwind" fn rt_safe_softmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::safe_softmax, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::safe_softmax, &handles, &[]);
         call_one(&table::activation::defs::safe_softmax, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4242,7 +4321,7 @@ pub unsafe extern "C-unwind" fn rt_log_softmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::log_softmax, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::log_softmax, &handles, &[]);
         call_one(&table::activation::defs::log_softmax, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4257,7 +4336,7 @@ pub unsafe extern "C-unwind" fn rt_softmin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::activation::defs::softmin, &handles, 0b1, &[]);
+        let ins = inputs(&table::activation::defs::softmin, &handles, &[]);
         call_one(&table::activation::defs::softmin, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4272,7 +4351,7 @@ pub unsafe extern "C-unwind" fn rt_softmax_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, output];
-        let ins = inputs(&table::activation::defs::softmax_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::softmax_backward, &handles, &[]);
         call_one(&table::activation::defs::softmax_backward, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4287,7 +4366,7 @@ pub unsafe extern "C-unwind" fn rt_log_softmax_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, output];
-        let ins = inputs(&table::activation::defs::log_softmax_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::activation::defs::log_softmax_backward, &handles, &[]);
         call_one(&table::activation::defs::log_softmax_backward, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4304,7 +4383,7 @@ pub unsafe extern "C-unwind" fn rt_sum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::sum, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::sum, &handles, &[]);
         call_one(&table::reduce::defs::sum, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4321,7 +4400,7 @@ pub unsafe extern "C-unwind" fn rt_mean(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::mean, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::mean, &handles, &[]);
         call_one(&table::reduce::defs::mean, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4337,8 +4416,8 @@ pub unsafe extern "C-unwind" fn rt_prod(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::prod, &handles, 0b1, &[]);
-        call_one(&table::reduce::defs::prod, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
+        let ins = inputs(&table::reduce::defs::prod, &handles, &[]);
+        call_one(&table::reduce::defs::prod, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
 
@@ -4352,8 +4431,8 @@ pub unsafe extern "C-unwind" fn rt_prod_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, input];
-        let ins = inputs(&table::reduce::defs::prod_backward, &handles, 0b11, &[]);
-        call_one(&table::reduce::defs::prod_backward, ins, &[a_opt_int(dim)?], out)
+        let ins = inputs(&table::reduce::defs::prod_backward, &handles, &[]);
+        call_one(&table::reduce::defs::prod_backward, ins, &[a_opt(dim, Attr::Int)], out)
     })
 }
 
@@ -4369,7 +4448,7 @@ pub unsafe extern "C-unwind" fn rt_nansum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::nansum, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::nansum, &handles, &[]);
         call_one(&table::reduce::defs::nansum, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4386,7 +4465,7 @@ pub unsafe extern "C-unwind" fn rt_nanmean(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::nanmean, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::nanmean, &handles, &[]);
         call_one(&table::reduce::defs::nanmean, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4402,7 +4481,7 @@ pub unsafe extern "C-unwind" fn rt_amax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::amax, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::amax, &handles, &[]);
         call_one(&table::reduce::defs::amax, ins, &[a_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4418,7 +4497,7 @@ pub unsafe extern "C-unwind" fn rt_amin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::amin, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::amin, &handles, &[]);
         call_one(&table::reduce::defs::amin, ins, &[a_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4431,7 +4510,7 @@ pub unsafe extern "C-unwind" fn rt_max_all(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::max_all, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::max_all, &handles, &[]);
         call_one(&table::reduce::defs::max_all, ins, &[], out)
     })
 }
@@ -4444,7 +4523,7 @@ pub unsafe extern "C-unwind" fn rt_min_all(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::min_all, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::min_all, &handles, &[]);
         call_one(&table::reduce::defs::min_all, ins, &[], out)
     })
 }
@@ -4460,7 +4539,7 @@ pub unsafe extern "C-unwind" fn rt_max_dim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::max_dim, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::max_dim, &handles, &[]);
         call_some(&table::reduce::defs::max_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4476,7 +4555,7 @@ pub unsafe extern "C-unwind" fn rt_min_dim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::min_dim, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::min_dim, &handles, &[]);
         call_some(&table::reduce::defs::min_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4491,8 +4570,8 @@ pub unsafe extern "C-unwind" fn rt_argmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::argmax, &handles, 0b1, &[]);
-        call_one(&table::reduce::defs::argmax, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim)], out)
+        let ins = inputs(&table::reduce::defs::argmax, &handles, &[]);
+        call_one(&table::reduce::defs::argmax, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim)], out)
     })
 }
 
@@ -4506,8 +4585,8 @@ pub unsafe extern "C-unwind" fn rt_argmin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::argmin, &handles, 0b1, &[]);
-        call_one(&table::reduce::defs::argmin, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim)], out)
+        let ins = inputs(&table::reduce::defs::argmin, &handles, &[]);
+        call_one(&table::reduce::defs::argmin, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim)], out)
     })
 }
 
@@ -4522,8 +4601,8 @@ pub unsafe extern "C-unwind" fn rt_aminmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::aminmax, &handles, 0b1, &[]);
-        call_some(&table::reduce::defs::aminmax, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim)], &[out0, out1])
+        let ins = inputs(&table::reduce::defs::aminmax, &handles, &[]);
+        call_some(&table::reduce::defs::aminmax, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
 
@@ -4538,7 +4617,7 @@ pub unsafe extern "C-unwind" fn rt_any(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::any, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::any, &handles, &[]);
         call_one(&table::reduce::defs::any, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4554,7 +4633,7 @@ pub unsafe extern "C-unwind" fn rt_all(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::all, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::all, &handles, &[]);
         call_one(&table::reduce::defs::all, ins, &[a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4571,7 +4650,7 @@ pub unsafe extern "C-unwind" fn rt_var(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::var, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::var, &handles, &[]);
         call_one(&table::reduce::defs::var, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4588,7 +4667,7 @@ pub unsafe extern "C-unwind" fn rt_std(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::std, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::std, &handles, &[]);
         call_one(&table::reduce::defs::std, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4606,7 +4685,7 @@ pub unsafe extern "C-unwind" fn rt_var_mean(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::var_mean, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::var_mean, &handles, &[]);
         call_some(&table::reduce::defs::var_mean, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4624,7 +4703,7 @@ pub unsafe extern "C-unwind" fn rt_std_mean(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::std_mean, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::std_mean, &handles, &[]);
         call_some(&table::reduce::defs::std_mean, ins, &[a_opt_ints(dim, dim_len)?, a_opt_scalar(correction)?, Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -4640,7 +4719,7 @@ pub unsafe extern "C-unwind" fn rt_logsumexp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::logsumexp, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::logsumexp, &handles, &[]);
         call_one(&table::reduce::defs::logsumexp, ins, &[a_ints(dim, dim_len)?, Attr::Bool(keepdim)], out)
     })
 }
@@ -4659,7 +4738,7 @@ pub unsafe extern "C-unwind" fn rt_vector_norm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::vector_norm, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::vector_norm, &handles, &[]);
         call_one(&table::reduce::defs::vector_norm, ins, &[a_scalar(ord)?, a_opt_ints(dim, dim_len)?, Attr::Bool(keepdim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4674,7 +4753,7 @@ pub unsafe extern "C-unwind" fn rt_dist(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::reduce::defs::dist, &handles, 0b11, &[]);
+        let ins = inputs(&table::reduce::defs::dist, &handles, &[]);
         call_one(&table::reduce::defs::dist, ins, &[a_scalar(p)?], out)
     })
 }
@@ -4688,7 +4767,7 @@ pub unsafe extern "C-unwind" fn rt_euclidean_distances(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::reduce::defs::euclidean_distances, &handles, 0b11, &[]);
+        let ins = inputs(&table::reduce::defs::euclidean_distances, &handles, &[]);
         call_one(&table::reduce::defs::euclidean_distances, ins, &[], out)
     })
 }
@@ -4706,8 +4785,23 @@ pub unsafe extern "C-unwind" fn rt_cdist(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [x1, x2];
-        let ins = inputs(&table::reduce::defs::cdist, &handles, 0b11, &[]);
+        let ins = inputs(&table::reduce::defs::cdist, &handles, &[]);
         call_one(&table::reduce::defs::cdist, ins, &[Attr::Float(p), a_str(compute_mode)?], out)
+    })
+}
+
+/// The `p`-norms of the differences of all pairs of rows of `input [n, d]`: `[n (n - 1) / 2]`, those of the first row
+/// with the ones below first.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pdist(
+    input: *const rt_tensor,
+    p: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::pdist, &handles, &[]);
+        call_one(&table::reduce::defs::pdist, ins, &[Attr::Float(p)], out)
     })
 }
 
@@ -4724,7 +4818,7 @@ pub unsafe extern "C-unwind" fn rt_cov(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, fweights, aweights];
-        let ins = inputs(&table::reduce::defs::cov, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cov, &handles, &[]);
         call_one(&table::reduce::defs::cov, ins, &[Attr::Int(correction)], out)
     })
 }
@@ -4737,7 +4831,7 @@ pub unsafe extern "C-unwind" fn rt_corrcoef(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::corrcoef, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::corrcoef, &handles, &[]);
         call_one(&table::reduce::defs::corrcoef, ins, &[], out)
     })
 }
@@ -4754,7 +4848,7 @@ pub unsafe extern "C-unwind" fn rt_histc(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::histc, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::histc, &handles, &[]);
         call_one(&table::reduce::defs::histc, ins, &[Attr::Int(bins), a_scalar(min)?, a_scalar(max)?], out)
     })
 }
@@ -4769,7 +4863,7 @@ pub unsafe extern "C-unwind" fn rt_count_nonzero(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::count_nonzero, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::count_nonzero, &handles, &[]);
         call_one(&table::reduce::defs::count_nonzero, ins, &[a_opt_ints(dim, dim_len)?], out)
     })
 }
@@ -4785,8 +4879,43 @@ pub unsafe extern "C-unwind" fn rt_bincount(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, weights];
-        let ins = inputs(&table::reduce::defs::bincount, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::bincount, &handles, &[]);
         call_one(&table::reduce::defs::bincount, ins, &[Attr::Int(minlength)], out)
+    })
+}
+
+/// Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first. Of truth values
+/// whether they differ.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_diff(
+    input: *const rt_tensor,
+    prepend: *const rt_tensor,
+    append: *const rt_tensor,
+    n: i64,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, prepend, append];
+        let ins = inputs(&table::reduce::defs::diff, &handles, &[]);
+        call_one(&table::reduce::defs::diff, ins, &[Attr::Int(n), Attr::Int(dim)], out)
+    })
+}
+
+/// Integral of `y` along `dim` by the trapezoidal rule, with points `x` (of the shape of `y`, or a vector) or, without
+/// them, steps `dx`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_trapezoid(
+    y: *const rt_tensor,
+    x: *const rt_tensor,
+    dx: rt_scalar,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [y, x];
+        let ins = inputs(&table::reduce::defs::trapezoid, &handles, &[]);
+        call_one(&table::reduce::defs::trapezoid, ins, &[a_scalar(dx)?, Attr::Int(dim)], out)
     })
 }
 
@@ -4800,7 +4929,7 @@ pub unsafe extern "C-unwind" fn rt_cumsum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumsum, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cumsum, &handles, &[]);
         call_one(&table::reduce::defs::cumsum, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4814,7 +4943,7 @@ pub unsafe extern "C-unwind" fn rt_cumsum_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumsum, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cumsum, &handles, &[]);
         call_inplace(&table::reduce::defs::cumsum, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?])
     })
 }
@@ -4828,7 +4957,7 @@ pub unsafe extern "C-unwind" fn rt_cumsum_from_end(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumsum_from_end, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cumsum_from_end, &handles, &[]);
         call_one(&table::reduce::defs::cumsum_from_end, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4843,7 +4972,7 @@ pub unsafe extern "C-unwind" fn rt_cumprod(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumprod, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cumprod, &handles, &[]);
         call_one(&table::reduce::defs::cumprod, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
@@ -4857,7 +4986,7 @@ pub unsafe extern "C-unwind" fn rt_cumprod_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumprod, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cumprod, &handles, &[]);
         call_inplace(&table::reduce::defs::cumprod, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?])
     })
 }
@@ -4872,7 +5001,7 @@ pub unsafe extern "C-unwind" fn rt_cumprod_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, input];
-        let ins = inputs(&table::reduce::defs::cumprod_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::reduce::defs::cumprod_backward, &handles, &[]);
         call_one(&table::reduce::defs::cumprod_backward, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4887,7 +5016,7 @@ pub unsafe extern "C-unwind" fn rt_cummax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cummax, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cummax, &handles, &[]);
         call_some(&table::reduce::defs::cummax, ins, &[Attr::Int(dim)], &[out0, out1])
     })
 }
@@ -4902,7 +5031,7 @@ pub unsafe extern "C-unwind" fn rt_cummin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cummin, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::cummin, &handles, &[]);
         call_some(&table::reduce::defs::cummin, ins, &[Attr::Int(dim)], &[out0, out1])
     })
 }
@@ -4916,7 +5045,7 @@ pub unsafe extern "C-unwind" fn rt_logcumsumexp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::logcumsumexp, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::logcumsumexp, &handles, &[]);
         call_one(&table::reduce::defs::logcumsumexp, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4932,7 +5061,7 @@ pub unsafe extern "C-unwind" fn rt_logcumsumexp_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, input, output];
-        let ins = inputs(&table::reduce::defs::logcumsumexp_backward, &handles, 0b111, &[]);
+        let ins = inputs(&table::reduce::defs::logcumsumexp_backward, &handles, &[]);
         call_one(&table::reduce::defs::logcumsumexp_backward, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -4945,7 +5074,7 @@ pub unsafe extern "C-unwind" fn rt_trace(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::trace, &handles, 0b1, &[]);
+        let ins = inputs(&table::reduce::defs::trace, &handles, &[]);
         call_one(&table::reduce::defs::trace, ins, &[], out)
     })
 }
@@ -4962,7 +5091,7 @@ pub unsafe extern "C-unwind" fn rt_sort(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::sort, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::sort, &handles, &[]);
         call_some(&table::sort::defs::sort, ins, &[Attr::Int(dim), Attr::Bool(descending), Attr::Bool(stable)], &[out0, out1])
     })
 }
@@ -4978,7 +5107,7 @@ pub unsafe extern "C-unwind" fn rt_argsort(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::argsort, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::argsort, &handles, &[]);
         call_one(&table::sort::defs::argsort, ins, &[Attr::Int(dim), Attr::Bool(descending), Attr::Bool(stable)], out)
     })
 }
@@ -4991,7 +5120,7 @@ pub unsafe extern "C-unwind" fn rt_msort(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::msort, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::msort, &handles, &[]);
         call_one(&table::sort::defs::msort, ins, &[], out)
     })
 }
@@ -5009,7 +5138,7 @@ pub unsafe extern "C-unwind" fn rt_topk(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::topk, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::topk, &handles, &[]);
         call_some(&table::sort::defs::topk, ins, &[Attr::Int(k), Attr::Int(dim), Attr::Bool(largest), Attr::Bool(sorted)], &[out0, out1])
     })
 }
@@ -5026,7 +5155,7 @@ pub unsafe extern "C-unwind" fn rt_kthvalue(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::kthvalue, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::kthvalue, &handles, &[]);
         call_some(&table::sort::defs::kthvalue, ins, &[Attr::Int(k), Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -5039,7 +5168,7 @@ pub unsafe extern "C-unwind" fn rt_median_all(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::median_all, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::median_all, &handles, &[]);
         call_one(&table::sort::defs::median_all, ins, &[], out)
     })
 }
@@ -5055,7 +5184,7 @@ pub unsafe extern "C-unwind" fn rt_median_dim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::median_dim, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::median_dim, &handles, &[]);
         call_some(&table::sort::defs::median_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -5068,7 +5197,7 @@ pub unsafe extern "C-unwind" fn rt_nanmedian_all(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::nanmedian_all, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::nanmedian_all, &handles, &[]);
         call_one(&table::sort::defs::nanmedian_all, ins, &[], out)
     })
 }
@@ -5084,7 +5213,7 @@ pub unsafe extern "C-unwind" fn rt_nanmedian_dim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::nanmedian_dim, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::nanmedian_dim, &handles, &[]);
         call_some(&table::sort::defs::nanmedian_dim, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -5100,7 +5229,7 @@ pub unsafe extern "C-unwind" fn rt_mode(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::mode, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::mode, &handles, &[]);
         call_some(&table::sort::defs::mode, ins, &[Attr::Int(dim), Attr::Bool(keepdim)], &[out0, out1])
     })
 }
@@ -5119,7 +5248,7 @@ pub unsafe extern "C-unwind" fn rt_unique_flat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::unique_flat, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::unique_flat, &handles, &[]);
         call_some(&table::sort::defs::unique_flat, ins, &[Attr::Bool(sorted), Attr::Bool(return_inverse), Attr::Bool(return_counts)], &[out0, out1, out2])
     })
 }
@@ -5136,7 +5265,7 @@ pub unsafe extern "C-unwind" fn rt_unique_consecutive_flat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::unique_consecutive_flat, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::unique_consecutive_flat, &handles, &[]);
         call_some(&table::sort::defs::unique_consecutive_flat, ins, &[Attr::Bool(return_inverse), Attr::Bool(return_counts)], &[out0, out1, out2])
     })
 }
@@ -5152,8 +5281,25 @@ pub unsafe extern "C-unwind" fn rt_unique_dim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::sort::defs::unique_dim, &handles, 0b1, &[]);
+        let ins = inputs(&table::sort::defs::unique_dim, &handles, &[]);
         call_some(&table::sort::defs::unique_dim, ins, &[Attr::Int(dim)], &[out0, out1, out2])
+    })
+}
+
+/// The slices along `dim` that differ from the one before, the number of the run that each slice belongs to, and the
+/// lengths of the runs.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_unique_consecutive_dim(
+    input: *const rt_tensor,
+    dim: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::unique_consecutive_dim, &handles, &[]);
+        call_some(&table::sort::defs::unique_consecutive_dim, ins, &[Attr::Int(dim)], &[out0, out1, out2])
     })
 }
 
@@ -5171,7 +5317,7 @@ pub unsafe extern "C-unwind" fn rt_searchsorted(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [sorted_sequence, input, sorter];
-        let ins = inputs(&table::sort::defs::searchsorted, &handles, 0b11, &[]);
+        let ins = inputs(&table::sort::defs::searchsorted, &handles, &[]);
         call_one(&table::sort::defs::searchsorted, ins, &[Attr::Bool(out_int32), Attr::Bool(right), a_str(side)?], out)
     })
 }
@@ -5190,7 +5336,7 @@ pub unsafe extern "C-unwind" fn rt_searchsorted_scalar(
     guard(|| {
         let number = plain(input)?;
         let handles: [*const rt_tensor; 3] = [sorted_sequence, lend(&number), sorter];
-        let ins = inputs(&table::sort::defs::searchsorted, &handles, 0b11, &[]);
+        let ins = inputs(&table::sort::defs::searchsorted, &handles, &[]);
         call_one(&table::sort::defs::searchsorted, ins, &[Attr::Bool(out_int32), Attr::Bool(right), a_str(side)?], out)
     })
 }
@@ -5206,7 +5352,7 @@ pub unsafe extern "C-unwind" fn rt_bucketize(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, boundaries];
-        let ins = inputs(&table::sort::defs::bucketize, &handles, 0b11, &[]);
+        let ins = inputs(&table::sort::defs::bucketize, &handles, &[]);
         call_one(&table::sort::defs::bucketize, ins, &[Attr::Bool(out_int32), Attr::Bool(right)], out)
     })
 }
@@ -5223,7 +5369,7 @@ pub unsafe extern "C-unwind" fn rt_bucketize_scalar(
     guard(|| {
         let number = plain(input)?;
         let handles: [*const rt_tensor; 2] = [lend(&number), boundaries];
-        let ins = inputs(&table::sort::defs::bucketize, &handles, 0b11, &[]);
+        let ins = inputs(&table::sort::defs::bucketize, &handles, &[]);
         call_one(&table::sort::defs::bucketize, ins, &[Attr::Bool(out_int32), Attr::Bool(right)], out)
     })
 }
@@ -5239,7 +5385,7 @@ pub unsafe extern "C-unwind" fn rt_isin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [elements, test_elements];
-        let ins = inputs(&table::sort::defs::isin, &handles, 0b11, &[]);
+        let ins = inputs(&table::sort::defs::isin, &handles, &[]);
         call_one(&table::sort::defs::isin, ins, &[Attr::Bool(assume_unique), Attr::Bool(invert)], out)
     })
 }
@@ -5257,8 +5403,8 @@ pub unsafe extern "C-unwind" fn rt_quantile(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, q];
-        let ins = inputs(&table::sort::defs::quantile, &handles, 0b11, &[]);
-        call_one(&table::sort::defs::quantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
+        let ins = inputs(&table::sort::defs::quantile, &handles, &[]);
+        call_one(&table::sort::defs::quantile, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
 
@@ -5275,8 +5421,8 @@ pub unsafe extern "C-unwind" fn rt_quantile_scalar(
     guard(|| {
         let number = plain(q)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::sort::defs::quantile, &handles, 0b11, &[]);
-        call_one(&table::sort::defs::quantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
+        let ins = inputs(&table::sort::defs::quantile, &handles, &[]);
+        call_one(&table::sort::defs::quantile, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
 
@@ -5292,8 +5438,8 @@ pub unsafe extern "C-unwind" fn rt_nanquantile(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, q];
-        let ins = inputs(&table::sort::defs::nanquantile, &handles, 0b11, &[]);
-        call_one(&table::sort::defs::nanquantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
+        let ins = inputs(&table::sort::defs::nanquantile, &handles, &[]);
+        call_one(&table::sort::defs::nanquantile, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
 
@@ -5310,8 +5456,8 @@ pub unsafe extern "C-unwind" fn rt_nanquantile_scalar(
     guard(|| {
         let number = plain(q)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::sort::defs::nanquantile, &handles, 0b11, &[]);
-        call_one(&table::sort::defs::nanquantile, ins, &[a_opt_int(dim)?, Attr::Bool(keepdim), a_str(interpolation)?], out)
+        let ins = inputs(&table::sort::defs::nanquantile, &handles, &[]);
+        call_one(&table::sort::defs::nanquantile, ins, &[a_opt(dim, Attr::Int), Attr::Bool(keepdim), a_str(interpolation)?], out)
     })
 }
 
@@ -5323,7 +5469,7 @@ pub unsafe extern "C-unwind" fn rt_clone(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::duplicate, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::duplicate, &handles, &[]);
         call_one(&table::shape::defs::duplicate, ins, &[], out)
     })
 }
@@ -5337,7 +5483,7 @@ pub unsafe extern "C-unwind" fn rt_copy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::copy, &handles, 0b11, &[]);
+        let ins = inputs(&table::shape::defs::copy, &handles, &[]);
         call_one(&table::shape::defs::copy, ins, &[], out)
     })
 }
@@ -5350,7 +5496,7 @@ pub unsafe extern "C-unwind" fn rt_copy_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::copy, &handles, 0b11, &[]);
+        let ins = inputs(&table::shape::defs::copy, &handles, &[]);
         call_inplace(&table::shape::defs::copy, ins, &[])
     })
 }
@@ -5364,7 +5510,7 @@ pub unsafe extern "C-unwind" fn rt_cast(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::cast, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::cast, &handles, &[]);
         call_one(&table::shape::defs::cast, ins, &[a_dtype(dtype)?], out)
     })
 }
@@ -5377,7 +5523,7 @@ pub unsafe extern "C-unwind" fn rt_contiguous(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::contiguous, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::contiguous, &handles, &[]);
         call_one(&table::shape::defs::contiguous, ins, &[], out)
     })
 }
@@ -5390,7 +5536,7 @@ pub unsafe extern "C-unwind" fn rt_contiguous_copy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::contiguous_copy, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::contiguous_copy, &handles, &[]);
         call_one(&table::shape::defs::contiguous_copy, ins, &[], out)
     })
 }
@@ -5405,7 +5551,7 @@ pub unsafe extern "C-unwind" fn rt_view(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::view, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::view, &handles, &[]);
         call_one(&table::shape::defs::view, ins, &[a_ints(size, size_len)?], out)
     })
 }
@@ -5420,8 +5566,80 @@ pub unsafe extern "C-unwind" fn rt_view_dtype(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::view_dtype, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::view_dtype, &handles, &[]);
         call_one(&table::shape::defs::view_dtype, ins, &[a_dtype(dtype)?], out)
+    })
+}
+
+/// The elements of `input`'s memory, from its first one on in the order of memory, with another shape, row-major; its own
+/// shape changes nothing. If they do not fit into that memory there is new memory, which begins with what the old one
+/// held; further elements are not initialised.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_resize(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::resize, &handles, &[]);
+        call_one(&table::shape::defs::resize, ins, &[a_ints(size, size_len)?], out)
+    })
+}
+
+/// `resize`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_resize_(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::resize, &handles, &[]);
+        call_relayout(&table::shape::defs::resize, ins, &[a_ints(size, size_len)?], out)
+    })
+}
+
+/// A tensor that looks into the memory of `source`: as that does, or, if `size` is given, with these sizes, strides
+/// (row-major if None) and offset, for which the memory grows if need be. Without `source` it is empty. It has the dtype
+/// and the device of `input`, which takes no other part.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_set(
+    input: *const rt_tensor,
+    source: *const rt_tensor,
+    storage_offset: i64,
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, source];
+        let ins = inputs(&table::shape::defs::set, &handles, &[]);
+        call_one(&table::shape::defs::set, ins, &[Attr::Int(storage_offset), a_opt_ints(size, size_len)?, a_opt_ints(stride, stride_len)?], out)
+    })
+}
+
+/// `set`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_set_(
+    input: *const rt_tensor,
+    source: *const rt_tensor,
+    storage_offset: i64,
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, source];
+        let ins = inputs(&table::shape::defs::set, &handles, &[]);
+        call_relayout(&table::shape::defs::set, ins, &[Attr::Int(storage_offset), a_opt_ints(size, size_len)?, a_opt_ints(stride, stride_len)?], out)
     })
 }
 
@@ -5435,7 +5653,7 @@ pub unsafe extern "C-unwind" fn rt_reshape(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::reshape, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::reshape, &handles, &[]);
         call_one(&table::shape::defs::reshape, ins, &[a_ints(shape, shape_len)?], out)
     })
 }
@@ -5450,7 +5668,7 @@ pub unsafe extern "C-unwind" fn rt_expand(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::expand, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::expand, &handles, &[]);
         call_one(&table::shape::defs::expand, ins, &[a_ints(size, size_len)?], out)
     })
 }
@@ -5465,8 +5683,23 @@ pub unsafe extern "C-unwind" fn rt_transpose(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::transpose, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::transpose, &handles, &[]);
         call_one(&table::shape::defs::transpose, ins, &[Attr::Int(dim0), Attr::Int(dim1)], out)
+    })
+}
+
+/// `transpose`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_transpose_(
+    input: *const rt_tensor,
+    dim0: i64,
+    dim1: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::transpose, &handles, &[]);
+        call_relayout(&table::shape::defs::transpose, ins, &[Attr::Int(dim0), Attr::Int(dim1)], out)
     })
 }
 
@@ -5479,8 +5712,22 @@ pub unsafe extern "C-unwind" fn rt_unsqueeze(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unsqueeze, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::unsqueeze, &handles, &[]);
         call_one(&table::shape::defs::unsqueeze, ins, &[Attr::Int(dim)], out)
+    })
+}
+
+/// `unsqueeze`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_unsqueeze_(
+    input: *const rt_tensor,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::unsqueeze, &handles, &[]);
+        call_relayout(&table::shape::defs::unsqueeze, ins, &[Attr::Int(dim)], out)
     })
 }
 
@@ -5497,8 +5744,26 @@ pub unsafe extern "C-unwind" fn rt_as_strided(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::as_strided, &handles, 0b1, &[]);
-        call_one(&table::shape::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt_int(storage_offset)?], out)
+        let ins = inputs(&table::shape::defs::as_strided, &handles, &[]);
+        call_one(&table::shape::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt(storage_offset, Attr::Int)], out)
+    })
+}
+
+/// `as_strided`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_as_strided_(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    storage_offset: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::as_strided, &handles, &[]);
+        call_relayout(&table::shape::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt(storage_offset, Attr::Int)], out)
     })
 }
 
@@ -5519,7 +5784,7 @@ pub unsafe extern "C-unwind" fn rt_restride(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::restride, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::restride, &handles, &[]);
         call_one(&table::shape::defs::restride, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, Attr::Int(storage_offset), a_ints(own_stride, own_stride_len)?, Attr::Int(own_offset)], out)
     })
 }
@@ -5539,7 +5804,7 @@ pub unsafe extern "C-unwind" fn rt_as_strided_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::as_strided_scatter, &handles, 0b11, &[]);
+        let ins = inputs(&table::shape::defs::as_strided_scatter, &handles, &[]);
         call_one(&table::shape::defs::as_strided_scatter, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, Attr::Int(storage_offset)], out)
     })
 }
@@ -5554,7 +5819,7 @@ pub unsafe extern "C-unwind" fn rt_permute(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::permute, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::permute, &handles, &[]);
         call_one(&table::shape::defs::permute, ins, &[a_ints(dims, dims_len)?], out)
     })
 }
@@ -5571,7 +5836,7 @@ pub unsafe extern "C-unwind" fn rt_movedim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::movedim, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::movedim, &handles, &[]);
         call_one(&table::shape::defs::movedim, ins, &[a_ints(source, source_len)?, a_ints(destination, destination_len)?], out)
     })
 }
@@ -5584,8 +5849,21 @@ pub unsafe extern "C-unwind" fn rt_t(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::t, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::t, &handles, &[]);
         call_one(&table::shape::defs::t, ins, &[], out)
+    })
+}
+
+/// `t`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_t_(
+    input: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::t, &handles, &[]);
+        call_relayout(&table::shape::defs::t, ins, &[], out)
     })
 }
 
@@ -5597,7 +5875,7 @@ pub unsafe extern "C-unwind" fn rt_matrix_transpose(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::matrix_transpose, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::matrix_transpose, &handles, &[]);
         call_one(&table::shape::defs::matrix_transpose, ins, &[], out)
     })
 }
@@ -5612,8 +5890,23 @@ pub unsafe extern "C-unwind" fn rt_squeeze(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::squeeze, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::squeeze, &handles, &[]);
         call_one(&table::shape::defs::squeeze, ins, &[a_opt_ints(dim, dim_len)?], out)
+    })
+}
+
+/// `squeeze`, in place: `out` is what the tensor becomes, to be put where the old handle was.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_squeeze_(
+    input: *const rt_tensor,
+    dim: *const i64,
+    dim_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::squeeze, &handles, &[]);
+        call_relayout(&table::shape::defs::squeeze, ins, &[a_opt_ints(dim, dim_len)?], out)
     })
 }
 
@@ -5627,7 +5920,7 @@ pub unsafe extern "C-unwind" fn rt_flatten(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::flatten, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::flatten, &handles, &[]);
         call_one(&table::shape::defs::flatten, ins, &[Attr::Int(start_dim), Attr::Int(end_dim)], out)
     })
 }
@@ -5643,7 +5936,7 @@ pub unsafe extern "C-unwind" fn rt_unflatten(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unflatten, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::unflatten, &handles, &[]);
         call_one(&table::shape::defs::unflatten, ins, &[Attr::Int(dim), a_ints(sizes, sizes_len)?], out)
     })
 }
@@ -5656,7 +5949,7 @@ pub unsafe extern "C-unwind" fn rt_ravel(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::ravel, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::ravel, &handles, &[]);
         call_one(&table::shape::defs::ravel, ins, &[], out)
     })
 }
@@ -5672,8 +5965,24 @@ pub unsafe extern "C-unwind" fn rt_narrow(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::narrow, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::narrow, &handles, &[]);
         call_one(&table::shape::defs::narrow, ins, &[Attr::Int(dim), Attr::Int(start), Attr::Int(length)], out)
+    })
+}
+
+/// `narrow` as a copy.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_narrow_copy(
+    input: *const rt_tensor,
+    dim: i64,
+    start: i64,
+    length: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::narrow_copy, &handles, &[]);
+        call_one(&table::shape::defs::narrow_copy, ins, &[Attr::Int(dim), Attr::Int(start), Attr::Int(length)], out)
     })
 }
 
@@ -5687,7 +5996,7 @@ pub unsafe extern "C-unwind" fn rt_select(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::select, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::select, &handles, &[]);
         call_one(&table::shape::defs::select, ins, &[Attr::Int(dim), Attr::Int(index)], out)
     })
 }
@@ -5704,7 +6013,7 @@ pub unsafe extern "C-unwind" fn rt_select_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::select_backward, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::select_backward, &handles, &[]);
         call_one(&table::shape::defs::select_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), Attr::Int(index)], out)
     })
 }
@@ -5721,8 +6030,8 @@ pub unsafe extern "C-unwind" fn rt_slice(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::slice, &handles, 0b1, &[]);
-        call_one(&table::shape::defs::slice, ins, &[Attr::Int(dim), a_opt_int(start)?, a_opt_int(end)?, Attr::Int(step)], out)
+        let ins = inputs(&table::shape::defs::slice, &handles, &[]);
+        call_one(&table::shape::defs::slice, ins, &[Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
     })
 }
 
@@ -5740,8 +6049,8 @@ pub unsafe extern "C-unwind" fn rt_slice_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::slice_backward, &handles, 0b1, &[]);
-        call_one(&table::shape::defs::slice_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), a_opt_int(start)?, a_opt_int(end)?, Attr::Int(step)], out)
+        let ins = inputs(&table::shape::defs::slice_backward, &handles, &[]);
+        call_one(&table::shape::defs::slice_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
     })
 }
 
@@ -5758,8 +6067,8 @@ pub unsafe extern "C-unwind" fn rt_slice_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::slice_scatter, &handles, 0b11, &[]);
-        call_one(&table::shape::defs::slice_scatter, ins, &[Attr::Int(dim), a_opt_int(start)?, a_opt_int(end)?, Attr::Int(step)], out)
+        let ins = inputs(&table::shape::defs::slice_scatter, &handles, &[]);
+        call_one(&table::shape::defs::slice_scatter, ins, &[Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
     })
 }
 
@@ -5774,7 +6083,7 @@ pub unsafe extern "C-unwind" fn rt_select_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::select_scatter, &handles, 0b11, &[]);
+        let ins = inputs(&table::shape::defs::select_scatter, &handles, &[]);
         call_one(&table::shape::defs::select_scatter, ins, &[Attr::Int(dim), Attr::Int(index)], out)
     })
 }
@@ -5791,7 +6100,7 @@ pub unsafe extern "C-unwind" fn rt_diagonal_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::diagonal_scatter, &handles, 0b11, &[]);
+        let ins = inputs(&table::shape::defs::diagonal_scatter, &handles, &[]);
         call_one(&table::shape::defs::diagonal_scatter, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
@@ -5807,7 +6116,7 @@ pub unsafe extern "C-unwind" fn rt_unfold(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unfold, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::unfold, &handles, &[]);
         call_one(&table::shape::defs::unfold, ins, &[Attr::Int(dimension), Attr::Int(size), Attr::Int(step)], out)
     })
 }
@@ -5825,7 +6134,7 @@ pub unsafe extern "C-unwind" fn rt_unfold_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::unfold_backward, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::unfold_backward, &handles, &[]);
         call_one(&table::shape::defs::unfold_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), Attr::Int(size), Attr::Int(step)], out)
     })
 }
@@ -5841,8 +6150,38 @@ pub unsafe extern "C-unwind" fn rt_diagonal(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::diagonal, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::diagonal, &handles, &[]);
         call_one(&table::shape::defs::diagonal, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
+    })
+}
+
+/// In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again,
+/// one row below, with `wrap`. More than two dimensions must have one size.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fill_diagonal(
+    input: *const rt_tensor,
+    fill_value: rt_scalar,
+    wrap: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::fill_diagonal, &handles, &[]);
+        call_one(&table::shape::defs::fill_diagonal, ins, &[a_scalar(fill_value)?, Attr::Bool(wrap)], out)
+    })
+}
+
+/// `fill_diagonal`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fill_diagonal_(
+    input: *mut rt_tensor,
+    fill_value: rt_scalar,
+    wrap: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::fill_diagonal, &handles, &[]);
+        call_inplace(&table::shape::defs::fill_diagonal, ins, &[a_scalar(fill_value)?, Attr::Bool(wrap)])
     })
 }
 
@@ -5859,7 +6198,7 @@ pub unsafe extern "C-unwind" fn rt_diagonal_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::diagonal_backward, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::diagonal_backward, &handles, &[]);
         call_one(&table::shape::defs::diagonal_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
@@ -5875,7 +6214,7 @@ pub unsafe extern "C-unwind" fn rt_diag_embed(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::diag_embed, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::diag_embed, &handles, &[]);
         call_one(&table::shape::defs::diag_embed, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
@@ -5889,7 +6228,7 @@ pub unsafe extern "C-unwind" fn rt_diag(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::diag, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::diag, &handles, &[]);
         call_one(&table::shape::defs::diag, ins, &[Attr::Int(diagonal)], out)
     })
 }
@@ -5903,7 +6242,7 @@ pub unsafe extern "C-unwind" fn rt_diagflat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::diagflat, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::diagflat, &handles, &[]);
         call_one(&table::shape::defs::diagflat, ins, &[Attr::Int(offset)], out)
     })
 }
@@ -5918,7 +6257,7 @@ pub unsafe extern "C-unwind" fn rt_cat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::cat, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::cat, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::cat, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -5933,7 +6272,7 @@ pub unsafe extern "C-unwind" fn rt_stack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::stack, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::stack, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::stack, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -5947,7 +6286,7 @@ pub unsafe extern "C-unwind" fn rt_hstack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::hstack, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::hstack, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::hstack, ins, &[], out)
     })
 }
@@ -5961,7 +6300,7 @@ pub unsafe extern "C-unwind" fn rt_vstack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::vstack, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::vstack, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::vstack, ins, &[], out)
     })
 }
@@ -5975,7 +6314,7 @@ pub unsafe extern "C-unwind" fn rt_dstack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::dstack, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::dstack, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::dstack, ins, &[], out)
     })
 }
@@ -5989,7 +6328,7 @@ pub unsafe extern "C-unwind" fn rt_column_stack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::column_stack, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::column_stack, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::column_stack, ins, &[], out)
     })
 }
@@ -6003,7 +6342,7 @@ pub unsafe extern "C-unwind" fn rt_block_diag(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::block_diag, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::block_diag, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::block_diag, ins, &[], out)
     })
 }
@@ -6019,7 +6358,7 @@ pub unsafe extern "C-unwind" fn rt_split_with_sizes(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::split_with_sizes, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::split_with_sizes, &handles, &[]);
         call_list(&table::shape::defs::split_with_sizes, ins, &[a_ints(split_sizes, split_sizes_len)?, Attr::Int(dim)], out)
     })
 }
@@ -6034,7 +6373,7 @@ pub unsafe extern "C-unwind" fn rt_split(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::split, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::split, &handles, &[]);
         call_list(&table::shape::defs::split, ins, &[Attr::Int(split_size), Attr::Int(dim)], out)
     })
 }
@@ -6049,7 +6388,7 @@ pub unsafe extern "C-unwind" fn rt_chunk(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::chunk, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::chunk, &handles, &[]);
         call_list(&table::shape::defs::chunk, ins, &[Attr::Int(chunks), Attr::Int(dim)], out)
     })
 }
@@ -6064,7 +6403,7 @@ pub unsafe extern "C-unwind" fn rt_tensor_split_sections(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tensor_split_sections, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::tensor_split_sections, &handles, &[]);
         call_list(&table::shape::defs::tensor_split_sections, ins, &[Attr::Int(sections), Attr::Int(dim)], out)
     })
 }
@@ -6080,7 +6419,7 @@ pub unsafe extern "C-unwind" fn rt_tensor_split_indices(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tensor_split_indices, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::tensor_split_indices, &handles, &[]);
         call_list(&table::shape::defs::tensor_split_indices, ins, &[a_ints(indices, indices_len)?, Attr::Int(dim)], out)
     })
 }
@@ -6094,7 +6433,7 @@ pub unsafe extern "C-unwind" fn rt_unbind(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unbind, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::unbind, &handles, &[]);
         call_list(&table::shape::defs::unbind, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6109,7 +6448,7 @@ pub unsafe extern "C-unwind" fn rt_repeat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::repeat, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::repeat, &handles, &[]);
         call_one(&table::shape::defs::repeat, ins, &[a_ints(repeats, repeats_len)?], out)
     })
 }
@@ -6124,7 +6463,7 @@ pub unsafe extern "C-unwind" fn rt_tile(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tile, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::tile, &handles, &[]);
         call_one(&table::shape::defs::tile, ins, &[a_ints(dims, dims_len)?], out)
     })
 }
@@ -6135,27 +6474,44 @@ pub unsafe extern "C-unwind" fn rt_repeat_interleave_int(
     input: *const rt_tensor,
     repeats: i64,
     dim: *const i64,
+    output_size: *const i64,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::repeat_interleave_int, &handles, 0b1, &[]);
-        call_one(&table::shape::defs::repeat_interleave_int, ins, &[Attr::Int(repeats), a_opt_int(dim)?], out)
+        let ins = inputs(&table::shape::defs::repeat_interleave_int, &handles, &[]);
+        call_one(&table::shape::defs::repeat_interleave_int, ins, &[Attr::Int(repeats), a_opt(dim, Attr::Int), a_opt(output_size, Attr::Int)], out)
     })
 }
 
-/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
+/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row. `output_size`, if
+/// given, must be the size that comes of it, which is then known without the elements of `repeats`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_repeat_interleave_tensor(
     input: *const rt_tensor,
     repeats: *const rt_tensor,
     dim: *const i64,
+    output_size: *const i64,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, repeats];
-        let ins = inputs(&table::shape::defs::repeat_interleave_tensor, &handles, 0b11, &[]);
-        call_one(&table::shape::defs::repeat_interleave_tensor, ins, &[a_opt_int(dim)?], out)
+        let ins = inputs(&table::shape::defs::repeat_interleave_tensor, &handles, &[]);
+        call_one(&table::shape::defs::repeat_interleave_tensor, ins, &[a_opt(dim, Attr::Int), a_opt(output_size, Attr::Int)], out)
+    })
+}
+
+/// Each index `i` of the vector `repeats`, `repeats[i]` times in a row.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_repeat_interleave_indices(
+    repeats: *const rt_tensor,
+    output_size: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [repeats];
+        let ins = inputs(&table::shape::defs::repeat_interleave_indices, &handles, &[]);
+        call_one(&table::shape::defs::repeat_interleave_indices, ins, &[a_opt(output_size, Attr::Int)], out)
     })
 }
 
@@ -6172,7 +6528,7 @@ pub unsafe extern "C-unwind" fn rt_roll(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::roll, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::roll, &handles, &[]);
         call_one(&table::shape::defs::roll, ins, &[a_ints(shifts, shifts_len)?, a_ints(dims, dims_len)?], out)
     })
 }
@@ -6187,7 +6543,7 @@ pub unsafe extern "C-unwind" fn rt_flip(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::flip, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::flip, &handles, &[]);
         call_one(&table::shape::defs::flip, ins, &[a_ints(dims, dims_len)?], out)
     })
 }
@@ -6200,7 +6556,7 @@ pub unsafe extern "C-unwind" fn rt_fliplr(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::fliplr, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::fliplr, &handles, &[]);
         call_one(&table::shape::defs::fliplr, ins, &[], out)
     })
 }
@@ -6213,7 +6569,7 @@ pub unsafe extern "C-unwind" fn rt_flipud(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::flipud, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::flipud, &handles, &[]);
         call_one(&table::shape::defs::flipud, ins, &[], out)
     })
 }
@@ -6229,7 +6585,7 @@ pub unsafe extern "C-unwind" fn rt_rot90(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::rot90, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::rot90, &handles, &[]);
         call_one(&table::shape::defs::rot90, ins, &[Attr::Int(k), a_ints(dims, dims_len)?], out)
     })
 }
@@ -6243,7 +6599,7 @@ pub unsafe extern "C-unwind" fn rt_tril(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tril, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::tril, &handles, &[]);
         call_one(&table::shape::defs::tril, ins, &[Attr::Int(diagonal)], out)
     })
 }
@@ -6256,7 +6612,7 @@ pub unsafe extern "C-unwind" fn rt_tril_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tril, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::tril, &handles, &[]);
         call_inplace(&table::shape::defs::tril, ins, &[Attr::Int(diagonal)])
     })
 }
@@ -6270,7 +6626,7 @@ pub unsafe extern "C-unwind" fn rt_triu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::triu, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::triu, &handles, &[]);
         call_one(&table::shape::defs::triu, ins, &[Attr::Int(diagonal)], out)
     })
 }
@@ -6283,7 +6639,7 @@ pub unsafe extern "C-unwind" fn rt_triu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::triu, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::triu, &handles, &[]);
         call_inplace(&table::shape::defs::triu, ins, &[Attr::Int(diagonal)])
     })
 }
@@ -6302,8 +6658,8 @@ pub unsafe extern "C-unwind" fn rt_pad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::pad, &handles, 0b1, &[]);
-        call_one(&table::shape::defs::pad, ins, &[a_ints(pad, pad_len)?, a_str(mode)?, a_opt_float(value)?], out)
+        let ins = inputs(&table::shape::defs::pad, &handles, &[]);
+        call_one(&table::shape::defs::pad, ins, &[a_ints(pad, pad_len)?, a_str(mode)?, a_opt(value, Attr::Float)], out)
     })
 }
 
@@ -6320,7 +6676,7 @@ pub unsafe extern "C-unwind" fn rt_pad_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::pad_backward, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::pad_backward, &handles, &[]);
         call_one(&table::shape::defs::pad_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, a_ints(pad, pad_len)?, a_str(mode)?], out)
     })
 }
@@ -6334,8 +6690,22 @@ pub unsafe extern "C-unwind" fn rt_pixel_shuffle(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::pixel_shuffle, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::pixel_shuffle, &handles, &[]);
         call_one(&table::shape::defs::pixel_shuffle, ins, &[Attr::Int(upscale_factor)], out)
+    })
+}
+
+/// `[N, C, *]` with channel `g * (C / groups) + c` moved to `c * groups + g` (Zhang et al. 2017).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_channel_shuffle(
+    input: *const rt_tensor,
+    groups: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::channel_shuffle, &handles, &[]);
+        call_one(&table::shape::defs::channel_shuffle, ins, &[Attr::Int(groups)], out)
     })
 }
 
@@ -6348,7 +6718,7 @@ pub unsafe extern "C-unwind" fn rt_pixel_unshuffle(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::pixel_unshuffle, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::pixel_unshuffle, &handles, &[]);
         call_one(&table::shape::defs::pixel_unshuffle, ins, &[Attr::Int(downscale_factor)], out)
     })
 }
@@ -6363,7 +6733,7 @@ pub unsafe extern "C-unwind" fn rt_broadcast_to(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::broadcast_to, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::broadcast_to, &handles, &[]);
         call_one(&table::shape::defs::broadcast_to, ins, &[a_ints(size, size_len)?], out)
     })
 }
@@ -6377,7 +6747,7 @@ pub unsafe extern "C-unwind" fn rt_broadcast_tensors(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::broadcast_tensors, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::broadcast_tensors, &handles, &[(tensors, tensors_len)]);
         call_list(&table::shape::defs::broadcast_tensors, ins, &[], out)
     })
 }
@@ -6390,7 +6760,7 @@ pub unsafe extern "C-unwind" fn rt_atleast_1d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::atleast_1d, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::atleast_1d, &handles, &[]);
         call_one(&table::shape::defs::atleast_1d, ins, &[], out)
     })
 }
@@ -6403,7 +6773,7 @@ pub unsafe extern "C-unwind" fn rt_atleast_2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::atleast_2d, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::atleast_2d, &handles, &[]);
         call_one(&table::shape::defs::atleast_2d, ins, &[], out)
     })
 }
@@ -6416,7 +6786,7 @@ pub unsafe extern "C-unwind" fn rt_atleast_3d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::atleast_3d, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::atleast_3d, &handles, &[]);
         call_one(&table::shape::defs::atleast_3d, ins, &[], out)
     })
 }
@@ -6431,7 +6801,7 @@ pub unsafe extern "C-unwind" fn rt_meshgrid(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::meshgrid, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::meshgrid, &handles, &[(tensors, tensors_len)]);
         call_list(&table::shape::defs::meshgrid, ins, &[a_str(indexing)?], out)
     })
 }
@@ -6445,8 +6815,39 @@ pub unsafe extern "C-unwind" fn rt_cartesian_prod(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::cartesian_prod, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::shape::defs::cartesian_prod, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::cartesian_prod, ins, &[], out)
+    })
+}
+
+/// All combinations of `r` elements of a vector in the order of their places, one per row; an element may occur
+/// repeatedly in one if `with_replacement`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_combinations(
+    input: *const rt_tensor,
+    r: i64,
+    with_replacement: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::combinations, &handles, &[]);
+        call_one(&table::shape::defs::combinations, ins, &[Attr::Int(r), Attr::Bool(with_replacement)], out)
+    })
+}
+
+/// `input` summed to a shape that broadcasts to its own.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_sum_to_size(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::sum_to_size, &handles, &[]);
+        call_one(&table::shape::defs::sum_to_size, ins, &[a_ints(size, size_len)?], out)
     })
 }
 
@@ -6460,7 +6861,7 @@ pub unsafe extern "C-unwind" fn rt_one_hot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::one_hot, &handles, 0b1, &[]);
+        let ins = inputs(&table::shape::defs::one_hot, &handles, &[]);
         call_one(&table::shape::defs::one_hot, ins, &[Attr::Int(num_classes)], out)
     })
 }
@@ -6475,7 +6876,7 @@ pub unsafe extern "C-unwind" fn rt_index(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::index::defs::index, &handles, 0b1, &[(indices, indices_len)]);
+        let ins = inputs(&table::index::defs::index, &handles, &[(indices, indices_len)]);
         call_one(&table::index::defs::index, ins, &[], out)
     })
 }
@@ -6492,7 +6893,7 @@ pub unsafe extern "C-unwind" fn rt_index_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::index::defs::index_backward, &handles, 0b1, &[(indices, indices_len)]);
+        let ins = inputs(&table::index::defs::index_backward, &handles, &[(indices, indices_len)]);
         call_one(&table::index::defs::index_backward, ins, &[a_ints(input_sizes, input_sizes_len)?], out)
     })
 }
@@ -6509,7 +6910,7 @@ pub unsafe extern "C-unwind" fn rt_index_put(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, values];
-        let ins = inputs(&table::index::defs::index_put, &handles, 0b11, &[(indices, indices_len)]);
+        let ins = inputs(&table::index::defs::index_put, &handles, &[(indices, indices_len)]);
         call_one(&table::index::defs::index_put, ins, &[Attr::Bool(accumulate)], out)
     })
 }
@@ -6525,7 +6926,7 @@ pub unsafe extern "C-unwind" fn rt_index_put_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, values];
-        let ins = inputs(&table::index::defs::index_put, &handles, 0b11, &[(indices, indices_len)]);
+        let ins = inputs(&table::index::defs::index_put, &handles, &[(indices, indices_len)]);
         call_inplace(&table::index::defs::index_put, ins, &[Attr::Bool(accumulate)])
     })
 }
@@ -6541,7 +6942,7 @@ pub unsafe extern "C-unwind" fn rt_gather(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, index];
-        let ins = inputs(&table::index::defs::gather, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::gather, &handles, &[]);
         call_one(&table::index::defs::gather, ins, &[Attr::Int(dim), Attr::Bool(sparse_grad)], out)
     })
 }
@@ -6558,7 +6959,7 @@ pub unsafe extern "C-unwind" fn rt_gather_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, index];
-        let ins = inputs(&table::index::defs::gather_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::gather_backward, &handles, &[]);
         call_one(&table::index::defs::gather_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim)], out)
     })
 }
@@ -6575,7 +6976,7 @@ pub unsafe extern "C-unwind" fn rt_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, src];
-        let ins = inputs(&table::index::defs::scatter, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::scatter, &handles, &[]);
         call_one(&table::index::defs::scatter, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6590,7 +6991,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, src];
-        let ins = inputs(&table::index::defs::scatter, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::scatter, &handles, &[]);
         call_inplace(&table::index::defs::scatter, ins, &[Attr::Int(dim)])
     })
 }
@@ -6606,7 +7007,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_value(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, index];
-        let ins = inputs(&table::index::defs::scatter_value, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::scatter_value, &handles, &[]);
         call_one(&table::index::defs::scatter_value, ins, &[Attr::Int(dim), a_scalar(value)?], out)
     })
 }
@@ -6621,8 +7022,41 @@ pub unsafe extern "C-unwind" fn rt_scatter_value_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, index];
-        let ins = inputs(&table::index::defs::scatter_value, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::scatter_value, &handles, &[]);
         call_inplace(&table::index::defs::scatter_value, ins, &[Attr::Int(dim), a_scalar(value)?])
+    })
+}
+
+/// As `scatter_reduce` together with what is there, with one number as the source.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_scatter_value_reduce(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    dim: i64,
+    value: rt_scalar,
+    reduce: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, index];
+        let ins = inputs(&table::index::defs::scatter_value_reduce, &handles, &[]);
+        call_one(&table::index::defs::scatter_value_reduce, ins, &[Attr::Int(dim), a_scalar(value)?, a_str(reduce)?], out)
+    })
+}
+
+/// `scatter_value_reduce`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_scatter_value_reduce_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    dim: i64,
+    value: rt_scalar,
+    reduce: *const c_char,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, index];
+        let ins = inputs(&table::index::defs::scatter_value_reduce, &handles, &[]);
+        call_inplace(&table::index::defs::scatter_value_reduce, ins, &[Attr::Int(dim), a_scalar(value)?, a_str(reduce)?])
     })
 }
 
@@ -6637,7 +7071,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_add(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, src];
-        let ins = inputs(&table::index::defs::scatter_add, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::scatter_add, &handles, &[]);
         call_one(&table::index::defs::scatter_add, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6652,7 +7086,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_add_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, src];
-        let ins = inputs(&table::index::defs::scatter_add, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::scatter_add, &handles, &[]);
         call_inplace(&table::index::defs::scatter_add, ins, &[Attr::Int(dim)])
     })
 }
@@ -6667,7 +7101,7 @@ pub unsafe extern "C-unwind" fn rt_index_select(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, index];
-        let ins = inputs(&table::index::defs::index_select, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::index_select, &handles, &[]);
         call_one(&table::index::defs::index_select, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6684,7 +7118,7 @@ pub unsafe extern "C-unwind" fn rt_index_select_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, index];
-        let ins = inputs(&table::index::defs::index_select_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::index_select_backward, &handles, &[]);
         call_one(&table::index::defs::index_select_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim)], out)
     })
 }
@@ -6701,7 +7135,7 @@ pub unsafe extern "C-unwind" fn rt_index_add(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::index_add, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_add, &handles, &[]);
         call_one(&table::index::defs::index_add, ins, &[Attr::Int(dim), a_scalar(alpha)?], out)
     })
 }
@@ -6717,7 +7151,7 @@ pub unsafe extern "C-unwind" fn rt_index_add_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::index_add, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_add, &handles, &[]);
         call_inplace(&table::index::defs::index_add, ins, &[Attr::Int(dim), a_scalar(alpha)?])
     })
 }
@@ -6733,7 +7167,7 @@ pub unsafe extern "C-unwind" fn rt_index_copy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::index_copy, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_copy, &handles, &[]);
         call_one(&table::index::defs::index_copy, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6748,7 +7182,7 @@ pub unsafe extern "C-unwind" fn rt_index_copy_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::index_copy, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_copy, &handles, &[]);
         call_inplace(&table::index::defs::index_copy, ins, &[Attr::Int(dim)])
     })
 }
@@ -6764,7 +7198,7 @@ pub unsafe extern "C-unwind" fn rt_index_fill(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, value];
-        let ins = inputs(&table::index::defs::index_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_fill, &handles, &[]);
         call_one(&table::index::defs::index_fill, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6781,7 +7215,7 @@ pub unsafe extern "C-unwind" fn rt_index_fill_scalar(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 3] = [input, index, lend(&number)];
-        let ins = inputs(&table::index::defs::index_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_fill, &handles, &[]);
         call_one(&table::index::defs::index_fill, ins, &[Attr::Int(dim)], out)
     })
 }
@@ -6796,7 +7230,7 @@ pub unsafe extern "C-unwind" fn rt_index_fill_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, value];
-        let ins = inputs(&table::index::defs::index_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_fill, &handles, &[]);
         call_inplace(&table::index::defs::index_fill, ins, &[Attr::Int(dim)])
     })
 }
@@ -6812,7 +7246,7 @@ pub unsafe extern "C-unwind" fn rt_index_fill_scalar_(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 3] = [input, index, lend(&number)];
-        let ins = inputs(&table::index::defs::index_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_fill, &handles, &[]);
         call_inplace(&table::index::defs::index_fill, ins, &[Attr::Int(dim)])
     })
 }
@@ -6827,7 +7261,7 @@ pub unsafe extern "C-unwind" fn rt_masked_fill(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mask, value];
-        let ins = inputs(&table::index::defs::masked_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::masked_fill, &handles, &[]);
         call_one(&table::index::defs::masked_fill, ins, &[], out)
     })
 }
@@ -6843,7 +7277,7 @@ pub unsafe extern "C-unwind" fn rt_masked_fill_scalar(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 3] = [input, mask, lend(&number)];
-        let ins = inputs(&table::index::defs::masked_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::masked_fill, &handles, &[]);
         call_one(&table::index::defs::masked_fill, ins, &[], out)
     })
 }
@@ -6857,7 +7291,7 @@ pub unsafe extern "C-unwind" fn rt_masked_fill_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mask, value];
-        let ins = inputs(&table::index::defs::masked_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::masked_fill, &handles, &[]);
         call_inplace(&table::index::defs::masked_fill, ins, &[])
     })
 }
@@ -6872,7 +7306,7 @@ pub unsafe extern "C-unwind" fn rt_masked_fill_scalar_(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 3] = [input, mask, lend(&number)];
-        let ins = inputs(&table::index::defs::masked_fill, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::masked_fill, &handles, &[]);
         call_inplace(&table::index::defs::masked_fill, ins, &[])
     })
 }
@@ -6886,7 +7320,7 @@ pub unsafe extern "C-unwind" fn rt_masked_select(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, mask];
-        let ins = inputs(&table::index::defs::masked_select, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::masked_select, &handles, &[]);
         call_one(&table::index::defs::masked_select, ins, &[], out)
     })
 }
@@ -6901,7 +7335,7 @@ pub unsafe extern "C-unwind" fn rt_masked_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mask, source];
-        let ins = inputs(&table::index::defs::masked_scatter, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::masked_scatter, &handles, &[]);
         call_one(&table::index::defs::masked_scatter, ins, &[], out)
     })
 }
@@ -6915,7 +7349,7 @@ pub unsafe extern "C-unwind" fn rt_masked_scatter_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mask, source];
-        let ins = inputs(&table::index::defs::masked_scatter, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::masked_scatter, &handles, &[]);
         call_inplace(&table::index::defs::masked_scatter, ins, &[])
     })
 }
@@ -6929,7 +7363,7 @@ pub unsafe extern "C-unwind" fn rt_take(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, index];
-        let ins = inputs(&table::index::defs::take, &handles, 0b11, &[]);
+        let ins = inputs(&table::index::defs::take, &handles, &[]);
         call_one(&table::index::defs::take, ins, &[], out)
     })
 }
@@ -6946,7 +7380,7 @@ pub unsafe extern "C-unwind" fn rt_put(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::put, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::put, &handles, &[]);
         call_one(&table::index::defs::put, ins, &[Attr::Bool(accumulate)], out)
     })
 }
@@ -6961,7 +7395,7 @@ pub unsafe extern "C-unwind" fn rt_put_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::put, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::put, &handles, &[]);
         call_inplace(&table::index::defs::put, ins, &[Attr::Bool(accumulate)])
     })
 }
@@ -6976,8 +7410,8 @@ pub unsafe extern "C-unwind" fn rt_take_along_dim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, indices];
-        let ins = inputs(&table::index::defs::take_along_dim, &handles, 0b11, &[]);
-        call_one(&table::index::defs::take_along_dim, ins, &[a_opt_int(dim)?], out)
+        let ins = inputs(&table::index::defs::take_along_dim, &handles, &[]);
+        call_one(&table::index::defs::take_along_dim, ins, &[a_opt(dim, Attr::Int)], out)
     })
 }
 
@@ -6989,7 +7423,7 @@ pub unsafe extern "C-unwind" fn rt_nonzero(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::index::defs::nonzero, &handles, 0b1, &[]);
+        let ins = inputs(&table::index::defs::nonzero, &handles, &[]);
         call_one(&table::index::defs::nonzero, ins, &[], out)
     })
 }
@@ -7002,7 +7436,7 @@ pub unsafe extern "C-unwind" fn rt_nonzero_list(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::index::defs::nonzero_list, &handles, 0b1, &[]);
+        let ins = inputs(&table::index::defs::nonzero_list, &handles, &[]);
         call_list(&table::index::defs::nonzero_list, ins, &[], out)
     })
 }
@@ -7018,8 +7452,8 @@ pub unsafe extern "C-unwind" fn rt_embedding(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, weight];
-        let ins = inputs(&table::index::defs::embedding, &handles, 0b11, &[]);
-        call_one(&table::index::defs::embedding, ins, &[a_opt_int(padding_idx)?], out)
+        let ins = inputs(&table::index::defs::embedding, &handles, &[]);
+        call_one(&table::index::defs::embedding, ins, &[a_opt(padding_idx, Attr::Int)], out)
     })
 }
 
@@ -7034,8 +7468,8 @@ pub unsafe extern "C-unwind" fn rt_embedding_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, indices];
-        let ins = inputs(&table::index::defs::embedding_backward, &handles, 0b11, &[]);
-        call_one(&table::index::defs::embedding_backward, ins, &[Attr::Int(num_weights), a_opt_int(padding_idx)?], out)
+        let ins = inputs(&table::index::defs::embedding_backward, &handles, &[]);
+        call_one(&table::index::defs::embedding_backward, ins, &[Attr::Int(num_weights), a_opt(padding_idx, Attr::Int)], out)
     })
 }
 
@@ -7053,7 +7487,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_reduce(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, src];
-        let ins = inputs(&table::index::defs::scatter_reduce, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::scatter_reduce, &handles, &[]);
         call_one(&table::index::defs::scatter_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)], out)
     })
 }
@@ -7070,7 +7504,7 @@ pub unsafe extern "C-unwind" fn rt_scatter_reduce_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, src];
-        let ins = inputs(&table::index::defs::scatter_reduce, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::scatter_reduce, &handles, &[]);
         call_inplace(&table::index::defs::scatter_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)])
     })
 }
@@ -7089,7 +7523,7 @@ pub unsafe extern "C-unwind" fn rt_index_reduce(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::index_reduce, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_reduce, &handles, &[]);
         call_one(&table::index::defs::index_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)], out)
     })
 }
@@ -7106,7 +7540,7 @@ pub unsafe extern "C-unwind" fn rt_index_reduce_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, index, source];
-        let ins = inputs(&table::index::defs::index_reduce, &handles, 0b111, &[]);
+        let ins = inputs(&table::index::defs::index_reduce, &handles, &[]);
         call_inplace(&table::index::defs::index_reduce, ins, &[Attr::Int(dim), a_str(reduce)?, Attr::Bool(include_self)])
     })
 }
@@ -7121,7 +7555,7 @@ pub unsafe extern "C-unwind" fn rt_matmul(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::matmul::defs::matmul, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::matmul, &handles, &[]);
         call_one(&table::matmul::defs::matmul, ins, &[], out)
     })
 }
@@ -7135,7 +7569,7 @@ pub unsafe extern "C-unwind" fn rt_mm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, mat2];
-        let ins = inputs(&table::matmul::defs::mm, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::mm, &handles, &[]);
         call_one(&table::matmul::defs::mm, ins, &[], out)
     })
 }
@@ -7149,7 +7583,7 @@ pub unsafe extern "C-unwind" fn rt_bmm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, mat2];
-        let ins = inputs(&table::matmul::defs::bmm, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::bmm, &handles, &[]);
         call_one(&table::matmul::defs::bmm, ins, &[], out)
     })
 }
@@ -7163,7 +7597,7 @@ pub unsafe extern "C-unwind" fn rt_mv(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, vec];
-        let ins = inputs(&table::matmul::defs::mv, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::mv, &handles, &[]);
         call_one(&table::matmul::defs::mv, ins, &[], out)
     })
 }
@@ -7177,7 +7611,7 @@ pub unsafe extern "C-unwind" fn rt_dot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, tensor];
-        let ins = inputs(&table::matmul::defs::dot, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::dot, &handles, &[]);
         call_one(&table::matmul::defs::dot, ins, &[], out)
     })
 }
@@ -7191,7 +7625,7 @@ pub unsafe extern "C-unwind" fn rt_vdot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::matmul::defs::vdot, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::vdot, &handles, &[]);
         call_one(&table::matmul::defs::vdot, ins, &[], out)
     })
 }
@@ -7205,7 +7639,7 @@ pub unsafe extern "C-unwind" fn rt_outer(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, vec2];
-        let ins = inputs(&table::matmul::defs::outer, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::outer, &handles, &[]);
         call_one(&table::matmul::defs::outer, ins, &[], out)
     })
 }
@@ -7222,7 +7656,7 @@ pub unsafe extern "C-unwind" fn rt_addmm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mat1, mat2];
-        let ins = inputs(&table::matmul::defs::addmm, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addmm, &handles, &[]);
         call_one(&table::matmul::defs::addmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -7238,7 +7672,7 @@ pub unsafe extern "C-unwind" fn rt_addmm_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mat1, mat2];
-        let ins = inputs(&table::matmul::defs::addmm, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addmm, &handles, &[]);
         call_inplace(&table::matmul::defs::addmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -7255,7 +7689,7 @@ pub unsafe extern "C-unwind" fn rt_addmv(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mat, vec];
-        let ins = inputs(&table::matmul::defs::addmv, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addmv, &handles, &[]);
         call_one(&table::matmul::defs::addmv, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -7271,7 +7705,7 @@ pub unsafe extern "C-unwind" fn rt_addmv_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, mat, vec];
-        let ins = inputs(&table::matmul::defs::addmv, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addmv, &handles, &[]);
         call_inplace(&table::matmul::defs::addmv, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -7288,7 +7722,7 @@ pub unsafe extern "C-unwind" fn rt_addr(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, vec1, vec2];
-        let ins = inputs(&table::matmul::defs::addr, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addr, &handles, &[]);
         call_one(&table::matmul::defs::addr, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -7304,7 +7738,7 @@ pub unsafe extern "C-unwind" fn rt_addr_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, vec1, vec2];
-        let ins = inputs(&table::matmul::defs::addr, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addr, &handles, &[]);
         call_inplace(&table::matmul::defs::addr, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -7321,7 +7755,7 @@ pub unsafe extern "C-unwind" fn rt_baddbmm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, batch1, batch2];
-        let ins = inputs(&table::matmul::defs::baddbmm, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::baddbmm, &handles, &[]);
         call_one(&table::matmul::defs::baddbmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -7337,7 +7771,7 @@ pub unsafe extern "C-unwind" fn rt_baddbmm_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, batch1, batch2];
-        let ins = inputs(&table::matmul::defs::baddbmm, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::baddbmm, &handles, &[]);
         call_inplace(&table::matmul::defs::baddbmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -7354,7 +7788,7 @@ pub unsafe extern "C-unwind" fn rt_addbmm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, batch1, batch2];
-        let ins = inputs(&table::matmul::defs::addbmm, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addbmm, &handles, &[]);
         call_one(&table::matmul::defs::addbmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?], out)
     })
 }
@@ -7370,7 +7804,7 @@ pub unsafe extern "C-unwind" fn rt_addbmm_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, batch1, batch2];
-        let ins = inputs(&table::matmul::defs::addbmm, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::addbmm, &handles, &[]);
         call_inplace(&table::matmul::defs::addbmm, ins, &[a_scalar(beta)?, a_scalar(alpha)?])
     })
 }
@@ -7385,7 +7819,7 @@ pub unsafe extern "C-unwind" fn rt_linear(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::matmul::defs::linear, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::linear, &handles, &[]);
         call_one(&table::matmul::defs::linear, ins, &[], out)
     })
 }
@@ -7401,7 +7835,7 @@ pub unsafe extern "C-unwind" fn rt_bilinear(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 4] = [input1, input2, weight, bias];
-        let ins = inputs(&table::matmul::defs::bilinear, &handles, 0b111, &[]);
+        let ins = inputs(&table::matmul::defs::bilinear, &handles, &[]);
         call_one(&table::matmul::defs::bilinear, ins, &[], out)
     })
 }
@@ -7415,7 +7849,7 @@ pub unsafe extern "C-unwind" fn rt_kron(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::matmul::defs::kron, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::kron, &handles, &[]);
         call_one(&table::matmul::defs::kron, ins, &[], out)
     })
 }
@@ -7430,7 +7864,7 @@ pub unsafe extern "C-unwind" fn rt_multi_dot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::matmul::defs::multi_dot, &handles, 0b0, &[(tensors, tensors_len)]);
+        let ins = inputs(&table::matmul::defs::multi_dot, &handles, &[(tensors, tensors_len)]);
         call_one(&table::matmul::defs::multi_dot, ins, &[], out)
     })
 }
@@ -7449,7 +7883,7 @@ pub unsafe extern "C-unwind" fn rt_tensordot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::matmul::defs::tensordot, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::tensordot, &handles, &[]);
         call_one(&table::matmul::defs::tensordot, ins, &[a_ints(dims_self, dims_self_len)?, a_ints(dims_other, dims_other_len)?], out)
     })
 }
@@ -7463,7 +7897,7 @@ pub unsafe extern "C-unwind" fn rt_inner(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::matmul::defs::inner, &handles, 0b11, &[]);
+        let ins = inputs(&table::matmul::defs::inner, &handles, &[]);
         call_one(&table::matmul::defs::inner, ins, &[], out)
     })
 }
@@ -7480,7 +7914,7 @@ pub unsafe extern "C-unwind" fn rt_einsum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::matmul::defs::einsum, &handles, 0b0, &[(operands, operands_len)]);
+        let ins = inputs(&table::matmul::defs::einsum, &handles, &[(operands, operands_len)]);
         call_one(&table::matmul::defs::einsum, ins, &[a_str(equation)?], out)
     })
 }
@@ -7495,29 +7929,8 @@ pub unsafe extern "C-unwind" fn rt_cross(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::matmul::defs::cross, &handles, 0b11, &[]);
-        call_one(&table::matmul::defs::cross, ins, &[a_opt_int(dim)?], out)
-    })
-}
-
-/// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
-/// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
-/// `1 / sqrt(size of the last dimension)` by default.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_scaled_dot_product_attention(
-    query: *const rt_tensor,
-    key: *const rt_tensor,
-    value: *const rt_tensor,
-    attn_mask: *const rt_tensor,
-    dropout_p: f64,
-    is_causal: bool,
-    scale: *const f64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 4] = [query, key, value, attn_mask];
-        let ins = inputs(&table::matmul::defs::scaled_dot_product_attention, &handles, 0b111, &[]);
-        call_one(&table::matmul::defs::scaled_dot_product_attention, ins, &[Attr::Float(dropout_p), Attr::Bool(is_causal), a_opt_float(scale)?], out)
+        let ins = inputs(&table::matmul::defs::cross, &handles, &[]);
+        call_one(&table::matmul::defs::cross, ins, &[a_opt(dim, Attr::Int)], out)
     })
 }
 
@@ -7529,7 +7942,7 @@ pub unsafe extern "C-unwind" fn rt_inverse(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::inverse, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::inverse, &handles, &[]);
         call_one(&table::linalg::defs::inverse, ins, &[], out)
     })
 }
@@ -7542,7 +7955,7 @@ pub unsafe extern "C-unwind" fn rt_det(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::det, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::det, &handles, &[]);
         call_one(&table::linalg::defs::det, ins, &[], out)
     })
 }
@@ -7556,7 +7969,7 @@ pub unsafe extern "C-unwind" fn rt_slogdet(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::slogdet, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::slogdet, &handles, &[]);
         call_some(&table::linalg::defs::slogdet, ins, &[], &[out0, out1])
     })
 }
@@ -7569,7 +7982,7 @@ pub unsafe extern "C-unwind" fn rt_logdet(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::logdet, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::logdet, &handles, &[]);
         call_one(&table::linalg::defs::logdet, ins, &[], out)
     })
 }
@@ -7583,7 +7996,7 @@ pub unsafe extern "C-unwind" fn rt_matrix_power(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::matrix_power, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::matrix_power, &handles, &[]);
         call_one(&table::linalg::defs::matrix_power, ins, &[Attr::Int(n)], out)
     })
 }
@@ -7597,7 +8010,7 @@ pub unsafe extern "C-unwind" fn rt_cholesky(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::cholesky, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::cholesky, &handles, &[]);
         call_one(&table::linalg::defs::cholesky, ins, &[Attr::Bool(upper)], out)
     })
 }
@@ -7612,7 +8025,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_qr(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [A];
-        let ins = inputs(&table::linalg::defs::linalg_qr, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_qr, &handles, &[]);
         call_some(&table::linalg::defs::linalg_qr, ins, &[a_str(mode)?], &[out0, out1])
     })
 }
@@ -7628,7 +8041,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_svd(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [A];
-        let ins = inputs(&table::linalg::defs::linalg_svd, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_svd, &handles, &[]);
         call_some(&table::linalg::defs::linalg_svd, ins, &[Attr::Bool(full_matrices)], &[out0, out1, out2])
     })
 }
@@ -7641,7 +8054,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_svdvals(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [A];
-        let ins = inputs(&table::linalg::defs::linalg_svdvals, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_svdvals, &handles, &[]);
         call_one(&table::linalg::defs::linalg_svdvals, ins, &[], out)
     })
 }
@@ -7655,7 +8068,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_eigvalsh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::linalg_eigvalsh, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_eigvalsh, &handles, &[]);
         call_one(&table::linalg::defs::linalg_eigvalsh, ins, &[a_str(UPLO)?], out)
     })
 }
@@ -7670,7 +8083,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_eigh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::linalg::defs::linalg_eigh, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_eigh, &handles, &[]);
         call_some(&table::linalg::defs::linalg_eigh, ins, &[a_str(UPLO)?], &[out0, out1])
     })
 }
@@ -7686,7 +8099,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_solve(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, B];
-        let ins = inputs(&table::linalg::defs::linalg_solve, &handles, 0b11, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_solve, &handles, &[]);
         call_one(&table::linalg::defs::linalg_solve, ins, &[Attr::Bool(left)], out)
     })
 }
@@ -7700,7 +8113,7 @@ pub unsafe extern "C-unwind" fn rt_solve_matrices(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, B];
-        let ins = inputs(&table::linalg::defs::solve_matrices, &handles, 0b11, &[]);
+        let ins = inputs(&table::linalg::defs::solve_matrices, &handles, &[]);
         call_one(&table::linalg::defs::solve_matrices, ins, &[], out)
     })
 }
@@ -7717,7 +8130,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_solve_triangular(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, B];
-        let ins = inputs(&table::linalg::defs::linalg_solve_triangular, &handles, 0b11, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_solve_triangular, &handles, &[]);
         call_one(&table::linalg::defs::linalg_solve_triangular, ins, &[Attr::Bool(upper), Attr::Bool(left), Attr::Bool(unitriangular)], out)
     })
 }
@@ -7735,7 +8148,7 @@ pub unsafe extern "C-unwind" fn rt_linalg_pinv(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, atol, rtol];
-        let ins = inputs(&table::linalg::defs::linalg_pinv, &handles, 0b1, &[]);
+        let ins = inputs(&table::linalg::defs::linalg_pinv, &handles, &[]);
         call_one(&table::linalg::defs::linalg_pinv, ins, &[Attr::Bool(hermitian)], out)
     })
 }
@@ -7752,8 +8165,8 @@ pub unsafe extern "C-unwind" fn rt_linalg_lstsq(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, B];
-        let ins = inputs(&table::linalg::defs::linalg_lstsq, &handles, 0b11, &[]);
-        call_some(&table::linalg::defs::linalg_lstsq, ins, &[a_opt_float(rcond)?], &[out0, out1])
+        let ins = inputs(&table::linalg::defs::linalg_lstsq, &handles, &[]);
+        call_some(&table::linalg::defs::linalg_lstsq, ins, &[a_opt(rcond, Attr::Float)], &[out0, out1])
     })
 }
 
@@ -7775,7 +8188,7 @@ pub unsafe extern "C-unwind" fn rt_conv1d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::conv::defs::conv1d, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv1d, &handles, &[]);
         call_one(&table::conv::defs::conv1d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7798,7 +8211,7 @@ pub unsafe extern "C-unwind" fn rt_conv2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::conv::defs::conv2d, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv2d, &handles, &[]);
         call_one(&table::conv::defs::conv2d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7820,7 +8233,7 @@ pub unsafe extern "C-unwind" fn rt_conv3d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::conv::defs::conv3d, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv3d, &handles, &[]);
         call_one(&table::conv::defs::conv3d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7843,7 +8256,7 @@ pub unsafe extern "C-unwind" fn rt_conv_input_grad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, weight];
-        let ins = inputs(&table::conv::defs::conv_input_grad, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv_input_grad, &handles, &[]);
         call_one(&table::conv::defs::conv_input_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7866,7 +8279,7 @@ pub unsafe extern "C-unwind" fn rt_conv_weight_grad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, input];
-        let ins = inputs(&table::conv::defs::conv_weight_grad, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv_weight_grad, &handles, &[]);
         call_one(&table::conv::defs::conv_weight_grad, ins, &[a_ints(weight_size, weight_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Int(groups)], out)
     })
 }
@@ -7891,7 +8304,7 @@ pub unsafe extern "C-unwind" fn rt_conv_transpose1d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::conv::defs::conv_transpose1d, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv_transpose1d, &handles, &[]);
         call_one(&table::conv::defs::conv_transpose1d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(output_padding, output_padding_len)?, Attr::Int(groups), a_ints(dilation, dilation_len)?], out)
     })
 }
@@ -7915,7 +8328,7 @@ pub unsafe extern "C-unwind" fn rt_conv_transpose2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::conv::defs::conv_transpose2d, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv_transpose2d, &handles, &[]);
         call_one(&table::conv::defs::conv_transpose2d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(output_padding, output_padding_len)?, Attr::Int(groups), a_ints(dilation, dilation_len)?], out)
     })
 }
@@ -7939,349 +8352,8 @@ pub unsafe extern "C-unwind" fn rt_conv_transpose3d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::conv::defs::conv_transpose3d, &handles, 0b11, &[]);
+        let ins = inputs(&table::conv::defs::conv_transpose3d, &handles, &[]);
         call_one(&table::conv::defs::conv_transpose3d, ins, &[a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(output_padding, output_padding_len)?, Attr::Int(groups), a_ints(dilation, dilation_len)?], out)
-    })
-}
-
-/// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
-/// dimension. NaN is larger than any number.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool1d(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool1d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::max_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
-    })
-}
-
-/// The largest element of each window over the last two dimensions.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool2d(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool2d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::max_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
-    })
-}
-
-/// Max pools over the last `rank` dimensions, without a gradient.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool_values(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool_values, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::max_pool_values, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode), Attr::Int(rank)], out)
-    })
-}
-
-/// [`max_pool1d`], and the places of the elements in the last dimension (int64).
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool1d_with_indices(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    out0: *mut *mut rt_tensor,
-    out1: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool1d_with_indices, &handles, 0b1, &[]);
-        call_some(&table::conv::defs::max_pool1d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
-    })
-}
-
-/// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool2d_with_indices(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    out0: *mut *mut rt_tensor,
-    out1: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool2d_with_indices, &handles, 0b1, &[]);
-        call_some(&table::conv::defs::max_pool2d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
-    })
-}
-
-/// The largest element of each of `output_size` parts of the last dimension, and their places.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_max_pool1d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out0: *mut *mut rt_tensor,
-    out1: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_max_pool1d, &handles, 0b1, &[]);
-        call_some(&table::conv::defs::adaptive_max_pool1d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
-    })
-}
-
-/// The largest element of each of `output_size` parts of the last two dimensions, and their places.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_max_pool2d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out0: *mut *mut rt_tensor,
-    out1: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_max_pool2d, &handles, 0b1, &[]);
-        call_some(&table::conv::defs::adaptive_max_pool2d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
-    })
-}
-
-/// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool_grad(
-    grad: *const rt_tensor,
-    indices: *const rt_tensor,
-    input_size: *const i64,
-    input_size_len: usize,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 2] = [grad, indices];
-        let ins = inputs(&table::conv::defs::max_pool_grad, &handles, 0b11, &[]);
-        call_one(&table::conv::defs::max_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
-    })
-}
-
-/// The elements at `indices` of each plane of `rank` dimensions.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_pool_gather(
-    input: *const rt_tensor,
-    indices: *const rt_tensor,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 2] = [input, indices];
-        let ins = inputs(&table::conv::defs::pool_gather, &handles, 0b11, &[]);
-        call_one(&table::conv::defs::pool_gather, ins, &[Attr::Int(rank)], out)
-    })
-}
-
-/// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_avg_pool1d(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::avg_pool1d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::avg_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad)], out)
-    })
-}
-
-/// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_avg_pool2d(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: *const i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::avg_pool2d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::avg_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?], out)
-    })
-}
-
-/// Gradient of the average pools with respect to their input of shape `input_size`.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_avg_pool_grad(
-    grad: *const rt_tensor,
-    input_size: *const i64,
-    input_size_len: usize,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: *const i64,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::conv::defs::avg_pool_grad, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt_int(divisor_override)?, Attr::Int(rank)], out)
-    })
-}
-
-/// The mean of each of `output_size` parts of the last dimension.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool1d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool1d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::adaptive_avg_pool1d, ins, &[a_ints(output_size, output_size_len)?], out)
-    })
-}
-
-/// The mean of each of `output_size` parts of the last two dimensions.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool2d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool2d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::adaptive_avg_pool2d, ins, &[a_ints(output_size, output_size_len)?], out)
-    })
-}
-
-/// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool_grad(
-    grad: *const rt_tensor,
-    input_size: *const i64,
-    input_size_len: usize,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool_grad, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::adaptive_avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
-    })
-}
-
-/// Images resized to `output_size`; each pixel is the one of the input that it lies in.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_upsample_nearest2d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::upsample_nearest2d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::upsample_nearest2d, ins, &[a_ints(output_size, output_size_len)?], out)
-    })
-}
-
-/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
-/// centres of the corner pixels stay in place, or the outer edges of the image.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    align_corners: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::upsample_bilinear2d, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::upsample_bilinear2d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners)], out)
-    })
-}
-
-/// Gradient of the resizing ops with respect to their input of shape `input_size`.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_upsample_grad(
-    grad: *const rt_tensor,
-    input_size: *const i64,
-    input_size_len: usize,
-    mode: *const c_char,
-    align_corners: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::conv::defs::upsample_grad, &handles, 0b1, &[]);
-        call_one(&table::conv::defs::upsample_grad, ins, &[a_ints(input_size, input_size_len)?, a_str(mode)?, Attr::Bool(align_corners)], out)
     })
 }
 
@@ -8302,7 +8374,7 @@ pub unsafe extern "C-unwind" fn rt_im2col(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::im2col, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::im2col, &handles, &[]);
         call_one(&table::conv::defs::im2col, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(dilation, dilation_len)?, a_ints(padding, padding_len)?, a_ints(stride, stride_len)?], out)
     })
 }
@@ -8326,8 +8398,1206 @@ pub unsafe extern "C-unwind" fn rt_col2im(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::col2im, &handles, 0b1, &[]);
+        let ins = inputs(&table::conv::defs::col2im, &handles, &[]);
         call_one(&table::conv::defs::col2im, ins, &[a_ints(output_size, output_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(dilation, dilation_len)?, a_ints(padding, padding_len)?, a_ints(stride, stride_len)?], out)
+    })
+}
+
+/// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
+/// dimension. NaN is larger than any number.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool1d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool1d, &handles, &[]);
+        call_one(&table::pool::defs::max_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The largest element of each window over the last two dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool2d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool2d, &handles, &[]);
+        call_one(&table::pool::defs::max_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The largest element of each window over the last three dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool3d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool3d, &handles, &[]);
+        call_one(&table::pool::defs::max_pool3d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// Max pools over the last `rank` dimensions, without a gradient.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool_values(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool_values, &handles, &[]);
+        call_one(&table::pool::defs::max_pool_values, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode), Attr::Int(rank)], out)
+    })
+}
+
+/// [`max_pool1d`], and the places of the elements in the last dimension (int64).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool1d_with_indices(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool1d_with_indices, &handles, &[]);
+        call_some(&table::pool::defs::max_pool1d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+    })
+}
+
+/// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool2d_with_indices(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool2d_with_indices, &handles, &[]);
+        call_some(&table::pool::defs::max_pool2d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+    })
+}
+
+/// [`max_pool3d`], and the places of the elements in their planes (int64, row-major).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool3d_with_indices(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool3d_with_indices, &handles, &[]);
+        call_some(&table::pool::defs::max_pool3d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+    })
+}
+
+/// The largest element of each of `output_size` parts of the last dimension, and their places.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_max_pool1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_max_pool1d, &handles, &[]);
+        call_some(&table::pool::defs::adaptive_max_pool1d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
+    })
+}
+
+/// The largest element of each of `output_size` parts of the last two dimensions, and their places.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_max_pool2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_max_pool2d, &handles, &[]);
+        call_some(&table::pool::defs::adaptive_max_pool2d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
+    })
+}
+
+/// The largest element of each of `output_size` parts of the last three dimensions, and their places.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_max_pool3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_max_pool3d, &handles, &[]);
+        call_some(&table::pool::defs::adaptive_max_pool3d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
+    })
+}
+
+/// Zeros of length `output_size` with the elements of `input` `[N, C, L]` put back at `indices`, where
+/// [`max_pool1d_with_indices`] has found them.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_unpool1d(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::pool::defs::max_unpool1d, &handles, &[]);
+        call_one(&table::pool::defs::max_unpool1d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Zeros of size `output_size` with the elements of `input` `[N, C, H, W]` put back at `indices`, where
+/// [`max_pool2d_with_indices`] has found them.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_unpool2d(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::pool::defs::max_unpool2d, &handles, &[]);
+        call_one(&table::pool::defs::max_unpool2d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Zeros of size `output_size` with the elements of `input` `[N, C, D, H, W]` put back at `indices`, where
+/// [`max_pool3d_with_indices`] has found them.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_unpool3d(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::pool::defs::max_unpool3d, &handles, &[]);
+        call_one(&table::pool::defs::max_unpool3d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool_grad(
+    grad: *const rt_tensor,
+    indices: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [grad, indices];
+        let ins = inputs(&table::pool::defs::max_pool_grad, &handles, &[]);
+        call_one(&table::pool::defs::max_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
+    })
+}
+
+/// The elements at `indices` of each plane of `rank` dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pool_gather(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::pool::defs::pool_gather, &handles, &[]);
+        call_one(&table::pool::defs::pool_gather, ins, &[Attr::Int(rank)], out)
+    })
+}
+
+/// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_avg_pool1d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::avg_pool1d, &handles, &[]);
+        call_one(&table::pool::defs::avg_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad)], out)
+    })
+}
+
+/// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_avg_pool2d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::avg_pool2d, &handles, &[]);
+        call_one(&table::pool::defs::avg_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt(divisor_override, Attr::Int)], out)
+    })
+}
+
+/// The mean of each window over the last three dimensions; `divisor_override`, if given, takes the place of the count.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_avg_pool3d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::avg_pool3d, &handles, &[]);
+        call_one(&table::pool::defs::avg_pool3d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt(divisor_override, Attr::Int)], out)
+    })
+}
+
+/// Gradient of the average pools with respect to their input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_avg_pool_grad(
+    grad: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::pool::defs::avg_pool_grad, &handles, &[]);
+        call_one(&table::pool::defs::avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt(divisor_override, Attr::Int), Attr::Int(rank)], out)
+    })
+}
+
+/// The mean of each of `output_size` parts of the last dimension.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_avg_pool1d, &handles, &[]);
+        call_one(&table::pool::defs::adaptive_avg_pool1d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// The mean of each of `output_size` parts of the last two dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_avg_pool2d, &handles, &[]);
+        call_one(&table::pool::defs::adaptive_avg_pool2d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// The mean of each of `output_size` parts of the last three dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_avg_pool3d, &handles, &[]);
+        call_one(&table::pool::defs::adaptive_avg_pool3d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool_grad(
+    grad: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::pool::defs::adaptive_avg_pool_grad, &handles, &[]);
+        call_one(&table::pool::defs::adaptive_avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
+    })
+}
+
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, L]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lp_pool1d(
+    input: *const rt_tensor,
+    norm_type: f64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::lp_pool1d, &handles, &[]);
+        call_one(&table::pool::defs::lp_pool1d, ins, &[Attr::Float(norm_type), a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, H, W]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lp_pool2d(
+    input: *const rt_tensor,
+    norm_type: f64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::lp_pool2d, &handles, &[]);
+        call_one(&table::pool::defs::lp_pool2d, ins, &[Attr::Float(norm_type), a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, D, H, W]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lp_pool3d(
+    input: *const rt_tensor,
+    norm_type: f64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::lp_pool3d, &handles, &[]);
+        call_one(&table::pool::defs::lp_pool3d, ins, &[Attr::Float(norm_type), a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// `input / (k + alpha * m)^beta`, m being the mean of the squares over `size` neighbouring channels of `[N, C, *]`
+/// (Krizhevsky et al. 2012).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_local_response_norm(
+    input: *const rt_tensor,
+    size: i64,
+    alpha: f64,
+    beta: f64,
+    k: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::local_response_norm, &handles, &[]);
+        call_one(&table::pool::defs::local_response_norm, ins, &[Attr::Int(size), Attr::Float(alpha), Attr::Float(beta), Attr::Float(k)], out)
+    })
+}
+
+/// `[N, C, L]` resized to `output_size`; each element is the one of the input that it lies in. A scale, if given, says
+/// how much larger the output is in place of the ratio of the sizes.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest1d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest1d, ins, &[a_ints(output_size, output_size_len)?, a_opt(scales, Attr::Float)], out)
+    })
+}
+
+/// Images `[N, C, H, W]` resized to `output_size`; each pixel is the one of the input that it lies in.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest2d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest2d, ins, &[a_ints(output_size, output_size_len)?, a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// `[N, C, D, H, W]` resized to `output_size`; each element is the one of the input that it lies in.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest3d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest3d, ins, &[a_ints(output_size, output_size_len)?, a_opt(scales_d, Attr::Float), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// [`upsample_nearest1d`] with the places of Pillow: the centres of the elements decide (`_upsample_nearest_exact1d`
+/// of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact1d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact1d, ins, &[a_ints(output_size, output_size_len)?, a_opt(scales, Attr::Float)], out)
+    })
+}
+
+/// [`upsample_nearest2d`] with the places of Pillow (`_upsample_nearest_exact2d` of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact2d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact2d, ins, &[a_ints(output_size, output_size_len)?, a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// [`upsample_nearest3d`] with the places of Pillow (`_upsample_nearest_exact3d` of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact3d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact3d, ins, &[a_ints(output_size, output_size_len)?, a_opt(scales_d, Attr::Float), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// `[N, C, L]` resized to `output_size` by linear interpolation; `align_corners` says whether the centres of the first
+/// and the last element stay in place, or their outer edges. A scale, if given, says how much larger the output is in
+/// place of the ratio of the sizes.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_linear1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_linear1d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_linear1d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt(scales, Attr::Float)], out)
+    })
+}
+
+/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
+/// centres of the corner pixels stay in place, or the outer edges of the image. Bytes are rounded after each direction.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_bilinear2d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bilinear2d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// `[N, C, D, H, W]` resized to `output_size` by linear interpolation in all directions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_trilinear3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_trilinear3d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_trilinear3d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt(scales_d, Attr::Float), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Images resized to `output_size` by cubic convolution (Keys 1981, a = -0.75) in both directions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bicubic2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_bicubic2d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bicubic2d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// [`upsample_bilinear2d`] with a filter that becomes wider where images become smaller, as Pillow's
+/// (`_upsample_bilinear2d_aa` of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d_aa(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_bilinear2d_aa, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bilinear2d_aa, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// [`upsample_bicubic2d`] with a filter (a = -0.5) that becomes wider where images become smaller, as Pillow's
+/// (`_upsample_bicubic2d_aa` of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bicubic2d_aa(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_bicubic2d_aa, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bicubic2d_aa, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_nearest1d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest1d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest1d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest1d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt(scales, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_nearest2d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest2d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest2d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest2d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_nearest3d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest3d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest3d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest3d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt(scales_d, Attr::Float), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_nearest_exact1d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact1d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact1d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact1d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt(scales, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_nearest_exact2d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact2d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact2d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact2d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_nearest_exact3d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact3d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact3d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact3d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt(scales_d, Attr::Float), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_linear1d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_linear1d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_linear1d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_linear1d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt(scales, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_bilinear2d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_bilinear2d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bilinear2d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_trilinear3d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_trilinear3d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_trilinear3d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_trilinear3d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt(scales_d, Attr::Float), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_bicubic2d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bicubic2d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_bicubic2d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bicubic2d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_bilinear2d_aa` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d_aa_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_bilinear2d_aa_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bilinear2d_aa_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_bicubic2d_aa` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bicubic2d_aa_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_bicubic2d_aa_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bicubic2d_aa_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Images `[N, C, H, W]` read at the places `(x, y)` of a grid `[N, h, w, 2]`, -1 and 1 being the borders (Jaderberg et
+/// al. 2015): `[N, C, h, w]`. Modes: 0 bilinear, 1 nearest, 2 bicubic. Outside there are 0 zeros, 1 the border, 2 the
+/// image, reflected. `align_corners` says whether the borders are the centres of the corner pixels or the outer edges.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_grid_sampler_2d(
+    input: *const rt_tensor,
+    grid: *const rt_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, grid];
+        let ins = inputs(&table::resize::defs::grid_sampler_2d, &handles, &[]);
+        call_one(&table::resize::defs::grid_sampler_2d, ins, &[Attr::Int(interpolation_mode), Attr::Int(padding_mode), Attr::Bool(align_corners)], out)
+    })
+}
+
+/// `[N, C, D, H, W]` read at the places `(x, y, z)` of a grid `[N, d, h, w, 3]`: `[N, C, d, h, w]`; as
+/// [`grid_sampler_2d`], but not bicubic.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_grid_sampler_3d(
+    input: *const rt_tensor,
+    grid: *const rt_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, grid];
+        let ins = inputs(&table::resize::defs::grid_sampler_3d, &handles, &[]);
+        call_one(&table::resize::defs::grid_sampler_3d, ins, &[Attr::Int(interpolation_mode), Attr::Int(padding_mode), Attr::Bool(align_corners)], out)
+    })
+}
+
+/// Gradients of `grid_sampler_2d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+/// `grid_grad`).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_grid_sampler_2d_backward(
+    grad_output: *const rt_tensor,
+    input: *const rt_tensor,
+    grid: *const rt_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    input_grad: bool,
+    grid_grad: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [grad_output, input, grid];
+        let ins = inputs(&table::resize::defs::grid_sampler_2d_backward, &handles, &[]);
+        call_some(&table::resize::defs::grid_sampler_2d_backward, ins, &[Attr::Int(interpolation_mode), Attr::Int(padding_mode), Attr::Bool(align_corners), Attr::Bool(input_grad), Attr::Bool(grid_grad)], &[out0, out1])
+    })
+}
+
+/// Gradients of `grid_sampler_3d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+/// `grid_grad`).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_grid_sampler_3d_backward(
+    grad_output: *const rt_tensor,
+    input: *const rt_tensor,
+    grid: *const rt_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    input_grad: bool,
+    grid_grad: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [grad_output, input, grid];
+        let ins = inputs(&table::resize::defs::grid_sampler_3d_backward, &handles, &[]);
+        call_some(&table::resize::defs::grid_sampler_3d_backward, ins, &[Attr::Int(interpolation_mode), Attr::Int(padding_mode), Attr::Bool(align_corners), Attr::Bool(input_grad), Attr::Bool(grid_grad)], &[out0, out1])
+    })
+}
+
+/// The grid that a sampler reads to apply the affine maps `theta` `[N, 2, 3]` to images of `size` `(N, C, H, W)`:
+/// `[N, H, W, 2]`; or `[N, 3, 4]` for `(N, C, D, H, W)`: `[N, D, H, W, 3]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_affine_grid_generator(
+    theta: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    align_corners: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [theta];
+        let ins = inputs(&table::resize::defs::affine_grid_generator, &handles, &[]);
+        call_one(&table::resize::defs::affine_grid_generator, ins, &[a_ints(size, size_len)?, Attr::Bool(align_corners)], out)
+    })
+}
+
+/// Sum (`mode` 0), mean (1) or maximum (2) of rows of `weight` `[n, d]` per bag: `indices` `[B, k]` has a bag in each
+/// row; flat ones `[m]` have bags that begin at `offsets` `[B]`, which end with the last bag's end if
+/// `include_last_offset`. In sums, `per_sample_weights` of the shape of `indices` weigh the members. Members equal to
+/// `padding_idx` count nowhere. Gives `[B, d]`, and in mode 2 the rows that the largest elements came from (-1 for those
+/// of empty bags, which are zeros), else `[0, d]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag(
+    weight: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    per_sample_weights: *const rt_tensor,
+    mode: i64,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [weight, indices, offsets, per_sample_weights];
+        let ins = inputs(&table::embedding::defs::embedding_bag, &handles, &[]);
+        call_some(&table::embedding::defs::embedding_bag, ins, &[Attr::Int(mode), Attr::Bool(include_last_offset), a_opt(padding_idx, Attr::Int)], &[out0, out1])
+    })
+}
+
+/// [`embedding_bag`] of members that all count alike.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag_unweighted(
+    weight: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    mode: i64,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [weight, indices, offsets];
+        let ins = inputs(&table::embedding::defs::embedding_bag_unweighted, &handles, &[]);
+        call_some(&table::embedding::defs::embedding_bag_unweighted, ins, &[Attr::Int(mode), Attr::Bool(include_last_offset), a_opt(padding_idx, Attr::Int)], &[out0, out1])
+    })
+}
+
+/// [`embedding_bag`] of weighted members.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag_weighted(
+    weight: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    per_sample_weights: *const rt_tensor,
+    mode: i64,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [weight, indices, offsets, per_sample_weights];
+        let ins = inputs(&table::embedding::defs::embedding_bag_weighted, &handles, &[]);
+        call_some(&table::embedding::defs::embedding_bag_weighted, ins, &[Attr::Int(mode), Attr::Bool(include_last_offset), a_opt(padding_idx, Attr::Int)], &[out0, out1])
+    })
+}
+
+/// Gradient of `embedding_bag` with respect to its table of `num_weights` rows.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag_backward(
+    grad: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    per_sample_weights: *const rt_tensor,
+    max_indices: *const rt_tensor,
+    num_weights: i64,
+    mode: i64,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 5] = [grad, indices, offsets, per_sample_weights, max_indices];
+        let ins = inputs(&table::embedding::defs::embedding_bag_backward, &handles, &[]);
+        call_one(&table::embedding::defs::embedding_bag_backward, ins, &[Attr::Int(num_weights), Attr::Int(mode), Attr::Bool(include_last_offset), a_opt(padding_idx, Attr::Int)], out)
+    })
+}
+
+/// Gradient of `embedding_bag` with respect to the weights of its members.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag_per_sample_weights_backward(
+    grad: *const rt_tensor,
+    weight: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [grad, weight, indices, offsets];
+        let ins = inputs(&table::embedding::defs::embedding_bag_per_sample_weights_backward, &handles, &[]);
+        call_one(&table::embedding::defs::embedding_bag_per_sample_weights_backward, ins, &[Attr::Bool(include_last_offset), a_opt(padding_idx, Attr::Int)], out)
+    })
+}
+
+/// `input` `[n, d]` with those rows of `indices` scaled down whose `norm_type`-norm is above `max_norm`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_renorm(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    max_norm: f64,
+    norm_type: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::embedding::defs::embedding_renorm, &handles, &[]);
+        call_one(&table::embedding::defs::embedding_renorm, ins, &[Attr::Float(max_norm), Attr::Float(norm_type)], out)
+    })
+}
+
+/// `embedding_renorm`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_renorm_(
+    input: *mut rt_tensor,
+    indices: *const rt_tensor,
+    max_norm: f64,
+    norm_type: f64,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::embedding::defs::embedding_renorm, &handles, &[]);
+        call_inplace(&table::embedding::defs::embedding_renorm, ins, &[Attr::Float(max_norm), Attr::Float(norm_type)])
     })
 }
 
@@ -8337,8 +9607,8 @@ pub unsafe extern "C-unwind" fn rt_col2im(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_batch_norm(
     input: *const rt_tensor,
-    running_mean: *const rt_tensor,
-    running_var: *const rt_tensor,
+    running_mean: *mut rt_tensor,
+    running_var: *mut rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
     training: bool,
@@ -8348,7 +9618,7 @@ pub unsafe extern "C-unwind" fn rt_batch_norm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 5] = [input, running_mean, running_var, weight, bias];
-        let ins = inputs(&table::norm::defs::batch_norm, &handles, 0b1, &[]);
+        let ins = inputs(&table::norm::defs::batch_norm, &handles, &[]);
         call_one(&table::norm::defs::batch_norm, ins, &[Attr::Bool(training), Attr::Float(momentum), Attr::Float(eps)], out)
     })
 }
@@ -8366,7 +9636,7 @@ pub unsafe extern "C-unwind" fn rt_batch_norm_train(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::norm::defs::batch_norm_train, &handles, 0b1, &[]);
+        let ins = inputs(&table::norm::defs::batch_norm_train, &handles, &[]);
         call_some(&table::norm::defs::batch_norm_train, ins, &[Attr::Float(eps)], &[out0, out1, out2])
     })
 }
@@ -8384,7 +9654,7 @@ pub unsafe extern "C-unwind" fn rt_batch_norm_eval(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 5] = [input, running_mean, running_var, weight, bias];
-        let ins = inputs(&table::norm::defs::batch_norm_eval, &handles, 0b111, &[]);
+        let ins = inputs(&table::norm::defs::batch_norm_eval, &handles, &[]);
         call_one(&table::norm::defs::batch_norm_eval, ins, &[Attr::Float(eps)], out)
     })
 }
@@ -8406,7 +9676,7 @@ pub unsafe extern "C-unwind" fn rt_batch_norm_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 5] = [grad, input, mean, var, weight];
-        let ins = inputs(&table::norm::defs::batch_norm_backward, &handles, 0b1111, &[]);
+        let ins = inputs(&table::norm::defs::batch_norm_backward, &handles, &[]);
         call_some(&table::norm::defs::batch_norm_backward, ins, &[Attr::Float(eps), Attr::Bool(training)], &[out0, out1, out2])
     })
 }
@@ -8425,7 +9695,7 @@ pub unsafe extern "C-unwind" fn rt_layer_norm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::norm::defs::layer_norm, &handles, 0b1, &[]);
+        let ins = inputs(&table::norm::defs::layer_norm, &handles, &[]);
         call_one(&table::norm::defs::layer_norm, ins, &[a_ints(normalized_shape, normalized_shape_len)?, Attr::Float(eps)], out)
     })
 }
@@ -8443,8 +9713,8 @@ pub unsafe extern "C-unwind" fn rt_rms_norm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, weight];
-        let ins = inputs(&table::norm::defs::rms_norm, &handles, 0b1, &[]);
-        call_one(&table::norm::defs::rms_norm, ins, &[a_ints(normalized_shape, normalized_shape_len)?, a_opt_float(eps)?], out)
+        let ins = inputs(&table::norm::defs::rms_norm, &handles, &[]);
+        call_one(&table::norm::defs::rms_norm, ins, &[a_ints(normalized_shape, normalized_shape_len)?, a_opt(eps, Attr::Float)], out)
     })
 }
 
@@ -8466,7 +9736,7 @@ pub unsafe extern "C-unwind" fn rt_layer_norm_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, input, weight];
-        let ins = inputs(&table::norm::defs::layer_norm_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::norm::defs::layer_norm_backward, &handles, &[]);
         call_some(&table::norm::defs::layer_norm_backward, ins, &[a_ints(normalized_shape, normalized_shape_len)?, Attr::Float(eps), Attr::Bool(centered), Attr::Bool(affine)], &[out0, out1, out2])
     })
 }
@@ -8483,7 +9753,7 @@ pub unsafe extern "C-unwind" fn rt_group_norm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, weight, bias];
-        let ins = inputs(&table::norm::defs::group_norm, &handles, 0b1, &[]);
+        let ins = inputs(&table::norm::defs::group_norm, &handles, &[]);
         call_one(&table::norm::defs::group_norm, ins, &[Attr::Int(num_groups), Attr::Float(eps)], out)
     })
 }
@@ -8502,7 +9772,7 @@ pub unsafe extern "C-unwind" fn rt_group_norm_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, input, weight];
-        let ins = inputs(&table::norm::defs::group_norm_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::norm::defs::group_norm_backward, &handles, &[]);
         call_some(&table::norm::defs::group_norm_backward, ins, &[Attr::Int(num_groups), Attr::Float(eps)], &[out0, out1, out2])
     })
 }
@@ -8512,8 +9782,8 @@ pub unsafe extern "C-unwind" fn rt_group_norm_backward(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_instance_norm(
     input: *const rt_tensor,
-    running_mean: *const rt_tensor,
-    running_var: *const rt_tensor,
+    running_mean: *mut rt_tensor,
+    running_var: *mut rt_tensor,
     weight: *const rt_tensor,
     bias: *const rt_tensor,
     use_input_stats: bool,
@@ -8523,7 +9793,7 @@ pub unsafe extern "C-unwind" fn rt_instance_norm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 5] = [input, running_mean, running_var, weight, bias];
-        let ins = inputs(&table::norm::defs::instance_norm, &handles, 0b1, &[]);
+        let ins = inputs(&table::norm::defs::instance_norm, &handles, &[]);
         call_one(&table::norm::defs::instance_norm, ins, &[Attr::Bool(use_input_stats), Attr::Float(momentum), Attr::Float(eps)], out)
     })
 }
@@ -8538,7 +9808,7 @@ pub unsafe extern "C-unwind" fn rt_mse_loss(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::mse_loss, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::mse_loss, &handles, &[]);
         call_one(&table::loss::defs::mse_loss, ins, &[a_str(reduction)?], out)
     })
 }
@@ -8553,7 +9823,7 @@ pub unsafe extern "C-unwind" fn rt_l1_loss(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::l1_loss, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::l1_loss, &handles, &[]);
         call_one(&table::loss::defs::l1_loss, ins, &[a_str(reduction)?], out)
     })
 }
@@ -8569,7 +9839,7 @@ pub unsafe extern "C-unwind" fn rt_smooth_l1_loss(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::smooth_l1_loss, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::smooth_l1_loss, &handles, &[]);
         call_one(&table::loss::defs::smooth_l1_loss, ins, &[a_str(reduction)?, Attr::Float(beta)], out)
     })
 }
@@ -8585,8 +9855,57 @@ pub unsafe extern "C-unwind" fn rt_huber_loss(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::huber_loss, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::huber_loss, &handles, &[]);
         call_one(&table::loss::defs::huber_loss, ins, &[a_str(reduction)?, Attr::Float(delta)], out)
+    })
+}
+
+/// `mse_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_mse_loss_weighted(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::mse_loss_weighted, &handles, &[]);
+        call_one(&table::loss::defs::mse_loss_weighted, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// `l1_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_l1_loss_weighted(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::l1_loss_weighted, &handles, &[]);
+        call_one(&table::loss::defs::l1_loss_weighted, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// `huber_loss` of weighted elements; weights have the losses' shape, the mean is that of the products.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_huber_loss_weighted(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    delta: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::huber_loss_weighted, &handles, &[]);
+        call_one(&table::loss::defs::huber_loss_weighted, ins, &[a_str(reduction)?, Attr::Float(delta)], out)
     })
 }
 
@@ -8603,7 +9922,7 @@ pub unsafe extern "C-unwind" fn rt_distance_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, input, target];
-        let ins = inputs(&table::loss::defs::distance_backward, &handles, 0b111, &[]);
+        let ins = inputs(&table::loss::defs::distance_backward, &handles, &[]);
         call_one(&table::loss::defs::distance_backward, ins, &[Attr::Int(kind), Attr::Float(beta), a_str(reduction)?], out)
     })
 }
@@ -8621,7 +9940,7 @@ pub unsafe extern "C-unwind" fn rt_nll_loss(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, target, weight];
-        let ins = inputs(&table::loss::defs::nll_loss, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::nll_loss, &handles, &[]);
         call_one(&table::loss::defs::nll_loss, ins, &[Attr::Int(ignore_index), a_str(reduction)?], out)
     })
 }
@@ -8640,7 +9959,7 @@ pub unsafe extern "C-unwind" fn rt_nll_loss_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, target, weight];
-        let ins = inputs(&table::loss::defs::nll_loss_backward, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::nll_loss_backward, &handles, &[]);
         call_one(&table::loss::defs::nll_loss_backward, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(ignore_index), a_str(reduction)?], out)
     })
 }
@@ -8656,7 +9975,7 @@ pub unsafe extern "C-unwind" fn rt_softmax_nll(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::softmax_nll, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::softmax_nll, &handles, &[]);
         call_one(&table::loss::defs::softmax_nll, ins, &[Attr::Int(ignore_index), a_str(reduction)?], out)
     })
 }
@@ -8673,7 +9992,7 @@ pub unsafe extern "C-unwind" fn rt_softmax_nll_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, input, target];
-        let ins = inputs(&table::loss::defs::softmax_nll_backward, &handles, 0b111, &[]);
+        let ins = inputs(&table::loss::defs::softmax_nll_backward, &handles, &[]);
         call_one(&table::loss::defs::softmax_nll_backward, ins, &[Attr::Int(ignore_index), a_str(reduction)?], out)
     })
 }
@@ -8693,7 +10012,7 @@ pub unsafe extern "C-unwind" fn rt_cross_entropy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, target, weight];
-        let ins = inputs(&table::loss::defs::cross_entropy, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::cross_entropy, &handles, &[]);
         call_one(&table::loss::defs::cross_entropy, ins, &[Attr::Int(ignore_index), a_str(reduction)?, Attr::Float(label_smoothing)], out)
     })
 }
@@ -8707,7 +10026,7 @@ pub unsafe extern "C-unwind" fn rt_bce_each(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::bce_each, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::bce_each, &handles, &[]);
         call_one(&table::loss::defs::bce_each, ins, &[], out)
     })
 }
@@ -8724,7 +10043,7 @@ pub unsafe extern "C-unwind" fn rt_binary_cross_entropy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, target, weight];
-        let ins = inputs(&table::loss::defs::binary_cross_entropy, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::binary_cross_entropy, &handles, &[]);
         call_one(&table::loss::defs::binary_cross_entropy, ins, &[a_str(reduction)?], out)
     })
 }
@@ -8738,7 +10057,7 @@ pub unsafe extern "C-unwind" fn rt_bce_logits_each(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::bce_logits_each, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::bce_logits_each, &handles, &[]);
         call_one(&table::loss::defs::bce_logits_each, ins, &[], out)
     })
 }
@@ -8755,7 +10074,7 @@ pub unsafe extern "C-unwind" fn rt_binary_cross_entropy_with_logits(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 4] = [input, target, weight, pos_weight];
-        let ins = inputs(&table::loss::defs::binary_cross_entropy_with_logits, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::binary_cross_entropy_with_logits, &handles, &[]);
         call_one(&table::loss::defs::binary_cross_entropy_with_logits, ins, &[a_str(reduction)?], out)
     })
 }
@@ -8772,8 +10091,255 @@ pub unsafe extern "C-unwind" fn rt_kl_div(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, target];
-        let ins = inputs(&table::loss::defs::kl_div, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::kl_div, &handles, &[]);
         call_one(&table::loss::defs::kl_div, ins, &[a_str(reduction)?, Attr::Bool(log_target)], out)
+    })
+}
+
+/// Negative log-likelihood of counts `target` under Poisson distributions: `e^x - t x` if the input is the logarithm of
+/// the rate (`log_input`), else `x - t log(x + eps)`. `full` adds Stirling's approximation of `log(t!)` where `t > 1`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_poisson_nll_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    log_input: bool,
+    full: bool,
+    eps: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::poisson_nll_loss, &handles, &[]);
+        call_one(&table::loss::defs::poisson_nll_loss, ins, &[Attr::Bool(log_input), Attr::Bool(full), Attr::Float(eps), a_str(reduction)?], out)
+    })
+}
+
+/// Negative log-likelihood of `target` under normal distributions of mean `input` and variance `var`:
+/// `(log var + (input - target)^2 / var) / 2`, `var` being at least `eps`, which is no part of the gradient (Nix and
+/// Weigend 1994). `full` adds `log(2 pi) / 2`. `var` is a number or a tensor of the input's shape, or without its last
+/// dimension, or with one of size 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gaussian_nll_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    var: *const rt_tensor,
+    full: bool,
+    eps: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, var];
+        let ins = inputs(&table::loss::defs::gaussian_nll_loss, &handles, &[]);
+        call_one(&table::loss::defs::gaussian_nll_loss, ins, &[Attr::Bool(full), Attr::Float(eps), a_str(reduction)?], out)
+    })
+}
+
+/// `gaussian_nll_loss` with a plain number as `var`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gaussian_nll_loss_scalar(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    var: rt_scalar,
+    full: bool,
+    eps: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let number = plain(var)?;
+        let handles: [*const rt_tensor; 3] = [input, target, lend(&number)];
+        let ins = inputs(&table::loss::defs::gaussian_nll_loss, &handles, &[]);
+        call_one(&table::loss::defs::gaussian_nll_loss, ins, &[Attr::Bool(full), Attr::Float(eps), a_str(reduction)?], out)
+    })
+}
+
+/// Variances, which must not be negative, brought up to `eps` at least. The gradient passes as if they were left alone.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_variance_floor(
+    input: *const rt_tensor,
+    eps: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::loss::defs::variance_floor, &handles, &[]);
+        call_one(&table::loss::defs::variance_floor, ins, &[Attr::Float(eps)], out)
+    })
+}
+
+/// `x` where the target is 1, `max(0, margin - x)` where it is -1, and their mean or sum.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_hinge_embedding_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::hinge_embedding_loss, &handles, &[]);
+        call_one(&table::loss::defs::hinge_embedding_loss, ins, &[Attr::Float(margin), a_str(reduction)?], out)
+    })
+}
+
+/// `1 - cos(x1, x2)` where the target is 1, `max(0, cos(x1, x2) - margin)` where it is -1, and their mean or sum; inputs
+/// `[N, d]` with target `[N]`, or `[d]` with a number.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_cosine_embedding_loss(
+    input1: *const rt_tensor,
+    input2: *const rt_tensor,
+    target: *const rt_tensor,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input1, input2, target];
+        let ins = inputs(&table::loss::defs::cosine_embedding_loss, &handles, &[]);
+        call_one(&table::loss::defs::cosine_embedding_loss, ins, &[Attr::Float(margin), a_str(reduction)?], out)
+    })
+}
+
+/// `max(0, -target (input1 - input2) + margin)`, and its mean or sum; the target is 1 where the first input should be
+/// ranked higher, else -1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_margin_ranking_loss(
+    input1: *const rt_tensor,
+    input2: *const rt_tensor,
+    target: *const rt_tensor,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input1, input2, target];
+        let ins = inputs(&table::loss::defs::margin_ranking_loss, &handles, &[]);
+        call_one(&table::loss::defs::margin_ranking_loss, ins, &[Attr::Float(margin), a_str(reduction)?], out)
+    })
+}
+
+/// `log(1 + e^(-target input))`, of the input's shape and dtype, and its mean or sum.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_soft_margin_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::soft_margin_loss, &handles, &[]);
+        call_one(&table::loss::defs::soft_margin_loss, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// The mean over the classes of the binary cross-entropy of `sigmoid(input)`, and its mean or sum over the samples;
+/// input and target `[N, C]`, weight `[C]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multilabel_soft_margin_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::multilabel_soft_margin_loss, &handles, &[]);
+        call_one(&table::loss::defs::multilabel_soft_margin_loss, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// Sum over the classes `i` other than the target `t` of `max(0, margin - x[t] + x[i])^p`, times `weight[t]`, divided by
+/// the number of classes, and its mean or sum; input `[N, C]` with target `[N]`, or `[C]` with a number. `p` is 1 or 2.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multi_margin_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    p: i64,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::multi_margin_loss, &handles, &[]);
+        call_one(&table::loss::defs::multi_margin_loss, ins, &[Attr::Int(p), Attr::Float(margin), a_str(reduction)?], out)
+    })
+}
+
+/// For `multilabel_margin_loss`: which entries of the lists `target` [N, T] come before the first -1, and which of the
+/// `classes` are among them, `[N, classes]`, both as truth values.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multilabel_targets(
+    target: *const rt_tensor,
+    classes: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [target];
+        let ins = inputs(&table::loss::defs::multilabel_targets, &handles, &[]);
+        call_some(&table::loss::defs::multilabel_targets, ins, &[Attr::Int(classes)], &[out0, out1])
+    })
+}
+
+/// Sum over the targets `t` of a sample and the other classes `i` of `max(0, 1 - x[t] + x[i])`, divided by the number of
+/// classes, and its mean or sum; input `[N, C]` or `[C]`, and as many target classes, of which those before the first
+/// -1 count.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multilabel_margin_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::multilabel_margin_loss, &handles, &[]);
+        call_one(&table::loss::defs::multilabel_margin_loss, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// `max(0, d(anchor, positive) - d(anchor, negative) + margin)`, and its mean or sum, `d` being `pairwise_distance`.
+/// With `swap` the positive may stand for the anchor where it is nearer to the negative (Balntas et al. 2016).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_triplet_margin_loss(
+    anchor: *const rt_tensor,
+    positive: *const rt_tensor,
+    negative: *const rt_tensor,
+    margin: f64,
+    p: f64,
+    eps: f64,
+    swap: bool,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [anchor, positive, negative];
+        let ins = inputs(&table::loss::defs::triplet_margin_loss, &handles, &[]);
+        call_one(&table::loss::defs::triplet_margin_loss, ins, &[Attr::Float(margin), Attr::Float(p), Attr::Float(eps), Attr::Bool(swap), a_str(reduction)?], out)
+    })
+}
+
+/// The `p`-norms of `x1 - x2 + eps` over the last dimension.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pairwise_distance(
+    x1: *const rt_tensor,
+    x2: *const rt_tensor,
+    p: f64,
+    eps: f64,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x1, x2];
+        let ins = inputs(&table::loss::defs::pairwise_distance, &handles, &[]);
+        call_one(&table::loss::defs::pairwise_distance, ins, &[Attr::Float(p), Attr::Float(eps), Attr::Bool(keepdim)], out)
     })
 }
 
@@ -8788,8 +10354,103 @@ pub unsafe extern "C-unwind" fn rt_cosine_similarity(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [x1, x2];
-        let ins = inputs(&table::loss::defs::cosine_similarity, &handles, 0b11, &[]);
+        let ins = inputs(&table::loss::defs::cosine_similarity, &handles, &[]);
         call_one(&table::loss::defs::cosine_similarity, ins, &[Attr::Int(dim), Attr::Float(eps)], out)
+    })
+}
+
+/// `input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_normalize(
+    input: *const rt_tensor,
+    p: f64,
+    dim: *const i64,
+    dim_len: usize,
+    eps: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::loss::defs::normalize, &handles, &[]);
+        call_one(&table::loss::defs::normalize, ins, &[Attr::Float(p), a_opt_ints(dim, dim_len)?, Attr::Float(eps)], out)
+    })
+}
+
+/// Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of targets under
+/// log-probabilities of classes at each time, summed over all alignments, one class being `blank`. `log_probs` is
+/// `[T, N, C]` or `[T, C]`, `targets` `[N, S]` or all labels in one row, and the lengths say how much of T and S counts.
+/// The mean is that of the losses divided by the target lengths. A target that does not fit into its input costs infinity
+/// (and its gradient is NaN), or nothing with `zero_infinity`. The gradient is that of log-probabilities whose
+/// exponentials add up to 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ctc_loss(
+    log_probs: *const rt_tensor,
+    targets: *const rt_tensor,
+    input_lengths: *const rt_tensor,
+    target_lengths: *const rt_tensor,
+    blank: i64,
+    reduction: *const c_char,
+    zero_infinity: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [log_probs, targets, input_lengths, target_lengths];
+        let ins = inputs(&table::ctc::defs::ctc_loss, &handles, &[]);
+        call_one(&table::ctc::defs::ctc_loss, ins, &[Attr::Int(blank), a_str(reduction)?, Attr::Bool(zero_infinity)], out)
+    })
+}
+
+/// The losses of `ctc_loss` [N] before they are reduced.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ctc_losses(
+    log_probs: *const rt_tensor,
+    targets: *const rt_tensor,
+    input_lengths: *const rt_tensor,
+    target_lengths: *const rt_tensor,
+    blank: i64,
+    zero_infinity: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [log_probs, targets, input_lengths, target_lengths];
+        let ins = inputs(&table::ctc::defs::ctc_losses, &handles, &[]);
+        call_one(&table::ctc::defs::ctc_losses, ins, &[Attr::Int(blank), Attr::Bool(zero_infinity)], out)
+    })
+}
+
+/// Gradient of `ctc_losses` with respect to the log-probabilities.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ctc_losses_backward(
+    grad: *const rt_tensor,
+    log_probs: *const rt_tensor,
+    targets: *const rt_tensor,
+    input_lengths: *const rt_tensor,
+    target_lengths: *const rt_tensor,
+    blank: i64,
+    zero_infinity: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 5] = [grad, log_probs, targets, input_lengths, target_lengths];
+        let ins = inputs(&table::ctc::defs::ctc_losses_backward, &handles, &[]);
+        call_one(&table::ctc::defs::ctc_losses_backward, ins, &[Attr::Int(blank), Attr::Bool(zero_infinity)], out)
+    })
+}
+
+/// The states of targets as `ctc_loss` takes them, padded to the longest that there may be: each label between blanks,
+/// `[N, 2 S + 1]`, and whether a state may follow the last but one.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ctc_states(
+    targets: *const rt_tensor,
+    target_lengths: *const rt_tensor,
+    blank: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [targets, target_lengths];
+        let ins = inputs(&table::ctc::defs::ctc_states, &handles, &[]);
+        call_some(&table::ctc::defs::ctc_states, ins, &[Attr::Int(blank)], &[out0, out1])
     })
 }
 
@@ -8798,13 +10459,13 @@ pub unsafe extern "C-unwind" fn rt_cosine_similarity(
 pub unsafe extern "C-unwind" fn rt_rand(
     size: *const i64,
     size_len: usize,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::random::defs::rand, &handles, 0b0, &[]);
+        let ins = inputs(&table::random::defs::rand, &handles, &[]);
         call_one(&table::random::defs::rand, ins, &[a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8814,13 +10475,13 @@ pub unsafe extern "C-unwind" fn rt_rand(
 pub unsafe extern "C-unwind" fn rt_randn(
     size: *const i64,
     size_len: usize,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::random::defs::randn, &handles, 0b0, &[]);
+        let ins = inputs(&table::random::defs::randn, &handles, &[]);
         call_one(&table::random::defs::randn, ins, &[a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8832,13 +10493,13 @@ pub unsafe extern "C-unwind" fn rt_randint(
     high: i64,
     size: *const i64,
     size_len: usize,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::random::defs::randint, &handles, 0b0, &[]);
+        let ins = inputs(&table::random::defs::randint, &handles, &[]);
         call_one(&table::random::defs::randint, ins, &[Attr::Int(low), Attr::Int(high), a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8847,13 +10508,13 @@ pub unsafe extern "C-unwind" fn rt_randint(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_randperm(
     n: i64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::random::defs::randperm, &handles, 0b0, &[]);
+        let ins = inputs(&table::random::defs::randperm, &handles, &[]);
         call_one(&table::random::defs::randperm, ins, &[Attr::Int(n), a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8862,13 +10523,13 @@ pub unsafe extern "C-unwind" fn rt_randperm(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_rand_like(
     input: *const rt_tensor,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::rand_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::rand_like, &handles, &[]);
         call_one(&table::random::defs::rand_like, ins, &[a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8877,13 +10538,13 @@ pub unsafe extern "C-unwind" fn rt_rand_like(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_randn_like(
     input: *const rt_tensor,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::randn_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::randn_like, &handles, &[]);
         call_one(&table::random::defs::randn_like, ins, &[a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8894,13 +10555,13 @@ pub unsafe extern "C-unwind" fn rt_randint_like(
     input: *const rt_tensor,
     low: i64,
     high: i64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     dtype: i32,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::randint_like, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::randint_like, &handles, &[]);
         call_one(&table::random::defs::randint_like, ins, &[Attr::Int(low), Attr::Int(high), a_generator(generator)?, a_opt_dtype(dtype)?], out)
     })
 }
@@ -8911,12 +10572,12 @@ pub unsafe extern "C-unwind" fn rt_uniform(
     input: *const rt_tensor,
     from_: f64,
     to: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::uniform, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::uniform, &handles, &[]);
         call_one(&table::random::defs::uniform, ins, &[Attr::Float(from_), Attr::Float(to), a_generator(generator)?], out)
     })
 }
@@ -8927,11 +10588,11 @@ pub unsafe extern "C-unwind" fn rt_uniform_(
     input: *mut rt_tensor,
     from_: f64,
     to: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::uniform, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::uniform, &handles, &[]);
         call_inplace(&table::random::defs::uniform, ins, &[Attr::Float(from_), Attr::Float(to), a_generator(generator)?])
     })
 }
@@ -8942,12 +10603,12 @@ pub unsafe extern "C-unwind" fn rt_normal(
     input: *const rt_tensor,
     mean: f64,
     std: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::normal, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::normal, &handles, &[]);
         call_one(&table::random::defs::normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?], out)
     })
 }
@@ -8958,11 +10619,11 @@ pub unsafe extern "C-unwind" fn rt_normal_(
     input: *mut rt_tensor,
     mean: f64,
     std: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::normal, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::normal, &handles, &[]);
         call_inplace(&table::random::defs::normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?])
     })
 }
@@ -8973,13 +10634,13 @@ pub unsafe extern "C-unwind" fn rt_random(
     input: *const rt_tensor,
     from_: *const i64,
     to: *const i64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::random, &handles, 0b1, &[]);
-        call_one(&table::random::defs::random, ins, &[a_opt_int(from_)?, a_opt_int(to)?, a_generator(generator)?], out)
+        let ins = inputs(&table::random::defs::random, &handles, &[]);
+        call_one(&table::random::defs::random, ins, &[a_opt(from_, Attr::Int), a_opt(to, Attr::Int), a_generator(generator)?], out)
     })
 }
 
@@ -8989,12 +10650,12 @@ pub unsafe extern "C-unwind" fn rt_random_(
     input: *mut rt_tensor,
     from_: *const i64,
     to: *const i64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::random, &handles, 0b1, &[]);
-        call_inplace(&table::random::defs::random, ins, &[a_opt_int(from_)?, a_opt_int(to)?, a_generator(generator)?])
+        let ins = inputs(&table::random::defs::random, &handles, &[]);
+        call_inplace(&table::random::defs::random, ins, &[a_opt(from_, Attr::Int), a_opt(to, Attr::Int), a_generator(generator)?])
     })
 }
 
@@ -9002,12 +10663,12 @@ pub unsafe extern "C-unwind" fn rt_random_(
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_bernoulli(
     input: *const rt_tensor,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::bernoulli, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::bernoulli, &handles, &[]);
         call_one(&table::random::defs::bernoulli, ins, &[a_generator(generator)?], out)
     })
 }
@@ -9017,12 +10678,12 @@ pub unsafe extern "C-unwind" fn rt_bernoulli(
 pub unsafe extern "C-unwind" fn rt_bernoulli_p(
     input: *const rt_tensor,
     p: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::bernoulli_p, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::bernoulli_p, &handles, &[]);
         call_one(&table::random::defs::bernoulli_p, ins, &[Attr::Float(p), a_generator(generator)?], out)
     })
 }
@@ -9032,11 +10693,11 @@ pub unsafe extern "C-unwind" fn rt_bernoulli_p(
 pub unsafe extern "C-unwind" fn rt_bernoulli_p_(
     input: *mut rt_tensor,
     p: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::bernoulli_p, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::bernoulli_p, &handles, &[]);
         call_inplace(&table::random::defs::bernoulli_p, ins, &[Attr::Float(p), a_generator(generator)?])
     })
 }
@@ -9046,12 +10707,12 @@ pub unsafe extern "C-unwind" fn rt_bernoulli_p_(
 pub unsafe extern "C-unwind" fn rt_bernoulli_tensor(
     input: *const rt_tensor,
     p: *const rt_tensor,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, p];
-        let ins = inputs(&table::random::defs::bernoulli_tensor, &handles, 0b11, &[]);
+        let ins = inputs(&table::random::defs::bernoulli_tensor, &handles, &[]);
         call_one(&table::random::defs::bernoulli_tensor, ins, &[a_generator(generator)?], out)
     })
 }
@@ -9061,11 +10722,11 @@ pub unsafe extern "C-unwind" fn rt_bernoulli_tensor(
 pub unsafe extern "C-unwind" fn rt_bernoulli_tensor_(
     input: *mut rt_tensor,
     p: *const rt_tensor,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, p];
-        let ins = inputs(&table::random::defs::bernoulli_tensor, &handles, 0b11, &[]);
+        let ins = inputs(&table::random::defs::bernoulli_tensor, &handles, &[]);
         call_inplace(&table::random::defs::bernoulli_tensor, ins, &[a_generator(generator)?])
     })
 }
@@ -9075,12 +10736,12 @@ pub unsafe extern "C-unwind" fn rt_bernoulli_tensor_(
 pub unsafe extern "C-unwind" fn rt_exponential(
     input: *const rt_tensor,
     lambd: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::exponential, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::exponential, &handles, &[]);
         call_one(&table::random::defs::exponential, ins, &[Attr::Float(lambd), a_generator(generator)?], out)
     })
 }
@@ -9090,11 +10751,11 @@ pub unsafe extern "C-unwind" fn rt_exponential(
 pub unsafe extern "C-unwind" fn rt_exponential_(
     input: *mut rt_tensor,
     lambd: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::exponential, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::exponential, &handles, &[]);
         call_inplace(&table::random::defs::exponential, ins, &[Attr::Float(lambd), a_generator(generator)?])
     })
 }
@@ -9104,12 +10765,12 @@ pub unsafe extern "C-unwind" fn rt_exponential_(
 pub unsafe extern "C-unwind" fn rt_geometric(
     input: *const rt_tensor,
     p: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::geometric, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::geometric, &handles, &[]);
         call_one(&table::random::defs::geometric, ins, &[Attr::Float(p), a_generator(generator)?], out)
     })
 }
@@ -9119,11 +10780,11 @@ pub unsafe extern "C-unwind" fn rt_geometric(
 pub unsafe extern "C-unwind" fn rt_geometric_(
     input: *mut rt_tensor,
     p: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::geometric, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::geometric, &handles, &[]);
         call_inplace(&table::random::defs::geometric, ins, &[Attr::Float(p), a_generator(generator)?])
     })
 }
@@ -9134,12 +10795,12 @@ pub unsafe extern "C-unwind" fn rt_cauchy(
     input: *const rt_tensor,
     median: f64,
     sigma: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::cauchy, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::cauchy, &handles, &[]);
         call_one(&table::random::defs::cauchy, ins, &[Attr::Float(median), Attr::Float(sigma), a_generator(generator)?], out)
     })
 }
@@ -9150,11 +10811,11 @@ pub unsafe extern "C-unwind" fn rt_cauchy_(
     input: *mut rt_tensor,
     median: f64,
     sigma: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::cauchy, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::cauchy, &handles, &[]);
         call_inplace(&table::random::defs::cauchy, ins, &[Attr::Float(median), Attr::Float(sigma), a_generator(generator)?])
     })
 }
@@ -9165,12 +10826,12 @@ pub unsafe extern "C-unwind" fn rt_log_normal(
     input: *const rt_tensor,
     mean: f64,
     std: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::log_normal, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::log_normal, &handles, &[]);
         call_one(&table::random::defs::log_normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?], out)
     })
 }
@@ -9181,26 +10842,45 @@ pub unsafe extern "C-unwind" fn rt_log_normal_(
     input: *mut rt_tensor,
     mean: f64,
     std: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::log_normal, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::log_normal, &handles, &[]);
         call_inplace(&table::random::defs::log_normal, ins, &[Attr::Float(mean), Attr::Float(std), a_generator(generator)?])
     })
 }
 
-/// Normal numbers with means and standard deviations from two tensors, which broadcast together.
+/// Normal numbers of mean `mean` and standard deviation `std`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_normal_float(
+    mean: f64,
+    std: f64,
+    size: *const i64,
+    size_len: usize,
+    generator: *mut rt_generator,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::random::defs::normal_float, &handles, &[]);
+        call_one(&table::random::defs::normal_float, ins, &[Attr::Float(mean), Attr::Float(std), a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
+/// first one that is no plain number. No gradient flows.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_normal_tensors(
     mean: *const rt_tensor,
     std: *const rt_tensor,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [mean, std];
-        let ins = inputs(&table::random::defs::normal_tensors, &handles, 0b11, &[]);
+        let ins = inputs(&table::random::defs::normal_tensors, &handles, &[]);
         call_one(&table::random::defs::normal_tensors, ins, &[a_generator(generator)?], out)
     })
 }
@@ -9212,12 +10892,12 @@ pub unsafe extern "C-unwind" fn rt_multinomial(
     input: *const rt_tensor,
     num_samples: i64,
     replacement: bool,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::multinomial, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::multinomial, &handles, &[]);
         call_one(&table::random::defs::multinomial, ins, &[Attr::Int(num_samples), Attr::Bool(replacement), a_generator(generator)?], out)
     })
 }
@@ -9227,13 +10907,13 @@ pub unsafe extern "C-unwind" fn rt_multinomial(
 pub unsafe extern "C-unwind" fn rt_native_dropout(
     input: *const rt_tensor,
     p: f64,
-    generator: *const rt_generator,
+    generator: *mut rt_generator,
     out0: *mut *mut rt_tensor,
     out1: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::native_dropout, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::native_dropout, &handles, &[]);
         call_some(&table::random::defs::native_dropout, ins, &[Attr::Float(p), a_generator(generator)?], &[out0, out1])
     })
 }
@@ -9249,7 +10929,7 @@ pub unsafe extern "C-unwind" fn rt_dropout(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::dropout, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::dropout, &handles, &[]);
         call_one(&table::random::defs::dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
     })
 }
@@ -9263,8 +10943,510 @@ pub unsafe extern "C-unwind" fn rt_dropout_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::random::defs::dropout, &handles, 0b1, &[]);
+        let ins = inputs(&table::random::defs::dropout, &handles, &[]);
         call_inplace(&table::random::defs::dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// Dropout of whole channels of `[N, C, *]` (Tompson et al. 2015).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_feature_dropout(
+    input: *const rt_tensor,
+    p: f64,
+    training: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::feature_dropout, &handles, &[]);
+        call_one(&table::random::defs::feature_dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
+    })
+}
+
+/// `feature_dropout`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_feature_dropout_(
+    input: *mut rt_tensor,
+    p: f64,
+    training: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::feature_dropout, &handles, &[]);
+        call_inplace(&table::random::defs::feature_dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// Dropout that keeps the mean and the variance of SELU networks (Klambauer et al. 2017).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_alpha_dropout(
+    input: *const rt_tensor,
+    p: f64,
+    training: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::alpha_dropout, &handles, &[]);
+        call_one(&table::random::defs::alpha_dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
+    })
+}
+
+/// `alpha_dropout`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_alpha_dropout_(
+    input: *mut rt_tensor,
+    p: f64,
+    training: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::alpha_dropout, &handles, &[]);
+        call_inplace(&table::random::defs::alpha_dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// [`alpha_dropout`] of whole channels of `[N, C, *]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_feature_alpha_dropout(
+    input: *const rt_tensor,
+    p: f64,
+    training: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::feature_alpha_dropout, &handles, &[]);
+        call_one(&table::random::defs::feature_alpha_dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
+    })
+}
+
+/// `feature_alpha_dropout`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_feature_alpha_dropout_(
+    input: *mut rt_tensor,
+    p: f64,
+    training: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::feature_alpha_dropout, &handles, &[]);
+        call_inplace(&table::random::defs::feature_alpha_dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// A leaky ReLU whose slope below 0 is drawn from the uniform distribution between `lower` and `upper` for each element
+/// in training, and is the mean of both otherwise (Xu et al. 2015).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rrelu(
+    input: *const rt_tensor,
+    lower: f64,
+    upper: f64,
+    training: bool,
+    generator: *mut rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::rrelu, &handles, &[]);
+        call_one(&table::random::defs::rrelu, ins, &[Attr::Float(lower), Attr::Float(upper), Attr::Bool(training), a_generator(generator)?], out)
+    })
+}
+
+/// `rrelu`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rrelu_(
+    input: *mut rt_tensor,
+    lower: f64,
+    upper: f64,
+    training: bool,
+    generator: *mut rt_generator,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::rrelu, &handles, &[]);
+        call_inplace(&table::random::defs::rrelu, ins, &[Attr::Float(lower), Attr::Float(upper), Attr::Bool(training), a_generator(generator)?])
+    })
+}
+
+/// The slopes of [`rrelu`] in training: uniform numbers of `[lower, upper)` where `input` is not above 0, else 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rrelu_slopes(
+    input: *const rt_tensor,
+    lower: f64,
+    upper: f64,
+    generator: *mut rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::rrelu_slopes, &handles, &[]);
+        call_one(&table::random::defs::rrelu_slopes, ins, &[Attr::Float(lower), Attr::Float(upper), a_generator(generator)?], out)
+    })
+}
+
+/// A sample of the categorical distribution with `logits` along `dim` that can be differentiated, closer to one-hot the
+/// lower `tau` is; with `hard` it is one-hot, with the soft one's gradient (Jang et al. 2016).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gumbel_softmax(
+    logits: *const rt_tensor,
+    tau: f64,
+    hard: bool,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [logits];
+        let ins = inputs(&table::random::defs::gumbel_softmax, &handles, &[]);
+        call_one(&table::random::defs::gumbel_softmax, ins, &[Attr::Float(tau), Attr::Bool(hard), Attr::Int(dim)], out)
+    })
+}
+
+/// One recurrent layer in one direction. `input` [rows, gates] is the input's part of the gates, the rows of a step
+/// behind those of the step before; without `batch_sizes` every step has as many as the state `h_0` [batch, out], with
+/// them as many as they say, never more than before (those of a packed sequence). `w_hh` [gates, out] and `b_hh` [gates]
+/// give the state's part. `mode` is rnn_tanh, rnn_relu, gru or lstm, which has cells `c_0` [batch, hidden] and may have
+/// a projection `w_hr` [out, hidden]. Gives the outputs [rows, out], the last state, of an LSTM the last cells, and what
+/// backward reads, which is nothing without `keep` (backward then computes it again).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_layer(
+    input: *const rt_tensor,
+    h_0: *const rt_tensor,
+    c_0: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    w_hr: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    mode: *const c_char,
+    reverse: bool,
+    keep: bool,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 7] = [input, h_0, c_0, w_hh, b_hh, w_hr, batch_sizes];
+        let ins = inputs(&table::rnn::defs::rnn_layer, &handles, &[]);
+        call_list(&table::rnn::defs::rnn_layer, ins, &[a_str(mode)?, Attr::Bool(reverse), Attr::Bool(keep)], out)
+    })
+}
+
+/// Gradients of `rnn_layer` with respect to `input`, `h_0` and, of an LSTM, `c_0`, given those of the last state, the last
+/// cells and the outputs, and what was `kept`. Of a GRU also the gradient of the state's part of the gates; with a
+/// projection that of what it gives, and what it was given. (Where they are to be differentiated, the layer's rule goes
+/// another way.)
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_layer_backward(
+    grad_h: *const rt_tensor,
+    grad_c: *const rt_tensor,
+    grad_output: *const rt_tensor,
+    kept: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    w_hr: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    mode: *const c_char,
+    reverse: bool,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 7] = [grad_h, grad_c, grad_output, kept, w_hh, w_hr, batch_sizes];
+        let ins = inputs(&table::rnn::defs::rnn_layer_backward, &handles, &[]);
+        call_list(&table::rnn::defs::rnn_layer_backward, ins, &[a_str(mode)?, Attr::Bool(reverse)], out)
+    })
+}
+
+/// A long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates) of `num_layers` layers, in both
+/// directions if `bidirectional`. `input` [L, N, in], with `batch_first` [N, L, in], or [L, in]; with `batch_sizes` the
+/// rows of a packed sequence. `hx` and `cx` [layers * directions, N, *] are the first state and cells; sizes that differ
+/// say that outputs are projected (Sak et al. 2014). `params` are, by layer and direction, w_ih, w_hh, with `has_biases`
+/// b_ih and b_hh, and w_hr of a projection; gates are in the order i, f, g, o. In training, `dropout` zeroes elements
+/// between layers. Gives the last layer's outputs, the last state and the last cells.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lstm(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    cx: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    params: *const *const rt_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [input, hx, cx, batch_sizes];
+        let ins = inputs(&table::rnn::defs::lstm, &handles, &[(params, params_len)]);
+        call_some(&table::rnn::defs::lstm, ins, &[Attr::Bool(has_biases), Attr::Int(num_layers), Attr::Float(dropout), Attr::Bool(train), Attr::Bool(bidirectional), Attr::Bool(batch_first)], &[out0, out1, out2])
+    })
+}
+
+/// Gated recurrent units (Cho et al. 2014, the reset gate behind the product), gates in the order r, z, n; else as `lstm`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gru(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    params: *const *const rt_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, hx, batch_sizes];
+        let ins = inputs(&table::rnn::defs::gru, &handles, &[(params, params_len)]);
+        call_some(&table::rnn::defs::gru, ins, &[Attr::Bool(has_biases), Attr::Int(num_layers), Attr::Float(dropout), Attr::Bool(train), Attr::Bool(bidirectional), Attr::Bool(batch_first)], &[out0, out1])
+    })
+}
+
+/// A recurrent network with `tanh` (Elman 1990); else as `lstm`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_tanh(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    params: *const *const rt_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, hx, batch_sizes];
+        let ins = inputs(&table::rnn::defs::rnn_tanh, &handles, &[(params, params_len)]);
+        call_some(&table::rnn::defs::rnn_tanh, ins, &[Attr::Bool(has_biases), Attr::Int(num_layers), Attr::Float(dropout), Attr::Bool(train), Attr::Bool(bidirectional), Attr::Bool(batch_first)], &[out0, out1])
+    })
+}
+
+/// A recurrent network with `relu`; else as `lstm`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_relu(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    params: *const *const rt_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, hx, batch_sizes];
+        let ins = inputs(&table::rnn::defs::rnn_relu, &handles, &[(params, params_len)]);
+        call_some(&table::rnn::defs::rnn_relu, ins, &[Attr::Bool(has_biases), Attr::Int(num_layers), Attr::Float(dropout), Attr::Bool(train), Attr::Bool(bidirectional), Attr::Bool(batch_first)], &[out0, out1])
+    })
+}
+
+/// One step of an LSTM layer: `input` [N, in] or [in], state `hx` and cells `cx` [N, hidden], to the new ones.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lstm_cell(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    cx: *const rt_tensor,
+    w_ih: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_ih: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 7] = [input, hx, cx, w_ih, w_hh, b_ih, b_hh];
+        let ins = inputs(&table::rnn::defs::lstm_cell, &handles, &[]);
+        call_some(&table::rnn::defs::lstm_cell, ins, &[], &[out0, out1])
+    })
+}
+
+/// One step of a GRU layer: `input` [N, in] or [in] and state `hx` [N, hidden] to the new state.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gru_cell(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    w_ih: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_ih: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 6] = [input, hx, w_ih, w_hh, b_ih, b_hh];
+        let ins = inputs(&table::rnn::defs::gru_cell, &handles, &[]);
+        call_one(&table::rnn::defs::gru_cell, ins, &[], out)
+    })
+}
+
+/// One step of a layer with `tanh`, as `gru_cell`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_tanh_cell(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    w_ih: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_ih: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 6] = [input, hx, w_ih, w_hh, b_ih, b_hh];
+        let ins = inputs(&table::rnn::defs::rnn_tanh_cell, &handles, &[]);
+        call_one(&table::rnn::defs::rnn_tanh_cell, ins, &[], out)
+    })
+}
+
+/// One step of a layer with `relu`, as `gru_cell`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_relu_cell(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    w_ih: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_ih: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 6] = [input, hx, w_ih, w_hh, b_ih, b_hh];
+        let ins = inputs(&table::rnn::defs::rnn_relu_cell, &handles, &[]);
+        call_one(&table::rnn::defs::rnn_relu_cell, ins, &[], out)
+    })
+}
+
+/// Sequences of `lengths` (int64, never growing) in `input` [L, N, *] (or [N, L, *]), step by step without the padding:
+/// the rows [sum of lengths, *], and how many sequences reach each step.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt__pack_padded_sequence(
+    input: *const rt_tensor,
+    lengths: *const rt_tensor,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, lengths];
+        let ins = inputs(&table::rnn::defs::_pack_padded_sequence, &handles, &[]);
+        call_some(&table::rnn::defs::_pack_padded_sequence, ins, &[Attr::Bool(batch_first)], &[out0, out1])
+    })
+}
+
+/// The inverse of `_pack_padded_sequence`: rows and the number of sequences that reach each step to [L, N, *] (or
+/// [N, L, *]) and the lengths, `padding_value` behind the ends; L is `total_length`, if that is positive.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt__pad_packed_sequence(
+    data: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    batch_first: bool,
+    padding_value: rt_scalar,
+    total_length: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [data, batch_sizes];
+        let ins = inputs(&table::rnn::defs::_pad_packed_sequence, &handles, &[]);
+        call_some(&table::rnn::defs::_pad_packed_sequence, ins, &[Attr::Bool(batch_first), a_scalar(padding_value)?, Attr::Int(total_length)], &[out0, out1])
+    })
+}
+
+/// Sequences [L_i, *] as one tensor [L, N, *] (or [N, L, *]), `padding_value` behind ("right") or before ("left") those
+/// that are shorter than the longest.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pad_sequence(
+    sequences: *const *const rt_tensor,
+    sequences_len: usize,
+    batch_first: bool,
+    padding_value: f64,
+    padding_side: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::rnn::defs::pad_sequence, &handles, &[(sequences, sequences_len)]);
+        call_one(&table::rnn::defs::pad_sequence, ins, &[Attr::Bool(batch_first), Attr::Float(padding_value), a_str(padding_side)?], out)
+    })
+}
+
+/// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
+/// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
+/// `1 / sqrt(size of the last dimension)` by default. With `enable_gqa`, heads (the dimension before) of query in a row
+/// share one of key and value (Ainslie et al. 2023).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_scaled_dot_product_attention(
+    query: *const rt_tensor,
+    key: *const rt_tensor,
+    value: *const rt_tensor,
+    attn_mask: *const rt_tensor,
+    dropout_p: f64,
+    is_causal: bool,
+    scale: *const f64,
+    enable_gqa: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [query, key, value, attn_mask];
+        let ins = inputs(&table::attention::defs::scaled_dot_product_attention, &handles, &[]);
+        call_one(&table::attention::defs::scaled_dot_product_attention, ins, &[Attr::Float(dropout_p), Attr::Bool(is_causal), a_opt(scale, Attr::Float), Attr::Bool(enable_gqa)], out)
+    })
+}
+
+/// Attention of several heads (Vaswani et al. 2017): `query` [L, N, E], `key` and `value` [S, N, *] (or all without N) are
+/// projected, by `in_proj_weight` [3 E, E] or by three weights if `use_separate_proj_weight`, split into heads, attended
+/// to and projected back: [L, N, E] and, with `need_weights`, the weights [N, L, S], one per head unless
+/// `average_attn_weights`. `key_padding_mask` [N, S] and `attn_mask` [L, S] or [N heads, L, S] are added, or, if bool, are
+/// true where attention may not go. `bias_k` and `bias_v` [1, 1, E] are one more key and value, `add_zero_attn` one of
+/// zeros; `static_k` and `static_v` [N heads, S, E / heads] stand for what the projections would give. In training,
+/// `dropout_p` zeroes weights. `is_causal` is a hint that `attn_mask` is causal.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multi_head_attention_forward(
+    query: *const rt_tensor,
+    key: *const rt_tensor,
+    value: *const rt_tensor,
+    in_proj_weight: *const rt_tensor,
+    in_proj_bias: *const rt_tensor,
+    bias_k: *const rt_tensor,
+    bias_v: *const rt_tensor,
+    out_proj_weight: *const rt_tensor,
+    out_proj_bias: *const rt_tensor,
+    key_padding_mask: *const rt_tensor,
+    attn_mask: *const rt_tensor,
+    q_proj_weight: *const rt_tensor,
+    k_proj_weight: *const rt_tensor,
+    v_proj_weight: *const rt_tensor,
+    static_k: *const rt_tensor,
+    static_v: *const rt_tensor,
+    embed_dim_to_check: i64,
+    num_heads: i64,
+    add_zero_attn: bool,
+    dropout_p: f64,
+    training: bool,
+    need_weights: bool,
+    use_separate_proj_weight: bool,
+    average_attn_weights: bool,
+    is_causal: bool,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 16] = [query, key, value, in_proj_weight, in_proj_bias, bias_k, bias_v, out_proj_weight, out_proj_bias, key_padding_mask, attn_mask, q_proj_weight, k_proj_weight, v_proj_weight, static_k, static_v];
+        let ins = inputs(&table::attention::defs::multi_head_attention_forward, &handles, &[]);
+        call_list(&table::attention::defs::multi_head_attention_forward, ins, &[Attr::Int(embed_dim_to_check), Attr::Int(num_heads), Attr::Bool(add_zero_attn), Attr::Float(dropout_p), Attr::Bool(training), Attr::Bool(need_weights), Attr::Bool(use_separate_proj_weight), Attr::Bool(average_attn_weights), Attr::Bool(is_causal)], out)
     })
 }
 
@@ -9274,11 +11456,11 @@ pub unsafe extern "C-unwind" fn rt_dropout_(
 /// and leaves out parameters that have none.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_sgd_step(
-    params: *const *const rt_tensor,
+    params: *const *mut rt_tensor,
     params_len: usize,
     grads: *const *const rt_tensor,
     grads_len: usize,
-    momentum_buffers: *const *const rt_tensor,
+    momentum_buffers: *const *mut rt_tensor,
     momentum_buffers_len: usize,
     lr: f64,
     momentum: f64,
@@ -9290,7 +11472,7 @@ pub unsafe extern "C-unwind" fn rt_sgd_step(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::optim::defs::sgd_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (momentum_buffers, momentum_buffers_len)]);
+        let ins = inputs(&table::optim::defs::sgd_step, &handles, &[(params.cast(), params_len), (grads, grads_len), (momentum_buffers.cast(), momentum_buffers_len)]);
         call_nothing(&table::optim::defs::sgd_step, ins, &[Attr::Float(lr), Attr::Float(momentum), Attr::Float(dampening), Attr::Float(weight_decay), Attr::Bool(nesterov), Attr::Bool(maximize), Attr::Bool(first)])
     })
 }
@@ -9298,15 +11480,15 @@ pub unsafe extern "C-unwind" fn rt_sgd_step(
 /// One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_adam_step(
-    params: *const *const rt_tensor,
+    params: *const *mut rt_tensor,
     params_len: usize,
     grads: *const *const rt_tensor,
     grads_len: usize,
-    exp_avgs: *const *const rt_tensor,
+    exp_avgs: *const *mut rt_tensor,
     exp_avgs_len: usize,
-    exp_avg_sqs: *const *const rt_tensor,
+    exp_avg_sqs: *const *mut rt_tensor,
     exp_avg_sqs_len: usize,
-    max_exp_avg_sqs: *const *const rt_tensor,
+    max_exp_avg_sqs: *const *mut rt_tensor,
     max_exp_avg_sqs_len: usize,
     lr: f64,
     beta1: f64,
@@ -9320,7 +11502,7 @@ pub unsafe extern "C-unwind" fn rt_adam_step(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::optim::defs::adam_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (exp_avgs, exp_avgs_len), (exp_avg_sqs, exp_avg_sqs_len), (max_exp_avg_sqs, max_exp_avg_sqs_len)]);
+        let ins = inputs(&table::optim::defs::adam_step, &handles, &[(params.cast(), params_len), (grads, grads_len), (exp_avgs.cast(), exp_avgs_len), (exp_avg_sqs.cast(), exp_avg_sqs_len), (max_exp_avg_sqs.cast(), max_exp_avg_sqs_len)]);
         call_nothing(&table::optim::defs::adam_step, ins, &[Attr::Float(lr), Attr::Float(beta1), Attr::Float(beta2), Attr::Float(eps), Attr::Float(weight_decay), Attr::Float(step), Attr::Bool(amsgrad), Attr::Bool(maximize), Attr::Bool(decoupled)])
     })
 }
@@ -9329,15 +11511,15 @@ pub unsafe extern "C-unwind" fn rt_adam_step(
 /// not 0.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_rmsprop_step(
-    params: *const *const rt_tensor,
+    params: *const *mut rt_tensor,
     params_len: usize,
     grads: *const *const rt_tensor,
     grads_len: usize,
-    square_avgs: *const *const rt_tensor,
+    square_avgs: *const *mut rt_tensor,
     square_avgs_len: usize,
-    grad_avgs: *const *const rt_tensor,
+    grad_avgs: *const *mut rt_tensor,
     grad_avgs_len: usize,
-    momentum_buffers: *const *const rt_tensor,
+    momentum_buffers: *const *mut rt_tensor,
     momentum_buffers_len: usize,
     lr: f64,
     alpha: f64,
@@ -9349,7 +11531,7 @@ pub unsafe extern "C-unwind" fn rt_rmsprop_step(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::optim::defs::rmsprop_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (square_avgs, square_avgs_len), (grad_avgs, grad_avgs_len), (momentum_buffers, momentum_buffers_len)]);
+        let ins = inputs(&table::optim::defs::rmsprop_step, &handles, &[(params.cast(), params_len), (grads, grads_len), (square_avgs.cast(), square_avgs_len), (grad_avgs.cast(), grad_avgs_len), (momentum_buffers.cast(), momentum_buffers_len)]);
         call_nothing(&table::optim::defs::rmsprop_step, ins, &[Attr::Float(lr), Attr::Float(alpha), Attr::Float(eps), Attr::Float(weight_decay), Attr::Float(momentum), Attr::Bool(centered), Attr::Bool(maximize)])
     })
 }
@@ -9357,11 +11539,11 @@ pub unsafe extern "C-unwind" fn rt_rmsprop_step(
 /// One step of Adagrad; `step` counts from 1.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_adagrad_step(
-    params: *const *const rt_tensor,
+    params: *const *mut rt_tensor,
     params_len: usize,
     grads: *const *const rt_tensor,
     grads_len: usize,
-    state_sums: *const *const rt_tensor,
+    state_sums: *const *mut rt_tensor,
     state_sums_len: usize,
     lr: f64,
     lr_decay: f64,
@@ -9372,7 +11554,7 @@ pub unsafe extern "C-unwind" fn rt_adagrad_step(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::optim::defs::adagrad_step, &handles, 0b0, &[(params, params_len), (grads, grads_len), (state_sums, state_sums_len)]);
+        let ins = inputs(&table::optim::defs::adagrad_step, &handles, &[(params.cast(), params_len), (grads, grads_len), (state_sums.cast(), state_sums_len)]);
         call_nothing(&table::optim::defs::adagrad_step, ins, &[Attr::Float(lr), Attr::Float(lr_decay), Attr::Float(weight_decay), Attr::Float(eps), Attr::Float(step), Attr::Bool(maximize)])
     })
 }
@@ -9386,7 +11568,7 @@ pub unsafe extern "C-unwind" fn rt_complex(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [real, imag];
-        let ins = inputs(&table::complex::defs::complex, &handles, 0b11, &[]);
+        let ins = inputs(&table::complex::defs::complex, &handles, &[]);
         call_one(&table::complex::defs::complex, ins, &[], out)
     })
 }
@@ -9400,7 +11582,7 @@ pub unsafe extern "C-unwind" fn rt_polar(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [abs, angle];
-        let ins = inputs(&table::complex::defs::polar, &handles, 0b11, &[]);
+        let ins = inputs(&table::complex::defs::polar, &handles, &[]);
         call_one(&table::complex::defs::polar, ins, &[], out)
     })
 }
@@ -9413,7 +11595,7 @@ pub unsafe extern "C-unwind" fn rt_view_as_real(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::complex::defs::view_as_real, &handles, 0b1, &[]);
+        let ins = inputs(&table::complex::defs::view_as_real, &handles, &[]);
         call_one(&table::complex::defs::view_as_real, ins, &[], out)
     })
 }
@@ -9426,7 +11608,7 @@ pub unsafe extern "C-unwind" fn rt_view_as_complex(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::complex::defs::view_as_complex, &handles, 0b1, &[]);
+        let ins = inputs(&table::complex::defs::view_as_complex, &handles, &[]);
         call_one(&table::complex::defs::view_as_complex, ins, &[], out)
     })
 }
@@ -9439,7 +11621,7 @@ pub unsafe extern "C-unwind" fn rt_real(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::complex::defs::real, &handles, 0b1, &[]);
+        let ins = inputs(&table::complex::defs::real, &handles, &[]);
         call_one(&table::complex::defs::real, ins, &[], out)
     })
 }
@@ -9452,7 +11634,7 @@ pub unsafe extern "C-unwind" fn rt_imag(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::complex::defs::imag, &handles, 0b1, &[]);
+        let ins = inputs(&table::complex::defs::imag, &handles, &[]);
         call_one(&table::complex::defs::imag, ins, &[], out)
     })
 }
@@ -9465,7 +11647,7 @@ pub unsafe extern "C-unwind" fn rt_conj_physical(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::complex::defs::conj_physical, &handles, 0b1, &[]);
+        let ins = inputs(&table::complex::defs::conj_physical, &handles, &[]);
         call_one(&table::complex::defs::conj_physical, ins, &[], out)
     })
 }
@@ -9477,7 +11659,7 @@ pub unsafe extern "C-unwind" fn rt_conj_physical_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::complex::defs::conj_physical, &handles, 0b1, &[]);
+        let ins = inputs(&table::complex::defs::conj_physical, &handles, &[]);
         call_inplace(&table::complex::defs::conj_physical, ins, &[])
     })
 }
@@ -9490,7 +11672,7 @@ pub unsafe extern "C-unwind" fn rt_conj(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::complex::defs::conj, &handles, 0b1, &[]);
+        let ins = inputs(&table::complex::defs::conj, &handles, &[]);
         call_one(&table::complex::defs::conj, ins, &[], out)
     })
 }
@@ -9503,7 +11685,7 @@ pub unsafe extern "C-unwind" fn rt_resolve_conj(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::complex::defs::resolve_conj, &handles, 0b1, &[]);
+        let ins = inputs(&table::complex::defs::resolve_conj, &handles, &[]);
         call_one(&table::complex::defs::resolve_conj, ins, &[], out)
     })
 }
@@ -9516,7 +11698,7 @@ pub unsafe extern "C-unwind" fn rt_resolve_neg(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::complex::defs::resolve_neg, &handles, 0b1, &[]);
+        let ins = inputs(&table::complex::defs::resolve_neg, &handles, &[]);
         call_one(&table::complex::defs::resolve_neg, ins, &[], out)
     })
 }
@@ -9529,7 +11711,7 @@ pub unsafe extern "C-unwind" fn rt_angle(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::complex::defs::angle, &handles, 0b1, &[]);
+        let ins = inputs(&table::complex::defs::angle, &handles, &[]);
         call_one(&table::complex::defs::angle, ins, &[], out)
     })
 }
@@ -9542,7 +11724,7 @@ pub unsafe extern "C-unwind" fn rt_sgn(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::complex::defs::sgn, &handles, 0b1, &[]);
+        let ins = inputs(&table::complex::defs::sgn, &handles, &[]);
         call_one(&table::complex::defs::sgn, ins, &[], out)
     })
 }
@@ -9554,7 +11736,7 @@ pub unsafe extern "C-unwind" fn rt_sgn_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::complex::defs::sgn, &handles, 0b1, &[]);
+        let ins = inputs(&table::complex::defs::sgn, &handles, &[]);
         call_inplace(&table::complex::defs::sgn, ins, &[])
     })
 }

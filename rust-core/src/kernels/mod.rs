@@ -6,9 +6,12 @@
 pub mod complex;
 pub mod conv;
 pub mod copy;
+pub mod ctc;
 pub mod elementwise;
+pub mod embedding;
 pub mod factor;
 pub mod gemm;
+pub mod grid;
 pub mod index;
 
 pub mod linalg;
@@ -19,6 +22,8 @@ pub mod optim;
 pub mod pairs;
 pub mod pool;
 pub mod reduce;
+pub mod resize;
+pub mod rnn;
 pub mod scan;
 pub mod softmax;
 pub mod sort;

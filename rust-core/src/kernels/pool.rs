@@ -1,4 +1,4 @@
-//! Pooling over the last two dimensions of row-major planes, window by window. Each output row first reduces the rows
+//! Pooling over the last dimensions, up to three, of row-major planes, window by window. Each output row first reduces the rows
 //! of its windows element by element, which vectorises, and then the columns of what came out.
 #![allow(clippy::missing_safety_doc)]
 
@@ -41,30 +41,15 @@ pub trait Num: Acc + PartialOrd {
     unsafe fn max(
         x: *const Self,
         w: usize,
-        rows: &Windows,
-        cols: &Windows,
+        windows: [&Windows; 3],
         out: *mut Self,
         index: *mut i64,
         tmp: &mut Columns<Self>,
     );
     #[doc(hidden)]
-    unsafe fn average(
-        x: *const Self,
-        w: usize,
-        rows: &Windows,
-        cols: &Windows,
-        out: *mut Self,
-        tmp: &mut Columns<Self>,
-    );
+    unsafe fn average(x: *const Self, w: usize, windows: [&Windows; 3], out: *mut Self, tmp: &mut Columns<Self>);
     #[doc(hidden)]
-    unsafe fn average_grad(
-        g: *const Self,
-        w: usize,
-        rows: &Windows,
-        cols: &Windows,
-        gx: *mut Self,
-        tmp: &mut Columns<Self>,
-    );
+    unsafe fn average_grad(g: *const Self, w: usize, windows: [&Windows; 3], gx: *mut Self, tmp: &mut Columns<Self>);
 }
 
 /// What each column of the present output row has so far.
@@ -72,13 +57,15 @@ pub trait Num: Acc + PartialOrd {
 pub struct Columns<T> {
     best: List<T>,
     row: List<u32>,
-    /// Elements of a plane.
+    /// Rows of a slice of the plane.
+    high: usize,
+    /// Elements of the plane.
     size: usize,
 }
 
 impl<T: Num> Columns<T> {
-    fn new([h, w]: [usize; 2]) -> Result<Self> {
-        Ok(Columns { best: List::filled(w, T::ZERO)?, row: List::filled(w, 0)?, size: h * w })
+    fn new([d, h, w]: [usize; 3]) -> Result<Self> {
+        Ok(Columns { best: List::filled(w, T::ZERO)?, row: List::filled(w, 0)?, high: h, size: d * h * w })
     }
 }
 
@@ -101,23 +88,24 @@ fn later<T: PartialOrd, P: PartialOrd>(v: T, p: P, best: T, q: P) -> bool {
 unsafe fn max<T: Num>(
     x: *const T,
     w: usize,
-    rows: &Windows,
-    cols: &Windows,
+    windows: [&Windows; 3],
     out: *mut T,
     index: *mut i64,
     tmp: &mut Columns<T>,
 ) {
+    let [deep, high, cols] = windows;
     let (best, row) = (&mut tmp.best[..w], &mut tmp.row[..w]);
     let (mut out, mut index) = (out, index);
     // Pairs of columns, the common case, need no loops over windows.
     let width = w as u32;
     let pairs = cols.step == 1 && tmp.size < 1 << 32 && cols.at.iter().enumerate().all(|(o, &c)| c == (2 * o, 2));
     let last = tmp.size / w.max(1) - 1;
-    for &(first, lines) in &rows.at {
+    for (&(near, slices), &(first, lines)) in deep.at.iter().flat_map(|z| high.at.iter().map(move |y| (z, y))) {
         best.fill(T::LOWEST);
-        row.fill(first.min(last) as u32);
-        for r in 0..lines {
-            let at = first + r * rows.step;
+        row.fill((near * tmp.high + first).min(last) as u32);
+        for r in 0..slices * lines {
+            // Rows of all slices are numbered through.
+            let at = (near + r / lines * deep.step) * tmp.high + first + r % lines * high.step;
             let line = std::slice::from_raw_parts(x.add(at * w), w);
             if index.is_null() {
                 for (b, &v) in best.iter_mut().zip(line) {
@@ -168,7 +156,7 @@ unsafe fn max<T: Num>(
         }
         out = out.add(cols.len());
         if !index.is_null() {
-            if lines == 0 {
+            if slices * lines == 0 {
                 std::slice::from_raw_parts_mut(index, cols.len()).fill(-1);
             }
             index = index.add(cols.len());
@@ -178,9 +166,9 @@ unsafe fn max<T: Num>(
 
 /// What to divide by if there is one window, the whole plane.
 #[inline(always)]
-fn whole(w: usize, size: usize, rows: &Windows, cols: &Windows) -> Option<f64> {
-    let one = rows.len() == 1 && cols.at[..] == [(0, w)] && rows.at[..] == [(0, size / w)];
-    one.then(|| rows.divisor[0] * cols.divisor[0])
+fn whole(w: usize, high: usize, size: usize, windows: [&Windows; 3]) -> Option<f64> {
+    let one = [size / high / w, high, w].iter().zip(windows).all(|(&n, v)| v.at[..] == [(0, n)]);
+    one.then(|| windows.iter().map(|v| v.divisor[0]).product())
 }
 
 /// Sum of contiguous elements, in lanes.
@@ -200,57 +188,56 @@ unsafe fn sum<T: Num>(x: *const T, n: usize) -> T {
 }
 
 #[inline(always)]
-unsafe fn average<T: Num>(x: *const T, w: usize, rows: &Windows, cols: &Windows, out: *mut T, tmp: &mut Columns<T>) {
-    if let Some(all) = whole(w, tmp.size, rows, cols) {
+unsafe fn average<T: Num>(x: *const T, w: usize, windows: [&Windows; 3], out: *mut T, tmp: &mut Columns<T>) {
+    if let Some(all) = whole(w, tmp.high, tmp.size, windows) {
         *out = sum(x, tmp.size).over(T::from_f64(all));
         return;
     }
+    let [deep, high, cols] = windows;
     let sum = &mut tmp.best[..w];
-    for (r, &(first, count)) in rows.at.iter().enumerate() {
+    for r in 0..deep.len() * high.len() {
+        let ((near, slices), (first, lines)) = (deep.at[r / high.len()], high.at[r % high.len()]);
         sum.fill(T::ZERO);
-        for i in 0..count {
-            let line = std::slice::from_raw_parts(x.add((first + i) * w), w);
+        for i in 0..slices * lines {
+            let at = (near + i / lines) * tmp.high + first + i % lines;
+            let line = std::slice::from_raw_parts(x.add(at * w), w);
             for (s, &v) in sum.iter_mut().zip(line) {
                 *s = s.plus(v);
             }
         }
-        let high = T::from_f64(rows.divisor[r]);
+        let tall = T::from_f64(deep.divisor[r / high.len()] * high.divisor[r % high.len()]);
         for (o, &(first, count)) in cols.at.iter().enumerate() {
             let mut total = T::ZERO;
             for i in 0..count {
                 total = total.plus(*sum.get_unchecked(first + i));
             }
-            *out.add(r * cols.len() + o) = total.over(high.times(T::from_f64(*cols.divisor.get_unchecked(o))));
+            *out.add(r * cols.len() + o) = total.over(tall.times(T::from_f64(*cols.divisor.get_unchecked(o))));
         }
     }
 }
 
 #[inline(always)]
-unsafe fn average_grad<T: Num>(
-    g: *const T,
-    w: usize,
-    rows: &Windows,
-    cols: &Windows,
-    gx: *mut T,
-    tmp: &mut Columns<T>,
-) {
-    if let Some(all) = whole(w, tmp.size, rows, cols) {
+unsafe fn average_grad<T: Num>(g: *const T, w: usize, windows: [&Windows; 3], gx: *mut T, tmp: &mut Columns<T>) {
+    if let Some(all) = whole(w, tmp.high, tmp.size, windows) {
         std::slice::from_raw_parts_mut(gx, tmp.size).fill((*g).over(T::from_f64(all)));
         return;
     }
+    let [deep, high, cols] = windows;
     let sum = &mut tmp.best[..w];
-    for (r, &(first, count)) in rows.at.iter().enumerate() {
+    for r in 0..deep.len() * high.len() {
+        let ((near, slices), (first, lines)) = (deep.at[r / high.len()], high.at[r % high.len()]);
         sum.fill(T::ZERO);
-        let high = T::from_f64(rows.divisor[r]);
+        let tall = T::from_f64(deep.divisor[r / high.len()] * high.divisor[r % high.len()]);
         for (o, &(first, count)) in cols.at.iter().enumerate() {
-            let v = (*g.add(r * cols.len() + o)).over(high.times(T::from_f64(*cols.divisor.get_unchecked(o))));
+            let v = (*g.add(r * cols.len() + o)).over(tall.times(T::from_f64(*cols.divisor.get_unchecked(o))));
             for i in 0..count {
                 let s = sum.get_unchecked_mut(first + i);
                 *s = s.plus(v);
             }
         }
-        for i in 0..count {
-            let line = std::slice::from_raw_parts_mut(gx.add((first + i) * w), w);
+        for i in 0..slices * lines {
+            let at = (near + i / lines) * tmp.high + first + i % lines;
+            let line = std::slice::from_raw_parts_mut(gx.add(at * w), w);
             for (x, &s) in line.iter_mut().zip(sum.iter()) {
                 *x = x.plus(s);
             }
@@ -264,19 +251,19 @@ macro_rules! num {
             use super::*;
             crate::simd_fn! {
                 pub unsafe fn max(
-                    x: *const $t, w: usize, rows: &Windows, cols: &Windows, out: *mut $t, index: *mut i64, tmp: &mut Columns<$t>,
+                    x: *const $t, w: usize, windows: [&Windows; 3], out: *mut $t, index: *mut i64, tmp: &mut Columns<$t>,
                 ) {
-                    super::max(x, w, rows, cols, out, index, tmp)
+                    super::max(x, w, windows, out, index, tmp)
                 }
                 pub unsafe fn average(
-                    x: *const $t, w: usize, rows: &Windows, cols: &Windows, out: *mut $t, tmp: &mut Columns<$t>,
+                    x: *const $t, w: usize, windows: [&Windows; 3], out: *mut $t, tmp: &mut Columns<$t>,
                 ) {
-                    super::average(x, w, rows, cols, out, tmp)
+                    super::average(x, w, windows, out, tmp)
                 }
                 pub unsafe fn average_grad(
-                    g: *const $t, w: usize, rows: &Windows, cols: &Windows, gx: *mut $t, tmp: &mut Columns<$t>,
+                    g: *const $t, w: usize, windows: [&Windows; 3], gx: *mut $t, tmp: &mut Columns<$t>,
                 ) {
-                    super::average_grad(g, w, rows, cols, gx, tmp)
+                    super::average_grad(g, w, windows, gx, tmp)
                 }
             }
         }
@@ -287,15 +274,15 @@ macro_rules! num {
                 $over(self, other)
             }
             unsafe fn max(
-                x: *const $t, w: usize, rows: &Windows, cols: &Windows, out: *mut $t, index: *mut i64, tmp: &mut Columns<$t>,
+                x: *const $t, w: usize, windows: [&Windows; 3], out: *mut $t, index: *mut i64, tmp: &mut Columns<$t>,
             ) {
-                $m::max(x, w, rows, cols, out, index, tmp)
+                $m::max(x, w, windows, out, index, tmp)
             }
-            unsafe fn average(x: *const $t, w: usize, rows: &Windows, cols: &Windows, out: *mut $t, tmp: &mut Columns<$t>) {
-                $m::average(x, w, rows, cols, out, tmp)
+            unsafe fn average(x: *const $t, w: usize, windows: [&Windows; 3], out: *mut $t, tmp: &mut Columns<$t>) {
+                $m::average(x, w, windows, out, tmp)
             }
-            unsafe fn average_grad(g: *const $t, w: usize, rows: &Windows, cols: &Windows, gx: *mut $t, tmp: &mut Columns<$t>) {
-                $m::average_grad(g, w, rows, cols, gx, tmp)
+            unsafe fn average_grad(g: *const $t, w: usize, windows: [&Windows; 3], gx: *mut $t, tmp: &mut Columns<$t>) {
+                $m::average_grad(g, w, windows, gx, tmp)
             }
         }
     };
@@ -318,20 +305,19 @@ fn grain(size: usize) -> usize {
 /// wholly in the padding.
 pub unsafe fn max_pool<T: Num>(
     planes: usize,
-    size: [usize; 2],
-    rows: &Windows,
-    cols: &Windows,
+    size: [usize; 3],
+    windows: [&Windows; 3],
     x: *const T,
     out: *mut T,
     index: *mut i64,
 ) -> Result<()> {
-    let ([h, w], p) = (size, rows.len() * cols.len());
+    let ([d, h, w], p) = (size, windows.iter().map(|v| v.len()).product::<usize>());
     let (x, out, index) = (Shared(x as *mut T), Shared(out), Shared(index));
-    try_parallel_for(planes, grain(h * w), &|r| {
+    try_parallel_for(planes, grain(d * h * w), &|r| {
         let mut tmp = Columns::new(size)?;
         for i in r {
             let at = if index.get().is_null() { index.get() } else { index.get().add(i * p) };
-            T::max(x.get().add(i * h * w), w, rows, cols, out.get().add(i * p), at, &mut tmp);
+            T::max(x.get().add(i * d * h * w), w, windows, out.get().add(i * p), at, &mut tmp);
         }
         Ok(())
     })
@@ -340,18 +326,17 @@ pub unsafe fn max_pool<T: Num>(
 /// The mean of each window.
 pub unsafe fn avg_pool<T: Num>(
     planes: usize,
-    size: [usize; 2],
-    rows: &Windows,
-    cols: &Windows,
+    size: [usize; 3],
+    windows: [&Windows; 3],
     x: *const T,
     out: *mut T,
 ) -> Result<()> {
-    let ([h, w], p) = (size, rows.len() * cols.len());
+    let ([d, h, w], p) = (size, windows.iter().map(|v| v.len()).product::<usize>());
     let (x, out) = (Shared(x as *mut T), Shared(out));
-    try_parallel_for(planes, grain(h * w), &|r| {
+    try_parallel_for(planes, grain(d * h * w), &|r| {
         let mut tmp = Columns::new(size)?;
         for i in r {
-            T::average(x.get().add(i * h * w), w, rows, cols, out.get().add(i * p), &mut tmp);
+            T::average(x.get().add(i * d * h * w), w, windows, out.get().add(i * p), &mut tmp);
         }
         Ok(())
     })
@@ -360,20 +345,19 @@ pub unsafe fn avg_pool<T: Num>(
 /// The adjoint of [`avg_pool`].
 pub unsafe fn avg_pool_grad<T: Num>(
     planes: usize,
-    size: [usize; 2],
-    rows: &Windows,
-    cols: &Windows,
+    size: [usize; 3],
+    windows: [&Windows; 3],
     g: *const T,
     gx: *mut T,
 ) -> Result<()> {
-    let ([h, w], p) = (size, rows.len() * cols.len());
+    let ([d, h, w], p) = (size, windows.iter().map(|v| v.len()).product::<usize>());
     let (g, gx) = (Shared(g as *mut T), Shared(gx));
-    try_parallel_for(planes, grain(h * w), &|r| {
+    try_parallel_for(planes, grain(d * h * w), &|r| {
         let mut tmp = Columns::new(size)?;
         for i in r {
-            let plane = gx.get().add(i * h * w);
-            std::slice::from_raw_parts_mut(plane, h * w).fill(T::ZERO);
-            T::average_grad(g.get().add(i * p), w, rows, cols, plane, &mut tmp);
+            let plane = gx.get().add(i * d * h * w);
+            std::slice::from_raw_parts_mut(plane, d * h * w).fill(T::ZERO);
+            T::average_grad(g.get().add(i * p), w, windows, plane, &mut tmp);
         }
         Ok(())
     })
@@ -405,61 +389,6 @@ pub unsafe fn gather<T: Num>(planes: usize, size: usize, p: usize, x: *const T, 
             for j in i * p..(i + 1) * p {
                 let at = *index.get().add(j);
                 *out.get().add(j) = if at < 0 { T::ZERO } else { *x.get().add(i * size + at as usize) };
-            }
-        }
-    });
-}
-
-/// One output of a linear interpolation along a dimension: two elements and the weight of the second.
-pub type Tap = (usize, usize, f64);
-
-/// Interpolated planes: each output mixes two rows and two columns.
-pub unsafe fn bilinear<T: Num>(planes: usize, size: [usize; 2], rows: &[Tap], cols: &[Tap], x: *const T, out: *mut T) {
-    let ([h, w], p) = (size, rows.len() * cols.len());
-    let (x, out) = (Shared(x as *mut T), Shared(out));
-    parallel_for(planes, grain(p), &|r| {
-        for i in r {
-            let plane = x.get().add(i * h * w) as *const T;
-            for (a, &(r0, r1, u)) in rows.iter().enumerate() {
-                let (top, low) = (T::from_f64(1.0 - u), T::from_f64(u));
-                for (b, &(c0, c1, v)) in cols.iter().enumerate() {
-                    let (left, right) = (T::from_f64(1.0 - v), T::from_f64(v));
-                    let at = |r: usize, c: usize| *plane.add(r * w + c);
-                    let row = |part: T, r: usize| part.times(left.times(at(r, c0)).plus(right.times(at(r, c1))));
-                    *out.get().add(i * p + a * cols.len() + b) = row(top, r0).plus(row(low, r1));
-                }
-            }
-        }
-    });
-}
-
-/// The adjoint of [`bilinear`].
-pub unsafe fn bilinear_grad<T: Num>(
-    planes: usize,
-    size: [usize; 2],
-    rows: &[Tap],
-    cols: &[Tap],
-    g: *const T,
-    gx: *mut T,
-) {
-    let ([h, w], p) = (size, rows.len() * cols.len());
-    let (g, gx) = (Shared(g as *mut T), Shared(gx));
-    parallel_for(planes, grain(p), &|r| {
-        for i in r {
-            let plane = std::slice::from_raw_parts_mut(gx.get().add(i * h * w), h * w);
-            plane.fill(T::ZERO);
-            for (a, &(r0, r1, u)) in rows.iter().enumerate() {
-                for (b, &(c0, c1, v)) in cols.iter().enumerate() {
-                    let g = *g.get().add(i * p + a * cols.len() + b);
-                    for (r, c, s) in [
-                        (r0, c0, (1.0 - u) * (1.0 - v)),
-                        (r0, c1, (1.0 - u) * v),
-                        (r1, c0, u * (1.0 - v)),
-                        (r1, c1, u * v),
-                    ] {
-                        plane[r * w + c] = plane[r * w + c].plus(g.times(T::from_f64(s)));
-                    }
-                }
             }
         }
     });

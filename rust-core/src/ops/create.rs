@@ -5,7 +5,7 @@ use super::{written_as, Call, Refusal, Spec, Specs, Takes};
 use crate::dtype::{default_dtype, dispatch, dispatch_all, Category, DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::complex::c as complex;
-use crate::shape::sizes;
+use crate::shape::{sizes, Layout};
 use crate::tensor::Tensor;
 use crate::{bail, err};
 
@@ -78,6 +78,73 @@ fn compute_arange(c: &Call, outs: &[Tensor]) -> Result<()> {
             unsafe { *t.ptr::<T>().add(i) = T::from_i64(v) };
         }
     });
+    Ok(())
+}
+
+fn infer_range(c: &Call) -> Result<Specs> {
+    let (start, end, step) = (c.scalar(0), c.scalar(1), c.scalar(2));
+    let steps = (end.f64() - start.f64()) / step.f64();
+    if step.f64() == 0.0 || steps < 0.0 || steps.is_nan() {
+        bail!(Value, "cannot go from {start} to {end} by steps of {step}");
+    }
+    if steps >= 9e15 {
+        bail!(Memory, "a range of {steps} elements is too large");
+    }
+    Spec::rows(&[steps as usize + 1], c.opt_dtype(3).unwrap_or(default_dtype()))?.one()
+}
+
+fn compute_range(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (start, step, t) = (c.scalar(0), c.scalar(2), &outs[0]);
+    if t.dtype().is_float() || [start, step].iter().any(|s| s.category() == Category::Float) {
+        computed(t, |i| Scalar::Float(i as f64 * step.f64() + start.f64()));
+    } else {
+        computed(t, |i| Scalar::Int((i as i64).wrapping_mul(step.i64()).wrapping_add(start.i64())));
+    }
+    Ok(())
+}
+
+/// How many `r`-combinations of `n` things there are; None if too many.
+fn binomial(n: i64, r: i64, with_replacement: bool) -> Option<usize> {
+    let n = n as u128 + if with_replacement { (r as u128).checked_sub(1)? } else { 0 };
+    let r = r as u128;
+    if r > n {
+        return Some(0);
+    }
+    // A product that is a binomial coefficient itself after each step, and soon too large.
+    let few = r.min(n - r);
+    let product = (1..=few).try_fold(1u128, |p, i| Some(p.checked_mul(n - few + i)? / i).filter(|&p| p < 1 << 64));
+    usize::try_from(product?).ok()
+}
+
+fn infer_combinations(c: &Call) -> Result<Specs> {
+    let (n, r) = (c.int(0), c.int(1));
+    if n < 0 || r < 1 {
+        bail!(Value, "expected a positive number of a non-negative number of things, got {r} of {n}");
+    }
+    let rows = binomial(n, r, c.bool(2)).ok_or_else(|| err!(Memory, "there are too many combinations of {r} of {n}"))?;
+    Spec::rows(&[rows, r as usize], DType::I64)?.one()
+}
+
+fn compute_combinations(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (n, again) = (c.int(0), c.bool(2));
+    let (rows, r) = (outs[0].shape()[0], outs[0].shape()[1]);
+    // SAFETY: a new row-major int64 tensor of `rows` rows of `r` numbers.
+    let all = unsafe { std::slice::from_raw_parts_mut(outs[0].ptr::<i64>(), rows * r) };
+    // The largest number that may stand at a place.
+    let most = |k: usize| if again { n - 1 } else { n - (r - k) as i64 };
+    for i in 0..rows {
+        let (before, row) = all.split_at_mut(i * r);
+        let row = &mut row[..r];
+        if i == 0 {
+            row.iter_mut().enumerate().for_each(|(k, v)| *v = if again { 0 } else { k as i64 });
+            continue;
+        }
+        row.copy_from_slice(&before[(i - 1) * r..]);
+        if let Some(at) = (0..r).rev().find(|&k| row[k] < most(k)) {
+            let first = row[at] + 1;
+            row[at..].iter_mut().enumerate().for_each(|(k, v)| *v = first + if again { 0 } else { k as i64 });
+        }
+    }
     Ok(())
 }
 
@@ -275,6 +342,24 @@ ops! {
         takes: Takes::ALL,
     }
 
+    /// An uninitialised tensor whose elements lie `stride` apart.
+    empty_strided(size: Ints, stride: Ints, dtype: OptDType = None) -> Tensor, Special {
+        body: Kernel(
+            |c| {
+                let (shape, steps) = (sizes(c.ints(0))?, c.ints(1));
+                if steps.len() != shape.len() || steps.iter().any(|&s| s < 0) {
+                    bail!(Value, "wanted one stride for each size, not negative, got {:?} and {steps:?}", c.ints(0));
+                }
+                let steps = steps.iter().map(|&s| s as isize).collect();
+                Spec { layout: Layout::new(shape, steps, 0)?, dtype: c.opt_dtype(2).unwrap_or(default_dtype()) }.one()
+            },
+            |_, _| Ok(()),
+        ),
+        method: false, function: false,
+        refuses: &[Refusal { call: "(2, 3), (1,)", message: "one stride for each size" }],
+        takes: Takes::ALL,
+    }
+
     /// An uninitialised tensor as `input`.
     empty_like(input: Tensor, dtype: OptDType = None) -> Tensor, Special {
         body: Kernel(|c| Spec::like(c.x(0), c.opt_dtype(0).unwrap_or(c.x(0).dtype()))?.one(), |_, _| Ok(())),
@@ -320,6 +405,16 @@ ops! {
         refuses: &[Refusal { call: "0, 3, 0", message: "step must be nonzero" }],
     }
 
+    /// `start + i * step` up to `end`, which is included if it is met, of the default dtype.
+    range(start: Scalar, end: Scalar, step: Scalar = 1, dtype: OptDType = None) -> Tensor, Special {
+        body: Kernel(infer_range, compute_range),
+        method: false, function: false,
+        refuses: &[
+            Refusal { call: "0, 3, 0", message: "cannot go from 0 to 3 by steps of 0" },
+            Refusal { call: "0, 3, -1", message: "cannot go from 0 to 3 by steps of -1" },
+        ],
+    }
+
     /// `steps` evenly spaced numbers from `start` to `end`, both included.
     linspace(start: Scalar, end: Scalar, steps: Int, dtype: OptDType = None) -> Tensor, Special {
         body: Kernel(|c| infer_spaced(c, c.opt_dtype(3)), |c, outs| compute_spaced(c, outs, None)),
@@ -346,6 +441,15 @@ ops! {
     tril_indices(row: Int, col: Int, offset: Int = 0, dtype: OptDType = None) -> Tensor, Special {
         body: Kernel(|c| infer_triangle_indices(c, true), |c, outs| compute_triangle_indices(c, outs, true)),
         method: false,
+    }
+
+    /// The combinations of `r` of the numbers from 0 to `n - 1`, one per row, in lexicographic order.
+    combination_indices(n: Int, r: Int, with_replacement: Bool = false) -> Tensor, Special {
+        body: Kernel(infer_combinations, compute_combinations),
+        method: false, function: false,
+        refuses: &[
+            Refusal { call: "3, -1", message: "non-negative" }, Refusal { call: "10**9, 10**6", message: "too many" },
+        ],
     }
 
     /// Row and column numbers of the upper triangle of a `row x col` matrix, from diagonal `offset` on: `[2, n]`.

@@ -856,7 +856,7 @@ fn scatter_reduce_vjp(v: &Vjp) -> Result<Grads> {
 }
 
 /// Indices of rows are whole numbers.
-fn check_rows(index: &Tensor) -> Result<()> {
+pub(super) fn check_rows(index: &Tensor) -> Result<()> {
     if index.dtype().is_float() || index.dtype() == DType::Bool {
         bail!(DType, "expected indices of dtype int64 or int32, got {}", index.dtype());
     }
@@ -1055,6 +1055,18 @@ ops! {
         saves: Saves::B, inplace: true, function: false, method: false,
         samples: &["r(2, 3), 1, i([[0, 2], [1, 0]]), 2.0"],
         takes: Takes::COMPLEX,
+    }
+
+    /// As `scatter_reduce` together with what is there, with one number as the source.
+    scatter_value_reduce(input: Tensor, dim: Int, index: Tensor, value: Scalar, reduce: Str) -> Tensor, Special {
+        body: Composite(|c| {
+            let (x, places) = (c.x(0), c.x(1));
+            let src = Tensor::full_with(&signed(places.shape()), c.scalar(1), Some(x.dtype()))?;
+            one(x.scatter_reduce(c.int(0), places, &src, c.str(2), true)?)
+        }),
+        inplace: true, function: false, method: false,
+        refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([0]), 1.0, \"max\"", message: "reduce argument must be" }],
+        samples: &["r(3, 2), 0, i([[0, 2], [2, 0]]), 2.0, 'sum'", "z(3, 2), 0, i([[0, 2], [2, 0]]), 2.0, 'prod'"],
     }
 
     /// As `scatter`, adding to what is there.

@@ -45,7 +45,7 @@ pub struct Event<'a> {
 impl Event<'_> {
     /// True if the call writes to its input `i`.
     pub fn writes(&self, i: usize) -> bool {
-        ops::writes(self.op, self.inplace, self.inputs, i)
+        ops::writes(self.op, self.inplace, self.inputs, self.attrs, i)
     }
     /// True if input `i` came as a plain number, which yields in type promotion.
     pub fn is_number(&self, i: usize) -> bool {

@@ -1,9 +1,9 @@
 //! Losses.
 
 use super::lang::{rounded_once, Ex};
-use super::elementwise::{result_type, run, Promote};
+use super::elementwise::{only, result_type, run, Promote};
 use super::norm::{fill, float, only_floats, through};
-use super::shape::contiguous_unlocked;
+use super::shape::{contiguous_unlocked, signed};
 use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::{Error, Result};
@@ -111,8 +111,8 @@ macro_rules! distance_rule {
 
 /// Smooth L1 without a smooth part is L1.
 fn smooth(beta: f64) -> Result<Distance> {
-    if beta < 0.0 {
-        bail!(Value, "beta must not be negative, got {beta}");
+    if beta.is_nan() || beta < 0.0 {
+        bail!(Value, "does not support negative values for beta, got {beta}");
     }
     Ok(if beta == 0.0 { Distance::Absolute } else { Distance::Smooth })
 }
@@ -449,6 +449,240 @@ fn want_float(t: &Tensor, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// What is left of `t` where `mask` holds; 0 elsewhere.
+fn kept(mask: &Tensor, t: &Tensor) -> Result<Tensor> {
+    Tensor::where_(mask, t, &Tensor::number(Scalar::Int(0))?)
+}
+
+fn is(t: &Tensor, number: i64) -> Result<Tensor> {
+    t.eq(&Tensor::number(Scalar::Int(number))?)
+}
+
+/// Losses of the elements times weights of the same shape, reduced; the mean is that of the weights if `normalised`.
+fn weighted(losses: &Tensor, weight: &Tensor, word: &str, normalised: bool) -> Result<Tensor> {
+    if weight.shape() != losses.shape() {
+        let (w, x) = (weight.shape(), losses.shape());
+        return Err(Error::shapes("", format!("Weights and input must have the same size, got {w:?} and {x:?}"), w, x));
+    }
+    let weighted = losses.mul(weight)?;
+    if normalised && reduction(word)? == Reduction::Mean {
+        return weighted.sum(None, false, None)?.div(&weight.sum(None, false, None)?, "");
+    }
+    reduce(&weighted, word)
+}
+
+fn eval_poisson(c: &Call) -> Result<Outs> {
+    let (x, t, word) = (c.x(0), c.x(1), c.str(3));
+    reduction(word)?;
+    let mut losses = if c.bool(0) { x.exp()?.sub(&(t * x)?, 1)? } else { x.sub(&t.mul(&(x + c.float(2))?.log()?)?, 1)? };
+    if c.bool(1) {
+        let circle = (&(t * std::f64::consts::TAU)?.log()? * 0.5)?;
+        let stirling = t.mul(&t.log()?)?.sub(t, 1)?.add(&circle, 1)?;
+        losses = losses.add(&kept(&t.gt(&Tensor::number(Scalar::Int(1))?)?, &stirling)?, 1)?;
+    }
+    one(reduce(&losses, word)?)
+}
+
+fn eval_gaussian(c: &Call) -> Result<Outs> {
+    let (x, t, word) = (c.x(0), c.x(1), c.str(2));
+    reduction(word)?;
+    let mut var = if c.x(2).0.wrapped { x.full_like(only(c.x(2)), None)? } else { c.x(2).clone() };
+    want_float(&var, "var")?;
+    if var.shape() != x.shape() {
+        let differ = || x.shape().iter().zip(var.shape()).filter(|(a, b)| a != b);
+        if x.shape().split_last().is_some_and(|(_, rest)| rest == var.shape()) {
+            var = var.unsqueeze(-1)?;
+        } else if var.ndim() != x.ndim() || differ().count() != 1 || differ().any(|(_, &b)| b != 1) {
+            let (s, v) = (x.shape(), var.shape());
+            return Err(Error::shapes("", format!("var is of incorrect size: input is {s:?}, var is {v:?}"), s, v));
+        }
+    }
+    let var = var.variance_floor(c.float(1))?;
+    let square = (x - t)?.pow(&Tensor::number(Scalar::Int(2))?)?;
+    let losses = (&(&var.log()? + &(&square / &var)?)? * 0.5)?;
+    let full = c.bool(0);
+    one(reduce(&if full { (&losses + 0.5 * std::f64::consts::TAU.ln())? } else { losses }, word)?)
+}
+
+fn eval_hinge(c: &Call) -> Result<Outs> {
+    let (x, t, word) = (c.x(0), c.x(1), c.str(1));
+    if reduction(word)? == Reduction::Mean && !x.dtype().is_float() {
+        bail!(DType, "the mean needs an input of a floating point dtype, got {}", x.dtype());
+    }
+    one(rounded_once([x], |[x]| {
+        let far = kept(&is(t, 1)?.logical_not()?, &(c.float(0) - x)?.clamp_min(0)?)?;
+        let near = kept(&is(t, -1)?.logical_not()?, x)?;
+        reduce(&(&far + &near)?, word)
+    })?)
+}
+
+fn eval_cosine_embedding(c: &Call) -> Result<Outs> {
+    let (a, b, t, word) = (c.x(0), c.x(1), c.x(2), c.str(1));
+    reduction(word)?;
+    if t.ndim() + 1 != a.ndim() || a.ndim() != b.ndim() || t.ndim() > 1 {
+        bail!(
+            Shape,
+            "expected inputs [N, d] with target [N], or [d] with a scalar target, got {:?}, {:?} and {:?}",
+            a.shape(),
+            b.shape(),
+            t.shape()
+        );
+    }
+    let product = |x: &Tensor, y: &Tensor| (x * y)?.sum(Some(&[-1]), false, None);
+    let length = |x: &Tensor| &product(x, x)? + 1e-12;
+    let cos = product(a, b)?.div(&length(a)?.mul(&length(b)?)?.sqrt()?, "")?;
+    let near = kept(&is(t, 1)?, &(1.0 - &cos)?)?;
+    let far = kept(&is(t, -1)?, &(&cos - c.float(0))?.clamp_min(0)?)?;
+    one(reduce(&(&near + &far)?, word)?)
+}
+
+fn eval_margin_ranking(c: &Call) -> Result<Outs> {
+    let (a, b, t, word) = (c.x(0), c.x(1), c.x(2), c.str(1));
+    reduction(word)?;
+    if a.ndim() != b.ndim() || a.ndim() != t.ndim() {
+        bail!(
+            Shape,
+            "All input tensors should have same dimension but got sizes: input1: {:?}, input2: {:?}, target: {:?}",
+            a.shape(),
+            b.shape(),
+            t.shape()
+        );
+    }
+    let losses = (&t.neg()?.mul(&(a - b)?)? + c.float(0))?.clamp_min(0)?;
+    one(reduce(&losses, word)?)
+}
+
+fn eval_soft_margin(c: &Call) -> Result<Outs> {
+    let (x, t) = (c.x(0), c.x(1));
+    reduction(c.str(0))?;
+    want_float(x, "input")?;
+    fits(t, "target", x.shape())?;
+    one(reduce(&t.to_dtype(x.dtype())?.mul(x)?.neg()?.softplus(1, 20)?, c.str(0))?)
+}
+
+fn eval_multilabel_soft_margin(c: &Call) -> Result<Outs> {
+    let (x, t, word) = (c.x(0), c.x(1), c.str(0));
+    reduction(word)?;
+    let Some(&classes) = x.shape().last() else {
+        bail!(Index, "input must have at least one dimension");
+    };
+    let ones = t.mul(&x.logsigmoid()?)?;
+    let zeros = (1.0 - t)?.mul(&x.neg()?.logsigmoid()?)?;
+    let mut losses = (&ones + &zeros)?.neg()?;
+    if let Some(w) = c.opt(2) {
+        losses = losses.mul(w)?;
+    }
+    // Over the classes of the input, to which target and weight broadcast.
+    let each = &losses.sum(Some(&[x.ndim() as i64 - 1]), false, None)? / classes as f64;
+    one(reduce(&each?, word)?)
+}
+
+/// The number of classes of input `[N, C]`, `[C]` or a number. The target must be int64 and of `shape`, or a number.
+fn classes_of(x: &Tensor, target: &Tensor, shape: Option<&[usize]>) -> Result<usize> {
+    if x.ndim() > 2 || x.shape().last() == Some(&0) {
+        bail!(Shape, "expected input [N, C] or [C], got shape {:?}", x.shape());
+    }
+    if target.dtype() != DType::I64 {
+        bail!(DType, "target must be int64, got {}", target.dtype());
+    }
+    if shape.map_or(target.numel() != 1, |s| target.shape() != s) {
+        let (t, s) = (target.shape(), x.shape());
+        return Err(Error::shapes("", format!("inconsistent target size, got {t:?} for input of size {s:?}"), s, t));
+    }
+    Ok(x.shape().last().copied().unwrap_or(1))
+}
+
+fn eval_multi_margin(c: &Call) -> Result<Outs> {
+    let (x, t, w) = (c.x(0), c.x(1), c.opt(2));
+    let (p, margin, word) = (c.int(0), c.float(1), c.str(2));
+    reduction(word)?;
+    if p != 1 && p != 2 {
+        bail!(Value, "only p == 1 and p == 2 supported, got {p}");
+    }
+    if let Some(w) = w.filter(|w| w.ndim() != 1) {
+        bail!(Shape, "weight must be one-dimensional, got {}D", w.ndim());
+    }
+    let classes = classes_of(x, t, if x.ndim() == 2 { Some(&x.shape()[..1]) } else { None })?;
+    if let Some(w) = w.filter(|w| w.shape() != [classes] || w.dtype() != x.dtype()) {
+        let (shape, dtype) = (w.shape(), w.dtype());
+        bail!(Shape, "expected weight of shape [{classes}] and dtype {}, got {shape:?} and {dtype}", x.dtype());
+    }
+    let n = if x.ndim() == 2 { x.shape()[0] as i64 } else { 1 };
+    let (x, labels) = (x.reshape(&[n, classes as i64])?, t.reshape(&[n])?);
+    let wanted = x.gather(1, &labels.unsqueeze(1)?, false)?;
+    // Without a slope where the margin is just kept.
+    let mut losses = (&(margin - &wanted)? + &x)?.relu()?.pow(&Tensor::number(Scalar::Int(p))?)?;
+    if let Some(w) = w {
+        losses = losses.mul(&w.index_select(0, &labels)?.unsqueeze(1)?)?;
+    }
+    let own = labels.one_hot(classes as i64)?.to_dtype(DType::Bool)?;
+    let losses = losses.masked_fill(&own, &Tensor::number(Scalar::Float(0.0))?)?;
+    let each = (&losses.sum(Some(&[1]), false, None)? / classes as f64)?;
+    one(reduce(&each.reshape(&signed(t.shape()))?, word)?)
+}
+
+/// Which entries of the lists `[N, T]` count, and which of the classes `[N, C]` are listed.
+fn compute_multilabel_targets(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let t = contiguous_unlocked(c.x(0), DType::I64, false)?;
+    let (width, classes) = (outs[0].shape()[1], outs[1].shape()[1]);
+    if let Some(i) = indices(&t).iter().find(|&&i| i < -1 || i >= classes as i64) {
+        bail!(Value, "target must hold classes below {classes}, or -1, got {i}");
+    }
+    fill(&outs[0], Scalar::Int(0));
+    fill(&outs[1], Scalar::Int(0));
+    for n in 0..outs[0].shape()[0] {
+        for (k, &class) in indices(&t)[n * width..(n + 1) * width].iter().enumerate().take_while(|(_, &i)| i >= 0) {
+            // SAFETY: entry `k` of list `n`, and class `class` of sample `n`, of row-major truth values.
+            unsafe {
+                *outs[0].ptr::<bool>().add(n * width + k) = true;
+                *outs[1].ptr::<bool>().add(n * classes + class as usize) = true;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn eval_multilabel_margin(c: &Call) -> Result<Outs> {
+    let (x, t, word) = (c.x(0), c.x(1), c.str(0));
+    reduction(word)?;
+    let classes = classes_of(x, t, Some(x.shape()))? as i64;
+    let n = if x.ndim() == 2 { x.shape()[0] as i64 } else { 1 };
+    let (rows, lists) = (x.reshape(&[n, classes])?, t.reshape(&[n, classes])?);
+    let masks = Tensor::multilabel_targets(&lists, classes)?;
+    let (listed, labels) = (masks[0].to_dtype(x.dtype())?, masks[1].to_dtype(x.dtype())?);
+    let wanted = rows.gather(1, &lists.clamp_min(0)?, false)?;
+    let hinge = (&(1.0 - &wanted)?.unsqueeze(2)? + &rows.unsqueeze(1)?)?.relu()?;
+    let others = (1.0 - &labels)?.unsqueeze(1)?;
+    let each = hinge.mul(&listed.unsqueeze(2)?)?.mul(&others)?.sum(Some(&[1, 2]), false, None)?;
+    let each = (&each / classes as f64)?;
+    one(reduce(&if x.ndim() == 2 { each } else { each.squeeze(Some(&[0]))? }, word)?)
+}
+
+fn eval_triplet_margin(c: &Call) -> Result<Outs> {
+    let (a, near, far) = (c.x(0), c.x(1), c.x(2));
+    let (margin, p, eps, word) = (c.float(0), c.float(1), c.float(2), c.str(4));
+    reduction(word)?;
+    if margin <= 0.0 {
+        bail!(Value, "margin must be greater than 0, got {margin}");
+    }
+    if a.ndim() != near.ndim() || a.ndim() != far.ndim() {
+        bail!(
+            Shape,
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: \
+             anchor {}D, positive {}D, and negative {}D inputs",
+            a.ndim(),
+            near.ndim(),
+            far.ndim()
+        );
+    }
+    let mut apart = Tensor::pairwise_distance(a, far, p, eps, false)?;
+    if c.bool(3) {
+        apart = apart.minimum(&Tensor::pairwise_distance(near, far, p, eps, false)?)?;
+    }
+    let together = Tensor::pairwise_distance(a, near, p, eps, false)?;
+    one(reduce(&(&(margin + &together)? - &apart)?.clamp_min(0)?, word)?)
+}
+
 /// `log(e)`, at least -100.
 fn bounded_log(e: Ex) -> Ex {
     e.then(|t| t.clamp(Some(Scalar::Float(-100.0)), None))
@@ -465,8 +699,17 @@ ops! {
 
     /// Absolute differences of input and target, and their mean or sum.
     l1_loss(input: Tensor, target: Tensor, reduction: Str = "mean") -> Tensor, Real {
-        body: Kernel(infer_distance, |c, outs| compute_distance(c, Distance::Absolute, 0.0, outs)),
-        vjp: distance_rule!(Distance::Absolute, |v| 0.0, 0), saves: Saves::XB, method: false,
+        body: Composite(|c| {
+            let (x, t) = (c.x(0), c.x(1));
+            if x.dtype().is_float() && t.dtype().is_float() {
+                return one(x.smooth_l1_loss(t, c.str(0), 0.0)?);
+            }
+            if [x, t].iter().any(|t| t.dtype() == DType::Bool) {
+                bail!(DType, "not implemented for dtype bool, got {} and {}", x.dtype(), t.dtype());
+            }
+            one(reduce(&(x - t)?.abs()?, c.str(0))?)
+        }),
+        method: false,
         samples: &["r(2, 3), r(2, 3), 'mean'", "r(2, 3), r(2, 3), 'sum'", "r(2, 3), r(2, 3), 'none'"],
     }
 
@@ -499,6 +742,30 @@ ops! {
         ),
         vjp: distance_rule!(Distance::Huber, |v| v.float(1), 0), saves: Saves::XB, method: false,
         samples: &["r(2, 3), r(2, 3), 'mean', 0.7", "r(2, 3), r(2, 3), 'sum', 0.7", "r(2, 3), r(2, 3), 'none', 0.7"],
+    }
+
+    /// `mse_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+    mse_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction: Str = "mean") -> Tensor, Special {
+        body: Composite(|c| one(weighted(&c.x(0).mse_loss(c.x(1), "none")?, c.x(2), c.str(0), true)?)),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2), rt.ones(2), rt.ones(1)", message: "must have the same size" }],
+        samples: &["r(2, 3), r(2, 3), p(2, 3)", "r(2, 3), r(3), p(2, 3), 'sum'", "r(2), r(2), p(2), 'none'"],
+    }
+
+    /// `l1_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+    l1_loss_weighted(input: Tensor, target: Tensor, weight: Tensor, reduction: Str = "mean") -> Tensor, Special {
+        body: Composite(|c| one(weighted(&c.x(0).l1_loss(c.x(1), "none")?, c.x(2), c.str(0), true)?)),
+        method: false, function: false,
+        samples: &["r(2, 3), r(2, 3), p(2, 3)", "r(2, 3), r(3), p(2, 3), 'sum'", "r(2), r(2), p(2), 'none'"],
+    }
+
+    /// `huber_loss` of weighted elements; weights have the losses' shape, the mean is that of the products.
+    huber_loss_weighted(
+        input: Tensor, target: Tensor, weight: Tensor, reduction: Str = "mean", delta: Float = 1.0
+    ) -> Tensor, Special {
+        body: Composite(|c| one(weighted(&c.x(0).huber_loss(c.x(1), "none", c.float(1))?, c.x(2), c.str(0), false)?)),
+        method: false, function: false,
+        samples: &["r(2, 3), r(2, 3), p(2, 3)", "r(2, 3), r(3), p(2, 3), 'sum', 0.5", "r(2), r(2), p(2), 'none'"],
     }
 
     /// Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
@@ -751,6 +1018,184 @@ ops! {
         ],
     }
 
+    /// Negative log-likelihood of counts `target` under Poisson distributions: `e^x - t x` if the input is the logarithm of
+    /// the rate (`log_input`), else `x - t log(x + eps)`. `full` adds Stirling's approximation of `log(t!)` where `t > 1`.
+    poisson_nll_loss(
+        input: Tensor, target: Tensor, log_input: Bool = true, full: Bool = false, eps: Float = 1e-08,
+        reduction: Str = "mean"
+    ) -> Tensor, Special {
+        body: Composite(eval_poisson),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2), rt.ones(2), reduction='all'", message: "is not a valid value for reduction" }],
+        samples: &[
+            "r(2, 3), p(2, 3)", "p(2, 3), p(2, 3), False", "r(2, 3), t([0.5, 1.5, 4.0]), True, True, reduction='sum'",
+            "p(3), t([0.5, 1.5, 4.0]), False, True, 0.1, 'none'",
+        ],
+    }
+
+    /// Negative log-likelihood of `target` under normal distributions of mean `input` and variance `var`:
+    /// `(log var + (input - target)^2 / var) / 2`, `var` being at least `eps`, which is no part of the gradient (Nix and
+    /// Weigend 1994). `full` adds `log(2 pi) / 2`. `var` is a number or a tensor of the input's shape, or without its last
+    /// dimension, or with one of size 1.
+    gaussian_nll_loss(
+        input: Tensor, target: Tensor, var: Operand, full: Bool = false, eps: Float = 1e-06, reduction: Str = "mean"
+    ) -> Tensor, Special {
+        body: Composite(eval_gaussian),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(2, 3), rt.ones(3)", message: "var is of incorrect size" }],
+        samples: &[
+            "r(2, 3), r(2, 3), p(2, 3)", "r(2, 3), r(2, 3), p(2), True", "r(2, 3), r(2, 3), p(2, 1), reduction='sum'",
+            "r(3), r(3), 0.5, True, 1e-3, 'none'",
+        ],
+    }
+
+    /// Variances, which must not be negative, brought up to `eps` at least. The gradient passes as if they were left alone.
+    variance_floor(input: Tensor, eps: Float) -> Tensor, Positive {
+        body: Elementwise(|c| {
+            only_floats(c.x(0).dtype())?;
+            if !c.meta {
+                let t = ready(c.x(0))?;
+                let fits = float!(t.dtype(), T => std::slice::from_raw_parts(t.ptr::<T>(), t.numel()).iter().all(|v| !(*v < T::ZERO)));
+                if !fits {
+                    bail!(Value, "var has negative entry/entries");
+                }
+            }
+            let k = kernel!(float |x, p| if x < p[0] { p[0] } else { x });
+            run::<1>(c, k, Promote::ToFloat, Params::new(&[Scalar::Float(c.float(0))]))
+        }),
+        vjp: vjp!(|v| v.g()), method: false, function: false,
+        samples: &["p(2, 3), 0.01"],
+    }
+
+    /// `x` where the target is 1, `max(0, margin - x)` where it is -1, and their mean or sum.
+    hinge_embedding_loss(input: Tensor, target: Tensor, margin: Float = 1.0, reduction: Str = "mean") -> Tensor, Special {
+        body: Composite(eval_hinge),
+        method: false, function: false,
+        samples: &[
+            "r(2, 3), c([1.0, -1.0, 1.0])", "r(2, 3), c([1.0, -1.0, -1.0]), 0.7, 'sum'", "r(3), i([1, -1, -1]), 2.0, 'none'",
+        ],
+    }
+
+    /// `1 - cos(x1, x2)` where the target is 1, `max(0, cos(x1, x2) - margin)` where it is -1, and their mean or sum; inputs
+    /// `[N, d]` with target `[N]`, or `[d]` with a number.
+    cosine_embedding_loss(
+        input1: Tensor, input2: Tensor, target: Tensor, margin: Float = 0.0, reduction: Str = "mean"
+    ) -> Tensor, Special {
+        body: Composite(eval_cosine_embedding),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(2, 3), rt.ones(2, 3)", message: "expected inputs [N, d]" }],
+        samples: &[
+            "r(3, 4), r(3, 4), c([1.0, -1.0, 1.0])", "r(3, 4), r(3, 4), c([1.0, -1.0, -1.0]), -0.9, 'sum'",
+            "r(2, 4), r(2, 4), i([1, -1]), -0.9, 'none'", "r(4), r(4), c(1.0)",
+        ],
+    }
+
+    /// `max(0, -target (input1 - input2) + margin)`, and its mean or sum; the target is 1 where the first input should be
+    /// ranked higher, else -1.
+    margin_ranking_loss(
+        input1: Tensor, input2: Tensor, target: Tensor, margin: Float = 0.0, reduction: Str = "mean"
+    ) -> Tensor, Special {
+        body: Composite(eval_margin_ranking),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2), rt.ones(1, 2), rt.ones(2)", message: "should have same dimension" }],
+        samples: &[
+            "r(3), r(3), c([1.0, -1.0, 1.0])", "r(3), r(3), i([1, -1, -1]), 0.5, 'sum'", "r(3), r(3), c([1.0, -1.0, -1.0]), 3.0, 'none'",
+        ],
+    }
+
+    /// `log(1 + e^(-target input))`, of the input's shape and dtype, and its mean or sum.
+    soft_margin_loss(input: Tensor, target: Tensor, reduction: Str = "mean") -> Tensor, Special {
+        body: Composite(eval_soft_margin),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2), rt.ones(2, 2)", message: "does not broadcast to the input's shape" }],
+        samples: &["r(2, 3), c([1.0, -1.0, 1.0])", "r(2, 3), r(2, 3), 'sum'", "r(3), i([1, -1, -1]), 'none'"],
+    }
+
+    /// The mean over the classes of the binary cross-entropy of `sigmoid(input)`, and its mean or sum over the samples;
+    /// input and target `[N, C]`, weight `[C]`.
+    multilabel_soft_margin_loss(
+        input: Tensor, target: Tensor, weight: OptTensor = None, reduction: Str = "mean"
+    ) -> Tensor, Special {
+        body: Composite(eval_multilabel_soft_margin),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(()), rt.ones(())", message: "at least one dimension" }],
+        samples: &["r(2, 3), q(2, 3)", "r(2, 3), q(2, 3), c([1.0, 2.0, 0.5]), 'sum'", "r(2, 3), c([1.0, 0.0, 1.0]), None, 'none'"],
+    }
+
+    /// Sum over the classes `i` other than the target `t` of `max(0, margin - x[t] + x[i])^p`, times `weight[t]`, divided by
+    /// the number of classes, and its mean or sum; input `[N, C]` with target `[N]`, or `[C]` with a number. `p` is 1 or 2.
+    multi_margin_loss(
+        input: Tensor, target: Tensor, p: Int = 1, margin: Float = 1.0, weight: OptTensor = None, reduction: Str = "mean"
+    ) -> Tensor, Special {
+        body: Composite(eval_multi_margin),
+        method: false, function: false,
+        refuses: &[
+            Refusal { call: "rt.ones(2, 3), rt.tensor([0, 1]), 3", message: "only p == 1 and p == 2 supported" },
+            Refusal { call: "rt.ones(2, 3), rt.tensor([0, 3])", message: "out of bounds" },
+        ],
+        samples: &[
+            "r(3, 4), i([1, 0, 3])", "r(3, 4), i([1, 0, 3]), 2, 0.5, c([1.0, 2.0, 0.5, 3.0]), 'sum'", "r(4), i(2), reduction='none'",
+        ],
+    }
+
+    /// For `multilabel_margin_loss`: which entries of the lists `target` [N, T] come before the first -1, and which of the
+    /// `classes` are among them, `[N, classes]`, both as truth values.
+    multilabel_targets(target: Tensor, classes: Int) -> Pair, Special {
+        body: Kernel(
+            |c| {
+                let t = c.x(0);
+                let &[n, width] = t.shape() else {
+                    bail!(Shape, "expected targets of shape [N, T], got {:?}", t.shape());
+                };
+                if t.dtype() != DType::I64 {
+                    bail!(DType, "target must be int64, got {}", t.dtype());
+                }
+                let rows = |m: usize| Spec::rows(&[n, m], DType::Bool);
+                Ok(Specs::from_iter([rows(width)?, rows(crate::shape::sizes(&[c.int(0)])?[0])?]))
+            },
+            compute_multilabel_targets,
+        ),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(3, dtype=rt.int64), 3", message: "expected targets of shape" }],
+    }
+
+    /// Sum over the targets `t` of a sample and the other classes `i` of `max(0, 1 - x[t] + x[i])`, divided by the number of
+    /// classes, and its mean or sum; input `[N, C]` or `[C]`, and as many target classes, of which those before the first
+    /// -1 count.
+    multilabel_margin_loss(input: Tensor, target: Tensor, reduction: Str = "mean") -> Tensor, Special {
+        body: Composite(eval_multilabel_margin),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2, 3), rt.tensor([0, 1])", message: "inconsistent target size" }],
+        samples: &[
+            "r(2, 4), i([[1, 2, -1, 0], [3, -1, 0, 1]])", "r(2, 3), i([[0, 0, 2], [-1, 1, 2]]), 'none'", "r(3), i([0, -1, 1]), 'sum'",
+        ],
+    }
+
+    /// `max(0, d(anchor, positive) - d(anchor, negative) + margin)`, and its mean or sum, `d` being `pairwise_distance`.
+    /// With `swap` the positive may stand for the anchor where it is nearer to the negative (Balntas et al. 2016).
+    triplet_margin_loss(
+        anchor: Tensor, positive: Tensor, negative: Tensor, margin: Float = 1.0, p: Float = 2.0, eps: Float = 1e-06,
+        swap: Bool = false, reduction: Str = "mean"
+    ) -> Tensor, Special {
+        body: Composite(eval_triplet_margin),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(2, 3), rt.ones(2, 3), rt.ones(2, 3), 0.0", message: "greater than 0" }],
+        samples: &[
+            "r(3, 4), r(3, 4), r(3, 4)", "r(3, 4), r(3, 4), r(3, 4), 2.0, 1.0, swap=True", "r(4), r(4), r(4), 5.0, 3.0, 0.1, reduction='sum'",
+            "r(2, 3), r(2, 3), r(2, 3), 4.0, reduction='none'",
+        ],
+    }
+
+    /// The `p`-norms of `x1 - x2 + eps` over the last dimension.
+    pairwise_distance(x1: Tensor, x2: Tensor, p: Float = 2.0, eps: Float = 1e-06, keepdim: Bool = false) -> Tensor, Special {
+        body: Composite(|c| {
+            let apart = (&(c.x(0) - c.x(1))? + c.float(1))?;
+            one(apart.vector_norm(c.float(0), Some(&[-1]), c.bool(2), None)?)
+        }),
+        method: false,
+        samples: &["r(2, 3), r(2, 3)", "r(2, 3), r(3), 3.0, 0.1, True"],
+    }
+
     /// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
     cosine_similarity(x1: Tensor, x2: Tensor, dim: Int = 1, eps: Float = 1e-8) -> Tensor, Real {
         body: Composite(|c| {
@@ -772,6 +1217,17 @@ ops! {
         }),
         method: false,
         samples: &["r(2, 3), r(2, 3)", "r(2, 3), r(3), 0", "r(2, 3), r(2, 3), 1, 5.0"],
+    }
+
+    /// `input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`.
+    normalize(input: Tensor, p: Float = 2.0, dim: OptInts = None, eps: Float = 1e-12) -> Tensor, Real {
+        body: Composite(|c| {
+            let x = c.x(0);
+            let norm = x.vector_norm(c.float(0), c.opt_ints(1), true, None)?;
+            one(x.div(&norm.clamp(Some(Scalar::Float(c.float(2))), None)?, "")?)
+        }),
+        method: false, function: false, onnx: Some("LpNormalization"),
+        samples: &["r(2, 3)", "r(2, 3), 2.0, 1", "r(2, 3), 1.0, 0", "r(2, 3), 3.0, (0, 1), 5.0"],
     }
 }
 

@@ -8,90 +8,6 @@
 //! and becomes a static [`OpDef`](crate::ops::OpDef) in `defs` and a Rust method of `Tensor` (or an associated function,
 //! where the first argument is no tensor called `input`).
 
-/// The Rust type of an argument kind.
-macro_rules! arg_type {
-    (Tensor) => { &$crate::tensor::Tensor };
-    (Operand) => { &$crate::tensor::Tensor };
-    (OptTensor) => { Option<&$crate::tensor::Tensor> };
-    (Tensors) => { &[$crate::tensor::Tensor] };
-    (OptTensors) => { &[Option<&$crate::tensor::Tensor>] };
-    (Scalar) => { impl Into<$crate::dtype::Scalar> };
-    (OptScalar) => { Option<$crate::dtype::Scalar> };
-    (Int) => { i64 };
-    (OptInt) => { Option<i64> };
-    (Ints) => { &[i64] };
-    (Shape) => { &[i64] };
-    (OptInts) => { Option<&[i64]> };
-    (Float) => { f64 };
-    (OptFloat) => { Option<f64> };
-    (Bool) => { bool };
-    (DType) => { $crate::dtype::DType };
-    (OptDType) => { Option<$crate::dtype::DType> };
-    (Str) => { &str };
-    (Generator) => { Option<&$crate::random::GeneratorHandle> };
-}
-
-/// Appends an argument to the inputs or the attributes of a call.
-macro_rules! arg_push {
-    (Tensor, $ins:ident, $attrs:ident, $v:expr) => {
-        $ins.push(Some($v))
-    };
-    (Operand, $ins:ident, $attrs:ident, $v:expr) => {
-        $ins.push(Some($v))
-    };
-    (OptTensor, $ins:ident, $attrs:ident, $v:expr) => {
-        $ins.push($v)
-    };
-    (Tensors, $ins:ident, $attrs:ident, $v:expr) => {
-        $ins.extend($v.iter().map(Some))
-    };
-    (OptTensors, $ins:ident, $attrs:ident, $v:expr) => {
-        $ins.extend($v.iter().copied())
-    };
-    (Scalar, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($crate::ops::Attr::Scalar($v.into()))
-    };
-    (OptScalar, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::Scalar))
-    };
-    (Int, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($crate::ops::Attr::Int($v))
-    };
-    (OptInt, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::Int))
-    };
-    (Ints, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($crate::ops::Attr::Ints($v))
-    };
-    (Shape, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($crate::ops::Attr::Ints($v))
-    };
-    (OptInts, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::Ints))
-    };
-    (Float, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($crate::ops::Attr::Float($v))
-    };
-    (OptFloat, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::Float))
-    };
-    (Bool, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($crate::ops::Attr::Bool($v))
-    };
-    (DType, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($crate::ops::Attr::DType($v))
-    };
-    (OptDType, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::DType))
-    };
-    (Str, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($crate::ops::Attr::Str($v))
-    };
-    (Generator, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($crate::ops::Attr::Generator($v))
-    };
-}
-
 /// PyTorch's name of an entry: its identifier, but where Rust reserves that.
 macro_rules! op_name {
     (duplicate) => {
@@ -162,18 +78,22 @@ macro_rules! ops {
             use $crate::ops::Body::*;
             $(
                 $(#[doc = $doc])+
-                pub static $name: $crate::ops::OpDef = $crate::ops::OpDef {
-                    name: op_name!($name),
-                    doc: concat!($($doc, "\n"),+),
-                    args: &[$($crate::ops::ArgDef {
+                pub static $name: $crate::ops::OpDef = {
+                    const ARGS: &[$crate::ops::ArgDef] = &[$($crate::ops::ArgDef {
                         name: op_name!($arg),
                         kind: $crate::ops::ArgKind::$kind,
                         default: { #[allow(unused_mut, unused_assignments)] let mut d = None; $(d = Some(stringify!($def));)? d },
-                    }),*],
-                    out: $crate::ops::OutKind::$out,
-                    domain: $crate::ops::Domain::$domain,
-                    $($field: $value,)*
-                    ..$crate::ops::OpDef::BASE
+                    }),*];
+                    $crate::ops::OpDef {
+                        name: op_name!($name),
+                        doc: concat!($($doc, "\n"),+),
+                        args: ARGS,
+                        signature: $crate::ops::Signature::of(ARGS),
+                        out: $crate::ops::OutKind::$out,
+                        domain: $crate::ops::Domain::$domain,
+                        $($field: $value,)*
+                        ..$crate::ops::OpDef::BASE
+                    }
                 };
             )*
         }

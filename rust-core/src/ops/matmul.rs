@@ -3,7 +3,7 @@
 use super::lang::{rounded_once, Ex};
 use super::shape::{contiguous_unlocked, copy_into, real_dim};
 use super::elementwise::{run_on, Promote};
-use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
+use super::{one, written_as, Call, Refusal, Saves, Spec, Specs, Takes};
 use crate::autograd::Vjp;
 use crate::dtype::{Category, DType, Scalar};
 use crate::error::{Error, Result};
@@ -889,74 +889,6 @@ ops! {
         aliases: &["linalg_cross"],
         samples: &["r(2, 3), r(2, 3)", "r(3, 2), r(3, 2), 0"],
     }
-
-    /// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
-    /// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
-    /// `1 / sqrt(size of the last dimension)` by default.
-    scaled_dot_product_attention(
-        query: Tensor, key: Tensor, value: Tensor, attn_mask: OptTensor = None, dropout_p: Float = 0.0,
-        is_causal: Bool = false, scale: OptFloat = None
-    ) -> Tensor, Special {
-        body: Composite(eval_attention),
-        method: false, function: false,
-        samples: &[
-            "r(1, 2, 3, 2), r(1, 2, 4, 2), r(1, 2, 4, 3)", "r(2, 3, 2), r(2, 3, 2), r(2, 3, 2), is_causal=True",
-            "r(2, 2), r(3, 2), r(3, 2), b([[True, False, True], [True, True, True]]), scale=0.7",
-            "r(2, 2), r(3, 2), r(3, 2), r(2, 3)",
-        ],
-    }
-}
-
-fn eval_attention(c: &Call) -> Result<Outs> {
-    let (q, k, value, mask) = (c.x(0), c.x(1), c.x(2), c.opt(3));
-    let (p, causal) = (c.float(0), c.bool(1));
-    if q.ndim() < 2 || k.ndim() < 2 || value.ndim() < 2 {
-        bail!(
-            Shape,
-            "query, key and value must have at least two dimensions, got shapes {:?}, {:?} and {:?}",
-            q.shape(),
-            k.shape(),
-            value.shape()
-        );
-    }
-    if causal && mask.is_some() {
-        bail!(Value, "explicit attn_mask should not be set when is_causal=True");
-    }
-    let e = q.shape()[q.ndim() - 1];
-    let scale = c.opt_float(2).unwrap_or(1.0 / (e.max(1) as f64).sqrt());
-    let mut scores = (&q.matmul(&k.transpose(-2, -1)?)? * scale)?;
-    let (l, s) = (scores.shape()[scores.ndim() - 2], scores.shape()[scores.ndim() - 1]);
-    if causal && scores.numel() > 0 && !c.meta {
-        let hidden = Tensor::filled(&[l, s], Scalar::Bool(true), DType::Bool)?.triu(1)?;
-        scores = scores.masked_fill(&hidden, &Tensor::number(Scalar::Float(f64::NEG_INFINITY))?)?;
-    }
-    if let Some(m) = mask {
-        attention_mask_fits(m, q.dtype(), scores.shape())?;
-        scores = if m.dtype() == DType::Bool {
-            scores.masked_fill(&m.logical_not()?, &Tensor::number(Scalar::Float(f64::NEG_INFINITY))?)?
-        } else {
-            scores.add(&m.to_dtype(q.dtype())?, 1)?
-        };
-    }
-    // A query that may look nowhere gets zeros.
-    let mut weights = scores.safe_softmax(-1, None)?;
-    if p != 0.0 {
-        weights = weights.dropout(p, true)?;
-    }
-    one(weights.matmul(value)?)
-}
-
-/// A mask of attention is bool or added, and has its own rows: one that is spread over them, or a number, is a mistake.
-fn attention_mask_fits(mask: &Tensor, dtype: DType, scores: &[usize]) -> Result<()> {
-    if ![DType::Bool, DType::F32, dtype].contains(&mask.dtype()) {
-        bail!(DType, "attn_mask must be bool, float32 or of the query's dtype {dtype}, got {}", mask.dtype());
-    }
-    let m = mask.shape();
-    let fits = m.iter().rev().zip(scores.iter().rev()).all(|(&have, &want)| have == want || have == 1);
-    if m.len() < 2 || m.len() > scores.len() || !fits {
-        return Err(Error::shapes("", format!("attn_mask of shape {m:?} does not fit scores of shape {scores:?}"), m, scores));
-    }
-    Ok(())
 }
 
 fn eval_addr(x: &Tensor, a: &Tensor, b: &Tensor, beta: Scalar, alpha: Scalar) -> Result<Tensor> {
@@ -1459,7 +1391,7 @@ pub(crate) mod tests {
         gradcheck(&|x| x[0].tensordot(&x[1], &[0, -1], &[1, 0]), &[noise(&[2, 2, 3], 1), noise(&[3, 2, 2], 2)]);
         gradcheck(&|x| x[0].cross(&x[1], None), &[noise(&[2, 3], 1), noise(&[2, 3], 2)]);
         gradcheck(
-            &|x| Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], None, 0.0, true, None),
+            &|x| Tensor::scaled_dot_product_attention(&x[0], &x[1], &x[2], None, 0.0, true, None, false),
             &[noise(&[2, 3, 2], 1), noise(&[2, 3, 2], 2), noise(&[2, 3, 2], 3)],
         );
     }

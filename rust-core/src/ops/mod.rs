@@ -13,9 +13,12 @@ use crate::storage::{Locks, Storage};
 use crate::tensor::Tensor;
 use crate::{bail, err};
 use elementwise::Plan;
+pub use kinds::{ArgDef, ArgKind, Form, Holds, KindDef, Signature};
 use smallvec::SmallVec;
 use std::sync::OnceLock;
 
+#[macro_use]
+mod kinds;
 #[macro_use]
 mod macros;
 pub mod elementwise;
@@ -31,7 +34,8 @@ macro_rules! tables {
     };
 }
 tables!(
-    create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, norm, loss, random, optim, complex
+    create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, pool, resize, embedding, norm,
+    loss, ctc, random, rnn, attention, optim, complex
 );
 
 /// Results of an op.
@@ -58,71 +62,6 @@ pub enum Domain {
     Boolean,
     /// The op needs inputs of its own making: its `samples`.
     Special,
-}
-
-/// What kind of argument an op takes. A new kind is a design decision: the macros, the generator and the door know them all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ArgKind {
-    /// A tensor.
-    Tensor,
-    /// A tensor or a plain number.
-    Operand,
-    /// A tensor or nothing.
-    OptTensor,
-    /// Several tensors.
-    Tensors,
-    /// Several tensors, each of which may be missing.
-    OptTensors,
-    /// A number.
-    Scalar,
-    /// A number or nothing.
-    OptScalar,
-    /// A whole number.
-    Int,
-    /// A whole number or nothing.
-    OptInt,
-    /// Whole numbers; Python accepts a single one too.
-    Ints,
-    /// Whole numbers or nothing.
-    OptInts,
-    /// Sizes: whole numbers that a Python method also accepts one by one.
-    Shape,
-    /// A float.
-    Float,
-    /// A float or nothing.
-    OptFloat,
-    /// True or false.
-    Bool,
-    /// A dtype.
-    DType,
-    /// A dtype or nothing.
-    OptDType,
-    /// A word.
-    Str,
-    /// A random generator; none means the default one.
-    Generator,
-}
-
-impl ArgKind {
-    /// True for arguments that are tensors.
-    pub fn is_tensor(self) -> bool {
-        use ArgKind::*;
-        matches!(self, Tensor | Operand | OptTensor | Tensors | OptTensors)
-    }
-    /// True for lists of tensors.
-    pub fn is_list(self) -> bool {
-        matches!(self, ArgKind::Tensors | ArgKind::OptTensors)
-    }
-}
-
-/// One argument of an op.
-pub struct ArgDef {
-    /// PyTorch's name.
-    pub name: &'static str,
-    /// What it takes.
-    pub kind: ArgKind,
-    /// Default, as written in the table.
-    pub default: Option<&'static str>,
 }
 
 /// How many results an op has.
@@ -249,7 +188,7 @@ impl Spec {
         Ok(Specs::from_iter([self]))
     }
     /// A tensor without elements.
-    fn meta(self) -> Result<Tensor> {
+    pub(crate) fn meta(self) -> Result<Tensor> {
         Tensor::without_elements(self.layout, self.dtype)
     }
 }
@@ -272,9 +211,6 @@ pub enum Body {
     View(fn(&Call) -> Result<Outs>),
     /// Is made of other ops, which do their own recording and locking.
     Composite(fn(&Call) -> Result<Outs>),
-    /// An optimizer step on lists of parameters, gradients and states: it changes its inputs behind autograd's back;
-    /// backward notices by the version counters. Where no gradient is given, the one that backward has collected is meant.
-    Mutates(fn(&Call) -> Result<Outs>),
 }
 
 impl Body {
@@ -285,9 +221,18 @@ impl Body {
             Body::Dynamic(..) => "Dynamic",
             Body::View(_) => "View",
             Body::Composite(_) => "Composite",
-            Body::Mutates(_) => "Mutates",
         }
     }
+}
+
+/// What an in-place twin does that changes how its tensor lies, not the elements in their places. Layouts never change: the
+/// twin returns a new handle, and the caller puts that in the place of the old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relayout {
+    /// The tensor looks at the same elements in another way; its history goes on.
+    View,
+    /// The tensor gets other elements or other memory, which a tensor with gradients may not.
+    Data,
 }
 
 /// A call that must be refused, as test data: arguments in Python and a part of the message.
@@ -306,6 +251,10 @@ pub struct OpDef {
     pub doc: &'static str,
     /// Arguments, in PyTorch's order.
     pub args: &'static [ArgDef],
+    /// What follows from them.
+    pub signature: Signature,
+    /// False if a call with such attributes leaves its mutable arguments alone.
+    pub writes: fn(&[Attr]) -> bool,
     /// Results.
     pub out: OutKind,
     /// Test inputs.
@@ -326,6 +275,8 @@ pub struct OpDef {
     pub takes: Takes,
     /// True if there is an in-place twin `name_`.
     pub inplace: bool,
+    /// Set if that twin does not write, but gives its tensor another layout.
+    pub relayout: Option<Relayout>,
     /// True for a `Kernel` that may write over its first input.
     pub direct: bool,
     /// True for a `Composite` of which a part is `Dynamic`.
@@ -353,6 +304,8 @@ impl OpDef {
         name: "",
         doc: "",
         args: &[],
+        signature: Signature::of(&[]),
+        writes: |_| true,
         out: OutKind::Tensor,
         domain: Domain::Real,
         body: Body::Composite(|_| Ok(Outs::new())),
@@ -362,6 +315,7 @@ impl OpDef {
         conjugates: false,
         takes: Takes::NOTHING,
         inplace: false,
+        relayout: None,
         direct: false,
         dynamic: false,
         method: true,
@@ -384,10 +338,6 @@ impl OpDef {
     /// True if it is made of other ops.
     pub fn is_composite(&self) -> bool {
         matches!(self.body, Body::Composite(_))
-    }
-    /// True if it is an optimizer step.
-    fn is_step(&self) -> bool {
-        matches!(self.body, Body::Mutates(_))
     }
     /// The tensor arguments.
     pub fn tensor_args(&self) -> impl Iterator<Item = &ArgDef> {
@@ -604,20 +554,60 @@ pub(crate) fn several(n: usize, mut make: impl FnMut(usize) -> Result<Tensor>) -
 }
 
 #[inline(always)]
-fn locks<'a>(inputs: &[Option<&'a Tensor>], written: Option<&'a Tensor>, all: bool, meta: bool) -> Result<Locks<'a>> {
+fn locks<'a>(
+    inputs: &[Option<&'a Tensor>],
+    written: Option<&'a Tensor>,
+    writes: impl Fn(usize) -> bool,
+    meta: bool,
+) -> Result<Locks<'a>> {
     // Beside meta tensors, which have nothing to lock, there may be numbers that are looked at.
     let here = |t: &&Tensor| !(meta && t.is_meta());
-    let read = inputs.iter().filter_map(|t| t.filter(here).map(|t| (&*t.0.storage as &Storage, all)));
+    let read =
+        inputs.iter().enumerate().filter_map(|(i, t)| t.filter(here).map(|t| (&*t.0.storage as &Storage, writes(i))));
     // What is written first: it is the first input too.
     Locks::take(written.filter(here).map(|t| (&*t.0.storage as &Storage, true)).into_iter().chain(read))
 }
 
 /// True if a call writes to its input `i`.
-pub fn writes(op: &OpDef, inplace: bool, inputs: &[Option<&Tensor>], i: usize) -> bool {
-    if op.is_step() {
-        return !optim::gradients(op, inputs).contains(&i);
+pub fn writes(op: &OpDef, inplace: bool, inputs: &[Option<&Tensor>], attrs: &[Attr], i: usize) -> bool {
+    inplace && i == 0 && op.relayout.is_none()
+        || op.signature.writes() && op.signature.is_written(inputs.len(), i) && (op.writes)(attrs)
+}
+
+/// Refuses a call in which a tensor is missing that must be there.
+#[inline(always)]
+fn check_present(op: &OpDef, inputs: &[Option<&Tensor>]) -> Result<()> {
+    for (i, t) in inputs.iter().take(op.signature.singles).enumerate() {
+        if t.is_none() && op.signature.requires(i) {
+            return missing(op, i, None);
+        }
     }
-    inplace && i == 0
+    if op.signature.lists > 0 {
+        return check_lists(op, inputs);
+    }
+    Ok(())
+}
+
+fn check_lists(op: &OpDef, inputs: &[Option<&Tensor>]) -> Result<()> {
+    for k in 0..op.signature.lists {
+        let place = op.signature.singles + k;
+        if !op.signature.requires(place) {
+            continue;
+        }
+        if let Some(at) = inputs[op.signature.list(inputs.len(), k)].iter().position(|t| t.is_none()) {
+            return missing(op, place, Some(at));
+        }
+    }
+    Ok(())
+}
+
+#[cold]
+fn missing(op: &OpDef, place: usize, at: Option<usize>) -> Result<()> {
+    let name = op.tensor_args().nth(place).map_or("", |a| a.name);
+    match at {
+        None => bail!(Null, "argument '{name}' is NULL, wanted a tensor"),
+        Some(i) => bail!(Null, "argument '{name}' has NULL at place {i}"),
+    }
 }
 
 /// Calls an op. The inputs must fit its declaration; [`check_arguments`] does for callers by name.
@@ -625,8 +615,13 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
     if let Err(e) = memory::check() {
         return Err(e.in_op(op.name));
     }
-    if op.is_step() && optim::lacks_gradients(op, inputs) {
-        return optim::with_own_gradients(op, inputs, |filled| call(op, filled, attrs));
+    if let Err(e) = check_present(op, inputs) {
+        return Err(e.in_op(op.name));
+    }
+    if let Some(k) = op.signature.collected {
+        if inputs[op.signature.list(inputs.len(), k)].iter().any(|g| g.is_none()) {
+            return with_collected(op, k, inputs, attrs);
+        }
     }
     let record = !op.is_composite() && op.vjp.is_some() && autograd::wanted(inputs);
     let mut result = run(op, inputs, attrs);
@@ -669,6 +664,29 @@ fn check_dtypes(op: &OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Resul
     inputs.iter().flatten().map(|t| t.dtype()).chain(named).try_for_each(|d| op.takes.check(d))
 }
 
+/// Puts the gradients that backward has collected where none are given (`grads` is the number of their list); tensors that
+/// have none are left out.
+fn with_collected(op: &'static OpDef, grads: usize, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
+    let (n, count) = (op.signature.length(inputs.len()), inputs.len());
+    let start = op.signature.list(count, grads).start;
+    let mut own: SmallVec<[Option<Tensor>; 16]> = memory::room(n)?;
+    for i in 0..n {
+        let collected = || inputs[op.signature.singles + i].and_then(|t| t.grad());
+        own.push(inputs[start + i].cloned().or_else(collected));
+    }
+    let mut filled: SmallVec<[Option<&Tensor>; 32]> = memory::room(count)?;
+    filled.extend(inputs[..op.signature.singles].iter().copied());
+    for (i, t) in inputs.iter().enumerate().skip(op.signature.singles) {
+        if let Some(g) = &own[(i - op.signature.singles) % n] {
+            filled.push(if (start..start + n).contains(&i) { Some(g) } else { *t });
+        }
+    }
+    if filled.len() == op.signature.singles {
+        return Ok(Outs::new());
+    }
+    call(op, &filled, attrs)
+}
+
 /// Runs the body of an op.
 #[inline(always)]
 fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
@@ -679,7 +697,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
     match op.body {
         Body::Elementwise(plan) => {
             check_numbers(op, attrs)?;
-            let _locks = locks(inputs, None, false, meta)?;
+            let _locks = locks(inputs, None, |_| false, meta)?;
             let plan = plan(&c)?;
             if meta {
                 return one(plan.spec()?.meta()?);
@@ -696,8 +714,10 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
             for spec in specs {
                 outs.push(if meta { spec.meta()? } else { spec.tensor()? });
             }
-            if !meta {
-                let _locks = locks(inputs, None, false, false)?;
+            if op.signature.writes() && (op.writes)(attrs) {
+                write(&c, compute, &outs)?;
+            } else if !meta {
+                let _locks = locks(inputs, None, |_| false, false)?;
                 compute(&c, &outs)?;
             }
             Ok(outs)
@@ -711,7 +731,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
                 return specs.into_iter().map(Spec::meta).collect();
             }
             let _quiet = listener::active().then(listener::Quiet::enter);
-            let _locks = locks(inputs, None, false, false)?;
+            let _locks = locks(inputs, None, |_| false, false)?;
             let mut outs = eval(&c)?;
             for o in outs.iter_mut().filter(|o| o.is_view()) {
                 // A view of the op's own memory is nobody's view.
@@ -722,22 +742,26 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
             Ok(outs)
         }
         Body::View(eval) => eval(&c),
-        Body::Mutates(eval) => {
-            check_dtypes(op, inputs, attrs)?;
-            let written =
-                || inputs.iter().enumerate().filter(|(i, _)| writes(op, false, inputs, *i)).filter_map(|e| *e.1);
-            written().try_for_each(autograd::may_change)?;
-            let _hold = Hold::new();
-            let outs = {
-                let _locks = locks(inputs, None, true, meta)?;
-                eval(&c)?
-            };
-            written().for_each(|t| t.0.storage.bump());
-            Ok(outs)
-        }
         Body::Composite(expand) if listener::active() => listener::in_parts(op, false, inputs, attrs, || expand(&c)),
         Body::Composite(expand) => expand(&c),
     }
+}
+
+/// Has a kernel write to its mutable arguments.
+fn write(c: &Call, compute: fn(&Call, &[Tensor]) -> Result<()>, outs: &[Tensor]) -> Result<()> {
+    let (takes, n) = (&c.op.signature, c.inputs.len());
+    let written = || c.inputs.iter().enumerate().filter(|(i, _)| takes.is_written(n, *i)).filter_map(|e| *e.1);
+    written().try_for_each(|t| {
+        autograd::may_change(t)?;
+        check_writable(t)
+    })?;
+    if !c.meta {
+        let _hold = Hold::new();
+        let _locks = locks(c.inputs, None, |i| takes.is_written(n, i), false)?;
+        compute(c, outs)?;
+    }
+    written().for_each(|t| t.0.storage.bump());
+    Ok(())
 }
 
 /// True if the results are meta tensors: an input is one, and the others are, or have no dimensions (in lists: are plain
@@ -746,7 +770,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
 fn on_meta(op: &OpDef, inputs: &[Option<&Tensor>]) -> Result<bool> {
     let meta = inputs.iter().flatten().any(|t| t.is_meta());
     // What stands in a list is no number.
-    let listed = || op.args.iter().any(|a| a.kind.is_list());
+    let listed = || op.signature.lists > 0;
     if meta && inputs.iter().flatten().any(|t| !t.is_meta() && (t.ndim() > 0 || listed() && !t.0.wrapped)) {
         bail!(
             Unsupported,
@@ -812,10 +836,15 @@ fn check_overlap(op: &'static OpDef, target: &Tensor, inputs: &[Option<&Tensor>]
     Ok(())
 }
 
-/// Calls the in-place twin of an op: the result goes into the first input.
+/// Calls the in-place twin of an op: the result goes into the first input, which is returned. Of a twin that changes a layout
+/// (`relayout`), the handle that is returned is what the first input becomes.
 pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Tensor> {
+    check_present(op, inputs).map_err(|e| e.in_op(op.name))?;
+    if let Some(how) = op.relayout {
+        return relayout(op, how, inputs, attrs);
+    }
     let Some(Some(target)) = inputs.first().copied() else {
-        return Err(err!(Null, "input is missing").in_op(op.name));
+        return Err(err!(Unsupported, "{} has no in-place form", op.name).in_op(op.name));
     };
     let run = || {
         memory::check()?;
@@ -840,7 +869,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
         let _quiet = listener::active().then(listener::Quiet::enter);
         let c = Call { op, inputs, attrs, meta };
         let _hold = Hold::new();
-        let locked = || locks(inputs, Some(target), false, meta);
+        let locked = || locks(inputs, Some(target), |_| false, meta);
         match op.body {
             Body::Elementwise(plan) => {
                 check_numbers(op, attrs)?;
@@ -868,7 +897,7 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
                     }
                 }
             }
-            Body::Dynamic(..) | Body::View(_) | Body::Composite(_) | Body::Mutates(_) => {
+            Body::Dynamic(..) | Body::View(_) | Body::Composite(_) => {
                 unreachable!("{} has no in-place form", op.name)
             }
         }
@@ -883,6 +912,52 @@ pub fn call_inplace(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Att
         listener::called(op, true, inputs, attrs, std::slice::from_ref(target));
     }
     Ok(target.clone())
+}
+
+/// What the first input becomes.
+#[cold]
+fn relayout(op: &'static OpDef, how: Relayout, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Tensor> {
+    let change = || {
+        memory::check()?;
+        let Some(Some(target)) = inputs.first().copied() else { unreachable!("it was looked for") };
+        autograd::may_change(target)?;
+        let needs = target.requires_grad();
+        let on_it = |t: &Tensor| {
+            let mut all: SmallVec<[Option<&Tensor>; 4]> = memory::room(inputs.len())?;
+            all.extend(inputs.iter().copied());
+            all[0] = Some(t);
+            call1(op, &all, attrs)
+        };
+        match how {
+            Relayout::Data if needs => bail!(Autograd, "a tensor that requires grad cannot get other elements"),
+            Relayout::View if needs && (autograd::recording() || !target.is_leaf()) => {
+                if target.is_leaf() {
+                    bail!(Autograd, "a leaf tensor that requires grad cannot be changed in place (outside of no_grad)");
+                }
+                // Recorded in any case: the history has to know the shape.
+                let _on = autograd::InferenceMode::set(false);
+                let t = on_it(target)?;
+                if target.retains_grad() {
+                    t.retain_grad()?;
+                }
+                Ok(t)
+            }
+            Relayout::View if target.is_view() && !needs => on_it(target),
+            _ => target.replaced_by(&on_it(&target.alias())?.alias()),
+        }
+    };
+    let result = {
+        let _quiet = listener::active().then(listener::Quiet::enter);
+        change()
+    };
+    let t = result.map_err(|mut e| {
+        e.set_op(op.name);
+        e
+    })?;
+    if listener::active() {
+        listener::called(op, true, inputs, attrs, std::slice::from_ref(&t));
+    }
+    Ok(t)
 }
 
 /// The in-place twin of a composite: its parts, which record themselves, and an assignment.
@@ -904,6 +979,129 @@ fn assigned(
     };
     call_inplace(&shape::defs::copy, &[Some(target), result.first()], &[])?;
     one(target.clone())
+}
+
+/// Calls an op and puts its results into `outs`, which have their shapes. A kernel that writes results of the dtype and strides
+/// of an `out` that shares no memory with the inputs writes straight into it; else the result is copied there.
+pub fn call_into(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &[&Tensor]) -> Result<()> {
+    into(op, inputs, attrs, outs).map_err(|mut e| {
+        if e.op().is_empty() {
+            e.set_op(op.name);
+        }
+        e
+    })
+}
+
+fn into(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &[&Tensor]) -> Result<()> {
+    memory::check()?;
+    check_present(op, inputs)?;
+    for (k, out) in outs.iter().enumerate() {
+        autograd::may_change(out)?;
+        check_writable(out)?;
+        if outs[..k].iter().any(|o| meet(o, out)) {
+            bail!(Value, "two results cannot be put into one place in memory");
+        }
+        if autograd::recording() && out.requires_grad() {
+            bail!(Autograd, "functions with out=... arguments don't support automatic differentiation");
+        }
+    }
+    let own = matches!(op.body, Body::Kernel(..) | Body::Elementwise(_)) && !op.signature.writes();
+    if own && op.signature.collected.is_none() && !(op.vjp.is_some() && autograd::wanted(inputs)) {
+        return computed_into(op, inputs, attrs, outs);
+    }
+    let results = call(op, inputs, attrs)?;
+    if results.iter().any(|t| t.requires_grad() && autograd::recording()) {
+        bail!(Autograd, "functions with out=... arguments don't support automatic differentiation");
+    }
+    let c = Call { op, inputs, attrs, meta: false };
+    want_outs(outs, results.len())?;
+    for (out, t) in outs.iter().zip(&results) {
+        c.check_out(out, t.shape(), t.dtype())?;
+    }
+    for (out, t) in outs.iter().zip(&results) {
+        call_inplace(&shape::defs::copy, &[Some(out), Some(t)], &[])?;
+    }
+    Ok(())
+}
+
+fn want_outs(outs: &[&Tensor], n: usize) -> Result<()> {
+    if outs.len() != n {
+        bail!(Value, "it has {n} results, {} tensors are given for them", outs.len());
+    }
+    Ok(())
+}
+
+/// The results of a kernel or an elementwise op, in `outs`.
+fn computed_into(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &[&Tensor]) -> Result<()> {
+    let meta = on_meta(op, inputs)?;
+    if outs.iter().any(|t| t.is_meta() != meta) {
+        bail!(Unsupported, "inputs and the tensors for the results must be on one device");
+    }
+    let _on = On::enter(if meta { Device::Meta } else { Device::Cpu });
+    let _quiet = listener::active().then(listener::Quiet::enter);
+    let c = Call { op, inputs, attrs, meta };
+    let lock = || {
+        let here = |t: &&Tensor| !(meta && t.is_meta());
+        let read = inputs.iter().flatten().copied().filter(here).map(|t| (&*t.0.storage, false));
+        Locks::take(outs.iter().copied().filter(here).map(|t| (&*t.0.storage, true)).chain(read))
+    };
+    let apart = |out: &Tensor| !inputs.iter().flatten().any(|t| meet(t, out));
+    let _hold = Hold::new();
+    match op.body {
+        Body::Elementwise(plan) => {
+            check_numbers(op, attrs)?;
+            let _locks = lock()?;
+            let plan = plan(&c)?;
+            want_outs(outs, 1)?;
+            plan.shape(|shape| c.check_out(outs[0], shape, plan.dtype()))?;
+            if !meta && apart(outs[0]) {
+                plan.compute(outs[0])?;
+            } else if !meta {
+                let aside = plan.spec()?.tensor()?;
+                plan.compute(&aside)?;
+                shape::copy_into(outs[0], &aside)?;
+            }
+        }
+        Body::Kernel(infer, compute) => {
+            check_dtypes(op, inputs, attrs)?;
+            let specs = infer(&c)?;
+            want_outs(outs, specs.len())?;
+            for (out, spec) in outs.iter().zip(&specs) {
+                c.check_out(out, spec.layout.shape(), spec.dtype)?;
+            }
+            if !meta {
+                let mut targets: Outs = memory::room(specs.len())?;
+                for (&out, spec) in outs.iter().zip(specs) {
+                    let fits = out.dtype() == spec.dtype && out.strides() == spec.layout.strides() && apart(out);
+                    targets.push(if fits { out.clone() } else { spec.tensor()? });
+                }
+                let _locks = lock()?;
+                compute(&c, &targets)?;
+                for (out, t) in outs.iter().zip(&targets).filter(|(out, t)| !t.is_same(out)) {
+                    shape::copy_into(out, t)?;
+                }
+            }
+        }
+        _ => unreachable!("{} makes its results itself", op.name),
+    }
+    for out in outs {
+        out.0.storage.bump();
+    }
+    drop(_quiet);
+    if listener::active() {
+        let results: Outs = outs.iter().map(|t| (*t).clone()).collect();
+        listener::called(op, false, inputs, attrs, &results);
+    }
+    Ok(())
+}
+
+/// [`call_into`] by name, checking the arguments against the declaration.
+pub fn call_into_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &[&Tensor]) -> Result<()> {
+    let Some((op, false)) = find(name) else {
+        bail!(Unsupported, "there is no op named {name:?} that makes results");
+    };
+    check_arguments(op, inputs, attrs).map_err(|e| e.in_op(name))?;
+    call_into(op, inputs, attrs, outs)
 }
 
 /// Calls an op with one result.
@@ -959,7 +1157,7 @@ pub fn infer_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> 
     let kinds = find(name).map(|(op, _)| op.tensor_args().map(|a| a.kind));
     let mut kinds = kinds.into_iter().flatten();
     for t in inputs {
-        let operand = kinds.next() == Some(ArgKind::Operand);
+        let operand = kinds.next().is_some_and(|k| k.def().number);
         metas.push(match t {
             // A plain number stays one: its value may count.
             Some(t) if t.0.wrapped && operand && !metas.is_empty() => Some((*t).clone()),
@@ -973,50 +1171,20 @@ pub fn infer_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> 
     call_by_name(name, &lent, attrs)
 }
 
-/// Checks the number and kinds of arguments against the declaration.
+/// Checks the number of tensors, and number and kinds of attributes, against the declaration.
 pub fn check_arguments(op: &OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<()> {
-    let single = op.tensor_args().filter(|a| !a.kind.is_list()).count();
-    let lists = op.tensor_args().filter(|a| a.kind.is_list()).count();
-    if inputs.len() < single || (lists == 0 && inputs.len() != single) {
-        bail!(Value, "wanted {single} tensor arguments, got {}", inputs.len());
+    let Signature { singles, lists, attrs: wanted, .. } = op.signature;
+    if inputs.len() < singles || (lists == 0 && inputs.len() != singles) {
+        bail!(Value, "wanted {singles} tensor arguments, got {}", inputs.len());
     }
-    if lists > 0 && !(inputs.len() - single).is_multiple_of(lists) {
+    if lists > 0 && !(inputs.len() - singles).is_multiple_of(lists) {
         bail!(Value, "its {lists} tensor lists must have equal lengths");
     }
-    for (a, t) in op.tensor_args().filter(|a| !a.kind.is_list()).zip(inputs) {
-        if t.is_none() && a.kind != ArgKind::OptTensor {
-            bail!(Null, "argument '{}' must be a tensor", a.name);
-        }
+    if attrs.len() != wanted {
+        bail!(Value, "wanted {wanted} attributes, got {}", attrs.len());
     }
-    if let Some(n) = (inputs.len() - single).checked_div(lists) {
-        for (k, a) in op.tensor_args().filter(|a| a.kind.is_list()).enumerate() {
-            let part = &inputs[single + k * n..single + (k + 1) * n];
-            if a.kind == ArgKind::Tensors && part.iter().any(|t| t.is_none()) {
-                bail!(Null, "argument '{}' must hold tensors only", a.name);
-            }
-        }
+    match op.attr_args().zip(attrs).find(|(a, v)| !a.kind.takes(v)) {
+        Some((a, v)) => bail!(Value, "attribute '{}' wants {}, got {v:?}", a.name, a.kind.def().wants),
+        None => Ok(()),
     }
-    if attrs.len() != op.attr_args().count() {
-        bail!(Value, "wanted {} attributes, got {}", op.attr_args().count(), attrs.len());
-    }
-    for (a, v) in op.attr_args().zip(attrs) {
-        use ArgKind::*;
-        #[allow(clippy::match_like_matches_macro, reason = "a table, one row per kind")]
-        let fits = match (a.kind, v) {
-            (OptScalar | OptInt | OptInts | OptFloat | OptDType | Generator, Attr::None) => true,
-            (Scalar | OptScalar, Attr::Scalar(_) | Attr::Int(_) | Attr::Float(_) | Attr::Bool(_)) => true,
-            (Int | OptInt, Attr::Int(_)) => true,
-            (Ints | OptInts | Shape, Attr::Ints(_)) => true,
-            (Float | OptFloat, Attr::Float(_) | Attr::Int(_)) => true,
-            (Bool, Attr::Bool(_)) => true,
-            (DType | OptDType, Attr::DType(_)) => true,
-            (Str, Attr::Str(_)) => true,
-            (Generator, Attr::Generator(_)) => true,
-            _ => false,
-        };
-        if !fits {
-            bail!(Value, "attribute '{}' wants {:?}, got {v:?}", a.name, a.kind);
-        }
-    }
-    Ok(())
 }

@@ -363,7 +363,7 @@ fn update_both(stats: [Option<&Tensor>; 2], new: [Option<&Tensor>; 2], momentum:
     for (k, (stat, new)) in stats.into_iter().zip(new).enumerate() {
         let done = stat.zip(new).map_or(Ok(()), |(stat, new)| update(stat, new, momentum));
         if let (Err(_), 1, Some(first), Some(old)) = (&done, k, stats[0], &old) {
-            let _locks = super::locks(&[], Some(first), false, false)?;
+            let _locks = super::locks(&[], Some(first), |_| false, false)?;
             copy_into(first, old)?;
         }
         done?;
@@ -387,9 +387,20 @@ fn check_stats(x: &Tensor, mean: Option<&Tensor>, var: Option<&Tensor>) -> Resul
     Ok(())
 }
 
+/// Statistics take no part in graphs.
+fn refuse_gradients(stats: [Option<&Tensor>; 2]) -> Result<()> {
+    for (stat, name) in stats.iter().zip(["running_mean", "running_var"]) {
+        if autograd::recording() && stat.is_some_and(|t| t.requires_grad()) {
+            bail!(Autograd, "not differentiable with respect to argument '{name}': it cannot require grad");
+        }
+    }
+    Ok(())
+}
+
 fn eval_batch_norm(c: &Call) -> Result<Outs> {
     let (x, mean, var, w, b) = (c.x(0), c.opt(1), c.opt(2), c.opt(3), c.opt(4));
     let (training, momentum, eps) = (c.bool(0), c.float(1), c.float(2));
+    refuse_gradients([mean, var])?;
     if x.ndim() < 2 && x.numel() == 0 {
         return one(x.duplicate()?);
     }
@@ -416,6 +427,7 @@ fn eval_batch_norm(c: &Call) -> Result<Outs> {
 fn eval_instance_norm(c: &Call) -> Result<Outs> {
     let (x, mean, var, w, b) = (c.x(0), c.opt(1), c.opt(2), c.opt(3), c.opt(4));
     let (use_input, momentum, eps) = (c.bool(0), c.float(1), c.float(2));
+    refuse_gradients([mean, var])?;
     if x.ndim() < 2 {
         bail!(Shape, "expected at least 2D input, got shape {:?}", x.shape());
     }
@@ -474,10 +486,10 @@ ops! {
     /// weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards
     /// them (the variance unbiased) by `momentum`; else the running ones are used.
     batch_norm(
-        input: Tensor, running_mean: OptTensor, running_var: OptTensor, weight: OptTensor = None, bias: OptTensor = None,
+        input: Tensor, running_mean: OptMut, running_var: OptMut, weight: OptTensor = None, bias: OptTensor = None,
         training: Bool = false, momentum: Float = 0.1, eps: Float = 1e-5
     ) -> Tensor, Special {
-        body: Composite(eval_batch_norm),
+        body: Composite(eval_batch_norm), writes: |attrs| matches!(attrs, [crate::ops::Attr::Bool(true), ..]),
         method: false, onnx: Some("BatchNormalization"),
         refuses: &[Refusal { call: "rt.ones(2, 3), None, None", message: "expected running_mean and running_var to be defined" }],
         samples: &[
@@ -746,10 +758,10 @@ ops! {
     /// Normalisation of each channel of each sample (Ulyanov et al. 2016), or, without `use_input_stats`, by running
     /// statistics as in `batch_norm`.
     instance_norm(
-        input: Tensor, running_mean: OptTensor = None, running_var: OptTensor = None, weight: OptTensor = None,
+        input: Tensor, running_mean: OptMut = None, running_var: OptMut = None, weight: OptTensor = None,
         bias: OptTensor = None, use_input_stats: Bool = true, momentum: Float = 0.1, eps: Float = 1e-5
     ) -> Tensor, Special {
-        body: Composite(eval_instance_norm),
+        body: Composite(eval_instance_norm), writes: |attrs| matches!(attrs, [crate::ops::Attr::Bool(true), ..]),
         method: false, onnx: Some("InstanceNormalization"),
         samples: &[
             "r(2, 2, 4), None, None, r(2), r(2)", "r(1, 2, 3), None, None, None, None, True, 0.1, 0.1",

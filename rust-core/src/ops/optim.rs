@@ -1,6 +1,6 @@
 //! Optimizer steps: one call changes all parameters of a group and their states in place.
 
-use super::{Call, OpDef, Outs};
+use super::{Call, Specs};
 use crate::bail;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -17,12 +17,9 @@ fn of_parameter<'a>(c: &Call<'a>, lists: usize, i: usize) -> [Option<&'a Tensor>
     std::array::from_fn(|k| if k < lists { c.opt(i + k * n) } else { None })
 }
 
-/// Applies a step to each parameter. The inputs are `lists` lists of one length: parameters, gradients, states. All that can
-/// fail comes before the first change.
-fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
-    let n = c.inputs.len() / lists;
-    let mut room = 0;
-    for i in 0..n {
+/// Refuses tensors that no step can take. The inputs are `lists` lists of one length: parameters, gradients, states.
+fn check(c: &Call, lists: usize) -> Result<Specs> {
+    for i in 0..c.inputs.len() / lists {
         let (tensors, p) = (of_parameter(c, lists, i), c.x(i));
         for t in tensors.iter().flatten() {
             if t.shape() != p.shape() {
@@ -34,28 +31,29 @@ fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<Outs> {
                 bail!(DType, "parameters, gradients and states must be floating point, got {}", t.dtype());
             }
         }
-        let alike = lie_alike(&tensors, p);
         // Dense tensors in storages of their own meet nowhere.
-        if !alike || !apart(&tensors) {
+        if !lie_alike(&tensors, p) || !apart(&tensors) {
             check_overlap(i, &tensors)?;
         }
-        if !alike {
-            room = room.max(p.numel() * p.dtype().compute_dtype().size());
-        }
     }
-    if c.meta {
-        return Ok(Outs::new());
-    }
+    Ok(Specs::new())
+}
+
+/// Applies a step to each parameter. All that can fail comes before the first change.
+fn apply(c: &Call, lists: usize, s: &dyn Step) -> Result<()> {
+    let n = c.inputs.len() / lists;
+    let of = |i| of_parameter(c, lists, i);
+    let apart = (0..n).filter(|&i| !lie_alike(&of(i), c.x(i)));
+    let room = apart.map(|i| c.x(i).numel() * c.x(i).dtype().compute_dtype().size()).max().unwrap_or(0);
     let mut scratch: [Option<Tensor>; 5] = Default::default();
     for block in scratch.iter_mut().take(if room > 0 { lists } else { 0 }) {
         *block = Some(Tensor::empty_of(&[room], DType::U8)?);
     }
     for i in 0..n {
-        let tensors = of_parameter(c, lists, i);
-        let alike = room == 0 || lie_alike(&tensors, c.x(i));
-        step_one(&tensors, c.x(i), alike, s, &scratch)?;
+        let alike = room == 0 || lie_alike(&of(i), c.x(i));
+        step_one(&of(i), c.x(i), alike, s, &scratch)?;
     }
-    Ok(Outs::new())
+    Ok(())
 }
 
 /// True if no two of the tensors share a storage.
@@ -71,7 +69,7 @@ fn check_overlap(i: usize, tensors: &[Option<&Tensor>; 5]) -> Result<()> {
         let Some(t) = t else { continue };
         super::check_writable(t)?;
         let mut others = tensors.iter().enumerate().filter(|o| o.0 > k || o.0 == GRADIENT).filter_map(|o| *o.1);
-        if others.any(|o| !std::ptr::eq(o, *t) && super::meet(t, o)) {
+        if others.any(|o| super::meet(t, o)) {
             bail!(
                 Value,
                 "unsupported operation: some elements of parameter {i}, its gradient and its states refer to a single \
@@ -80,39 +78,6 @@ fn check_overlap(i: usize, tensors: &[Option<&Tensor>; 5]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The gradients of a step, by their place among its inputs.
-pub(super) fn gradients(op: &OpDef, inputs: &[Option<&Tensor>]) -> std::ops::Range<usize> {
-    let n = inputs.len() / op.tensor_args().count();
-    n..2 * n
-}
-
-/// True if some gradient of a step is not given.
-pub(super) fn lacks_gradients(op: &OpDef, inputs: &[Option<&Tensor>]) -> bool {
-    inputs[gradients(op, inputs)].iter().any(|g| g.is_none())
-}
-
-/// Puts the gradients that backward has collected where none are given; parameters that have none are left out.
-pub(super) fn with_own_gradients(
-    op: &OpDef,
-    inputs: &[Option<&Tensor>],
-    step: impl FnOnce(&[Option<&Tensor>]) -> Result<Outs>,
-) -> Result<Outs> {
-    let grads = gradients(op, inputs);
-    let n = grads.len();
-    let mut own: SmallVec<[Option<Tensor>; 16]> = room(n)?;
-    own.extend(grads.map(|i| inputs[i].or(inputs[i - n]?.grad().as_ref()).cloned()));
-    let mut filled: SmallVec<[Option<&Tensor>; 32]> = room(inputs.len())?;
-    for (i, t) in inputs.iter().enumerate() {
-        if let Some(g) = &own[i % n] {
-            filled.push(if i / n == 1 { Some(g) } else { *t });
-        }
-    }
-    if filled.is_empty() {
-        return Ok(Outs::new());
-    }
-    step(&filled)
 }
 
 /// True if all tensors of a parameter can be walked as one line in the compute type.
@@ -157,6 +122,13 @@ fn step_one(
     Ok(())
 }
 
+impl<'a> Call<'a> {
+    /// The call without the lists behind the first ones.
+    fn first(&self, lists: usize) -> Call<'a> {
+        Call { inputs: &self.inputs[..lists * self.op.signature.length(self.inputs.len())], ..*self }
+    }
+}
+
 /// All tensors of list `k` must be there.
 fn want(c: &Call, lists: usize, k: usize, why: &str) -> Result<()> {
     let n = c.inputs.len() / lists;
@@ -167,83 +139,96 @@ fn want(c: &Call, lists: usize, k: usize, why: &str) -> Result<()> {
     Ok(())
 }
 
+/// As a step that does without the lists of states that its attributes do not ask for.
+fn only<R>(c: &Call, used: &[(usize, bool)], f: impl FnOnce(&Call) -> Result<R>) -> Result<R> {
+    let mut inputs: SmallVec<[Option<&Tensor>; 20]> = room(c.inputs.len())?;
+    inputs.extend(c.inputs.iter().copied());
+    for &(list, _) in used.iter().filter(|u| !u.1) {
+        inputs[c.op.signature.list(c.inputs.len(), list)].fill(None);
+    }
+    f(&Call { inputs: &inputs, ..*c })
+}
+
 ops! {
     /// One step of stochastic gradient descent. With `momentum`, `buffer = momentum * buffer + (1 - dampening) * grad`
     /// (`first`: `buffer = grad`) takes the gradient's place, or with `nesterov` `grad + momentum * buffer`; then
     /// `param -= lr * grad`. Where an optimizer step is given no gradient, it takes the one that backward has collected,
     /// and leaves out parameters that have none.
     sgd_step(
-        params: Tensors, grads: OptTensors, momentum_buffers: OptTensors, lr: Float, momentum: Float = 0.0, dampening: Float = 0.0,
+        params: Muts, grads: Grads, momentum_buffers: OptMuts, lr: Float, momentum: Float = 0.0, dampening: Float = 0.0,
         weight_decay: Float = 0.0, nesterov: Bool = false, maximize: Bool = false, first: Bool = false
     ) -> Nothing, Special {
-        body: Mutates(|c| {
-            if c.float(1) != 0.0 {
-                want(c, 3, 2, "momentum")?;
-            }
-            apply(c, 3, &Sgd {
+        body: Kernel(
+            |c| {
+                if c.float(1) != 0.0 {
+                    want(c, 3, 2, "momentum")?;
+                }
+                check(c, 3)
+            },
+            |c, _| apply(c, 3, &Sgd {
                 lr: c.float(0), momentum: c.float(1), dampening: c.float(2), weight_decay: c.float(3),
                 nesterov: c.bool(4), maximize: c.bool(5), first: c.bool(6),
-            })
-        }),
+            }),
+        ),
         method: false, function: false,
     }
 
     /// One step of Adam; `step` counts from 1, `decoupled` makes it AdamW, tensors in `max_exp_avg_sqs` AMSGrad.
     adam_step(
-        params: Tensors, grads: OptTensors, exp_avgs: Tensors, exp_avg_sqs: Tensors, max_exp_avg_sqs: OptTensors, lr: Float,
+        params: Muts, grads: Grads, exp_avgs: Muts, exp_avg_sqs: Muts, max_exp_avg_sqs: OptMuts, lr: Float,
         beta1: Float = 0.9, beta2: Float = 0.999, eps: Float = 1e-8, weight_decay: Float = 0.0, step: Float = 1.0,
         amsgrad: Bool = false, maximize: Bool = false, decoupled: Bool = false
     ) -> Nothing, Special {
-        body: Mutates(|c| {
-            let n = c.inputs.len() / 5;
-            let s = Adam {
-                lr: c.float(0), beta1: c.float(1), beta2: c.float(2), eps: c.float(3), weight_decay: c.float(4),
-                step: c.float(5), amsgrad: c.bool(6), maximize: c.bool(7), decoupled: c.bool(8),
-            };
-            if c.bool(6) {
+        body: Kernel(
+            |c| {
+                if !c.bool(6) {
+                    return check(&c.first(4), 4);
+                }
                 want(c, 5, 4, "amsgrad")?;
-                apply(c, 5, &s)
-            } else {
-                apply(&Call { inputs: &c.inputs[..4 * n], ..*c }, 4, &s)
-            }
-        }),
+                check(c, 5)
+            },
+            |c, _| {
+                let lists = if c.bool(6) { 5 } else { 4 };
+                apply(&c.first(lists), lists, &Adam {
+                    lr: c.float(0), beta1: c.float(1), beta2: c.float(2), eps: c.float(3), weight_decay: c.float(4),
+                    step: c.float(5), amsgrad: c.bool(6), maximize: c.bool(7), decoupled: c.bool(8),
+                })
+            },
+        ),
         method: false, function: false,
     }
 
     /// One step of RMSprop; tensors in `grad_avgs` are used if `centered`, those in `momentum_buffers` if `momentum` is
     /// not 0.
     rmsprop_step(
-        params: Tensors, grads: OptTensors, square_avgs: Tensors, grad_avgs: OptTensors, momentum_buffers: OptTensors, lr: Float,
+        params: Muts, grads: Grads, square_avgs: Muts, grad_avgs: OptMuts, momentum_buffers: OptMuts, lr: Float,
         alpha: Float = 0.99, eps: Float = 1e-8, weight_decay: Float = 0.0, momentum: Float = 0.0, centered: Bool = false,
         maximize: Bool = false
     ) -> Nothing, Special {
-        body: Mutates(|c| {
-            let (n, momentum, centered) = (c.inputs.len() / 5, c.float(4), c.bool(5));
-            let mut inputs: SmallVec<[Option<&Tensor>; 20]> = room(c.inputs.len())?;
-            inputs.extend(c.inputs.iter().copied());
-            if centered {
-                want(c, 5, 3, "centered")?;
-            } else {
-                inputs[3 * n..4 * n].fill(None);
-            }
-            if momentum > 0.0 {
-                want(c, 5, 4, "momentum")?;
-            } else {
-                inputs[4 * n..].fill(None);
-            }
-            apply(&Call { inputs: &inputs, ..*c }, 5, &RmsProp {
-                lr: c.float(0), alpha: c.float(1), eps: c.float(2), weight_decay: c.float(3), momentum, maximize: c.bool(6),
-            })
-        }),
+        body: Kernel(
+            |c| {
+                if c.bool(5) {
+                    want(c, 5, 3, "centered")?;
+                }
+                if c.float(4) > 0.0 {
+                    want(c, 5, 4, "momentum")?;
+                }
+                only(c, &[(3, c.bool(5)), (4, c.float(4) > 0.0)], |c| check(c, 5))
+            },
+            |c, _| only(c, &[(3, c.bool(5)), (4, c.float(4) > 0.0)], |c| apply(c, 5, &RmsProp {
+                lr: c.float(0), alpha: c.float(1), eps: c.float(2), weight_decay: c.float(3), momentum: c.float(4),
+                maximize: c.bool(6),
+            })),
+        ),
         method: false, function: false,
     }
 
     /// One step of Adagrad; `step` counts from 1.
     adagrad_step(
-        params: Tensors, grads: OptTensors, state_sums: Tensors, lr: Float, lr_decay: Float = 0.0, weight_decay: Float = 0.0,
+        params: Muts, grads: Grads, state_sums: Muts, lr: Float, lr_decay: Float = 0.0, weight_decay: Float = 0.0,
         eps: Float = 1e-10, step: Float = 1.0, maximize: Bool = false
     ) -> Nothing, Special {
-        body: Mutates(|c| apply(c, 3, &Adagrad {
+        body: Kernel(|c| check(c, 3), |c, _| apply(c, 3, &Adagrad {
             lr: c.float(0) / (1.0 + (c.float(4) - 1.0) * c.float(1)), weight_decay: c.float(2), eps: c.float(3),
             maximize: c.bool(5),
         })),

@@ -676,7 +676,7 @@ fn eval_isclose<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
         bail!(DType, "{} did not match {}", x.dtype(), y.dtype());
     }
     for (k, name) in ["rtol", "atol"].iter().enumerate() {
-        if c.float(k) < 0.0 {
+        if c.float(k).is_nan() || c.float(k) < 0.0 {
             bail!(Value, "{name} must be greater than or equal to zero, but got {}", c.float(k));
         }
     }
@@ -1643,6 +1643,28 @@ ops! {
     ) -> Tensor, Real {
         body: Elementwise(eval_isclose),
         refuses: &[Refusal { call: "rt.ones(1), rt.ones(1), rtol=-1.0", message: "greater than or equal to zero" }],
+    }
+
+    /// One truth value: whether `isclose` holds everywhere.
+    allclose(
+        input: Tensor, other: Tensor, rtol: Float = 1e-05, atol: Float = 1e-08, equal_nan: Bool = false,
+    ) -> Tensor, Special {
+        body: Composite(|c| one(c.x(0).isclose(c.x(1), c.float(0), c.float(1), c.bool(2))?.all(None, false)?)),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(1), rt.ones(1), rtol=-1.0", message: "greater than or equal to zero" }],
+        samples: &["r(2), r(2)"],
+    }
+
+    /// One truth value: whether shapes and all elements are equal.
+    equal(input: Tensor, other: Tensor) -> Tensor, Special {
+        body: Composite(|c| {
+            if c.x(0).shape() != c.x(1).shape() {
+                return one(Tensor::filled(&[], Scalar::Bool(false), DType::Bool)?);
+            }
+            one(c.x(0).eq(c.x(1))?.all(None, false)?)
+        }),
+        method: false, function: false,
+        samples: &["r(2), r(2)"],
     }
 
     /// True for NaN.

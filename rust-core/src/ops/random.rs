@@ -3,10 +3,11 @@
 
 use super::elementwise::result_type;
 use super::shape::contiguous_unlocked;
-use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
+use super::{one, written_as, Attr, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
 use crate::dtype::{default_dtype, dispatch, DType, Elem, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy;
+use crate::memory::List;
 use crate::parallel::parallel_for;
 use crate::random::{check_counts, check_positive, check_probability, check_std, check_trials, check_uniform, Generator};
 use crate::shape::{broadcast, sizes};
@@ -136,6 +137,42 @@ fn normal_into(g: &mut Generator, out: &Tensor, mean: f64, std: f64) -> Result<(
         DType::F16 => fill::<half::f16>(out, |s, _| g.normal_reduced(s, mean, std, half::f16::from_f32)),
         _ => fill::<half::bf16>(out, |s, _| g.normal_reduced(s, mean, std, half::bf16::from_f32)),
     }
+}
+
+fn infer_normal_tensors(c: &Call) -> Result<Specs> {
+    let (mean, std) = (c.x(0), c.x(1));
+    let dtype = if mean.0.wrapped { std.dtype() } else { mean.dtype() };
+    check_float(dtype)?;
+    Spec::rows(&broadcast(mean.shape(), std.shape())?, dtype)?.one()
+}
+
+fn compute_normal_tensors(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let out = &outs[0];
+    let ready = |t: &Tensor| {
+        contiguous_unlocked(&t.with_layout(t.layout().broadcast_to(out.shape())?), DType::F64, false)
+    };
+    let (mean, std) = (ready(c.x(0))?, ready(c.x(1))?);
+    let n = out.numel();
+    // SAFETY: row-major f64, `n` each.
+    let (mean, std) = unsafe {
+        (std::slice::from_raw_parts(mean.ptr::<f64>(), n), std::slice::from_raw_parts(std.ptr::<f64>(), n))
+    };
+    if let Some(s) = std.iter().find(|s| s.is_nan() || **s < 0.0) {
+        bail!(Value, "expects all elements of std >= 0.0, but found std {s}");
+    }
+    c.with_generator(0, |g| normal_into(g, out, 0.0, 1.0))?;
+    // Products and sums are rounded one by one, each as its operands' dtypes ask for.
+    let product = result_type([out, c.x(1)].into_iter())?;
+    let sum = result_type([out, c.x(1), c.x(0)].into_iter())?;
+    let rounded = |v: f64, d: DType| -> Result<f64> { Ok(floats!(d, T => T::from_f64(v).to_f64())) };
+    floats!(out.dtype(), T => {
+        for i in 0..n {
+            // SAFETY: element `i` of a new row-major tensor.
+            let at = unsafe { &mut *out.ptr::<T>().add(i) };
+            *at = T::from_f64(rounded(rounded(at.to_f64() * std[i], product)? + mean[i], sum)?);
+        }
+    });
+    Ok(())
 }
 
 fn infer_integers(spec: Spec, low: i64, high: i64) -> Result<Specs> {
@@ -328,6 +365,77 @@ fn eval_dropout(c: &Call) -> Result<Outs> {
     Ok(both)
 }
 
+/// The slopes of a leaky ReLU: uniform numbers of `[lower, upper)` where the input is not above 0, and 1 elsewhere; drawn in
+/// row-major order.
+fn compute_rrelu_slopes(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let (lower, upper) = (c.float(0), c.float(1));
+    let x = contiguous_unlocked(c.x(0), c.x(0).dtype(), false)?;
+    floats!(x.dtype(), T => {
+        // SAFETY: row-major; the results are nobody else's yet.
+        let (from, to) = unsafe {
+            let n = x.numel();
+            (std::slice::from_raw_parts(x.ptr::<T>(), n), std::slice::from_raw_parts_mut(outs[0].ptr::<T>(), n))
+        };
+        let low = |v: &T| v.to_f64() <= 0.0;
+        let mut drawn = List::filled(from.iter().filter(|v| low(v)).count(), 0.0)?;
+        c.with_generator(2, |g| g.uniform_f64(&mut drawn, lower, upper)).map_err(fails)?;
+        let mut next = drawn.iter();
+        for (o, v) in to.iter_mut().zip(from) {
+            *o = T::from_f64(if low(v) { next.next().copied().unwrap_or(1.0) } else { 1.0 });
+        }
+    });
+    Ok(())
+}
+
+/// Dropout of whole channels of `[N, C, *]` if `channels`; `alpha` keeps the mean and the variance of SELU networks.
+fn eval_dropped(c: &Call, channels: bool, alpha: bool) -> Result<Outs> {
+    let (x, p) = (c.x(0), c.float(0));
+    if !(0.0..=1.0).contains(&p) {
+        bail!(Value, "dropout probability has to be between 0 and 1, but got {p}");
+    }
+    if !c.bool(1) || p == 0.0 || x.numel() == 0 {
+        return one(x.clone());
+    }
+    let number = |v: f64| Tensor::number(Scalar::Float(v));
+    if p == 1.0 {
+        return one(x.mul(&Tensor::filled(&[], Scalar::Int(0), x.dtype())?)?);
+    }
+    check_float(x.dtype())?;
+    let noise = if channels {
+        if x.ndim() < 2 {
+            bail!(Shape, "Feature dropout requires at least 2 dimensions in the input, got shape {:?}", x.shape());
+        }
+        let mut shape: SmallVec<[i64; 8]> = SmallVec::from_elem(1, x.ndim());
+        shape[0] = x.shape()[0] as i64;
+        shape[1] = x.shape()[1] as i64;
+        Tensor::empty_with(&shape, Some(x.dtype()))?.bernoulli_p(1.0 - p, None)?
+    } else {
+        x.alias().bernoulli_p(1.0 - p, None)?
+    };
+    if !alpha {
+        return one(x.mul(&noise.div(&number(1.0 - p)?, "")?)?);
+    }
+    // What is dropped goes to -alpha', and an affine map restores mean and variance.
+    let low = 1.7580993408473766;
+    let a = 1.0 / ((low * low * p + 1.0) * (1.0 - p)).sqrt();
+    let b = noise.sub(&number(1.0)?, 1)?.mul(&number(low * a)?)?.add(&number(low * a * p)?, 1)?;
+    one(x.mul(&noise.mul(&number(a)?)?)?.add(&b, 1)?)
+}
+
+fn eval_gumbel_softmax(c: &Call) -> Result<Outs> {
+    let (x, tau, hard, dim) = (c.x(0), c.float(0), c.bool(1), c.int(2));
+    let gumbels = x.alias().exponential(1.0, None)?.log()?.neg()?;
+    let soft = x.add(&gumbels, 1)?.div(&Tensor::number(Scalar::Float(tau))?, "")?.softmax(dim, None)?;
+    if !hard {
+        return one(soft);
+    }
+    let known = soft.alias();
+    let best = known.max_dim(dim, true)?;
+    let picked = x.alias().zeros_like(None)?.scatter_value(dim, &best[1], 1)?;
+    // One-hot forwards, soft backwards.
+    one(picked.sub(&known, 1)?.add(&soft, 1)?)
+}
+
 ops! {
     /// Uniform numbers of [0, 1) of shape `size`.
     rand(size: Shape, generator: Generator = None, dtype: OptDType = None) -> Tensor, Special {
@@ -507,27 +615,22 @@ ops! {
         inplace: true, direct: true, function: false, method: false,
     }
 
-    /// Normal numbers with means and standard deviations from two tensors, which broadcast together.
-    normal_tensors(mean: Operand, std: Operand, generator: Generator = None) -> Tensor, Special {
-        body: Composite(|c| {
-            let (mean, std) = (c.x(0), c.x(1));
-            let dtype = result_type([mean, std].into_iter())?;
-            if !std.is_meta() && std.to_vec::<f64>()?.iter().any(|s| s.is_nan() || *s < 0.0) {
-                bail!(Value, "expects all elements of std >= 0.0");
-            }
-            let spec = Spec::rows(&broadcast(mean.shape(), std.shape())?, dtype)?;
-            let out = if c.meta {
-                check_float(dtype)?;
-                spec.meta()?
-            } else {
-                let out = spec.tensor()?;
-                c.with_generator(0, |g| normal_into(g, &out, 0.0, 1.0))?;
-                out
-            };
-            one(out.mul(&std.alias())?.add(&mean.alias(), 1)?)
-        }),
+    /// Normal numbers of mean `mean` and standard deviation `std`.
+    normal_float(
+        mean: Float, std: Float, size: Shape, generator: Generator = None, dtype: OptDType = None
+    ) -> Tensor, Special {
+        body: Kernel(
+            |c| infer_normal(new(c, 2, 4)?, c.float(1)),
+            |c, outs| c.with_generator(3, |g| normal_into(g, &outs[0], c.float(0), c.float(1))),
+        ),
         function: false, method: false,
-        samples: &["r(2), p(2), generator=generator()", "r(2), 1.5, generator=generator()", "0.5, p(2), generator=generator()"],
+    }
+
+    /// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
+    /// first one that is no plain number. No gradient flows.
+    normal_tensors(mean: Operand, std: Operand, generator: Generator = None) -> Tensor, Special {
+        body: Kernel(infer_normal_tensors, compute_normal_tensors),
+        function: false, method: false,
     }
 
     /// Indices drawn with the probabilities of the rows of `input`, `num_samples` per row: `[*, n]` becomes
@@ -555,5 +658,74 @@ ops! {
         inplace: true, onnx: Some("Dropout"), method: false,
         refuses: &[Refusal { call: "rt.ones(2), 1.5", message: "between 0 and 1" }],
         samples: &["r(4), 0.5", "r(4), 0.5, False"],
+    }
+
+    /// Dropout of whole channels of `[N, C, *]` (Tompson et al. 2015).
+    feature_dropout(input: Tensor, p: Float = 0.5, training: Bool = true) -> Tensor, Special {
+        body: Composite(|c| eval_dropped(c, true, false)),
+        inplace: true, method: false,
+        refuses: &[
+            Refusal { call: "rt.ones(2, 2), 1.5", message: "between 0 and 1" },
+            Refusal { call: "rt.ones(2)", message: "requires at least 2 dimensions" },
+        ],
+        samples: &["r(2, 3, 2), 0.5", "r(2, 3, 2), 0.5, False"],
+    }
+
+    /// Dropout that keeps the mean and the variance of SELU networks (Klambauer et al. 2017).
+    alpha_dropout(input: Tensor, p: Float = 0.5, training: Bool = false) -> Tensor, Special {
+        body: Composite(|c| eval_dropped(c, false, true)),
+        inplace: true, method: false,
+        refuses: &[Refusal { call: "rt.ones(2), 1.5", message: "between 0 and 1" }],
+        samples: &["r(4), 0.5, True"],
+    }
+
+    /// [`alpha_dropout`] of whole channels of `[N, C, *]`.
+    feature_alpha_dropout(input: Tensor, p: Float = 0.5, training: Bool = false) -> Tensor, Special {
+        body: Composite(|c| eval_dropped(c, true, true)),
+        inplace: true, method: false,
+        refuses: &[Refusal { call: "rt.ones(2), 0.5, True", message: "requires at least 2 dimensions" }],
+        samples: &["r(2, 3, 2), 0.5, True"],
+    }
+
+    /// A leaky ReLU whose slope below 0 is drawn from the uniform distribution between `lower` and `upper` for each element
+    /// in training, and is the mean of both otherwise (Xu et al. 2015).
+    rrelu(
+        input: Tensor, lower: Float = 0.125, upper: Float = 0.3333333333333333, training: Bool = false, generator: Generator = None
+    ) -> Tensor, Special {
+        body: Composite(|c| {
+            let (x, lower, upper) = (c.x(0), c.float(0), c.float(1));
+            if lower.is_nan() || upper.is_nan() || lower > upper {
+                bail!(Value, "the lower bound must be less than or equal to the upper, got {lower} and {upper}");
+            }
+            if !c.bool(2) {
+                return one(x.leaky_relu((lower + upper) / 2.0)?);
+            }
+            let generator = if let Attr::Generator(g) = c.attrs[3] { g } else { None };
+            one(x.mul(&x.rrelu_slopes(lower, upper, generator)?)?)
+        }),
+        inplace: true, method: false,
+        refuses: &[Refusal { call: "rt.ones(2), 0.5, 0.25", message: "the lower bound must be less than or equal" }],
+        samples: &["r(4)", "r(4), 0.2, 0.4, True, generator=generator()"],
+    }
+
+    /// The slopes of [`rrelu`] in training: uniform numbers of `[lower, upper)` where `input` is not above 0, else 1.
+    rrelu_slopes(input: Tensor, lower: Float, upper: Float, generator: Generator = None) -> Tensor, Special {
+        body: Kernel(
+            |c| {
+                check_float(c.x(0).dtype())?;
+                check_uniform(c.float(0), c.float(1), f64::MAX).map_err(fails)?;
+                Spec::rows(c.x(0).shape(), c.x(0).dtype())?.one()
+            },
+            compute_rrelu_slopes,
+        ),
+        method: false, function: false,
+    }
+
+    /// A sample of the categorical distribution with `logits` along `dim` that can be differentiated, closer to one-hot the
+    /// lower `tau` is; with `hard` it is one-hot, with the soft one's gradient (Jang et al. 2016).
+    gumbel_softmax(logits: Tensor, tau: Float = 1.0, hard: Bool = false, dim: Int = -1) -> Tensor, Special {
+        body: Composite(eval_gumbel_softmax),
+        method: false, function: false,
+        samples: &["r(2, 3), 0.5", "r(2, 3), 2.0, False, 0"],
     }
 }

@@ -809,6 +809,14 @@ fn restored(e: Ex, v: &Vjp, dims: &[i64], keepdim: bool) -> Ex {
     e.restore(dims, keepdim, v.shape(0))
 }
 
+/// As [`restored`], for what is expanded next: that gives a 0-d gradient its dimensions too.
+fn expandable(e: Ex, v: &Vjp, dims: &[i64], keepdim: bool) -> Ex {
+    match e {
+        Ex::T(t) if t.ndim() == 0 => Ex::T(t),
+        e => restored(e, v, dims, keepdim),
+    }
+}
+
 /// The gradient of an extreme, shared evenly among the elements that equal it.
 fn shared(v: &Vjp, g: Ex, y: Ex, dims: &[i64], keepdim: bool) -> Ex {
     let y = restored(y, v, dims, keepdim);
@@ -855,7 +863,7 @@ fn of_root(g: Ex, root: Ex) -> Ex {
 /// Gradient of a mean.
 fn mean_rule(v: &Vjp, g: Ex, dims: &[i64], keepdim: bool) -> Ex {
     let n = count(v.shape(0), dims).unwrap_or(1) as f64;
-    (restored(g, v, dims, keepdim) / n).expand(&v.sizes(0))
+    (expandable(g, v, dims, keepdim) / n).expand(&v.sizes(0))
 }
 
 fn norm_rule(v: &Vjp) -> Ex {
@@ -1045,11 +1053,85 @@ fn eval_bincount(c: &Call) -> Result<Outs> {
     one(contiguous_unlocked(&out, dtype, false)?)
 }
 
+fn eval_diff(c: &Call) -> Result<Outs> {
+    let (x, n) = (c.x(0), c.int(0));
+    if n < 0 {
+        bail!(Value, "order must be non-negative but got {n}");
+    }
+    let dim = wrap_dim(c.int(1), x.ndim())?;
+    if x.ndim() == 0 {
+        bail!(Shape, "input must have at least one dimension");
+    }
+    let mut parts = SmallVec::<[Tensor; 3]>::new();
+    for t in [c.opt(1), Some(x), c.opt(2)].into_iter().flatten() {
+        let fits = |d: usize| d == dim || t.shape()[d] == x.shape()[d];
+        if t.ndim() != x.ndim() || !(0..x.ndim()).all(fits) {
+            let (s, e) = (x.shape(), t.shape());
+            let message =
+                format!("prepend and append must match the input's shape {s:?} except in dimension {}, got {e:?}", c.int(1));
+            return Err(Error::shapes("", message, s, e));
+        }
+        parts.push(t.clone());
+    }
+    if n == 0 {
+        return one(x.duplicate()?);
+    }
+    let along = dim as i64;
+    let mut r = if parts.len() > 1 { Tensor::cat(&parts, along)? } else { x.clone() };
+    let pair = |r: &Tensor, step: i64| -> Result<Tensor> {
+        let size = (r.shape()[dim] as i64 - step).max(0);
+        let (late, early) = (r.narrow(along, r.shape()[dim] as i64 - size, size)?, r.narrow(along, 0, size)?);
+        if r.dtype() == DType::Bool {
+            return late.logical_xor(&early);
+        }
+        late.sub(&early, 1)
+    };
+    let times = n.min(r.shape()[dim] as i64);
+    if c.meta {
+        // What comes of all steps, at once.
+        return one(pair(&r, times)?);
+    }
+    for _ in 0..times {
+        r = pair(&r, 1)?;
+    }
+    one(r)
+}
+
+fn eval_trapezoid(c: &Call) -> Result<Outs> {
+    let (y, x, dim) = (c.x(0), c.opt(1), c.int(1));
+    let d = wrap_dim(dim, y.ndim())?;
+    let Some(&n) = y.shape().get(d) else {
+        bail!(Shape, "y must have at least one dimension");
+    };
+    if let Some(x) = x.filter(|x| x.ndim() > y.ndim()) {
+        let message = format!("x of shape {:?} has more dimensions than y, {:?}", x.shape(), y.shape());
+        return Err(Error::shapes("", message, x.shape(), y.shape()));
+    }
+    if y.dtype() == DType::Bool || x.is_some_and(|x| x.dtype() == DType::Bool) {
+        bail!(DType, "not implemented for dtype bool");
+    }
+    let (along, n) = (d as i64, n as i64);
+    if n == 0 {
+        return one(y.sum(Some(&[along]), false, Some(y.dtype()))?);
+    }
+    let heights = (&(&y.narrow(along, 1, n - 1)? + &y.narrow(along, 0, n - 1)?)? / 2.0)?;
+    let Some(x) = x else {
+        return one(heights.sum(Some(&[along]), false, None)?.mul(&Tensor::number(c.scalar(0))?)?);
+    };
+    let mut steps = x.diff(1, if x.ndim() == y.ndim() { along } else { -1 }, None, None)?;
+    if x.ndim() == 1 && d + 1 != y.ndim() {
+        let mut shape: SmallVec<[i64; 8]> = SmallVec::from_elem(1, y.ndim());
+        shape[d] = -1;
+        steps = steps.reshape(&shape)?;
+    }
+    one(heights.mul(&steps)?.sum(Some(&[along]), false, None)?)
+}
+
 ops! {
     /// Sum of the elements over `dim` (one or several; all by default). Whole numbers add up in int64.
     sum(input: Tensor, dim: OptInts = None, keepdim: Bool = false, dtype: OptDType = None) -> Tensor, Real {
         body: Kernel(|c| infer_sum(c, false), |c, outs| compute_sum(c, outs, false)), takes: Takes::ALL,
-        vjp: vjp!(|v| restored(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0))),
+        vjp: vjp!(|v| expandable(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0))),
         onnx: Some("ReduceSum"),
         refuses: &[Refusal { call: "rt.ones(2, 3), 2", message: "out of range" }],
         samples: &["r(2, 3)", "r(2, 3, 2), 1", "r(2, 3, 2), (0, 2), True, rt.float64"],
@@ -1111,7 +1193,7 @@ ops! {
         }),
         vjp: vjp!(|v| {
             let there = v.x(0).then(|x| x.isnan()?.logical_not());
-            restored(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0)).keep(there)
+            expandable(v.g(), v, v.ints(0), v.bool(1)).expand(&v.sizes(0)).keep(there)
         }),
         saves: Saves::X,
         samples: &["t([nan, 1.0, 2.0])", "r(2, 3, 2), (0, 2), True"],
@@ -1340,6 +1422,30 @@ ops! {
         ],
     }
 
+    /// The `p`-norms of the differences of all pairs of rows of `input [n, d]`: `[n (n - 1) / 2]`, those of the first row
+    /// with the ones below first.
+    pdist(input: Tensor, p: Float = 2.0) -> Tensor, Special {
+        body: Composite(|c| {
+            let (x, p) = (c.x(0), c.float(0));
+            if x.ndim() != 2 {
+                bail!(Shape, "only supports 2D tensors, got: {}D", x.ndim());
+            }
+            if p.is_nan() || p < 0.0 {
+                bail!(Value, "only supports non-negative p values, got {p}");
+            }
+            let n = x.shape()[0] as i64;
+            let pairs = Tensor::triu_indices(n, n, 1, None)?;
+            let rows = |which: i64| x.index_select(0, &pairs.select(0, which)?)?.unsqueeze(1);
+            one(Tensor::cdist(&rows(0)?, &rows(1)?, p, "use_mm_for_euclid_dist_if_necessary")?.reshape(&[-1])?)
+        }),
+        method: false,
+        refuses: &[
+            Refusal { call: "rt.ones(2)", message: "only supports 2D tensors" },
+            Refusal { call: "rt.ones(2, 2), -1.0", message: "non-negative p" },
+        ],
+        samples: &["r(4, 3)", "r(3, 2), 1.0", "r(3, 2), inf"],
+    }
+
     /// Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row.
     /// `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts,
     /// `aweights` how important it is.
@@ -1401,6 +1507,32 @@ ops! {
     bincount(input: Tensor, weights: OptTensor = None, minlength: Int = 0) -> Tensor, Special {
         body: Dynamic(|_| Ok(None), eval_bincount),
         refuses: &[Refusal { call: "rt.tensor([-1])", message: "non-negative" }],
+    }
+
+    /// Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first. Of truth values
+    /// whether they differ.
+    diff(
+        input: Tensor, n: Int = 1, dim: Int = -1, prepend: OptTensor = None, append: OptTensor = None
+    ) -> Tensor, Special {
+        body: Composite(eval_diff),
+        refuses: &[
+            Refusal { call: "rt.ones(()), 1", message: "at least one dimension" },
+            Refusal { call: "rt.ones(2), -1", message: "order must be non-negative" },
+            Refusal { call: "rt.ones(2, 3), prepend=rt.ones(3, 1)", message: "except in dimension" },
+        ],
+        samples: &["r(4)", "r(3, 4), 2, 0", "r(2, 3), 1, -1, r(2, 1), r(2, 2)", "r(3), 0", "r(2), 5"],
+    }
+
+    /// Integral of `y` along `dim` by the trapezoidal rule, with points `x` (of the shape of `y`, or a vector) or, without
+    /// them, steps `dx`.
+    trapezoid(y: Tensor, x: OptTensor = None, dx: Scalar = 1, dim: Int = -1) -> Tensor, Special {
+        body: Composite(eval_trapezoid),
+        method: false, function: false,
+        refuses: &[
+            Refusal { call: "rt.ones(2), rt.ones(2, 2)", message: "has more dimensions than y" },
+            Refusal { call: "rt.tensor([True])", message: "not implemented for dtype bool" },
+        ],
+        samples: &["r(4)", "r(3, 4), r(3, 4)", "r(3, 4), r(3), dim=0", "r(2, 3), None, 0.5, 0"],
     }
 
     /// Sums of the elements so far along `dim`.

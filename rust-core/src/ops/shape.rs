@@ -2,13 +2,13 @@
 
 use super::lang::Ex;
 use super::elementwise::result_type;
-use super::{one, several, written_as, Call, Grads, Outs, Refusal, Spec, Specs, Takes};
+use super::{one, several, written_as, Call, Grads, Outs, Refusal, Relayout, Spec, Specs, Takes};
 use crate::autograd::Vjp;
 use crate::dtype::{dispatch_all, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::{copy, index as kernel};
 use crate::memory::{self, List};
-use crate::shape::{counts, infer_sizes, sizes, wrap_dim, wrap_dims, Dims, Layout, Strides};
+use crate::shape::{contiguous_strides, counts, infer_sizes, sizes, wrap_dim, wrap_dims, Dims, Layout, Strides};
 use crate::storage::Storage;
 use crate::tensor::{check_bounds, Tensor};
 use crate::{bail, err};
@@ -114,6 +114,40 @@ impl Tensor {
 /// Sizes as the signed numbers that ops take.
 pub(crate) fn signed(shape: &[usize]) -> SmallVec<[i64; 8]> {
     shape.iter().map(|&d| d as i64).collect()
+}
+
+fn not_negative(what: &str, numbers: &[i64]) -> Result<Dims> {
+    if numbers.iter().any(|&n| n < 0) {
+        bail!(Value, "{what} must not be negative, got {numbers:?}");
+    }
+    counts(numbers)
+}
+
+/// A new row-major tensor, not initialised.
+fn made(c: &Call, shape: &[usize], dtype: DType) -> Result<Tensor> {
+    let spec = Spec::rows(shape, dtype)?;
+    if c.meta {
+        spec.meta()
+    } else {
+        spec.tensor()
+    }
+}
+
+/// A tensor of this layout in the memory of `t`, or, if that is too small, in more of it that begins alike.
+fn placed(c: &Call, t: &Tensor, layout: Layout) -> Result<Tensor> {
+    let have = t.0.storage.nbytes() / t.dtype().size();
+    let need = if layout.numel() == 0 { 0 } else { layout.offset() + layout.span() };
+    if need == 0 {
+        let (shape, strides) = (Dims::from_slice(layout.shape()), Strides::from_slice(layout.strides()));
+        return Ok(t.alias().with_layout(Layout::new(shape, strides, 0)?).alias());
+    }
+    if need <= have {
+        return Ok(t.alias().with_layout(layout).alias());
+    }
+    let memory = made(c, &[need], t.dtype())?;
+    let old = t.alias().with_layout(Layout::contiguous(&[have])?);
+    super::call_inplace(&defs::copy, &[Some(&memory.narrow(0, 0, have as i64)?), Some(&old)], &[])?;
+    Ok(memory.with_layout(layout).alias())
 }
 
 fn with_view(c: &Call, layout: Layout) -> Result<Outs> {
@@ -349,6 +383,25 @@ fn compute_on_diagonal(c: &Call, outs: &[Tensor], [offset, dim1, dim2]: [i64; 3]
     let out = &outs[0];
     fill_new(out, Scalar::Int(0));
     copy_into(&out.with_layout(diagonal_layout(out.layout(), offset, dim1, dim2)?), c.x(0))
+}
+
+fn compute_fill_diagonal(c: &Call, outs: &[Tensor]) -> Result<()> {
+    let out = &outs[0];
+    copy_into(out, c.x(0))?;
+    if out.numel() == 0 {
+        return Ok(());
+    }
+    let (l, value) = (out.layout(), Tensor::filled(&[], c.scalar(0), out.dtype())?);
+    let (rows, columns) = (l.shape()[0], l.shape()[l.ndim() - 1]);
+    let step = l.strides().iter().fold(0isize, |sum, &s| sum.saturating_add(s));
+    // A wrapped diagonal leaves out one row after each round.
+    let last = if c.bool(1) && l.ndim() == 2 { rows } else { rows.min(1) };
+    for start in (0..last).step_by(columns + 1) {
+        let n = columns.min(rows - start);
+        let offset = l.offset() + start * l.strides()[0] as usize;
+        copy_into(&out.with_layout(Layout::new(Dims::from_slice(&[n]), Strides::from_slice(&[step]), offset)?), &value)?;
+    }
+    Ok(())
 }
 
 fn infer_diag_embed(c: &Call) -> Result<Specs> {
@@ -968,6 +1021,46 @@ fn eval_tensor_split_indices(c: &Call) -> Result<Outs> {
 }
 
 /// A number of parts, which may exceed the size of a dimension but not all memory.
+/// The size that a caller of `repeat_interleave` counts on.
+fn check_output_size(wanted: Option<i64>, size: i64) -> Result<()> {
+    match wanted {
+        Some(wanted) if wanted != size => bail!(Value, "Invalid output_size, expected {size} but got {wanted}"),
+        _ => Ok(()),
+    }
+}
+
+/// Numbers of repetitions: whole, in at least `least` and at most one dimension.
+fn check_repeats(repeats: &Tensor, least: usize) -> Result<()> {
+    let (d, shape) = (repeats.dtype(), repeats.shape());
+    if d.is_float() || d == DType::Bool || shape.len() > 1 || shape.len() < least {
+        let wanted = if least == 1 { "1-d" } else { "0-d or 1-d" };
+        bail!(Value, "repeats must be a {wanted} tensor of whole numbers, got {d} {shape:?}");
+    }
+    Ok(())
+}
+
+/// Each of the numbers below `n`, as often as `repeats` says.
+fn repeated_indices(repeats: &[i64], n: usize, output_size: Option<i64>) -> Result<List<i64>> {
+    if repeats.len() != 1 && repeats.len() != n {
+        bail!(Value, "repeats must have the same size as input along dim, but it has {} and input {n}", repeats.len());
+    }
+    if let Some(r) = repeats.iter().find(|&&r| r < 0) {
+        bail!(Value, "repeats can not be negative, got {r}");
+    }
+    // The steps are as many as the results, whatever the size of the dimension.
+    let (total, times) = match *repeats {
+        [all] => (n.saturating_mul(all as usize), Some(all as usize)),
+        _ => (repeats.iter().fold(0usize, |sum, &r| sum.saturating_add(r as usize)), None),
+    };
+    check_output_size(output_size, total as i64)?;
+    let mut index = List::with_room(total)?;
+    match times {
+        Some(times) => index.extend((0..total).map(|k| (k / times) as i64))?,
+        None => index.extend(repeats.iter().zip(0..).flat_map(|(&r, i)| std::iter::repeat_n(i, r as usize)))?,
+    }
+    Ok(index)
+}
+
 fn few(parts: i64) -> Result<usize> {
     usize::try_from(parts).ok().filter(|&n| n <= 1 << 24).ok_or_else(|| err!(Memory, "cannot make {parts} tensors"))
 }
@@ -1057,6 +1150,62 @@ ops! {
         ],
     }
 
+    /// The elements of `input`'s memory, from its first one on in the order of memory, with another shape, row-major; its own
+    /// shape changes nothing. If they do not fit into that memory there is new memory, which begins with what the old one
+    /// held; further elements are not initialised.
+    resize(input: Tensor, size: Shape) -> Tensor, Special {
+        body: Composite(|c| {
+            let x = c.x(0);
+            let size = not_negative("sizes", c.ints(0))?;
+            if size[..] == *x.shape() {
+                return one(x.alias());
+            }
+            let rows = contiguous_strides(&size);
+            one(placed(c, x, Layout::new(size, rows, x.layout().offset())?)?)
+        }),
+        inplace: true, relayout: Some(Relayout::Data), method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(3), [-1]", message: "sizes must not be negative" }],
+    }
+
+    /// A tensor that looks into the memory of `source`: as that does, or, if `size` is given, with these sizes, strides
+    /// (row-major if None) and offset, for which the memory grows if need be. Without `source` it is empty. It has the dtype
+    /// and the device of `input`, which takes no other part.
+    set(
+        input: Tensor, source: OptTensor = None, storage_offset: Int = 0, size: OptInts = None, stride: OptInts = None
+    ) -> Tensor, Special {
+        body: Composite(|c| {
+            let x = c.x(0);
+            let sizes = c.opt_ints(1);
+            if sizes.is_none() && (c.int(0) != 0 || c.opt_ints(2).is_some()) || sizes.is_some() && c.opt(1).is_none() {
+                bail!(Value, "an offset and strides want sizes, and sizes a source");
+            }
+            let Some(source) = c.opt(1) else { return one(made(c, &[0], x.dtype())?) };
+            if source.device() != x.device() {
+                bail!(Value, "could not set a tensor on {} to one on {}", x.device(), source.device());
+            }
+            if source.dtype() != x.dtype() {
+                bail!(DType, "could not set tensor of type {} to a tensor of type {}", source.dtype(), x.dtype());
+            }
+            let Some(size) = sizes else { return one(source.alias()) };
+            let size = not_negative("sizes", size)?;
+            let strides = match c.opt_ints(2) {
+                None => contiguous_strides(&size),
+                Some(s) if s.len() != size.len() => {
+                    bail!(Value, "wanted sizes and strides of one length, got {size:?} and {s:?}")
+                }
+                Some(s) => not_negative("strides", s)?.iter().map(|&s| s as isize).collect(),
+            };
+            let offset = not_negative("the offset", &[c.int(0)])?[0];
+            one(placed(c, source, Layout::new(size, strides, offset)?)?)
+        }),
+        inplace: true, relayout: Some(Relayout::Data), method: false, function: false,
+        refuses: &[
+            Refusal { call: "rt.ones(3), rt.ones(3), 0, [2], [-1]", message: "strides must not be negative" },
+            Refusal { call: "rt.ones(3), rt.ones(3), -1, [2], [1]", message: "the offset must not be negative" },
+            Refusal { call: "rt.ones(3), rt.ones(3, dtype=rt.float64)", message: "type float64" },
+        ],
+    }
+
     /// The same elements with another shape: a view where possible, else a copy. One size may be -1.
     reshape(input: Tensor, shape: Shape) -> Tensor, Special {
         body: Composite(|c| {
@@ -1098,7 +1247,7 @@ ops! {
             with_view(c, if n == 0 { c.x(0).layout().clone() } else { c.x(0).layout().transpose(a, b) })
         }),
         vjp: vjp!(|v| v.g().transpose(v.int(0), v.int(1))),
-        aliases: &["swapaxes", "swapdims"], onnx: Some("Transpose"),
+        inplace: true, relayout: Some(Relayout::View), aliases: &["swapaxes", "swapdims"], onnx: Some("Transpose"),
         samples: &["r(2, 3, 2), 0, 1"],
     }
 
@@ -1109,7 +1258,7 @@ ops! {
             with_view(c, c.x(0).layout().unsqueeze(d))
         }),
         vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
-        onnx: Some("Unsqueeze"),
+        inplace: true, relayout: Some(Relayout::View), onnx: Some("Unsqueeze"),
         samples: &["r(2, 3), 1"],
     }
 
@@ -1121,7 +1270,7 @@ ops! {
             let start = x.layout().offset() as i64;
             one(x.restride(c.ints(0), c.ints(1), c.opt_int(2).unwrap_or(start), &own, start)?)
         }),
-
+        inplace: true, relayout: Some(Relayout::View),
         samples: &["r(6), (2, 2), (1, 2), 1", "r(4), (3, 2), (1, 1)"],
     }
 
@@ -1217,7 +1366,7 @@ ops! {
             n => Err(err!(Value, "expects a tensor with <= 2 dimensions, but input is {n}-d")),
         }),
         vjp: vjp!(|v| v.g().then(|g| g.t())),
-        onnx: Some("Transpose"),
+        inplace: true, relayout: Some(Relayout::View), onnx: Some("Transpose"),
         refuses: &[Refusal { call: "rt.ones(2, 3, 4)", message: "<= 2 dimensions" }],
         samples: &["r(2, 3)", "r(3)"],
     }
@@ -1247,7 +1396,7 @@ ops! {
             with_view(c, l)
         }),
         vjp: vjp!(|v| v.g().reshape(&v.sizes(0))),
-        onnx: Some("Squeeze"),
+        inplace: true, relayout: Some(Relayout::View), onnx: Some("Squeeze"),
         samples: &["r(2, 1, 3, 1)", "r(2, 1, 3, 1), (1,)"],
     }
 
@@ -1309,6 +1458,13 @@ ops! {
             one(x.slice(c.int(0), Some(start), Some(start + length), 1)?)
         }),
 
+        refuses: &[Refusal { call: "rt.ones(3), 0, 2, 2", message: "exceeds dimension size (3)" }],
+        samples: &["r(2, 5), 1, 1, 3"],
+    }
+
+    /// `narrow` as a copy.
+    narrow_copy(input: Tensor, dim: Int, start: Int, length: Int) -> Tensor, Special {
+        body: Composite(|c| one(c.x(0).narrow(c.int(0), c.int(1), c.int(2))?.duplicate()?)),
         refuses: &[Refusal { call: "rt.ones(3), 0, 2, 2", message: "exceeds dimension size (3)" }],
         samples: &["r(2, 5), 1, 1, 3"],
     }
@@ -1425,6 +1581,27 @@ ops! {
 
         refuses: &[Refusal { call: "rt.ones(2, 2), 0, 0, 0", message: "cannot be identical" }],
         samples: &["r(3, 4), 1", "r(2, 3, 3), -1, 1, 2"],
+    }
+
+    /// In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again,
+    /// one row below, with `wrap`. More than two dimensions must have one size.
+    fill_diagonal(input: Tensor, fill_value: Scalar, wrap: Bool = false) -> Tensor, Special {
+        body: Kernel(
+            |c| {
+                let (x, s) = (c.x(0), c.x(0).shape());
+                if s.len() < 2 || (s.len() > 2 && s.iter().any(|&d| d != s[0])) {
+                    bail!(Value, "wanted a matrix, or dimensions of one size, got shape {s:?}");
+                }
+                c.scalar(0).held_by(x.dtype())?;
+                Spec::rows(s, x.dtype())?.one()
+            },
+            compute_fill_diagonal,
+        ),
+        vjp: vjp!(|v| v.g().then(|g| g.fill_diagonal(0, v.bool(1)))),
+        direct: true, inplace: true, function: false, method: false,
+        refuses: &[Refusal { call: "rt.ones(3), 1", message: "wanted a matrix" }],
+        samples: &["r(2, 3), 1.5", "r(5, 2), 0, True", "r(3, 3, 3), 2.0"],
+        takes: Takes::ALL,
     }
 
     /// `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
@@ -1648,7 +1825,7 @@ ops! {
     }
 
     /// Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row.
-    repeat_interleave_int(input: Tensor, repeats: Int, dim: OptInt = None) -> Tensor, Special {
+    repeat_interleave_int(input: Tensor, repeats: Int, dim: OptInt = None, output_size: OptInt = None) -> Tensor, Special {
         body: Composite(|c| {
             let x = if c.opt_int(1).is_none() { c.x(0).ravel()? } else { c.x(0).clone() };
             if c.int(0) < 0 {
@@ -1660,43 +1837,50 @@ ops! {
             let mut shape = wide.clone();
             wide.insert(d + 1, c.int(0));
             shape[d] = shape[d].saturating_mul(c.int(0));
+            check_output_size(c.opt_int(2), shape[d])?;
             one(apart(&x, x.unsqueeze(d as i64 + 1)?.expand(&wide)?.reshape(&shape)?)?)
         }),
         function: false, method: false,
         samples: &["r(2, 2), 3, 1", "r(2, 2), 2"],
     }
 
-    /// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
-    repeat_interleave_tensor(input: Tensor, repeats: Tensor, dim: OptInt = None) -> Tensor, Special {
+    /// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row. `output_size`, if
+    /// given, must be the size that comes of it, which is then known without the elements of `repeats`.
+    repeat_interleave_tensor(
+        input: Tensor, repeats: Tensor, dim: OptInt = None, output_size: OptInt = None
+    ) -> Tensor, Special {
         body: Composite(|c| {
             let x = if c.opt_int(0).is_none() { c.x(0).ravel()? } else { c.x(0).clone() };
             let x = if x.ndim() == 0 { x.reshape(&[1])? } else { x };
             let d = wrap_dim(c.opt_int(0).unwrap_or(0), x.ndim())?;
-            let (n, repeats) = (x.shape()[d], c.x(1).to_vec::<i64>()?);
-            if c.x(1).dtype().is_float() || c.x(1).dtype() == DType::Bool || c.x(1).ndim() > 1 {
-                bail!(Value, "repeats must be a 0-d or 1-d tensor of whole numbers, got {} {:?}", c.x(1).dtype(), c.x(1).shape());
+            if let (Some(size), true) = (c.opt_int(1), c.meta) {
+                return one(x.index_select(d as i64, &Tensor::empty_with(&[size], Some(DType::I64))?)?);
             }
-            if repeats.len() != 1 && repeats.len() != n {
-                bail!(Value, "repeats must have the same size as input along dim {d}, but it has {} and input {n}", repeats.len());
-            }
-            if let Some(r) = repeats.iter().find(|&&r| r < 0) {
-                bail!(Value, "repeats can not be negative, got {r}");
-            }
-            // The steps are as many as the results, whatever the size of the dimension.
-            let (total, times) = match repeats[..] {
-                [all] => (n.saturating_mul(all as usize), Some(all as usize)),
-                _ => (repeats.iter().fold(0usize, |sum, &r| sum.saturating_add(r as usize)), None),
-            };
-            let mut index = List::with_room(total)?;
-            match times {
-                Some(times) => index.extend((0..total).map(|k| (k / times) as i64))?,
-                None => index.extend(repeats.iter().zip(0..).flat_map(|(&r, i)| std::iter::repeat_n(i, r as usize)))?,
-            }
+            check_repeats(c.x(1), 0)?;
+            let index = repeated_indices(&c.x(1).to_vec::<i64>()?, x.shape()[d], c.opt_int(1))?;
             one(x.index_select(d as i64, &Tensor::from_slice(&index, &[index.len()])?)?)
         }),
         dynamic: true,
         function: false, method: false,
         samples: &["r(3, 2), i([1, 0, 2]), 0"],
+    }
+
+    /// Each index `i` of the vector `repeats`, `repeats[i]` times in a row.
+    repeat_interleave_indices(repeats: Tensor, output_size: OptInt = None) -> Tensor, Special {
+        body: Dynamic(
+            |c| {
+                check_repeats(c.x(0), 1)?;
+                c.opt_int(0).map(|n| Spec::rows(&sizes(&[n])?, DType::I64)?.one()).transpose()
+            },
+            |c| {
+                check_repeats(c.x(0), 1)?;
+                let repeats = contiguous_unlocked(c.x(0), DType::I64, false)?.to_vec_unlocked::<i64>()?;
+                let index = repeated_indices(&repeats, repeats.len(), c.opt_int(0))?;
+                one(Tensor::from_slice(&index, &[index.len()])?)
+            },
+        ),
+        function: false, method: false,
+        refuses: &[Refusal { call: "rt.ones(2, 2, dtype=rt.int64)", message: "repeats must be" }],
     }
 
     /// Elements moved by `shifts` places along `dims`, those that fall off returning at the other end. Without `dims`
@@ -1817,6 +2001,27 @@ ops! {
         samples: &["r(1, 4, 2, 1), 2"],
     }
 
+    /// `[N, C, *]` with channel `g * (C / groups) + c` moved to `c * groups + g` (Zhang et al. 2017).
+    channel_shuffle(input: Tensor, groups: Int) -> Tensor, Special {
+        body: Composite(|c| {
+            let (x, groups) = (c.x(0), c.int(0));
+            if x.ndim() < 3 {
+                bail!(Shape, "channel_shuffle expects input with > 2 dims, but got {}", x.ndim());
+            }
+            let shape: SmallVec<[i64; 8]> = x.shape().iter().map(|&d| d as i64).collect();
+            if groups <= 0 || shape[1] % groups != 0 {
+                bail!(Value, "channels must be divisible by groups, got {} and {groups}", shape[1]);
+            }
+            let mut parts = shape.clone();
+            parts[1] /= groups;
+            parts.insert(1, groups);
+            one(x.reshape(&parts)?.transpose(1, 2)?.duplicate()?.reshape(&shape)?)
+        }),
+        method: false,
+        refuses: &[Refusal { call: "rt.ones(1, 3, 2), 2", message: "must be divisible by groups" }],
+        samples: &["r(1, 4, 2), 2", "r(2, 6, 1, 2), 3"],
+    }
+
     /// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
     pixel_unshuffle(input: Tensor, downscale_factor: Int) -> Tensor, Special {
         body: Composite(|c| eval_shuffle(c, true)),
@@ -1887,6 +2092,53 @@ ops! {
         }),
         method: false,
         samples: &["[r(2), r(3)]", "[r(2)]"],
+    }
+
+    /// All combinations of `r` elements of a vector in the order of their places, one per row; an element may occur
+    /// repeatedly in one if `with_replacement`.
+    combinations(input: Tensor, r: Int = 2, with_replacement: Bool = false) -> Tensor, Special {
+        body: Composite(|c| {
+            let x = c.x(0);
+            if x.ndim() != 1 {
+                bail!(Shape, "expected a 1-d vector, got shape {:?}", x.shape());
+            }
+            if c.int(0) < 0 {
+                bail!(Value, "r must be non-negative, got {}", c.int(0));
+            }
+            if c.int(0) == 0 {
+                return one(Tensor::empty_with(&[0], Some(x.dtype()))?);
+            }
+            let places = Tensor::combination_indices(x.numel() as i64, c.int(0), c.bool(1))?;
+            one(x.index_select(0, &places.ravel()?)?.reshape(&signed(places.shape()))?)
+        }),
+        method: false,
+        refuses: &[
+            Refusal { call: "rt.ones(2, 2)", message: "expected a 1-d vector" },
+            Refusal { call: "rt.ones(2), -1", message: "non-negative" },
+        ],
+        samples: &["r(4)", "r(3), 3", "r(3), 2, True"],
+    }
+
+    /// `input` summed to a shape that broadcasts to its own.
+    sum_to_size(input: Tensor, size: Shape) -> Tensor, Special {
+        body: Composite(|c| {
+            let (x, size) = (c.x(0), sizes(c.ints(0))?);
+            if size.is_empty() {
+                return one(x.sum(None, false, None)?);
+            }
+            let lead = x.ndim().checked_sub(size.len());
+            let Some(lead) = lead.filter(|&l| size.iter().zip(&x.shape()[l..]).all(|(&n, &have)| n == 1 || n == have)) else {
+                let message = format!("{size:?} cannot be expanded to {:?}", x.shape());
+                return Err(Error::shapes("", message, &size, x.shape()));
+            };
+            let within = (0..size.len()).filter(|&i| size[i] != x.shape()[lead + i]);
+            let dims: SmallVec<[i64; 8]> = (0..lead).chain(within.map(|i| lead + i)).map(|d| d as i64).collect();
+            let sums = if dims.is_empty() { x.clone() } else { x.sum(Some(&dims), true, None)? };
+            one(sums.reshape(&signed(&size))?)
+        }),
+        function: false,
+        refuses: &[Refusal { call: "rt.ones(2, 3), (2, 2)", message: "cannot be expanded" }],
+        samples: &["r(2, 3), (1, 3)", "r(2, 3), (2, 1)", "r(2, 3), (3,)", "r(2, 3), ()", "r(2, 3), (2, 3)"],
     }
 
     /// Class numbers as rows of zeros with a one at that place: `[*]` becomes `[*, num_classes]` of int64. With -1 there

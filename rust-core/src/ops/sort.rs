@@ -267,6 +267,45 @@ fn eval_unique_dim(c: &Call) -> Result<Outs> {
     Ok(Outs::from_iter([values, inverse, counts]))
 }
 
+/// Runs of equal slices along a dimension.
+fn eval_unique_consecutive_dim(c: &Call) -> Result<Outs> {
+    let x = c.x(0);
+    let dim = wrap_dim(c.int(0), x.ndim())?;
+    if x.ndim() == 0 {
+        bail!(Shape, "a 0-d tensor has no slices");
+    }
+    let n = x.shape()[dim];
+    let rows = contiguous_unlocked(&x.with_layout(x.layout().transpose(0, dim)), x.dtype(), false)?;
+    let width = rows.numel().checked_div(n).unwrap_or(0);
+    let mut shape = rows.dims();
+    let mut counts = List::<i64>::new();
+    let inverse = Tensor::empty_of(&[n], DType::I64)?;
+    // SAFETY: `n` elements.
+    let inv = unsafe { std::slice::from_raw_parts_mut(inverse.ptr::<i64>(), n) };
+    let values = dispatch!(x.dtype(), T => {
+        // SAFETY: `n` rows of `width` elements.
+        let all = unsafe { std::slice::from_raw_parts(rows.ptr::<T>(), n * width) };
+        let row = |i: usize| &all[i * width..(i + 1) * width];
+        let mut kept: List<T> = List::new();
+        let mut pace = Pace::default();
+        for (i, place) in inv.iter_mut().enumerate() {
+            pace.step(width + 2);
+            if i == 0 || row(i) != row(i - 1) {
+                kept.extend_from_slice(row(i))?;
+                counts.push(0)?;
+            }
+            *place = counts.len() as i64 - 1;
+            let last = counts.len() - 1;
+            counts[last] += 1;
+        }
+        shape[0] = counts.len();
+        Tensor::from_slice(&kept, &shape)?
+    });
+    let values = contiguous_unlocked(&values.with_layout(values.layout().transpose(0, dim)), x.dtype(), false)?;
+    let values = if values.is_view() { values.alias() } else { values };
+    Ok(Outs::from_iter([values, inverse, Tensor::from_slice(&counts, &[counts.len()])?]))
+}
+
 /// Places of `values` in rows of `sequence`, whose leading dimensions agree unless it is 1-d.
 fn infer_find(sequence: &Tensor, values: &Tensor, sorter: Option<&Tensor>, dtype: DType) -> Result<Specs> {
     if sequence.ndim() == 0 {
@@ -590,6 +629,14 @@ ops! {
         takes: Takes::UNSIGNED,
     }
 
+    /// The slices along `dim` that differ from the one before, the number of the run that each slice belongs to, and the
+    /// lengths of the runs.
+    unique_consecutive_dim(input: Tensor, dim: Int) -> Triple, Integer {
+        body: Dynamic(|_| Ok(None), eval_unique_consecutive_dim),
+        method: false, function: false,
+        refuses: &[Refusal { call: "rt.ones(()), 0", message: "has no slices" }],
+    }
+
     /// Places where `input` would have to be put into the ascending last dimension of `sorted_sequence` (sorted by `sorter`,
     /// if given) to keep the order: before equal elements, or after them if `right`.
     searchsorted(sorted_sequence: Tensor, input: Operand, out_int32: Bool = false, right: Bool = false, side: Str = "",
@@ -609,7 +656,17 @@ ops! {
 
     /// For each element of `elements` whether it is (or, if `invert`, is not) among `test_elements`.
     isin(elements: Operand, test_elements: Operand, assume_unique: Bool = false, invert: Bool = false) -> Tensor, Integer {
-        body: Kernel(|c| Spec::rows(c.x(0).shape(), DType::Bool)?.one(), compute_isin), method: false,
+        body: Kernel(
+            |c| {
+                if [c.x(0), c.x(1)].iter().any(|t| t.dtype() == DType::Bool) {
+                    bail!(DType, "not implemented for dtype bool");
+                }
+                Spec::rows(c.x(0).shape(), DType::Bool)?.one()
+            },
+            compute_isin,
+        ),
+        method: false,
+        refuses: &[Refusal { call: "rt.tensor([True]), 1", message: "not implemented for dtype bool" }],
     }
 
     /// The `q`-quantiles (`q` from 0 to 1) of the elements along `dim` (of all by default), between two elements as

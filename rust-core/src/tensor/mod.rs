@@ -80,13 +80,13 @@ impl Tensor {
     #[inline(always)] // as above
     pub(crate) fn of_layout(layout: Layout, dtype: DType) -> Result<Tensor> {
         crate::memory::check()?;
-        Ok(Tensor::build(Storage::new(bytes(&layout, dtype)?)?, layout, dtype, None))
+        Ok(Tensor::build(Storage::new(bytes_with_gaps(&layout, dtype)?)?, layout, dtype, None))
     }
 
     /// A tensor of the device meta, which has no elements.
     pub(crate) fn without_elements(layout: Layout, dtype: DType) -> Result<Tensor> {
         crate::memory::check()?;
-        Ok(Tensor::build(Storage::meta(bytes(&layout, dtype)?), layout, dtype, None))
+        Ok(Tensor::build(Storage::meta(bytes_with_gaps(&layout, dtype)?), layout, dtype, None))
     }
 
     /// A meta tensor that lies as this one does.
@@ -370,7 +370,18 @@ impl Tensor {
 /// Bytes that the elements fill if they lie without gaps.
 #[inline(always)]
 pub(crate) fn bytes(layout: &Layout, dtype: DType) -> Result<usize> {
-    let bytes = layout.numel().checked_mul(dtype.size()).filter(|&b| b <= isize::MAX as usize);
+    bytes_of(layout, layout.numel(), dtype)
+}
+
+/// Bytes that the elements fill together with what lies between them.
+#[inline(always)]
+fn bytes_with_gaps(layout: &Layout, dtype: DType) -> Result<usize> {
+    bytes_of(layout, layout.numel().max(layout.span()), dtype)
+}
+
+#[inline(always)]
+fn bytes_of(layout: &Layout, count: usize, dtype: DType) -> Result<usize> {
+    let bytes = count.checked_mul(dtype.size()).filter(|&b| b <= isize::MAX as usize);
     bytes.ok_or_else(|| err!(Memory, "shape {:?} is too large", layout.shape()))
 }
 

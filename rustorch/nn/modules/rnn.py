@@ -1,4 +1,4 @@
-"""Recurrent layers, composed of one linear per time step (the input's part is one linear for all steps)."""
+"""Recurrent layers: parameters and states for the ops of the table."""
 
 # Functions of the package that are looked up when first used are not typed.
 # mypy: disable-error-code="no-any-return"
@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import rustorch as rt
 from rustorch import Tensor, _ops
 
-from .. import functional as F
 from .. import init
 from ..parameter import Parameter
 from ..utils.rnn import PackedSequence
@@ -22,68 +20,7 @@ from .module import Module
 if TYPE_CHECKING:
     from ..common_types import Device, DType
 
-    State = tuple[Tensor, ...]
-    Cell = Callable[[Tensor, State], State]
-
 __all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
-
-
-# Each step takes the input's part of the gates [N, G] and the state, and gives the new state, the output first.
-
-
-def _rnn_step(x: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, relu: bool) -> State:
-    """h' = tanh(x + W h + b), or relu (Elman 1990)."""
-    gates = x + _ops.linear(state[0], w_hh, b_hh)
-    return (_ops.relu(gates) if relu else gates.tanh(),)
-
-
-def _lstm_step(x: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None, w_hr: Tensor | None) -> State:
-    """Hochreiter & Schmidhuber 1997 with forget gates; `w_hr` projects the output (Sak et al. 2014)."""
-    h, c = state
-    i, f, g, o = (x + _ops.linear(h, w_hh, b_hh)).chunk(4, -1)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    h = o.sigmoid() * c.tanh()
-    return h if w_hr is None else _ops.linear(h, w_hr), c
-
-
-def _gru_step(x: Tensor, state: State, w_hh: Tensor, b_hh: Tensor | None) -> State:
-    """Cho et al. 2014, the reset gate applied after the matrix product."""
-    (h,) = state
-    xr, xz, xn = x.chunk(3, -1)
-    hr, hz, hn = _ops.linear(h, w_hh, b_hh).chunk(3, -1)
-    n = (xn + (xr + hr).sigmoid() * hn).tanh()
-    return (n + (xz + hz).sigmoid() * (h - n),)
-
-
-def _run(cell: Cell, x: Tensor, sizes: Sequence[int], state: State, reverse: bool) -> tuple[Tensor, State]:
-    """Run `cell` over x [sum of sizes, G], `sizes` the batch size of each step, never growing; outputs like x.
-
-    Sequences that end early leave the batch at its end (in reverse: join it), as in a PackedSequence.
-    """
-    steps = x.split(list(sizes))
-    outputs = []
-    if reverse:
-        start, state = state, tuple(s[: sizes[-1]] for s in state)
-        for part in reversed(steps):
-            have, want = state[0].size(0), part.size(0)
-            if want > have:
-                state = tuple(rt.cat([s, s0[have:want]]) for s, s0 in zip(state, start))
-            state = cell(part, state)
-            outputs.append(state[0])
-        outputs.reverse()
-        return rt.cat(outputs), state
-    ended: list[State] = []
-    for part in steps:
-        have, want = state[0].size(0), part.size(0)
-        if want < have:
-            ended.append(tuple(s[want:] for s in state))
-            state = tuple(s[:want] for s in state)
-        state = cell(part, state)
-        outputs.append(state[0])
-    if ended:
-        parts = [state, *reversed(ended)]
-        state = tuple(rt.cat([part[i] for part in parts]) for i in range(len(state)))
-    return rt.cat(outputs), state
 
 
 _GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
@@ -198,100 +135,49 @@ class RNNBase(Module):
             text += f", bidirectional={self.bidirectional}"
         return text
 
-    def _cell(self, weights: dict[str, Any]) -> Cell:
-        """One step of one layer and direction."""
-        w_hh, b_hh = weights["weight_hh"], weights.get("bias_hh")
-        if self.mode == "LSTM":
-            w_hr = weights.get("weight_hr")
-            return lambda x, state: _lstm_step(x, state, w_hh, b_hh, w_hr)
-        if self.mode == "GRU":
-            return lambda x, state: _gru_step(x, state, w_hh, b_hh)
-        relu = self.mode == "RNN_RELU"
-        return lambda x, state: _rnn_step(x, state, w_hh, b_hh, relu)
-
-    def _state_shapes(self, batch: int) -> list[tuple[int, int, int]]:
-        rows = self.num_layers * (2 if self.bidirectional else 1)
-        h = (rows, batch, self.proj_size or self.hidden_size)
-        return [h, (rows, batch, self.hidden_size)] if self.mode == "LSTM" else [h]
-
     def forward(self, input: Any, hx: Any = None) -> Any:
         """input [L, N, in] ([N, L, in] with batch_first), [L, in] or PackedSequence; hx the state, zeros if None.
 
         Gives the last layer's outputs [L, N, D * out] and the final state(s) [layers * D, N, out].
         """
         packed = isinstance(input, PackedSequence)
-        if packed:
-            x = input.data
-            sizes = input.batch_sizes.tolist()
-            batched, batch = True, sizes[0]
-        else:
-            if input.dim() not in (2, 3):
-                raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.dim()}D instead")
-            batched = input.dim() == 3
-            x = input if batched else input.unsqueeze(1)
-            if batched and self.batch_first:
-                x = x.transpose(0, 1)
-            length, batch = x.size(0), x.size(1)
-            sizes = [batch] * length
-            x = x.reshape(length * batch, x.size(2))
+        x, sizes = (input.data, input.batch_sizes.to(input.data.device)) if packed else (input, None)
+        if not packed and x.dim() not in (2, 3):
+            raise ValueError(f"{type(self).__name__}: Expected input to be 2D or 3D, got {x.dim()}D instead")
         if x.size(-1) != self.input_size:
             raise RuntimeError(
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.size(-1)}"
             )
-        weight = getattr(self, self._all_weights[0][0])
-        if x.dtype != weight.dtype:
+        weights = [weight for weights in self.all_weights for weight in weights]
+        if x.dtype != weights[0].dtype:
             raise ValueError(
-                f"{type(self).__name__}: input dtype ({x.dtype}) does not match weight dtype ({weight.dtype}). "
-                f"Convert input: input.to({weight.dtype}), or convert model: model.to({x.dtype})"
+                f"{type(self).__name__}: input dtype ({x.dtype}) does not match weight dtype ({weights[0].dtype}). "
+                f"Convert input: input.to({weights[0].dtype}), or convert model: model.to({x.dtype})"
             )
-        if not sizes:
-            raise RuntimeError(f"{type(self).__name__}: Expected sequence length to be larger than 0")
-        states = self._initial(input, hx, batched, batch, x.dtype, x.device)
-
-        final: list[State] = []
-        for layer in range(self.num_layers):
-            outs = []
-            for direction in range(2 if self.bidirectional else 1):
-                k = len(final)
-                # "weight_ih_l0_reverse" -> "weight_ih"
-                weights = {name.rsplit("_l", 1)[0]: getattr(self, name) for name in self._all_weights[k]}
-                gates = _ops.linear(x, weights["weight_ih"], weights.get("bias_ih"))
-                out, state = _run(self._cell(weights), gates, sizes, tuple(s[k] for s in states), direction == 1)
-                outs.append(out)
-                final.append(state)
-            x = outs[0] if len(outs) == 1 else rt.cat(outs, -1)
-            if self.dropout and layer + 1 < self.num_layers:
-                x = F.dropout(x, self.dropout, self.training)
-
-        hidden: Any = tuple(rt.stack([state[i] for state in final]) for i in range(len(states)))
-        if packed:
-            output: Any = PackedSequence(x, input.batch_sizes, input.sorted_indices, input.unsorted_indices)
-            if input.unsorted_indices is not None:
-                hidden = tuple(h.index_select(1, input.unsorted_indices) for h in hidden)
-        else:
-            output = x.reshape(length, batch, x.size(-1))
-            if not batched:
-                output, hidden = output.squeeze(1), tuple(h.squeeze(1) for h in hidden)
-            elif self.batch_first:
-                output = output.transpose(0, 1)
-        return output, hidden if self.mode == "LSTM" else hidden[0]
-
-    def _initial(self, input: Any, hx: Any, batched: bool, batch: int, dtype: Any, device: Any = None) -> list[Tensor]:
-        """The initial state(s), checked, each [layers * D, N, *]."""
-        shapes = self._state_shapes(batch)
-        if hx is None:
-            return [rt.zeros(shape, dtype=dtype, device=device) for shape in shapes]
-        states = list(hx) if self.mode == "LSTM" else [hx]
-        if len(states) != len(shapes):
-            raise RuntimeError(f"{type(self).__name__}: hx must be (h_0, c_0), got {len(states)} tensors")
-        for i, (state, shape) in enumerate(zip(states, shapes)):
-            want = shape if batched else (shape[0], shape[2])
-            if tuple(state.shape) != want:
-                raise RuntimeError(f"Expected hidden[{i}] size {want}, got {list(state.shape)}")
-        if not batched:
-            states = [state.unsqueeze(1) for state in states]
-        if isinstance(input, PackedSequence) and input.sorted_indices is not None:
+        batch = (int(input.batch_sizes[0]),) if packed else x.shape[1 - self.batch_first :][:1] if x.dim() == 3 else ()
+        states = self._initial(x, hx, batch)
+        if packed and input.sorted_indices is not None and hx is not None:
             states = [state.index_select(1, input.sorted_indices) for state in states]
+        output, *hidden = getattr(_ops, self.mode.lower())(
+            x, *states, sizes, weights, self.bias, self.num_layers, self.dropout, self.training, self.bidirectional,
+            self.batch_first,
+        )  # fmt: skip
+        if packed:
+            output = PackedSequence(output, input.batch_sizes, input.sorted_indices, input.unsorted_indices)
+            if input.unsorted_indices is not None:
+                hidden = [h.index_select(1, input.unsorted_indices) for h in hidden]
+        return output, tuple(hidden) if self.mode == "LSTM" else hidden[0]
+
+    def _initial(self, x: Tensor, hx: Any, batch: tuple[int, ...]) -> list[Tensor]:
+        """The initial state(s), each [layers * D, *batch, size]."""
+        names = ("h_0", "c_0") if self.mode == "LSTM" else ("h_0",)
+        if hx is None:
+            rows = self.num_layers * (2 if self.bidirectional else 1)
+            sizes = (self.proj_size or self.hidden_size, self.hidden_size)
+            return [rt.zeros((rows, *batch, size), dtype=x.dtype, device=x.device) for _, size in zip(names, sizes)]
+        states = list(hx) if self.mode == "LSTM" else [hx]
+        if len(states) != len(names):
+            raise RuntimeError(f"{type(self).__name__}: hx must be (h_0, c_0), got {len(states)} tensors")
         return states
 
 
@@ -404,20 +290,18 @@ class RNNCellBase(Module):
         nonlinearity = self.__dict__.get("nonlinearity", "tanh")
         return text if nonlinearity == "tanh" else text + f", nonlinearity={nonlinearity}"
 
-    def _gates(self, input: Tensor) -> Tensor:
+    def _step(self, op: str, input: Tensor, *states: Tensor | None) -> Any:
+        """What the op makes of an input and states, zeros for those that are None."""
         if input.dim() not in (1, 2):
             raise ValueError(f"{type(self).__name__}: Expected input to be 1D or 2D, got {input.dim()}D instead")
-        return _ops.linear(input, self.weight_ih, self.bias_ih)
-
-    def _state(self, input: Tensor, hx: Tensor | None) -> Tensor:
-        if hx is None:
-            return rt.zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype, device=input.device)
-        if hx.dim() not in (1, 2):
-            raise ValueError(f"{type(self).__name__}: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
-        want = (*input.shape[:-1], self.hidden_size)
-        if tuple(hx.shape) != want:
-            raise RuntimeError(f"{type(self).__name__}: Expected hidden of shape {want}, got {tuple(hx.shape)}")
-        return hx
+        given = []
+        for hx in states:
+            if hx is None:
+                hx = rt.zeros(*input.shape[:-1], self.hidden_size, dtype=input.dtype, device=input.device)
+            elif hx.dim() not in (1, 2):
+                raise ValueError(f"{type(self).__name__}: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
+            given.append(hx)
+        return getattr(_ops, op)(input, *given, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
 
 
 class RNNCell(RNNCellBase):
@@ -441,8 +325,7 @@ class RNNCell(RNNCellBase):
         """The new hidden state."""
         if self.nonlinearity not in ("tanh", "relu"):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        state = (self._state(input, hx),)
-        return _rnn_step(self._gates(input), state, self.weight_hh, self.bias_hh, self.nonlinearity == "relu")[0]
+        return self._step(f"rnn_{self.nonlinearity}_cell", input, hx)
 
 
 class LSTMCell(RNNCellBase):
@@ -453,11 +336,9 @@ class LSTMCell(RNNCellBase):
     ) -> None:
         super().__init__(input_size, hidden_size, bias, 4, device, dtype)
 
-    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> State:
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """The new hidden and cell state."""
-        h, c = (None, None) if hx is None else hx
-        state = self._state(input, h), self._state(input, c)
-        return _lstm_step(self._gates(input), state, self.weight_hh, self.bias_hh, None)
+        return tuple(self._step("lstm_cell", input, *((None, None) if hx is None else hx)))
 
 
 class GRUCell(RNNCellBase):
@@ -470,4 +351,4 @@ class GRUCell(RNNCellBase):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         """The new hidden state."""
-        return _gru_step(self._gates(input), (self._state(input, hx),), self.weight_hh, self.bias_hh)[0]
+        return self._step("gru_cell", input, hx)

@@ -1,0 +1,82 @@
+"""What the words share: named results, arguments that are not given, NumPy's names."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from functools import wraps
+from typing import Any
+
+from .._door import check_into, into
+from ..errors import DTypeError, InvalidArgumentError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._tensor import Tensor
+
+
+def _result(op: str, fields: str = "values indices") -> Any:
+    def show(self: Any) -> str:
+        return f"rustorch.return_types.{op}(\n" + ",\n".join(f"{k}={v!r}" for k, v in self._asdict().items()) + ")"
+
+    cls = namedtuple(op, fields.split())  # type: ignore[misc]
+    cls.__repr__ = show  # type: ignore[method-assign]
+    return cls
+
+
+return_max = _result("max")
+return_min = _result("min")
+return_median = _result("median")
+return_nanmedian = _result("nanmedian")
+return_mode = _result("mode")
+return_sort = _result("sort")
+return_topk = _result("topk")
+return_kthvalue = _result("kthvalue")
+return_cummax = _result("cummax")
+return_cummin = _result("cummin")
+return_aminmax = _result("aminmax", "min max")
+
+
+def _is_tensor(v: Any) -> bool:
+    return hasattr(v, "_h") and hasattr(v, "requires_grad")
+
+
+def _numpy_names(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets `axis` and `keepdims` stand for `dim` and `keepdim`, as in NumPy and as the generated ops do."""
+
+    @wraps(f)
+    def named(*args: Any, **kwargs: Any) -> Any:
+        for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+            if theirs in kwargs:
+                v = kwargs.pop(theirs)
+                if v is not None:  # NumPy's word for all dimensions
+                    kwargs[ours] = v
+        return f(*args, **kwargs)
+
+    return named
+
+
+# In place of what was not given, where None is nothing to give, as in PyTorch.
+class _NotGiven:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "None"
+
+
+_MISSING: Any = _NotGiven()
+
+
+def _pair(result: Any, make: Any, out: Any, input: Tensor) -> Any:
+    if out is None:
+        return make(*result)
+    op = make.__name__
+    if len(out) != len(result):
+        raise InvalidArgumentError(f"{op}: wanted {len(result)} tensors as out, got {len(out)}")
+    # Both or none: what is refused is refused before the first is written to.
+    for o, r in zip(out, result):
+        if o.dtype != r.dtype and not r.is_floating_point() and o is out[-1]:
+            raise DTypeError(f"{op}: expected out for indices of dtype {r.dtype}, got {o.dtype}")
+        check_into(o, r, op, input)
+    return make(*(into(o, r, op, input) for o, r in zip(out, result)))

@@ -1,0 +1,233 @@
+"""Words that reduce, order, and count along dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _ops
+from .._door import flags, into, refused, whole
+from ..dtypes import from_python
+from ..errors import DTypeError, ShapeMismatchError, UnsupportedError
+from .common import (
+    _MISSING,
+    _is_tensor,
+    _numpy_names,
+    _pair,
+    return_aminmax,
+    return_cummax,
+    return_cummin,
+    return_kthvalue,
+    return_max,
+    return_median,
+    return_min,
+    return_mode,
+    return_sort,
+    return_topk,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .._tensor import Tensor
+
+
+def _extreme(name: str, make: Any) -> Any:
+    def f(input: Tensor, dim: Any = _MISSING, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:
+        if other is None and _is_tensor(dim):
+            other, dim = dim, None
+        if other is not None:
+            return getattr(_ops, f"{name}imum")(input, other, out=out)
+        if dim is _MISSING:
+            r = getattr(_ops, f"{name}_all")(input)
+            return r if out is None else into(out, r)
+        return _pair(getattr(_ops, f"{name}_dim")(input, dim, keepdim), make, out, input)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = (
+        f"The {name}imum: of all elements; over `dim` as (values, indices), its size becoming 1 with `keepdim`; or, "
+        "given another tensor, elementwise."
+    )
+    return f
+
+
+max = _numpy_names(_extreme("max", return_max))
+min = _numpy_names(_extreme("min", return_min))
+
+
+@_numpy_names
+def median(input: Tensor, dim: Any = _MISSING, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The lower median of all elements, or over `dim` as (values, indices)."""
+    if dim is _MISSING:
+        r = _ops.median_all(input)
+        return r if out is None else into(out, r)
+    return _pair(_ops.median_dim(input, dim, keepdim), return_median, out, input)
+
+
+@_numpy_names
+def prod(input: Tensor, dim: Any = _MISSING, keepdim: bool = False, dtype: Any = None, *, out: Any = None) -> Tensor:
+    """Product of all elements, or over `dim`; whole numbers become int64."""
+    if dim is None:
+        raise refused("prod", "dim", "Int", dim)
+    return _ops.prod(input, None if dim is _MISSING else dim, keepdim, dtype, out=out)
+
+
+def _named_pair(name: str, make: Any) -> Any:
+    op = getattr(_ops, name, None)
+
+    def f(input: Tensor, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if op is None:
+            raise UnsupportedError(f"{name}: not built")
+        return _pair(op(input, *args, **kwargs), make, out, input)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = op.__doc__ if op is not None else name
+    return f
+
+
+topk = _named_pair("topk", return_topk)
+kthvalue = _named_pair("kthvalue", return_kthvalue)
+mode = _named_pair("mode", return_mode)
+cummax = _named_pair("cummax", return_cummax)
+cummin = _named_pair("cummin", return_cummin)
+
+
+@_numpy_names
+def sort(
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool | None = False, *, out: Any = None
+) -> Any:
+    """Sorted values along `dim` and the indices they came from. Equal elements keep their order."""
+    if stable is not None:
+        flags("sort", stable=stable)
+    return _pair(_ops.sort(input, dim, descending, True), return_sort, out, input)
+
+
+@_numpy_names
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+    """The indices that sort `input` along `dim`."""
+    flags("argsort", stable=stable)
+    return _ops.argsort(input, dim, descending, True)
+
+
+@_numpy_names
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Minimum and maximum as one pair."""
+    return return_aminmax(*_ops.aminmax(input, None if dim is None else whole("aminmax", "dim", dim), keepdim))
+
+
+def _spread(name: str) -> Any:
+    def f(
+        input: Tensor,
+        dim: Any = None,
+        unbiased: Any = None,
+        keepdim: bool = False,
+        *,
+        correction: Any = None,
+        out: Any = None,
+    ) -> Any:
+        if (isinstance(dim, bool) or correction is not None) and unbiased is not None:
+            raise DTypeError(f"{name}(): wanted one of unbiased and correction, got {unbiased!r} besides another")
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        if unbiased is not None:
+            flags(name, unbiased=unbiased)
+        if correction is None:
+            correction = 1 if unbiased is None or unbiased else 0
+        r = getattr(_ops, name)(input, dim, correction, keepdim)
+        return r if out is None else into(out, r)
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = (
+        f"`{name}` over `dim` (all by default) with `correction` degrees of freedom taken off (1; 0 if not `unbiased`)."
+    )
+    return f
+
+
+std = _numpy_names(_spread("std"))
+var = _numpy_names(_spread("var"))
+std_mean = _numpy_names(_spread("std_mean"))
+var_mean = _numpy_names(_spread("var_mean"))
+
+
+def norm(
+    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
+) -> Tensor:
+    """The `p`-norm of the elements over `dim` (all by default); "fro" is the 2-norm, "nuc" the nuclear norm."""
+    if p is None or p == "fro":
+        if p is not None and not isinstance(dim, int) and dim is not None and len(dim) > 2:
+            raise ShapeMismatchError(f"norm: for 'fro' dim must hold at most two dimensions, got {dim}")
+        p = 2.0
+    elif p == "nuc":
+        from ..linalg import matrix_norm
+
+        return matrix_norm(
+            input, "nuc", tuple(range(input.ndim)) if dim is None else dim, keepdim, dtype=dtype, out=out
+        )
+    r = _ops.vector_norm(input, float(p), dim, keepdim, dtype)
+    return r if out is None else into(out, r)
+
+
+def _cumulative(name: str) -> Any:
+    op = getattr(_ops, name)
+
+    def f(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+        if dtype is not None and from_python(dtype) is not input.dtype:
+            raise DTypeError(f"{name}: the tensor has dtype {input.dtype}, which must be the result's, got {dtype}")
+        return op(input, dim)  # type: ignore[no-any-return]
+
+    f.__name__ = f.__qualname__ = name
+    f.__doc__ = op.__doc__
+    return _numpy_names(f)
+
+
+cumsum_ = _cumulative("cumsum_")
+cumprod_ = _cumulative("cumprod_")
+
+
+def unique(
+    input: Tensor, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: Any = None
+) -> Any:
+    """The distinct elements in ascending order, on demand with each element's place among them and their counts."""
+    if dim is None:
+        values, inverse, counts = _ops.unique_flat(input, sorted, return_inverse, return_counts)
+    else:
+        flags("unique", sorted=sorted, return_inverse=return_inverse, return_counts=return_counts)
+        values, inverse, counts = _ops.unique_dim(input, dim)
+    return _chosen(values, inverse, counts, return_inverse, return_counts)
+
+
+def _chosen(values: Tensor, inverse: Any, counts: Any, want_inverse: bool, want_counts: bool) -> Any:
+    if not want_inverse and not want_counts:
+        return values
+    return (values, *([inverse] if want_inverse else []), *([counts] if want_counts else []))
+
+
+def unique_consecutive(
+    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """The elements (or slices along `dim`) that differ from the one before, on demand with each element's place among
+    them and the lengths of the runs.
+    """
+    if dim is None:
+        values, inverse, counts = _ops.unique_consecutive_flat(input, return_inverse, return_counts)
+    else:
+        flags("unique_consecutive", return_inverse=return_inverse, return_counts=return_counts)
+        values, inverse, counts = _ops.unique_consecutive_dim(input, dim)
+    return _chosen(values, inverse, counts, return_inverse, return_counts)
+
+
+def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: int = -1) -> Tensor:
+    """Integral along `dim` by the trapezoidal rule, with points `x` or steps `dx`."""
+    return _ops.trapezoid(y, x, dx, dim)
+
+
+@_numpy_names
+def argmax(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+    """Index of the greatest element, of all or over `dim`."""
+    r = _ops.argmax(input, dim, keepdim)
+    return r if out is None else into(out, r)
+
+
+@_numpy_names
+def argmin(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+    """Index of the least element, of all or over `dim`."""
+    r = _ops.argmin(input, dim, keepdim)
+    return r if out is None else into(out, r)
