@@ -5,6 +5,7 @@ A function whose first parameter is `input` serves as a method of Tensor too (se
 
 from __future__ import annotations
 
+from .. import _ops
 from .arithmetic import (
     _polygamma_method,
     allclose,
@@ -24,7 +25,6 @@ from .arithmetic import (
     spmm,
     tensordot,
 )
-from .. import _ops
 from .common import _result as _result
 from .conversion import (
     _conversion,
@@ -117,11 +117,11 @@ from .reduction import (
 )
 from .shaping import (
     _H,
+    _T,
     _mH,
     _mT,
     _set_imag,
     _set_real,
-    _T,
     adjoint,
     atleast_1d,
     atleast_2d,
