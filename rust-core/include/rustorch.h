@@ -372,7 +372,7 @@ typedef struct rt_op_info {
   // How many.
   size_t samples_len;
   // True if the in-place twin does not write, but gives its tensor another layout: it returns the handle that takes the place
-  // of the old one.
+  // of the old one. Listeners hear it as one call, whatever the op is made of.
   bool relayout;
 } rt_op_info;
 
