@@ -206,7 +206,8 @@ VALUES = {
     "LISTS": rt.tensor([[0, -1, 1, 1], [2, 1, -1, 3]]), "IMAGE": rt.ones(4, 4, 4), "IMAGES": rt.ones(2, 4, 4, 4),
     "VOLUMES": rt.ones(2, 4, 4, 4, 4),
     "OUT": (rt.ones(4, 4), rt.ones(4)),
-    "PLACES": rt.arange(0, 8, 2).expand(4, 4, 4), "STEPS": rt.zeros(4, 2, 3), "TARGETS": rt.tensor([[1, 2], [1, 1]]), "ones": rt.ones, "tensor": rt.tensor,
+    "PLACES": rt.arange(0, 8, 2).expand(4, 4, 4), "STEPS": rt.zeros(4, 2, 3),
+    "TARGETS": rt.tensor([[1, 2], [1, 1]]), "ones": rt.ones, "tensor": rt.tensor,
 }  # fmt: skip
 # Calls of the functions of `nn.functional`, in all their overloads: names, then the arguments of a call.
 CALLS = [
