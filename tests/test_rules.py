@@ -281,7 +281,7 @@ CALLS = [
         unfold: IMAGES, 2
         fold: ones(1, 4, 9), (4, 4), 2
         pad: X, (1, 1)
-        pad: IMAGES, (1, 1), "reflect"
+        pad: IMAGES, (1, 1, 1, 1), "reflect"
         interpolate: IMAGES, 8
         interpolate: IMAGES, scale_factor=2.0, mode="bilinear", align_corners=True
         interpolate: IMAGES, 2, mode="area"
