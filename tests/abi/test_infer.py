@@ -33,6 +33,7 @@ OF_ELEMENTS = [
     "negative integer powers",
     "batch_sizes must be positive",
     "cannot be negative",
+    "offsets must ascend",
 ]
 
 

@@ -207,7 +207,7 @@ pub enum Body {
     /// As `Kernel`, but what comes out depends on the elements, so that the second function makes it. The first one says it
     /// where it does not.
     Dynamic(fn(&Call) -> Result<Option<Specs>>, fn(&Call) -> Result<Outs>),
-    /// Returns tensors that share its first input's storage.
+    /// Returns tensors that share its first input's storage (of `set` its source's), or more of it.
     View(fn(&Call) -> Result<Outs>),
     /// Is made of other ops, which do their own recording and locking.
     Composite(fn(&Call) -> Result<Outs>),

@@ -1154,7 +1154,7 @@ ops! {
     /// shape changes nothing. If they do not fit into that memory there is new memory, which begins with what the old one
     /// held; further elements are not initialised.
     resize(input: Tensor, size: Shape) -> Tensor, Special {
-        body: Composite(|c| {
+        body: View(|c| {
             let x = c.x(0);
             let size = not_negative("sizes", c.ints(0))?;
             if size[..] == *x.shape() {
@@ -1173,7 +1173,7 @@ ops! {
     set(
         input: Tensor, source: OptTensor = None, storage_offset: Int = 0, size: OptInts = None, stride: OptInts = None
     ) -> Tensor, Special {
-        body: Composite(|c| {
+        body: View(|c| {
             let x = c.x(0);
             let sizes = c.opt_ints(1);
             if sizes.is_none() && (c.int(0) != 0 || c.opt_ints(2).is_some()) || sizes.is_some() && c.opt(1).is_none() {
