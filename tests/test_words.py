@@ -42,9 +42,12 @@ def case(name: str, args: Any, options: dict[str, Any], want: Any, place: Any = 
     CASES.append((place, name, args if isinstance(args, tuple) else (args,), options, want))
 
 
+KINDS = {"b": rt.bool, "i": rt.int64, "c": rt.complex128}
+
+
 def tensors(v: Any) -> Any:
     if isinstance(v, np.ndarray):
-        return rt.tensor(v.tolist(), dtype={"b": rt.bool, "i": rt.int64}.get(v.dtype.kind, rt.float64)).reshape(v.shape)
+        return rt.tensor(v.tolist(), dtype=KINDS.get(v.dtype.kind, rt.float64)).reshape(v.shape)
     if isinstance(v, (list, tuple)):
         return type(v)([tensors(e) for e in v])
     return v
@@ -309,6 +312,10 @@ case("is_tensor", ([1],), {}, False)
 case("is_floating_point", A, {}, True)
 case("is_floating_point", WHOLE, {}, False)
 case("is_complex", A, {}, False)
+case("is_complex", A + 1j, {}, True)
+case("is_conj", A + 1j, {}, False)
+case("is_neg", A, {}, False)
+case("adjoint", A + 1j * A[::-1], {}, (A - 1j * A[::-1]).T)
 case("is_nonzero", np.array([2.0]), {}, True)
 case("is_nonzero", np.array([0.0]), {}, False)
 case("numel", A, {}, 12)

@@ -95,6 +95,7 @@ def test_dtype_codes():
         assert getattr(lib, f"RT_{name.upper()}") == code
     words = {"bool": "Bool", "uint8": "U8", "bfloat16": "BF16", "float16": "F16", "float32": "F32", "float64": "F64"}
     words |= {f"int{n}": f"I{n}" for n in (8, 16, 32, 64)}
+    words |= {f"uint{n}": f"U{n}" for n in (16, 32, 64)} | {"complex64": "C64", "complex128": "C128"}
     enum = (INCLUDE / "rustorch_ops.hpp").read_text().split("enum class DType", 1)[1].split("}", 1)[0]
     written = dict(re.findall(r"(\w+) = (-?\d+),", enum))
     assert written.pop("None") == "-1"
