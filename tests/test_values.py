@@ -1718,6 +1718,21 @@ REFERENCE.update(
     soft_margin_loss=lambda x, t, reduction="mean": reduced(np.log1p(np.exp(-t * x)), reduction),
 )
 
+REFERENCE.update(
+    complex=lambda re, im: re + 1j * im,
+    polar=lambda r, angle: r * np.exp(1j * angle),
+    view_as_real=lambda z: np.stack([z.real, z.imag], -1),
+    view_as_complex=lambda a: a[..., 0] + 1j * a[..., 1],
+    real=np.real,
+    imag=np.imag,
+    conj=np.conj,
+    conj_physical=np.conj,
+    resolve_conj=np.positive,
+    resolve_neg=np.positive,
+    angle=np.angle,
+    sgn=lambda z: np.where(z == 0, 0, z / np.where(z == 0, 1, np.abs(z))),
+)
+
 # ---- calls ----
 
 
