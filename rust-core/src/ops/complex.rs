@@ -203,7 +203,7 @@ ops! {
 
     /// The real parts, sharing memory; a real tensor is its own.
     real(input: Tensor) -> Tensor, Real {
-        body: View(|call| if call.x(0).dtype().is_complex() { view_part(call, 0) } else { one(call.x(0).clone()) }),
+        body: View(|call| if call.x(0).dtype().is_complex() { view_part(call, 0) } else { one(call.x(0).with_layout(call.x(0).layout().clone())) }),
         vjp: vjp!(|v| v.g()), conjugates: true,
         method: false,
     }
