@@ -7031,6 +7031,22 @@ def pixel_shuffle(input: Tensor, upscale_factor: int, *, out: Tensor | None = No
     return t
 
 
+_py_channel_shuffle = lib.py_channel_shuffle
+
+
+def channel_shuffle(input: Tensor, groups: int, *, out: Tensor | None = None) -> Tensor:
+    """`[N, C, *]` with channel `g * (C / groups) + c` moved to `c * groups + g` (Zhang et al. 2017)."""
+    try:
+        t = _py_channel_shuffle(input._h, groups if groups.__class__ is int else int_(groups))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("channel_shuffle", e, "Tensor Int", input=input, groups=groups) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "channel_shuffle", input)
+    return t
+
+
 _py_pixel_unshuffle = lib.py_pixel_unshuffle
 
 
@@ -8644,6 +8660,47 @@ def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     return t
 
 
+_py_im2col = lib.py_im2col
+
+
+def im2col(input: Tensor, kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1) -> Tensor:
+    """The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
+    functional module).
+    """
+    try:
+        kernel_size = ints(kernel_size)
+        dilation = ints(dilation)
+        padding = ints(padding)
+        stride = ints(stride)
+        t = _py_im2col(input._h, kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("im2col", e, "Tensor Ints Ints Ints Ints", input=input, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_col2im = lib.py_col2im
+
+
+def col2im(input: Tensor, output_size: int | Sequence[int], kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1) -> Tensor:
+    """Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
+    module).
+    """
+    try:
+        output_size = ints(output_size)
+        kernel_size = ints(kernel_size)
+        dilation = ints(dilation)
+        padding = ints(padding)
+        stride = ints(stride)
+        t = _py_col2im(input._h, output_size, len(output_size), kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("col2im", e, "Tensor Ints Ints Ints Ints Ints", input=input, output_size=output_size, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_max_pool1d = lib.py_max_pool1d
 
 
@@ -8685,6 +8742,27 @@ def max_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
         raise error()
     if out is not None:
         return into(out, t, "max_pool2d", input)
+    return t
+
+
+_py_max_pool3d = lib.py_max_pool3d
+
+
+def max_pool3d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The largest element of each window over the last three dimensions."""
+    try:
+        kernel_size = ints(kernel_size)
+        if stride is not None:
+            stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        t = _py_max_pool3d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_pool3d", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "max_pool3d", input)
     return t
 
 
@@ -8744,6 +8822,25 @@ def max_pool2d_with_indices(input: Tensor, kernel_size: int | Sequence[int], str
     return t
 
 
+_py_max_pool3d_with_indices = lib.py_max_pool3d_with_indices
+
+
+def max_pool3d_with_indices(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, dilation: int | Sequence[int] = 1, ceil_mode: bool = False) -> tuple[Tensor, Tensor]:
+    """[`max_pool3d`], and the places of the elements in their planes (int64, row-major)."""
+    try:
+        kernel_size = ints(kernel_size)
+        if stride is not None:
+            stride = ints(stride)
+        padding = ints(padding)
+        dilation = ints(dilation)
+        t = _py_max_pool3d_with_indices(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), dilation, len(dilation), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_pool3d_with_indices", e, "Tensor Ints OptInts Ints Ints Bool", input=input, kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation, ceil_mode=ceil_mode) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_adaptive_max_pool1d = lib.py_adaptive_max_pool1d
 
 
@@ -8771,6 +8868,78 @@ def adaptive_max_pool2d(input: Tensor, output_size: int | Sequence[int]) -> tupl
         raise misuse("adaptive_max_pool2d", e, "Tensor Ints", input=input, output_size=output_size) from None
     if t is None:
         raise error()
+    return t
+
+
+_py_adaptive_max_pool3d = lib.py_adaptive_max_pool3d
+
+
+def adaptive_max_pool3d(input: Tensor, output_size: int | Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The largest element of each of `output_size` parts of the last three dimensions, and their places."""
+    try:
+        output_size = ints(output_size)
+        t = _py_adaptive_max_pool3d(input._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("adaptive_max_pool3d", e, "Tensor Ints", input=input, output_size=output_size) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_max_unpool1d = lib.py_max_unpool1d
+
+
+def max_unpool1d(input: Tensor, indices: Tensor, output_size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """Zeros of length `output_size` with the elements of `input` `[N, C, L]` put back at `indices`, where
+    [`max_pool1d_with_indices`] has found them.
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_max_unpool1d(input._h, indices._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_unpool1d", e, "Tensor Tensor Ints", input=input, indices=indices, output_size=output_size) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "max_unpool1d", input, indices)
+    return t
+
+
+_py_max_unpool2d = lib.py_max_unpool2d
+
+
+def max_unpool2d(input: Tensor, indices: Tensor, output_size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """Zeros of size `output_size` with the elements of `input` `[N, C, H, W]` put back at `indices`, where
+    [`max_pool2d_with_indices`] has found them.
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_max_unpool2d(input._h, indices._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_unpool2d", e, "Tensor Tensor Ints", input=input, indices=indices, output_size=output_size) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "max_unpool2d", input, indices)
+    return t
+
+
+_py_max_unpool3d = lib.py_max_unpool3d
+
+
+def max_unpool3d(input: Tensor, indices: Tensor, output_size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """Zeros of size `output_size` with the elements of `input` `[N, C, D, H, W]` put back at `indices`, where
+    [`max_pool3d_with_indices`] has found them.
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_max_unpool3d(input._h, indices._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("max_unpool3d", e, "Tensor Tensor Ints", input=input, indices=indices, output_size=output_size) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "max_unpool3d", input, indices)
     return t
 
 
@@ -8843,6 +9012,26 @@ def avg_pool2d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Se
     return t
 
 
+_py_avg_pool3d = lib.py_avg_pool3d
+
+
+def avg_pool3d(input: Tensor, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, padding: int | Sequence[int] = 0, ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The mean of each window over the last three dimensions; `divisor_override`, if given, takes the place of the count."""
+    try:
+        kernel_size = ints(kernel_size)
+        if stride is not None:
+            stride = ints(stride)
+        padding = ints(padding)
+        t = _py_avg_pool3d(input._h, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), padding, len(padding), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode), count_include_pad if count_include_pad.__class__ is bool else bool_(count_include_pad), NULL if divisor_override is None else (divisor_override if divisor_override.__class__ is int else int_(divisor_override),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("avg_pool3d", e, "Tensor Ints OptInts Ints Bool Bool OptInt", input=input, kernel_size=kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode, count_include_pad=count_include_pad, divisor_override=divisor_override) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "avg_pool3d", input)
+    return t
+
+
 _py_avg_pool_grad = lib.py_avg_pool_grad
 
 
@@ -8895,6 +9084,23 @@ def adaptive_avg_pool2d(input: Tensor, output_size: int | Sequence[int], *, out:
     return t
 
 
+_py_adaptive_avg_pool3d = lib.py_adaptive_avg_pool3d
+
+
+def adaptive_avg_pool3d(input: Tensor, output_size: int | Sequence[int], *, out: Tensor | None = None) -> Tensor:
+    """The mean of each of `output_size` parts of the last three dimensions."""
+    try:
+        output_size = ints(output_size)
+        t = _py_adaptive_avg_pool3d(input._h, output_size, len(output_size))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("adaptive_avg_pool3d", e, "Tensor Ints", input=input, output_size=output_size) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "adaptive_avg_pool3d", input)
+    return t
+
+
 _py_adaptive_avg_pool_grad = lib.py_adaptive_avg_pool_grad
 
 
@@ -8910,16 +9116,188 @@ def adaptive_avg_pool_grad(grad: Tensor, input_size: int | Sequence[int], rank: 
     return t
 
 
+_py_lp_pool1d = lib.py_lp_pool1d
+
+
+def lp_pool1d(input: Tensor, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, L]`."""
+    try:
+        kernel_size = ints(kernel_size)
+        if stride is not None:
+            stride = ints(stride)
+        t = _py_lp_pool1d(input._h, norm_type, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("lp_pool1d", e, "Tensor Float Ints OptInts Bool", input=input, norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "lp_pool1d", input)
+    return t
+
+
+_py_lp_pool2d = lib.py_lp_pool2d
+
+
+def lp_pool2d(input: Tensor, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, H, W]`."""
+    try:
+        kernel_size = ints(kernel_size)
+        if stride is not None:
+            stride = ints(stride)
+        t = _py_lp_pool2d(input._h, norm_type, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("lp_pool2d", e, "Tensor Float Ints OptInts Bool", input=input, norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "lp_pool2d", input)
+    return t
+
+
+_py_lp_pool3d = lib.py_lp_pool3d
+
+
+def lp_pool3d(input: Tensor, norm_type: float, kernel_size: int | Sequence[int], stride: int | Sequence[int] | None = None, ceil_mode: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, D, H, W]`."""
+    try:
+        kernel_size = ints(kernel_size)
+        if stride is not None:
+            stride = ints(stride)
+        t = _py_lp_pool3d(input._h, norm_type, kernel_size, len(kernel_size), NULL if stride is None else stride, 0 if stride is None else len(stride), ceil_mode if ceil_mode.__class__ is bool else bool_(ceil_mode))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("lp_pool3d", e, "Tensor Float Ints OptInts Bool", input=input, norm_type=norm_type, kernel_size=kernel_size, stride=stride, ceil_mode=ceil_mode) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "lp_pool3d", input)
+    return t
+
+
+_py_local_response_norm = lib.py_local_response_norm
+
+
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0, *, out: Tensor | None = None) -> Tensor:
+    """`input / (k + alpha * m)^beta`, m being the mean of the squares over `size` neighbouring channels of `[N, C, *]`
+    (Krizhevsky et al. 2012).
+    """
+    try:
+        t = _py_local_response_norm(input._h, size if size.__class__ is int else int_(size), alpha, beta, k)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("local_response_norm", e, "Tensor Int Float Float Float", input=input, size=size, alpha=alpha, beta=beta, k=k) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "local_response_norm", input)
+    return t
+
+
+_py_upsample_nearest1d = lib.py_upsample_nearest1d
+
+
+def upsample_nearest1d(input: Tensor, output_size: int | Sequence[int], scales: float | None = None) -> Tensor:
+    """`[N, C, L]` resized to `output_size`; each element is the one of the input that it lies in. A scale, if given, says
+    how much larger the output is in place of the ratio of the sizes.
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_nearest1d(input._h, output_size, len(output_size), NULL if scales is None else (scales,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest1d", e, "Tensor Ints OptFloat", input=input, output_size=output_size, scales=scales) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_upsample_nearest2d = lib.py_upsample_nearest2d
 
 
-def upsample_nearest2d(input: Tensor, output_size: int | Sequence[int]) -> Tensor:
-    """Images resized to `output_size`; each pixel is the one of the input that it lies in."""
+def upsample_nearest2d(input: Tensor, output_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Images `[N, C, H, W]` resized to `output_size`; each pixel is the one of the input that it lies in."""
     try:
         output_size = ints(output_size)
-        t = _py_upsample_nearest2d(input._h, output_size, len(output_size))
+        t = _py_upsample_nearest2d(input._h, output_size, len(output_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_nearest2d", e, "Tensor Ints", input=input, output_size=output_size) from None
+        raise misuse("upsample_nearest2d", e, "Tensor Ints OptFloat OptFloat", input=input, output_size=output_size, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest3d = lib.py_upsample_nearest3d
+
+
+def upsample_nearest3d(input: Tensor, output_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """`[N, C, D, H, W]` resized to `output_size`; each element is the one of the input that it lies in."""
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_nearest3d(input._h, output_size, len(output_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest3d", e, "Tensor Ints OptFloat OptFloat OptFloat", input=input, output_size=output_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest_exact1d = lib.py_upsample_nearest_exact1d
+
+
+def upsample_nearest_exact1d(input: Tensor, output_size: int | Sequence[int], scales: float | None = None) -> Tensor:
+    """[`upsample_nearest1d`] with the places of Pillow: the centres of the elements decide (`_upsample_nearest_exact1d`
+    of PyTorch).
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_nearest_exact1d(input._h, output_size, len(output_size), NULL if scales is None else (scales,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest_exact1d", e, "Tensor Ints OptFloat", input=input, output_size=output_size, scales=scales) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest_exact2d = lib.py_upsample_nearest_exact2d
+
+
+def upsample_nearest_exact2d(input: Tensor, output_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """[`upsample_nearest2d`] with the places of Pillow (`_upsample_nearest_exact2d` of PyTorch)."""
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_nearest_exact2d(input._h, output_size, len(output_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest_exact2d", e, "Tensor Ints OptFloat OptFloat", input=input, output_size=output_size, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest_exact3d = lib.py_upsample_nearest_exact3d
+
+
+def upsample_nearest_exact3d(input: Tensor, output_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """[`upsample_nearest3d`] with the places of Pillow (`_upsample_nearest_exact3d` of PyTorch)."""
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_nearest_exact3d(input._h, output_size, len(output_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest_exact3d", e, "Tensor Ints OptFloat OptFloat OptFloat", input=input, output_size=output_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_linear1d = lib.py_upsample_linear1d
+
+
+def upsample_linear1d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales: float | None = None) -> Tensor:
+    """`[N, C, L]` resized to `output_size` by linear interpolation; `align_corners` says whether the centres of the first
+    and the last element stay in place, or their outer edges. A scale, if given, says how much larger the output is in
+    place of the ratio of the sizes.
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_linear1d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales is None else (scales,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_linear1d", e, "Tensor Ints Bool OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales=scales) from None
     if t is None:
         raise error()
     return t
@@ -8928,74 +9306,465 @@ def upsample_nearest2d(input: Tensor, output_size: int | Sequence[int]) -> Tenso
 _py_upsample_bilinear2d = lib.py_upsample_bilinear2d
 
 
-def upsample_bilinear2d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False) -> Tensor:
+def upsample_bilinear2d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
     """Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
-    centres of the corner pixels stay in place, or the outer edges of the image.
+    centres of the corner pixels stay in place, or the outer edges of the image. Bytes are rounded after each direction.
     """
     try:
         output_size = ints(output_size)
-        t = _py_upsample_bilinear2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+        t = _py_upsample_bilinear2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_bilinear2d", e, "Tensor Ints Bool", input=input, output_size=output_size, align_corners=align_corners) from None
+        raise misuse("upsample_bilinear2d", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
         raise error()
     return t
 
 
-_py_upsample_grad = lib.py_upsample_grad
+_py_upsample_trilinear3d = lib.py_upsample_trilinear3d
 
 
-def upsample_grad(grad: Tensor, input_size: int | Sequence[int], mode: str | None, align_corners: bool) -> Tensor:
-    """Gradient of the resizing ops with respect to their input of shape `input_size`."""
+def upsample_trilinear3d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """`[N, C, D, H, W]` resized to `output_size` by linear interpolation in all directions."""
     try:
+        output_size = ints(output_size)
+        t = _py_upsample_trilinear3d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_trilinear3d", e, "Tensor Ints Bool OptFloat OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bicubic2d = lib.py_upsample_bicubic2d
+
+
+def upsample_bicubic2d(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Images resized to `output_size` by cubic convolution (Keys 1981, a = -0.75) in both directions."""
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_bicubic2d(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bicubic2d", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bilinear2d_aa = lib.py_upsample_bilinear2d_aa
+
+
+def upsample_bilinear2d_aa(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """[`upsample_bilinear2d`] with a filter that becomes wider where images become smaller, as Pillow's
+    (`_upsample_bilinear2d_aa` of PyTorch).
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_bilinear2d_aa(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bilinear2d_aa", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bicubic2d_aa = lib.py_upsample_bicubic2d_aa
+
+
+def upsample_bicubic2d_aa(input: Tensor, output_size: int | Sequence[int], align_corners: bool = False, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """[`upsample_bicubic2d`] with a filter (a = -0.5) that becomes wider where images become smaller, as Pillow's
+    (`_upsample_bicubic2d_aa` of PyTorch).
+    """
+    try:
+        output_size = ints(output_size)
+        t = _py_upsample_bicubic2d_aa(input._h, output_size, len(output_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bicubic2d_aa", e, "Tensor Ints Bool OptFloat OptFloat", input=input, output_size=output_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest1d_backward = lib.py_upsample_nearest1d_backward
+
+
+def upsample_nearest1d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales: float | None = None) -> Tensor:
+    """Gradient of `upsample_nearest1d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
         input_size = ints(input_size)
-        t = _py_upsample_grad(grad._h, input_size, len(input_size), word(mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+        t = _py_upsample_nearest1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales is None else (scales,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("upsample_grad", e, "Tensor Ints Str Bool", grad=grad, input_size=input_size, mode=mode, align_corners=align_corners) from None
+        raise misuse("upsample_nearest1d_backward", e, "Tensor Ints Ints OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales=scales) from None
     if t is None:
         raise error()
     return t
 
 
-_py_im2col = lib.py_im2col
+_py_upsample_nearest2d_backward = lib.py_upsample_nearest2d_backward
 
 
-def im2col(input: Tensor, kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1) -> Tensor:
-    """The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
-    functional module).
-    """
-    try:
-        kernel_size = ints(kernel_size)
-        dilation = ints(dilation)
-        padding = ints(padding)
-        stride = ints(stride)
-        t = _py_im2col(input._h, kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
-    except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("im2col", e, "Tensor Ints Ints Ints Ints", input=input, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
-    if t is None:
-        raise error()
-    return t
-
-
-_py_col2im = lib.py_col2im
-
-
-def col2im(input: Tensor, output_size: int | Sequence[int], kernel_size: int | Sequence[int], dilation: int | Sequence[int] = 1, padding: int | Sequence[int] = 0, stride: int | Sequence[int] = 1) -> Tensor:
-    """Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
-    module).
-    """
+def upsample_nearest2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_nearest2d` with respect to its input of shape `input_size`."""
     try:
         output_size = ints(output_size)
-        kernel_size = ints(kernel_size)
-        dilation = ints(dilation)
-        padding = ints(padding)
-        stride = ints(stride)
-        t = _py_col2im(input._h, output_size, len(output_size), kernel_size, len(kernel_size), dilation, len(dilation), padding, len(padding), stride, len(stride))
+        input_size = ints(input_size)
+        t = _py_upsample_nearest2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        raise misuse("col2im", e, "Tensor Ints Ints Ints Ints Ints", input=input, output_size=output_size, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride) from None
+        raise misuse("upsample_nearest2d_backward", e, "Tensor Ints Ints OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_h=scales_h, scales_w=scales_w) from None
     if t is None:
         raise error()
     return t
+
+
+_py_upsample_nearest3d_backward = lib.py_upsample_nearest3d_backward
+
+
+def upsample_nearest3d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_nearest3d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_nearest3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest3d_backward", e, "Tensor Ints Ints OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest_exact1d_backward = lib.py_upsample_nearest_exact1d_backward
+
+
+def upsample_nearest_exact1d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales: float | None = None) -> Tensor:
+    """Gradient of `upsample_nearest_exact1d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_nearest_exact1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales is None else (scales,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest_exact1d_backward", e, "Tensor Ints Ints OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales=scales) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest_exact2d_backward = lib.py_upsample_nearest_exact2d_backward
+
+
+def upsample_nearest_exact2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_nearest_exact2d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_nearest_exact2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest_exact2d_backward", e, "Tensor Ints Ints OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_nearest_exact3d_backward = lib.py_upsample_nearest_exact3d_backward
+
+
+def upsample_nearest_exact3d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_nearest_exact3d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_nearest_exact3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_nearest_exact3d_backward", e, "Tensor Ints Ints OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_linear1d_backward = lib.py_upsample_linear1d_backward
+
+
+def upsample_linear1d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales: float | None = None) -> Tensor:
+    """Gradient of `upsample_linear1d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_linear1d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales is None else (scales,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_linear1d_backward", e, "Tensor Ints Ints Bool OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales=scales) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bilinear2d_backward = lib.py_upsample_bilinear2d_backward
+
+
+def upsample_bilinear2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_bilinear2d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_bilinear2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bilinear2d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_trilinear3d_backward = lib.py_upsample_trilinear3d_backward
+
+
+def upsample_trilinear3d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_d: float | None = None, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_trilinear3d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_trilinear3d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_d is None else (scales_d,), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_trilinear3d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_d=scales_d, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bicubic2d_backward = lib.py_upsample_bicubic2d_backward
+
+
+def upsample_bicubic2d_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_bicubic2d` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_bicubic2d_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bicubic2d_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bilinear2d_aa_backward = lib.py_upsample_bilinear2d_aa_backward
+
+
+def upsample_bilinear2d_aa_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_bilinear2d_aa` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_bilinear2d_aa_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bilinear2d_aa_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_upsample_bicubic2d_aa_backward = lib.py_upsample_bicubic2d_aa_backward
+
+
+def upsample_bicubic2d_aa_backward(grad_output: Tensor, output_size: int | Sequence[int], input_size: int | Sequence[int], align_corners: bool, scales_h: float | None = None, scales_w: float | None = None) -> Tensor:
+    """Gradient of `upsample_bicubic2d_aa` with respect to its input of shape `input_size`."""
+    try:
+        output_size = ints(output_size)
+        input_size = ints(input_size)
+        t = _py_upsample_bicubic2d_aa_backward(grad_output._h, output_size, len(output_size), input_size, len(input_size), align_corners if align_corners.__class__ is bool else bool_(align_corners), NULL if scales_h is None else (scales_h,), NULL if scales_w is None else (scales_w,))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("upsample_bicubic2d_aa_backward", e, "Tensor Ints Ints Bool OptFloat OptFloat", grad_output=grad_output, output_size=output_size, input_size=input_size, align_corners=align_corners, scales_h=scales_h, scales_w=scales_w) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_grid_sampler_2d = lib.py_grid_sampler_2d
+
+
+def grid_sampler_2d(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, *, out: Tensor | None = None) -> Tensor:
+    """Images `[N, C, H, W]` read at the places `(x, y)` of a grid `[N, h, w, 2]`, -1 and 1 being the borders (Jaderberg et
+    al. 2015): `[N, C, h, w]`. Modes: 0 bilinear, 1 nearest, 2 bicubic. Outside there are 0 zeros, 1 the border, 2 the
+    image, reflected. `align_corners` says whether the borders are the centres of the corner pixels or the outer edges.
+    """
+    try:
+        t = _py_grid_sampler_2d(input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("grid_sampler_2d", e, "Tensor Tensor Int Int Bool", input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "grid_sampler_2d", input, grid)
+    return t
+
+
+_py_grid_sampler_3d = lib.py_grid_sampler_3d
+
+
+def grid_sampler_3d(input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, *, out: Tensor | None = None) -> Tensor:
+    """`[N, C, D, H, W]` read at the places `(x, y, z)` of a grid `[N, d, h, w, 3]`: `[N, C, d, h, w]`; as
+    [`grid_sampler_2d`], but not bicubic.
+    """
+    try:
+        t = _py_grid_sampler_3d(input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("grid_sampler_3d", e, "Tensor Tensor Int Int Bool", input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "grid_sampler_3d", input, grid)
+    return t
+
+
+_py_grid_sampler_2d_backward = lib.py_grid_sampler_2d_backward
+
+
+def grid_sampler_2d_backward(grad_output: Tensor, input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, input_grad: bool = True, grid_grad: bool = True) -> tuple[Tensor, Tensor]:
+    """Gradients of `grid_sampler_2d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+    `grid_grad`).
+    """
+    try:
+        t = _py_grid_sampler_2d_backward(grad_output._h, input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners), input_grad if input_grad.__class__ is bool else bool_(input_grad), grid_grad if grid_grad.__class__ is bool else bool_(grid_grad))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("grid_sampler_2d_backward", e, "Tensor Tensor Tensor Int Int Bool Bool Bool", grad_output=grad_output, input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners, input_grad=input_grad, grid_grad=grid_grad) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_grid_sampler_3d_backward = lib.py_grid_sampler_3d_backward
+
+
+def grid_sampler_3d_backward(grad_output: Tensor, input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool, input_grad: bool = True, grid_grad: bool = True) -> tuple[Tensor, Tensor]:
+    """Gradients of `grid_sampler_3d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+    `grid_grad`).
+    """
+    try:
+        t = _py_grid_sampler_3d_backward(grad_output._h, input._h, grid._h, interpolation_mode if interpolation_mode.__class__ is int else int_(interpolation_mode), padding_mode if padding_mode.__class__ is int else int_(padding_mode), align_corners if align_corners.__class__ is bool else bool_(align_corners), input_grad if input_grad.__class__ is bool else bool_(input_grad), grid_grad if grid_grad.__class__ is bool else bool_(grid_grad))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("grid_sampler_3d_backward", e, "Tensor Tensor Tensor Int Int Bool Bool Bool", grad_output=grad_output, input=input, grid=grid, interpolation_mode=interpolation_mode, padding_mode=padding_mode, align_corners=align_corners, input_grad=input_grad, grid_grad=grid_grad) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_affine_grid_generator = lib.py_affine_grid_generator
+
+
+def affine_grid_generator(theta: Tensor, size: int | Sequence[int], align_corners: bool, *, out: Tensor | None = None) -> Tensor:
+    """The grid that a sampler reads to apply the affine maps `theta` `[N, 2, 3]` to images of `size` `(N, C, H, W)`:
+    `[N, H, W, 2]`; or `[N, 3, 4]` for `(N, C, D, H, W)`: `[N, D, H, W, 3]`.
+    """
+    try:
+        size = ints(size)
+        t = _py_affine_grid_generator(theta._h, size, len(size), align_corners if align_corners.__class__ is bool else bool_(align_corners))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("affine_grid_generator", e, "Tensor Ints Bool", theta=theta, size=size, align_corners=align_corners) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "affine_grid_generator", theta)
+    return t
+
+
+_py_embedding_bag = lib.py_embedding_bag
+
+
+def embedding_bag(weight: Tensor, indices: Tensor, offsets: Tensor | None = None, mode: int = 0, per_sample_weights: Tensor | None = None, include_last_offset: bool = False, padding_idx: int | None = None) -> tuple[Tensor, Tensor]:
+    """Sum (`mode` 0), mean (1) or maximum (2) of rows of `weight` `[n, d]` per bag: `indices` `[B, k]` has a bag in each
+    row; flat ones `[m]` have bags that begin at `offsets` `[B]`, which end with the last bag's end if
+    `include_last_offset`. In sums, `per_sample_weights` of the shape of `indices` weigh the members. Members equal to
+    `padding_idx` count nowhere. Gives `[B, d]`, and in mode 2 the rows that the largest elements came from (-1 for those
+    of empty bags, which are zeros), else `[0, d]`.
+    """
+    try:
+        t = _py_embedding_bag(weight._h, indices._h, NULL if offsets is None else offsets._h, NULL if per_sample_weights is None else per_sample_weights._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_bag", e, "Tensor Tensor OptTensor Int OptTensor Bool OptInt", weight=weight, indices=indices, offsets=offsets, mode=mode, per_sample_weights=per_sample_weights, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_embedding_bag_unweighted = lib.py_embedding_bag_unweighted
+
+
+def embedding_bag_unweighted(weight: Tensor, indices: Tensor, offsets: Tensor | None, mode: int, include_last_offset: bool, padding_idx: int | None) -> tuple[Tensor, Tensor]:
+    """[`embedding_bag`] of members that all count alike."""
+    try:
+        t = _py_embedding_bag_unweighted(weight._h, indices._h, NULL if offsets is None else offsets._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_bag_unweighted", e, "Tensor Tensor OptTensor Int Bool OptInt", weight=weight, indices=indices, offsets=offsets, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_embedding_bag_weighted = lib.py_embedding_bag_weighted
+
+
+def embedding_bag_weighted(weight: Tensor, indices: Tensor, offsets: Tensor | None, per_sample_weights: Tensor, mode: int, include_last_offset: bool, padding_idx: int | None) -> tuple[Tensor, Tensor]:
+    """[`embedding_bag`] of weighted members."""
+    try:
+        t = _py_embedding_bag_weighted(weight._h, indices._h, NULL if offsets is None else offsets._h, per_sample_weights._h, mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_bag_weighted", e, "Tensor Tensor OptTensor Tensor Int Bool OptInt", weight=weight, indices=indices, offsets=offsets, per_sample_weights=per_sample_weights, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_embedding_bag_backward = lib.py_embedding_bag_backward
+
+
+def embedding_bag_backward(grad: Tensor, indices: Tensor, offsets: Tensor | None, per_sample_weights: Tensor | None, max_indices: Tensor | None, num_weights: int, mode: int = 0, include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor:
+    """Gradient of `embedding_bag` with respect to its table of `num_weights` rows."""
+    try:
+        t = _py_embedding_bag_backward(grad._h, indices._h, NULL if offsets is None else offsets._h, NULL if per_sample_weights is None else per_sample_weights._h, NULL if max_indices is None else max_indices._h, num_weights if num_weights.__class__ is int else int_(num_weights), mode if mode.__class__ is int else int_(mode), include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_bag_backward", e, "Tensor Tensor OptTensor OptTensor OptTensor Int Int Bool OptInt", grad=grad, indices=indices, offsets=offsets, per_sample_weights=per_sample_weights, max_indices=max_indices, num_weights=num_weights, mode=mode, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_embedding_bag_per_sample_weights_backward = lib.py_embedding_bag_per_sample_weights_backward
+
+
+def embedding_bag_per_sample_weights_backward(grad: Tensor, weight: Tensor, indices: Tensor, offsets: Tensor | None = None, include_last_offset: bool = False, padding_idx: int | None = None) -> Tensor:
+    """Gradient of `embedding_bag` with respect to the weights of its members."""
+    try:
+        t = _py_embedding_bag_per_sample_weights_backward(grad._h, weight._h, indices._h, NULL if offsets is None else offsets._h, include_last_offset if include_last_offset.__class__ is bool else bool_(include_last_offset), NULL if padding_idx is None else (padding_idx if padding_idx.__class__ is int else int_(padding_idx),))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_bag_per_sample_weights_backward", e, "Tensor Tensor Tensor OptTensor Bool OptInt", grad=grad, weight=weight, indices=indices, offsets=offsets, include_last_offset=include_last_offset, padding_idx=padding_idx) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_embedding_renorm = lib.py_embedding_renorm
+
+
+def embedding_renorm(input: Tensor, indices: Tensor, max_norm: float, norm_type: float = 2.0) -> Tensor:
+    """`input` `[n, d]` with those rows of `indices` scaled down whose `norm_type`-norm is above `max_norm`."""
+    try:
+        t = _py_embedding_renorm(input._h, indices._h, max_norm, norm_type)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_renorm", e, "Tensor Tensor Float Float", input=input, indices=indices, max_norm=max_norm, norm_type=norm_type) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_embedding_renorm_ = lib.py_embedding_renorm_
+
+
+def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: float, norm_type: float = 2.0) -> Tensor:
+    """In-place form of embedding_renorm."""
+    try:
+        status = _py_embedding_renorm_(input._h, indices._h, max_norm, norm_type)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("embedding_renorm_", e, "Tensor Tensor Float Float", input=input, indices=indices, max_norm=max_norm, norm_type=norm_type) from None
+    if status:
+        raise error()
+    return input
 
 
 _py_batch_norm = lib.py_batch_norm
@@ -9671,6 +10440,22 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8, *
     return t
 
 
+_py_normalize = lib.py_normalize
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] | None = None, eps: float = 1e-12) -> Tensor:
+    """`input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`."""
+    try:
+        if dim is not None:
+            dim = ints(dim)
+        t = _py_normalize(input._h, p, NULL if dim is None else dim, 0 if dim is None else len(dim), eps)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("normalize", e, "Tensor Float OptInts Float", input=input, p=p, dim=dim, eps=eps) from None
+    if t is None:
+        raise error()
+    return t
+
+
 _py_ctc_loss = lib.py_ctc_loss
 
 
@@ -10272,6 +11057,158 @@ def dropout_(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if status:
         raise error()
     return input
+
+
+_py_feature_dropout = lib.py_feature_dropout
+
+
+def feature_dropout(input: Tensor, p: float = 0.5, training: bool = True, *, out: Tensor | None = None) -> Tensor:
+    """Dropout of whole channels of `[N, C, *]` (Tompson et al. 2015)."""
+    try:
+        t = _py_feature_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("feature_dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "feature_dropout", input)
+    return t
+
+
+_py_feature_dropout_ = lib.py_feature_dropout_
+
+
+def feature_dropout_(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """In-place form of feature_dropout."""
+    try:
+        status = _py_feature_dropout_(input._h, p, training if training.__class__ is bool else bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("feature_dropout_", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_alpha_dropout = lib.py_alpha_dropout
+
+
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Dropout that keeps the mean and the variance of SELU networks (Klambauer et al. 2017)."""
+    try:
+        t = _py_alpha_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("alpha_dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "alpha_dropout", input)
+    return t
+
+
+_py_alpha_dropout_ = lib.py_alpha_dropout_
+
+
+def alpha_dropout_(input: Tensor, p: float = 0.5, training: bool = False) -> Tensor:
+    """In-place form of alpha_dropout."""
+    try:
+        status = _py_alpha_dropout_(input._h, p, training if training.__class__ is bool else bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("alpha_dropout_", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_feature_alpha_dropout = lib.py_feature_alpha_dropout
+
+
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """[`alpha_dropout`] of whole channels of `[N, C, *]`."""
+    try:
+        t = _py_feature_alpha_dropout(input._h, p, training if training.__class__ is bool else bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("feature_alpha_dropout", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "feature_alpha_dropout", input)
+    return t
+
+
+_py_feature_alpha_dropout_ = lib.py_feature_alpha_dropout_
+
+
+def feature_alpha_dropout_(input: Tensor, p: float = 0.5, training: bool = False) -> Tensor:
+    """In-place form of feature_alpha_dropout."""
+    try:
+        status = _py_feature_alpha_dropout_(input._h, p, training if training.__class__ is bool else bool_(training))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("feature_alpha_dropout_", e, "Tensor Float Bool", input=input, p=p, training=training) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_rrelu = lib.py_rrelu
+
+
+def rrelu(input: Tensor, lower: float = 0.125, upper: float = 0.3333333333333333, training: bool = False, *, generator: Generator_ | None = None, out: Tensor | None = None) -> Tensor:
+    """A leaky ReLU whose slope below 0 is drawn from the uniform distribution between `lower` and `upper` for each element
+    in training, and is the mean of both otherwise (Xu et al. 2015).
+    """
+    try:
+        t = _py_rrelu(input._h, lower, upper, training if training.__class__ is bool else bool_(training), NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rrelu", e, "Tensor Float Float Bool Generator", input=input, lower=lower, upper=upper, training=training, generator=generator) from None
+    if t is None:
+        raise error()
+    if out is not None:
+        return into(out, t, "rrelu", input)
+    return t
+
+
+_py_rrelu_ = lib.py_rrelu_
+
+
+def rrelu_(input: Tensor, lower: float = 0.125, upper: float = 0.3333333333333333, training: bool = False, *, generator: Generator_ | None = None) -> Tensor:
+    """In-place form of rrelu."""
+    try:
+        status = _py_rrelu_(input._h, lower, upper, training if training.__class__ is bool else bool_(training), NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rrelu_", e, "Tensor Float Float Bool Generator", input=input, lower=lower, upper=upper, training=training, generator=generator) from None
+    if status:
+        raise error()
+    return input
+
+
+_py_rrelu_slopes = lib.py_rrelu_slopes
+
+
+def rrelu_slopes(input: Tensor, lower: float, upper: float, *, generator: Generator_ | None = None) -> Tensor:
+    """The slopes of [`rrelu`] in training: uniform numbers of `[lower, upper)` where `input` is not above 0, else 1."""
+    try:
+        t = _py_rrelu_slopes(input._h, lower, upper, NULL if generator is None else generator._h)
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("rrelu_slopes", e, "Tensor Float Float Generator", input=input, lower=lower, upper=upper, generator=generator) from None
+    if t is None:
+        raise error()
+    return t
+
+
+_py_gumbel_softmax = lib.py_gumbel_softmax
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1.0, hard: bool = False, dim: int = -1) -> Tensor:
+    """A sample of the categorical distribution with `logits` along `dim` that can be differentiated, closer to one-hot the
+    lower `tau` is; with `hard` it is one-hot, with the soft one's gradient (Jang et al. 2016).
+    """
+    try:
+        t = _py_gumbel_softmax(logits._h, tau, hard if hard.__class__ is bool else bool_(hard), dim if dim.__class__ is int else int_(dim))
+    except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        raise misuse("gumbel_softmax", e, "Tensor Float Bool Int", logits=logits, tau=tau, hard=hard, dim=dim) from None
+    if t is None:
+        raise error()
+    return t
 
 
 _py_rnn_layer = lib.py_rnn_layer
@@ -11006,6 +11943,7 @@ class TensorOps:
     logdet = logdet
     matrix_power = matrix_power
     cholesky = cholesky
+    embedding_renorm_ = embedding_renorm_
     uniform_ = uniform_
     normal_ = normal_
     random_ = random_
@@ -11018,6 +11956,10 @@ class TensorOps:
     log_normal_ = log_normal_
     multinomial = multinomial
     dropout_ = dropout_
+    feature_dropout_ = feature_dropout_
+    alpha_dropout_ = alpha_dropout_
+    feature_alpha_dropout_ = feature_alpha_dropout_
+    rrelu_ = rrelu_
 
 
 __all__ = (
@@ -11382,6 +12324,7 @@ __all__ = (
     "triu",
     "triu_",
     "pixel_shuffle",
+    "channel_shuffle",
     "pixel_unshuffle",
     "broadcast_to",
     "broadcast_tensors",
@@ -11462,14 +12405,29 @@ __all__ = (
     "conv_transpose3d",
     "max_pool1d",
     "max_pool2d",
+    "max_pool3d",
     "max_pool1d_with_indices",
     "max_pool2d_with_indices",
+    "max_pool3d_with_indices",
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "adaptive_max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "avg_pool1d",
     "avg_pool2d",
+    "avg_pool3d",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
+    "local_response_norm",
+    "grid_sampler_2d",
+    "grid_sampler_3d",
+    "affine_grid_generator",
     "batch_norm",
     "layer_norm",
     "rms_norm",
@@ -11497,6 +12455,14 @@ __all__ = (
     "multinomial",
     "dropout",
     "dropout_",
+    "feature_dropout",
+    "feature_dropout_",
+    "alpha_dropout",
+    "alpha_dropout_",
+    "feature_alpha_dropout",
+    "feature_alpha_dropout_",
+    "rrelu",
+    "rrelu_",
     "gru_cell",
     "rnn_tanh_cell",
     "rnn_relu_cell",

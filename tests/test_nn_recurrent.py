@@ -460,3 +460,38 @@ def test_sequences_of_a_batch_do_not_know_each_other(kind: str, lengths: tuple[i
             assert rt.allclose(outs[: len(row), i], alone[0]) and not outs[len(row) :, i].any()
             for a, b in zip(last, alone[1] if kind == "LSTM" else (alone[1],), strict=True):
                 assert rt.allclose(a[:, i], b)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_networks_as_words(kind, bias):
+    """`rt.lstm` and its like, of whole and of packed sequences, give what the modules give."""
+    options = {"nonlinearity": kind[4:]} if kind.startswith("rnn") else {}
+    cls = nn.LSTM if kind == "lstm" else nn.GRU if kind == "gru" else nn.RNN
+    net = cls(3, 4, num_layers=2, bidirectional=True, bias=bias, **options)
+    word, states = getattr(rt, kind), [rt.randn(4, 2, 4) for _ in range(2 if kind == "lstm" else 1)]
+    hx = tuple(states) if kind == "lstm" else states[0]
+    x, params = rt.randn(5, 2, 3), list(net.parameters())
+    out, state = net(x, hx)
+    ends = list(state) if kind == "lstm" else [state]
+    for first, given in ((False, x), (True, x.transpose(0, 1))):
+        found = word(given, hx, params, bias, 2, 0.0, False, True, first)
+        assert rt.equal(found[0].transpose(0, 1) if first else found[0], out)
+        assert len(found) == 1 + len(ends) and all(rt.equal(a, b) for a, b in zip(found[1:], ends))
+    packed = nn.utils.rnn.pack_padded_sequence(x, rt.tensor([5, 3]))
+    out, state = net(packed, hx)
+    ends = list(state) if kind == "lstm" else [state]
+    found = word(packed.data, packed.batch_sizes, hx, params, bias, 2, 0.0, False, True)
+    assert rt.equal(found[0], out.data) and all(rt.equal(a, b) for a, b in zip(found[1:], ends))
+    if kind == "lstm":
+        with pytest.raises(rt.errors.InvalidArgumentError, match="two hidden states"):
+            word(x, states[:1], params, bias, 2, 0.0, False, True, False)
+
+
+def test_a_cell_as_word():
+    cell = nn.LSTMCell(3, 4)
+    x, h, c = rt.randn(2, 3), rt.randn(2, 4), rt.randn(2, 4)
+    found, want = rt.lstm_cell(x, (h, c), *cell.parameters()), cell(x, (h, c))
+    assert all(rt.equal(a, b) for a, b in zip(found, want)) and len(found) == 2
+    with pytest.raises(rt.errors.InvalidArgumentError, match="two hidden states"):
+        rt.lstm_cell(x, (h,), *cell.parameters())

@@ -1774,6 +1774,7 @@ class Arguments:
             "q": real(lambda s: rng.uniform(0.1, 0.9, s)), "w": real(lambda s: rng.integers(-4, 5, s)),
             "truth": real(lambda s: rng.integers(0, 2, s).astype(bool)), "ones": real(np.ones), "zeros": real(np.zeros),
             "m": lambda *s: wrap(matrices(*s)), "spd": lambda *s: wrap(definite(*s)), "A": lambda v: wrap(np.array(v)),
+            "no": lambda t: t.detach() if ours else t,
             "E": wrap(np.array([nan, inf, -inf, 0.0, -0.0, 1.5, -2.5, 2.5, 0.5, -0.3])), "inf": inf, "nan": nan,
             **words, **typed,
         }  # fmt: skip

@@ -372,7 +372,7 @@ typedef struct rt_op_info {
   // How many.
   size_t samples_len;
   // True if the in-place twin does not write, but gives its tensor another layout: it returns the handle that takes the place
-  // of the old one.
+  // of the old one. Listeners hear it as one call, whatever the op is made of.
   bool relayout;
 } rt_op_info;
 
@@ -2836,6 +2836,9 @@ rt_status rt_pixel_shuffle(const struct rt_tensor *input,
                            int64_t upscale_factor,
                            struct rt_tensor **out);
 
+// `[N, C, *]` with channel `g * (C / groups) + c` moved to `c * groups + g` (Zhang et al. 2017).
+rt_status rt_channel_shuffle(const struct rt_tensor *input, int64_t groups, struct rt_tensor **out);
+
 // Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
 rt_status rt_pixel_unshuffle(const struct rt_tensor *input,
                              int64_t downscale_factor,
@@ -3540,6 +3543,34 @@ rt_status rt_conv_transpose3d(const struct rt_tensor *input,
                               size_t dilation_len,
                               struct rt_tensor **out);
 
+// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
+// functional module).
+rt_status rt_im2col(const struct rt_tensor *input,
+                    const int64_t *kernel_size,
+                    size_t kernel_size_len,
+                    const int64_t *dilation,
+                    size_t dilation_len,
+                    const int64_t *padding,
+                    size_t padding_len,
+                    const int64_t *stride,
+                    size_t stride_len,
+                    struct rt_tensor **out);
+
+// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
+// module).
+rt_status rt_col2im(const struct rt_tensor *input,
+                    const int64_t *output_size,
+                    size_t output_size_len,
+                    const int64_t *kernel_size,
+                    size_t kernel_size_len,
+                    const int64_t *dilation,
+                    size_t dilation_len,
+                    const int64_t *padding,
+                    size_t padding_len,
+                    const int64_t *stride,
+                    size_t stride_len,
+                    struct rt_tensor **out);
+
 // The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
 // dimension. NaN is larger than any number.
 rt_status rt_max_pool1d(const struct rt_tensor *input,
@@ -3556,6 +3587,19 @@ rt_status rt_max_pool1d(const struct rt_tensor *input,
 
 // The largest element of each window over the last two dimensions.
 rt_status rt_max_pool2d(const struct rt_tensor *input,
+                        const int64_t *kernel_size,
+                        size_t kernel_size_len,
+                        const int64_t *stride,
+                        size_t stride_len,
+                        const int64_t *padding,
+                        size_t padding_len,
+                        const int64_t *dilation,
+                        size_t dilation_len,
+                        bool ceil_mode,
+                        struct rt_tensor **out);
+
+// The largest element of each window over the last three dimensions.
+rt_status rt_max_pool3d(const struct rt_tensor *input,
                         const int64_t *kernel_size,
                         size_t kernel_size_len,
                         const int64_t *stride,
@@ -3609,6 +3653,20 @@ rt_status rt_max_pool2d_with_indices(const struct rt_tensor *input,
                                      struct rt_tensor **out0,
                                      struct rt_tensor **out1);
 
+// [`max_pool3d`], and the places of the elements in their planes (int64, row-major).
+rt_status rt_max_pool3d_with_indices(const struct rt_tensor *input,
+                                     const int64_t *kernel_size,
+                                     size_t kernel_size_len,
+                                     const int64_t *stride,
+                                     size_t stride_len,
+                                     const int64_t *padding,
+                                     size_t padding_len,
+                                     const int64_t *dilation,
+                                     size_t dilation_len,
+                                     bool ceil_mode,
+                                     struct rt_tensor **out0,
+                                     struct rt_tensor **out1);
+
 // The largest element of each of `output_size` parts of the last dimension, and their places.
 rt_status rt_adaptive_max_pool1d(const struct rt_tensor *input,
                                  const int64_t *output_size,
@@ -3622,6 +3680,37 @@ rt_status rt_adaptive_max_pool2d(const struct rt_tensor *input,
                                  size_t output_size_len,
                                  struct rt_tensor **out0,
                                  struct rt_tensor **out1);
+
+// The largest element of each of `output_size` parts of the last three dimensions, and their places.
+rt_status rt_adaptive_max_pool3d(const struct rt_tensor *input,
+                                 const int64_t *output_size,
+                                 size_t output_size_len,
+                                 struct rt_tensor **out0,
+                                 struct rt_tensor **out1);
+
+// Zeros of length `output_size` with the elements of `input` `[N, C, L]` put back at `indices`, where
+// [`max_pool1d_with_indices`] has found them.
+rt_status rt_max_unpool1d(const struct rt_tensor *input,
+                          const struct rt_tensor *indices,
+                          const int64_t *output_size,
+                          size_t output_size_len,
+                          struct rt_tensor **out);
+
+// Zeros of size `output_size` with the elements of `input` `[N, C, H, W]` put back at `indices`, where
+// [`max_pool2d_with_indices`] has found them.
+rt_status rt_max_unpool2d(const struct rt_tensor *input,
+                          const struct rt_tensor *indices,
+                          const int64_t *output_size,
+                          size_t output_size_len,
+                          struct rt_tensor **out);
+
+// Zeros of size `output_size` with the elements of `input` `[N, C, D, H, W]` put back at `indices`, where
+// [`max_pool3d_with_indices`] has found them.
+rt_status rt_max_unpool3d(const struct rt_tensor *input,
+                          const struct rt_tensor *indices,
+                          const int64_t *output_size,
+                          size_t output_size_len,
+                          struct rt_tensor **out);
 
 // Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
 rt_status rt_max_pool_grad(const struct rt_tensor *grad,
@@ -3662,6 +3751,19 @@ rt_status rt_avg_pool2d(const struct rt_tensor *input,
                         const int64_t *divisor_override,
                         struct rt_tensor **out);
 
+// The mean of each window over the last three dimensions; `divisor_override`, if given, takes the place of the count.
+rt_status rt_avg_pool3d(const struct rt_tensor *input,
+                        const int64_t *kernel_size,
+                        size_t kernel_size_len,
+                        const int64_t *stride,
+                        size_t stride_len,
+                        const int64_t *padding,
+                        size_t padding_len,
+                        bool ceil_mode,
+                        bool count_include_pad,
+                        const int64_t *divisor_override,
+                        struct rt_tensor **out);
+
 // Gradient of the average pools with respect to their input of shape `input_size`.
 rt_status rt_avg_pool_grad(const struct rt_tensor *grad,
                            const int64_t *input_size,
@@ -3690,6 +3792,12 @@ rt_status rt_adaptive_avg_pool2d(const struct rt_tensor *input,
                                  size_t output_size_len,
                                  struct rt_tensor **out);
 
+// The mean of each of `output_size` parts of the last three dimensions.
+rt_status rt_adaptive_avg_pool3d(const struct rt_tensor *input,
+                                 const int64_t *output_size,
+                                 size_t output_size_len,
+                                 struct rt_tensor **out);
+
 // Gradient of the adaptive average pools with respect to their input of shape `input_size`.
 rt_status rt_adaptive_avg_pool_grad(const struct rt_tensor *grad,
                                     const int64_t *input_size,
@@ -3697,55 +3805,402 @@ rt_status rt_adaptive_avg_pool_grad(const struct rt_tensor *grad,
                                     int64_t rank,
                                     struct rt_tensor **out);
 
-// Images resized to `output_size`; each pixel is the one of the input that it lies in.
+// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, L]`.
+rt_status rt_lp_pool1d(const struct rt_tensor *input,
+                       double norm_type,
+                       const int64_t *kernel_size,
+                       size_t kernel_size_len,
+                       const int64_t *stride,
+                       size_t stride_len,
+                       bool ceil_mode,
+                       struct rt_tensor **out);
+
+// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, H, W]`.
+rt_status rt_lp_pool2d(const struct rt_tensor *input,
+                       double norm_type,
+                       const int64_t *kernel_size,
+                       size_t kernel_size_len,
+                       const int64_t *stride,
+                       size_t stride_len,
+                       bool ceil_mode,
+                       struct rt_tensor **out);
+
+// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, D, H, W]`.
+rt_status rt_lp_pool3d(const struct rt_tensor *input,
+                       double norm_type,
+                       const int64_t *kernel_size,
+                       size_t kernel_size_len,
+                       const int64_t *stride,
+                       size_t stride_len,
+                       bool ceil_mode,
+                       struct rt_tensor **out);
+
+// `input / (k + alpha * m)^beta`, m being the mean of the squares over `size` neighbouring channels of `[N, C, *]`
+// (Krizhevsky et al. 2012).
+rt_status rt_local_response_norm(const struct rt_tensor *input,
+                                 int64_t size,
+                                 double alpha,
+                                 double beta,
+                                 double k,
+                                 struct rt_tensor **out);
+
+// `[N, C, L]` resized to `output_size`; each element is the one of the input that it lies in. A scale, if given, says
+// how much larger the output is in place of the ratio of the sizes.
+rt_status rt_upsample_nearest1d(const struct rt_tensor *input,
+                                const int64_t *output_size,
+                                size_t output_size_len,
+                                const double *scales,
+                                struct rt_tensor **out);
+
+// Images `[N, C, H, W]` resized to `output_size`; each pixel is the one of the input that it lies in.
 rt_status rt_upsample_nearest2d(const struct rt_tensor *input,
                                 const int64_t *output_size,
                                 size_t output_size_len,
+                                const double *scales_h,
+                                const double *scales_w,
                                 struct rt_tensor **out);
 
+// `[N, C, D, H, W]` resized to `output_size`; each element is the one of the input that it lies in.
+rt_status rt_upsample_nearest3d(const struct rt_tensor *input,
+                                const int64_t *output_size,
+                                size_t output_size_len,
+                                const double *scales_d,
+                                const double *scales_h,
+                                const double *scales_w,
+                                struct rt_tensor **out);
+
+// [`upsample_nearest1d`] with the places of Pillow: the centres of the elements decide (`_upsample_nearest_exact1d`
+// of PyTorch).
+rt_status rt_upsample_nearest_exact1d(const struct rt_tensor *input,
+                                      const int64_t *output_size,
+                                      size_t output_size_len,
+                                      const double *scales,
+                                      struct rt_tensor **out);
+
+// [`upsample_nearest2d`] with the places of Pillow (`_upsample_nearest_exact2d` of PyTorch).
+rt_status rt_upsample_nearest_exact2d(const struct rt_tensor *input,
+                                      const int64_t *output_size,
+                                      size_t output_size_len,
+                                      const double *scales_h,
+                                      const double *scales_w,
+                                      struct rt_tensor **out);
+
+// [`upsample_nearest3d`] with the places of Pillow (`_upsample_nearest_exact3d` of PyTorch).
+rt_status rt_upsample_nearest_exact3d(const struct rt_tensor *input,
+                                      const int64_t *output_size,
+                                      size_t output_size_len,
+                                      const double *scales_d,
+                                      const double *scales_h,
+                                      const double *scales_w,
+                                      struct rt_tensor **out);
+
+// `[N, C, L]` resized to `output_size` by linear interpolation; `align_corners` says whether the centres of the first
+// and the last element stay in place, or their outer edges. A scale, if given, says how much larger the output is in
+// place of the ratio of the sizes.
+rt_status rt_upsample_linear1d(const struct rt_tensor *input,
+                               const int64_t *output_size,
+                               size_t output_size_len,
+                               bool align_corners,
+                               const double *scales,
+                               struct rt_tensor **out);
+
 // Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
-// centres of the corner pixels stay in place, or the outer edges of the image.
+// centres of the corner pixels stay in place, or the outer edges of the image. Bytes are rounded after each direction.
 rt_status rt_upsample_bilinear2d(const struct rt_tensor *input,
                                  const int64_t *output_size,
                                  size_t output_size_len,
                                  bool align_corners,
+                                 const double *scales_h,
+                                 const double *scales_w,
                                  struct rt_tensor **out);
 
-// Gradient of the resizing ops with respect to their input of shape `input_size`.
-rt_status rt_upsample_grad(const struct rt_tensor *grad,
-                           const int64_t *input_size,
-                           size_t input_size_len,
-                           const char *mode,
-                           bool align_corners,
-                           struct rt_tensor **out);
+// `[N, C, D, H, W]` resized to `output_size` by linear interpolation in all directions.
+rt_status rt_upsample_trilinear3d(const struct rt_tensor *input,
+                                  const int64_t *output_size,
+                                  size_t output_size_len,
+                                  bool align_corners,
+                                  const double *scales_d,
+                                  const double *scales_h,
+                                  const double *scales_w,
+                                  struct rt_tensor **out);
 
-// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
-// functional module).
-rt_status rt_im2col(const struct rt_tensor *input,
-                    const int64_t *kernel_size,
-                    size_t kernel_size_len,
-                    const int64_t *dilation,
-                    size_t dilation_len,
-                    const int64_t *padding,
-                    size_t padding_len,
-                    const int64_t *stride,
-                    size_t stride_len,
-                    struct rt_tensor **out);
+// Images resized to `output_size` by cubic convolution (Keys 1981, a = -0.75) in both directions.
+rt_status rt_upsample_bicubic2d(const struct rt_tensor *input,
+                                const int64_t *output_size,
+                                size_t output_size_len,
+                                bool align_corners,
+                                const double *scales_h,
+                                const double *scales_w,
+                                struct rt_tensor **out);
 
-// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional
-// module).
-rt_status rt_col2im(const struct rt_tensor *input,
-                    const int64_t *output_size,
-                    size_t output_size_len,
-                    const int64_t *kernel_size,
-                    size_t kernel_size_len,
-                    const int64_t *dilation,
-                    size_t dilation_len,
-                    const int64_t *padding,
-                    size_t padding_len,
-                    const int64_t *stride,
-                    size_t stride_len,
-                    struct rt_tensor **out);
+// [`upsample_bilinear2d`] with a filter that becomes wider where images become smaller, as Pillow's
+// (`_upsample_bilinear2d_aa` of PyTorch).
+rt_status rt_upsample_bilinear2d_aa(const struct rt_tensor *input,
+                                    const int64_t *output_size,
+                                    size_t output_size_len,
+                                    bool align_corners,
+                                    const double *scales_h,
+                                    const double *scales_w,
+                                    struct rt_tensor **out);
+
+// [`upsample_bicubic2d`] with a filter (a = -0.5) that becomes wider where images become smaller, as Pillow's
+// (`_upsample_bicubic2d_aa` of PyTorch).
+rt_status rt_upsample_bicubic2d_aa(const struct rt_tensor *input,
+                                   const int64_t *output_size,
+                                   size_t output_size_len,
+                                   bool align_corners,
+                                   const double *scales_h,
+                                   const double *scales_w,
+                                   struct rt_tensor **out);
+
+// Gradient of `upsample_nearest1d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_nearest1d_backward(const struct rt_tensor *grad_output,
+                                         const int64_t *output_size,
+                                         size_t output_size_len,
+                                         const int64_t *input_size,
+                                         size_t input_size_len,
+                                         const double *scales,
+                                         struct rt_tensor **out);
+
+// Gradient of `upsample_nearest2d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_nearest2d_backward(const struct rt_tensor *grad_output,
+                                         const int64_t *output_size,
+                                         size_t output_size_len,
+                                         const int64_t *input_size,
+                                         size_t input_size_len,
+                                         const double *scales_h,
+                                         const double *scales_w,
+                                         struct rt_tensor **out);
+
+// Gradient of `upsample_nearest3d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_nearest3d_backward(const struct rt_tensor *grad_output,
+                                         const int64_t *output_size,
+                                         size_t output_size_len,
+                                         const int64_t *input_size,
+                                         size_t input_size_len,
+                                         const double *scales_d,
+                                         const double *scales_h,
+                                         const double *scales_w,
+                                         struct rt_tensor **out);
+
+// Gradient of `upsample_nearest_exact1d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_nearest_exact1d_backward(const struct rt_tensor *grad_output,
+                                               const int64_t *output_size,
+                                               size_t output_size_len,
+                                               const int64_t *input_size,
+                                               size_t input_size_len,
+                                               const double *scales,
+                                               struct rt_tensor **out);
+
+// Gradient of `upsample_nearest_exact2d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_nearest_exact2d_backward(const struct rt_tensor *grad_output,
+                                               const int64_t *output_size,
+                                               size_t output_size_len,
+                                               const int64_t *input_size,
+                                               size_t input_size_len,
+                                               const double *scales_h,
+                                               const double *scales_w,
+                                               struct rt_tensor **out);
+
+// Gradient of `upsample_nearest_exact3d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_nearest_exact3d_backward(const struct rt_tensor *grad_output,
+                                               const int64_t *output_size,
+                                               size_t output_size_len,
+                                               const int64_t *input_size,
+                                               size_t input_size_len,
+                                               const double *scales_d,
+                                               const double *scales_h,
+                                               const double *scales_w,
+                                               struct rt_tensor **out);
+
+// Gradient of `upsample_linear1d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_linear1d_backward(const struct rt_tensor *grad_output,
+                                        const int64_t *output_size,
+                                        size_t output_size_len,
+                                        const int64_t *input_size,
+                                        size_t input_size_len,
+                                        bool align_corners,
+                                        const double *scales,
+                                        struct rt_tensor **out);
+
+// Gradient of `upsample_bilinear2d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_bilinear2d_backward(const struct rt_tensor *grad_output,
+                                          const int64_t *output_size,
+                                          size_t output_size_len,
+                                          const int64_t *input_size,
+                                          size_t input_size_len,
+                                          bool align_corners,
+                                          const double *scales_h,
+                                          const double *scales_w,
+                                          struct rt_tensor **out);
+
+// Gradient of `upsample_trilinear3d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_trilinear3d_backward(const struct rt_tensor *grad_output,
+                                           const int64_t *output_size,
+                                           size_t output_size_len,
+                                           const int64_t *input_size,
+                                           size_t input_size_len,
+                                           bool align_corners,
+                                           const double *scales_d,
+                                           const double *scales_h,
+                                           const double *scales_w,
+                                           struct rt_tensor **out);
+
+// Gradient of `upsample_bicubic2d` with respect to its input of shape `input_size`.
+rt_status rt_upsample_bicubic2d_backward(const struct rt_tensor *grad_output,
+                                         const int64_t *output_size,
+                                         size_t output_size_len,
+                                         const int64_t *input_size,
+                                         size_t input_size_len,
+                                         bool align_corners,
+                                         const double *scales_h,
+                                         const double *scales_w,
+                                         struct rt_tensor **out);
+
+// Gradient of `upsample_bilinear2d_aa` with respect to its input of shape `input_size`.
+rt_status rt_upsample_bilinear2d_aa_backward(const struct rt_tensor *grad_output,
+                                             const int64_t *output_size,
+                                             size_t output_size_len,
+                                             const int64_t *input_size,
+                                             size_t input_size_len,
+                                             bool align_corners,
+                                             const double *scales_h,
+                                             const double *scales_w,
+                                             struct rt_tensor **out);
+
+// Gradient of `upsample_bicubic2d_aa` with respect to its input of shape `input_size`.
+rt_status rt_upsample_bicubic2d_aa_backward(const struct rt_tensor *grad_output,
+                                            const int64_t *output_size,
+                                            size_t output_size_len,
+                                            const int64_t *input_size,
+                                            size_t input_size_len,
+                                            bool align_corners,
+                                            const double *scales_h,
+                                            const double *scales_w,
+                                            struct rt_tensor **out);
+
+// Images `[N, C, H, W]` read at the places `(x, y)` of a grid `[N, h, w, 2]`, -1 and 1 being the borders (Jaderberg et
+// al. 2015): `[N, C, h, w]`. Modes: 0 bilinear, 1 nearest, 2 bicubic. Outside there are 0 zeros, 1 the border, 2 the
+// image, reflected. `align_corners` says whether the borders are the centres of the corner pixels or the outer edges.
+rt_status rt_grid_sampler_2d(const struct rt_tensor *input,
+                             const struct rt_tensor *grid,
+                             int64_t interpolation_mode,
+                             int64_t padding_mode,
+                             bool align_corners,
+                             struct rt_tensor **out);
+
+// `[N, C, D, H, W]` read at the places `(x, y, z)` of a grid `[N, d, h, w, 3]`: `[N, C, d, h, w]`; as
+// [`grid_sampler_2d`], but not bicubic.
+rt_status rt_grid_sampler_3d(const struct rt_tensor *input,
+                             const struct rt_tensor *grid,
+                             int64_t interpolation_mode,
+                             int64_t padding_mode,
+                             bool align_corners,
+                             struct rt_tensor **out);
+
+// Gradients of `grid_sampler_2d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+// `grid_grad`).
+rt_status rt_grid_sampler_2d_backward(const struct rt_tensor *grad_output,
+                                      const struct rt_tensor *input,
+                                      const struct rt_tensor *grid,
+                                      int64_t interpolation_mode,
+                                      int64_t padding_mode,
+                                      bool align_corners,
+                                      bool input_grad,
+                                      bool grid_grad,
+                                      struct rt_tensor **out0,
+                                      struct rt_tensor **out1);
+
+// Gradients of `grid_sampler_3d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+// `grid_grad`).
+rt_status rt_grid_sampler_3d_backward(const struct rt_tensor *grad_output,
+                                      const struct rt_tensor *input,
+                                      const struct rt_tensor *grid,
+                                      int64_t interpolation_mode,
+                                      int64_t padding_mode,
+                                      bool align_corners,
+                                      bool input_grad,
+                                      bool grid_grad,
+                                      struct rt_tensor **out0,
+                                      struct rt_tensor **out1);
+
+// The grid that a sampler reads to apply the affine maps `theta` `[N, 2, 3]` to images of `size` `(N, C, H, W)`:
+// `[N, H, W, 2]`; or `[N, 3, 4]` for `(N, C, D, H, W)`: `[N, D, H, W, 3]`.
+rt_status rt_affine_grid_generator(const struct rt_tensor *theta,
+                                   const int64_t *size,
+                                   size_t size_len,
+                                   bool align_corners,
+                                   struct rt_tensor **out);
+
+// Sum (`mode` 0), mean (1) or maximum (2) of rows of `weight` `[n, d]` per bag: `indices` `[B, k]` has a bag in each
+// row; flat ones `[m]` have bags that begin at `offsets` `[B]`, which end with the last bag's end if
+// `include_last_offset`. In sums, `per_sample_weights` of the shape of `indices` weigh the members. Members equal to
+// `padding_idx` count nowhere. Gives `[B, d]`, and in mode 2 the rows that the largest elements came from (-1 for those
+// of empty bags, which are zeros), else `[0, d]`.
+rt_status rt_embedding_bag(const struct rt_tensor *weight,
+                           const struct rt_tensor *indices,
+                           const struct rt_tensor *offsets,
+                           const struct rt_tensor *per_sample_weights,
+                           int64_t mode,
+                           bool include_last_offset,
+                           const int64_t *padding_idx,
+                           struct rt_tensor **out0,
+                           struct rt_tensor **out1);
+
+// [`embedding_bag`] of members that all count alike.
+rt_status rt_embedding_bag_unweighted(const struct rt_tensor *weight,
+                                      const struct rt_tensor *indices,
+                                      const struct rt_tensor *offsets,
+                                      int64_t mode,
+                                      bool include_last_offset,
+                                      const int64_t *padding_idx,
+                                      struct rt_tensor **out0,
+                                      struct rt_tensor **out1);
+
+// [`embedding_bag`] of weighted members.
+rt_status rt_embedding_bag_weighted(const struct rt_tensor *weight,
+                                    const struct rt_tensor *indices,
+                                    const struct rt_tensor *offsets,
+                                    const struct rt_tensor *per_sample_weights,
+                                    int64_t mode,
+                                    bool include_last_offset,
+                                    const int64_t *padding_idx,
+                                    struct rt_tensor **out0,
+                                    struct rt_tensor **out1);
+
+// Gradient of `embedding_bag` with respect to its table of `num_weights` rows.
+rt_status rt_embedding_bag_backward(const struct rt_tensor *grad,
+                                    const struct rt_tensor *indices,
+                                    const struct rt_tensor *offsets,
+                                    const struct rt_tensor *per_sample_weights,
+                                    const struct rt_tensor *max_indices,
+                                    int64_t num_weights,
+                                    int64_t mode,
+                                    bool include_last_offset,
+                                    const int64_t *padding_idx,
+                                    struct rt_tensor **out);
+
+// Gradient of `embedding_bag` with respect to the weights of its members.
+rt_status rt_embedding_bag_per_sample_weights_backward(const struct rt_tensor *grad,
+                                                       const struct rt_tensor *weight,
+                                                       const struct rt_tensor *indices,
+                                                       const struct rt_tensor *offsets,
+                                                       bool include_last_offset,
+                                                       const int64_t *padding_idx,
+                                                       struct rt_tensor **out);
+
+// `input` `[n, d]` with those rows of `indices` scaled down whose `norm_type`-norm is above `max_norm`.
+rt_status rt_embedding_renorm(const struct rt_tensor *input,
+                              const struct rt_tensor *indices,
+                              double max_norm,
+                              double norm_type,
+                              struct rt_tensor **out);
+
+// `embedding_renorm`, in place.
+rt_status rt_embedding_renorm_(struct rt_tensor *input,
+                               const struct rt_tensor *indices,
+                               double max_norm,
+                               double norm_type);
 
 // Batch normalisation of `[N, C, ...]` (Ioffe and Szegedy 2015): per channel, `(input - mean) / sqrt(var + eps) *
 // weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards
@@ -4117,6 +4572,14 @@ rt_status rt_cosine_similarity(const struct rt_tensor *x1,
                                double eps,
                                struct rt_tensor **out);
 
+// `input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`.
+rt_status rt_normalize(const struct rt_tensor *input,
+                       double p,
+                       const int64_t *dim,
+                       size_t dim_len,
+                       double eps,
+                       struct rt_tensor **out);
+
 // Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of targets under
 // log-probabilities of classes at each time, summed over all alignments, one class being `blank`. `log_probs` is
 // `[T, N, C]` or `[T, C]`, `targets` `[N, S]` or all labels in one row, and the lengths say how much of T and S counts.
@@ -4321,7 +4784,7 @@ rt_status rt_normal_float(double mean,
                           double std,
                           const int64_t *size,
                           size_t size_len,
-                          const struct rt_generator *generator,
+                          struct rt_generator *generator,
                           int32_t dtype,
                           struct rt_tensor **out);
 
@@ -4356,6 +4819,64 @@ rt_status rt_dropout(const struct rt_tensor *input,
 
 // `dropout`, in place.
 rt_status rt_dropout_(struct rt_tensor *input, double p, bool training);
+
+// Dropout of whole channels of `[N, C, *]` (Tompson et al. 2015).
+rt_status rt_feature_dropout(const struct rt_tensor *input,
+                             double p,
+                             bool training,
+                             struct rt_tensor **out);
+
+// `feature_dropout`, in place.
+rt_status rt_feature_dropout_(struct rt_tensor *input, double p, bool training);
+
+// Dropout that keeps the mean and the variance of SELU networks (Klambauer et al. 2017).
+rt_status rt_alpha_dropout(const struct rt_tensor *input,
+                           double p,
+                           bool training,
+                           struct rt_tensor **out);
+
+// `alpha_dropout`, in place.
+rt_status rt_alpha_dropout_(struct rt_tensor *input, double p, bool training);
+
+// [`alpha_dropout`] of whole channels of `[N, C, *]`.
+rt_status rt_feature_alpha_dropout(const struct rt_tensor *input,
+                                   double p,
+                                   bool training,
+                                   struct rt_tensor **out);
+
+// `feature_alpha_dropout`, in place.
+rt_status rt_feature_alpha_dropout_(struct rt_tensor *input, double p, bool training);
+
+// A leaky ReLU whose slope below 0 is drawn from the uniform distribution between `lower` and `upper` for each element
+// in training, and is the mean of both otherwise (Xu et al. 2015).
+rt_status rt_rrelu(const struct rt_tensor *input,
+                   double lower,
+                   double upper,
+                   bool training,
+                   struct rt_generator *generator,
+                   struct rt_tensor **out);
+
+// `rrelu`, in place.
+rt_status rt_rrelu_(struct rt_tensor *input,
+                    double lower,
+                    double upper,
+                    bool training,
+                    struct rt_generator *generator);
+
+// The slopes of [`rrelu`] in training: uniform numbers of `[lower, upper)` where `input` is not above 0, else 1.
+rt_status rt_rrelu_slopes(const struct rt_tensor *input,
+                          double lower,
+                          double upper,
+                          struct rt_generator *generator,
+                          struct rt_tensor **out);
+
+// A sample of the categorical distribution with `logits` along `dim` that can be differentiated, closer to one-hot the
+// lower `tau` is; with `hard` it is one-hot, with the soft one's gradient (Jang et al. 2016).
+rt_status rt_gumbel_softmax(const struct rt_tensor *logits,
+                            double tau,
+                            bool hard,
+                            int64_t dim,
+                            struct rt_tensor **out);
 
 // One recurrent layer in one direction. `input` [rows, gates] is the input's part of the gates, the rows of a step
 // behind those of the step before; without `batch_sizes` every step has as many as the state `h_0` [batch, out], with

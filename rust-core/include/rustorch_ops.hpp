@@ -44,6 +44,13 @@ inline Tensor full(Ints size, Scalar fill_value, DType dtype = DType::None) {
   return Tensor(out_[0]);
 }
 
+/// An uninitialised tensor whose elements lie `stride` apart.
+inline Tensor empty_strided(Ints size, Ints stride, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_empty_strided(size.data(), size.size(), stride.data(), stride.size(), static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// An uninitialised tensor as `input`.
 inline Tensor empty_like(const Tensor &input, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
@@ -79,6 +86,13 @@ inline Tensor arange(Scalar start, Scalar end, Scalar step = 1, DType dtype = DT
   return Tensor(out_[0]);
 }
 
+/// `start + i * step` up to `end`, which is included if it is met, of the default dtype.
+inline Tensor range(Scalar start, Scalar end, Scalar step = 1, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_range(start.value, end.value, step.value, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// `steps` evenly spaced numbers from `start` to `end`, both included.
 inline Tensor linspace(Scalar start, Scalar end, int64_t steps, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
@@ -104,6 +118,13 @@ inline Tensor eye(int64_t n, std::optional<int64_t> m = std::nullopt, DType dtyp
 inline Tensor tril_indices(int64_t row, int64_t col, int64_t offset = 0, DType dtype = DType::None) {
   rt_tensor *out_[1] = {};
   check(rt_tril_indices(row, col, offset, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The combinations of `r` of the numbers from 0 to `n - 1`, one per row, in lexicographic order.
+inline Tensor combination_indices(int64_t n, int64_t r, bool with_replacement = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_combination_indices(n, r, with_replacement, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -1372,6 +1393,20 @@ inline Tensor isclose(const Tensor &input, const Tensor &other, double rtol = 1e
   return Tensor(out_[0]);
 }
 
+/// One truth value: whether `isclose` holds everywhere.
+inline Tensor allclose(const Tensor &input, const Tensor &other, double rtol = 1e-05, double atol = 1e-08, bool equal_nan = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_allclose(input.get(), other.get(), rtol, atol, equal_nan, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// One truth value: whether shapes and all elements are equal.
+inline Tensor equal(const Tensor &input, const Tensor &other) {
+  rt_tensor *out_[1] = {};
+  check(rt_equal(input.get(), other.get(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// True for NaN.
 inline Tensor isnan(const Tensor &input) {
   rt_tensor *out_[1] = {};
@@ -2247,6 +2282,13 @@ inline Tensor cdist(const Tensor &x1, const Tensor &x2, double p = 2.0, const ch
   return Tensor(out_[0]);
 }
 
+/// The `p`-norms of the differences of all pairs of rows of `input [n, d]`: `[n (n - 1) / 2]`, those of the first row with the ones below first.
+inline Tensor pdist(const Tensor &input, double p = 2.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_pdist(input.get(), p, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row. `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts, `aweights` how important it is.
 inline Tensor cov(const Tensor &input, int64_t correction = 1, const Tensor *fweights = nullptr, const Tensor *aweights = nullptr) {
   rt_tensor *out_[1] = {};
@@ -2279,6 +2321,20 @@ inline Tensor count_nonzero(const Tensor &input, std::optional<Ints> dim = std::
 inline Tensor bincount(const Tensor &input, const Tensor *weights = nullptr, int64_t minlength = 0) {
   rt_tensor *out_[1] = {};
   check(rt_bincount(input.get(), weights ? weights->get() : nullptr, minlength, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first. Of truth values whether they differ.
+inline Tensor diff(const Tensor &input, int64_t n = 1, int64_t dim = -1, const Tensor *prepend = nullptr, const Tensor *append = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_diff(input.get(), prepend ? prepend->get() : nullptr, append ? append->get() : nullptr, n, dim, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Integral of `y` along `dim` by the trapezoidal rule, with points `x` (of the shape of `y`, or a vector) or, without them, steps `dx`.
+inline Tensor trapezoid(const Tensor &y, const Tensor *x = nullptr, Scalar dx = 1, int64_t dim = -1) {
+  rt_tensor *out_[1] = {};
+  check(rt_trapezoid(y.get(), x ? x->get() : nullptr, dx.value, dim, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -2445,6 +2501,13 @@ inline std::array<Tensor, 3> unique_consecutive_flat(const Tensor &input, bool r
 inline std::array<Tensor, 3> unique_dim(const Tensor &input, int64_t dim) {
   rt_tensor *out_[3] = {};
   check(rt_unique_dim(input.get(), dim, out_ + 0, out_ + 1, out_ + 2));
+  return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
+}
+
+/// The slices along `dim` that differ from the one before, the number of the run that each slice belongs to, and the lengths of the runs.
+inline std::array<Tensor, 3> unique_consecutive_dim(const Tensor &input, int64_t dim) {
+  rt_tensor *out_[3] = {};
+  check(rt_unique_consecutive_dim(input.get(), dim, out_ + 0, out_ + 1, out_ + 2));
   return {{Tensor(out_[0]), Tensor(out_[1]), Tensor(out_[2])}};
 }
 
@@ -2741,6 +2804,13 @@ inline Tensor narrow(const Tensor &input, int64_t dim, int64_t start, int64_t le
   return Tensor(out_[0]);
 }
 
+/// `narrow` as a copy.
+inline Tensor narrow_copy(const Tensor &input, int64_t dim, int64_t start, int64_t length) {
+  rt_tensor *out_[1] = {};
+  check(rt_narrow_copy(input.get(), dim, start, length, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Element `index` of dimension `dim`, which disappears; a view.
 inline Tensor select(const Tensor &input, int64_t dim, int64_t index) {
   rt_tensor *out_[1] = {};
@@ -2809,6 +2879,19 @@ inline Tensor diagonal(const Tensor &input, int64_t offset = 0, int64_t dim1 = 0
   rt_tensor *out_[1] = {};
   check(rt_diagonal(input.get(), offset, dim1, dim2, out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again, one row below, with `wrap`. More than two dimensions must have one size.
+inline Tensor fill_diagonal(const Tensor &input, Scalar fill_value, bool wrap = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_fill_diagonal(input.get(), fill_value.value, wrap, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `fill_diagonal`, in place.
+inline Tensor &fill_diagonal_(Tensor &input, Scalar fill_value, bool wrap = false) {
+  check(rt_fill_diagonal_(input.get(), fill_value.value, wrap));
+  return input;
 }
 
 /// `grad` on a diagonal of a tensor of `input_sizes` that is zero elsewhere.
@@ -2945,16 +3028,23 @@ inline Tensor tile(const Tensor &input, Ints dims) {
 }
 
 /// Each element of dimension `dim` (of the flattened tensor by default) `repeats` times in a row.
-inline Tensor repeat_interleave_int(const Tensor &input, int64_t repeats, std::optional<int64_t> dim = std::nullopt) {
+inline Tensor repeat_interleave_int(const Tensor &input, int64_t repeats, std::optional<int64_t> dim = std::nullopt, std::optional<int64_t> output_size = std::nullopt) {
   rt_tensor *out_[1] = {};
-  check(rt_repeat_interleave_int(input.get(), repeats, dim ? &*dim : nullptr, out_ + 0));
+  check(rt_repeat_interleave_int(input.get(), repeats, dim ? &*dim : nullptr, output_size ? &*output_size : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
-inline Tensor repeat_interleave_tensor(const Tensor &input, const Tensor &repeats, std::optional<int64_t> dim = std::nullopt) {
+/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row. `output_size`, if given, must be the size that comes of it, which is then known without the elements of `repeats`.
+inline Tensor repeat_interleave_tensor(const Tensor &input, const Tensor &repeats, std::optional<int64_t> dim = std::nullopt, std::optional<int64_t> output_size = std::nullopt) {
   rt_tensor *out_[1] = {};
-  check(rt_repeat_interleave_tensor(input.get(), repeats.get(), dim ? &*dim : nullptr, out_ + 0));
+  check(rt_repeat_interleave_tensor(input.get(), repeats.get(), dim ? &*dim : nullptr, output_size ? &*output_size : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Each index `i` of the vector `repeats`, `repeats[i]` times in a row.
+inline Tensor repeat_interleave_indices(const Tensor &repeats, std::optional<int64_t> output_size = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_repeat_interleave_indices(repeats.get(), output_size ? &*output_size : nullptr, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -3040,6 +3130,13 @@ inline Tensor pixel_shuffle(const Tensor &input, int64_t upscale_factor) {
   return Tensor(out_[0]);
 }
 
+/// `[N, C, *]` with channel `g * (C / groups) + c` moved to `c * groups + g` (Zhang et al. 2017).
+inline Tensor channel_shuffle(const Tensor &input, int64_t groups) {
+  rt_tensor *out_[1] = {};
+  check(rt_channel_shuffle(input.get(), groups, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
 inline Tensor pixel_unshuffle(const Tensor &input, int64_t downscale_factor) {
   rt_tensor *out_[1] = {};
@@ -3093,6 +3190,20 @@ inline std::vector<Tensor> meshgrid(const std::vector<Tensor> &tensors, const ch
 inline Tensor cartesian_prod(const std::vector<Tensor> &tensors) {
   rt_tensor *out_[1] = {};
   check(rt_cartesian_prod(detail::data(detail::handles(tensors)), tensors.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// All combinations of `r` elements of a vector in the order of their places, one per row; an element may occur repeatedly in one if `with_replacement`.
+inline Tensor combinations(const Tensor &input, int64_t r = 2, bool with_replacement = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_combinations(input.get(), r, with_replacement, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `input` summed to a shape that broadcasts to its own.
+inline Tensor sum_to_size(const Tensor &input, Ints size) {
+  rt_tensor *out_[1] = {};
+  check(rt_sum_to_size(input.get(), size.data(), size.size(), out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -3167,6 +3278,19 @@ inline Tensor scatter_value(const Tensor &input, int64_t dim, const Tensor &inde
 /// `scatter_value`, in place.
 inline Tensor &scatter_value_(Tensor &input, int64_t dim, const Tensor &index, Scalar value) {
   check(rt_scatter_value_(input.get(), index.get(), dim, value.value));
+  return input;
+}
+
+/// As `scatter_reduce` together with what is there, with one number as the source.
+inline Tensor scatter_value_reduce(const Tensor &input, int64_t dim, const Tensor &index, Scalar value, const char *reduce) {
+  rt_tensor *out_[1] = {};
+  check(rt_scatter_value_reduce(input.get(), index.get(), dim, value.value, reduce, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `scatter_value_reduce`, in place.
+inline Tensor &scatter_value_reduce_(Tensor &input, int64_t dim, const Tensor &index, Scalar value, const char *reduce) {
+  check(rt_scatter_value_reduce_(input.get(), index.get(), dim, value.value, reduce));
   return input;
 }
 
@@ -3714,6 +3838,20 @@ inline Tensor conv_transpose3d(const Tensor &input, const Tensor &weight, const 
   return Tensor(out_[0]);
 }
 
+/// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's functional module).
+inline Tensor im2col(const Tensor &input, Ints kernel_size, Ints dilation = Ints{1}, Ints padding = Ints{0}, Ints stride = Ints{1}) {
+  rt_tensor *out_[1] = {};
+  check(rt_im2col(input.get(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional module).
+inline Tensor col2im(const Tensor &input, Ints output_size, Ints kernel_size, Ints dilation = Ints{1}, Ints padding = Ints{0}, Ints stride = Ints{1}) {
+  rt_tensor *out_[1] = {};
+  check(rt_col2im(input.get(), output_size.data(), output_size.size(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last dimension. NaN is larger than any number.
 inline Tensor max_pool1d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
@@ -3725,6 +3863,13 @@ inline Tensor max_pool1d(const Tensor &input, Ints kernel_size, std::optional<In
 inline Tensor max_pool2d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
   check(rt_max_pool2d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The largest element of each window over the last three dimensions.
+inline Tensor max_pool3d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_max_pool3d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
@@ -3749,6 +3894,13 @@ inline std::array<Tensor, 2> max_pool2d_with_indices(const Tensor &input, Ints k
   return {{Tensor(out_[0]), Tensor(out_[1])}};
 }
 
+/// [`max_pool3d`], and the places of the elements in their planes (int64, row-major).
+inline std::array<Tensor, 2> max_pool3d_with_indices(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, Ints dilation = Ints{1}, bool ceil_mode = false) {
+  rt_tensor *out_[2] = {};
+  check(rt_max_pool3d_with_indices(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), dilation.data(), dilation.size(), ceil_mode, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
 /// The largest element of each of `output_size` parts of the last dimension, and their places.
 inline std::array<Tensor, 2> adaptive_max_pool1d(const Tensor &input, Ints output_size) {
   rt_tensor *out_[2] = {};
@@ -3761,6 +3913,34 @@ inline std::array<Tensor, 2> adaptive_max_pool2d(const Tensor &input, Ints outpu
   rt_tensor *out_[2] = {};
   check(rt_adaptive_max_pool2d(input.get(), output_size.data(), output_size.size(), out_ + 0, out_ + 1));
   return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// The largest element of each of `output_size` parts of the last three dimensions, and their places.
+inline std::array<Tensor, 2> adaptive_max_pool3d(const Tensor &input, Ints output_size) {
+  rt_tensor *out_[2] = {};
+  check(rt_adaptive_max_pool3d(input.get(), output_size.data(), output_size.size(), out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Zeros of length `output_size` with the elements of `input` `[N, C, L]` put back at `indices`, where [`max_pool1d_with_indices`] has found them.
+inline Tensor max_unpool1d(const Tensor &input, const Tensor &indices, Ints output_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_max_unpool1d(input.get(), indices.get(), output_size.data(), output_size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Zeros of size `output_size` with the elements of `input` `[N, C, H, W]` put back at `indices`, where [`max_pool2d_with_indices`] has found them.
+inline Tensor max_unpool2d(const Tensor &input, const Tensor &indices, Ints output_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_max_unpool2d(input.get(), indices.get(), output_size.data(), output_size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Zeros of size `output_size` with the elements of `input` `[N, C, D, H, W]` put back at `indices`, where [`max_pool3d_with_indices`] has found them.
+inline Tensor max_unpool3d(const Tensor &input, const Tensor &indices, Ints output_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_max_unpool3d(input.get(), indices.get(), output_size.data(), output_size.size(), out_ + 0));
+  return Tensor(out_[0]);
 }
 
 /// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
@@ -3791,6 +3971,13 @@ inline Tensor avg_pool2d(const Tensor &input, Ints kernel_size, std::optional<In
   return Tensor(out_[0]);
 }
 
+/// The mean of each window over the last three dimensions; `divisor_override`, if given, takes the place of the count.
+inline Tensor avg_pool3d(const Tensor &input, Ints kernel_size, std::optional<Ints> stride = std::nullopt, Ints padding = Ints{0}, bool ceil_mode = false, bool count_include_pad = true, std::optional<int64_t> divisor_override = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_avg_pool3d(input.get(), kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, padding.data(), padding.size(), ceil_mode, count_include_pad, divisor_override ? &*divisor_override : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Gradient of the average pools with respect to their input of shape `input_size`.
 inline Tensor avg_pool_grad(const Tensor &grad, Ints input_size, Ints kernel_size, Ints stride, Ints padding, bool ceil_mode, bool count_include_pad, std::optional<int64_t> divisor_override, int64_t rank) {
   rt_tensor *out_[1] = {};
@@ -3812,6 +3999,13 @@ inline Tensor adaptive_avg_pool2d(const Tensor &input, Ints output_size) {
   return Tensor(out_[0]);
 }
 
+/// The mean of each of `output_size` parts of the last three dimensions.
+inline Tensor adaptive_avg_pool3d(const Tensor &input, Ints output_size) {
+  rt_tensor *out_[1] = {};
+  check(rt_adaptive_avg_pool3d(input.get(), output_size.data(), output_size.size(), out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
 inline Tensor adaptive_avg_pool_grad(const Tensor &grad, Ints input_size, int64_t rank) {
   rt_tensor *out_[1] = {};
@@ -3819,39 +4013,283 @@ inline Tensor adaptive_avg_pool_grad(const Tensor &grad, Ints input_size, int64_
   return Tensor(out_[0]);
 }
 
-/// Images resized to `output_size`; each pixel is the one of the input that it lies in.
-inline Tensor upsample_nearest2d(const Tensor &input, Ints output_size) {
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, L]`.
+inline Tensor lp_pool1d(const Tensor &input, double norm_type, Ints kernel_size, std::optional<Ints> stride = std::nullopt, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
-  check(rt_upsample_nearest2d(input.get(), output_size.data(), output_size.size(), out_ + 0));
+  check(rt_lp_pool1d(input.get(), norm_type, kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the centres of the corner pixels stay in place, or the outer edges of the image.
-inline Tensor upsample_bilinear2d(const Tensor &input, Ints output_size, bool align_corners = false) {
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, H, W]`.
+inline Tensor lp_pool2d(const Tensor &input, double norm_type, Ints kernel_size, std::optional<Ints> stride = std::nullopt, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
-  check(rt_upsample_bilinear2d(input.get(), output_size.data(), output_size.size(), align_corners, out_ + 0));
+  check(rt_lp_pool2d(input.get(), norm_type, kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// Gradient of the resizing ops with respect to their input of shape `input_size`.
-inline Tensor upsample_grad(const Tensor &grad, Ints input_size, const char *mode, bool align_corners) {
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, D, H, W]`.
+inline Tensor lp_pool3d(const Tensor &input, double norm_type, Ints kernel_size, std::optional<Ints> stride = std::nullopt, bool ceil_mode = false) {
   rt_tensor *out_[1] = {};
-  check(rt_upsample_grad(grad.get(), input_size.data(), input_size.size(), mode, align_corners, out_ + 0));
+  check(rt_lp_pool3d(input.get(), norm_type, kernel_size.data(), kernel_size.size(), stride ? detail::data(*stride) : nullptr, stride ? stride->size() : 0, ceil_mode, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's functional module).
-inline Tensor im2col(const Tensor &input, Ints kernel_size, Ints dilation = Ints{1}, Ints padding = Ints{0}, Ints stride = Ints{1}) {
+/// `input / (k + alpha * m)^beta`, m being the mean of the squares over `size` neighbouring channels of `[N, C, *]` (Krizhevsky et al. 2012).
+inline Tensor local_response_norm(const Tensor &input, int64_t size, double alpha = 1e-4, double beta = 0.75, double k = 1.0) {
   rt_tensor *out_[1] = {};
-  check(rt_im2col(input.get(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), out_ + 0));
+  check(rt_local_response_norm(input.get(), size, alpha, beta, k, out_ + 0));
   return Tensor(out_[0]);
 }
 
-/// Columns `[N, C * kh * kw, number of windows]` added up to images `[N, C, H, W]` (`fold` of PyTorch's functional module).
-inline Tensor col2im(const Tensor &input, Ints output_size, Ints kernel_size, Ints dilation = Ints{1}, Ints padding = Ints{0}, Ints stride = Ints{1}) {
+/// `[N, C, L]` resized to `output_size`; each element is the one of the input that it lies in. A scale, if given, says how much larger the output is in place of the ratio of the sizes.
+inline Tensor upsample_nearest1d(const Tensor &input, Ints output_size, std::optional<double> scales = std::nullopt) {
   rt_tensor *out_[1] = {};
-  check(rt_col2im(input.get(), output_size.data(), output_size.size(), kernel_size.data(), kernel_size.size(), dilation.data(), dilation.size(), padding.data(), padding.size(), stride.data(), stride.size(), out_ + 0));
+  check(rt_upsample_nearest1d(input.get(), output_size.data(), output_size.size(), scales ? &*scales : nullptr, out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// Images `[N, C, H, W]` resized to `output_size`; each pixel is the one of the input that it lies in.
+inline Tensor upsample_nearest2d(const Tensor &input, Ints output_size, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest2d(input.get(), output_size.data(), output_size.size(), scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `[N, C, D, H, W]` resized to `output_size`; each element is the one of the input that it lies in.
+inline Tensor upsample_nearest3d(const Tensor &input, Ints output_size, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest3d(input.get(), output_size.data(), output_size.size(), scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_nearest1d`] with the places of Pillow: the centres of the elements decide (`_upsample_nearest_exact1d` of PyTorch).
+inline Tensor upsample_nearest_exact1d(const Tensor &input, Ints output_size, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact1d(input.get(), output_size.data(), output_size.size(), scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_nearest2d`] with the places of Pillow (`_upsample_nearest_exact2d` of PyTorch).
+inline Tensor upsample_nearest_exact2d(const Tensor &input, Ints output_size, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact2d(input.get(), output_size.data(), output_size.size(), scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_nearest3d`] with the places of Pillow (`_upsample_nearest_exact3d` of PyTorch).
+inline Tensor upsample_nearest_exact3d(const Tensor &input, Ints output_size, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact3d(input.get(), output_size.data(), output_size.size(), scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `[N, C, L]` resized to `output_size` by linear interpolation; `align_corners` says whether the centres of the first and the last element stay in place, or their outer edges. A scale, if given, says how much larger the output is in place of the ratio of the sizes.
+inline Tensor upsample_linear1d(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_linear1d(input.get(), output_size.data(), output_size.size(), align_corners, scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the centres of the corner pixels stay in place, or the outer edges of the image. Bytes are rounded after each direction.
+inline Tensor upsample_bilinear2d(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bilinear2d(input.get(), output_size.data(), output_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `[N, C, D, H, W]` resized to `output_size` by linear interpolation in all directions.
+inline Tensor upsample_trilinear3d(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_trilinear3d(input.get(), output_size.data(), output_size.size(), align_corners, scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Images resized to `output_size` by cubic convolution (Keys 1981, a = -0.75) in both directions.
+inline Tensor upsample_bicubic2d(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bicubic2d(input.get(), output_size.data(), output_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_bilinear2d`] with a filter that becomes wider where images become smaller, as Pillow's (`_upsample_bilinear2d_aa` of PyTorch).
+inline Tensor upsample_bilinear2d_aa(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bilinear2d_aa(input.get(), output_size.data(), output_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// [`upsample_bicubic2d`] with a filter (a = -0.5) that becomes wider where images become smaller, as Pillow's (`_upsample_bicubic2d_aa` of PyTorch).
+inline Tensor upsample_bicubic2d_aa(const Tensor &input, Ints output_size, bool align_corners = false, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bicubic2d_aa(input.get(), output_size.data(), output_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest1d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest1d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest1d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest2d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest2d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest2d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest3d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest3d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest3d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest_exact1d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest_exact1d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact1d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest_exact2d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest_exact2d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact2d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_nearest_exact3d` with respect to its input of shape `input_size`.
+inline Tensor upsample_nearest_exact3d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_nearest_exact3d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_linear1d` with respect to its input of shape `input_size`.
+inline Tensor upsample_linear1d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_linear1d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales ? &*scales : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_bilinear2d` with respect to its input of shape `input_size`.
+inline Tensor upsample_bilinear2d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bilinear2d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_trilinear3d` with respect to its input of shape `input_size`.
+inline Tensor upsample_trilinear3d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_d = std::nullopt, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_trilinear3d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_d ? &*scales_d : nullptr, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_bicubic2d` with respect to its input of shape `input_size`.
+inline Tensor upsample_bicubic2d_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bicubic2d_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_bilinear2d_aa` with respect to its input of shape `input_size`.
+inline Tensor upsample_bilinear2d_aa_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bilinear2d_aa_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `upsample_bicubic2d_aa` with respect to its input of shape `input_size`.
+inline Tensor upsample_bicubic2d_aa_backward(const Tensor &grad_output, Ints output_size, Ints input_size, bool align_corners, std::optional<double> scales_h = std::nullopt, std::optional<double> scales_w = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_upsample_bicubic2d_aa_backward(grad_output.get(), output_size.data(), output_size.size(), input_size.data(), input_size.size(), align_corners, scales_h ? &*scales_h : nullptr, scales_w ? &*scales_w : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Images `[N, C, H, W]` read at the places `(x, y)` of a grid `[N, h, w, 2]`, -1 and 1 being the borders (Jaderberg et al. 2015): `[N, C, h, w]`. Modes: 0 bilinear, 1 nearest, 2 bicubic. Outside there are 0 zeros, 1 the border, 2 the image, reflected. `align_corners` says whether the borders are the centres of the corner pixels or the outer edges.
+inline Tensor grid_sampler_2d(const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners) {
+  rt_tensor *out_[1] = {};
+  check(rt_grid_sampler_2d(input.get(), grid.get(), interpolation_mode, padding_mode, align_corners, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `[N, C, D, H, W]` read at the places `(x, y, z)` of a grid `[N, d, h, w, 3]`: `[N, C, d, h, w]`; as [`grid_sampler_2d`], but not bicubic.
+inline Tensor grid_sampler_3d(const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners) {
+  rt_tensor *out_[1] = {};
+  check(rt_grid_sampler_3d(input.get(), grid.get(), interpolation_mode, padding_mode, align_corners, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradients of `grid_sampler_2d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless `grid_grad`).
+inline std::array<Tensor, 2> grid_sampler_2d_backward(const Tensor &grad_output, const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners, bool input_grad = true, bool grid_grad = true) {
+  rt_tensor *out_[2] = {};
+  check(rt_grid_sampler_2d_backward(grad_output.get(), input.get(), grid.get(), interpolation_mode, padding_mode, align_corners, input_grad, grid_grad, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Gradients of `grid_sampler_3d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless `grid_grad`).
+inline std::array<Tensor, 2> grid_sampler_3d_backward(const Tensor &grad_output, const Tensor &input, const Tensor &grid, int64_t interpolation_mode, int64_t padding_mode, bool align_corners, bool input_grad = true, bool grid_grad = true) {
+  rt_tensor *out_[2] = {};
+  check(rt_grid_sampler_3d_backward(grad_output.get(), input.get(), grid.get(), interpolation_mode, padding_mode, align_corners, input_grad, grid_grad, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// The grid that a sampler reads to apply the affine maps `theta` `[N, 2, 3]` to images of `size` `(N, C, H, W)`: `[N, H, W, 2]`; or `[N, 3, 4]` for `(N, C, D, H, W)`: `[N, D, H, W, 3]`.
+inline Tensor affine_grid_generator(const Tensor &theta, Ints size, bool align_corners) {
+  rt_tensor *out_[1] = {};
+  check(rt_affine_grid_generator(theta.get(), size.data(), size.size(), align_corners, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Sum (`mode` 0), mean (1) or maximum (2) of rows of `weight` `[n, d]` per bag: `indices` `[B, k]` has a bag in each row; flat ones `[m]` have bags that begin at `offsets` `[B]`, which end with the last bag's end if `include_last_offset`. In sums, `per_sample_weights` of the shape of `indices` weigh the members. Members equal to `padding_idx` count nowhere. Gives `[B, d]`, and in mode 2 the rows that the largest elements came from (-1 for those of empty bags, which are zeros), else `[0, d]`.
+inline std::array<Tensor, 2> embedding_bag(const Tensor &weight, const Tensor &indices, const Tensor *offsets = nullptr, int64_t mode = 0, const Tensor *per_sample_weights = nullptr, bool include_last_offset = false, std::optional<int64_t> padding_idx = std::nullopt) {
+  rt_tensor *out_[2] = {};
+  check(rt_embedding_bag(weight.get(), indices.get(), offsets ? offsets->get() : nullptr, per_sample_weights ? per_sample_weights->get() : nullptr, mode, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// [`embedding_bag`] of members that all count alike.
+inline std::array<Tensor, 2> embedding_bag_unweighted(const Tensor &weight, const Tensor &indices, const Tensor *offsets, int64_t mode, bool include_last_offset, std::optional<int64_t> padding_idx) {
+  rt_tensor *out_[2] = {};
+  check(rt_embedding_bag_unweighted(weight.get(), indices.get(), offsets ? offsets->get() : nullptr, mode, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// [`embedding_bag`] of weighted members.
+inline std::array<Tensor, 2> embedding_bag_weighted(const Tensor &weight, const Tensor &indices, const Tensor *offsets, const Tensor &per_sample_weights, int64_t mode, bool include_last_offset, std::optional<int64_t> padding_idx) {
+  rt_tensor *out_[2] = {};
+  check(rt_embedding_bag_weighted(weight.get(), indices.get(), offsets ? offsets->get() : nullptr, per_sample_weights.get(), mode, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Gradient of `embedding_bag` with respect to its table of `num_weights` rows.
+inline Tensor embedding_bag_backward(const Tensor &grad, const Tensor &indices, const Tensor *offsets, const Tensor *per_sample_weights, const Tensor *max_indices, int64_t num_weights, int64_t mode = 0, bool include_last_offset = false, std::optional<int64_t> padding_idx = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_embedding_bag_backward(grad.get(), indices.get(), offsets ? offsets->get() : nullptr, per_sample_weights ? per_sample_weights->get() : nullptr, max_indices ? max_indices->get() : nullptr, num_weights, mode, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `embedding_bag` with respect to the weights of its members.
+inline Tensor embedding_bag_per_sample_weights_backward(const Tensor &grad, const Tensor &weight, const Tensor &indices, const Tensor *offsets = nullptr, bool include_last_offset = false, std::optional<int64_t> padding_idx = std::nullopt) {
+  rt_tensor *out_[1] = {};
+  check(rt_embedding_bag_per_sample_weights_backward(grad.get(), weight.get(), indices.get(), offsets ? offsets->get() : nullptr, include_last_offset, padding_idx ? &*padding_idx : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `input` `[n, d]` with those rows of `indices` scaled down whose `norm_type`-norm is above `max_norm`.
+inline Tensor embedding_renorm(const Tensor &input, const Tensor &indices, double max_norm, double norm_type = 2.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_embedding_renorm(input.get(), indices.get(), max_norm, norm_type, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `embedding_renorm`, in place.
+inline Tensor &embedding_renorm_(Tensor &input, const Tensor &indices, double max_norm, double norm_type = 2.0) {
+  check(rt_embedding_renorm_(input.get(), indices.get(), max_norm, norm_type));
+  return input;
 }
 
 /// Batch normalisation of `[N, C, ...]` (Ioffe and Szegedy 2015): per channel, `(input - mean) / sqrt(var + eps) * weight + bias`. In training, mean and (biased) variance are those of the input, and the running ones move towards them (the variance unbiased) by `momentum`; else the running ones are used.
@@ -3952,6 +4390,27 @@ inline Tensor huber_loss(const Tensor &input, const Tensor &target, const char *
   return Tensor(out_[0]);
 }
 
+/// `mse_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+inline Tensor mse_loss_weighted(const Tensor &input, const Tensor &target, const Tensor &weight, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_mse_loss_weighted(input.get(), target.get(), weight.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `l1_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+inline Tensor l1_loss_weighted(const Tensor &input, const Tensor &target, const Tensor &weight, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_l1_loss_weighted(input.get(), target.get(), weight.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `huber_loss` of weighted elements; weights have the losses' shape, the mean is that of the products.
+inline Tensor huber_loss_weighted(const Tensor &input, const Tensor &target, const Tensor &weight, const char *reduction = "mean", double delta = 1.0) {
+  rt_tensor *out_[1] = {};
+  check(rt_huber_loss_weighted(input.get(), target.get(), weight.get(), reduction, delta, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
 inline Tensor distance_backward(const Tensor &grad, const Tensor &input, const Tensor &target, int64_t kind, double beta, const char *reduction) {
   rt_tensor *out_[1] = {};
@@ -4029,11 +4488,144 @@ inline Tensor kl_div(const Tensor &input, const Tensor &target, const char *redu
   return Tensor(out_[0]);
 }
 
+/// Negative log-likelihood of counts `target` under Poisson distributions: `e^x - t x` if the input is the logarithm of the rate (`log_input`), else `x - t log(x + eps)`. `full` adds Stirling's approximation of `log(t!)` where `t > 1`.
+inline Tensor poisson_nll_loss(const Tensor &input, const Tensor &target, bool log_input = true, bool full = false, double eps = 1e-08, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_poisson_nll_loss(input.get(), target.get(), log_input, full, eps, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Negative log-likelihood of `target` under normal distributions of mean `input` and variance `var`: `(log var + (input - target)^2 / var) / 2`, `var` being at least `eps`, which is no part of the gradient (Nix and Weigend 1994). `full` adds `log(2 pi) / 2`. `var` is a number or a tensor of the input's shape, or without its last dimension, or with one of size 1.
+inline Tensor gaussian_nll_loss(const Tensor &input, const Tensor &target, const Tensor &var, bool full = false, double eps = 1e-06, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_gaussian_nll_loss(input.get(), target.get(), var.get(), full, eps, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `gaussian_nll_loss` with a plain number as `var`.
+inline Tensor gaussian_nll_loss(const Tensor &input, const Tensor &target, Scalar var, bool full = false, double eps = 1e-06, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_gaussian_nll_loss_scalar(input.get(), target.get(), var.value, full, eps, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Variances, which must not be negative, brought up to `eps` at least. The gradient passes as if they were left alone.
+inline Tensor variance_floor(const Tensor &input, double eps) {
+  rt_tensor *out_[1] = {};
+  check(rt_variance_floor(input.get(), eps, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `x` where the target is 1, `max(0, margin - x)` where it is -1, and their mean or sum.
+inline Tensor hinge_embedding_loss(const Tensor &input, const Tensor &target, double margin = 1.0, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_hinge_embedding_loss(input.get(), target.get(), margin, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `1 - cos(x1, x2)` where the target is 1, `max(0, cos(x1, x2) - margin)` where it is -1, and their mean or sum; inputs `[N, d]` with target `[N]`, or `[d]` with a number.
+inline Tensor cosine_embedding_loss(const Tensor &input1, const Tensor &input2, const Tensor &target, double margin = 0.0, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_cosine_embedding_loss(input1.get(), input2.get(), target.get(), margin, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `max(0, -target (input1 - input2) + margin)`, and its mean or sum; the target is 1 where the first input should be ranked higher, else -1.
+inline Tensor margin_ranking_loss(const Tensor &input1, const Tensor &input2, const Tensor &target, double margin = 0.0, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_margin_ranking_loss(input1.get(), input2.get(), target.get(), margin, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `log(1 + e^(-target input))`, of the input's shape and dtype, and its mean or sum.
+inline Tensor soft_margin_loss(const Tensor &input, const Tensor &target, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_soft_margin_loss(input.get(), target.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The mean over the classes of the binary cross-entropy of `sigmoid(input)`, and its mean or sum over the samples; input and target `[N, C]`, weight `[C]`.
+inline Tensor multilabel_soft_margin_loss(const Tensor &input, const Tensor &target, const Tensor *weight = nullptr, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_multilabel_soft_margin_loss(input.get(), target.get(), weight ? weight->get() : nullptr, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Sum over the classes `i` other than the target `t` of `max(0, margin - x[t] + x[i])^p`, times `weight[t]`, divided by the number of classes, and its mean or sum; input `[N, C]` with target `[N]`, or `[C]` with a number. `p` is 1 or 2.
+inline Tensor multi_margin_loss(const Tensor &input, const Tensor &target, int64_t p = 1, double margin = 1.0, const Tensor *weight = nullptr, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_multi_margin_loss(input.get(), target.get(), weight ? weight->get() : nullptr, p, margin, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// For `multilabel_margin_loss`: which entries of the lists `target` [N, T] come before the first -1, and which of the `classes` are among them, `[N, classes]`, both as truth values.
+inline std::array<Tensor, 2> multilabel_targets(const Tensor &target, int64_t classes) {
+  rt_tensor *out_[2] = {};
+  check(rt_multilabel_targets(target.get(), classes, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
+}
+
+/// Sum over the targets `t` of a sample and the other classes `i` of `max(0, 1 - x[t] + x[i])`, divided by the number of classes, and its mean or sum; input `[N, C]` or `[C]`, and as many target classes, of which those before the first -1 count.
+inline Tensor multilabel_margin_loss(const Tensor &input, const Tensor &target, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_multilabel_margin_loss(input.get(), target.get(), reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `max(0, d(anchor, positive) - d(anchor, negative) + margin)`, and its mean or sum, `d` being `pairwise_distance`. With `swap` the positive may stand for the anchor where it is nearer to the negative (Balntas et al. 2016).
+inline Tensor triplet_margin_loss(const Tensor &anchor, const Tensor &positive, const Tensor &negative, double margin = 1.0, double p = 2.0, double eps = 1e-06, bool swap = false, const char *reduction = "mean") {
+  rt_tensor *out_[1] = {};
+  check(rt_triplet_margin_loss(anchor.get(), positive.get(), negative.get(), margin, p, eps, swap, reduction, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The `p`-norms of `x1 - x2 + eps` over the last dimension.
+inline Tensor pairwise_distance(const Tensor &x1, const Tensor &x2, double p = 2.0, double eps = 1e-06, bool keepdim = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_pairwise_distance(x1.get(), x2.get(), p, eps, keepdim, out_ + 0));
+  return Tensor(out_[0]);
+}
+
 /// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
 inline Tensor cosine_similarity(const Tensor &x1, const Tensor &x2, int64_t dim = 1, double eps = 1e-8) {
   rt_tensor *out_[1] = {};
   check(rt_cosine_similarity(x1.get(), x2.get(), dim, eps, out_ + 0));
   return Tensor(out_[0]);
+}
+
+/// `input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`.
+inline Tensor normalize(const Tensor &input, double p = 2.0, std::optional<Ints> dim = std::nullopt, double eps = 1e-12) {
+  rt_tensor *out_[1] = {};
+  check(rt_normalize(input.get(), p, dim ? detail::data(*dim) : nullptr, dim ? dim->size() : 0, eps, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of targets under log-probabilities of classes at each time, summed over all alignments, one class being `blank`. `log_probs` is `[T, N, C]` or `[T, C]`, `targets` `[N, S]` or all labels in one row, and the lengths say how much of T and S counts. The mean is that of the losses divided by the target lengths. A target that does not fit into its input costs infinity (and its gradient is NaN), or nothing with `zero_infinity`. The gradient is that of log-probabilities whose exponentials add up to 1.
+inline Tensor ctc_loss(const Tensor &log_probs, const Tensor &targets, const Tensor &input_lengths, const Tensor &target_lengths, int64_t blank = 0, const char *reduction = "mean", bool zero_infinity = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_ctc_loss(log_probs.get(), targets.get(), input_lengths.get(), target_lengths.get(), blank, reduction, zero_infinity, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The losses of `ctc_loss` [N] before they are reduced.
+inline Tensor ctc_losses(const Tensor &log_probs, const Tensor &targets, const Tensor &input_lengths, const Tensor &target_lengths, int64_t blank, bool zero_infinity) {
+  rt_tensor *out_[1] = {};
+  check(rt_ctc_losses(log_probs.get(), targets.get(), input_lengths.get(), target_lengths.get(), blank, zero_infinity, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Gradient of `ctc_losses` with respect to the log-probabilities.
+inline Tensor ctc_losses_backward(const Tensor &grad, const Tensor &log_probs, const Tensor &targets, const Tensor &input_lengths, const Tensor &target_lengths, int64_t blank, bool zero_infinity) {
+  rt_tensor *out_[1] = {};
+  check(rt_ctc_losses_backward(grad.get(), log_probs.get(), targets.get(), input_lengths.get(), target_lengths.get(), blank, zero_infinity, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// The states of targets as `ctc_loss` takes them, padded to the longest that there may be: each label between blanks, `[N, 2 S + 1]`, and whether a state may follow the last but one.
+inline std::array<Tensor, 2> ctc_states(const Tensor &targets, const Tensor &target_lengths, int64_t blank) {
+  rt_tensor *out_[2] = {};
+  check(rt_ctc_states(targets.get(), target_lengths.get(), blank, out_ + 0, out_ + 1));
+  return {{Tensor(out_[0]), Tensor(out_[1])}};
 }
 
 /// Uniform numbers of [0, 1) of shape `size`.
@@ -4209,7 +4801,14 @@ inline Tensor &log_normal_(Tensor &input, double mean = 1.0, double std = 2.0, G
   return input;
 }
 
-/// Normal numbers with means and standard deviations from two tensors, which broadcast together.
+/// Normal numbers of mean `mean` and standard deviation `std`.
+inline Tensor normal_float(double mean, double std, Ints size, Generator *generator = nullptr, DType dtype = DType::None) {
+  rt_tensor *out_[1] = {};
+  check(rt_normal_float(mean, std, size.data(), size.size(), generator ? generator->get() : nullptr, static_cast<int32_t>(dtype), out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the first one that is no plain number. No gradient flows.
 inline Tensor normal_tensors(const Tensor &mean, const Tensor &std, Generator *generator = nullptr) {
   rt_tensor *out_[1] = {};
   check(rt_normal_tensors(mean.get(), std.get(), generator ? generator->get() : nullptr, out_ + 0));
@@ -4241,6 +4840,72 @@ inline Tensor dropout(const Tensor &input, double p = 0.5, bool training = true)
 inline Tensor &dropout_(Tensor &input, double p = 0.5, bool training = true) {
   check(rt_dropout_(input.get(), p, training));
   return input;
+}
+
+/// Dropout of whole channels of `[N, C, *]` (Tompson et al. 2015).
+inline Tensor feature_dropout(const Tensor &input, double p = 0.5, bool training = true) {
+  rt_tensor *out_[1] = {};
+  check(rt_feature_dropout(input.get(), p, training, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `feature_dropout`, in place.
+inline Tensor &feature_dropout_(Tensor &input, double p = 0.5, bool training = true) {
+  check(rt_feature_dropout_(input.get(), p, training));
+  return input;
+}
+
+/// Dropout that keeps the mean and the variance of SELU networks (Klambauer et al. 2017).
+inline Tensor alpha_dropout(const Tensor &input, double p = 0.5, bool training = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_alpha_dropout(input.get(), p, training, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `alpha_dropout`, in place.
+inline Tensor &alpha_dropout_(Tensor &input, double p = 0.5, bool training = false) {
+  check(rt_alpha_dropout_(input.get(), p, training));
+  return input;
+}
+
+/// [`alpha_dropout`] of whole channels of `[N, C, *]`.
+inline Tensor feature_alpha_dropout(const Tensor &input, double p = 0.5, bool training = false) {
+  rt_tensor *out_[1] = {};
+  check(rt_feature_alpha_dropout(input.get(), p, training, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `feature_alpha_dropout`, in place.
+inline Tensor &feature_alpha_dropout_(Tensor &input, double p = 0.5, bool training = false) {
+  check(rt_feature_alpha_dropout_(input.get(), p, training));
+  return input;
+}
+
+/// A leaky ReLU whose slope below 0 is drawn from the uniform distribution between `lower` and `upper` for each element in training, and is the mean of both otherwise (Xu et al. 2015).
+inline Tensor rrelu(const Tensor &input, double lower = 0.125, double upper = 0.3333333333333333, bool training = false, Generator *generator = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_rrelu(input.get(), lower, upper, training, generator ? generator->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// `rrelu`, in place.
+inline Tensor &rrelu_(Tensor &input, double lower = 0.125, double upper = 0.3333333333333333, bool training = false, Generator *generator = nullptr) {
+  check(rt_rrelu_(input.get(), lower, upper, training, generator ? generator->get() : nullptr));
+  return input;
+}
+
+/// The slopes of [`rrelu`] in training: uniform numbers of `[lower, upper)` where `input` is not above 0, else 1.
+inline Tensor rrelu_slopes(const Tensor &input, double lower, double upper, Generator *generator = nullptr) {
+  rt_tensor *out_[1] = {};
+  check(rt_rrelu_slopes(input.get(), lower, upper, generator ? generator->get() : nullptr, out_ + 0));
+  return Tensor(out_[0]);
+}
+
+/// A sample of the categorical distribution with `logits` along `dim` that can be differentiated, closer to one-hot the lower `tau` is; with `hard` it is one-hot, with the soft one's gradient (Jang et al. 2016).
+inline Tensor gumbel_softmax(const Tensor &logits, double tau = 1.0, bool hard = false, int64_t dim = -1) {
+  rt_tensor *out_[1] = {};
+  check(rt_gumbel_softmax(logits.get(), tau, hard, dim, out_ + 0));
+  return Tensor(out_[0]);
 }
 
 /// One recurrent layer in one direction. `input` [rows, gates] is the input's part of the gates, the rows of a step behind those of the step before; without `batch_sizes` every step has as many as the state `h_0` [batch, out], with them as many as they say, never more than before (those of a packed sequence). `w_hh` [gates, out] and `b_hh` [gates] give the state's part. `mode` is rnn_tanh, rnn_relu, gru or lstm, which has cells `c_0` [batch, hidden] and may have a projection `w_hr` [out, hidden]. Gives the outputs [rows, out], the last state, of an LSTM the last cells, and what backward reads, which is nothing without `keep` (backward then computes it again).

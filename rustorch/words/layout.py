@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from .._tensor import Tensor
 
 
-def resize_(input: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
+def resize_(input: Tensor, *sizes: Any, size: Any = None, memory_format: Any = None) -> Tensor:
     """Gives the tensor another shape, row-major from its first element on in the order of memory; its own shape changes
     nothing. If that does not fit into its memory it gets new memory, which begins with what the old one held; further
     elements are not initialised. Of memory formats there is only the contiguous one.
     """
     if memory_format not in (None, "rustorch.contiguous_format"):
         raise UnsupportedError(f"resize_: the elements can only be laid out contiguously, not as {memory_format!r}")
-    return _ops.resize_(input, *sizes)
+    return _ops.resize_(input, *sizes, size=size)
 
 
 def resize_as_(input: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:

@@ -28,10 +28,12 @@ OF_ELEMENTS = [
     "singular",
     "number of ones in mask",
     "out of bounds",
+    "offsets must ascend",
     "ZeroDivisionError",
     "negative integer powers",
     "batch_sizes must be positive",
     "cannot be negative",
+    "offsets must ascend",
 ]
 
 

@@ -13,7 +13,7 @@ from test_listeners import seen
 import rustorch as rt
 from rustorch import _ops
 from rustorch._door import wrap
-from rustorch.errors import AutogradError, RustorchError
+from rustorch.errors import AutogradError, InvalidArgumentError, RustorchError
 from rustorch.ops import table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,3 +176,46 @@ def test_a_new_layout_is_one_event() -> None:
     assert e.name == "unsqueeze_" and e.flags == [0] and len(e.outputs) == 1 and x.shape == (1, 2, 3)
     (e,) = seen(lambda: x.resize_(2))
     assert e.name == "resize_" and x.tolist() == [0, 1]
+
+
+def test_an_empty_layout_lies_nowhere() -> None:
+    x = rt.ones(3)
+    assert x.set_(x, 5, (0,), (1,)).shape == (0,)
+    assert x.resize_(size=(2,)).shape == (2,)
+
+
+@pytest.mark.parametrize("args", [(1,), (0, None, (7,)), (3, (2,))])
+def test_set_wants_what_belongs_together(args: tuple[Any, ...]) -> None:
+    x = rt.ones(3)
+    source = None if len(args) == 2 else rt.ones(4)
+    with pytest.raises(InvalidArgumentError):
+        x.set_(source, *args)
+    assert x.tolist() == [1, 1, 1]
+
+
+def test_lists_that_are_one_list_overlap() -> None:
+    """The same array twice, as C can give it."""
+    p, g = [rt.ones(3)], [rt.ones(3)]
+    handles, grads = ffi.new("rt_tensor *[]", [p[0]._h]), ffi.new("rt_tensor *[]", [g[0]._h])
+    status = lib.rt_sgd_step(handles, 1, grads, 1, handles, 1, 0.1, 0.9, 0.0, 0.0, False, False, False)
+    assert status == lib.RT_ERR_VALUE and p[0].tolist() == [1, 1, 1]
+
+
+def test_history_goes_on_in_inference_mode() -> None:
+    x = rt.ones(2, 3, requires_grad=True)
+    y = x * 2
+    y.retain_grad()
+    with rt.inference_mode():
+        y.t_()
+    assert y.requires_grad and not y.is_leaf and y.retains_grad
+    (y * 5).sum().backward()
+    assert x.grad.tolist() == [[10.0] * 3] * 2 and y.grad.tolist() == [[5.0] * 2] * 3
+
+
+@pytest.mark.parametrize("norm", [_ops.batch_norm, _ops.instance_norm])
+@pytest.mark.parametrize("training", [False, True])
+def test_statistics_take_no_part_in_graphs(norm: Any, training: bool) -> None:
+    mean, var = rt.zeros(3, requires_grad=True), rt.ones(3)
+    with pytest.raises(AutogradError, match="running_mean"):
+        norm(rt.randn(4, 3, 5), mean, var, None, None, training, 0.5)
+    assert mean.tolist() == [0, 0, 0] and var._version == 0

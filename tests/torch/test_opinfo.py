@@ -30,7 +30,8 @@ NOT_COMPARABLE = {
 ROUNDS_HALF = {
     "addbmm", "addr", "div", "nn.functional.binary_cross_entropy_with_logits",
     "nn.functional.conv_transpose1d", "nn.functional.conv_transpose2d", "nn.functional.conv_transpose3d",
-    "nn.functional.embedding_bag", "nn.functional.hinge_embedding_loss",
+    "grid_sampler_2d", "grid_sampler_3d", "nn.functional.embedding_bag", "nn.functional.grid_sample",
+    "nn.functional.hinge_embedding_loss",
     "nn.functional.instance_norm", "nn.functional.interpolate",
 }  # fmt: skip
 

@@ -264,7 +264,7 @@ pub struct rt_op_info {
     /// How many.
     pub samples_len: usize,
     /// True if the in-place twin does not write, but gives its tensor another layout: it returns the handle that takes the place
-    /// of the old one.
+    /// of the old one. Listeners hear it as one call, whatever the op is made of.
     pub relayout: bool,
 }
 

@@ -87,6 +87,23 @@ pub unsafe extern "C-unwind" fn rt_full(
     })
 }
 
+/// An uninitialised tensor whose elements lie `stride` apart.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_empty_strided(
+    size: *const i64,
+    size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::empty_strided, &handles, &[]);
+        call_one(&table::create::defs::empty_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
 /// An uninitialised tensor as `input`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_empty_like(
@@ -161,6 +178,22 @@ pub unsafe extern "C-unwind" fn rt_arange(
     })
 }
 
+/// `start + i * step` up to `end`, which is included if it is met, of the default dtype.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_range(
+    start: rt_scalar,
+    end: rt_scalar,
+    step: rt_scalar,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::range, &handles, &[]);
+        call_one(&table::create::defs::range, ins, &[a_scalar(start)?, a_scalar(end)?, a_scalar(step)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
 /// `steps` evenly spaced numbers from `start` to `end`, both included.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_linspace(
@@ -222,6 +255,21 @@ pub unsafe extern "C-unwind" fn rt_tril_indices(
         let handles: [*const rt_tensor; 0] = [];
         let ins = inputs(&table::create::defs::tril_indices, &handles, &[]);
         call_one(&table::create::defs::tril_indices, ins, &[Attr::Int(row), Attr::Int(col), Attr::Int(offset), a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// The combinations of `r` of the numbers from 0 to `n - 1`, one per row, in lexicographic order.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_combination_indices(
+    n: i64,
+    r: i64,
+    with_replacement: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::create::defs::combination_indices, &handles, &[]);
+        call_one(&table::create::defs::combination_indices, ins, &[Attr::Int(n), Attr::Int(r), Attr::Bool(with_replacement)], out)
     })
 }
 
@@ -2852,6 +2900,37 @@ pub unsafe extern "C-unwind" fn rt_isclose(
     })
 }
 
+/// One truth value: whether `isclose` holds everywhere.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_allclose(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    rtol: f64,
+    atol: f64,
+    equal_nan: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::allclose, &handles, &[]);
+        call_one(&table::pointwise::defs::allclose, ins, &[Attr::Float(rtol), Attr::Float(atol), Attr::Bool(equal_nan)], out)
+    })
+}
+
+/// One truth value: whether shapes and all elements are equal.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_equal(
+    input: *const rt_tensor,
+    other: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, other];
+        let ins = inputs(&table::pointwise::defs::equal, &handles, &[]);
+        call_one(&table::pointwise::defs::equal, ins, &[], out)
+    })
+}
+
 /// True for NaN.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_isnan(
@@ -4701,6 +4780,21 @@ pub unsafe extern "C-unwind" fn rt_cdist(
     })
 }
 
+/// The `p`-norms of the differences of all pairs of rows of `input [n, d]`: `[n (n - 1) / 2]`, those of the first row
+/// with the ones below first.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pdist(
+    input: *const rt_tensor,
+    p: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::reduce::defs::pdist, &handles, &[]);
+        call_one(&table::reduce::defs::pdist, ins, &[Attr::Float(p)], out)
+    })
+}
+
 /// Covariances of the rows of `input [n, observations]` (a vector is one row): `[n, n]`, or a number for one row.
 /// `correction` is taken off the degrees of freedom; `fweights` (whole numbers) say how often an observation counts,
 /// `aweights` how important it is.
@@ -4777,6 +4871,41 @@ pub unsafe extern "C-unwind" fn rt_bincount(
         let handles: [*const rt_tensor; 2] = [input, weights];
         let ins = inputs(&table::reduce::defs::bincount, &handles, &[]);
         call_one(&table::reduce::defs::bincount, ins, &[Attr::Int(minlength)], out)
+    })
+}
+
+/// Differences of neighbours along `dim`, `n` times; `prepend` and `append` are put at the ends first. Of truth values
+/// whether they differ.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_diff(
+    input: *const rt_tensor,
+    prepend: *const rt_tensor,
+    append: *const rt_tensor,
+    n: i64,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, prepend, append];
+        let ins = inputs(&table::reduce::defs::diff, &handles, &[]);
+        call_one(&table::reduce::defs::diff, ins, &[Attr::Int(n), Attr::Int(dim)], out)
+    })
+}
+
+/// Integral of `y` along `dim` by the trapezoidal rule, with points `x` (of the shape of `y`, or a vector) or, without
+/// them, steps `dx`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_trapezoid(
+    y: *const rt_tensor,
+    x: *const rt_tensor,
+    dx: rt_scalar,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [y, x];
+        let ins = inputs(&table::reduce::defs::trapezoid, &handles, &[]);
+        call_one(&table::reduce::defs::trapezoid, ins, &[a_scalar(dx)?, Attr::Int(dim)], out)
     })
 }
 
@@ -5144,6 +5273,23 @@ pub unsafe extern "C-unwind" fn rt_unique_dim(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::sort::defs::unique_dim, &handles, &[]);
         call_some(&table::sort::defs::unique_dim, ins, &[Attr::Int(dim)], &[out0, out1, out2])
+    })
+}
+
+/// The slices along `dim` that differ from the one before, the number of the run that each slice belongs to, and the
+/// lengths of the runs.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_unique_consecutive_dim(
+    input: *const rt_tensor,
+    dim: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::sort::defs::unique_consecutive_dim, &handles, &[]);
+        call_some(&table::sort::defs::unique_consecutive_dim, ins, &[Attr::Int(dim)], &[out0, out1, out2])
     })
 }
 
@@ -5814,6 +5960,22 @@ pub unsafe extern "C-unwind" fn rt_narrow(
     })
 }
 
+/// `narrow` as a copy.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_narrow_copy(
+    input: *const rt_tensor,
+    dim: i64,
+    start: i64,
+    length: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::narrow_copy, &handles, &[]);
+        call_one(&table::shape::defs::narrow_copy, ins, &[Attr::Int(dim), Attr::Int(start), Attr::Int(length)], out)
+    })
+}
+
 /// Element `index` of dimension `dim`, which disappears; a view.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_select(
@@ -5980,6 +6142,36 @@ pub unsafe extern "C-unwind" fn rt_diagonal(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::shape::defs::diagonal, &handles, &[]);
         call_one(&table::shape::defs::diagonal, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
+    })
+}
+
+/// In place: the elements whose indices are all equal become `fill_value`; in tall matrices the diagonal begins again,
+/// one row below, with `wrap`. More than two dimensions must have one size.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fill_diagonal(
+    input: *const rt_tensor,
+    fill_value: rt_scalar,
+    wrap: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::fill_diagonal, &handles, &[]);
+        call_one(&table::shape::defs::fill_diagonal, ins, &[a_scalar(fill_value)?, Attr::Bool(wrap)], out)
+    })
+}
+
+/// `fill_diagonal`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_fill_diagonal_(
+    input: *mut rt_tensor,
+    fill_value: rt_scalar,
+    wrap: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::fill_diagonal, &handles, &[]);
+        call_inplace(&table::shape::defs::fill_diagonal, ins, &[a_scalar(fill_value)?, Attr::Bool(wrap)])
     })
 }
 
@@ -6272,27 +6464,44 @@ pub unsafe extern "C-unwind" fn rt_repeat_interleave_int(
     input: *const rt_tensor,
     repeats: i64,
     dim: *const i64,
+    output_size: *const i64,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::shape::defs::repeat_interleave_int, &handles, &[]);
-        call_one(&table::shape::defs::repeat_interleave_int, ins, &[Attr::Int(repeats), a_opt(dim, Attr::Int)], out)
+        call_one(&table::shape::defs::repeat_interleave_int, ins, &[Attr::Int(repeats), a_opt(dim, Attr::Int), a_opt(output_size, Attr::Int)], out)
     })
 }
 
-/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row.
+/// Element `i` of dimension `dim` (of the flattened tensor by default) `repeats[i]` times in a row. `output_size`, if
+/// given, must be the size that comes of it, which is then known without the elements of `repeats`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_repeat_interleave_tensor(
     input: *const rt_tensor,
     repeats: *const rt_tensor,
     dim: *const i64,
+    output_size: *const i64,
     out: *mut *mut rt_tensor,
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, repeats];
         let ins = inputs(&table::shape::defs::repeat_interleave_tensor, &handles, &[]);
-        call_one(&table::shape::defs::repeat_interleave_tensor, ins, &[a_opt(dim, Attr::Int)], out)
+        call_one(&table::shape::defs::repeat_interleave_tensor, ins, &[a_opt(dim, Attr::Int), a_opt(output_size, Attr::Int)], out)
+    })
+}
+
+/// Each index `i` of the vector `repeats`, `repeats[i]` times in a row.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_repeat_interleave_indices(
+    repeats: *const rt_tensor,
+    output_size: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [repeats];
+        let ins = inputs(&table::shape::defs::repeat_interleave_indices, &handles, &[]);
+        call_one(&table::shape::defs::repeat_interleave_indices, ins, &[a_opt(output_size, Attr::Int)], out)
     })
 }
 
@@ -6476,6 +6685,20 @@ pub unsafe extern "C-unwind" fn rt_pixel_shuffle(
     })
 }
 
+/// `[N, C, *]` with channel `g * (C / groups) + c` moved to `c * groups + g` (Zhang et al. 2017).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_channel_shuffle(
+    input: *const rt_tensor,
+    groups: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::channel_shuffle, &handles, &[]);
+        call_one(&table::shape::defs::channel_shuffle, ins, &[Attr::Int(groups)], out)
+    })
+}
+
 /// Space gathered into channels: `[*, C, H r, W r]` becomes `[*, C r^2, H, W]`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_pixel_unshuffle(
@@ -6584,6 +6807,37 @@ pub unsafe extern "C-unwind" fn rt_cartesian_prod(
         let handles: [*const rt_tensor; 0] = [];
         let ins = inputs(&table::shape::defs::cartesian_prod, &handles, &[(tensors, tensors_len)]);
         call_one(&table::shape::defs::cartesian_prod, ins, &[], out)
+    })
+}
+
+/// All combinations of `r` elements of a vector in the order of their places, one per row; an element may occur
+/// repeatedly in one if `with_replacement`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_combinations(
+    input: *const rt_tensor,
+    r: i64,
+    with_replacement: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::combinations, &handles, &[]);
+        call_one(&table::shape::defs::combinations, ins, &[Attr::Int(r), Attr::Bool(with_replacement)], out)
+    })
+}
+
+/// `input` summed to a shape that broadcasts to its own.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_sum_to_size(
+    input: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::shape::defs::sum_to_size, &handles, &[]);
+        call_one(&table::shape::defs::sum_to_size, ins, &[a_ints(size, size_len)?], out)
     })
 }
 
@@ -6760,6 +7014,39 @@ pub unsafe extern "C-unwind" fn rt_scatter_value_(
         let handles: [*const rt_tensor; 2] = [input, index];
         let ins = inputs(&table::index::defs::scatter_value, &handles, &[]);
         call_inplace(&table::index::defs::scatter_value, ins, &[Attr::Int(dim), a_scalar(value)?])
+    })
+}
+
+/// As `scatter_reduce` together with what is there, with one number as the source.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_scatter_value_reduce(
+    input: *const rt_tensor,
+    index: *const rt_tensor,
+    dim: i64,
+    value: rt_scalar,
+    reduce: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, index];
+        let ins = inputs(&table::index::defs::scatter_value_reduce, &handles, &[]);
+        call_one(&table::index::defs::scatter_value_reduce, ins, &[Attr::Int(dim), a_scalar(value)?, a_str(reduce)?], out)
+    })
+}
+
+/// `scatter_value_reduce`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_scatter_value_reduce_(
+    input: *mut rt_tensor,
+    index: *const rt_tensor,
+    dim: i64,
+    value: rt_scalar,
+    reduce: *const c_char,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, index];
+        let ins = inputs(&table::index::defs::scatter_value_reduce, &handles, &[]);
+        call_inplace(&table::index::defs::scatter_value_reduce, ins, &[Attr::Int(dim), a_scalar(value)?, a_str(reduce)?])
     })
 }
 
@@ -7637,27 +7924,6 @@ pub unsafe extern "C-unwind" fn rt_cross(
     })
 }
 
-/// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
-/// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
-/// `1 / sqrt(size of the last dimension)` by default.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_scaled_dot_product_attention(
-    query: *const rt_tensor,
-    key: *const rt_tensor,
-    value: *const rt_tensor,
-    attn_mask: *const rt_tensor,
-    dropout_p: f64,
-    is_causal: bool,
-    scale: *const f64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 4] = [query, key, value, attn_mask];
-        let ins = inputs(&table::matmul::defs::scaled_dot_product_attention, &handles, &[]);
-        call_one(&table::matmul::defs::scaled_dot_product_attention, ins, &[Attr::Float(dropout_p), Attr::Bool(is_causal), a_opt(scale, Attr::Float)], out)
-    })
-}
-
 /// Inverses of square matrices `[..., n, n]`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_inverse(
@@ -8081,347 +8347,6 @@ pub unsafe extern "C-unwind" fn rt_conv_transpose3d(
     })
 }
 
-/// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
-/// dimension. NaN is larger than any number.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool1d(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool1d, &handles, &[]);
-        call_one(&table::conv::defs::max_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
-    })
-}
-
-/// The largest element of each window over the last two dimensions.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool2d(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool2d, &handles, &[]);
-        call_one(&table::conv::defs::max_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
-    })
-}
-
-/// Max pools over the last `rank` dimensions, without a gradient.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool_values(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool_values, &handles, &[]);
-        call_one(&table::conv::defs::max_pool_values, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode), Attr::Int(rank)], out)
-    })
-}
-
-/// [`max_pool1d`], and the places of the elements in the last dimension (int64).
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool1d_with_indices(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    out0: *mut *mut rt_tensor,
-    out1: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool1d_with_indices, &handles, &[]);
-        call_some(&table::conv::defs::max_pool1d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
-    })
-}
-
-/// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool2d_with_indices(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    dilation: *const i64,
-    dilation_len: usize,
-    ceil_mode: bool,
-    out0: *mut *mut rt_tensor,
-    out1: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::max_pool2d_with_indices, &handles, &[]);
-        call_some(&table::conv::defs::max_pool2d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
-    })
-}
-
-/// The largest element of each of `output_size` parts of the last dimension, and their places.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_max_pool1d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out0: *mut *mut rt_tensor,
-    out1: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_max_pool1d, &handles, &[]);
-        call_some(&table::conv::defs::adaptive_max_pool1d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
-    })
-}
-
-/// The largest element of each of `output_size` parts of the last two dimensions, and their places.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_max_pool2d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out0: *mut *mut rt_tensor,
-    out1: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_max_pool2d, &handles, &[]);
-        call_some(&table::conv::defs::adaptive_max_pool2d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
-    })
-}
-
-/// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_max_pool_grad(
-    grad: *const rt_tensor,
-    indices: *const rt_tensor,
-    input_size: *const i64,
-    input_size_len: usize,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 2] = [grad, indices];
-        let ins = inputs(&table::conv::defs::max_pool_grad, &handles, &[]);
-        call_one(&table::conv::defs::max_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
-    })
-}
-
-/// The elements at `indices` of each plane of `rank` dimensions.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_pool_gather(
-    input: *const rt_tensor,
-    indices: *const rt_tensor,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 2] = [input, indices];
-        let ins = inputs(&table::conv::defs::pool_gather, &handles, &[]);
-        call_one(&table::conv::defs::pool_gather, ins, &[Attr::Int(rank)], out)
-    })
-}
-
-/// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_avg_pool1d(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::avg_pool1d, &handles, &[]);
-        call_one(&table::conv::defs::avg_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad)], out)
-    })
-}
-
-/// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_avg_pool2d(
-    input: *const rt_tensor,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: *const i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::avg_pool2d, &handles, &[]);
-        call_one(&table::conv::defs::avg_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt(divisor_override, Attr::Int)], out)
-    })
-}
-
-/// Gradient of the average pools with respect to their input of shape `input_size`.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_avg_pool_grad(
-    grad: *const rt_tensor,
-    input_size: *const i64,
-    input_size_len: usize,
-    kernel_size: *const i64,
-    kernel_size_len: usize,
-    stride: *const i64,
-    stride_len: usize,
-    padding: *const i64,
-    padding_len: usize,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: *const i64,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::conv::defs::avg_pool_grad, &handles, &[]);
-        call_one(&table::conv::defs::avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt(divisor_override, Attr::Int), Attr::Int(rank)], out)
-    })
-}
-
-/// The mean of each of `output_size` parts of the last dimension.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool1d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool1d, &handles, &[]);
-        call_one(&table::conv::defs::adaptive_avg_pool1d, ins, &[a_ints(output_size, output_size_len)?], out)
-    })
-}
-
-/// The mean of each of `output_size` parts of the last two dimensions.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool2d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool2d, &handles, &[]);
-        call_one(&table::conv::defs::adaptive_avg_pool2d, ins, &[a_ints(output_size, output_size_len)?], out)
-    })
-}
-
-/// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool_grad(
-    grad: *const rt_tensor,
-    input_size: *const i64,
-    input_size_len: usize,
-    rank: i64,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::conv::defs::adaptive_avg_pool_grad, &handles, &[]);
-        call_one(&table::conv::defs::adaptive_avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
-    })
-}
-
-/// Images resized to `output_size`; each pixel is the one of the input that it lies in.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_upsample_nearest2d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::upsample_nearest2d, &handles, &[]);
-        call_one(&table::conv::defs::upsample_nearest2d, ins, &[a_ints(output_size, output_size_len)?], out)
-    })
-}
-
-/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
-/// centres of the corner pixels stay in place, or the outer edges of the image.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d(
-    input: *const rt_tensor,
-    output_size: *const i64,
-    output_size_len: usize,
-    align_corners: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::conv::defs::upsample_bilinear2d, &handles, &[]);
-        call_one(&table::conv::defs::upsample_bilinear2d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners)], out)
-    })
-}
-
-/// Gradient of the resizing ops with respect to their input of shape `input_size`.
-#[no_mangle]
-pub unsafe extern "C-unwind" fn rt_upsample_grad(
-    grad: *const rt_tensor,
-    input_size: *const i64,
-    input_size_len: usize,
-    mode: *const c_char,
-    align_corners: bool,
-    out: *mut *mut rt_tensor,
-) -> rt_status {
-    guard(|| {
-        let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::conv::defs::upsample_grad, &handles, &[]);
-        call_one(&table::conv::defs::upsample_grad, ins, &[a_ints(input_size, input_size_len)?, a_str(mode)?, Attr::Bool(align_corners)], out)
-    })
-}
-
 /// The windows of images `[N, C, H, W]` as columns: `[N, C * kh * kw, number of windows]` (`unfold` of PyTorch's
 /// functional module).
 #[no_mangle]
@@ -8465,6 +8390,1204 @@ pub unsafe extern "C-unwind" fn rt_col2im(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::conv::defs::col2im, &handles, &[]);
         call_one(&table::conv::defs::col2im, ins, &[a_ints(output_size, output_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(dilation, dilation_len)?, a_ints(padding, padding_len)?, a_ints(stride, stride_len)?], out)
+    })
+}
+
+/// The largest element of each window of `kernel_size`, `stride` apart (by default the kernel size), over the last
+/// dimension. NaN is larger than any number.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool1d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool1d, &handles, &[]);
+        call_one(&table::pool::defs::max_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The largest element of each window over the last two dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool2d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool2d, &handles, &[]);
+        call_one(&table::pool::defs::max_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The largest element of each window over the last three dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool3d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool3d, &handles, &[]);
+        call_one(&table::pool::defs::max_pool3d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// Max pools over the last `rank` dimensions, without a gradient.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool_values(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool_values, &handles, &[]);
+        call_one(&table::pool::defs::max_pool_values, ins, &[a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode), Attr::Int(rank)], out)
+    })
+}
+
+/// [`max_pool1d`], and the places of the elements in the last dimension (int64).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool1d_with_indices(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool1d_with_indices, &handles, &[]);
+        call_some(&table::pool::defs::max_pool1d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+    })
+}
+
+/// [`max_pool2d`], and the places of the elements in their planes (int64, row-major).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool2d_with_indices(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool2d_with_indices, &handles, &[]);
+        call_some(&table::pool::defs::max_pool2d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+    })
+}
+
+/// [`max_pool3d`], and the places of the elements in their planes (int64, row-major).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool3d_with_indices(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    dilation: *const i64,
+    dilation_len: usize,
+    ceil_mode: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::max_pool3d_with_indices, &handles, &[]);
+        call_some(&table::pool::defs::max_pool3d_with_indices, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, a_ints(dilation, dilation_len)?, Attr::Bool(ceil_mode)], &[out0, out1])
+    })
+}
+
+/// The largest element of each of `output_size` parts of the last dimension, and their places.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_max_pool1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_max_pool1d, &handles, &[]);
+        call_some(&table::pool::defs::adaptive_max_pool1d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
+    })
+}
+
+/// The largest element of each of `output_size` parts of the last two dimensions, and their places.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_max_pool2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_max_pool2d, &handles, &[]);
+        call_some(&table::pool::defs::adaptive_max_pool2d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
+    })
+}
+
+/// The largest element of each of `output_size` parts of the last three dimensions, and their places.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_max_pool3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_max_pool3d, &handles, &[]);
+        call_some(&table::pool::defs::adaptive_max_pool3d, ins, &[a_ints(output_size, output_size_len)?], &[out0, out1])
+    })
+}
+
+/// Zeros of length `output_size` with the elements of `input` `[N, C, L]` put back at `indices`, where
+/// [`max_pool1d_with_indices`] has found them.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_unpool1d(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::pool::defs::max_unpool1d, &handles, &[]);
+        call_one(&table::pool::defs::max_unpool1d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Zeros of size `output_size` with the elements of `input` `[N, C, H, W]` put back at `indices`, where
+/// [`max_pool2d_with_indices`] has found them.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_unpool2d(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::pool::defs::max_unpool2d, &handles, &[]);
+        call_one(&table::pool::defs::max_unpool2d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Zeros of size `output_size` with the elements of `input` `[N, C, D, H, W]` put back at `indices`, where
+/// [`max_pool3d_with_indices`] has found them.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_unpool3d(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::pool::defs::max_unpool3d, &handles, &[]);
+        call_one(&table::pool::defs::max_unpool3d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Zeros of `input_size` with `grad` added at `indices` of each plane of `rank` dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_max_pool_grad(
+    grad: *const rt_tensor,
+    indices: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [grad, indices];
+        let ins = inputs(&table::pool::defs::max_pool_grad, &handles, &[]);
+        call_one(&table::pool::defs::max_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
+    })
+}
+
+/// The elements at `indices` of each plane of `rank` dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pool_gather(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::pool::defs::pool_gather, &handles, &[]);
+        call_one(&table::pool::defs::pool_gather, ins, &[Attr::Int(rank)], out)
+    })
+}
+
+/// The mean of each window over the last dimension; zeros of the padding count if `count_include_pad`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_avg_pool1d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::avg_pool1d, &handles, &[]);
+        call_one(&table::pool::defs::avg_pool1d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad)], out)
+    })
+}
+
+/// The mean of each window over the last two dimensions; `divisor_override`, if given, takes the place of the count.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_avg_pool2d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::avg_pool2d, &handles, &[]);
+        call_one(&table::pool::defs::avg_pool2d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt(divisor_override, Attr::Int)], out)
+    })
+}
+
+/// The mean of each window over the last three dimensions; `divisor_override`, if given, takes the place of the count.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_avg_pool3d(
+    input: *const rt_tensor,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::avg_pool3d, &handles, &[]);
+        call_one(&table::pool::defs::avg_pool3d, ins, &[a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt(divisor_override, Attr::Int)], out)
+    })
+}
+
+/// Gradient of the average pools with respect to their input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_avg_pool_grad(
+    grad: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    padding: *const i64,
+    padding_len: usize,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: *const i64,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::pool::defs::avg_pool_grad, &handles, &[]);
+        call_one(&table::pool::defs::avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, a_ints(kernel_size, kernel_size_len)?, a_ints(stride, stride_len)?, a_ints(padding, padding_len)?, Attr::Bool(ceil_mode), Attr::Bool(count_include_pad), a_opt(divisor_override, Attr::Int), Attr::Int(rank)], out)
+    })
+}
+
+/// The mean of each of `output_size` parts of the last dimension.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_avg_pool1d, &handles, &[]);
+        call_one(&table::pool::defs::adaptive_avg_pool1d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// The mean of each of `output_size` parts of the last two dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_avg_pool2d, &handles, &[]);
+        call_one(&table::pool::defs::adaptive_avg_pool2d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// The mean of each of `output_size` parts of the last three dimensions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::adaptive_avg_pool3d, &handles, &[]);
+        call_one(&table::pool::defs::adaptive_avg_pool3d, ins, &[a_ints(output_size, output_size_len)?], out)
+    })
+}
+
+/// Gradient of the adaptive average pools with respect to their input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_adaptive_avg_pool_grad(
+    grad: *const rt_tensor,
+    input_size: *const i64,
+    input_size_len: usize,
+    rank: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad];
+        let ins = inputs(&table::pool::defs::adaptive_avg_pool_grad, &handles, &[]);
+        call_one(&table::pool::defs::adaptive_avg_pool_grad, ins, &[a_ints(input_size, input_size_len)?, Attr::Int(rank)], out)
+    })
+}
+
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, L]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lp_pool1d(
+    input: *const rt_tensor,
+    norm_type: f64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::lp_pool1d, &handles, &[]);
+        call_one(&table::pool::defs::lp_pool1d, ins, &[Attr::Float(norm_type), a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, H, W]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lp_pool2d(
+    input: *const rt_tensor,
+    norm_type: f64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::lp_pool2d, &handles, &[]);
+        call_one(&table::pool::defs::lp_pool2d, ins, &[Attr::Float(norm_type), a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// The `norm_type`-norm, `(sum of x^p)^(1/p)`, of each window of `[N, C, D, H, W]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lp_pool3d(
+    input: *const rt_tensor,
+    norm_type: f64,
+    kernel_size: *const i64,
+    kernel_size_len: usize,
+    stride: *const i64,
+    stride_len: usize,
+    ceil_mode: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::lp_pool3d, &handles, &[]);
+        call_one(&table::pool::defs::lp_pool3d, ins, &[Attr::Float(norm_type), a_ints(kernel_size, kernel_size_len)?, a_opt_ints(stride, stride_len)?, Attr::Bool(ceil_mode)], out)
+    })
+}
+
+/// `input / (k + alpha * m)^beta`, m being the mean of the squares over `size` neighbouring channels of `[N, C, *]`
+/// (Krizhevsky et al. 2012).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_local_response_norm(
+    input: *const rt_tensor,
+    size: i64,
+    alpha: f64,
+    beta: f64,
+    k: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::pool::defs::local_response_norm, &handles, &[]);
+        call_one(&table::pool::defs::local_response_norm, ins, &[Attr::Int(size), Attr::Float(alpha), Attr::Float(beta), Attr::Float(k)], out)
+    })
+}
+
+/// `[N, C, L]` resized to `output_size`; each element is the one of the input that it lies in. A scale, if given, says
+/// how much larger the output is in place of the ratio of the sizes.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest1d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest1d, ins, &[a_ints(output_size, output_size_len)?, a_opt(scales, Attr::Float)], out)
+    })
+}
+
+/// Images `[N, C, H, W]` resized to `output_size`; each pixel is the one of the input that it lies in.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest2d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest2d, ins, &[a_ints(output_size, output_size_len)?, a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// `[N, C, D, H, W]` resized to `output_size`; each element is the one of the input that it lies in.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest3d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest3d, ins, &[a_ints(output_size, output_size_len)?, a_opt(scales_d, Attr::Float), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// [`upsample_nearest1d`] with the places of Pillow: the centres of the elements decide (`_upsample_nearest_exact1d`
+/// of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact1d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact1d, ins, &[a_ints(output_size, output_size_len)?, a_opt(scales, Attr::Float)], out)
+    })
+}
+
+/// [`upsample_nearest2d`] with the places of Pillow (`_upsample_nearest_exact2d` of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact2d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact2d, ins, &[a_ints(output_size, output_size_len)?, a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// [`upsample_nearest3d`] with the places of Pillow (`_upsample_nearest_exact3d` of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact3d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact3d, ins, &[a_ints(output_size, output_size_len)?, a_opt(scales_d, Attr::Float), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// `[N, C, L]` resized to `output_size` by linear interpolation; `align_corners` says whether the centres of the first
+/// and the last element stay in place, or their outer edges. A scale, if given, says how much larger the output is in
+/// place of the ratio of the sizes.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_linear1d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_linear1d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_linear1d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt(scales, Attr::Float)], out)
+    })
+}
+
+/// Images resized to `output_size` by linear interpolation in both directions; `align_corners` says whether the
+/// centres of the corner pixels stay in place, or the outer edges of the image. Bytes are rounded after each direction.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_bilinear2d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bilinear2d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// `[N, C, D, H, W]` resized to `output_size` by linear interpolation in all directions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_trilinear3d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_trilinear3d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_trilinear3d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt(scales_d, Attr::Float), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Images resized to `output_size` by cubic convolution (Keys 1981, a = -0.75) in both directions.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bicubic2d(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_bicubic2d, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bicubic2d, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// [`upsample_bilinear2d`] with a filter that becomes wider where images become smaller, as Pillow's
+/// (`_upsample_bilinear2d_aa` of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d_aa(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_bilinear2d_aa, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bilinear2d_aa, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// [`upsample_bicubic2d`] with a filter (a = -0.5) that becomes wider where images become smaller, as Pillow's
+/// (`_upsample_bicubic2d_aa` of PyTorch).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bicubic2d_aa(
+    input: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::resize::defs::upsample_bicubic2d_aa, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bicubic2d_aa, ins, &[a_ints(output_size, output_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_nearest1d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest1d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest1d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest1d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt(scales, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_nearest2d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest2d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest2d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest2d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_nearest3d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest3d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest3d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest3d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt(scales_d, Attr::Float), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_nearest_exact1d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact1d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact1d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact1d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt(scales, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_nearest_exact2d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact2d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact2d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact2d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_nearest_exact3d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_nearest_exact3d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_nearest_exact3d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_nearest_exact3d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, a_opt(scales_d, Attr::Float), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_linear1d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_linear1d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_linear1d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_linear1d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt(scales, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_bilinear2d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_bilinear2d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bilinear2d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_trilinear3d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_trilinear3d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_d: *const f64,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_trilinear3d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_trilinear3d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt(scales_d, Attr::Float), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_bicubic2d` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bicubic2d_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_bicubic2d_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bicubic2d_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_bilinear2d_aa` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bilinear2d_aa_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_bilinear2d_aa_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bilinear2d_aa_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Gradient of `upsample_bicubic2d_aa` with respect to its input of shape `input_size`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_upsample_bicubic2d_aa_backward(
+    grad_output: *const rt_tensor,
+    output_size: *const i64,
+    output_size_len: usize,
+    input_size: *const i64,
+    input_size_len: usize,
+    align_corners: bool,
+    scales_h: *const f64,
+    scales_w: *const f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [grad_output];
+        let ins = inputs(&table::resize::defs::upsample_bicubic2d_aa_backward, &handles, &[]);
+        call_one(&table::resize::defs::upsample_bicubic2d_aa_backward, ins, &[a_ints(output_size, output_size_len)?, a_ints(input_size, input_size_len)?, Attr::Bool(align_corners), a_opt(scales_h, Attr::Float), a_opt(scales_w, Attr::Float)], out)
+    })
+}
+
+/// Images `[N, C, H, W]` read at the places `(x, y)` of a grid `[N, h, w, 2]`, -1 and 1 being the borders (Jaderberg et
+/// al. 2015): `[N, C, h, w]`. Modes: 0 bilinear, 1 nearest, 2 bicubic. Outside there are 0 zeros, 1 the border, 2 the
+/// image, reflected. `align_corners` says whether the borders are the centres of the corner pixels or the outer edges.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_grid_sampler_2d(
+    input: *const rt_tensor,
+    grid: *const rt_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, grid];
+        let ins = inputs(&table::resize::defs::grid_sampler_2d, &handles, &[]);
+        call_one(&table::resize::defs::grid_sampler_2d, ins, &[Attr::Int(interpolation_mode), Attr::Int(padding_mode), Attr::Bool(align_corners)], out)
+    })
+}
+
+/// `[N, C, D, H, W]` read at the places `(x, y, z)` of a grid `[N, d, h, w, 3]`: `[N, C, d, h, w]`; as
+/// [`grid_sampler_2d`], but not bicubic.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_grid_sampler_3d(
+    input: *const rt_tensor,
+    grid: *const rt_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, grid];
+        let ins = inputs(&table::resize::defs::grid_sampler_3d, &handles, &[]);
+        call_one(&table::resize::defs::grid_sampler_3d, ins, &[Attr::Int(interpolation_mode), Attr::Int(padding_mode), Attr::Bool(align_corners)], out)
+    })
+}
+
+/// Gradients of `grid_sampler_2d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+/// `grid_grad`).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_grid_sampler_2d_backward(
+    grad_output: *const rt_tensor,
+    input: *const rt_tensor,
+    grid: *const rt_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    input_grad: bool,
+    grid_grad: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [grad_output, input, grid];
+        let ins = inputs(&table::resize::defs::grid_sampler_2d_backward, &handles, &[]);
+        call_some(&table::resize::defs::grid_sampler_2d_backward, ins, &[Attr::Int(interpolation_mode), Attr::Int(padding_mode), Attr::Bool(align_corners), Attr::Bool(input_grad), Attr::Bool(grid_grad)], &[out0, out1])
+    })
+}
+
+/// Gradients of `grid_sampler_3d` with respect to its input (zeros unless `input_grad`) and its grid (zeros unless
+/// `grid_grad`).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_grid_sampler_3d_backward(
+    grad_output: *const rt_tensor,
+    input: *const rt_tensor,
+    grid: *const rt_tensor,
+    interpolation_mode: i64,
+    padding_mode: i64,
+    align_corners: bool,
+    input_grad: bool,
+    grid_grad: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [grad_output, input, grid];
+        let ins = inputs(&table::resize::defs::grid_sampler_3d_backward, &handles, &[]);
+        call_some(&table::resize::defs::grid_sampler_3d_backward, ins, &[Attr::Int(interpolation_mode), Attr::Int(padding_mode), Attr::Bool(align_corners), Attr::Bool(input_grad), Attr::Bool(grid_grad)], &[out0, out1])
+    })
+}
+
+/// The grid that a sampler reads to apply the affine maps `theta` `[N, 2, 3]` to images of `size` `(N, C, H, W)`:
+/// `[N, H, W, 2]`; or `[N, 3, 4]` for `(N, C, D, H, W)`: `[N, D, H, W, 3]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_affine_grid_generator(
+    theta: *const rt_tensor,
+    size: *const i64,
+    size_len: usize,
+    align_corners: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [theta];
+        let ins = inputs(&table::resize::defs::affine_grid_generator, &handles, &[]);
+        call_one(&table::resize::defs::affine_grid_generator, ins, &[a_ints(size, size_len)?, Attr::Bool(align_corners)], out)
+    })
+}
+
+/// Sum (`mode` 0), mean (1) or maximum (2) of rows of `weight` `[n, d]` per bag: `indices` `[B, k]` has a bag in each
+/// row; flat ones `[m]` have bags that begin at `offsets` `[B]`, which end with the last bag's end if
+/// `include_last_offset`. In sums, `per_sample_weights` of the shape of `indices` weigh the members. Members equal to
+/// `padding_idx` count nowhere. Gives `[B, d]`, and in mode 2 the rows that the largest elements came from (-1 for those
+/// of empty bags, which are zeros), else `[0, d]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag(
+    weight: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    per_sample_weights: *const rt_tensor,
+    mode: i64,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [weight, indices, offsets, per_sample_weights];
+        let ins = inputs(&table::embedding::defs::embedding_bag, &handles, &[]);
+        call_some(&table::embedding::defs::embedding_bag, ins, &[Attr::Int(mode), Attr::Bool(include_last_offset), a_opt(padding_idx, Attr::Int)], &[out0, out1])
+    })
+}
+
+/// [`embedding_bag`] of members that all count alike.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag_unweighted(
+    weight: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    mode: i64,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [weight, indices, offsets];
+        let ins = inputs(&table::embedding::defs::embedding_bag_unweighted, &handles, &[]);
+        call_some(&table::embedding::defs::embedding_bag_unweighted, ins, &[Attr::Int(mode), Attr::Bool(include_last_offset), a_opt(padding_idx, Attr::Int)], &[out0, out1])
+    })
+}
+
+/// [`embedding_bag`] of weighted members.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag_weighted(
+    weight: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    per_sample_weights: *const rt_tensor,
+    mode: i64,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [weight, indices, offsets, per_sample_weights];
+        let ins = inputs(&table::embedding::defs::embedding_bag_weighted, &handles, &[]);
+        call_some(&table::embedding::defs::embedding_bag_weighted, ins, &[Attr::Int(mode), Attr::Bool(include_last_offset), a_opt(padding_idx, Attr::Int)], &[out0, out1])
+    })
+}
+
+/// Gradient of `embedding_bag` with respect to its table of `num_weights` rows.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag_backward(
+    grad: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    per_sample_weights: *const rt_tensor,
+    max_indices: *const rt_tensor,
+    num_weights: i64,
+    mode: i64,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 5] = [grad, indices, offsets, per_sample_weights, max_indices];
+        let ins = inputs(&table::embedding::defs::embedding_bag_backward, &handles, &[]);
+        call_one(&table::embedding::defs::embedding_bag_backward, ins, &[Attr::Int(num_weights), Attr::Int(mode), Attr::Bool(include_last_offset), a_opt(padding_idx, Attr::Int)], out)
+    })
+}
+
+/// Gradient of `embedding_bag` with respect to the weights of its members.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_bag_per_sample_weights_backward(
+    grad: *const rt_tensor,
+    weight: *const rt_tensor,
+    indices: *const rt_tensor,
+    offsets: *const rt_tensor,
+    include_last_offset: bool,
+    padding_idx: *const i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [grad, weight, indices, offsets];
+        let ins = inputs(&table::embedding::defs::embedding_bag_per_sample_weights_backward, &handles, &[]);
+        call_one(&table::embedding::defs::embedding_bag_per_sample_weights_backward, ins, &[Attr::Bool(include_last_offset), a_opt(padding_idx, Attr::Int)], out)
+    })
+}
+
+/// `input` `[n, d]` with those rows of `indices` scaled down whose `norm_type`-norm is above `max_norm`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_renorm(
+    input: *const rt_tensor,
+    indices: *const rt_tensor,
+    max_norm: f64,
+    norm_type: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::embedding::defs::embedding_renorm, &handles, &[]);
+        call_one(&table::embedding::defs::embedding_renorm, ins, &[Attr::Float(max_norm), Attr::Float(norm_type)], out)
+    })
+}
+
+/// `embedding_renorm`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_embedding_renorm_(
+    input: *mut rt_tensor,
+    indices: *const rt_tensor,
+    max_norm: f64,
+    norm_type: f64,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, indices];
+        let ins = inputs(&table::embedding::defs::embedding_renorm, &handles, &[]);
+        call_inplace(&table::embedding::defs::embedding_renorm, ins, &[Attr::Float(max_norm), Attr::Float(norm_type)])
     })
 }
 
@@ -8727,6 +9850,55 @@ pub unsafe extern "C-unwind" fn rt_huber_loss(
     })
 }
 
+/// `mse_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_mse_loss_weighted(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::mse_loss_weighted, &handles, &[]);
+        call_one(&table::loss::defs::mse_loss_weighted, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// `l1_loss` of weighted elements; the mean is divided by the sum of the weights, which have the losses' shape.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_l1_loss_weighted(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::l1_loss_weighted, &handles, &[]);
+        call_one(&table::loss::defs::l1_loss_weighted, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// `huber_loss` of weighted elements; weights have the losses' shape, the mean is that of the products.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_huber_loss_weighted(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    delta: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::huber_loss_weighted, &handles, &[]);
+        call_one(&table::loss::defs::huber_loss_weighted, ins, &[a_str(reduction)?, Attr::Float(delta)], out)
+    })
+}
+
 /// Gradient of the losses above with respect to the input: `grad` times the derivative, broadcast to a common shape.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_distance_backward(
@@ -8914,6 +10086,253 @@ pub unsafe extern "C-unwind" fn rt_kl_div(
     })
 }
 
+/// Negative log-likelihood of counts `target` under Poisson distributions: `e^x - t x` if the input is the logarithm of
+/// the rate (`log_input`), else `x - t log(x + eps)`. `full` adds Stirling's approximation of `log(t!)` where `t > 1`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_poisson_nll_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    log_input: bool,
+    full: bool,
+    eps: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::poisson_nll_loss, &handles, &[]);
+        call_one(&table::loss::defs::poisson_nll_loss, ins, &[Attr::Bool(log_input), Attr::Bool(full), Attr::Float(eps), a_str(reduction)?], out)
+    })
+}
+
+/// Negative log-likelihood of `target` under normal distributions of mean `input` and variance `var`:
+/// `(log var + (input - target)^2 / var) / 2`, `var` being at least `eps`, which is no part of the gradient (Nix and
+/// Weigend 1994). `full` adds `log(2 pi) / 2`. `var` is a number or a tensor of the input's shape, or without its last
+/// dimension, or with one of size 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gaussian_nll_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    var: *const rt_tensor,
+    full: bool,
+    eps: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, var];
+        let ins = inputs(&table::loss::defs::gaussian_nll_loss, &handles, &[]);
+        call_one(&table::loss::defs::gaussian_nll_loss, ins, &[Attr::Bool(full), Attr::Float(eps), a_str(reduction)?], out)
+    })
+}
+
+/// `gaussian_nll_loss` with a plain number as `var`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gaussian_nll_loss_scalar(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    var: rt_scalar,
+    full: bool,
+    eps: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let number = plain(var)?;
+        let handles: [*const rt_tensor; 3] = [input, target, lend(&number)];
+        let ins = inputs(&table::loss::defs::gaussian_nll_loss, &handles, &[]);
+        call_one(&table::loss::defs::gaussian_nll_loss, ins, &[Attr::Bool(full), Attr::Float(eps), a_str(reduction)?], out)
+    })
+}
+
+/// Variances, which must not be negative, brought up to `eps` at least. The gradient passes as if they were left alone.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_variance_floor(
+    input: *const rt_tensor,
+    eps: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::loss::defs::variance_floor, &handles, &[]);
+        call_one(&table::loss::defs::variance_floor, ins, &[Attr::Float(eps)], out)
+    })
+}
+
+/// `x` where the target is 1, `max(0, margin - x)` where it is -1, and their mean or sum.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_hinge_embedding_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::hinge_embedding_loss, &handles, &[]);
+        call_one(&table::loss::defs::hinge_embedding_loss, ins, &[Attr::Float(margin), a_str(reduction)?], out)
+    })
+}
+
+/// `1 - cos(x1, x2)` where the target is 1, `max(0, cos(x1, x2) - margin)` where it is -1, and their mean or sum; inputs
+/// `[N, d]` with target `[N]`, or `[d]` with a number.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_cosine_embedding_loss(
+    input1: *const rt_tensor,
+    input2: *const rt_tensor,
+    target: *const rt_tensor,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input1, input2, target];
+        let ins = inputs(&table::loss::defs::cosine_embedding_loss, &handles, &[]);
+        call_one(&table::loss::defs::cosine_embedding_loss, ins, &[Attr::Float(margin), a_str(reduction)?], out)
+    })
+}
+
+/// `max(0, -target (input1 - input2) + margin)`, and its mean or sum; the target is 1 where the first input should be
+/// ranked higher, else -1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_margin_ranking_loss(
+    input1: *const rt_tensor,
+    input2: *const rt_tensor,
+    target: *const rt_tensor,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input1, input2, target];
+        let ins = inputs(&table::loss::defs::margin_ranking_loss, &handles, &[]);
+        call_one(&table::loss::defs::margin_ranking_loss, ins, &[Attr::Float(margin), a_str(reduction)?], out)
+    })
+}
+
+/// `log(1 + e^(-target input))`, of the input's shape and dtype, and its mean or sum.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_soft_margin_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::soft_margin_loss, &handles, &[]);
+        call_one(&table::loss::defs::soft_margin_loss, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// The mean over the classes of the binary cross-entropy of `sigmoid(input)`, and its mean or sum over the samples;
+/// input and target `[N, C]`, weight `[C]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multilabel_soft_margin_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::multilabel_soft_margin_loss, &handles, &[]);
+        call_one(&table::loss::defs::multilabel_soft_margin_loss, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// Sum over the classes `i` other than the target `t` of `max(0, margin - x[t] + x[i])^p`, times `weight[t]`, divided by
+/// the number of classes, and its mean or sum; input `[N, C]` with target `[N]`, or `[C]` with a number. `p` is 1 or 2.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multi_margin_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    weight: *const rt_tensor,
+    p: i64,
+    margin: f64,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, target, weight];
+        let ins = inputs(&table::loss::defs::multi_margin_loss, &handles, &[]);
+        call_one(&table::loss::defs::multi_margin_loss, ins, &[Attr::Int(p), Attr::Float(margin), a_str(reduction)?], out)
+    })
+}
+
+/// For `multilabel_margin_loss`: which entries of the lists `target` [N, T] come before the first -1, and which of the
+/// `classes` are among them, `[N, classes]`, both as truth values.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multilabel_targets(
+    target: *const rt_tensor,
+    classes: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [target];
+        let ins = inputs(&table::loss::defs::multilabel_targets, &handles, &[]);
+        call_some(&table::loss::defs::multilabel_targets, ins, &[Attr::Int(classes)], &[out0, out1])
+    })
+}
+
+/// Sum over the targets `t` of a sample and the other classes `i` of `max(0, 1 - x[t] + x[i])`, divided by the number of
+/// classes, and its mean or sum; input `[N, C]` or `[C]`, and as many target classes, of which those before the first
+/// -1 count.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multilabel_margin_loss(
+    input: *const rt_tensor,
+    target: *const rt_tensor,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, target];
+        let ins = inputs(&table::loss::defs::multilabel_margin_loss, &handles, &[]);
+        call_one(&table::loss::defs::multilabel_margin_loss, ins, &[a_str(reduction)?], out)
+    })
+}
+
+/// `max(0, d(anchor, positive) - d(anchor, negative) + margin)`, and its mean or sum, `d` being `pairwise_distance`.
+/// With `swap` the positive may stand for the anchor where it is nearer to the negative (Balntas et al. 2016).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_triplet_margin_loss(
+    anchor: *const rt_tensor,
+    positive: *const rt_tensor,
+    negative: *const rt_tensor,
+    margin: f64,
+    p: f64,
+    eps: f64,
+    swap: bool,
+    reduction: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [anchor, positive, negative];
+        let ins = inputs(&table::loss::defs::triplet_margin_loss, &handles, &[]);
+        call_one(&table::loss::defs::triplet_margin_loss, ins, &[Attr::Float(margin), Attr::Float(p), Attr::Float(eps), Attr::Bool(swap), a_str(reduction)?], out)
+    })
+}
+
+/// The `p`-norms of `x1 - x2 + eps` over the last dimension.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pairwise_distance(
+    x1: *const rt_tensor,
+    x2: *const rt_tensor,
+    p: f64,
+    eps: f64,
+    keepdim: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [x1, x2];
+        let ins = inputs(&table::loss::defs::pairwise_distance, &handles, &[]);
+        call_one(&table::loss::defs::pairwise_distance, ins, &[Attr::Float(p), Attr::Float(eps), Attr::Bool(keepdim)], out)
+    })
+}
+
 /// Cosine of the angle between vectors along `dim`: `x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_cosine_similarity(
@@ -8927,6 +10346,101 @@ pub unsafe extern "C-unwind" fn rt_cosine_similarity(
         let handles: [*const rt_tensor; 2] = [x1, x2];
         let ins = inputs(&table::loss::defs::cosine_similarity, &handles, &[]);
         call_one(&table::loss::defs::cosine_similarity, ins, &[Attr::Int(dim), Attr::Float(eps)], out)
+    })
+}
+
+/// `input / max(|input|_p, eps)`, the `p`-norm being taken along `dim`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_normalize(
+    input: *const rt_tensor,
+    p: f64,
+    dim: *const i64,
+    dim_len: usize,
+    eps: f64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::loss::defs::normalize, &handles, &[]);
+        call_one(&table::loss::defs::normalize, ins, &[Attr::Float(p), a_opt_ints(dim, dim_len)?, Attr::Float(eps)], out)
+    })
+}
+
+/// Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of targets under
+/// log-probabilities of classes at each time, summed over all alignments, one class being `blank`. `log_probs` is
+/// `[T, N, C]` or `[T, C]`, `targets` `[N, S]` or all labels in one row, and the lengths say how much of T and S counts.
+/// The mean is that of the losses divided by the target lengths. A target that does not fit into its input costs infinity
+/// (and its gradient is NaN), or nothing with `zero_infinity`. The gradient is that of log-probabilities whose
+/// exponentials add up to 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ctc_loss(
+    log_probs: *const rt_tensor,
+    targets: *const rt_tensor,
+    input_lengths: *const rt_tensor,
+    target_lengths: *const rt_tensor,
+    blank: i64,
+    reduction: *const c_char,
+    zero_infinity: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [log_probs, targets, input_lengths, target_lengths];
+        let ins = inputs(&table::ctc::defs::ctc_loss, &handles, &[]);
+        call_one(&table::ctc::defs::ctc_loss, ins, &[Attr::Int(blank), a_str(reduction)?, Attr::Bool(zero_infinity)], out)
+    })
+}
+
+/// The losses of `ctc_loss` [N] before they are reduced.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ctc_losses(
+    log_probs: *const rt_tensor,
+    targets: *const rt_tensor,
+    input_lengths: *const rt_tensor,
+    target_lengths: *const rt_tensor,
+    blank: i64,
+    zero_infinity: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [log_probs, targets, input_lengths, target_lengths];
+        let ins = inputs(&table::ctc::defs::ctc_losses, &handles, &[]);
+        call_one(&table::ctc::defs::ctc_losses, ins, &[Attr::Int(blank), Attr::Bool(zero_infinity)], out)
+    })
+}
+
+/// Gradient of `ctc_losses` with respect to the log-probabilities.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ctc_losses_backward(
+    grad: *const rt_tensor,
+    log_probs: *const rt_tensor,
+    targets: *const rt_tensor,
+    input_lengths: *const rt_tensor,
+    target_lengths: *const rt_tensor,
+    blank: i64,
+    zero_infinity: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 5] = [grad, log_probs, targets, input_lengths, target_lengths];
+        let ins = inputs(&table::ctc::defs::ctc_losses_backward, &handles, &[]);
+        call_one(&table::ctc::defs::ctc_losses_backward, ins, &[Attr::Int(blank), Attr::Bool(zero_infinity)], out)
+    })
+}
+
+/// The states of targets as `ctc_loss` takes them, padded to the longest that there may be: each label between blanks,
+/// `[N, 2 S + 1]`, and whether a state may follow the last but one.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_ctc_states(
+    targets: *const rt_tensor,
+    target_lengths: *const rt_tensor,
+    blank: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [targets, target_lengths];
+        let ins = inputs(&table::ctc::defs::ctc_states, &handles, &[]);
+        call_some(&table::ctc::defs::ctc_states, ins, &[Attr::Int(blank)], &[out0, out1])
     })
 }
 
@@ -9327,7 +10841,26 @@ pub unsafe extern "C-unwind" fn rt_log_normal_(
     })
 }
 
-/// Normal numbers with means and standard deviations from two tensors, which broadcast together.
+/// Normal numbers of mean `mean` and standard deviation `std`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_normal_float(
+    mean: f64,
+    std: f64,
+    size: *const i64,
+    size_len: usize,
+    generator: *mut rt_generator,
+    dtype: i32,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::random::defs::normal_float, &handles, &[]);
+        call_one(&table::random::defs::normal_float, ins, &[Attr::Float(mean), Attr::Float(std), a_ints(size, size_len)?, a_generator(generator)?, a_opt_dtype(dtype)?], out)
+    })
+}
+
+/// Normal numbers with means and standard deviations from two tensors, which broadcast together, in the dtype of the
+/// first one that is no plain number. No gradient flows.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn rt_normal_tensors(
     mean: *const rt_tensor,
@@ -9402,6 +10935,508 @@ pub unsafe extern "C-unwind" fn rt_dropout_(
         let handles: [*const rt_tensor; 1] = [input];
         let ins = inputs(&table::random::defs::dropout, &handles, &[]);
         call_inplace(&table::random::defs::dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// Dropout of whole channels of `[N, C, *]` (Tompson et al. 2015).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_feature_dropout(
+    input: *const rt_tensor,
+    p: f64,
+    training: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::feature_dropout, &handles, &[]);
+        call_one(&table::random::defs::feature_dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
+    })
+}
+
+/// `feature_dropout`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_feature_dropout_(
+    input: *mut rt_tensor,
+    p: f64,
+    training: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::feature_dropout, &handles, &[]);
+        call_inplace(&table::random::defs::feature_dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// Dropout that keeps the mean and the variance of SELU networks (Klambauer et al. 2017).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_alpha_dropout(
+    input: *const rt_tensor,
+    p: f64,
+    training: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::alpha_dropout, &handles, &[]);
+        call_one(&table::random::defs::alpha_dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
+    })
+}
+
+/// `alpha_dropout`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_alpha_dropout_(
+    input: *mut rt_tensor,
+    p: f64,
+    training: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::alpha_dropout, &handles, &[]);
+        call_inplace(&table::random::defs::alpha_dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// [`alpha_dropout`] of whole channels of `[N, C, *]`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_feature_alpha_dropout(
+    input: *const rt_tensor,
+    p: f64,
+    training: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::feature_alpha_dropout, &handles, &[]);
+        call_one(&table::random::defs::feature_alpha_dropout, ins, &[Attr::Float(p), Attr::Bool(training)], out)
+    })
+}
+
+/// `feature_alpha_dropout`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_feature_alpha_dropout_(
+    input: *mut rt_tensor,
+    p: f64,
+    training: bool,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::feature_alpha_dropout, &handles, &[]);
+        call_inplace(&table::random::defs::feature_alpha_dropout, ins, &[Attr::Float(p), Attr::Bool(training)])
+    })
+}
+
+/// A leaky ReLU whose slope below 0 is drawn from the uniform distribution between `lower` and `upper` for each element
+/// in training, and is the mean of both otherwise (Xu et al. 2015).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rrelu(
+    input: *const rt_tensor,
+    lower: f64,
+    upper: f64,
+    training: bool,
+    generator: *mut rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::rrelu, &handles, &[]);
+        call_one(&table::random::defs::rrelu, ins, &[Attr::Float(lower), Attr::Float(upper), Attr::Bool(training), a_generator(generator)?], out)
+    })
+}
+
+/// `rrelu`, in place.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rrelu_(
+    input: *mut rt_tensor,
+    lower: f64,
+    upper: f64,
+    training: bool,
+    generator: *mut rt_generator,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::rrelu, &handles, &[]);
+        call_inplace(&table::random::defs::rrelu, ins, &[Attr::Float(lower), Attr::Float(upper), Attr::Bool(training), a_generator(generator)?])
+    })
+}
+
+/// The slopes of [`rrelu`] in training: uniform numbers of `[lower, upper)` where `input` is not above 0, else 1.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rrelu_slopes(
+    input: *const rt_tensor,
+    lower: f64,
+    upper: f64,
+    generator: *mut rt_generator,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [input];
+        let ins = inputs(&table::random::defs::rrelu_slopes, &handles, &[]);
+        call_one(&table::random::defs::rrelu_slopes, ins, &[Attr::Float(lower), Attr::Float(upper), a_generator(generator)?], out)
+    })
+}
+
+/// A sample of the categorical distribution with `logits` along `dim` that can be differentiated, closer to one-hot the
+/// lower `tau` is; with `hard` it is one-hot, with the soft one's gradient (Jang et al. 2016).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gumbel_softmax(
+    logits: *const rt_tensor,
+    tau: f64,
+    hard: bool,
+    dim: i64,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 1] = [logits];
+        let ins = inputs(&table::random::defs::gumbel_softmax, &handles, &[]);
+        call_one(&table::random::defs::gumbel_softmax, ins, &[Attr::Float(tau), Attr::Bool(hard), Attr::Int(dim)], out)
+    })
+}
+
+/// One recurrent layer in one direction. `input` [rows, gates] is the input's part of the gates, the rows of a step
+/// behind those of the step before; without `batch_sizes` every step has as many as the state `h_0` [batch, out], with
+/// them as many as they say, never more than before (those of a packed sequence). `w_hh` [gates, out] and `b_hh` [gates]
+/// give the state's part. `mode` is rnn_tanh, rnn_relu, gru or lstm, which has cells `c_0` [batch, hidden] and may have
+/// a projection `w_hr` [out, hidden]. Gives the outputs [rows, out], the last state, of an LSTM the last cells, and what
+/// backward reads, which is nothing without `keep` (backward then computes it again).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_layer(
+    input: *const rt_tensor,
+    h_0: *const rt_tensor,
+    c_0: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    w_hr: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    mode: *const c_char,
+    reverse: bool,
+    keep: bool,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 7] = [input, h_0, c_0, w_hh, b_hh, w_hr, batch_sizes];
+        let ins = inputs(&table::rnn::defs::rnn_layer, &handles, &[]);
+        call_list(&table::rnn::defs::rnn_layer, ins, &[a_str(mode)?, Attr::Bool(reverse), Attr::Bool(keep)], out)
+    })
+}
+
+/// Gradients of `rnn_layer` with respect to `input`, `h_0` and, of an LSTM, `c_0`, given those of the last state, the last
+/// cells and the outputs, and what was `kept`. Of a GRU also the gradient of the state's part of the gates; with a
+/// projection that of what it gives, and what it was given. (Where they are to be differentiated, the layer's rule goes
+/// another way.)
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_layer_backward(
+    grad_h: *const rt_tensor,
+    grad_c: *const rt_tensor,
+    grad_output: *const rt_tensor,
+    kept: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    w_hr: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    mode: *const c_char,
+    reverse: bool,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 7] = [grad_h, grad_c, grad_output, kept, w_hh, w_hr, batch_sizes];
+        let ins = inputs(&table::rnn::defs::rnn_layer_backward, &handles, &[]);
+        call_list(&table::rnn::defs::rnn_layer_backward, ins, &[a_str(mode)?, Attr::Bool(reverse)], out)
+    })
+}
+
+/// A long short-term memory (Hochreiter and Schmidhuber 1997, with forget gates) of `num_layers` layers, in both
+/// directions if `bidirectional`. `input` [L, N, in], with `batch_first` [N, L, in], or [L, in]; with `batch_sizes` the
+/// rows of a packed sequence. `hx` and `cx` [layers * directions, N, *] are the first state and cells; sizes that differ
+/// say that outputs are projected (Sak et al. 2014). `params` are, by layer and direction, w_ih, w_hh, with `has_biases`
+/// b_ih and b_hh, and w_hr of a projection; gates are in the order i, f, g, o. In training, `dropout` zeroes elements
+/// between layers. Gives the last layer's outputs, the last state and the last cells.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lstm(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    cx: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    params: *const *const rt_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+    out2: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [input, hx, cx, batch_sizes];
+        let ins = inputs(&table::rnn::defs::lstm, &handles, &[(params, params_len)]);
+        call_some(&table::rnn::defs::lstm, ins, &[Attr::Bool(has_biases), Attr::Int(num_layers), Attr::Float(dropout), Attr::Bool(train), Attr::Bool(bidirectional), Attr::Bool(batch_first)], &[out0, out1, out2])
+    })
+}
+
+/// Gated recurrent units (Cho et al. 2014, the reset gate behind the product), gates in the order r, z, n; else as `lstm`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gru(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    params: *const *const rt_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, hx, batch_sizes];
+        let ins = inputs(&table::rnn::defs::gru, &handles, &[(params, params_len)]);
+        call_some(&table::rnn::defs::gru, ins, &[Attr::Bool(has_biases), Attr::Int(num_layers), Attr::Float(dropout), Attr::Bool(train), Attr::Bool(bidirectional), Attr::Bool(batch_first)], &[out0, out1])
+    })
+}
+
+/// A recurrent network with `tanh` (Elman 1990); else as `lstm`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_tanh(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    params: *const *const rt_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, hx, batch_sizes];
+        let ins = inputs(&table::rnn::defs::rnn_tanh, &handles, &[(params, params_len)]);
+        call_some(&table::rnn::defs::rnn_tanh, ins, &[Attr::Bool(has_biases), Attr::Int(num_layers), Attr::Float(dropout), Attr::Bool(train), Attr::Bool(bidirectional), Attr::Bool(batch_first)], &[out0, out1])
+    })
+}
+
+/// A recurrent network with `relu`; else as `lstm`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_relu(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    params: *const *const rt_tensor,
+    params_len: usize,
+    has_biases: bool,
+    num_layers: i64,
+    dropout: f64,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 3] = [input, hx, batch_sizes];
+        let ins = inputs(&table::rnn::defs::rnn_relu, &handles, &[(params, params_len)]);
+        call_some(&table::rnn::defs::rnn_relu, ins, &[Attr::Bool(has_biases), Attr::Int(num_layers), Attr::Float(dropout), Attr::Bool(train), Attr::Bool(bidirectional), Attr::Bool(batch_first)], &[out0, out1])
+    })
+}
+
+/// One step of an LSTM layer: `input` [N, in] or [in], state `hx` and cells `cx` [N, hidden], to the new ones.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_lstm_cell(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    cx: *const rt_tensor,
+    w_ih: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_ih: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 7] = [input, hx, cx, w_ih, w_hh, b_ih, b_hh];
+        let ins = inputs(&table::rnn::defs::lstm_cell, &handles, &[]);
+        call_some(&table::rnn::defs::lstm_cell, ins, &[], &[out0, out1])
+    })
+}
+
+/// One step of a GRU layer: `input` [N, in] or [in] and state `hx` [N, hidden] to the new state.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_gru_cell(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    w_ih: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_ih: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 6] = [input, hx, w_ih, w_hh, b_ih, b_hh];
+        let ins = inputs(&table::rnn::defs::gru_cell, &handles, &[]);
+        call_one(&table::rnn::defs::gru_cell, ins, &[], out)
+    })
+}
+
+/// One step of a layer with `tanh`, as `gru_cell`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_tanh_cell(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    w_ih: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_ih: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 6] = [input, hx, w_ih, w_hh, b_ih, b_hh];
+        let ins = inputs(&table::rnn::defs::rnn_tanh_cell, &handles, &[]);
+        call_one(&table::rnn::defs::rnn_tanh_cell, ins, &[], out)
+    })
+}
+
+/// One step of a layer with `relu`, as `gru_cell`.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_rnn_relu_cell(
+    input: *const rt_tensor,
+    hx: *const rt_tensor,
+    w_ih: *const rt_tensor,
+    w_hh: *const rt_tensor,
+    b_ih: *const rt_tensor,
+    b_hh: *const rt_tensor,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 6] = [input, hx, w_ih, w_hh, b_ih, b_hh];
+        let ins = inputs(&table::rnn::defs::rnn_relu_cell, &handles, &[]);
+        call_one(&table::rnn::defs::rnn_relu_cell, ins, &[], out)
+    })
+}
+
+/// Sequences of `lengths` (int64, never growing) in `input` [L, N, *] (or [N, L, *]), step by step without the padding:
+/// the rows [sum of lengths, *], and how many sequences reach each step.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt__pack_padded_sequence(
+    input: *const rt_tensor,
+    lengths: *const rt_tensor,
+    batch_first: bool,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [input, lengths];
+        let ins = inputs(&table::rnn::defs::_pack_padded_sequence, &handles, &[]);
+        call_some(&table::rnn::defs::_pack_padded_sequence, ins, &[Attr::Bool(batch_first)], &[out0, out1])
+    })
+}
+
+/// The inverse of `_pack_padded_sequence`: rows and the number of sequences that reach each step to [L, N, *] (or
+/// [N, L, *]) and the lengths, `padding_value` behind the ends; L is `total_length`, if that is positive.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt__pad_packed_sequence(
+    data: *const rt_tensor,
+    batch_sizes: *const rt_tensor,
+    batch_first: bool,
+    padding_value: rt_scalar,
+    total_length: i64,
+    out0: *mut *mut rt_tensor,
+    out1: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 2] = [data, batch_sizes];
+        let ins = inputs(&table::rnn::defs::_pad_packed_sequence, &handles, &[]);
+        call_some(&table::rnn::defs::_pad_packed_sequence, ins, &[Attr::Bool(batch_first), a_scalar(padding_value)?, Attr::Int(total_length)], &[out0, out1])
+    })
+}
+
+/// Sequences [L_i, *] as one tensor [L, N, *] (or [N, L, *]), `padding_value` behind ("right") or before ("left") those
+/// that are shorter than the longest.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_pad_sequence(
+    sequences: *const *const rt_tensor,
+    sequences_len: usize,
+    batch_first: bool,
+    padding_value: f64,
+    padding_side: *const c_char,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 0] = [];
+        let ins = inputs(&table::rnn::defs::pad_sequence, &handles, &[(sequences, sequences_len)]);
+        call_one(&table::rnn::defs::pad_sequence, ins, &[Attr::Bool(batch_first), Attr::Float(padding_value), a_str(padding_side)?], out)
+    })
+}
+
+/// `softmax(query @ key^T * scale + mask) @ value` over the last two dimensions (Vaswani et al. 2017). `attn_mask` is
+/// added, or, if it is bool, says where to look; `is_causal` looks only at keys up to the query's own place; `scale` is
+/// `1 / sqrt(size of the last dimension)` by default. With `enable_gqa`, heads (the dimension before) of query in a row
+/// share one of key and value (Ainslie et al. 2023).
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_scaled_dot_product_attention(
+    query: *const rt_tensor,
+    key: *const rt_tensor,
+    value: *const rt_tensor,
+    attn_mask: *const rt_tensor,
+    dropout_p: f64,
+    is_causal: bool,
+    scale: *const f64,
+    enable_gqa: bool,
+    out: *mut *mut rt_tensor,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 4] = [query, key, value, attn_mask];
+        let ins = inputs(&table::attention::defs::scaled_dot_product_attention, &handles, &[]);
+        call_one(&table::attention::defs::scaled_dot_product_attention, ins, &[Attr::Float(dropout_p), Attr::Bool(is_causal), a_opt(scale, Attr::Float), Attr::Bool(enable_gqa)], out)
+    })
+}
+
+/// Attention of several heads (Vaswani et al. 2017): `query` [L, N, E], `key` and `value` [S, N, *] (or all without N) are
+/// projected, by `in_proj_weight` [3 E, E] or by three weights if `use_separate_proj_weight`, split into heads, attended
+/// to and projected back: [L, N, E] and, with `need_weights`, the weights [N, L, S], one per head unless
+/// `average_attn_weights`. `key_padding_mask` [N, S] and `attn_mask` [L, S] or [N heads, L, S] are added, or, if bool, are
+/// true where attention may not go. `bias_k` and `bias_v` [1, 1, E] are one more key and value, `add_zero_attn` one of
+/// zeros; `static_k` and `static_v` [N heads, S, E / heads] stand for what the projections would give. In training,
+/// `dropout_p` zeroes weights. `is_causal` is a hint that `attn_mask` is causal.
+#[no_mangle]
+pub unsafe extern "C-unwind" fn rt_multi_head_attention_forward(
+    query: *const rt_tensor,
+    key: *const rt_tensor,
+    value: *const rt_tensor,
+    in_proj_weight: *const rt_tensor,
+    in_proj_bias: *const rt_tensor,
+    bias_k: *const rt_tensor,
+    bias_v: *const rt_tensor,
+    out_proj_weight: *const rt_tensor,
+    out_proj_bias: *const rt_tensor,
+    key_padding_mask: *const rt_tensor,
+    attn_mask: *const rt_tensor,
+    q_proj_weight: *const rt_tensor,
+    k_proj_weight: *const rt_tensor,
+    v_proj_weight: *const rt_tensor,
+    static_k: *const rt_tensor,
+    static_v: *const rt_tensor,
+    embed_dim_to_check: i64,
+    num_heads: i64,
+    add_zero_attn: bool,
+    dropout_p: f64,
+    training: bool,
+    need_weights: bool,
+    use_separate_proj_weight: bool,
+    average_attn_weights: bool,
+    is_causal: bool,
+    out: *mut *mut rt_tensor_list,
+) -> rt_status {
+    guard(|| {
+        let handles: [*const rt_tensor; 16] = [query, key, value, in_proj_weight, in_proj_bias, bias_k, bias_v, out_proj_weight, out_proj_bias, key_padding_mask, attn_mask, q_proj_weight, k_proj_weight, v_proj_weight, static_k, static_v];
+        let ins = inputs(&table::attention::defs::multi_head_attention_forward, &handles, &[]);
+        call_list(&table::attention::defs::multi_head_attention_forward, ins, &[Attr::Int(embed_dim_to_check), Attr::Int(num_heads), Attr::Bool(add_zero_attn), Attr::Float(dropout_p), Attr::Bool(training), Attr::Bool(need_weights), Attr::Bool(use_separate_proj_weight), Attr::Bool(average_attn_weights), Attr::Bool(is_causal)], out)
     })
 }
 

@@ -1055,7 +1055,7 @@ ops! {
             only_floats(c.x(0).dtype())?;
             if !c.meta {
                 let t = ready(c.x(0))?;
-                let fits = float!(t.dtype(), T => std::slice::from_raw_parts(t.ptr::<T>(), t.numel()).iter().all(|v| !(*v < T::ZERO)));
+                let fits = float!(t.dtype(), T => std::slice::from_raw_parts(t.ptr::<T>(), t.numel()).iter().all(|v| v.is_nan() || *v >= T::ZERO));
                 if !fits {
                     bail!(Value, "var has negative entry/entries");
                 }

@@ -88,7 +88,7 @@ macro_rules! ops {
                         name: op_name!($name),
                         doc: concat!($($doc, "\n"),+),
                         args: ARGS,
-                        takes: $crate::ops::Signature::of(ARGS),
+                        signature: $crate::ops::Signature::of(ARGS),
                         out: $crate::ops::OutKind::$out,
                         domain: $crate::ops::Domain::$domain,
                         $($field: $value,)*

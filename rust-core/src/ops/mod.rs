@@ -178,7 +178,7 @@ pub enum Body {
     /// As `Kernel`, but what comes out depends on the elements, so that the second function makes it. The first one says it
     /// where it does not.
     Dynamic(fn(&Call) -> Result<Option<Specs>>, fn(&Call) -> Result<Outs>),
-    /// Returns tensors that share its first input's storage.
+    /// Returns tensors that share its first input's storage (of `set` its source's), or more of it.
     View(fn(&Call) -> Result<Outs>),
     /// Is made of other ops, which do their own recording and locking.
     Composite(fn(&Call) -> Result<Outs>),
@@ -223,7 +223,7 @@ pub struct OpDef {
     /// Arguments, in PyTorch's order.
     pub args: &'static [ArgDef],
     /// What follows from them.
-    pub takes: Signature,
+    pub signature: Signature,
     /// False if a call with such attributes leaves its mutable arguments alone.
     pub writes: fn(&[Attr]) -> bool,
     /// Results.
@@ -270,7 +270,7 @@ impl OpDef {
         name: "",
         doc: "",
         args: &[],
-        takes: Signature::of(&[]),
+        signature: Signature::of(&[]),
         writes: |_| true,
         out: OutKind::Tensor,
         domain: Domain::Real,
@@ -534,30 +534,30 @@ fn locks<'a>(
 /// True if a call writes to its input `i`.
 pub fn writes(op: &OpDef, inplace: bool, inputs: &[Option<&Tensor>], attrs: &[Attr], i: usize) -> bool {
     inplace && i == 0 && op.relayout.is_none()
-        || op.takes.writes() && op.takes.is_written(inputs.len(), i) && (op.writes)(attrs)
+        || op.signature.writes() && op.signature.is_written(inputs.len(), i) && (op.writes)(attrs)
 }
 
 /// Refuses a call in which a tensor is missing that must be there.
 #[inline(always)]
 fn check_present(op: &OpDef, inputs: &[Option<&Tensor>]) -> Result<()> {
-    for (i, t) in inputs.iter().take(op.takes.singles).enumerate() {
-        if t.is_none() && op.takes.requires(i) {
+    for (i, t) in inputs.iter().take(op.signature.singles).enumerate() {
+        if t.is_none() && op.signature.requires(i) {
             return missing(op, i, None);
         }
     }
-    if op.takes.lists > 0 {
+    if op.signature.lists > 0 {
         return check_lists(op, inputs);
     }
     Ok(())
 }
 
 fn check_lists(op: &OpDef, inputs: &[Option<&Tensor>]) -> Result<()> {
-    for k in 0..op.takes.lists {
-        let place = op.takes.singles + k;
-        if !op.takes.requires(place) {
+    for k in 0..op.signature.lists {
+        let place = op.signature.singles + k;
+        if !op.signature.requires(place) {
             continue;
         }
-        if let Some(at) = inputs[op.takes.list(inputs.len(), k)].iter().position(|t| t.is_none()) {
+        if let Some(at) = inputs[op.signature.list(inputs.len(), k)].iter().position(|t| t.is_none()) {
             return missing(op, place, Some(at));
         }
     }
@@ -581,8 +581,8 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
     if let Err(e) = check_present(op, inputs) {
         return Err(e.in_op(op.name));
     }
-    if let Some(k) = op.takes.collected {
-        if inputs[op.takes.list(inputs.len(), k)].iter().any(|g| g.is_none()) {
+    if let Some(k) = op.signature.collected {
+        if inputs[op.signature.list(inputs.len(), k)].iter().any(|g| g.is_none()) {
             return with_collected(op, k, inputs, attrs);
         }
     }
@@ -607,21 +607,21 @@ pub fn call(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> R
 /// Puts the gradients that backward has collected where none are given (`grads` is the number of their list); tensors that
 /// have none are left out.
 fn with_collected(op: &'static OpDef, grads: usize, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<Outs> {
-    let (n, count) = (op.takes.length(inputs.len()), inputs.len());
-    let start = op.takes.list(count, grads).start;
+    let (n, count) = (op.signature.length(inputs.len()), inputs.len());
+    let start = op.signature.list(count, grads).start;
     let mut own: SmallVec<[Option<Tensor>; 16]> = memory::room(n)?;
     for i in 0..n {
-        let collected = || inputs[op.takes.singles + i].and_then(|t| t.grad());
+        let collected = || inputs[op.signature.singles + i].and_then(|t| t.grad());
         own.push(inputs[start + i].cloned().or_else(collected));
     }
     let mut filled: SmallVec<[Option<&Tensor>; 32]> = memory::room(count)?;
-    filled.extend(inputs[..op.takes.singles].iter().copied());
-    for (i, t) in inputs.iter().enumerate().skip(op.takes.singles) {
-        if let Some(g) = &own[(i - op.takes.singles) % n] {
+    filled.extend(inputs[..op.signature.singles].iter().copied());
+    for (i, t) in inputs.iter().enumerate().skip(op.signature.singles) {
+        if let Some(g) = &own[(i - op.signature.singles) % n] {
             filled.push(if (start..start + n).contains(&i) { Some(g) } else { *t });
         }
     }
-    if filled.len() == op.takes.singles {
+    if filled.len() == op.signature.singles {
         return Ok(Outs::new());
     }
     call(op, &filled, attrs)
@@ -652,7 +652,7 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
             for spec in specs {
                 outs.push(if meta { spec.meta()? } else { spec.tensor()? });
             }
-            if op.takes.writes() && (op.writes)(attrs) {
+            if op.signature.writes() && (op.writes)(attrs) {
                 write(&c, compute, &outs)?;
             } else if !meta {
                 let _locks = locks(inputs, None, |_| false, false)?;
@@ -686,9 +686,12 @@ fn run(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result
 
 /// Has a kernel write to its mutable arguments.
 fn write(c: &Call, compute: fn(&Call, &[Tensor]) -> Result<()>, outs: &[Tensor]) -> Result<()> {
-    let (takes, n) = (&c.op.takes, c.inputs.len());
+    let (takes, n) = (&c.op.signature, c.inputs.len());
     let written = || c.inputs.iter().enumerate().filter(|(i, _)| takes.is_written(n, *i)).filter_map(|e| *e.1);
-    written().try_for_each(autograd::may_change)?;
+    written().try_for_each(|t| {
+        autograd::may_change(t)?;
+        check_writable(t)
+    })?;
     if !c.meta {
         let _hold = Hold::new();
         let _locks = locks(c.inputs, None, |i| takes.is_written(n, i), false)?;
@@ -704,7 +707,7 @@ fn write(c: &Call, compute: fn(&Call, &[Tensor]) -> Result<()>, outs: &[Tensor])
 fn on_meta(op: &OpDef, inputs: &[Option<&Tensor>]) -> Result<bool> {
     let meta = inputs.iter().flatten().any(|t| t.is_meta());
     // What stands in a list is no number.
-    let listed = || op.takes.lists > 0;
+    let listed = || op.signature.lists > 0;
     if meta && inputs.iter().flatten().any(|t| !t.is_meta() && (t.ndim() > 0 || listed() && !t.0.wrapped)) {
         bail!(
             Unsupported,
@@ -867,8 +870,12 @@ fn relayout(op: &'static OpDef, how: Relayout, inputs: &[Option<&Tensor>], attrs
                     bail!(Autograd, "a leaf tensor that requires grad cannot be changed in place (outside of no_grad)");
                 }
                 // Recorded in any case: the history has to know the shape.
-                let _on = autograd::GradMode::set(true);
-                on_it(target)
+                let _on = autograd::InferenceMode::set(false);
+                let t = on_it(target)?;
+                if target.retains_grad() {
+                    t.retain_grad()?;
+                }
+                Ok(t)
             }
             Relayout::View if target.is_view() && !needs => on_it(target),
             _ => target.replaced_by(&on_it(&target.alias())?.alias()),
@@ -933,8 +940,8 @@ fn into(op: &'static OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr], outs: &[
             bail!(Autograd, "functions with out=... arguments don't support automatic differentiation");
         }
     }
-    let own = matches!(op.body, Body::Kernel(..) | Body::Elementwise(_)) && !op.takes.writes();
-    if own && op.takes.collected.is_none() && !(op.vjp.is_some() && autograd::wanted(inputs)) {
+    let own = matches!(op.body, Body::Kernel(..) | Body::Elementwise(_)) && !op.signature.writes();
+    if own && op.signature.collected.is_none() && !(op.vjp.is_some() && autograd::wanted(inputs)) {
         return computed_into(op, inputs, attrs, outs);
     }
     let results = call(op, inputs, attrs)?;
@@ -1099,7 +1106,7 @@ pub fn infer_by_name(name: &str, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> 
 
 /// Checks the number of tensors, and number and kinds of attributes, against the declaration.
 pub fn check_arguments(op: &OpDef, inputs: &[Option<&Tensor>], attrs: &[Attr]) -> Result<()> {
-    let Signature { singles, lists, attrs: wanted, .. } = op.takes;
+    let Signature { singles, lists, attrs: wanted, .. } = op.signature;
     if inputs.len() < singles || (lists == 0 && inputs.len() != singles) {
         bail!(Value, "wanted {singles} tensor arguments, got {}", inputs.len());
     }

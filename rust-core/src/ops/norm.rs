@@ -387,9 +387,20 @@ fn check_stats(x: &Tensor, mean: Option<&Tensor>, var: Option<&Tensor>) -> Resul
     Ok(())
 }
 
+/// Statistics take no part in graphs.
+fn refuse_gradients(stats: [Option<&Tensor>; 2]) -> Result<()> {
+    for (stat, name) in stats.iter().zip(["running_mean", "running_var"]) {
+        if autograd::recording() && stat.is_some_and(|t| t.requires_grad()) {
+            bail!(Autograd, "not differentiable with respect to argument '{name}': it cannot require grad");
+        }
+    }
+    Ok(())
+}
+
 fn eval_batch_norm(c: &Call) -> Result<Outs> {
     let (x, mean, var, w, b) = (c.x(0), c.opt(1), c.opt(2), c.opt(3), c.opt(4));
     let (training, momentum, eps) = (c.bool(0), c.float(1), c.float(2));
+    refuse_gradients([mean, var])?;
     if x.ndim() < 2 && x.numel() == 0 {
         return one(x.duplicate()?);
     }
@@ -416,6 +427,7 @@ fn eval_batch_norm(c: &Call) -> Result<Outs> {
 fn eval_instance_norm(c: &Call) -> Result<Outs> {
     let (x, mean, var, w, b) = (c.x(0), c.opt(1), c.opt(2), c.opt(3), c.opt(4));
     let (use_input, momentum, eps) = (c.bool(0), c.float(1), c.float(2));
+    refuse_gradients([mean, var])?;
     if x.ndim() < 2 {
         bail!(Shape, "expected at least 2D input, got shape {:?}", x.shape());
     }

@@ -69,7 +69,7 @@ fn check_overlap(i: usize, tensors: &[Option<&Tensor>; 5]) -> Result<()> {
         let Some(t) = t else { continue };
         super::check_writable(t)?;
         let mut others = tensors.iter().enumerate().filter(|o| o.0 > k || o.0 == GRADIENT).filter_map(|o| *o.1);
-        if others.any(|o| !std::ptr::eq(o, *t) && super::meet(t, o)) {
+        if others.any(|o| super::meet(t, o)) {
             bail!(
                 Value,
                 "unsupported operation: some elements of parameter {i}, its gradient and its states refer to a single \
@@ -125,7 +125,7 @@ fn step_one(
 impl<'a> Call<'a> {
     /// The call without the lists behind the first ones.
     fn first(&self, lists: usize) -> Call<'a> {
-        Call { inputs: &self.inputs[..lists * self.op.takes.length(self.inputs.len())], ..*self }
+        Call { inputs: &self.inputs[..lists * self.op.signature.length(self.inputs.len())], ..*self }
     }
 }
 
@@ -144,7 +144,7 @@ fn only<R>(c: &Call, used: &[(usize, bool)], f: impl FnOnce(&Call) -> Result<R>)
     let mut inputs: SmallVec<[Option<&Tensor>; 20]> = room(c.inputs.len())?;
     inputs.extend(c.inputs.iter().copied());
     for &(list, _) in used.iter().filter(|u| !u.1) {
-        inputs[c.op.takes.list(c.inputs.len(), list)].fill(None);
+        inputs[c.op.signature.list(c.inputs.len(), list)].fill(None);
     }
     f(&Call { inputs: &inputs, ..*c })
 }

@@ -175,7 +175,7 @@ fn keys(x: f64, a: f64) -> f64 {
 
 /// Weights of neighbours are no whole numbers; bytes are the colours of pictures.
 fn can_resize(dtype: DType, n: usize, filter: Filter) -> Result<()> {
-    if !filter.moves() && !dtype.is_float() && !(dtype == DType::U8 && n == 2) {
+    if !(filter.moves() || dtype.is_float() || dtype == DType::U8 && n == 2) {
         bail!(Unsupported, "interpolation between elements is not implemented for {}D inputs of dtype {dtype}", n + 2);
     }
     Ok(())

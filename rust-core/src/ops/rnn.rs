@@ -256,7 +256,7 @@ fn layer_vjp(v: &Vjp) -> Result<Grads> {
     if grad_enabled() || !v.bool(2) || v.has(2 + lstm as usize) {
         return through(v, |x| match unrolled(mode, [v.bool(1), v.bool(2)], x) {
             Ok(outs) => outs,
-            Err(e) => smallvec![Ex::Err(e)],
+            Err(e) => SmallVec::from_iter([Ex::Err(e)]),
         });
     }
     let (w_hh, w_hr) = (v.x(3).tensor()?, v.x(5).value()?);
@@ -322,7 +322,7 @@ fn unrolled(mode: Mode, [reverse, keep]: [bool; 2], x: &[Ex]) -> Result<Exs> {
         if parts.is_empty() { Ex::None } else { Ex::from(Tensor::cat(&parts, 0)) }
     };
     let (out, kept) = (all(outs), all(kept));
-    let mut results: Exs = smallvec![out, Ex::from(&h)];
+    let mut results: Exs = SmallVec::from_iter([out, Ex::from(&h)]);
     results.extend(cells.as_ref().map(Ex::from));
     if keep {
         results.push(kept);
@@ -349,7 +349,7 @@ fn one_step(
     Ok(match mode {
         Mode::Tanh | Mode::Relu => {
             let new = (x + y).then(|t| if mode == Mode::Tanh { t.tanh() } else { t.relu() });
-            ([new.clone(), Ex::None], smallvec![new, old])
+            ([new.clone(), Ex::None], SmallVec::from_iter([new, old]))
         }
         Mode::Lstm => {
             let all = parts(&(x + y))?;
@@ -359,14 +359,14 @@ fn one_step(
             let cells = &f * &before + &i * &g;
             let h = &o * cells.tanh();
             let h = if w_hr.is_none() { h } else { h.with(w_hr, |h, w| h.linear(w, None)) };
-            ([h, cells], smallvec![i, f, g, o, before, old])
+            ([h, cells], SmallVec::from_iter([i, f, g, o, before, old]))
         }
         Mode::Gru => {
             let (x, y) = (parts(&x)?, parts(&y)?);
             let gate = |k: usize| (Ex::from(&x[k]) + Ex::from(&y[k])).sigmoid();
             let (r, z, given) = (gate(0), gate(1), Ex::from(&y[2]));
             let new = (Ex::from(&x[2]) + &r * &given).tanh();
-            ([&new + &z * (&old - &new), Ex::None], smallvec![r, z, new, given, old])
+            ([&new + &z * (&old - &new), Ex::None], SmallVec::from_iter([r, z, new, given, old]))
         }
     })
 }
@@ -417,7 +417,7 @@ fn eval_network(c: &Call, mode: Mode) -> Result<Outs> {
     let [gates, out] = matrix(w_hh, "weight_hh")?;
     let mut state: SmallVec<[Tensor; 2]> = SmallVec::new();
     for (i, (t, size)) in states.into_iter().flatten().zip([out, gates / mode.gates()]).enumerate() {
-        let want: Dims = if batched { smallvec![rows, batch, size] } else { smallvec![rows, size] };
+        let want: Dims = if batched { SmallVec::from_iter([rows, batch, size]) } else { SmallVec::from_iter([rows, size]) };
         if t.shape() != want.as_slice() {
             let message = format!("Expected hidden[{i}] size {:?}, got {:?}", want.as_slice(), t.shape());
             return Err(Error::shapes("", message, t.shape(), &want));
@@ -453,7 +453,7 @@ fn eval_network(c: &Call, mode: Mode) -> Result<Outs> {
         }
     }
 
-    let mut hidden: SmallVec<[Tensor; 2]> = smallvec![Tensor::stack(&last_h, 0)?];
+    let mut hidden: SmallVec<[Tensor; 2]> = SmallVec::from_iter([Tensor::stack(&last_h, 0)?]);
     if lstm {
         hidden.push(Tensor::stack(&last_c, 0)?);
     }
@@ -483,7 +483,7 @@ fn eval_cell(c: &Call, mode: Mode) -> Result<Outs> {
     let gates = row(x)?.linear(c.x(at), c.opt(at + 2))?;
     let [_, hidden] = matrix(c.x(at + 1), "w_hh")?;
     for (i, name) in (1..at).zip(["hx", "cx"]) {
-        let want: Dims = if alone { smallvec![hidden] } else { smallvec![gates.shape()[0], hidden] };
+        let want: Dims = if alone { SmallVec::from_iter([hidden]) } else { SmallVec::from_iter([gates.shape()[0], hidden]) };
         if c.x(i).shape() != want.as_slice() {
             let message = format!("Expected {name} of shape {:?}, got {:?}", want.as_slice(), c.x(i).shape());
             return Err(Error::shapes("", message, c.x(i).shape(), &want));
@@ -542,7 +542,7 @@ fn eval_pack(c: &Call) -> Result<Outs> {
         sizes.push(n as i64)?;
     }
     let rows: i64 = sizes.iter().sum();
-    let mut shape: Dims = smallvec![rows as usize];
+    let mut shape: Dims = SmallVec::from_iter([rows as usize]);
     shape.extend_from_slice(&x.shape()[2..]);
     let out = Tensor::empty_of(&shape, x.dtype())?;
     let row = x.shape()[2..].iter().product::<usize>() * x.dtype().size();
@@ -555,7 +555,7 @@ fn eval_pack(c: &Call) -> Result<Outs> {
             to = to.add(bytes);
         }
     }
-    Ok(smallvec![out, Tensor::from_slice(&sizes, &[sizes.len()])?])
+    Ok(SmallVec::from_iter([out, Tensor::from_slice(&sizes, &[sizes.len()])?]))
 }
 
 fn eval_pad(c: &Call) -> Result<Outs> {
@@ -580,7 +580,7 @@ fn eval_pad(c: &Call) -> Result<Outs> {
              total_length={total} and max sequence length being {longest}"
         );
     }
-    let mut shape: Dims = smallvec![if total > 0 { total as usize } else { longest }, batch];
+    let mut shape: Dims = SmallVec::from_iter([if total > 0 { total as usize } else { longest }, batch]);
     shape.extend_from_slice(&data.shape()[1..]);
     let out = Tensor::empty_of(&shape, data.dtype())?;
     let data = contiguous_unlocked(data, data.dtype(), false)?;
@@ -604,7 +604,7 @@ fn eval_pad(c: &Call) -> Result<Outs> {
         lengths.push(reached as i64)?;
     }
     let out = if c.bool(0) { out.transpose(0, 1)? } else { out };
-    Ok(smallvec![out, Tensor::from_slice(&lengths, &[batch])?])
+    Ok(SmallVec::from_iter([out, Tensor::from_slice(&lengths, &[batch])?]))
 }
 
 ops! {

@@ -138,7 +138,8 @@ fn placed(c: &Call, t: &Tensor, layout: Layout) -> Result<Tensor> {
     let have = t.0.storage.nbytes() / t.dtype().size();
     let need = if layout.numel() == 0 { 0 } else { layout.offset() + layout.span() };
     if need == 0 {
-        return Ok(t.alias().with_layout(layout.counted_from(0)).alias());
+        let (shape, strides) = (Dims::from_slice(layout.shape()), Strides::from_slice(layout.strides()));
+        return Ok(t.alias().with_layout(Layout::new(shape, strides, 0)?).alias());
     }
     if need <= have {
         return Ok(t.alias().with_layout(layout).alias());
@@ -1149,7 +1150,7 @@ ops! {
     /// shape changes nothing. If they do not fit into that memory there is new memory, which begins with what the old one
     /// held; further elements are not initialised.
     resize(input: Tensor, size: Shape) -> Tensor, Special {
-        body: Composite(|c| {
+        body: View(|c| {
             let x = c.x(0);
             let size = not_negative("sizes", c.ints(0))?;
             if size[..] == *x.shape() {
@@ -1168,8 +1169,12 @@ ops! {
     set(
         input: Tensor, source: OptTensor = None, storage_offset: Int = 0, size: OptInts = None, stride: OptInts = None
     ) -> Tensor, Special {
-        body: Composite(|c| {
+        body: View(|c| {
             let x = c.x(0);
+            let sizes = c.opt_ints(1);
+            if sizes.is_none() && (c.int(0) != 0 || c.opt_ints(2).is_some()) || sizes.is_some() && c.opt(1).is_none() {
+                bail!(Value, "an offset and strides want sizes, and sizes a source");
+            }
             let Some(source) = c.opt(1) else { return one(made(c, &[0], x.dtype())?) };
             if source.device() != x.device() {
                 bail!(Value, "could not set a tensor on {} to one on {}", x.device(), source.device());
@@ -1177,7 +1182,7 @@ ops! {
             if source.dtype() != x.dtype() {
                 bail!(DType, "could not set tensor of type {} to a tensor of type {}", source.dtype(), x.dtype());
             }
-            let Some(size) = c.opt_ints(1) else { return one(source.alias()) };
+            let Some(size) = sizes else { return one(source.alias()) };
             let size = not_negative("sizes", size)?;
             let strides = match c.opt_ints(2) {
                 None => contiguous_strides(&size),
