@@ -796,3 +796,13 @@ def test_lazy_convolutions_take_their_arguments_in_the_same_order(name: str) -> 
         lazy.load_state_dict(plain.state_dict())
         assert type(lazy) is type(plain) and repr(lazy) == repr(plain)
         assert rt.equal(lazy(given), plain(given)) and lazy.weight.dtype is plain.weight.dtype
+
+
+@pytest.mark.parametrize("kind", ["avg", "max"])
+@pytest.mark.parametrize("size", [(3, 0), (0, 2), (2, 2)])
+def test_adaptive_pools_to_nothing(kind: str, size: tuple[int, int]) -> None:
+    x = rt.ones(2, 3, 5, 7, requires_grad=True)
+    y = getattr(F, f"adaptive_{kind}_pool2d")(x, size)
+    assert y.shape == (2, 3, *size)
+    y.sum().backward()
+    assert x.grad.sum().item() == pytest.approx(y.numel())

@@ -80,6 +80,7 @@ impl Hold {
 impl Drop for Hold {
     #[inline]
     fn drop(&mut self) {
+        // As in `new`.
         let _ = WATCH.try_with(|w| w.held.set(w.held.get() - 1));
     }
 }

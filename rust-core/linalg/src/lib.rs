@@ -751,8 +751,9 @@ mod imp {
         let stack = stack(work);
         temporary!(x[n, n] of T, stack);
         temporary!(to[n, w] of T, stack);
-        let _ = stack; // nothing else wants room
-                       // X T = B is T' X' = B'.
+        // No error: what is left of the room, which nothing else wants.
+        let _ = stack;
+        // X T = B is T' X' = B'.
         let upper = upper == left;
         copy(x.rb_mut(), if left { rows(a, n, n) } else { MatRef::from_column_major_slice(a, n, n) });
         copy(to.rb_mut(), if left { rows(b, n, w) } else { MatRef::from_column_major_slice(b, n, w) });

@@ -312,6 +312,9 @@ pub unsafe fn max_pool<T: Num>(
     index: *mut i64,
 ) -> Result<()> {
     let ([d, h, w], p) = (size, windows.iter().map(|v| v.len()).product::<usize>());
+    if p == 0 {
+        return Ok(()); // where nothing comes out the windows are not listed
+    }
     let (x, out, index) = (Shared(x as *mut T), Shared(out), Shared(index));
     try_parallel_for(planes, grain(d * h * w), &|r| {
         let mut tmp = Columns::new(size)?;
@@ -332,6 +335,9 @@ pub unsafe fn avg_pool<T: Num>(
     out: *mut T,
 ) -> Result<()> {
     let ([d, h, w], p) = (size, windows.iter().map(|v| v.len()).product::<usize>());
+    if p == 0 {
+        return Ok(()); // as above
+    }
     let (x, out) = (Shared(x as *mut T), Shared(out));
     try_parallel_for(planes, grain(d * h * w), &|r| {
         let mut tmp = Columns::new(size)?;
@@ -357,6 +363,9 @@ pub unsafe fn avg_pool_grad<T: Num>(
         for i in r {
             let plane = gx.get().add(i * d * h * w);
             std::slice::from_raw_parts_mut(plane, d * h * w).fill(T::ZERO);
+            if p == 0 {
+                continue;
+            }
             T::average_grad(g.get().add(i * p), w, windows, plane, &mut tmp);
         }
         Ok(())

@@ -220,8 +220,8 @@ fn eval_heads(c: &Call) -> Result<Outs> {
         }
     };
     for (t, name) in [(&q, "query"), (&k, "key"), (&v, "value")] {
-        if t.shape()[2] != size {
-            bail!(Shape, "the projection of {name} must give {size} features, got {}", t.shape()[2]);
+        if t.shape().get(2) != Some(&size) {
+            bail!(Shape, "the projection of {name} must give {size} features, got shape {:?}", t.shape());
         }
     }
 

@@ -88,7 +88,7 @@ impl Targets {
         if let &[batch, width] = shape {
             let longest = lengths.iter().copied().max().unwrap_or(0);
             if longest > width {
-                bail!(Shape, "targets must have shape [{batch}, {longest} or more], got {shape:?}");
+                bail!(Shape, "targets must have shape [{batch}, {longest} or more], as target_lengths say, got {shape:?}");
             }
             starts.extend((0..batch).map(|i| i * width))?;
         } else {

@@ -377,6 +377,9 @@ fn eval_unpool(c: &Call, n: usize) -> Result<Outs> {
 /// Norms of windows, which are means of powers; of infinite order the largest or the smallest magnitude.
 fn eval_lp_pool(c: &Call, n: usize) -> Result<Outs> {
     let (x, p, kernel, stride, ceil) = (c.x(0), c.float(0), c.ints(1), c.opt_ints(2), c.bool(3));
+    if p == 0.0 {
+        bail!(Value, "ZeroDivisionError: norm_type must not be 0");
+    }
     if p.is_infinite() {
         let signed = |t: &Tensor| if p < 0.0 { t.neg() } else { Ok(t.clone()) };
         let x = signed(&x.abs()?)?;
