@@ -598,6 +598,7 @@ def test_steps_of_every_length_and_layout(name: str) -> None:
         close(rt.cat([p.detach() for p in alone]), whole.detach()[::7].numpy(), f"{name} of {n}, one by one")
 
 
+@pytest.mark.filterwarnings("ignore:Casting complex values to real")
 def test_casts_between_all_dtypes_at_every_length() -> None:
     small = RNG.integers(0, 100, 2500)
     for source in rt.dtypes.ALL:

@@ -1877,7 +1877,7 @@ def test_every_byte_of_a_result_is_written(name: str) -> None:
 
             def leaf(a: Any, leaves: list[rt.Tensor] = leaves) -> rt.Tensor:
                 t = as_tensor(a)
-                if t.dtype.is_floating_point and TABLE[name]["differentiable"]:
+                if (t.dtype.is_floating_point or t.dtype.is_complex) and TABLE[name]["differentiable"]:
                     leaves.append(t.requires_grad_())
                 return t
 
@@ -1896,7 +1896,8 @@ def test_every_byte_of_a_result_is_written(name: str) -> None:
                 continue
             found.append([*outs, *(x.grad for x in leaves if x.grad is not None)])
         for a, b in zip(*found):
-            assert rt.allclose(a.double(), b.double(), 0, 0, equal_nan=True), f"{name}({source})"
+            a, b = (rt.view_as_real(t.detach()) if t.dtype.is_complex else t.double() for t in (a, b))
+            assert rt.allclose(a, b, 0, 0, equal_nan=True), f"{name}({source})"
 
 
 def test_every_option_is_tried() -> None:
