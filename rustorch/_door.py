@@ -376,8 +376,10 @@ def _dense(t: Tensor) -> bool:
     return high - low == t.numel() * t.itemsize
 
 
-#: What they give is picked from an input, or is a place: it is not converted.
+#: What they give is picked from an input, or is a place.
 _PICKING = {"gather", "take", "index_select", "masked_select", "multinomial"}
+#: What these give is not converted.
+_EXACT = {*_PICKING, "complex", "polar"}
 
 
 def into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> Tensor:
@@ -404,7 +406,7 @@ def check_into(out: Tensor, result: Tensor, op: str = "", *inputs: Any) -> None:
     """Refuses what `into` would, before anything has changed."""
     if out.device != result.device:
         raise InvalidArgumentError(f"{op}: `out` is on {out.device}, the result on {result.device}")
-    if op in _PICKING and out.dtype != result.dtype:
+    if op in _EXACT and out.dtype != result.dtype:
         raise DTypeError(f"{op}: expected out of dtype {result.dtype}, got {out.dtype}")
     if any(n > 1 and s == 0 for n, s in zip(out.shape, out.stride())):
         raise InvalidArgumentError(

@@ -466,7 +466,7 @@ impl Target {
             let mut p = self.rng.pick(&self.kept).clone();
             if self.rng.hit(50) {
                 for t in p.tensors.iter_mut().flatten() {
-                    t.grad = if t.dtype.is_float() { *self.rng.pick(&[0, 1, 1, 2]) } else { 0 };
+                    t.grad = if t.dtype.is_differentiable() { *self.rng.pick(&[0, 1, 1, 2]) } else { 0 };
                 }
             }
             for _ in 0..[0, 1, 1, 1, 2, 3][self.rng.below(6)] {
@@ -546,7 +546,7 @@ impl Target {
             6 => Values::Odd,
             _ => *r.pick(&[Values::Whole, Values::Zeros, Values::Ones, Values::Sorted]),
         };
-        let grad = if dtype.is_float() { *r.pick(&[0, 0, 1, 2]) } else { 0 };
+        let grad = if dtype.is_differentiable() { *r.pick(&[0, 0, 1, 2]) } else { 0 };
         let same = (index > 0 && r.hit(if friendly { 10 } else { 20 })).then(|| (r.below(index), r.hit(30)));
         let view = self.view(shape.len());
         let number = shape.is_empty() && self.rng.hit(40);
@@ -696,7 +696,7 @@ struct Made {
 
 fn element(values: Values, dtype: DType, i: usize, n: usize, cols: usize, rng: &mut Rng) -> f64 {
     match values {
-        Values::Real if dtype.is_float() => rng.unit() * 4.0 - 2.0,
+        Values::Real if dtype.is_differentiable() => rng.unit() * 4.0 - 2.0,
         Values::Real | Values::Whole => rng.between(-4, 7) as f64,
         Values::Probability => 0.1 + 0.8 * rng.unit(),
         Values::Small => rng.below(3) as f64,
@@ -736,8 +736,10 @@ fn fresh_block(s: &Spec, shape: &[usize], rng: &mut Rng) -> Result<Tensor> {
         DType::U16 => from::<u16>(&values, shape),
         DType::U32 => from::<u32>(&values, shape),
         DType::U64 => from::<u64>(&values, shape),
-        DType::C64 => from::<rustorch::dtype::Complex<f32>>(&values, shape),
-        DType::C128 => from::<rustorch::dtype::Complex<f64>>(&values, shape),
+        DType::C64 | DType::C128 => {
+            let imaginary = fresh_block(&Spec { dtype: DType::F64, ..s.clone() }, shape, rng)?;
+            from::<f64>(&values, shape)?.complex(&imaginary)?.cast(s.dtype)
+        }
     }
 }
 
@@ -792,7 +794,7 @@ fn made(s: &Spec, huge: bool, rng: &mut Rng) -> Result<Made> {
     }
     let leaf = fresh_block(s, &own, rng)?;
     let mut block = leaf.clone();
-    let grad = s.dtype.is_float() && s.grad > 0;
+    let grad = s.dtype.is_differentiable() && s.grad > 0;
     if grad && s.grad == 2 {
         leaf.set_requires_grad(true)?;
         block = leaf.duplicate()?;

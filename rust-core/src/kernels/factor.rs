@@ -192,7 +192,7 @@ fn rotate(a: &mut [C], n: usize, [p, q]: [usize; 2], phase: C, (k, s): (f64, f64
 /// Places of `values` in rising order.
 fn order(values: &[f64]) -> Result<List<usize>> {
     let mut places = List::collect(0..values.len())?;
-    places.sort_unstable_by(|&a, &b| values[a].total_cmp(&values[b]));
+    places.sort_unstable_by(|&a, &b| values[a].total_cmp(&values[b]).then(a.cmp(&b)));
     Ok(places)
 }
 
@@ -316,7 +316,8 @@ pub fn svd(
     }
     let norms = List::collect((0..n).map(|j| (0..m).fold(0.0f64, |r, i| r.hypot(x[i * n + j].abs()))))?;
     let largest = norms.iter().fold(0.0f64, |a, &b| a.max(b));
-    for (k, &from) in order(&norms)?.iter().rev().enumerate() {
+    let falling = List::collect(norms.iter().map(|n| -n))?;
+    for (k, &from) in order(&falling)?.iter().enumerate() {
         s[k] = norms[from];
         let least = largest * 1e-300;
         let f = if norms[from] > least { 1.0 / norms[from] } else { 0.0 };
