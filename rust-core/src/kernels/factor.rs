@@ -5,6 +5,7 @@ use super::complex::{c, C};
 use super::linalg::Failed;
 use crate::error::Result;
 use crate::memory::List;
+use crate::parallel::Pace;
 
 const ZERO: C = c(0.0, 0.0);
 const ONE: C = c(1.0, 0.0);
@@ -21,6 +22,7 @@ struct Lu {
 
 fn lu(a: &mut [C], n: usize) -> Result<Lu> {
     let mut f = Lu { order: List::collect(0..n)?, odd: false, singular: None };
+    let mut pace = Pace::default();
     for k in 0..n {
         let mut p = k;
         for i in k + 1..n {
@@ -40,6 +42,7 @@ fn lu(a: &mut [C], n: usize) -> Result<Lu> {
             continue;
         }
         for i in k + 1..n {
+            pace.step(4 * (n - k));
             let factor = a[i * n + k] / pivot;
             a[i * n + k] = factor;
             for j in k + 1..n {
@@ -84,10 +87,12 @@ pub fn solve_triangular(a: &[C], n: usize, b: &mut [C], w: usize, [upper, left, 
     let at = |i: usize, j: usize| if left { a[i * n + j] } else { a[j * n + i] };
     let place = |i: usize, k: usize| if left { i * w + k } else { k * n + i };
     let backwards = upper == left;
+    let mut pace = Pace::default();
     for step in 0..n {
         let i = if backwards { n - 1 - step } else { step };
         let known = if backwards { i + 1..n } else { 0..i };
         for k in 0..w {
+            pace.step(4 * known.len() + 4);
             let sum = known.clone().fold(b[place(i, k)], |v, j| v - at(i, j) * b[place(j, k)]);
             b[place(i, k)] = if unit { sum } else { sum / at(i, i) };
         }
@@ -100,6 +105,7 @@ pub fn cholesky(a: &mut [C], n: usize, upper: bool) -> std::result::Result<(), F
     if upper {
         (0..n).for_each(|i| (0..i).for_each(|j| a[i * n + j] = a[j * n + i].conj()));
     }
+    let mut pace = Pace::default();
     for j in 0..n {
         let d = (0..j).fold(a[j * n + j].re, |v, k| v - a[j * n + k].square_abs());
         if d.is_nan() || d <= 0.0 {
@@ -108,6 +114,7 @@ pub fn cholesky(a: &mut [C], n: usize, upper: bool) -> std::result::Result<(), F
         let root = d.sqrt();
         a[j * n + j] = c(root, 0.0);
         for i in j + 1..n {
+            pace.step(4 * j + 4);
             let v = (0..j).fold(a[i * n + j], |v, k| v - a[i * n + k] * a[j * n + k].conj());
             a[i * n + j] = v * (1.0 / root);
         }
@@ -130,7 +137,8 @@ pub fn cholesky(a: &mut [C], n: usize, upper: bool) -> std::result::Result<(), F
 pub fn qr(a: &mut [C], [m, n]: [usize; 2], cols: usize, q: Option<&mut [C]>, r: &mut [C]) -> Result<()> {
     let steps = m.min(n);
     let mut factors = List::filled(steps, ZERO)?;
-    let mut v = List::filled(m, ZERO)?;
+    let mut v = List::filled(if steps > 0 { m } else { 0 }, ZERO)?;
+    let mut pace = Pace::default();
     for k in 0..steps {
         let (first, rest) = (a[k * n + k], (k + 1..m).fold(0.0f64, |s, i| s.hypot(a[i * n + k].abs())));
         if rest == 0.0 && first.im == 0.0 {
@@ -143,6 +151,7 @@ pub fn qr(a: &mut [C], [m, n]: [usize; 2], cols: usize, q: Option<&mut [C]>, r: 
             a[i * n + k] = a[i * n + k] * scale;
         }
         for j in k + 1..n {
+            pace.step(8 * (m - k));
             let dot = (k + 1..m).fold(a[k * n + j], |s, i| s + a[i * n + k].conj() * a[i * n + j]);
             let f = factors[k].conj() * dot;
             a[k * n + j] = a[k * n + j] - f;
@@ -164,6 +173,7 @@ pub fn qr(a: &mut [C], [m, n]: [usize; 2], cols: usize, q: Option<&mut [C]>, r: 
         v[k] = ONE;
         (k + 1..m).for_each(|i| v[i] = a[i * n + k]);
         for j in 0..cols {
+            pace.step(8 * (m - k));
             let dot = (k..m).fold(ZERO, |s, i| s + v[i].conj() * q[i * cols + j]);
             let f = factors[k] * dot;
             (k..m).for_each(|i| q[i * cols + j] = q[i * cols + j] - v[i] * f);
@@ -224,10 +234,12 @@ pub fn eigh(
     let mut v = List::filled(n * n, ZERO)?;
     (0..n).for_each(|i| v[i * n + i] = ONE);
     let total = a.iter().fold(0.0f64, |s, z| s.hypot(z.abs()));
+    let mut pace = Pace::default();
     for sweep in 0.. {
         let mut turned = false;
         for p in 0..n {
             for q in p + 1..n {
+                pace.step(1);
                 let off = a[p * n + q];
                 let size = off.abs();
                 if size <= total * 1e-17 || size == 0.0 {
@@ -237,6 +249,7 @@ pub fn eigh(
                 let phase = off.conj() * (1.0 / size);
                 let turn = rotation(a[q * n + q].re - a[p * n + p].re, size);
                 rotate(a, n, [p, q], phase, turn);
+                pace.step(24 * n);
                 // The rows likewise, with the conjugate.
                 for j in 0..n {
                     let (x, y) = (a[p * n + j], a[q * n + j] * phase.conj());
@@ -270,6 +283,13 @@ pub fn svd(
     (u, mu): (&mut [C], usize),
     (vh, nv): (&mut [C], usize),
 ) -> Result<std::result::Result<(), Failed>> {
+    if m == 0 || n == 0 {
+        u.fill(ZERO);
+        vh.fill(ZERO);
+        (0..mu).for_each(|i| u[i * mu + i] = ONE);
+        (0..nv).for_each(|i| vh[i * n + i] = ONE);
+        return Ok(Ok(()));
+    }
     if m < n {
         // A' = V S U'
         let mut turned = List::filled(m * n, ZERO)?;
@@ -287,10 +307,12 @@ pub fn svd(
     x.copy_from_slice(a);
     let mut v = List::filled(n * n, ZERO)?;
     (0..n).for_each(|i| v[i * n + i] = ONE);
+    let mut pace = Pace::default();
     for sweep in 0.. {
         let mut turned = false;
         for p in 0..n {
             for q in p + 1..n {
+                pace.step(16 * (m + n));
                 let (mut alpha, mut beta, mut gamma) = (0.0, 0.0, ZERO);
                 for row in x.chunks_exact(n) {
                     alpha += row[p].square_abs();
@@ -330,7 +352,7 @@ pub fn svd(
 
 /// Fills the columns of `u` from `have` on, so that all are orthonormal.
 fn complete(u: &mut [C], m: usize, mu: usize, have: usize) {
-    let mut axis = 0;
+    let (mut axis, mut pace) = (0, Pace::default());
     for k in have..mu {
         while axis < m {
             (0..m).for_each(|i| u[i * mu + k] = if i == axis { ONE } else { ZERO });
@@ -338,6 +360,7 @@ fn complete(u: &mut [C], m: usize, mu: usize, have: usize) {
             // Twice is enough (Kahan).
             for _ in 0..2 {
                 for j in 0..k {
+                    pace.step(8 * m);
                     let dot = (0..m).fold(ZERO, |d, i| d + u[i * mu + j].conj() * u[i * mu + k]);
                     (0..m).for_each(|i| u[i * mu + k] = u[i * mu + k] - u[i * mu + j] * dot);
                 }

@@ -86,8 +86,9 @@ impl Product {
     /// Four products of the parts of complex numbers; `alpha` is 1, `beta` 0 or 1.
     fn run_complex(mut self, real: DType, a: *const u8, b: *const u8, out: *mut u8) -> Result<()> {
         for side in [&mut self.a, &mut self.b, &mut self.out] {
-            (side.rows, side.cols) = (2 * side.rows, 2 * side.cols);
-            side.batch.iter_mut().for_each(|s| *s *= 2);
+            // The strides of what has no elements are of any size.
+            (side.rows, side.cols) = (side.rows.wrapping_mul(2), side.cols.wrapping_mul(2));
+            side.batch.iter_mut().for_each(|s| *s = s.wrapping_mul(2));
         }
         let size = real.size();
         for (x, y, to, sign, beta) in [

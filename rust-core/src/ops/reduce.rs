@@ -1163,7 +1163,7 @@ ops! {
             let dims = listed(v.opt_int(0));
             let g = restored(v.g(), v, &dims, v.bool(1));
             v.x(0).with(g, |x, g| {
-                if grad_enabled() || g.dtype().is_complex() {
+                if grad_enabled() || x.dtype().is_complex() || g.dtype().is_complex() {
                     prod_of_others(x, v.opt_int(0))?.mul(g)
                 } else {
                     Tensor::prod_backward(g, x, v.opt_int(0))
@@ -1570,7 +1570,7 @@ ops! {
         ),
         takes: Takes::ALL,
         vjp: vjp!(|v| v.x(0).with(v.g(), |x, g| {
-            if grad_enabled() || g.dtype().is_complex() { cumprod_rule(x, g, v.int(0)) } else { Tensor::cumprod_backward(g, x, v.int(0)) }
+            if grad_enabled() || x.dtype().is_complex() || g.dtype().is_complex() { cumprod_rule(x, g, v.int(0)) } else { Tensor::cumprod_backward(g, x, v.int(0)) }
         })),
         saves: Saves::X, inplace: true, direct: true,
         samples: &["r(2, 3), 1", "t([2.0, 0.0, 3.0]), 0", "t([0.0, 2.0, 0.0, 3.0]), 0", "r(2, 2), 0, rt.float64"],
