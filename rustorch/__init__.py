@@ -9,7 +9,8 @@ import builtins
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import _ops, words
+from . import _device, _ops, words
+from ._arguments import whole
 from ._device import device
 from ._door import check, lib, text
 from ._tensor import Size, Tensor
@@ -116,6 +117,15 @@ _LAZY = {
     "Adam": "optim",
     "classic": "",
 }
+# Methods of Tensor whose modules are likewise imported when one of them is first used: module -> methods.
+_ATTACHED_LATER = {
+    "_tensor_str": ("__repr__",),
+    "indexing": ("__getitem__", "__setitem__"),
+    "interchange": (
+        "numpy", "__array__", "__array_interface__", "__dlpack__", "__dlpack_device__", "_of_array", "_copy_of",
+    ),
+    "ops": ("__array_ufunc__",),
+}  # fmt: skip
 _TYPED = {
     "FloatTensor": "float32",
     "DoubleTensor": "float64",
@@ -147,6 +157,24 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY, *_TYPED})
 
 
+class _Later:
+    """Stands for a method of Tensor until it is first asked for: then its module is imported, which attaches it."""
+
+    __slots__ = ("module", "name")
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module, self.name = module, name
+
+    def __get__(self, tensor: Any, owner: Any = None) -> Any:
+        importlib.import_module(f".{self.module}", __name__)
+        return vars(Tensor)[self.name].__get__(tensor, owner)
+
+
+for _module, _names in _ATTACHED_LATER.items():
+    for _name in _names:
+        setattr(Tensor, _name, _Later(_module, _name))
+
+
 class _TypedMeta(type):
     """`isinstance(t, FloatTensor)` asks for the dtype."""
 
@@ -167,8 +195,6 @@ def _typed(name: str, d: dtype) -> Any:
 
 def set_num_threads(n: builtins.int) -> None:
     """Sets the number of threads that ops use. Results do not depend on it."""
-    from ._door import whole
-
     check(lib.rt_set_num_threads(whole("set_num_threads", "n", n)))
 
 
@@ -199,16 +225,12 @@ def set_default_device(device: Any) -> None:
     Raises:
         UnsupportedError: for other devices.
     """
-    from ._device import set_default
-
-    set_default(device)
+    _device.set_default(device)
 
 
 def get_default_device() -> device:
     """Where this thread's functions that make tensors put them."""
-    from ._device import current
-
-    return current()
+    return _device.current()
 
 
 def set_default_tensor_type(t: Any) -> None:

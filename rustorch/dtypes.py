@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -134,6 +135,15 @@ def promote_types(type1: Any, type2: Any) -> dtype:
     return ALL[code]
 
 
+def castable(d: dtype, target: dtype) -> bool:
+    """True if results of dtype `d` may be written into tensors of `target`."""
+    return _rank(d) <= _rank(target)
+
+
+def _rank(d: dtype) -> int:
+    return 0 if d._name == "bool" else 3 if d.is_complex else 2 if d.is_floating_point else 1
+
+
 class finfo:
     """Limits of a floating-point type: `eps`, `max`, `min`, `tiny`, `bits`, `resolution`."""
 
@@ -148,7 +158,7 @@ class finfo:
         self.min: float = d._min
         exponent = {"float16": -14, "bfloat16": -126, "float32": -126}.get(d._name, -1022)
         self.tiny = self.smallest_normal = 2.0**exponent
-        self.resolution = 10.0 ** -int(-__import__("math").log10(d._eps))
+        self.resolution = 10.0 ** -int(-math.log10(d._eps))
 
     def __repr__(self) -> str:
         return (

@@ -11,8 +11,8 @@ from typing import Any
 
 import rustorch as rt
 from rustorch import Tensor, _ops
+from rustorch._arguments import _fits, flags, refused
 from rustorch._device import put
-from rustorch._door import _fits, flags, refused
 
 __all__ = [
     "binary_cross_entropy",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import rustorch as rt
 from rustorch import Tensor, _ops
-from rustorch._door import flags, into, ints, whole
+from rustorch._arguments import flags, into, ints, whole
 from rustorch.errors import DTypeError, InvalidArgumentError, ShapeMismatchError
 
 from ._losses import *  # noqa: F403

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _ops
-from .._door import into, whole
+from .._arguments import into, whole
 from ..errors import DTypeError, InvalidArgumentError
 from .common import _is_tensor
 from .creation import _made_as

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import _ops
-from .._door import flags, into, refused, whole
+from .._arguments import flags, into, refused, whole
 from ..dtypes import from_python
 from ..errors import DTypeError, ShapeMismatchError, UnsupportedError
 from .common import (
