@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import builtins
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from . import _device, _ops, words
 from ._arguments import whole
@@ -41,7 +40,10 @@ __version__ = text(lib.rt_version())
 globals().update({name: getattr(_ops, name) for name in _ops.__all__})
 globals().update({name: getattr(words, name) for name in words.__all__})
 globals().update(BY_NAME)
+TYPE_CHECKING = False
 if TYPE_CHECKING:  # the same names for type checkers, which keep the first of two
+    from typing import Any
+
     from .words import *  # noqa: F403
 
     # isort: split

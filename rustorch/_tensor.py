@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, SupportsIndex, overload
 
 from . import _ops
 from ._arguments import flags, number, shape_, whole
@@ -23,7 +22,7 @@ from .errors import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import TypeVar
+    from typing import Any, SupportsIndex, TypeVar, overload
 
     from ._tensor_str import TensorPrinting
     from .autograd import TensorGraph
@@ -75,11 +74,13 @@ class Size(tuple[int, ...]):
     def __add__(self, other: Any) -> Size:
         return Size(tuple(self) + tuple(other))
 
-    @overload
-    def __getitem__(self, i: SupportsIndex) -> int: ...
+    if TYPE_CHECKING:
 
-    @overload
-    def __getitem__(self, i: slice) -> Size: ...
+        @overload
+        def __getitem__(self, i: SupportsIndex) -> int: ...
+
+        @overload
+        def __getitem__(self, i: slice) -> Size: ...
 
     def __getitem__(self, i: Any) -> Any:
         v = tuple.__getitem__(self, i)

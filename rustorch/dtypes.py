@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any
 
 from ._door import check, ffi, lib, sized, text
 from .errors import DTypeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["dtype", "finfo", "get_default_dtype", "iinfo", "promote_types", "set_default_dtype"]
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ._arguments import refused, whole
 from ._device import CPU, device
 from ._device import check as check_device
 from ._door import NULL, GeneratorOwner, check, error, ffi, lib
 from ._tensor import Tensor, from_bytes
 from .errors import InvalidArgumentError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "Generator",

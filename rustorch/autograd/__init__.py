@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import threading
-from typing import Any
 
 from .. import _ops
 from .._device import like_on
@@ -15,6 +14,7 @@ from ..errors import AutogradError, DTypeError, RustorchError, UnsupportedError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from . import function, functional, graph
 

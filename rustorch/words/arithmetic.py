@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _ops
 from .._arguments import into, operand
 from ..dtypes import BY_NAME
@@ -12,6 +10,8 @@ from .common import _is_tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .._tensor import Tensor
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import Any
 
 from .._arguments import check_into, into, named_result
 from ..errors import DTypeError, InvalidArgumentError
@@ -11,6 +10,7 @@ from ..errors import DTypeError, InvalidArgumentError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .._tensor import Tensor
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _ops
 from .._arguments import flags, operand
 from .._device import CPU, put
@@ -19,6 +17,7 @@ from .common import _is_tensor
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import Any
 
 from .. import _device, _ops
 from .._arguments import created, into, shape_
@@ -14,6 +13,7 @@ from .common import _MISSING, _is_tensor
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 
 def _new(name: str) -> Callable[..., Tensor]:

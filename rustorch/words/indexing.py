@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _ops
 from .._arguments import flags, into
 from ..dtypes import BY_NAME
@@ -13,6 +11,7 @@ from .common import _is_tensor
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .._tensor import Tensor
 

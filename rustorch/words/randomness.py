@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _ops
 from .._arguments import into, whole
 from ..errors import DTypeError, InvalidArgumentError
@@ -13,6 +11,7 @@ from .creation import _made_as
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .._tensor import Tensor
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _ops
 from .._arguments import flags, into, refused, whole
 from ..dtypes import from_python
@@ -27,6 +25,8 @@ from .common import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .._tensor import Tensor
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _ops
 from .._arguments import operand
 from .._tensor import Size
@@ -14,6 +12,8 @@ from .creation import tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .._tensor import Tensor
 
 
