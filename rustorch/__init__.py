@@ -174,7 +174,8 @@ class _Later:
 
 for _module, _names in _ATTACHED_LATER.items():
     for _name in _names:
-        setattr(Tensor, _name, _Later(_module, _name))
+        if _name not in vars(Tensor):  # as when this module is loaded once more
+            setattr(Tensor, _name, _Later(_module, _name))
 
 
 class _TypedMeta(type):

@@ -720,8 +720,9 @@ def attach(methods: type[T]) -> type[T]:
 
     A decorator. Modules below one that attaches, this one too, may call what it attaches; they do not import it.
     """
-    for name in vars(methods).keys() - vars(_Nothing).keys():
-        v = vars(methods)[name]
+    for name, v in vars(methods).items():
+        if name in vars(_Nothing):
+            continue
         f = getattr(v, "fget", None) or getattr(v, "__func__", v)
         if getattr(f, "__qualname__", "") == f"{methods.__name__}.{name}":
             f.__qualname__ = f"Tensor.{name}"

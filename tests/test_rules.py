@@ -514,3 +514,14 @@ def test_what_is_attached_later_is_listed() -> None:
         "    print(*sorted({*names} ^ {n for n, v in vars(rustorch.Tensor).items() if before.get(n) is not v}))\n"
     )
     assert run(source) == ""
+
+
+def test_the_package_may_be_loaded_again() -> None:
+    """Methods that are attached already stay; a class that overrides one reaches it in the first call of all."""
+    source = (
+        "import importlib, rustorch; x = rustorch.arange(3); x[1]; importlib.reload(rustorch)\n"
+        "class Loud(rustorch.Tensor):\n"
+        "    def __repr__(self): return super().__repr__().upper()\n"
+        "print(x[2].item(), rustorch.Tensor.numpy.__qualname__, x.as_subclass(Loud))"
+    )
+    assert run(source) == "2 Tensor.numpy LOUD([0, 1, 2])"

@@ -870,7 +870,7 @@ def _leaf_wanted(x: Any, original: Any) -> bool:
 # ---- methods of Tensor ----
 
 
-class _ToMeta(Function):
+class ToMeta(Function):
     """Takes a tensor with a gradient to meta, whence no gradient comes back."""
 
     @staticmethod
@@ -891,10 +891,7 @@ class TensorGraph:
     @property
     def grad_fn(self: Any) -> Any:
         """The node of the op that made this tensor; None for a leaf."""
-        h = lib.py_tensor_grad_fn(self._h)
-        if not h:
-            return None
-        return node(h)
+        return node(lib.py_tensor_grad_fn(self._h))
 
     def register_hook(self: Any, hook: Callable[[Tensor], Tensor | None]) -> Any:
         """Calls `hook(grad)` in backward; what it returns (if not None) takes the gradient's place."""
@@ -908,7 +905,8 @@ class TensorGraph:
         return register_post_accumulate_grad_hook(self, hook)
 
     def _leave(self: Any, place: Any) -> Tensor:
-        return _ToMeta.apply(self, place)  # type: ignore[no-any-return]
+        """A tensor on meta in place of this one, which requires a gradient."""
+        return ToMeta.apply(self, place)  # type: ignore[no-any-return]
 
 
 def __getattr__(name: str) -> Any:
