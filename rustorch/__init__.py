@@ -8,8 +8,7 @@ from __future__ import annotations
 import builtins
 import importlib
 
-from . import _device, _ops, words
-from ._arguments import whole
+from . import _arguments, _device, _ops, words
 from ._device import device
 from ._door import check, lib, text
 from ._tensor import Size, Tensor
@@ -176,6 +175,7 @@ for _module, _names in _ATTACHED_LATER.items():
     for _name in _names:
         if _name not in vars(Tensor):  # as when this module is loaded once more
             setattr(Tensor, _name, _Later(_module, _name))
+del _module, _names, _name
 
 
 class _TypedMeta(type):
@@ -198,7 +198,7 @@ def _typed(name: str, d: dtype) -> Any:
 
 def set_num_threads(n: builtins.int) -> None:
     """Sets the number of threads that ops use. Results do not depend on it."""
-    check(lib.rt_set_num_threads(whole("set_num_threads", "n", n)))
+    check(lib.rt_set_num_threads(_arguments.whole("set_num_threads", "n", n)))
 
 
 def get_num_threads() -> builtins.int:

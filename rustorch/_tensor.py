@@ -726,6 +726,7 @@ def attach(methods: type[T]) -> type[T]:
         f = getattr(v, "fget", None) or getattr(v, "__func__", v)
         if getattr(f, "__qualname__", "") == f"{methods.__name__}.{name}":
             f.__qualname__ = f"Tensor.{name}"
+            f.__annotations__.pop("self", None)  # `Any`, for type checkers
         setattr(Tensor, name, v)
     return methods
 
