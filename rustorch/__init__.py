@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import builtins
 import importlib
-from typing import TYPE_CHECKING, Any
 
-from . import _ops, words
+from . import _arguments, _device, _ops, words
 from ._device import device
 from ._door import check, lib, text
 from ._tensor import Size, Tensor
@@ -40,7 +39,10 @@ __version__ = text(lib.rt_version())
 globals().update({name: getattr(_ops, name) for name in _ops.__all__})
 globals().update({name: getattr(words, name) for name in words.__all__})
 globals().update(BY_NAME)
+TYPE_CHECKING = False
 if TYPE_CHECKING:  # the same names for type checkers, which keep the first of two
+    from typing import Any
+
     from .words import *  # noqa: F403
 
     # isort: split
@@ -116,6 +118,15 @@ _LAZY = {
     "Adam": "optim",
     "classic": "",
 }
+# Methods of Tensor whose modules are likewise imported when one of them is first used: module -> methods.
+_ATTACHED_LATER = {
+    "_tensor_str": ("__repr__",),
+    "indexing": ("__getitem__", "__setitem__"),
+    "interchange": (
+        "numpy", "__array__", "__array_interface__", "__dlpack__", "__dlpack_device__", "_of_array", "_copy_of",
+    ),
+    "ops": ("__array_ufunc__",),
+}  # fmt: skip
 _TYPED = {
     "FloatTensor": "float32",
     "DoubleTensor": "float64",
@@ -147,6 +158,26 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY, *_TYPED})
 
 
+class _Later:
+    """Stands for a method of Tensor until it is first asked for: then its module is imported, which attaches it."""
+
+    __slots__ = ("module", "name")
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module, self.name = module, name
+
+    def __get__(self, tensor: Any, owner: Any = None) -> Any:
+        importlib.import_module(f".{self.module}", __name__)
+        return vars(Tensor)[self.name].__get__(tensor, owner)
+
+
+for _module, _names in _ATTACHED_LATER.items():
+    for _name in _names:
+        if _name not in vars(Tensor):  # as when this module is loaded once more
+            setattr(Tensor, _name, _Later(_module, _name))
+del _module, _names, _name
+
+
 class _TypedMeta(type):
     """`isinstance(t, FloatTensor)` asks for the dtype."""
 
@@ -167,9 +198,7 @@ def _typed(name: str, d: dtype) -> Any:
 
 def set_num_threads(n: builtins.int) -> None:
     """Sets the number of threads that ops use. Results do not depend on it."""
-    from ._door import whole
-
-    check(lib.rt_set_num_threads(whole("set_num_threads", "n", n)))
+    check(lib.rt_set_num_threads(_arguments.whole("set_num_threads", "n", n)))
 
 
 def get_num_threads() -> builtins.int:
@@ -199,16 +228,12 @@ def set_default_device(device: Any) -> None:
     Raises:
         UnsupportedError: for other devices.
     """
-    from ._device import set_default
-
-    set_default(device)
+    _device.set_default(device)
 
 
 def get_default_device() -> device:
     """Where this thread's functions that make tensors put them."""
-    from ._device import current
-
-    return current()
+    return _device.current()
 
 
 def set_default_tensor_type(t: Any) -> None:

@@ -168,27 +168,4 @@ def put(t: Tensor, d: Any) -> Tensor:
         )
     if not (t.requires_grad and lib.rt_grad_enabled()):
         return like_on(t, place)
-    there: Tensor = _leaving().apply(t, place)
-    return there
-
-
-def _leaving() -> Any:
-    """The function that takes a tensor with a gradient to meta, whence no gradient comes back."""
-    global _Leaving
-    if _Leaving is None:
-        from .autograd import Function
-
-        class ToMeta(Function):
-            @staticmethod
-            def forward(ctx: Any, t: Tensor, place: device) -> Tensor:
-                return like_on(t, place)
-
-            @staticmethod
-            def backward(ctx: Any, grad: Tensor) -> Any:
-                raise UnsupportedError("a gradient on meta has no elements that could go back to a tensor on the CPU")
-
-        _Leaving = ToMeta
-    return _Leaving
-
-
-_Leaving: Any = None
+    return t._leave(place)

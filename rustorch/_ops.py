@@ -6,16 +6,13 @@
 
 from __future__ import annotations
 
-from ._device import at, away, moved
-from ._door import (
-    NULL,
+from ._arguments import (
+    KINDS,
     bool_,
     dtype_code,
-    error,
     int_,
     into,
     ints,
-    lib,
     misuse,
     number,
     operand,
@@ -24,19 +21,21 @@ from ._door import (
     shape_,
     word,
 )
+from ._device import at, away, moved
+from ._door import NULL, error, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from ._door import Number
+    from ._arguments import Number
     from .dtypes import dtype as dtype_
     from .random import Generator as Generator_
     from ._tensor import Tensor
 
 # The kinds of arguments: what each holds, in which form, whether a number will do, what a message says is wanted.
-KINDS = {
+KINDS |= {
     "Tensor": ("Tensor", "One", False, "a Tensor"),
     "Operand": ("Tensor", "One", True, "a Tensor or a number"),
     "OptTensor": ("Tensor", "Optional", False, "a Tensor or None"),

@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, SupportsIndex, overload
 
 from . import _ops
+from ._arguments import flags, number, shape_, whole
 from ._device import CPU, META, device
 from ._device import check as check_device
-from ._door import NULL, TensorOwner, check, error, ffi, flags, lib, made, new, number, shape_, whole, wrap
+from ._door import NULL, TensorOwner, bind, check, error, ffi, lib, made, new, wrap
 from .dtypes import ALL, BY_NAME, dtype, from_python, get_default_dtype, promote_types
 from .errors import (
     AutogradError,
     DTypeError,
     IndexOutOfRangeError,
     InvalidArgumentError,
-    ShapeMismatchError,
     UnsupportedError,
 )
-from .words import TensorWords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Any, SupportsIndex, TypeVar, overload
+
+    from ._tensor_str import TensorPrinting
+    from .autograd import TensorGraph
+    from .indexing import TensorIndexing
+    from .interchange import TensorInterchange
+    from .ops import TensorUfuncs
+    from .words import TensorWords
+
+    T = TypeVar("T")
+
+    class Operations(  # type: ignore[misc]  # words go before ops of the same name
+        TensorWords, TensorGraph, TensorIndexing, TensorPrinting, TensorInterchange, TensorUfuncs, _ops.TensorOps
+    ):
+        """The ops of the table, and what the modules above this one attach."""
+else:
+    Operations = _ops.TensorOps
 
 __all__ = ["Size", "Tensor"]
 
@@ -59,11 +74,13 @@ class Size(tuple[int, ...]):
     def __add__(self, other: Any) -> Size:
         return Size(tuple(self) + tuple(other))
 
-    @overload
-    def __getitem__(self, i: SupportsIndex) -> int: ...
+    if TYPE_CHECKING:
 
-    @overload
-    def __getitem__(self, i: slice) -> Size: ...
+        @overload
+        def __getitem__(self, i: SupportsIndex) -> int: ...
+
+        @overload
+        def __getitem__(self, i: slice) -> Size: ...
 
     def __getitem__(self, i: Any) -> Any:
         v = tuple.__getitem__(self, i)
@@ -95,11 +112,7 @@ def _arithmetic(with_tensor: Any, with_float: Any, op: Any) -> Callable[[Tensor,
     return operator
 
 
-class Meta(type):
-    """Makes `isinstance(x, FloatTensor)` and the like work through `Tensor` subclasses that only name a dtype."""
-
-
-class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  # words go before ops of the same name
+class Tensor(Operations, TensorOwner):  # type: ignore[misc]  # the words need Tensor for their own types
     """An n-dimensional array that can record operations for automatic differentiation.
 
     `Tensor(2, 3)` is uninitialised float32 of that shape, `Tensor([1, 2])` holds the given numbers as float32;
@@ -316,16 +329,6 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
         check(lib.rt_tensor_set_grad(self._h, NULL))
 
     @property
-    def grad_fn(self) -> Any:
-        """The node of the op that made this tensor; None for a leaf."""
-        h = lib.py_tensor_grad_fn(self._h)
-        if not h:
-            return None
-        from .autograd import node
-
-        return node(h)
-
-    @property
     def data(self) -> Tensor:
         """The same elements without autograd history."""
         return self.detach()
@@ -382,21 +385,6 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
     def retain_grad(self) -> None:
         """Makes backward keep the gradient of a tensor that is no leaf."""
         check(lib.rt_tensor_retain_grad(self._h))
-
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Any:
-        """Calls `hook(grad)` in backward; what it returns (if not None) takes the gradient's place."""
-        from .autograd import register_hook
-
-        return register_hook(self, hook)
-
-    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], Any]) -> Any:
-        """Calls `hook(self)` whenever backward has added all of a gradient to `.grad`; the hook may use and remove it.
-
-        The tensor must be a leaf that requires a gradient. What the hook returns is ignored.
-        """
-        from .autograd import register_post_accumulate_grad_hook
-
-        return register_post_accumulate_grad_hook(self, hook)
 
     def is_inference(self) -> bool:
         """True if it was made in `inference_mode`, or is a view of a tensor that was."""
@@ -482,11 +470,6 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
     def __contains__(self, v: Any) -> bool:
         return bool((self == v).any())
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
-        from ._tensor_str import tensor_str
-
-        return tensor_str(self)
-
     def __format__(self, spec: str) -> str:
         if not self.ndim and not self.is_meta:
             return format(self.item(), spec)
@@ -499,47 +482,9 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
 
     __hash__ = object.__hash__
 
-    # ---- NumPy and DLPack ----
-
-    def numpy(self, *, force: bool = False) -> Any:
-        """A NumPy array that shares the memory (`force=True` also accepts tensors that require gradients)."""
-        from .interchange import to_numpy
-
-        return to_numpy(self, force)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        from .interchange import to_array
-
-        return to_array(self, dtype, copy)
-
-    def __dlpack__(
-        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
-    ) -> Any:
-        from .interchange import to_capsule
-
-        return to_capsule(self, max_version, dl_device, copy)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        if self.is_meta:
-            raise ValueError("Unknown device type meta for DLPack")
-        return 1, 0
-
-    @property
-    def __array_interface__(self) -> dict[str, Any]:
-        from .interchange import array_interface
-
-        return array_interface(self)
-
-    __array_priority__ = 1000
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        from .ops import dispatch_ufunc
-
-        if method != "__call__":
-            return NotImplemented
-        return dispatch_ufunc(ufunc, *inputs, **kwargs)
-
     # ---- operators ----
+
+    __array_priority__ = 1000  # NumPy leaves to us what has a tensor in it
 
     __add__ = _arithmetic(lib.op_add, lib.op_add_float, _ops.add)
     __sub__ = _arithmetic(lib.op_sub, lib.op_sub_float, _ops.sub)
@@ -598,18 +543,6 @@ class Tensor(TensorWords, _ops.TensorOps, TensorOwner):  # type: ignore[misc]  #
         def __rlshift__(self, other: Any) -> Tensor: ...
         def __rshift__(self, other: Any) -> Tensor: ...
         def __rrshift__(self, other: Any) -> Tensor: ...
-
-    # ---- indexing ----
-
-    def __getitem__(self, index: Any) -> Tensor:
-        from .indexing import get
-
-        return get(self, index)
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        from .indexing import set_
-
-        set_(self, index, value)
 
     # ---- copies, pickling ----
 
@@ -710,9 +643,7 @@ def _foreign(v: Any) -> Any:
     if module == "numpy":
         if getattr(v, "ndim", 0) == 0:
             return made(lib.py_tensor_from_number(*number(v), -1))
-        from .interchange import from_numpy
-
-        return from_numpy(v)
+        return Tensor._of_array(v)
     return NotImplemented
 
 
@@ -771,8 +702,33 @@ for _name, _op in {
 for _name, _op in {"add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_"}.items():
     setattr(Tensor, f"__i{_name}__", _inplace(f"__i{_name}__", getattr(_ops, _op)))
 
+bind(Tensor)
 _ops.bind(Tensor)
-lib.py_tensor_class(id(Tensor))
+
+
+# ---- what builds on Tensor ----
+
+
+class _Nothing:
+    """What every class holds."""
+
+    __slots__ = ()
+
+
+def attach(methods: type[T]) -> type[T]:
+    """Gives Tensor what a class holds: so modules that build on Tensor add methods to it.
+
+    A decorator. Modules below one that attaches, this one too, may call what it attaches; they do not import it.
+    """
+    for name, v in vars(methods).items():
+        if name in vars(_Nothing):
+            continue
+        f = getattr(v, "fget", None) or getattr(v, "__func__", v)
+        if getattr(f, "__qualname__", "") == f"{methods.__name__}.{name}":
+            f.__qualname__ = f"Tensor.{name}"
+            f.__annotations__.pop("self", None)  # `Any`, for type checkers
+        setattr(Tensor, name, v)
+    return methods
 
 
 # ---- making tensors from data ----
@@ -798,18 +754,12 @@ def _infer(v: Any) -> dtype:
     if isinstance(v, int):
         return _INT64
     if isinstance(v, float):
-        from .dtypes import get_default_dtype
-
         return get_default_dtype()
     if isinstance(v, complex):
-        from .dtypes import get_default_dtype
-
         return get_default_dtype().to_complex()
     if hasattr(v, "__index__"):
         return _INT64
     if hasattr(v, "__float__"):
-        from .dtypes import get_default_dtype
-
         return get_default_dtype()
     raise DTypeError(f"tensor: could not infer a dtype from {type(v).__name__}")
 
@@ -835,15 +785,8 @@ def make(data: Any, d: Any = None) -> Tensor:
         except OverflowError:
             raise InvalidArgumentError(f"tensor: {data} does not fit 64 bits") from None
     if not isinstance(data, (list, tuple, range)):
-        if hasattr(data, "__array_interface__") or hasattr(data, "__array__"):
-            from .interchange import copy_array
-
-            t = copy_array(data)
-            return t if d is None else t.to(d)
-        if hasattr(data, "__dlpack__"):
-            from .interchange import from_dlpack
-
-            t = from_dlpack(data).clone()
+        if any(hasattr(data, name) for name in ("__array_interface__", "__array__", "__dlpack__")):
+            t = Tensor._copy_of(data)
             return t if d is None else t.to(d)
         if not hasattr(data, "__len__"):
             d = d or _infer(data)
@@ -979,6 +922,3 @@ def _is_sequence(v: Any) -> bool:
     if isinstance(v, (str, bytes, dict, set)):
         raise DTypeError(f"tensor: cannot make numbers of a {type(v).__name__}")
     return hasattr(v, "__len__") and getattr(v, "ndim", 1) != 0
-
-
-_UNUSED = (ShapeMismatchError, UnsupportedError)

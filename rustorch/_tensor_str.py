@@ -6,8 +6,8 @@ large tensor is summarised: only its edges are ever fetched.
 
 from __future__ import annotations
 
-import rustorch as rt
-
+from ._tensor import Tensor, attach
+from .dtypes import BY_NAME, get_default_dtype
 from .errors import InvalidArgumentError
 
 TYPE_CHECKING = False
@@ -116,7 +116,7 @@ class _ComplexFormat:
         return self.real(value.real) + ("" if imag[0] in "+-" else "+") + imag
 
 
-def _edges(t: rt.Tensor) -> Any:
+def _edges(t: Tensor) -> Any:
     """``t.tolist()`` in which the middle of each long dimension is one ``...``."""
     size, edge = t.shape[0], int(_options["edgeitems"])
     if edge == 0:
@@ -151,7 +151,7 @@ def _layout(nested: Any, dims: int, indent: int, fmt: _Format | _ComplexFormat) 
     return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
 
 
-def tensor_str(t: rt.Tensor) -> str:
+def tensor_str(t: Tensor) -> str:
     """The printed form of a tensor, e.g. ``tensor([1., 2.], grad_fn=<MulBackward0>)``.
 
     A :class:`Parameter` gets the line ``Parameter containing:`` in front; other subclasses of Tensor show their own
@@ -163,7 +163,7 @@ def tensor_str(t: rt.Tensor) -> str:
     indent, dims, numel = len(prefix), len(t.shape), 1
     for size in t.shape:
         numel *= size
-    default = t.dtype == rt.get_default_dtype()
+    default = t.dtype == get_default_dtype()
     notes = []
     if t.is_meta:
         body = "..."
@@ -180,7 +180,7 @@ def tensor_str(t: rt.Tensor) -> str:
         body = _layout(nested, dims, indent, fmt)
         if not _options["edgeitems"]:
             notes.append(f"size={tuple(t.shape)}")
-        default = default or t.dtype in (rt.int64, rt.bool, rt.get_default_dtype().to_complex())
+        default = default or t.dtype in (BY_NAME["int64"], BY_NAME["bool"], get_default_dtype().to_complex())
     if not default:
         notes.append(f"dtype={t.dtype}")
     if t.grad_fn is not None:
@@ -198,3 +198,13 @@ def tensor_str(t: rt.Tensor) -> str:
             text += ", " + note
             column += len(note) + 2
     return f"Parameter containing:\n{text})" if kind == "Parameter" else text + ")"
+
+
+@attach
+class TensorPrinting:
+    """The method of Tensor that prints it."""
+
+    __slots__ = ()
+
+    def __repr__(self: Any, *, tensor_contents: Any = None) -> str:
+        return tensor_str(self)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import words
+from . import _ops, words
+from ._door import lib
 from ._tensor import Tensor
+from .dtypes import BY_NAME
 from .errors import InvalidArgumentError, ShapeMismatchError
+from .interchange import from_numpy as _from_numpy
 
 __all__ = ["PyTensor", "PyVariable", "validate_dimensions"]
 
@@ -25,7 +28,7 @@ class PyTensor(Tensor):
     """`PyTensor(data, shape)`: a float32 tensor from flat numbers and a shape."""
 
     def __new__(cls, data: Any, shape: Any = None) -> Any:
-        t = words.tensor(data, dtype=None if isinstance(data, Tensor) else _float32())
+        t = words.tensor(data, dtype=None if isinstance(data, Tensor) else BY_NAME["float32"])
         if shape is not None:
             dims = validate_dimensions(shape)
             count = 1
@@ -44,15 +47,7 @@ class PyTensor(Tensor):
     @staticmethod
     def from_numpy(array: Any) -> Any:
         """A tensor that shares the memory of an array."""
-        from .interchange import from_numpy
-
-        return Tensor._make_subclass(PyTensor, from_numpy(array))
-
-
-def _float32() -> Any:
-    from .dtypes import BY_NAME
-
-    return BY_NAME["float32"]
+        return Tensor._make_subclass(PyTensor, _from_numpy(array))
 
 
 class _Gradient:
@@ -83,9 +78,7 @@ class PyVariable(Tensor):
     grad = _Gradient()
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        t = data if isinstance(data, Tensor) else words.tensor(data, dtype=_float32())
-        from ._door import lib
-
+        t = data if isinstance(data, Tensor) else words.tensor(data, dtype=BY_NAME["float32"])
         own = lib.py_retain(t._h)
         lib.py_swap(id(self), id(own))
         if requires_grad:
@@ -98,6 +91,4 @@ class PyVariable(Tensor):
 
     def backward(self, gradient: Any = None, *args: Any, **kwargs: Any) -> None:
         """Gradients of the sum of this variable, if no gradient is given."""
-        from ._ops import ones_like
-
-        super().backward(ones_like(self.detach()) if gradient is None else gradient, *args, **kwargs)
+        super().backward(_ops.ones_like(self.detach()) if gradient is None else gradient, *args, **kwargs)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from typing import Any
 
 from ._door import check, ffi, lib, sized, text
 from .errors import DTypeError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["dtype", "finfo", "get_default_dtype", "iinfo", "promote_types", "set_default_dtype"]
 
@@ -134,6 +138,15 @@ def promote_types(type1: Any, type2: Any) -> dtype:
     return ALL[code]
 
 
+def castable(d: dtype, target: dtype) -> bool:
+    """True if results of dtype `d` may be written into tensors of `target`."""
+    return _rank(d) <= _rank(target)
+
+
+def _rank(d: dtype) -> int:
+    return 0 if d._name == "bool" else 3 if d.is_complex else 2 if d.is_floating_point else 1
+
+
 class finfo:
     """Limits of a floating-point type: `eps`, `max`, `min`, `tiny`, `bits`, `resolution`."""
 
@@ -148,7 +161,7 @@ class finfo:
         self.min: float = d._min
         exponent = {"float16": -14, "bfloat16": -126, "float32": -126}.get(d._name, -1022)
         self.tiny = self.smallest_normal = 2.0**exponent
-        self.resolution = 10.0 ** -int(-__import__("math").log10(d._eps))
+        self.resolution = 10.0 ** -int(-math.log10(d._eps))
 
     def __repr__(self) -> str:
         return (

@@ -6,10 +6,11 @@ import math
 from typing import Any
 
 from . import _ops
+from ._arguments import number
 from ._device import META, moved
-from ._door import lib as _lib
-from ._door import made, number
-from ._tensor import Tensor, make
+from ._door import lib, made
+from ._tensor import Tensor, attach, make
+from .dtypes import BY_NAME
 from .errors import DTypeError, IndexOutOfRangeError, InvalidArgumentError
 
 
@@ -23,27 +24,16 @@ def _as_index(i: Any) -> Tensor:
     t = i if isinstance(i, Tensor) else make(i)
     d = t.dtype._name
     if t.numel() == 0 and not isinstance(i, Tensor) and d.startswith("float"):
-        t = t.to(_ops_int64())
+        t = t.to(_INT64)
         d = "int64"
     if d not in ("bool", "uint8", "int8", "int16", "int32", "int64"):
         raise IndexOutOfRangeError(f"tensors used as indices must be long, int, byte or bool tensors, got {t.dtype}")
     if d == "uint8":
-        t = t.to(_bool())
+        t = t.to(_BOOL)
     return t
 
 
-def _bool() -> Any:
-    from .dtypes import BY_NAME
-
-    return BY_NAME["bool"]
-
-
-def _ops_int64() -> Any:
-    from .dtypes import BY_NAME
-
-    return BY_NAME["int64"]
-
-
+_BOOL, _INT64 = BY_NAME["bool"], BY_NAME["int64"]
 _PARTS = (slice, type(None), type(Ellipsis))
 
 
@@ -101,19 +91,19 @@ def _split(x: Tensor, index: Any) -> tuple[Tensor, list[Tensor | None] | None]:
             dim += max(x.ndim - dim - (used - _consumed(index, i)), 0)
         elif isinstance(i, bool):
             x = _ops.unsqueeze(x, dim)
-            tensors.put(dim, make([0] if i else [], _ops_int64()))
+            tensors.put(dim, make([0] if i else [], _INT64))
             dim += 1
         elif _is_advanced(i):
             if isinstance(i, Tensor) and i.ndim == 0 and i.dtype._name != "bool":
                 if i.dtype._name == "uint8":
-                    i = i.to(_bool())
+                    i = i.to(_BOOL)
                 elif not i.dtype.is_floating_point and not i.dtype.is_complex:
                     x = _ops.select(x, dim, int(i.item()))
                     continue
             t = _as_index(i)
             if t.dtype._name == "bool" and t.ndim == 0:
                 x = _ops.unsqueeze(x, dim)
-                t = make([0] if t.item() else [], _ops_int64())
+                t = make([0] if t.item() else [], _INT64)
             tensors.put(dim, t)
             dim += t.ndim if t.dtype._name == "bool" else 1
         else:
@@ -185,16 +175,6 @@ class _Indices(list["Tensor | None"]):
         self.covered = dim + (t.ndim if t.dtype._name == "bool" else 1)
 
 
-def get(x: Tensor, index: Any) -> Tensor:
-    """`x[index]`."""
-    view, tensors = _split(x, index)
-    if tensors is None:
-        return _ops.expand(view, view.shape) if view is x else view
-    if view.is_meta:
-        tensors = [_placed(t) for t in tensors]
-    return _ops.index(view, tensors)
-
-
 def _placed(index: Tensor | None) -> Tensor | None:
     """An index of a meta tensor: of whole numbers only the shape counts, and masks are told in whole numbers."""
     if index is None or index.dtype._name in ("bool", "uint8"):
@@ -202,38 +182,51 @@ def _placed(index: Tensor | None) -> Tensor | None:
     return moved(index, META)
 
 
-def set_(x: Tensor, index: Any, value: Any) -> None:
-    """`x[index] = value`."""
-    view, tensors = _split(x, index)
-    if not isinstance(value, Tensor):
-        if isinstance(value, (bool, int, float, complex)):
-            if tensors is None:
-                _ops.fill_(view, value)
-                return
-            value = made(_lib.py_tensor_from_number(*number(value), -1))
-        else:
-            value = make(value, x.dtype)
-    elif tensors is not None and value.dtype is not x.dtype:
-        mask = tensors[0] if len(tensors) == 1 and tensors[0] is not None else None
-        if mask is None or mask.dtype._name != "bool" or value.numel() != 1:
-            raise DTypeError(
-                f"index_put: source and destination must have the same dtype, got {value.dtype} and {x.dtype}"
-            )
-        while mask.ndim < view.ndim:  # a mask of the first dimensions goes for all that is below
-            mask = mask.unsqueeze(-1)
-        fill: Any = value.reshape(())
-        if not x.is_floating_point():
-            fill = value.item()
-            if isinstance(fill, float) and math.isfinite(fill):
-                fill = int(fill)  # fractions are cut off, what does not fit is refused
-        _ops.masked_fill_(view, mask, fill)
-        return
-    if tensors is None:
-        lead = value.ndim - view.ndim
-        if lead > 0 and all(d == 1 for d in value.shape[:lead]):
-            value = value.reshape(value.shape[lead:])
-        _ops.copy_(view, value)
-        return
-    while value.ndim > 1 and value.shape[0] == 1:  # as in NumPy, such dimensions are no matter
-        value = value[0]
-    _ops.index_put_(view, value, tensors)
+@attach
+class TensorIndexing:
+    """The methods of Tensor that index."""
+
+    __slots__ = ()
+
+    def __getitem__(self: Any, index: Any) -> Tensor:
+        view, tensors = _split(self, index)
+        if tensors is None:
+            return _ops.expand(view, view.shape) if view is self else view
+        if view.is_meta:
+            tensors = [_placed(t) for t in tensors]
+        return _ops.index(view, tensors)
+
+    def __setitem__(self: Any, index: Any, value: Any) -> None:
+        view, tensors = _split(self, index)
+        if not isinstance(value, Tensor):
+            if isinstance(value, (bool, int, float, complex)):
+                if tensors is None:
+                    _ops.fill_(view, value)
+                    return
+                value = made(lib.py_tensor_from_number(*number(value), -1))
+            else:
+                value = make(value, self.dtype)
+        elif tensors is not None and value.dtype is not self.dtype:
+            mask = tensors[0] if len(tensors) == 1 and tensors[0] is not None else None
+            if mask is None or mask.dtype._name != "bool" or value.numel() != 1:
+                raise DTypeError(
+                    f"index_put: source and destination must have the same dtype, got {value.dtype} and {self.dtype}"
+                )
+            while mask.ndim < view.ndim:  # a mask of the first dimensions goes for all that is below
+                mask = mask.unsqueeze(-1)
+            fill: Any = value.reshape(())
+            if not self.is_floating_point():
+                fill = value.item()
+                if isinstance(fill, float) and math.isfinite(fill):
+                    fill = int(fill)  # fractions are cut off, what does not fit is refused
+            _ops.masked_fill_(view, mask, fill)
+            return
+        if tensors is None:
+            lead = value.ndim - view.ndim
+            if lead > 0 and all(d == 1 for d in value.shape[:lead]):
+                value = value.reshape(value.shape[lead:])
+            _ops.copy_(view, value)
+            return
+        while value.ndim > 1 and value.shape[0] == 1:  # as in NumPy, such dimensions are no matter
+            value = value[0]
+        _ops.index_put_(view, value, tensors)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._device import check as check_device
+from ._device import put, wanted
 from ._door import NULL, check, ffi, lib, made
-from ._tensor import Tensor
-from .dtypes import ALL, BY_NAME, dtype, from_python
+from ._tensor import Tensor, attach, make
+from .dtypes import ALL, dtype, from_python
 from .errors import AutogradError, DTypeError, InvalidArgumentError
 
 __all__ = ["as_tensor", "asarray", "from_dlpack", "from_numpy", "frombuffer"]
@@ -224,15 +226,12 @@ def from_dlpack(source: Any) -> Tensor:
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, sharing memory where that is possible."""
-    from ._device import check, put, wanted
-    from ._tensor import make
-
     if isinstance(data, Tensor):
         data = data if device is None else put(data, device)
         r: Tensor = data if dtype is None else data.to(dtype)
         return r
     device = wanted(device)
-    if device is not None and check(device).type != "cpu":
+    if device is not None and check_device(device).type != "cpu":
         there: Tensor = put(make(data, dtype), device)
         return there
     if hasattr(data, "__array_interface__"):
@@ -253,12 +252,9 @@ def asarray(
 
     A tensor stays part of its graph, and other data asks for no gradient, unless `requires_grad` says otherwise.
     """
-    from ._device import check, put
-    from ._tensor import make
-
     if isinstance(obj, Tensor) and device is not None:
         obj = put(obj, device)
-    elif device is not None and check(device).type != "cpu":
+    elif device is not None and check_device(device).type != "cpu":
         return put(asarray(obj, dtype=dtype, copy=copy, requires_grad=requires_grad), device)
     t = as_tensor(obj, dtype) if isinstance(obj, Tensor) or not copy else make(obj, dtype)
     shared = t.data_ptr() == _address(obj) or (not t.numel() and not copy)
@@ -282,4 +278,42 @@ def _address(obj: Any) -> int | None:
     return int(place[0]) if isinstance(place, tuple) else None
 
 
-_UNUSED = BY_NAME
+# ---- methods of Tensor ----
+
+
+@attach
+class TensorInterchange:
+    """The methods of Tensor that share memory with others, and those that `_tensor` takes foreign data with."""
+
+    __slots__ = ()
+
+    def numpy(self: Any, *, force: bool = False) -> Any:
+        """A NumPy array that shares the memory (`force=True` also accepts tensors that require gradients)."""
+        return to_numpy(self, force)
+
+    def __array__(self: Any, dtype: Any = None, copy: bool | None = None) -> Any:
+        return to_array(self, dtype, copy)
+
+    @property
+    def __array_interface__(self: Any) -> dict[str, Any]:
+        return array_interface(self)
+
+    def __dlpack__(
+        self: Any, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: Any = None
+    ) -> Any:
+        return to_capsule(self, max_version, dl_device, copy)
+
+    def __dlpack_device__(self: Any) -> tuple[int, int]:
+        if self.is_meta:
+            raise ValueError("Unknown device type meta for DLPack")
+        return 1, 0
+
+    @staticmethod
+    def _of_array(a: Any) -> Tensor:
+        return from_numpy(a)
+
+    @staticmethod
+    def _copy_of(data: Any) -> Tensor:
+        if hasattr(data, "__array_interface__") or hasattr(data, "__array__"):
+            return copy_array(data)
+        return from_dlpack(data).clone()

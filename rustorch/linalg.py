@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _ops, words
-from ._door import flags, into, several, whole
+from . import _ops
+from ._arguments import flags, into, named_result, several, whole
 from ._tensor import Tensor
 from .dtypes import BY_NAME, finfo
 from .errors import DTypeError, IndexOutOfRangeError, InvalidArgumentError, ShapeMismatchError
@@ -39,11 +39,11 @@ __all__ = [
     "vector_norm",
 ]
 
-_QR = words._result("linalg_qr", "Q R")
-_SVD = words._result("linalg_svd", "U S Vh")
-_Eigh = words._result("linalg_eigh", "eigenvalues eigenvectors")
-_Slogdet = words._result("linalg_slogdet", "sign logabsdet")
-_Lstsq = words._result("linalg_lstsq", "solution residuals rank singular_values")
+_QR = named_result("linalg_qr", "Q R")
+_SVD = named_result("linalg_svd", "U S Vh")
+_Eigh = named_result("linalg_eigh", "eigenvalues eigenvectors")
+_Slogdet = named_result("linalg_slogdet", "sign logabsdet")
+_Lstsq = named_result("linalg_lstsq", "solution residuals rank singular_values")
 
 
 def _out(r: Tensor, out: Any) -> Tensor:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from . import _ops, words
-from ._door import check, elements, lib, operand, sized, text
-from ._tensor import Tensor, make
+from ._arguments import operand
+from ._door import check, elements, lib, sized, text
+from ._tensor import Tensor, attach, make
+from .interchange import as_tensor
 
 __all__ = ["dispatch_ufunc", "names", "table"]
 
@@ -96,8 +98,6 @@ def _operand(v: Any) -> Tensor:
         return operand(v)
     if getattr(v, "ndim", None) == 0 and hasattr(v, "item"):
         return operand(v.item())
-    from .interchange import as_tensor
-
     return as_tensor(v) if hasattr(v, "__array_interface__") else make(v)
 
 
@@ -118,6 +118,18 @@ _COMPOSED: dict[str, Any] = {
     "modf": _modf,
     "vecdot": lambda a, b: _ops.mul(a, b).sum(-1),
 }
+
+
+@attach
+class TensorUfuncs:
+    """What makes NumPy's universal functions take tensors."""
+
+    __slots__ = ()
+
+    def __array_ufunc__(self: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method != "__call__":
+            return NotImplemented
+        return dispatch_ufunc(ufunc, *inputs, **kwargs)
 
 
 def table() -> list[dict[str, Any]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from ._arguments import refused, whole
 from ._device import CPU, device
+from ._device import check as check_device
 from ._door import NULL, GeneratorOwner, check, error, ffi, lib
+from ._tensor import Tensor, from_bytes
+from .errors import InvalidArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._tensor import Tensor
+    from typing import Any
 
 __all__ = [
     "Generator",
@@ -29,8 +31,6 @@ class Generator(GeneratorOwner):
     __slots__ = ("__weakref__",)
 
     def __init__(self, device: Any = "cpu") -> None:
-        from ._device import check as check_device
-
         self._h: Any = NULL
         check_device(device)
         self._h = lib.py_generator_new(67280421310721)
@@ -44,8 +44,6 @@ class Generator(GeneratorOwner):
 
     def manual_seed(self, seed: int) -> Generator:
         """Starts the stream of `seed` (negative ones count from 2**64)."""
-        from ._door import whole
-
         lib.rt_manual_seed(self._h, _seed(whole("manual_seed", "seed", seed)))
         return self
 
@@ -59,8 +57,6 @@ class Generator(GeneratorOwner):
 
     def get_state(self) -> Tensor:
         """The state as a tensor of 5056 bytes, in PyTorch's layout."""
-        from ._tensor import from_bytes
-
         buf = ffi.new("uint8_t[]", lib.RT_GENERATOR_STATE_BYTES)
         check(lib.rt_generator_get_state(self._h, buf, len(buf)))
         return from_bytes(bytes(ffi.buffer(buf)), "uint8")
@@ -87,12 +83,8 @@ def _seed(seed: Any) -> int:
     try:
         value = int(seed)
     except (TypeError, ValueError):
-        from ._door import refused
-
         raise refused("manual_seed", "seed", "Int", seed) from None
     if not -(2**63) <= value < 2**64:
-        from .errors import InvalidArgumentError
-
         raise InvalidArgumentError(f"manual_seed: the seed must lie in [-2**63, 2**64), got {value}")
     return value % 2**64
 

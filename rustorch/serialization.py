@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from . import _ops
+from ._device import check as check_device
 from ._door import NULL, check, error, ffi, lib, made, pending, text
 from ._tensor import Tensor
 from .errors import (
@@ -376,8 +377,6 @@ def load(
     import json
 
     if map_location is not None and not callable(map_location) and not isinstance(map_location, dict):
-        from ._device import check as check_device
-
         if check_device(map_location).type != "cpu":
             raise UnsupportedError(f"load: map_location={str(map_location)!r} is not supported, only 'cpu'")
     if hasattr(f, "read"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import inspect
 import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -113,9 +115,8 @@ def test_capi_has_no_unwrap_and_no_dtype_of_its_own() -> None:
 
 # The modules that call C. Everything else is written in terms of tensors.
 DOORS = {
-    "__init__", "_device", "_door", "_ops", "_tensor", "autograd.__init__", "autograd.graph", "classic", "dtypes",
-    "indexing", "interchange", "ops", "random", "serialization",
-    "words.conversion", "words.layout",
+    "__init__", "_arguments", "_device", "_door", "_ops", "_tensor", "autograd.__init__", "autograd.graph", "classic",
+    "dtypes", "indexing", "interchange", "ops", "random", "serialization", "words.conversion",
 }  # fmt: skip
 
 
@@ -187,11 +188,11 @@ TABLE = {name for op in rt.ops.table() for name in [op["name"]] + [op["name"] + 
 
 
 def functions(module: object) -> dict[str, object]:
-    """The public functions that a module gives, but for the door's."""
+    """The public functions that a module gives, but for those that look at arguments."""
     return {
         name: f
         for name, f in vars(module).items()
-        if inspect.isfunction(f) and not name.startswith("_") and f.__module__ != "rustorch._door"
+        if inspect.isfunction(f) and not name.startswith("_") and f.__module__ != "rustorch._arguments"
     }
 
 
@@ -417,3 +418,110 @@ def test_only_the_abi_tests_know_the_c_module() -> None:
 def test_torch_is_wanted_only_by_its_own_tests() -> None:
     for path in sorted((ROOT / "tests").glob("*.py")) + sorted((ROOT / "tests" / "abi").glob("*.py")):
         assert not any(module.split(".")[0] == "torch" for module in imported(parse(path))), path
+
+
+# ---- circles among the Python modules ----
+
+
+def running(node: ast.AST) -> Iterator[ast.AST]:
+    """What stands below and is run at some time, inside functions too; what only type checkers read is not."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+            child = ast.Module(child.orelse, [])
+        yield child
+        yield from running(child)
+
+
+def dependencies(root: Path) -> dict[str, set[str]]:
+    """Of each module of a package: those that it imports, and the packages that are run for their sake."""
+    files = {}
+    for path in root.rglob("*.py"):
+        parts = [root.name, *path.relative_to(root).with_suffix("").parts]
+        files[".".join(parts).removesuffix(".__init__")] = path
+    found: dict[str, set[str]] = {module: set() for module in files}
+    for module, path in files.items():
+        around = (module + ".x" if path.name == "__init__.py" else module).split(".")
+        for node in running(parse(path)):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                start = around[: len(around) - node.level] if node.level else []
+                stem = ".".join([*start, node.module] if node.module else start)
+                names = [n if (n := f"{stem}.{alias.name}") in files else stem for alias in node.names]
+            for name in names:
+                parts = name.split(".")
+                packages = {".".join(parts[:k]) for k in range(1, len(parts))}
+                found[module] |= {name} | {p for p in packages if not f"{module}.".startswith(f"{p}.")}
+    return {module: (names & files.keys()) - {module} for module, names in found.items()}
+
+
+def circle(root: Path) -> list[str]:
+    """Modules of a package that import each other round about, the first again at the end; none if there is no such."""
+    try:
+        graphlib.TopologicalSorter(dependencies(root)).prepare()
+    except graphlib.CycleError as e:
+        found: list[str] = e.args[1]
+        return found
+    return []
+
+
+def test_no_python_module_imports_itself_round_about() -> None:
+    """A module below calls those above as methods that they attach to Tensor, or not at all: see CONTRIBUTING.md."""
+    assert circle(PYTHON) == []
+
+
+@pytest.mark.parametrize(
+    "files, there_is_one",
+    [
+        ({"__init__": "from . import a", "a": "from .b import f", "b": "import sys\nfrom . import c", "c": ""}, False),
+        ({"a": "from . import b", "b": "def f():\n    from .a import g"}, True),
+        ({"a": "import p.b", "b": "class B:\n    def f(self):\n        with x:\n            import p.a"}, True),
+        ({"__init__": "from . import a", "a": "import p"}, True),
+        ({"a": "from .b import f", "b": "try:\n    from .c import f\nexcept ImportError:\n    from .a import g"}, True),
+        ({"a": "from .s.t import f", "s/__init__": "from ..a import g", "s/t": ""}, True),
+        ({"s/__init__": "from .t import f", "s/t": "from .u import g", "s/u": "from ..a import h", "a": ""}, False),
+        ({"a": "from .b import f", "b": "if TYPE_CHECKING:\n    from .a import T\nelse:\n    T = None"}, False),
+        ({"a": "from .b import f", "b": "if TYPE_CHECKING:\n    T = None\nelse:\n    from .a import T"}, True),
+    ],
+)
+def test_planted_circles_are_found(tmp_path: Path, files: dict[str, str], there_is_one: bool) -> None:
+    for name, source in {"__init__": "", "b": "", "c": "", **files}.items():
+        path = tmp_path / "p" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+    assert bool(circle(tmp_path / "p")) is there_is_one
+
+
+def test_only_packages_import_by_name() -> None:
+    """Modules of theirs, when these are first used."""
+    for path in python_files():
+        by_name = [n for n in ast.walk(parse(path)) if isinstance(n, ast.Attribute) and n.attr == "import_module"]
+        by_name += [
+            n for n in ast.walk(parse(path)) if isinstance(n, ast.Name) and n.id in ("__import__", "import_module")
+        ]
+        assert not by_name or path.name == "__init__.py", path
+
+
+def test_what_is_attached_later_is_listed() -> None:
+    """Each module attaches what the package says that it will, and nothing that was there before."""
+    source = (
+        "import importlib, rustorch\n"
+        "for module, names in rustorch._ATTACHED_LATER.items():\n"
+        "    before = dict(vars(rustorch.Tensor))\n"
+        "    assert 'rustorch.' + module not in __import__('sys').modules or module == 'interchange'\n"
+        "    importlib.import_module('rustorch.' + module)\n"
+        "    print(*sorted({*names} ^ {n for n, v in vars(rustorch.Tensor).items() if before.get(n) is not v}))\n"
+    )
+    assert run(source) == ""
+
+
+def test_the_package_may_be_loaded_again() -> None:
+    """Methods that are attached already stay; a class that overrides one reaches it in the first call of all."""
+    source = (
+        "import importlib, rustorch; x = rustorch.arange(3); x[1]; importlib.reload(rustorch)\n"
+        "class Loud(rustorch.Tensor):\n"
+        "    def __repr__(self): return super().__repr__().upper()\n"
+        "print(x[2].item(), rustorch.Tensor.numpy.__qualname__, x.as_subclass(Loud))"
+    )
+    assert run(source) == "2 Tensor.numpy LOUD([0, 1, 2])"

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import threading
-from typing import Any
 
+from .. import _ops
+from .._device import like_on
 from .._door import NULL, NodeOwner, check, error, ffi, handles, lib, new, pending, text, wrap
-from .._tensor import Tensor
+from .._tensor import Tensor, attach
 from ..errors import AutogradError, DTypeError, RustorchError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from . import function, functional, graph
 
@@ -291,9 +293,7 @@ def grad(
     )
     found = [wrap(h) if h else None for h in out]
     if materialize_grads:
-        from .._ops import zeros_like
-
-        found = [zeros_like(t) if g is None else g for t, g in zip(ins, found)]
+        found = [_ops.zeros_like(t) if g is None else g for t, g in zip(ins, found)]
     elif not allow_unused and any(g is None for g in found):
         raise AutogradError(
             "One of the differentiated Tensors appears to not have been used in the graph. "
@@ -632,9 +632,7 @@ def py_on_backward(ctx: Any, grads: Any, n_grads: int, saved: Any, n_saved: int,
     came = iter([_share(grads[i]) for i in range(n_grads)])
     gs: list[Any] = [next(came) if o is not None and o[2] else None for o in frame.outputs]
     if c._materialize:
-        from .._ops import zeros
-
-        gs = [zeros(o[0], dtype=o[1]) if g is None and o is not None else g for g, o in zip(gs, frame.outputs)]
+        gs = [_ops.zeros(o[0], dtype=o[1]) if g is None and o is not None else g for g, o in zip(gs, frame.outputs)]
     c._saved = tuple(map(_unpacked, ffi.unpack(saved, n_saved) if n_saved else (), frame.saved))
     try:
         result = cls.backward(c, *gs)
@@ -808,10 +806,8 @@ def gradcheck(
         for k, o in enumerate(outs):
             if not o.requires_grad:
                 continue
-            from .._ops import zeros
-
             for m in range(o.numel()):
-                seed = zeros(o.numel(), dtype=o.dtype, device=o.device)
+                seed = _ops.zeros(o.numel(), dtype=o.dtype, device=o.device)
                 seed[m] = 1
                 (g,) = grad(o, x, seed.view(o.shape), retain_graph=True, allow_unused=True)
                 analytic = [0.0] * x.numel() if g is None else g.reshape(-1).tolist()
@@ -829,13 +825,12 @@ def gradcheck(
 
 def _of_parts(func: Any, args: list[Any]) -> tuple[Any, list[Any]]:
     """The function and its arguments with real and imaginary parts in the place of complex numbers."""
-    from .._ops import view_as_complex, view_as_real
 
     def parts(v: Any) -> Any:
-        return view_as_real(v) if isinstance(v, Tensor) and v.is_complex() else v
+        return _ops.view_as_real(v) if isinstance(v, Tensor) and v.is_complex() else v
 
     def real(*values: Any) -> Any:
-        out = func(*(view_as_complex(v) if c else v for v, c in zip(values, given)))
+        out = func(*(_ops.view_as_complex(v) if c else v for v, c in zip(values, given)))
         return parts(out) if isinstance(out, Tensor) else tuple(map(parts, out))
 
     given = [isinstance(a, Tensor) and a.is_complex() for a in args]
@@ -845,13 +840,11 @@ def _of_parts(func: Any, args: list[Any]) -> tuple[Any, list[Any]]:
 
 def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, **options: Any) -> bool:
     """`gradcheck` of the gradients of `func`: second derivatives."""
-    from .._ops import randn
-
     args = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     out = func(*args)
     outs = [o for o in ([out] if isinstance(out, Tensor) else list(out)) if isinstance(o, Tensor) and o.requires_grad]
     if grad_outputs is None:
-        seeds = [randn(o.shape, dtype=o.dtype, device=o.device).requires_grad_() for o in outs]
+        seeds = [_ops.randn(o.shape, dtype=o.dtype, device=o.device).requires_grad_() for o in outs]
     else:
         seeds = _list(grad_outputs)
     options.pop("gen_non_contig_grad_outputs", None)
@@ -872,6 +865,48 @@ def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, **options: A
 def _leaf_wanted(x: Any, original: Any) -> bool:
     """Under numeric differentiation the perturbed copy has lost its flag: give it back."""
     return isinstance(x, Tensor) and original.requires_grad and not x.requires_grad
+
+
+# ---- methods of Tensor ----
+
+
+class ToMeta(Function):
+    """Takes a tensor with a gradient to meta, whence no gradient comes back."""
+
+    @staticmethod
+    def forward(ctx: Any, t: Tensor, place: Any) -> Tensor:
+        return like_on(t, place)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        raise UnsupportedError("a gradient on meta has no elements that could go back to a tensor on the CPU")
+
+
+@attach
+class TensorGraph:
+    """The methods of Tensor that show, change or extend the graph."""
+
+    __slots__ = ()
+
+    @property
+    def grad_fn(self: Any) -> Any:
+        """The node of the op that made this tensor; None for a leaf."""
+        return node(lib.py_tensor_grad_fn(self._h))
+
+    def register_hook(self: Any, hook: Callable[[Tensor], Tensor | None]) -> Any:
+        """Calls `hook(grad)` in backward; what it returns (if not None) takes the gradient's place."""
+        return register_hook(self, hook)
+
+    def register_post_accumulate_grad_hook(self: Any, hook: Callable[[Tensor], Any]) -> Any:
+        """Calls `hook(self)` whenever backward has added all of a gradient to `.grad`; the hook may use and remove it.
+
+        The tensor must be a leaf that requires a gradient. What the hook returns is ignored.
+        """
+        return register_post_accumulate_grad_hook(self, hook)
+
+    def _leave(self: Any, place: Any) -> Tensor:
+        """A tensor on meta in place of this one, which requires a gradient."""
+        return ToMeta.apply(self, place)  # type: ignore[no-any-return]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,8 +11,8 @@ from typing import Any
 
 import rustorch as rt
 from rustorch import Tensor, _ops
+from rustorch._arguments import _fits, flags, refused
 from rustorch._device import put
-from rustorch._door import _fits, flags, refused
 
 __all__ = [
     "binary_cross_entropy",
@@ -39,8 +39,10 @@ __all__ = [
 ]
 
 
-def _legacy_reduction(size_average: bool | None, reduce: bool | None) -> str:
-    """The `reduction` that the two arguments of old stood for."""
+def _reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """`reduction`, or what the two arguments of old stand for if one is given."""
+    if size_average is None and reduce is None:
+        return reduction
     each, total = reduce is not None and not reduce, size_average is not None and not size_average
     name = "none" if each else "sum" if total else "mean"
     warnings.warn(
@@ -69,8 +71,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """-log softmax(input)[target]; input [N, C, *], target [N, *] of classes, or [N, C, *] of probabilities."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     return _ops.cross_entropy(
         input, target, weight, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction=reduction
     )
@@ -86,8 +87,7 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """-weight[target] * input[target]; input [N, C, *] of log-probabilities, target [N, *]."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     return _ops.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
@@ -101,8 +101,7 @@ def mse_loss(
 ) -> Tensor:
     """(input - target)^2; with `weight`, mean is the weighted one."""
     _warn_size(input, target)
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     if weight is None:
         return _ops.mse_loss(input, target, reduction=reduction)
     return _ops.mse_loss_weighted(input, target, weight, reduction=reduction)
@@ -118,8 +117,7 @@ def l1_loss(
 ) -> Tensor:
     """|input - target|; with `weight`, mean is the weighted one."""
     _warn_size(input, target)
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     if weight is None:
         return _ops.l1_loss(input, target, reduction=reduction)
     return _ops.l1_loss_weighted(input, target, weight, reduction=reduction)
@@ -135,8 +133,7 @@ def smooth_l1_loss(
 ) -> Tensor:
     """d^2 / (2 beta) where d = |input - target| < beta, else d - beta / 2 (Girshick 2015)."""
     _warn_size(input, target)
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     if beta == 0.0:  # which whole numbers have too
         return _ops.l1_loss(input, target, reduction=reduction)
     return _ops.smooth_l1_loss(input, target, beta=beta, reduction=reduction)
@@ -161,8 +158,7 @@ def binary_cross_entropy(
     reduction: str = "mean",
 ) -> Tensor:
     """-(t log x + (1 - t) log(1 - x)), the logs clamped at -100; x and t of one shape, x in [0, 1]."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     if target.shape != input.shape:
         raise ValueError(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. "
@@ -181,8 +177,7 @@ def binary_cross_entropy_with_logits(
     pos_weight: Tensor | None = None,
 ) -> Tensor:
     """`binary_cross_entropy` of sigmoid(input), stable."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     if target.shape != input.shape:
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
     return _ops.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction=reduction)
@@ -197,15 +192,14 @@ def kl_div(
     log_target: bool = False,
 ) -> Tensor:
     """t (log t - input), input of log-probabilities; reduction "batchmean" divides the sum by the batch size."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
-    elif reduction == "mean":
+    if size_average is None and reduce is None and reduction == "mean":
         warnings.warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support size."
             "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
             "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
             stacklevel=2,
         )
+    reduction = _reduction(size_average, reduce, reduction)
     return _ops.kl_div(input, target, log_target=log_target, reduction=reduction)
 
 
@@ -220,8 +214,7 @@ def poisson_nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """exp(x) - t x (log_input) or x - t log(x + eps); `full` adds Stirling's approximation of log(t!)."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     if not isinstance(eps, (int, float)):
         raise refused("poisson_nll_loss", "eps", "Float", eps)
     return _ops.poisson_nll_loss(input, target, log_input, full, eps, reduction)
@@ -248,8 +241,7 @@ def hinge_embedding_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """x where t = 1, max(0, margin - x) where t = -1."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     return _ops.hinge_embedding_loss(input, target, margin, reduction)
 
 
@@ -263,8 +255,7 @@ def cosine_embedding_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """1 - cos(x1, x2) where t = 1, max(0, cos - margin) where t = -1; x1, x2 [N, d], t [N]."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     return _ops.cosine_embedding_loss(input1, input2, target, margin, reduction)
 
 
@@ -278,8 +269,7 @@ def margin_ranking_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """max(0, -t (x1 - x2) + margin)."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     return _ops.margin_ranking_loss(input1, input2, target, margin, reduction)
 
 
@@ -291,8 +281,7 @@ def soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """log(1 + exp(-t x)), of the input's shape and dtype."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     return _ops.soft_margin_loss(input, target, reduction)
 
 
@@ -305,8 +294,7 @@ def multilabel_soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """Mean over classes of the binary cross entropy of sigmoid(x); input and target [N, C]."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     return _ops.multilabel_soft_margin_loss(input, target, weight, reduction)
 
 
@@ -321,8 +309,7 @@ def multi_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """Sum over i != t of max(0, margin - x[t] + x[i])^p / C; input [N, C], [C] or a number, target [N] or a number."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     return _ops.multi_margin_loss(input, target, p, margin, weight, reduction)
 
 
@@ -334,8 +321,7 @@ def multilabel_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """Sum over targets t, other classes i of max(0, 1 - x[t] + x[i]) / C; target lists classes up to the first -1."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     return _ops.multilabel_margin_loss(input, target, reduction)
 
 
@@ -352,8 +338,7 @@ def triplet_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """max(0, d(a, p) - d(a, n) + margin), d the p-norm distance (Balntas et al. 2016 for `swap`)."""
-    if size_average is not None or reduce is not None:
-        reduction = _legacy_reduction(size_average, reduce)
+    reduction = _reduction(size_average, reduce, reduction)
     return _ops.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction)
 
 

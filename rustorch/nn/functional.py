@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import rustorch as rt
 from rustorch import Tensor, _ops
-from rustorch._door import flags, into, ints, whole
+from rustorch._arguments import flags, into, ints, whole
 from rustorch.errors import DTypeError, InvalidArgumentError, ShapeMismatchError
 
 from ._losses import *  # noqa: F403
-from ._losses import _legacy_reduction as _legacy_reduction
 
 if TYPE_CHECKING:
     Ints = int | Sequence[int]
@@ -29,19 +28,11 @@ if TYPE_CHECKING:
 # ---- helpers ----------------------------------------------------------------------------------------------------
 
 
-def _table(name: str) -> Callable[..., Any]:
-    """The op `name`, or a clear error if the table has no such entry."""
-    op: Callable[..., Any] | None = getattr(_ops, name, None)
-    if op is None:
-        raise NotImplementedError(f"{name}: this version of rustorch has no such op")
-    return op
-
-
 def _inplace(name: str, input: Tensor, *args: Any, **attributes: Any) -> Tensor:
     """Op `name` in place: by its twin, or where backward will need the old values, computed from a copy of them."""
     twin = getattr(_ops, name + "_", None)
     if twin is None or (input.requires_grad and rt.is_grad_enabled()):
-        return input.copy_(_table(name)(input.clone(), *args, **attributes))
+        return input.copy_(getattr(_ops, name)(input.clone(), *args, **attributes))
     return twin(input, *args, **attributes)
 
 
@@ -55,11 +46,6 @@ def _tuple(value: Any, n: int, op: str = "") -> tuple[Any, ...]:
     if len(value) not in (1, n):
         raise ValueError(f"{op and op + ': '}expected a number or {n} of them, one per spatial dimension, got {value}")
     return value * n if len(value) == 1 else value
-
-
-def _wide(t: Tensor) -> Tensor:
-    """Half floats as float32, in which sums of several terms are computed."""
-    return t.float() if t.dtype in (rt.float16, rt.bfloat16) else t
 
 
 def _probability(p: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import rustorch as rt
 from rustorch import Tensor
-from rustorch._door import flags
+from rustorch._arguments import flags
 
 __all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "is_lazy"]
 

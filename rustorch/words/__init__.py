@@ -6,6 +6,7 @@ A function whose first parameter is `input` serves as a method of Tensor too (se
 from __future__ import annotations
 
 from .. import _ops
+from .._tensor import attach
 from .arithmetic import (
     _polygamma_method,
     allclose,
@@ -25,7 +26,6 @@ from .arithmetic import (
     spmm,
     tensordot,
 )
-from .common import _result as _result
 from .conversion import (
     _conversion,
     apply_,
@@ -147,6 +147,7 @@ from .shaping import (
 )
 
 
+@attach
 class TensorWords:
     """The words that are methods of Tensor."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _ops
-from .._door import into, operand
+from .._arguments import into, operand
 from ..dtypes import BY_NAME
 from ..errors import DTypeError, InvalidArgumentError
 from .common import _is_tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .._tensor import Tensor
 
 

@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from functools import wraps
-from typing import Any
 
-from .._door import check_into, into
+from .._arguments import check_into, into, named_result
 from ..errors import DTypeError, InvalidArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .._tensor import Tensor
 
 
-def _result(op: str, fields: str = "values indices") -> Any:
-    def show(self: Any) -> str:
-        return f"rustorch.return_types.{op}(\n" + ",\n".join(f"{k}={v!r}" for k, v in self._asdict().items()) + ")"
-
-    cls = namedtuple(op, fields.split())  # type: ignore[misc]
-    cls.__repr__ = show  # type: ignore[method-assign]
-    return cls
-
-
-return_max = _result("max")
-return_min = _result("min")
-return_median = _result("median")
-return_nanmedian = _result("nanmedian")
-return_mode = _result("mode")
-return_sort = _result("sort")
-return_topk = _result("topk")
-return_kthvalue = _result("kthvalue")
-return_cummax = _result("cummax")
-return_cummin = _result("cummin")
-return_aminmax = _result("aminmax", "min max")
+return_max = named_result("max")
+return_min = named_result("min")
+return_median = named_result("median")
+return_nanmedian = named_result("nanmedian")
+return_mode = named_result("mode")
+return_sort = named_result("sort")
+return_topk = named_result("topk")
+return_kthvalue = named_result("kthvalue")
+return_cummax = named_result("cummax")
+return_cummin = named_result("cummin")
+return_aminmax = named_result("aminmax", "min max")
 
 
 def _is_tensor(v: Any) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _ops
+from .._arguments import flags, operand
 from .._device import CPU, put
 from .._device import check as check_device
-from .._door import check, ffi, flags, lib, operand
-from ..dtypes import ALL, BY_NAME, from_python, is_word
+from .._door import check, ffi, lib
+from .._tensor import Tensor, make
+from ..autograd import no_grad
+from ..dtypes import ALL, BY_NAME, castable, from_python, is_word
 from ..dtypes import dtype as dtype_
 from ..errors import InvalidArgumentError
 from .common import _is_tensor
@@ -16,8 +17,7 @@ from .common import _is_tensor
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from .._tensor import Tensor
+    from typing import Any
 
 
 def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -141,23 +141,13 @@ def copy_(input: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 
 def apply_(input: Tensor, callable: Any) -> Tensor:
     """Replaces each element by `callable(element)`; slow."""
-    from .._tensor import make
-
     flat = [callable(v) for v in input.reshape(-1).tolist()]
-    with _quiet():
+    with no_grad():
         return input.copy_(make(flat, input.dtype).reshape(input.shape))
-
-
-def _quiet() -> Any:
-    from ..autograd import no_grad
-
-    return no_grad()
 
 
 def is_tensor(obj: Any) -> bool:
     """True for tensors."""
-    from .._tensor import Tensor
-
     return isinstance(obj, Tensor)
 
 
@@ -202,11 +192,7 @@ def result_type(tensor1: Any, tensor2: Any) -> dtype_:
 
 def can_cast(from_: Any, to: Any) -> bool:
     """True if results of the first dtype may be written into tensors of the second."""
-
-    def rank(d: dtype_) -> int:
-        return 0 if d._name == "bool" else 3 if d.is_complex else 2 if d.is_floating_point else 1
-
-    return rank(from_python(from_)) <= rank(from_python(to))
+    return castable(from_python(from_), from_python(to))
 
 
 def share_memory_(input: Tensor) -> Tensor:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import Any
 
 from .. import _device, _ops
-from .._door import created, into, shape_
+from .._arguments import created, into, shape_
+from .._tensor import Tensor, make
 from ..errors import DTypeError
 from .common import _MISSING, _is_tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from .._tensor import Tensor
+    from typing import Any
 
 
 def _new(name: str) -> Callable[..., Tensor]:
@@ -70,8 +69,6 @@ def tensor(
     data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
 ) -> Tensor:
     """A new tensor with a copy of `data`: numbers, nested sequences, arrays. The dtype is inferred if not given."""
-    from .._tensor import make
-
     t = make(data, dtype)
     if device is not None or requires_grad or _device._used:
         return created(t, device, requires_grad)

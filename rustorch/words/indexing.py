@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _ops
-from .._door import flags, into
+from .._arguments import flags, into
 from ..dtypes import BY_NAME
 from ..errors import DTypeError, InvalidArgumentError
 from .common import _is_tensor
@@ -13,6 +11,7 @@ from .common import _is_tensor
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .._tensor import Tensor
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _ops
-from .._door import into, whole
+from .._arguments import into, whole
 from ..errors import DTypeError, InvalidArgumentError
 from .common import _is_tensor
 from .creation import _made_as
@@ -13,6 +11,7 @@ from .creation import _made_as
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .._tensor import Tensor
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _ops
-from .._door import flags, into, refused, whole
+from .._arguments import flags, into, refused, whole
 from ..dtypes import from_python
 from ..errors import DTypeError, ShapeMismatchError, UnsupportedError
 from .common import (
@@ -27,6 +25,8 @@ from .common import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .._tensor import Tensor
 
 

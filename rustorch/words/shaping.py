@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import _ops
-from .._door import operand
+from .._arguments import operand
+from .._tensor import Size
 from ..dtypes import from_python, is_word
 from ..errors import InvalidArgumentError, ShapeMismatchError
 from .common import _is_tensor, _numpy_names
@@ -13,6 +12,8 @@ from .creation import tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .._tensor import Tensor
 
 
@@ -129,8 +130,6 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
 
 def broadcast_shapes(*shapes: Any) -> Any:
     """The shape that all of them broadcast to."""
-    from .._tensor import Size
-
     out: list[int] = []
     for s in shapes:
         s = (s,) if isinstance(s, int) else tuple(s)

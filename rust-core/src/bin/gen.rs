@@ -301,14 +301,15 @@ fn python() -> String {
     let mut s = format!(
         "# {MARK}\n\"\"\"One function per op of the table. Those with `input` first are methods of Tensor too.\"\"\"\n\n\
          # ruff: noqa: A001, A002, E501, N801\n# mypy: disable-error-code=\"no-any-return\"\n\n\
-         from __future__ import annotations\n\nfrom ._device import at, away, moved\nfrom ._door import (\n    NULL,\n    bool_,\n    dtype_code,\n    error,\n    int_,\n    into,\n    \
-         ints,\n    lib,\n    misuse,\n    number,\n    operand,\n    optional_number,\n    several,\n    shape_,\n    word,\n)\n\n\
+         from __future__ import annotations\n\nfrom ._arguments import (\n    KINDS,\n    bool_,\n    dtype_code,\n    int_,\n    into,\n    ints,\n    misuse,\n    \
+         number,\n    operand,\n    optional_number,\n    several,\n    shape_,\n    word,\n)\nfrom ._device import at, away, moved\n\
+         from ._door import NULL, error, lib\n\n\
          TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from collections.abc import Sequence\n    from typing import Any\n\n    \
-         from ._door import Number\n    from .dtypes import dtype as dtype_\n    from .random import Generator as Generator_\n    from ._tensor import Tensor\n\n"
+         from ._arguments import Number\n    from .dtypes import dtype as dtype_\n    from .random import Generator as Generator_\n    from ._tensor import Tensor\n\n"
     );
     s.push_str(
         "# The kinds of arguments: what each holds, in which form, whether a number will do, what a message says is wanted.\n\
-         KINDS = {\n",
+         KINDS |= {\n",
     );
     for k in ArgKind::ALL.iter().map(|k| k.def()) {
         let number = if k.number { "True" } else { "False" };

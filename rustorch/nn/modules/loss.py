@@ -8,6 +8,7 @@ from typing import Any
 from rustorch import Tensor, _ops
 
 from .. import functional as F
+from .._losses import _reduction
 from .module import Module
 
 __all__ = [
@@ -38,9 +39,7 @@ __all__ = [
 class _Loss(Module):
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> None:
         super().__init__()
-        if size_average is not None or reduce is not None:
-            reduction = F._legacy_reduction(size_average, reduce)
-        self.reduction = reduction
+        self.reduction = _reduction(size_average, reduce, reduction)
 
 
 class _WeightedLoss(_Loss):

@@ -13,8 +13,8 @@ import rustorch as rt
 from rustorch import Tensor, _ops
 
 from .. import init
+from .._packed import PackedSequence
 from ..parameter import Parameter
-from ..utils.rnn import PackedSequence
 from .module import Module
 
 if TYPE_CHECKING:

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import rustorch as rt
 from rustorch import Tensor, _ops
+
+from .._packed import PackedSequence
 
 __all__ = [
     "PackedSequence",
@@ -22,29 +22,6 @@ __all__ = [
     "unpack_sequence",
     "unpad_sequence",
 ]
-
-_Packed = namedtuple("_Packed", ["data", "batch_sizes", "sorted_indices", "unsorted_indices"])
-
-
-class PackedSequence(_Packed):
-    """Sequences, longest first, step by step: data [sum of lengths, *], batch_sizes how many reach each step."""
-
-    __slots__ = ()
-
-    def __new__(
-        cls,
-        data: Tensor,
-        batch_sizes: Tensor,
-        sorted_indices: Tensor | None = None,
-        unsorted_indices: Tensor | None = None,
-    ) -> PackedSequence:
-        if unsorted_indices is None:
-            unsorted_indices = invert_permutation(sorted_indices)
-        return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
-
-    def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
-        """The same with `data` moved or cast."""
-        return self._replace(data=self.data.to(*args, **kwargs))
 
 
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
