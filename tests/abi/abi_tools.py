@@ -8,11 +8,13 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import rustorch.config
+import rustorch.ops
 from rustorch import _ffi
 
 ffi, lib = _ffi.ffi, _ffi.lib
@@ -118,6 +120,59 @@ def listening(callback):
         assert lib.rt_listener_pop() == lib.RT_OK
     if errors:
         raise errors[0]
+
+
+def described(handle) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    n = lib.rt_tensor_ndim(handle)
+    shape, strides = (
+        ffi.unpack(p, n) if n else [] for p in (lib.rt_tensor_shape(handle), lib.rt_tensor_strides(handle))
+    )
+    # The step through a dimension of one element, or of none, leads nowhere.
+    steps = [s if d > 1 and 0 not in shape else 0 for d, s in zip(shape, strides)]
+    return tuple(shape), tuple(steps), lib.rt_tensor_dtype(handle)
+
+
+ROOM = 64
+
+
+@cache
+def dynamic() -> set[str]:
+    """Ops whose results depend on the elements."""
+    return {op["name"] for op in rustorch.ops.table() if op["class"] == "Dynamic"}
+
+
+class Asked:
+    """Compares each call that it hears with what is inferred for it."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        self.refused: list[str] = []
+        self.count = 0
+
+    def heard(self, e) -> None:
+        if e.phase in (lib.RT_EVENT_BEGIN, lib.RT_EVENT_FAIL):
+            return
+        word = ffi.string(e.name).decode()
+        outs, n = ffi.new("struct rt_tensor *[]", ROOM), ffi.new("size_t *")
+        if lib.rt_op_infer(e.name, e.inputs, e.inputs_len, e.attrs, e.attrs_len, outs, ROOM, n):
+            if word not in dynamic():
+                self.refused.append(f"{word}: {ffi.string(lib.rt_last_error()).decode()}")
+            return
+        self.count += 1
+        found = [described(outs[i]) for i in range(n[0])]
+        devices = {lib.rt_tensor_device(outs[i]) for i in range(n[0])}
+        for i in range(n[0]):
+            lib.rt_tensor_free(outs[i])
+        given = [described(e.outputs[i]) for i in range(e.outputs_len)]
+        if found != given or devices - {lib.RT_DEVICE_META}:
+            self.wrong.append(f"{word}: inferred {found}, got {given}")
+
+
+@contextmanager
+def asking():
+    asked = Asked()
+    with listening(asked.heard):
+        yield asked
 
 
 def tool(name: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,9 @@ torch = pytest.importorskip("torch")
 from torch.testing._internal.common_methods_invocations import op_db  # noqa: E402
 
 import rustorch as rt  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "abi"))
+from abi_tools import asking  # noqa: E402
 
 TO_RT = {getattr(torch, d._name): d for d in rt.dtypes.ALL}
 TO_TORCH = {v: k for k, v in TO_RT.items()}
@@ -215,7 +220,9 @@ def run(op: Any, f: Any, dtype: Any, grad: bool) -> tuple[int, list[str]]:
         if any(t.dtype not in TO_RT for t in flat(theirs, torch.Tensor)):
             continue
         try:
-            ours = f(x, *args, **kwargs)
+            with asking() as asked:
+                ours = f(x, *args, **kwargs)
+            assert not asked.wrong and not asked.refused, f"{described}: {asked.wrong or asked.refused}"
             if op.name in UP_TO_SIGN:
                 ours, theirs = sample.output_process_fn_grad(ours), sample.output_process_fn_grad(theirs)
             mine, other = flat(ours, rt.Tensor), flat(theirs, torch.Tensor)
