@@ -426,7 +426,7 @@ def test_torch_is_wanted_only_by_its_own_tests() -> None:
 def running(node: ast.AST) -> Iterator[ast.AST]:
     """What stands below and is run at some time, inside functions too; what only type checkers read is not."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             child = ast.Module(child.orelse, [])
         yield child
         yield from running(child)
@@ -482,6 +482,7 @@ def test_no_python_module_imports_itself_round_about() -> None:
         ({"a": "from .s.t import f", "s/__init__": "from ..a import g", "s/t": ""}, True),
         ({"s/__init__": "from .t import f", "s/t": "from .u import g", "s/u": "from ..a import h", "a": ""}, False),
         ({"a": "from .b import f", "b": "if TYPE_CHECKING:\n    from .a import T\nelse:\n    T = None"}, False),
+        ({"a": "from .b import f", "b": "if not TYPE_CHECKING:\n    from .a import T"}, True),
         ({"a": "from .b import f", "b": "if TYPE_CHECKING:\n    T = None\nelse:\n    from .a import T"}, True),
     ],
 )
