@@ -33,9 +33,13 @@ mod thread;
 pub mod kernels;
 pub mod tensor;
 
+pub(crate) mod engine;
+#[macro_use]
+pub(crate) mod table;
+pub mod autograd;
+pub(crate) mod funnel;
 pub mod ops;
 
-pub mod autograd;
 pub mod io;
 
 #[cfg(feature = "capi")]
