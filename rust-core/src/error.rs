@@ -1,6 +1,6 @@
 //! L0: errors as data. They are built where they happen and rendered once, by `Display`.
 
-use crate::shape::Dims;
+use smallvec::SmallVec;
 use std::fmt;
 
 /// What kind of thing went wrong; the C status codes are these values.
@@ -39,12 +39,14 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Error(Box<Inner>);
 
+type Sizes = SmallVec<[usize; 5]>;
+
 #[derive(Clone, Debug)]
 struct Inner {
     kind: Kind,
     op: String,
     message: String,
-    shapes: Option<(Dims, Dims)>,
+    shapes: Option<(Sizes, Sizes)>,
 }
 
 /// Result with [`Error`].
@@ -61,7 +63,7 @@ impl Error {
     #[cold]
     pub fn shapes(op: impl Into<String>, message: impl Into<String>, lhs: &[usize], rhs: &[usize]) -> Self {
         let mut e = Self::new(Kind::Shape, op, message);
-        e.0.shapes = Some((Dims::from_slice(lhs), Dims::from_slice(rhs)));
+        e.0.shapes = Some((Sizes::from_slice(lhs), Sizes::from_slice(rhs)));
         e
     }
 

@@ -16,6 +16,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_types, clippy::disallowed_macros, clippy::disallowed_methods))]
 #![recursion_limit = "512"]
 
+mod blocks;
 mod callback;
 pub mod device;
 pub mod dtype;
@@ -27,13 +28,18 @@ pub mod random;
 pub mod shape;
 pub mod simd;
 pub mod storage;
+mod thread;
 
 pub mod kernels;
 pub mod tensor;
 
+pub(crate) mod engine;
+#[macro_use]
+pub(crate) mod table;
+pub mod autograd;
+pub(crate) mod funnel;
 pub mod ops;
 
-pub mod autograd;
 pub mod io;
 
 #[cfg(feature = "capi")]

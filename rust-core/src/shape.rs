@@ -427,6 +427,11 @@ pub fn wrap_dims(dims: &[i64], ndim: usize) -> Result<SmallVec<[usize; 8]>> {
     Ok(out)
 }
 
+/// Sizes as the signed numbers that ops take.
+pub(crate) fn signed(shape: &[usize]) -> SmallVec<[i64; 8]> {
+    shape.iter().map(|&d| d as i64).collect()
+}
+
 /// Sizes from signed numbers; negative ones are an error, and so are more elements than can be counted.
 pub fn sizes(dims: &[i64]) -> Result<Dims> {
     let out = counts(dims)?;
@@ -440,6 +445,25 @@ pub fn counts(numbers: &[i64]) -> Result<Dims> {
         out.push(usize::try_from(d).map_err(|_| err!(Shape, "sizes must not be negative, got {d}"))?);
     }
     Ok(out)
+}
+
+/// A dimension that must exist: 0-d tensors have none.
+pub(crate) fn real_dim(dim: i64, ndim: usize) -> Result<usize> {
+    if ndim == 0 {
+        bail!(Index, "a 0-dim tensor has no dimension {dim}");
+    }
+    wrap_dim(dim, ndim)
+}
+
+/// `[outer, n, inner]` of `shape` around one dimension; no lines at all where there are no elements.
+pub(crate) fn around(shape: &[usize], dim: usize) -> [usize; 3] {
+    if shape.is_empty() {
+        return [1, 1, 1];
+    }
+    if shape.contains(&0) {
+        return [0, shape[dim], 0];
+    }
+    [shape[..dim].iter().product(), shape[dim], shape[dim + 1..].iter().product()]
 }
 
 /// Sizes from signed numbers of which one may be -1, "what is left" of `numel`.

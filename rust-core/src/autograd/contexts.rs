@@ -1,23 +1,11 @@
 //! What a garbage collector of another language may see: the contexts that one handle alone keeps alive.
 
-use super::*;
-use crate::storage::Release;
+use super::hooks::Target;
+use super::node::*;
+use crate::memory::List;
+use crate::tensor::{Meta, State, Tensor, TensorImpl};
 use std::collections::HashMap;
-use std::ffi::c_void;
-use std::sync::TryLockError;
-
-/// A caller's context and the function that will release it.
-#[derive(Clone, Copy)]
-pub struct Foreign {
-    /// The context.
-    pub ctx: *mut c_void,
-    /// Called once, when nobody needs the context any more.
-    pub release: Option<Release>,
-}
-// SAFETY: nothing here looks behind the pointer, and the contract demands that `release` may run on any thread.
-unsafe impl Send for Foreign {}
-// SAFETY: as above.
-unsafe impl Sync for Foreign {}
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// So many objects are looked at for one handle: a collector asks again and again.
 const LIMIT: usize = 20_000;
@@ -100,11 +88,11 @@ impl<'a> Search<'a> {
     }
 
     /// One of the owners of an object has been found. With the last of them, `thing` is to be looked into.
-    fn owner<T>(&mut self, a: &Arc<T>, thing: impl FnOnce(*const T) -> Thing) -> Option<()> {
+    fn owner<T: ?Sized>(&mut self, a: &Arc<T>, thing: impl FnOnce(*const T) -> Thing) -> Option<()> {
         let owners = Arc::strong_count(a);
         if owners > 1 {
             self.met.try_reserve(1).ok()?;
-            let met = self.met.entry(Arc::as_ptr(a) as usize).or_insert(0);
+            let met = self.met.entry(Arc::as_ptr(a).cast::<()>() as usize).or_insert(0);
             *met += 1;
             if *met < owners {
                 return Some(());
@@ -139,11 +127,11 @@ impl<'a> Search<'a> {
     fn in_meta(&mut self, meta: &'a Meta) -> Option<()> {
         let Some((guard, state)) = open(&meta.state) else { return Some(()) };
         self.guards.push(Guard::State(guard)).ok()?;
-        if let Some(h) = &state.hooks {
+        if let Some(h) = leaf_hooks(state) {
             self.hooks(h.calls.iter().chain(&h.collected));
             self.around(&h.around);
         }
-        state.history.iter().try_for_each(|(n, _)| self.node(n))?;
+        state.history.iter().try_for_each(|(n, _)| self.owner(n, |n| Thing::Node(n.cast())))?;
         state.grad.iter().try_for_each(|g| self.tensor(g))
     }
 

@@ -1,22 +1,17 @@
 //! What a node keeps for backward, and the hooks that may keep it in another form: on disk, compressed, not at all.
 
-use super::*;
-use crate::memory::Kept;
+use super::node::*;
+use crate::bail;
+use crate::error::Result;
+use crate::memory::{room, Kept, List};
+use crate::tensor::modes::{self, grad_enabled, GradMode};
+use crate::tensor::{Tensor, TensorImpl};
+use std::sync::Arc;
 
 /// Decides how the tensors are kept that ops save for backward.
 pub trait SavedHooks: Send + Sync {
     /// Called when a tensor is saved. The hook must not change it.
     fn pack(&self, t: &Tensor) -> Result<Box<dyn Packed>>;
-}
-
-/// A tensor in the form that a hook has given it.
-pub trait Packed: Send + Sync {
-    /// The tensor again, with the elements and the shape that it had. Called whenever backward reads it.
-    fn unpack(&self) -> Result<Tensor>;
-    /// The context of another language that it keeps.
-    fn context(&self) -> Option<Foreign> {
-        None
-    }
 }
 
 thread_local! {
@@ -57,28 +52,16 @@ pub fn pop_saved_hooks() -> bool {
     _last.is_some()
 }
 
-/// Tensors saved by one call.
-#[derive(Default)]
-pub(super) struct SavedSet {
-    pub inputs: SmallVec<[Option<Saved>; 3]>,
-    pub outputs: SmallVec<[Option<Saved>; 1]>,
-}
-
-/// A tensor that backward will read: its elements, and where its gradient goes.
-#[derive(Clone)]
-pub(super) struct Saved {
-    pub data: Data,
-    pub edge: Option<Edge>,
-    /// For an output of the node itself, its index (an edge would be a cycle).
-    output: Option<usize>,
-}
-
-#[derive(Clone)]
-pub(super) enum Data {
-    /// A tensor and the version that it had.
-    Plain(Arc<TensorImpl>, u64),
-    /// What a hook has made of it, and its shape.
-    Packed(Arc<(Box<dyn Packed>, Dims)>),
+impl Tensor {
+    fn alias_keeping_number(&self) -> Tensor {
+        let mut t = self.alias();
+        if self.0.wrapped {
+            if let Some(i) = Arc::get_mut(&mut t.0) {
+                i.wrapped = true;
+            }
+        }
+        t
+    }
 }
 
 impl Data {

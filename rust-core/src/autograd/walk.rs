@@ -1,12 +1,23 @@
 //! The backward walk: iterative, newest node first. A node is always newer than those it sends gradients to, so the order
 //! of creation is a topological order and nothing has to be counted beforehand.
 
-use super::*;
+use super::node::*;
 use crate::device::{Device, On};
+use crate::dtype::{DType, Scalar};
+use crate::error::{Error, Result};
+use crate::engine::complex::pairs;
 use crate::memory::{room, List};
 use crate::parallel::interrupted;
-use crate::shape::contiguous_strides;
+use crate::shape::{contiguous_strides, Dims, Layout};
+use crate::table::lang::sum_to;
+use crate::table::{Recorded, Vjp};
+use crate::tensor::modes::{detect_anomaly, GradMode};
+use crate::tensor::{Grads, Meta, Tensor};
+use crate::{bail, err};
+use smallvec::SmallVec;
 use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 #[derive(Clone)]
 struct ByAge(Arc<Node>);
@@ -109,7 +120,7 @@ impl Walk<'_> {
         if self.wanted.is_none() && !leaf.requires_grad() {
             return Ok(()); // frozen since
         }
-        if !leaf.meta().lock().hooks.as_ref().is_some_and(|h| h.wait()) {
+        if !leaf_hooks(&leaf.meta().lock()).is_some_and(|h| h.wait()) {
             return self.deliver(leaf, g);
         }
         match self.held.iter_mut().find(|h| Arc::ptr_eq(h.0.meta(), leaf.meta())) {
@@ -290,7 +301,7 @@ fn accumulate(t: &Tensor, g: Tensor, create_graph: bool) -> Result<()> {
         let old = meta.lock().grad.clone();
         let new = match &old {
             Some(old) if !create_graph && !old.requires_grad() => {
-                crate::ops::call_inplace(&crate::ops::pointwise::defs::add, &[Some(old), Some(&g)], &[one()])?;
+                old.add_(&g, 1)?;
                 return Ok(());
             }
             Some(old) => add(old, &g)?,
@@ -322,7 +333,7 @@ fn accumulate(t: &Tensor, g: Tensor, create_graph: bool) -> Result<()> {
 /// The hooks of a leaf in one of its lists.
 fn hooks_of<H: Clone>(leaf: &Tensor, list: impl Fn(&LeafHooks) -> &List<Registered<H>>) -> Result<List<H>> {
     let state = leaf.meta().lock();
-    let Some(hooks) = &state.hooks else { return Ok(List::new()) };
+    let Some(hooks) = leaf_hooks(&state) else { return Ok(List::new()) };
     List::collect(list(hooks).iter().map(|h| h.call.clone()))
 }
 
@@ -379,16 +390,12 @@ fn after(node: &Node, out: &mut Grads, grads: &[Option<Tensor>]) -> Result<()> {
 
 fn no_nan(node: &Node, grads: &Grads) -> Result<()> {
     for (k, g) in grads.iter().enumerate() {
-        let parts = |g: &Tensor| if g.dtype().is_complex() { crate::ops::complex::pairs(g) } else { Ok(g.clone()) };
+        let parts = |g: &Tensor| if g.dtype().is_complex() { pairs(g) } else { Ok(g.clone()) };
         if g.as_ref().map(|g| parts(g)?.to_vec::<f64>()).transpose()?.is_some_and(|v| v.iter().any(|x| x.is_nan())) {
             bail!(Autograd, "Function '{}' returned nan values in its {k}th output.", node.name());
         }
     }
     Ok(())
-}
-
-fn one() -> Attr<'static> {
-    Attr::Scalar(crate::dtype::Scalar::Int(1))
 }
 
 fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
@@ -415,7 +422,7 @@ fn release(node: &Node) {
 
 /// Undoes broadcasting and promotion: a gradient gets the shape and dtype of the input it belongs to. Rules need not care.
 fn fit(g: Tensor, shape: &[usize], dtype: DType) -> Result<Tensor> {
-    let g = if g.shape() == shape { g } else { crate::ops::lang::sum_to(&g, shape)? };
+    let g = if g.shape() == shape { g } else { sum_to(&g, shape)? };
     if g.dtype() == dtype {
         Ok(g)
     } else {
@@ -493,6 +500,26 @@ fn conjugates(grads: &[Option<Tensor>]) -> Result<Grads> {
     Ok(out)
 }
 
+/// What a rule asks a node for.
+struct Held<'a> {
+    node: &'a Arc<Node>,
+    saved: &'a SavedSet,
+}
+
+impl Recorded for Held<'_> {
+    fn input(&self, i: usize) -> Option<Result<Tensor>> {
+        let saved = self.saved.inputs.get(i)?.as_ref()?;
+        Some(saved.unpack(self.node, false))
+    }
+    fn output(&self, k: usize) -> Option<Result<Tensor>> {
+        let saved = self.saved.outputs.get(k)?.as_ref()?;
+        Some(saved.unpack(self.node, false))
+    }
+    fn needs(&self, i: usize) -> bool {
+        self.node.edges.get(i).is_some_and(|e| e.is_some())
+    }
+}
+
 fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
     match &node.rule {
         Rule::Op(op, attrs) => {
@@ -515,7 +542,9 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
                 let mut given = room(attrs.len())?;
                 given.extend(attrs.iter().map(OwnedAttr::get));
                 let _on = on(grads.iter().flatten());
-                rule(&Vjp { grads, node, saved, attrs: given })
+                let call = &Held { node, saved };
+                let v = Vjp { grads, inputs: &node.inputs, outputs: &node.outputs, call, attrs: given };
+                rule(&v)
             };
             let given = match saved.copy_if_packed()? {
                 None => run(saved),
@@ -556,7 +585,7 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
             let Some(g) = &grads[0] else { return Ok(Grads::new()) };
             let at = inside(base, view)?;
             let _on = on([g].into_iter());
-            let zeros = Tensor::filled(base.shape(), crate::dtype::Scalar::Int(0), g.dtype())?;
+            let zeros = Tensor::filled(base.shape(), Scalar::Int(0), g.dtype())?;
             let (s, t) = (signed(at.shape()), signed(at.strides()));
             Ok(Grads::from_iter([Some(zeros.as_strided_scatter(g, &s, &t, at.offset() as i64)?)]))
         }
@@ -581,7 +610,7 @@ fn apply(node: &Arc<Node>, grads: &[Option<Tensor>]) -> Result<Grads> {
                     Some(x) => fit(x, shape, *dtype)?,
                     None => {
                         let _on = on([&g].into_iter());
-                        Tensor::filled(shape, crate::dtype::Scalar::Int(0), g.dtype())?
+                        Tensor::filled(shape, Scalar::Int(0), g.dtype())?
                     }
                 };
                 out[0] = Some(g.as_strided_scatter(&back, &s, &t, o)?);
@@ -611,7 +640,7 @@ fn seed(root: &Tensor, g: Option<&Tensor>) -> Result<Tensor> {
                 g.to_dtype(root.dtype())
             }
         }
-        Some(g) => Err(crate::error::Error::shapes(
+        Some(g) => Err(Error::shapes(
             "",
             format!("the gradient has shape {:?}, the output {:?}", g.shape(), root.shape()),
             g.shape(),
@@ -620,7 +649,7 @@ fn seed(root: &Tensor, g: Option<&Tensor>) -> Result<Tensor> {
         None if root.dtype().is_complex() => {
             bail!(Autograd, "grad can be implicitly created only for real scalar outputs but got {}", root.dtype())
         }
-        None if root.numel() == 1 => Tensor::filled(root.shape(), crate::dtype::Scalar::Int(1), root.dtype()),
+        None if root.numel() == 1 => Tensor::filled(root.shape(), Scalar::Int(1), root.dtype()),
         None => bail!(
             Autograd,
             "grad can be implicitly created only for scalar outputs, this one has shape {:?}",

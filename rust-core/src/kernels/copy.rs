@@ -2,7 +2,7 @@
 #![allow(clippy::missing_safety_doc, clippy::needless_range_loop)]
 
 use crate::dtype::{dispatch, dispatch_all, dispatch_plain, dispatch_size, Compute, DType, Elem, Scalar};
-use crate::kernels::elementwise::rows;
+use crate::kernels::rows::rows;
 use crate::parallel::parallel_for;
 use crate::shape::Layout;
 use smallvec::SmallVec;

@@ -5,7 +5,7 @@
 use crate::dtype::{dispatch_size, Acc, Elem, Truth};
 use crate::error::Result;
 use crate::kernels::copy::{Shared, GRAIN};
-use crate::kernels::elementwise::rows;
+use crate::kernels::rows::rows;
 use crate::memory::List;
 use crate::parallel::{parallel_for, Pace};
 use smallvec::SmallVec;

@@ -1198,6 +1198,20 @@ mod double {
     }
 }
 
+/// Quotient rounded towards minus infinity; `b` is not 0.
+#[inline(always)]
+pub fn floor_div(a: i64, b: i64) -> i64 {
+    let q = a.wrapping_div(b);
+    q - ((a.wrapping_rem(b) != 0) & ((a < 0) != (b < 0))) as i64
+}
+
+/// What floor division leaves.
+#[inline(always)]
+pub fn floor_rest(a: i64, b: i64) -> i64 {
+    let r = a.wrapping_rem(b);
+    r + if (r != 0) & ((r < 0) != (b < 0)) { b } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Real;

@@ -13,7 +13,6 @@ pub mod factor;
 pub mod gemm;
 pub mod grid;
 pub mod index;
-
 pub mod linalg;
 pub mod loss;
 pub mod math;
@@ -24,6 +23,7 @@ pub mod pool;
 pub mod reduce;
 pub mod resize;
 pub mod rnn;
+pub mod rows;
 pub mod scan;
 pub mod softmax;
 pub mod sort;

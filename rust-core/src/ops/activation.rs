@@ -1,11 +1,12 @@
 //! Activations and softmax.
 
-use super::elementwise::{run, Plan, Promote};
-use super::lang::Ex;
-use super::pointwise::{clamp_to, float1, zeros};
-use super::shape::{contiguous_unlocked, copy_into};
-use super::{one, written_as, Call, Refusal, Saves, Spec, Specs, Takes};
-use crate::autograd::Vjp;
+use crate::engine::copy::{contiguous_unlocked, copy_into, written_as};
+use crate::engine::elementwise::Plan;
+use crate::engine::promotion::Promote;
+use crate::table::{Call, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
+use crate::table::lang::Ex;
+use crate::table::loops::{clamp_to, float1, run};
+use crate::table::rules::zeros;
 use crate::bail;
 use crate::dtype::{Compute, DType, Scalar};
 use crate::error::Result;

@@ -1,6 +1,7 @@
 //! Attention (Vaswani et al. 2017).
 
-use super::{one, Call, Outs, Refusal};
+use crate::shape::signed;
+use crate::table::{Call, Outs, Refusal, one};
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::shape::Dims;
@@ -18,7 +19,7 @@ fn shared(t: &Tensor, heads: usize) -> Result<Tensor> {
     if own == heads {
         return Ok(t.clone());
     }
-    let mut sizes: SmallVec<[i64; 8]> = super::shape::signed(t.shape());
+    let mut sizes: SmallVec<[i64; 8]> = signed(t.shape());
     let at = sizes.len() - 3;
     sizes.insert(at + 1, (heads / own) as i64);
     let spread = t.unsqueeze(-3)?.expand(&sizes)?;

@@ -1,48 +1,18 @@
 //! Complex numbers: made of and seen as real ones, and what real numbers lack.
 
-use super::elementwise::{loop_over, run, run_as, Plan, Promote};
-use super::pointwise::zeros;
-use super::{one, Call, Outs, Refusal, Saves};
+use crate::engine::complex::{of_pair, pairs, part, real_of};
+use crate::engine::elementwise::{Plan, loop_over};
+use crate::engine::promotion::Promote;
+use crate::table::{Call, Outs, Refusal, Saves, one};
+use crate::table::loops::run;
+use crate::table::rules::zeros;
 use crate::bail;
 use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::kernels::elementwise::{Loop, Params};
-use crate::shape::{Layout, Strides};
+use crate::shape::Layout;
 use crate::tensor::Tensor;
 use crate::{complex_loops, kernel, with_complex};
-use smallvec::SmallVec;
-
-/// Real and imaginary parts of a complex tensor as its last dimension, sharing memory, without history.
-pub(crate) fn pairs(t: &Tensor) -> Result<Tensor> {
-    let (mut shape, mut strides) = (t.dims(), doubled(t));
-    shape.push(2);
-    strides.push(1);
-    Ok(t.seen_as(Layout::new(shape, strides, 2 * t.layout().offset())?, t.dtype().real()))
-}
-
-/// The real parts (`which` 0) or imaginary ones (1), sharing memory, without history.
-pub(crate) fn part(t: &Tensor, which: usize) -> Result<Tensor> {
-    Ok(t.seen_as(Layout::new(t.dims(), doubled(t), 2 * t.layout().offset() + if t.numel() > 0 { which } else { 0 })?, t.dtype().real()))
-}
-
-fn doubled(t: &Tensor) -> Strides {
-    t.strides().iter().map(|s| s.saturating_mul(2)).collect()
-}
-
-/// The loop of a pair for a complex dtype.
-fn of_pair(dtype: DType, pair: (Loop, Loop)) -> Loop {
-    if dtype == DType::C64 {
-        pair.0
-    } else {
-        pair.1
-    }
-}
-
-/// An elementwise function of a complex tensor with real results.
-pub(crate) fn real_of<'a>(call: &Call<'a>, pair: (Loop, Loop)) -> Result<Plan<'a>> {
-    let (x, d) = (call.x(0), call.x(0).dtype());
-    Ok(loop_over(of_pair(d, pair), [x], [d], d.real(), d.real(), Params::default()))
-}
 
 /// A complex function of two tensors of one floating-point dtype.
 fn of_parts<'a>(call: &Call<'a>, pair: (Loop, Loop)) -> Result<Plan<'a>> {
@@ -56,46 +26,6 @@ fn of_parts<'a>(call: &Call<'a>, pair: (Loop, Loop)) -> Result<Plan<'a>> {
     }
     let out = d.complex();
     Ok(loop_over(of_pair(out, pair), [a, b], [d, d], out, out, Params::default()))
-}
-
-/// Writes the absolute values of a complex tensor.
-pub(crate) fn abs_into(x: &Tensor, out: &Tensor) -> Result<()> {
-    let (d, pair) = (x.dtype(), complex_loops!(put_real |z; _p| z.abs()));
-    loop_over(of_pair(d, pair), [x], [d], d.real(), d.real(), Params::default()).compute(out)
-}
-
-/// What a real kernel, linear in its only input or in each of its first two (and in a third one that is added), makes of complex
-/// ones: it runs on their parts.
-pub(crate) fn in_parts(call: &Call, out: &Tensor, compute: fn(&Call, &[Tensor]) -> Result<()>) -> Result<()> {
-    let real = out.dtype().real();
-    let of = |i: usize, which: usize| {
-        call.opt(i).map(|t| super::shape::contiguous_unlocked(&part(t, which)?, real, false)).transpose()
-    };
-    let run = |parts: &[Option<Tensor>]| -> Result<Tensor> {
-        let inputs: SmallVec<[Option<&Tensor>; 4]> = parts.iter().map(|t| t.as_ref()).collect();
-        let made = Tensor::empty_of(out.shape(), real)?;
-        compute(&Call { op: call.op, inputs: &inputs, attrs: call.attrs, meta: call.meta }, std::slice::from_ref(&made))?;
-        Ok(made)
-    };
-    let copy = super::shape::copy_into;
-    if call.inputs.len() == 1 {
-        copy(&part(out, 0)?, &run(&[of(0, 0)?])?)?;
-        return copy(&part(out, 1)?, &run(&[of(0, 1)?])?);
-    }
-    let third = |which: usize| -> Result<SmallVec<[Option<Tensor>; 1]>> {
-        if call.inputs.len() > 2 { Ok(SmallVec::from_iter([of(2, which)?])) } else { Ok(SmallVec::new()) }
-    };
-    let none: SmallVec<[Option<Tensor>; 1]> = third(0)?.iter().map(|_| None).collect();
-    let product = |i: usize, j: usize, added: &[Option<Tensor>]| -> Result<Tensor> {
-        let mut all: SmallVec<[Option<Tensor>; 3]> = SmallVec::from_iter([of(0, i)?, of(1, j)?]);
-        all.extend(added.iter().cloned());
-        run(&all)
-    };
-    let (difference, sum) = (kernel!(float |a, b, _p| a - b), kernel!(float |a, b, _p| a + b));
-    let (a, b) = (product(0, 0, &third(0)?)?, product(1, 1, &none)?);
-    run_as(difference, [&a, &b], real, real, Params::default())?.compute(&part(out, 0)?)?;
-    let (a, b) = (product(0, 1, &third(1)?)?, product(1, 0, &none)?);
-    run_as(sum, [&a, &b], real, real, Params::default())?.compute(&part(out, 1)?)
 }
 
 fn only_complex(t: &Tensor) -> Result<()> {
@@ -253,7 +183,7 @@ ops! {
     angle(input: Tensor) -> Tensor, NonZero {
         body: Elementwise(|call| {
             if call.x(0).dtype().is_complex() {
-                return real_of(call, complex_loops!(put_real |z; _p| z.arg()));
+                return Ok(real_of(call.x(0), complex_loops!(put_real |z; _p| z.arg())));
             }
             let k = kernel!(float |a, p| {
                 let side = if a < 0.0 { p[0] } else { 0.0 };

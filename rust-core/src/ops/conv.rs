@@ -1,9 +1,11 @@
 //! Convolution, and its windows as columns.
 
-use super::lang::{rounded_once, Ex};
-use super::shape::contiguous_unlocked;
-use super::complex::in_parts;
-use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
+use crate::table::loops::in_parts;
+use crate::engine::windows::{per_dim, three};
+use crate::engine::dtypes::{compute, ready, supported};
+use crate::engine::copy::written_as;
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, one};
+use crate::table::lang::{Ex, rounded_once};
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::conv::{self, Geometry};
@@ -12,49 +14,12 @@ use crate::tensor::Tensor;
 use crate::{bail, err};
 use smallvec::SmallVec;
 
-/// Runs `$body` with `$T` as the compute type of a dtype that [`supported`] has let pass.
-macro_rules! compute {
-    ($dtype:expr, $T:ident => $body:expr) => {
-        // SAFETY: each use hands row-major tensors of the compute type and the sizes they were checked for.
-        match $dtype {
-            DType::F16 | DType::BF16 | DType::F32 => {
-                type $T = f32;
-                unsafe { $body }
-            }
-            DType::F64 => {
-                type $T = f64;
-                unsafe { $body }
-            }
-            DType::I64 => {
-                type $T = i64;
-                unsafe { $body }
-            }
-            d => unreachable!("dtype {d} has been refused"),
-        }
-    };
-}
-
-pub(super) use compute;
-
-/// Of the whole numbers only int64 is taken.
-pub(super) fn supported(dtype: DType) -> Result<()> {
-    match dtype {
-        DType::F16 | DType::BF16 | DType::F32 | DType::F64 | DType::I64 | DType::C64 | DType::C128 => Ok(()),
-        d => bail!(DType, "not implemented for dtype {d}"),
-    }
-}
-
 /// [`supported`], unless there is nothing to compute.
 fn computed(spec: Spec) -> Result<Specs> {
     if spec.layout.numel() > 0 {
         supported(spec.dtype)?;
     }
     spec.one()
-}
-
-/// A row-major tensor in the compute type.
-pub(super) fn ready(t: &Tensor) -> Result<Tensor> {
-    contiguous_unlocked(t, t.dtype().compute_dtype(), false)
 }
 
 /// What the convolutions' kernels answer.
@@ -66,31 +31,6 @@ fn enough(memory: bool) -> Result<()> {
 }
 
 // ---- convolution ----
-
-/// An argument that is one number for all `n` dimensions, or one for each, in three dimensions.
-pub(super) fn per_dim<const N: usize>(values: &[i64], n: usize, fill: usize, least: i64, name: &str) -> Result<[usize; N]> {
-    if values.len() != 1 && values.len() != n {
-        bail!(Value, "{name} must be one number or {n}, got {values:?}");
-    }
-    if let Some(v) = values.iter().find(|&&v| v < least) {
-        bail!(Value, "{name} must be at least {least}, got {v}");
-    }
-    if let Some(v) = values.iter().find(|&&v| v > i32::MAX as i64) {
-        bail!(Value, "{name} is too large: {v}");
-    }
-    let mut out = [fill; N];
-    for d in 0..n {
-        out[N - n + d] = values[if values.len() == 1 { 0 } else { d }] as usize;
-    }
-    Ok(out)
-}
-
-/// The last `n` sizes as three.
-pub(super) fn three(shape: &[usize], n: usize) -> [usize; 3] {
-    let mut out = [1; 3];
-    out[3 - n..].copy_from_slice(&shape[shape.len() - n..]);
-    out
-}
 
 /// Attributes that all entries of a convolution share, as they stand in the table.
 #[derive(Clone, Copy)]
@@ -628,7 +568,7 @@ ops! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::matmul::tests::{gradcheck, noise};
+    use crate::autograd::check::{gradcheck, noise};
 
     /// The formula, element by element, for `[N, C, H, W]`.
     fn naive(x: &Tensor, w: &Tensor, s: [usize; 2], p: [usize; 2], d: [usize; 2], groups: usize) -> (Dims, Vec<f64>) {

@@ -1,7 +1,7 @@
 //! Making tensors.
 
-use super::shape::fill_new;
-use super::{written_as, Call, Refusal, Spec, Specs, Takes};
+use crate::engine::copy::{fill_new, written_as};
+use crate::table::{Call, Refusal, Spec, Specs, Takes};
 use crate::dtype::{default_dtype, dispatch, dispatch_all, Category, DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::complex::c as complex;

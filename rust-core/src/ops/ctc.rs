@@ -1,9 +1,11 @@
 //! Connectionist temporal classification.
 
-use super::lang::rounded_once;
-use super::norm::{fill, float, only_floats, through};
-use super::shape::{contiguous_unlocked, signed};
-use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
+use crate::autograd::through;
+use crate::engine::copy::{contiguous_unlocked, fill_new, written_as};
+use crate::engine::dtypes::{float, only_floats};
+use crate::shape::signed;
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one};
+use crate::table::lang::rounded_once;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy::{Shared, GRAIN};
@@ -177,7 +179,7 @@ fn compute_losses_backward(c: &Call, outs: &[Tensor]) -> Result<()> {
     let g = contiguous_unlocked(g, ready.dtype(), false)?;
     let (mut rows, starts) = room(&targets, |n| long[n] + 2)?;
     written_as(&outs[0], ready.dtype(), |out| {
-        fill(out, Scalar::Int(0));
+        fill_new(out, Scalar::Int(0));
         let memory = Shared(rows.as_mut_ptr());
         float!(x.dtype(), T => {
             let (from, to, g) = (Shared(ready.ptr::<T>()), Shared(out.ptr::<T>()), Shared(g.ptr::<T>()));

@@ -1,9 +1,8 @@
 //! Bags of embeddings, and tables of bounded norm.
 
-use super::index::check_rows;
-use super::norm::{float, only_floats};
-use super::shape::{contiguous_unlocked, copy_into};
-use super::{written_as, Call, Refusal, Saves, Spec, Specs};
+use crate::engine::copy::{contiguous_unlocked, copy_into, fill_new, written_as};
+use crate::engine::dtypes::{check_rows, float, only_floats};
+use crate::table::{Call, Refusal, Saves, Spec, Specs};
 use crate::bail;
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::{Error, Result};
@@ -256,7 +255,7 @@ fn compute_each_backward(c: &Call, outs: &[Tensor]) -> Result<()> {
     let w1 = contiguous_unlocked(w, w.dtype(), false)?;
     written_as(&outs[0], w.dtype().compute_dtype(), |out| {
         // What is behind the last bag, or counts nowhere.
-        super::norm::fill(out, Scalar::Int(0));
+        fill_new(out, Scalar::Int(0));
         given.read(n, |bags| floats!(w.dtype(), E => kernel::each_backward::<E>(bags, ptr!(g), w1.ptr(), d, out.ptr())))
     })
 }

@@ -3,11 +3,12 @@
 //! A tensor that is indexed is seen as three groups of dimensions: those in front of the indexed ones, the indexed ones
 //! (which become the dimensions of the index), and the rest. [`Steps`] says where the positions of each group lie.
 
-use super::lang::Ex;
-use super::elementwise::{check_number, only};
-use super::shape::{contiguous_unlocked, copy_into, signed};
-use super::{one, Call, Grads, Outs, Refusal, Saves, Spec, Specs, Takes};
-use crate::autograd::Vjp;
+use crate::engine::dtypes::check_rows;
+use crate::engine::copy::{check_number, contiguous_unlocked, copy_into, only};
+use crate::kernels::math::floor_div;
+use crate::shape::signed;
+use crate::table::{Overlap, Call, Grads, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
+use crate::table::lang::Ex;
 use crate::dtype::{dispatch, dispatch_all, dispatch_size, Acc, DType, Elem, Scalar, Truth};
 use crate::error::{Error, Result};
 use crate::kernels::copy;
@@ -802,7 +803,7 @@ fn compute_scatter_reduce(c: &Call, outs: &[Tensor]) -> Result<()> {
                 unsafe {
                     let (p, n) = (out.ptr::<T>().add(i), (*counts.ptr::<i64>().add(i)).max(1));
                     *p = match T::DTYPE.compute() {
-                        crate::dtype::Compute::I64 => T::from_i64(super::pointwise::floor_div((*p).to_i64(), n)),
+                        crate::dtype::Compute::I64 => T::from_i64(floor_div((*p).to_i64(), n)),
                         _ => T::from_f64((*p).to_f64() / n as f64),
                     };
                 }
@@ -853,14 +854,6 @@ fn scatter_reduce_vjp(v: &Vjp) -> Result<Grads> {
         }
     };
     Ok(Grads::from_iter([Some(to_x), None, Some(to_src)]))
-}
-
-/// Indices of rows are whole numbers.
-pub(super) fn check_rows(index: &Tensor) -> Result<()> {
-    if index.dtype().is_float() || index.dtype() == DType::Bool {
-        bail!(DType, "expected indices of dtype int64 or int32, got {}", index.dtype());
-    }
-    Ok(())
 }
 
 fn infer_embedding(c: &Call) -> Result<Specs> {
@@ -1006,7 +999,7 @@ ops! {
             v.want(1, || with_indices(v, 2, |i| v.g().tensor()?.index(i))),
         ]),
         saves: Saves(INDICES.0 & !2),
-        inplace: true,
+        inplace: true, overlap: Overlap::Moves,
         refuses: &[Refusal { call: "rt.ones(3), rt.ones(3), [rt.tensor([0, 1])]", message: "shape mismatch" }],
         samples: &[
             "r(3, 2), r(2, 2), [i([0, 2])]", "r(3), r(3), [i([0, 0, 1])], True", "r(3, 2), r(1), [i([0, 2])]",
@@ -1042,7 +1035,7 @@ ops! {
         vjp: vjp!(|v| [
             v.want(0, || v.g().with(v.x(1), |g, i| g.scatter_value(v.int(0), i, 0))), Ex::None, gathered(v, 2),
         ]),
-        saves: Saves::B, inplace: true, onnx: Some("ScatterElements"),
+        saves: Saves::B, inplace: true, overlap: Overlap::Moves, onnx: Some("ScatterElements"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([3]), rt.ones(1)", message: "index 3 is out of bounds" }],
         samples: &["r(2, 3), 1, i([[0, 2], [1, 0]]), r(2, 2)", "r(3, 2), 0, i([[2, 1]]), r(2, 2)"],
         takes: Takes::COMPLEX,
@@ -1052,7 +1045,7 @@ ops! {
     scatter_value(input: Tensor, dim: Int, index: Tensor, value: Scalar) -> Tensor, Special {
         body: Kernel(infer_scatter_value, compute_scatter_value), direct: true,
         vjp: vjp!(|v| v.g().with(v.x(1), |g, i| g.scatter_value(v.int(0), i, 0))),
-        saves: Saves::B, inplace: true, function: false, method: false,
+        saves: Saves::B, inplace: true, overlap: Overlap::Moves, function: false, method: false,
         samples: &["r(2, 3), 1, i([[0, 2], [1, 0]]), 2.0"],
         takes: Takes::COMPLEX,
     }
@@ -1073,7 +1066,7 @@ ops! {
     scatter_add(input: Tensor, dim: Int, index: Tensor, src: Tensor) -> Tensor, Special {
         body: Kernel(infer_scatter, |c, outs| compute_scatter(c, &outs[0], Combine::Add)), direct: true,
         vjp: vjp!(|v| [v.g(), Ex::None, gathered(v, 2)]),
-        saves: Saves::B, inplace: true, onnx: Some("ScatterElements"),
+        saves: Saves::B, inplace: true, overlap: Overlap::Moves, onnx: Some("ScatterElements"),
         samples: &["r(2, 3), 1, i([[0, 2], [1, 1]]), r(2, 2)", "r(3, 2), 0, i([[0, 0]]), r(2, 3)"],
         takes: Takes::COMPLEX,
     }
@@ -1129,7 +1122,7 @@ ops! {
             v.g(), Ex::None,
             v.want(2, || v.g().with(v.x(1), |g, i| g.index_select(v.int(0), i)) * v.scalar(1).f64()),
         ]),
-        saves: Saves::B, inplace: true,
+        saves: Saves::B, inplace: true, overlap: Overlap::Moves,
         samples: &["r(3, 2), 0, i([0, 2, 0]), r(3, 2), 1.5", "r(2, 3), 1, i([1]), r(2, 1)"],
         takes: Takes::COMPLEX,
     }
@@ -1148,7 +1141,7 @@ ops! {
             v.want(0, || v.g().with(v.x(1), |g, i| g.index_fill(v.int(0), i, &zero()?))), Ex::None,
             v.want(2, || v.g().with(v.x(1), |g, i| g.index_select(v.int(0), i))),
         ]),
-        saves: Saves::B, inplace: true,
+        saves: Saves::B, inplace: true, overlap: Overlap::Moves,
         samples: &["r(3, 2), 0, i([0, 2]), r(2, 2)", "r(2, 3), 1, i([1]), r(2, 1)"],
         takes: Takes::COMPLEX,
     }
@@ -1176,7 +1169,7 @@ ops! {
             // An index that repeats names one place.
             v.want(2, || v.g().with(v.x(1), |g, i| g.sub(&g.index_fill(v.int(0), i, &zero()?)?, 1)).sum(&[], false)),
         ]),
-        saves: Saves::B, inplace: true,
+        saves: Saves::B, inplace: true, overlap: Overlap::Moves,
         samples: &["r(3, 2), 0, i([0, 2]), 2.0", "r(2, 3), 1, i([1]), r()"],
         takes: Takes::COMPLEX,
     }
@@ -1212,7 +1205,7 @@ ops! {
             v.want(0, || v.g().with(v.x(1), |g, m| g.masked_fill(m, &zero()?))), Ex::None,
             v.want(2, || v.g().with(v.x(1), |g, m| masked_source(g, &m.expand(&signed(g.shape()))?, v.shape(2)))),
         ]),
-        saves: Saves::B, inplace: true,
+        saves: Saves::B, inplace: true, overlap: Overlap::Moves,
         refuses: &[Refusal { call: "rt.ones(2), rt.tensor([True, True]), rt.ones(1)", message: "number of ones in mask" }],
         samples: &["r(2, 3), b([[True, False, True], [False, True, False]]), r(4)", "r(2, 2), b([True, False]), r(2)"],
         takes: Takes::COMPLEX,
@@ -1304,7 +1297,7 @@ ops! {
     ) -> Tensor, Special {
         body: Kernel(infer_scatter_reduce, compute_scatter_reduce),
         vjp: vjp!(|v| scatter_reduce_vjp(v)), saves: Saves::ALL,
-        inplace: true, onnx: Some("ScatterElements"),
+        inplace: true, overlap: Overlap::Moves, onnx: Some("ScatterElements"),
         refuses: &[Refusal { call: "rt.ones(3), 0, rt.tensor([0]), rt.ones(1), \"max\"", message: "reduce argument must be" }],
         samples: &[
             "r(3, 2), 0, i([[0, 2], [2, 0], [2, 1]]), r(3, 2), 'sum'",

@@ -3,11 +3,11 @@
 //! Lehmann, *Algorithmic differentiation of linear algebra functions* (2010).
 #![allow(non_snake_case, reason = "matrices have PyTorch's names")]
 
-use super::lang::Ex;
-use super::matmul::{product_into, ONE, ZERO};
-use super::shape::{contiguous_unlocked, copy_into};
-use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
-use crate::autograd::Vjp;
+use crate::engine::copy::{contiguous_unlocked, copy_into, written_as};
+use crate::engine::product::{ONE, ZERO, product_into};
+use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, holds, one};
+use crate::table::lang::{Ex, IntoGrads};
+use crate::table::rules::prod_of_others;
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::complex::C;
@@ -678,7 +678,7 @@ fn inverse_times(a: Ex, g: Ex) -> Ex {
 /// `det * inverse(A)'`; for a singular matrix the adjugate, by way of its singular values.
 fn det_rule(v: &Vjp) -> Ex {
     let g = v.g() * v.y();
-    let singular = match v.y().tensor().and_then(|y| super::holds(&y.eq(&number(0.0)?)?.any(None, false)?)) {
+    let singular = match v.y().tensor().and_then(|y| holds(&y.eq(&number(0.0)?)?.any(None, false)?)) {
         Ok(s) => s,
         Err(e) => return Ex::Err(e),
     };
@@ -686,7 +686,7 @@ fn det_rule(v: &Vjp) -> Ex {
         return inverse_times(v.x(0), g);
     }
     let [u, s, vh] = factors(v.x(0), |a| Tensor::linalg_svd(a, false));
-    let others = s.then(|s| super::reduce::prod_of_others(s, Some(-1)));
+    let others = s.then(|s| prod_of_others(s, Some(-1)));
     let sign = u.matmul(&vh).then(|t| t.det()).unsqueeze(-1).unsqueeze(-1);
     v.g().unsqueeze(-1).unsqueeze(-1) * sign * (u.conj() * others.unsqueeze(-2)).matmul(vh.conj())
 }
@@ -708,8 +708,8 @@ fn cholesky_rule(v: &Vjp) -> Ex {
     (&s + s.mh()) * 0.5
 }
 
-fn qr_rule(v: &Vjp) -> Result<super::Grads> {
-    use super::lang::IntoGrads;
+fn qr_rule(v: &Vjp) -> Result<Grads> {
+    use IntoGrads;
     let (m, n) = (v.shape(0)[v.shape(0).len() - 2], v.shape(0)[v.shape(0).len() - 1]);
     if v.str(0) == "r" || (v.str(0) == "complete" && m > n) {
         bail!(
@@ -753,8 +753,8 @@ fn on_diagonal(v: &Vjp, e: Ex) -> Ex {
     e.diag_embed().then(|t| t.to_dtype(v.dtype(0)))
 }
 
-fn svd_rule(v: &Vjp) -> Result<super::Grads> {
-    use super::lang::IntoGrads;
+fn svd_rule(v: &Vjp) -> Result<Grads> {
+    use IntoGrads;
     let (m, n) = (v.shape(0)[v.shape(0).len() - 2], v.shape(0)[v.shape(0).len() - 1]);
     // What completes full matrices is arbitrary, as in PyTorch: its gradients are left out.
     let narrow = |e: Ex, dim: i64| e.then(|t| t.narrow(dim, 0, m.min(n) as i64));
@@ -950,7 +950,7 @@ fn eval_matrix_power(c: &Call) -> Result<Outs> {
             if !c.meta {
                 copy_into(&e, &identity(n, e.dtype())?)?;
             }
-            one(super::call_inplace(&super::shape::defs::copy, &[Some(&power), Some(&e)], &[])?)
+            one(power.copy_(&e)?)
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Losses.
 
-use super::lang::{rounded_once, Ex};
-use super::elementwise::{only, result_type, run, Promote};
-use super::norm::{fill, float, only_floats, through};
-use super::shape::{contiguous_unlocked, signed};
-use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
+use crate::autograd::through;
+use crate::engine::copy::{contiguous_unlocked, fill_new, only, written_as};
+use crate::engine::dtypes::{float, only_floats};
+use crate::engine::promotion::{Promote, result_type};
+use crate::shape::signed;
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one};
+use crate::table::lang::{Ex, rounded_once};
+use crate::table::loops::run;
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::{Error, Result};
 use crate::kernel;
@@ -85,7 +88,7 @@ fn compute_distance(c: &Call, kind: Distance, beta: f64, outs: &[Tensor]) -> Res
             });
         }
         let sum = float!(dtype, T => loss::distance_sum::<T>(kind, beta, x.ptr(), t.ptr(), n)?);
-        fill(out, Scalar::Float(if reduction == Reduction::Mean { sum / n as f64 } else { sum }));
+        fill_new(out, Scalar::Float(if reduction == Reduction::Mean { sum / n as f64 } else { sum }));
         Ok(())
     })
 }
@@ -228,7 +231,7 @@ fn compute_nll(c: &Call, outs: &[Tensor]) -> Result<()> {
         return written_as(&outs[0], x1.dtype(), |losses| each(Some(losses)));
     }
     each(None)?;
-    fill(&outs[0], Scalar::Float(if reduction == Reduction::Mean { sum / total } else { sum }));
+    fill_new(&outs[0], Scalar::Float(if reduction == Reduction::Mean { sum / total } else { sum }));
     Ok(())
 }
 
@@ -248,7 +251,7 @@ fn compute_nll_backward(c: &Call, outs: &[Tensor]) -> Result<()> {
     let t = k.targets(c.x(1), ignore)?;
     let (w, g1) = (c.opt(2).map(ready).transpose()?, ready(g)?);
     written_as(&outs[0], g1.dtype(), |gx| {
-        fill(gx, Scalar::Int(0));
+        fill_new(gx, Scalar::Int(0));
         float!(g.dtype(), T => {
             let total = |t: &Tensor| indices(t).iter().map(|&i| weight_at::<T>(&w, i, ignore).as_f64()).sum::<f64>();
             let scale = if reduction == Reduction::Mean { T::of(1.0 / total(&t)) } else { T::ONE };
@@ -307,7 +310,7 @@ fn compute_softmax_nll(c: &Call, outs: &[Tensor]) -> Result<()> {
     each(&losses)?;
     let sum: f64 = float!(x.dtype(), T => (0..k.n).map(|i| (*losses.ptr::<T>().add(i)).as_f64()).sum::<f64>()) + 0.0;
     let count = indices(&t).iter().filter(|&&i| i != ignore).count();
-    fill(&outs[0], Scalar::Float(if reduction == Reduction::Mean { sum / count as f64 } else { sum }));
+    fill_new(&outs[0], Scalar::Float(if reduction == Reduction::Mean { sum / count as f64 } else { sum }));
     Ok(())
 }
 
@@ -628,8 +631,8 @@ fn compute_multilabel_targets(c: &Call, outs: &[Tensor]) -> Result<()> {
     if let Some(i) = indices(&t).iter().find(|&&i| i < -1 || i >= classes as i64) {
         bail!(Value, "target must hold classes below {classes}, or -1, got {i}");
     }
-    fill(&outs[0], Scalar::Int(0));
-    fill(&outs[1], Scalar::Int(0));
+    fill_new(&outs[0], Scalar::Int(0));
+    fill_new(&outs[1], Scalar::Int(0));
     for n in 0..outs[0].shape()[0] {
         for (k, &class) in indices(&t)[n * width..(n + 1) * width].iter().enumerate().take_while(|(_, &i)| i >= 0) {
             // SAFETY: entry `k` of list `n`, and class `class` of sample `n`, of row-major truth values.
@@ -1234,7 +1237,7 @@ ops! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::matmul::tests::{gradcheck, noise};
+    use crate::autograd::check::{gradcheck, noise};
 
     #[test]
     fn gradients_of_both_orders() {

@@ -5,7 +5,7 @@
 //! name(arg: Kind = default, ...) -> Tensor, Domain { body: Elementwise(|c| ...), vjp: vjp!(|v| ...), saves: Saves::X, ... }
 //! ```
 //!
-//! and becomes a static [`OpDef`](crate::ops::OpDef) in `defs` and a Rust method of `Tensor` (or an associated function,
+//! and becomes a static [`OpDef`](crate::table::OpDef) in `defs` and a Rust method of `Tensor` (or an associated function,
 //! where the first argument is no tensor called `input`).
 
 /// PyTorch's name of an entry: its identifier, but where Rust reserves that.
@@ -49,14 +49,14 @@ macro_rules! op_method {
         }
     };
     (@type Tensor) => { $crate::error::Result<$crate::tensor::Tensor> };
-    (@type $other:ident) => { $crate::error::Result<$crate::ops::Outs> };
-    (@call Tensor) => { $crate::ops::call1 };
-    (@call $other:ident) => { $crate::ops::call };
+    (@type $other:ident) => { $crate::error::Result<$crate::table::Outs> };
+    (@call Tensor) => { $crate::funnel::call1 };
+    (@call $other:ident) => { $crate::funnel::call };
     (@body $name:ident $out:ident, $($first:expr)?, [$(($a:ident $k:ident))*]) => {{
         #[allow(unused_mut)]
         let mut ins: smallvec::SmallVec<[Option<&$crate::tensor::Tensor>; 4]> = smallvec::SmallVec::new();
         #[allow(unused_mut)]
-        let mut attrs: smallvec::SmallVec<[$crate::ops::Attr; 4]> = smallvec::SmallVec::new();
+        let mut attrs: smallvec::SmallVec<[$crate::table::Attr; 4]> = smallvec::SmallVec::new();
         $(ins.push(Some($first));)?
         $(arg_push!($k, ins, attrs, $a);)*
         op_method!(@call $out)(&defs::$name, &ins, &attrs)
@@ -75,30 +75,30 @@ macro_rules! ops {
         #[allow(non_upper_case_globals, unused_imports)]
         pub mod defs {
             use super::*;
-            use $crate::ops::Body::*;
+            use $crate::table::Body::*;
             $(
                 $(#[doc = $doc])+
-                pub static $name: $crate::ops::OpDef = {
-                    const ARGS: &[$crate::ops::ArgDef] = &[$($crate::ops::ArgDef {
+                pub static $name: $crate::table::OpDef = {
+                    const ARGS: &[$crate::table::ArgDef] = &[$($crate::table::ArgDef {
                         name: op_name!($arg),
-                        kind: $crate::ops::ArgKind::$kind,
+                        kind: $crate::table::ArgKind::$kind,
                         default: { #[allow(unused_mut, unused_assignments)] let mut d = None; $(d = Some(stringify!($def));)? d },
                     }),*];
-                    $crate::ops::OpDef {
+                    $crate::table::OpDef {
                         name: op_name!($name),
                         doc: concat!($($doc, "\n"),+),
                         args: ARGS,
-                        signature: $crate::ops::Signature::of(ARGS),
-                        out: $crate::ops::OutKind::$out,
-                        domain: $crate::ops::Domain::$domain,
+                        signature: $crate::table::Signature::of(ARGS),
+                        out: $crate::table::OutKind::$out,
+                        domain: $crate::table::Domain::$domain,
                         $($field: $value,)*
-                        ..$crate::ops::OpDef::BASE
+                        ..$crate::table::OpDef::BASE
                     }
                 };
             )*
         }
         /// The entries of this file, in order.
-        pub static TABLE: &[&$crate::ops::OpDef] = &[$(&defs::$name),*];
+        pub static TABLE: &[&$crate::table::OpDef] = &[$(&defs::$name),*];
         $(op_method! { [$($doc)*] $name $out; $($arg $kind),* })*
     };
 }
@@ -107,10 +107,10 @@ macro_rules! ops {
 macro_rules! vjp {
     (|$v:ident| $body:expr) => {
         Some({
-            fn rule($v: &$crate::autograd::Vjp) -> $crate::error::Result<$crate::ops::Grads> {
+            fn rule($v: &$crate::table::Vjp) -> $crate::error::Result<$crate::table::Grads> {
                 #[allow(unused_imports)]
-                use $crate::ops::lang::*;
-                $crate::ops::lang::IntoGrads::grads($body)
+                use $crate::table::lang::*;
+                $crate::table::lang::IntoGrads::grads($body)
             }
             rule
         })

@@ -1,225 +1,18 @@
 //! Matrix products: everything that ends in a GEMM.
 
-use super::lang::{rounded_once, Ex};
-use super::shape::{contiguous_unlocked, copy_into, real_dim};
-use super::elementwise::{run_on, Promote};
-use super::{one, written_as, Call, Refusal, Saves, Spec, Specs, Takes};
-use crate::autograd::Vjp;
+use crate::engine::product::{ONE, Product, Side, ZERO, computed_as, not_implemented, product_into};
+use crate::engine::copy::{contiguous_unlocked, copy_into, written_as};
+use crate::shape::real_dim;
+use crate::table::{Overlap, Call, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
+use crate::table::lang::{Ex, rounded_once};
 use crate::dtype::{Category, DType, Scalar};
 use crate::error::{Error, Result};
-use crate::kernels::copy::Shared;
-use crate::kernels::elementwise::{Loops, Params};
-use crate::kernels::gemm::{dgemm, igemm, sgemm};
 use crate::memory::List;
-use crate::parallel::{parallel_for, Pace};
+use crate::parallel::Pace;
 use crate::shape::{broadcast, wrap_dim, Dims, Strides};
 use crate::tensor::Tensor;
 use crate::{bail, err};
 use smallvec::SmallVec;
-
-/// One operand of a product: the steps of its rows, its columns and its (broadcast) batch dimensions.
-#[derive(Clone)]
-struct Side {
-    rows: isize,
-    cols: isize,
-    batch: Strides,
-}
-
-impl Side {
-    /// Steps of a tensor of at least two dimensions over the batch dimensions `batch`.
-    fn new(t: &Tensor, batch: &[usize]) -> Side {
-        let (n, s) = (t.ndim(), t.strides());
-        Side { rows: s[n - 2], cols: s[n - 1], batch: batch_steps(&t.shape()[..n - 2], &s[..n - 2], batch) }
-    }
-}
-
-/// Steps over the batch dimensions `batch` of dimensions that broadcast to them.
-fn batch_steps(shape: &[usize], strides: &[isize], batch: &[usize]) -> Strides {
-    let mut out: Strides = SmallVec::from_elem(0, batch.len());
-    let lead = batch.len() - shape.len();
-    for d in 0..shape.len() {
-        if shape[d] != 1 {
-            out[lead + d] = strides[d];
-        }
-    }
-    out
-}
-
-/// A product to be made: `out[b] = alpha * a[b] @ b[b] + beta * out[b]` over all batches.
-#[derive(Clone)]
-struct Product {
-    m: usize,
-    n: usize,
-    k: usize,
-    batch: Dims,
-    a: Side,
-    b: Side,
-    out: Side,
-    alpha: Scalar,
-    beta: Scalar,
-}
-
-impl Product {
-    /// Batches that lie like more rows of one matrix become rows.
-    fn fold(&mut self) {
-        while let Some(&size) = self.batch.last() {
-            let last = self.batch.len() - 1;
-            let (a, b, o) = (self.a.batch[last], self.b.batch[last], self.out.batch[last]);
-            let m = self.m as isize;
-            let follows = |rows: isize, step: isize| m == 1 || step == rows * m;
-            if size != 1 && !(b == 0 && follows(self.a.rows, a) && follows(self.out.rows, o)) {
-                break;
-            }
-            if size != 1 {
-                if m == 1 {
-                    (self.a.rows, self.out.rows) = (a, o);
-                }
-                self.m *= size;
-            }
-            self.batch.pop();
-            self.a.batch.pop();
-            self.b.batch.pop();
-            self.out.batch.pop();
-        }
-    }
-
-    /// Four products of the parts of complex numbers; `alpha` is 1, `beta` 0 or 1.
-    fn run_complex(mut self, real: DType, a: *const u8, b: *const u8, out: *mut u8) -> Result<()> {
-        for side in [&mut self.a, &mut self.b, &mut self.out] {
-            // The strides of what has no elements are of any size.
-            (side.rows, side.cols) = (side.rows.wrapping_mul(2), side.cols.wrapping_mul(2));
-            side.batch.iter_mut().for_each(|s| *s = s.wrapping_mul(2));
-        }
-        let size = real.size();
-        for (x, y, to, sign, beta) in [
-            (0, 0, 0, 1, self.beta),
-            (1, 1, 0, -1, ONE),
-            (0, 1, 1, 1, self.beta),
-            (1, 0, 1, 1, ONE),
-        ] {
-            let p = Product { alpha: Scalar::Int(sign), beta, ..self.clone() };
-            p.run(real, a.wrapping_add(x * size), b.wrapping_add(y * size), out.wrapping_add(to * size))?;
-        }
-        Ok(())
-    }
-
-    /// Runs it on three pointers to elements of `dtype`.
-    fn run(mut self, dtype: DType, a: *const u8, b: *const u8, out: *mut u8) -> Result<()> {
-        if dtype.is_complex() {
-            return self.run_complex(dtype.real(), a, b, out);
-        }
-        self.fold();
-        let (m, n, k) = (self.m, self.n, self.k);
-        let work = m.saturating_mul(n).saturating_mul(k).max(1);
-        let count: usize = self.batch.iter().product();
-        if count == 0 || m == 0 || n == 0 {
-            return Ok(());
-        }
-        macro_rules! go {
-            ($t:ty, $gemm:path, $alpha:expr, $beta:expr) => {{
-                let (alpha, beta): ($t, $t) = ($alpha, $beta);
-                let (pa, pb, pc) = (Shared(a as *mut $t), Shared(b as *mut $t), Shared(out as *mut $t));
-                let one = |[x, y, z]: [isize; 3]| {
-                    // SAFETY: the steps come from the layouts of live tensors, and `out` overlaps neither operand.
-                    unsafe {
-                        $gemm(
-                            m,
-                            n,
-                            k,
-                            alpha,
-                            pa.get().offset(x),
-                            self.a.rows,
-                            self.a.cols,
-                            pb.get().offset(y),
-                            self.b.rows,
-                            self.b.cols,
-                            beta,
-                            pc.get().offset(z),
-                            self.out.rows,
-                            self.out.cols,
-                        )
-                    }
-                };
-                if count == 1 {
-                    one([0; 3]);
-                } else {
-                    // Large products split themselves; many small ones are split here.
-                    let grain = if work > 1 << 24 { count } else { (1usize << 17).div_ceil(work) };
-                    parallel_for(count, grain, &|r| r.for_each(|i| one(self.offsets(i))));
-                }
-            }};
-        }
-        match dtype {
-            DType::F32 => go!(f32, sgemm, self.alpha.f64() as f32, self.beta.f64() as f32),
-            DType::F64 => go!(f64, dgemm, self.alpha.f64(), self.beta.f64()),
-            DType::U8 => go!(u8, igemm, self.alpha.i64() as u8, self.beta.i64() as u8),
-            DType::I8 => go!(i8, igemm, self.alpha.i64() as i8, self.beta.i64() as i8),
-            DType::I16 => go!(i16, igemm, self.alpha.i64() as i16, self.beta.i64() as i16),
-            DType::I32 => go!(i32, igemm, self.alpha.i64() as i32, self.beta.i64() as i32),
-            DType::I64 => go!(i64, igemm, self.alpha.i64(), self.beta.i64()),
-            _ => return Err(not_implemented(dtype)),
-        }
-        Ok(())
-    }
-
-    /// First elements of batch `i`.
-    fn offsets(&self, mut i: usize) -> [isize; 3] {
-        let mut at = [0; 3];
-        for d in (0..self.batch.len()).rev() {
-            let index = (i % self.batch[d]) as isize;
-            i /= self.batch[d];
-            at[0] += index * self.a.batch[d];
-            at[1] += index * self.b.batch[d];
-            at[2] += index * self.out.batch[d];
-        }
-        at
-    }
-}
-
-/// `out = alpha * a @ b + beta * out`. Operands have two dimensions or more, `out` all batch dimensions.
-pub(super) fn product_into(a: &Tensor, b: &Tensor, out: &Tensor, alpha: Scalar, beta: Scalar) -> Result<()> {
-    let dtype = a.dtype();
-    let compute = computed_as(dtype);
-    if dtype.is_complex() && (alpha != ONE || beta != ZERO) {
-        let aside = Tensor::empty_of(out.shape(), dtype)?;
-        product_into(a, b, &aside, ONE, ZERO)?;
-        if beta.f64() == 0.0 && beta.imaginary() == 0.0 {
-            let k = crate::with_complex!(&Loops::NONE, put |y; p| engine::number(p, 0) * y);
-            return run_on(k, [&aside], Promote::Common, Params::complex(&[alpha]))?.compute(out);
-        }
-        let k = crate::with_complex!(&Loops::NONE, put |x, y; p| engine::number(p, 1) * x + engine::number(p, 0) * y);
-        return run_on(k, [out, &aside], Promote::Common, Params::complex(&[alpha, beta]))?.compute(out);
-    }
-    if compute != dtype {
-        let (a, b) = (contiguous_unlocked(a, compute, false)?, contiguous_unlocked(b, compute, false)?);
-        let wide = contiguous_unlocked(out, compute, true)?;
-        product_into(&a, &b, &wide, alpha, beta)?;
-        return copy_into(out, &wide);
-    }
-    if out.shares_storage(a) || out.shares_storage(b) {
-        let aside = contiguous_unlocked(out, dtype, true)?;
-        product_into(a, b, &aside, alpha, beta)?;
-        return copy_into(out, &aside);
-    }
-    let (d, batch) = (out.ndim() - 2, Dims::from_slice(&out.shape()[..out.ndim() - 2]));
-    let p = Product {
-        m: out.shape()[d],
-        n: out.shape()[d + 1],
-        k: a.shape()[a.ndim() - 1],
-        a: Side::new(a, &batch),
-        b: Side::new(b, &batch),
-        out: Side::new(out, &batch),
-        batch,
-        alpha,
-        beta,
-    };
-    p.run(dtype, a.data_ptr(), b.data_ptr(), out.data_ptr())
-}
-
-#[cold]
-fn not_implemented(dtype: DType) -> Error {
-    err!(DType, "not implemented for dtype {dtype}")
-}
 
 /// What a product gives. There are none of truth values, unless there is nothing to compute.
 fn product_spec(shape: &[usize], dtype: DType) -> Result<Spec> {
@@ -229,18 +22,6 @@ fn product_spec(shape: &[usize], dtype: DType) -> Result<Spec> {
     }
     Ok(spec)
 }
-
-/// The dtype that products of `dtype` are computed in.
-fn computed_as(dtype: DType) -> DType {
-    if dtype.is_float() {
-        dtype.compute_dtype()
-    } else {
-        dtype
-    }
-}
-
-pub(super) const ONE: Scalar = Scalar::Int(1);
-pub(super) const ZERO: Scalar = Scalar::Int(0);
 
 /// Both operands must have the same dtype.
 fn same_dtype(a: &Tensor, b: &Tensor) -> Result<()> {
@@ -650,7 +431,7 @@ ops! {
         direct: true,
         takes: Takes::COMPLEX,
         vjp: vjp!(|v| add_product_grads(v)), saves: Saves(6),
-        inplace: true, onnx: Some("Gemm"),
+        inplace: true, overlap: Overlap::Aside, onnx: Some("Gemm"),
         samples: &["r(2), r(2, 3), r(3, 2), 0.5, 1.5", "r(2, 2), r(2, 3), r(3, 2)"],
     }
 
@@ -671,7 +452,7 @@ ops! {
             v.want(1, || scaled(v.g().unsqueeze(1) * v.x(2), v.scalar(1))),
             v.want(2, || scaled(product(&v.x(1).mt(), v.g()), v.scalar(1))),
         ]),
-        saves: Saves(6), inplace: true,
+        saves: Saves(6), inplace: true, overlap: Overlap::Aside,
         samples: &["r(2), r(2, 3), r(3), 0.5, 1.5", "r(1), r(2, 3), r(3)"],
     }
 
@@ -699,7 +480,7 @@ ops! {
         direct: true,
         takes: Takes::COMPLEX,
         vjp: vjp!(|v| add_product_grads(v)), saves: Saves(6),
-        inplace: true,
+        inplace: true, overlap: Overlap::Aside,
         samples: &["r(2, 2), r(2, 2, 3), r(2, 3, 2), 0.5, 1.5", "r(2, 2, 2), r(2, 2, 3), r(2, 3, 2)"],
     }
 
@@ -1211,89 +992,9 @@ mod einsum {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::autograd::grad;
-
-    /// Numbers between -1 and 1 that look random.
-    pub(crate) fn noise(shape: &[usize], seed: u64) -> Tensor {
-        let mut s = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678;
-        let n: usize = shape.iter().product();
-        let data: Vec<f64> = (0..n)
-            .map(|_| {
-                s = s.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                (s >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-            })
-            .collect();
-        Tensor::from_slice(&data, shape).unwrap()
-    }
-
-    type F<'a> = &'a dyn Fn(&[Tensor]) -> Result<Tensor>;
-
-    /// A number made of all elements, with uneven weights.
-    fn project(t: &Tensor, seed: u64) -> Result<Tensor> {
-        t.mul(&noise(t.shape(), 1000 + seed))?.sum(None, false, None)
-    }
-
-    fn leaves(xs: &[Tensor]) -> Vec<Tensor> {
-        let fresh = |x: &Tensor| {
-            let t = x.alias();
-            t.set_requires_grad(true).unwrap();
-            t
-        };
-        xs.iter().map(fresh).collect()
-    }
-
-    fn first_order(f: F, xs: &[Tensor]) {
-        let leaf = leaves(xs);
-        let refs: Vec<&Tensor> = leaf.iter().collect();
-        let y = project(&f(&leaf).unwrap(), 0).unwrap();
-        let found = grad(&[&y], &[None], &refs, false, false).unwrap();
-        for (i, g) in found.iter().enumerate() {
-            let got = match g {
-                Some(g) => {
-                    assert_eq!(g.shape(), xs[i].shape(), "gradient {i} has another shape");
-                    g.to_vec::<f64>().unwrap()
-                }
-                None => vec![0.0; xs[i].numel()],
-            };
-            let base = xs[i].to_vec::<f64>().unwrap();
-            for e in 0..base.len() {
-                let at = |h: f64| {
-                    let mut data = base.clone();
-                    data[e] += h;
-                    let mut moved = xs.to_vec();
-                    moved[i] = Tensor::from_slice(&data, xs[i].shape()).unwrap();
-                    // Leaves, so that a function may ask for gradients itself.
-                    project(&f(&leaves(&moved)).unwrap(), 0).unwrap().item().unwrap().f64()
-                };
-                let want = (at(1e-5) - at(-1e-5)) / 2e-5;
-                assert!(
-                    (got[e] - want).abs() < 1e-6 * (1.0 + want.abs()),
-                    "input {i} element {e}: {} for {want}",
-                    got[e]
-                );
-            }
-        }
-    }
-
-    /// Compares first and second derivatives of `f` with central differences.
-    pub(crate) fn gradcheck(f: F, xs: &[Tensor]) {
-        first_order(f, xs);
-        let second = |xs: &[Tensor]| -> Result<Tensor> {
-            let refs: Vec<&Tensor> = xs.iter().collect();
-            let y = project(&f(xs)?.mul(&f(xs)?)?, 7)?;
-            let gs = grad(&[&y], &[None], &refs, true, true)?;
-            let mut total = Tensor::filled(&[], Scalar::Float(0.0), DType::F64)?;
-            for (i, g) in gs.iter().enumerate() {
-                if let Some(g) = g {
-                    total = total.add(&project(g, 20 + i as u64)?, 1)?;
-                }
-            }
-            Ok(total)
-        };
-        first_order(&second, xs);
-    }
+    use crate::autograd::check::{gradcheck, noise};
 
     fn naive(a: &[f64], b: &[f64], m: usize, n: usize, k: usize) -> Vec<f64> {
         let at = |i: usize| (0..k).map(|p| a[i / n * k + p] * b[p * n + i % n]).sum();

@@ -1,111 +1,20 @@
 //! Normalisation layers.
 
-use super::lang::Ex;
-use super::shape::{contiguous_unlocked, copy_into};
-use super::{call_inplace, check_writable, one, pointwise, written_as, Call, Grads, Hold, Outs, Refusal, Saves, Spec, Specs};
-use crate::autograd::{self, grad_enabled, GradMode, Vjp};
+use crate::engine::dtypes::{float, only_floats, ready};
+use crate::autograd::{Exs, may_change, through};
+use crate::engine::copy::{contiguous_unlocked, copy_into, fill_new, written_as};
+use crate::engine::overlap::check_writable;
+use crate::funnel::locks;
+use crate::parallel::Hold;
+use crate::table::{Attr, Call, Grads, Outs, Refusal, Saves, Spec, Specs, one};
+use crate::table::lang::Ex;
+use crate::tensor::modes::{GradMode, recording};
 use crate::bail;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
-use crate::kernels::copy;
 use crate::kernels::norm::{self, Channels};
-use crate::memory;
 use crate::tensor::Tensor;
 use smallvec::{smallvec, SmallVec};
-
-/// Some expressions.
-pub(crate) type Exs = SmallVec<[Ex; 4]>;
-
-/// Gradients of an op whose results are a formula of other ops: the formula is run on the saved inputs and walked back
-/// from. This is how hand-written backward ops get derivatives of their own. `f` gets one expression per input (nothing
-/// for inputs that are missing) and gives one per output.
-pub(crate) fn through(v: &Vjp, f: impl FnOnce(&[Ex]) -> Exs) -> Result<Grads> {
-    let create_graph = grad_enabled();
-    let mut inputs: SmallVec<[Ex; 4]> = memory::room(v.len())?;
-    let mut sources: SmallVec<[Option<Tensor>; 4]> = memory::room(v.len())?;
-    for i in 0..v.len() {
-        let x = v.x(i).value()?;
-        let _mode = GradMode::set(true);
-        let source = match x {
-            // A handle of its own, so that the walk stops here and does not go on into the history.
-            Some(x) if x.requires_grad() => Some(x.view(&v.sizes(i))?),
-            Some(x) => {
-                let x = x.alias();
-                if v.need(i) && x.dtype().is_float() {
-                    x.set_requires_grad(true)?;
-                }
-                Some(x)
-            }
-            None => None,
-        };
-        inputs.push(source.as_ref().map_or(Ex::None, Ex::from));
-        sources.push(source);
-    }
-    let outs = {
-        let _mode = GradMode::set(true);
-        f(&inputs).into_iter().map(Ex::value).collect::<Result<Grads>>()?
-    };
-    let (mut roots, mut seeds) = (SmallVec::<[&Tensor; 4]>::new(), SmallVec::<[Tensor; 4]>::new());
-    for (k, out) in outs.iter().enumerate() {
-        if let (Some(out), true) = (out, v.has(k)) {
-            if out.requires_grad() {
-                roots.push(out);
-                seeds.push(v.gk(k).tensor()?);
-            }
-        }
-    }
-    let wanted: SmallVec<[usize; 8]> =
-        (0..v.len()).filter(|&i| v.need(i) && sources[i].as_ref().is_some_and(|s| s.requires_grad())).collect();
-    let mut grads: Grads = smallvec![None; v.len()];
-    if roots.is_empty() || wanted.is_empty() {
-        return Ok(grads);
-    }
-    let targets: SmallVec<[&Tensor; 8]> = wanted.iter().filter_map(|&i| sources[i].as_ref()).collect();
-    let seeds: SmallVec<[Option<&Tensor>; 4]> = seeds.iter().map(Some).collect();
-    let found = autograd::grad(&roots, &seeds, &targets, create_graph, create_graph)?;
-    for (i, g) in wanted.into_iter().zip(found) {
-        grads[i] = g;
-    }
-    Ok(grads)
-}
-
-/// Runs `$body` with `$T` as the compute type of a dtype that [`only_floats`] has let pass.
-macro_rules! float {
-    ($dtype:expr, $T:ident => $body:expr) => {
-        // SAFETY: each use hands row-major tensors of the compute type and the sizes they were checked for.
-        match $dtype {
-            DType::F64 => {
-                type $T = f64;
-                unsafe { $body }
-            }
-            d if d.is_float() => {
-                type $T = f32;
-                unsafe { $body }
-            }
-            d => unreachable!("dtype {d} has been refused"),
-        }
-    };
-}
-pub(crate) use float;
-
-/// Whole numbers are not normalised, and have no losses.
-pub(crate) fn only_floats(dtype: DType) -> Result<()> {
-    if !dtype.is_float() {
-        bail!(DType, "not implemented for dtype {dtype}");
-    }
-    Ok(())
-}
-
-/// Writes `value` to every element of a row-major result.
-pub(crate) fn fill(out: &Tensor, value: Scalar) {
-    // SAFETY: row-major, and nobody else's yet.
-    unsafe { copy::fill(out.data_ptr(), out.dtype(), out.numel(), value) }
-}
-
-/// Row-major in the compute type.
-fn ready(t: &Tensor) -> Result<Tensor> {
-    contiguous_unlocked(t, t.dtype().compute_dtype(), false)
-}
 
 /// As [`ready`], in the compute type of `dtype`.
 fn ready_as(t: Option<&Tensor>, dtype: DType) -> Result<Option<Tensor>> {
@@ -347,7 +256,7 @@ fn batch_formula(g: &Ex, x: &Ex, stats: Option<[&Ex; 2]>, w: &Ex, ndim: usize, e
 fn update(stat: &Tensor, new: &Tensor, momentum: f64) -> Result<()> {
     let _mode = GradMode::set(false);
     let momentum = Tensor::number(Scalar::Float(momentum))?;
-    call_inplace(&pointwise::defs::lerp, &[Some(stat), Some(&new.to_dtype(stat.dtype())?), Some(&momentum)], &[])?;
+    stat.lerp_(&new.to_dtype(stat.dtype())?, &momentum)?;
     Ok(())
 }
 
@@ -363,7 +272,7 @@ fn update_both(stats: [Option<&Tensor>; 2], new: [Option<&Tensor>; 2], momentum:
     for (k, (stat, new)) in stats.into_iter().zip(new).enumerate() {
         let done = stat.zip(new).map_or(Ok(()), |(stat, new)| update(stat, new, momentum));
         if let (Err(_), 1, Some(first), Some(old)) = (&done, k, stats[0], &old) {
-            let _locks = super::locks(&[], Some(first), |_| false, false)?;
+            let _locks = locks(&[], Some(first), |_| false, false)?;
             copy_into(first, old)?;
         }
         done?;
@@ -380,7 +289,7 @@ fn check_stats(x: &Tensor, mean: Option<&Tensor>, var: Option<&Tensor>) -> Resul
     for (stat, name) in [(mean, "running_mean"), (var, "running_var")] {
         check_param(stat, &[channels], x.dtype(), name)?;
         if let Some(t) = stat {
-            autograd::may_change(t)?;
+            may_change(t)?;
             check_writable(t)?;
         }
     }
@@ -390,7 +299,7 @@ fn check_stats(x: &Tensor, mean: Option<&Tensor>, var: Option<&Tensor>) -> Resul
 /// Statistics take no part in graphs.
 fn refuse_gradients(stats: [Option<&Tensor>; 2]) -> Result<()> {
     for (stat, name) in stats.iter().zip(["running_mean", "running_var"]) {
-        if autograd::recording() && stat.is_some_and(|t| t.requires_grad()) {
+        if recording() && stat.is_some_and(|t| t.requires_grad()) {
             bail!(Autograd, "not differentiable with respect to argument '{name}': it cannot require grad");
         }
     }
@@ -489,7 +398,7 @@ ops! {
         input: Tensor, running_mean: OptMut, running_var: OptMut, weight: OptTensor = None, bias: OptTensor = None,
         training: Bool = false, momentum: Float = 0.1, eps: Float = 1e-5
     ) -> Tensor, Special {
-        body: Composite(eval_batch_norm), writes: |attrs| matches!(attrs, [crate::ops::Attr::Bool(true), ..]),
+        body: Composite(eval_batch_norm), writes: |attrs| matches!(attrs, [Attr::Bool(true), ..]),
         method: false, onnx: Some("BatchNormalization"),
         refuses: &[Refusal { call: "rt.ones(2, 3), None, None", message: "expected running_mean and running_var to be defined" }],
         samples: &[
@@ -654,7 +563,7 @@ ops! {
                 let (x1, w1) = (ready(x)?, ready_as(c.opt(2), x.dtype())?);
                 let g1 = contiguous_unlocked(g, x1.dtype(), false)?;
                 if !c.bool(3) {
-                    outs[1..].iter().for_each(|t| fill(t, Scalar::Int(0)));
+                    outs[1..].iter().for_each(|t| fill_new(t, Scalar::Int(0)));
                     return written_as(&outs[0], x1.dtype(), |gx| {
                         float!(x.dtype(), T => norm::rows_grad::<T>(
                             rows, n, g1.ptr(), x1.ptr(), ptr!(w1), c.float(1), c.bool(2), gx.ptr(), std::ptr::null_mut(), std::ptr::null_mut()))
@@ -761,7 +670,7 @@ ops! {
         input: Tensor, running_mean: OptMut = None, running_var: OptMut = None, weight: OptTensor = None,
         bias: OptTensor = None, use_input_stats: Bool = true, momentum: Float = 0.1, eps: Float = 1e-5
     ) -> Tensor, Special {
-        body: Composite(eval_instance_norm), writes: |attrs| matches!(attrs, [crate::ops::Attr::Bool(true), ..]),
+        body: Composite(eval_instance_norm), writes: |attrs| matches!(attrs, [Attr::Bool(true), ..]),
         method: false, onnx: Some("InstanceNormalization"),
         samples: &[
             "r(2, 2, 4), None, None, r(2), r(2)", "r(1, 2, 3), None, None, None, None, True, 0.1, 0.1",
@@ -773,7 +682,7 @@ ops! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::matmul::tests::{gradcheck, noise};
+    use crate::autograd::check::{gradcheck, noise};
 
     #[test]
     fn gradients_of_both_orders() {

@@ -1,6 +1,7 @@
 //! Optimizer steps: one call changes all parameters of a group and their states in place.
 
-use super::{Call, Specs};
+use crate::engine::overlap::{check_writable, meet};
+use crate::table::{Call, Specs};
 use crate::bail;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -67,9 +68,9 @@ fn check_overlap(i: usize, tensors: &[Option<&Tensor>; 5]) -> Result<()> {
     const GRADIENT: usize = 1;
     for (k, t) in tensors.iter().enumerate().filter(|e| e.0 != GRADIENT) {
         let Some(t) = t else { continue };
-        super::check_writable(t)?;
+        check_writable(t)?;
         let mut others = tensors.iter().enumerate().filter(|o| o.0 > k || o.0 == GRADIENT).filter_map(|o| *o.1);
-        if others.any(|o| super::meet(t, o)) {
+        if others.any(|o| meet(t, o)) {
             bail!(
                 Value,
                 "unsupported operation: some elements of parameter {i}, its gradient and its states refer to a single \

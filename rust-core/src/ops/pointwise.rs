@@ -1,19 +1,22 @@
 //! Elementwise ops: arithmetic, comparison, logic, powers, exponentials, trigonometry, rounding.
 
-use super::elementwise::{
-    check_number, common_dtype, loop_over, only, result_type, run, run_as, run_on, Plan, Promote,
-};
-use super::lang::Ex;
-use super::shape::{contiguous_unlocked, copy_into};
-use super::{one, Call, Refusal, Saves, Spec, Specs, Takes};
-use crate::autograd::Vjp;
+use crate::table::rules::zeros;
+use crate::engine::complex::real_of;
+use crate::engine::copy::{check_number, contiguous_unlocked, copy_into, only};
+use crate::engine::elementwise::{Plan, loop_over, run_as, run_on};
+use crate::engine::overlap::check_writable;
+use crate::engine::promotion::{Promote, common_dtype, result_type};
+use crate::funnel::call_inplace;
+use crate::table::{Attr, Call, Overlap, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
+use crate::table::lang::Ex;
+use crate::table::loops::{bounds, clamp_to, float1, run};
 use crate::bail;
-use crate::dtype::{Category, DType, ResultType, Scalar};
+use crate::dtype::{Category, DType, Scalar};
 use crate::error::Result;
 use crate::{by_parts, kernel, with_complex};
 use crate::kernels::complex::{c as complex, C};
 use crate::kernels::elementwise::{Loop, Loops, Params};
-use crate::kernels::math::Real;
+use crate::kernels::math::{Real, floor_div, floor_rest};
 use crate::tensor::Tensor;
 use std::f64::consts::{FRAC_2_SQRT_PI, LN_10, LN_2, LOG10_E, LOG2_E, PI};
 
@@ -53,30 +56,6 @@ fn scaled(e: Ex, s: Scalar) -> Ex {
     }
 }
 
-/// The gradient of what is constant almost everywhere.
-pub(crate) fn zeros(v: &Vjp, i: usize) -> Ex {
-    v.want(i, || Tensor::filled(v.shape(i), Scalar::Int(0), v.dtype(i)).into())
-}
-
-/// The plan of an op whose result is a float: one expression for f32 and f64.
-macro_rules! float1 {
-    (|$a:ident| $b:expr; |$z:ident| $c:expr) => {
-        |c| {
-            let k = $crate::with_complex!($crate::kernel!(float | $a, _p | $b), put |$z; _p| $c);
-            $crate::ops::elementwise::run::<1>(c, k, Promote::ToFloat, Params::default())
-        }
-    };
-    (|$a:ident| $b:expr) => {
-        |c| {
-            $crate::ops::elementwise::run::<1>(
-                c,
-                $crate::kernel!(float | $a, _p | $b),
-                Promote::ToFloat,
-                Params::default(),
-            )
-        }
-    };
-}
 /// The plan of a function of an angle in radians.
 macro_rules! angle {
     ($f:ident; |$z:ident| $c:expr) => {
@@ -160,8 +139,6 @@ macro_rules! int2 {
         }
     };
 }
-pub(crate) use float1;
-
 /// The loops of a kernel, for uint16 to uint64 too.
 macro_rules! unsigned {
     ($k:expr) => {{
@@ -322,20 +299,6 @@ fn divide<'a>(c: &Call<'a>, k: &'static Loops) -> Result<Plan<'a>> {
         }
     }
     run::<2>(c, k, Promote::Common, Params::default())
-}
-
-/// Quotient rounded towards minus infinity; `b` is not 0.
-#[inline(always)]
-pub fn floor_div(a: i64, b: i64) -> i64 {
-    let q = a.wrapping_div(b);
-    q - ((a.wrapping_rem(b) != 0) & ((a < 0) != (b < 0))) as i64
-}
-
-/// What floor division leaves.
-#[inline(always)]
-fn floor_rest(a: i64, b: i64) -> i64 {
-    let r = a.wrapping_rem(b);
-    r + if (r != 0) & ((r < 0) != (b < 0)) { b } else { 0 }
 }
 
 /// `a^b` by squaring, with wrap-around; a negative power is 0 but for bases 1 and -1.
@@ -532,46 +495,6 @@ fn eval_nan_to_num<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
     run::<1>(c, k, Promote::Common, Params::new(&p.map(Scalar::Float)))
 }
 
-/// The first input brought into bounds, of which the upper one wins; NaN stays.
-pub(crate) fn clamp_to<'a>(c: &Call<'a>, min: Option<Scalar>, max: Option<Scalar>) -> Result<Plan<'a>> {
-    let x = c.x(0);
-    let mut r = ResultType::default();
-    r.add(x.dtype(), x.ndim(), x.0.wrapped)?;
-    for s in [min, max].into_iter().flatten() {
-        r.add(s.dtype(), 0, true)?;
-    }
-    let common = r.get()?;
-    if min.is_none() && max.is_none() {
-        bail!(Value, "At least one of 'min' or 'max' must not be None");
-    }
-    if common == DType::Bool {
-        bail!(DType, "not implemented for dtype bool");
-    }
-    // A negative lower bound of unsigned numbers bounds nothing; a negative upper one is no such number.
-    let nothing = |s: Scalar| common == DType::U8 && s.f64() < 0.0;
-    for s in [min.filter(|&s| !nothing(s)), max].into_iter().flatten() {
-        if nothing(s) {
-            bail!(Value, "value cannot be converted to type {common} without overflow, got {s}");
-        }
-        s.held_by(common)?;
-    }
-    let nan = |s: Option<Scalar>| s.is_some_and(|s| s.f64().is_nan());
-    if nan(min) || nan(max) {
-        return run_as(kernel!(float | _a, _p | <_ as Real>::NAN), [x], common, common, Params::default());
-    }
-    let k = kernel!(split |a, p| {
-        let a = if a < p[0] { p[0] } else { a };
-        if a > p[1] { p[1] } else { a }
-    }; |a, p| a.max(p[0]).min(p[1]));
-    run_as(k, [x], common, common, bounds(min, max))
-}
-
-/// Missing bounds are those of the type.
-fn bounds(min: Option<Scalar>, max: Option<Scalar>) -> Params {
-    let (low, high) = (min.unwrap_or(Scalar::Float(f64::NEG_INFINITY)), max.unwrap_or(Scalar::Float(f64::INFINITY)));
-    Params::new(&[low, high])
-}
-
 fn eval_clamp_tensor<'a>(c: &Call<'a>) -> Result<Plan<'a>> {
     match (c.opt(1), c.opt(2)) {
         (Some(lo), Some(hi)) => {
@@ -659,7 +582,7 @@ fn compute_fill(c: &Call, value: &Tensor, out: &Tensor) -> Result<()> {
     }
     // Places that several elements share are written once.
     let once = out.with_layout(out.layout().unrepeated());
-    super::check_writable(&once)?;
+    check_writable(&once)?;
     copy_into(&once, value)
 }
 
@@ -845,6 +768,17 @@ macro_rules! log_add {
     }};
 }
 
+impl Tensor {
+    /// `add` in place.
+    pub(crate) fn add_(&self, other: &Tensor, alpha: i64) -> Result<Tensor> {
+        call_inplace(&defs::add, &[Some(self), Some(other)], &[Attr::Int(alpha)])
+    }
+    /// `lerp` in place.
+    pub(crate) fn lerp_(&self, end: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        call_inplace(&defs::lerp, &[Some(self), Some(end), Some(weight)], &[])
+    }
+}
+
 ops! {
     // ---- arithmetic ----
 
@@ -1010,7 +944,7 @@ ops! {
         body: Elementwise(|c| {
             no_bool(c, "")?;
             if c.x(0).dtype().is_complex() {
-                return crate::ops::complex::real_of(c, crate::complex_loops!(put_real |z; _p| z.abs()));
+                return Ok(real_of(c.x(0), crate::complex_loops!(put_real |z; _p| z.abs())));
             }
             run::<1>(c, kernel!(split |a, _p| a.abs(); |a, _p| a.wrapping_abs()), Promote::Common, Params::default())
         }),
@@ -1812,7 +1746,7 @@ ops! {
     fill(input: Tensor, value: Operand) -> Tensor, Real {
         body: Kernel(infer_fill, |c, outs| compute_fill(c, c.x(1), &outs[0])), direct: true, takes: Takes::ALL,
         vjp: vjp!(|v| [zeros(v, 0), v.want(1, || v.g().sum(&[], false))]),
-        inplace: true, method: false,
+        inplace: true, overlap: Overlap::Uniform, method: false,
         refuses: &[Refusal { call: "rt.ones(2), rt.ones(2)", message: "0-dimension value tensor" }],
         samples: &["r(2, 3), r()", "r(2), 1.5"],
     }
@@ -1821,7 +1755,7 @@ ops! {
     zero(input: Tensor) -> Tensor, Real {
         body: Kernel(infer_fill, |c, outs| compute_fill(c, &Tensor::number(Scalar::Int(0))?, &outs[0])), direct: true, takes: Takes::ALL,
         vjp: vjp!(|v| zeros(v, 0)),
-        inplace: true, method: false, function: false,
+        inplace: true, overlap: Overlap::Uniform, method: false, function: false,
     }
 
     /// `input * 2^other`.
@@ -1887,7 +1821,7 @@ mod tests {
             assert_eq!(a.sub(b, 1)?.to_vec::<f32>()?, want);
             assert_eq!(b.rsub(&a, 1)?.to_vec::<f32>()?, want);
             let target = a.duplicate()?;
-            crate::ops::call_inplace(&defs::sub, &[Some(&target), Some(b)], &[crate::ops::Attr::Int(1)])?;
+            call_inplace(&defs::sub, &[Some(&target), Some(b)], &[Attr::Int(1)])?;
             assert_eq!(target.to_vec::<f32>()?, want);
         }
         Ok(())
@@ -1898,7 +1832,7 @@ mod tests {
         let x = Tensor::from_slice(&range(100), &[100])?;
         let before = x.to_vec::<f32>()?;
         let (low, high) = (x.as_strided(&[99], &[1], Some(0))?, x.as_strided(&[99], &[1], Some(1))?);
-        let add = |to, other| crate::ops::call_inplace(&defs::add, &[Some(to), Some(other)], &[crate::ops::Attr::Int(1)]);
+        let add = |to, other| call_inplace(&defs::add, &[Some(to), Some(other)], &[Attr::Int(1)]);
         // What would be read after it was written is refused, and nothing has changed.
         assert_eq!(add(&high, &low).unwrap_err().kind(), crate::error::Kind::Value);
         assert_eq!(x.to_vec::<f32>()?, before);

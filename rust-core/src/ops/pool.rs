@@ -1,9 +1,11 @@
 //! Pooling over the last one, two or three dimensions.
 
-use super::conv::{compute, per_dim, ready, supported, three};
-use super::shape::contiguous_unlocked;
-use super::{listener, one, written_as, Call, Outs, Refusal, Saves, Spec, Specs};
-use crate::autograd;
+use crate::autograd::wanted;
+use crate::engine::copy::{contiguous_unlocked, written_as};
+use crate::engine::dtypes::{compute, ready, supported};
+use crate::engine::windows::{per_dim, planes};
+use crate::funnel::listener;
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one};
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::pool::{self, Windows};
@@ -12,18 +14,6 @@ use crate::shape::{checked_numel, sizes, Dims};
 use crate::tensor::Tensor;
 use crate::bail;
 use smallvec::SmallVec;
-
-/// Batch and channels; depth, height, width: the last `n` dimensions are pooled.
-pub(super) fn planes(shape: &[usize], n: usize) -> Result<(usize, [usize; 3])> {
-    if shape.len() != n + 1 && shape.len() != n + 2 {
-        bail!(Shape, "expected {}D or {}D input, but got input of size {shape:?}", n + 1, n + 2);
-    }
-    let (lead, size) = shape.split_at(shape.len() - n);
-    if size.contains(&0) {
-        bail!(Shape, "expected input with non-zero size in the dimensions that are pooled, but got {shape:?}");
-    }
-    Ok((lead.iter().product(), three(shape, n)))
-}
 
 /// [`planes`], none of which may be without channels: only the batch may be empty.
 fn pooled_planes(shape: &[usize], n: usize) -> Result<(usize, [usize; 3])> {
@@ -183,7 +173,7 @@ fn compute_max_pool(c: &Call, n: usize, outs: &[Tensor]) -> Result<()> {
 fn eval_max_pool_only(c: &Call, n: usize) -> Result<Outs> {
     let x = c.x(0);
     let (k, s, p, d, ceil) = (c.ints(0), c.ints(1), c.ints(2), c.ints(3), c.bool(4));
-    if !autograd::wanted(&[Some(x)]) && !listener::hears() {
+    if !wanted(&[Some(x)]) && !listener::hears() {
         return one(x.max_pool_values(k, s, p, d, ceil, n as i64)?);
     }
     let mut outs = match n {
@@ -759,7 +749,7 @@ ops! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::matmul::tests::{gradcheck, noise};
+    use crate::autograd::check::{gradcheck, noise};
 
     #[test]
     fn second_derivatives() {

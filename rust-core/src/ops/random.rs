@@ -1,9 +1,10 @@
 //! Random tensors. Which numbers are drawn for which element is told in [`crate::random`]; elements are filled in the
 //! order in which they lie in memory.
 
-use super::elementwise::result_type;
-use super::shape::contiguous_unlocked;
-use super::{one, written_as, Attr, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
+use crate::engine::complex::pairs;
+use crate::engine::copy::{contiguous_unlocked, written_as};
+use crate::engine::promotion::result_type;
+use crate::table::{Attr, Call, Outs, Refusal, Saves, Spec, Specs, Takes, one};
 use crate::dtype::{default_dtype, dispatch, DType, Elem, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy;
@@ -104,7 +105,7 @@ fn infer_uniform(spec: Spec, from: f64, to: f64) -> Result<Specs> {
 
 fn uniform_into(g: &mut Generator, out: &Tensor, from: f64, to: f64) -> Result<()> {
     if out.dtype().is_complex() {
-        return uniform_into(g, &super::complex::pairs(out)?, from, to);
+        return uniform_into(g, &pairs(out)?, from, to);
     }
     match out.dtype() {
         DType::F32 => fill::<f32>(out, |s, _| g.uniform_f32(s, from, to)),
@@ -124,7 +125,7 @@ fn infer_normal(spec: Spec, std: f64) -> Result<Specs> {
 fn normal_into(g: &mut Generator, out: &Tensor, mean: f64, std: f64) -> Result<()> {
     if out.dtype().is_complex() {
         // Both parts have half of the variance; PyTorch gives both the mean.
-        return normal_into(g, &super::complex::pairs(out)?, mean, std * std::f64::consts::FRAC_1_SQRT_2);
+        return normal_into(g, &pairs(out)?, mean, std * std::f64::consts::FRAC_1_SQRT_2);
     }
     floats!(out.dtype(), T => {
         if !out.is_contiguous() {

@@ -1,11 +1,13 @@
 //! Reductions and cumulative reductions.
 
-use super::elementwise::run_as;
-use super::lang::{sum_dtype, Ex};
-use super::shape::{contiguous_unlocked, copy_into, signed};
-use super::complex::{pairs, part};
-use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
-use crate::autograd::{grad_enabled, Vjp};
+use crate::engine::complex::{abs_into, pairs, part};
+use crate::engine::copy::{contiguous_unlocked, copy_into, written_as};
+use crate::engine::elementwise::run_as;
+use crate::shape::{around, signed};
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, holds, one};
+use crate::table::lang::{Ex, sum_dtype};
+use crate::table::rules::{after_ones, before, expandable, picked, prod_of_others, restored, shared, shared_by_all, zeros};
+use crate::tensor::modes::grad_enabled;
 use crate::dtype::{default_dtype, promote, Compute, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::elementwise::Params;
@@ -210,17 +212,6 @@ fn not_empty(x: &Tensor, dims: &[i64]) -> Result<()> {
     Ok(())
 }
 
-/// `[outer, n, inner]` of `shape` around one dimension; no lines at all where there are no elements.
-pub(crate) fn around(shape: &[usize], dim: usize) -> [usize; 3] {
-    if shape.is_empty() {
-        return [1, 1, 1];
-    }
-    if shape.contains(&0) {
-        return [0, shape[dim], 0];
-    }
-    [shape[..dim].iter().product(), shape[dim], shape[dim + 1..].iter().product()]
-}
-
 fn sum_of(c: &Call, kernels: &'static Kernels) -> Result<Reduction> {
     let x = c.x(0);
     let dtype = c.opt_dtype(2).unwrap_or(sum_dtype(x.dtype()));
@@ -351,7 +342,7 @@ fn magnitudes(x: &Tensor) -> Result<Tensor> {
         return Ok(x.clone());
     }
     let out = Tensor::empty_of(x.shape(), x.dtype().real())?;
-    super::complex::abs_into(x, &out)?;
+    abs_into(x, &out)?;
     Ok(out)
 }
 
@@ -704,7 +695,7 @@ fn compute_euclidean(c: &Call, outs: &[Tensor]) -> Result<()> {
 /// Gradients of the distances, which have no slope where they are 0: `(x - y) / distance`, summed up.
 fn euclidean_rule(v: &Vjp) -> [Ex; 2] {
     if v.shape(0).contains(&0) || v.shape(1).contains(&0) {
-        return [super::pointwise::zeros(v, 0), super::pointwise::zeros(v, 1)];
+        return [zeros(v, 0), zeros(v, 1)];
     }
     let y = v.y();
     let weight = no_zero(v.g() / &y, &y);
@@ -726,7 +717,7 @@ fn observed(w: Option<&Tensor>, n: usize, name: &str, whole: bool) -> Result<Opt
     if w.dtype() == DType::Bool || w.dtype().is_float() == whole {
         bail!(DType, "expected {} {name}, got {}", if whole { "whole numbers as" } else { "floats as" }, w.dtype());
     }
-    if super::holds(&w.lt(&Tensor::number(Scalar::Int(0))?)?.any(None, false)?)? {
+    if holds(&w.lt(&Tensor::number(Scalar::Int(0))?)?.any(None, false)?)? {
         bail!(Value, "{name} cannot be negative");
     }
     w.reshape(&[-1]).map(Some)
@@ -753,7 +744,7 @@ fn eval_cov(c: &Call) -> Result<Outs> {
         Some(w) => w.sum(None, false, None)?,
         None => Tensor::number(Scalar::Int(n as i64))?,
     };
-    if w.is_some() && !total.is_meta() && !super::holds(&total)? {
+    if w.is_some() && !total.is_meta() && !holds(&total)? {
         bail!(Value, "weights sum to zero, cannot be normalized");
     }
     let average = weighed(&x)?.sum(Some(&[1]), true, None)?.div(&total, "")?;
@@ -802,40 +793,6 @@ fn eval_histc(c: &Call) -> Result<Outs> {
     // The upper bound belongs to the last interval.
     let place = inside.sub(&from, 1)?.mul(&count?)?.div(&width?, "")?.to_dtype(DType::I64)?;
     one(place.clamp(None, Some(Scalar::Int(bins - 1)))?.bincount(None, bins)?.to_dtype(x.dtype())?)
-}
-
-/// The input's shape with each reduced dimension of size 1.
-fn restored(e: Ex, v: &Vjp, dims: &[i64], keepdim: bool) -> Ex {
-    e.restore(dims, keepdim, v.shape(0))
-}
-
-/// As [`restored`], for what is expanded next: that gives a 0-d gradient its dimensions too.
-fn expandable(e: Ex, v: &Vjp, dims: &[i64], keepdim: bool) -> Ex {
-    match e {
-        Ex::T(t) if t.ndim() == 0 => Ex::T(t),
-        e => restored(e, v, dims, keepdim),
-    }
-}
-
-/// The gradient of an extreme, shared evenly among the elements that equal it.
-fn shared(v: &Vjp, g: Ex, y: Ex, dims: &[i64], keepdim: bool) -> Ex {
-    let y = restored(y, v, dims, keepdim);
-    let mask = v.x(0).eq(&y);
-    let count = mask.sum(dims, true);
-    (restored(g, v, dims, keepdim) / count).keep(mask)
-}
-
-/// As [`shared`], for a reduction of everything, where NaN equals NaN.
-pub(crate) fn shared_by_all(v: &Vjp) -> Ex {
-    let mask = v.x(0).with(v.y(), |x, y| if super::holds(&y.isnan()?)? { x.isnan() } else { x.eq(y) });
-    let count = mask.sum(&[], false);
-    (v.g() / count).keep(mask)
-}
-
-/// The gradient of a value that was picked by index goes back to its place.
-pub(crate) fn picked(v: &Vjp, g: Ex, indices: Ex, dim: i64, keepdim: bool) -> Ex {
-    let lift = |e: Ex| if keepdim || v.shape(0).is_empty() { e } else { e.unsqueeze(dim) };
-    lift(g).with(lift(indices), |g, i| Tensor::gather_backward(g, i, &v.sizes(0), dim))
 }
 
 /// `2 / (n - correction) * (x - mean) * g`
@@ -1642,41 +1599,13 @@ ops! {
 
 // Differentiable forms of the backward kernels above, used while a graph is being made.
 
-/// Ones, then `x` along `dim`.
-fn after_ones(x: &Tensor, dim: i64) -> Result<Tensor> {
-    let mut shape = x.dims();
-    shape[wrap_dim(dim, x.ndim())?] = 1;
-    Tensor::cat(&[Tensor::filled(&shape, Scalar::Int(1), x.dtype())?, x.clone()], dim)
-}
-
-/// The products of the elements before each one.
-fn before(x: &Tensor, dim: i64) -> Result<Tensor> {
-    let n = x.shape()[wrap_dim(dim, x.ndim())?] as i64;
-    after_ones(&x.narrow(dim, 0, n - 1)?, dim)?.cumprod(dim, None)
-}
-
-/// For each element the product of the others along `dim` (of all if None).
-pub(crate) fn prod_of_others(x: &Tensor, dim: Option<i64>) -> Result<Tensor> {
-    if x.ndim() == 0 {
-        return Tensor::filled(&[], Scalar::Int(1), x.dtype());
-    }
-    let Some(d) = dim else {
-        let sizes: SmallVec<[i64; 8]> = x.shape().iter().map(|&d| d as i64).collect();
-        return prod_of_others(&x.reshape(&[-1])?, Some(0))?.reshape(&sizes);
-    };
-    if x.numel() == 0 {
-        return Ok(x.clone());
-    }
-    before(x, d)?.mul(&before(&x.flip(&[d])?, d)?.flip(&[d])?)
-}
-
 /// `sum over k >= i of g[k] * (product of x[j], j <= k, j != i)`. Where no element is zero that is a reversed sum of
 /// `g * y / x`; else each element has its own products.
 fn cumprod_rule(x: &Tensor, g: &Tensor, dim: i64) -> Result<Tensor> {
     if x.ndim() == 0 || x.numel() == 0 {
         return Ok(g.clone());
     }
-    if super::holds(&x.all(None, false)?)? {
+    if holds(&x.all(None, false)?)? {
         return g.mul(&x.cumprod(dim, None)?)?.cumsum_from_end(dim)?.div(x, "");
     }
     let n = x.shape()[wrap_dim(dim, x.ndim())?] as i64;

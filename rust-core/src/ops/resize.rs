@@ -1,17 +1,16 @@
 //! Resizing of images, and reading them at the places of a grid.
 
-use super::conv::{compute, per_dim, ready, supported, three};
-use super::norm::{float, only_floats, through, Exs};
-use super::pool::planes;
-use super::shape::contiguous_unlocked;
-use super::{one, written_as, Call, Grads, Outs, Refusal, Saves, Spec, Specs};
-use crate::autograd::{self, Vjp};
+use crate::table::lang::Ex;
+use crate::autograd::{Exs, grad, through};
+use crate::engine::copy::{contiguous_unlocked, fill_new, written_as};
+use crate::engine::dtypes::{compute, float, only_floats, ready, supported};
+use crate::engine::windows::{per_dim, planes, three};
+use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Vjp, one};
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::grid::{self, Mode, Padding, Sampling};
 use crate::kernels::resize::{self, Axes, Resize, Taps};
 use crate::memory::List;
-use crate::ops::lang::Ex;
 use crate::shape::{checked_numel, sizes, Dims};
 use crate::tensor::Tensor;
 use crate::bail;
@@ -403,7 +402,7 @@ fn compute_sampler_backward(c: &Call, n: usize, outs: &[Tensor]) -> Result<()> {
     let (g, x, grid) = (ready(c.x(0))?, ready(c.x(1))?, ready(c.x(2))?);
     for (k, out) in outs.iter().enumerate() {
         if !c.bool(3 + k) {
-            super::norm::fill(out, Scalar::Int(0));
+            fill_new(out, Scalar::Int(0));
             continue;
         }
         written_as(out, x.dtype(), |out| {
@@ -525,7 +524,7 @@ fn sampler_backward_rule(v: &Vjp, n: usize) -> Result<Grads> {
             let (g, x, grid) = (x[0].clone().tensor()?, leaf(&x[1])?, leaf(&x[2])?);
             let s = sampling(&x, &grid, n, [v.int(0), v.int(1)], v.bool(2))?;
             let y = sampled_formula(&Ex::from(&x), &Ex::from(&grid), &s).tensor()?;
-            let found = autograd::grad(&[&y], &[Some(&g)], &[&x, &grid], true, true)?;
+            let found = grad(&[&y], &[Some(&g)], &[&x, &grid], true, true)?;
             // Zeros, where they were not asked for, have no derivative.
             Ok((0..2).map(|k| found[k].as_ref().filter(|_| v.bool(3 + k)).map_or(Ex::None, Ex::from)).collect())
         };

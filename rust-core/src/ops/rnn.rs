@@ -1,10 +1,12 @@
 //! Recurrent layers: whole networks, single steps, one layer in one direction, and packed sequences.
 
-use super::lang::Ex;
-use super::norm::{float, only_floats, through, Exs};
-use super::shape::{contiguous_unlocked, copy_into, signed};
-use super::{one, Call, Grads, Outs, Refusal, Saves, Spec, Specs};
-use crate::autograd::{grad_enabled, wanted, Vjp};
+use crate::autograd::{Exs, through, wanted};
+use crate::engine::copy::{contiguous_unlocked, copy_into, fill_new};
+use crate::engine::dtypes::{float, only_floats};
+use crate::shape::signed;
+use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Vjp, one};
+use crate::table::lang::Ex;
+use crate::tensor::modes::grad_enabled;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy;
@@ -238,7 +240,7 @@ fn compute_layer_backward(c: &Call, outs: &[Tensor]) -> Result<()> {
     let lstm = (l.mode == Mode::Lstm).then(|| &outs[2]);
     match (lstm, c.opt(1)) {
         (Some(to), Some(gc)) => copy_into(to, gc)?,
-        (Some(to), None) => super::norm::fill(to, Scalar::Int(0)),
+        (Some(to), None) => fill_new(to, Scalar::Int(0)),
         _ => {}
     }
     let gru = (l.mode == Mode::Gru).then(|| &outs[2]);

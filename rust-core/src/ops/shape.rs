@@ -1,9 +1,11 @@
 //! Shape, view, copy and joining ops.
 
-use super::lang::Ex;
-use super::elementwise::result_type;
-use super::{one, several, written_as, Call, Grads, Outs, Refusal, Relayout, Spec, Specs, Takes};
-use crate::autograd::Vjp;
+use crate::engine::copy::{contiguous_unlocked, copy_into, fill_new, written_as};
+use crate::engine::promotion::result_type;
+use crate::funnel::call_inplace;
+use crate::shape::{around, real_dim, signed};
+use crate::table::{Call, Grads, Outs, Refusal, Relayout, Spec, Specs, Takes, Vjp, one, several};
+use crate::table::lang::Ex;
 use crate::dtype::{dispatch_all, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::{copy, index as kernel};
@@ -13,33 +15,6 @@ use crate::storage::Storage;
 use crate::tensor::{check_bounds, Tensor};
 use crate::{bail, err};
 use smallvec::SmallVec;
-
-/// Copies `src`, broadcast and cast, into `dst` in place. The caller holds the locks and counts the version.
-pub(crate) fn copy_into(dst: &Tensor, src: &Tensor) -> Result<()> {
-    let from = src.layout().broadcast_to(dst.shape())?;
-    if src.shares_storage(dst) && from == *dst.layout() && src.dtype() == dst.dtype() {
-        return Ok(()); // the same elements
-    }
-    if src.shares_storage(dst) {
-        // Overlapping but different: go through a block aside.
-        let aside = contiguous_unlocked(src, src.dtype(), true)?;
-        return copy_into(dst, &aside);
-    }
-    // SAFETY: `from` has the destination's shape; both layouts lie inside their storages.
-    unsafe { copy::strided(src.base_ptr(), src.dtype(), &from, dst.base_ptr(), dst.dtype(), dst.layout()) };
-    Ok(())
-}
-
-/// A row-major tensor with the elements of `t` as `dtype`; `t` itself if it is one already and `always` is false.
-pub(crate) fn contiguous_unlocked(t: &Tensor, dtype: DType, always: bool) -> Result<Tensor> {
-    if !always && t.dtype() == dtype && t.is_contiguous() {
-        return Ok(t.clone());
-    }
-    let out = Tensor::empty_of(t.shape(), dtype)?;
-    // SAFETY: the output is new and row-major.
-    unsafe { copy::to_contiguous(t.base_ptr(), t.dtype(), t.layout(), out.data_ptr(), dtype) };
-    Ok(out)
-}
 
 impl Tensor {
     /// These bytes as elements of another dtype.
@@ -79,29 +54,6 @@ impl Tensor {
         Ok(self.seen_as(layout, dtype))
     }
 
-    /// A row-major tensor as one dimension, without history.
-    pub(crate) fn flat(&self) -> Tensor {
-        match self.layout().view(&[self.numel()]) {
-            Some(l) => self.with_layout(l),
-            None => unreachable!("it is row-major"),
-        }
-    }
-
-    /// As `to_vec`, for callers that hold the lock.
-    pub(crate) fn to_vec_unlocked<T: crate::dtype::Elem>(&self) -> Result<List<T>> {
-        let mut out = List::<T>::with_room(self.numel())?;
-        // SAFETY: room for all elements, all of which are written, bools as 0 or 1.
-        unsafe {
-            let to = out.as_mut_ptr().cast();
-            copy::to_contiguous(self.base_ptr(), self.dtype(), self.layout(), to, T::DTYPE);
-            if T::DTYPE == DType::Bool {
-                copy::normalise(to, self.numel());
-            }
-            out.set_len(self.numel());
-        }
-        Ok(out)
-    }
-
     /// Elements converted to `dtype`; the tensor itself if it has that dtype.
     pub fn to_dtype(&self, dtype: DType) -> Result<Tensor> {
         if self.dtype() == dtype {
@@ -109,11 +61,6 @@ impl Tensor {
         }
         self.cast(dtype)
     }
-}
-
-/// Sizes as the signed numbers that ops take.
-pub(crate) fn signed(shape: &[usize]) -> SmallVec<[i64; 8]> {
-    shape.iter().map(|&d| d as i64).collect()
 }
 
 fn not_negative(what: &str, numbers: &[i64]) -> Result<Dims> {
@@ -146,7 +93,7 @@ fn placed(c: &Call, t: &Tensor, layout: Layout) -> Result<Tensor> {
     }
     let memory = made(c, &[need], t.dtype())?;
     let old = t.alias().with_layout(Layout::contiguous(&[have])?);
-    super::call_inplace(&defs::copy, &[Some(&memory.narrow(0, 0, have as i64)?), Some(&old)], &[])?;
+    memory.narrow(0, 0, have as i64)?.copy_(&old)?;
     Ok(memory.with_layout(layout).alias())
 }
 
@@ -161,12 +108,6 @@ fn reshaped(x: &Tensor, shape: &[usize]) -> Result<Outs> {
         return one(x.view(&sizes)?);
     }
     one(x.contiguous_copy()?.view(&sizes)?)
-}
-
-/// Fills a new tensor.
-pub(crate) fn fill_new(out: &Tensor, value: Scalar) {
-    // SAFETY: its elements fill one block.
-    unsafe { copy::fill(out.data_ptr(), out.dtype(), out.numel(), value) };
 }
 
 /// A tensor of `shape` with every element `value`, of the dtype of `t` and where that lives.
@@ -192,14 +133,6 @@ fn slice_bounds(n: usize, start: Option<i64>, end: Option<i64>, step: i64) -> Re
     let start = clip(start.unwrap_or(0));
     let end = clip(end.unwrap_or(n)).max(start);
     Ok((start as usize, (end - start).unsigned_abs().div_ceil(step as u64) as usize, step as usize))
-}
-
-/// A dimension that must exist: 0-d tensors have none.
-pub(crate) fn real_dim(dim: i64, ndim: usize) -> Result<usize> {
-    if ndim == 0 {
-        bail!(Index, "a 0-dim tensor has no dimension {dim}");
-    }
-    wrap_dim(dim, ndim)
 }
 
 /// `index` of a dimension of size `n`, counted from the end if negative.
@@ -240,7 +173,7 @@ fn infer_embed(c: &Call, (shape, dim, (_, len, _)): Place, keepdim: bool) -> Res
 }
 
 fn compute_embed(c: &Call, outs: &[Tensor], (shape, dim, (start, len, step)): Place) -> Result<()> {
-    let [outer, _, inner] = super::reduce::around(&shape, dim);
+    let [outer, _, inner] = around(&shape, dim);
     let g = contiguous_unlocked(c.x(0), c.x(0).dtype(), false)?;
     // SAFETY: both are row-major with the sizes given; the positions lie inside of dimension `dim`.
     unsafe {
@@ -1063,6 +996,13 @@ fn repeated_indices(repeats: &[i64], n: usize, output_size: Option<i64>) -> Resu
 
 fn few(parts: i64) -> Result<usize> {
     usize::try_from(parts).ok().filter(|&n| n <= 1 << 24).ok_or_else(|| err!(Memory, "cannot make {parts} tensors"))
+}
+
+impl Tensor {
+    /// `copy` in place: takes the elements of `src`, broadcast and cast.
+    pub(crate) fn copy_(&self, src: &Tensor) -> Result<Tensor> {
+        call_inplace(&defs::copy, &[Some(self), Some(src)], &[])
+    }
 }
 
 ops! {

@@ -1,9 +1,10 @@
 //! Sorting, selection and search.
 
-use super::elementwise::result_type;
-use super::reduce::{around, picked, shared_by_all};
-use super::shape::contiguous_unlocked;
-use super::{one, written_as, Call, Outs, Refusal, Saves, Spec, Specs, Takes};
+use crate::engine::copy::{contiguous_unlocked, written_as};
+use crate::engine::promotion::result_type;
+use crate::shape::around;
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, one};
+use crate::table::rules::{picked, shared_by_all};
 use crate::bail;
 use crate::device::Device;
 use crate::dtype::{dispatch, Compute, DType, Elem, Scalar};

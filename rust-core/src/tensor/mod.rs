@@ -1,6 +1,5 @@
-//! L2: [`Tensor`] = storage + layout + dtype (+ autograd state). Views share the storage.
+//! L2: [`Tensor`] = storage + layout + dtype, and a place where autograd keeps its state. Views share the storage.
 
-use crate::autograd::Meta;
 use crate::device::{self, Device};
 use crate::dtype::{DType, Elem, Scalar};
 use crate::error::Result;
@@ -9,7 +8,12 @@ use crate::memory::{Kept, List};
 use crate::shape::{Dims, Layout};
 use crate::storage::{Locks, Storage};
 use crate::{bail, err};
-use std::sync::{Arc, OnceLock};
+use smallvec::SmallVec;
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock};
+
+pub mod modes;
 
 /// What a tensor handle points to.
 pub struct TensorImpl {
@@ -27,6 +31,35 @@ pub struct TensorImpl {
     pub(crate) meta: OnceLock<Arc<Meta>>,
 }
 
+/// What autograd keeps in a tensor. It is shared by the handles of one tensor (see `Tensor::replaced_by`); the two flags are
+/// read at every call of an op, the rest nobody but `autograd` understands.
+#[derive(Default)]
+pub struct Meta {
+    /// True if gradients flow to or through the tensor.
+    pub(crate) needs: AtomicBool,
+    /// Goes up when an in-place op changes the history of this tensor or of a view of it.
+    pub(crate) generation: AtomicU64,
+    pub(crate) state: Mutex<State>,
+}
+
+/// The part of a tensor's autograd state that changes under a lock.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) grad: Option<Tensor>,
+    /// What made this tensor, and which of its outputs it is; None for a leaf.
+    pub(crate) history: Option<(History, usize)>,
+    /// Hooks of a leaf; few have any. Those of other tensors are at the node.
+    pub(crate) hooks: Option<Box<dyn Any + Send>>,
+    /// For a view: the generation of its base that `history` belongs to.
+    pub(crate) base_generation: u64,
+}
+
+/// A node of autograd's graph, which tensors only hold.
+pub(crate) type History = Arc<dyn Any + Send + Sync>;
+
+/// Gradients, None where there is none.
+pub type Grads = SmallVec<[Option<Tensor>; 3]>;
+
 /// An n-dimensional array. Cloning copies the handle, not the elements.
 #[derive(Clone)]
 pub struct Tensor(pub(crate) Arc<TensorImpl>);
@@ -43,7 +76,7 @@ impl Tensor {
     #[inline(always)] // made in its place, without a copy
     pub(crate) fn build(storage: Arc<Storage>, layout: Layout, dtype: DType, base: Option<Tensor>) -> Tensor {
         debug_assert!(is_inside(&storage, &layout, dtype));
-        Tensor::of_parts(storage, layout, dtype, base, Meta::of_inference(), false)
+        Tensor::of_parts(storage, layout, dtype, base, modes::inference_enabled(), false)
     }
 
     #[inline(always)] // as above
@@ -64,7 +97,7 @@ impl Tensor {
     fn sharing(&self, layout: Layout, base: Option<Tensor>) -> Tensor {
         debug_assert!(is_inside(&self.0.storage, &layout, self.0.dtype));
         let TensorImpl { storage, dtype, inference, unrecorded, .. } = &*self.0;
-        let unrecorded = base.is_some() && (*unrecorded || !Meta::of_recorded());
+        let unrecorded = base.is_some() && (*unrecorded || !modes::grad_enabled());
         Tensor::of_parts(storage.clone(), layout, *dtype, base, *inference, unrecorded)
     }
 
@@ -249,23 +282,6 @@ impl Tensor {
     /// The same elements without autograd history; in-place changes are seen by both.
     pub fn alias(&self) -> Tensor {
         self.sharing(self.0.layout.clone(), None)
-    }
-
-    /// A handle with other elements but this one's autograd state (gradient, hooks, `requires_grad`).
-    pub fn replaced_by(&self, data: &Tensor) -> Result<Tensor> {
-        if self.requires_grad() && !data.dtype().is_differentiable() {
-            bail!(DType, "data set to a tensor that requires gradients must be floating point, got {}", data.dtype());
-        }
-        if data.device() != self.device() {
-            bail!(Value, "data of a tensor on device {} cannot be set to one on {}", self.device(), data.device());
-        }
-        let t = data.alias();
-        if self.0.meta.get().is_some() || self.requires_grad() {
-            // `t` is new and has no state yet, so this cannot fail.
-            let _ = t.0.meta.set(self.meta().clone());
-            self.meta().moved_to(&t);
-        }
-        Ok(t)
     }
 
     /// Layout.

@@ -1,11 +1,11 @@
 //! The place where somebody can watch the calls of ops: recorders, graph capture, profilers. Each thread has a stack of
 //! listeners, which hear the calls of that thread, the innermost first.
 
-use super::{Attr, OpDef};
 use crate::error::Result;
 use crate::memory::{Kept, List};
+use crate::bail;
+use crate::table::{self, Attr, OpDef};
 use crate::tensor::Tensor;
-use crate::{bail, ops};
 use std::cell::Cell;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +45,7 @@ pub struct Event<'a> {
 impl Event<'_> {
     /// True if the call writes to its input `i`.
     pub fn writes(&self, i: usize) -> bool {
-        ops::writes(self.op, self.inplace, self.inputs, self.attrs, i)
+        table::writes(self.op, self.inplace, self.inputs, self.attrs, i)
     }
     /// True if input `i` came as a plain number, which yields in type promotion.
     pub fn is_number(&self, i: usize) -> bool {
@@ -141,7 +141,7 @@ pub fn active() -> bool {
 
 /// True if somebody listens on this thread.
 #[inline(always)]
-pub(super) fn hears() -> bool {
+pub(crate) fn hears() -> bool {
     active() && heard()
 }
 
@@ -164,7 +164,7 @@ fn heard() -> bool {
 
 /// A call of an op without parts has succeeded.
 #[cold]
-pub(super) fn called(
+pub(crate) fn called(
     op: &'static OpDef,
     inplace: bool,
     inputs: &[Option<&Tensor>],
@@ -178,7 +178,7 @@ pub(super) fn called(
 
 /// Runs what a composite is made of (`parts`), and tells its begin and its end.
 #[cold]
-pub(super) fn in_parts<'a, R: AsRef<[Tensor]>>(
+pub(crate) fn in_parts<'a, R: AsRef<[Tensor]>>(
     op: &'static OpDef,
     inplace: bool,
     inputs: &'a [Option<&'a Tensor>],
@@ -209,7 +209,7 @@ pub(super) fn in_parts<'a, R: AsRef<[Tensor]>>(
 pub struct Quiet(());
 
 impl Quiet {
-    pub(super) fn enter() -> Quiet {
+    pub(crate) fn enter() -> Quiet {
         QUIET.set(QUIET.get() + 1);
         Quiet(())
     }

@@ -21,7 +21,7 @@ pub fn saving_hooks() -> bool {
 }
 
 /// Says whether hooks see what ops on this thread save.
-pub(super) fn set_saving_hooks(on: bool) {
+pub(crate) fn set_saving_hooks(on: bool) {
     MODES.with(|m| m.saving_hooks.set(on));
 }
 

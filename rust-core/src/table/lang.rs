@@ -2,11 +2,12 @@
 //! nothing, or an error that travels on, so that rules read as formulas. Everything goes through the funnel, so what is
 //! written here can itself be differentiated.
 
-use super::Grads;
+use super::op::Vjp;
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::shape::wrap_dim;
-use crate::tensor::Tensor;
+use crate::err;
+use crate::tensor::{Grads, Tensor};
 use smallvec::SmallVec;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -59,7 +60,7 @@ impl Ex {
     }
     /// The tensor, where there must be one.
     pub fn tensor(self) -> Result<Tensor> {
-        self.value()?.ok_or_else(|| crate::err!(Panic, "a rule used an input that is not there"))
+        self.value()?.ok_or_else(|| err!(Panic, "a rule used an input that is not there"))
     }
     /// Applies `f` to the tensor; nothing stays nothing.
     pub fn then(&self, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Ex {
@@ -293,5 +294,72 @@ pub fn sum_dtype(d: DType) -> DType {
         d
     } else {
         DType::I64
+    }
+}
+
+// ---- what a rule sees ----
+
+impl Vjp<'_> {
+    /// Gradient of the first output.
+    pub fn g(&self) -> Ex {
+        self.gk(0)
+    }
+    /// Gradient of output `k`; zeros if nothing flows there.
+    pub fn gk(&self, k: usize) -> Ex {
+        match &self.grads[k] {
+            Some(g) => Ex::T(g.clone()),
+            None => {
+                let (shape, dtype) = &self.outputs[k];
+                Ex::from(Tensor::filled(shape, Scalar::Int(0), *dtype))
+            }
+        }
+    }
+    /// True if a gradient reaches output `k`.
+    pub fn has(&self, k: usize) -> bool {
+        self.grads[k].is_some()
+    }
+    /// Saved input `i`; nothing if it was not given.
+    pub fn x(&self, i: usize) -> Ex {
+        self.call.input(i).map_or(Ex::None, Ex::from)
+    }
+    /// Saved output.
+    pub fn y(&self) -> Ex {
+        self.yk(0)
+    }
+    /// Saved output `k`.
+    pub fn yk(&self, k: usize) -> Ex {
+        self.call.output(k).map_or_else(|| Ex::Err(err!(Panic, "output {k} was not saved")), Ex::from)
+    }
+    /// True if input `i` wants a gradient.
+    pub fn need(&self, i: usize) -> bool {
+        self.call.needs(i)
+    }
+    /// The expression if input `i` wants a gradient.
+    pub fn want(&self, i: usize, f: impl FnOnce() -> Ex) -> Ex {
+        if self.need(i) {
+            f()
+        } else {
+            Ex::None
+        }
+    }
+    /// Shape of input `i`.
+    pub fn shape(&self, i: usize) -> &[usize] {
+        &self.inputs[i].0
+    }
+    /// Shape of input `i` as signed sizes.
+    pub fn sizes(&self, i: usize) -> SmallVec<[i64; 8]> {
+        self.shape(i).iter().map(|&d| d as i64).collect()
+    }
+    /// Dtype of input `i`.
+    pub fn dtype(&self, i: usize) -> DType {
+        self.inputs[i].1
+    }
+    /// Number of inputs.
+    pub fn len(&self) -> usize {
+        self.inputs.len()
+    }
+    /// True if the op has no inputs.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }

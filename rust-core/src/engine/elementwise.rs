@@ -1,44 +1,17 @@
-//! Elementwise ops: promotion, and the way from a [`Plan`] (which loop runs over which operands) to a result. The entries
-//! stand in `pointwise.rs` and `activation.rs`.
+//! Elementwise loops: the way from a [`Plan`] (which loop runs over which operands) to a result.
 
-use super::shape::{contiguous_unlocked, copy_into};
-use super::{Call, Spec};
+use super::copy::{contiguous_unlocked, copy_into};
+use super::overlap::meet;
+use super::promotion::{common_dtype, Promote};
+use super::spec::Spec;
 use crate::bail;
-use crate::dtype::{default_dtype, Category, DType, ResultType, Scalar};
+use crate::dtype::DType;
 use crate::error::Result;
-use crate::kernels::copy::{cast_row, Shared, GRAIN};
+use crate::kernels::copy::{Shared, GRAIN};
 use crate::kernels::elementwise::{line, map, Lane, Loop, Loops, Operand, Params, MAX_PERIOD};
 use crate::shape::{broadcast, Dims, Layout};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
-
-/// How the dtype of the result follows from those of the operands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Promote {
-    /// The common dtype.
-    Common,
-    /// The common dtype, whole numbers becoming floats.
-    ToFloat,
-    /// Bool; the comparison itself runs in the common dtype.
-    ToBool,
-}
-
-/// The common dtype of some operands.
-pub fn result_type<'a>(mut inputs: impl Iterator<Item = &'a Tensor>) -> Result<DType> {
-    let mut r = ResultType::default();
-    inputs.try_for_each(|t| r.add(t.dtype(), t.ndim(), t.0.wrapped))?;
-    r.get()
-}
-
-/// The dtype that an op on some operands runs in.
-pub fn common_dtype(ins: &[&Tensor], promote: Promote) -> Result<DType> {
-    let alike = ins[1..].iter().all(|t| t.dtype() == ins[0].dtype()) && !ins.iter().any(|t| t.0.wrapped);
-    let common = if alike { ins[0].dtype() } else { result_type(ins.iter().copied())? };
-    if promote == Promote::ToFloat && !common.is_differentiable() {
-        return Ok(default_dtype());
-    }
-    Ok(common)
-}
 
 /// What an elementwise op does: a loop over one to three operands.
 pub struct Plan<'a> {
@@ -54,11 +27,6 @@ pub struct Plan<'a> {
     /// What the loop writes.
     loop_out: DType,
     params: Params,
-}
-
-/// An elementwise kernel over all inputs of a call.
-pub fn run<'a, const N: usize>(c: &Call<'a>, k: &'static Loops, promote: Promote, p: Params) -> Result<Plan<'a>> {
-    run_on::<N>(k, std::array::from_fn(|i| c.x(i)), promote, p)
 }
 
 /// An elementwise kernel over some tensors.
@@ -168,7 +136,7 @@ fn common_shape(ins: &[&Tensor]) -> Result<Dims> {
 
 /// True if writing `out` elementwise could change elements of `t` before they are read.
 fn clashes(t: &Tensor, out: &Tensor) -> bool {
-    t.shares_storage(out) && (t.layout() != out.layout() || t.dtype() != out.dtype()) && super::meet(t, out)
+    t.shares_storage(out) && (t.layout() != out.layout() || t.dtype() != out.dtype()) && meet(t, out)
 }
 
 /// `$body` with `$ins`, an array of as many operands as there are.
@@ -327,34 +295,4 @@ fn across(t: &Tensor, out: &Tensor) -> bool {
     };
     let (a, b) = (fastest(t), fastest(out));
     a.is_some() && a != b && t.ndim() >= 2 && !t.is_contiguous()
-}
-/// The element of a tensor that has one, for callers that hold the lock.
-pub(crate) fn only(t: &Tensor) -> Scalar {
-    let mut v = [0u64; 2];
-    let at = v.as_mut_ptr();
-    // SAFETY: one element is read, and 16 bytes hold any.
-    unsafe {
-        match t.dtype().category() {
-            Category::Float => {
-                cast_row(t.data_ptr(), t.dtype(), 1, at.cast(), DType::F64, 1, 1);
-                Scalar::Float(f64::from_bits(v[0]))
-            }
-            Category::Complex => {
-                cast_row(t.data_ptr(), t.dtype(), 1, at.cast(), DType::C128, 1, 1);
-                Scalar::Complex(f64::from_bits(v[0]), f64::from_bits(v[1]))
-            }
-            Category::Bool | Category::Int => {
-                cast_row(t.data_ptr(), t.dtype(), 1, at.cast(), DType::I64, 1, 1);
-                Scalar::Int(v[0] as i64)
-            }
-        }
-    }
-}
-
-/// A plain number that `dtype` must hold, for callers that hold the lock; tensors are cast.
-pub(crate) fn check_number(t: &Tensor, dtype: DType) -> Result<()> {
-    if t.0.wrapped && t.dtype() != dtype && !t.is_meta() {
-        only(t).held_by(dtype)?;
-    }
-    Ok(())
 }

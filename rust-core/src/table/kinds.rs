@@ -1,6 +1,8 @@
 //! The kinds of arguments, one row each. Rust's type, the C parameter, Python's and C++'s conversions follow from what a kind
 //! holds and in which form.
 
+use super::attr::Attr;
+
 /// What an argument holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holds {
@@ -104,16 +106,16 @@ macro_rules! form_push {
         $ins.extend($v.iter().copied())
     };
     (One Scalar, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($crate::ops::Attr::Scalar($v.into()))
+        $attrs.push($crate::table::attr::Attr::Scalar($v.into()))
     };
     (Optional Generator, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($crate::ops::Attr::Generator($v))
+        $attrs.push($crate::table::attr::Attr::Generator($v))
     };
     (One $holds:ident, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($crate::ops::Attr::$holds($v))
+        $attrs.push($crate::table::attr::Attr::$holds($v))
     };
     (Optional $holds:ident, $ins:ident, $attrs:ident, $v:expr) => {
-        $attrs.push($v.map_or($crate::ops::Attr::None, $crate::ops::Attr::$holds))
+        $attrs.push($v.map_or($crate::table::attr::Attr::None, $crate::table::attr::Attr::$holds))
     };
 }
 
@@ -220,8 +222,7 @@ impl ArgKind {
         matches!(self.def().form, Form::Optional | Form::Optionals)
     }
     /// True if an attribute may be given for an argument of this kind.
-    pub fn takes(self, v: &super::Attr) -> bool {
-        use super::Attr;
+    pub fn takes(self, v: &Attr) -> bool {
         let def = self.def();
         match (def.holds, v) {
             (_, Attr::None) => def.form == Form::Optional,
