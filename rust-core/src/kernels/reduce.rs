@@ -901,8 +901,8 @@ struct Walk<'a> {
     dtype: DType,
     out: [Shared<u8>; 2],
     /// Kept and reduced dimensions, outermost first, without those of the innermost loops.
-    kept: SmallVec<[(usize, isize); 8]>,
-    reduced: SmallVec<[(usize, isize); 8]>,
+    kept: SmallVec<[(usize, isize); 4]>,
+    reduced: SmallVec<[(usize, isize); 4]>,
     /// Number of reduced elements.
     n: usize,
 }
@@ -932,10 +932,10 @@ pub unsafe fn reduce(
         return Ok(());
     }
     // Memory order, with neighbours that lie like one dimension made one. The order of the kept dimensions stays.
-    let mut sorted: SmallVec<[Dim; 8]> = dims.iter().copied().filter(|d| d.0 != 1).collect();
+    let mut sorted: SmallVec<[Dim; 4]> = dims.iter().copied().filter(|d| d.0 != 1).collect();
     #[allow(clippy::disallowed_methods, reason = "as many as dimensions, and equals stay in their order")]
     sorted.sort_by_key(|a| std::cmp::Reverse(a.1));
-    let mut merged: SmallVec<[Dim; 8]> = SmallVec::new();
+    let mut merged: SmallVec<[Dim; 4]> = SmallVec::new();
     for d in sorted {
         match merged.last_mut() {
             Some(l) if l.2 == d.2 && l.1 == d.1 * d.0 as isize => *l = (l.0 * d.0, d.1, d.2),

@@ -27,7 +27,7 @@ struct Reduction {
     /// The elements are brought to this dtype first, row by row.
     first: Option<DType>,
     /// The dimensions that stay, in the order in which they lie, then those that are reduced.
-    walk: SmallVec<[Dim; 8]>,
+    walk: SmallVec<[Dim; 4]>,
     /// How the loops leave their results: in memory as the elements that they come from.
     layout: Layout,
     /// Dtypes of the results; None for one that is not wanted.
