@@ -58,11 +58,7 @@ fn first_order(f: F, xs: &[Tensor]) {
                 project(&f(&leaves(&moved)).unwrap(), 0).unwrap().item().unwrap().f64()
             };
             let want = (at(1e-5) - at(-1e-5)) / 2e-5;
-            assert!(
-                (got[e] - want).abs() < 1e-6 * (1.0 + want.abs()),
-                "input {i} element {e}: {} for {want}",
-                got[e]
-            );
+            assert!((got[e] - want).abs() < 1e-6 * (1.0 + want.abs()), "input {i} element {e}: {} for {want}", got[e]);
         }
     }
 }

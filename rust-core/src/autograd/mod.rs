@@ -11,6 +11,7 @@ mod saved;
 mod through;
 mod walk;
 
+pub(crate) use crate::tensor::modes::recording;
 pub use crate::tensor::modes::saving_hooks as saved_hooks_active;
 pub use crate::tensor::modes::{
     detect_anomaly, grad_enabled, inference_enabled, set_detect_anomaly, set_grad_enabled, set_inference, GradMode,
@@ -19,7 +20,6 @@ pub use crate::tensor::modes::{
 pub use hooks::Target;
 pub use node::{Custom, Foreign, Hook, Node, NodeHook, Packed};
 pub use record::record_custom;
-pub(crate) use crate::tensor::modes::recording;
 pub(crate) use record::{before_inplace, may_change, rebase, record, wanted};
 pub use saved::{pop_saved_hooks, push_saved_hooks, SavedHooks};
 pub(crate) use through::{through, Exs};

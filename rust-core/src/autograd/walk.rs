@@ -4,8 +4,8 @@
 use super::node::*;
 use crate::device::{Device, On};
 use crate::dtype::{DType, Scalar};
-use crate::error::{Error, Result};
 use crate::engine::complex::pairs;
+use crate::error::{Error, Result};
 use crate::memory::{room, List};
 use crate::parallel::interrupted;
 use crate::shape::{contiguous_strides, Dims, Layout};

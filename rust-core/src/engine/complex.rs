@@ -18,7 +18,10 @@ pub(crate) fn pairs(t: &Tensor) -> Result<Tensor> {
 
 /// The real parts (`which` 0) or imaginary ones (1), sharing memory, without history.
 pub(crate) fn part(t: &Tensor, which: usize) -> Result<Tensor> {
-    Ok(t.seen_as(Layout::new(t.dims(), doubled(t), 2 * t.layout().offset() + if t.numel() > 0 { which } else { 0 })?, t.dtype().real()))
+    Ok(t.seen_as(
+        Layout::new(t.dims(), doubled(t), 2 * t.layout().offset() + if t.numel() > 0 { which } else { 0 })?,
+        t.dtype().real(),
+    ))
 }
 
 fn doubled(t: &Tensor) -> Strides {

@@ -4,6 +4,7 @@ use crate::dtype::{Category, DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::copy::{self, cast_row};
 use crate::memory::List;
+use crate::table::Spec;
 use crate::tensor::Tensor;
 
 /// Copies `src`, broadcast and cast, into `dst` in place. The caller holds the locks and counts the version.
@@ -78,6 +79,14 @@ pub(crate) fn check_number(t: &Tensor, dtype: DType) -> Result<()> {
         only(t).held_by(dtype)?;
     }
     Ok(())
+}
+
+/// A tensor of `shape` with every element `value`, of the dtype of `t` and where that lives.
+pub(crate) fn filled_by(t: &Tensor, shape: &[usize], value: i64) -> Result<Tensor> {
+    if t.is_meta() {
+        return Spec::rows(shape, t.dtype())?.meta();
+    }
+    Tensor::filled(shape, Scalar::Int(value), t.dtype())
 }
 
 impl Tensor {

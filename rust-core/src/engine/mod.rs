@@ -8,5 +8,6 @@ pub mod elementwise;
 pub mod overlap;
 pub mod product;
 pub mod promotion;
+pub mod reduction;
 pub mod spec;
 pub mod windows;

@@ -88,12 +88,9 @@ impl Product {
             side.batch.iter_mut().for_each(|s| *s = s.wrapping_mul(2));
         }
         let size = real.size();
-        for (x, y, to, sign, beta) in [
-            (0, 0, 0, 1, self.beta),
-            (1, 1, 0, -1, ONE),
-            (0, 1, 1, 1, self.beta),
-            (1, 0, 1, 1, ONE),
-        ] {
+        for (x, y, to, sign, beta) in
+            [(0, 0, 0, 1, self.beta), (1, 1, 0, -1, ONE), (0, 1, 1, 1, self.beta), (1, 0, 1, 1, ONE)]
+        {
             let p = Product { alpha: Scalar::Int(sign), beta, ..self.clone() };
             p.run(real, a.wrapping_add(x * size), b.wrapping_add(y * size), out.wrapping_add(to * size))?;
         }

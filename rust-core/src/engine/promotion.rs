@@ -31,3 +31,12 @@ pub fn common_dtype(ins: &[&Tensor], promote: Promote) -> Result<DType> {
     }
     Ok(common)
 }
+
+/// The dtype of a result that whole numbers become floats for.
+pub(crate) fn to_float(d: DType) -> DType {
+    if d.is_differentiable() {
+        d
+    } else {
+        default_dtype()
+    }
+}

@@ -4,7 +4,13 @@ use crate::bail;
 use crate::error::Result;
 
 /// An argument that is one number for all `n` dimensions, or one for each, in three dimensions.
-pub(crate) fn per_dim<const N: usize>(values: &[i64], n: usize, fill: usize, least: i64, name: &str) -> Result<[usize; N]> {
+pub(crate) fn per_dim<const N: usize>(
+    values: &[i64],
+    n: usize,
+    fill: usize,
+    least: i64,
+    name: &str,
+) -> Result<[usize; N]> {
     if values.len() != 1 && values.len() != n {
         bail!(Value, "{name} must be one number or {n}, got {values:?}");
     }

@@ -2,17 +2,15 @@
 //! records and a listener looks on.
 
 use super::listener;
-use crate::autograd;
 use crate::device::{self, Device, On};
 use crate::dtype::{DType, Scalar};
 use crate::engine::overlap::check_writable;
 use crate::error::Result;
-use crate::memory;
 use crate::parallel::Hold;
 use crate::storage::{Locks, Storage};
 use crate::table::{one, Attr, Body, Call, OpDef, Outs, Signature, Spec, Takes};
 use crate::tensor::Tensor;
-use crate::{bail, err};
+use crate::{autograd, bail, err, memory};
 use smallvec::SmallVec;
 
 #[inline(always)]

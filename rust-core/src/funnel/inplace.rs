@@ -2,16 +2,14 @@
 
 use super::call::{call1, check_dtypes, check_numbers, check_present, locks, on_meta};
 use super::listener;
-use crate::autograd;
 use crate::device::{Device, On};
 use crate::engine::copy::copy_into;
 use crate::engine::overlap::{check_writable, meet};
 use crate::error::Result;
-use crate::memory;
 use crate::parallel::Hold;
 use crate::table::{one, Attr, Body, Call, OpDef, Outs, Overlap, Relayout};
 use crate::tensor::Tensor;
-use crate::{bail, err};
+use crate::{autograd, bail, err, memory};
 use smallvec::SmallVec;
 
 /// Refuses in-place calls whose result depends on the order in which elements are read and written.

@@ -2,17 +2,15 @@
 
 use super::call::{call, check_dtypes, check_numbers, check_present, on_meta};
 use super::listener;
-use crate::autograd;
-use crate::bail;
 use crate::device::{Device, On};
 use crate::engine::copy::copy_into;
 use crate::engine::overlap::{check_writable, meet};
 use crate::error::Result;
-use crate::memory;
 use crate::parallel::Hold;
 use crate::storage::Locks;
 use crate::table::{Attr, Body, Call, OpDef, Outs};
 use crate::tensor::Tensor;
+use crate::{autograd, bail, memory};
 
 /// Calls an op and puts its results into `outs`, which have their shapes. A kernel that writes results of the dtype and strides
 /// of an `out` that shares no memory with the inputs writes straight into it; else the result is copied there.

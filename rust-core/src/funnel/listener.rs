@@ -1,9 +1,9 @@
 //! The place where somebody can watch the calls of ops: recorders, graph capture, profilers. Each thread has a stack of
 //! listeners, which hear the calls of that thread, the innermost first.
 
+use crate::bail;
 use crate::error::Result;
 use crate::memory::{Kept, List};
-use crate::bail;
 use crate::table::{self, Attr, OpDef};
 use crate::tensor::Tensor;
 use std::cell::Cell;

@@ -1,19 +1,18 @@
 //! Activations and softmax.
 
+use crate::{bail, kernel, with_complex};
+use crate::dtype::{Compute, DType, Scalar};
 use crate::engine::copy::{contiguous_unlocked, copy_into, written_as};
 use crate::engine::elementwise::Plan;
 use crate::engine::promotion::Promote;
+use crate::error::Result;
+use crate::kernels::elementwise::{Loops, Params};
+use crate::kernels::softmax::{Mode, self};
+use crate::shape::wrap_dim;
 use crate::table::{Call, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
 use crate::table::lang::Ex;
-use crate::table::loops::{clamp_to, float1, run};
+use crate::table::loops::{clamp_to, float1, float2, run};
 use crate::table::rules::zeros;
-use crate::bail;
-use crate::dtype::{Compute, DType, Scalar};
-use crate::error::Result;
-use crate::{kernel, with_complex};
-use crate::kernels::elementwise::{Loops, Params};
-use crate::kernels::softmax::{self, Mode};
-use crate::shape::wrap_dim;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
@@ -205,6 +204,23 @@ fn not_bool(t: &Tensor) -> Result<()> {
 }
 
 ops! {
+    /// `1 / (1 + e^-input)`.
+    sigmoid(input: Tensor) -> Tensor, Real {
+        body: Elementwise(float1!(|a| Real::sigmoid(a); |z| z.sigmoid())),
+        vjp: vjp!(|v| v.g().with(v.y(), Tensor::sigmoid_backward)), saves: Saves::OUTPUT,
+        inplace: true, onnx: Some("Sigmoid"), c: Some("1 / (1 + exp{f}(-{x}))"),
+    }
+
+    /// Gradient of `sigmoid`: `grad_output * output * (1 - output)`.
+    sigmoid_backward(grad_output: Tensor, output: Tensor) -> Tensor, Probability {
+        body: Elementwise(float2!(|g, y| g * (y * (1.0 - y)); |g, y| g * (y * (c(1.0, 0.0) - y)))),
+        vjp: vjp!(|v| [
+            v.want(0, || v.g().with(v.x(1), Tensor::sigmoid_backward)),
+            v.want(1, || v.g() * v.x(0) * (1.0 - v.x(1) * 2.0)),
+        ]),
+        saves: Saves::XB, method: false, function: false,
+    }
+
     /// `max(input, 0)`.
     relu(input: Tensor) -> Tensor, NonZero {
         body: Elementwise(|c| {

@@ -1,12 +1,11 @@
 //! Attention (Vaswani et al. 2017).
 
-use crate::shape::signed;
-use crate::table::{Call, Outs, Refusal, one};
+use crate::{bail, err};
 use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
-use crate::shape::Dims;
+use crate::shape::{Dims, signed};
+use crate::table::{Call, Outs, Refusal, one};
 use crate::tensor::Tensor;
-use crate::{bail, err};
 use smallvec::SmallVec;
 
 fn hidden() -> Result<Tensor> {

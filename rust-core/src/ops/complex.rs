@@ -1,18 +1,17 @@
 //! Complex numbers: made of and seen as real ones, and what real numbers lack.
 
+use crate::{bail, complex_loops, kernel, with_complex};
+use crate::dtype::{DType, Scalar};
 use crate::engine::complex::{of_pair, pairs, part, real_of};
 use crate::engine::elementwise::{Plan, loop_over};
 use crate::engine::promotion::Promote;
-use crate::table::{Call, Outs, Refusal, Saves, one};
-use crate::table::loops::run;
-use crate::table::rules::zeros;
-use crate::bail;
-use crate::dtype::{DType, Scalar};
 use crate::error::Result;
 use crate::kernels::elementwise::{Loop, Params};
 use crate::shape::Layout;
+use crate::table::{Call, Outs, Refusal, Saves, one};
+use crate::table::loops::run;
+use crate::table::rules::zeros;
 use crate::tensor::Tensor;
-use crate::{complex_loops, kernel, with_complex};
 
 /// A complex function of two tensors of one floating-point dtype.
 fn of_parts<'a>(call: &Call<'a>, pair: (Loop, Loop)) -> Result<Plan<'a>> {

@@ -1,17 +1,17 @@
 //! Convolution, and its windows as columns.
 
-use crate::table::loops::in_parts;
-use crate::engine::windows::{per_dim, three};
-use crate::engine::dtypes::{compute, ready, supported};
+use crate::{bail, err};
+use crate::dtype::{DType, Scalar};
 use crate::engine::copy::written_as;
+use crate::engine::dtypes::{compute, ready, supported};
+use crate::engine::windows::{per_dim, three};
+use crate::error::{Error, Result};
+use crate::kernels::conv::{Geometry, self};
+use crate::shape::{Dims, Layout, sizes};
 use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, one};
 use crate::table::lang::{Ex, rounded_once};
-use crate::dtype::{DType, Scalar};
-use crate::error::{Error, Result};
-use crate::kernels::conv::{self, Geometry};
-use crate::shape::{sizes, Dims, Layout};
+use crate::table::loops::in_parts;
 use crate::tensor::Tensor;
-use crate::{bail, err};
 use smallvec::SmallVec;
 
 /// [`supported`], unless there is nothing to compute.

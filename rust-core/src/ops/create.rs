@@ -1,13 +1,13 @@
 //! Making tensors.
 
+use crate::{bail, err};
+use crate::dtype::{Category, DType, Elem, Scalar, default_dtype, dispatch, dispatch_all};
 use crate::engine::copy::{fill_new, written_as};
-use crate::table::{Call, Refusal, Spec, Specs, Takes};
-use crate::dtype::{default_dtype, dispatch, dispatch_all, Category, DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::complex::c as complex;
-use crate::shape::{sizes, Layout};
+use crate::shape::{Layout, sizes};
+use crate::table::{Call, Refusal, Spec, Specs, Takes};
 use crate::tensor::Tensor;
-use crate::{bail, err};
 
 /// A tensor of the given sizes, to be filled with `value`.
 fn infer_filled(c: &Call, value: Scalar, dtype: DType) -> Result<Specs> {

@@ -1,20 +1,20 @@
 //! Connectionist temporal classification.
 
+use crate::bail;
 use crate::autograd::through;
+use crate::dtype::{DType, Scalar};
 use crate::engine::copy::{contiguous_unlocked, fill_new, written_as};
 use crate::engine::dtypes::{float, only_floats};
+use crate::error::{Error, Result};
+use crate::kernels::copy::{GRAIN, Shared};
+use crate::kernels::ctc::Sample;
+use crate::kernels::math::Real;
+use crate::memory::{List, missing};
+use crate::parallel::parallel_for;
 use crate::shape::signed;
 use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one};
 use crate::table::lang::rounded_once;
-use crate::dtype::{DType, Scalar};
-use crate::error::{Error, Result};
-use crate::kernels::copy::{Shared, GRAIN};
-use crate::kernels::ctc::Sample;
-use crate::kernels::math::Real;
-use crate::memory::{missing, List};
-use crate::parallel::parallel_for;
 use crate::tensor::Tensor;
-use crate::bail;
 use smallvec::SmallVec;
 
 fn want_whole(t: &Tensor, name: &str) -> Result<()> {

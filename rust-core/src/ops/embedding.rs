@@ -1,13 +1,13 @@
 //! Bags of embeddings, and tables of bounded norm.
 
-use crate::engine::copy::{contiguous_unlocked, copy_into, fill_new, written_as};
-use crate::engine::dtypes::{check_rows, float, only_floats};
-use crate::table::{Call, Refusal, Saves, Spec, Specs};
 use crate::bail;
 use crate::dtype::{DType, Elem, Scalar};
+use crate::engine::copy::{contiguous_unlocked, copy_into, fill_new, written_as};
+use crate::engine::dtypes::{check_rows, float, only_floats};
 use crate::error::{Error, Result};
-use crate::kernels::embedding::{self as kernel, Bags, Mode};
+use crate::kernels::embedding::{Bags, Mode, self as kernel};
 use crate::memory::List;
+use crate::table::{Call, Refusal, Saves, Spec, Specs};
 use crate::tensor::Tensor;
 
 /// Runs `$body` with `$E` bound to a floating-point type.

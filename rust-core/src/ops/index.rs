@@ -3,20 +3,20 @@
 //! A tensor that is indexed is seen as three groups of dimensions: those in front of the indexed ones, the indexed ones
 //! (which become the dimensions of the index), and the rest. [`Steps`] says where the positions of each group lie.
 
-use crate::engine::dtypes::check_rows;
+use crate::{bail, err};
+use crate::dtype::{Acc, DType, Elem, Scalar, Truth, dispatch, dispatch_all, dispatch_size};
 use crate::engine::copy::{check_number, contiguous_unlocked, copy_into, only};
-use crate::kernels::math::floor_div;
-use crate::shape::signed;
-use crate::table::{Overlap, Call, Grads, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
-use crate::table::lang::Ex;
-use crate::dtype::{dispatch, dispatch_all, dispatch_size, Acc, DType, Elem, Scalar, Truth};
+use crate::engine::dtypes::check_rows;
 use crate::error::{Error, Result};
 use crate::kernels::copy;
-use crate::kernels::index::{self as kernel, Steps};
+use crate::kernels::index::{Steps, self as kernel};
+use crate::kernels::math::floor_div;
 use crate::memory::List;
-use crate::shape::{broadcast, contiguous_strides, sizes, wrap_dim, Dims, Layout, Strides};
+use crate::shape::{Dims, Layout, Strides, broadcast, contiguous_strides, signed, sizes, wrap_dim};
+use crate::table::{Call, Grads, Outs, Overlap, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
+use crate::table::lang::Ex;
+use crate::table::rules::number;
 use crate::tensor::Tensor;
-use crate::{bail, err};
 use smallvec::SmallVec;
 
 /// The first input is not saved, all others are.
@@ -913,10 +913,6 @@ fn with_indices(v: &Vjp, first: usize, f: impl FnOnce(&[Option<&Tensor>]) -> Res
 
 fn zero() -> Result<Tensor> {
     number(0)
-}
-
-fn number(v: i64) -> Result<Tensor> {
-    Tensor::number(Scalar::Int(v))
 }
 
 /// Indices counted from the end if negative.

@@ -3,23 +3,23 @@
 //! Lehmann, *Algorithmic differentiation of linear algebra functions* (2010).
 #![allow(non_snake_case, reason = "matrices have PyTorch's names")]
 
+use crate::{bail, err};
+use crate::dtype::{DType, Elem, Scalar};
 use crate::engine::copy::{contiguous_unlocked, copy_into, written_as};
 use crate::engine::product::{ONE, ZERO, product_into};
+use crate::error::{Error, Result};
+use crate::kernels::factor;
+use crate::kernels::complex::C;
+use crate::kernels::copy::{GRAIN, Shared};
+use crate::kernels::linalg::{Failed, Real, Vectors, Work, with_work};
+use crate::parallel::parallel_for;
+use crate::shape::{Dims, Layout, broadcast};
 use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Takes, Vjp, holds, one};
 use crate::table::lang::{Ex, IntoGrads};
-use crate::table::rules::prod_of_others;
-use crate::dtype::{DType, Elem, Scalar};
-use crate::error::{Error, Result};
-use crate::kernels::complex::C;
-use crate::kernels::copy::{Shared, GRAIN};
-use crate::kernels::factor;
-use crate::kernels::linalg::{with_work, Failed, Real, Vectors, Work};
-use crate::parallel::parallel_for;
-use crate::shape::{broadcast, Dims, Layout};
+use crate::table::rules::{number, prod_of_others};
 use crate::tensor::Tensor;
-use crate::{bail, err};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Leading dimensions, rows and columns of a batch of matrices of floats.
 fn matrices(t: &Tensor) -> Result<(Dims, usize, usize)> {
@@ -631,10 +631,6 @@ fn compute_pinv(c: &Call, outs: &[Tensor]) -> Result<()> {
 }
 
 // ---- rules ----
-
-fn number(v: f64) -> Result<Tensor> {
-    Tensor::number(Scalar::Float(v))
-}
 
 impl Ex {
     /// Zeros above the diagonal.

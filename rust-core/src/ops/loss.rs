@@ -1,22 +1,20 @@
 //! Losses.
 
+use crate::{bail, err, kernel};
 use crate::autograd::through;
+use crate::dtype::{DType, Elem, Scalar};
 use crate::engine::copy::{contiguous_unlocked, fill_new, only, written_as};
 use crate::engine::dtypes::{float, only_floats};
 use crate::engine::promotion::{Promote, result_type};
-use crate::shape::signed;
+use crate::error::{Error, Result};
+use crate::kernels::elementwise::Params;
+use crate::kernels::loss::{Distance, self};
+use crate::kernels::math::Real;
+use crate::shape::{Dims, broadcast, signed};
 use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one};
 use crate::table::lang::{Ex, rounded_once};
 use crate::table::loops::run;
-use crate::dtype::{DType, Elem, Scalar};
-use crate::error::{Error, Result};
-use crate::kernel;
-use crate::kernels::elementwise::Params;
-use crate::kernels::loss::{self, Distance};
-use crate::kernels::math::Real;
-use crate::shape::{broadcast, Dims};
 use crate::tensor::Tensor;
-use crate::{bail, err};
 use smallvec::SmallVec;
 
 /// What becomes of the losses of the elements.

@@ -1,17 +1,16 @@
 //! Matrix products: everything that ends in a GEMM.
 
-use crate::engine::product::{ONE, Product, Side, ZERO, computed_as, not_implemented, product_into};
-use crate::engine::copy::{contiguous_unlocked, copy_into, written_as};
-use crate::shape::real_dim;
-use crate::table::{Overlap, Call, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
-use crate::table::lang::{Ex, rounded_once};
+use crate::{bail, err};
 use crate::dtype::{Category, DType, Scalar};
+use crate::engine::copy::{contiguous_unlocked, copy_into, written_as};
+use crate::engine::product::{ONE, Product, Side, ZERO, computed_as, not_implemented, product_into};
 use crate::error::{Error, Result};
 use crate::memory::List;
 use crate::parallel::Pace;
-use crate::shape::{broadcast, wrap_dim, Dims, Strides};
+use crate::shape::{Dims, Strides, broadcast, real_dim, wrap_dim};
+use crate::table::{Call, Overlap, Refusal, Saves, Spec, Specs, Takes, Vjp, one};
+use crate::table::lang::{Ex, rounded_once};
 use crate::tensor::Tensor;
-use crate::{bail, err};
 use smallvec::SmallVec;
 
 /// What a product gives. There are none of truth values, unless there is nothing to compute.

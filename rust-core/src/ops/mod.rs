@@ -1,8 +1,6 @@
 //! THE TABLE: every op is one entry in one of the files below.
 
-use crate::bail;
 use crate::device::{Device, On};
-use crate::err;
 use crate::error::Result;
 pub use crate::funnel::{call, call1, call_inplace, call_into, check_arguments, listener};
 use crate::memory;
@@ -11,6 +9,7 @@ pub use crate::table::{
     Overlap, Refusal, Relayout, Saves, Signature, Spec, Specs, Takes, Vjp,
 };
 use crate::tensor::Tensor;
+use crate::{bail, err};
 use smallvec::SmallVec;
 use std::sync::OnceLock;
 
@@ -26,8 +25,9 @@ macro_rules! tables {
     };
 }
 tables!(
-    create, pointwise, activation, reduce, sort, shape, index, matmul, linalg, conv, pool, resize, embedding, norm,
-    loss, ctc, random, rnn, attention, optim, complex
+    create, arithmetic, functions, comparison, logic, activation, reduce, statistics, scan, sort, copying, views,
+    joining, arrange, index, matmul, linalg, conv, pool, resize, embedding, norm, loss, ctc, random, rnn, attention,
+    optim, complex
 );
 
 /// [`call_into`] by name, checking the arguments against the declaration.

@@ -1,20 +1,20 @@
 //! Normalisation layers.
 
-use crate::engine::dtypes::{float, only_floats, ready};
+use crate::bail;
 use crate::autograd::{Exs, may_change, through};
+use crate::dtype::{DType, Scalar};
 use crate::engine::copy::{contiguous_unlocked, copy_into, fill_new, written_as};
+use crate::engine::dtypes::{float, only_floats, ready};
 use crate::engine::overlap::check_writable;
+use crate::error::{Error, Result};
 use crate::funnel::locks;
+use crate::kernels::norm::{Channels, self};
 use crate::parallel::Hold;
 use crate::table::{Attr, Call, Grads, Outs, Refusal, Saves, Spec, Specs, one};
 use crate::table::lang::Ex;
-use crate::tensor::modes::{GradMode, recording};
-use crate::bail;
-use crate::dtype::{DType, Scalar};
-use crate::error::{Error, Result};
-use crate::kernels::norm::{self, Channels};
 use crate::tensor::Tensor;
-use smallvec::{smallvec, SmallVec};
+use crate::tensor::modes::{GradMode, recording};
+use smallvec::{SmallVec, smallvec};
 
 /// As [`ready`], in the compute type of `dtype`.
 fn ready_as(t: Option<&Tensor>, dtype: DType) -> Result<Option<Tensor>> {

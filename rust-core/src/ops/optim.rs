@@ -1,14 +1,14 @@
 //! Optimizer steps: one call changes all parameters of a group and their states in place.
 
-use crate::engine::overlap::{check_writable, meet};
-use crate::table::{Call, Specs};
 use crate::bail;
 use crate::dtype::DType;
+use crate::engine::overlap::{check_writable, meet};
 use crate::error::{Error, Result};
 use crate::kernels::copy;
-use crate::kernels::optim::{self, Adagrad, Adam, RmsProp, Sgd, Step};
+use crate::kernels::optim::{Adagrad, Adam, RmsProp, Sgd, Step, self};
 use crate::memory::room;
 use crate::shape::Layout;
+use crate::table::{Call, Specs};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 

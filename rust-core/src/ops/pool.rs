@@ -1,18 +1,18 @@
 //! Pooling over the last one, two or three dimensions.
 
+use crate::bail;
 use crate::autograd::wanted;
+use crate::dtype::{DType, Scalar};
 use crate::engine::copy::{contiguous_unlocked, written_as};
 use crate::engine::dtypes::{compute, ready, supported};
 use crate::engine::windows::{per_dim, planes};
-use crate::funnel::listener;
-use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one};
-use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
-use crate::kernels::pool::{self, Windows};
+use crate::funnel::listener;
+use crate::kernels::pool::{Windows, self};
 use crate::memory::List;
-use crate::shape::{checked_numel, sizes, Dims};
+use crate::shape::{Dims, checked_numel, sizes};
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, one};
 use crate::tensor::Tensor;
-use crate::bail;
 use smallvec::SmallVec;
 
 /// [`planes`], none of which may be without channels: only the batch may be empty.

@@ -1,19 +1,19 @@
 //! Random tensors. Which numbers are drawn for which element is told in [`crate::random`]; elements are filled in the
 //! order in which they lie in memory.
 
+use crate::{bail, err};
+use crate::dtype::{DType, Elem, Scalar, default_dtype, dispatch};
 use crate::engine::complex::pairs;
 use crate::engine::copy::{contiguous_unlocked, written_as};
 use crate::engine::promotion::result_type;
-use crate::table::{Attr, Call, Outs, Refusal, Saves, Spec, Specs, Takes, one};
-use crate::dtype::{default_dtype, dispatch, DType, Elem, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy;
 use crate::memory::List;
 use crate::parallel::parallel_for;
-use crate::random::{check_counts, check_positive, check_probability, check_std, check_trials, check_uniform, Generator};
+use crate::random::{Generator, check_counts, check_positive, check_probability, check_std, check_trials, check_uniform};
 use crate::shape::{broadcast, sizes};
+use crate::table::{Attr, Call, Outs, Refusal, Saves, Spec, Specs, Takes, one};
 use crate::tensor::Tensor;
-use crate::{bail, err};
 use smallvec::SmallVec;
 
 /// Errors of the generator as errors of the op, whose name the funnel puts in front.

@@ -1,19 +1,19 @@
 //! Resizing of images, and reading them at the places of a grid.
 
-use crate::table::lang::Ex;
+use crate::bail;
 use crate::autograd::{Exs, grad, through};
+use crate::dtype::{DType, Scalar};
 use crate::engine::copy::{contiguous_unlocked, fill_new, written_as};
 use crate::engine::dtypes::{compute, float, only_floats, ready, supported};
 use crate::engine::windows::{per_dim, planes, three};
-use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Vjp, one};
-use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
-use crate::kernels::grid::{self, Mode, Padding, Sampling};
-use crate::kernels::resize::{self, Axes, Resize, Taps};
+use crate::kernels::grid::{Mode, Padding, Sampling, self};
+use crate::kernels::resize::{Axes, Resize, Taps, self};
 use crate::memory::List;
-use crate::shape::{checked_numel, sizes, Dims};
+use crate::shape::{Dims, checked_numel, sizes};
+use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Vjp, one};
+use crate::table::lang::Ex;
 use crate::tensor::Tensor;
-use crate::bail;
 use smallvec::SmallVec;
 
 // ---- resizing ----

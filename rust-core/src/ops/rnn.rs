@@ -1,21 +1,20 @@
 //! Recurrent layers: whole networks, single steps, one layer in one direction, and packed sequences.
 
+use crate::{bail, err};
 use crate::autograd::{Exs, through, wanted};
+use crate::dtype::{DType, Scalar};
 use crate::engine::copy::{contiguous_unlocked, copy_into, fill_new};
 use crate::engine::dtypes::{float, only_floats};
-use crate::shape::signed;
-use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Vjp, one};
-use crate::table::lang::Ex;
-use crate::tensor::modes::grad_enabled;
-use crate::dtype::{DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy;
-use crate::kernels::rnn::{backward, forward, Backward, Forward, Layer, Mode, Steps};
+use crate::kernels::rnn::{Backward, Forward, Layer, Mode, Steps, backward, forward};
 use crate::memory::List;
-use crate::shape::Dims;
+use crate::shape::{Dims, signed};
+use crate::table::{Call, Grads, Outs, Refusal, Saves, Spec, Specs, Vjp, one};
+use crate::table::lang::Ex;
 use crate::tensor::Tensor;
-use crate::{bail, err};
-use smallvec::{smallvec, SmallVec};
+use crate::tensor::modes::grad_enabled;
+use smallvec::{SmallVec, smallvec};
 
 fn mode(word: &str) -> Result<Mode> {
     Ok(match word {

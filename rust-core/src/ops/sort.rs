@@ -1,19 +1,18 @@
 //! Sorting, selection and search.
 
-use crate::engine::copy::{contiguous_unlocked, written_as};
-use crate::engine::promotion::result_type;
-use crate::shape::around;
-use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, one};
-use crate::table::rules::{picked, shared_by_all};
 use crate::bail;
 use crate::device::Device;
-use crate::dtype::{dispatch, Compute, DType, Elem, Scalar};
+use crate::dtype::{Compute, DType, Elem, Scalar, dispatch};
+use crate::engine::copy::{contiguous_unlocked, written_as};
+use crate::engine::promotion::result_type;
 use crate::error::Result;
-use crate::kernels::copy::{fill, Shared, GRAIN};
-use crate::kernels::sort::{self, Packed, Task};
+use crate::kernels::copy::{GRAIN, Shared, fill};
+use crate::kernels::sort::{Packed, Task, self};
 use crate::memory::List;
-use crate::parallel::{parallel_for, Pace};
-use crate::shape::wrap_dim;
+use crate::parallel::{Pace, parallel_for};
+use crate::shape::{around, wrap_dim};
+use crate::table::{Call, Outs, Refusal, Saves, Spec, Specs, Takes, one};
+use crate::table::rules::{picked, shared_by_all};
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
 

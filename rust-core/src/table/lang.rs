@@ -4,9 +4,9 @@
 
 use super::op::Vjp;
 use crate::dtype::{DType, Scalar};
+use crate::err;
 use crate::error::{Error, Result};
 use crate::shape::wrap_dim;
-use crate::err;
 use crate::tensor::{Grads, Tensor};
 use smallvec::SmallVec;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -260,6 +260,18 @@ pub fn rounded_once<const N: usize>(
     }
     let wide: SmallVec<[Tensor; 4]> = inputs.iter().map(|t| t.to_dtype(DType::F32)).collect::<Result<_>>()?;
     f(std::array::from_fn(|i| &wide[i]))?.to_dtype(d)
+}
+
+/// Each tensor with at least `n` dimensions, as `hstack` and its siblings see it.
+pub(crate) fn at_least(t: &Tensor, n: usize) -> Result<Tensor> {
+    match (n, t.ndim()) {
+        (1 | 2, 0) => t.reshape(&[1, 1][..n]),
+        (2, 1) => t.unsqueeze(0),
+        (3, 0) => t.reshape(&[1, 1, 1]),
+        (3, 1) => t.unsqueeze(0)?.unsqueeze(-1),
+        (3, 2) => t.unsqueeze(-1),
+        _ => Ok(t.clone()),
+    }
 }
 
 /// What a rule may give: one expression, several, or ready gradients.

@@ -1,17 +1,17 @@
 //! Bodies that several elementwise entries share.
 
+use super::op::Call;
+use crate::dtype::{DType, ResultType, Scalar};
 use crate::engine::complex::part;
 use crate::engine::copy::{contiguous_unlocked, copy_into};
-use crate::tensor::Tensor;
-use smallvec::SmallVec;
-use super::op::Call;
-use crate::bail;
-use crate::dtype::{DType, ResultType, Scalar};
 use crate::engine::elementwise::{run_as, run_on, Plan};
-use crate::engine::promotion::Promote;
+use crate::engine::promotion::{result_type, Promote};
 use crate::error::Result;
-use crate::kernel;
 use crate::kernels::elementwise::{Loops, Params};
+use crate::table::{Spec, Specs};
+use crate::tensor::Tensor;
+use crate::{bail, kernel};
+use smallvec::SmallVec;
 
 /// An elementwise kernel over all inputs of a call.
 pub fn run<'a, const N: usize>(c: &Call<'a>, k: &'static Loops, promote: Promote, p: Params) -> Result<Plan<'a>> {
@@ -83,13 +83,15 @@ pub(crate) fn bounds(min: Option<Scalar>, max: Option<Scalar>) -> Params {
 /// ones: it runs on their parts.
 pub(crate) fn in_parts(call: &Call, out: &Tensor, compute: fn(&Call, &[Tensor]) -> Result<()>) -> Result<()> {
     let real = out.dtype().real();
-    let of = |i: usize, which: usize| {
-        call.opt(i).map(|t| contiguous_unlocked(&part(t, which)?, real, false)).transpose()
-    };
+    let of =
+        |i: usize, which: usize| call.opt(i).map(|t| contiguous_unlocked(&part(t, which)?, real, false)).transpose();
     let run = |parts: &[Option<Tensor>]| -> Result<Tensor> {
         let inputs: SmallVec<[Option<&Tensor>; 4]> = parts.iter().map(|t| t.as_ref()).collect();
         let made = Tensor::empty_of(out.shape(), real)?;
-        compute(&Call { op: call.op, inputs: &inputs, attrs: call.attrs, meta: call.meta }, std::slice::from_ref(&made))?;
+        compute(
+            &Call { op: call.op, inputs: &inputs, attrs: call.attrs, meta: call.meta },
+            std::slice::from_ref(&made),
+        )?;
         Ok(made)
     };
     let copy = copy_into;
@@ -98,7 +100,11 @@ pub(crate) fn in_parts(call: &Call, out: &Tensor, compute: fn(&Call, &[Tensor]) 
         return copy(&part(out, 1)?, &run(&[of(0, 1)?])?);
     }
     let third = |which: usize| -> Result<SmallVec<[Option<Tensor>; 1]>> {
-        if call.inputs.len() > 2 { Ok(SmallVec::from_iter([of(2, which)?])) } else { Ok(SmallVec::new()) }
+        if call.inputs.len() > 2 {
+            Ok(SmallVec::from_iter([of(2, which)?]))
+        } else {
+            Ok(SmallVec::new())
+        }
     };
     let none: SmallVec<[Option<Tensor>; 1]> = third(0)?.iter().map(|_| None).collect();
     let product = |i: usize, j: usize, added: &[Option<Tensor>]| -> Result<Tensor> {
@@ -106,9 +112,123 @@ pub(crate) fn in_parts(call: &Call, out: &Tensor, compute: fn(&Call, &[Tensor]) 
         all.extend(added.iter().cloned());
         run(&all)
     };
-    let (difference, sum) = (kernel!(float |a, b, _p| a - b), kernel!(float |a, b, _p| a + b));
+    let (difference, sum) = (kernel!(float | a, b, _p | a - b), kernel!(float | a, b, _p | a + b));
     let (a, b) = (product(0, 0, &third(0)?)?, product(1, 1, &none)?);
     run_as(difference, [&a, &b], real, real, Params::default())?.compute(&part(out, 0)?)?;
     let (a, b) = (product(0, 1, &third(1)?)?, product(1, 0, &none)?);
     run_as(sum, [&a, &b], real, real, Params::default())?.compute(&part(out, 1)?)
+}
+
+/// The same for two operands.
+macro_rules! float2 {
+    (|$a:ident, $d:ident| $b:expr; |$z:ident, $w:ident| $c:expr) => {
+        |c| {
+            let k = $crate::with_complex!($crate::kernel!(float | $a, $d, _p | $b), put |$z, $w; _p| $c);
+            $crate::table::loops::run::<2>(c, k, $crate::engine::promotion::Promote::ToFloat, $crate::kernels::elementwise::Params::default())
+        }
+    };
+    (|$a:ident, $d:ident| $b:expr) => {
+        |c| $crate::table::loops::run::<2>(c, $crate::kernel!(float | $a, $d, _p | $b), $crate::engine::promotion::Promote::ToFloat, $crate::kernels::elementwise::Params::default())
+    };
+}
+pub(crate) use float2;
+
+/// The loops of a kernel, for uint16 to uint64 too.
+macro_rules! unsigned {
+    ($k:expr) => {{
+        const ALL: &$crate::kernels::elementwise::Loops = &$k.unsigned();
+        ALL
+    }};
+}
+pub(crate) use unsigned;
+
+/// The plan of an op that gives bools: one expression for floats, one for whole numbers.
+macro_rules! test1 {
+    (|$a:ident| $f:expr; $i:expr; $c:expr) => {
+        |c| {
+            let k = $crate::with_complex!($crate::table::loops::unsigned!($crate::kernel!(split_to_bool |$a, _p| $f; |$a, _p| $i)), put_truth |$a; _p| $c);
+            $crate::table::loops::run::<1>(c, k, $crate::engine::promotion::Promote::ToBool, $crate::kernels::elementwise::Params::default())
+        }
+    };
+    (|$a:ident| $f:expr; $i:expr) => {
+        |c| $crate::table::loops::run::<1>(c, $crate::kernel!(split_to_bool |$a, _p| $f; |$a, _p| $i), $crate::engine::promotion::Promote::ToBool, $crate::kernels::elementwise::Params::default())
+    };
+}
+pub(crate) use test1;
+
+/// The same for two operands and any type.
+macro_rules! test2 {
+    (|$a:ident, $d:ident| $f:expr; $i:expr; $c:expr) => {
+        |c| {
+            let k = $crate::with_complex!($crate::kernel!(split_to_bool |$a, $d, _p| $f; |$a, $d, _p| $i), put_truth |$a, $d; _p| $c);
+            $crate::table::loops::run::<2>(c, k, $crate::engine::promotion::Promote::ToBool, $crate::kernels::elementwise::Params::default())
+        }
+    };
+    (|$a:ident, $d:ident| $f:expr; $i:expr) => {
+        |c| $crate::table::loops::run::<2>(c, $crate::kernel!(split_to_bool |$a, $d, _p| $f; |$a, $d, _p| $i), $crate::engine::promotion::Promote::ToBool, $crate::kernels::elementwise::Params::default())
+    };
+    (|$a:ident, $d:ident| $f:expr) => { $crate::table::loops::test2!(|$a, $d| $f; $f) };
+}
+pub(crate) use test2;
+
+/// The dtype that all tensors of a call run in.
+pub(crate) fn dtype_of(c: &Call) -> Result<DType> {
+    result_type(c.inputs.iter().flatten().copied())
+}
+
+/// Arithmetic on truth values that has no meaning.
+pub(crate) fn no_bool(c: &Call, hint: &str) -> Result<()> {
+    if dtype_of(c)? == DType::Bool {
+        bail!(DType, "not implemented for dtype bool{hint}");
+    }
+    Ok(())
+}
+
+/// A body that does the [`Reduction`] of its input that it makes of the call.
+macro_rules! reduction {
+    (|$c:ident| $of:expr) => {
+        $crate::table::Body::Kernel(
+            |$c| {
+                let r: $crate::error::Result<$crate::engine::reduction::Reduction> = $of;
+                r?.specs()
+            },
+            |$c, outs| {
+                let r: $crate::error::Result<$crate::engine::reduction::Reduction> = $of;
+                r?.compute($c.x(0), outs)
+            },
+        )
+    };
+}
+pub(crate) use reduction;
+
+/// Runs a kernel of floats over row-major inputs, of which all but the first have the shape and dtype of the result.
+macro_rules! float_kernel {
+    ($c:ident, $outs:ident, $dims:expr, $f:path, $($i:expr),+) => {{
+        let (d, dims) = ($outs[0].dtype().compute_dtype(), $dims);
+        let ins = [$($crate::engine::copy::contiguous_unlocked($c.x($i), d, false)?),+];
+        $crate::engine::copy::written_as(&$outs[0], d, |out| {
+            // SAFETY: row-major elements of the compute type, as many as `dims` say.
+            unsafe {
+                if d == $crate::dtype::DType::F64 {
+                    $f($(ins[$i].ptr::<f64>(),)+ out.ptr(), dims)
+                } else {
+                    $f($(ins[$i].ptr::<f32>(),)+ out.ptr(), dims)
+                }
+            }
+            Ok(())
+        })
+    }};
+}
+pub(crate) use float_kernel;
+
+/// A gradient like input 1, which must be of floats and whose shape the inputs behind it must have too; input 0, the
+/// gradient of the result, must have the shape `grad`.
+pub(crate) fn infer_gradient(c: &Call, grad: &[usize]) -> Result<Specs> {
+    c.want_shape(0, grad)?;
+    let like = c.x(1);
+    if !like.dtype().is_float() {
+        bail!(DType, "not implemented for dtype {}", like.dtype());
+    }
+    (2..c.inputs.len()).try_for_each(|i| c.want_shape(i, like.shape()))?;
+    Spec::rows(like.shape(), like.dtype())?.one()
 }

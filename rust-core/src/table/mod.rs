@@ -13,7 +13,5 @@ pub use crate::engine::spec::{Spec, Specs};
 pub use crate::tensor::Grads;
 pub use attr::Attr;
 pub use kinds::{ArgDef, ArgKind, Form, Holds, KindDef, Signature};
-pub use op::{
-    one, writes, Body, Call, Domain, OpDef, OutKind, Outs, Overlap, Refusal, Relayout, Saves, Takes, Vjp,
-};
-pub(crate) use op::{holds, several, Recorded};
+pub(crate) use op::{holds, made, several, Recorded};
+pub use op::{one, writes, Body, Call, Domain, OpDef, OutKind, Outs, Overlap, Refusal, Relayout, Saves, Takes, Vjp};

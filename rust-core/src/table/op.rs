@@ -2,15 +2,15 @@
 
 use super::attr::{attr_readers, Attr};
 use super::kinds::{ArgDef, Signature};
-use crate::bail;
 use crate::dtype::{DType, Scalar};
 use crate::engine::elementwise::Plan;
 use crate::engine::spec::Specs;
 use crate::error::{Error, Result};
-use crate::memory;
 use crate::parallel::Hold;
 use crate::shape::Dims;
+use crate::table::Spec;
 use crate::tensor::{Grads, Tensor, TensorImpl};
+use crate::{bail, memory};
 use smallvec::SmallVec;
 
 /// Results of an op.
@@ -409,4 +409,14 @@ pub(crate) fn several(n: usize, mut make: impl FnMut(usize) -> Result<Tensor>) -
         outs.push(make(i)?);
     }
     Ok(outs)
+}
+
+/// A new row-major tensor, not initialised.
+pub(crate) fn made(c: &Call, shape: &[usize], dtype: DType) -> Result<Tensor> {
+    let spec = Spec::rows(shape, dtype)?;
+    if c.meta {
+        spec.meta()
+    } else {
+        spec.tensor()
+    }
 }

@@ -4,6 +4,7 @@ use super::lang::Ex;
 use super::op::{holds, Vjp};
 use crate::dtype::Scalar;
 use crate::error::Result;
+use crate::kernels::complex::{c as complex, C};
 use crate::shape::wrap_dim;
 use crate::tensor::Tensor;
 use smallvec::SmallVec;
@@ -73,4 +74,41 @@ pub(crate) fn prod_of_others(x: &Tensor, dim: Option<i64>) -> Result<Tensor> {
         return Ok(x.clone());
     }
     before(x, d)?.mul(&before(&x.flip(&[d])?, d)?.flip(&[d])?)
+}
+
+/// The number that an operand of a gradient rule is, if it came as a plain number.
+pub(crate) fn plain_number(e: &Ex) -> Option<f64> {
+    match e {
+        Ex::T(t) if t.0.wrapped && !t.dtype().is_complex() => t.item().ok().map(Scalar::f64),
+        _ => None,
+    }
+}
+
+/// What `f` makes of an operand that came as a plain complex number.
+pub(crate) fn complex_number(e: &Ex, f: impl FnOnce(C) -> C) -> Option<Ex> {
+    match e {
+        Ex::T(t) if t.0.wrapped && t.dtype().is_complex() => {
+            let z = t.item().map(|s| f(complex(s.f64(), s.imaginary())));
+            Some(z.and_then(|z| Tensor::number(Scalar::Complex(z.re, z.im))).into())
+        }
+        _ => None,
+    }
+}
+
+/// The logarithm of an operand; that of a plain number keeps the precision of one.
+pub(crate) fn log_of(e: &Ex) -> Ex {
+    if let Some(log) = complex_number(e, |z| z.log()) {
+        return log;
+    }
+    plain_number(e).map_or_else(|| e.log(), |n| Ex::Num(n.ln()))
+}
+
+/// A plain number as an operand.
+pub(crate) fn number(v: impl Into<Scalar>) -> Result<Tensor> {
+    Tensor::number(v.into())
+}
+
+/// `e` where `of` is not zero, else 0.
+pub(crate) fn no_zero(e: Ex, of: &Ex) -> Ex {
+    e.with(of.eq(0.0), |e, zero| e.masked_fill(zero, &number(0)?))
 }
