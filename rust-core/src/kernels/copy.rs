@@ -105,24 +105,12 @@ unsafe fn cast_plain<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
             *dst.add(i) = cast_one(*src.add(i));
         }
     }
-    #[cfg(all(target_arch = "x86_64", not(quick)))]
+    // SAFETY: level() only names what this CPU supports.
+    #[cfg(not(quick))]
     {
-        use crate::simd::{level, Level};
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-        unsafe fn v4<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
-            body(src, dst, n)
-        }
-        #[target_feature(enable = "avx2")]
-        unsafe fn v3<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
-            body(src, dst, n)
-        }
-        match level() {
-            // SAFETY: level() only names what this CPU supports.
-            Level::Avx512 => return v4(src, dst, n),
-            Level::Avx2 => return v3(src, dst, n),
-            Level::Base => {}
-        }
+        crate::at_level!(crate::simd::level(), body<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize))
     }
+    #[cfg(quick)]
     body(src, dst, n)
 }
 

@@ -25,7 +25,7 @@
 
 use crate::memory::Kept;
 use crate::parallel::{parallel_for, poll, usable_threads, Pace};
-use crate::simd::{level, Level};
+use crate::simd::{level, Lane, Level, Op, Vector};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::Range;
 use std::ptr::null_mut;
@@ -93,11 +93,14 @@ pub(crate) struct Gemm<T> {
 unsafe impl<T> Sync for Gemm<T> {}
 
 /// [`sgemm`] or [`dgemm`] with the kernels of a given level.
-pub(crate) unsafe fn gemm_at<T: Real>(level: Level, g: Gemm<T>) {
-    match level {
-        Level::Base => gemm::<T::V1>(g),
-        Level::Avx2 => gemm::<T::V2>(g),
-        Level::Avx512 => gemm::<T::V3>(g),
+pub(crate) unsafe fn gemm_at<T: Lane>(level: Level, g: Gemm<T>) {
+    T::at(level, g)
+}
+
+impl<T: Lane> Op<T> for Gemm<T> {
+    #[inline(always)]
+    unsafe fn run<V: Vector<T = T>>(self) {
+        gemm::<V>(self)
     }
 }
 
@@ -137,7 +140,7 @@ impl<T: Copy> Gemm<T> {
     }
 }
 
-impl<T: Real> Gemm<T> {
+impl<T: Lane> Gemm<T> {
     /// `C = alpha * value + beta * C` at one element.
     #[inline(always)]
     unsafe fn put(&self, i: usize, j: usize, value: T) {
@@ -147,361 +150,21 @@ impl<T: Real> Gemm<T> {
     }
 }
 
-// ------------------------------------------------------------------------------------------------ vectors
+// ------------------------------------------------------------------------------------------------ choosing the way
 
-/// f32 or f64, with its vector type at each [`Level`].
-pub(crate) trait Real:
-    Copy + PartialEq + std::ops::Mul<Output = Self> + std::ops::Add<Output = Self> + std::ops::AddAssign + 'static
-{
-    type V1: Vector<T = Self>;
-    type V2: Vector<T = Self>;
-    type V3: Vector<T = Self>;
-    /// Zero.
-    const ZERO: Self;
-    const ONE: Self;
-}
+/// Rows of a tile that reads A in place.
+const DIRECT_ROWS: usize = 6;
 
-/// A register of `LANES` numbers. All methods are inlined into a function that has the features, see [`Op`].
-pub(crate) trait Vector: Copy {
-    type T: Real;
-    const LANES: usize;
-    /// 32 registers rather than 16.
-    const WIDE: bool;
+/// The sizes of tiles that suit a vector's registers.
+trait Tiles: Vector {
     /// Rows and vectors of a tile with packed A.
     const MR: usize = if Self::WIDE { 12 } else { 6 };
     const NV: usize = 2;
     /// Vectors of a tile with A in place (its rows are always [`DIRECT_ROWS`]).
     const DIRECT_NV: usize = if Self::WIDE { 4 } else { 2 };
-
-    unsafe fn splat(x: Self::T) -> Self;
-    unsafe fn load(p: *const Self::T) -> Self;
-    /// The first `n <= LANES` lanes from memory, the others 0.
-    unsafe fn load_n(p: *const Self::T, n: usize) -> Self;
-    unsafe fn store(self, p: *mut Self::T);
-    /// Writes the first `n <= LANES` lanes.
-    unsafe fn store_n(self, p: *mut Self::T, n: usize);
-    /// `self * x + y`.
-    unsafe fn fma(self, x: Self, y: Self) -> Self;
-    unsafe fn mul(self, x: Self) -> Self;
-    /// The sum of the lanes.
-    unsafe fn sum(self) -> Self::T;
-    unsafe fn prefetch(p: *const Self::T);
-    /// Interleaves `R` (2 or 4) rows: `dst[p * ld + r] = src[r * rs + p]` for `p` in `0..n`.
-    unsafe fn interleave<const R: usize>(src: *const Self::T, rs: isize, n: usize, dst: *mut Self::T, ld: usize);
-    /// Runs `op` in a function with the features of this vector.
-    unsafe fn call<O: Op<Self::T>>(op: O);
 }
+impl<V: Vector> Tiles for V {}
 
-/// Code to be compiled for a vector type's features; `run` must be `#[inline(always)]`.
-pub(crate) trait Op<T: Real>: Copy {
-    unsafe fn run<V: Vector<T = T>>(self);
-}
-
-#[inline(always)]
-unsafe fn interleave_scalar<T: Copy, const R: usize>(src: *const T, rs: isize, n: usize, dst: *mut T, ld: usize) {
-    for p in 0..n {
-        for r in 0..R {
-            *dst.add(p * ld + r) = *src.offset(r as isize * rs).add(p);
-        }
-    }
-}
-
-/// The portable vector: 16 bytes, which the compiler maps to whatever the target has.
-#[derive(Clone, Copy)]
-#[repr(align(16))]
-pub(crate) struct Plain<T, const N: usize>([T; N]);
-
-macro_rules! plain {
-    ($t:ty, $n:literal) => {
-        impl Vector for Plain<$t, $n> {
-            type T = $t;
-            const LANES: usize = $n;
-            const WIDE: bool = false;
-            #[inline(always)]
-            unsafe fn splat(x: $t) -> Self {
-                Plain([x; $n])
-            }
-            #[inline(always)]
-            unsafe fn load(p: *const $t) -> Self {
-                Plain(*p.cast())
-            }
-            #[inline(always)]
-            unsafe fn load_n(p: *const $t, n: usize) -> Self {
-                if n == $n {
-                    return Self::load(p);
-                }
-                let mut v = [0.0; $n];
-                for i in 0..n {
-                    v[i] = *p.add(i);
-                }
-                Plain(v)
-            }
-            #[inline(always)]
-            unsafe fn store(self, p: *mut $t) {
-                *p.cast() = self.0;
-            }
-            #[inline(always)]
-            unsafe fn store_n(self, p: *mut $t, n: usize) {
-                if n == $n {
-                    return self.store(p);
-                }
-                for i in 0..n {
-                    *p.add(i) = self.0[i];
-                }
-            }
-            #[inline(always)]
-            unsafe fn fma(self, x: Self, y: Self) -> Self {
-                // Not mul_add: without the instruction that is a slow library call.
-                let mut v = y.0;
-                for i in 0..$n {
-                    v[i] += self.0[i] * x.0[i];
-                }
-                Plain(v)
-            }
-            #[inline(always)]
-            unsafe fn mul(self, x: Self) -> Self {
-                let mut v = self.0;
-                for i in 0..$n {
-                    v[i] *= x.0[i];
-                }
-                Plain(v)
-            }
-            #[inline(always)]
-            unsafe fn sum(self) -> $t {
-                self.0.iter().sum()
-            }
-            #[inline(always)]
-            unsafe fn prefetch(_: *const $t) {}
-            #[inline(always)]
-            unsafe fn interleave<const R: usize>(src: *const $t, rs: isize, n: usize, dst: *mut $t, ld: usize) {
-                interleave_scalar::<$t, R>(src, rs, n, dst, ld)
-            }
-            unsafe fn call<O: Op<$t>>(op: O) {
-                op.run::<Self>()
-            }
-        }
-    };
-}
-plain!(f32, 4);
-plain!(f64, 2);
-
-impl Real for f32 {
-    type V1 = Plain<f32, 4>;
-    #[cfg(target_arch = "x86_64")]
-    type V2 = std::arch::x86_64::__m256;
-    #[cfg(target_arch = "x86_64")]
-    type V3 = std::arch::x86_64::__m512;
-    #[cfg(not(target_arch = "x86_64"))]
-    type V2 = Self::V1;
-    #[cfg(not(target_arch = "x86_64"))]
-    type V3 = Self::V1;
-    const ZERO: f32 = 0.0;
-    const ONE: f32 = 1.0;
-}
-
-impl Real for f64 {
-    type V1 = Plain<f64, 2>;
-    #[cfg(target_arch = "x86_64")]
-    type V2 = std::arch::x86_64::__m256d;
-    #[cfg(target_arch = "x86_64")]
-    type V3 = std::arch::x86_64::__m512d;
-    #[cfg(not(target_arch = "x86_64"))]
-    type V2 = Self::V1;
-    #[cfg(not(target_arch = "x86_64"))]
-    type V3 = Self::V1;
-    const ZERO: f64 = 0.0;
-    const ONE: f64 = 1.0;
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::{interleave_scalar, Op, Vector};
-    use std::arch::x86_64::*;
-
-    /// `MASK[8 - n..]` has all bits set in its first `n` lanes.
-    static MASK32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-    static MASK64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
-
-    #[inline(always)]
-    unsafe fn mask32(n: usize) -> __m256i {
-        _mm256_loadu_si256(MASK32.as_ptr().add(8 - n).cast())
-    }
-
-    #[inline(always)]
-    unsafe fn mask64(n: usize) -> __m256i {
-        _mm256_loadu_si256(MASK64.as_ptr().add(4 - n).cast())
-    }
-
-    #[inline(always)]
-    unsafe fn low_bits(n: usize) -> u32 {
-        (1 << n) - 1
-    }
-
-    #[inline(always)]
-    unsafe fn sum256(v: __m256) -> f32 {
-        let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-        let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
-        _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
-    }
-
-    #[inline(always)]
-    unsafe fn sum256d(v: __m256d) -> f64 {
-        let v = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
-        _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)))
-    }
-
-    #[inline(always)]
-    unsafe fn interleave_f32<const R: usize>(src: *const f32, rs: isize, n: usize, dst: *mut f32, ld: usize) {
-        let row = |r: isize| src.offset((r % R as isize) * rs);
-        let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
-        let mut p = 0;
-        while p + 8 <= n {
-            let (a, b) = (_mm256_loadu_ps(r0.add(p)), _mm256_loadu_ps(r1.add(p)));
-            let (c, d) = (_mm256_loadu_ps(r2.add(p)), _mm256_loadu_ps(r3.add(p)));
-            let (ab_lo, ab_hi) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-            let (cd_lo, cd_hi) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-            let (ab_lo, ab_hi) = (_mm256_castps_pd(ab_lo), _mm256_castps_pd(ab_hi));
-            let (cd_lo, cd_hi) = (_mm256_castps_pd(cd_lo), _mm256_castps_pd(cd_hi));
-            // Each holds two columns, four apart.
-            let out = [
-                _mm256_unpacklo_pd(ab_lo, cd_lo),
-                _mm256_unpackhi_pd(ab_lo, cd_lo),
-                _mm256_unpacklo_pd(ab_hi, cd_hi),
-                _mm256_unpackhi_pd(ab_hi, cd_hi),
-            ];
-            for (i, v) in out.into_iter().enumerate() {
-                let (lo, hi) = (_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
-                let (at_lo, at_hi) = (dst.add((p + i) * ld).cast(), dst.add((p + i + 4) * ld).cast());
-                if R == 4 {
-                    _mm_storeu_pd(at_lo, lo);
-                    _mm_storeu_pd(at_hi, hi);
-                } else {
-                    _mm_storel_pd(at_lo, lo);
-                    _mm_storel_pd(at_hi, hi);
-                }
-            }
-            p += 8;
-        }
-        interleave_scalar::<f32, R>(src.add(p), rs, n - p, dst.add(p * ld), ld);
-    }
-
-    #[inline(always)]
-    unsafe fn interleave_f64<const R: usize>(src: *const f64, rs: isize, n: usize, dst: *mut f64, ld: usize) {
-        let mut p = 0;
-        while p + 4 <= n {
-            let mut r = 0;
-            while r < R {
-                let from = src.offset(r as isize * rs).add(p);
-                let (a, b) = (_mm256_loadu_pd(from), _mm256_loadu_pd(from.offset(rs)));
-                let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
-                let to = dst.add(p * ld + r);
-                _mm_storeu_pd(to, _mm256_castpd256_pd128(even));
-                _mm_storeu_pd(to.add(ld), _mm256_castpd256_pd128(odd));
-                _mm_storeu_pd(to.add(2 * ld), _mm256_extractf128_pd::<1>(even));
-                _mm_storeu_pd(to.add(3 * ld), _mm256_extractf128_pd::<1>(odd));
-                r += 2;
-            }
-            p += 4;
-        }
-        interleave_scalar::<f64, R>(src.add(p), rs, n - p, dst.add(p * ld), ld);
-    }
-
-    macro_rules! vector {
-        (
-            $v:ty, $t:ty, $lanes:literal, $wide:literal, $features:literal, $interleave:ident,
-            $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident,
-            |$p:ident, $n:ident| $load_n:expr, |$q:ident, $o:ident, $x:ident| $store_n:expr, |$s:ident| $sum:expr
-        ) => {
-            impl Vector for $v {
-                type T = $t;
-                const LANES: usize = $lanes;
-                const WIDE: bool = $wide;
-                #[inline(always)]
-                unsafe fn splat(x: $t) -> Self {
-                    $splat(x)
-                }
-                #[inline(always)]
-                unsafe fn load(p: *const $t) -> Self {
-                    $load(p)
-                }
-                #[inline(always)]
-                unsafe fn load_n($p: *const $t, $n: usize) -> Self {
-                    $load_n
-                }
-                #[inline(always)]
-                unsafe fn store(self, p: *mut $t) {
-                    $store(p, self)
-                }
-                #[inline(always)]
-                unsafe fn store_n(self, $q: *mut $t, $o: usize) {
-                    let $x = self;
-                    $store_n
-                }
-                #[inline(always)]
-                unsafe fn fma(self, x: Self, y: Self) -> Self {
-                    $fma(self, x, y)
-                }
-                #[inline(always)]
-                unsafe fn mul(self, x: Self) -> Self {
-                    $mul(self, x)
-                }
-                #[inline(always)]
-                unsafe fn sum(self) -> $t {
-                    let $s = self;
-                    $sum
-                }
-                #[inline(always)]
-                unsafe fn prefetch(p: *const $t) {
-                    _mm_prefetch::<_MM_HINT_T0>(p.cast())
-                }
-                #[inline(always)]
-                unsafe fn interleave<const R: usize>(src: *const $t, rs: isize, n: usize, dst: *mut $t, ld: usize) {
-                    $interleave::<R>(src, rs, n, dst, ld)
-                }
-                unsafe fn call<O: Op<$t>>(op: O) {
-                    #[target_feature(enable = $features)]
-                    unsafe fn go<O: Op<$t>>(op: O) {
-                        op.run::<$v>()
-                    }
-                    go(op)
-                }
-            }
-        };
-    }
-    vector! {
-        __m256, f32, 8, false, "avx2,fma,bmi1,bmi2", interleave_f32,
-        _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_mul_ps,
-        |p, n| if n == 8 { _mm256_loadu_ps(p) } else { _mm256_maskload_ps(p, mask32(n)) },
-        |p, n, v| if n == 8 { _mm256_storeu_ps(p, v) } else { _mm256_maskstore_ps(p, mask32(n), v) },
-        |v| sum256(v)
-    }
-    vector! {
-        __m256d, f64, 4, false, "avx2,fma,bmi1,bmi2", interleave_f64,
-        _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd, _mm256_mul_pd,
-        |p, n| if n == 4 { _mm256_loadu_pd(p) } else { _mm256_maskload_pd(p, mask64(n)) },
-        |p, n, v| if n == 4 { _mm256_storeu_pd(p, v) } else { _mm256_maskstore_pd(p, mask64(n), v) },
-        |v| sum256d(v)
-    }
-    vector! {
-        __m512, f32, 16, true, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2", interleave_f32,
-        _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_mul_ps,
-        |p, n| _mm512_maskz_loadu_ps(low_bits(n) as u16, p),
-        |p, n, v| _mm512_mask_storeu_ps(p, low_bits(n) as u16, v),
-        |v| sum256(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)))
-    }
-    vector! {
-        __m512d, f64, 8, true, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2", interleave_f64,
-        _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_mul_pd,
-        |p, n| _mm512_maskz_loadu_pd(low_bits(n) as u8, p),
-        |p, n, v| _mm512_mask_storeu_pd(p, low_bits(n) as u8, v),
-        |v| sum256d(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd::<1>(v)))
-    }
-}
-
-// ------------------------------------------------------------------------------------------------ choosing the way
-
-/// Rows of a tile that reads A in place.
-const DIRECT_ROWS: usize = 6;
 /// Depth of a packed panel, so that the panel of B stays in the first-level cache.
 const KC: usize = 384;
 /// Bytes of the packed block of A (second-level cache) and of B (third-level cache).
@@ -566,7 +229,7 @@ fn dots_pay<T>(g: &Gemm<T>) -> bool {
 }
 
 /// `C = beta * C`.
-unsafe fn scale<T: Real>(g: &Gemm<T>) {
+unsafe fn scale<T: Lane>(g: &Gemm<T>) {
     for i in 0..g.m {
         for j in 0..g.n {
             let c = g.at(i, j);
@@ -576,7 +239,7 @@ unsafe fn scale<T: Real>(g: &Gemm<T>) {
 }
 
 /// The plain triple loop, for when there is no memory for packing.
-unsafe fn naive<T: Real>(g: &Gemm<T>) {
+unsafe fn naive<T: Lane>(g: &Gemm<T>) {
     for i in 0..g.m {
         for j in 0..g.n {
             let mut sum = T::ZERO;
@@ -614,7 +277,7 @@ unsafe fn dots<V: Vector>(mut g: Gemm<V::T>, columns_per_task: usize) {
 #[derive(Clone, Copy)]
 struct Dot<'a, T>(&'a Gemm<T>);
 
-impl<T: Real> Op<T> for Dot<'_, T> {
+impl<T: Lane> Op<T> for Dot<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<T = T>>(self) {
         let g = self.0;
@@ -642,7 +305,7 @@ impl<T: Real> Op<T> for Dot<'_, T> {
 #[derive(Clone, Copy)]
 struct Dots<'a, T>(&'a Gemm<T>);
 
-impl<T: Real> Op<T> for Dots<'_, T> {
+impl<T: Lane> Op<T> for Dots<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<T = T>>(self) {
         let g = self.0;
@@ -711,7 +374,7 @@ unsafe fn dot_tile<V: Vector, const M: usize, const N: usize>(g: &Gemm<V::T>, i:
 #[derive(Clone, Copy)]
 struct RowUpdates<'a, T>(&'a Gemm<T>);
 
-impl<T: Real> Op<T> for RowUpdates<'_, T> {
+impl<T: Lane> Op<T> for RowUpdates<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<T = T>>(self) {
         const STRIP: usize = 1024;
@@ -762,7 +425,7 @@ unsafe fn row_updates<V: Vector, const R: usize>(g: &Gemm<V::T>, p: usize, j: us
 #[derive(Clone, Copy)]
 struct Outer<'a, T>(&'a Gemm<T>);
 
-impl<T: Real> Op<T> for Outer<'_, T> {
+impl<T: Lane> Op<T> for Outer<'_, T> {
     #[inline(always)]
     unsafe fn run<V: Vector<T = T>>(self) {
         let g = self.0;
@@ -952,7 +615,7 @@ struct Tile<'a, T> {
 #[derive(Clone, Copy)]
 struct Run<'a, T, const M: usize, const N: usize, const P: bool>(&'a Tile<'a, T>);
 
-impl<T: Real, const M: usize, const N: usize, const P: bool> Op<T> for Run<'_, T, M, N, P> {
+impl<T: Lane, const M: usize, const N: usize, const P: bool> Op<T> for Run<'_, T, M, N, P> {
     #[inline(always)]
     unsafe fn run<V: Vector<T = T>>(self) {
         let t = self.0;
@@ -1040,7 +703,7 @@ struct Pack<T> {
     dst: *mut T,
 }
 
-impl<T: Real> Op<T> for Pack<T> {
+impl<T: Lane> Op<T> for Pack<T> {
     #[inline(always)]
     unsafe fn run<V: Vector<T = T>>(self) {
         if self.across == 1 {
@@ -1061,7 +724,7 @@ impl<T: Real> Op<T> for Pack<T> {
     }
 }
 
-impl<T: Real> Pack<T> {
+impl<T: Lane> Pack<T> {
     /// A piece of the panel of line `first`, where neighbouring lines are neighbours in memory.
     #[inline(always)]
     unsafe fn copy<V: Vector<T = T>>(&self, first: usize, depths: Range<usize>) {
@@ -1338,12 +1001,12 @@ mod tests {
         }
     }
 
-    trait TestReal: Real + std::fmt::Debug {
+    trait TestLane: Lane + std::fmt::Debug {
         const EPS: f64;
         fn from(x: f64) -> Self;
         fn to(self) -> f64;
     }
-    impl TestReal for f32 {
+    impl TestLane for f32 {
         const EPS: f64 = f32::EPSILON as f64;
         fn from(x: f64) -> f32 {
             x as f32
@@ -1352,7 +1015,7 @@ mod tests {
             self as f64
         }
     }
-    impl TestReal for f64 {
+    impl TestLane for f64 {
         const EPS: f64 = f64::EPSILON;
         fn from(x: f64) -> f64 {
             x
@@ -1409,7 +1072,7 @@ mod tests {
         }
     }
 
-    fn random<T: TestReal>(r: &mut Random, kind: Kind, rows: usize, cols: usize) -> Matrix<T> {
+    fn random<T: TestLane>(r: &mut Random, kind: Kind, rows: usize, cols: usize) -> Matrix<T> {
         let mut m = Matrix::new(kind, rows, cols, T::from(f64::NAN));
         for i in 0..rows {
             for j in 0..cols {
@@ -1420,7 +1083,7 @@ mod tests {
         m
     }
 
-    fn run<T: TestReal>(
+    fn run<T: TestLane>(
         level: Level,
         (m, n, k): (usize, usize, usize),
         alpha: f64,
@@ -1437,11 +1100,11 @@ mod tests {
     }
 
     fn levels() -> Vec<Level> {
-        [Level::Base, Level::Avx2, Level::Avx512].into_iter().filter(|&l| l <= supported()).collect()
+        Level::ALL.iter().copied().filter(|&l| l <= supported()).collect()
     }
 
     /// One product against a plain sum in f64, on every level; what lies between the elements of C must not change.
-    fn check<T: TestReal>(size: (usize, usize, usize), kinds: (Kind, Kind, Kind), alpha: f64, beta: f64) {
+    fn check<T: TestLane>(size: (usize, usize, usize), kinds: (Kind, Kind, Kind), alpha: f64, beta: f64) {
         let (m, n, k) = size;
         let mut r = Random((m * 1000003 + n * 1009 + k) as u64);
         let a = random::<T>(&mut r, kinds.0, m, k);
