@@ -58,13 +58,15 @@ ARM_CC = aarch64-linux-gnu-gcc
 ARM_RUN = qemu-aarch64-static -L /usr/aarch64-linux-gnu
 ARM_CARGO = RUSTORCH_QUICK=1 CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=$(ARM_CC) \
 	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$(ARM_RUN)" $(CARGO)
-ARM_OUT = target/aarch64/$(ARM)/debug
+ARM_OUT = target/aarch64/$(ARM)/debug/deps
 test-aarch64: ## Tests of the Rust core for aarch64, in an emulator (CONTRIBUTING.md says what it needs)
 	rustup target add $(ARM)
 	cd rust-core && $(ARM_CARGO) test --quiet --target $(ARM) --target-dir target/aarch64 --lib --test api
 	cd rust-core && RUSTORCH_CPU=portable $(ARM_CARGO) test --quiet --target $(ARM) --target-dir target/aarch64 --lib gemm
-	cd rust-core && $(ARM_CARGO) test --quiet --target $(ARM) --target-dir target/aarch64 --test fuzz -- --seconds $(or $(SECONDS),30)
-	$(ARM_CC) -std=c99 -Wall -Werror -O1 -I rust-core/include examples/c/train.c -L rust-core/$(ARM_OUT) -lrustorch -lm -o rust-core/$(ARM_OUT)/train
+	cd rust-core && $(ARM_CARGO) test --quiet --target $(ARM) --target-dir target/aarch64 --test fuzz -- \
+	  --seconds $(or $(SECONDS),30) --most 20
+	$(ARM_CC) -std=c99 -Wall -Werror -O1 -I rust-core/include examples/c/train.c -L rust-core/$(ARM_OUT) -lrustorch -lm \
+	  -o rust-core/$(ARM_OUT)/train
 	cd rust-core/$(ARM_OUT) && $(ARM_RUN) -E LD_LIBRARY_PATH=. ./train
 
 test-torch: $(VENV)/torch ## Comparisons with PyTorch (installs it)

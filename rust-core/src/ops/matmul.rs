@@ -5,11 +5,12 @@ use super::shape::{contiguous_unlocked, copy_into, real_dim};
 use super::elementwise::{run_on, Promote};
 use super::{one, written_as, Call, Refusal, Saves, Spec, Specs, Takes};
 use crate::autograd::Vjp;
+use crate::dtype::half::{bf16, f16};
 use crate::dtype::{Category, DType, Scalar};
 use crate::error::{Error, Result};
 use crate::kernels::copy::Shared;
 use crate::kernels::elementwise::{Loops, Params};
-use crate::kernels::gemm::{dgemm, igemm, sgemm};
+use crate::kernels::gemm::{dgemm, hgemm, igemm, sgemm};
 use crate::memory::List;
 use crate::parallel::{parallel_for, Pace};
 use crate::shape::{broadcast, wrap_dim, Dims, Strides};
@@ -116,7 +117,7 @@ impl Product {
         }
         macro_rules! go {
             ($t:ty, $gemm:path, $alpha:expr, $beta:expr) => {{
-                let (alpha, beta): ($t, $t) = ($alpha, $beta);
+                let (alpha, beta) = ($alpha, $beta);
                 let (pa, pb, pc) = (Shared(a as *mut $t), Shared(b as *mut $t), Shared(out as *mut $t));
                 let one = |[x, y, z]: [isize; 3]| {
                     // SAFETY: the steps come from the layouts of live tensors, and `out` overlaps neither operand.
@@ -150,6 +151,8 @@ impl Product {
         }
         match dtype {
             DType::F32 => go!(f32, sgemm, self.alpha.f64() as f32, self.beta.f64() as f32),
+            DType::F16 => go!(f16, hgemm, self.alpha.f64() as f32, self.beta.f64() as f32),
+            DType::BF16 => go!(bf16, hgemm, self.alpha.f64() as f32, self.beta.f64() as f32),
             DType::F64 => go!(f64, dgemm, self.alpha.f64(), self.beta.f64()),
             DType::U8 => go!(u8, igemm, self.alpha.i64() as u8, self.beta.i64() as u8),
             DType::I8 => go!(i8, igemm, self.alpha.i64() as i8, self.beta.i64() as i8),
@@ -178,7 +181,6 @@ impl Product {
 /// `out = alpha * a @ b + beta * out`. Operands have two dimensions or more, `out` all batch dimensions.
 pub(super) fn product_into(a: &Tensor, b: &Tensor, out: &Tensor, alpha: Scalar, beta: Scalar) -> Result<()> {
     let dtype = a.dtype();
-    let compute = computed_as(dtype);
     if dtype.is_complex() && (alpha != ONE || beta != ZERO) {
         let aside = Tensor::empty_of(out.shape(), dtype)?;
         product_into(a, b, &aside, ONE, ZERO)?;
@@ -188,12 +190,6 @@ pub(super) fn product_into(a: &Tensor, b: &Tensor, out: &Tensor, alpha: Scalar, 
         }
         let k = crate::with_complex!(&Loops::NONE, put |x, y; p| engine::number(p, 1) * x + engine::number(p, 0) * y);
         return run_on(k, [out, &aside], Promote::Common, Params::complex(&[alpha, beta]))?.compute(out);
-    }
-    if compute != dtype {
-        let (a, b) = (contiguous_unlocked(a, compute, false)?, contiguous_unlocked(b, compute, false)?);
-        let wide = contiguous_unlocked(out, compute, true)?;
-        product_into(&a, &b, &wide, alpha, beta)?;
-        return copy_into(out, &wide);
     }
     if out.shares_storage(a) || out.shares_storage(b) {
         let aside = contiguous_unlocked(out, dtype, true)?;
@@ -227,15 +223,6 @@ fn product_spec(shape: &[usize], dtype: DType) -> Result<Spec> {
         return Err(not_implemented(dtype));
     }
     Ok(spec)
-}
-
-/// The dtype that products of `dtype` are computed in.
-fn computed_as(dtype: DType) -> DType {
-    if dtype.is_float() {
-        dtype.compute_dtype()
-    } else {
-        dtype
-    }
 }
 
 pub(super) const ONE: Scalar = Scalar::Int(1);
@@ -318,17 +305,15 @@ fn compute_matmul(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (a, b) = (c.x(0), c.x(1));
     let Sizes { batch, m, n, k } = product_sizes(a, b)?;
     let (ma, mb) = (a.ndim() > 1, b.ndim() > 1);
-    let compute = computed_as(a.dtype());
-    let (a, b) = (contiguous_if(a, compute)?, contiguous_if(b, compute)?);
-    written_as(&outs[0], compute, |to| {
+    written_as(&outs[0], a.dtype(), |to| {
         // The step along the dimension that a vector lacks is never taken.
         let side_a = if ma {
-            Side::new(&a, &batch)
+            Side::new(a, &batch)
         } else {
             Side { rows: 0, cols: a.strides()[0], batch: SmallVec::from_elem(0, batch.len()) }
         };
         let side_b = if mb {
-            Side::new(&b, &batch)
+            Side::new(b, &batch)
         } else {
             Side { rows: b.strides()[0], cols: 0, batch: SmallVec::from_elem(0, batch.len()) }
         };
@@ -339,17 +324,8 @@ fn compute_matmul(c: &Call, outs: &[Tensor]) -> Result<()> {
             batch: Strides::from_slice(&s[..batch.len()]),
         };
         let p = Product { m, n, k, batch, a: side_a, b: side_b, out, alpha: ONE, beta: ZERO };
-        p.run(compute, a.data_ptr(), b.data_ptr(), to.data_ptr())
+        p.run(a.dtype(), a.data_ptr(), b.data_ptr(), to.data_ptr())
     })
-}
-
-/// The tensor itself if it has the dtype (with any strides), else a row-major copy that has.
-fn contiguous_if(t: &Tensor, dtype: DType) -> Result<Tensor> {
-    if t.dtype() == dtype {
-        Ok(t.clone())
-    } else {
-        contiguous_unlocked(t, dtype, false)
-    }
 }
 
 /// `x` of shape `[..., k]` as a matrix.
@@ -507,16 +483,14 @@ fn outputs(w: &Tensor) -> usize {
 
 fn compute_linear(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (x, w, bias) = (c.x(0), c.x(1), c.opt(2));
-    let compute = computed_as(x.dtype());
-    written_as(&outs[0], compute, |out| {
+    written_as(&outs[0], x.dtype(), |out| {
         if let Some(b) = bias {
             copy_into(out, b)?;
         }
-        let (x, w) = (contiguous_if(x, compute)?, contiguous_if(w, compute)?);
         let step = x.ndim() - 1;
         let p = Product {
             m: 1,
-            n: outputs(&w),
+            n: outputs(w),
             k: x.shape()[step],
             a: Side { rows: 0, cols: x.strides()[step], batch: Strides::from_slice(&x.strides()[..step]) },
             b: Side {
@@ -529,7 +503,7 @@ fn compute_linear(c: &Call, outs: &[Tensor]) -> Result<()> {
             alpha: ONE,
             beta: if bias.is_some() { ONE } else { ZERO },
         };
-        p.run(compute, x.data_ptr(), w.data_ptr(), out.data_ptr())
+        p.run(x.dtype(), x.data_ptr(), w.data_ptr(), out.data_ptr())
     })
 }
 

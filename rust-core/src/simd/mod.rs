@@ -47,6 +47,10 @@ macro_rules! levels {
         impl Lane for f32 {
             const ZERO: f32 = 0.0;
             const ONE: f32 = 1.0;
+            #[inline(always)]
+            fn of(x: f32) -> f32 {
+                x
+            }
             unsafe fn at<O: Op<f32>>(level: Level, op: O) {
                 match level {
                     Level::Base => op.run::<Portable<f32, 4>>(),
@@ -57,6 +61,10 @@ macro_rules! levels {
         impl Lane for f64 {
             const ZERO: f64 = 0.0;
             const ONE: f64 = 1.0;
+            #[inline(always)]
+            fn of(x: f32) -> f64 {
+                x.into()
+            }
             unsafe fn at<O: Op<f64>>(level: Level, op: O) {
                 match level {
                     Level::Base => op.run::<Portable<f64, 2>>(),
@@ -162,6 +170,8 @@ pub(crate) trait Lane:
     const ZERO: Self;
     /// One.
     const ONE: Self;
+    /// The same number.
+    fn of(x: f32) -> Self;
     /// Runs `op` with the vector of a level, which the CPU must support; its features are [`Vector::call`]'s.
     unsafe fn at<O: Op<Self>>(level: Level, op: O);
 }
@@ -177,6 +187,16 @@ pub(crate) trait Vector: Copy {
     unsafe fn load(p: *const Self::T) -> Self;
     /// The first `n <= LANES` lanes from memory, the others 0.
     unsafe fn load_n(p: *const Self::T, n: usize) -> Self;
+    /// As [`Vector::load_n`], from float16 numbers.
+    #[inline(always)]
+    unsafe fn load_f16(p: *const u16, n: usize) -> Self {
+        widened(p, n, widen_f16)
+    }
+    /// As [`Vector::load_n`], from bfloat16 numbers.
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16, n: usize) -> Self {
+        widened(p, n, widen_bf16)
+    }
     unsafe fn store(self, p: *mut Self::T);
     /// Writes the first `n <= LANES` lanes.
     unsafe fn store_n(self, p: *mut Self::T, n: usize);
@@ -195,6 +215,32 @@ pub(crate) trait Vector: Copy {
 /// Code to be compiled for a vector type's features; `run` must be `#[inline(always)]`.
 pub(crate) trait Op<T: Lane>: Copy {
     unsafe fn run<V: Vector<T = T>>(self);
+}
+
+/// The number with these bits of a float16.
+#[inline(always)]
+pub fn widen_f16(bits: u16) -> f32 {
+    let h = bits as u32;
+    // Exponent and mantissa move to f32's places; the product with 2^112 mends the bias, subnormals included.
+    let magnitude = (h & 0x7fff) << 13;
+    let finite = (f32::from_bits(magnitude) * f32::from_bits(0x7780_0000)).to_bits();
+    let special = magnitude | 0x7f80_0000;
+    f32::from_bits(if magnitude >= 0x0f80_0000 { special } else { finite } | (h & 0x8000) << 16)
+}
+
+/// The number with these bits of a bfloat16.
+#[inline(always)]
+pub fn widen_bf16(bits: u16) -> f32 {
+    f32::from_bits((bits as u32) << 16)
+}
+
+#[inline(always)]
+unsafe fn widened<V: Vector>(p: *const u16, n: usize, widen: impl Fn(u16) -> f32) -> V {
+    let mut line = [V::T::ZERO; 16];
+    for i in 0..n {
+        line[i] = V::T::of(widen(*p.add(i)));
+    }
+    V::load(line.as_ptr())
 }
 
 #[inline(always)]

@@ -113,15 +113,42 @@ unsafe fn interleave_f64<const R: usize>(src: *const f64, rs: isize, n: usize, d
     interleave_scalar::<f64, R>(src.add(p), rs, n - p, dst.add(p * ld), ld);
 }
 
+#[inline(always)]
+unsafe fn load_u16(p: *const u16, n: usize) -> uint16x4_t {
+    if n == 4 {
+        return vld1_u16(p);
+    }
+    let mut line = [0; 4];
+    for i in 0..n {
+        line[i] = *p.add(i);
+    }
+    vld1_u16(line.as_ptr())
+}
+
+/// The numbers with these bits of float16. (Rust has no stable name for this instruction of the baseline.)
+#[inline(always)]
+unsafe fn widen_f16(bits: uint16x4_t) -> float32x4_t {
+    let wide: float32x4_t;
+    asm!(
+        "fcvtl {wide:v}.4s, {bits:v}.4h",
+        wide = lateout(vreg) wide,
+        bits = in(vreg) bits,
+        options(pure, nomem, nostack, preserves_flags)
+    );
+    wide
+}
+
 macro_rules! vector {
     (
         $v:ty, $t:ty, $lanes:literal, $interleave:ident, $load_n:ident, $store_n:ident,
         $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident, $sum:ident
+        $(, $more:item)*
     ) => {
         impl Vector for $v {
             type T = $t;
             const LANES: usize = $lanes;
             const WIDE: bool = true;
+            $($more)*
             #[inline(always)]
             unsafe fn splat(x: $t) -> Self {
                 $splat(x)
@@ -170,7 +197,15 @@ macro_rules! vector {
 }
 vector! {
     float32x4_t, f32, 4, interleave_f32, load_f32, store_f32,
-    vdupq_n_f32, vld1q_f32, vst1q_f32, vfmaq_f32, vmulq_f32, vaddvq_f32
+    vdupq_n_f32, vld1q_f32, vst1q_f32, vfmaq_f32, vmulq_f32, vaddvq_f32,
+    #[inline(always)]
+    unsafe fn load_f16(p: *const u16, n: usize) -> Self {
+        widen_f16(load_u16(p, n))
+    },
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16, n: usize) -> Self {
+        vreinterpretq_f32_u32(vshll_n_u16::<16>(load_u16(p, n)))
+    }
 }
 vector! {
     float64x2_t, f64, 2, interleave_f64, load_f64, store_f64,

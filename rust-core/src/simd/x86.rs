@@ -69,6 +69,18 @@ unsafe fn mask64(n: usize) -> __m256i {
 }
 
 #[inline(always)]
+unsafe fn load_u16(p: *const u16, n: usize) -> __m128i {
+    if n == 8 {
+        return _mm_loadu_si128(p.cast());
+    }
+    let mut line = [0; 8];
+    for i in 0..n {
+        line[i] = *p.add(i);
+    }
+    _mm_loadu_si128(line.as_ptr().cast())
+}
+
+#[inline(always)]
 unsafe fn low_bits(n: usize) -> u32 {
     (1 << n) - 1
 }
@@ -147,11 +159,13 @@ macro_rules! vector {
         $v:ty, $t:ty, $lanes:literal, $wide:literal, $features:literal, $interleave:ident,
         $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident,
         |$p:ident, $n:ident| $load_n:expr, |$q:ident, $o:ident, $x:ident| $store_n:expr, |$s:ident| $sum:expr
+        $(, $more:item)*
     ) => {
         impl Vector for $v {
             type T = $t;
             const LANES: usize = $lanes;
             const WIDE: bool = $wide;
+            $($more)*
             #[inline(always)]
             unsafe fn splat(x: $t) -> Self {
                 $splat(x)
@@ -205,11 +219,19 @@ macro_rules! vector {
     };
 }
 vector! {
-    __m256, f32, 8, false, "avx2,fma,bmi1,bmi2", interleave_f32,
+    __m256, f32, 8, false, "avx2,fma,bmi1,bmi2,f16c", interleave_f32,
     _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_mul_ps,
     |p, n| if n == 8 { _mm256_loadu_ps(p) } else { _mm256_maskload_ps(p, mask32(n)) },
     |p, n, v| if n == 8 { _mm256_storeu_ps(p, v) } else { _mm256_maskstore_ps(p, mask32(n), v) },
-    |v| sum256(v)
+    |v| sum256(v),
+    #[inline(always)]
+    unsafe fn load_f16(p: *const u16, n: usize) -> Self {
+        _mm256_cvtph_ps(load_u16(p, n))
+    },
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16, n: usize) -> Self {
+        _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(load_u16(p, n))))
+    }
 }
 vector! {
     __m256d, f64, 4, false, "avx2,fma,bmi1,bmi2", interleave_f64,
@@ -219,11 +241,20 @@ vector! {
     |v| sum256d(v)
 }
 vector! {
-    __m512, f32, 16, true, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2", interleave_f32,
+    __m512, f32, 16, true, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,f16c", interleave_f32,
     _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_mul_ps,
     |p, n| _mm512_maskz_loadu_ps(low_bits(n) as u16, p),
     |p, n, v| _mm512_mask_storeu_ps(p, low_bits(n) as u16, v),
-    |v| sum256(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)))
+    |v| sum256(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v))),
+    #[inline(always)]
+    unsafe fn load_f16(p: *const u16, n: usize) -> Self {
+        _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(low_bits(n) as u16, p.cast()))
+    },
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const u16, n: usize) -> Self {
+        let bits = _mm256_maskz_loadu_epi16(low_bits(n) as u16, p.cast());
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+    }
 }
 vector! {
     __m512d, f64, 8, true, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2", interleave_f64,
