@@ -10,7 +10,7 @@ NATIVE = $(RUST) rust-core/include/rustorch.h build_ffi.py build_ffi.c setup.py 
 .DEFAULT_GOAL := help
 PYTEST = $(BIN)/python -m pytest -n $(shell nproc 2>/dev/null || echo 2) --dist worksteal
 
-.PHONY: help dev demo test test-torch test-rust soak fuzz mutants gen fmt lint bench size clean
+.PHONY: help dev demo test test-torch test-rust test-aarch64 soak fuzz mutants gen fmt lint bench size clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,24 @@ test: $(VENV)/built test-rust ## All tests that need no torch
 # The vector levels are left out here, as in `make dev`: the Python tests run them, in the release build.
 test-rust: ## Tests of the Rust core
 	cd rust-core && RUSTORCH_QUICK=1 $(CARGO) test --quiet
+
+# The core, its tests and a C program for aarch64, on whatever machine this is: quick, and so with one way through the
+# elementwise loops, which on aarch64 is all there is. The linker and qemu are those of Debian.
+ARM = aarch64-unknown-linux-gnu
+ARM_CC = aarch64-linux-gnu-gcc
+ARM_RUN = qemu-aarch64-static -L /usr/aarch64-linux-gnu
+ARM_CARGO = RUSTORCH_QUICK=1 CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=$(ARM_CC) \
+	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="$(ARM_RUN)" $(CARGO)
+ARM_OUT = target/aarch64/$(ARM)/debug/deps
+test-aarch64: ## Tests of the Rust core for aarch64, in an emulator (CONTRIBUTING.md says what it needs)
+	rustup target add $(ARM)
+	cd rust-core && $(ARM_CARGO) test --quiet --target $(ARM) --target-dir target/aarch64 --lib --test api
+	cd rust-core && RUSTORCH_CPU=portable $(ARM_CARGO) test --quiet --target $(ARM) --target-dir target/aarch64 --lib gemm
+	cd rust-core && $(ARM_CARGO) test --quiet --target $(ARM) --target-dir target/aarch64 --test fuzz -- \
+	  --seconds $(or $(SECONDS),30) --most 20
+	$(ARM_CC) -std=c99 -Wall -Werror -O1 -I rust-core/include examples/c/train.c -L rust-core/$(ARM_OUT) -lrustorch -lm \
+	  -o rust-core/$(ARM_OUT)/train
+	cd rust-core/$(ARM_OUT) && $(ARM_RUN) -E LD_LIBRARY_PATH=. ./train
 
 test-torch: $(VENV)/torch ## Comparisons with PyTorch (installs it)
 	$(PYTEST) tests/torch

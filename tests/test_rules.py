@@ -57,6 +57,7 @@ MACROS = {
     "kernel": "kernels",
     "elementwise_loop": "kernels",
     "simd_fn": "simd",
+    "at_level": "simd",
 }
 # The crate's root offers these names again.
 REEXPORTED = {"Tensor": "tensor", "DType": "dtype", "Scalar": "dtype", "Error": "error", "Result": "error"}
@@ -100,6 +101,12 @@ def test_rust_imports(path: Path) -> None:
     allowed = ALLOWED[place]
     if allowed is not None:
         assert named_modules(code(path)) <= allowed
+
+
+def test_only_simd_knows_instruction_sets() -> None:
+    for path in (RUST / "kernels").rglob("*.rs"):
+        found = re.findall(r"\bLevel::(?!ALL\b)\w+|\btarget_arch\b|\btarget_feature\b|\b(?:std|core)::arch\b", code(path))
+        assert not found, path
 
 
 def paths(text: str) -> set[str]:

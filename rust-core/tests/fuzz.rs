@@ -13,7 +13,8 @@
 //! Sizes go up to 2^63: tensors of such sizes have no elements or repeat one. Work in proportion to the elements of a
 //! tensor is no fault, so calls are interrupted after a moment; those that cannot be are told.
 //!
-//! Options: `--seed N`, `--calls N` per op, `--seconds N`, `--op NAME`, `--avoid NAME,NAME`, `--threads N`, `--supervise`
+//! Options: `--seed N`, `--calls N` per op, `--seconds N`, `--op NAME`, `--avoid NAME,NAME`, `--threads N`, `--most N`
+//! (seconds that a call may take: more than 2 in an emulator), `--supervise`
 //! (restarts after a crash and says which call it was), `--show` (prints each call).
 #![allow(clippy::disallowed_types, clippy::disallowed_macros, clippy::disallowed_methods, reason = "tests")]
 
@@ -34,8 +35,8 @@ use std::time::{Duration, Instant};
 /// Larger blocks than this are refused, so that absurd sizes fail at once.
 #[cfg(not(feature = "reserve"))]
 static MOST_BYTES: AtomicUsize = AtomicUsize::new(8 << 20);
-/// Processor time that one call may take.
-const MOST_TIME: Duration = Duration::from_secs(2);
+/// Processor time that one call may take, in seconds.
+static MOST_TIME: AtomicU64 = AtomicU64::new(2);
 /// After this time a call is asked to end.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Of this many elements in all are the inputs of calls that are kept and varied.
@@ -847,9 +848,14 @@ fn begin() {
     BEGAN.store(cpu().as_micros() as u64, Ordering::Relaxed);
 }
 
+/// So many times what one call may take.
+fn most_time(times: u64) -> Duration {
+    Duration::from_secs(times * MOST_TIME.load(Ordering::Relaxed))
+}
+
 /// The processor time of the call that has ended, if it was too long.
 fn too_long() -> Option<Duration> {
-    Some(took()).filter(|t| *t > MOST_TIME)
+    Some(took()).filter(|t| *t > most_time(1))
 }
 
 /// Processor time of this process.
@@ -1411,6 +1417,7 @@ fn main() {
         supervise(&args, &o)
     } else {
         bound_memory();
+        MOST_TIME.store(number("--most").unwrap_or(2.0) as u64, Ordering::Relaxed);
         rustorch::parallel::set_interrupt_check(Some(ask));
         rustorch::parallel::set_num_threads(number("--threads").unwrap_or(1.0) as usize);
         std::panic::set_hook(Box::new(|info| {
@@ -1439,8 +1446,8 @@ fn main() {
         // A call that never ends.
         std::thread::spawn(|| loop {
             std::thread::sleep(Duration::from_millis(500));
-            if took() > 10 * MOST_TIME {
-                eprintln!("HANG: one call has worked for more than {:?}", 10 * MOST_TIME);
+            if took() > most_time(10) {
+                eprintln!("HANG: one call has worked for more than {:?}", most_time(10));
                 std::process::abort();
             }
         });

@@ -3,12 +3,13 @@
 use super::copy::{contiguous_unlocked, copy_into};
 use super::elementwise::run_on;
 use super::promotion::Promote;
+use crate::dtype::half::{bf16, f16};
 use crate::dtype::{DType, Scalar};
 use crate::err;
 use crate::error::{Error, Result};
 use crate::kernels::copy::Shared;
 use crate::kernels::elementwise::{Loops, Params};
-use crate::kernels::gemm::{dgemm, igemm, sgemm};
+use crate::kernels::gemm::{dgemm, hgemm, igemm, sgemm};
 use crate::parallel::parallel_for;
 use crate::shape::{Dims, Strides};
 use crate::tensor::Tensor;
@@ -111,7 +112,7 @@ impl Product {
         }
         macro_rules! go {
             ($t:ty, $gemm:path, $alpha:expr, $beta:expr) => {{
-                let (alpha, beta): ($t, $t) = ($alpha, $beta);
+                let (alpha, beta) = ($alpha, $beta);
                 let (pa, pb, pc) = (Shared(a as *mut $t), Shared(b as *mut $t), Shared(out as *mut $t));
                 let one = |[x, y, z]: [isize; 3]| {
                     // SAFETY: the steps come from the layouts of live tensors, and `out` overlaps neither operand.
@@ -145,6 +146,8 @@ impl Product {
         }
         match dtype {
             DType::F32 => go!(f32, sgemm, self.alpha.f64() as f32, self.beta.f64() as f32),
+            DType::F16 => go!(f16, hgemm, self.alpha.f64() as f32, self.beta.f64() as f32),
+            DType::BF16 => go!(bf16, hgemm, self.alpha.f64() as f32, self.beta.f64() as f32),
             DType::F64 => go!(f64, dgemm, self.alpha.f64(), self.beta.f64()),
             DType::U8 => go!(u8, igemm, self.alpha.i64() as u8, self.beta.i64() as u8),
             DType::I8 => go!(i8, igemm, self.alpha.i64() as i8, self.beta.i64() as i8),
@@ -173,7 +176,6 @@ impl Product {
 /// `out = alpha * a @ b + beta * out`. Operands have two dimensions or more, `out` all batch dimensions.
 pub(crate) fn product_into(a: &Tensor, b: &Tensor, out: &Tensor, alpha: Scalar, beta: Scalar) -> Result<()> {
     let dtype = a.dtype();
-    let compute = computed_as(dtype);
     if dtype.is_complex() && (alpha != ONE || beta != ZERO) {
         let aside = Tensor::empty_of(out.shape(), dtype)?;
         product_into(a, b, &aside, ONE, ZERO)?;
@@ -183,12 +185,6 @@ pub(crate) fn product_into(a: &Tensor, b: &Tensor, out: &Tensor, alpha: Scalar, 
         }
         let k = crate::with_complex!(&Loops::NONE, put |x, y; p| engine::number(p, 1) * x + engine::number(p, 0) * y);
         return run_on(k, [out, &aside], Promote::Common, Params::complex(&[alpha, beta]))?.compute(out);
-    }
-    if compute != dtype {
-        let (a, b) = (contiguous_unlocked(a, compute, false)?, contiguous_unlocked(b, compute, false)?);
-        let wide = contiguous_unlocked(out, compute, true)?;
-        product_into(&a, &b, &wide, alpha, beta)?;
-        return copy_into(out, &wide);
     }
     if out.shares_storage(a) || out.shares_storage(b) {
         let aside = contiguous_unlocked(out, dtype, true)?;
@@ -213,15 +209,6 @@ pub(crate) fn product_into(a: &Tensor, b: &Tensor, out: &Tensor, alpha: Scalar, 
 #[cold]
 pub(crate) fn not_implemented(dtype: DType) -> Error {
     err!(DType, "not implemented for dtype {dtype}")
-}
-
-/// The dtype that products of `dtype` are computed in.
-pub(crate) fn computed_as(dtype: DType) -> DType {
-    if dtype.is_float() {
-        dtype.compute_dtype()
-    } else {
-        dtype
-    }
 }
 
 pub(crate) const ONE: Scalar = Scalar::Int(1);

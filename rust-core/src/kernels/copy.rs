@@ -5,6 +5,7 @@ use crate::dtype::{dispatch, dispatch_all, dispatch_plain, dispatch_size, Comput
 use crate::kernels::rows::rows;
 use crate::parallel::parallel_for;
 use crate::shape::Layout;
+use crate::simd::{widen_bf16, widen_f16};
 use smallvec::SmallVec;
 use std::ops::Range;
 
@@ -50,10 +51,10 @@ pub unsafe fn fill(p: *mut u8, dtype: DType, n: usize, value: Scalar) {
 }
 
 crate::simd_fn! {
-    unsafe fn bf16_to_f32(src: *const u16, dst: *mut f32, n: usize) {
-        for i in 0..n { *dst.add(i) = f32::from_bits((*src.add(i) as u32) << 16); }
+    pub(super) unsafe fn bf16_to_f32(src: *const u16, dst: *mut f32, n: usize) {
+        for i in 0..n { *dst.add(i) = widen_bf16(*src.add(i)); }
     }
-    unsafe fn f32_to_bf16(src: *const f32, dst: *mut u16, n: usize) {
+    pub(super) unsafe fn f32_to_bf16(src: *const f32, dst: *mut u16, n: usize) {
         for i in 0..n {
             let x = *src.add(i);
             let b = x.to_bits();
@@ -62,17 +63,12 @@ crate::simd_fn! {
             *dst.add(i) = if x.is_nan() { nan } else { rounded } as u16;
         }
     }
-    unsafe fn f16_to_f32(src: *const u16, dst: *mut f32, n: usize) {
+    pub(super) unsafe fn f16_to_f32(src: *const u16, dst: *mut f32, n: usize) {
         for i in 0..n {
-            let h = *src.add(i) as u32;
-            // Exponent and mantissa move to f32's places; the product with 2^112 mends the bias, subnormals included.
-            let magnitude = (h & 0x7fff) << 13;
-            let finite = (f32::from_bits(magnitude) * f32::from_bits(0x7780_0000)).to_bits();
-            let special = magnitude | 0x7f80_0000;
-            *dst.add(i) = f32::from_bits(if magnitude >= 0x0f80_0000 { special } else { finite } | (h & 0x8000) << 16);
+            *dst.add(i) = widen_f16(*src.add(i));
         }
     }
-    unsafe fn f32_to_f16(src: *const f32, dst: *mut u16, n: usize) {
+    pub(super) unsafe fn f32_to_f16(src: *const f32, dst: *mut u16, n: usize) {
         for i in 0..n {
             let bits = (*src.add(i)).to_bits();
             let a = bits & 0x7fff_ffff;
@@ -105,24 +101,12 @@ unsafe fn cast_plain<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
             *dst.add(i) = cast_one(*src.add(i));
         }
     }
-    #[cfg(all(target_arch = "x86_64", not(quick)))]
+    // SAFETY: level() only names what this CPU supports.
+    #[cfg(not(quick))]
     {
-        use crate::simd::{level, Level};
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-        unsafe fn v4<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
-            body(src, dst, n)
-        }
-        #[target_feature(enable = "avx2")]
-        unsafe fn v3<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize) {
-            body(src, dst, n)
-        }
-        match level() {
-            // SAFETY: level() only names what this CPU supports.
-            Level::Avx512 => return v4(src, dst, n),
-            Level::Avx2 => return v3(src, dst, n),
-            Level::Base => {}
-        }
+        crate::at_level!(crate::simd::level(), body<S: Elem, D: Elem>(src: *const S, dst: *mut D, n: usize))
     }
+    #[cfg(quick)]
     body(src, dst, n)
 }
 

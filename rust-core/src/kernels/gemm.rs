@@ -3,6 +3,8 @@
 //! [`sgemm`] and [`dgemm`] compute `C = alpha * A @ B + beta * C` for an `m x k` A, a `k x n` B and an `m x n` C, each
 //! given by a pointer to its first element, a row stride and a column stride in elements (any sign, 0 included for A
 //! and B). As in BLAS, `beta == 0` never reads C, and `alpha == 0` or `k == 0` never reads A and B.
+//! [`hgemm`] is the same for half floats, as if of f32 copies of A, B and C and rounded once: what is read of A and B is
+//! widened on its way into a register or a packed panel, and C is summed up in f32, block by block.
 //! [`igemm`] is the same for integers, with wrapping arithmetic.
 //!
 //! The shape decides the way, and every way gives an element of C the same operations in the same order wherever the
@@ -12,7 +14,7 @@
 //! * one row (or column): a streaming vector-matrix product, by dot products or by row updates, as B lies in memory;
 //! * few rows against a B that is contiguous along `k`: tiles of dot products;
 //! * the rest: outer-product tiles held in registers, `MR` rows by a few vectors of columns. Small problems read A and
-//!   B where they are; larger ones go through the five loops of Goto and van de Geijn (2008, "Anatomy of
+//!   B where they are (unless those are half floats); larger ones go through the five loops of Goto and van de Geijn (2008, "Anatomy of
 //!   high-performance matrix multiplication") and Van Zee and van de Geijn (2015, "BLIS") over packed panels.
 //!
 //! # Safety
@@ -23,12 +25,16 @@
 // Counted loops over arrays of registers unroll reliably; iterator chains do not.
 #![allow(clippy::needless_range_loop)]
 
+use super::copy::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16, Shared, GRAIN};
+use crate::dtype::half::{bf16, f16};
 use crate::memory::Kept;
 use crate::parallel::{parallel_for, poll, usable_threads, Pace};
-use crate::simd::{level, Level};
+use crate::simd::{level, widen_bf16, widen_f16, Lane, Level, Op, Vector};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::null_mut;
+use std::thread::LocalKey;
 
 /// `C = alpha * A @ B + beta * C` in f32. Sizes in elements, strides in elements; see the module for the contract.
 pub unsafe fn sgemm(
@@ -70,38 +76,61 @@ pub unsafe fn dgemm(
     gemm_at(level(), Gemm { m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc })
 }
 
-/// One problem: the arguments of [`sgemm`].
+/// `C = alpha * A @ B + beta * C` of half floats, computed in f32 and rounded once; like [`sgemm`].
+pub(crate) unsafe fn hgemm<H: Half>(
+    m: usize,
+    n: usize,
+    k: usize,
+    alpha: f32,
+    a: *const H,
+    rsa: isize,
+    csa: isize,
+    b: *const H,
+    rsb: isize,
+    csb: isize,
+    beta: f32,
+    c: *mut H,
+    rsc: isize,
+    csc: isize,
+) {
+    half_at(level(), Gemm { m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c, rsc, csc })
+}
+
+/// One problem: the arguments of [`sgemm`], for A and B of elements `S` and C of `O`.
 #[derive(Clone, Copy)]
-pub(crate) struct Gemm<T> {
+pub(crate) struct Gemm<T, S = T, O = T> {
     pub m: usize,
     pub n: usize,
     pub k: usize,
     pub alpha: T,
-    pub a: *const T,
+    pub a: *const S,
     pub rsa: isize,
     pub csa: isize,
-    pub b: *const T,
+    pub b: *const S,
     pub rsb: isize,
     pub csb: isize,
     pub beta: T,
-    pub c: *mut T,
+    pub c: *mut O,
     pub rsc: isize,
     pub csc: isize,
 }
 
 // SAFETY: the tasks of one problem write disjoint parts of C and only read A and B.
-unsafe impl<T> Sync for Gemm<T> {}
+unsafe impl<T, S, O> Sync for Gemm<T, S, O> {}
 
-/// [`sgemm`] or [`dgemm`] with the kernels of a given level.
-pub(crate) unsafe fn gemm_at<T: Real>(level: Level, g: Gemm<T>) {
-    match level {
-        Level::Base => gemm::<T::V1>(g),
-        Level::Avx2 => gemm::<T::V2>(g),
-        Level::Avx512 => gemm::<T::V3>(g),
+/// [`sgemm`] or [`dgemm`] with the kernels of a given level, A and B as they are stored.
+pub(crate) unsafe fn gemm_at<S: Stored>(level: Level, g: Gemm<S::T, S>) {
+    S::T::at(level, g)
+}
+
+impl<S: Stored> Op<S::T> for Gemm<S::T, S> {
+    #[inline(always)]
+    unsafe fn run<V: Vector<T = S::T>>(self) {
+        gemm::<V, S>(self)
     }
 }
 
-impl<T: Copy> Gemm<T> {
+impl<T: Copy, S: Copy, O> Gemm<T, S, O> {
     /// The same problem read as `C^T = B^T @ A^T`.
     fn transposed(self) -> Self {
         Gemm {
@@ -132,12 +161,38 @@ impl<T: Copy> Gemm<T> {
     }
 
     #[inline(always)]
-    unsafe fn at(&self, i: usize, j: usize) -> *mut T {
+    unsafe fn at(&self, i: usize, j: usize) -> *mut O {
         self.c.offset(i as isize * self.rsc + j as isize * self.csc)
+    }
+
+    /// The same sizes and factors with other matrices, each given by its pointer and its steps.
+    fn of<R, P>(
+        &self,
+        a: (*const R, isize, isize),
+        b: (*const R, isize, isize),
+        c: (*mut P, isize, isize),
+    ) -> Gemm<T, R, P> {
+        let Gemm { m, n, k, alpha, beta, .. } = *self;
+        Gemm {
+            m,
+            n,
+            k,
+            alpha,
+            a: a.0,
+            rsa: a.1,
+            csa: a.2,
+            b: b.0,
+            rsb: b.1,
+            csb: b.2,
+            beta,
+            c: c.0,
+            rsc: c.1,
+            csc: c.2,
+        }
     }
 }
 
-impl<T: Real> Gemm<T> {
+impl<T: Lane, S: Copy> Gemm<T, S> {
     /// `C = alpha * value + beta * C` at one element.
     #[inline(always)]
     unsafe fn put(&self, i: usize, j: usize, value: T) {
@@ -147,361 +202,124 @@ impl<T: Real> Gemm<T> {
     }
 }
 
-// ------------------------------------------------------------------------------------------------ vectors
+// ------------------------------------------------------------------------------------------------ elements in memory
 
-/// f32 or f64, with its vector type at each [`Level`].
-pub(crate) trait Real:
-    Copy + PartialEq + std::ops::Mul<Output = Self> + std::ops::Add<Output = Self> + std::ops::AddAssign + 'static
-{
-    type V1: Vector<T = Self>;
-    type V2: Vector<T = Self>;
-    type V3: Vector<T = Self>;
-    /// Zero.
-    const ZERO: Self;
-    const ONE: Self;
-}
-
-/// A register of `LANES` numbers. All methods are inlined into a function that has the features, see [`Op`].
-pub(crate) trait Vector: Copy {
-    type T: Real;
-    const LANES: usize;
-    /// 32 registers rather than 16.
-    const WIDE: bool;
-    /// Rows and vectors of a tile with packed A.
-    const MR: usize = if Self::WIDE { 12 } else { 6 };
-    const NV: usize = 2;
-    /// Vectors of a tile with A in place (its rows are always [`DIRECT_ROWS`]).
-    const DIRECT_NV: usize = if Self::WIDE { 4 } else { 2 };
-
-    unsafe fn splat(x: Self::T) -> Self;
-    unsafe fn load(p: *const Self::T) -> Self;
+/// An element of A or B as it lies in memory: f32 or f64, or a half float, which is widened as it is read.
+pub(crate) trait Stored: Copy + 'static {
+    /// What it is computed in.
+    type T: Lane;
+    /// Whether that is another type. If so, tiles read packed panels only.
+    const WIDENED: bool;
+    fn get(self) -> Self::T;
     /// The first `n <= LANES` lanes from memory, the others 0.
-    unsafe fn load_n(p: *const Self::T, n: usize) -> Self;
-    unsafe fn store(self, p: *mut Self::T);
-    /// Writes the first `n <= LANES` lanes.
-    unsafe fn store_n(self, p: *mut Self::T, n: usize);
-    /// `self * x + y`.
-    unsafe fn fma(self, x: Self, y: Self) -> Self;
-    unsafe fn mul(self, x: Self) -> Self;
-    /// The sum of the lanes.
-    unsafe fn sum(self) -> Self::T;
-    unsafe fn prefetch(p: *const Self::T);
-    /// Interleaves `R` (2 or 4) rows: `dst[p * ld + r] = src[r * rs + p]` for `p` in `0..n`.
-    unsafe fn interleave<const R: usize>(src: *const Self::T, rs: isize, n: usize, dst: *mut Self::T, ld: usize);
-    /// Runs `op` in a function with the features of this vector.
-    unsafe fn call<O: Op<Self::T>>(op: O);
-}
-
-/// Code to be compiled for a vector type's features; `run` must be `#[inline(always)]`.
-pub(crate) trait Op<T: Real>: Copy {
-    unsafe fn run<V: Vector<T = T>>(self);
-}
-
-#[inline(always)]
-unsafe fn interleave_scalar<T: Copy, const R: usize>(src: *const T, rs: isize, n: usize, dst: *mut T, ld: usize) {
-    for p in 0..n {
-        for r in 0..R {
-            *dst.add(p * ld + r) = *src.offset(r as isize * rs).add(p);
-        }
+    unsafe fn load_n<V: Vector<T = Self::T>>(p: *const Self, n: usize) -> V;
+    /// All lanes.
+    #[inline(always)]
+    unsafe fn load<V: Vector<T = Self::T>>(p: *const Self) -> V {
+        Self::load_n::<V>(p, V::LANES)
     }
+    /// Interleaves `R` rows of up to [`DEPTH`] elements as [`Vector::interleave`] does.
+    unsafe fn interleave<V: Vector<T = Self::T>, const R: usize>(
+        src: *const Self,
+        rs: isize,
+        n: usize,
+        dst: *mut Self::T,
+        ld: usize,
+    );
 }
 
-/// The portable vector: 16 bytes, which the compiler maps to whatever the target has.
-#[derive(Clone, Copy)]
-#[repr(align(16))]
-pub(crate) struct Plain<T, const N: usize>([T; N]);
-
-macro_rules! plain {
-    ($t:ty, $n:literal) => {
-        impl Vector for Plain<$t, $n> {
+macro_rules! stored {
+    ($($t:ty),+) => { $(
+        impl Stored for $t {
             type T = $t;
-            const LANES: usize = $n;
-            const WIDE: bool = false;
+            const WIDENED: bool = false;
             #[inline(always)]
-            unsafe fn splat(x: $t) -> Self {
-                Plain([x; $n])
+            fn get(self) -> $t {
+                self
             }
             #[inline(always)]
-            unsafe fn load(p: *const $t) -> Self {
-                Plain(*p.cast())
+            unsafe fn load_n<V: Vector<T = $t>>(p: *const $t, n: usize) -> V {
+                V::load_n(p, n)
             }
             #[inline(always)]
-            unsafe fn load_n(p: *const $t, n: usize) -> Self {
-                if n == $n {
-                    return Self::load(p);
-                }
-                let mut v = [0.0; $n];
-                for i in 0..n {
-                    v[i] = *p.add(i);
-                }
-                Plain(v)
+            unsafe fn load<V: Vector<T = $t>>(p: *const $t) -> V {
+                V::load(p)
             }
             #[inline(always)]
-            unsafe fn store(self, p: *mut $t) {
-                *p.cast() = self.0;
-            }
-            #[inline(always)]
-            unsafe fn store_n(self, p: *mut $t, n: usize) {
-                if n == $n {
-                    return self.store(p);
-                }
-                for i in 0..n {
-                    *p.add(i) = self.0[i];
-                }
-            }
-            #[inline(always)]
-            unsafe fn fma(self, x: Self, y: Self) -> Self {
-                // Not mul_add: without the instruction that is a slow library call.
-                let mut v = y.0;
-                for i in 0..$n {
-                    v[i] += self.0[i] * x.0[i];
-                }
-                Plain(v)
-            }
-            #[inline(always)]
-            unsafe fn mul(self, x: Self) -> Self {
-                let mut v = self.0;
-                for i in 0..$n {
-                    v[i] *= x.0[i];
-                }
-                Plain(v)
-            }
-            #[inline(always)]
-            unsafe fn sum(self) -> $t {
-                self.0.iter().sum()
-            }
-            #[inline(always)]
-            unsafe fn prefetch(_: *const $t) {}
-            #[inline(always)]
-            unsafe fn interleave<const R: usize>(src: *const $t, rs: isize, n: usize, dst: *mut $t, ld: usize) {
-                interleave_scalar::<$t, R>(src, rs, n, dst, ld)
-            }
-            unsafe fn call<O: Op<$t>>(op: O) {
-                op.run::<Self>()
+            unsafe fn interleave<V: Vector<T = $t>, const R: usize>(
+                src: *const $t, rs: isize, n: usize, dst: *mut $t, ld: usize,
+            ) {
+                V::interleave::<R>(src, rs, n, dst, ld)
             }
         }
-    };
+    )+ };
 }
-plain!(f32, 4);
-plain!(f64, 2);
+stored!(f32, f64);
 
-impl Real for f32 {
-    type V1 = Plain<f32, 4>;
-    #[cfg(target_arch = "x86_64")]
-    type V2 = std::arch::x86_64::__m256;
-    #[cfg(target_arch = "x86_64")]
-    type V3 = std::arch::x86_64::__m512;
-    #[cfg(not(target_arch = "x86_64"))]
-    type V2 = Self::V1;
-    #[cfg(not(target_arch = "x86_64"))]
-    type V3 = Self::V1;
-    const ZERO: f32 = 0.0;
-    const ONE: f32 = 1.0;
+/// A half float: computed in f32.
+pub(crate) trait Half: Stored<T = f32> {
+    /// `n` consecutive elements as f32.
+    unsafe fn widen(src: *const Self, dst: *mut f32, n: usize);
+    /// `n` consecutive elements of f32, rounded.
+    unsafe fn narrow(src: *const f32, dst: *mut Self, n: usize);
 }
 
-impl Real for f64 {
-    type V1 = Plain<f64, 2>;
-    #[cfg(target_arch = "x86_64")]
-    type V2 = std::arch::x86_64::__m256d;
-    #[cfg(target_arch = "x86_64")]
-    type V3 = std::arch::x86_64::__m512d;
-    #[cfg(not(target_arch = "x86_64"))]
-    type V2 = Self::V1;
-    #[cfg(not(target_arch = "x86_64"))]
-    type V3 = Self::V1;
-    const ZERO: f64 = 0.0;
-    const ONE: f64 = 1.0;
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use super::{interleave_scalar, Op, Vector};
-    use std::arch::x86_64::*;
-
-    /// `MASK[8 - n..]` has all bits set in its first `n` lanes.
-    static MASK32: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-    static MASK64: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
-
-    #[inline(always)]
-    unsafe fn mask32(n: usize) -> __m256i {
-        _mm256_loadu_si256(MASK32.as_ptr().add(8 - n).cast())
-    }
-
-    #[inline(always)]
-    unsafe fn mask64(n: usize) -> __m256i {
-        _mm256_loadu_si256(MASK64.as_ptr().add(4 - n).cast())
-    }
-
-    #[inline(always)]
-    unsafe fn low_bits(n: usize) -> u32 {
-        (1 << n) - 1
-    }
-
-    #[inline(always)]
-    unsafe fn sum256(v: __m256) -> f32 {
-        let v = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
-        let v = _mm_add_ps(v, _mm_movehl_ps(v, v));
-        _mm_cvtss_f32(_mm_add_ss(v, _mm_movehdup_ps(v)))
-    }
-
-    #[inline(always)]
-    unsafe fn sum256d(v: __m256d) -> f64 {
-        let v = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
-        _mm_cvtsd_f64(_mm_add_sd(v, _mm_unpackhi_pd(v, v)))
-    }
-
-    #[inline(always)]
-    unsafe fn interleave_f32<const R: usize>(src: *const f32, rs: isize, n: usize, dst: *mut f32, ld: usize) {
-        let row = |r: isize| src.offset((r % R as isize) * rs);
-        let (r0, r1, r2, r3) = (row(0), row(1), row(2), row(3));
-        let mut p = 0;
-        while p + 8 <= n {
-            let (a, b) = (_mm256_loadu_ps(r0.add(p)), _mm256_loadu_ps(r1.add(p)));
-            let (c, d) = (_mm256_loadu_ps(r2.add(p)), _mm256_loadu_ps(r3.add(p)));
-            let (ab_lo, ab_hi) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-            let (cd_lo, cd_hi) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-            let (ab_lo, ab_hi) = (_mm256_castps_pd(ab_lo), _mm256_castps_pd(ab_hi));
-            let (cd_lo, cd_hi) = (_mm256_castps_pd(cd_lo), _mm256_castps_pd(cd_hi));
-            // Each holds two columns, four apart.
-            let out = [
-                _mm256_unpacklo_pd(ab_lo, cd_lo),
-                _mm256_unpackhi_pd(ab_lo, cd_lo),
-                _mm256_unpacklo_pd(ab_hi, cd_hi),
-                _mm256_unpackhi_pd(ab_hi, cd_hi),
-            ];
-            for (i, v) in out.into_iter().enumerate() {
-                let (lo, hi) = (_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
-                let (at_lo, at_hi) = (dst.add((p + i) * ld).cast(), dst.add((p + i + 4) * ld).cast());
-                if R == 4 {
-                    _mm_storeu_pd(at_lo, lo);
-                    _mm_storeu_pd(at_hi, hi);
-                } else {
-                    _mm_storel_pd(at_lo, lo);
-                    _mm_storel_pd(at_hi, hi);
-                }
+macro_rules! half {
+    ($($t:ty: $load:ident, $one:ident, $widen:ident, $narrow:ident);+) => { $(
+        impl Stored for $t {
+            type T = f32;
+            const WIDENED: bool = true;
+            #[inline(always)]
+            fn get(self) -> f32 {
+                $one(self.to_bits())
             }
-            p += 8;
-        }
-        interleave_scalar::<f32, R>(src.add(p), rs, n - p, dst.add(p * ld), ld);
-    }
-
-    #[inline(always)]
-    unsafe fn interleave_f64<const R: usize>(src: *const f64, rs: isize, n: usize, dst: *mut f64, ld: usize) {
-        let mut p = 0;
-        while p + 4 <= n {
-            let mut r = 0;
-            while r < R {
-                let from = src.offset(r as isize * rs).add(p);
-                let (a, b) = (_mm256_loadu_pd(from), _mm256_loadu_pd(from.offset(rs)));
-                let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
-                let to = dst.add(p * ld + r);
-                _mm_storeu_pd(to, _mm256_castpd256_pd128(even));
-                _mm_storeu_pd(to.add(ld), _mm256_castpd256_pd128(odd));
-                _mm_storeu_pd(to.add(2 * ld), _mm256_extractf128_pd::<1>(even));
-                _mm_storeu_pd(to.add(3 * ld), _mm256_extractf128_pd::<1>(odd));
-                r += 2;
+            #[inline(always)]
+            unsafe fn load_n<V: Vector<T = f32>>(p: *const $t, n: usize) -> V {
+                V::$load(p.cast(), n)
             }
-            p += 4;
-        }
-        interleave_scalar::<f64, R>(src.add(p), rs, n - p, dst.add(p * ld), ld);
-    }
-
-    macro_rules! vector {
-        (
-            $v:ty, $t:ty, $lanes:literal, $wide:literal, $features:literal, $interleave:ident,
-            $splat:ident, $load:ident, $store:ident, $fma:ident, $mul:ident,
-            |$p:ident, $n:ident| $load_n:expr, |$q:ident, $o:ident, $x:ident| $store_n:expr, |$s:ident| $sum:expr
-        ) => {
-            impl Vector for $v {
-                type T = $t;
-                const LANES: usize = $lanes;
-                const WIDE: bool = $wide;
-                #[inline(always)]
-                unsafe fn splat(x: $t) -> Self {
-                    $splat(x)
-                }
-                #[inline(always)]
-                unsafe fn load(p: *const $t) -> Self {
-                    $load(p)
-                }
-                #[inline(always)]
-                unsafe fn load_n($p: *const $t, $n: usize) -> Self {
-                    $load_n
-                }
-                #[inline(always)]
-                unsafe fn store(self, p: *mut $t) {
-                    $store(p, self)
-                }
-                #[inline(always)]
-                unsafe fn store_n(self, $q: *mut $t, $o: usize) {
-                    let $x = self;
-                    $store_n
-                }
-                #[inline(always)]
-                unsafe fn fma(self, x: Self, y: Self) -> Self {
-                    $fma(self, x, y)
-                }
-                #[inline(always)]
-                unsafe fn mul(self, x: Self) -> Self {
-                    $mul(self, x)
-                }
-                #[inline(always)]
-                unsafe fn sum(self) -> $t {
-                    let $s = self;
-                    $sum
-                }
-                #[inline(always)]
-                unsafe fn prefetch(p: *const $t) {
-                    _mm_prefetch::<_MM_HINT_T0>(p.cast())
-                }
-                #[inline(always)]
-                unsafe fn interleave<const R: usize>(src: *const $t, rs: isize, n: usize, dst: *mut $t, ld: usize) {
-                    $interleave::<R>(src, rs, n, dst, ld)
-                }
-                unsafe fn call<O: Op<$t>>(op: O) {
-                    #[target_feature(enable = $features)]
-                    unsafe fn go<O: Op<$t>>(op: O) {
-                        op.run::<$v>()
+            #[inline(always)]
+            unsafe fn interleave<V: Vector<T = f32>, const R: usize>(
+                src: *const $t, rs: isize, n: usize, dst: *mut f32, ld: usize,
+            ) {
+                // Whole vectors, of which the last may run over the end of its row in `wide`.
+                let mut wide = [const { MaybeUninit::<f32>::uninit() }; 4 * ROW];
+                let wide = wide.as_mut_ptr().cast::<f32>();
+                for r in 0..R {
+                    for p in (0..n).step_by(V::LANES) {
+                        let v: V = Self::load_n(src.offset(r as isize * rs).add(p), V::LANES.min(n - p));
+                        v.store(wide.add(r * ROW + p));
                     }
-                    go(op)
                 }
+                V::interleave::<R>(wide, ROW as isize, n, dst, ld)
             }
-        };
-    }
-    vector! {
-        __m256, f32, 8, false, "avx2,fma,bmi1,bmi2", interleave_f32,
-        _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_mul_ps,
-        |p, n| if n == 8 { _mm256_loadu_ps(p) } else { _mm256_maskload_ps(p, mask32(n)) },
-        |p, n, v| if n == 8 { _mm256_storeu_ps(p, v) } else { _mm256_maskstore_ps(p, mask32(n), v) },
-        |v| sum256(v)
-    }
-    vector! {
-        __m256d, f64, 4, false, "avx2,fma,bmi1,bmi2", interleave_f64,
-        _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd, _mm256_mul_pd,
-        |p, n| if n == 4 { _mm256_loadu_pd(p) } else { _mm256_maskload_pd(p, mask64(n)) },
-        |p, n, v| if n == 4 { _mm256_storeu_pd(p, v) } else { _mm256_maskstore_pd(p, mask64(n), v) },
-        |v| sum256d(v)
-    }
-    vector! {
-        __m512, f32, 16, true, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2", interleave_f32,
-        _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_mul_ps,
-        |p, n| _mm512_maskz_loadu_ps(low_bits(n) as u16, p),
-        |p, n, v| _mm512_mask_storeu_ps(p, low_bits(n) as u16, v),
-        |v| sum256(_mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)))
-    }
-    vector! {
-        __m512d, f64, 8, true, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2", interleave_f64,
-        _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, _mm512_mul_pd,
-        |p, n| _mm512_maskz_loadu_pd(low_bits(n) as u8, p),
-        |p, n, v| _mm512_mask_storeu_pd(p, low_bits(n) as u8, v),
-        |v| sum256d(_mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd::<1>(v)))
-    }
+        }
+        impl Half for $t {
+            unsafe fn widen(src: *const $t, dst: *mut f32, n: usize) {
+                $widen(src.cast(), dst, n)
+            }
+            unsafe fn narrow(src: *const f32, dst: *mut $t, n: usize) {
+                $narrow(src, dst.cast(), n)
+            }
+        }
+    )+ };
 }
+half!(f16: load_f16, widen_f16, f16_to_f32, f32_to_f16; bf16: load_bf16, widen_bf16, bf16_to_f32, f32_to_bf16);
 
 // ------------------------------------------------------------------------------------------------ choosing the way
 
 /// Rows of a tile that reads A in place.
 const DIRECT_ROWS: usize = 6;
+
+/// The sizes of tiles that suit a vector's registers.
+trait Tiles: Vector {
+    /// Rows and vectors of a tile with packed A.
+    const MR: usize = if Self::WIDE { 12 } else { 6 };
+    const NV: usize = 2;
+    /// Vectors of a tile with A in place (its rows are always [`DIRECT_ROWS`]).
+    const DIRECT_NV: usize = if Self::WIDE { 4 } else { 2 };
+}
+impl<V: Vector> Tiles for V {}
+
 /// Depth of a packed panel, so that the panel of B stays in the first-level cache.
 const KC: usize = 384;
 /// Bytes of the packed block of A (second-level cache) and of B (third-level cache).
@@ -524,7 +342,7 @@ fn bytes<T>(a: usize, b: usize) -> usize {
 /// A deeper product is done part by part, between which the program may end it.
 const DEEP: usize = 1 << 24;
 
-unsafe fn gemm<V: Vector>(g: Gemm<V::T>) {
+unsafe fn gemm<V: Vector, S: Stored<T = V::T>>(g: Gemm<V::T, S>) {
     if g.m == 0 || g.n == 0 {
         return;
     }
@@ -532,7 +350,7 @@ unsafe fn gemm<V: Vector>(g: Gemm<V::T>) {
         for p in (0..g.k).step_by(DEEP) {
             let (a, b) = (g.a.offset(p as isize * g.csa), g.b.offset(p as isize * g.rsb));
             let beta = if p == 0 { g.beta } else { V::T::ONE };
-            gemm::<V>(Gemm { k: DEEP.min(g.k - p), a, b, beta, ..g });
+            gemm::<V, S>(Gemm { k: DEEP.min(g.k - p), a, b, beta, ..g });
             poll();
         }
         return;
@@ -546,7 +364,7 @@ unsafe fn gemm<V: Vector>(g: Gemm<V::T>) {
     if g.m == 1 && g.n == 1 && g.csa == 1 && g.rsb == 1 {
         V::call(Dot(&g));
     } else if g.rsb == 1 && g.csb != 1 && (g.m == 1 || g.csa == 1 && dots_pay(&g)) {
-        dots::<V>(g, columns_per_task);
+        dots::<V, S>(g, columns_per_task);
     } else if g.m == 1 && g.csb == 1 {
         // SAFETY: as for this function; the ranges are disjoint.
         parallel_for(g.n, columns_per_task + 64, &|j| unsafe { V::call(RowUpdates(&g.part(0..1, j))) });
@@ -555,18 +373,18 @@ unsafe fn gemm<V: Vector>(g: Gemm<V::T>) {
         // SAFETY: as above.
         parallel_for(g.m, rows, &|i| unsafe { V::call(Outer(&g.part(i, 0..g.n))) });
     } else {
-        tiled::<V>(g);
+        tiled::<V, S>(g);
     }
 }
 
 /// Whether dot products beat packing B: its time grows with `k`, that of adding up the lanes with `m`. With many rows
 /// the columns of a tile should also stay in the first-level cache.
-fn dots_pay<T>(g: &Gemm<T>) -> bool {
+fn dots_pay<T, S>(g: &Gemm<T, S>) -> bool {
     g.m * 9 <= g.k && (g.m <= 32 || bytes::<T>(g.k, 1) <= 4 << 10)
 }
 
 /// `C = beta * C`.
-unsafe fn scale<T: Real>(g: &Gemm<T>) {
+unsafe fn scale<T: Lane, S: Copy>(g: &Gemm<T, S>) {
     for i in 0..g.m {
         for j in 0..g.n {
             let c = g.at(i, j);
@@ -576,29 +394,33 @@ unsafe fn scale<T: Real>(g: &Gemm<T>) {
 }
 
 /// The plain triple loop, for when there is no memory for packing.
-unsafe fn naive<T: Real>(g: &Gemm<T>) {
+unsafe fn naive<S: Stored>(g: &Gemm<S::T, S>) {
     for i in 0..g.m {
         for j in 0..g.n {
-            let mut sum = T::ZERO;
-            for p in 0..g.k {
-                sum += *g.a.offset(i as isize * g.rsa + p as isize * g.csa)
-                    * *g.b.offset(p as isize * g.rsb + j as isize * g.csb);
-            }
-            g.put(i, j, sum);
+            g.put(i, j, naive_sum(g, i, j));
         }
     }
+}
+
+unsafe fn naive_sum<S: Stored, O>(g: &Gemm<S::T, S, O>, i: usize, j: usize) -> S::T {
+    let mut sum = S::T::ZERO;
+    for p in 0..g.k {
+        let x = (*g.a.offset(i as isize * g.rsa + p as isize * g.csa)).get();
+        sum += x * (*g.b.offset(p as isize * g.rsb + j as isize * g.csb)).get();
+    }
+    sum
 }
 
 // ------------------------------------------------------------------------------------------------ one or few rows
 
 /// Few rows of A, contiguous along `k` like the columns of B: dot products.
-unsafe fn dots<V: Vector>(mut g: Gemm<V::T>, columns_per_task: usize) {
+unsafe fn dots<V: Vector, S: Stored<T = V::T>>(mut g: Gemm<V::T, S>, columns_per_task: usize) {
     if g.csa == 1 {
         // SAFETY: as for this function; the ranges are disjoint.
         return parallel_for(g.n, columns_per_task, &|j| unsafe { V::call(Dots(&g.part(0..g.m, j))) });
     }
     // A single row with gaps: close them first.
-    with_scratch(bytes::<V::T>(g.k, 1), |x: *mut V::T| {
+    with_scratch(&SCRATCH, bytes::<S>(g.k, 1), |x: *mut S| {
         if x.is_null() {
             return naive(&g);
         }
@@ -606,29 +428,29 @@ unsafe fn dots<V: Vector>(mut g: Gemm<V::T>, columns_per_task: usize) {
             *x.add(p) = *g.a.offset(p as isize * g.csa);
         }
         (g.a, g.csa) = (x, 1);
-        dots::<V>(g, columns_per_task);
+        dots::<V, S>(g, columns_per_task);
     })
 }
 
 /// One long dot product, in eight chains.
 #[derive(Clone, Copy)]
-struct Dot<'a, T>(&'a Gemm<T>);
+struct Dot<'a, S: Stored>(&'a Gemm<S::T, S>);
 
-impl<T: Real> Op<T> for Dot<'_, T> {
+impl<S: Stored> Op<S::T> for Dot<'_, S> {
     #[inline(always)]
-    unsafe fn run<V: Vector<T = T>>(self) {
+    unsafe fn run<V: Vector<T = S::T>>(self) {
         let g = self.0;
-        let mut acc = [V::splat(T::ZERO); 8];
+        let mut acc = [V::splat(S::T::ZERO); 8];
         let mut p = 0;
         while p + 8 * V::LANES <= g.k {
             for i in 0..8 {
-                acc[i] = V::load(g.a.add(p + i * V::LANES)).fma(V::load(g.b.add(p + i * V::LANES)), acc[i]);
+                acc[i] = S::load::<V>(g.a.add(p + i * V::LANES)).fma(S::load::<V>(g.b.add(p + i * V::LANES)), acc[i]);
             }
             p += 8 * V::LANES;
         }
         while p < g.k {
             let lanes = V::LANES.min(g.k - p);
-            acc[0] = V::load_n(g.a.add(p), lanes).fma(V::load_n(g.b.add(p), lanes), acc[0]);
+            acc[0] = S::load_n::<V>(g.a.add(p), lanes).fma(S::load_n::<V>(g.b.add(p), lanes), acc[0]);
             p += V::LANES;
         }
         let mut sum = acc[0].sum();
@@ -640,11 +462,11 @@ impl<T: Real> Op<T> for Dot<'_, T> {
 }
 
 #[derive(Clone, Copy)]
-struct Dots<'a, T>(&'a Gemm<T>);
+struct Dots<'a, S: Stored>(&'a Gemm<S::T, S>);
 
-impl<T: Real> Op<T> for Dots<'_, T> {
+impl<S: Stored> Op<S::T> for Dots<'_, S> {
     #[inline(always)]
-    unsafe fn run<V: Vector<T = T>>(self) {
+    unsafe fn run<V: Vector<T = S::T>>(self) {
         let g = self.0;
         let width = if g.m == 1 { 8 } else { 4 };
         let mut j = 0;
@@ -652,10 +474,10 @@ impl<T: Real> Op<T> for Dots<'_, T> {
             let mut i = 0;
             while i < g.m {
                 i += match g.m - i {
-                    1 if g.m == 1 => dot_tile::<V, 1, 8>(g, i, j),
-                    1 => dot_tile::<V, 1, 4>(g, i, j),
-                    3.. if V::WIDE => dot_tile::<V, 4, 4>(g, i, j),
-                    _ => dot_tile::<V, 2, 4>(g, i, j),
+                    1 if g.m == 1 => dot_tile::<V, S, 1, 8>(g, i, j),
+                    1 => dot_tile::<V, S, 1, 4>(g, i, j),
+                    3.. if V::WIDE => dot_tile::<V, S, 4, 4>(g, i, j),
+                    _ => dot_tile::<V, S, 2, 4>(g, i, j),
                 };
             }
             j += width;
@@ -666,7 +488,11 @@ impl<T: Real> Op<T> for Dots<'_, T> {
 /// Dot products of rows `i..i + M` of A with columns `j..j + N` of B; indices beyond the edge repeat the last one and
 /// are dropped. Returns `M`.
 #[inline(always)]
-unsafe fn dot_tile<V: Vector, const M: usize, const N: usize>(g: &Gemm<V::T>, i: usize, j: usize) -> usize {
+unsafe fn dot_tile<V: Vector, S: Stored<T = V::T>, const M: usize, const N: usize>(
+    g: &Gemm<V::T, S>,
+    i: usize,
+    j: usize,
+) -> usize {
     let (mut a, mut b) = ([g.a; M], [g.b; N]);
     for r in 0..M {
         a[r] = g.a.offset((i + r).min(g.m - 1) as isize * g.rsa);
@@ -679,10 +505,10 @@ unsafe fn dot_tile<V: Vector, const M: usize, const N: usize>(g: &Gemm<V::T>, i:
     while p + V::LANES <= g.k {
         let mut y = [V::splat(V::T::ZERO); N];
         for s in 0..N {
-            y[s] = V::load(b[s].add(p));
+            y[s] = S::load::<V>(b[s].add(p));
         }
         for r in 0..M {
-            let x = V::load(a[r].add(p));
+            let x = S::load::<V>(a[r].add(p));
             for s in 0..N {
                 acc[r][s] = x.fma(y[s], acc[r][s]);
             }
@@ -692,9 +518,9 @@ unsafe fn dot_tile<V: Vector, const M: usize, const N: usize>(g: &Gemm<V::T>, i:
     let left = g.k - p;
     if left > 0 {
         for r in 0..M {
-            let x = V::load_n(a[r].add(p), left);
+            let x = S::load_n::<V>(a[r].add(p), left);
             for s in 0..N {
-                acc[r][s] = x.fma(V::load_n(b[s].add(p), left), acc[r][s]);
+                acc[r][s] = x.fma(S::load_n::<V>(b[s].add(p), left), acc[r][s]);
             }
         }
     }
@@ -709,25 +535,25 @@ unsafe fn dot_tile<V: Vector, const M: usize, const N: usize>(g: &Gemm<V::T>, i:
 /// One row of A, rows of B contiguous: `y += a[p] * B[p, ..]`, eight rows at a time, over a strip of columns whose sums
 /// stay in the first-level cache.
 #[derive(Clone, Copy)]
-struct RowUpdates<'a, T>(&'a Gemm<T>);
+struct RowUpdates<'a, S: Stored>(&'a Gemm<S::T, S>);
 
-impl<T: Real> Op<T> for RowUpdates<'_, T> {
+impl<S: Stored> Op<S::T> for RowUpdates<'_, S> {
     #[inline(always)]
-    unsafe fn run<V: Vector<T = T>>(self) {
+    unsafe fn run<V: Vector<T = S::T>>(self) {
         const STRIP: usize = 1024;
         let g = self.0;
-        let mut sums = [T::ZERO; STRIP];
+        let mut sums = [S::T::ZERO; STRIP];
         let mut j = 0;
         while j < g.n {
             let n = STRIP.min(g.n - j);
-            sums[..n].fill(T::ZERO);
+            sums[..n].fill(S::T::ZERO);
             let mut p = 0;
             while p + 8 <= g.k {
-                row_updates::<V, 8>(g, p, j, n, sums.as_mut_ptr());
+                row_updates::<V, S, 8>(g, p, j, n, sums.as_mut_ptr());
                 p += 8;
             }
             while p < g.k {
-                row_updates::<V, 1>(g, p, j, n, sums.as_mut_ptr());
+                row_updates::<V, S, 1>(g, p, j, n, sums.as_mut_ptr());
                 p += 1;
             }
             for (s, &sum) in sums[..n].iter().enumerate() {
@@ -739,11 +565,17 @@ impl<T: Real> Op<T> for RowUpdates<'_, T> {
 }
 
 #[inline(always)]
-unsafe fn row_updates<V: Vector, const R: usize>(g: &Gemm<V::T>, p: usize, j: usize, n: usize, sums: *mut V::T) {
+unsafe fn row_updates<V: Vector, S: Stored<T = V::T>, const R: usize>(
+    g: &Gemm<V::T, S>,
+    p: usize,
+    j: usize,
+    n: usize,
+    sums: *mut V::T,
+) {
     let mut x = [V::splat(V::T::ZERO); R];
     let mut b = [g.b; R];
     for r in 0..R {
-        x[r] = V::splat(*g.a.offset((p + r) as isize * g.csa));
+        x[r] = V::splat((*g.a.offset((p + r) as isize * g.csa)).get());
         b[r] = g.b.offset((p + r) as isize * g.rsb).add(j);
     }
     let mut s = 0;
@@ -751,7 +583,7 @@ unsafe fn row_updates<V: Vector, const R: usize>(g: &Gemm<V::T>, p: usize, j: us
         let lanes = V::LANES.min(n - s);
         let mut y = V::load_n(sums.add(s), lanes);
         for r in 0..R {
-            y = x[r].fma(V::load_n(b[r].add(s), lanes), y);
+            y = x[r].fma(S::load_n::<V>(b[r].add(s), lanes), y);
         }
         y.store_n(sums.add(s), lanes);
         s += V::LANES;
@@ -760,20 +592,20 @@ unsafe fn row_updates<V: Vector, const R: usize>(g: &Gemm<V::T>, p: usize, j: us
 
 /// `k == 1`, rows of B and C contiguous: C is written row by row, as it lies in memory.
 #[derive(Clone, Copy)]
-struct Outer<'a, T>(&'a Gemm<T>);
+struct Outer<'a, S: Stored>(&'a Gemm<S::T, S>);
 
-impl<T: Real> Op<T> for Outer<'_, T> {
+impl<S: Stored> Op<S::T> for Outer<'_, S> {
     #[inline(always)]
-    unsafe fn run<V: Vector<T = T>>(self) {
+    unsafe fn run<V: Vector<T = S::T>>(self) {
         let g = self.0;
         let beta = V::splat(g.beta);
         for i in 0..g.m {
-            let a = V::splat(g.alpha * *g.a.offset(i as isize * g.rsa));
+            let a = V::splat(g.alpha * (*g.a.offset(i as isize * g.rsa)).get());
             let c = g.at(i, 0);
             for j in (0..g.n).step_by(V::LANES) {
                 let lanes = V::LANES.min(g.n - j);
-                let mut v = a.mul(V::load_n(g.b.add(j), lanes));
-                if g.beta != T::ZERO {
+                let mut v = a.mul(S::load_n::<V>(g.b.add(j), lanes));
+                if g.beta != S::T::ZERO {
                     v = beta.fma(V::load_n(c.add(j), lanes), v);
                 }
                 v.store_n(c.add(j), lanes);
@@ -793,12 +625,13 @@ struct Plan {
     kc: usize,
 }
 
-unsafe fn tiled<V: Vector>(g: Gemm<V::T>) {
+unsafe fn tiled<V: Vector, S: Stored<T = V::T>>(g: Gemm<V::T, S>) {
     let in_place = g.csb == 1 && (g.m <= DIRECT_M || bytes::<V::T>(g.k, g.n) <= DIRECT_BYTES);
     let pack_a = !in_place && g.k > SHALLOW && g.m > DIRECT_M && g.n > DIRECT_M;
     let pack_b = pack_a || g.csb != 1;
     let kc = if pack_a { KC } else { KC / 2 };
-    let plan = Plan { pack_a, pack_b, kc: g.k.div_ceil(g.k.div_ceil(kc)) };
+    let kc = g.k.div_ceil(g.k.div_ceil(kc));
+    let plan = Plan { pack_a: pack_a || S::WIDENED, pack_b: pack_b || S::WIDENED, kc };
     // A grid of tasks, as square as can be; two per thread even out a thread that is held up.
     let threads = usable_threads();
     let tasks = if threads == 1 { 1 } else { (g.m * g.n / (TASK_WORK / g.k + 1)).min(2 * threads) };
@@ -814,7 +647,7 @@ unsafe fn tiled<V: Vector>(g: Gemm<V::T>) {
         for task in tasks {
             let (i, j) = (task / columns * height, task % columns * width);
             // SAFETY: as for this function; the parts are disjoint.
-            unsafe { serial::<V>(&g.part(i..g.m.min(i + height), j..g.n.min(j + width)), plan) };
+            unsafe { serial::<V, S>(&g.part(i..g.m.min(i + height), j..g.n.min(j + width)), plan) };
         }
     });
 }
@@ -827,7 +660,7 @@ fn tile_size<V: Vector>(plan: Plan) -> (usize, usize) {
 }
 
 /// One task: the loops around the tiles.
-unsafe fn serial<V: Vector>(g: &Gemm<V::T>, plan: Plan) {
+unsafe fn serial<V: Vector, S: Stored<T = V::T>>(g: &Gemm<V::T, S>, plan: Plan) {
     let size = size_of::<V::T>();
     let (mr, nr) = tile_size::<V>(plan);
     // Blocks of about equal size, whole tiles, within the cache's share.
@@ -839,7 +672,7 @@ unsafe fn serial<V: Vector>(g: &Gemm<V::T>, plan: Plan) {
     let nc = if plan.pack_b { block(g.n, nr, B_BYTES) } else { g.n };
     let a_len = if plan.pack_a { (mc * plan.kc).next_multiple_of(64) } else { 0 };
     let b_len = if plan.pack_b { nc * plan.kc } else { 0 };
-    with_scratch((a_len + b_len) * size, |buffer: *mut V::T| {
+    with_scratch(&SCRATCH, (a_len + b_len) * size, |buffer: *mut V::T| {
         if buffer.is_null() && a_len + b_len > 0 {
             return naive(g);
         }
@@ -848,20 +681,24 @@ unsafe fn serial<V: Vector>(g: &Gemm<V::T>, plan: Plan) {
             let n = nc.min(g.n - j);
             for p in (0..g.k).step_by(plan.kc) {
                 let k = plan.kc.min(g.k - p);
-                let mut b = g.b.offset(p as isize * g.rsb + j as isize * g.csb);
+                let src = g.b.offset(p as isize * g.rsb + j as isize * g.csb);
+                // What is not packed is not widened either: the same type.
+                let mut b: *const V::T = src.cast();
                 if plan.pack_b {
-                    V::call(Pack { src: b, across: g.csb, along: g.rsb, n, k, width: nr, dst: b_buffer });
+                    V::call(Pack { src, across: g.csb, along: g.rsb, n, k, width: nr, dst: b_buffer });
                     b = b_buffer;
                 }
                 for i in (0..g.m).step_by(mc) {
                     let m = mc.min(g.m - i);
-                    let mut a = g.a.offset(i as isize * g.rsa + p as isize * g.csa);
+                    let src = g.a.offset(i as isize * g.rsa + p as isize * g.csa);
+                    let mut a: *const V::T = src.cast();
                     if plan.pack_a {
-                        V::call(Pack { src: a, across: g.rsa, along: g.csa, n: m, k, width: mr, dst: a_buffer });
+                        V::call(Pack { src, across: g.rsa, along: g.csa, n: m, k, width: mr, dst: a_buffer });
                         a = a_buffer;
                     }
                     let beta = if p == 0 { g.beta } else { V::T::ONE };
-                    block_of_tiles::<V>(&Gemm { m, n, k, a, b, beta, c: g.at(i, j), ..*g }, plan);
+                    let block = g.of((a, g.rsa, g.csa), (b, g.rsb, g.csb), (g.at(i, j), g.rsc, g.csc));
+                    block_of_tiles::<V>(&Gemm { m, n, k, beta, ..block }, plan);
                 }
             }
         }
@@ -952,7 +789,7 @@ struct Tile<'a, T> {
 #[derive(Clone, Copy)]
 struct Run<'a, T, const M: usize, const N: usize, const P: bool>(&'a Tile<'a, T>);
 
-impl<T: Real, const M: usize, const N: usize, const P: bool> Op<T> for Run<'_, T, M, N, P> {
+impl<T: Lane, const M: usize, const N: usize, const P: bool> Op<T> for Run<'_, T, M, N, P> {
     #[inline(always)]
     unsafe fn run<V: Vector<T = T>>(self) {
         let t = self.0;
@@ -1028,8 +865,8 @@ impl<T: Real, const M: usize, const N: usize, const P: bool> Op<T> for Run<'_, T
 /// Packs `n` lines of length `k` (columns of B or rows of A) into panels: `width` lines side by side, so that
 /// `dst[panel][p][line]`, with zeros for the lines that the last panel lacks.
 #[derive(Clone, Copy)]
-struct Pack<T> {
-    src: *const T,
+struct Pack<S: Stored> {
+    src: *const S,
     /// Stride from line to line.
     across: isize,
     /// Stride within a line.
@@ -1037,12 +874,18 @@ struct Pack<T> {
     n: usize,
     k: usize,
     width: usize,
-    dst: *mut T,
+    dst: *mut S::T,
 }
 
-impl<T: Real> Op<T> for Pack<T> {
+/// Elements of a line that are packed at a time when lines are interleaved: these, of all lines of a panel, fit the
+/// first-level cache together.
+const DEPTH: usize = 64;
+/// Room for as many, and for what the last vector has beyond them.
+const ROW: usize = DEPTH + 16;
+
+impl<S: Stored> Op<S::T> for Pack<S> {
     #[inline(always)]
-    unsafe fn run<V: Vector<T = T>>(self) {
+    unsafe fn run<V: Vector<T = S::T>>(self) {
         if self.across == 1 {
             // A few depths of all panels, then the next few: reads run along memory.
             for p in (0..self.k).step_by(16) {
@@ -1051,26 +894,25 @@ impl<T: Real> Op<T> for Pack<T> {
                 }
             }
         } else {
-            // One panel in steps that fit the first-level cache together with their lines.
             for first in (0..self.n).step_by(self.width) {
-                for p in (0..self.k).step_by(64) {
-                    self.interleave::<V>(first, p..self.k.min(p + 64));
+                for p in (0..self.k).step_by(DEPTH) {
+                    self.interleave::<V>(first, p..self.k.min(p + DEPTH));
                 }
             }
         }
     }
 }
 
-impl<T: Real> Pack<T> {
+impl<S: Stored> Pack<S> {
     /// A piece of the panel of line `first`, where neighbouring lines are neighbours in memory.
     #[inline(always)]
-    unsafe fn copy<V: Vector<T = T>>(&self, first: usize, depths: Range<usize>) {
+    unsafe fn copy<V: Vector<T = S::T>>(&self, first: usize, depths: Range<usize>) {
         let lines = self.width.min(self.n - first);
         for p in depths.clone() {
             let src = self.src.add(first).offset(p as isize * self.along);
             let dst = self.dst.add(first * self.k + p * self.width);
             for l in (0..lines).step_by(V::LANES) {
-                let v = V::load_n(src.add(l), V::LANES.min(lines - l));
+                let v = S::load_n::<V>(src.add(l), V::LANES.min(lines - l));
                 // A whole vector even where fewer lanes are meant, if the next depth overwrites the surplus.
                 match p + 1 < depths.end {
                     true => v.store(dst.add(l)),
@@ -1082,7 +924,7 @@ impl<T: Real> Pack<T> {
 
     /// A piece of the panel of line `first`, for any strides.
     #[inline(always)]
-    unsafe fn interleave<V: Vector<T = T>>(&self, first: usize, depths: Range<usize>) {
+    unsafe fn interleave<V: Vector<T = S::T>>(&self, first: usize, depths: Range<usize>) {
         let Pack { across, along, width, .. } = *self;
         let lines = width.min(self.n - first);
         let src = self.src.offset(first as isize * across + depths.start as isize * along);
@@ -1091,21 +933,92 @@ impl<T: Real> Pack<T> {
         let mut done = 0;
         if along == 1 {
             while done + 4 <= lines {
-                V::interleave::<4>(src.offset(done as isize * across), across, depth, dst.add(done), width);
+                S::interleave::<V, 4>(src.offset(done as isize * across), across, depth, dst.add(done), width);
                 done += 4;
             }
             if done + 2 <= lines {
-                V::interleave::<2>(src.offset(done as isize * across), across, depth, dst.add(done), width);
+                S::interleave::<V, 2>(src.offset(done as isize * across), across, depth, dst.add(done), width);
                 done += 2;
             }
         }
         for line in done..lines.next_multiple_of(V::LANES).min(width) {
             let src = src.wrapping_offset(line as isize * across);
             for p in 0..depth {
-                *dst.add(p * width + line) = if line < lines { *src.offset(p as isize * along) } else { T::ZERO };
+                *dst.add(p * width + line) =
+                    if line < lines { (*src.offset(p as isize * along)).get() } else { S::T::ZERO };
             }
         }
     }
+}
+
+// ------------------------------------------------------------------------------------------------ half floats
+
+/// Elements of C that are summed up in f32 at a time.
+const ROUNDED: usize = 1 << 20;
+
+/// [`hgemm`] with the kernels of a given level.
+pub(crate) unsafe fn half_at<H: Half>(level: Level, g: Gemm<f32, H, H>) {
+    if g.m == 0 || g.n == 0 {
+        return;
+    }
+    let g = if g.csc != 1 && g.rsc == 1 { g.transposed() } else { g };
+    // Blocks of about equal size, no more than fit.
+    let width = g.n.div_ceil(g.n.div_ceil(ROUNDED / g.m.min(1 << 10)));
+    let height = g.m.div_ceil(g.m.div_ceil(ROUNDED / width));
+    for i in (0..g.m).step_by(height) {
+        for j in (0..g.n).step_by(width) {
+            let part = g.part(i..g.m.min(i + height), j..g.n.min(j + width));
+            with_scratch(&WIDE_C, bytes::<f32>(part.m, part.n), |wide| half_block(level, part, wide));
+        }
+    }
+}
+
+/// One block, summed up in the memory at `wide`.
+unsafe fn half_block<H: Half>(level: Level, g: Gemm<f32, H, H>, wide: *mut f32) {
+    if wide.is_null() {
+        for i in 0..g.m {
+            for j in 0..g.n {
+                let (sum, c) = (g.alpha * naive_sum(&g, i, j), g.at(i, j));
+                let value = if g.beta == 0.0 { sum } else { sum + g.beta * (*c).get() };
+                H::narrow(&value, c, 1);
+            }
+        }
+        return;
+    }
+    if g.beta != 0.0 {
+        pieces(&g, wide, |c, step, wide, n| {
+            if step == 1 {
+                return H::widen(c, wide, n);
+            }
+            for j in 0..n {
+                *wide.add(j) = (*c.offset(j as isize * step)).get();
+            }
+        });
+    }
+    gemm_at(level, g.of((g.a, g.rsa, g.csa), (g.b, g.rsb, g.csb), (wide, g.n as isize, 1)));
+    pieces(&g, wide, |c, step, wide, n| {
+        if step == 1 {
+            return H::narrow(wide, c, n);
+        }
+        for j in 0..n {
+            H::narrow(wide.add(j), c.offset(j as isize * step), 1);
+        }
+    });
+}
+
+/// Calls `f` for pieces that make up C: first element, step, the same in the row-major `wide`, number of elements.
+unsafe fn pieces<H: Half>(g: &Gemm<f32, H, H>, wide: *mut f32, f: impl Fn(*mut H, isize, *mut f32, usize) + Sync) {
+    let whole = g.csc == 1 && (g.m == 1 || g.rsc == g.n as isize);
+    let (c, wide) = (Shared(g.c), Shared(wide));
+    let (n, rsc, csc) = (g.n, g.rsc, g.csc);
+    if whole {
+        return parallel_for(g.m * n, GRAIN, &|r| f(c.get().add(r.start), 1, wide.get().add(r.start), r.len()));
+    }
+    parallel_for(g.m, GRAIN / n + 1, &|r| {
+        for i in r {
+            f(c.get().offset(i as isize * rsc), csc, wide.get().add(i * n), n);
+        }
+    });
 }
 
 // ------------------------------------------------------------------------------------------------ scratch memory
@@ -1135,21 +1048,24 @@ impl Drop for Scratch {
 
 thread_local! {
     static SCRATCH: Kept<Scratch> = const { Kept::new() };
+    /// That of [`half_at`], in use while others are.
+    static WIDE_C: Kept<Scratch> = const { Kept::new() };
 }
 
 fn end_scratch() {
     SCRATCH.with(Kept::end);
+    WIDE_C.with(Kept::end);
 }
 
 /// A thread keeps no more than this.
 const KEEP: usize = 16 << 20;
 
 /// Calls `f` with at least `bytes` of uninitialised memory, aligned to 64; null when `bytes` is 0 or there is none.
-fn with_scratch<T>(bytes: usize, f: impl FnOnce(*mut T)) {
+fn with_scratch<T>(place: &'static LocalKey<Kept<Scratch>>, bytes: usize, f: impl FnOnce(*mut T)) {
     if bytes == 0 {
         return f(null_mut());
     }
-    let mut scratch = SCRATCH.with(Kept::take).unwrap_or(Scratch::NONE);
+    let mut scratch = place.with(Kept::take).unwrap_or(Scratch::NONE);
     if scratch.bytes < bytes {
         scratch = Scratch::NONE;
         if let Some(layout) = Scratch::layout(bytes) {
@@ -1162,7 +1078,7 @@ fn with_scratch<T>(bytes: usize, f: impl FnOnce(*mut T)) {
     }
     f(scratch.p.cast());
     if scratch.bytes <= KEEP {
-        SCRATCH.with(|kept| kept.put(scratch, end_scratch));
+        place.with(|kept| kept.put(scratch, end_scratch));
     }
 }
 
@@ -1285,7 +1201,7 @@ pub unsafe fn igemm<T: Int>(
         return;
     }
     let packed = csb != 1 && k > 0;
-    with_scratch(if packed { bytes::<T>(k, width) } else { 0 }, |panel: *mut T| {
+    with_scratch(&SCRATCH, if packed { bytes::<T>(k, width) } else { 0 }, |panel: *mut T| {
         for j in (0..n).step_by(width) {
             let mut g = g.part(0..m, j..n.min(j + width));
             if packed {
@@ -1338,12 +1254,12 @@ mod tests {
         }
     }
 
-    trait TestReal: Real + std::fmt::Debug {
+    trait TestLane: Lane + Stored<T = Self> + std::fmt::Debug {
         const EPS: f64;
         fn from(x: f64) -> Self;
         fn to(self) -> f64;
     }
-    impl TestReal for f32 {
+    impl TestLane for f32 {
         const EPS: f64 = f32::EPSILON as f64;
         fn from(x: f64) -> f32 {
             x as f32
@@ -1352,7 +1268,7 @@ mod tests {
             self as f64
         }
     }
-    impl TestReal for f64 {
+    impl TestLane for f64 {
         const EPS: f64 = f64::EPSILON;
         fn from(x: f64) -> f64 {
             x
@@ -1409,7 +1325,7 @@ mod tests {
         }
     }
 
-    fn random<T: TestReal>(r: &mut Random, kind: Kind, rows: usize, cols: usize) -> Matrix<T> {
+    fn random<T: TestLane>(r: &mut Random, kind: Kind, rows: usize, cols: usize) -> Matrix<T> {
         let mut m = Matrix::new(kind, rows, cols, T::from(f64::NAN));
         for i in 0..rows {
             for j in 0..cols {
@@ -1420,7 +1336,7 @@ mod tests {
         m
     }
 
-    fn run<T: TestReal>(
+    fn run<T: TestLane>(
         level: Level,
         (m, n, k): (usize, usize, usize),
         alpha: f64,
@@ -1437,11 +1353,11 @@ mod tests {
     }
 
     fn levels() -> Vec<Level> {
-        [Level::Base, Level::Avx2, Level::Avx512].into_iter().filter(|&l| l <= supported()).collect()
+        Level::ALL.iter().copied().filter(|&l| l <= supported()).collect()
     }
 
     /// One product against a plain sum in f64, on every level; what lies between the elements of C must not change.
-    fn check<T: TestReal>(size: (usize, usize, usize), kinds: (Kind, Kind, Kind), alpha: f64, beta: f64) {
+    fn check<T: TestLane>(size: (usize, usize, usize), kinds: (Kind, Kind, Kind), alpha: f64, beta: f64) {
         let (m, n, k) = size;
         let mut r = Random((m * 1000003 + n * 1009 + k) as u64);
         let a = random::<T>(&mut r, kinds.0, m, k);
@@ -1590,6 +1506,168 @@ mod tests {
         }
     }
 
+    trait TestHalf: Half + PartialEq + std::fmt::Debug {
+        const EPS: f64;
+        const SMALLEST: f64;
+        fn from(x: f64) -> Self;
+    }
+    impl TestHalf for f16 {
+        const EPS: f64 = f16::EPSILON.to_f64_const();
+        const SMALLEST: f64 = f16::MIN_POSITIVE_SUBNORMAL.to_f64_const();
+        fn from(x: f64) -> f16 {
+            f16::from_f64(x)
+        }
+    }
+    impl TestHalf for bf16 {
+        const EPS: f64 = bf16::EPSILON.to_f64_const();
+        const SMALLEST: f64 = bf16::MIN_POSITIVE_SUBNORMAL.to_f64_const();
+        fn from(x: f64) -> bf16 {
+            bf16::from_f64(x)
+        }
+    }
+
+    fn random_half<H: TestHalf>(r: &mut Random, kind: Kind, rows: usize, cols: usize) -> Matrix<H> {
+        let mut m = Matrix::new(kind, rows, cols, H::from(f64::NAN));
+        for i in 0..rows {
+            for j in 0..cols {
+                let at = m.index(i, j);
+                m.data[at] = H::from(r.next());
+            }
+        }
+        m
+    }
+
+    fn run_half<H: TestHalf>(
+        level: Level,
+        (m, n, k): (usize, usize, usize),
+        (alpha, beta): (f64, f64),
+        a: &Matrix<H>,
+        b: &Matrix<H>,
+        c: &mut Matrix<H>,
+    ) {
+        let (alpha, beta) = (alpha as f32, beta as f32);
+        let (a, rsa, csa, b, rsb, csb) = (a.ptr(), a.rs, a.cs, b.ptr(), b.rs, b.cs);
+        let (rsc, csc) = (c.rs, c.cs);
+        // SAFETY: the matrices are as large as the sizes say.
+        unsafe { half_at(level, Gemm { m, n, k, alpha, a, rsa, csa, b, rsb, csb, beta, c: c.ptr_mut(), rsc, csc }) }
+    }
+
+    /// One product of half floats against a plain sum in f64, rounded once; gaps in C must not change.
+    fn check_half<H: TestHalf>(size: (usize, usize, usize), kinds: (Kind, Kind, Kind), scales: (f64, f64)) {
+        let ((m, n, k), (alpha, beta)) = (size, scales);
+        let mut r = Random((m * 1000003 + n * 1009 + k) as u64);
+        let a = random_half::<H>(&mut r, kinds.0, m, k);
+        let b = random_half::<H>(&mut r, kinds.1, k, n);
+        let c = match beta {
+            0.0 => Matrix::new(kinds.2, m, n, H::from(f64::NAN)), // must not be read
+            _ => random_half::<H>(&mut r, kinds.2, m, n),
+        };
+        for level in levels() {
+            let mut got = c.clone();
+            run_half(level, size, scales, &a, &b, &mut got);
+            for i in 0..m {
+                for j in 0..n {
+                    let old = if beta == 0.0 { 0.0 } else { beta * (c.data[c.index(i, j)].get() as f64) };
+                    let (mut want, mut size) = (old, old.abs());
+                    for p in 0..k {
+                        let (x, y) = (a.data[a.index(i, p)].get(), b.data[b.index(p, j)].get());
+                        let term = alpha * x as f64 * y as f64;
+                        want += term;
+                        size += term.abs();
+                    }
+                    // Sums in f32, and half a unit of the one rounding.
+                    let summed = size * f32::EPSILON as f64 * (k + 4) as f64;
+                    let allowed = summed + ((want.abs() + summed) * H::EPS).max(H::SMALLEST) * 0.5;
+                    let at = c.index(i, j);
+                    let error = (got.data[at].get() as f64 - want).abs();
+                    assert!(error <= allowed, "{level:?} {m}x{n}x{k} {kinds:?} {scales:?} at {i},{j}: {error}");
+                    got.data[at] = c.data[at];
+                }
+            }
+            let same = |(x, y): (&H, &H)| x.get().to_bits() == y.get().to_bits();
+            assert!(got.data.iter().zip(&c.data).all(same), "{level:?} {m}x{n}x{k} {kinds:?} wrote a gap");
+        }
+    }
+
+    #[test]
+    fn products_of_half_floats() {
+        let sizes = [
+            (1, 1, 1),
+            (1, 1, 700),
+            (1, 130, 200),
+            (1, 1100, 19),
+            (150, 1, 37),
+            (3, 21, 300),
+            (9, 35, 90),
+            (4, 4, 4),
+            (13, 3, 40),
+            (7, 65, 1),
+            (120, 70, 1),
+            (50, 70, 20),
+            (97, 101, 33),
+            (100, 24, 410),
+            (5, 7, 0),
+            (0, 5, 3),
+            (5, 0, 3),
+        ];
+        let mut turn = 0;
+        for size in sizes {
+            for a in KINDS {
+                for b in KINDS {
+                    let (c, scales) = (KINDS[turn % 6], SCALES[turn / 6 % SCALES.len()]);
+                    match turn % 2 {
+                        0 => check_half::<f16>(size, (a, b, c), scales),
+                        _ => check_half::<bf16>(size, (b, a, c), scales),
+                    }
+                    turn += 1;
+                }
+            }
+        }
+        // Two blocks deep, and more than one block of C.
+        check_half::<f16>((110, 100, 390), (Rows, Columns, Rows), (1.0, 1.0));
+        check_half::<bf16>((1300, 900, 3), (Rows, Rows, Columns), (1.0, 0.5));
+        check_half::<f16>((1, (1 << 20) + 33, 2), (Rows, Rows, Rows), (1.0, 0.0));
+    }
+
+    #[test]
+    fn every_half_float_is_read_as_what_it_is() {
+        fn check<H: TestHalf>(of: fn(u16) -> H, want: fn(H) -> f32) {
+            // Lengths with and without an incomplete vector.
+            for n in [1 << 16, 61007, 13, 7, 3] {
+                let b: Vec<H> = (0..n).map(|i| of((i * 40503 % (1 << 16)) as u16)).collect();
+                for level in levels() {
+                    for (m, k) in [(1, 1), (2, 1), (1, 2), (8, 2)] {
+                        // The ways: an outer product, row updates, tiles.
+                        let a = vec![H::from(0.5); m * k];
+                        let mut c = vec![0f32; m * n];
+                        let (a, rsa, rsb) = (a.as_ptr(), k as isize, 0);
+                        let (alpha, beta, rsc) = (2.0 / k as f32, 0.0, n as isize);
+                        let (b, c_at) = (b.as_ptr(), c.as_mut_ptr());
+                        // SAFETY: the matrices are as large as the sizes say; all rows of B are the same one.
+                        unsafe {
+                            gemm_at(
+                                level,
+                                Gemm { m, n, k, alpha, a, rsa, csa: 1, b, rsb, csb: 1, beta, c: c_at, rsc, csc: 1 },
+                            );
+                        }
+                        for (i, &x) in c.iter().enumerate() {
+                            // SAFETY: within the matrix.
+                            let h = unsafe { *b.add(i % n) };
+                            let y = want(h);
+                            assert!(x == y || (x.is_nan() && y.is_nan()), "{level:?} {m}x{n}x{k} {h:?}: {x}, not {y}");
+                        }
+                    }
+                }
+            }
+        }
+        check::<f16>(f16::from_bits, f16::to_f32);
+        check::<bf16>(bf16::from_bits, bf16::to_f32);
+    }
+
+    fn half_of(x: &Matrix<f32>) -> Matrix<bf16> {
+        Matrix { data: x.data.iter().map(|&x| bf16::from_f32(x)).collect(), start: x.start, rs: x.rs, cs: x.cs }
+    }
+
     #[test]
     fn same_bits_for_any_thread_count() {
         let sizes = [(1, 3000, 300), (3000, 1, 300), (6, 700, 400), (1000, 300, 1), (500, 400, 12), (130, 210, 500)];
@@ -1603,6 +1681,19 @@ mod tests {
                         let mut c = Matrix::new(Rows, m, n, f32::NAN);
                         with_threads(threads, || run(level, (m, n, k), 1.0, &a, &b, 0.0, &mut c));
                         c.data.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                    };
+                    let one = result(1);
+                    for threads in [2, 3, 8] {
+                        assert!(
+                            result(threads) == one,
+                            "{level:?} {m}x{n}x{k} {a_kind:?} {b_kind:?} {threads} threads"
+                        );
+                    }
+                    let (a, b) = (&half_of(&a), &half_of(&b));
+                    let result = |threads| {
+                        let mut c = Matrix::new(Columns, m, n, bf16::ZERO);
+                        with_threads(threads, || run_half(level, (m, n, k), (1.0, 0.0), a, b, &mut c));
+                        c.data
                     };
                     let one = result(1);
                     for threads in [2, 3, 8] {

@@ -1440,7 +1440,6 @@ mod tests {
     }
 
     /// Each SIMD level must give the bits of the baseline.
-    #[cfg(target_arch = "x86_64")]
     macro_rules! same_bits {
         ($t:ty: $($name:ident)+) => { $({
             #[inline(always)]
@@ -1449,35 +1448,27 @@ mod tests {
                     *y = Real::$name(x);
                 }
             }
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,f16c,lzcnt,popcnt")]
-            fn avx512(x: &[$t], y: &mut [$t]) {
-                body(x, y)
-            }
-            #[target_feature(enable = "avx2,fma,bmi1,bmi2,f16c,lzcnt,popcnt")]
-            fn avx2(x: &[$t], y: &mut [$t]) {
-                body(x, y)
-            }
-            use crate::simd::{supported, Level};
             let x: Vec<$t> = samples().into_iter().step_by(7).map(|x| x as $t).collect();
             let mut want = vec![0.0; x.len()];
             body(&x, &mut want);
-            let check = |run: unsafe fn(&[$t], &mut [$t])| {
+            for &level in Level::ALL.iter().filter(|level| **level <= supported()) {
                 let mut got = vec![0.0; x.len()];
-                // SAFETY: called only with functions that the CPU supports.
-                unsafe { run(&x, &mut got) };
+                // SAFETY: only levels that the CPU supports.
+                unsafe { compiled_for(level, &x, &mut got) };
                 for i in 0..x.len() {
                     let same = got[i].to_bits() == want[i].to_bits() || (got[i].is_nan() && want[i].is_nan());
-                    assert!(same, "{}({}) = {}, not {}", stringify!($name), x[i], got[i], want[i]);
+                    assert!(same, "{level:?} {}({}) = {}, not {}", stringify!($name), x[i], got[i], want[i]);
                 }
-            };
-            if supported() >= Level::Avx2 { check(avx2); }
-            if supported() >= Level::Avx512 { check(avx512); }
+            }
+            unsafe fn compiled_for(level: Level, x: &[$t], y: &mut [$t]) {
+                crate::at_level!(level, body<>(x: &[$t], y: &mut [$t]))
+            }
         })+ };
     }
 
     #[test]
-    #[cfg(target_arch = "x86_64")]
     fn levels_agree() {
+        use crate::simd::{supported, Level};
         same_bits! { f32: exp exp2 expm1 log log2 log10 log1p rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh
         atanh sigmoid erf erfc erfinv lgamma digamma round floor sign }
         same_bits! { f64: exp exp2 expm1 log log2 log10 log1p rsqrt sin cos tan asin acos atan sinh cosh tanh asinh acosh

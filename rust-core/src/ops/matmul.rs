@@ -2,8 +2,8 @@
 
 use crate::{bail, err};
 use crate::dtype::{Category, DType, Scalar};
-use crate::engine::copy::{contiguous_unlocked, copy_into, written_as};
-use crate::engine::product::{ONE, Product, Side, ZERO, computed_as, not_implemented, product_into};
+use crate::engine::copy::{copy_into, written_as};
+use crate::engine::product::{ONE, Product, Side, ZERO, not_implemented, product_into};
 use crate::error::{Error, Result};
 use crate::memory::List;
 use crate::parallel::Pace;
@@ -99,17 +99,15 @@ fn compute_matmul(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (a, b) = (c.x(0), c.x(1));
     let Sizes { batch, m, n, k } = product_sizes(a, b)?;
     let (ma, mb) = (a.ndim() > 1, b.ndim() > 1);
-    let compute = computed_as(a.dtype());
-    let (a, b) = (contiguous_if(a, compute)?, contiguous_if(b, compute)?);
-    written_as(&outs[0], compute, |to| {
+    written_as(&outs[0], a.dtype(), |to| {
         // The step along the dimension that a vector lacks is never taken.
         let side_a = if ma {
-            Side::new(&a, &batch)
+            Side::new(a, &batch)
         } else {
             Side { rows: 0, cols: a.strides()[0], batch: SmallVec::from_elem(0, batch.len()) }
         };
         let side_b = if mb {
-            Side::new(&b, &batch)
+            Side::new(b, &batch)
         } else {
             Side { rows: b.strides()[0], cols: 0, batch: SmallVec::from_elem(0, batch.len()) }
         };
@@ -120,17 +118,8 @@ fn compute_matmul(c: &Call, outs: &[Tensor]) -> Result<()> {
             batch: Strides::from_slice(&s[..batch.len()]),
         };
         let p = Product { m, n, k, batch, a: side_a, b: side_b, out, alpha: ONE, beta: ZERO };
-        p.run(compute, a.data_ptr(), b.data_ptr(), to.data_ptr())
+        p.run(a.dtype(), a.data_ptr(), b.data_ptr(), to.data_ptr())
     })
-}
-
-/// The tensor itself if it has the dtype (with any strides), else a row-major copy that has.
-fn contiguous_if(t: &Tensor, dtype: DType) -> Result<Tensor> {
-    if t.dtype() == dtype {
-        Ok(t.clone())
-    } else {
-        contiguous_unlocked(t, dtype, false)
-    }
 }
 
 /// `x` of shape `[..., k]` as a matrix.
@@ -288,16 +277,14 @@ fn outputs(w: &Tensor) -> usize {
 
 fn compute_linear(c: &Call, outs: &[Tensor]) -> Result<()> {
     let (x, w, bias) = (c.x(0), c.x(1), c.opt(2));
-    let compute = computed_as(x.dtype());
-    written_as(&outs[0], compute, |out| {
+    written_as(&outs[0], x.dtype(), |out| {
         if let Some(b) = bias {
             copy_into(out, b)?;
         }
-        let (x, w) = (contiguous_if(x, compute)?, contiguous_if(w, compute)?);
         let step = x.ndim() - 1;
         let p = Product {
             m: 1,
-            n: outputs(&w),
+            n: outputs(w),
             k: x.shape()[step],
             a: Side { rows: 0, cols: x.strides()[step], batch: Strides::from_slice(&x.strides()[..step]) },
             b: Side {
@@ -310,7 +297,7 @@ fn compute_linear(c: &Call, outs: &[Tensor]) -> Result<()> {
             alpha: ONE,
             beta: if bias.is_some() { ONE } else { ZERO },
         };
-        p.run(compute, x.data_ptr(), w.data_ptr(), out.data_ptr())
+        p.run(x.dtype(), x.data_ptr(), w.data_ptr(), out.data_ptr())
     })
 }
 
