@@ -141,9 +141,10 @@ fn wide(t: &Tensor) -> Result<Tensor> {
     contiguous_unlocked(t, DType::C128, true)
 }
 
-/// Runs `f` for each matrix of a batch; [`factor`] takes memory for its work itself.
-fn each_complex(batch: &[usize], f: impl Fn(usize) -> Result<std::result::Result<(), Failed>>) -> Result<()> {
-    for k in 0..product(batch) {
+/// Runs `f` for each matrix of a batch, if there are `elements` at all; [`factor`] takes memory for its work itself.
+fn each_complex(batch: &[usize], elements: usize, f: impl Fn(usize) -> Result<std::result::Result<(), Failed>>) -> Result<()> {
+    let count = if elements == 0 { 0 } else { product(batch) };
+    for k in 0..count {
         crate::memory::check()?;
         f(k)?.map_err(|e| failure(k, e))?;
     }
@@ -240,7 +241,7 @@ fn compute_inverse(c: &Call, outs: &[Tensor]) -> Result<()> {
         return written_as(out, DType::C128, |out| {
             copy_into(out, &identity(n, DType::C128)?)?;
             // SAFETY: both hold matrices of this size for each of the batch.
-            each_complex(&batch, |k| unsafe {
+            each_complex(&batch, out.numel(), |k| unsafe {
                 factor::solve(numbers_mut(&a, k, n * n), n, numbers_mut(out, k, n * n), n)
             })
         });
@@ -273,7 +274,7 @@ fn determinants(t: &Tensor, outs: [Option<&Tensor>; 3]) -> Result<()> {
         let a = wide(t)?;
         let made = |d: DType| Tensor::empty_of(&batch, d);
         let (sign, log, value) = (made(DType::C128)?, made(DType::F64)?, made(DType::C128)?);
-        each_complex(&batch, |k| {
+        each_complex(&batch, 1, |k| {
             // SAFETY: a matrix, and one number, for each of the batch.
             unsafe {
                 let (s, l, v) = factor::determinant(numbers_mut(&a, k, n * n), n)?;
@@ -312,7 +313,7 @@ fn compute_cholesky(c: &Call, outs: &[Tensor]) -> Result<()> {
         return written_as(out, DType::C128, |out| {
             copy_into(out, c.x(0))?;
             // SAFETY: a matrix of this size for each of the batch.
-            each_complex(&batch, |k| Ok(factor::cholesky(unsafe { numbers_mut(out, k, n * n) }, n, upper)))
+            each_complex(&batch, out.numel(), |k| Ok(factor::cholesky(unsafe { numbers_mut(out, k, n * n) }, n, upper)))
         });
     }
     copy_into(out, c.x(0))?;
@@ -352,7 +353,7 @@ fn compute_qr(c: &Call, outs: &[Tensor]) -> Result<()> {
     if r.dtype().is_complex() {
         let a = wide(c.x(0))?;
         let (wq, wr) = (Tensor::empty_of(q.shape(), DType::C128)?, Tensor::empty_of(r.shape(), DType::C128)?);
-        each_complex(&batch, |k| {
+        each_complex(&batch, wq.numel() + wr.numel(), |k| {
             // SAFETY: a matrix of these sizes for each of the batch.
             unsafe {
                 let q = with_q.then(|| numbers_mut(&wq, k, m * cols));
@@ -396,7 +397,7 @@ fn svd_into(t: &Tensor, vectors: Vectors, [u, s, vh]: [&Tensor; 3]) -> Result<()
         let a = wide(t)?;
         let made = |last: &[usize], d: DType| spec(&batch, last, d)?.tensor();
         let (wu, ws, wv) = (made(&[m, mu], DType::C128)?, made(&[k], DType::F64)?, made(&[nv, n], DType::C128)?);
-        each_complex(&batch, |i| {
+        each_complex(&batch, wu.numel() + ws.numel() + wv.numel(), |i| {
             // SAFETY: a matrix of these sizes for each of the batch.
             unsafe {
                 let s = std::slice::from_raw_parts_mut(ws.ptr::<f64>().add(i * k), k);
@@ -471,7 +472,7 @@ fn eigh_into(t: &Tensor, upper: bool, values: &Tensor, vectors: Option<&Tensor>)
     }
     if t.dtype().is_complex() {
         let (a, w, v) = (wide(t)?, Tensor::empty_of(values.shape(), DType::F64)?, Tensor::empty_of(t.shape(), DType::C128)?);
-        each_complex(&batch, |k| {
+        each_complex(&batch, t.numel(), |k| {
             // SAFETY: a matrix of this size, and as many values, for each of the batch.
             unsafe {
                 let w = std::slice::from_raw_parts_mut(w.ptr::<f64>().add(k * n), n);
@@ -533,7 +534,7 @@ fn compute_solve(c: &Call, outs: &[Tensor]) -> Result<()> {
         return written_as(out, DType::C128, |out| {
             copy_into(out, c.x(1))?;
             // SAFETY: matrices of these sizes for each of the batch.
-            each_complex(&s.batch, |k| unsafe {
+            each_complex(&s.batch, out.numel(), |k| unsafe {
                 factor::solve(numbers_mut(&a, k, s.n * s.n), s.n, numbers_mut(out, k, s.n * s.w), s.w)
             })
         });
@@ -553,7 +554,7 @@ fn compute_solve_triangular(c: &Call, outs: &[Tensor]) -> Result<()> {
         let a = wide(&a)?;
         return written_as(out, DType::C128, |out| {
             copy_into(out, c.x(1))?;
-            each_complex(&s.batch, |k| {
+            each_complex(&s.batch, out.numel(), |k| {
                 // SAFETY: matrices of these sizes for each of the batch.
                 unsafe { factor::solve_triangular(numbers(&a, k, n * n), n, numbers_mut(out, k, n * w), w, how) };
                 Ok(Ok(()))

@@ -631,7 +631,8 @@ fn compute_multilabel_targets(c: &Call, outs: &[Tensor]) -> Result<()> {
     }
     fill_new(&outs[0], Scalar::Int(0));
     fill_new(&outs[1], Scalar::Int(0));
-    for n in 0..outs[0].shape()[0] {
+    let lists = if t.numel() == 0 { 0 } else { outs[0].shape()[0] };
+    for n in 0..lists {
         for (k, &class) in indices(&t)[n * width..(n + 1) * width].iter().enumerate().take_while(|(_, &i)| i >= 0) {
             // SAFETY: entry `k` of list `n`, and class `class` of sample `n`, of row-major truth values.
             unsafe {

@@ -291,8 +291,9 @@ fn eval_trapezoid(c: &Call) -> Result<Outs> {
         let message = format!("x of shape {:?} has more dimensions than y, {:?}", x.shape(), y.shape());
         return Err(Error::shapes("", message, x.shape(), y.shape()));
     }
-    if y.dtype() == DType::Bool || x.is_some_and(|x| x.dtype() == DType::Bool) {
-        bail!(DType, "not implemented for dtype bool");
+    let odd = |d: DType| d == DType::Bool || d.is_wide_unsigned();
+    if let Some(d) = [Some(y), x].into_iter().flatten().map(Tensor::dtype).find(|&d| odd(d)) {
+        bail!(DType, "not implemented for dtype {d}");
     }
     let (along, n) = (d as i64, n as i64);
     if n == 0 {
