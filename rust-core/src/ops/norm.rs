@@ -655,8 +655,9 @@ ops! {
             through(v, |x| {
                 // The groups of what has no elements may be too many for a shape.
                 if shape.contains(&0) {
-                    let zero = |e: &Ex| e * 0.0;
-                    return SmallVec::from_iter([zero(&x[0]), zero(&x[2]), zero(&x[2])]);
+                    let dims: SmallVec<[i64; 8]> = (0..shape.len() as i64).filter(|&d| d != 1).collect();
+                    let (zero, per_channel) = (&x[0] * 0.0, (&x[0] * 0.0).sum(&dims, false));
+                    return SmallVec::from_iter([zero, per_channel.clone(), per_channel]);
                 }
                 let grouped = |e: &Ex| e.reshape(&[shape[0], groups, per, inner]);
                 let w = x[2].reshape(&[1, groups, per, 1]);
