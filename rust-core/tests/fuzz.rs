@@ -1035,7 +1035,7 @@ impl Target {
         }
         // Random numbers are drawn in one go, in this build slowly.
         let made = result.iter().flatten().flatten().flatten().map(Tensor::numel).max().unwrap_or(0).min(1 << 27);
-        if let Some(took) = too_long().filter(|t| *t > MOST_TIME + Duration::from_nanos(60 * made as u64)) {
+        if let Some(took) = too_long().filter(|t| *t > most_time(1) + Duration::from_nanos(60 * made as u64)) {
             fault(format!("SLOW {took:?}"));
         }
         let changed = |k: usize| matches!((&all[k], &before[k]), (Some(m), Some((b, v))) if bytes(&m.block) != &b[..] || m.tensor.version() != *v);
