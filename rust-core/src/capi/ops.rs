@@ -387,8 +387,8 @@ pub unsafe extern "C-unwind" fn rt_add(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::add, &handles, &[]);
-        call_one(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?], out)
+        let ins = inputs(&table::arithmetic::defs::add, &handles, &[]);
+        call_one(&table::arithmetic::defs::add, ins, &[a_scalar(alpha)?], out)
     })
 }
 
@@ -403,8 +403,8 @@ pub unsafe extern "C-unwind" fn rt_add_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::add, &handles, &[]);
-        call_one(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?], out)
+        let ins = inputs(&table::arithmetic::defs::add, &handles, &[]);
+        call_one(&table::arithmetic::defs::add, ins, &[a_scalar(alpha)?], out)
     })
 }
 
@@ -417,8 +417,8 @@ pub unsafe extern "C-unwind" fn rt_add_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::add, &handles, &[]);
-        call_inplace(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?])
+        let ins = inputs(&table::arithmetic::defs::add, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::add, ins, &[a_scalar(alpha)?])
     })
 }
 
@@ -432,8 +432,8 @@ pub unsafe extern "C-unwind" fn rt_add_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::add, &handles, &[]);
-        call_inplace(&table::pointwise::defs::add, ins, &[a_scalar(alpha)?])
+        let ins = inputs(&table::arithmetic::defs::add, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::add, ins, &[a_scalar(alpha)?])
     })
 }
 
@@ -447,8 +447,8 @@ pub unsafe extern "C-unwind" fn rt_sub(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::sub, &handles, &[]);
-        call_one(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?], out)
+        let ins = inputs(&table::arithmetic::defs::sub, &handles, &[]);
+        call_one(&table::arithmetic::defs::sub, ins, &[a_scalar(alpha)?], out)
     })
 }
 
@@ -463,8 +463,8 @@ pub unsafe extern "C-unwind" fn rt_sub_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::sub, &handles, &[]);
-        call_one(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?], out)
+        let ins = inputs(&table::arithmetic::defs::sub, &handles, &[]);
+        call_one(&table::arithmetic::defs::sub, ins, &[a_scalar(alpha)?], out)
     })
 }
 
@@ -477,8 +477,8 @@ pub unsafe extern "C-unwind" fn rt_sub_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::sub, &handles, &[]);
-        call_inplace(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?])
+        let ins = inputs(&table::arithmetic::defs::sub, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::sub, ins, &[a_scalar(alpha)?])
     })
 }
 
@@ -492,8 +492,8 @@ pub unsafe extern "C-unwind" fn rt_sub_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::sub, &handles, &[]);
-        call_inplace(&table::pointwise::defs::sub, ins, &[a_scalar(alpha)?])
+        let ins = inputs(&table::arithmetic::defs::sub, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::sub, ins, &[a_scalar(alpha)?])
     })
 }
 
@@ -507,8 +507,8 @@ pub unsafe extern "C-unwind" fn rt_rsub(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::rsub, &handles, &[]);
-        call_one(&table::pointwise::defs::rsub, ins, &[a_scalar(alpha)?], out)
+        let ins = inputs(&table::arithmetic::defs::rsub, &handles, &[]);
+        call_one(&table::arithmetic::defs::rsub, ins, &[a_scalar(alpha)?], out)
     })
 }
 
@@ -523,8 +523,8 @@ pub unsafe extern "C-unwind" fn rt_rsub_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::rsub, &handles, &[]);
-        call_one(&table::pointwise::defs::rsub, ins, &[a_scalar(alpha)?], out)
+        let ins = inputs(&table::arithmetic::defs::rsub, &handles, &[]);
+        call_one(&table::arithmetic::defs::rsub, ins, &[a_scalar(alpha)?], out)
     })
 }
 
@@ -537,8 +537,8 @@ pub unsafe extern "C-unwind" fn rt_mul(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::mul, &handles, &[]);
-        call_one(&table::pointwise::defs::mul, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::mul, &handles, &[]);
+        call_one(&table::arithmetic::defs::mul, ins, &[], out)
     })
 }
 
@@ -552,8 +552,8 @@ pub unsafe extern "C-unwind" fn rt_mul_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::mul, &handles, &[]);
-        call_one(&table::pointwise::defs::mul, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::mul, &handles, &[]);
+        call_one(&table::arithmetic::defs::mul, ins, &[], out)
     })
 }
 
@@ -565,8 +565,8 @@ pub unsafe extern "C-unwind" fn rt_mul_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::mul, &handles, &[]);
-        call_inplace(&table::pointwise::defs::mul, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::mul, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::mul, ins, &[])
     })
 }
 
@@ -579,8 +579,8 @@ pub unsafe extern "C-unwind" fn rt_mul_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::mul, &handles, &[]);
-        call_inplace(&table::pointwise::defs::mul, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::mul, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::mul, ins, &[])
     })
 }
 
@@ -594,8 +594,8 @@ pub unsafe extern "C-unwind" fn rt_div(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::div, &handles, &[]);
-        call_one(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?], out)
+        let ins = inputs(&table::arithmetic::defs::div, &handles, &[]);
+        call_one(&table::arithmetic::defs::div, ins, &[a_str(rounding_mode)?], out)
     })
 }
 
@@ -610,8 +610,8 @@ pub unsafe extern "C-unwind" fn rt_div_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::div, &handles, &[]);
-        call_one(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?], out)
+        let ins = inputs(&table::arithmetic::defs::div, &handles, &[]);
+        call_one(&table::arithmetic::defs::div, ins, &[a_str(rounding_mode)?], out)
     })
 }
 
@@ -624,8 +624,8 @@ pub unsafe extern "C-unwind" fn rt_div_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::div, &handles, &[]);
-        call_inplace(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?])
+        let ins = inputs(&table::arithmetic::defs::div, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::div, ins, &[a_str(rounding_mode)?])
     })
 }
 
@@ -639,8 +639,8 @@ pub unsafe extern "C-unwind" fn rt_div_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::div, &handles, &[]);
-        call_inplace(&table::pointwise::defs::div, ins, &[a_str(rounding_mode)?])
+        let ins = inputs(&table::arithmetic::defs::div, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::div, ins, &[a_str(rounding_mode)?])
     })
 }
 
@@ -653,8 +653,8 @@ pub unsafe extern "C-unwind" fn rt_floor_divide(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, &[]);
-        call_one(&table::pointwise::defs::floor_divide, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::floor_divide, &handles, &[]);
+        call_one(&table::arithmetic::defs::floor_divide, ins, &[], out)
     })
 }
 
@@ -668,8 +668,8 @@ pub unsafe extern "C-unwind" fn rt_floor_divide_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, &[]);
-        call_one(&table::pointwise::defs::floor_divide, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::floor_divide, &handles, &[]);
+        call_one(&table::arithmetic::defs::floor_divide, ins, &[], out)
     })
 }
 
@@ -681,8 +681,8 @@ pub unsafe extern "C-unwind" fn rt_floor_divide_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, &[]);
-        call_inplace(&table::pointwise::defs::floor_divide, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::floor_divide, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::floor_divide, ins, &[])
     })
 }
 
@@ -695,8 +695,8 @@ pub unsafe extern "C-unwind" fn rt_floor_divide_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::floor_divide, &handles, &[]);
-        call_inplace(&table::pointwise::defs::floor_divide, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::floor_divide, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::floor_divide, ins, &[])
     })
 }
 
@@ -709,8 +709,8 @@ pub unsafe extern "C-unwind" fn rt_remainder(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::remainder, &handles, &[]);
-        call_one(&table::pointwise::defs::remainder, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::remainder, &handles, &[]);
+        call_one(&table::arithmetic::defs::remainder, ins, &[], out)
     })
 }
 
@@ -724,8 +724,8 @@ pub unsafe extern "C-unwind" fn rt_remainder_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::remainder, &handles, &[]);
-        call_one(&table::pointwise::defs::remainder, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::remainder, &handles, &[]);
+        call_one(&table::arithmetic::defs::remainder, ins, &[], out)
     })
 }
 
@@ -737,8 +737,8 @@ pub unsafe extern "C-unwind" fn rt_remainder_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::remainder, &handles, &[]);
-        call_inplace(&table::pointwise::defs::remainder, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::remainder, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::remainder, ins, &[])
     })
 }
 
@@ -751,8 +751,8 @@ pub unsafe extern "C-unwind" fn rt_remainder_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::remainder, &handles, &[]);
-        call_inplace(&table::pointwise::defs::remainder, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::remainder, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::remainder, ins, &[])
     })
 }
 
@@ -765,8 +765,8 @@ pub unsafe extern "C-unwind" fn rt_fmod(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::fmod, &handles, &[]);
-        call_one(&table::pointwise::defs::fmod, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::fmod, &handles, &[]);
+        call_one(&table::arithmetic::defs::fmod, ins, &[], out)
     })
 }
 
@@ -780,8 +780,8 @@ pub unsafe extern "C-unwind" fn rt_fmod_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::fmod, &handles, &[]);
-        call_one(&table::pointwise::defs::fmod, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::fmod, &handles, &[]);
+        call_one(&table::arithmetic::defs::fmod, ins, &[], out)
     })
 }
 
@@ -793,8 +793,8 @@ pub unsafe extern "C-unwind" fn rt_fmod_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::fmod, &handles, &[]);
-        call_inplace(&table::pointwise::defs::fmod, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::fmod, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::fmod, ins, &[])
     })
 }
 
@@ -807,8 +807,8 @@ pub unsafe extern "C-unwind" fn rt_fmod_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::fmod, &handles, &[]);
-        call_inplace(&table::pointwise::defs::fmod, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::fmod, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::fmod, ins, &[])
     })
 }
 
@@ -823,8 +823,8 @@ pub unsafe extern "C-unwind" fn rt_addcmul(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
-        let ins = inputs(&table::pointwise::defs::addcmul, &handles, &[]);
-        call_one(&table::pointwise::defs::addcmul, ins, &[a_scalar(value)?], out)
+        let ins = inputs(&table::arithmetic::defs::addcmul, &handles, &[]);
+        call_one(&table::arithmetic::defs::addcmul, ins, &[a_scalar(value)?], out)
     })
 }
 
@@ -838,8 +838,8 @@ pub unsafe extern "C-unwind" fn rt_addcmul_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
-        let ins = inputs(&table::pointwise::defs::addcmul, &handles, &[]);
-        call_inplace(&table::pointwise::defs::addcmul, ins, &[a_scalar(value)?])
+        let ins = inputs(&table::arithmetic::defs::addcmul, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::addcmul, ins, &[a_scalar(value)?])
     })
 }
 
@@ -854,8 +854,8 @@ pub unsafe extern "C-unwind" fn rt_addcdiv(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
-        let ins = inputs(&table::pointwise::defs::addcdiv, &handles, &[]);
-        call_one(&table::pointwise::defs::addcdiv, ins, &[a_scalar(value)?], out)
+        let ins = inputs(&table::arithmetic::defs::addcdiv, &handles, &[]);
+        call_one(&table::arithmetic::defs::addcdiv, ins, &[a_scalar(value)?], out)
     })
 }
 
@@ -869,8 +869,8 @@ pub unsafe extern "C-unwind" fn rt_addcdiv_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, tensor1, tensor2];
-        let ins = inputs(&table::pointwise::defs::addcdiv, &handles, &[]);
-        call_inplace(&table::pointwise::defs::addcdiv, ins, &[a_scalar(value)?])
+        let ins = inputs(&table::arithmetic::defs::addcdiv, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::addcdiv, ins, &[a_scalar(value)?])
     })
 }
 
@@ -884,8 +884,8 @@ pub unsafe extern "C-unwind" fn rt_lerp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, end, weight];
-        let ins = inputs(&table::pointwise::defs::lerp, &handles, &[]);
-        call_one(&table::pointwise::defs::lerp, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::lerp, &handles, &[]);
+        call_one(&table::arithmetic::defs::lerp, ins, &[], out)
     })
 }
 
@@ -900,8 +900,8 @@ pub unsafe extern "C-unwind" fn rt_lerp_scalar(
     guard(|| {
         let number = plain(weight)?;
         let handles: [*const rt_tensor; 3] = [input, end, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::lerp, &handles, &[]);
-        call_one(&table::pointwise::defs::lerp, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::lerp, &handles, &[]);
+        call_one(&table::arithmetic::defs::lerp, ins, &[], out)
     })
 }
 
@@ -914,8 +914,8 @@ pub unsafe extern "C-unwind" fn rt_lerp_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, end, weight];
-        let ins = inputs(&table::pointwise::defs::lerp, &handles, &[]);
-        call_inplace(&table::pointwise::defs::lerp, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::lerp, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::lerp, ins, &[])
     })
 }
 
@@ -929,8 +929,8 @@ pub unsafe extern "C-unwind" fn rt_lerp_scalar_(
     guard(|| {
         let number = plain(weight)?;
         let handles: [*const rt_tensor; 3] = [input, end, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::lerp, &handles, &[]);
-        call_inplace(&table::pointwise::defs::lerp, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::lerp, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::lerp, ins, &[])
     })
 }
 
@@ -942,8 +942,8 @@ pub unsafe extern "C-unwind" fn rt_neg(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::neg, &handles, &[]);
-        call_one(&table::pointwise::defs::neg, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::neg, &handles, &[]);
+        call_one(&table::arithmetic::defs::neg, ins, &[], out)
     })
 }
 
@@ -954,8 +954,8 @@ pub unsafe extern "C-unwind" fn rt_neg_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::neg, &handles, &[]);
-        call_inplace(&table::pointwise::defs::neg, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::neg, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::neg, ins, &[])
     })
 }
 
@@ -967,8 +967,8 @@ pub unsafe extern "C-unwind" fn rt_positive(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::positive, &handles, &[]);
-        call_one(&table::pointwise::defs::positive, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::positive, &handles, &[]);
+        call_one(&table::arithmetic::defs::positive, ins, &[], out)
     })
 }
 
@@ -980,8 +980,8 @@ pub unsafe extern "C-unwind" fn rt_reciprocal(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::reciprocal, &handles, &[]);
-        call_one(&table::pointwise::defs::reciprocal, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::reciprocal, &handles, &[]);
+        call_one(&table::arithmetic::defs::reciprocal, ins, &[], out)
     })
 }
 
@@ -992,8 +992,8 @@ pub unsafe extern "C-unwind" fn rt_reciprocal_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::reciprocal, &handles, &[]);
-        call_inplace(&table::pointwise::defs::reciprocal, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::reciprocal, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::reciprocal, ins, &[])
     })
 }
 
@@ -1005,8 +1005,8 @@ pub unsafe extern "C-unwind" fn rt_abs(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::abs, &handles, &[]);
-        call_one(&table::pointwise::defs::abs, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::abs, &handles, &[]);
+        call_one(&table::arithmetic::defs::abs, ins, &[], out)
     })
 }
 
@@ -1017,8 +1017,8 @@ pub unsafe extern "C-unwind" fn rt_abs_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::abs, &handles, &[]);
-        call_inplace(&table::pointwise::defs::abs, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::abs, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::abs, ins, &[])
     })
 }
 
@@ -1030,8 +1030,8 @@ pub unsafe extern "C-unwind" fn rt_sign(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sign, &handles, &[]);
-        call_one(&table::pointwise::defs::sign, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::sign, &handles, &[]);
+        call_one(&table::arithmetic::defs::sign, ins, &[], out)
     })
 }
 
@@ -1042,8 +1042,8 @@ pub unsafe extern "C-unwind" fn rt_sign_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sign, &handles, &[]);
-        call_inplace(&table::pointwise::defs::sign, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::sign, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::sign, ins, &[])
     })
 }
 
@@ -1055,8 +1055,8 @@ pub unsafe extern "C-unwind" fn rt_signbit(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::signbit, &handles, &[]);
-        call_one(&table::pointwise::defs::signbit, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::signbit, &handles, &[]);
+        call_one(&table::arithmetic::defs::signbit, ins, &[], out)
     })
 }
 
@@ -1069,8 +1069,8 @@ pub unsafe extern "C-unwind" fn rt_copysign(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::copysign, &handles, &[]);
-        call_one(&table::pointwise::defs::copysign, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::copysign, &handles, &[]);
+        call_one(&table::arithmetic::defs::copysign, ins, &[], out)
     })
 }
 
@@ -1084,8 +1084,8 @@ pub unsafe extern "C-unwind" fn rt_copysign_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::copysign, &handles, &[]);
-        call_one(&table::pointwise::defs::copysign, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::copysign, &handles, &[]);
+        call_one(&table::arithmetic::defs::copysign, ins, &[], out)
     })
 }
 
@@ -1097,8 +1097,8 @@ pub unsafe extern "C-unwind" fn rt_copysign_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::copysign, &handles, &[]);
-        call_inplace(&table::pointwise::defs::copysign, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::copysign, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::copysign, ins, &[])
     })
 }
 
@@ -1111,8 +1111,8 @@ pub unsafe extern "C-unwind" fn rt_copysign_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::copysign, &handles, &[]);
-        call_inplace(&table::pointwise::defs::copysign, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::copysign, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::copysign, ins, &[])
     })
 }
 
@@ -1125,8 +1125,8 @@ pub unsafe extern "C-unwind" fn rt_pow(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, exponent];
-        let ins = inputs(&table::pointwise::defs::pow, &handles, &[]);
-        call_one(&table::pointwise::defs::pow, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::pow, &handles, &[]);
+        call_one(&table::arithmetic::defs::pow, ins, &[], out)
     })
 }
 
@@ -1140,8 +1140,8 @@ pub unsafe extern "C-unwind" fn rt_pow_scalar(
     guard(|| {
         let number = plain(exponent)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::pow, &handles, &[]);
-        call_one(&table::pointwise::defs::pow, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::pow, &handles, &[]);
+        call_one(&table::arithmetic::defs::pow, ins, &[], out)
     })
 }
 
@@ -1153,8 +1153,8 @@ pub unsafe extern "C-unwind" fn rt_pow_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, exponent];
-        let ins = inputs(&table::pointwise::defs::pow, &handles, &[]);
-        call_inplace(&table::pointwise::defs::pow, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::pow, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::pow, ins, &[])
     })
 }
 
@@ -1167,8 +1167,8 @@ pub unsafe extern "C-unwind" fn rt_pow_scalar_(
     guard(|| {
         let number = plain(exponent)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::pow, &handles, &[]);
-        call_inplace(&table::pointwise::defs::pow, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::pow, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::pow, ins, &[])
     })
 }
 
@@ -1181,8 +1181,8 @@ pub unsafe extern "C-unwind" fn rt_float_power(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, exponent];
-        let ins = inputs(&table::pointwise::defs::float_power, &handles, &[]);
-        call_one(&table::pointwise::defs::float_power, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::float_power, &handles, &[]);
+        call_one(&table::arithmetic::defs::float_power, ins, &[], out)
     })
 }
 
@@ -1196,8 +1196,8 @@ pub unsafe extern "C-unwind" fn rt_float_power_scalar(
     guard(|| {
         let number = plain(exponent)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::float_power, &handles, &[]);
-        call_one(&table::pointwise::defs::float_power, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::float_power, &handles, &[]);
+        call_one(&table::arithmetic::defs::float_power, ins, &[], out)
     })
 }
 
@@ -1209,8 +1209,8 @@ pub unsafe extern "C-unwind" fn rt_float_power_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, exponent];
-        let ins = inputs(&table::pointwise::defs::float_power, &handles, &[]);
-        call_inplace(&table::pointwise::defs::float_power, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::float_power, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::float_power, ins, &[])
     })
 }
 
@@ -1223,8 +1223,8 @@ pub unsafe extern "C-unwind" fn rt_float_power_scalar_(
     guard(|| {
         let number = plain(exponent)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::float_power, &handles, &[]);
-        call_inplace(&table::pointwise::defs::float_power, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::float_power, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::float_power, ins, &[])
     })
 }
 
@@ -1236,8 +1236,8 @@ pub unsafe extern "C-unwind" fn rt_square(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::square, &handles, &[]);
-        call_one(&table::pointwise::defs::square, ins, &[], out)
+        let ins = inputs(&table::arithmetic::defs::square, &handles, &[]);
+        call_one(&table::arithmetic::defs::square, ins, &[], out)
     })
 }
 
@@ -1248,8 +1248,8 @@ pub unsafe extern "C-unwind" fn rt_square_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::square, &handles, &[]);
-        call_inplace(&table::pointwise::defs::square, ins, &[])
+        let ins = inputs(&table::arithmetic::defs::square, &handles, &[]);
+        call_inplace(&table::arithmetic::defs::square, ins, &[])
     })
 }
 
@@ -1261,8 +1261,8 @@ pub unsafe extern "C-unwind" fn rt_sqrt(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sqrt, &handles, &[]);
-        call_one(&table::pointwise::defs::sqrt, ins, &[], out)
+        let ins = inputs(&table::functions::defs::sqrt, &handles, &[]);
+        call_one(&table::functions::defs::sqrt, ins, &[], out)
     })
 }
 
@@ -1273,8 +1273,8 @@ pub unsafe extern "C-unwind" fn rt_sqrt_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sqrt, &handles, &[]);
-        call_inplace(&table::pointwise::defs::sqrt, ins, &[])
+        let ins = inputs(&table::functions::defs::sqrt, &handles, &[]);
+        call_inplace(&table::functions::defs::sqrt, ins, &[])
     })
 }
 
@@ -1286,8 +1286,8 @@ pub unsafe extern "C-unwind" fn rt_rsqrt(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::rsqrt, &handles, &[]);
-        call_one(&table::pointwise::defs::rsqrt, ins, &[], out)
+        let ins = inputs(&table::functions::defs::rsqrt, &handles, &[]);
+        call_one(&table::functions::defs::rsqrt, ins, &[], out)
     })
 }
 
@@ -1298,8 +1298,8 @@ pub unsafe extern "C-unwind" fn rt_rsqrt_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::rsqrt, &handles, &[]);
-        call_inplace(&table::pointwise::defs::rsqrt, ins, &[])
+        let ins = inputs(&table::functions::defs::rsqrt, &handles, &[]);
+        call_inplace(&table::functions::defs::rsqrt, ins, &[])
     })
 }
 
@@ -1311,8 +1311,8 @@ pub unsafe extern "C-unwind" fn rt_exp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::exp, &handles, &[]);
-        call_one(&table::pointwise::defs::exp, ins, &[], out)
+        let ins = inputs(&table::functions::defs::exp, &handles, &[]);
+        call_one(&table::functions::defs::exp, ins, &[], out)
     })
 }
 
@@ -1323,8 +1323,8 @@ pub unsafe extern "C-unwind" fn rt_exp_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::exp, &handles, &[]);
-        call_inplace(&table::pointwise::defs::exp, ins, &[])
+        let ins = inputs(&table::functions::defs::exp, &handles, &[]);
+        call_inplace(&table::functions::defs::exp, ins, &[])
     })
 }
 
@@ -1336,8 +1336,8 @@ pub unsafe extern "C-unwind" fn rt_exp2(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::exp2, &handles, &[]);
-        call_one(&table::pointwise::defs::exp2, ins, &[], out)
+        let ins = inputs(&table::functions::defs::exp2, &handles, &[]);
+        call_one(&table::functions::defs::exp2, ins, &[], out)
     })
 }
 
@@ -1348,8 +1348,8 @@ pub unsafe extern "C-unwind" fn rt_exp2_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::exp2, &handles, &[]);
-        call_inplace(&table::pointwise::defs::exp2, ins, &[])
+        let ins = inputs(&table::functions::defs::exp2, &handles, &[]);
+        call_inplace(&table::functions::defs::exp2, ins, &[])
     })
 }
 
@@ -1361,8 +1361,8 @@ pub unsafe extern "C-unwind" fn rt_expm1(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::expm1, &handles, &[]);
-        call_one(&table::pointwise::defs::expm1, ins, &[], out)
+        let ins = inputs(&table::functions::defs::expm1, &handles, &[]);
+        call_one(&table::functions::defs::expm1, ins, &[], out)
     })
 }
 
@@ -1373,8 +1373,8 @@ pub unsafe extern "C-unwind" fn rt_expm1_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::expm1, &handles, &[]);
-        call_inplace(&table::pointwise::defs::expm1, ins, &[])
+        let ins = inputs(&table::functions::defs::expm1, &handles, &[]);
+        call_inplace(&table::functions::defs::expm1, ins, &[])
     })
 }
 
@@ -1386,8 +1386,8 @@ pub unsafe extern "C-unwind" fn rt_log(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log, &handles, &[]);
-        call_one(&table::pointwise::defs::log, ins, &[], out)
+        let ins = inputs(&table::functions::defs::log, &handles, &[]);
+        call_one(&table::functions::defs::log, ins, &[], out)
     })
 }
 
@@ -1398,8 +1398,8 @@ pub unsafe extern "C-unwind" fn rt_log_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log, &handles, &[]);
-        call_inplace(&table::pointwise::defs::log, ins, &[])
+        let ins = inputs(&table::functions::defs::log, &handles, &[]);
+        call_inplace(&table::functions::defs::log, ins, &[])
     })
 }
 
@@ -1411,8 +1411,8 @@ pub unsafe extern "C-unwind" fn rt_log2(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log2, &handles, &[]);
-        call_one(&table::pointwise::defs::log2, ins, &[], out)
+        let ins = inputs(&table::functions::defs::log2, &handles, &[]);
+        call_one(&table::functions::defs::log2, ins, &[], out)
     })
 }
 
@@ -1423,8 +1423,8 @@ pub unsafe extern "C-unwind" fn rt_log2_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log2, &handles, &[]);
-        call_inplace(&table::pointwise::defs::log2, ins, &[])
+        let ins = inputs(&table::functions::defs::log2, &handles, &[]);
+        call_inplace(&table::functions::defs::log2, ins, &[])
     })
 }
 
@@ -1436,8 +1436,8 @@ pub unsafe extern "C-unwind" fn rt_log10(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log10, &handles, &[]);
-        call_one(&table::pointwise::defs::log10, ins, &[], out)
+        let ins = inputs(&table::functions::defs::log10, &handles, &[]);
+        call_one(&table::functions::defs::log10, ins, &[], out)
     })
 }
 
@@ -1448,8 +1448,8 @@ pub unsafe extern "C-unwind" fn rt_log10_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log10, &handles, &[]);
-        call_inplace(&table::pointwise::defs::log10, ins, &[])
+        let ins = inputs(&table::functions::defs::log10, &handles, &[]);
+        call_inplace(&table::functions::defs::log10, ins, &[])
     })
 }
 
@@ -1461,8 +1461,8 @@ pub unsafe extern "C-unwind" fn rt_log1p(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log1p, &handles, &[]);
-        call_one(&table::pointwise::defs::log1p, ins, &[], out)
+        let ins = inputs(&table::functions::defs::log1p, &handles, &[]);
+        call_one(&table::functions::defs::log1p, ins, &[], out)
     })
 }
 
@@ -1473,8 +1473,8 @@ pub unsafe extern "C-unwind" fn rt_log1p_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::log1p, &handles, &[]);
-        call_inplace(&table::pointwise::defs::log1p, ins, &[])
+        let ins = inputs(&table::functions::defs::log1p, &handles, &[]);
+        call_inplace(&table::functions::defs::log1p, ins, &[])
     })
 }
 
@@ -1487,8 +1487,8 @@ pub unsafe extern "C-unwind" fn rt_logaddexp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logaddexp, &handles, &[]);
-        call_one(&table::pointwise::defs::logaddexp, ins, &[], out)
+        let ins = inputs(&table::functions::defs::logaddexp, &handles, &[]);
+        call_one(&table::functions::defs::logaddexp, ins, &[], out)
     })
 }
 
@@ -1501,8 +1501,8 @@ pub unsafe extern "C-unwind" fn rt_logaddexp2(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logaddexp2, &handles, &[]);
-        call_one(&table::pointwise::defs::logaddexp2, ins, &[], out)
+        let ins = inputs(&table::functions::defs::logaddexp2, &handles, &[]);
+        call_one(&table::functions::defs::logaddexp2, ins, &[], out)
     })
 }
 
@@ -1515,8 +1515,8 @@ pub unsafe extern "C-unwind" fn rt_xlogy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::xlogy, &handles, &[]);
-        call_one(&table::pointwise::defs::xlogy, ins, &[], out)
+        let ins = inputs(&table::functions::defs::xlogy, &handles, &[]);
+        call_one(&table::functions::defs::xlogy, ins, &[], out)
     })
 }
 
@@ -1530,8 +1530,8 @@ pub unsafe extern "C-unwind" fn rt_xlogy_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::xlogy, &handles, &[]);
-        call_one(&table::pointwise::defs::xlogy, ins, &[], out)
+        let ins = inputs(&table::functions::defs::xlogy, &handles, &[]);
+        call_one(&table::functions::defs::xlogy, ins, &[], out)
     })
 }
 
@@ -1543,8 +1543,8 @@ pub unsafe extern "C-unwind" fn rt_xlogy_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::xlogy, &handles, &[]);
-        call_inplace(&table::pointwise::defs::xlogy, ins, &[])
+        let ins = inputs(&table::functions::defs::xlogy, &handles, &[]);
+        call_inplace(&table::functions::defs::xlogy, ins, &[])
     })
 }
 
@@ -1557,8 +1557,8 @@ pub unsafe extern "C-unwind" fn rt_xlogy_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::xlogy, &handles, &[]);
-        call_inplace(&table::pointwise::defs::xlogy, ins, &[])
+        let ins = inputs(&table::functions::defs::xlogy, &handles, &[]);
+        call_inplace(&table::functions::defs::xlogy, ins, &[])
     })
 }
 
@@ -1571,8 +1571,8 @@ pub unsafe extern "C-unwind" fn rt_logit(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::logit, &handles, &[]);
-        call_one(&table::pointwise::defs::logit, ins, &[a_opt(eps, Attr::Float)], out)
+        let ins = inputs(&table::functions::defs::logit, &handles, &[]);
+        call_one(&table::functions::defs::logit, ins, &[a_opt(eps, Attr::Float)], out)
     })
 }
 
@@ -1584,8 +1584,8 @@ pub unsafe extern "C-unwind" fn rt_logit_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::logit, &handles, &[]);
-        call_inplace(&table::pointwise::defs::logit, ins, &[a_opt(eps, Attr::Float)])
+        let ins = inputs(&table::functions::defs::logit, &handles, &[]);
+        call_inplace(&table::functions::defs::logit, ins, &[a_opt(eps, Attr::Float)])
     })
 }
 
@@ -1599,8 +1599,8 @@ pub unsafe extern "C-unwind" fn rt_logit_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::pointwise::defs::logit_backward, &handles, &[]);
-        call_one(&table::pointwise::defs::logit_backward, ins, &[a_opt(eps, Attr::Float)], out)
+        let ins = inputs(&table::functions::defs::logit_backward, &handles, &[]);
+        call_one(&table::functions::defs::logit_backward, ins, &[a_opt(eps, Attr::Float)], out)
     })
 }
 
@@ -1612,8 +1612,8 @@ pub unsafe extern "C-unwind" fn rt_sin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sin, &handles, &[]);
-        call_one(&table::pointwise::defs::sin, ins, &[], out)
+        let ins = inputs(&table::functions::defs::sin, &handles, &[]);
+        call_one(&table::functions::defs::sin, ins, &[], out)
     })
 }
 
@@ -1624,8 +1624,8 @@ pub unsafe extern "C-unwind" fn rt_sin_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sin, &handles, &[]);
-        call_inplace(&table::pointwise::defs::sin, ins, &[])
+        let ins = inputs(&table::functions::defs::sin, &handles, &[]);
+        call_inplace(&table::functions::defs::sin, ins, &[])
     })
 }
 
@@ -1637,8 +1637,8 @@ pub unsafe extern "C-unwind" fn rt_cos(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::cos, &handles, &[]);
-        call_one(&table::pointwise::defs::cos, ins, &[], out)
+        let ins = inputs(&table::functions::defs::cos, &handles, &[]);
+        call_one(&table::functions::defs::cos, ins, &[], out)
     })
 }
 
@@ -1649,8 +1649,8 @@ pub unsafe extern "C-unwind" fn rt_cos_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::cos, &handles, &[]);
-        call_inplace(&table::pointwise::defs::cos, ins, &[])
+        let ins = inputs(&table::functions::defs::cos, &handles, &[]);
+        call_inplace(&table::functions::defs::cos, ins, &[])
     })
 }
 
@@ -1662,8 +1662,8 @@ pub unsafe extern "C-unwind" fn rt_tan(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::tan, &handles, &[]);
-        call_one(&table::pointwise::defs::tan, ins, &[], out)
+        let ins = inputs(&table::functions::defs::tan, &handles, &[]);
+        call_one(&table::functions::defs::tan, ins, &[], out)
     })
 }
 
@@ -1674,8 +1674,8 @@ pub unsafe extern "C-unwind" fn rt_tan_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::tan, &handles, &[]);
-        call_inplace(&table::pointwise::defs::tan, ins, &[])
+        let ins = inputs(&table::functions::defs::tan, &handles, &[]);
+        call_inplace(&table::functions::defs::tan, ins, &[])
     })
 }
 
@@ -1687,8 +1687,8 @@ pub unsafe extern "C-unwind" fn rt_asin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::asin, &handles, &[]);
-        call_one(&table::pointwise::defs::asin, ins, &[], out)
+        let ins = inputs(&table::functions::defs::asin, &handles, &[]);
+        call_one(&table::functions::defs::asin, ins, &[], out)
     })
 }
 
@@ -1699,8 +1699,8 @@ pub unsafe extern "C-unwind" fn rt_asin_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::asin, &handles, &[]);
-        call_inplace(&table::pointwise::defs::asin, ins, &[])
+        let ins = inputs(&table::functions::defs::asin, &handles, &[]);
+        call_inplace(&table::functions::defs::asin, ins, &[])
     })
 }
 
@@ -1712,8 +1712,8 @@ pub unsafe extern "C-unwind" fn rt_acos(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::acos, &handles, &[]);
-        call_one(&table::pointwise::defs::acos, ins, &[], out)
+        let ins = inputs(&table::functions::defs::acos, &handles, &[]);
+        call_one(&table::functions::defs::acos, ins, &[], out)
     })
 }
 
@@ -1724,8 +1724,8 @@ pub unsafe extern "C-unwind" fn rt_acos_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::acos, &handles, &[]);
-        call_inplace(&table::pointwise::defs::acos, ins, &[])
+        let ins = inputs(&table::functions::defs::acos, &handles, &[]);
+        call_inplace(&table::functions::defs::acos, ins, &[])
     })
 }
 
@@ -1737,8 +1737,8 @@ pub unsafe extern "C-unwind" fn rt_atan(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::atan, &handles, &[]);
-        call_one(&table::pointwise::defs::atan, ins, &[], out)
+        let ins = inputs(&table::functions::defs::atan, &handles, &[]);
+        call_one(&table::functions::defs::atan, ins, &[], out)
     })
 }
 
@@ -1749,8 +1749,8 @@ pub unsafe extern "C-unwind" fn rt_atan_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::atan, &handles, &[]);
-        call_inplace(&table::pointwise::defs::atan, ins, &[])
+        let ins = inputs(&table::functions::defs::atan, &handles, &[]);
+        call_inplace(&table::functions::defs::atan, ins, &[])
     })
 }
 
@@ -1763,8 +1763,8 @@ pub unsafe extern "C-unwind" fn rt_atan2(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::atan2, &handles, &[]);
-        call_one(&table::pointwise::defs::atan2, ins, &[], out)
+        let ins = inputs(&table::functions::defs::atan2, &handles, &[]);
+        call_one(&table::functions::defs::atan2, ins, &[], out)
     })
 }
 
@@ -1776,8 +1776,8 @@ pub unsafe extern "C-unwind" fn rt_atan2_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::atan2, &handles, &[]);
-        call_inplace(&table::pointwise::defs::atan2, ins, &[])
+        let ins = inputs(&table::functions::defs::atan2, &handles, &[]);
+        call_inplace(&table::functions::defs::atan2, ins, &[])
     })
 }
 
@@ -1789,8 +1789,8 @@ pub unsafe extern "C-unwind" fn rt_sinh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sinh, &handles, &[]);
-        call_one(&table::pointwise::defs::sinh, ins, &[], out)
+        let ins = inputs(&table::functions::defs::sinh, &handles, &[]);
+        call_one(&table::functions::defs::sinh, ins, &[], out)
     })
 }
 
@@ -1801,8 +1801,8 @@ pub unsafe extern "C-unwind" fn rt_sinh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sinh, &handles, &[]);
-        call_inplace(&table::pointwise::defs::sinh, ins, &[])
+        let ins = inputs(&table::functions::defs::sinh, &handles, &[]);
+        call_inplace(&table::functions::defs::sinh, ins, &[])
     })
 }
 
@@ -1814,8 +1814,8 @@ pub unsafe extern "C-unwind" fn rt_cosh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::cosh, &handles, &[]);
-        call_one(&table::pointwise::defs::cosh, ins, &[], out)
+        let ins = inputs(&table::functions::defs::cosh, &handles, &[]);
+        call_one(&table::functions::defs::cosh, ins, &[], out)
     })
 }
 
@@ -1826,8 +1826,8 @@ pub unsafe extern "C-unwind" fn rt_cosh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::cosh, &handles, &[]);
-        call_inplace(&table::pointwise::defs::cosh, ins, &[])
+        let ins = inputs(&table::functions::defs::cosh, &handles, &[]);
+        call_inplace(&table::functions::defs::cosh, ins, &[])
     })
 }
 
@@ -1839,8 +1839,8 @@ pub unsafe extern "C-unwind" fn rt_tanh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::tanh, &handles, &[]);
-        call_one(&table::pointwise::defs::tanh, ins, &[], out)
+        let ins = inputs(&table::functions::defs::tanh, &handles, &[]);
+        call_one(&table::functions::defs::tanh, ins, &[], out)
     })
 }
 
@@ -1851,8 +1851,8 @@ pub unsafe extern "C-unwind" fn rt_tanh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::tanh, &handles, &[]);
-        call_inplace(&table::pointwise::defs::tanh, ins, &[])
+        let ins = inputs(&table::functions::defs::tanh, &handles, &[]);
+        call_inplace(&table::functions::defs::tanh, ins, &[])
     })
 }
 
@@ -1865,8 +1865,8 @@ pub unsafe extern "C-unwind" fn rt_tanh_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, output];
-        let ins = inputs(&table::pointwise::defs::tanh_backward, &handles, &[]);
-        call_one(&table::pointwise::defs::tanh_backward, ins, &[], out)
+        let ins = inputs(&table::functions::defs::tanh_backward, &handles, &[]);
+        call_one(&table::functions::defs::tanh_backward, ins, &[], out)
     })
 }
 
@@ -1878,8 +1878,8 @@ pub unsafe extern "C-unwind" fn rt_asinh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::asinh, &handles, &[]);
-        call_one(&table::pointwise::defs::asinh, ins, &[], out)
+        let ins = inputs(&table::functions::defs::asinh, &handles, &[]);
+        call_one(&table::functions::defs::asinh, ins, &[], out)
     })
 }
 
@@ -1890,8 +1890,8 @@ pub unsafe extern "C-unwind" fn rt_asinh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::asinh, &handles, &[]);
-        call_inplace(&table::pointwise::defs::asinh, ins, &[])
+        let ins = inputs(&table::functions::defs::asinh, &handles, &[]);
+        call_inplace(&table::functions::defs::asinh, ins, &[])
     })
 }
 
@@ -1903,8 +1903,8 @@ pub unsafe extern "C-unwind" fn rt_acosh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::acosh, &handles, &[]);
-        call_one(&table::pointwise::defs::acosh, ins, &[], out)
+        let ins = inputs(&table::functions::defs::acosh, &handles, &[]);
+        call_one(&table::functions::defs::acosh, ins, &[], out)
     })
 }
 
@@ -1915,8 +1915,8 @@ pub unsafe extern "C-unwind" fn rt_acosh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::acosh, &handles, &[]);
-        call_inplace(&table::pointwise::defs::acosh, ins, &[])
+        let ins = inputs(&table::functions::defs::acosh, &handles, &[]);
+        call_inplace(&table::functions::defs::acosh, ins, &[])
     })
 }
 
@@ -1928,8 +1928,8 @@ pub unsafe extern "C-unwind" fn rt_atanh(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::atanh, &handles, &[]);
-        call_one(&table::pointwise::defs::atanh, ins, &[], out)
+        let ins = inputs(&table::functions::defs::atanh, &handles, &[]);
+        call_one(&table::functions::defs::atanh, ins, &[], out)
     })
 }
 
@@ -1940,8 +1940,8 @@ pub unsafe extern "C-unwind" fn rt_atanh_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::atanh, &handles, &[]);
-        call_inplace(&table::pointwise::defs::atanh, ins, &[])
+        let ins = inputs(&table::functions::defs::atanh, &handles, &[]);
+        call_inplace(&table::functions::defs::atanh, ins, &[])
     })
 }
 
@@ -1954,8 +1954,8 @@ pub unsafe extern "C-unwind" fn rt_hypot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::hypot, &handles, &[]);
-        call_one(&table::pointwise::defs::hypot, ins, &[], out)
+        let ins = inputs(&table::functions::defs::hypot, &handles, &[]);
+        call_one(&table::functions::defs::hypot, ins, &[], out)
     })
 }
 
@@ -1967,8 +1967,8 @@ pub unsafe extern "C-unwind" fn rt_hypot_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::hypot, &handles, &[]);
-        call_inplace(&table::pointwise::defs::hypot, ins, &[])
+        let ins = inputs(&table::functions::defs::hypot, &handles, &[]);
+        call_inplace(&table::functions::defs::hypot, ins, &[])
     })
 }
 
@@ -1980,8 +1980,8 @@ pub unsafe extern "C-unwind" fn rt_sinc(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sinc, &handles, &[]);
-        call_one(&table::pointwise::defs::sinc, ins, &[], out)
+        let ins = inputs(&table::functions::defs::sinc, &handles, &[]);
+        call_one(&table::functions::defs::sinc, ins, &[], out)
     })
 }
 
@@ -1992,8 +1992,8 @@ pub unsafe extern "C-unwind" fn rt_sinc_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sinc, &handles, &[]);
-        call_inplace(&table::pointwise::defs::sinc, ins, &[])
+        let ins = inputs(&table::functions::defs::sinc, &handles, &[]);
+        call_inplace(&table::functions::defs::sinc, ins, &[])
     })
 }
 
@@ -2005,8 +2005,8 @@ pub unsafe extern "C-unwind" fn rt_deg2rad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::deg2rad, &handles, &[]);
-        call_one(&table::pointwise::defs::deg2rad, ins, &[], out)
+        let ins = inputs(&table::functions::defs::deg2rad, &handles, &[]);
+        call_one(&table::functions::defs::deg2rad, ins, &[], out)
     })
 }
 
@@ -2017,8 +2017,8 @@ pub unsafe extern "C-unwind" fn rt_deg2rad_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::deg2rad, &handles, &[]);
-        call_inplace(&table::pointwise::defs::deg2rad, ins, &[])
+        let ins = inputs(&table::functions::defs::deg2rad, &handles, &[]);
+        call_inplace(&table::functions::defs::deg2rad, ins, &[])
     })
 }
 
@@ -2030,8 +2030,8 @@ pub unsafe extern "C-unwind" fn rt_rad2deg(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::rad2deg, &handles, &[]);
-        call_one(&table::pointwise::defs::rad2deg, ins, &[], out)
+        let ins = inputs(&table::functions::defs::rad2deg, &handles, &[]);
+        call_one(&table::functions::defs::rad2deg, ins, &[], out)
     })
 }
 
@@ -2042,8 +2042,8 @@ pub unsafe extern "C-unwind" fn rt_rad2deg_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::rad2deg, &handles, &[]);
-        call_inplace(&table::pointwise::defs::rad2deg, ins, &[])
+        let ins = inputs(&table::functions::defs::rad2deg, &handles, &[]);
+        call_inplace(&table::functions::defs::rad2deg, ins, &[])
     })
 }
 
@@ -2055,8 +2055,8 @@ pub unsafe extern "C-unwind" fn rt_ceil(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::ceil, &handles, &[]);
-        call_one(&table::pointwise::defs::ceil, ins, &[], out)
+        let ins = inputs(&table::functions::defs::ceil, &handles, &[]);
+        call_one(&table::functions::defs::ceil, ins, &[], out)
     })
 }
 
@@ -2067,8 +2067,8 @@ pub unsafe extern "C-unwind" fn rt_ceil_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::ceil, &handles, &[]);
-        call_inplace(&table::pointwise::defs::ceil, ins, &[])
+        let ins = inputs(&table::functions::defs::ceil, &handles, &[]);
+        call_inplace(&table::functions::defs::ceil, ins, &[])
     })
 }
 
@@ -2080,8 +2080,8 @@ pub unsafe extern "C-unwind" fn rt_floor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::floor, &handles, &[]);
-        call_one(&table::pointwise::defs::floor, ins, &[], out)
+        let ins = inputs(&table::functions::defs::floor, &handles, &[]);
+        call_one(&table::functions::defs::floor, ins, &[], out)
     })
 }
 
@@ -2092,8 +2092,8 @@ pub unsafe extern "C-unwind" fn rt_floor_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::floor, &handles, &[]);
-        call_inplace(&table::pointwise::defs::floor, ins, &[])
+        let ins = inputs(&table::functions::defs::floor, &handles, &[]);
+        call_inplace(&table::functions::defs::floor, ins, &[])
     })
 }
 
@@ -2105,8 +2105,8 @@ pub unsafe extern "C-unwind" fn rt_trunc(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::trunc, &handles, &[]);
-        call_one(&table::pointwise::defs::trunc, ins, &[], out)
+        let ins = inputs(&table::functions::defs::trunc, &handles, &[]);
+        call_one(&table::functions::defs::trunc, ins, &[], out)
     })
 }
 
@@ -2117,8 +2117,8 @@ pub unsafe extern "C-unwind" fn rt_trunc_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::trunc, &handles, &[]);
-        call_inplace(&table::pointwise::defs::trunc, ins, &[])
+        let ins = inputs(&table::functions::defs::trunc, &handles, &[]);
+        call_inplace(&table::functions::defs::trunc, ins, &[])
     })
 }
 
@@ -2131,8 +2131,8 @@ pub unsafe extern "C-unwind" fn rt_round(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::round, &handles, &[]);
-        call_one(&table::pointwise::defs::round, ins, &[Attr::Int(decimals)], out)
+        let ins = inputs(&table::functions::defs::round, &handles, &[]);
+        call_one(&table::functions::defs::round, ins, &[Attr::Int(decimals)], out)
     })
 }
 
@@ -2144,8 +2144,8 @@ pub unsafe extern "C-unwind" fn rt_round_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::round, &handles, &[]);
-        call_inplace(&table::pointwise::defs::round, ins, &[Attr::Int(decimals)])
+        let ins = inputs(&table::functions::defs::round, &handles, &[]);
+        call_inplace(&table::functions::defs::round, ins, &[Attr::Int(decimals)])
     })
 }
 
@@ -2157,8 +2157,8 @@ pub unsafe extern "C-unwind" fn rt_frac(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::frac, &handles, &[]);
-        call_one(&table::pointwise::defs::frac, ins, &[], out)
+        let ins = inputs(&table::functions::defs::frac, &handles, &[]);
+        call_one(&table::functions::defs::frac, ins, &[], out)
     })
 }
 
@@ -2169,8 +2169,8 @@ pub unsafe extern "C-unwind" fn rt_frac_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::frac, &handles, &[]);
-        call_inplace(&table::pointwise::defs::frac, ins, &[])
+        let ins = inputs(&table::functions::defs::frac, &handles, &[]);
+        call_inplace(&table::functions::defs::frac, ins, &[])
     })
 }
 
@@ -2185,8 +2185,8 @@ pub unsafe extern "C-unwind" fn rt_nan_to_num(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::nan_to_num, &handles, &[]);
-        call_one(&table::pointwise::defs::nan_to_num, ins, &[a_opt(nan, Attr::Float), a_opt(posinf, Attr::Float), a_opt(neginf, Attr::Float)], out)
+        let ins = inputs(&table::functions::defs::nan_to_num, &handles, &[]);
+        call_one(&table::functions::defs::nan_to_num, ins, &[a_opt(nan, Attr::Float), a_opt(posinf, Attr::Float), a_opt(neginf, Attr::Float)], out)
     })
 }
 
@@ -2200,8 +2200,8 @@ pub unsafe extern "C-unwind" fn rt_nan_to_num_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::nan_to_num, &handles, &[]);
-        call_inplace(&table::pointwise::defs::nan_to_num, ins, &[a_opt(nan, Attr::Float), a_opt(posinf, Attr::Float), a_opt(neginf, Attr::Float)])
+        let ins = inputs(&table::functions::defs::nan_to_num, &handles, &[]);
+        call_inplace(&table::functions::defs::nan_to_num, ins, &[a_opt(nan, Attr::Float), a_opt(posinf, Attr::Float), a_opt(neginf, Attr::Float)])
     })
 }
 
@@ -2213,8 +2213,8 @@ pub unsafe extern "C-unwind" fn rt_erf(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erf, &handles, &[]);
-        call_one(&table::pointwise::defs::erf, ins, &[], out)
+        let ins = inputs(&table::functions::defs::erf, &handles, &[]);
+        call_one(&table::functions::defs::erf, ins, &[], out)
     })
 }
 
@@ -2225,8 +2225,8 @@ pub unsafe extern "C-unwind" fn rt_erf_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erf, &handles, &[]);
-        call_inplace(&table::pointwise::defs::erf, ins, &[])
+        let ins = inputs(&table::functions::defs::erf, &handles, &[]);
+        call_inplace(&table::functions::defs::erf, ins, &[])
     })
 }
 
@@ -2238,8 +2238,8 @@ pub unsafe extern "C-unwind" fn rt_erfc(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erfc, &handles, &[]);
-        call_one(&table::pointwise::defs::erfc, ins, &[], out)
+        let ins = inputs(&table::functions::defs::erfc, &handles, &[]);
+        call_one(&table::functions::defs::erfc, ins, &[], out)
     })
 }
 
@@ -2250,8 +2250,8 @@ pub unsafe extern "C-unwind" fn rt_erfc_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erfc, &handles, &[]);
-        call_inplace(&table::pointwise::defs::erfc, ins, &[])
+        let ins = inputs(&table::functions::defs::erfc, &handles, &[]);
+        call_inplace(&table::functions::defs::erfc, ins, &[])
     })
 }
 
@@ -2263,8 +2263,8 @@ pub unsafe extern "C-unwind" fn rt_erfinv(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erfinv, &handles, &[]);
-        call_one(&table::pointwise::defs::erfinv, ins, &[], out)
+        let ins = inputs(&table::functions::defs::erfinv, &handles, &[]);
+        call_one(&table::functions::defs::erfinv, ins, &[], out)
     })
 }
 
@@ -2275,8 +2275,8 @@ pub unsafe extern "C-unwind" fn rt_erfinv_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::erfinv, &handles, &[]);
-        call_inplace(&table::pointwise::defs::erfinv, ins, &[])
+        let ins = inputs(&table::functions::defs::erfinv, &handles, &[]);
+        call_inplace(&table::functions::defs::erfinv, ins, &[])
     })
 }
 
@@ -2288,8 +2288,8 @@ pub unsafe extern "C-unwind" fn rt_lgamma(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::lgamma, &handles, &[]);
-        call_one(&table::pointwise::defs::lgamma, ins, &[], out)
+        let ins = inputs(&table::functions::defs::lgamma, &handles, &[]);
+        call_one(&table::functions::defs::lgamma, ins, &[], out)
     })
 }
 
@@ -2300,8 +2300,8 @@ pub unsafe extern "C-unwind" fn rt_lgamma_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::lgamma, &handles, &[]);
-        call_inplace(&table::pointwise::defs::lgamma, ins, &[])
+        let ins = inputs(&table::functions::defs::lgamma, &handles, &[]);
+        call_inplace(&table::functions::defs::lgamma, ins, &[])
     })
 }
 
@@ -2313,8 +2313,8 @@ pub unsafe extern "C-unwind" fn rt_digamma(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::digamma, &handles, &[]);
-        call_one(&table::pointwise::defs::digamma, ins, &[], out)
+        let ins = inputs(&table::functions::defs::digamma, &handles, &[]);
+        call_one(&table::functions::defs::digamma, ins, &[], out)
     })
 }
 
@@ -2325,8 +2325,8 @@ pub unsafe extern "C-unwind" fn rt_digamma_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::digamma, &handles, &[]);
-        call_inplace(&table::pointwise::defs::digamma, ins, &[])
+        let ins = inputs(&table::functions::defs::digamma, &handles, &[]);
+        call_inplace(&table::functions::defs::digamma, ins, &[])
     })
 }
 
@@ -2339,8 +2339,8 @@ pub unsafe extern "C-unwind" fn rt_polygamma(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::polygamma, &handles, &[]);
-        call_one(&table::pointwise::defs::polygamma, ins, &[Attr::Int(n)], out)
+        let ins = inputs(&table::functions::defs::polygamma, &handles, &[]);
+        call_one(&table::functions::defs::polygamma, ins, &[Attr::Int(n)], out)
     })
 }
 
@@ -2352,8 +2352,8 @@ pub unsafe extern "C-unwind" fn rt_polygamma_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::polygamma, &handles, &[]);
-        call_inplace(&table::pointwise::defs::polygamma, ins, &[Attr::Int(n)])
+        let ins = inputs(&table::functions::defs::polygamma, &handles, &[]);
+        call_inplace(&table::functions::defs::polygamma, ins, &[Attr::Int(n)])
     })
 }
 
@@ -2366,8 +2366,8 @@ pub unsafe extern "C-unwind" fn rt_maximum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::maximum, &handles, &[]);
-        call_one(&table::pointwise::defs::maximum, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::maximum, &handles, &[]);
+        call_one(&table::comparison::defs::maximum, ins, &[], out)
     })
 }
 
@@ -2380,8 +2380,8 @@ pub unsafe extern "C-unwind" fn rt_minimum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::minimum, &handles, &[]);
-        call_one(&table::pointwise::defs::minimum, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::minimum, &handles, &[]);
+        call_one(&table::comparison::defs::minimum, ins, &[], out)
     })
 }
 
@@ -2395,8 +2395,8 @@ pub unsafe extern "C-unwind" fn rt_extreme_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad_output, high, low];
-        let ins = inputs(&table::pointwise::defs::extreme_backward, &handles, &[]);
-        call_one(&table::pointwise::defs::extreme_backward, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::extreme_backward, &handles, &[]);
+        call_one(&table::comparison::defs::extreme_backward, ins, &[], out)
     })
 }
 
@@ -2409,8 +2409,8 @@ pub unsafe extern "C-unwind" fn rt_fmax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::fmax, &handles, &[]);
-        call_one(&table::pointwise::defs::fmax, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::fmax, &handles, &[]);
+        call_one(&table::comparison::defs::fmax, ins, &[], out)
     })
 }
 
@@ -2423,8 +2423,8 @@ pub unsafe extern "C-unwind" fn rt_fmin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::fmin, &handles, &[]);
-        call_one(&table::pointwise::defs::fmin, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::fmin, &handles, &[]);
+        call_one(&table::comparison::defs::fmin, ins, &[], out)
     })
 }
 
@@ -2439,8 +2439,8 @@ pub unsafe extern "C-unwind" fn rt_clamp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp, &handles, &[]);
-        call_one(&table::pointwise::defs::clamp, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?], out)
+        let ins = inputs(&table::comparison::defs::clamp, &handles, &[]);
+        call_one(&table::comparison::defs::clamp, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?], out)
     })
 }
 
@@ -2453,8 +2453,8 @@ pub unsafe extern "C-unwind" fn rt_clamp_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp, &handles, &[]);
-        call_inplace(&table::pointwise::defs::clamp, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?])
+        let ins = inputs(&table::comparison::defs::clamp, &handles, &[]);
+        call_inplace(&table::comparison::defs::clamp, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?])
     })
 }
 
@@ -2467,8 +2467,8 @@ pub unsafe extern "C-unwind" fn rt_clamp_min(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp_min, &handles, &[]);
-        call_one(&table::pointwise::defs::clamp_min, ins, &[a_scalar(min)?], out)
+        let ins = inputs(&table::comparison::defs::clamp_min, &handles, &[]);
+        call_one(&table::comparison::defs::clamp_min, ins, &[a_scalar(min)?], out)
     })
 }
 
@@ -2480,8 +2480,8 @@ pub unsafe extern "C-unwind" fn rt_clamp_min_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp_min, &handles, &[]);
-        call_inplace(&table::pointwise::defs::clamp_min, ins, &[a_scalar(min)?])
+        let ins = inputs(&table::comparison::defs::clamp_min, &handles, &[]);
+        call_inplace(&table::comparison::defs::clamp_min, ins, &[a_scalar(min)?])
     })
 }
 
@@ -2494,8 +2494,8 @@ pub unsafe extern "C-unwind" fn rt_clamp_max(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp_max, &handles, &[]);
-        call_one(&table::pointwise::defs::clamp_max, ins, &[a_scalar(max)?], out)
+        let ins = inputs(&table::comparison::defs::clamp_max, &handles, &[]);
+        call_one(&table::comparison::defs::clamp_max, ins, &[a_scalar(max)?], out)
     })
 }
 
@@ -2507,8 +2507,8 @@ pub unsafe extern "C-unwind" fn rt_clamp_max_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::clamp_max, &handles, &[]);
-        call_inplace(&table::pointwise::defs::clamp_max, ins, &[a_scalar(max)?])
+        let ins = inputs(&table::comparison::defs::clamp_max, &handles, &[]);
+        call_inplace(&table::comparison::defs::clamp_max, ins, &[a_scalar(max)?])
     })
 }
 
@@ -2523,8 +2523,8 @@ pub unsafe extern "C-unwind" fn rt_clamp_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, input];
-        let ins = inputs(&table::pointwise::defs::clamp_backward, &handles, &[]);
-        call_one(&table::pointwise::defs::clamp_backward, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?], out)
+        let ins = inputs(&table::comparison::defs::clamp_backward, &handles, &[]);
+        call_one(&table::comparison::defs::clamp_backward, ins, &[a_opt_scalar(min)?, a_opt_scalar(max)?], out)
     })
 }
 
@@ -2538,8 +2538,8 @@ pub unsafe extern "C-unwind" fn rt_clamp_tensor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, min, max];
-        let ins = inputs(&table::pointwise::defs::clamp_tensor, &handles, &[]);
-        call_one(&table::pointwise::defs::clamp_tensor, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::clamp_tensor, &handles, &[]);
+        call_one(&table::comparison::defs::clamp_tensor, ins, &[], out)
     })
 }
 
@@ -2552,8 +2552,8 @@ pub unsafe extern "C-unwind" fn rt_clamp_tensor_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, min, max];
-        let ins = inputs(&table::pointwise::defs::clamp_tensor, &handles, &[]);
-        call_inplace(&table::pointwise::defs::clamp_tensor, ins, &[])
+        let ins = inputs(&table::comparison::defs::clamp_tensor, &handles, &[]);
+        call_inplace(&table::comparison::defs::clamp_tensor, ins, &[])
     })
 }
 
@@ -2566,8 +2566,8 @@ pub unsafe extern "C-unwind" fn rt_eq(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::eq, &handles, &[]);
-        call_one(&table::pointwise::defs::eq, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::eq, &handles, &[]);
+        call_one(&table::comparison::defs::eq, ins, &[], out)
     })
 }
 
@@ -2581,8 +2581,8 @@ pub unsafe extern "C-unwind" fn rt_eq_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::eq, &handles, &[]);
-        call_one(&table::pointwise::defs::eq, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::eq, &handles, &[]);
+        call_one(&table::comparison::defs::eq, ins, &[], out)
     })
 }
 
@@ -2594,8 +2594,8 @@ pub unsafe extern "C-unwind" fn rt_eq_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::eq, &handles, &[]);
-        call_inplace(&table::pointwise::defs::eq, ins, &[])
+        let ins = inputs(&table::comparison::defs::eq, &handles, &[]);
+        call_inplace(&table::comparison::defs::eq, ins, &[])
     })
 }
 
@@ -2608,8 +2608,8 @@ pub unsafe extern "C-unwind" fn rt_eq_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::eq, &handles, &[]);
-        call_inplace(&table::pointwise::defs::eq, ins, &[])
+        let ins = inputs(&table::comparison::defs::eq, &handles, &[]);
+        call_inplace(&table::comparison::defs::eq, ins, &[])
     })
 }
 
@@ -2622,8 +2622,8 @@ pub unsafe extern "C-unwind" fn rt_ne(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ne, &handles, &[]);
-        call_one(&table::pointwise::defs::ne, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::ne, &handles, &[]);
+        call_one(&table::comparison::defs::ne, ins, &[], out)
     })
 }
 
@@ -2637,8 +2637,8 @@ pub unsafe extern "C-unwind" fn rt_ne_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::ne, &handles, &[]);
-        call_one(&table::pointwise::defs::ne, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::ne, &handles, &[]);
+        call_one(&table::comparison::defs::ne, ins, &[], out)
     })
 }
 
@@ -2650,8 +2650,8 @@ pub unsafe extern "C-unwind" fn rt_ne_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ne, &handles, &[]);
-        call_inplace(&table::pointwise::defs::ne, ins, &[])
+        let ins = inputs(&table::comparison::defs::ne, &handles, &[]);
+        call_inplace(&table::comparison::defs::ne, ins, &[])
     })
 }
 
@@ -2664,8 +2664,8 @@ pub unsafe extern "C-unwind" fn rt_ne_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::ne, &handles, &[]);
-        call_inplace(&table::pointwise::defs::ne, ins, &[])
+        let ins = inputs(&table::comparison::defs::ne, &handles, &[]);
+        call_inplace(&table::comparison::defs::ne, ins, &[])
     })
 }
 
@@ -2678,8 +2678,8 @@ pub unsafe extern "C-unwind" fn rt_lt(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::lt, &handles, &[]);
-        call_one(&table::pointwise::defs::lt, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::lt, &handles, &[]);
+        call_one(&table::comparison::defs::lt, ins, &[], out)
     })
 }
 
@@ -2693,8 +2693,8 @@ pub unsafe extern "C-unwind" fn rt_lt_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::lt, &handles, &[]);
-        call_one(&table::pointwise::defs::lt, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::lt, &handles, &[]);
+        call_one(&table::comparison::defs::lt, ins, &[], out)
     })
 }
 
@@ -2706,8 +2706,8 @@ pub unsafe extern "C-unwind" fn rt_lt_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::lt, &handles, &[]);
-        call_inplace(&table::pointwise::defs::lt, ins, &[])
+        let ins = inputs(&table::comparison::defs::lt, &handles, &[]);
+        call_inplace(&table::comparison::defs::lt, ins, &[])
     })
 }
 
@@ -2720,8 +2720,8 @@ pub unsafe extern "C-unwind" fn rt_lt_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::lt, &handles, &[]);
-        call_inplace(&table::pointwise::defs::lt, ins, &[])
+        let ins = inputs(&table::comparison::defs::lt, &handles, &[]);
+        call_inplace(&table::comparison::defs::lt, ins, &[])
     })
 }
 
@@ -2734,8 +2734,8 @@ pub unsafe extern "C-unwind" fn rt_le(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::le, &handles, &[]);
-        call_one(&table::pointwise::defs::le, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::le, &handles, &[]);
+        call_one(&table::comparison::defs::le, ins, &[], out)
     })
 }
 
@@ -2749,8 +2749,8 @@ pub unsafe extern "C-unwind" fn rt_le_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::le, &handles, &[]);
-        call_one(&table::pointwise::defs::le, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::le, &handles, &[]);
+        call_one(&table::comparison::defs::le, ins, &[], out)
     })
 }
 
@@ -2762,8 +2762,8 @@ pub unsafe extern "C-unwind" fn rt_le_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::le, &handles, &[]);
-        call_inplace(&table::pointwise::defs::le, ins, &[])
+        let ins = inputs(&table::comparison::defs::le, &handles, &[]);
+        call_inplace(&table::comparison::defs::le, ins, &[])
     })
 }
 
@@ -2776,8 +2776,8 @@ pub unsafe extern "C-unwind" fn rt_le_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::le, &handles, &[]);
-        call_inplace(&table::pointwise::defs::le, ins, &[])
+        let ins = inputs(&table::comparison::defs::le, &handles, &[]);
+        call_inplace(&table::comparison::defs::le, ins, &[])
     })
 }
 
@@ -2790,8 +2790,8 @@ pub unsafe extern "C-unwind" fn rt_gt(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::gt, &handles, &[]);
-        call_one(&table::pointwise::defs::gt, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::gt, &handles, &[]);
+        call_one(&table::comparison::defs::gt, ins, &[], out)
     })
 }
 
@@ -2805,8 +2805,8 @@ pub unsafe extern "C-unwind" fn rt_gt_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::gt, &handles, &[]);
-        call_one(&table::pointwise::defs::gt, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::gt, &handles, &[]);
+        call_one(&table::comparison::defs::gt, ins, &[], out)
     })
 }
 
@@ -2818,8 +2818,8 @@ pub unsafe extern "C-unwind" fn rt_gt_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::gt, &handles, &[]);
-        call_inplace(&table::pointwise::defs::gt, ins, &[])
+        let ins = inputs(&table::comparison::defs::gt, &handles, &[]);
+        call_inplace(&table::comparison::defs::gt, ins, &[])
     })
 }
 
@@ -2832,8 +2832,8 @@ pub unsafe extern "C-unwind" fn rt_gt_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::gt, &handles, &[]);
-        call_inplace(&table::pointwise::defs::gt, ins, &[])
+        let ins = inputs(&table::comparison::defs::gt, &handles, &[]);
+        call_inplace(&table::comparison::defs::gt, ins, &[])
     })
 }
 
@@ -2846,8 +2846,8 @@ pub unsafe extern "C-unwind" fn rt_ge(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ge, &handles, &[]);
-        call_one(&table::pointwise::defs::ge, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::ge, &handles, &[]);
+        call_one(&table::comparison::defs::ge, ins, &[], out)
     })
 }
 
@@ -2861,8 +2861,8 @@ pub unsafe extern "C-unwind" fn rt_ge_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::ge, &handles, &[]);
-        call_one(&table::pointwise::defs::ge, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::ge, &handles, &[]);
+        call_one(&table::comparison::defs::ge, ins, &[], out)
     })
 }
 
@@ -2874,8 +2874,8 @@ pub unsafe extern "C-unwind" fn rt_ge_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ge, &handles, &[]);
-        call_inplace(&table::pointwise::defs::ge, ins, &[])
+        let ins = inputs(&table::comparison::defs::ge, &handles, &[]);
+        call_inplace(&table::comparison::defs::ge, ins, &[])
     })
 }
 
@@ -2888,8 +2888,8 @@ pub unsafe extern "C-unwind" fn rt_ge_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::ge, &handles, &[]);
-        call_inplace(&table::pointwise::defs::ge, ins, &[])
+        let ins = inputs(&table::comparison::defs::ge, &handles, &[]);
+        call_inplace(&table::comparison::defs::ge, ins, &[])
     })
 }
 
@@ -2905,8 +2905,8 @@ pub unsafe extern "C-unwind" fn rt_isclose(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::isclose, &handles, &[]);
-        call_one(&table::pointwise::defs::isclose, ins, &[Attr::Float(rtol), Attr::Float(atol), Attr::Bool(equal_nan)], out)
+        let ins = inputs(&table::comparison::defs::isclose, &handles, &[]);
+        call_one(&table::comparison::defs::isclose, ins, &[Attr::Float(rtol), Attr::Float(atol), Attr::Bool(equal_nan)], out)
     })
 }
 
@@ -2922,8 +2922,8 @@ pub unsafe extern "C-unwind" fn rt_allclose(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::allclose, &handles, &[]);
-        call_one(&table::pointwise::defs::allclose, ins, &[Attr::Float(rtol), Attr::Float(atol), Attr::Bool(equal_nan)], out)
+        let ins = inputs(&table::comparison::defs::allclose, &handles, &[]);
+        call_one(&table::comparison::defs::allclose, ins, &[Attr::Float(rtol), Attr::Float(atol), Attr::Bool(equal_nan)], out)
     })
 }
 
@@ -2936,8 +2936,8 @@ pub unsafe extern "C-unwind" fn rt_equal(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::equal, &handles, &[]);
-        call_one(&table::pointwise::defs::equal, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::equal, &handles, &[]);
+        call_one(&table::comparison::defs::equal, ins, &[], out)
     })
 }
 
@@ -2949,8 +2949,8 @@ pub unsafe extern "C-unwind" fn rt_isnan(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isnan, &handles, &[]);
-        call_one(&table::pointwise::defs::isnan, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::isnan, &handles, &[]);
+        call_one(&table::comparison::defs::isnan, ins, &[], out)
     })
 }
 
@@ -2962,8 +2962,8 @@ pub unsafe extern "C-unwind" fn rt_isinf(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isinf, &handles, &[]);
-        call_one(&table::pointwise::defs::isinf, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::isinf, &handles, &[]);
+        call_one(&table::comparison::defs::isinf, ins, &[], out)
     })
 }
 
@@ -2975,8 +2975,8 @@ pub unsafe extern "C-unwind" fn rt_isfinite(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isfinite, &handles, &[]);
-        call_one(&table::pointwise::defs::isfinite, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::isfinite, &handles, &[]);
+        call_one(&table::comparison::defs::isfinite, ins, &[], out)
     })
 }
 
@@ -2988,8 +2988,8 @@ pub unsafe extern "C-unwind" fn rt_isposinf(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isposinf, &handles, &[]);
-        call_one(&table::pointwise::defs::isposinf, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::isposinf, &handles, &[]);
+        call_one(&table::comparison::defs::isposinf, ins, &[], out)
     })
 }
 
@@ -3001,8 +3001,8 @@ pub unsafe extern "C-unwind" fn rt_isneginf(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isneginf, &handles, &[]);
-        call_one(&table::pointwise::defs::isneginf, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::isneginf, &handles, &[]);
+        call_one(&table::comparison::defs::isneginf, ins, &[], out)
     })
 }
 
@@ -3014,8 +3014,8 @@ pub unsafe extern "C-unwind" fn rt_isreal(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::isreal, &handles, &[]);
-        call_one(&table::pointwise::defs::isreal, ins, &[], out)
+        let ins = inputs(&table::comparison::defs::isreal, &handles, &[]);
+        call_one(&table::comparison::defs::isreal, ins, &[], out)
     })
 }
 
@@ -3028,8 +3028,8 @@ pub unsafe extern "C-unwind" fn rt_logical_and(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_and, &handles, &[]);
-        call_one(&table::pointwise::defs::logical_and, ins, &[], out)
+        let ins = inputs(&table::logic::defs::logical_and, &handles, &[]);
+        call_one(&table::logic::defs::logical_and, ins, &[], out)
     })
 }
 
@@ -3041,8 +3041,8 @@ pub unsafe extern "C-unwind" fn rt_logical_and_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_and, &handles, &[]);
-        call_inplace(&table::pointwise::defs::logical_and, ins, &[])
+        let ins = inputs(&table::logic::defs::logical_and, &handles, &[]);
+        call_inplace(&table::logic::defs::logical_and, ins, &[])
     })
 }
 
@@ -3055,8 +3055,8 @@ pub unsafe extern "C-unwind" fn rt_logical_or(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_or, &handles, &[]);
-        call_one(&table::pointwise::defs::logical_or, ins, &[], out)
+        let ins = inputs(&table::logic::defs::logical_or, &handles, &[]);
+        call_one(&table::logic::defs::logical_or, ins, &[], out)
     })
 }
 
@@ -3068,8 +3068,8 @@ pub unsafe extern "C-unwind" fn rt_logical_or_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_or, &handles, &[]);
-        call_inplace(&table::pointwise::defs::logical_or, ins, &[])
+        let ins = inputs(&table::logic::defs::logical_or, &handles, &[]);
+        call_inplace(&table::logic::defs::logical_or, ins, &[])
     })
 }
 
@@ -3082,8 +3082,8 @@ pub unsafe extern "C-unwind" fn rt_logical_xor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_xor, &handles, &[]);
-        call_one(&table::pointwise::defs::logical_xor, ins, &[], out)
+        let ins = inputs(&table::logic::defs::logical_xor, &handles, &[]);
+        call_one(&table::logic::defs::logical_xor, ins, &[], out)
     })
 }
 
@@ -3095,8 +3095,8 @@ pub unsafe extern "C-unwind" fn rt_logical_xor_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::logical_xor, &handles, &[]);
-        call_inplace(&table::pointwise::defs::logical_xor, ins, &[])
+        let ins = inputs(&table::logic::defs::logical_xor, &handles, &[]);
+        call_inplace(&table::logic::defs::logical_xor, ins, &[])
     })
 }
 
@@ -3108,8 +3108,8 @@ pub unsafe extern "C-unwind" fn rt_logical_not(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::logical_not, &handles, &[]);
-        call_one(&table::pointwise::defs::logical_not, ins, &[], out)
+        let ins = inputs(&table::logic::defs::logical_not, &handles, &[]);
+        call_one(&table::logic::defs::logical_not, ins, &[], out)
     })
 }
 
@@ -3120,8 +3120,8 @@ pub unsafe extern "C-unwind" fn rt_logical_not_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::logical_not, &handles, &[]);
-        call_inplace(&table::pointwise::defs::logical_not, ins, &[])
+        let ins = inputs(&table::logic::defs::logical_not, &handles, &[]);
+        call_inplace(&table::logic::defs::logical_not, ins, &[])
     })
 }
 
@@ -3134,8 +3134,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_and(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, &[]);
-        call_one(&table::pointwise::defs::bitwise_and, ins, &[], out)
+        let ins = inputs(&table::logic::defs::bitwise_and, &handles, &[]);
+        call_one(&table::logic::defs::bitwise_and, ins, &[], out)
     })
 }
 
@@ -3149,8 +3149,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_and_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, &[]);
-        call_one(&table::pointwise::defs::bitwise_and, ins, &[], out)
+        let ins = inputs(&table::logic::defs::bitwise_and, &handles, &[]);
+        call_one(&table::logic::defs::bitwise_and, ins, &[], out)
     })
 }
 
@@ -3162,8 +3162,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_and_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, &[]);
-        call_inplace(&table::pointwise::defs::bitwise_and, ins, &[])
+        let ins = inputs(&table::logic::defs::bitwise_and, &handles, &[]);
+        call_inplace(&table::logic::defs::bitwise_and, ins, &[])
     })
 }
 
@@ -3176,8 +3176,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_and_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_and, &handles, &[]);
-        call_inplace(&table::pointwise::defs::bitwise_and, ins, &[])
+        let ins = inputs(&table::logic::defs::bitwise_and, &handles, &[]);
+        call_inplace(&table::logic::defs::bitwise_and, ins, &[])
     })
 }
 
@@ -3190,8 +3190,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_or(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, &[]);
-        call_one(&table::pointwise::defs::bitwise_or, ins, &[], out)
+        let ins = inputs(&table::logic::defs::bitwise_or, &handles, &[]);
+        call_one(&table::logic::defs::bitwise_or, ins, &[], out)
     })
 }
 
@@ -3205,8 +3205,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_or_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, &[]);
-        call_one(&table::pointwise::defs::bitwise_or, ins, &[], out)
+        let ins = inputs(&table::logic::defs::bitwise_or, &handles, &[]);
+        call_one(&table::logic::defs::bitwise_or, ins, &[], out)
     })
 }
 
@@ -3218,8 +3218,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_or_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, &[]);
-        call_inplace(&table::pointwise::defs::bitwise_or, ins, &[])
+        let ins = inputs(&table::logic::defs::bitwise_or, &handles, &[]);
+        call_inplace(&table::logic::defs::bitwise_or, ins, &[])
     })
 }
 
@@ -3232,8 +3232,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_or_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_or, &handles, &[]);
-        call_inplace(&table::pointwise::defs::bitwise_or, ins, &[])
+        let ins = inputs(&table::logic::defs::bitwise_or, &handles, &[]);
+        call_inplace(&table::logic::defs::bitwise_or, ins, &[])
     })
 }
 
@@ -3246,8 +3246,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_xor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, &[]);
-        call_one(&table::pointwise::defs::bitwise_xor, ins, &[], out)
+        let ins = inputs(&table::logic::defs::bitwise_xor, &handles, &[]);
+        call_one(&table::logic::defs::bitwise_xor, ins, &[], out)
     })
 }
 
@@ -3261,8 +3261,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_xor_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, &[]);
-        call_one(&table::pointwise::defs::bitwise_xor, ins, &[], out)
+        let ins = inputs(&table::logic::defs::bitwise_xor, &handles, &[]);
+        call_one(&table::logic::defs::bitwise_xor, ins, &[], out)
     })
 }
 
@@ -3274,8 +3274,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_xor_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, &[]);
-        call_inplace(&table::pointwise::defs::bitwise_xor, ins, &[])
+        let ins = inputs(&table::logic::defs::bitwise_xor, &handles, &[]);
+        call_inplace(&table::logic::defs::bitwise_xor, ins, &[])
     })
 }
 
@@ -3288,8 +3288,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_xor_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_xor, &handles, &[]);
-        call_inplace(&table::pointwise::defs::bitwise_xor, ins, &[])
+        let ins = inputs(&table::logic::defs::bitwise_xor, &handles, &[]);
+        call_inplace(&table::logic::defs::bitwise_xor, ins, &[])
     })
 }
 
@@ -3301,8 +3301,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_not(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::bitwise_not, &handles, &[]);
-        call_one(&table::pointwise::defs::bitwise_not, ins, &[], out)
+        let ins = inputs(&table::logic::defs::bitwise_not, &handles, &[]);
+        call_one(&table::logic::defs::bitwise_not, ins, &[], out)
     })
 }
 
@@ -3313,8 +3313,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_not_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::bitwise_not, &handles, &[]);
-        call_inplace(&table::pointwise::defs::bitwise_not, ins, &[])
+        let ins = inputs(&table::logic::defs::bitwise_not, &handles, &[]);
+        call_inplace(&table::logic::defs::bitwise_not, ins, &[])
     })
 }
 
@@ -3327,8 +3327,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_left_shift(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, &[]);
-        call_one(&table::pointwise::defs::bitwise_left_shift, ins, &[], out)
+        let ins = inputs(&table::logic::defs::bitwise_left_shift, &handles, &[]);
+        call_one(&table::logic::defs::bitwise_left_shift, ins, &[], out)
     })
 }
 
@@ -3342,8 +3342,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_left_shift_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, &[]);
-        call_one(&table::pointwise::defs::bitwise_left_shift, ins, &[], out)
+        let ins = inputs(&table::logic::defs::bitwise_left_shift, &handles, &[]);
+        call_one(&table::logic::defs::bitwise_left_shift, ins, &[], out)
     })
 }
 
@@ -3355,8 +3355,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_left_shift_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, &[]);
-        call_inplace(&table::pointwise::defs::bitwise_left_shift, ins, &[])
+        let ins = inputs(&table::logic::defs::bitwise_left_shift, &handles, &[]);
+        call_inplace(&table::logic::defs::bitwise_left_shift, ins, &[])
     })
 }
 
@@ -3369,8 +3369,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_left_shift_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_left_shift, &handles, &[]);
-        call_inplace(&table::pointwise::defs::bitwise_left_shift, ins, &[])
+        let ins = inputs(&table::logic::defs::bitwise_left_shift, &handles, &[]);
+        call_inplace(&table::logic::defs::bitwise_left_shift, ins, &[])
     })
 }
 
@@ -3383,8 +3383,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_right_shift(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, &[]);
-        call_one(&table::pointwise::defs::bitwise_right_shift, ins, &[], out)
+        let ins = inputs(&table::logic::defs::bitwise_right_shift, &handles, &[]);
+        call_one(&table::logic::defs::bitwise_right_shift, ins, &[], out)
     })
 }
 
@@ -3398,8 +3398,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_right_shift_scalar(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, &[]);
-        call_one(&table::pointwise::defs::bitwise_right_shift, ins, &[], out)
+        let ins = inputs(&table::logic::defs::bitwise_right_shift, &handles, &[]);
+        call_one(&table::logic::defs::bitwise_right_shift, ins, &[], out)
     })
 }
 
@@ -3411,8 +3411,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_right_shift_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, &[]);
-        call_inplace(&table::pointwise::defs::bitwise_right_shift, ins, &[])
+        let ins = inputs(&table::logic::defs::bitwise_right_shift, &handles, &[]);
+        call_inplace(&table::logic::defs::bitwise_right_shift, ins, &[])
     })
 }
 
@@ -3425,8 +3425,8 @@ pub unsafe extern "C-unwind" fn rt_bitwise_right_shift_scalar_(
     guard(|| {
         let number = plain(other)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::bitwise_right_shift, &handles, &[]);
-        call_inplace(&table::pointwise::defs::bitwise_right_shift, ins, &[])
+        let ins = inputs(&table::logic::defs::bitwise_right_shift, &handles, &[]);
+        call_inplace(&table::logic::defs::bitwise_right_shift, ins, &[])
     })
 }
 
@@ -3439,8 +3439,8 @@ pub unsafe extern "C-unwind" fn rt_gcd(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::gcd, &handles, &[]);
-        call_one(&table::pointwise::defs::gcd, ins, &[], out)
+        let ins = inputs(&table::logic::defs::gcd, &handles, &[]);
+        call_one(&table::logic::defs::gcd, ins, &[], out)
     })
 }
 
@@ -3452,8 +3452,8 @@ pub unsafe extern "C-unwind" fn rt_gcd_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::gcd, &handles, &[]);
-        call_inplace(&table::pointwise::defs::gcd, ins, &[])
+        let ins = inputs(&table::logic::defs::gcd, &handles, &[]);
+        call_inplace(&table::logic::defs::gcd, ins, &[])
     })
 }
 
@@ -3466,8 +3466,8 @@ pub unsafe extern "C-unwind" fn rt_lcm(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::lcm, &handles, &[]);
-        call_one(&table::pointwise::defs::lcm, ins, &[], out)
+        let ins = inputs(&table::logic::defs::lcm, &handles, &[]);
+        call_one(&table::logic::defs::lcm, ins, &[], out)
     })
 }
 
@@ -3479,8 +3479,8 @@ pub unsafe extern "C-unwind" fn rt_lcm_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::lcm, &handles, &[]);
-        call_inplace(&table::pointwise::defs::lcm, ins, &[])
+        let ins = inputs(&table::logic::defs::lcm, &handles, &[]);
+        call_inplace(&table::logic::defs::lcm, ins, &[])
     })
 }
 
@@ -3494,8 +3494,8 @@ pub unsafe extern "C-unwind" fn rt_where(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [condition, input, other];
-        let ins = inputs(&table::pointwise::defs::where_, &handles, &[]);
-        call_one(&table::pointwise::defs::where_, ins, &[], out)
+        let ins = inputs(&table::logic::defs::where_, &handles, &[]);
+        call_one(&table::logic::defs::where_, ins, &[], out)
     })
 }
 
@@ -3508,8 +3508,8 @@ pub unsafe extern "C-unwind" fn rt_heaviside(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, values];
-        let ins = inputs(&table::pointwise::defs::heaviside, &handles, &[]);
-        call_one(&table::pointwise::defs::heaviside, ins, &[], out)
+        let ins = inputs(&table::logic::defs::heaviside, &handles, &[]);
+        call_one(&table::logic::defs::heaviside, ins, &[], out)
     })
 }
 
@@ -3521,8 +3521,8 @@ pub unsafe extern "C-unwind" fn rt_heaviside_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, values];
-        let ins = inputs(&table::pointwise::defs::heaviside, &handles, &[]);
-        call_inplace(&table::pointwise::defs::heaviside, ins, &[])
+        let ins = inputs(&table::logic::defs::heaviside, &handles, &[]);
+        call_inplace(&table::logic::defs::heaviside, ins, &[])
     })
 }
 
@@ -3535,8 +3535,8 @@ pub unsafe extern "C-unwind" fn rt_fill(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, value];
-        let ins = inputs(&table::pointwise::defs::fill, &handles, &[]);
-        call_one(&table::pointwise::defs::fill, ins, &[], out)
+        let ins = inputs(&table::logic::defs::fill, &handles, &[]);
+        call_one(&table::logic::defs::fill, ins, &[], out)
     })
 }
 
@@ -3550,8 +3550,8 @@ pub unsafe extern "C-unwind" fn rt_fill_scalar(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::fill, &handles, &[]);
-        call_one(&table::pointwise::defs::fill, ins, &[], out)
+        let ins = inputs(&table::logic::defs::fill, &handles, &[]);
+        call_one(&table::logic::defs::fill, ins, &[], out)
     })
 }
 
@@ -3563,8 +3563,8 @@ pub unsafe extern "C-unwind" fn rt_fill_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, value];
-        let ins = inputs(&table::pointwise::defs::fill, &handles, &[]);
-        call_inplace(&table::pointwise::defs::fill, ins, &[])
+        let ins = inputs(&table::logic::defs::fill, &handles, &[]);
+        call_inplace(&table::logic::defs::fill, ins, &[])
     })
 }
 
@@ -3577,8 +3577,8 @@ pub unsafe extern "C-unwind" fn rt_fill_scalar_(
     guard(|| {
         let number = plain(value)?;
         let handles: [*const rt_tensor; 2] = [input, lend(&number)];
-        let ins = inputs(&table::pointwise::defs::fill, &handles, &[]);
-        call_inplace(&table::pointwise::defs::fill, ins, &[])
+        let ins = inputs(&table::logic::defs::fill, &handles, &[]);
+        call_inplace(&table::logic::defs::fill, ins, &[])
     })
 }
 
@@ -3590,8 +3590,8 @@ pub unsafe extern "C-unwind" fn rt_zero(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::zero, &handles, &[]);
-        call_one(&table::pointwise::defs::zero, ins, &[], out)
+        let ins = inputs(&table::logic::defs::zero, &handles, &[]);
+        call_one(&table::logic::defs::zero, ins, &[], out)
     })
 }
 
@@ -3602,8 +3602,8 @@ pub unsafe extern "C-unwind" fn rt_zero_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::zero, &handles, &[]);
-        call_inplace(&table::pointwise::defs::zero, ins, &[])
+        let ins = inputs(&table::logic::defs::zero, &handles, &[]);
+        call_inplace(&table::logic::defs::zero, ins, &[])
     })
 }
 
@@ -3616,8 +3616,8 @@ pub unsafe extern "C-unwind" fn rt_ldexp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ldexp, &handles, &[]);
-        call_one(&table::pointwise::defs::ldexp, ins, &[], out)
+        let ins = inputs(&table::logic::defs::ldexp, &handles, &[]);
+        call_one(&table::logic::defs::ldexp, ins, &[], out)
     })
 }
 
@@ -3629,8 +3629,8 @@ pub unsafe extern "C-unwind" fn rt_ldexp_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::pointwise::defs::ldexp, &handles, &[]);
-        call_inplace(&table::pointwise::defs::ldexp, ins, &[])
+        let ins = inputs(&table::logic::defs::ldexp, &handles, &[]);
+        call_inplace(&table::logic::defs::ldexp, ins, &[])
     })
 }
 
@@ -3642,8 +3642,8 @@ pub unsafe extern "C-unwind" fn rt_sigmoid(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sigmoid, &handles, &[]);
-        call_one(&table::pointwise::defs::sigmoid, ins, &[], out)
+        let ins = inputs(&table::activation::defs::sigmoid, &handles, &[]);
+        call_one(&table::activation::defs::sigmoid, ins, &[], out)
     })
 }
 
@@ -3654,8 +3654,8 @@ pub unsafe extern "C-unwind" fn rt_sigmoid_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::pointwise::defs::sigmoid, &handles, &[]);
-        call_inplace(&table::pointwise::defs::sigmoid, ins, &[])
+        let ins = inputs(&table::activation::defs::sigmoid, &handles, &[]);
+        call_inplace(&table::activation::defs::sigmoid, ins, &[])
     })
 }
 
@@ -3668,8 +3668,8 @@ pub unsafe extern "C-unwind" fn rt_sigmoid_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad_output, output];
-        let ins = inputs(&table::pointwise::defs::sigmoid_backward, &handles, &[]);
-        call_one(&table::pointwise::defs::sigmoid_backward, ins, &[], out)
+        let ins = inputs(&table::activation::defs::sigmoid_backward, &handles, &[]);
+        call_one(&table::activation::defs::sigmoid_backward, ins, &[], out)
     })
 }
 
@@ -4753,8 +4753,8 @@ pub unsafe extern "C-unwind" fn rt_dist(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::reduce::defs::dist, &handles, &[]);
-        call_one(&table::reduce::defs::dist, ins, &[a_scalar(p)?], out)
+        let ins = inputs(&table::statistics::defs::dist, &handles, &[]);
+        call_one(&table::statistics::defs::dist, ins, &[a_scalar(p)?], out)
     })
 }
 
@@ -4767,8 +4767,8 @@ pub unsafe extern "C-unwind" fn rt_euclidean_distances(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, other];
-        let ins = inputs(&table::reduce::defs::euclidean_distances, &handles, &[]);
-        call_one(&table::reduce::defs::euclidean_distances, ins, &[], out)
+        let ins = inputs(&table::statistics::defs::euclidean_distances, &handles, &[]);
+        call_one(&table::statistics::defs::euclidean_distances, ins, &[], out)
     })
 }
 
@@ -4785,8 +4785,8 @@ pub unsafe extern "C-unwind" fn rt_cdist(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [x1, x2];
-        let ins = inputs(&table::reduce::defs::cdist, &handles, &[]);
-        call_one(&table::reduce::defs::cdist, ins, &[Attr::Float(p), a_str(compute_mode)?], out)
+        let ins = inputs(&table::statistics::defs::cdist, &handles, &[]);
+        call_one(&table::statistics::defs::cdist, ins, &[Attr::Float(p), a_str(compute_mode)?], out)
     })
 }
 
@@ -4800,8 +4800,8 @@ pub unsafe extern "C-unwind" fn rt_pdist(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::pdist, &handles, &[]);
-        call_one(&table::reduce::defs::pdist, ins, &[Attr::Float(p)], out)
+        let ins = inputs(&table::statistics::defs::pdist, &handles, &[]);
+        call_one(&table::statistics::defs::pdist, ins, &[Attr::Float(p)], out)
     })
 }
 
@@ -4818,8 +4818,8 @@ pub unsafe extern "C-unwind" fn rt_cov(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, fweights, aweights];
-        let ins = inputs(&table::reduce::defs::cov, &handles, &[]);
-        call_one(&table::reduce::defs::cov, ins, &[Attr::Int(correction)], out)
+        let ins = inputs(&table::statistics::defs::cov, &handles, &[]);
+        call_one(&table::statistics::defs::cov, ins, &[Attr::Int(correction)], out)
     })
 }
 
@@ -4831,8 +4831,8 @@ pub unsafe extern "C-unwind" fn rt_corrcoef(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::corrcoef, &handles, &[]);
-        call_one(&table::reduce::defs::corrcoef, ins, &[], out)
+        let ins = inputs(&table::statistics::defs::corrcoef, &handles, &[]);
+        call_one(&table::statistics::defs::corrcoef, ins, &[], out)
     })
 }
 
@@ -4848,8 +4848,8 @@ pub unsafe extern "C-unwind" fn rt_histc(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::histc, &handles, &[]);
-        call_one(&table::reduce::defs::histc, ins, &[Attr::Int(bins), a_scalar(min)?, a_scalar(max)?], out)
+        let ins = inputs(&table::statistics::defs::histc, &handles, &[]);
+        call_one(&table::statistics::defs::histc, ins, &[Attr::Int(bins), a_scalar(min)?, a_scalar(max)?], out)
     })
 }
 
@@ -4863,8 +4863,8 @@ pub unsafe extern "C-unwind" fn rt_count_nonzero(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::count_nonzero, &handles, &[]);
-        call_one(&table::reduce::defs::count_nonzero, ins, &[a_opt_ints(dim, dim_len)?], out)
+        let ins = inputs(&table::statistics::defs::count_nonzero, &handles, &[]);
+        call_one(&table::statistics::defs::count_nonzero, ins, &[a_opt_ints(dim, dim_len)?], out)
     })
 }
 
@@ -4879,8 +4879,8 @@ pub unsafe extern "C-unwind" fn rt_bincount(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, weights];
-        let ins = inputs(&table::reduce::defs::bincount, &handles, &[]);
-        call_one(&table::reduce::defs::bincount, ins, &[Attr::Int(minlength)], out)
+        let ins = inputs(&table::statistics::defs::bincount, &handles, &[]);
+        call_one(&table::statistics::defs::bincount, ins, &[Attr::Int(minlength)], out)
     })
 }
 
@@ -4897,8 +4897,8 @@ pub unsafe extern "C-unwind" fn rt_diff(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [input, prepend, append];
-        let ins = inputs(&table::reduce::defs::diff, &handles, &[]);
-        call_one(&table::reduce::defs::diff, ins, &[Attr::Int(n), Attr::Int(dim)], out)
+        let ins = inputs(&table::statistics::defs::diff, &handles, &[]);
+        call_one(&table::statistics::defs::diff, ins, &[Attr::Int(n), Attr::Int(dim)], out)
     })
 }
 
@@ -4914,8 +4914,8 @@ pub unsafe extern "C-unwind" fn rt_trapezoid(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [y, x];
-        let ins = inputs(&table::reduce::defs::trapezoid, &handles, &[]);
-        call_one(&table::reduce::defs::trapezoid, ins, &[a_scalar(dx)?, Attr::Int(dim)], out)
+        let ins = inputs(&table::statistics::defs::trapezoid, &handles, &[]);
+        call_one(&table::statistics::defs::trapezoid, ins, &[a_scalar(dx)?, Attr::Int(dim)], out)
     })
 }
 
@@ -4929,8 +4929,8 @@ pub unsafe extern "C-unwind" fn rt_cumsum(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumsum, &handles, &[]);
-        call_one(&table::reduce::defs::cumsum, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
+        let ins = inputs(&table::scan::defs::cumsum, &handles, &[]);
+        call_one(&table::scan::defs::cumsum, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
 
@@ -4943,8 +4943,8 @@ pub unsafe extern "C-unwind" fn rt_cumsum_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumsum, &handles, &[]);
-        call_inplace(&table::reduce::defs::cumsum, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?])
+        let ins = inputs(&table::scan::defs::cumsum, &handles, &[]);
+        call_inplace(&table::scan::defs::cumsum, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?])
     })
 }
 
@@ -4957,8 +4957,8 @@ pub unsafe extern "C-unwind" fn rt_cumsum_from_end(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumsum_from_end, &handles, &[]);
-        call_one(&table::reduce::defs::cumsum_from_end, ins, &[Attr::Int(dim)], out)
+        let ins = inputs(&table::scan::defs::cumsum_from_end, &handles, &[]);
+        call_one(&table::scan::defs::cumsum_from_end, ins, &[Attr::Int(dim)], out)
     })
 }
 
@@ -4972,8 +4972,8 @@ pub unsafe extern "C-unwind" fn rt_cumprod(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumprod, &handles, &[]);
-        call_one(&table::reduce::defs::cumprod, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
+        let ins = inputs(&table::scan::defs::cumprod, &handles, &[]);
+        call_one(&table::scan::defs::cumprod, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?], out)
     })
 }
 
@@ -4986,8 +4986,8 @@ pub unsafe extern "C-unwind" fn rt_cumprod_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cumprod, &handles, &[]);
-        call_inplace(&table::reduce::defs::cumprod, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?])
+        let ins = inputs(&table::scan::defs::cumprod, &handles, &[]);
+        call_inplace(&table::scan::defs::cumprod, ins, &[Attr::Int(dim), a_opt_dtype(dtype)?])
     })
 }
 
@@ -5001,8 +5001,8 @@ pub unsafe extern "C-unwind" fn rt_cumprod_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [grad, input];
-        let ins = inputs(&table::reduce::defs::cumprod_backward, &handles, &[]);
-        call_one(&table::reduce::defs::cumprod_backward, ins, &[Attr::Int(dim)], out)
+        let ins = inputs(&table::scan::defs::cumprod_backward, &handles, &[]);
+        call_one(&table::scan::defs::cumprod_backward, ins, &[Attr::Int(dim)], out)
     })
 }
 
@@ -5016,8 +5016,8 @@ pub unsafe extern "C-unwind" fn rt_cummax(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cummax, &handles, &[]);
-        call_some(&table::reduce::defs::cummax, ins, &[Attr::Int(dim)], &[out0, out1])
+        let ins = inputs(&table::scan::defs::cummax, &handles, &[]);
+        call_some(&table::scan::defs::cummax, ins, &[Attr::Int(dim)], &[out0, out1])
     })
 }
 
@@ -5031,8 +5031,8 @@ pub unsafe extern "C-unwind" fn rt_cummin(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::cummin, &handles, &[]);
-        call_some(&table::reduce::defs::cummin, ins, &[Attr::Int(dim)], &[out0, out1])
+        let ins = inputs(&table::scan::defs::cummin, &handles, &[]);
+        call_some(&table::scan::defs::cummin, ins, &[Attr::Int(dim)], &[out0, out1])
     })
 }
 
@@ -5045,8 +5045,8 @@ pub unsafe extern "C-unwind" fn rt_logcumsumexp(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::logcumsumexp, &handles, &[]);
-        call_one(&table::reduce::defs::logcumsumexp, ins, &[Attr::Int(dim)], out)
+        let ins = inputs(&table::scan::defs::logcumsumexp, &handles, &[]);
+        call_one(&table::scan::defs::logcumsumexp, ins, &[Attr::Int(dim)], out)
     })
 }
 
@@ -5061,8 +5061,8 @@ pub unsafe extern "C-unwind" fn rt_logcumsumexp_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 3] = [grad, input, output];
-        let ins = inputs(&table::reduce::defs::logcumsumexp_backward, &handles, &[]);
-        call_one(&table::reduce::defs::logcumsumexp_backward, ins, &[Attr::Int(dim)], out)
+        let ins = inputs(&table::scan::defs::logcumsumexp_backward, &handles, &[]);
+        call_one(&table::scan::defs::logcumsumexp_backward, ins, &[Attr::Int(dim)], out)
     })
 }
 
@@ -5074,8 +5074,8 @@ pub unsafe extern "C-unwind" fn rt_trace(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::reduce::defs::trace, &handles, &[]);
-        call_one(&table::reduce::defs::trace, ins, &[], out)
+        let ins = inputs(&table::scan::defs::trace, &handles, &[]);
+        call_one(&table::scan::defs::trace, ins, &[], out)
     })
 }
 
@@ -5469,8 +5469,8 @@ pub unsafe extern "C-unwind" fn rt_clone(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::duplicate, &handles, &[]);
-        call_one(&table::shape::defs::duplicate, ins, &[], out)
+        let ins = inputs(&table::copying::defs::duplicate, &handles, &[]);
+        call_one(&table::copying::defs::duplicate, ins, &[], out)
     })
 }
 
@@ -5483,8 +5483,8 @@ pub unsafe extern "C-unwind" fn rt_copy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::copy, &handles, &[]);
-        call_one(&table::shape::defs::copy, ins, &[], out)
+        let ins = inputs(&table::copying::defs::copy, &handles, &[]);
+        call_one(&table::copying::defs::copy, ins, &[], out)
     })
 }
 
@@ -5496,8 +5496,8 @@ pub unsafe extern "C-unwind" fn rt_copy_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::copy, &handles, &[]);
-        call_inplace(&table::shape::defs::copy, ins, &[])
+        let ins = inputs(&table::copying::defs::copy, &handles, &[]);
+        call_inplace(&table::copying::defs::copy, ins, &[])
     })
 }
 
@@ -5510,8 +5510,8 @@ pub unsafe extern "C-unwind" fn rt_cast(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::cast, &handles, &[]);
-        call_one(&table::shape::defs::cast, ins, &[a_dtype(dtype)?], out)
+        let ins = inputs(&table::copying::defs::cast, &handles, &[]);
+        call_one(&table::copying::defs::cast, ins, &[a_dtype(dtype)?], out)
     })
 }
 
@@ -5523,8 +5523,8 @@ pub unsafe extern "C-unwind" fn rt_contiguous(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::contiguous, &handles, &[]);
-        call_one(&table::shape::defs::contiguous, ins, &[], out)
+        let ins = inputs(&table::copying::defs::contiguous, &handles, &[]);
+        call_one(&table::copying::defs::contiguous, ins, &[], out)
     })
 }
 
@@ -5536,8 +5536,8 @@ pub unsafe extern "C-unwind" fn rt_contiguous_copy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::contiguous_copy, &handles, &[]);
-        call_one(&table::shape::defs::contiguous_copy, ins, &[], out)
+        let ins = inputs(&table::copying::defs::contiguous_copy, &handles, &[]);
+        call_one(&table::copying::defs::contiguous_copy, ins, &[], out)
     })
 }
 
@@ -5551,8 +5551,8 @@ pub unsafe extern "C-unwind" fn rt_view(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::view, &handles, &[]);
-        call_one(&table::shape::defs::view, ins, &[a_ints(size, size_len)?], out)
+        let ins = inputs(&table::views::defs::view, &handles, &[]);
+        call_one(&table::views::defs::view, ins, &[a_ints(size, size_len)?], out)
     })
 }
 
@@ -5566,8 +5566,8 @@ pub unsafe extern "C-unwind" fn rt_view_dtype(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::view_dtype, &handles, &[]);
-        call_one(&table::shape::defs::view_dtype, ins, &[a_dtype(dtype)?], out)
+        let ins = inputs(&table::views::defs::view_dtype, &handles, &[]);
+        call_one(&table::views::defs::view_dtype, ins, &[a_dtype(dtype)?], out)
     })
 }
 
@@ -5583,8 +5583,8 @@ pub unsafe extern "C-unwind" fn rt_resize(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::resize, &handles, &[]);
-        call_one(&table::shape::defs::resize, ins, &[a_ints(size, size_len)?], out)
+        let ins = inputs(&table::views::defs::resize, &handles, &[]);
+        call_one(&table::views::defs::resize, ins, &[a_ints(size, size_len)?], out)
     })
 }
 
@@ -5598,8 +5598,8 @@ pub unsafe extern "C-unwind" fn rt_resize_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::resize, &handles, &[]);
-        call_relayout(&table::shape::defs::resize, ins, &[a_ints(size, size_len)?], out)
+        let ins = inputs(&table::views::defs::resize, &handles, &[]);
+        call_relayout(&table::views::defs::resize, ins, &[a_ints(size, size_len)?], out)
     })
 }
 
@@ -5619,8 +5619,8 @@ pub unsafe extern "C-unwind" fn rt_set(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, source];
-        let ins = inputs(&table::shape::defs::set, &handles, &[]);
-        call_one(&table::shape::defs::set, ins, &[Attr::Int(storage_offset), a_opt_ints(size, size_len)?, a_opt_ints(stride, stride_len)?], out)
+        let ins = inputs(&table::views::defs::set, &handles, &[]);
+        call_one(&table::views::defs::set, ins, &[Attr::Int(storage_offset), a_opt_ints(size, size_len)?, a_opt_ints(stride, stride_len)?], out)
     })
 }
 
@@ -5638,8 +5638,8 @@ pub unsafe extern "C-unwind" fn rt_set_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, source];
-        let ins = inputs(&table::shape::defs::set, &handles, &[]);
-        call_relayout(&table::shape::defs::set, ins, &[Attr::Int(storage_offset), a_opt_ints(size, size_len)?, a_opt_ints(stride, stride_len)?], out)
+        let ins = inputs(&table::views::defs::set, &handles, &[]);
+        call_relayout(&table::views::defs::set, ins, &[Attr::Int(storage_offset), a_opt_ints(size, size_len)?, a_opt_ints(stride, stride_len)?], out)
     })
 }
 
@@ -5653,8 +5653,8 @@ pub unsafe extern "C-unwind" fn rt_reshape(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::reshape, &handles, &[]);
-        call_one(&table::shape::defs::reshape, ins, &[a_ints(shape, shape_len)?], out)
+        let ins = inputs(&table::views::defs::reshape, &handles, &[]);
+        call_one(&table::views::defs::reshape, ins, &[a_ints(shape, shape_len)?], out)
     })
 }
 
@@ -5668,8 +5668,8 @@ pub unsafe extern "C-unwind" fn rt_expand(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::expand, &handles, &[]);
-        call_one(&table::shape::defs::expand, ins, &[a_ints(size, size_len)?], out)
+        let ins = inputs(&table::views::defs::expand, &handles, &[]);
+        call_one(&table::views::defs::expand, ins, &[a_ints(size, size_len)?], out)
     })
 }
 
@@ -5683,8 +5683,8 @@ pub unsafe extern "C-unwind" fn rt_transpose(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::transpose, &handles, &[]);
-        call_one(&table::shape::defs::transpose, ins, &[Attr::Int(dim0), Attr::Int(dim1)], out)
+        let ins = inputs(&table::views::defs::transpose, &handles, &[]);
+        call_one(&table::views::defs::transpose, ins, &[Attr::Int(dim0), Attr::Int(dim1)], out)
     })
 }
 
@@ -5698,8 +5698,8 @@ pub unsafe extern "C-unwind" fn rt_transpose_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::transpose, &handles, &[]);
-        call_relayout(&table::shape::defs::transpose, ins, &[Attr::Int(dim0), Attr::Int(dim1)], out)
+        let ins = inputs(&table::views::defs::transpose, &handles, &[]);
+        call_relayout(&table::views::defs::transpose, ins, &[Attr::Int(dim0), Attr::Int(dim1)], out)
     })
 }
 
@@ -5712,8 +5712,8 @@ pub unsafe extern "C-unwind" fn rt_unsqueeze(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unsqueeze, &handles, &[]);
-        call_one(&table::shape::defs::unsqueeze, ins, &[Attr::Int(dim)], out)
+        let ins = inputs(&table::views::defs::unsqueeze, &handles, &[]);
+        call_one(&table::views::defs::unsqueeze, ins, &[Attr::Int(dim)], out)
     })
 }
 
@@ -5726,8 +5726,8 @@ pub unsafe extern "C-unwind" fn rt_unsqueeze_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unsqueeze, &handles, &[]);
-        call_relayout(&table::shape::defs::unsqueeze, ins, &[Attr::Int(dim)], out)
+        let ins = inputs(&table::views::defs::unsqueeze, &handles, &[]);
+        call_relayout(&table::views::defs::unsqueeze, ins, &[Attr::Int(dim)], out)
     })
 }
 
@@ -5744,8 +5744,8 @@ pub unsafe extern "C-unwind" fn rt_as_strided(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::as_strided, &handles, &[]);
-        call_one(&table::shape::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt(storage_offset, Attr::Int)], out)
+        let ins = inputs(&table::views::defs::as_strided, &handles, &[]);
+        call_one(&table::views::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt(storage_offset, Attr::Int)], out)
     })
 }
 
@@ -5762,8 +5762,8 @@ pub unsafe extern "C-unwind" fn rt_as_strided_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::as_strided, &handles, &[]);
-        call_relayout(&table::shape::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt(storage_offset, Attr::Int)], out)
+        let ins = inputs(&table::views::defs::as_strided, &handles, &[]);
+        call_relayout(&table::views::defs::as_strided, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, a_opt(storage_offset, Attr::Int)], out)
     })
 }
 
@@ -5784,8 +5784,8 @@ pub unsafe extern "C-unwind" fn rt_restride(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::restride, &handles, &[]);
-        call_one(&table::shape::defs::restride, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, Attr::Int(storage_offset), a_ints(own_stride, own_stride_len)?, Attr::Int(own_offset)], out)
+        let ins = inputs(&table::views::defs::restride, &handles, &[]);
+        call_one(&table::views::defs::restride, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, Attr::Int(storage_offset), a_ints(own_stride, own_stride_len)?, Attr::Int(own_offset)], out)
     })
 }
 
@@ -5804,8 +5804,8 @@ pub unsafe extern "C-unwind" fn rt_as_strided_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::as_strided_scatter, &handles, &[]);
-        call_one(&table::shape::defs::as_strided_scatter, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, Attr::Int(storage_offset)], out)
+        let ins = inputs(&table::views::defs::as_strided_scatter, &handles, &[]);
+        call_one(&table::views::defs::as_strided_scatter, ins, &[a_ints(size, size_len)?, a_ints(stride, stride_len)?, Attr::Int(storage_offset)], out)
     })
 }
 
@@ -5819,8 +5819,8 @@ pub unsafe extern "C-unwind" fn rt_permute(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::permute, &handles, &[]);
-        call_one(&table::shape::defs::permute, ins, &[a_ints(dims, dims_len)?], out)
+        let ins = inputs(&table::views::defs::permute, &handles, &[]);
+        call_one(&table::views::defs::permute, ins, &[a_ints(dims, dims_len)?], out)
     })
 }
 
@@ -5836,8 +5836,8 @@ pub unsafe extern "C-unwind" fn rt_movedim(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::movedim, &handles, &[]);
-        call_one(&table::shape::defs::movedim, ins, &[a_ints(source, source_len)?, a_ints(destination, destination_len)?], out)
+        let ins = inputs(&table::views::defs::movedim, &handles, &[]);
+        call_one(&table::views::defs::movedim, ins, &[a_ints(source, source_len)?, a_ints(destination, destination_len)?], out)
     })
 }
 
@@ -5849,8 +5849,8 @@ pub unsafe extern "C-unwind" fn rt_t(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::t, &handles, &[]);
-        call_one(&table::shape::defs::t, ins, &[], out)
+        let ins = inputs(&table::views::defs::t, &handles, &[]);
+        call_one(&table::views::defs::t, ins, &[], out)
     })
 }
 
@@ -5862,8 +5862,8 @@ pub unsafe extern "C-unwind" fn rt_t_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::t, &handles, &[]);
-        call_relayout(&table::shape::defs::t, ins, &[], out)
+        let ins = inputs(&table::views::defs::t, &handles, &[]);
+        call_relayout(&table::views::defs::t, ins, &[], out)
     })
 }
 
@@ -5875,8 +5875,8 @@ pub unsafe extern "C-unwind" fn rt_matrix_transpose(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::matrix_transpose, &handles, &[]);
-        call_one(&table::shape::defs::matrix_transpose, ins, &[], out)
+        let ins = inputs(&table::views::defs::matrix_transpose, &handles, &[]);
+        call_one(&table::views::defs::matrix_transpose, ins, &[], out)
     })
 }
 
@@ -5890,8 +5890,8 @@ pub unsafe extern "C-unwind" fn rt_squeeze(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::squeeze, &handles, &[]);
-        call_one(&table::shape::defs::squeeze, ins, &[a_opt_ints(dim, dim_len)?], out)
+        let ins = inputs(&table::views::defs::squeeze, &handles, &[]);
+        call_one(&table::views::defs::squeeze, ins, &[a_opt_ints(dim, dim_len)?], out)
     })
 }
 
@@ -5905,8 +5905,8 @@ pub unsafe extern "C-unwind" fn rt_squeeze_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::squeeze, &handles, &[]);
-        call_relayout(&table::shape::defs::squeeze, ins, &[a_opt_ints(dim, dim_len)?], out)
+        let ins = inputs(&table::views::defs::squeeze, &handles, &[]);
+        call_relayout(&table::views::defs::squeeze, ins, &[a_opt_ints(dim, dim_len)?], out)
     })
 }
 
@@ -5920,8 +5920,8 @@ pub unsafe extern "C-unwind" fn rt_flatten(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::flatten, &handles, &[]);
-        call_one(&table::shape::defs::flatten, ins, &[Attr::Int(start_dim), Attr::Int(end_dim)], out)
+        let ins = inputs(&table::views::defs::flatten, &handles, &[]);
+        call_one(&table::views::defs::flatten, ins, &[Attr::Int(start_dim), Attr::Int(end_dim)], out)
     })
 }
 
@@ -5936,8 +5936,8 @@ pub unsafe extern "C-unwind" fn rt_unflatten(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unflatten, &handles, &[]);
-        call_one(&table::shape::defs::unflatten, ins, &[Attr::Int(dim), a_ints(sizes, sizes_len)?], out)
+        let ins = inputs(&table::views::defs::unflatten, &handles, &[]);
+        call_one(&table::views::defs::unflatten, ins, &[Attr::Int(dim), a_ints(sizes, sizes_len)?], out)
     })
 }
 
@@ -5949,8 +5949,8 @@ pub unsafe extern "C-unwind" fn rt_ravel(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::ravel, &handles, &[]);
-        call_one(&table::shape::defs::ravel, ins, &[], out)
+        let ins = inputs(&table::views::defs::ravel, &handles, &[]);
+        call_one(&table::views::defs::ravel, ins, &[], out)
     })
 }
 
@@ -5965,8 +5965,8 @@ pub unsafe extern "C-unwind" fn rt_narrow(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::narrow, &handles, &[]);
-        call_one(&table::shape::defs::narrow, ins, &[Attr::Int(dim), Attr::Int(start), Attr::Int(length)], out)
+        let ins = inputs(&table::views::defs::narrow, &handles, &[]);
+        call_one(&table::views::defs::narrow, ins, &[Attr::Int(dim), Attr::Int(start), Attr::Int(length)], out)
     })
 }
 
@@ -5981,8 +5981,8 @@ pub unsafe extern "C-unwind" fn rt_narrow_copy(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::narrow_copy, &handles, &[]);
-        call_one(&table::shape::defs::narrow_copy, ins, &[Attr::Int(dim), Attr::Int(start), Attr::Int(length)], out)
+        let ins = inputs(&table::views::defs::narrow_copy, &handles, &[]);
+        call_one(&table::views::defs::narrow_copy, ins, &[Attr::Int(dim), Attr::Int(start), Attr::Int(length)], out)
     })
 }
 
@@ -5996,8 +5996,8 @@ pub unsafe extern "C-unwind" fn rt_select(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::select, &handles, &[]);
-        call_one(&table::shape::defs::select, ins, &[Attr::Int(dim), Attr::Int(index)], out)
+        let ins = inputs(&table::views::defs::select, &handles, &[]);
+        call_one(&table::views::defs::select, ins, &[Attr::Int(dim), Attr::Int(index)], out)
     })
 }
 
@@ -6013,8 +6013,8 @@ pub unsafe extern "C-unwind" fn rt_select_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::select_backward, &handles, &[]);
-        call_one(&table::shape::defs::select_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), Attr::Int(index)], out)
+        let ins = inputs(&table::views::defs::select_backward, &handles, &[]);
+        call_one(&table::views::defs::select_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), Attr::Int(index)], out)
     })
 }
 
@@ -6030,8 +6030,8 @@ pub unsafe extern "C-unwind" fn rt_slice(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::slice, &handles, &[]);
-        call_one(&table::shape::defs::slice, ins, &[Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
+        let ins = inputs(&table::views::defs::slice, &handles, &[]);
+        call_one(&table::views::defs::slice, ins, &[Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
     })
 }
 
@@ -6049,8 +6049,8 @@ pub unsafe extern "C-unwind" fn rt_slice_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::slice_backward, &handles, &[]);
-        call_one(&table::shape::defs::slice_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
+        let ins = inputs(&table::views::defs::slice_backward, &handles, &[]);
+        call_one(&table::views::defs::slice_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
     })
 }
 
@@ -6067,8 +6067,8 @@ pub unsafe extern "C-unwind" fn rt_slice_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::slice_scatter, &handles, &[]);
-        call_one(&table::shape::defs::slice_scatter, ins, &[Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
+        let ins = inputs(&table::views::defs::slice_scatter, &handles, &[]);
+        call_one(&table::views::defs::slice_scatter, ins, &[Attr::Int(dim), a_opt(start, Attr::Int), a_opt(end, Attr::Int), Attr::Int(step)], out)
     })
 }
 
@@ -6083,8 +6083,8 @@ pub unsafe extern "C-unwind" fn rt_select_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::select_scatter, &handles, &[]);
-        call_one(&table::shape::defs::select_scatter, ins, &[Attr::Int(dim), Attr::Int(index)], out)
+        let ins = inputs(&table::views::defs::select_scatter, &handles, &[]);
+        call_one(&table::views::defs::select_scatter, ins, &[Attr::Int(dim), Attr::Int(index)], out)
     })
 }
 
@@ -6100,8 +6100,8 @@ pub unsafe extern "C-unwind" fn rt_diagonal_scatter(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, src];
-        let ins = inputs(&table::shape::defs::diagonal_scatter, &handles, &[]);
-        call_one(&table::shape::defs::diagonal_scatter, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
+        let ins = inputs(&table::views::defs::diagonal_scatter, &handles, &[]);
+        call_one(&table::views::defs::diagonal_scatter, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
 
@@ -6116,8 +6116,8 @@ pub unsafe extern "C-unwind" fn rt_unfold(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unfold, &handles, &[]);
-        call_one(&table::shape::defs::unfold, ins, &[Attr::Int(dimension), Attr::Int(size), Attr::Int(step)], out)
+        let ins = inputs(&table::views::defs::unfold, &handles, &[]);
+        call_one(&table::views::defs::unfold, ins, &[Attr::Int(dimension), Attr::Int(size), Attr::Int(step)], out)
     })
 }
 
@@ -6134,8 +6134,8 @@ pub unsafe extern "C-unwind" fn rt_unfold_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::unfold_backward, &handles, &[]);
-        call_one(&table::shape::defs::unfold_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), Attr::Int(size), Attr::Int(step)], out)
+        let ins = inputs(&table::views::defs::unfold_backward, &handles, &[]);
+        call_one(&table::views::defs::unfold_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(dim), Attr::Int(size), Attr::Int(step)], out)
     })
 }
 
@@ -6150,8 +6150,8 @@ pub unsafe extern "C-unwind" fn rt_diagonal(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::diagonal, &handles, &[]);
-        call_one(&table::shape::defs::diagonal, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
+        let ins = inputs(&table::views::defs::diagonal, &handles, &[]);
+        call_one(&table::views::defs::diagonal, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
 
@@ -6166,8 +6166,8 @@ pub unsafe extern "C-unwind" fn rt_fill_diagonal(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::fill_diagonal, &handles, &[]);
-        call_one(&table::shape::defs::fill_diagonal, ins, &[a_scalar(fill_value)?, Attr::Bool(wrap)], out)
+        let ins = inputs(&table::views::defs::fill_diagonal, &handles, &[]);
+        call_one(&table::views::defs::fill_diagonal, ins, &[a_scalar(fill_value)?, Attr::Bool(wrap)], out)
     })
 }
 
@@ -6180,8 +6180,8 @@ pub unsafe extern "C-unwind" fn rt_fill_diagonal_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::fill_diagonal, &handles, &[]);
-        call_inplace(&table::shape::defs::fill_diagonal, ins, &[a_scalar(fill_value)?, Attr::Bool(wrap)])
+        let ins = inputs(&table::views::defs::fill_diagonal, &handles, &[]);
+        call_inplace(&table::views::defs::fill_diagonal, ins, &[a_scalar(fill_value)?, Attr::Bool(wrap)])
     })
 }
 
@@ -6198,8 +6198,8 @@ pub unsafe extern "C-unwind" fn rt_diagonal_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::diagonal_backward, &handles, &[]);
-        call_one(&table::shape::defs::diagonal_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
+        let ins = inputs(&table::views::defs::diagonal_backward, &handles, &[]);
+        call_one(&table::views::defs::diagonal_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
 
@@ -6214,8 +6214,8 @@ pub unsafe extern "C-unwind" fn rt_diag_embed(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::diag_embed, &handles, &[]);
-        call_one(&table::shape::defs::diag_embed, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
+        let ins = inputs(&table::views::defs::diag_embed, &handles, &[]);
+        call_one(&table::views::defs::diag_embed, ins, &[Attr::Int(offset), Attr::Int(dim1), Attr::Int(dim2)], out)
     })
 }
 
@@ -6228,8 +6228,8 @@ pub unsafe extern "C-unwind" fn rt_diag(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::diag, &handles, &[]);
-        call_one(&table::shape::defs::diag, ins, &[Attr::Int(diagonal)], out)
+        let ins = inputs(&table::views::defs::diag, &handles, &[]);
+        call_one(&table::views::defs::diag, ins, &[Attr::Int(diagonal)], out)
     })
 }
 
@@ -6242,8 +6242,8 @@ pub unsafe extern "C-unwind" fn rt_diagflat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::diagflat, &handles, &[]);
-        call_one(&table::shape::defs::diagflat, ins, &[Attr::Int(offset)], out)
+        let ins = inputs(&table::views::defs::diagflat, &handles, &[]);
+        call_one(&table::views::defs::diagflat, ins, &[Attr::Int(offset)], out)
     })
 }
 
@@ -6257,8 +6257,8 @@ pub unsafe extern "C-unwind" fn rt_cat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::cat, &handles, &[(tensors, tensors_len)]);
-        call_one(&table::shape::defs::cat, ins, &[Attr::Int(dim)], out)
+        let ins = inputs(&table::joining::defs::cat, &handles, &[(tensors, tensors_len)]);
+        call_one(&table::joining::defs::cat, ins, &[Attr::Int(dim)], out)
     })
 }
 
@@ -6272,8 +6272,8 @@ pub unsafe extern "C-unwind" fn rt_stack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::stack, &handles, &[(tensors, tensors_len)]);
-        call_one(&table::shape::defs::stack, ins, &[Attr::Int(dim)], out)
+        let ins = inputs(&table::joining::defs::stack, &handles, &[(tensors, tensors_len)]);
+        call_one(&table::joining::defs::stack, ins, &[Attr::Int(dim)], out)
     })
 }
 
@@ -6286,8 +6286,8 @@ pub unsafe extern "C-unwind" fn rt_hstack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::hstack, &handles, &[(tensors, tensors_len)]);
-        call_one(&table::shape::defs::hstack, ins, &[], out)
+        let ins = inputs(&table::joining::defs::hstack, &handles, &[(tensors, tensors_len)]);
+        call_one(&table::joining::defs::hstack, ins, &[], out)
     })
 }
 
@@ -6300,8 +6300,8 @@ pub unsafe extern "C-unwind" fn rt_vstack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::vstack, &handles, &[(tensors, tensors_len)]);
-        call_one(&table::shape::defs::vstack, ins, &[], out)
+        let ins = inputs(&table::joining::defs::vstack, &handles, &[(tensors, tensors_len)]);
+        call_one(&table::joining::defs::vstack, ins, &[], out)
     })
 }
 
@@ -6314,8 +6314,8 @@ pub unsafe extern "C-unwind" fn rt_dstack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::dstack, &handles, &[(tensors, tensors_len)]);
-        call_one(&table::shape::defs::dstack, ins, &[], out)
+        let ins = inputs(&table::joining::defs::dstack, &handles, &[(tensors, tensors_len)]);
+        call_one(&table::joining::defs::dstack, ins, &[], out)
     })
 }
 
@@ -6328,8 +6328,8 @@ pub unsafe extern "C-unwind" fn rt_column_stack(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::column_stack, &handles, &[(tensors, tensors_len)]);
-        call_one(&table::shape::defs::column_stack, ins, &[], out)
+        let ins = inputs(&table::joining::defs::column_stack, &handles, &[(tensors, tensors_len)]);
+        call_one(&table::joining::defs::column_stack, ins, &[], out)
     })
 }
 
@@ -6342,8 +6342,8 @@ pub unsafe extern "C-unwind" fn rt_block_diag(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::block_diag, &handles, &[(tensors, tensors_len)]);
-        call_one(&table::shape::defs::block_diag, ins, &[], out)
+        let ins = inputs(&table::joining::defs::block_diag, &handles, &[(tensors, tensors_len)]);
+        call_one(&table::joining::defs::block_diag, ins, &[], out)
     })
 }
 
@@ -6358,8 +6358,8 @@ pub unsafe extern "C-unwind" fn rt_split_with_sizes(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::split_with_sizes, &handles, &[]);
-        call_list(&table::shape::defs::split_with_sizes, ins, &[a_ints(split_sizes, split_sizes_len)?, Attr::Int(dim)], out)
+        let ins = inputs(&table::joining::defs::split_with_sizes, &handles, &[]);
+        call_list(&table::joining::defs::split_with_sizes, ins, &[a_ints(split_sizes, split_sizes_len)?, Attr::Int(dim)], out)
     })
 }
 
@@ -6373,8 +6373,8 @@ pub unsafe extern "C-unwind" fn rt_split(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::split, &handles, &[]);
-        call_list(&table::shape::defs::split, ins, &[Attr::Int(split_size), Attr::Int(dim)], out)
+        let ins = inputs(&table::joining::defs::split, &handles, &[]);
+        call_list(&table::joining::defs::split, ins, &[Attr::Int(split_size), Attr::Int(dim)], out)
     })
 }
 
@@ -6388,8 +6388,8 @@ pub unsafe extern "C-unwind" fn rt_chunk(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::chunk, &handles, &[]);
-        call_list(&table::shape::defs::chunk, ins, &[Attr::Int(chunks), Attr::Int(dim)], out)
+        let ins = inputs(&table::joining::defs::chunk, &handles, &[]);
+        call_list(&table::joining::defs::chunk, ins, &[Attr::Int(chunks), Attr::Int(dim)], out)
     })
 }
 
@@ -6403,8 +6403,8 @@ pub unsafe extern "C-unwind" fn rt_tensor_split_sections(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tensor_split_sections, &handles, &[]);
-        call_list(&table::shape::defs::tensor_split_sections, ins, &[Attr::Int(sections), Attr::Int(dim)], out)
+        let ins = inputs(&table::joining::defs::tensor_split_sections, &handles, &[]);
+        call_list(&table::joining::defs::tensor_split_sections, ins, &[Attr::Int(sections), Attr::Int(dim)], out)
     })
 }
 
@@ -6419,8 +6419,8 @@ pub unsafe extern "C-unwind" fn rt_tensor_split_indices(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tensor_split_indices, &handles, &[]);
-        call_list(&table::shape::defs::tensor_split_indices, ins, &[a_ints(indices, indices_len)?, Attr::Int(dim)], out)
+        let ins = inputs(&table::joining::defs::tensor_split_indices, &handles, &[]);
+        call_list(&table::joining::defs::tensor_split_indices, ins, &[a_ints(indices, indices_len)?, Attr::Int(dim)], out)
     })
 }
 
@@ -6433,8 +6433,8 @@ pub unsafe extern "C-unwind" fn rt_unbind(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::unbind, &handles, &[]);
-        call_list(&table::shape::defs::unbind, ins, &[Attr::Int(dim)], out)
+        let ins = inputs(&table::joining::defs::unbind, &handles, &[]);
+        call_list(&table::joining::defs::unbind, ins, &[Attr::Int(dim)], out)
     })
 }
 
@@ -6448,8 +6448,8 @@ pub unsafe extern "C-unwind" fn rt_repeat(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::repeat, &handles, &[]);
-        call_one(&table::shape::defs::repeat, ins, &[a_ints(repeats, repeats_len)?], out)
+        let ins = inputs(&table::arrange::defs::repeat, &handles, &[]);
+        call_one(&table::arrange::defs::repeat, ins, &[a_ints(repeats, repeats_len)?], out)
     })
 }
 
@@ -6463,8 +6463,8 @@ pub unsafe extern "C-unwind" fn rt_tile(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tile, &handles, &[]);
-        call_one(&table::shape::defs::tile, ins, &[a_ints(dims, dims_len)?], out)
+        let ins = inputs(&table::arrange::defs::tile, &handles, &[]);
+        call_one(&table::arrange::defs::tile, ins, &[a_ints(dims, dims_len)?], out)
     })
 }
 
@@ -6479,8 +6479,8 @@ pub unsafe extern "C-unwind" fn rt_repeat_interleave_int(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::repeat_interleave_int, &handles, &[]);
-        call_one(&table::shape::defs::repeat_interleave_int, ins, &[Attr::Int(repeats), a_opt(dim, Attr::Int), a_opt(output_size, Attr::Int)], out)
+        let ins = inputs(&table::arrange::defs::repeat_interleave_int, &handles, &[]);
+        call_one(&table::arrange::defs::repeat_interleave_int, ins, &[Attr::Int(repeats), a_opt(dim, Attr::Int), a_opt(output_size, Attr::Int)], out)
     })
 }
 
@@ -6496,8 +6496,8 @@ pub unsafe extern "C-unwind" fn rt_repeat_interleave_tensor(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 2] = [input, repeats];
-        let ins = inputs(&table::shape::defs::repeat_interleave_tensor, &handles, &[]);
-        call_one(&table::shape::defs::repeat_interleave_tensor, ins, &[a_opt(dim, Attr::Int), a_opt(output_size, Attr::Int)], out)
+        let ins = inputs(&table::arrange::defs::repeat_interleave_tensor, &handles, &[]);
+        call_one(&table::arrange::defs::repeat_interleave_tensor, ins, &[a_opt(dim, Attr::Int), a_opt(output_size, Attr::Int)], out)
     })
 }
 
@@ -6510,8 +6510,8 @@ pub unsafe extern "C-unwind" fn rt_repeat_interleave_indices(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [repeats];
-        let ins = inputs(&table::shape::defs::repeat_interleave_indices, &handles, &[]);
-        call_one(&table::shape::defs::repeat_interleave_indices, ins, &[a_opt(output_size, Attr::Int)], out)
+        let ins = inputs(&table::arrange::defs::repeat_interleave_indices, &handles, &[]);
+        call_one(&table::arrange::defs::repeat_interleave_indices, ins, &[a_opt(output_size, Attr::Int)], out)
     })
 }
 
@@ -6528,8 +6528,8 @@ pub unsafe extern "C-unwind" fn rt_roll(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::roll, &handles, &[]);
-        call_one(&table::shape::defs::roll, ins, &[a_ints(shifts, shifts_len)?, a_ints(dims, dims_len)?], out)
+        let ins = inputs(&table::arrange::defs::roll, &handles, &[]);
+        call_one(&table::arrange::defs::roll, ins, &[a_ints(shifts, shifts_len)?, a_ints(dims, dims_len)?], out)
     })
 }
 
@@ -6543,8 +6543,8 @@ pub unsafe extern "C-unwind" fn rt_flip(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::flip, &handles, &[]);
-        call_one(&table::shape::defs::flip, ins, &[a_ints(dims, dims_len)?], out)
+        let ins = inputs(&table::arrange::defs::flip, &handles, &[]);
+        call_one(&table::arrange::defs::flip, ins, &[a_ints(dims, dims_len)?], out)
     })
 }
 
@@ -6556,8 +6556,8 @@ pub unsafe extern "C-unwind" fn rt_fliplr(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::fliplr, &handles, &[]);
-        call_one(&table::shape::defs::fliplr, ins, &[], out)
+        let ins = inputs(&table::arrange::defs::fliplr, &handles, &[]);
+        call_one(&table::arrange::defs::fliplr, ins, &[], out)
     })
 }
 
@@ -6569,8 +6569,8 @@ pub unsafe extern "C-unwind" fn rt_flipud(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::flipud, &handles, &[]);
-        call_one(&table::shape::defs::flipud, ins, &[], out)
+        let ins = inputs(&table::arrange::defs::flipud, &handles, &[]);
+        call_one(&table::arrange::defs::flipud, ins, &[], out)
     })
 }
 
@@ -6585,8 +6585,8 @@ pub unsafe extern "C-unwind" fn rt_rot90(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::rot90, &handles, &[]);
-        call_one(&table::shape::defs::rot90, ins, &[Attr::Int(k), a_ints(dims, dims_len)?], out)
+        let ins = inputs(&table::arrange::defs::rot90, &handles, &[]);
+        call_one(&table::arrange::defs::rot90, ins, &[Attr::Int(k), a_ints(dims, dims_len)?], out)
     })
 }
 
@@ -6599,8 +6599,8 @@ pub unsafe extern "C-unwind" fn rt_tril(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tril, &handles, &[]);
-        call_one(&table::shape::defs::tril, ins, &[Attr::Int(diagonal)], out)
+        let ins = inputs(&table::arrange::defs::tril, &handles, &[]);
+        call_one(&table::arrange::defs::tril, ins, &[Attr::Int(diagonal)], out)
     })
 }
 
@@ -6612,8 +6612,8 @@ pub unsafe extern "C-unwind" fn rt_tril_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::tril, &handles, &[]);
-        call_inplace(&table::shape::defs::tril, ins, &[Attr::Int(diagonal)])
+        let ins = inputs(&table::arrange::defs::tril, &handles, &[]);
+        call_inplace(&table::arrange::defs::tril, ins, &[Attr::Int(diagonal)])
     })
 }
 
@@ -6626,8 +6626,8 @@ pub unsafe extern "C-unwind" fn rt_triu(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::triu, &handles, &[]);
-        call_one(&table::shape::defs::triu, ins, &[Attr::Int(diagonal)], out)
+        let ins = inputs(&table::arrange::defs::triu, &handles, &[]);
+        call_one(&table::arrange::defs::triu, ins, &[Attr::Int(diagonal)], out)
     })
 }
 
@@ -6639,8 +6639,8 @@ pub unsafe extern "C-unwind" fn rt_triu_(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::triu, &handles, &[]);
-        call_inplace(&table::shape::defs::triu, ins, &[Attr::Int(diagonal)])
+        let ins = inputs(&table::arrange::defs::triu, &handles, &[]);
+        call_inplace(&table::arrange::defs::triu, ins, &[Attr::Int(diagonal)])
     })
 }
 
@@ -6658,8 +6658,8 @@ pub unsafe extern "C-unwind" fn rt_pad(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::pad, &handles, &[]);
-        call_one(&table::shape::defs::pad, ins, &[a_ints(pad, pad_len)?, a_str(mode)?, a_opt(value, Attr::Float)], out)
+        let ins = inputs(&table::arrange::defs::pad, &handles, &[]);
+        call_one(&table::arrange::defs::pad, ins, &[a_ints(pad, pad_len)?, a_str(mode)?, a_opt(value, Attr::Float)], out)
     })
 }
 
@@ -6676,8 +6676,8 @@ pub unsafe extern "C-unwind" fn rt_pad_backward(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [grad];
-        let ins = inputs(&table::shape::defs::pad_backward, &handles, &[]);
-        call_one(&table::shape::defs::pad_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, a_ints(pad, pad_len)?, a_str(mode)?], out)
+        let ins = inputs(&table::arrange::defs::pad_backward, &handles, &[]);
+        call_one(&table::arrange::defs::pad_backward, ins, &[a_ints(input_sizes, input_sizes_len)?, a_ints(pad, pad_len)?, a_str(mode)?], out)
     })
 }
 
@@ -6690,8 +6690,8 @@ pub unsafe extern "C-unwind" fn rt_pixel_shuffle(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::pixel_shuffle, &handles, &[]);
-        call_one(&table::shape::defs::pixel_shuffle, ins, &[Attr::Int(upscale_factor)], out)
+        let ins = inputs(&table::arrange::defs::pixel_shuffle, &handles, &[]);
+        call_one(&table::arrange::defs::pixel_shuffle, ins, &[Attr::Int(upscale_factor)], out)
     })
 }
 
@@ -6704,8 +6704,8 @@ pub unsafe extern "C-unwind" fn rt_channel_shuffle(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::channel_shuffle, &handles, &[]);
-        call_one(&table::shape::defs::channel_shuffle, ins, &[Attr::Int(groups)], out)
+        let ins = inputs(&table::arrange::defs::channel_shuffle, &handles, &[]);
+        call_one(&table::arrange::defs::channel_shuffle, ins, &[Attr::Int(groups)], out)
     })
 }
 
@@ -6718,8 +6718,8 @@ pub unsafe extern "C-unwind" fn rt_pixel_unshuffle(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::pixel_unshuffle, &handles, &[]);
-        call_one(&table::shape::defs::pixel_unshuffle, ins, &[Attr::Int(downscale_factor)], out)
+        let ins = inputs(&table::arrange::defs::pixel_unshuffle, &handles, &[]);
+        call_one(&table::arrange::defs::pixel_unshuffle, ins, &[Attr::Int(downscale_factor)], out)
     })
 }
 
@@ -6733,8 +6733,8 @@ pub unsafe extern "C-unwind" fn rt_broadcast_to(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::broadcast_to, &handles, &[]);
-        call_one(&table::shape::defs::broadcast_to, ins, &[a_ints(size, size_len)?], out)
+        let ins = inputs(&table::arrange::defs::broadcast_to, &handles, &[]);
+        call_one(&table::arrange::defs::broadcast_to, ins, &[a_ints(size, size_len)?], out)
     })
 }
 
@@ -6747,8 +6747,8 @@ pub unsafe extern "C-unwind" fn rt_broadcast_tensors(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::broadcast_tensors, &handles, &[(tensors, tensors_len)]);
-        call_list(&table::shape::defs::broadcast_tensors, ins, &[], out)
+        let ins = inputs(&table::arrange::defs::broadcast_tensors, &handles, &[(tensors, tensors_len)]);
+        call_list(&table::arrange::defs::broadcast_tensors, ins, &[], out)
     })
 }
 
@@ -6760,8 +6760,8 @@ pub unsafe extern "C-unwind" fn rt_atleast_1d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::atleast_1d, &handles, &[]);
-        call_one(&table::shape::defs::atleast_1d, ins, &[], out)
+        let ins = inputs(&table::arrange::defs::atleast_1d, &handles, &[]);
+        call_one(&table::arrange::defs::atleast_1d, ins, &[], out)
     })
 }
 
@@ -6773,8 +6773,8 @@ pub unsafe extern "C-unwind" fn rt_atleast_2d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::atleast_2d, &handles, &[]);
-        call_one(&table::shape::defs::atleast_2d, ins, &[], out)
+        let ins = inputs(&table::arrange::defs::atleast_2d, &handles, &[]);
+        call_one(&table::arrange::defs::atleast_2d, ins, &[], out)
     })
 }
 
@@ -6786,8 +6786,8 @@ pub unsafe extern "C-unwind" fn rt_atleast_3d(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::atleast_3d, &handles, &[]);
-        call_one(&table::shape::defs::atleast_3d, ins, &[], out)
+        let ins = inputs(&table::arrange::defs::atleast_3d, &handles, &[]);
+        call_one(&table::arrange::defs::atleast_3d, ins, &[], out)
     })
 }
 
@@ -6801,8 +6801,8 @@ pub unsafe extern "C-unwind" fn rt_meshgrid(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::meshgrid, &handles, &[(tensors, tensors_len)]);
-        call_list(&table::shape::defs::meshgrid, ins, &[a_str(indexing)?], out)
+        let ins = inputs(&table::arrange::defs::meshgrid, &handles, &[(tensors, tensors_len)]);
+        call_list(&table::arrange::defs::meshgrid, ins, &[a_str(indexing)?], out)
     })
 }
 
@@ -6815,8 +6815,8 @@ pub unsafe extern "C-unwind" fn rt_cartesian_prod(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 0] = [];
-        let ins = inputs(&table::shape::defs::cartesian_prod, &handles, &[(tensors, tensors_len)]);
-        call_one(&table::shape::defs::cartesian_prod, ins, &[], out)
+        let ins = inputs(&table::arrange::defs::cartesian_prod, &handles, &[(tensors, tensors_len)]);
+        call_one(&table::arrange::defs::cartesian_prod, ins, &[], out)
     })
 }
 
@@ -6831,8 +6831,8 @@ pub unsafe extern "C-unwind" fn rt_combinations(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::combinations, &handles, &[]);
-        call_one(&table::shape::defs::combinations, ins, &[Attr::Int(r), Attr::Bool(with_replacement)], out)
+        let ins = inputs(&table::arrange::defs::combinations, &handles, &[]);
+        call_one(&table::arrange::defs::combinations, ins, &[Attr::Int(r), Attr::Bool(with_replacement)], out)
     })
 }
 
@@ -6846,8 +6846,8 @@ pub unsafe extern "C-unwind" fn rt_sum_to_size(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::sum_to_size, &handles, &[]);
-        call_one(&table::shape::defs::sum_to_size, ins, &[a_ints(size, size_len)?], out)
+        let ins = inputs(&table::arrange::defs::sum_to_size, &handles, &[]);
+        call_one(&table::arrange::defs::sum_to_size, ins, &[a_ints(size, size_len)?], out)
     })
 }
 
@@ -6861,8 +6861,8 @@ pub unsafe extern "C-unwind" fn rt_one_hot(
 ) -> rt_status {
     guard(|| {
         let handles: [*const rt_tensor; 1] = [input];
-        let ins = inputs(&table::shape::defs::one_hot, &handles, &[]);
-        call_one(&table::shape::defs::one_hot, ins, &[Attr::Int(num_classes)], out)
+        let ins = inputs(&table::arrange::defs::one_hot, &handles, &[]);
+        call_one(&table::arrange::defs::one_hot, ins, &[Attr::Int(num_classes)], out)
     })
 }
 
