@@ -378,6 +378,16 @@ macro_rules! dtypes {
         }
         pub(crate) use dispatch;
 
+        /// The same for floating-point types; what other dtypes give is said behind.
+        macro_rules! dispatch_float {
+            ($d:expr, $T:ident => $body:expr; $other:ident => $else:expr) => {
+                match $d {
+                    $($crate::dtype::DType::$v => $crate::dtype::if_float!($elem, $t, $T, $body, $d, $other, $else),)+
+                }
+            };
+        }
+        pub(crate) use dispatch_float;
+
         /// The same for types whose elements are cast one by one: no half floats.
         macro_rules! dispatch_plain {
             ($d:expr, $T:ident => $body:expr) => {
@@ -410,6 +420,23 @@ macro_rules! if_real {
     }};
 }
 pub(crate) use if_real;
+
+/// `$body` for the rows that [`dispatch_float!`] is for.
+macro_rules! if_float {
+    ((half $($rest:tt)*), $t:ty, $T:ident, $body:expr, $d:expr, $other:ident, $else:expr) => {{
+        type $T = $t;
+        $body
+    }};
+    ((float $($rest:tt)*), $t:ty, $T:ident, $body:expr, $d:expr, $other:ident, $else:expr) => {{
+        type $T = $t;
+        $body
+    }};
+    (($($kind:tt)*), $t:ty, $T:ident, $body:expr, $d:expr, $other:ident, $else:expr) => {{
+        let $other = $d;
+        $else
+    }};
+}
+pub(crate) use if_float;
 
 /// `$m!($t)` for the rows that [`for_each_type!`] is for.
 macro_rules! if_real_type {

@@ -1,7 +1,8 @@
 //! rustorch: tensors, autograd and neural-network kernels behind a flat C ABI.
 //!
-//! Layers, each using only those below it: `capi`, then `io`, then `autograd` and `ops` (the table), then `tensor`, then
-//! `kernels`, then `error`, `memory`, `dtype`, `shape`, `storage`, `parallel`, `random`, `simd`.
+//! Layers, each using only those below it: `capi`, then `ops` (the entries of the table), `funnel` (calls), `autograd`, `table`
+//! (what an op is), `engine` (computing with tensors), `tensor`, `kernels`, and at the bottom `storage`, `shape`, `memory`,
+//! `dtype`, `error` and the like. `io` stands on `tensor`.
 //!
 //! ```
 //! use rustorch::{DType, Tensor};

@@ -1,10 +1,10 @@
 //! Copies, fills and single elements, for callers that hold the locks.
 
+use super::spec::Spec;
 use crate::dtype::{Category, DType, Elem, Scalar};
 use crate::error::Result;
 use crate::kernels::copy::{self, cast_row};
 use crate::memory::List;
-use crate::table::Spec;
 use crate::tensor::Tensor;
 
 /// Copies `src`, broadcast and cast, into `dst` in place. The caller holds the locks and counts the version.
@@ -49,6 +49,14 @@ pub(crate) fn fill_new(out: &Tensor, value: Scalar) {
     // SAFETY: its elements fill one block.
     unsafe { copy::fill(out.data_ptr(), out.dtype(), out.numel(), value) };
 }
+
+/// First element of a tensor that may be missing, or null.
+macro_rules! ptr {
+    ($t:expr) => {
+        $t.as_ref().map_or(std::ptr::null_mut(), |t| t.ptr())
+    };
+}
+pub(crate) use ptr;
 
 /// The element of a tensor that has one, for callers that hold the lock.
 pub(crate) fn only(t: &Tensor) -> Scalar {

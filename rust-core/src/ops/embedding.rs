@@ -1,8 +1,8 @@
 //! Bags of embeddings, and tables of bounded norm.
 
 use crate::bail;
-use crate::dtype::{DType, Elem, Scalar};
-use crate::engine::copy::{contiguous_unlocked, copy_into, fill_new, written_as};
+use crate::dtype::{DType, Elem, Scalar, dispatch_float};
+use crate::engine::copy::{ptr, contiguous_unlocked, copy_into, fill_new, written_as};
 use crate::engine::dtypes::{check_rows, float, only_floats};
 use crate::error::{Error, Result};
 use crate::kernels::embedding::{Bags, Mode, self as kernel};
@@ -14,25 +14,7 @@ use crate::tensor::Tensor;
 macro_rules! floats {
     ($dtype:expr, $E:ident => $body:expr) => {
         // SAFETY: each use hands row-major tensors and the sizes they were checked for.
-        match $dtype {
-            DType::F16 => {
-                type $E = half::f16;
-                unsafe { $body }
-            }
-            DType::BF16 => {
-                type $E = half::bf16;
-                unsafe { $body }
-            }
-            DType::F32 => {
-                type $E = f32;
-                unsafe { $body }
-            }
-            DType::F64 => {
-                type $E = f64;
-                unsafe { $body }
-            }
-            d => unreachable!("dtype {d} has been refused"),
-        }
+        dispatch_float!($dtype, $E => unsafe { $body }; d => unreachable!("dtype {d} has been refused"))
     };
 }
 
@@ -163,12 +145,6 @@ fn table_of(t: &Tensor) -> Result<[usize; 2]> {
 /// A row-major tensor in the compute type; null if there is none.
 fn ready(t: Option<&Tensor>) -> Result<Option<Tensor>> {
     t.map(|t| contiguous_unlocked(t, t.dtype().compute_dtype(), false)).transpose()
-}
-
-macro_rules! ptr {
-    ($t:expr) => {
-        $t.as_ref().map_or(std::ptr::null(), |t| t.ptr())
-    };
 }
 
 fn given<'a>(c: &'a Call, indices: usize, k: usize) -> Result<Given<'a>> {

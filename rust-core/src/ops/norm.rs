@@ -3,7 +3,7 @@
 use crate::bail;
 use crate::autograd::{Exs, may_change, through};
 use crate::dtype::{DType, Scalar};
-use crate::engine::copy::{contiguous_unlocked, copy_into, fill_new, written_as};
+use crate::engine::copy::{ptr, contiguous_unlocked, copy_into, fill_new, written_as};
 use crate::engine::dtypes::{float, only_floats, ready};
 use crate::engine::overlap::check_writable;
 use crate::error::{Error, Result};
@@ -19,13 +19,6 @@ use smallvec::{SmallVec, smallvec};
 /// As [`ready`], in the compute type of `dtype`.
 fn ready_as(t: Option<&Tensor>, dtype: DType) -> Result<Option<Tensor>> {
     t.map(|t| contiguous_unlocked(t, dtype.compute_dtype(), false)).transpose()
-}
-
-/// First element, or null.
-macro_rules! ptr {
-    ($t:expr) => {
-        $t.as_ref().map_or(std::ptr::null_mut(), |t| t.ptr())
-    };
 }
 
 /// As [`written_as`], for two results.

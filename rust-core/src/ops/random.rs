@@ -2,7 +2,7 @@
 //! order in which they lie in memory.
 
 use crate::{bail, err};
-use crate::dtype::{DType, Elem, Scalar, default_dtype, dispatch};
+use crate::dtype::{DType, Elem, Scalar, default_dtype, dispatch, dispatch_float};
 use crate::engine::complex::pairs;
 use crate::engine::copy::{contiguous_unlocked, written_as};
 use crate::engine::promotion::result_type;
@@ -59,25 +59,7 @@ fn like(c: &Call, dtype: usize) -> Result<Spec> {
 /// Runs `$body` with `$T` bound to a floating-point type, or gives an error.
 macro_rules! floats {
     ($dtype:expr, $T:ident => $body:expr) => {
-        match $dtype {
-            DType::F16 => {
-                type $T = half::f16;
-                $body
-            }
-            DType::BF16 => {
-                type $T = half::bf16;
-                $body
-            }
-            DType::F32 => {
-                type $T = f32;
-                $body
-            }
-            DType::F64 => {
-                type $T = f64;
-                $body
-            }
-            other => bail!(DType, "not implemented for dtype {other}"),
-        }
+        dispatch_float!($dtype, $T => $body; other => bail!(DType, "not implemented for dtype {other}"))
     };
 }
 

@@ -3,7 +3,7 @@
 use crate::{bail, err};
 use crate::autograd::{Exs, through, wanted};
 use crate::dtype::{DType, Scalar};
-use crate::engine::copy::{contiguous_unlocked, copy_into, fill_new};
+use crate::engine::copy::{ptr, contiguous_unlocked, copy_into, fill_new};
 use crate::engine::dtypes::{float, only_floats};
 use crate::error::{Error, Result};
 use crate::kernels::copy;
@@ -155,13 +155,6 @@ fn all_written_as(outs: &[Tensor], dtype: DType, f: impl FnOnce(&[Tensor]) -> Re
     let written: SmallVec<[Tensor; 4]> = outs.iter().map(aside).collect::<Result<_>>()?;
     f(&written)?;
     outs.iter().zip(&written).filter(|(o, w)| !o.is_same(w)).try_for_each(|(o, w)| copy_into(o, w))
-}
-
-/// First element, or null.
-macro_rules! ptr {
-    ($t:expr) => {
-        $t.as_ref().map_or(std::ptr::null_mut(), |t| t.ptr())
-    };
 }
 
 fn compute_layer(c: &Call, outs: &[Tensor]) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Bodies that several elementwise entries share.
+//! Bodies that several entries share.
 
 use super::op::Call;
 use crate::dtype::{DType, ResultType, Scalar};
@@ -6,9 +6,9 @@ use crate::engine::complex::part;
 use crate::engine::copy::{contiguous_unlocked, copy_into};
 use crate::engine::elementwise::{run_as, run_on, Plan};
 use crate::engine::promotion::{result_type, Promote};
+use crate::engine::spec::{Spec, Specs};
 use crate::error::Result;
 use crate::kernels::elementwise::{Loops, Params};
-use crate::table::{Spec, Specs};
 use crate::tensor::Tensor;
 use crate::{bail, kernel};
 use smallvec::SmallVec;
@@ -18,26 +18,45 @@ pub fn run<'a, const N: usize>(c: &Call<'a>, k: &'static Loops, promote: Promote
     run_on::<N>(k, std::array::from_fn(|i| c.x(i)), promote, p)
 }
 
+/// One whose result is a float.
+pub fn to_float<'a, const N: usize>(c: &Call<'a>, k: &'static Loops) -> Result<Plan<'a>> {
+    run::<N>(c, k, Promote::ToFloat, Params::default())
+}
+
+/// One whose result is a truth value.
+pub fn to_bool<'a, const N: usize>(c: &Call<'a>, k: &'static Loops) -> Result<Plan<'a>> {
+    run::<N>(c, k, Promote::ToBool, Params::default())
+}
+
 /// The plan of an op whose result is a float: one expression for f32 and f64.
 macro_rules! float1 {
     (|$a:ident| $b:expr; |$z:ident| $c:expr) => {
         |c| {
             let k = $crate::with_complex!($crate::kernel!(float | $a, _p | $b), put |$z; _p| $c);
-            $crate::table::loops::run::<1>(c, k, $crate::engine::promotion::Promote::ToFloat, $crate::kernels::elementwise::Params::default())
+            $crate::table::loops::to_float::<1>(c, k)
         }
     };
     (|$a:ident| $b:expr) => {
         |c| {
-            $crate::table::loops::run::<1>(
-                c,
-                $crate::kernel!(float | $a, _p | $b),
-                $crate::engine::promotion::Promote::ToFloat,
-                $crate::kernels::elementwise::Params::default(),
-            )
+            $crate::table::loops::to_float::<1>(c, $crate::kernel!(float | $a, _p | $b))
         }
     };
 }
 pub(crate) use float1;
+
+/// The same for two operands.
+macro_rules! float2 {
+    (|$a:ident, $d:ident| $b:expr; |$z:ident, $w:ident| $c:expr) => {
+        |c| {
+            let k = $crate::with_complex!($crate::kernel!(float | $a, $d, _p | $b), put |$z, $w; _p| $c);
+            $crate::table::loops::to_float::<2>(c, k)
+        }
+    };
+    (|$a:ident, $d:ident| $b:expr) => {
+        |c| $crate::table::loops::to_float::<2>(c, $crate::kernel!(float | $a, $d, _p | $b))
+    };
+}
+pub(crate) use float2;
 
 /// The first input brought into bounds, of which the upper one wins; NaN stays.
 pub(crate) fn clamp_to<'a>(c: &Call<'a>, min: Option<Scalar>, max: Option<Scalar>) -> Result<Plan<'a>> {
@@ -119,20 +138,6 @@ pub(crate) fn in_parts(call: &Call, out: &Tensor, compute: fn(&Call, &[Tensor]) 
     run_as(sum, [&a, &b], real, real, Params::default())?.compute(&part(out, 1)?)
 }
 
-/// The same for two operands.
-macro_rules! float2 {
-    (|$a:ident, $d:ident| $b:expr; |$z:ident, $w:ident| $c:expr) => {
-        |c| {
-            let k = $crate::with_complex!($crate::kernel!(float | $a, $d, _p | $b), put |$z, $w; _p| $c);
-            $crate::table::loops::run::<2>(c, k, $crate::engine::promotion::Promote::ToFloat, $crate::kernels::elementwise::Params::default())
-        }
-    };
-    (|$a:ident, $d:ident| $b:expr) => {
-        |c| $crate::table::loops::run::<2>(c, $crate::kernel!(float | $a, $d, _p | $b), $crate::engine::promotion::Promote::ToFloat, $crate::kernels::elementwise::Params::default())
-    };
-}
-pub(crate) use float2;
-
 /// The loops of a kernel, for uint16 to uint64 too.
 macro_rules! unsigned {
     ($k:expr) => {{
@@ -147,11 +152,11 @@ macro_rules! test1 {
     (|$a:ident| $f:expr; $i:expr; $c:expr) => {
         |c| {
             let k = $crate::with_complex!($crate::table::loops::unsigned!($crate::kernel!(split_to_bool |$a, _p| $f; |$a, _p| $i)), put_truth |$a; _p| $c);
-            $crate::table::loops::run::<1>(c, k, $crate::engine::promotion::Promote::ToBool, $crate::kernels::elementwise::Params::default())
+            $crate::table::loops::to_bool::<1>(c, k)
         }
     };
     (|$a:ident| $f:expr; $i:expr) => {
-        |c| $crate::table::loops::run::<1>(c, $crate::kernel!(split_to_bool |$a, _p| $f; |$a, _p| $i), $crate::engine::promotion::Promote::ToBool, $crate::kernels::elementwise::Params::default())
+        |c| $crate::table::loops::to_bool::<1>(c, $crate::kernel!(split_to_bool |$a, _p| $f; |$a, _p| $i))
     };
 }
 pub(crate) use test1;
@@ -161,11 +166,11 @@ macro_rules! test2 {
     (|$a:ident, $d:ident| $f:expr; $i:expr; $c:expr) => {
         |c| {
             let k = $crate::with_complex!($crate::kernel!(split_to_bool |$a, $d, _p| $f; |$a, $d, _p| $i), put_truth |$a, $d; _p| $c);
-            $crate::table::loops::run::<2>(c, k, $crate::engine::promotion::Promote::ToBool, $crate::kernels::elementwise::Params::default())
+            $crate::table::loops::to_bool::<2>(c, k)
         }
     };
     (|$a:ident, $d:ident| $f:expr; $i:expr) => {
-        |c| $crate::table::loops::run::<2>(c, $crate::kernel!(split_to_bool |$a, $d, _p| $f; |$a, $d, _p| $i), $crate::engine::promotion::Promote::ToBool, $crate::kernels::elementwise::Params::default())
+        |c| $crate::table::loops::to_bool::<2>(c, $crate::kernel!(split_to_bool |$a, $d, _p| $f; |$a, $d, _p| $i))
     };
     (|$a:ident, $d:ident| $f:expr) => { $crate::table::loops::test2!(|$a, $d| $f; $f) };
 }
