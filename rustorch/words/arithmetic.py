@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import wraps
+
 from .. import _ops
 from .._arguments import into, operand
 from ..dtypes import BY_NAME
@@ -10,9 +12,71 @@ from .common import _is_tensor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from .._tensor import Tensor
+
+
+def _numbers_first(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets the first operand be a number, as in `mul(2, t)`."""
+
+    @wraps(f)
+    def op(input: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(input, (int, float, complex)):
+            input = operand(input)
+        return f(input, *args, **kwargs)
+
+    return op
+
+
+def _numbers_between(f: Callable[..., Any], tensors: int, *names: str) -> Callable[..., Any]:
+    """Lets the factors stand among the tensors, as they did in old versions of PyTorch: `t.addcmul_(value, a, b)`.
+
+    `tensors` are so many, and the factors have these names. The forms are deprecated there, with this warning.
+    """
+
+    @wraps(f)
+    def op(*args: Any, **kwargs: Any) -> Any:
+        if len(args) > tensors and _is_tensor(args[-1]):
+            operands = [v for v in args if _is_tensor(v)]
+            factors = dict(zip(names, [v for v in args if not _is_tensor(v)]))
+            if len(operands) == tensors and tensors + len(factors) == len(args) and not factors.keys() & kwargs.keys():
+                import warnings
+
+                right = ", ".join(f"{name}={v!r}" for name, v in factors.items())
+                warnings.warn(f"This overload of {f.__name__} is deprecated: give {right} by name", stacklevel=2)
+                return f(*operands, **factors, **kwargs)
+        return f(*args, **kwargs)
+
+    return op
+
+
+float_power = _numbers_first(_ops.float_power)
+xlogy = _numbers_first(_ops.xlogy)
+remainder = _numbers_first(_ops.remainder)
+floor_divide = _numbers_first(_ops.floor_divide)
+mul = multiply = _numbers_first(_ops.mul)
+div = divide = true_divide = _numbers_first(_ops.div)
+bitwise_and = _numbers_first(_ops.bitwise_and)
+bitwise_or = _numbers_first(_ops.bitwise_or)
+bitwise_xor = _numbers_first(_ops.bitwise_xor)
+bitwise_left_shift = _numbers_first(_ops.bitwise_left_shift)
+bitwise_right_shift = _numbers_first(_ops.bitwise_right_shift)
+add = _numbers_between(_numbers_first(_ops.add), 2, "alpha")
+sub = subtract = _numbers_between(_numbers_first(_ops.sub), 2, "alpha")
+add_ = _numbers_between(_ops.add_, 2, "alpha")
+sub_ = subtract_ = _numbers_between(_ops.sub_, 2, "alpha")
+addcmul, addcmul_, addcdiv, addcdiv_ = (
+    _numbers_between(f, 3, "value") for f in (_ops.addcmul, _ops.addcmul_, _ops.addcdiv, _ops.addcdiv_)
+)
+addmm, addmm_, addmv, addmv_, addr, addr_, addbmm, addbmm_, baddbmm, baddbmm_ = (
+    _numbers_between(f, 3, "beta", "alpha")
+    for f in (
+        _ops.addmm, _ops.addmm_, _ops.addmv, _ops.addmv_, _ops.addr, _ops.addr_, _ops.addbmm, _ops.addbmm_,
+        _ops.baddbmm, _ops.baddbmm_,
+    )
+)  # fmt: skip
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:

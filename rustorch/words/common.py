@@ -47,6 +47,21 @@ def _numpy_names(f: Callable[..., Any]) -> Callable[..., Any]:
     return named
 
 
+def _none_for_all(f: Callable[..., Any], name: str, place: int) -> Callable[..., Any]:
+    """Lets None stand for no dimensions in the argument `name`, the one at `place`: all of them, that is."""
+
+    @wraps(f)
+    def op(*args: Any, **kwargs: Any) -> Any:
+        if len(args) > place:
+            if args[place] is None:
+                args = (*args[:place], (), *args[place + 1 :])
+        elif name in kwargs and kwargs[name] is None:
+            kwargs[name] = ()
+        return f(*args, **kwargs)
+
+    return op
+
+
 # In place of what was not given, where None is nothing to give, as in PyTorch.
 class _NotGiven:
     __slots__ = ()
