@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 
+from . import _door
 from ._door import check, ffi, lib, sized, text
 from .errors import DTypeError
 
@@ -48,7 +49,7 @@ class dtype:
         return BY_NAME["complex128" if wide else "complex64"]
 
     def __repr__(self) -> str:
-        return f"rustorch.{self._name}"
+        return f"{_door.shown_as}.{self._name}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _by_name, (self._name,)

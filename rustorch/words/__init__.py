@@ -93,9 +93,11 @@ from .creation import (
     full,
     linspace,
     logspace,
+    new,
     new_full,
     new_tensor,
     range,
+    scalar_tensor,
     tensor,
 )
 from .indexing import (
@@ -146,6 +148,7 @@ from .reduction import (
     std_mean,
     topk,
     trapezoid,
+    trapz,
     unique,
     unique_consecutive,
     var,
@@ -296,6 +299,7 @@ class TensorWords:
     new_empty = _new("empty")
     new_zeros = _new("zeros")
     new_ones = _new("ones")
+    new = new
     new_full = new_full
     new_tensor = new_tensor
     bernoulli = bernoulli
@@ -376,6 +380,7 @@ __all__ = (
     "float_power",
     "floor_divide",
     "full",
+    "get_device",
     "gru",
     "hsplit",
     "index_put",
@@ -417,6 +422,7 @@ __all__ = (
     "rnn_relu",
     "rnn_tanh",
     "roll",
+    "scalar_tensor",
     "scatter",
     "sort",
     "split",
@@ -432,6 +438,7 @@ __all__ = (
     "tensordot",
     "topk",
     "trapezoid",
+    "trapz",
     "true_divide",
     "unflatten",
     "unique",

@@ -222,6 +222,9 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: int = -1)
     return _ops.trapezoid(y, x, dx, dim)
 
 
+trapz = trapezoid
+
+
 @_numpy_names
 def argmax(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
     """Index of the greatest element, of all or over `dim`."""

@@ -1,0 +1,60 @@
+"""The few names of PyTorch's C++ module that libraries read. There is no such module; others raise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._device import CPU, device
+from ._tensor import Size, Tensor
+from .dtypes import dtype
+from .errors import InvalidArgumentError as _LinAlgError
+from .random import Generator
+
+__all__ = ["Generator", "Size", "_LinAlgError", "device", "dtype"]
+
+TensorBase = Tensor
+_TensorMeta = type(Tensor)
+
+
+def _get_tracing_state() -> None:
+    """None: nothing is traced."""
+
+
+def _is_tracing() -> bool:
+    return False
+
+
+def _are_functorch_transforms_active() -> bool:
+    return False
+
+
+def _log_api_usage_once(event: str) -> None:
+    """Nothing is counted."""
+
+
+def _get_accelerator(check: bool | None = None) -> Any:
+    return CPU
+
+
+def _get_privateuse1_backend_name() -> str:
+    return "privateuseone"
+
+
+def _jit_set_profiling_executor(on: bool) -> bool:
+    """There is no compiler; gives what was set before."""
+    return False
+
+
+_jit_set_profiling_mode = _jit_override_can_fuse_on_cpu = _jit_override_can_fuse_on_gpu = _jit_set_profiling_executor
+_jit_set_texpr_fuser_enabled = _jit_set_nvfuser_enabled = _jit_set_profiling_executor
+
+
+def _jit_can_fuse_on_cpu() -> bool:
+    return False
+
+
+_jit_can_fuse_on_gpu = _jit_can_fuse_on_cpu
+
+
+def __getattr__(name: str) -> Any:
+    raise AttributeError(f"_C.{name} is not built in rustorch: it belongs to PyTorch's C++ module")
