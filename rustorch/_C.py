@@ -2,18 +2,58 @@
 
 from __future__ import annotations
 
+import contextlib
+import enum
 from typing import Any
 
 from ._device import CPU, device
 from ._tensor import Size, Tensor
 from .dtypes import dtype
 from .errors import InvalidArgumentError as _LinAlgError
+from .errors import UnsupportedError
 from .random import Generator
 
 __all__ = ["Generator", "Size", "_LinAlgError", "device", "dtype"]
 
 TensorBase = Tensor
 _TensorMeta = type(Tensor)
+
+
+class DispatchKey(enum.Flag):
+    """Names of layers of PyTorch's dispatcher, of which there is none."""
+
+    CPU = enum.auto()
+    CUDA = enum.auto()
+    Meta = enum.auto()
+    AutogradCPU = enum.auto()
+    AutogradCUDA = enum.auto()
+    AutocastCPU = enum.auto()
+    AutocastCUDA = enum.auto()
+    AutocastXPU = enum.auto()
+
+
+def DispatchKeySet(key: DispatchKey) -> DispatchKey:
+    """Keys together: `|` joins them."""
+    return key
+
+
+class _ExcludeDispatchKeyGuard(contextlib.nullcontext[None]):
+    """A context without effect: there is nothing to leave out."""
+
+
+class DisableTorchFunctionSubclass(contextlib.nullcontext[None]):
+    """A context without effect: `__torch_function__` is not looked for."""
+
+
+class DisableTorchFunction(DisableTorchFunctionSubclass):
+    """Likewise."""
+
+
+class PyTorchFileReader:
+    """Raises: `load` reads files."""
+
+    def __init__(self, *args: Any) -> None:
+        raise UnsupportedError("PyTorchFileReader is not built in rustorch: load reads safetensors files")
 
 
 def _get_tracing_state() -> None:

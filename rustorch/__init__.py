@@ -13,7 +13,7 @@ from ._device import device
 from ._door import check, lib, text
 from ._layouts import layout, memory_format
 from ._tensor import Size, Tensor
-from .dtypes import BY_NAME, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
+from .dtypes import BY_NAME, NAMED_ONLY, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
 
 # isort: split
 from . import autograd, errors, random
@@ -41,6 +41,7 @@ globals().update({name: getattr(_ops, name) for name in _ops.__all__})
 globals().update({name: getattr(words, name) for name in words.__all__})
 globals().update(BY_NAME)
 globals().update(_layouts.BY_NAME)
+globals().update(NAMED_ONLY)
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the same names for type checkers, which keep the first of two
     from typing import Any
@@ -96,6 +97,7 @@ _LAZY = {
     "interchange": "",
     "special": "",
     "accelerator": "",
+    "ao": "",
     "amp": "",
     "autocast": "amp",
     "distributions": "",
@@ -104,6 +106,9 @@ _LAZY = {
     "kernels": "",
     "config": "",
     "_C": "",
+    "_dynamo": "",
+    "DisableTorchFunctionSubclass": "_C",
+    "PyTorchFileReader": "_C",
     "__config__": "",
     "_assert": "_assertions",
     "_assert_async": "_assertions",
@@ -129,6 +134,8 @@ _LAZY = {
     "fx": "",
     "hub": "",
     "jit": "",
+    "library": "",
+    "onnx": "",
     "overrides": "",
     "profiler": "",
     "storage": "",

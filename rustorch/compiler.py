@@ -16,8 +16,6 @@ __all__ = [
     "is_dynamo_compiling", "is_exporting", "list_backends", "nested_compile_region", "reset", "set_stance",
 ]  # fmt: skip
 
-__path__: list[str] = []  # a package in torch, none of whose modules there are
-
 
 def is_compiling() -> bool:
     """False."""

@@ -7,8 +7,6 @@ from typing import Any
 
 from .errors import UnsupportedError
 
-__path__: list[str] = []  # a package in torch, none of whose modules there are
-
 _ALONE = "there is one process; process groups are not built in rustorch"
 
 

@@ -8,8 +8,6 @@ from .errors import UnsupportedError
 
 __all__ = ["Graph", "GraphModule", "Interpreter", "Node", "Proxy", "Tracer", "Transformer", "symbolic_trace", "wrap"]
 
-__path__: list[str] = []  # a package in torch, none of whose modules there are
-
 
 def wrap(fn_or_name: Any) -> Any:
     """Says that tracing does not go into a function: the function, or its name, itself."""

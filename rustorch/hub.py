@@ -18,6 +18,40 @@ HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")
 _dir: str | None = None
 
 
+class _Quiet:
+    """What `tqdm` is where the package is not installed: it shows nothing."""
+
+    def __init__(self, iterable: Any = (), *args: Any, **kwargs: Any) -> None:
+        self._iterable = iterable
+        self.n = 0
+
+    def __iter__(self) -> Any:
+        return iter(self._iterable)
+
+    def update(self, n: int = 1) -> None:
+        """Counts."""
+        self.n += n
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def __enter__(self) -> _Quiet:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+def __getattr__(name: str) -> Any:
+    if name == "tqdm":
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            return _Quiet
+        return tqdm
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def _get_torch_home() -> str:
     cache = os.path.join(os.getenv("XDG_CACHE_HOME", "~/.cache"), "torch")
     return os.path.expanduser(os.getenv("TORCH_HOME", cache))

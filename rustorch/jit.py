@@ -21,8 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__path__: list[str] = []  # a package in torch, none of whose modules there are
-
 
 class Error(RuntimeError):
     """What scripts raise in PyTorch; nothing raises it here."""
@@ -73,6 +71,9 @@ def script_method(fn: Any) -> Any:
 def script_if_tracing(fn: Any) -> Any:
     """`fn` itself."""
     return fn
+
+
+_script_if_tracing = script_if_tracing
 
 
 def export(fn: Any) -> Any:
@@ -182,6 +183,24 @@ class strict_fusion(_Without):
 
 class optimized_execution(_Without):
     """Accepted; there is no compiler."""
+
+
+class _Lists:
+    """`BroadcastingList2[int]` and its like: types of annotations."""
+
+    def __getitem__(self, kind: Any) -> Any:
+        return Any
+
+
+BroadcastingList1 = BroadcastingList2 = BroadcastingList3 = _Lists()
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Dict", "List", "Optional", "Tuple", "Union"):  # what `torch.jit.annotations` has of Python's
+        import typing
+
+        return getattr(typing, name)
+    raise AttributeError(f"jit.{name} is not built in rustorch: nothing is compiled")
 
 
 class _Await:

@@ -120,6 +120,9 @@ class UntypedStorage:
             raise UnsupportedError(f"UntypedStorage.resize_: it has {self.nbytes()} bytes, which stay, wanted {size}")
         return self
 
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.nbytes()
+
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         return self._bytes.__array__(*args, **kwargs)
 
@@ -174,6 +177,9 @@ class TypedStorage:
         return self._untyped_storage.device
 
     is_cuda = False
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.nbytes()
 
     def is_shared(self) -> bool:
         """False: no other process sees them."""

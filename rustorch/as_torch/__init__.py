@@ -41,7 +41,13 @@ _OURS = {
     "kernels", "live_tensors", "ops", "words",
 }  # fmt: skip
 # Where torch keeps modules that are found elsewhere here.
-_ELSEWHERE = {"_jit_internal": "jit", "autograd.grad_mode": "autograd", "autograd.variable": "autograd"}
+_ELSEWHERE = {
+    "_custom_ops": "library",
+    "_jit_internal": "jit",
+    "jit.annotations": "jit",
+    "autograd.grad_mode": "autograd",
+    "autograd.variable": "autograd",
+}
 
 
 def _missing(name: str) -> str:
@@ -52,6 +58,8 @@ class _Torch(types.ModuleType):
     """The module `torch`: the names of rustorch under torch's."""
 
     def __getattr__(self, name: str) -> Any:
+        if name == "ops":
+            return importlib.import_module("rustorch.library").all_ops
         if name in _OURS or (name.startswith("__") and name != "__config__"):
             raise AttributeError(_missing(f"torch.{name}"))
         try:
@@ -72,11 +80,14 @@ def _found(name: str) -> types.ModuleType | None:
         return None
     path = f"rustorch.{_ELSEWHERE.get(path, path)}"
     try:
-        return importlib.import_module(path)
+        module = importlib.import_module(path)
     except ModuleNotFoundError as e:
         if not e.name or not f"{path}.".startswith(f"{e.name}."):  # the module is there and wants another
             raise
         return None
+    if not hasattr(module, "__path__"):  # so that modules below it are asked for here, and their lack is told
+        module.__path__ = []
+    return module
 
 
 class _Loader(importlib.abc.Loader):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from . import data
 
 # Modules that are loaded on first use.
-_LATER = ("_foreach_utils", "_pytree", "checkpoint", "data", "dlpack", "tensorboard")
+_LATER = ("_foreach_utils", "_pytree", "checkpoint", "data", "dlpack", "model_zoo", "tensorboard")
 
 __all__ = ["data", "hooks"]
 
