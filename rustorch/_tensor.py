@@ -483,6 +483,8 @@ class Tensor(Operations, TensorOwner):  # type: ignore[misc]  # the words need T
         return iter(self.unbind(0))
 
     def __contains__(self, v: Any) -> bool:
+        if not isinstance(v, (Tensor, int, float, complex)) and type(v).__module__ != "numpy":
+            raise DTypeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(v)}.")
         return bool((self == v).any())
 
     def __format__(self, spec: str) -> str:

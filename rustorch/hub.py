@@ -45,7 +45,7 @@ class _Quiet:
 def __getattr__(name: str) -> Any:
     if name == "tqdm":
         try:
-            from tqdm.auto import tqdm
+            from tqdm.auto import tqdm  # type: ignore[import-untyped]
         except ImportError:
             return _Quiet
         return tqdm

@@ -10,12 +10,40 @@ from typing import Any, Final
 from .errors import UnsupportedError
 
 __all__ = [
-    "Attribute", "Error", "Final", "RecursiveScriptModule", "ScriptFunction", "ScriptModule", "TracerWarning", "annotate",
-    "enable_onednn_fusion", "export", "fork", "freeze", "fuser", "ignore", "interface", "is_scripting", "is_tracing",
-    "isinstance", "load", "onednn_fusion_enabled", "optimize_for_inference", "optimized_execution", "run_frozen_optimizations",
-    "save", "script", "script_if_tracing", "script_method", "set_fusion_strategy", "strict_fusion", "trace", "trace_module",
-    "unused", "wait",
-]  # fmt: skip
+    "Attribute",
+    "Error",
+    "Final",
+    "RecursiveScriptModule",
+    "ScriptFunction",
+    "ScriptModule",
+    "TracerWarning",
+    "annotate",
+    "enable_onednn_fusion",
+    "export",
+    "fork",
+    "freeze",
+    "fuser",
+    "ignore",
+    "interface",
+    "is_scripting",
+    "is_tracing",
+    "isinstance",
+    "load",
+    "onednn_fusion_enabled",
+    "optimize_for_inference",
+    "optimized_execution",
+    "run_frozen_optimizations",
+    "save",
+    "script",
+    "script_if_tracing",
+    "script_method",
+    "set_fusion_strategy",
+    "strict_fusion",
+    "trace",
+    "trace_module",
+    "unused",
+    "wait",
+]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,7 +157,8 @@ def isinstance(obj: Any, target_type: Any) -> bool:
     import typing
 
     kinds = target_type if builtins.isinstance(target_type, tuple) else (target_type,)
-    return builtins.isinstance(obj, tuple(typing.get_origin(k) or k for k in kinds))
+    plain: Any = tuple(typing.get_origin(k) or k for k in kinds)
+    return builtins.isinstance(obj, plain)
 
 
 def freeze(mod: Any, *args: Any, **options: Any) -> Any:

@@ -61,8 +61,9 @@ def assert_allclose(
     """PyTorch's old form of `assert_close`, which does not compare dtypes or devices."""
     actual = actual if isinstance(actual, Tensor) else as_tensor(actual)
     expected = expected if isinstance(expected, Tensor) else as_tensor(expected, dtype=actual.dtype)
+    nan = options.get("equal_nan", True)
     assert_close(
-        actual, expected, rtol=rtol, atol=atol, equal_nan=options.get("equal_nan", True), check_device=False, check_dtype=False
+        actual, expected, rtol=rtol, atol=atol, equal_nan=nan, check_device=False, check_dtype=False
     )  # fmt: skip
 
 
@@ -169,6 +170,8 @@ def make_tensor(
     sizes = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
     spread = noncontiguous and math.prod(sizes) > 1
     room = (*sizes[:-1], 2 * sizes[-1]) if spread else sizes
+    least: Any
+    most: Any
     if dtype is BY_NAME["bool"]:
         least, most = (0, 2)
     elif dtype._name.startswith("uint"):

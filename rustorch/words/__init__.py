@@ -56,6 +56,7 @@ from .arithmetic import (
     sub_,
     subtract,
     subtract_,
+    svd,
     tensordot,
     true_divide,
     xlogy,
@@ -217,6 +218,7 @@ class TensorWords:
     amin = amin
     roll = roll
     max = max
+    svd = svd
     min = min
     median = median
     prod = prod
@@ -433,6 +435,7 @@ __all__ = (
     "sub_",
     "subtract",
     "subtract_",
+    "svd",
     "tensor",
     "tensor_split",
     "tensordot",

@@ -8,7 +8,7 @@ from .. import _ops
 from .._arguments import into, operand
 from ..dtypes import BY_NAME
 from ..errors import DTypeError, InvalidArgumentError
-from .common import _is_tensor
+from .common import _is_tensor, return_svd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -184,6 +184,19 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
     da, db = (tuple(d) for d in dims)
     r = _ops.tensordot(a, b, da, db)
     return r if out is None else into(out, r)
+
+
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
+    """PyTorch's old word for `linalg.svd`: U, S and V (not its transpose). Without `compute_uv` U and V are zeros."""
+    if compute_uv:
+        u, s, vh = _ops.linalg_svd(input, not some)
+        v = vh.mH
+    else:
+        s = _ops.linalg_svdvals(input)
+        u, v = (input.new_zeros(*input.shape[:-2], input.shape[k], input.shape[k]) for k in (-2, -1))
+    if out is not None:
+        u, s, v = (into(o, r, "svd", input) for o, r in zip(out, (u, s, v)))
+    return return_svd(u, s, v)
 
 
 def spmm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:

@@ -25,6 +25,7 @@ return_topk = named_result("topk")
 return_kthvalue = named_result("kthvalue")
 return_cummax = named_result("cummax")
 return_cummin = named_result("cummin")
+return_svd = named_result("svd", "U S V")
 return_aminmax = named_result("aminmax", "min max")
 
 

@@ -165,8 +165,8 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation over the batches of several processes. In evaluation it is the usual one; training raises, for
-    there is one process: `BatchNorm2d` and its like are what `SyncBatchNorm` is then.
+    """Batch normalisation over the batches of several processes. In evaluation it is the usual one; training raises,
+    for there is one process: `BatchNorm2d` and its like are what `SyncBatchNorm` is then.
     """
 
     def __init__(

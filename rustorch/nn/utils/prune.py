@@ -1,7 +1,7 @@
 """Pruning: parameters are multiplied with masks of zeros and ones before each call.
 
-A pruned parameter `name` of a module becomes `name_orig`, which is trained, and the buffer `name_mask`; `name` itself is
-their product, computed by a hook before `forward`.
+A pruned parameter `name` of a module becomes `name_orig`, which is trained, and the buffer `name_mask`; `name` itself
+is their product, computed by a hook before `forward`.
 """
 
 from __future__ import annotations

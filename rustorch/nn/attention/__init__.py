@@ -6,7 +6,7 @@ import contextlib
 import enum
 from collections.abc import Iterable, Iterator
 
-from ..errors import UnsupportedError
+from ...errors import UnsupportedError
 
 __all__ = ["SDPBackend", "sdpa_kernel"]
 
