@@ -130,6 +130,9 @@ class MixtureSameFamilyConstraint(Constraint):
         """As that of the parts."""
         return int(self.base_constraint.event_dim)
 
+    def __repr__(self) -> str:
+        return f"MixtureSameFamilyConstraint({self.base_constraint!r})"
+
     def check(self, value: Tensor) -> Tensor:
         """True for the values that lie in the set."""
         n = self.event_dim
@@ -328,8 +331,11 @@ class _Cat(Constraint):
         return max(c.event_dim for c in self.cseq)
 
     def check(self, value: Tensor) -> Tensor:
-        parts = words.split(value, self.lengths, self.dim)
-        return _ops.cat([c.check(v) for c, v in zip(self.cseq, parts)], self.dim)
+        found, start = [], 0
+        for c, n in zip(self.cseq, self.lengths):
+            found.append(c.check(value.narrow(self.dim, start, n)))
+            start += n
+        return _ops.cat(found, self.dim)
 
 
 class _Stack(Constraint):

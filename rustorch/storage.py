@@ -147,7 +147,7 @@ class TypedStorage:
 
     @property
     def _elements(self) -> Tensor:
-        return self._untyped_storage._bytes.view(self.dtype)  # type: ignore[no-any-return]
+        return self._untyped_storage._bytes.view(self.dtype)
 
     def untyped(self) -> UntypedStorage:
         """The bytes."""

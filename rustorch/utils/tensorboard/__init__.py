@@ -7,7 +7,7 @@ from typing import Any
 import rustorch as rt
 
 try:
-    from tensorboardX import SummaryWriter as _Writer
+    from tensorboardX import SummaryWriter as _Writer  # type: ignore[import-not-found, unused-ignore]
 except ModuleNotFoundError as e:
     raise ModuleNotFoundError(
         "utils.tensorboard writes through the package tensorboardX, which is not installed", name=e.name
