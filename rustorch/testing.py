@@ -189,7 +189,7 @@ def make_tensor(
     else:
         t = words.randint(math.ceil(least), math.ceil(most), room, dtype=dtype, device=device)
     if spread:
-        t = t[..., ::2]
+        t = t[..., 1::2]
     if exclude_zero:
         t[t == 0] = finfo(dtype).tiny if dtype.is_floating_point or dtype.is_complex else 1
     return t.requires_grad_(requires_grad) if requires_grad else t

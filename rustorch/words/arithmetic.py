@@ -30,6 +30,11 @@ def _numbers_first(f: Callable[..., Any]) -> Callable[..., Any]:
     return op
 
 
+def _are_operands(values: list[Any]) -> bool:
+    """True for tensors, of which the second of two may be a number."""
+    return all(map(_is_tensor, values)) or len(values) == 2
+
+
 def _numbers_between(f: Callable[..., Any], tensors: int, *names: str) -> Callable[..., Any]:
     """Lets the factors stand among the tensors, as they did in old versions of PyTorch: `t.addcmul_(value, a, b)`.
 
@@ -38,10 +43,15 @@ def _numbers_between(f: Callable[..., Any], tensors: int, *names: str) -> Callab
 
     @wraps(f)
     def op(*args: Any, **kwargs: Any) -> Any:
-        if len(args) > tensors and _is_tensor(args[-1]):
-            operands = [v for v in args if _is_tensor(v)]
-            factors = dict(zip(names, [v for v in args if not _is_tensor(v)]))
-            if len(operands) == tensors and tensors + len(factors) == len(args) and not factors.keys() & kwargs.keys():
+        more = len(args) - tensors
+        if 0 < more <= len(names):
+            # A function's first factor may also stand before its first tensor.
+            first = 0 if _is_tensor(args[0]) or tensors == 2 else 1
+            numbers = [*args[:first], *args[first + 1 : more + 1]]
+            operands = [args[first], *args[more + 1 :]]
+            factors = dict(zip(names, numbers))
+            fit = _is_tensor(operands[0]) and not any(map(_is_tensor, numbers)) and _are_operands(operands)
+            if fit and not factors.keys() & kwargs.keys():
                 import warnings
 
                 right = ", ".join(f"{name}={v!r}" for name, v in factors.items())
