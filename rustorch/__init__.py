@@ -8,11 +8,12 @@ from __future__ import annotations
 import builtins
 import importlib
 
-from . import _arguments, _device, _ops, words
+from . import _arguments, _device, _layouts, _ops, words
 from ._device import device
 from ._door import check, lib, text
+from ._layouts import layout, memory_format
 from ._tensor import Size, Tensor
-from .dtypes import BY_NAME, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
+from .dtypes import BY_NAME, NAMED_ONLY, dtype, finfo, get_default_dtype, iinfo, promote_types, set_default_dtype
 
 # isort: split
 from . import autograd, errors, random
@@ -39,6 +40,8 @@ __version__ = text(lib.rt_version())
 globals().update({name: getattr(_ops, name) for name in _ops.__all__})
 globals().update({name: getattr(words, name) for name in words.__all__})
 globals().update(BY_NAME)
+globals().update(_layouts.BY_NAME)
+globals().update(NAMED_ONLY)
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the same names for type checkers, which keep the first of two
     from typing import Any
@@ -71,16 +74,16 @@ if TYPE_CHECKING:  # the same names for type checkers, which keep the first of t
     bool: dtype
     int: dtype
     float: dtype
+    strided: layout
+    contiguous_format: memory_format
+    preserve_format: memory_format
+    channels_last: memory_format
 
 inf = builtins.float("inf")
 nan = builtins.float("nan")
 pi = 3.141592653589793
 e = 2.718281828459045
 newaxis = None
-strided = "rustorch.strided"
-contiguous_format = "rustorch.contiguous_format"
-preserve_format = "rustorch.preserve_format"
-channels_last = "rustorch.channels_last"
 
 # Names that are looked up when they are first used, so that importing rustorch stays cheap: name -> module.
 _LAZY = {
@@ -94,6 +97,7 @@ _LAZY = {
     "interchange": "",
     "special": "",
     "accelerator": "",
+    "ao": "",
     "amp": "",
     "autocast": "amp",
     "distributions": "",
@@ -101,6 +105,55 @@ _LAZY = {
     "multiprocessing": "",
     "kernels": "",
     "config": "",
+    "_C": "",
+    "_dynamo": "",
+    "DisableTorchFunctionSubclass": "_C",
+    "PyTorchFileReader": "_C",
+    "__config__": "",
+    "_assert": "_assertions",
+    "_assert_async": "_assertions",
+    "_check": "_assertions",
+    "_check_index": "_assertions",
+    "_check_is_size": "_assertions",
+    "_check_not_implemented": "_assertions",
+    "_check_tensor_all": "_assertions",
+    "_check_type": "_assertions",
+    "_check_value": "_assertions",
+    "_check_with": "_assertions",
+    "SymBool": "_assertions",
+    "SymFloat": "_assertions",
+    "SymInt": "_assertions",
+    "sym_float": "_assertions",
+    "sym_int": "_assertions",
+    "sym_max": "_assertions",
+    "sym_min": "_assertions",
+    "sym_not": "_assertions",
+    "sym_sqrt": "_assertions",
+    "compiler": "",
+    "distributed": "",
+    "fx": "",
+    "hub": "",
+    "jit": "",
+    "library": "",
+    "onnx": "",
+    "overrides": "",
+    "profiler": "",
+    "storage": "",
+    "TypedStorage": "storage",
+    "UntypedStorage": "storage",
+    "testing": "",
+    "torch_version": "",
+    "types": "",
+    "version": "",
+    "vmap": "func",
+    "GradScaler": "amp",
+    "get_autocast_cpu_dtype": "amp",
+    "get_autocast_dtype": "amp",
+    "get_autocast_gpu_dtype": "amp",
+    "is_autocast_available": "amp",
+    "is_autocast_cache_enabled": "amp",
+    "is_autocast_cpu_enabled": "amp",
+    "is_autocast_enabled": "amp",
     "save": "serialization",
     "load": "serialization",
     "serialization": "",
@@ -126,6 +179,7 @@ _ATTACHED_LATER = {
         "numpy", "__array__", "__array_interface__", "__dlpack__", "__dlpack_device__", "_of_array", "_copy_of",
     ),
     "ops": ("__array_ufunc__",),
+    "storage": ("untyped_storage", "storage"),
 }  # fmt: skip
 _TYPED = {
     "FloatTensor": "float32",
@@ -148,6 +202,8 @@ def __getattr__(name: str) -> Any:
         value = getattr(module, name) if where else module
     elif name in _TYPED:
         value = _typed(name, BY_NAME[_TYPED[name]])
+    elif name.startswith("_foreach_"):
+        value = getattr(importlib.import_module("._foreach", __name__), name)
     else:
         raise AttributeError(f"module 'rustorch' has no attribute {name!r}")
     globals()[name] = value
@@ -242,8 +298,32 @@ def set_default_tensor_type(t: Any) -> None:
     set_default_dtype(t._tensor_dtype if isinstance(t, _TypedMeta) else t)
 
 
+def is_deterministic_algorithms_warn_only_enabled() -> builtins.bool:
+    """False: nothing is done otherwise."""
+    return False
+
+
+def get_deterministic_debug_mode() -> builtins.int:
+    """2: all algorithms are deterministic."""
+    return 2
+
+
+def set_deterministic_debug_mode(debug_mode: builtins.int | str) -> None:
+    """Accepted for compatibility: all algorithms are deterministic."""
+
+
+def get_num_interop_threads() -> builtins.int:
+    """1: ops run one after the other."""
+    return 1
+
+
 def set_float32_matmul_precision(precision: str) -> None:
     """Accepted for compatibility: products are computed in full float32."""
+
+
+def get_float32_matmul_precision() -> str:
+    """The word for "highest": products are computed in full float32."""
+    return "highest"
 
 
 def live_tensors() -> builtins.int:
@@ -266,6 +346,7 @@ def typename(obj: Any) -> str:
 __all__ = [
     "Generator", "Size", "Tensor", "autograd", "default_generator", "device", "dtype", "enable_grad", "errors", "finfo",
     "get_default_dtype", "get_rng_state", "iinfo", "inference_mode", "initial_seed", "is_grad_enabled",
-    "is_inference_mode_enabled", "manual_seed", "no_grad", "promote_types", "random", "seed", "set_default_dtype",
+    "is_inference_mode_enabled", "layout", "manual_seed", "memory_format", "no_grad", "promote_types", "random",
+    "seed", "set_default_dtype",
     "set_grad_enabled", "set_rng_state", *_ops.__all__, *words.__all__, *BY_NAME,
 ]  # fmt: skip

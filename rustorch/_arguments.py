@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections import namedtuple
 
+from . import _door
 from ._device import put, wanted
 from ._door import CALLED, TensorOwner, lib, made
 from .dtypes import castable, from_python
@@ -269,7 +270,9 @@ def named_result(op: str, fields: str = "values indices") -> Any:
     """The class of the results of an op that gives several tensors: a tuple whose parts have names."""
 
     def show(self: Any) -> str:
-        return f"rustorch.return_types.{op}(\n" + ",\n".join(f"{k}={v!r}" for k, v in self._asdict().items()) + ")"
+        return (
+            f"{_door.shown_as}.return_types.{op}(\n" + ",\n".join(f"{k}={v!r}" for k, v in self._asdict().items()) + ")"
+        )
 
     cls = namedtuple(op, fields.split(), module="rustorch.return_types")  # type: ignore[misc]
     cls.__repr__ = show  # type: ignore[method-assign]

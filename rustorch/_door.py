@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from ._tensor import Tensor
 
+#: What dtypes, sizes and others call the package when they are shown; `as_torch` makes it "torch".
+shown_as = "rustorch"
+
 NULL: Any = ffi.NULL
 new = object.__new__
 if lib.rt_abi_version() != lib.RT_ABI_VERSION:

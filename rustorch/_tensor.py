@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import math
 
-from . import _ops
+from . import _door, _ops
 from ._arguments import flags, number, shape_, whole
 from ._device import CPU, META, device
 from ._device import check as check_device
 from ._door import NULL, TensorOwner, bind, check, error, ffi, lib, made, new, wrap
+from ._layouts import BY_NAME as LAYOUTS
 from .dtypes import ALL, BY_NAME, dtype, from_python, get_default_dtype, promote_types
 from .errors import (
     AutogradError,
@@ -50,6 +51,7 @@ _device = lib.rt_tensor_device
 _requires_grad = lib.rt_tensor_requires_grad
 _unpack = ffi.unpack
 _BOOL = BY_NAME["bool"]
+_STRIDED = LAYOUTS["strided"]
 _UINT64 = BY_NAME["uint64"]
 _LARGEST = (1 << 64) - 1
 _INT64 = BY_NAME["int64"]
@@ -69,7 +71,7 @@ class Size(tuple[int, ...]):
         return n
 
     def __repr__(self) -> str:
-        return f"rustorch.Size({list(self)})"
+        return f"{_door.shown_as}.Size({list(self)})"
 
     def __add__(self, other: Any) -> Size:
         return Size(tuple(self) + tuple(other))
@@ -182,9 +184,9 @@ class Tensor(Operations, TensorOwner):  # type: ignore[misc]  # the words need T
         return META if _device(self._h) else CPU
 
     @property
-    def layout(self) -> str:
+    def layout(self) -> Any:
         """Dense and strided, always."""
-        return "rustorch.strided"
+        return _STRIDED
 
     @property
     def ndim(self) -> int:
@@ -266,6 +268,19 @@ class Tensor(Operations, TensorOwner):  # type: ignore[misc]  # the words need T
         return (self.data_ptr(), self.shape, self.stride()) == (tensor.data_ptr(), tensor.shape, tensor.stride())
 
     is_cuda = is_sparse = is_quantized = is_mps = is_xpu = is_nested = False
+    is_sparse_csr = is_mkldnn = is_vulkan = is_xla = is_ipu = is_mtia = is_maia = False
+
+    @property
+    def is_cpu(self) -> bool:
+        """True unless the device is ``meta``."""
+        return not self.is_meta
+
+    def _whole_storage(self) -> Tensor:
+        """All bytes of the memory behind the tensor."""
+        if self.is_meta:
+            raise UnsupportedError("storage: a tensor on the device meta has no memory")
+        n = lib.rt_tensor_storage_nbytes(self._h) // self.itemsize
+        return _ops.as_strided(self.detach(), (n,), (1,), 0).view(BY_NAME["uint8"])
 
     @property
     def is_meta(self) -> bool:
@@ -468,6 +483,8 @@ class Tensor(Operations, TensorOwner):  # type: ignore[misc]  # the words need T
         return iter(self.unbind(0))
 
     def __contains__(self, v: Any) -> bool:
+        if not isinstance(v, (Tensor, int, float, complex)) and type(v).__module__ != "numpy":
+            raise DTypeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(v)}.")
         return bool((self == v).any())
 
     def __format__(self, spec: str) -> str:

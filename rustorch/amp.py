@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from .dtypes import BY_NAME, dtype
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,51 @@ class autocast:
             return f(*args, **kwargs)
 
         return wrapper
+
+
+def is_autocast_available(device_type: str) -> bool:
+    """False: there is no automatic mixed precision."""
+    return False
+
+
+def is_autocast_enabled(device_type: str | None = None) -> bool:
+    """False: there is no automatic mixed precision."""
+    return False
+
+
+def is_autocast_cpu_enabled() -> bool:
+    """False: there is no automatic mixed precision."""
+    return False
+
+
+def is_autocast_cache_enabled() -> bool:
+    """False: there is nothing to cache."""
+    return False
+
+
+def get_autocast_dtype(device_type: str) -> dtype:
+    """The dtype that PyTorch's mixed precision has for a kind of device."""
+    return BY_NAME["bfloat16" if device_type == "cpu" else "float16"]
+
+
+def get_autocast_cpu_dtype() -> dtype:
+    """`bfloat16`."""
+    return BY_NAME["bfloat16"]
+
+
+def get_autocast_gpu_dtype() -> dtype:
+    """`float16`."""
+    return BY_NAME["float16"]
+
+
+def custom_fwd(fwd: Any = None, *, device_type: str = "cuda", cast_inputs: Any = None) -> Any:
+    """The `forward` of a custom function itself: ops compute in their tensors' dtypes anyway."""
+    return (lambda f: f) if fwd is None else fwd
+
+
+def custom_bwd(bwd: Any = None, *, device_type: str = "cuda") -> Any:
+    """The `backward` of a custom function itself."""
+    return (lambda f: f) if bwd is None else bwd
 
 
 class GradScaler:

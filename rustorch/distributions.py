@@ -13,6 +13,7 @@ import math
 import sys
 from typing import Any
 
+from . import _constraints as constraints
 from . import _ops, words
 from ._tensor import Size, Tensor
 from .autograd import enable_grad, no_grad
@@ -34,6 +35,7 @@ __all__ = [
     "Normal",
     "OneHotCategorical",
     "Uniform",
+    "constraints",
     "kl_divergence",
     "register_kl",
 ]
@@ -688,6 +690,7 @@ def _kl_independent(p: Independent, q: Independent) -> Tensor:
     return p._sum(kl_divergence(p.base_dist, q.base_dist))
 
 
+sys.modules[f"{__name__}.constraints"] = constraints
 # PyTorch has a module for each: `from rustorch.distributions.normal import Normal`.
 for _name in (
     "bernoulli", "categorical", "distribution", "exponential", "independent", "kl", "laplace", "log_normal", "normal",

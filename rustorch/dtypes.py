@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import sys
 
+from . import _door
 from ._door import check, ffi, lib, sized, text
-from .errors import DTypeError
+from .errors import DTypeError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class dtype:
         return BY_NAME["complex128" if wide else "complex64"]
 
     def __repr__(self) -> str:
-        return f"rustorch.{self._name}"
+        return f"{_door.shown_as}.{self._name}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _by_name, (self._name,)
@@ -119,6 +120,42 @@ def _abstract(numpy: Any) -> Any:
     )  # fmt: skip
 
 
+class _NamedOnly(dtype):
+    """A dtype that programs name and compare, and of which there are no tensors."""
+
+    __slots__ = ()
+
+    def __init__(self, name: str, itemsize: int, high: float = 0.0, eps: float = 0.0) -> None:
+        self._name, self.itemsize = name, itemsize
+        self.is_floating_point, self.is_complex = name.startswith("float"), name.startswith("complex")
+        self._min, self._max, self._eps = -high, high, eps
+
+    @property
+    def _code(self) -> int:  # type: ignore[override]
+        raise UnsupportedError(f"there are no tensors of dtype {self}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _named_only, (self._name,)
+
+
+NAMED_ONLY: dict[str, dtype] = {
+    name: _NamedOnly(name, *numbers)
+    for name, *numbers in (
+        ("float8_e4m3fn", 1, 448.0, 0.125),
+        ("float8_e4m3fnuz", 1, 240.0, 0.125),
+        ("float8_e5m2", 1, 57344.0, 0.25),
+        ("float8_e5m2fnuz", 1, 57344.0, 0.125),
+        ("float8_e8m0fnu", 1, 2.0**127, 1.0),
+        ("float4_e2m1fn_x2", 1),
+        ("complex32", 4, 65504.0, 2.0**-10),
+    )
+}
+
+
+def _named_only(name: str) -> dtype:
+    return NAMED_ONLY[name]
+
+
 def get_default_dtype() -> dtype:
     """The dtype of floating-point tensors made without one."""
     code: int = lib.rt_default_dtype()
@@ -147,6 +184,13 @@ def _rank(d: dtype) -> int:
     return 0 if d._name == "bool" else 3 if d.is_complex else 2 if d.is_floating_point else 1
 
 
+# Of the smallest normal numbers.
+_LEAST = {
+    "float16": -14, "bfloat16": -126, "float32": -126, "float8_e4m3fn": -6, "float8_e4m3fnuz": -7, "float8_e5m2": -14,
+    "float8_e5m2fnuz": -15, "float8_e8m0fnu": -127,
+}  # fmt: skip
+
+
 class finfo:
     """Limits of a floating-point type: `eps`, `max`, `min`, `tiny`, `bits`, `resolution`."""
 
@@ -158,8 +202,8 @@ class finfo:
         self.bits = d.itemsize * 8
         self.eps: float = d._eps
         self.max: float = d._max
-        self.min: float = d._min
-        exponent = {"float16": -14, "bfloat16": -126, "float32": -126}.get(d._name, -1022)
+        self.min: float = d._min if d._name != "float8_e8m0fnu" else 2.0**-127
+        exponent = _LEAST.get(d._name, -1022)
         self.tiny = self.smallest_normal = 2.0**exponent
         self.resolution = 10.0 ** -int(-math.log10(d._eps))
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from . import _ops, autograd
+from . import _ops, _trees, autograd
 from ._tensor import Tensor
 from .autograd import functional, graph
 from .errors import AutogradError, DTypeError
+from .random import get_rng_state, set_rng_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["functional_call", "grad", "grad_and_value", "hessian", "jacrev", "vjp"]
+__all__ = [
+    "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "stack_module_state",
+    "vjp", "vmap",
+]  # fmt: skip
 
 
 def _owner(module: Any, name: str) -> tuple[Any, str]:
@@ -225,3 +229,118 @@ def _by_one(transform: Any, func: Callable[..., Any], argnums: int) -> Callable[
         return _mapped(result, lambda t: _result(t, keep))
 
     return wrapper
+
+
+def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False) -> Any:
+    """`func(*primals)`, and the product of its Jacobian there with `tangents`, by differentiating twice."""
+    if not isinstance(primals, tuple) or not isinstance(tangents, tuple) or len(primals) != len(tangents):
+        raise AutogradError("jvp: wanted two tuples of one length, the arguments and their tangents")
+    leaves: list[Tensor] = []
+    with autograd.enable_grad():
+        result = func(*[_mapped(p, lambda t: _collected(t, leaves)) for p in primals])
+        result, aux = result if has_aux else (result, None)
+        outputs, vectors = _flat(result), _flat(list(tangents))
+        seeds = [_ops.zeros_like(y).requires_grad_() for y in outputs]
+        backward = list(_gradients(outputs, leaves, seeds, create_graph=True))
+        computed = _gradients(backward, seeds, vectors, create_graph=True)
+    keep = _close(leaves, outputs) or (autograd.is_grad_enabled() and any(t.requires_grad for t in vectors))
+    found = iter(computed)
+    products = _mapped(result, lambda _: _result(next(found), keep))
+    result = _mapped(result, lambda t: _result(t, keep))
+    return (result, products, _beside(aux, keep)) if has_aux else (result, products)
+
+
+def jacfwd(func: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
+    """The Jacobian of `func` by one argument, as a function: that of `jacrev`."""
+    return jacrev(func, argnums)
+
+
+def stack_module_state(models: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parameters and the buffers of modules of one kind, each stacked along a new first dimension."""
+    models = list(models)
+    if not models:
+        raise AutogradError("stack_module_state: wanted at least one module")
+    if any(type(m) is not type(models[0]) for m in models):
+        raise AutogradError("stack_module_state: the modules must all be of one class")
+    parameters = [dict(m.named_parameters()) for m in models]
+    buffers = [dict(m.named_buffers()) for m in models]
+
+    def stacked(k: str) -> Tensor:
+        t = _ops.stack([p[k] for p in parameters]).detach()
+        return t.requires_grad_(parameters[0][k].requires_grad)  # type: ignore[no-any-return]
+
+    return {k: stacked(k) for k in parameters[0]}, {k: _ops.stack([b[k] for b in buffers]) for k in buffers[0]}
+
+
+def vmap(
+    func: Callable[..., Any],
+    in_dims: Any = 0,
+    out_dims: Any = 0,
+    randomness: str = "error",
+    *,
+    chunk_size: int | None = None,
+) -> Callable[..., Any]:
+    """Calls `func` on each slice of its arguments along `in_dims` and stacks the results along `out_dims`.
+
+    `in_dims` is a number for all, or a tuple with one for each argument (a number, None for what every call gets whole,
+    or a tree like the argument's). The calls are made one after the other, so `func` may do whatever it likes; with
+    `randomness="different"` each draws its own random numbers, with "same" all draw the same, with "error" drawing
+    raises.
+    """
+    if randomness not in ("error", "different", "same"):
+        raise AutogradError(f"vmap: randomness must be 'error', 'different' or 'same', got {randomness!r}")
+
+    @functools.wraps(func)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        leaves, spec = _trees.tree_flatten(args)
+        dims = _dims(in_dims, args, "in_dims")
+        sizes = {t.shape[_dim(d, t.ndim)] for t, d in zip(leaves, dims) if d is not None}
+        if len(sizes) != 1:
+            what = f"one size along the mapped dimensions, got {sorted(sizes)}" if sizes else "an argument to map over"
+            raise AutogradError(f"vmap: wanted {what}")
+        n = sizes.pop()
+        if not n:
+            raise AutogradError("vmap: the mapped dimension has size 0, so there is nothing to call the function with")
+        slices = [t.unbind(_dim(d, t.ndim)) if d is not None else (t,) * n for t, d in zip(leaves, dims)]
+        state = get_rng_state() if randomness != "different" else None
+        results = []
+        for parts in zip(*slices):
+            if state is not None and randomness == "same":
+                set_rng_state(state)
+            results.append(_trees.tree_flatten(func(*spec.unflatten(parts), **kwargs)))
+        if state is not None and randomness == "error" and not _ops.equal(state, get_rng_state()):
+            raise AutogradError("vmap: the function drew random numbers; say randomness='different' or 'same'")
+        shape = results[0][1]
+        places = _dims(out_dims, shape.unflatten(results[0][0]), "out_dims")
+        return shape.unflatten(
+            [_stacked([leaves[i] for leaves, _ in results], place) for i, place in enumerate(places)]
+        )
+
+    return wrapper
+
+
+def _dims(dims: Any, tree: Any, what: str) -> list[Any]:
+    """Which dimension of each leaf is meant."""
+    if dims is None or isinstance(dims, int):
+        return [dims if isinstance(leaf, Tensor) else None for leaf in _trees.tree_leaves(tree)]
+    if isinstance(dims, list) and isinstance(tree, tuple):
+        dims = tuple(dims)
+    parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (tuple, list)) else [tree]
+    given = [dims[k] for k in tree] if isinstance(tree, dict) else list(dims)
+    if len(given) != len(parts):
+        raise AutogradError(f"vmap: {what} has {len(given)} entries, wanted {len(parts)}")
+    return [d for g, part in zip(given, parts) for d in _dims(g, part, what)]
+
+
+def _dim(d: int, ndim: int) -> int:
+    if not -ndim <= d < ndim:
+        raise AutogradError(f"vmap: dimension {d} is out of range of a tensor with {ndim} dimensions")
+    return d
+
+
+def _stacked(values: list[Any], place: Any) -> Any:
+    if not isinstance(values[0], Tensor):
+        if isinstance(values[0], (int, float)):
+            raise DTypeError(f"vmap: the function must return tensors, got {type(values[0]).__name__}")
+        return values[0]
+    return values[0] if place is None else _ops.stack(values, place)

@@ -70,6 +70,7 @@ CALLS: dict[str, Any] = {
     "eye": lambda d: rt.eye(2, dtype=d),
     "frombuffer": lambda d: rt.frombuffer(bytearray(8), dtype=d),
     "full": lambda d: rt.full((2,), 1, dtype=d),
+    "scalar_tensor": lambda d: rt.scalar_tensor(1, dtype=d),
     "full_like": lambda d: rt.full_like(X, 1, dtype=d),
     "hamming_window": lambda d: rt.hamming_window(3, dtype=d),
     "hann_window": lambda d: rt.hann_window(3, dtype=d),
@@ -131,7 +132,17 @@ CALLS: dict[str, Any] = {
     "Module.to(dtype=)": lambda d: nn.Linear(2, 2).to(dtype=d).weight,
 }
 # They exist, but show nothing new, or only some dtypes have a meaning (tested below).
-OTHERS = {"cumprod_", "cumsum_", "Tensor.cumprod_", "Tensor.cumsum_", "autocast", "Tensor.view", "save", "load"}
+OTHERS = {
+    "cumprod_",
+    "cumsum_",
+    "Tensor.cumprod_",
+    "Tensor.cumsum_",
+    "TypedStorage",
+    "autocast",
+    "Tensor.view",
+    "save",
+    "load",
+}
 FLOATS_ONLY = {
     "bartlett_window", "blackman_window", "hamming_window", "hann_window", "kaiser_window", "log_softmax", "mean",
     "nanmean",

@@ -272,7 +272,7 @@ def test_foundations_do_not_know_what_is_built_on_them(path: Path) -> None:
     names = {module.removeprefix("rustorch").lstrip(".").split(".")[0] for module in imported(parse(path))}
     assert "torch" not in names
     # kernels.py only gives a second name to a function of nn.
-    if path.relative_to(PYTHON).parts[0] not in ("nn", "optim", "utils", "kernels.py"):
+    if path.relative_to(PYTHON).parts[0] not in ("ao", "nn", "optim", "utils", "kernels.py"):
         assert not names & {"nn", "optim", "utils"}
 
 

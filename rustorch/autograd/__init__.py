@@ -910,7 +910,7 @@ class TensorGraph:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("function", "functional", "graph"):  # loaded on first use
+    if name in ("function", "functional", "graph", "profiler"):  # loaded on first use
         import importlib
 
         return importlib.import_module(f".{name}", __name__)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import functional, init, modules, parallel, parameter, utils
 from .modules import *  # noqa: F403
 from .parallel import DataParallel
@@ -21,3 +23,11 @@ __all__ = [
     "utils",
 ]
 __all__ += modules.__all__
+
+
+def __getattr__(name: str) -> Any:
+    if name == "attention":  # loaded on first use
+        import importlib
+
+        return importlib.import_module(".attention", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -163,6 +163,9 @@ class Optimizer:
         if "step" in cls.__dict__:
             cls.step = _with_hooks(cls.__dict__["step"])  # type: ignore[method-assign]
 
+    def _patch_step_function(self) -> None:
+        """What subclasses call in PyTorch. There is nothing to do: `step` has its hooks since the class was made."""
+
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         name = type(self).__name__
         if defaults.get("differentiable"):

@@ -10,12 +10,15 @@ if TYPE_CHECKING:
 
     from . import data
 
+# Modules that are loaded on first use.
+_LATER = ("_foreach_utils", "_pytree", "checkpoint", "data", "dlpack", "model_zoo", "tensorboard")
+
 __all__ = ["data", "hooks"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "data":  # loaded on first use
-        import rustorch.utils.data as module
+    if name in _LATER:
+        import importlib
 
-        return module
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

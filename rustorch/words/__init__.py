@@ -9,7 +9,28 @@ from .. import _ops
 from .._tensor import attach
 from .arithmetic import (
     _polygamma_method,
+    add,
+    add_,
+    addbmm,
+    addbmm_,
+    addcdiv,
+    addcdiv_,
+    addcmul,
+    addcmul_,
+    addmm,
+    addmm_,
+    addmv,
+    addmv_,
+    addr,
+    addr_,
     allclose,
+    baddbmm,
+    baddbmm_,
+    bitwise_and,
+    bitwise_left_shift,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
     clamp,
     clamp_,
     clamp_max,
@@ -17,14 +38,28 @@ from .arithmetic import (
     clamp_min,
     clamp_min_,
     clip_,
+    div,
+    divide,
     einsum,
     equal,
+    float_power,
     float_power_,
+    floor_divide,
     isin,
+    mul,
+    multiply,
     polygamma,
     pow,
+    remainder,
     spmm,
+    sub,
+    sub_,
+    subtract,
+    subtract_,
+    svd,
     tensordot,
+    true_divide,
+    xlogy,
 )
 from .conversion import (
     _conversion,
@@ -59,9 +94,11 @@ from .creation import (
     full,
     linspace,
     logspace,
+    new,
     new_full,
     new_tensor,
     range,
+    scalar_tensor,
     tensor,
 )
 from .indexing import (
@@ -90,6 +127,8 @@ from .randomness import (
 )
 from .recurrent import gru, lstm, lstm_cell, rnn_relu, rnn_tanh
 from .reduction import (
+    amax,
+    amin,
     aminmax,
     argmax,
     argmin,
@@ -110,6 +149,7 @@ from .reduction import (
     std_mean,
     topk,
     trapezoid,
+    trapz,
     unique,
     unique_consecutive,
     var,
@@ -136,6 +176,7 @@ from .shaping import (
     meshgrid,
     repeat_interleave,
     reshape_as,
+    roll,
     split,
     tensor_split,
     unflatten,
@@ -153,7 +194,31 @@ class TensorWords:
 
     __slots__ = ()
 
+    add = add
+    sub = sub
+    subtract = subtract
+    add_ = add_
+    sub_ = sub_
+    subtract_ = subtract_
+    addcmul = addcmul
+    addcmul_ = addcmul_
+    addcdiv = addcdiv
+    addcdiv_ = addcdiv_
+    addmm = addmm
+    addmm_ = addmm_
+    addmv = addmv
+    addmv_ = addmv_
+    addr = addr
+    addr_ = addr_
+    addbmm = addbmm
+    addbmm_ = addbmm_
+    baddbmm = baddbmm
+    baddbmm_ = baddbmm_
+    amax = amax
+    amin = amin
+    roll = roll
     max = max
+    svd = svd
     min = min
     median = median
     prod = prod
@@ -236,6 +301,7 @@ class TensorWords:
     new_empty = _new("empty")
     new_zeros = _new("zeros")
     new_ones = _new("ones")
+    new = new
     new_full = new_full
     new_tensor = new_tensor
     bernoulli = bernoulli
@@ -258,8 +324,24 @@ class TensorWords:
 
 
 __all__ = (
+    "add",
+    "add_",
+    "addbmm",
+    "addbmm_",
+    "addcdiv",
+    "addcdiv_",
+    "addcmul",
+    "addcmul_",
+    "addmm",
+    "addmm_",
+    "addmv",
+    "addmv_",
+    "addr",
+    "addr_",
     "adjoint",
     "allclose",
+    "amax",
+    "amin",
     "aminmax",
     "arange",
     "argmax",
@@ -268,7 +350,14 @@ __all__ = (
     "atleast_1d",
     "atleast_2d",
     "atleast_3d",
+    "baddbmm",
+    "baddbmm_",
     "bernoulli",
+    "bitwise_and",
+    "bitwise_left_shift",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
     "block_diag",
     "broadcast_shapes",
     "broadcast_tensors",
@@ -284,11 +373,16 @@ __all__ = (
     "clone",
     "cummax",
     "cummin",
+    "div",
+    "divide",
     "dsplit",
     "einsum",
     "empty_strided",
     "equal",
+    "float_power",
+    "floor_divide",
     "full",
+    "get_device",
     "gru",
     "hsplit",
     "index_put",
@@ -310,6 +404,8 @@ __all__ = (
     "meshgrid",
     "min",
     "mode",
+    "mul",
+    "multiply",
     "narrow",
     "narrow_copy",
     "nonzero",
@@ -322,21 +418,31 @@ __all__ = (
     "randint",
     "randint_like",
     "range",
+    "remainder",
     "repeat_interleave",
     "result_type",
     "rnn_relu",
     "rnn_tanh",
+    "roll",
+    "scalar_tensor",
     "scatter",
     "sort",
     "split",
     "spmm",
     "std",
     "std_mean",
+    "sub",
+    "sub_",
+    "subtract",
+    "subtract_",
+    "svd",
     "tensor",
     "tensor_split",
     "tensordot",
     "topk",
     "trapezoid",
+    "trapz",
+    "true_divide",
     "unflatten",
     "unique",
     "unique_consecutive",
@@ -346,4 +452,5 @@ __all__ = (
     "var_mean",
     "vsplit",
     "where",
+    "xlogy",
 )

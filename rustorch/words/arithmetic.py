@@ -2,17 +2,91 @@
 
 from __future__ import annotations
 
+from functools import wraps
+
 from .. import _ops
 from .._arguments import into, operand
 from ..dtypes import BY_NAME
 from ..errors import DTypeError, InvalidArgumentError
-from .common import _is_tensor
+from .common import _is_tensor, return_svd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from .._tensor import Tensor
+
+
+def _numbers_first(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Lets the first operand be a number, as in `mul(2, t)`."""
+
+    @wraps(f)
+    def op(input: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(input, (int, float, complex)):
+            input = operand(input)
+        return f(input, *args, **kwargs)
+
+    return op
+
+
+def _are_operands(values: list[Any]) -> bool:
+    """True for tensors, of which the second of two may be a number."""
+    return all(map(_is_tensor, values)) or len(values) == 2
+
+
+def _numbers_between(f: Callable[..., Any], tensors: int, *names: str) -> Callable[..., Any]:
+    """Lets the factors stand among the tensors, as they did in old versions of PyTorch: `t.addcmul_(value, a, b)`.
+
+    `tensors` are so many, and the factors have these names. The forms are deprecated there, with this warning.
+    """
+
+    @wraps(f)
+    def op(*args: Any, **kwargs: Any) -> Any:
+        more = len(args) - tensors
+        if 0 < more <= len(names):
+            # A function's first factor may also stand before its first tensor.
+            first = 0 if _is_tensor(args[0]) or tensors == 2 else 1
+            numbers = [*args[:first], *args[first + 1 : more + 1]]
+            operands = [args[first], *args[more + 1 :]]
+            factors = dict(zip(names, numbers))
+            fit = _is_tensor(operands[0]) and not any(map(_is_tensor, numbers)) and _are_operands(operands)
+            if fit and not factors.keys() & kwargs.keys():
+                import warnings
+
+                right = ", ".join(f"{name}={v!r}" for name, v in factors.items())
+                warnings.warn(f"This overload of {f.__name__} is deprecated: give {right} by name", stacklevel=2)
+                return f(*operands, **factors, **kwargs)
+        return f(*args, **kwargs)
+
+    return op
+
+
+float_power = _numbers_first(_ops.float_power)
+xlogy = _numbers_first(_ops.xlogy)
+remainder = _numbers_first(_ops.remainder)
+floor_divide = _numbers_first(_ops.floor_divide)
+mul = multiply = _numbers_first(_ops.mul)
+div = divide = true_divide = _numbers_first(_ops.div)
+bitwise_and = _numbers_first(_ops.bitwise_and)
+bitwise_or = _numbers_first(_ops.bitwise_or)
+bitwise_xor = _numbers_first(_ops.bitwise_xor)
+bitwise_left_shift = _numbers_first(_ops.bitwise_left_shift)
+bitwise_right_shift = _numbers_first(_ops.bitwise_right_shift)
+add = _numbers_between(_numbers_first(_ops.add), 2, "alpha")
+sub = subtract = _numbers_between(_numbers_first(_ops.sub), 2, "alpha")
+add_ = _numbers_between(_ops.add_, 2, "alpha")
+sub_ = subtract_ = _numbers_between(_ops.sub_, 2, "alpha")
+addcmul, addcmul_, addcdiv, addcdiv_ = (
+    _numbers_between(f, 3, "value") for f in (_ops.addcmul, _ops.addcmul_, _ops.addcdiv, _ops.addcdiv_)
+)
+addmm, addmm_, addmv, addmv_, addr, addr_, addbmm, addbmm_, baddbmm, baddbmm_ = (
+    _numbers_between(f, 3, "beta", "alpha")
+    for f in (
+        _ops.addmm, _ops.addmm_, _ops.addmv, _ops.addmv_, _ops.addr, _ops.addr_, _ops.addbmm, _ops.addbmm_,
+        _ops.baddbmm, _ops.baddbmm_,
+    )
+)  # fmt: skip
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:
@@ -120,6 +194,19 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Any = None) -> Tensor:
     da, db = (tuple(d) for d in dims)
     r = _ops.tensordot(a, b, da, db)
     return r if out is None else into(out, r)
+
+
+def svd(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
+    """PyTorch's old word for `linalg.svd`: U, S and V (not its transpose). Without `compute_uv` U and V are zeros."""
+    if compute_uv:
+        u, s, vh = _ops.linalg_svd(input, not some)
+        v = vh.mH
+    else:
+        s = _ops.linalg_svdvals(input)
+        u, v = (input.new_zeros(*input.shape[:-2], input.shape[k], input.shape[k]) for k in (-2, -1))
+    if out is not None:
+        u, s, v = (into(o, r, "svd", input) for o, r in zip(out, (u, s, v)))
+    return return_svd(u, s, v)
 
 
 def spmm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor:

@@ -25,6 +25,7 @@ return_topk = named_result("topk")
 return_kthvalue = named_result("kthvalue")
 return_cummax = named_result("cummax")
 return_cummin = named_result("cummin")
+return_svd = named_result("svd", "U S V")
 return_aminmax = named_result("aminmax", "min max")
 
 
@@ -45,6 +46,21 @@ def _numpy_names(f: Callable[..., Any]) -> Callable[..., Any]:
         return f(*args, **kwargs)
 
     return named
+
+
+def _none_for_all(f: Callable[..., Any], name: str, place: int) -> Callable[..., Any]:
+    """Lets None stand for no dimensions in the argument `name`, the one at `place`: all of them, that is."""
+
+    @wraps(f)
+    def op(*args: Any, **kwargs: Any) -> Any:
+        if len(args) > place:
+            if args[place] is None:
+                args = (*args[:place], (), *args[place + 1 :])
+        elif name in kwargs and kwargs[name] is None:
+            kwargs[name] = ()
+        return f(*args, **kwargs)
+
+    return op
 
 
 # In place of what was not given, where None is nothing to give, as in PyTorch.

@@ -6,7 +6,8 @@ from functools import wraps
 
 from .. import _device, _ops
 from .._arguments import created, into, shape_
-from .._tensor import Tensor, make
+from .._tensor import Size, Tensor, make
+from ..dtypes import get_default_dtype
 from ..errors import DTypeError
 from .common import _MISSING, _is_tensor
 
@@ -37,6 +38,22 @@ def _new(name: str) -> Callable[..., Tensor]:
     f.__name__ = f.__qualname__ = f"new_{name}"
     f.__doc__ = f"`{name}` of the given sizes with the dtype of `input`."
     return f
+
+
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **_: Any) -> Tensor:
+    """A number as a tensor without dimensions, of the default dtype unless one is given."""
+    return tensor(s, dtype=get_default_dtype() if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
+def new(input: Tensor, *args: Any, device: Any = None) -> Tensor:
+    """PyTorch's old word for `new_empty(*sizes)` and `new_tensor(data)`."""
+    if len(args) == 1 and isinstance(args[0], Size):
+        args = tuple(args[0])
+    if all(isinstance(a, int) for a in args):
+        return _ops.empty(args or (0,), dtype=input.dtype, device=input.device if device is None else device)
+    if len(args) != 1:
+        raise DTypeError(f"new: wanted sizes or data, got {len(args)} arguments")
+    return tensor(args[0], dtype=input.dtype, device=input.device if device is None else device)
 
 
 def new_full(

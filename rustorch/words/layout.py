@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import _ops
+from .._layouts import BY_NAME
 from ..errors import UnsupportedError
 
 TYPE_CHECKING = False
@@ -17,12 +18,12 @@ def resize_(input: Tensor, *sizes: Any, size: Any = None, memory_format: Any = N
     nothing. If that does not fit into its memory it gets new memory, which begins with what the old one held; further
     elements are not initialised. Of memory formats there is only the contiguous one.
     """
-    if memory_format not in (None, "rustorch.contiguous_format"):
+    if memory_format not in (None, BY_NAME["contiguous_format"]):
         raise UnsupportedError(f"resize_: the elements can only be laid out contiguously, not as {memory_format!r}")
     return _ops.resize_(input, *sizes, size=size)
 
 
 def resize_as_(input: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
     """`resize_` to the shape of `other`."""
-    kept = None if memory_format == "rustorch.preserve_format" else memory_format
+    kept = None if memory_format is BY_NAME["preserve_format"] else memory_format
     return resize_(input, other.shape, memory_format=kept)

@@ -9,6 +9,7 @@ from ..errors import DTypeError, ShapeMismatchError, UnsupportedError
 from .common import (
     _MISSING,
     _is_tensor,
+    _none_for_all,
     _numpy_names,
     _pair,
     return_aminmax,
@@ -49,6 +50,8 @@ def _extreme(name: str, make: Any) -> Any:
     return f
 
 
+amax = _none_for_all(_ops.amax, "dim", 1)
+amin = _none_for_all(_ops.amin, "dim", 1)
 max = _numpy_names(_extreme("max", return_max))
 min = _numpy_names(_extreme("min", return_min))
 
@@ -217,6 +220,9 @@ def unique_consecutive(
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = 1, dim: int = -1) -> Tensor:
     """Integral along `dim` by the trapezoidal rule, with points `x` or steps `dx`."""
     return _ops.trapezoid(y, x, dx, dim)
+
+
+trapz = trapezoid
 
 
 @_numpy_names

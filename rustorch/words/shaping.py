@@ -7,7 +7,7 @@ from .._arguments import operand
 from .._tensor import Size
 from ..dtypes import from_python, is_word
 from ..errors import InvalidArgumentError, ShapeMismatchError
-from .common import _is_tensor, _numpy_names
+from .common import _is_tensor, _none_for_all, _numpy_names
 from .creation import tensor
 
 TYPE_CHECKING = False
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._tensor import Tensor
+
+
+roll = _none_for_all(_ops.roll, "dims", 2)
 
 
 def split(input: Tensor, split_size_or_sections: Any, dim: int = 0, *, split_size: Any = None) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import (
     activation,
     container,
@@ -55,3 +57,14 @@ __all__ += rnn.__all__
 __all__ += sparse.__all__
 __all__ += transformer.__all__
 __all__ += upsampling.__all__
+
+# Other places of these layers, which are modules of PyTorch: loaded on first use.
+_LATER = ("batchnorm", "channelshuffle", "fold", "instancenorm", "normalization", "pixelshuffle")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        import importlib
+
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rustorch as rt
 from rustorch import Tensor, _ops
 
+from ...errors import ShapeMismatchError, UnsupportedError
 from .. import functional as F
 from .. import init
 from ..parameter import Parameter
@@ -27,6 +28,7 @@ __all__ = [
     "LayerNorm",
     "LocalResponseNorm",
     "RMSNorm",
+    "SyncBatchNorm",
 ]
 
 
@@ -160,6 +162,57 @@ class BatchNorm3d(_BatchNorm):
     """Batch normalisation of [N, C, D, H, W] (Ioffe & Szegedy 2015)."""
 
     _dims = (5,)
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation over the batches of several processes. In evaluation it is the usual one; training raises,
+    for there is one process: `BatchNorm2d` and its like are what `SyncBatchNorm` is then.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: Device = None,
+        dtype: DType = None,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        self.process_group = process_group
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.ndim < 2:
+            raise ShapeMismatchError(f"SyncBatchNorm: expected at least 2D input, got {input.ndim}D input")
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The normalised input [N, C, ...]."""
+        if self.training:
+            raise UnsupportedError("SyncBatchNorm: training needs process groups, which are not built in rustorch")
+        return super().forward(input)
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """The module with a `SyncBatchNorm`, which has the same parameters, for each batch normalisation in it."""
+        made = module
+        if isinstance(module, _BatchNorm) and not isinstance(module, cls):
+            m = cls(
+                module.num_features,
+                module.eps,
+                module.momentum,
+                module.affine,
+                module.track_running_stats,
+                process_group,
+            )
+            m.weight, m.bias = module.weight, module.bias
+            m.running_mean, m.running_var = module.running_mean, module.running_var
+            m.num_batches_tracked, m.training = module.num_batches_tracked, module.training
+            made = m
+        for name, child in module.named_children():
+            made.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return made
 
 
 class _InstanceNorm(_NormBase):

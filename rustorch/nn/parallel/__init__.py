@@ -1,12 +1,13 @@
-"""`DataParallel`, as it is without GPUs: the module itself, one level down."""
+"""`DataParallel`, as it is without GPUs: the module itself, one level down. And one that there is not."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .modules.module import Module
+from ..modules.module import Module
+from .distributed import DistributedDataParallel
 
-__all__ = ["DataParallel", "data_parallel"]
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
 
 
 class DataParallel(Module):
