@@ -554,6 +554,16 @@ def test_small_names() -> None:
         _ = [1] in rt.ones(1)
 
 
+def test_safe_globals() -> None:
+    kept = rt.serialization
+    kept.add_safe_globals([int, int])
+    with kept.safe_globals([str]):
+        assert kept.get_safe_globals() == [int, str]
+    assert kept.get_safe_globals() == [int]
+    kept.clear_safe_globals()
+    assert kept.get_safe_globals() == []
+
+
 def test_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert rt.hub.get_dir() == str(tmp_path / "hub")
