@@ -416,3 +416,35 @@ def load(
         raise
     except (ArithmeticError, AttributeError, LookupError, RecursionError, RustorchError, TypeError, ValueError) as e:
         raise SerializationError(f"load: the description of the contents is damaged ({str(e)[:200]})") from None
+
+
+_safe_globals: list[Any] = []
+
+
+def add_safe_globals(safe_globals: list[Any]) -> None:
+    """Keeps what PyTorch's `load` may make from a pickle. Nothing needs it here: no pickle is ever executed."""
+    _safe_globals.extend(v for v in safe_globals if v not in _safe_globals)
+
+
+def get_safe_globals() -> list[Any]:
+    """What `add_safe_globals` has been given."""
+    return list(_safe_globals)
+
+
+def clear_safe_globals() -> None:
+    """Forgets what `add_safe_globals` has been given."""
+    _safe_globals.clear()
+
+
+class safe_globals:
+    """Inside, these are kept too."""
+
+    def __init__(self, safe_globals: list[Any]) -> None:
+        self._given = list(safe_globals)
+
+    def __enter__(self) -> None:
+        self._before = get_safe_globals()
+        add_safe_globals(self._given)
+
+    def __exit__(self, *args: object) -> None:
+        _safe_globals[:] = self._before

@@ -524,6 +524,10 @@ def test_sync_batch_norm() -> None:
     assert isinstance(converted[1], nn.SyncBatchNorm) and rt.equal(converted(rt.ones(3, 2)), wanted)
     with pytest.raises(errors.UnsupportedError):
         converted.train()(rt.ones(3, 2))
+    x = rt.randn(3, 2)
+    for options in ({"eps": 0.5}, {"affine": False}, {"track_running_stats": False}, {"momentum": 0.5}):
+        plain, sync = nn.BatchNorm1d(2, **options).eval(), nn.SyncBatchNorm(2, **options, process_group="g").eval()
+        assert rt.equal(plain(x), sync(x)) and sync.process_group == "g" and sync.momentum == plain.momentum
     with pytest.raises(errors.ShapeMismatchError):
         nn.SyncBatchNorm(2).eval()(rt.ones(2))
 
@@ -548,6 +552,16 @@ def test_small_names() -> None:
     assert rt.ones(1, dtype=rt.int32).new([1]).dtype is rt.int32 and rt.trapz is rt.trapezoid
     with pytest.raises(errors.DTypeError, match="__contains__"):
         _ = [1] in rt.ones(1)
+
+
+def test_safe_globals() -> None:
+    kept = rt.serialization
+    kept.add_safe_globals([int, int])
+    with kept.safe_globals([str]):
+        assert kept.get_safe_globals() == [int, str]
+    assert kept.get_safe_globals() == [int]
+    kept.clear_safe_globals()
+    assert kept.get_safe_globals() == []
 
 
 def test_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1852,7 +1852,7 @@ def test_dtype_and_device(cls):
 
 # Tested elsewhere: containers in test_nn_containers; bases have no options of their own.
 ELSEWHERE = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "Container",
-             "RNNBase", "RNNCellBase", "DataParallel", "NonDynamicallyQuantizableLinear"}  # fmt: skip
+             "RNNBase", "RNNCellBase", "DataParallel", "NonDynamicallyQuantizableLinear", "SyncBatchNorm"}  # fmt: skip
 
 
 def test_every_option_is_tried():
