@@ -149,6 +149,20 @@ def bool_(v: Any) -> bool:
     raise TypeError(f"expected a bool, got {type(v).__name__}")
 
 
+#: The types of plain numbers.
+NUMBERS = (int, float, complex)
+
+
+def old_form(f: Any, input: Any, *others: Any, alpha: Any, **options: Any) -> Tensor:
+    """`add(input, alpha, other)`, as in old versions of PyTorch: deprecated there, with this warning."""
+    if len(others) != 2 or not hasattr(input, "_h") or hasattr(others[0], "_h") or alpha != 1:
+        raise TypeError(f"{f.__name__}() takes 2 positional arguments but {1 + len(others)} were given")
+    import warnings
+
+    warnings.warn(f"This overload of {f.__name__} is deprecated: give alpha={others[0]!r} by name", stacklevel=3)
+    return f(input, others[1], alpha=others[0], **options)  # type: ignore[no-any-return]
+
+
 def refused(op: str, name: str, kind: str, v: Any) -> DTypeError:
     """The error for an argument that is no `kind`."""
     e = DTypeError(f"{op}(): argument '{name}' must be {_row(kind)[3]}, not {_described(kind, v)}")

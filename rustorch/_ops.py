@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ._arguments import (
     KINDS,
+    NUMBERS,
     bool_,
     dtype_code,
     int_,
@@ -15,6 +16,7 @@ from ._arguments import (
     ints,
     misuse,
     number,
+    old_form,
     operand,
     optional_number,
     several,
@@ -572,14 +574,18 @@ _py_add = lib.py_add
 _py_add_scalar = lib.py_add_scalar
 
 
-def add(input: Tensor, other: Tensor | Number, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+def add(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
     """`input + alpha * other`, elementwise with broadcasting."""
+    if old:
+        return old_form(add, input, other, *old, alpha=alpha, out=out)
     try:
         if isinstance(other, Tensor):
             t = _py_add(input._h, other._h, *number(alpha))
         else:
             t = _py_add_scalar(input._h, *number(other), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return add(operand(input), other=other, alpha=alpha, out=out)
         raise misuse("add", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
     if t is None:
         raise error()
@@ -592,8 +598,10 @@ _py_add_ = lib.py_add_
 _py_add_scalar_ = lib.py_add_scalar_
 
 
-def add_(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
+def add_(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1) -> Tensor:
     """In-place form of add."""
+    if old:
+        return old_form(add_, input, other, *old, alpha=alpha)
     try:
         if isinstance(other, Tensor):
             status = _py_add_(input._h, other._h, *number(alpha))
@@ -610,14 +618,18 @@ _py_sub = lib.py_sub
 _py_sub_scalar = lib.py_sub_scalar
 
 
-def sub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+def sub(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
     """`input - alpha * other`, elementwise with broadcasting."""
+    if old:
+        return old_form(sub, input, other, *old, alpha=alpha, out=out)
     try:
         if isinstance(other, Tensor):
             t = _py_sub(input._h, other._h, *number(alpha))
         else:
             t = _py_sub_scalar(input._h, *number(other), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return sub(operand(input), other=other, alpha=alpha, out=out)
         raise misuse("sub", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
     if t is None:
         raise error()
@@ -633,8 +645,10 @@ _py_sub_ = lib.py_sub_
 _py_sub_scalar_ = lib.py_sub_scalar_
 
 
-def sub_(input: Tensor, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
+def sub_(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1) -> Tensor:
     """In-place form of sub."""
+    if old:
+        return old_form(sub_, input, other, *old, alpha=alpha)
     try:
         if isinstance(other, Tensor):
             status = _py_sub_(input._h, other._h, *number(alpha))
@@ -654,8 +668,10 @@ _py_rsub = lib.py_rsub
 _py_rsub_scalar = lib.py_rsub_scalar
 
 
-def rsub(input: Tensor, other: Tensor | Number, *, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
+def rsub(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, out: Tensor | None = None) -> Tensor:
     """`other - alpha * input`, elementwise with broadcasting."""
+    if old:
+        return old_form(rsub, input, other, *old, alpha=alpha, out=out)
     try:
         if isinstance(other, Tensor):
             t = _py_rsub(input._h, other._h, *number(alpha))
@@ -682,6 +698,8 @@ def mul(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> 
         else:
             t = _py_mul_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return mul(operand(input), other=other, out=out)
         raise misuse("mul", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
@@ -726,6 +744,8 @@ def div(input: Tensor, other: Tensor | Number, rounding_mode: str | None = None,
         else:
             t = _py_div_scalar(input._h, *number(other), word(rounding_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return div(operand(input), other=other, rounding_mode=rounding_mode, out=out)
         raise misuse("div", e, "Tensor Operand Str", input=input, other=other, rounding_mode=rounding_mode) from None
     if t is None:
         raise error()
@@ -772,6 +792,8 @@ def floor_divide(input: Tensor, other: Tensor | Number, *, out: Tensor | None = 
         else:
             t = _py_floor_divide_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return floor_divide(operand(input), other=other, out=out)
         raise misuse("floor_divide", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
@@ -810,6 +832,8 @@ def remainder(input: Tensor, other: Tensor | Number, *, out: Tensor | None = Non
         else:
             t = _py_remainder_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return remainder(operand(input), other=other, out=out)
         raise misuse("remainder", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
@@ -1224,6 +1248,8 @@ def float_power(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None 
         else:
             t = _py_float_power_scalar(input._h, *number(exponent))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return float_power(operand(input), exponent=exponent, out=out)
         raise misuse("float_power", e, "Tensor Operand", input=input, exponent=exponent) from None
     if t is None:
         raise error()
@@ -1594,6 +1620,8 @@ def xlogy(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -
         else:
             t = _py_xlogy_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return xlogy(operand(input), other=other, out=out)
         raise misuse("xlogy", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
@@ -3344,6 +3372,8 @@ def bitwise_and(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
         else:
             t = _py_bitwise_and_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return bitwise_and(operand(input), other=other, out=out)
         raise misuse("bitwise_and", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
@@ -3382,6 +3412,8 @@ def bitwise_or(input: Tensor, other: Tensor | Number, *, out: Tensor | None = No
         else:
             t = _py_bitwise_or_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return bitwise_or(operand(input), other=other, out=out)
         raise misuse("bitwise_or", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
@@ -3420,6 +3452,8 @@ def bitwise_xor(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
         else:
             t = _py_bitwise_xor_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return bitwise_xor(operand(input), other=other, out=out)
         raise misuse("bitwise_xor", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
@@ -3488,6 +3522,8 @@ def bitwise_left_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | N
         else:
             t = _py_bitwise_left_shift_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return bitwise_left_shift(operand(input), other=other, out=out)
         raise misuse("bitwise_left_shift", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()
@@ -3526,6 +3562,8 @@ def bitwise_right_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | 
         else:
             t = _py_bitwise_right_shift_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
+        if isinstance(input, NUMBERS):
+            return bitwise_right_shift(operand(input), other=other, out=out)
         raise misuse("bitwise_right_shift", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
         raise error()

@@ -9,8 +9,6 @@ from .. import _ops
 from .._tensor import attach
 from .arithmetic import (
     _polygamma_method,
-    add,
-    add_,
     addbmm,
     addbmm_,
     addcdiv,
@@ -26,11 +24,6 @@ from .arithmetic import (
     allclose,
     baddbmm,
     baddbmm_,
-    bitwise_and,
-    bitwise_left_shift,
-    bitwise_or,
-    bitwise_right_shift,
-    bitwise_xor,
     clamp,
     clamp_,
     clamp_max,
@@ -38,28 +31,15 @@ from .arithmetic import (
     clamp_min,
     clamp_min_,
     clip_,
-    div,
-    divide,
     einsum,
     equal,
-    float_power,
     float_power_,
-    floor_divide,
     isin,
-    mul,
-    multiply,
     polygamma,
     pow,
-    remainder,
     spmm,
-    sub,
-    sub_,
-    subtract,
-    subtract_,
     svd,
     tensordot,
-    true_divide,
-    xlogy,
 )
 from .conversion import (
     _conversion,
@@ -194,12 +174,6 @@ class TensorWords:
 
     __slots__ = ()
 
-    add = add
-    sub = sub
-    subtract = subtract
-    add_ = add_
-    sub_ = sub_
-    subtract_ = subtract_
     addcmul = addcmul
     addcmul_ = addcmul_
     addcdiv = addcdiv
@@ -324,8 +298,6 @@ class TensorWords:
 
 
 __all__ = (
-    "add",
-    "add_",
     "addbmm",
     "addbmm_",
     "addcdiv",
@@ -353,11 +325,6 @@ __all__ = (
     "baddbmm",
     "baddbmm_",
     "bernoulli",
-    "bitwise_and",
-    "bitwise_left_shift",
-    "bitwise_or",
-    "bitwise_right_shift",
-    "bitwise_xor",
     "block_diag",
     "broadcast_shapes",
     "broadcast_tensors",
@@ -373,14 +340,10 @@ __all__ = (
     "clone",
     "cummax",
     "cummin",
-    "div",
-    "divide",
     "dsplit",
     "einsum",
     "empty_strided",
     "equal",
-    "float_power",
-    "floor_divide",
     "full",
     "get_device",
     "gru",
@@ -404,8 +367,6 @@ __all__ = (
     "meshgrid",
     "min",
     "mode",
-    "mul",
-    "multiply",
     "narrow",
     "narrow_copy",
     "nonzero",
@@ -418,7 +379,6 @@ __all__ = (
     "randint",
     "randint_like",
     "range",
-    "remainder",
     "repeat_interleave",
     "result_type",
     "rnn_relu",
@@ -431,10 +391,6 @@ __all__ = (
     "spmm",
     "std",
     "std_mean",
-    "sub",
-    "sub_",
-    "subtract",
-    "subtract_",
     "svd",
     "tensor",
     "tensor_split",
@@ -442,7 +398,6 @@ __all__ = (
     "topk",
     "trapezoid",
     "trapz",
-    "true_divide",
     "unflatten",
     "unique",
     "unique_consecutive",
@@ -452,5 +407,4 @@ __all__ = (
     "var_mean",
     "vsplit",
     "where",
-    "xlogy",
 )

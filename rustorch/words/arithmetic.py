@@ -18,23 +18,6 @@ if TYPE_CHECKING:
     from .._tensor import Tensor
 
 
-def _numbers_first(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Lets the first operand be a number, as in `mul(2, t)`."""
-
-    @wraps(f)
-    def op(input: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(input, (int, float, complex)):
-            input = operand(input)
-        return f(input, *args, **kwargs)
-
-    return op
-
-
-def _are_operands(values: list[Any]) -> bool:
-    """True for tensors, of which the second of two may be a number."""
-    return all(map(_is_tensor, values)) or len(values) == 2
-
-
 def _numbers_between(f: Callable[..., Any], tensors: int, *names: str) -> Callable[..., Any]:
     """Lets the factors stand among the tensors, as they did in old versions of PyTorch: `t.addcmul_(value, a, b)`.
 
@@ -46,11 +29,11 @@ def _numbers_between(f: Callable[..., Any], tensors: int, *names: str) -> Callab
         more = len(args) - tensors
         if 0 < more <= len(names):
             # A function's first factor may also stand before its first tensor.
-            first = 0 if _is_tensor(args[0]) or tensors == 2 else 1
+            first = 0 if _is_tensor(args[0]) else 1
             numbers = [*args[:first], *args[first + 1 : more + 1]]
             operands = [args[first], *args[more + 1 :]]
             factors = dict(zip(names, numbers))
-            fit = _is_tensor(operands[0]) and not any(map(_is_tensor, numbers)) and _are_operands(operands)
+            fit = all(map(_is_tensor, operands)) and not any(map(_is_tensor, numbers))
             if fit and not factors.keys() & kwargs.keys():
                 import warnings
 
@@ -62,21 +45,6 @@ def _numbers_between(f: Callable[..., Any], tensors: int, *names: str) -> Callab
     return op
 
 
-float_power = _numbers_first(_ops.float_power)
-xlogy = _numbers_first(_ops.xlogy)
-remainder = _numbers_first(_ops.remainder)
-floor_divide = _numbers_first(_ops.floor_divide)
-mul = multiply = _numbers_first(_ops.mul)
-div = divide = true_divide = _numbers_first(_ops.div)
-bitwise_and = _numbers_first(_ops.bitwise_and)
-bitwise_or = _numbers_first(_ops.bitwise_or)
-bitwise_xor = _numbers_first(_ops.bitwise_xor)
-bitwise_left_shift = _numbers_first(_ops.bitwise_left_shift)
-bitwise_right_shift = _numbers_first(_ops.bitwise_right_shift)
-add = _numbers_between(_numbers_first(_ops.add), 2, "alpha")
-sub = subtract = _numbers_between(_numbers_first(_ops.sub), 2, "alpha")
-add_ = _numbers_between(_ops.add_, 2, "alpha")
-sub_ = subtract_ = _numbers_between(_ops.sub_, 2, "alpha")
 addcmul, addcmul_, addcdiv, addcdiv_ = (
     _numbers_between(f, 3, "value") for f in (_ops.addcmul, _ops.addcmul_, _ops.addcdiv, _ops.addcdiv_)
 )

@@ -301,8 +301,8 @@ fn python() -> String {
     let mut s = format!(
         "# {MARK}\n\"\"\"One function per op of the table. Those with `input` first are methods of Tensor too.\"\"\"\n\n\
          # ruff: noqa: A001, A002, E501, N801\n# mypy: disable-error-code=\"no-any-return\"\n\n\
-         from __future__ import annotations\n\nfrom ._arguments import (\n    KINDS,\n    bool_,\n    dtype_code,\n    int_,\n    into,\n    ints,\n    misuse,\n    \
-         number,\n    operand,\n    optional_number,\n    several,\n    shape_,\n    word,\n)\nfrom ._device import at, away, moved\n\
+         from __future__ import annotations\n\nfrom ._arguments import (\n    KINDS,\n    NUMBERS,\n    bool_,\n    dtype_code,\n    int_,\n    into,\n    ints,\n    misuse,\n    \
+         number,\n    old_form,\n    operand,\n    optional_number,\n    several,\n    shape_,\n    word,\n)\nfrom ._device import at, away, moved\n\
          from ._door import NULL, error, lib\n\n\
          TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from collections.abc import Sequence\n    from typing import Any\n\n    \
          from ._arguments import Number\n    from .dtypes import dtype as dtype_\n    from .random import Generator as Generator_\n    from ._tensor import Tensor\n\n"
@@ -359,11 +359,29 @@ fn python() -> String {
     s
 }
 
+/// The ops of which PyTorch takes a number first, as in `mul(2, t)`.
+const NUMBER_FIRST: [&str; 13] = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "floor_divide",
+    "remainder",
+    "float_power",
+    "xlogy",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "bitwise_left_shift",
+    "bitwise_right_shift",
+];
+
 fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bool) {
     let variadic = is_variadic(op);
     let creation = is_creation(module, op) && !inplace;
     let mut sig: Vec<String> = Vec::new();
     let mut keyword_only = false;
+    let mut old = false;
     // NumPy's names, which PyTorch takes too: `axis` for `dim`, `keepdims` for `keepdim`.
     let dim = op.args.iter().position(|a| a.name == "dim");
     let with_axis =
@@ -378,9 +396,12 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
             continue;
         }
         let generator = holds(a, Holds::Generator);
-        let keyword = generator || (creation && is_dtype(a)) || (a.name == "alpha" && operands(op) == 1);
+        // In old versions of PyTorch it could stand between the operands.
+        let factor = a.name == "alpha" && operands(op) == 1;
+        let keyword = generator || (creation && is_dtype(a)) || factor;
         if keyword && !keyword_only {
-            sig.push("*".into());
+            old |= factor;
+            sig.push(if factor { "*old: Any" } else { "*" }.into());
             keyword_only = true;
         }
         let missing = generator || (a.name == "dim" && with_axis);
@@ -449,6 +470,12 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
     }
     if with_out && op.args.iter().any(|a| is_dtype(a) && a.name == "dtype") {
         s.push_str("    if dtype is None and out is not None:\n        dtype = out.dtype\n");
+    }
+    if old {
+        let positional =
+            op.args.iter().take_while(|a| a.name != "alpha").map(|a| py(a.name)).collect::<Vec<_>>().join(", ");
+        let out = if with_out { ", out=out" } else { "" };
+        line!(s, "    if old:\n        return old_form({name}, {positional}, *old, alpha=alpha{out})");
     }
     let like = op.args.first().is_some_and(|a| is_tensor(a) && !a.kind.def().number);
     if creation && !like {
@@ -545,12 +572,13 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
     };
     let named: Vec<String> = op.args.iter().enumerate().map(named).collect();
     let kinds: Vec<String> = op.args.iter().map(|a| format!("{:?}", a.kind)).collect();
-    line!(
-        s,
-        "    except (AttributeError, TypeError, OverflowError, ValueError) as e:\n        raise misuse(\"{name}\", e, \"{}\", {}) from None",
-        kinds.join(" "),
-        named.join(", ")
-    );
+    s.push_str("    except (AttributeError, TypeError, OverflowError, ValueError) as e:\n");
+    if !inplace && NUMBER_FIRST.contains(&op.name) {
+        let first = py(op.args[0].name);
+        let rest: String = op.args[1..].iter().map(|a| format!(", {0}={0}", py(a.name))).collect();
+        line!(s, "        if isinstance({first}, NUMBERS):\n            return {name}(operand({first}){rest}, out=out)");
+    }
+    line!(s, "        raise misuse(\"{name}\", e, \"{}\", {}) from None", kinds.join(" "), named.join(", "));
     if anew {
         let first = first_tensor.unwrap_or_default();
         line!(s, "    if t is None:\n        raise error()\n    lib.py_swap(id({first}), id(t))\n    return {first}");
