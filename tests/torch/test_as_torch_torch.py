@@ -61,7 +61,7 @@ OLD_FORMS = """
 x.add(2,a) x.add_(2,a) m.add(x,2,a) x.sub(2,a) x.sub_(2,a) m.sub(x,2,a) x.addcmul(2,a,b) x.addcmul_(2,a,b)
 m.addcmul(x,2,a,b) x.addcdiv(2,a,b) x.addcdiv_(2.0,a,b) m.addcdiv(x,2,a,b) I.addmm(2,I,M) I.addmm(2,3,I,M)
 I.addmm_(2,M,M) m.addmm(2,I,I,M) m.addmm(2,I,3,I,M) x.addmv_(2,M3,a) x.addmv(2,3,M3,a) M3.addr(2,a,b)
-M3.addr_(2,3,a,b) m.addbmm(2,I,2,I[None],M[None]) I[None].baddbmm(2,I[None],M[None]) x.add(a,2) x.add(2,a,alpha=1)
+M3.addr_(2,3,a,b) m.addbmm(2,I,2,I[None],M[None]) I[None].baddbmm(2,I[None],M[None]) x.add(a,2) x.add(2,a,alpha=3)
 x.addcmul(a,2,b) x.add(2,3) x.add_(2,3) m.add(2,x,3) m.amax(M,None) m.amin(M,None) M.amax(dim=None,keepdim=True)
 m.roll(x,1,None) x.roll(1,dims=None) m.tensor([o,o]) m.tensor([x,x]) m.tensor([[o],[o]]) m.tensor([o,2])
 m.asarray([1,2],copy=False) m.asarray(x,copy=False) m.asarray(x,dtype=m.float64,copy=False) m.finfo(x)

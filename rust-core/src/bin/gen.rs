@@ -576,7 +576,10 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
     if !inplace && NUMBER_FIRST.contains(&op.name) {
         let first = py(op.args[0].name);
         let rest: String = op.args[1..].iter().map(|a| format!(", {0}={0}", py(a.name))).collect();
-        line!(s, "        if isinstance({first}, NUMBERS):\n            return {name}(operand({first}){rest}, out=out)");
+        line!(
+            s,
+            "        if isinstance({first}, NUMBERS):\n            return {name}(operand({first}){rest}, out=out)"
+        );
     }
     line!(s, "        raise misuse(\"{name}\", e, \"{}\", {}) from None", kinds.join(" "), named.join(", "));
     if anew {

@@ -29,7 +29,7 @@ use super::copy::{bf16_to_f32, f16_to_f32, f32_to_bf16, f32_to_f16, Shared, GRAI
 use crate::dtype::half::{bf16, f16};
 use crate::memory::Kept;
 use crate::parallel::{parallel_for, poll, usable_threads, Pace};
-use crate::simd::{level, widen_bf16, widen_f16, Lane, Level, Op, Vector};
+use crate::simd::{level, widen_bf16, widen_f16, Lane, Level, Leveled, Op, Vector};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -207,7 +207,7 @@ impl<T: Lane, S: Copy> Gemm<T, S> {
 /// An element of A or B as it lies in memory: f32 or f64, or a half float, which is widened as it is read.
 pub(crate) trait Stored: Copy + 'static {
     /// What it is computed in.
-    type T: Lane;
+    type T: Leveled;
     /// Whether that is another type. If so, tiles read packed panels only.
     const WIDENED: bool;
     fn get(self) -> Self::T;

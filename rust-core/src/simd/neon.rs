@@ -3,7 +3,8 @@
 //!
 //! [`simd_fn!`]: crate::simd_fn
 
-use super::{interleave_scalar, Lane, Op, Portable, Vector};
+use super::portable::Portable;
+use super::vector::{interleave_scalar, Lane, Op, Vector};
 use std::arch::aarch64::*;
 use std::arch::asm;
 

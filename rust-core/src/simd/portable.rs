@@ -1,6 +1,6 @@
 //! The vector of every target.
 
-use super::{interleave_scalar, Op, Vector};
+use super::vector::{interleave_scalar, Op, Vector};
 
 /// The portable vector: 16 bytes, which the compiler maps to whatever the target has.
 #[derive(Clone, Copy)]
@@ -84,7 +84,8 @@ portable!(f64, 2);
 /// Architectures of which we know nothing.
 #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
 pub mod other {
-    use super::super::{Lane, Op, Portable};
+    use super::super::vector::{Lane, Op};
+    use super::Portable;
 
     levels! {}
 
@@ -105,7 +106,7 @@ pub mod other {
 #[macro_export]
 macro_rules! at_level {
     ($level:expr, $body:ident<$($g:ident: $bound:path),*>($($a:ident: $t:ty),*) $(-> $r:ty)?) => {{
-        let _: $crate::simd::Level = $level;
+        let _ = $level;
         $body($($a),*)
     }};
 }

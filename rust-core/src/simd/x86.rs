@@ -1,6 +1,7 @@
 //! Levels and vectors of x86-64.
 
-use super::{interleave_scalar, Lane, Op, Portable, Vector};
+use super::portable::Portable;
+use super::vector::{interleave_scalar, Lane, Op, Vector};
 use std::arch::x86_64::*;
 
 levels! {
@@ -47,9 +48,9 @@ macro_rules! at_level {
         #[allow(clippy::too_many_arguments)]
         unsafe fn avx2<$($g: $bound),*>($($a: $t),*) $(-> $r)? { $body($($a),*) }
         match $level {
-            $crate::simd::Level::Avx512 => avx512($($a),*),
-            $crate::simd::Level::Avx2 => avx2($($a),*),
-            $crate::simd::Level::Base => $body($($a),*),
+            $crate::simd::x86::Level::Avx512 => avx512($($a),*),
+            $crate::simd::x86::Level::Avx2 => avx2($($a),*),
+            $crate::simd::x86::Level::Base => $body($($a),*),
         }
     }};
 }
