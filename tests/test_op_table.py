@@ -46,9 +46,8 @@ def is_simple(op: dict[str, Any]) -> bool:
 
 
 SIMPLE = sorted(name for name, op in TABLE.items() if is_simple(op))
-ELEMENTWISE = sorted(
-    n for n in SIMPLE if TABLE[n]["module"] in ("pointwise", "activation") and TABLE[n]["out"] == "Tensor"
-)
+BY_ELEMENT = ("arithmetic", "comparison", "functions", "logic", "activation")
+ELEMENTWISE = sorted(n for n in SIMPLE if TABLE[n]["module"] in BY_ELEMENT and TABLE[n]["out"] == "Tensor")
 
 
 def sample(domain: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -2007,7 +2007,7 @@ def test_whole_numbers_of_every_dtype(name: str) -> None:
 
 HALF = [
     n for n in NAMES
-    if TABLE[n]["module"] in ("pointwise", "activation") and n in CALLS
+    if TABLE[n]["module"] in ("arithmetic", "comparison", "functions", "logic", "activation") and n in CALLS
     and TABLE[n]["domain"] in ("Real", "Positive", "NonZero", "Unit", "Probability")
     and not TABLE[n]["refuses"] and all(a["kind"] == "Tensor" for a in TABLE[n]["args"])
 ]  # fmt: skip
