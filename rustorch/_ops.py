@@ -584,7 +584,7 @@ def add(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, out
         else:
             t = _py_add_scalar(input._h, *number(other), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return add(operand(input), other=other, alpha=alpha, out=out)
         raise misuse("add", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
     if t is None:
@@ -628,7 +628,7 @@ def sub(input: Tensor, other: Tensor | Number, *old: Any, alpha: Number = 1, out
         else:
             t = _py_sub_scalar(input._h, *number(other), *number(alpha))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return sub(operand(input), other=other, alpha=alpha, out=out)
         raise misuse("sub", e, "Tensor Operand Scalar", input=input, other=other, alpha=alpha) from None
     if t is None:
@@ -698,7 +698,7 @@ def mul(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> 
         else:
             t = _py_mul_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return mul(operand(input), other=other, out=out)
         raise misuse("mul", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
@@ -744,7 +744,7 @@ def div(input: Tensor, other: Tensor | Number, rounding_mode: str | None = None,
         else:
             t = _py_div_scalar(input._h, *number(other), word(rounding_mode))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return div(operand(input), other=other, rounding_mode=rounding_mode, out=out)
         raise misuse("div", e, "Tensor Operand Str", input=input, other=other, rounding_mode=rounding_mode) from None
     if t is None:
@@ -792,7 +792,7 @@ def floor_divide(input: Tensor, other: Tensor | Number, *, out: Tensor | None = 
         else:
             t = _py_floor_divide_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return floor_divide(operand(input), other=other, out=out)
         raise misuse("floor_divide", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
@@ -832,7 +832,7 @@ def remainder(input: Tensor, other: Tensor | Number, *, out: Tensor | None = Non
         else:
             t = _py_remainder_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return remainder(operand(input), other=other, out=out)
         raise misuse("remainder", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
@@ -1248,7 +1248,7 @@ def float_power(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None 
         else:
             t = _py_float_power_scalar(input._h, *number(exponent))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(exponent, Tensor):
             return float_power(operand(input), exponent=exponent, out=out)
         raise misuse("float_power", e, "Tensor Operand", input=input, exponent=exponent) from None
     if t is None:
@@ -1620,7 +1620,7 @@ def xlogy(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -
         else:
             t = _py_xlogy_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return xlogy(operand(input), other=other, out=out)
         raise misuse("xlogy", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
@@ -3372,7 +3372,7 @@ def bitwise_and(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
         else:
             t = _py_bitwise_and_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return bitwise_and(operand(input), other=other, out=out)
         raise misuse("bitwise_and", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
@@ -3412,7 +3412,7 @@ def bitwise_or(input: Tensor, other: Tensor | Number, *, out: Tensor | None = No
         else:
             t = _py_bitwise_or_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return bitwise_or(operand(input), other=other, out=out)
         raise misuse("bitwise_or", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
@@ -3452,7 +3452,7 @@ def bitwise_xor(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
         else:
             t = _py_bitwise_xor_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return bitwise_xor(operand(input), other=other, out=out)
         raise misuse("bitwise_xor", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
@@ -3522,7 +3522,7 @@ def bitwise_left_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | N
         else:
             t = _py_bitwise_left_shift_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return bitwise_left_shift(operand(input), other=other, out=out)
         raise misuse("bitwise_left_shift", e, "Tensor Operand", input=input, other=other) from None
     if t is None:
@@ -3562,7 +3562,7 @@ def bitwise_right_shift(input: Tensor, other: Tensor | Number, *, out: Tensor | 
         else:
             t = _py_bitwise_right_shift_scalar(input._h, *number(other))
     except (AttributeError, TypeError, OverflowError, ValueError) as e:
-        if isinstance(input, NUMBERS):
+        if isinstance(input, NUMBERS) and isinstance(other, Tensor):
             return bitwise_right_shift(operand(input), other=other, out=out)
         raise misuse("bitwise_right_shift", e, "Tensor Operand", input=input, other=other) from None
     if t is None:

@@ -16,7 +16,7 @@ COMPOSED = {
     "linalg.lstsq.grad_oriented", "linalg.multi_dot", "nn.functional.bilinear", "nn.functional.conv_transpose1d",
     "nn.functional.conv_transpose2d", "nn.functional.conv_transpose3d", "nn.functional.cosine_embedding_loss",
     "nn.functional.cosine_similarity", "nn.functional.embedding_bag", "nn.functional.grid_sample",
-    "nn.functional.instance_norm", "nn.functional.kl_div", "nn.functional.triplet_margin_loss", "trapezoid",
+    "nn.functional.instance_norm", "nn.functional.kl_div", "nn.functional.triplet_margin_loss", "trapezoid", "trapz",
 }  # fmt: skip
 
 

@@ -44,7 +44,7 @@ ROUNDS_HALF = {
 TIES = {"sort", "topk", "kthvalue", "mode", "median", "msort", "cummax", "cummin"}
 
 # Singular vectors and eigenvectors are compared after OpInfo's own function, which takes away their signs.
-UP_TO_SIGN = {"linalg.svd", "linalg.eigh"}
+UP_TO_SIGN = {"linalg.svd", "linalg.eigh", "svd"}
 
 # Every sample needs something that rustorch does not have.
 NOTHING_LEFT = {

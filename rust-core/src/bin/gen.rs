@@ -574,11 +574,11 @@ fn py_function(s: &mut String, module: &str, op: &OpDef, name: &str, inplace: bo
     let kinds: Vec<String> = op.args.iter().map(|a| format!("{:?}", a.kind)).collect();
     s.push_str("    except (AttributeError, TypeError, OverflowError, ValueError) as e:\n");
     if !inplace && NUMBER_FIRST.contains(&op.name) {
-        let first = py(op.args[0].name);
+        let (first, second) = (py(op.args[0].name), py(op.args[1].name));
         let rest: String = op.args[1..].iter().map(|a| format!(", {0}={0}", py(a.name))).collect();
         line!(
             s,
-            "        if isinstance({first}, NUMBERS):\n            return {name}(operand({first}){rest}, out=out)"
+            "        if isinstance({first}, NUMBERS) and isinstance({second}, Tensor):\n            return {name}(operand({first}){rest}, out=out)"
         );
     }
     line!(s, "        raise misuse(\"{name}\", e, \"{}\", {}) from None", kinds.join(" "), named.join(", "));
