@@ -28,8 +28,8 @@ PYTHON = ROOT / "rustorch"
 # ---- Rust ----
 
 BASE = {
-    "blocks", "callback", "device", "dtype", "error", "fork", "memory", "parallel", "random", "shape", "simd", "storage",
-    "thread",
+    "blocks", "callback", "device", "dtype", "error", "fork", "memory", "parallel", "random", "shape", "simd",
+    "storage", "thread",
 }  # fmt: skip
 # The folders (or files) of rust-core/src from the bottom to the top: each may name those below it.
 LAYERS = ["kernels", "tensor", "engine", "table", "autograd", "funnel", "ops"]
@@ -110,7 +110,7 @@ def test_only_simd_knows_instruction_sets() -> None:
 
 
 def paths(text: str) -> set[str]:
-    """The paths that a file names, from `use` with its braces taken apart and from the code: `crate::a::b`, `super::c`."""
+    """The paths that a file names (`crate::a::b`, `super::c`), in its code and in `use`, its braces taken apart."""
     found = set(re.findall(r"\b(?:crate|super|self)(?:::\w+)+", text))
     for use in re.findall(r"\buse ([^;]+);", text):
         stems, name = [""], ""
@@ -192,7 +192,7 @@ def test_circles_are_noticed(tmp_path: Path) -> None:
         "b/mod.rs": "pub mod deep;\npub use deep::X;",
         "b/deep.rs": "fn f() { crate::c::Y::new() } // crate::a",
         "c.rs": "pub struct Y;",
-        "d.rs": "#[macro_export]\nmacro_rules! made { () => {} }\nmod inner { use super::made; mod x { use super::y; } }",
+        "d.rs": "#[macro_export]\nmacro_rules! made { () => {} }\nmod inner { use super::f; mod x { use super::g; } }",
     }
     for name, text in tree.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
