@@ -608,7 +608,9 @@ def _under(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-LEVELS = {"x86_64": ["portable", "avx2", "avx512"], "aarch64": ["portable", "neon"]}.get(platform.machine(), ["portable"])
+LEVELS = {"x86_64": ["portable", "avx2", "avx512"], "aarch64": ["portable", "neon"]}.get(
+    platform.machine(), ["portable"]
+)
 
 
 def test_unknown_levels_of_simd_are_an_error() -> None:

@@ -105,7 +105,9 @@ def test_rust_imports(path: Path) -> None:
 
 def test_only_simd_knows_instruction_sets() -> None:
     for path in (RUST / "kernels").rglob("*.rs"):
-        found = re.findall(r"\bLevel::(?!ALL\b)\w+|\btarget_arch\b|\btarget_feature\b|\b(?:std|core)::arch\b", code(path))
+        found = re.findall(
+            r"\bLevel::(?!ALL\b)\w+|\btarget_arch\b|\btarget_feature\b|\b(?:std|core)::arch\b", code(path)
+        )
         assert not found, path
 
 
