@@ -464,10 +464,10 @@ class Tensor(Operations, TensorOwner):  # type: ignore[misc]  # the words need T
         return bool(self.item())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(_real(self.item()))
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(_real(self.item()))
 
     def __complex__(self) -> complex:
         return complex(self.item())
@@ -591,7 +591,18 @@ class Tensor(Operations, TensorOwner):  # type: ignore[misc]  # the words need T
         if not self.is_leaf:
             raise AutogradError("only leaf tensors can be pickled; use detach()")
         raw = None if self.is_meta else bytes(self._bytes())
-        return _rebuild, (type(self), raw, tuple(self.shape), self.dtype, self.requires_grad, dict(self.__dict__))
+        # As torch.Tensor this class has another name: a pickle does without.
+        cls = None if type(self) is Tensor else type(self)
+        return _rebuild, (cls, raw, tuple(self.shape), self.dtype, self.requires_grad, dict(self.__dict__))
+
+
+def _real(v: Any) -> Any:
+    """The number itself, or a complex one without an imaginary part as a real one."""
+    if v.__class__ is complex:
+        if v.imag:
+            raise InvalidArgumentError(f"value cannot be converted to a real number without loss, got {v}")
+        return v.real
+    return v
 
 
 def _plain(v: Any) -> Any:
@@ -624,7 +635,7 @@ def _rows(shape: Sequence[int], size: int) -> int:
 
 
 def _rebuild(
-    cls: type[Tensor],
+    cls: type[Tensor] | None,
     raw: bytes | None,
     shape: tuple[int, ...],
     d: dtype,
@@ -632,7 +643,7 @@ def _rebuild(
     attributes: dict[str, Any],
 ) -> Any:
     data = _ops.empty(shape, dtype=d, device=META) if raw is None else from_raw(raw, shape, d)
-    t = Tensor._make_subclass(cls, data, requires_grad)
+    t = Tensor._make_subclass(cls or Tensor, data, requires_grad)
     t.__dict__.update(attributes)
     return t
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import rustorch as rt
 
 from .. import _ops
-from .optimizer import Optimizer, buffers, nonnegative
+from .optimizer import Optimizer, as_real, buffers, nonnegative
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ class Adagrad(Optimizer):
         }
         super().__init__(params, defaults)
         for group in self.param_groups:  # as in PyTorch, the state is there before the first step
-            states = self._states(group["params"])
-            self._sums(group["params"], states)
+            states = [self.state[p] for p in group["params"]]
+            self._sums(as_real(group["params"]), states)
             for state in states:
                 state["step"] = 0.0
 

@@ -166,6 +166,9 @@ class Optimizer:
     def _patch_step_function(self) -> None:
         """What subclasses call in PyTorch. There is nothing to do: `step` has its hooks since the class was made."""
 
+    #: True if there may be complex parameters.
+    _complex = False
+
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         name = type(self).__name__
         if defaults.get("differentiable"):
@@ -208,6 +211,7 @@ class Optimizer:
         for group in self.param_groups:  # saved by a version with fewer options
             for key, value in self.defaults.items():
                 group.setdefault(key, value)
+        self._look_for_complex()
 
     def __repr__(self) -> str:
         lines = [type(self).__name__ + " ("]
@@ -265,6 +269,11 @@ class Optimizer:
         for key, value in self.defaults.items():
             param_group.setdefault(key, value)
         self.param_groups.append(param_group)
+        self._look_for_complex()
+
+    def _look_for_complex(self) -> None:
+        if any(p.is_complex() for group in self.param_groups for p in group["params"]):
+            self._complex = True
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drops the gradients of all parameters, or fills them with zeros in place if ``set_to_none`` is False."""
@@ -303,27 +312,30 @@ class Optimizer:
         """Updates the parameters of one group."""
         raise NotImplementedError(f"{type(self).__name__} implements neither step nor _update")
 
-    def _active(self, group: Group) -> tuple[list[rt.Tensor], list[rt.Tensor]]:
-        """The parameters of a group that have a gradient, and their gradients."""
-        params, grads = [], []
+    def _active(self, group: Group) -> tuple[list[State], list[rt.Tensor], list[rt.Tensor]]:
+        """States of the parameters of a group that have a gradient, these parameters, and their gradients.
+
+        Complex ones are seen as pairs of real numbers, as in PyTorch.
+        """
+        state = self.state
+        states, params, grads = [], [], []
         for p in group["params"]:
             grad = p.grad
             if grad is not None:
+                states.append(state[p])
                 params.append(p)
                 grads.append(grad)
-        return params, grads
-
-    def _states(self, params: list[rt.Tensor]) -> list[State]:
-        state = self.state
-        return [state[p] for p in params]
+        if self._complex:
+            params, grads = as_real(params), as_real(grads)
+        return states, params, grads
 
     def _next_step(self, group: Group) -> Iterable[tuple[Any, ...]]:
         """Adds one to the step counts and gives ``(step, params, grads, states)`` for each distinct count.
 
         Counts differ only if some parameter had no gradient in an earlier step.
         """
-        params, grads = self._active(group)
-        states, counts = self._states(params), []
+        states, params, grads = self._active(group)
+        counts = []
         for state in states:
             state["step"] = step = state.get("step", 0.0) + 1.0
             counts.append(step)
@@ -440,16 +452,21 @@ class Optimizer:
         return _register(self._load_post_hooks, hook, prepend)
 
 
+def as_real(tensors: list[rt.Tensor]) -> list[rt.Tensor]:
+    """The tensors, complex ones as pairs of real numbers in the same memory."""
+    return [rt.view_as_real(t.detach()) if t.is_complex() else t for t in tensors]
+
+
 class ComposedOptimizer(Optimizer):
     """Base of the optimizers written as tensor operations, one parameter at a time."""
 
+    _complex = True  # it has the time to look each time
     _scalars: tuple[str, ...] = ("step",)
 
     def _update(self, group: Group) -> None:
         lr, decay = float(group["lr"]), group["weight_decay"]
         with rt.no_grad():
-            for p, grad in zip(*self._active(group)):
-                state = self.state[p]
+            for state, p, grad in zip(*self._active(group)):
                 if group["maximize"]:
                     grad = -grad
                 if decay and group.get("decoupled_weight_decay"):

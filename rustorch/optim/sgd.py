@@ -76,15 +76,14 @@ class SGD(Optimizer):
         momentum = group["momentum"]
         # Without states the step finds the gradients itself.
         batches: Iterable[tuple[Any, ...]] = [(False, group["params"], [], [])]
-        if momentum:
-            params, grads = self._active(group)
-            states = self._states(params)
+        if momentum or self._complex:
+            states, params, grads = self._active(group)
             batches = split(["momentum_buffer" not in state for state in states], params, grads, states)
         for first, params, grads, states in batches:
             _ops.sgd_step(
                 params,
                 grads,
-                buffers("momentum_buffer", params, states) if states else [],
+                buffers("momentum_buffer", params, states) if momentum else [],
                 float(group["lr"]),
                 momentum,
                 group["dampening"],

@@ -238,3 +238,38 @@ def test_backward_of_complex_results() -> None:
     other = torch.tensor([1 + 2j], requires_grad=True)
     (other * 2j).backward(torch.tensor([1 + 1j]))
     assert z.grad.tolist() == other.grad.tolist() and z.grad.dtype is rt.complex64
+
+
+OPTIMIZERS = [
+    ("SGD", {"lr": 0.05}), ("SGD", {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.1}), ("Adam", {"lr": 0.05}),
+    ("Adam", {"lr": 0.05, "amsgrad": True}), ("AdamW", {"lr": 0.05}), ("RMSprop", {"lr": 0.05}),
+    ("RMSprop", {"lr": 0.05, "centered": True, "momentum": 0.5}), ("Adagrad", {"lr": 0.05}), ("Adadelta", {"lr": 1.0}),
+    ("Adamax", {"lr": 0.05}), ("NAdam", {"lr": 0.05}), ("RAdam", {"lr": 0.05}), ("ASGD", {"lr": 0.05}),
+    ("Rprop", {"lr": 0.05}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name,options", OPTIMIZERS)
+def test_optimizers_of_complex_parameters(name: str, options: dict[str, Any]) -> None:
+    """They step as on pairs of real numbers, beside real ones."""
+
+    def stepped(m: Any) -> list[complex]:
+        p = m.tensor([1 + 2j, 0.5 - 1j], dtype=m.complex128, requires_grad=True)
+        q = m.tensor([1.0, 2.0], dtype=m.float64, requires_grad=True)
+        optimizer = getattr(m.optim, name)([p, q], **options)
+        for _ in range(12):
+            optimizer.zero_grad()
+            loss = (p.abs() ** 2).sum() + (p * (2 - 1j)).imag.sum() + (q**2).sum() + (p * p).real.sum() * 0.1
+            loss.backward()
+            optimizer.step()
+        return [*p.detach().tolist(), *q.detach().tolist()]
+
+    assert stepped(rt) == pytest.approx(stepped(torch), rel=1e-9)
+
+
+def test_seeds_are_complex_as_the_output_is() -> None:
+    for real, seed in ((1.0, 1j), (1 + 2j, 1.0)):
+        for m in (rt, torch):
+            x = m.tensor([real], requires_grad=True)
+            with pytest.raises(RuntimeError):
+                (x * 1).backward(m.tensor([seed]))

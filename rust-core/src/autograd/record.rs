@@ -154,8 +154,17 @@ pub(crate) fn before_inplace(
     }
     let needs = target.requires_grad();
     if target.0.unrecorded && target.dtype().is_differentiable() {
+        let recast = target.base().is_none_or(|b| b.0.unrecorded);
         let base = target.base().filter(|b| b.requires_grad());
-        if base.is_some() || inputs.iter().flatten().any(|t| t.requires_grad()) {
+        if needs && recast || base.is_some() || inputs.iter().flatten().any(|t| t.requires_grad()) {
+            if recast {
+                bail!(
+                    Autograd,
+                    "elements seen as another dtype (parts of complex numbers, or numbers as complex ones) are being modified \
+                     inplace, which gradients do not follow. Do it inside of no_grad, or make new numbers, as complex(re, im) \
+                     does"
+                );
+            }
             bail!(
                 Autograd,
                 "A view was created in no_grad mode and is being modified inplace with grad mode enabled: what is meant for \

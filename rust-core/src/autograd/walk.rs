@@ -633,6 +633,9 @@ fn seed(root: &Tensor, g: Option<&Tensor>) -> Result<Tensor> {
         Some(g) if g.device() != root.device() => {
             bail!(Autograd, "the gradient is on device {}, the output on {}", g.device(), root.device())
         }
+        Some(g) if g.dtype().is_complex() != root.dtype().is_complex() => {
+            bail!(Autograd, "the gradient has dtype {}, the output {}", g.dtype(), root.dtype())
+        }
         Some(g) if g.shape() == root.shape() => {
             if g.dtype() == root.dtype() {
                 Ok(g.clone())

@@ -24,7 +24,7 @@ pub struct TensorImpl {
     pub(crate) wrapped: bool,
     /// Made in inference mode, or a view of such a tensor: autograd keeps no track of its changes.
     pub(crate) inference: bool,
-    /// A view that was made while nothing was recorded, or a view of one.
+    /// A view that was made while nothing was recorded, one as another dtype, or a view of such a one.
     pub(crate) unrecorded: bool,
     /// For a view, the tensor that it looks into (never itself a view).
     pub(crate) base: Option<Tensor>,
@@ -275,6 +275,7 @@ impl Tensor {
         let mut t = Tensor::build(self.0.storage.clone(), layout, dtype, None);
         if let Some(inner) = Arc::get_mut(&mut t.0) {
             inner.inference = self.0.inference;
+            inner.unrecorded = true;
         }
         t
     }
