@@ -353,6 +353,31 @@ def test_checkpoints_notice_other_computations() -> None:
     y = checkpoint(lambda t: t[: next(sizes)].exp().sum(), x)
     with pytest.raises(errors.RustorchError, match="different metadata"):
         y.backward()
+    x = rt.randn(4, requires_grad=True)
+    b = rt.ones(4)
+    y = checkpoint(lambda t, u: (t * u).exp().sum(), x, b)
+    b.mul_(2)
+    with pytest.raises(errors.AutogradError, match="modified by an inplace operation"):
+        y.backward()
+    for early, wanted in ((True, 3), (False, 4)):
+        calls: list[int] = []
+
+        def f(t: Any, calls: list[int] = calls) -> Any:
+            calls.append(1)
+            y = t.exp()
+            calls.append(2)
+            return y.sum()
+
+        checkpoint(f, x, early_stop=early).backward()
+        assert len(calls) == wanted
+    more = iter([False, True, False, True])
+    for early in (True, False):
+        y = checkpoint(lambda t: (t.exp().sin() if next(more) else t.exp()).sum(), x, early_stop=early)
+        if early:
+            y.backward()
+        else:
+            with pytest.raises(errors.AutogradError, match="save more tensors"):
+                y.backward()
 
 
 def test_vmap() -> None:
