@@ -499,6 +499,46 @@ def test_ops_of_programs() -> None:
         library.all_ops.load_library("x.so")
 
 
+def test_ops_of_programs_see_all_arguments() -> None:
+    library, seen = rt.library, []
+
+    @library.custom_op("mine::scaled", mutates_args=())
+    def scaled(x: Any, y: float = 2.0, *, z: float = 3.0) -> Any:
+        return x * y * z
+
+    x = rt.ones(2, requires_grad=True)
+    with pytest.raises(errors.AutogradError, match="no autograd formula was registered"):
+        scaled(x).sum().backward()
+    assert not scaled(x.detach()).requires_grad
+
+    def setup(ctx: Any, inputs: Any, keyword_only_inputs: Any, output: Any) -> None:
+        seen.append((inputs[1:], keyword_only_inputs, ctx.needs_input_grad))
+
+    scaled.register_autograd(lambda ctx, g: (g * 6, None), setup_context=setup)
+    scaled(x=x).sum().backward()
+    assert x.grad.tolist() == [6.0, 6.0] and seen == [((2.0,), {"z": 3.0}, (True, False))]
+
+    total = library.custom_op("mine::total", lambda ts: ts[0] + ts[1], mutates_args=())
+    total.register_autograd(lambda ctx, g: ([g, g * 2],), setup_context=lambda ctx, inputs, output: None)
+    a, b = rt.ones(1, requires_grad=True), rt.ones(1, requires_grad=True)
+    total([a, b]).backward()
+    assert (a.grad.item(), b.grad.item()) == (1.0, 2.0)
+
+    ns = library.Library("mine", "FRAGMENT")
+    ns.define("third(Tensor x) -> Tensor")
+    for key in ("Autograd", "BackendSelect"):
+        with pytest.raises(errors.UnsupportedError, match=key):
+            ns.impl("third", lambda t: t / 3, key)
+    with pytest.raises(errors.UnsupportedError):
+        library.Library("aten", "IMPL").impl("exp", lambda t: t, "CPU")
+
+    @library.impl(ns, "third", "CPU")
+    def third(t: Any) -> Any:
+        return t / 3
+
+    assert library.all_ops.mine.third(rt.ones(1) * 6).item() == third(rt.ones(1) * 6).item() == 2.0
+
+
 def test_pruning() -> None:
     m = nn.Linear(4, 3)
     with rt.no_grad():
