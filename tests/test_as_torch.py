@@ -380,6 +380,31 @@ def test_checkpoints_notice_other_computations() -> None:
                 y.backward()
 
 
+def test_vmap_refuses() -> None:
+    a = rt.arange(6.0).reshape(3, 2)
+    for wrong in (
+        lambda: rt.vmap(lambda r: r * 2, out_dims=None)(a),
+        lambda: rt.vmap(lambda r: (r, r), out_dims=(0, None))(a),
+        lambda: rt.vmap(lambda r, n: r * n)(a, 2),
+        lambda: rt.vmap(lambda r, n: r * n, (0, 0))(a, 2.0),
+        lambda: rt.vmap(lambda r: 1)(a),
+        lambda: rt.vmap(lambda r: (r, "x"))(a),
+        lambda: rt.vmap(rt.exp, chunk_size=0),
+        lambda: rt.vmap(rt.exp, chunk_size=-1),
+    ):
+        with pytest.raises(ValueError, match="vmap"):
+            wrong()
+    assert rt.vmap(lambda r, n: r * n, (0, None))(a, 2).tolist() == (a * 2).tolist()
+    nan = rt.tensor([1.0, float("nan")])
+    doubled, same, word = rt.vmap(lambda r: (r * 2, nan * 1, "x"), out_dims=(0, None, None))(a)
+    assert doubled.shape == a.shape and same[0] == 1 and word == "x"
+    w = rt.ones(2, requires_grad=True)
+    assert rt.func.jvp(lambda x: (x, w * 2), (nan,), (nan,))[1][1].tolist() == [0.0, 0.0]
+    with pytest.raises(errors.AutogradError, match="independent"):
+        rt.func.jvp(lambda x: (x, w * 2), (nan,), (nan,), strict=True)
+    assert rt.func.jvp(lambda x: x * 3, (w,), (w,), strict=True)[1].tolist() == [3.0, 3.0]
+
+
 def test_vmap() -> None:
     a, b = rt.randn(5, 3), rt.randn(3, 4)
     assert rt.vmap(rt.dot)(a, a).shape == (5,)
