@@ -231,8 +231,19 @@ def _by_one(transform: Any, func: Callable[..., Any], argnums: int) -> Callable[
     return wrapper
 
 
+def _depends(y: Tensor, leaves: list[Tensor]) -> bool:
+    """Whether a gradient of `y` reaches one of the leaves."""
+    if not y.requires_grad:
+        return False
+    got = autograd.grad([y], leaves, [_ops.ones_like(y)], retain_graph=True, allow_unused=True)
+    return any(g is not None for g in got)
+
+
 def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool = False, has_aux: bool = False) -> Any:
-    """`func(*primals)`, and the product of its Jacobian there with `tangents`, by differentiating twice."""
+    """`func(*primals)`, and the product of its Jacobian there with `tangents`, by differentiating twice.
+
+    With `strict` an output that does not depend on them is an error.
+    """
     if not isinstance(primals, tuple) or not isinstance(tangents, tuple) or len(primals) != len(tangents):
         raise AutogradError("jvp: wanted two tuples of one length, the arguments and their tangents")
     leaves: list[Tensor] = []
@@ -240,6 +251,8 @@ def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool =
         result = func(*[_mapped(p, lambda t: _collected(t, leaves)) for p in primals])
         result, aux = result if has_aux else (result, None)
         outputs, vectors = _flat(result), _flat(list(tangents))
+        if strict and not all(_depends(y, leaves) for y in outputs):
+            raise AutogradError("jvp: an output is independent of the inputs, which strict=True does not allow")
         seeds = [_ops.zeros_like(y).requires_grad_() for y in outputs]
         backward = list(_gradients(outputs, leaves, seeds, create_graph=True))
         computed = _gradients(backward, seeds, vectors, create_graph=True)
@@ -287,6 +300,8 @@ def vmap(
     `randomness="different"` each draws its own random numbers, with "same" all draw the same, with "error" drawing
     raises.
     """
+    if chunk_size is not None and chunk_size <= 0:
+        raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
     if randomness not in ("error", "different", "same"):
         raise AutogradError(f"vmap: randomness must be 'error', 'different' or 'same', got {randomness!r}")
 
@@ -294,6 +309,9 @@ def vmap(
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         leaves, spec = _trees.tree_flatten(args)
         dims = _dims(in_dims, args, "in_dims")
+        for leaf, d in zip(leaves, dims):
+            if d is not None and not isinstance(leaf, Tensor):
+                raise ValueError(f"vmap: got in_dim={d} for an input of type {type(leaf).__name__}: it has to be None")
         sizes = {t.shape[_dim(d, t.ndim)] for t, d in zip(leaves, dims) if d is not None}
         if len(sizes) != 1:
             what = f"one size along the mapped dimensions, got {sorted(sizes)}" if sizes else "an argument to map over"
@@ -322,7 +340,7 @@ def vmap(
 def _dims(dims: Any, tree: Any, what: str) -> list[Any]:
     """Which dimension of each leaf is meant."""
     if dims is None or isinstance(dims, int):
-        return [dims if isinstance(leaf, Tensor) else None for leaf in _trees.tree_leaves(tree)]
+        return [dims for _ in _trees.tree_leaves(tree)]
     if isinstance(dims, list) and isinstance(tree, tuple):
         dims = tuple(dims)
     parts = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (tuple, list)) else [tree]
@@ -339,8 +357,21 @@ def _dim(d: int, ndim: int) -> int:
 
 
 def _stacked(values: list[Any], place: Any) -> Any:
-    if not isinstance(values[0], Tensor):
-        if isinstance(values[0], (int, float)):
-            raise DTypeError(f"vmap: the function must return tensors, got {type(values[0]).__name__}")
+    if place is None:
+        if isinstance(values[0], Tensor) and not all(_same(values[0], v) for v in values[1:]):
+            raise ValueError("vmap: an output that differs from call to call cannot have out_dims=None")
         return values[0]
-    return values[0] if place is None else _ops.stack(values, place)
+    if not isinstance(values[0], Tensor):
+        raise ValueError(
+            f"vmap: the function must only return Tensors, got type {type(values[0])}. Did you mean to set out_dims= to "
+            "None for output?"
+        )
+    return _ops.stack(values, place)
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    """Whether two results are one: the same values, or NaN in the same places."""
+    if a is b:
+        return True
+    a, b = a.detach(), b.detach()
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())  # noqa: PLR0124

@@ -5,14 +5,15 @@ Libraries that are compiled for PyTorch cannot be loaded.
 
 from __future__ import annotations
 
+import inspect
 import types
 from typing import Any
 
 from . import _ops, words
 from ._tensor import Tensor
 from ._trees import tree_leaves
-from .autograd import Function, enable_grad, is_grad_enabled
-from .errors import StateError
+from .autograd import Function, enable_grad, is_grad_enabled, no_grad
+from .errors import AutogradError, StateError, UnsupportedError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ __all__ = [
 
 _defined: dict[str, CustomOpDef] = {}
 
+#: Keys under which the dispatcher calls a function for any tensor there is, and devices of which there are none.
+_CALLED = ("", "CPU", "CompositeExplicitAutograd", "CompositeImplicitAutograd")
+_ABSENT = ("CUDA", "HIP", "XLA", "MPS", "IPU", "XPU", "HPU", "VE", "Lazy", "MTIA", "PrivateUse1")
+
 
 class CustomOpDef:
     """An op that a program defines: a function, one for tensors without elements, and a derivative."""
@@ -41,6 +46,7 @@ class CustomOpDef:
         self._fn, self._fake = fn, None
         self._backward: Any = None
         self._setup: Any = None
+        self._opaque = False  # made by `custom_op`: no derivative but a registered one
         self.default = self  # its only overload
         self.__name__ = self._name
 
@@ -67,32 +73,65 @@ class CustomOpDef:
         self._backward, self._setup = backward, setup_context
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        meta = self._fake is not None and any(t.is_meta for t in tree_leaves(args) if isinstance(t, Tensor))
+        meta = self._fake is not None and any(t.is_meta for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor))
         f: Any = self._fake if meta else self._fn
         if f is None:
             raise StateError(f"{self._qualname}: the op has been declared, but no function for the CPU has been given")
         return f(*args, **kwargs)
 
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """All arguments, with defaults; only those that have to be are given by keyword."""
+        try:
+            signature = inspect.signature(self._fn or self._fake)
+        except (TypeError, ValueError):  # there is no function, or one that does not tell
+            return args, kwargs
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.args, bound.kwargs
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = self._bound(args, kwargs)
         wanted = is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in tree_leaves(args))
-        if self._backward is None or not wanted:
+        if self._backward is None and not self._opaque:
             return self._call(args, kwargs)
+        if not wanted:
+            with no_grad():
+                return self._call(args, kwargs)
         op = self
+        # A list of tensors is given to the recorded function as so many arguments.
+        lists = [list(a) if isinstance(a, (list, tuple)) else None for a in args]
+        flat = [t for a, several in zip(args, lists) for t in ([a] if several is None else several)]
+
+        def nested(values: Any) -> tuple[Any, ...]:
+            found = iter(values)
+            return tuple([next(found) if several is None else [next(found) for _ in several] for several in lists])
 
         class Recorded(Function):
             @staticmethod
-            def forward(ctx: Any, *inputs: Any) -> Any:
-                output = op._call(inputs, kwargs)
+            def forward(ctx: Any, *_: Any) -> Any:
+                ctx.needs_input_grad = nested(ctx.needs_input_grad)
+                output = op._call(args, kwargs)
                 if op._setup is not None:
-                    op._setup(ctx, inputs, output)
+                    more = {"keyword_only_inputs": kwargs} if kwargs else {}
+                    op._setup(ctx=ctx, inputs=args, output=output, **more)
                 return output
 
             @staticmethod
             def backward(ctx: Any, *gradients: Any) -> Any:
+                if op._backward is None:
+                    raise AutogradError(
+                        f"Trying to backward through {op._qualname} but no autograd formula was registered for it. "
+                        "Please use register_autograd to add one."
+                    )
                 with enable_grad():
-                    return op._backward(ctx, *gradients)
+                    got = op._backward(ctx, *gradients)
+                got = got if isinstance(got, tuple) else (got,)
+                if len(got) != len(args):
+                    raise AutogradError(f"{op._qualname}: backward gave {len(got)} gradients for {len(args)} arguments")
+                parts = [[g] if s is None else [None] * len(s) if g is None else list(g) for g, s in zip(got, lists)]
+                return tuple([g for part in parts for g in part])
 
-        return Recorded.apply(*args)
+        return Recorded.apply(*flat)
 
     def __repr__(self) -> str:
         return f"<CustomOpDef({self._qualname})>"
@@ -109,7 +148,7 @@ def custom_op(name: str, fn: Any = None, /, *, mutates_args: Any = (), device_ty
 
     def make(f: Any) -> CustomOpDef:
         op = _declared(name)
-        op._fn = f
+        op._fn, op._opaque = f, True
         return op
 
     return make if fn is None else make(fn)
@@ -120,9 +159,22 @@ def define(qualname: str, schema: str, *, lib: Any = None, tags: Any = ()) -> No
     _declared(qualname)
 
 
-def impl(qualname: Any, types: Any, func: Any = None, *, lib: Any = None) -> Any:
-    """Sets the function of an op for devices. A decorator, without `func`."""
-    return _declared(qualname).register_kernel(None if types == "default" else types, func)
+def impl(qualname: Any, types: Any = None, func: Any = None, *, lib: Any = None, **key: Any) -> Any:
+    """Sets the function of an op for devices. A decorator, without `func`.
+
+    PyTorch's old form is a decorator too: the library, the op's name and a dispatch key.
+    """
+    if isinstance(qualname, Library):
+        library, name, key_given = qualname, key.pop("name", types), key.pop("dispatch_key", func) or ""
+
+        def wrap(f: Any) -> Any:
+            library.impl(name, f, key_given, **key)
+            return f
+
+        return wrap
+    if key or types is None:
+        raise TypeError(f"impl: wanted the name of an op and types of devices, got {qualname!r}, {types!r} and {[*key]}")
+    return (qualname if isinstance(qualname, CustomOpDef) else _declared(qualname)).register_kernel(None if types == "default" else types, func)
 
 
 register_kernel = impl
@@ -155,14 +207,18 @@ class Library:
         return name
 
     def impl(self, op_name: Any, fn: Any, dispatch_key: str = "", **_: Any) -> None:
-        """Sets the function of an op: for a key of the CPU, or of meta; others are not asked."""
+        """Sets the function of an op: for a key of the CPU, or of meta. Those of other devices are never asked for."""
         name = op_name._name if isinstance(op_name, CustomOpDef) else str(op_name).rpartition("::")[2]
-        op = _declared(f"{self.ns}::{name}")
         key = dispatch_key or self.dispatch_key
+        if self.ns == "aten":
+            raise UnsupportedError(f"Library.impl: {name} of PyTorch itself cannot be replaced")
+        op = _declared(f"{self.ns}::{name}")
         if key == "Meta":
             op.register_fake(fn)
-        elif key in ("", "CPU", "CompositeExplicitAutograd", "CompositeImplicitAutograd"):
+        elif key in _CALLED:
             op._fn = fn
+        elif key not in _ABSENT:
+            raise UnsupportedError(f"Library.impl: a function of {self.ns}::{name} for the dispatch key {key!r}")
 
     def _register_fake(self, op_name: str, fn: Any, **_: Any) -> None:
         _declared(f"{self.ns}::{op_name}").register_fake(fn)

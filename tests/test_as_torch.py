@@ -353,6 +353,56 @@ def test_checkpoints_notice_other_computations() -> None:
     y = checkpoint(lambda t: t[: next(sizes)].exp().sum(), x)
     with pytest.raises(errors.RustorchError, match="different metadata"):
         y.backward()
+    x = rt.randn(4, requires_grad=True)
+    b = rt.ones(4)
+    y = checkpoint(lambda t, u: (t * u).exp().sum(), x, b)
+    b.mul_(2)
+    with pytest.raises(errors.AutogradError, match="modified by an inplace operation"):
+        y.backward()
+    for early, wanted in ((True, 3), (False, 4)):
+        calls: list[int] = []
+
+        def f(t: Any, calls: list[int] = calls) -> Any:
+            calls.append(1)
+            y = t.exp()
+            calls.append(2)
+            return y.sum()
+
+        checkpoint(f, x, early_stop=early).backward()
+        assert len(calls) == wanted
+    more = iter([False, True, False, True])
+    for early in (True, False):
+        y = checkpoint(lambda t: (t.exp().sin() if next(more) else t.exp()).sum(), x, early_stop=early)
+        if early:
+            y.backward()
+        else:
+            with pytest.raises(errors.AutogradError, match="save more tensors"):
+                y.backward()
+
+
+def test_vmap_refuses() -> None:
+    a = rt.arange(6.0).reshape(3, 2)
+    for wrong in (
+        lambda: rt.vmap(lambda r: r * 2, out_dims=None)(a),
+        lambda: rt.vmap(lambda r: (r, r), out_dims=(0, None))(a),
+        lambda: rt.vmap(lambda r, n: r * n)(a, 2),
+        lambda: rt.vmap(lambda r, n: r * n, (0, 0))(a, 2.0),
+        lambda: rt.vmap(lambda r: 1)(a),
+        lambda: rt.vmap(lambda r: (r, "x"))(a),
+        lambda: rt.vmap(rt.exp, chunk_size=0),
+        lambda: rt.vmap(rt.exp, chunk_size=-1),
+    ):
+        with pytest.raises(ValueError, match="vmap"):
+            wrong()
+    assert rt.vmap(lambda r, n: r * n, (0, None))(a, 2).tolist() == (a * 2).tolist()
+    nan = rt.tensor([1.0, float("nan")])
+    doubled, same, word = rt.vmap(lambda r: (r * 2, nan * 1, "x"), out_dims=(0, None, None))(a)
+    assert doubled.shape == a.shape and same[0] == 1 and word == "x"
+    w = rt.ones(2, requires_grad=True)
+    assert rt.func.jvp(lambda x: (x, w * 2), (nan,), (nan,))[1][1].tolist() == [0.0, 0.0]
+    with pytest.raises(errors.AutogradError, match="independent"):
+        rt.func.jvp(lambda x: (x, w * 2), (nan,), (nan,), strict=True)
+    assert rt.func.jvp(lambda x: x * 3, (w,), (w,), strict=True)[1].tolist() == [3.0, 3.0]
 
 
 def test_vmap() -> None:
@@ -472,6 +522,46 @@ def test_ops_of_programs() -> None:
         _ = library.all_ops.mine.other
     with pytest.raises(OSError, match="cannot be loaded"):
         library.all_ops.load_library("x.so")
+
+
+def test_ops_of_programs_see_all_arguments() -> None:
+    library, seen = rt.library, []
+
+    @library.custom_op("mine::scaled", mutates_args=())
+    def scaled(x: Any, y: float = 2.0, *, z: float = 3.0) -> Any:
+        return x * y * z
+
+    x = rt.ones(2, requires_grad=True)
+    with pytest.raises(errors.AutogradError, match="no autograd formula was registered"):
+        scaled(x).sum().backward()
+    assert not scaled(x.detach()).requires_grad
+
+    def setup(ctx: Any, inputs: Any, keyword_only_inputs: Any, output: Any) -> None:
+        seen.append((inputs[1:], keyword_only_inputs, ctx.needs_input_grad))
+
+    scaled.register_autograd(lambda ctx, g: (g * 6, None), setup_context=setup)
+    scaled(x=x).sum().backward()
+    assert x.grad.tolist() == [6.0, 6.0] and seen == [((2.0,), {"z": 3.0}, (True, False))]
+
+    total = library.custom_op("mine::total", lambda ts: ts[0] + ts[1], mutates_args=())
+    total.register_autograd(lambda ctx, g: ([g, g * 2],), setup_context=lambda ctx, inputs, output: None)
+    a, b = rt.ones(1, requires_grad=True), rt.ones(1, requires_grad=True)
+    total([a, b]).backward()
+    assert (a.grad.item(), b.grad.item()) == (1.0, 2.0)
+
+    ns = library.Library("mine", "FRAGMENT")
+    ns.define("third(Tensor x) -> Tensor")
+    for key in ("Autograd", "BackendSelect"):
+        with pytest.raises(errors.UnsupportedError, match=key):
+            ns.impl("third", lambda t: t / 3, key)
+    with pytest.raises(errors.UnsupportedError):
+        library.Library("aten", "IMPL").impl("exp", lambda t: t, "CPU")
+
+    @library.impl(ns, "third", "CPU")
+    def third(t: Any) -> Any:
+        return t / 3
+
+    assert library.all_ops.mine.third(rt.ones(1) * 6).item() == third(rt.ones(1) * 6).item() == 2.0
 
 
 def test_pruning() -> None:

@@ -38,8 +38,12 @@ class _Place:
 class _Region:
     """One call of `checkpoint`: counts what is saved in it, and computes that again when it is wanted."""
 
-    def __init__(self, run: Callable[[], Any], preserve: bool, context: Any) -> None:
-        self.run, self.context = run, context
+    def __init__(
+        self, run: Callable[[], Any], inputs: list[rt.Tensor], preserve: bool, context: Any, stops: bool
+    ) -> None:
+        self.run, self.context, self.stops = run, context, stops
+        self.inputs = [(t, t._version) for t in inputs]
+        self.complete = False
         self.state = rt.get_rng_state() if preserve else None
         self.count = 0
         self.shapes: list[tuple[Any, Any]] = []
@@ -65,12 +69,26 @@ class _Region:
 
     def _compute(self) -> None:
         found = 0
+        for t, version in self.inputs:
+            if t._version != version:
+                raise AutogradError(
+                    f"checkpoint: one of the variables needed for gradient computation has been modified by an inplace "
+                    f"operation: an argument of shape {list(t.shape)} is at version {t._version}; expected version "
+                    f"{version} instead"
+                )
 
         def keep(t: rt.Tensor) -> rt.Tensor:
             nonlocal found
+            if found == self.count:
+                if self.complete:
+                    raise AutogradError(
+                        "checkpoint: trying to save more tensors during recomputation than during the original forward "
+                        f"pass: {self.count}, and then more"
+                    )
+                return t
             self.again[found] = t.detach()
             found += 1
-            if found == self.count and _stops_early:
+            if found == self.count and self.stops:
                 raise _Found
             return t
 
@@ -92,12 +110,12 @@ class _Region:
             )
 
 
-_stops_early = True
+_stops_early: bool | None = None
 
 
 @contextlib.contextmanager
 def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
-    """Says whether computing again ends with the last tensor that is wanted (as it does) or runs to the end."""
+    """Says whether computing again ends with the last tensor that is wanted or runs to the end, for all calls."""
     global _stops_early
     before, _stops_early = _stops_early, enable
     try:
@@ -125,15 +143,20 @@ def checkpoint(
     """`function(*args, **kwargs)`, of which backward computes again what its ops saved.
 
     Random draws are repeated if `preserve_rng_state`. The work is done by hooks of saved tensors for every value of
-    `use_reentrant`. `context_fn` gives the contexts of the first and the second run.
+    `use_reentrant`. `context_fn` gives the contexts of the first and the second run. Without `early_stop` the second run
+    goes to its end.
     """
     first, second = context_fn()
     if not rt.is_grad_enabled():
         with first:
             return function(*args, **kwargs)
-    region = _Region(lambda: function(*args, **kwargs), preserve_rng_state, second)
+    inputs = [t for t in (*args, *kwargs.values()) if isinstance(t, rt.Tensor)]
+    stops = early_stop if _stops_early is None else _stops_early
+    region = _Region(lambda: function(*args, **kwargs), inputs, preserve_rng_state, second, stops)
     with saved_tensors_hooks(region.pack, region.unpack), first:
-        return function(*args, **kwargs)
+        result = function(*args, **kwargs)
+    region.complete = True
+    return result
 
 
 def checkpoint_sequential(
