@@ -363,7 +363,7 @@ def _stacked(values: list[Any], place: Any) -> Any:
         return values[0]
     if not isinstance(values[0], Tensor):
         raise ValueError(
-            f"vmap: the function must only return Tensors, got type {type(values[0])}. Did you mean to set out_dims= to "
+            f"vmap: the function must only return Tensors, got {type(values[0])}. Did you mean to set out_dims= to "
             "None for output?"
         )
     return _ops.stack(values, place)
@@ -374,4 +374,4 @@ def _same(a: Tensor, b: Tensor) -> bool:
     if a is b:
         return True
     a, b = a.detach(), b.detach()
-    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())  # noqa: PLR0124
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())

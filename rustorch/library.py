@@ -81,9 +81,12 @@ class CustomOpDef:
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """All arguments, with defaults; only those that have to be are given by keyword."""
+        f = self._fn or self._fake
+        if f is None:
+            return args, kwargs
         try:
-            signature = inspect.signature(self._fn or self._fake)
-        except (TypeError, ValueError):  # there is no function, or one that does not tell
+            signature = inspect.signature(f)
+        except (TypeError, ValueError):  # one that does not tell
             return args, kwargs
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -173,8 +176,12 @@ def impl(qualname: Any, types: Any = None, func: Any = None, *, lib: Any = None,
 
         return wrap
     if key or types is None:
-        raise TypeError(f"impl: wanted the name of an op and types of devices, got {qualname!r}, {types!r} and {[*key]}")
-    return (qualname if isinstance(qualname, CustomOpDef) else _declared(qualname)).register_kernel(None if types == "default" else types, func)
+        raise TypeError(
+            f"impl: wanted the name of an op and types of devices, got {qualname!r}, {types!r} and {[*key]}"
+        )
+    return (qualname if isinstance(qualname, CustomOpDef) else _declared(qualname)).register_kernel(
+        None if types == "default" else types, func
+    )
 
 
 register_kernel = impl

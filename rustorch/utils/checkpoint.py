@@ -143,7 +143,7 @@ def checkpoint(
     """`function(*args, **kwargs)`, of which backward computes again what its ops saved.
 
     Random draws are repeated if `preserve_rng_state`. The work is done by hooks of saved tensors for every value of
-    `use_reentrant`. `context_fn` gives the contexts of the first and the second run. Without `early_stop` the second run
+    `use_reentrant`. `context_fn` gives the contexts of both runs. Without `early_stop` the second run
     goes to its end.
     """
     first, second = context_fn()
