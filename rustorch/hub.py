@@ -71,13 +71,13 @@ def set_dir(d: str | os.PathLike[str]) -> None:
 def download_url_to_file(url: str, dst: str, hash_prefix: str | None = None, progress: bool = True) -> None:
     """Fetches a file. It appears as a whole, and only if its SHA-256 begins with `hash_prefix`. Nothing is printed."""
     import hashlib
-    import tempfile
     import urllib.request
+    import uuid
 
     dst = os.path.expanduser(dst)
     request = urllib.request.Request(url, headers={"User-Agent": "rustorch.hub"})
     digest = hashlib.sha256()
-    part = tempfile.NamedTemporaryFile(dir=os.path.dirname(os.path.abspath(dst)), delete=False)
+    part = open(f"{dst}.{uuid.uuid4().hex}.partial", "xb")
     try:
         with part, urllib.request.urlopen(request) as source:
             while chunk := source.read(1 << 20):

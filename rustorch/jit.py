@@ -5,6 +5,9 @@ Results are the same, for Python is what a script says. There are no files of sc
 
 from __future__ import annotations
 
+import types
+import typing
+import warnings
 from typing import Any, Final
 
 from .errors import UnsupportedError
@@ -152,13 +155,56 @@ def Attribute(value: Any, type: Any = None) -> Any:
 
 
 def isinstance(obj: Any, target_type: Any) -> bool:
-    """Python's, of containers' types without their parameters."""
+    """Whether `obj` is of a type (or one of a tuple of types); what containers hold is checked too."""
     import builtins
-    import typing
 
-    kinds = target_type if builtins.isinstance(target_type, tuple) else (target_type,)
-    plain: Any = tuple(typing.get_origin(k) or k for k in kinds)
-    return builtins.isinstance(obj, plain)
+    if builtins.isinstance(target_type, tuple):
+        return any([isinstance(obj, k) for k in target_type])
+    if builtins.isinstance(target_type, (list, dict, set, str)):
+        raise RuntimeError("The second argument to `torch.jit.isinstance` must be a type or a tuple of types")
+    if not typing.get_origin(target_type):
+        _wants_parameters(target_type)
+    return _matches(obj, target_type)
+
+
+def _wants_parameters(kind: Any) -> None:
+    if kind in (list, dict, tuple, typing.List, typing.Dict, typing.Tuple, typing.Optional):  # noqa: UP006
+        raise RuntimeError(f"Attempted to use {kind} without contained types. Please add them, such as list[int]")
+
+
+def _matches(obj: Any, kind: Any) -> bool:
+    import builtins
+
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind in (typing.List, typing.Dict, typing.Tuple):  # noqa: UP006
+        _wants_parameters(kind)
+    if origin is None:
+        return builtins.isinstance(obj, kind)
+    if origin in (list, dict, tuple) and builtins.isinstance(obj, (list, dict, tuple)) and not obj:
+        warnings.warn(
+            "The inner type of a container is lost when calling torch.jit.isinstance in eager mode. For example, "
+            "List[int] would become list and therefore falsely return True for List[float] or List[str].",
+            stacklevel=3,
+        )
+    if origin is list:
+        return builtins.isinstance(obj, list) and all(_matches(v, inner[0]) for v in obj)
+    if origin is dict:
+        return builtins.isinstance(obj, dict) and all(
+            _matches(k, inner[0]) and _matches(v, inner[1]) for k, v in obj.items()
+        )
+    if origin is tuple:
+        same = builtins.isinstance(obj, tuple) and len(obj) == len(inner)
+        return same and all(_matches(v, k) for v, k in zip(obj, inner))
+    if origin is typing.Union or origin is getattr(types, "UnionType", None):
+        if obj is None:
+            return True
+        for k in inner:
+            # As in PyTorch, the first type of a container decides.
+            if typing.get_origin(k):
+                return _matches(obj, k)
+            if builtins.isinstance(obj, k):
+                return True
+    return False
 
 
 def freeze(mod: Any, *args: Any, **options: Any) -> Any:

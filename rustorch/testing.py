@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import _ops, words
 from ._tensor import Tensor
 from .dtypes import BY_NAME, finfo
+from .errors import DTypeError
 from .interchange import as_tensor
 
 __all__ = ["assert_allclose", "assert_close", "make_tensor"]
@@ -90,11 +92,27 @@ def _is_sequence(v: Any) -> bool:
     return isinstance(v, Sequence) and not isinstance(v, str)
 
 
+def _number(v: Any) -> Any:
+    """A number of NumPy as Python's; all else as it is."""
+    np = sys.modules.get("numpy")
+    return v.item() if np is not None and isinstance(v, (np.number, np.bool_)) else v
+
+
 def _unequal(actual: Any, expected: Any, place: str, options: tuple[Any, ...]) -> str | None:
     rtol, atol, equal_nan, check_device, check_dtype, check_stride, allow_subclasses = options
-    numbers = isinstance(actual, (int, float, complex)) and isinstance(expected, (int, float, complex))
-    if actual is None and expected is None:
-        return None
+    if actual is None or expected is None:
+        return None if actual is expected else f"None mismatch{place}: {actual!r} is not {expected!r}"
+    plain = [_number(v) for v in (actual, expected)]
+    numbers = all(isinstance(v, (int, float, complex)) for v in plain)
+    if numbers:
+        actual, expected = plain
+        allow_subclasses = True
+        if isinstance(actual, bool) and isinstance(expected, bool):
+            return None if actual is expected else f"Booleans mismatch{place}: {actual} is not {expected}"
+        if isinstance(actual, bool) or isinstance(expected, bool):
+            raise DTypeError(f"assert_close: a bool and another number cannot be compared: {actual}, {expected}{place}")
+        if check_dtype and type(actual) is not type(expected):
+            return f"The (d)types do not match{place}: {type(actual)} != {type(expected)}."
     if not numbers and not (hasattr(actual, "shape") and hasattr(expected, "shape")):
         if type(actual) is type(expected) and not isinstance(actual, Tensor):
             return None if actual == expected else f"None mismatch{place}: {actual!r} is not {expected!r}"

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections import OrderedDict, defaultdict, deque, namedtuple
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional, Union
 
 import pytest
 
@@ -182,6 +182,21 @@ def test_programs_run(tmp_path: Path) -> None:
     assert run("-m", "rustorch.as_torch", "-m", "program", "a", "-b", cwd=tmp_path) == wanted
 
 
+def test_programs_stay_main(tmp_path: Path) -> None:
+    source = """
+import atexit, os, pickle, sys
+class Kept: pass
+atexit.register(lambda: print(type(pickle.loads(pickle.dumps(Kept()))) is Kept, sys.modules['__main__'].Kept is Kept))
+print(__name__, os.path.isabs(__file__), os.path.isabs(sys.path[0]), os.path.basename(sys.argv[0]))
+"""
+    (tmp_path / "folder").mkdir()
+    for place in ("kept.py", "folder/__main__.py"):
+        (tmp_path / place).write_text(source)
+    for arguments, name in ((["kept.py"], "kept.py"), (["-m", "kept"], "kept.py"), (["folder"], "folder")):
+        got = run("-m", "rustorch.as_torch", *arguments, cwd=tmp_path)
+        assert got == f"__main__ True True {name}\nTrue True"
+
+
 def test_misuse_of_the_command(tmp_path: Path) -> None:
     assert run("-m", "rustorch.as_torch", fails=True).startswith("usage:")
     assert run("-m", "rustorch.as_torch", "--help").startswith("usage:")
@@ -211,6 +226,20 @@ def test_compilers_leave_things_as_they_are() -> None:
     assert rt.jit.ignore(f) is f and rt.jit.ignore(drop=True)(f) is f and rt.jit.unused(f) is f
     assert rt.jit.annotate(int, 3) == 3 and not rt.jit.is_scripting() and not rt.jit.is_tracing()
     assert rt.jit.isinstance([1], list[int]) and not rt.jit.isinstance((1,), list[int])
+    for value, kind, wanted in (
+        ([1, "a"], list[int], False),
+        ((1, 2), tuple[int, int], True),
+        ((1, 2, 3), tuple[int, int], False),
+        ({"a": [1]}, dict[str, list[int]], True),
+        ({"a": ["b"]}, dict[str, list[int]], False),
+        (None, Optional[int], True),
+        ("a", Optional[int], False),
+        ("a", Union[int, str], True),
+        ([1], (str, list[int]), True),
+    ):
+        assert rt.jit.isinstance(value, kind) is wanted
+    with pytest.raises(RuntimeError, match="without contained types"):
+        rt.jit.isinstance([1], list)
     assert rt.jit.wait(rt.jit.fork(f, 2)) == 3 and not isinstance(m, rt.jit.ScriptModule)
     assert rt.compiler.disable(f) is f and rt.compiler.disable()(f) is f and not rt.compiler.is_compiling()
     with rt.compiler.set_stance("force_eager"):
@@ -467,6 +496,14 @@ def test_assert_close() -> None:
         close(1, 2, msg="my words")
     with pytest.raises(ValueError):
         close(1, 1, rtol=0.1)
+    for actual, expected in ((1, 1.0), (1.0, 1 + 0j), (True, False), (None, 1)):
+        with pytest.raises(AssertionError, match="do not match|mismatch"):
+            close(actual, expected)
+    close(1, 1.0, check_dtype=False)
+    close(True, True)
+    for actual, expected in ((True, 1), (1.0, True)):
+        with pytest.raises(TypeError, match="bool"):
+            close(actual, expected, check_dtype=False)
 
 
 def test_make_tensor() -> None:
@@ -655,6 +692,8 @@ def test_safe_globals() -> None:
 
 
 def test_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    umask = os.umask(0o022)
+    os.umask(umask)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert rt.hub.get_dir() == str(tmp_path / "hub")
     rt.save({"w": rt.ones(2)}, tmp_path / "w.safetensors")
@@ -664,6 +703,7 @@ def test_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="invalid hash"):
         rt.hub.download_url_to_file(url, str(tmp_path / "x"), "0000000000")
     assert not (tmp_path / "x").exists() and len(list(tmp_path.iterdir())) == 2
+    assert (tmp_path / "hub" / "checkpoints" / "w.safetensors").stat().st_mode & 0o777 == 0o666 & ~umask
     (tmp_path / "hubconf.py").write_text('def model(n):\n    "Doubles."\n    return 2 * n\n')
     assert rt.hub.load(str(tmp_path), "model", 3, source="local") == 6
     assert rt.hub.list(str(tmp_path), source="local") == ["model"]

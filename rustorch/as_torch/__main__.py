@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import runpy
 import sys
+import types
+from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 
 from . import install
 
@@ -23,12 +25,25 @@ def main() -> None:
         sys.exit(USAGE)
     install()
     sys.argv[:] = arguments
+    # The program's own module stays `__main__` to the end, so that what runs at exit still finds its names there.
+    own = types.ModuleType("__main__")
+    sys.modules["__main__"] = own
     if module:
-        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+        runpy._run_module_as_main(arguments[0])  # type: ignore[attr-defined]
         return
-    if not os.path.isdir(arguments[0]) and not arguments[0].endswith((".zip", ".pyz")):
-        sys.path[0] = os.path.dirname(os.path.abspath(arguments[0]))
-    runpy.run_path(arguments[0], run_name="__main__")
+    path = os.path.abspath(arguments[0])
+    if os.path.isdir(path) or path.endswith((".zip", ".pyz")):
+        sys.path[0] = path
+        runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
+        return
+    sys.path[0] = os.path.dirname(os.path.realpath(path))
+    loader = (SourcelessFileLoader if path.endswith(".pyc") else SourceFileLoader)("__main__", path)
+    if isinstance(loader, SourceFileLoader):
+        code = loader.source_to_code(loader.get_data(path), path)
+    else:
+        code = loader.get_code("__main__")
+    own.__dict__.update(__file__=path, __loader__=loader, __builtins__=__builtins__, __cached__=None)
+    exec(code, own.__dict__)
 
 
 main()
