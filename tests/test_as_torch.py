@@ -232,9 +232,9 @@ def test_compilers_leave_things_as_they_are() -> None:
         ((1, 2, 3), tuple[int, int], False),
         ({"a": [1]}, dict[str, list[int]], True),
         ({"a": ["b"]}, dict[str, list[int]], False),
-        (None, Optional[int], True),
-        ("a", Optional[int], False),
-        ("a", Union[int, str], True),
+        (None, Optional[int], True),  # noqa: UP045
+        ("a", Optional[int], False),  # noqa: UP045
+        ("a", Union[int, str], True),  # noqa: UP007
         ([1], (str, list[int]), True),
     ):
         assert rt.jit.isinstance(value, kind) is wanted
@@ -497,7 +497,7 @@ def test_assert_close() -> None:
     with pytest.raises(ValueError):
         close(1, 1, rtol=0.1)
     for actual, expected in ((1, 1.0), (1.0, 1 + 0j), (True, False), (None, 1)):
-        with pytest.raises(AssertionError, match="do not match|mismatch"):
+        with pytest.raises(AssertionError, match=r"do not match|mismatch"):
             close(actual, expected)
     close(1, 1.0, check_dtype=False)
     close(True, True)

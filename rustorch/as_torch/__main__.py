@@ -11,6 +11,7 @@ from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 from . import install
 
 USAGE = "usage: python -m rustorch.as_torch (PROGRAM | -m MODULE) [ARGUMENTS]"
+from typing import Any
 
 
 def main() -> None:
@@ -38,6 +39,7 @@ def main() -> None:
         return
     sys.path[0] = os.path.dirname(os.path.realpath(path))
     loader = (SourcelessFileLoader if path.endswith(".pyc") else SourceFileLoader)("__main__", path)
+    code: Any
     if isinstance(loader, SourceFileLoader):
         code = loader.source_to_code(loader.get_data(path), path)
     else:
