@@ -7,11 +7,11 @@ import runpy
 import sys
 import types
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
+from typing import Any
 
 from . import install
 
 USAGE = "usage: python -m rustorch.as_torch (PROGRAM | -m MODULE) [ARGUMENTS]"
-from typing import Any
 
 
 def main() -> None:
