@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import functools
+from contextlib import ContextDecorator
 from typing import Any
 
 from .dtypes import BY_NAME, dtype
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ._tensor import Tensor
 
 __all__ = ["GradScaler", "autocast"]
 
 
-class autocast:
+class autocast(ContextDecorator):
     """A context manager and decorator without effect."""
 
     def __init__(
@@ -29,13 +27,6 @@ class autocast:
 
     def __exit__(self, *args: object) -> None:
         pass
-
-    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(f)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return f(*args, **kwargs)
-
-        return wrapper
 
 
 def is_autocast_available(device_type: str) -> bool:

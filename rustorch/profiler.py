@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-import functools
+from contextlib import ContextDecorator
 from typing import Any
 
 from .errors import UnsupportedError
@@ -57,7 +57,7 @@ def schedule(
     return action
 
 
-class record_function:
+class record_function(ContextDecorator):
     """Names a part of a program for a profiler, as a context manager or a decorator. Nobody listens yet."""
 
     def __init__(self, name: str, args: str | None = None) -> None:
@@ -69,13 +69,6 @@ class record_function:
 
     def __exit__(self, *args: object) -> None:
         pass
-
-    def __call__(self, f: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(f)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return f(*args, **kwargs)
-
-        return wrapper
 
 
 class profile:

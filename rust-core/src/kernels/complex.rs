@@ -388,6 +388,7 @@ macro_rules! complex_loops {
         ) {
             #[allow(unused_imports)]
             use $crate::kernels::complex::{self as engine, c};
+            // Some loops have no parameters.
             let _ = $p;
             for i in 0..n {
                 let mut operands = ins.iter();

@@ -106,6 +106,7 @@ pub mod other {
 #[macro_export]
 macro_rules! at_level {
     ($level:expr, $body:ident<$($g:ident: $bound:path),*>($($a:ident: $t:ty),*) $(-> $r:ty)?) => {{
+        // One body serves all levels here.
         let _ = $level;
         $body($($a),*)
     }};
